@@ -1,0 +1,1 @@
+"""Several Nomad regions as one place: plan, deploy, dispatch, watch, publish, commit, index."""

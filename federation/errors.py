@@ -1,0 +1,58 @@
+"""What can go wrong in the federation itself; the whole tree is drawn in `jobs.errors`.
+
+::
+
+    FederationError(FedmlError)
+    ├── ConfigError                fedml.toml: file, key and what to write instead
+    ├── UsageError                 arguments that can't be meant
+    ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
+    ├── FormatTooNew               written by a newer fedml
+    ├── LogConflict                a log moved on for longer than patience lasted
+    ├── PublishError               the artifact can't be published as it is
+    ├── DevError                   the development federation
+    └── Interrupted                Ctrl-C: state is kept (exit code 130)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jobs.errors import FedmlError
+
+
+class FederationError(FedmlError):
+    """Something about the federation."""
+
+
+class ConfigError(FederationError):
+    """`fedml.toml` can't be used: file, key, and a suggestion."""
+
+
+class UsageError(FederationError):
+    """Arguments that contradict each other or the project."""
+
+
+class IndexCorrupt(FederationError):
+    """An entry of a log is missing, forged or torn."""
+
+
+class FormatTooNew(FederationError):
+    """A manifest, entry or record of a newer format: this program is too old for it."""
+
+
+class LogConflict(FederationError):
+    """Other writers won every try to append."""
+
+
+class PublishError(FederationError):
+    """What should be published isn't publishable."""
+
+
+class DevError(FederationError):
+    """The development federation can't do that."""
+
+
+class Interrupted(FederationError):
+    """Stopped by the person; all state is kept and the message names the command that goes on."""
+
+    exit_code: ClassVar[int] = 130

@@ -1,0 +1,167 @@
+"""Values that describe places: a region and how to reach it, its datacenters and their stores. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from regions.credentials import SecretRef
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFiles:
+    """Files for TLS towards one region. Verification is on unless a person writes `verify = false`."""
+
+    ca_cert: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """One store: its URL, where its server answers (None: the vendor's own), and how credentials are found.
+
+    Without credential references the SDK's own chain is used (environment, profile, instance or workload identity);
+    `anonymous` sends unsigned requests.
+    """
+
+    url: str
+    endpoint: str | None = None
+    location: str | None = None
+    """The vendor's region (`us-east-1`), where the SDK wants one."""
+    profile: str | None = None
+    anonymous: bool = False
+    access_key_id: SecretRef | None = None
+    secret_access_key: SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Datacenter:
+    """A Nomad datacenter of one region; its name is unique only there."""
+
+    name: str
+    store: StoreConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One Nomad region, as `fedml.toml` names it.
+
+    `nomad_region` is the name Nomad knows it by (usually the same as `name`). `addresses` (`http(s)://host:port`) are
+    tried in turn; any server of the federation will do, since Nomad forwards `?region=`.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    datacenters: Mapping[str, Datacenter]
+    nomad_region: str = ""
+    token: SecretRef | None = None
+    namespace: str = "default"
+    tls: TLSFiles = TLSFiles()
+    order: int = 0
+    weight: float = 1.0
+    price_per_hour: float | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
+    """HCL variables of this region (`[regions.NAME.vars]`)."""
+
+    def __post_init__(self) -> None:
+        if not self.nomad_region:
+            object.__setattr__(self, "nomad_region", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Nomad client node: sizes are totals, not what is free."""
+
+    id: str
+    name: str
+    datacenter: str
+    is_ready: bool
+    """Status ready, eligible and not draining."""
+    cpu_mhz: int
+    memory_mb: int
+    drivers: frozenset[str] = frozenset()
+    host_volumes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task of an allocation, as Nomad tells it."""
+
+    state: str
+    """pending, running or dead"""
+    failed: bool
+    restarts: int = 0
+    last_event: str = ""
+    """The newest event's display message."""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """One allocation: `group` and `index` come from its name (`job.group[index]`)."""
+
+    id: str
+    job_id: str
+    group: str
+    index: int
+    node_id: str
+    node_name: str
+    client_status: str
+    """pending, running, complete, failed, lost or unknown"""
+    desired_status: str
+    """run, stop or evict"""
+    next_allocation: str = ""
+    follow_up_eval: str = ""
+    modify_index: int = 0
+    tasks: Mapping[str, TaskState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """What a dispatch answered. `eval_id` is empty when an idempotency token hit an existing child."""
+
+    job_id: str
+    eval_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupShortfall:
+    """Why a group could not be placed whole, in Nomad's counters."""
+
+    coalesced: int
+    """Further instances that failed for the same reason (CoalescedFailures)."""
+    nodes_evaluated: int = 0
+    nodes_filtered: int = 0
+    nodes_exhausted: int = 0
+    nodes_available: Mapping[str, int] = field(default_factory=dict)
+    constraint_filtered: Mapping[str, int] = field(default_factory=dict)
+    dimension_exhausted: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Nomad's answer to a plan: `shortfalls` is empty when all of it would be placed."""
+
+    job_modify_index: int
+    diff_type: str
+    """None, Added, Edited or Deleted (empty when no diff was asked for)"""
+    shortfalls: Mapping[str, GroupShortfall]
+    warnings: str = ""
+    diff: Mapping[str, object] = field(default_factory=dict)
+    preempted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of the stream. `payload` is Nomad's own object (for topic Allocation the allocation's JSON)."""
+
+    topic: str
+    type: str
+    key: str
+    namespace: str
+    index: int
+    payload: Mapping[str, object]

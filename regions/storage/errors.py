@@ -1,0 +1,60 @@
+"""What can go wrong with a store. Each backend maps its SDK's errors to these at one door; no SDK error passes it.
+
+::
+
+    StoreError(FedmlError)         .store (URL), .operation, .key
+    ├── NotFound                   no such object (or bucket)
+    ├── AlreadyExists              Create: the key is taken by somebody else's object
+    ├── PreconditionFailed         Update: the object isn't at that etag any more
+    ├── PermissionDenied           the credentials may not do this, or there are none
+    ├── Unavailable                no answer, throttled or 5xx after all retries; the outcome of a write is unknown
+    ├── IntegrityError             bytes or size don't match their sha256
+    ├── NotSupported               this store can't do this mode atomically, so it refuses
+    └── InvalidStoreURL            the URL or key is wrong, and how to write it
+"""
+
+from __future__ import annotations
+
+from jobs.errors import FedmlError
+
+
+class StoreError(FedmlError):
+    """Something about one store."""
+
+    def __init__(self, message: str, *, store: str = "", operation: str = "", key: str = "", hint: str = "") -> None:
+        super().__init__(f"store {store}: {message}" if store else message, hint=hint)
+        self.store = store
+        self.operation = operation
+        self.key = key
+
+
+class NotFound(StoreError):
+    """No such object."""
+
+
+class AlreadyExists(StoreError):
+    """The key is taken, and not by an earlier try of this very call."""
+
+
+class PreconditionFailed(StoreError):
+    """The object changed since the etag was read."""
+
+
+class PermissionDenied(StoreError):
+    """The credentials don't allow this operation."""
+
+
+class Unavailable(StoreError):
+    """The store didn't answer; a write may or may not have happened."""
+
+
+class IntegrityError(StoreError):
+    """What was read isn't what was written."""
+
+
+class NotSupported(StoreError):
+    """This store can't keep that promise atomically."""
+
+
+class InvalidStoreURL(StoreError):
+    """A store URL or key that can't be used."""

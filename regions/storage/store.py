@@ -1,0 +1,135 @@
+"""The contract that every object store keeps: bytes and a key enter with a mode, an `ObjectInfo` leaves.
+
+A mode is atomic or refused with `NotSupported`; it is never "check, then write". Keys are relative to the store's prefix,
+`/`-separated UTF-8 without empty, `.` or `..` segments (`checked_key`). All methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from regions.storage.errors import InvalidStoreURL
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """Write whatever is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write only if the key is free; else AlreadyExists. Of many racing writers exactly one wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Write only if the object still has this etag; else PreconditionFailed."""
+
+    etag: str
+
+
+Mode = Overwrite | Create | Update
+
+KEY_BYTES_MAX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store says of one object. `sha256` is lower-case hex, None where the object was not written by us."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    sha256: str | None = None
+    modified: datetime | None = None
+    content_type: str = "application/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def checked_key(key: str) -> str:
+    """The key itself if it is well-formed. Raises InvalidStoreURL for one that is empty, too long or could leave its prefix."""
+    problem = ""
+    if not key:
+        problem = "is empty"
+    elif len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES_MAX:
+        problem = f"has more than {KEY_BYTES_MAX} bytes"
+    elif any(segment in ("", ".", "..") for segment in key.split("/")):
+        problem = "has an empty, '.' or '..' segment"
+    elif any(ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF for char in key) or "\\" in key:
+        problem = "holds a control character, a lone surrogate or a backslash"
+    if problem:
+        raise InvalidStoreURL(f"object key {key[:80]!r} {problem}", key=key)
+    return key
+
+
+class Store(ABC):
+    """One store: a bucket (container, folder) and a prefix in it.
+
+    `url` is the store's own URL, without any secret; `url_of(key)` is where a person finds that object.
+    """
+
+    url: str
+
+    @abstractmethod
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Store `data` whole or not at all. Raises AlreadyExists, PreconditionFailed or NotSupported by the mode.
+
+        After a crash or Unavailable the object is there whole or not there. A Create whose answer was lost after it
+        succeeded is recognised as one's own by a nonce in the metadata, and returned as success.
+        """
+
+    @abstractmethod
+    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+        """Store a file's bytes (overwriting: large files have keys that hold their own hash), sha256 computed while
+        streaming. A file that changes while it is read is refused with IntegrityError, and nothing is visible."""
+
+    @abstractmethod
+    def get(self, key: str) -> bytes:
+        """The object's bytes, verified against its stored sha256 where there is one. Raises NotFound, IntegrityError."""
+
+    @abstractmethod
+    def get_file(self, key: str, path: Path) -> ObjectInfo:
+        """The object into `path`, verified and placed atomically (a temporary name, then rename)."""
+
+    @abstractmethod
+    def stat(self, key: str) -> ObjectInfo:
+        """What the store knows of the object, without its bytes. Raises NotFound."""
+
+    @abstractmethod
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose key starts with `prefix` (plain string prefix) and is greater than `start_after`, in
+        lexicographic order of the key's UTF-8 bytes, fetched page by page. `sha256` and `metadata` may be absent."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove the object; one that isn't there is no error."""
+
+    @abstractmethod
+    def url_of(self, key: str) -> str:
+        """The object's own URL (`s3://bucket/prefix/key`, `file:///…`)."""
+
+    @abstractmethod
+    def server_time(self) -> datetime | None:
+        """The store's own clock (its `Date` header; for a folder the file system's), timezone-aware; None if unknown."""
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there now. For looking, never for guarding a write: that is what modes are for."""
+        from regions.storage.errors import NotFound
+
+        try:
+            self.stat(key)
+        except NotFound:
+            return False
+        return True
