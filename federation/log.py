@@ -1,0 +1,321 @@
+"""Changes enter, numbered entries leave: an append-only log in an object store, without any server.
+
+Entries are objects `{prefix}{number:020d}.json` with dense numbers from 1. Appending creates the next number; if it is
+taken, the writer reads on and tries again. Reading gets number + 1, + 2 … until not found; no listing is needed.
+
+What holds (every reader sees the same entries in the same order, and an appended entry stays for ever) rests on three
+promises of the store:
+
+1. create-if-absent is atomic: of many writers that create one key, exactly one succeeds;
+2. what was created is read back by anyone, whole (late at worst: a stale "not found" costs freshness, never
+   correctness, since the append that follows is refused);
+3. nothing else writes or deletes under the prefix.
+
+Each entry holds the hash of the one before, so that everyone who reads past a changed, lost or forged entry sees it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import itertools
+import json
+import os
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
+from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, Unavailable
+from regions.storage.store import Create, Store
+
+LOG_FORMAT = 1
+CLOCK_SKEW_MAX_S = 60.0
+
+_CLOCK_CHECK_EVERY_S = 300.0
+_READ_AHEAD = (1, 4, 16, 32)
+_READ_THREADS = 16
+_GAP_LOOKS = 5
+_PAUSE_MAX_S = 1.0
+
+Change = dict[str, Any]
+Rebase = Callable[[list["Entry"]], list[Change] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: `time` is RFC 3339 in UTC with microseconds, `previous` the sha256 of the previous entry's bytes
+    ("" for the first), `sha256` that of its own. Changes are kept as they were written, also those of unknown types."""
+
+    number: int
+    time: str
+    author: str
+    reason: str
+    previous: str
+    changes: tuple[Change, ...]
+    nonce: str = ""
+    """Drawn anew for each append: by it a writer knows its own entry when the answer was lost."""
+    sha256: str = ""
+
+
+class Position(NamedTuple):
+    """A place in a log: the entry that was read last (number 0: none yet)."""
+
+    number: int = 0
+    sha256: str = ""
+    time: str = ""
+
+
+def default_author() -> str:
+    """`user@host`, or FEDML_AUTHOR where it is set (CI)."""
+    author = os.environ.get("FEDML_AUTHOR", "").strip()
+    if author:
+        return author
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def utc_now() -> datetime:
+    """The machine's clock."""
+    return datetime.now(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC, always with microseconds, so that texts sort as times."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Log:
+    """One log under `prefix` (ending in `/`) of `store`. May be used from several threads.
+
+    `clock` tells the time of entries; `patience_s` bounds how long one append tries.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: str,
+        *,
+        author: str = "",
+        clock: Callable[[], datetime] = utc_now,
+        patience_s: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._author = author or default_author()
+        self._clock = clock
+        self._patience_s = patience_s
+        self._at = Position()
+        self._untaken: list[Entry] = []
+        self._clock_checked_s = float("-inf")
+        self._lock = threading.RLock()
+
+    @property
+    def head(self) -> int:
+        """The number of the newest entry that was read or appended; 0 before the first."""
+        return self._at.number
+
+    @property
+    def position(self) -> Position:
+        """The newest entry that was read or appended: another `Log` may start there."""
+        return self._at
+
+    def start_at(self, position: Position) -> None:
+        """Go on from a position that is known from elsewhere (a catalog); what was read but not taken is forgotten."""
+        with self._lock:
+            self._at = position
+            self._untaken = []
+
+    def refresh(self) -> list[Entry]:
+        """Read to the end; the entries that neither `refresh` nor `take` gave before, one's own appended ones too.
+
+        Raises IndexCorrupt for an entry that is missing, torn or doesn't chain, FormatTooNew, and the store's errors;
+        entries that were read before the error are given by the next call.
+        """
+        with self._lock:
+            self._read_tail()
+            return self.take()
+
+    def take(self) -> list[Entry]:
+        """As `refresh`, without asking the store: what was read or appended meanwhile."""
+        with self._lock:
+            taken, self._untaken = self._untaken, []
+            return taken
+
+    def append(self, changes: Iterable[Change], *, reason: str = "", rebase: Rebase | None = None) -> Entry:
+        """Write one entry after all others, and return it.
+
+        When others were faster, `rebase` gets their entries and gives the changes to try again with: a decision made in
+        it rests on everything before the entry. None from it gives up (LogConflict); without it the same changes
+        go on.
+
+        Raises LogConflict when others win for longer than the patience lasts, Unavailable when the store is silent.
+        After a crash or Unavailable the entry is there whole or not there; only in these two cases is that unknown, so
+        changes should be such that saying them twice does no harm. A lost answer to a write that succeeded is noticed
+        by the entry's nonce, and returned as success.
+        """
+        with self._lock:
+            self._refuse_wrong_clock()
+            wanted = list(changes)
+            nonce = secrets.token_hex(8)
+            deadline_s = time.monotonic() + self._patience_s
+            for attempt in itertools.count():
+                entry, data = self._draft(wanted, reason, nonce)
+                try:
+                    self._store.put(self._key(entry.number), data, Create(), content_type="application/json")
+                except (AlreadyExists, Unavailable) as error:
+                    refusal: AlreadyExists | Unavailable = error
+                else:
+                    self._accept(entry)
+                    return entry
+                others = self._read_tail()
+                for other in others:
+                    if other.nonce == nonce:
+                        return other
+                if time.monotonic() > deadline_s:
+                    if isinstance(refusal, Unavailable):
+                        raise refusal
+                    raise self._conflict(f"others won every try for {self._patience_s:g} s")
+                if others and rebase is not None:
+                    rebased = rebase(others)
+                    if rebased is None:
+                        raise self._conflict("another writer was faster, and the change no longer holds")
+                    wanted = rebased
+                time.sleep(random.uniform(0, min(_PAUSE_MAX_S, 0.005 * 2 ** min(attempt, 10))))  # noqa: S311
+        raise AssertionError("unreachable")
+
+    def _conflict(self, why: str) -> LogConflict:
+        return LogConflict(f"log {self._store.url_of(self._prefix + 'x')[:-1]}: {why}", hint="run the command again")
+
+    def _key(self, number: int) -> str:
+        return f"{self._prefix}{number:020d}.json"
+
+    def _draft(self, changes: list[Change], reason: str, nonce: str) -> tuple[Entry, bytes]:
+        number = self._at.number + 1
+        moment = max(timestamp(self._clock()), self._at.time)
+        document = {
+            "format": LOG_FORMAT,
+            "number": number,
+            "time": moment,
+            "author": self._author,
+            "reason": reason,
+            "previous": self._at.sha256,
+            "nonce": nonce,
+            "changes": changes,
+        }
+        data = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        return Entry(number, moment, self._author, reason, self._at.sha256, tuple(changes), nonce, digest), data
+
+    def _accept(self, entry: Entry) -> None:
+        self._untaken.append(entry)
+        self._at = Position(entry.number, entry.sha256, entry.time)
+
+    def _read_tail(self) -> list[Entry]:
+        """Read and accept entries until one isn't found."""
+        read: list[Entry] = []
+        for step in itertools.count():
+            width = _READ_AHEAD[min(step, len(_READ_AHEAD) - 1)]
+            for data in self._get_ahead(width):
+                if data is None:
+                    return read
+                entry = self._parsed(data)
+                self._accept(entry)
+                read.append(entry)
+        raise AssertionError("unreachable")
+
+    def _get_ahead(self, width: int) -> list[bytes | None]:
+        """The next `width` entries' bytes, None where there is none yet; a hole before an existing entry is filled or
+        raises IndexCorrupt (it may just have been written between two of these reads)."""
+        numbers = range(self._at.number + 1, self._at.number + 1 + width)
+        if width == 1:
+            return [self._get(numbers[0])]
+        with ThreadPoolExecutor(min(width, _READ_THREADS)) as pool:
+            found = list(pool.map(self._get, numbers))
+        last = max((place for place, data in enumerate(found) if data is not None), default=-1)
+        for place in range(last):
+            if found[place] is None:
+                found[place] = self._look_again(numbers[place])
+        return found
+
+    def _look_again(self, number: int) -> bytes:
+        for look in range(_GAP_LOOKS):
+            data = self._get(number)
+            if data is not None:
+                return data
+            time.sleep(0.05 * 2**look)
+        raise self._corrupt(number, "is missing, though later entries exist")
+
+    def _get(self, number: int) -> bytes | None:
+        try:
+            return self._store.get(self._key(number))
+        except NotFound:
+            return None
+        except IntegrityError as error:
+            raise self._corrupt(number, f"is damaged ({error})") from error
+
+    def _parsed(self, data: bytes) -> Entry:
+        number = self._at.number + 1
+        try:
+            document = json.loads(data)
+            if int(document["format"]) > LOG_FORMAT:
+                raise FormatTooNew(
+                    f"log entry {self._store.url_of(self._key(number))} has format {document['format']}, "
+                    f"this fedml knows {LOG_FORMAT}: upgrade fedml"
+                )
+            changes = document["changes"]
+            entry = Entry(
+                number=document["number"],
+                time=document["time"],
+                author=document["author"],
+                reason=document["reason"],
+                previous=document["previous"],
+                changes=tuple(changes),
+                nonce=document.get("nonce", ""),
+                sha256=hashlib.sha256(data).hexdigest(),
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise self._corrupt(number, f"is torn or no entry ({type(error).__name__})") from error
+        texts = (entry.time, entry.author, entry.reason, entry.previous, entry.nonce)
+        if not all(isinstance(text, str) for text in texts):
+            raise self._corrupt(number, "is no entry (a field has the wrong type)")
+        if not all(isinstance(change, dict) and isinstance(change.get("type"), str) for change in changes):
+            raise self._corrupt(number, "holds a change without a type")
+        if entry.number != number:
+            raise self._corrupt(number, f"says that it is number {entry.number!r}")
+        if entry.previous != self._at.sha256:
+            raise self._corrupt(number, f"doesn't chain: entry {number - 1} isn't the one that it was written after")
+        return entry
+
+    def _corrupt(self, number: int, problem: str) -> IndexCorrupt:
+        key = self._key(number)
+        return IndexCorrupt(
+            f"log entry {self._store.url_of(key)} {problem}",
+            hint=f"restore the object {key} from the bucket's version history or a copy; "
+            "the results themselves are in their own stores and are not touched",
+        )
+
+    def _refuse_wrong_clock(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._clock_checked_s < _CLOCK_CHECK_EVERY_S:
+            return
+        server_time = self._store.server_time()
+        if server_time is not None:
+            ahead_s = (self._clock() - server_time).total_seconds()
+            if abs(ahead_s) > CLOCK_SKEW_MAX_S:
+                raise FederationError(
+                    f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} "
+                    f"the clock of {self._store.url}; entries must not carry such a time",
+                    hint="set the clock (NTP), then run the command again",
+                )
+        self._clock_checked_s = now_s
