@@ -1,0 +1,151 @@
+"""A `fedml.toml` enters, a `Config` leaves: the federation's regions and stores as values, or one ConfigError.
+
+Relative file paths count from the file. Addresses `dev:NAME` and endpoints `dev:NAME` are replaced by those of the
+project's running development federation; where that isn't up they stay as they are, so that whatever needs none of it
+goes on, and whoever uses one says `fedml dev up`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from federation.dev.state import read_state
+from federation.errors import ConfigError
+from regions.model import Region, StoreConfig
+
+FILE_NAME = "fedml.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class DevNode:
+    """A pretend node of a development region."""
+
+    name: str
+    datacenter: str
+    cpu_mhz: int
+    memory_mb: int
+    drivers: tuple[str, ...]
+    node_class: str
+    meta: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DevRegion:
+    """A region that `fedml dev up` starts."""
+
+    name: str
+    nodes: tuple[DevNode, ...]
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DevStore:
+    """A store server that `fedml dev up` starts."""
+
+    name: str
+    kind: Literal["s3"]
+    buckets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DevConfig:
+    """What `fedml dev up` starts, in the file's order."""
+
+    regions: Mapping[str, DevRegion]
+    stores: Mapping[str, DevStore]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One federation. `root` is the folder of the file; `warnings` are sentences to show once."""
+
+    path: Path
+    name: str
+    home: StoreConfig
+    job: str | None
+    """As written: a path relative to `root`, or the ID of a registered job."""
+    slots: int | None
+    policy: Literal["spread"]
+    results: Literal["publish", "adopt", "none"]
+    deploy: Literal["auto", "never"]
+    max_attempts: int
+    grace_s: float
+    regions: Mapping[str, Region]
+    """In the file's order."""
+    dev: DevConfig | None
+    """None where the file declares no development federation."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.path.parent
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where local catalogs lie: `FEDML_CACHE_DIR`, else `.fedml/cache` in the project. It may not exist yet."""
+        chosen = os.environ.get("FEDML_CACHE_DIR")
+        return Path(chosen).absolute() if chosen else self.root / ".fedml" / "cache"
+
+
+def find(path: Path | None = None, *, cwd: Path | None = None) -> Path:
+    """The file that holds: `path`, else `FEDML_CONFIG`, else the first fedml.toml upward from `cwd`.
+
+    A folder stands for the fedml.toml in it. Raises ConfigError where there is none.
+    """
+    start = (cwd or Path.cwd()).absolute()
+    chosen = path or (Path(named) if (named := os.environ.get("FEDML_CONFIG")) else None)
+    if chosen is not None:
+        found = start / chosen.expanduser()
+        found = found / FILE_NAME if found.is_dir() else found
+        if not found.is_file():
+            source = "--config" if path else "FEDML_CONFIG"
+            raise ConfigError(f"no such file: {found} ({source})", hint="make a project with `fedml init`")
+        return found
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigError(
+        f"no {FILE_NAME} in {start} or any folder above it",
+        hint="make a project with `fedml init`, or name one with --config or FEDML_CONFIG",
+    )
+
+
+def load(path: Path | None = None, *, cwd: Path | None = None) -> Config:
+    """Find (as `find` does), read and check the file. Raises ConfigError with file, key and what to write instead."""
+    found = find(path, cwd=cwd)
+    data = _read(found)
+    from federation import config_schema as schema  # pydantic: 100 ms that `--help` doesn't pay
+
+    document = schema.validate(data)
+    if not isinstance(document, schema.Document):
+        first, *others = [f"{problem.key}: {problem.text}" for problem in document]
+        more = "".join(f"\n  also {other}" for other in others[:5])
+        raise ConfigError(f"{found}: {first}{more}", hint=document[0].hint)
+    from federation.config_build import Builder
+
+    return Builder(found, document, read_state(found.parent)).config()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        told = re.fullmatch(r"(?s)(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error))
+        text, place = (told[1], f":{told[2]}:{told[3]}" if told[2] else "") if told else (str(error), "")
+        hint = (
+            "each table and key may stand only once"
+            if "twice" in text or "overwrite" in text
+            else "see https://toml.io"
+        )
+        raise ConfigError(f"{path}{place}: no valid TOML: {text[0].lower()}{text[1:]}", hint=hint) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: no UTF-8 text (byte {error.start})", hint="save the file as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None

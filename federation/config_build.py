@@ -1,0 +1,275 @@
+"""The checked tables of a `fedml.toml` enter, a `Config` leaves: what concerns several keys at once is checked here.
+
+Raises ConfigError with file, key and what to write instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from federation.config import Config, DevConfig, DevNode, DevRegion, DevStore
+from federation.dev.state import DevState, token_path
+from federation.errors import ConfigError
+from regions.credentials import SecretRef
+from regions.model import Datacenter, Region, StoreConfig, TLSFiles
+from regions.storage import parse_store_url
+from regions.storage.errors import StoreError
+from regions.storage.url import folder_url
+
+if TYPE_CHECKING:
+    from federation import config_schema as schema
+
+DEV_PREFIX = "dev:"
+
+
+class Builder:
+    """From the checked tables to values, with what concerns several of them."""
+
+    def __init__(self, path: Path, document: schema.Document, state: DevState | None) -> None:
+        self.path = path
+        self.root = path.parent
+        self.document = document
+        self.state = state
+
+    def config(self) -> Config:
+        federation = self.document.federation
+        if not self.document.regions:
+            raise self.error(
+                "regions", "no region in the file", 'add [regions.NAME] with addresses = ["https://…:4646"]'
+            )
+        regions = {name: self.region(name, table) for name, table in self.document.regions.items()}
+        self.refuse_twins(regions)
+        dev = self.dev(regions)
+        return Config(
+            path=self.path,
+            name=self.checked_name("federation.name", federation.name)
+            if federation.name
+            else self.root.resolve().name or "fedml",
+            home=self.store("federation.home", federation.home),
+            job=federation.job,
+            slots=federation.slots,
+            policy=federation.policy,
+            results=federation.results,
+            deploy=federation.deploy,
+            max_attempts=federation.max_attempts,
+            grace_s=federation.grace_s,
+            regions=regions,
+            dev=dev,
+            warnings=self.warnings(),
+        )
+
+    def error(self, key: str, text: str, hint: str = "") -> ConfigError:
+        return ConfigError(f"{self.path}: {key}: {text}", hint=hint)
+
+    def warnings(self) -> tuple[str, ...]:
+        ignored = [name for name in ("NOMAD_ADDR", "NOMAD_REGION") if os.environ.get(name)]
+        if not ignored:
+            return ()
+        names = f"{' and '.join(ignored)} of this shell {'are' if len(ignored) > 1 else 'is'}"
+        return (f"{names} ignored: regions and their addresses come from {self.path}",)
+
+    def region(self, name: str, table: schema.RegionTable) -> Region:
+        key = f"regions.{name}"
+        self.checked_name(key, name)
+        addresses = tuple(self.address(f"{key}.addresses", address) for address in table.addresses)
+        token = self.secret(table.token)
+        if token is None and all(address.startswith(DEV_PREFIX) for address in table.addresses):
+            token = SecretRef(file=token_path(self.root))
+        if not table.datacenters:
+            raise self.error(key, "has no datacenter", f"add [{key}.datacenters.dc1] (dc1 is Nomad's default name)")
+        return Region(
+            name=name,
+            addresses=addresses,
+            datacenters={dc: self.datacenter(key, dc, each, table.store) for dc, each in table.datacenters.items()},
+            nomad_region=table.nomad_region or name,
+            token=token,
+            namespace=os.environ.get(table.namespace.env or "") or table.namespace.name,
+            tls=self.tls(table.tls),
+            order=table.order,
+            weight=table.weight,
+            price_per_hour=table.price_per_hour,
+            variables={
+                variable: self.variable(f"{key}.vars.{variable}", value) for variable, value in table.vars.items()
+            },
+        )
+
+    def datacenter(
+        self, region: str, name: str, table: schema.DatacenterTable, default: schema.StoreTable | None
+    ) -> Datacenter:
+        key = f"{region}.datacenters.{name}"
+        self.checked_name(key, name)
+        if table.store is not None:
+            beside = {each: getattr(table, each) for each in table.model_fields_set - {"store"}}
+            return Datacenter(name, self.store(f"{key}.store", table.store.model_copy(update=beside)))
+        if default is not None:
+            return Datacenter(name, self.store(f"{region}.store", default))
+        hint = f'add store = "s3://bucket/prefix" to it, or to [{region}] for all its datacenters'
+        raise self.error(key, "has no store", hint)
+
+    def store(self, key: str, table: schema.StoreTable) -> StoreConfig:
+        try:
+            parsed = parse_store_url(self.absolute_url(key, table.url))
+        except StoreError as error:
+            raise self.error(key, error.message, error.hint) from None
+        settings = {each: getattr(table, each) for each in table.model_fields_set - {"url"}}
+        for reference in {"access_key_id", "secret_access_key"} & settings.keys():
+            settings[reference] = self.secret(settings[reference])
+        return self.with_endpoint(key, replace(parsed, **settings))
+
+    def absolute_url(self, key: str, url: str) -> str:
+        """`file://./stores/home` with the project's folder before it; anything else as it is."""
+        if url.startswith(("/", "./", "../", "~")):
+            raise self.error(key, f"{url!r} is a path, and a store is a URL", f'did you mean "file://{url}"?')
+        if not url.startswith("file://") or url.startswith("file:///"):
+            return url
+        folder = self.file(unquote(url.removeprefix("file://")))
+        return folder_url(Path(os.path.normpath(folder)))
+
+    def with_endpoint(self, key: str, store: StoreConfig) -> StoreConfig:
+        """The store with `dev:NAME` replaced, where that runs, and unsigned requests to it."""
+        if store.endpoint is None:
+            return store
+        if not store.endpoint.startswith(DEV_PREFIX):
+            self.check_address(key, store.endpoint, "endpoint")
+            return store
+        name = store.endpoint.removeprefix(DEV_PREFIX)
+        self.check_declared(key, name, "stores", self.document.dev.stores)
+        server = self.state.server("store", name) if self.state else None
+        return replace(
+            store,
+            endpoint=server.address if server and server.process else store.endpoint,
+            location=store.location or "us-east-1",
+            anonymous=store.access_key_id is None,
+        )
+
+    def address(self, key: str, address: str) -> str:
+        if not address.startswith(DEV_PREFIX):
+            self.check_address(key, address, "address")
+            return address.rstrip("/")
+        name = address.removeprefix(DEV_PREFIX)
+        self.check_declared(key, name, "regions", self.document.dev.regions)
+        server = self.state.server("region", name) if self.state else None
+        return server.address if server and server.process else address
+
+    def check_declared(self, key: str, name: str, what: str, declared: Mapping[str, object]) -> None:
+        if name not in declared:
+            known = ", ".join(f"dev:{each}" for each in declared)
+            hint = f"known here: {known}" if known else f"add [dev.{what}.{name}]"
+            raise self.error(key, f"there is no [dev.{what}.{name}] in the file", hint)
+
+    def check_address(self, key: str, address: str, what: str) -> None:
+        try:
+            parts = urlsplit(address)
+            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if good and (parts.username or parts.password):
+            raise self.error(key, f"the {what} holds a user name or password", "credentials don't belong in this file")
+        if not good or parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise self.error(key, f"{address!r} is no {what}", "write https://host:port, without a path")
+
+    def secret(self, table: schema.SecretTable | None) -> SecretRef | None:
+        if table is None:
+            return None
+        file = None if table.file is None else self.file(table.file)
+        return SecretRef(env=table.env, file=file, command=tuple(table.command) if table.command else None)
+
+    def file(self, text: str) -> Path:
+        return self.root.absolute() / Path(text).expanduser()
+
+    def tls(self, table: schema.TLSTable) -> TLSFiles:
+        return TLSFiles(
+            ca_cert=self.file(table.ca_cert) if table.ca_cert else None,
+            client_cert=self.file(table.client_cert) if table.client_cert else None,
+            client_key=self.file(table.client_key) if table.client_key else None,
+            server_name=table.server_name,
+            verify=table.verify,
+        )
+
+    def variable(self, key: str, value: Any) -> object:
+        if isinstance(value, (datetime, date, time)):
+            raise self.error(key, "HCL has no dates and times", "write it as text, in quotes")
+        if isinstance(value, dict):
+            return {name: self.variable(f"{key}.{name}", each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [self.variable(key, each) for each in value]
+        return value
+
+    def checked_name(self, key: str, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
+            raise self.error(
+                key, f"{name!r} is no name", "use letters, digits, '.', '_' and '-', a letter or digit first"
+            )
+        return name
+
+    def refuse_twins(self, regions: Mapping[str, Region]) -> None:
+        """One Nomad region under two names would be counted and dispatched to twice."""
+        seen: dict[tuple[str, str], str] = {}
+        for region in regions.values():
+            for address in region.addresses:
+                first = seen.setdefault((region.nomad_region, address), region.name)
+                if first != region.name:
+                    raise self.error(
+                        f"regions.{region.name}",
+                        f"is the same Nomad region as regions.{first}: {region.nomad_region!r} at {address}",
+                        'remove one, or set nomad_region = "…" where Nomad knows it by another name',
+                    )
+
+    def dev(self, regions: Mapping[str, Region]) -> DevConfig | None:
+        dev = self.document.dev
+        if not dev.regions and not dev.stores:
+            return None
+        return DevConfig(
+            regions={
+                name: DevRegion(name, self.nodes(name, each, regions), each.version)
+                for name, each in dev.regions.items()
+            },
+            stores={
+                name: DevStore(self.checked_name(f"dev.stores.{name}", name), each.kind, tuple(each.buckets))
+                for name, each in dev.stores.items()
+            },
+        )
+
+    def nodes(self, region: str, table: schema.DevRegionTable, regions: Mapping[str, Region]) -> tuple[DevNode, ...]:
+        key = f"dev.regions.{region}"
+        if region not in regions:
+            raise self.error(
+                key, f"there is no [regions.{region}] in the file", f'add it, with addresses = ["dev:{region}"]'
+            )
+        datacenters = regions[region].datacenters
+        nodes: list[DevNode] = []
+        for each in table.nodes:
+            datacenter = each.datacenter or next(iter(datacenters))
+            if datacenter not in datacenters:
+                raise self.error(
+                    f"{key}.nodes",
+                    f"regions.{region} has no datacenter {datacenter!r}",
+                    f"known here: {', '.join(datacenters)}",
+                )
+            for number in range(each.count):
+                name = (
+                    f"{region}-{len(nodes) + 1}"
+                    if each.name is None
+                    else each.name + (f"-{number + 1}" if each.count > 1 else "")
+                )
+                if any(name == node.name for node in nodes):
+                    raise self.error(f"{key}.nodes", f"two nodes are named {name!r}", "give each its own name")
+                nodes.append(
+                    DevNode(
+                        name,
+                        datacenter,
+                        each.cpu_mhz,
+                        each.memory_mb,
+                        tuple(each.drivers),
+                        each.node_class,
+                        dict(each.meta),
+                    )
+                )
+        return tuple(nodes)

@@ -1,0 +1,349 @@
+"""The tables of a parsed `fedml.toml` enter, the same as typed values leave, or every problem found, each with its key.
+
+The only module that imports pydantic. Which keys exist, their types, defaults and meaning stand here and nowhere else:
+`reference_rows()` gives them to the documentation. A value from the file is never part of a problem's text unless it
+comes from a closed list, since what stands under a mistyped key may be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
+
+    key: str
+    text: str
+    hint: str = ""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class SecretTable(_Table):
+    """Where a secret is found: exactly one of these."""
+
+    env: str | None = Field(default=None, description="Name of the environment variable that holds the secret.")
+    file: str | None = Field(
+        default=None, description="File that holds the secret; a relative path counts from fedml.toml."
+    )
+    command: list[str] | None = Field(
+        default=None, description="Program and arguments (no shell) that print the secret."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_reference(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise PydanticCustomError(
+                "literal_secret",
+                "holds a secret itself, and secrets don't belong in this file",
+                {"hint": 'name where it is: { env = "VARIABLE" }, { file = "path" } or { command = ["program"] }'},
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _is_one(self) -> SecretTable:
+        if sum(part is not None for part in (self.env, self.file, self.command)) != 1 or self.command == []:
+            raise PydanticCustomError("secret_source", "must name exactly one of env, file and command", {})
+        return self
+
+
+class NamespaceTable(_Table):
+    """A Nomad namespace. A plain string is short for `{ name = … }`."""
+
+    name: str = Field(default="default", description="The namespace itself.")
+    env: str | None = Field(default=None, description="Variable that names it; `name` where it is unset.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class StoreTable(_Table):
+    """An object store. A plain string is short for `{ url = … }`."""
+
+    url: str = Field(description="`s3://bucket/prefix`, `gs://…`, `az://…` or `file://./folder` (from fedml.toml).")
+    endpoint: str | None = Field(
+        default=None,
+        description="Where the server answers if not the vendor's own; `dev:NAME`: a store that `fedml dev up` starts.",
+    )
+    location: str | None = Field(default=None, description="The vendor's region (`us-east-1`).")
+    profile: str | None = Field(default=None, description="Profile of the SDK's own configuration.")
+    anonymous: bool = Field(default=False, description="Unsigned requests.")
+    access_key_id: SecretTable | None = Field(
+        default=None, description="Reference to the key ID; absent: the SDK's own chain."
+    )
+    secret_access_key: SecretTable | None = Field(default=None, description="Reference to the secret key.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
+class DatacenterTable(_Table):
+    """One Nomad datacenter of the region; its name is unique only there."""
+
+    store: StoreTable | None = Field(default=None, description="Its store (URL or table); absent: the region's.")
+    endpoint: str | None = Field(default=None, description="As in a store table, beside a `store` that is a URL.")
+    location: str | None = Field(default=None, description="Likewise.")
+    profile: str | None = Field(default=None, description="Likewise.")
+    anonymous: bool | None = Field(default=None, description="Likewise.")
+    access_key_id: SecretTable | None = Field(default=None, description="Likewise.")
+    secret_access_key: SecretTable | None = Field(default=None, description="Likewise.")
+
+    @model_validator(mode="after")
+    def _flat_keys_have_a_store(self) -> DatacenterTable:
+        if self.store is None and self.model_fields_set:
+            raise PydanticCustomError(
+                "flat_without_store",
+                "has store settings but no `store`",
+                {"hint": 'write the URL beside them: store = "s3://bucket/prefix"'},
+            )
+        return self
+
+
+class TLSTable(_Table):
+    """TLS towards the region."""
+
+    ca_cert: str | None = Field(default=None, description="Certificate authority (PEM file).")
+    client_cert: str | None = Field(default=None, description="Client certificate (PEM file).")
+    client_key: str | None = Field(default=None, description="Its key (PEM file).")
+    server_name: str | None = Field(default=None, description="Name to expect in the server's certificate.")
+    verify: bool = Field(default=True, description="`false` turns verification off.")
+
+
+class RegionTable(_Table):
+    """One Nomad region."""
+
+    addresses: list[str] = Field(
+        min_length=1,
+        description="`https://host:4646`, tried in turn; `dev:NAME`: the region that `fedml dev up` starts.",
+    )
+    nomad_region: str | None = Field(default=None, description="Nomad's own name for it, where that differs from NAME.")
+    token: SecretTable | None = Field(default=None, description="Reference to the ACL token; absent: none is sent.")
+    namespace: NamespaceTable = Field(
+        default=NamespaceTable(), description='Nomad namespace, or `{ env = "NOMAD_NAMESPACE" }`.'
+    )
+    store: StoreTable | None = Field(
+        default=None, description="Store (URL or table) of the datacenters that name none."
+    )
+    order: int = Field(default=0, description="Preference of policies that go by order; lower first.")
+    weight: float = Field(default=1.0, gt=0, description="Share in policies that go by weight.")
+    price_per_hour: float | None = Field(
+        default=None, ge=0, description="Price of one slot, for policies that go by price."
+    )
+    tls: TLSTable = Field(default=TLSTable(), description="TLS towards the region.")
+    datacenters: dict[str, DatacenterTable] = Field(default_factory=dict, description="Its datacenters, at least one.")
+    vars: dict[str, Any] = Field(
+        default_factory=dict, description="HCL variables of this region, for those that the jobspec declares."
+    )
+
+
+class FederationTable(_Table):
+    """The federation as a whole."""
+
+    name: str | None = Field(default=None, description="Its name; absent: the folder's.")
+    home: StoreTable = Field(description="Store (URL or table) that holds the index and the runs.")
+    job: str | None = Field(
+        default=None, description="Jobspec that commands use without `--job`; absent: the only `*.nomad.hcl`."
+    )
+    slots: PositiveInt | None = Field(
+        default=None, description="Default of `-n`; absent: one slot in each chosen region."
+    )
+    policy: Literal["spread"] = Field(
+        default="spread", description="How slots are shared out: `spread`, by free capacity."
+    )
+    results: Literal["publish", "adopt", "none"] = Field(
+        default="publish",
+        description="What closes a slot: `publish`, records that jobs publish; `none`, Nomad's status alone.",
+    )
+    deploy: Literal["auto", "never"] = Field(
+        default="auto", description="Whether `fedml dispatch` deploys a changed jobspec."
+    )
+    max_attempts: PositiveInt = Field(default=3, description="Attempts a slot.")
+    grace_s: float = Field(
+        default=60.0, ge=0, description="Seconds for which a region may be lost before its slots go elsewhere."
+    )
+
+    @model_validator(mode="after")
+    def _results_are_known(self) -> FederationTable:
+        if self.results == "adopt":
+            raise PydanticCustomError(
+                "adopt",
+                "has results = 'adopt', which this version of fedml doesn't do yet",
+                {"hint": "use 'publish' (jobs run `fedml publish`) or 'none' (only Nomad's status counts)"},
+            )
+        return self
+
+
+class DevNodeTable(_Table):
+    """A pretend node of a development region."""
+
+    name: str | None = Field(default=None, description="Its name; absent: REGION-1, REGION-2 …")
+    datacenter: str | None = Field(default=None, description="Its datacenter; absent: the region's first.")
+    cpu_mhz: PositiveInt = Field(default=4000, description="CPU in MHz.")
+    memory_mb: PositiveInt = Field(default=4096, description="Memory in MB.")
+    drivers: list[str] = Field(default=["raw_exec"], description="Task drivers it offers.")
+    node_class: str = Field(default="", description="Node class.")
+    meta: dict[str, str] = Field(default_factory=dict, description="Node meta.")
+    count: PositiveInt = Field(default=1, description="That many alike.")
+
+
+class DevRegionTable(_Table):
+    """A region that `fedml dev up` starts on this machine, reached as `dev:NAME`."""
+
+    nodes: list[DevNodeTable] = Field(min_length=1, description="Its pretend nodes.")
+    version: str = Field(default="1.6.3", description="Nomad version that it says it is.")
+
+
+class DevStoreTable(_Table):
+    """A store server that `fedml dev up` starts on this machine, reached as `endpoint = "dev:NAME"`."""
+
+    kind: Literal["s3"] = Field(default="s3", description="What it speaks (`s3` needs the extra `demo`).")
+    buckets: list[str] = Field(min_length=1, description="Buckets that it is given.")
+
+
+class DevTable(_Table):
+    """The development federation."""
+
+    regions: dict[str, DevRegionTable] = Field(default_factory=dict, description="Regions to start.")
+    stores: dict[str, DevStoreTable] = Field(default_factory=dict, description="Store servers to start.")
+
+
+class Document(_Table):
+    """All of fedml.toml."""
+
+    federation: FederationTable = Field(description="The federation as a whole.")
+    regions: dict[str, RegionTable] = Field(default_factory=dict, description="The regions, at least one.")
+    dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
+
+
+def validate(data: Mapping[str, Any]) -> Document | list[Problem]:
+    """The document, or all problems, unknown keys first (a mistyped key is also a missing one)."""
+    try:
+        return Document.model_validate(data)
+    except ValidationError as error:
+        details = sorted(
+            error.errors(include_url=False, include_input=True), key=lambda d: d["type"] != "extra_forbidden"
+        )
+        problems = [_problem(detail) for detail in details]
+    return problems
+
+
+_KINDS = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a table",
+    "model": "a table",
+}
+_GIVEN = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    path, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    key = ".".join(str(part) for part in path)
+    if kind == "extra_forbidden":
+        known = list(_fields_at(path[:-1]))
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+        return Problem(
+            key, "unknown key", f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        )
+    if kind == "missing":
+        return Problem(key, "is missing", _EXAMPLES.get(str(path[-1]), ""))
+    if kind.endswith("_type") and kind.removesuffix("_type") in _KINDS:
+        given = _GIVEN.get(type(detail["input"]), "that")
+        return Problem(key, f"must be {_KINDS[kind.removesuffix('_type')]}, not {given}")
+    if kind == "literal_error":
+        choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ", ").split(",")]
+        close = difflib.get_close_matches(str(detail["input"]), choices, n=1)
+        return Problem(key, f"must be one of {context['expected']}", f"did you mean {close[0]!r}?" if close else "")
+    text = detail["msg"]
+    return Problem(key, text[0].lower() + text[1:], str(context.get("hint", "")))
+
+
+_EXAMPLES = {
+    "federation": 'begin with a table [federation] and home = "file://./stores/home"',
+    "home": 'write home = "file://./stores/home" or another store URL',
+    "addresses": 'write addresses = ["https://nomad.example.com:4646"]',
+    "url": 'write url = "s3://bucket/prefix" or another store URL',
+    "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",
+    "buckets": 'write buckets = ["name"]',
+}
+
+
+def _fields_at(path: Sequence[str | int]) -> Iterator[str]:
+    """The keys known in the table at that path (of a mapping by names: none)."""
+    model: Any = Document
+    for part in path:
+        if isinstance(model, type) and issubclass(model, _Table):
+            model = _content(model.model_fields[str(part)].annotation) if part in model.model_fields else None
+        # else: a name in `regions.NAME`, an index in `nodes`; the table is the same
+    if isinstance(model, type) and issubclass(model, _Table):
+        yield from model.model_fields
+
+
+def _content(annotation: Any) -> Any:
+    """The table inside an annotation: `dict[str, T]`, `list[T]`, `T | None` or T itself; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, _Table):
+        return annotation
+    if get_origin(annotation) is Literal:
+        return None
+    return next((found for part in get_args(annotation) if (found := _content(part)) is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRow:
+    """One key for the documentation; `default` is TOML, empty where there is none."""
+
+    table: str
+    key: str
+    default: str
+    required: bool
+    text: str
+
+
+def reference_rows() -> list[ReferenceRow]:
+    """Every key of fedml.toml in the order of declaration, with `NAME` for names of one's own."""
+    return list(_rows("", Document))
+
+
+def _rows(table: str, model: type[_Table]) -> Iterator[ReferenceRow]:
+    inner: list[tuple[str, type[_Table]]] = []
+    for key, info in model.model_fields.items():
+        content = _content(info.annotation)
+        if content is not None and content not in (StoreTable, SecretTable, NamespaceTable):
+            name = f"{table}.{key}".lstrip(".")
+            inner.append((f"{name}.NAME" if get_origin(info.annotation) is dict else name, content))
+            if model in (Document, DevTable):
+                continue
+        default = info.get_default(call_default_factory=True) if not info.is_required() else None
+        shown = "" if default in (None, {}) or isinstance(default, _Table) else _toml(default)
+        yield ReferenceRow(table, key, shown, info.is_required(), info.description or "")
+    for name, content in inner:
+        yield from _rows(name, content)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, str)):
+        return str(value).replace("'", '"') if isinstance(value, list) else f'"{value}"'
+    return str(value)

@@ -1,0 +1,136 @@
+"""A project folder enters, what `fedml dev` started for it leaves: processes, ports, and whether they still run.
+
+State is one file, `.fedml/dev/state.json`, replaced atomically. A process is known by its pid, its start time and the
+boot of the machine: a pid that was given to somebody else since is never taken for ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from federation.errors import DevError, FormatTooNew
+
+STATE_FORMAT = 1
+STATE_FOLDER = Path(".fedml") / "dev"
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process by something that is never given out twice. `start_time` is the kernel's, in ticks since boot."""
+
+    pid: int
+    start_time: int
+    boot_id: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """The process that has this pid now; None if there is none (a zombie is none)."""
+        start_time = process_start_time(pid)
+        return None if start_time is None else cls(pid, start_time, boot_id())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this very process still runs."""
+        return self.boot_id == boot_id() and process_start_time(self.pid) == self.start_time
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server of the development federation; `process` is None while it is meant to be down."""
+
+    kind: str
+    """`region` or `s3`"""
+    name: str
+    port: int
+    process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        """`http://127.0.0.1:PORT`"""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return self.process is not None and self.process.is_running
+
+
+@dataclass(frozen=True, slots=True)
+class DevState:
+    """What was started. `id` is random and stands in the environment of every process of this federation."""
+
+    id: str
+    servers: Mapping[str, Server] = field(default_factory=dict)
+    """By `region:NAME` and `store:NAME`."""
+
+    def server(self, kind: str, name: str) -> Server | None:
+        """The region's (`region`) or store's (`store`) server, None if it was never started."""
+        return self.servers.get(f"{kind}:{name}")
+
+    def with_server(self, key: str, server: Server) -> DevState:
+        """The same with that server."""
+        return DevState(self.id, {**self.servers, key: server})
+
+
+def new_state() -> DevState:
+    """A federation that has nothing running yet."""
+    return DevState(secrets.token_hex(16))
+
+
+def state_folder(root: Path) -> Path:
+    """Where the project's development federation keeps its files."""
+    return root / STATE_FOLDER
+
+
+def token_path(root: Path) -> Path:
+    """The file (mode 0600) with the token of all its regions."""
+    return state_folder(root) / "token"
+
+
+def read_state(root: Path) -> DevState | None:
+    """The state of the project's federation, None if it was never up. Raises DevError for a file that isn't one."""
+    path = state_folder(root) / "state.json"
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] > STATE_FORMAT:
+            raise FormatTooNew(f"{path} has format {data['format']}, this fedml knows {STATE_FORMAT}: upgrade fedml")
+        return DevState(data["id"], {key: _server(value) for key, value in data["servers"].items()})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DevError(f"{path} can't be read: {error}", hint="`fedml dev down --purge` begins anew") from error
+
+
+def write_state(root: Path, state: DevState) -> None:
+    """Replace the state atomically: after a crash the old or the new one is there whole."""
+    path = state_folder(root) / "state.json"
+    text = json.dumps({"format": STATE_FORMAT, **asdict(state)}, indent=1)
+    beside = path.with_suffix(f".{os.getpid()}.new")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def _server(data: Mapping[str, Any]) -> Server:
+    process = data["process"]
+    return Server(data["kind"], data["name"], data["port"], None if process is None else Process(**process))
+
+
+def process_start_time(pid: int) -> int | None:
+    """When the kernel started the process, in ticks since boot; None if there is none, or only its zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def boot_id() -> str:
+    """Random for each start of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
