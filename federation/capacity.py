@@ -1,0 +1,221 @@
+"""Regions and the job as each would get it enter, a `CapacitySnapshot` leaves: free slots by Nomad's own scheduler.
+
+All regions are asked at once, so it takes about the slowest one's time. An unreachable region, or one that refuses, is a
+value in the snapshot, never an exception that loses the others.
+
+The dry run (`PUT /v1/job/:id/plan`) of the job, not parameterized, with N instances tells how many would be placed:
+N − (CoalescedFailures + 1) where a group falls short (NOMAD.md, "Capacity"). Children already queued (pending or blocked
+evaluations) are deducted, since the dry run doesn't see them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from federation.plan import Reason, Room
+from jobs.errors import FedmlError
+from jobs.render import probe
+from jobs.spec import JobShape
+from regions.errors import InvalidJob, NotFound, PermissionDenied
+from regions.model import DryRun, GroupShortfall, Node
+
+PROBE_SLOTS_MAX = 1000
+"""A dry run asks for no more slots than this: what is beyond is learnt when those are used."""
+UNKNOWN_FREE = 2
+"""Slots sent at a time where the token may neither plan nor read nodes."""
+
+
+class Planner(Protocol):
+    """The part of a region client that the probe asks."""
+
+    @property
+    def name(self) -> str: ...
+    def version(self) -> str: ...
+    def nodes(self) -> list[Node]: ...
+    def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun: ...
+    def job(self, job_id: str) -> dict[str, Any]: ...
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCapacity:
+    """One region, as it answered. `free` slots are net of `queued` ones; `problem` is set where nothing can be sent."""
+
+    region: str
+    version: str = ""
+    nodes: int = 0
+    free: int = 0
+    queued: int = 0
+    exactness: str = "exact"
+    """exact (Nomad's scheduler said so), or unknown (the token may not plan)"""
+    change: str = ""
+    """What registering the job would do there: None, Added or Edited; empty when that wasn't asked."""
+    diff: Mapping[str, object] | None = None
+    job_modify_index: int = 0
+    problem: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacitySnapshot:
+    """What all regions answered, in the federation's order."""
+
+    regions: Mapping[str, RegionCapacity]
+
+    def rooms(self, weights: Mapping[str, float], orders: Mapping[str, int]) -> list[Room]:
+        """The snapshot as the planner wants it."""
+        return [
+            Room(name, one.free, weights.get(name, 1.0), orders.get(name, 0), one.problem, one.detail)
+            for name, one in self.regions.items()
+        ]
+
+
+def snapshot(
+    clients: Sequence[Planner],
+    rendered: Mapping[str, dict[str, Any] | FedmlError],
+    shape: JobShape,
+    *,
+    diff: bool = True,
+) -> CapacitySnapshot:
+    """Ask all regions at once. `rendered` holds for each region's name its job, or why it has none."""
+    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
+        answers = pool.map(lambda client: look(client, rendered[client.name], shape, diff=diff), clients)
+        return CapacitySnapshot({answer.region: answer for answer in answers})
+
+
+def look(
+    client: Planner, rendered: dict[str, Any] | FedmlError, shape: JobShape, *, diff: bool = True
+) -> RegionCapacity:
+    """Ask one region. Never raises a FedmlError: what went wrong is in the answer."""
+    name = client.name
+    if isinstance(rendered, FedmlError):
+        return RegionCapacity(name, problem=Reason.INFEASIBLE, detail=str(rendered))
+    try:
+        version = client.version()
+        nodes = _ready_nodes(client, rendered)
+        queued = queued_children(client, shape.id)
+        change, index, changes = _change(client, rendered) if diff else ("", 0, None)
+        try:
+            free, shortage = free_slots(client, rendered, shape)
+        except PermissionDenied:
+            return RegionCapacity(
+                name, version, nodes, UNKNOWN_FREE, queued, "unknown", change, changes, index,
+                detail="the token may not plan (submit-job): a few slots at a time",
+            )  # fmt: skip
+        problem = Reason.INFEASIBLE if free == 0 and not _could_ever(shortage) else None
+        return RegionCapacity(
+            name,
+            version,
+            nodes,
+            max(0, free - queued),
+            queued,
+            "exact",
+            change,
+            changes,
+            index,
+            problem,
+            _told(shortage) if free == 0 else "",
+        )
+    except InvalidJob as error:
+        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message)
+    except PermissionDenied as error:
+        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message)
+    except FedmlError as error:
+        return RegionCapacity(name, problem=Reason.UNREACHABLE, detail=error.message)
+
+
+def free_slots(
+    client: Planner, rendered: Mapping[str, Any], shape: JobShape
+) -> tuple[int, Mapping[str, GroupShortfall]]:
+    """How many whole slots the region would place now, queue not deducted, and what stood in the way of more.
+
+    One group: one dry run. Several groups: bisected, since the first could eat all the room (at most 11 dry runs).
+    """
+    shortage: dict[str, GroupShortfall] = {}
+
+    def ask(slots: int) -> Mapping[str, GroupShortfall]:
+        instances = {group: count * slots for group, count in shape.group_counts.items()}
+        return client.plan_job(probe(rendered, instances, probe_id=_probe_id(shape.id))).shortfalls
+
+    answer = ask(PROBE_SLOTS_MAX)
+    if not answer:
+        return PROBE_SLOTS_MAX, {}
+    shortage.update(answer)
+    if len(shape.group_counts) == 1:
+        ((group, count),) = shape.group_counts.items()
+        placed = count * PROBE_SLOTS_MAX - (answer[group].coalesced + 1)
+        return placed // max(count, 1), shortage
+    low, high = 0, PROBE_SLOTS_MAX
+    while high - low > 1:
+        middle = (low + high) // 2
+        answer = ask(middle)
+        if answer:
+            shortage.update(answer)
+            high = middle
+        else:
+            low = middle
+    return low, shortage
+
+
+def queued_children(client: Planner, job_id: str) -> int:
+    """Children of the job that wait for room: those with a pending or blocked evaluation."""
+    waiting = set()
+    for status in ("pending", "blocked"):
+        for evaluation in client.evaluations(status=status):
+            child = str(evaluation.get("JobID", ""))
+            if child.startswith(f"{job_id}/dispatch-") and evaluation.get("Status") == status:
+                waiting.add(child)
+    return len(waiting)
+
+
+def _change(client: Planner, rendered: dict[str, Any]) -> tuple[str, int, Mapping[str, object] | None]:
+    try:
+        dry = client.plan_job(rendered, diff=True)
+    except PermissionDenied:
+        try:
+            there = client.job(str(rendered["ID"]))
+        except NotFound:
+            return "Added", 0, None
+        same = (there.get("Meta") or {}).get("fedml_spec") == rendered["Meta"]["fedml_spec"]
+        return "None" if same else "Edited", int(there.get("JobModifyIndex", 0)), None
+    return dry.diff_type, dry.job_modify_index, dry.diff
+
+
+def _ready_nodes(client: Planner, rendered: Mapping[str, Any]) -> int:
+    try:
+        return sum(1 for node in client.nodes() if node.is_ready and node.datacenter in rendered["Datacenters"])
+    except PermissionDenied:
+        return 0
+
+
+def _probe_id(job_id: str) -> str:
+    return f"fedml-probe-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}"
+
+
+def _could_ever(shortage: Mapping[str, GroupShortfall]) -> bool:
+    """Whether some node fits but is full now. A group that no node could ever hold makes the region infeasible."""
+    return all(group.nodes_exhausted > 0 for group in shortage.values())
+
+
+def _told(shortage: Mapping[str, GroupShortfall]) -> str:
+    parts: list[str] = []
+    for name, group in shortage.items():
+        if group.nodes_exhausted:
+            what = ", ".join(f"{dimension} on {count}" for dimension, count in group.dimension_exhausted.items())
+            parts.append(
+                f"group {name}: {group.nodes_exhausted} nodes are full ({what})"
+                if what
+                else f"group {name}: nodes are full"
+            )
+        elif group.constraint_filtered:
+            what = ", ".join(f"{reason} ({count} nodes)" for reason, count in group.constraint_filtered.items())
+            parts.append(f"group {name}: {what}")
+        elif not group.nodes_evaluated:
+            parts.append(f"group {name}: no ready node in its datacenters")
+        else:
+            parts.append(f"group {name}: {group.nodes_filtered} nodes filtered")
+    return "; ".join(parts)

@@ -1,0 +1,246 @@
+"""What the brain hears (events) and what it wants done (commands): frozen values, nothing else.
+
+A slot's attempt is named by the pair (slot, attempt), attempts counting from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from federation.result import Key, ResultRecord
+from regions.model import Allocation
+
+Pair = tuple[int, int]
+"""(slot, attempt)"""
+Change = dict[str, Any]
+"""One change of a run log entry: `bind`, `ack`, `fail` or `cancel`."""
+
+
+# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed. `now_s` is a monotonic clock."""
+
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegionProbed:
+    """A region's room: `free` slots now (queue deducted), or a problem for as long as it lasts."""
+
+    region: str
+    free: int
+    problem: str = ""
+    is_fatal: bool = False
+    """The problem won't go away by waiting (no node fits, the job is refused)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionHeard:
+    """The region gave any sign of life."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """An entry stands in the run log: ours, or (resuming) one from before."""
+
+    changes: tuple[Change, ...]
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The whole log was replayed; these keys are in the index."""
+
+    committed: frozenset[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The region has a child for the attempt."""
+
+    slot: int
+    attempt: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchFailed:
+    """A dispatch that gave no child. `unknown`: it may have happened all the same; `refused`: it did not and won't."""
+
+    slot: int
+    attempt: int
+    outcome: Literal["unknown", "refused"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The region was searched for children of attempts without acknowledgement."""
+
+    region: str
+    children: Mapping[Pair, str]
+    missing: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """The spec hash that a child carries."""
+
+    job_id: str
+    spec_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationChanged:
+    """News of one allocation of one of the job's children."""
+
+    region: str
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInspected:
+    """A child's status (pending, running, dead, or gone) and all its allocations."""
+
+    slot: int
+    attempt: int
+    status: str
+    allocations: tuple[Allocation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The store was asked for an attempt's record(s). `error` is set when it didn't answer."""
+
+    slot: int
+    attempt: int
+    alloc_id: str
+    records: tuple[ResultRecord, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The index took records: (key, allocation, outcome) each; outcomes are those of `Index.commit`."""
+
+    outcomes: tuple[tuple[Key, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody wants the run to end."""
+
+    reason: str
+
+
+Event = (
+    Tick | RegionProbed | RegionHeard | Appended | Resumed | Acknowledged | DispatchFailed | Found | ChildSpec
+    | AllocationChanged | ChildInspected | Looked | Committed | CancelRequested
+)  # fmt: skip
+
+
+# ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the region for its room → RegionProbed."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write one entry to the run log → Appended. There is never more than one under way."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Dispatch an attempt that is bound in the run log → Acknowledged or DispatchFailed."""
+
+    slot: int
+    attempt: int
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Search the region for children of attempts whose dispatch has no known outcome → Found."""
+
+    region: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Read back the spec hash of children → ChildSpec each."""
+
+    region: str
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Ask for a child's status and allocations → ChildInspected."""
+
+    slot: int
+    attempt: int
+    region: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the store for the record of an allocation; without one, for all records of the slot → Looked."""
+
+    slot: int
+    attempt: int
+    region: str
+    allocation: Allocation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop a child; nothing is heard of it."""
+
+    region: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit records to the index → Committed."""
+
+    records: tuple[ResultRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something that a person following the run wants to read."""
+
+    kind: Literal["bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel"]
+    region: str = ""
+    slot: int = -1
+    attempt: int = 0
+    detail: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The run is over: done, failed or cancelled. The last command."""
+
+    state: Literal["done", "failed", "cancelled"]
+    reason: str
+
+
+Command = Probe | Append | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close

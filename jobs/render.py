@@ -1,0 +1,78 @@
+"""A job's JSON and what one region is like enter, the job as that region gets it leaves. Pure; nothing secret is added.
+
+Added are: the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
+the spec hash in the parent's meta (Nomad copies it into each child), and in each task's environment `FEDML_STORES` (this
+region's map datacenter → store URL), `FEDML_REGION` and `FEDML_VERSION_KEY`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from jobs.errors import InvalidSpec
+from jobs.spec import RUN_KEYS, SPEC_KEY, JobShape
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the renderer needs to know of a region. `stores` maps each of its datacenters to a store URL."""
+
+    name: str
+    nomad_region: str
+    namespace: str
+    stores: Mapping[str, str]
+
+
+def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: str) -> dict[str, Any]:
+    """The job for that region, to be registered there. Raises InvalidSpec when no datacenter of the region fits."""
+    rendered: dict[str, Any] = copy.deepcopy(dict(job))
+    datacenters = matching_datacenters(job.get("Datacenters"), place)
+    rendered["Region"] = place.nomad_region
+    rendered["Namespace"] = place.namespace
+    rendered["Datacenters"] = datacenters
+    rendered.pop("Multiregion", None)
+    parameterized = rendered["ParameterizedJob"]
+    optional = list(parameterized.get("MetaOptional") or [])
+    for key in (*RUN_KEYS, shape.version_key):
+        if key not in shape.meta_required and key not in optional:
+            optional.append(key)
+    parameterized["MetaOptional"] = optional
+    rendered["Meta"] = {**(rendered.get("Meta") or {}), SPEC_KEY: spec_hash}
+    environment = {
+        "FEDML_STORES": json.dumps({name: place.stores[name] for name in sorted(datacenters)}, sort_keys=True),
+        "FEDML_REGION": place.name,
+        "FEDML_VERSION_KEY": shape.version_key,
+    }
+    for group in rendered["TaskGroups"]:
+        for task in group.get("Tasks") or []:
+            task["Env"] = {**(task.get("Env") or {}), **environment}
+    return rendered
+
+
+def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:
+    """The region's datacenters that the job's patterns (`us-*`, `*`; none: all) allow, in the region's order."""
+    wanted = patterns or ["*"]
+    matching = [name for name in place.stores if any(fnmatchcase(name, pattern) for pattern in wanted)]
+    if not matching:
+        raise InvalidSpec(
+            f"the job asks for datacenters {', '.join(wanted)}; region {place.name} has {', '.join(place.stores)}",
+            hint='write  datacenters = ["*"]  to allow all, or leave that region out with --regions',
+        )
+    return matching
+
+
+def probe(rendered: Mapping[str, Any], instances: Mapping[str, int], *, probe_id: str) -> dict[str, Any]:
+    """The job as a dry run asks for room: not parameterized, under an ID of its own, each group with that many instances."""
+    job: dict[str, Any] = copy.deepcopy(dict(rendered))
+    job["ID"] = job["Name"] = probe_id
+    job["ParameterizedJob"] = None
+    for group in job["TaskGroups"]:
+        group["Count"] = instances[str(group["Name"])]
+        for task in group.get("Tasks") or []:
+            task["DispatchPayload"] = None
+    return job

@@ -1,0 +1,200 @@
+"""A job's JSON enters, what fedml needs to know of it leaves: `JobShape`, and the meta of one dispatch, checked.
+
+Pure. Nomad's own rules for dispatches (declared keys, required keys, payload modes, sizes) are checked here first, so that
+a mistake is told before anything is sent to any region.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import Any
+
+from jobs.errors import InvalidMeta, InvalidSpec
+
+PAYLOAD_BYTES_MAX = 16384
+"""Nomad's DispatchPayloadSizeLimit (nomad/structs)."""
+META_BYTES_MAX = 16384
+"""All keys and values of one dispatch together: Nomad keeps them in raft for every child."""
+
+SPEC_KEY = "fedml_spec"
+RUN_KEYS = ("fedml_run", "fedml_slot", "fedml_attempt")
+FALLBACK_VERSION_KEY = "fedml_version"
+VERSION_KEYS = ("model_version", "version")
+PUBLISH_KEY = "fedml_publish"
+"""Group meta: `fedml_publish = "false"` says that this group's allocations publish nothing."""
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_SECRET_WORDS = {
+    "cred",
+    "creds",
+    "credential",
+    "credentials",
+    "secret",
+    "secrets",
+    "token",
+    "password",
+    "passwd",
+    "pwd",
+    "apikey",
+}
+_SECRET_KEYS = {"api", "access", "private", "secret", "account", "encryption", "ssh"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobShape:
+    """What matters of a parameterized batch job. `groups` are the publishing groups with their counts."""
+
+    id: str
+    meta_required: tuple[str, ...]
+    meta_optional: tuple[str, ...]
+    payload: str
+    """optional, required or forbidden"""
+    version_key: str
+    """The meta key that carries the model version."""
+    groups: Mapping[str, int]
+    group_counts: Mapping[str, int]
+    """All groups, publishing or not."""
+
+    @property
+    def keys_a_slot(self) -> int:
+        """How many results one slot gives."""
+        return sum(self.groups.values())
+
+    @property
+    def declared_meta(self) -> tuple[str, ...]:
+        """Every meta key that a dispatch may carry."""
+        return self.meta_required + self.meta_optional
+
+
+def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: str = "the job") -> JobShape:
+    """The job's shape. Raises InvalidSpec for a job that fedml can't dispatch, saying what to change."""
+    kind = job.get("Type") or "service"
+    if kind not in ("batch", "sysbatch"):
+        raise InvalidSpec(
+            f'{where}: job "{job.get("ID")}" has type "{kind}"; fedml dispatches batch jobs',
+            hint='write  type = "batch"  in the job block',
+        )
+    parameterized = job.get("ParameterizedJob")
+    if not parameterized:
+        raise InvalidSpec(
+            f'{where}: job "{job.get("ID")}" has no parameterized block, so it can\'t be dispatched',
+            hint='add  parameterized { meta_optional = ["model_version"] }  to the job block',
+        )
+    groups = job.get("TaskGroups") or []
+    if not groups:
+        raise InvalidSpec(f'{where}: job "{job.get("ID")}" has no group', hint="add a group with at least one task")
+    required = tuple(parameterized.get("MetaRequired") or ())
+    optional = tuple(parameterized.get("MetaOptional") or ())
+    declared = required + optional
+    if version_meta is not None and version_meta not in declared:
+        raise InvalidSpec(
+            f'{where}: version_meta = "{version_meta}", but job "{job.get("ID")}" declares no such meta key',
+            hint=f"it declares: {', '.join(declared) or 'none'}",
+        )
+    version_key = version_meta or next((key for key in VERSION_KEYS if key in declared), FALLBACK_VERSION_KEY)
+    counts = {str(group["Name"]): _count(group) for group in groups}
+    publishing = {
+        str(group["Name"]): _count(group)
+        for group in groups
+        if str((group.get("Meta") or {}).get(PUBLISH_KEY, "true")).lower() != "false"
+    }
+    return JobShape(
+        id=str(job["ID"]),
+        meta_required=required,
+        meta_optional=optional,
+        payload=str(parameterized.get("Payload") or "optional"),
+        version_key=version_key,
+        groups=publishing,
+        group_counts=counts,
+    )
+
+
+def _count(group: Mapping[str, Any]) -> int:
+    count = group.get("Count")
+    return 1 if count is None else int(count)
+
+
+def checked_version(version: str) -> str:
+    """The version itself. Raises InvalidSpec for what can't be a version's name."""
+    if not _VERSION.fullmatch(version) or version == "next":
+        raise InvalidSpec(
+            f"{version!r} is no version",
+            hint="a version is 1 to 64 letters, digits, '.', '_', '+' or '-', such as 4 or 2026.1; without --version it is the next whole number",
+        )
+    return version
+
+
+def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: bool = False) -> dict[str, str]:
+    """The meta that a person gave for a dispatch, checked against what the job declares.
+
+    Required keys whose name looks like a credential and that aren't given are filled with an empty text (the job is an
+    old one that passes its credentials in meta; Nomad wants the key to be there). Raises InvalidMeta.
+    """
+    for key in given:
+        if key == SPEC_KEY or key in RUN_KEYS or key == FALLBACK_VERSION_KEY:
+            raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
+        if key not in shape.declared_meta:
+            near = get_close_matches(key, shape.declared_meta, n=1)
+            raise InvalidMeta(
+                f'job "{shape.id}" declares no meta key {key!r}',
+                hint=f"did you mean {near[0]!r}?"
+                if near
+                else f"it declares: {', '.join(shape.declared_meta) or 'none'}",
+            )
+        if looks_secret(key) and given[key] and not allow_secrets:
+            raise InvalidMeta(
+                f"meta key {key!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
+                hint="use workload identity, a Nomad variable (nomad var put) or the node's own SDK credentials; "
+                "--allow-secret-meta sends it all the same",
+            )
+        _check_path(key, given[key])
+    meta = dict(given)
+    for key in shape.meta_required:
+        if key not in meta and looks_secret(key):
+            meta[key] = ""
+    missing = [key for key in shape.meta_required if key not in meta and key != shape.version_key]
+    if missing:
+        raise InvalidMeta(
+            f'job "{shape.id}" requires meta that is missing: {", ".join(missing)}',
+            hint=" ".join(f"-meta {key}=…" for key in missing),
+        )
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in meta.items())
+    if size > META_BYTES_MAX:
+        raise InvalidMeta(
+            f"the meta has {size} bytes, more than {META_BYTES_MAX}",
+            hint="put large parameters in an object store and send the URL",
+        )
+    return meta
+
+
+def check_payload(shape: JobShape, payload: bytes) -> None:
+    """Raises InvalidMeta where Nomad would refuse the payload."""
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise InvalidMeta(
+            f"the payload has {len(payload)} bytes, more than Nomad's {PAYLOAD_BYTES_MAX}",
+            hint="put it in an object store and send the URL as meta",
+        )
+    if payload and shape.payload == "forbidden":
+        raise InvalidMeta(f'job "{shape.id}" forbids a payload')
+    if not payload and shape.payload == "required":
+        raise InvalidMeta(f'job "{shape.id}" requires a payload', hint="give a file: fedml dispatch --payload FILE")
+
+
+def looks_secret(key: str) -> bool:
+    """Whether a meta key's name says that it holds a credential (`gcp_creds`, `API_KEY`; but not `max_tokens`)."""
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", key)]
+    pairs = zip(words, words[1:], strict=False)
+    return any(word in _SECRET_WORDS for word in words) or any(a in _SECRET_KEYS and b == "key" for a, b in pairs)
+
+
+def _check_path(key: str, value: str) -> None:
+    is_path = key.lower().endswith(("_path", "_dir")) or key.lower() in ("path", "dir")
+    if is_path and "://" not in value and ".." in PurePosixPath(value.replace("\\", "/")).parts:
+        raise InvalidMeta(
+            f"meta {key}={value} would leave its folder",
+            hint="give a path without '..'",
+        )
