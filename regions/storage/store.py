@@ -1,7 +1,8 @@
 """The contract that every object store keeps: bytes and a key enter with a mode, an `ObjectInfo` leaves.
 
-A mode is atomic or refused with `NotSupported`; it is never "check, then write". Keys are relative to the store's prefix,
-`/`-separated UTF-8 without empty, `.` or `..` segments (`checked_key`). All methods may be called from several threads.
+A mode is atomic or refused with `NotSupported`; it is never "check, then write". Keys are relative to the store's
+prefix, `/`-separated UTF-8 without empty, `.` or `..` segments (`checked_key`). All methods may be called from several
+threads.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class ObjectInfo:
 
 
 def checked_key(key: str) -> str:
-    """The key itself if it is well-formed. Raises InvalidStoreURL for one that is empty, too long or could leave its prefix."""
+    """The key itself if it is well-formed. Raises InvalidStoreURL for one that is empty, too long or could leave."""
     problem = ""
     if not key:
         problem = "is empty"
@@ -64,6 +65,14 @@ def checked_key(key: str) -> str:
     if problem:
         raise InvalidStoreURL(f"object key {key[:80]!r} {problem}", key=key)
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """The listing prefix itself if well-formed keys may start with it (`a/b/`, `a/b`, ``). Raises InvalidStoreURL."""
+    folder, slash, _ = prefix.rpartition("/")
+    if slash:
+        checked_key(folder)
+    return prefix
 
 
 class Store(ABC):
@@ -79,7 +88,7 @@ class Store(ABC):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        mode: Mode = Overwrite(),
         *,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
@@ -97,7 +106,7 @@ class Store(ABC):
 
     @abstractmethod
     def get(self, key: str) -> bytes:
-        """The object's bytes, verified against its stored sha256 where there is one. Raises NotFound, IntegrityError."""
+        """The object's bytes, verified against its sha256 where there is one. Raises NotFound, IntegrityError."""
 
     @abstractmethod
     def get_file(self, key: str, path: Path) -> ObjectInfo:
@@ -122,7 +131,7 @@ class Store(ABC):
 
     @abstractmethod
     def server_time(self) -> datetime | None:
-        """The store's own clock (its `Date` header; for a folder the file system's), timezone-aware; None if unknown."""
+        """The store's own clock (`Date` header; for a folder the file system's), timezone-aware; None if unknown."""
 
     def exists(self, key: str) -> bool:
         """Whether the object is there now. For looking, never for guarding a write: that is what modes are for."""

@@ -1,0 +1,331 @@
+"""A folder of a local or network file system as a store: keys and bytes enter, files leave (names: `layout`).
+
+What holds, and on what it rests:
+
+- `Create`: the bytes are written to a temporary file (O_EXCL), synced, and given their name by link(2), which is atomic
+  on local file systems and on NFS. A link that reports failure has still happened when the temporary file's `st_nlink`
+  says 2 (an answer that NFS lost). A file system without hard links is refused with NotSupported.
+- `Overwrite`: the same temporary file, renamed. Readers see the old object whole or the new one whole.
+- `Update`: compare and rename under flock(2) on the folder, which a killed process gives back. Refused with
+  NotSupported wherever that lock can't be proven to reach every writer: on network file systems (NFS, SMB, FUSE …), and
+  where the kind of file system can't be told (no /proc/self/mountinfo, as on macOS).
+- After a crash or a full disk an object is there whole or not at all: files and folders are synced before success is
+  told, and what was being written lies in `.fedml-meta/`, which is never listed.
+- One folder can't hold both an object `a` and an object `a/b`: the second is refused with NotSupported.
+
+sha256, content type and metadata lie in `.fedml-meta/NAME~ETAG` beside the object, written before the object gets its
+name and bound to exactly that version of it by the etag, so that no crash or race can pair them wrongly. Extended
+attributes would be simpler, but NFS, macOS and older kernels don't keep them. The etag is the file's size and time of
+change, whose digits below the millisecond are drawn at random, so that two versions of an object never share one. An
+object without a sidecar (copied in by hand) has no sha256 and is read unverified; one that was changed behind the
+store's back is refused by `get` with IntegrityError. Keys are case-sensitive where the file system is.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from regions.model import StoreConfig
+from regions.storage.errors import (
+    AlreadyExists,
+    IntegrityError,
+    NotFound,
+    NotSupported,
+    PreconditionFailed,
+    Unavailable,
+)
+from regions.storage.layout import META_FOLDER, file_of, keys_under
+from regions.storage.localfs import (
+    copy_bytes,
+    folder_lock,
+    is_lockable,
+    make_folder,
+    mapped_errors,
+    opened_source,
+    remove_quietly,
+    sync_folder,
+    write_all,
+)
+from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key, checked_prefix
+from regions.storage.url import folder_of, folder_url
+
+_BINARY = "application/octet-stream"
+_TRIES = 16
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
+
+
+class FileStore(Store):
+    """The store of a `file:///…` URL. The folder is made at the first write."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self.url = config.url
+        self._root = folder_of(config.url)
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        *,
+        content_type: str = _BINARY,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """See `Store.put`. Raises StoreError for a full disk, with nothing visible left."""
+
+        def write(file: int) -> str:
+            write_all(file, data)
+            return hashlib.sha256(data).hexdigest()
+
+        return self._write(key, write, mode, content_type, metadata or {})
+
+    def put_file(self, key: str, path: Path, *, content_type: str = _BINARY) -> ObjectInfo:
+        """See `Store.put_file`."""
+        with opened_source(path, store=self.url, key=key) as source:
+            return self._write(
+                key, lambda file: copy_bytes(source, file, name=str(path)), Overwrite(), content_type, {}
+            )
+
+    def get(self, key: str) -> bytes:
+        """See `Store.get`."""
+        target = file_of(self._root, checked_key(key))
+        for _ in range(_TRIES):
+            with mapped_errors(self.url, "get", key), target.open("rb") as file:
+                status = os.fstat(file.fileno())
+                data = file.read()
+            if self._is_verified(target, _etag(status), hashlib.sha256(data).hexdigest(), key):
+                return data
+        raise _too_fast(self.url, "get", key)
+
+    def get_file(self, key: str, path: Path) -> ObjectInfo:
+        """See `Store.get_file`."""
+        target = file_of(self._root, checked_key(key))
+        partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
+        try:
+            for _ in range(_TRIES):
+                with mapped_errors(self.url, "get_file", key), target.open("rb") as source:
+                    status = os.fstat(source.fileno())
+                    with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
+                        sha256 = copy_bytes(source.fileno(), file.fileno(), name=key)
+                        os.fsync(file.fileno())
+                if self._is_verified(target, _etag(status), sha256, key):
+                    with mapped_errors("", "write", str(path), is_write=True):
+                        partial.replace(path)
+                    return self._info(key, target, status)
+        finally:
+            remove_quietly(partial)
+        raise _too_fast(self.url, "get_file", key)
+
+    def stat(self, key: str) -> ObjectInfo:
+        """See `Store.stat`."""
+        target = file_of(self._root, checked_key(key))
+        with mapped_errors(self.url, "stat", key):
+            if target.is_dir():
+                raise NotFound(f"no object {key}", store=self.url, operation="stat", key=key)
+            return self._info(key, target, target.stat())
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """See `Store.list`. An object that is removed meanwhile is left out; `sha256` and `metadata` are absent."""
+        with mapped_errors(self.url, "list", prefix):
+            for key, path in keys_under(self._root, checked_prefix(prefix), start_after):
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue
+                yield ObjectInfo(key, status.st_size, _etag(status), modified=_modified(status))
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`. Folders that it leaves empty are removed."""
+        target = file_of(self._root, checked_key(key))
+        try:
+            with mapped_errors(self.url, "delete", key), folder_lock(target.parent):
+                etag = _etag(target.stat())
+                target.unlink()
+                remove_quietly(_sidecar(target, etag))
+                sync_folder(target.parent)
+        except NotFound:
+            return
+        with suppress(OSError):  # the first folder that isn't empty ends it
+            while target.parent != self._root:
+                target = target.parent
+                with suppress(FileNotFoundError):
+                    (target / META_FOLDER).rmdir()
+                target.rmdir()
+
+    def url_of(self, key: str) -> str:
+        """The file's own URL."""
+        return folder_url(file_of(self._root, checked_key(key)))
+
+    def server_time(self) -> datetime | None:
+        """The file system's clock, by a file written for it; None where the folder isn't there or can't be written."""
+        probe = self._root / META_FOLDER / f"clock-{secrets.token_hex(8)}"
+        try:
+            if not self._root.is_dir():
+                return None
+            probe.parent.mkdir(exist_ok=True)
+            probe.touch()
+            return _modified(probe.stat())
+        except OSError:
+            return None
+        finally:
+            remove_quietly(probe)
+
+    def _write(
+        self, key: str, write: Callable[[int], str], mode: Mode, content_type: str, metadata: Mapping[str, str]
+    ) -> ObjectInfo:
+        target = file_of(self._root, checked_key(key))
+        with mapped_errors(self.url, "put", key, is_write=True):
+            temporary, file = _open_temporary(target)
+            sidecar: Path | None = None
+            try:
+                try:
+                    sha256 = write(file)
+                    note = {"sha256": sha256, "content_type": content_type, "metadata": dict(metadata)}
+                    status, sidecar = _write_sidecar(file, target, note)
+                    os.fsync(file)
+                finally:
+                    os.close(file)
+                self._place(temporary, target, mode, key)
+                sidecar = None
+                sync_folder(target.parent)
+            finally:
+                remove_quietly(temporary)
+                if sidecar is not None:
+                    remove_quietly(sidecar)
+        return ObjectInfo(key, status.st_size, _etag(status), sha256, _modified(status), content_type, dict(metadata))
+
+    def _place(self, temporary: Path, target: Path, mode: Mode, key: str) -> None:
+        """Gives the written file its name, as the mode says."""
+        if isinstance(mode, Create):
+            try:
+                os.link(temporary, target)
+            except OSError as error:
+                if temporary.stat().st_nlink > 1:
+                    return
+                if error.errno in _NO_LINKS:
+                    raise NotSupported(
+                        f"create-if-absent needs hard links, which this file system refuses: {error.strerror}",
+                        store=self.url,
+                        operation="put",
+                        key=key,
+                        hint="use a folder on a local disk or NFS, or a bucket store",
+                    ) from error
+                if isinstance(error, FileExistsError) and not target.is_dir():
+                    raise AlreadyExists(f"{key} already exists", store=self.url, operation="put", key=key) from None
+                raise
+            return
+        if isinstance(mode, Update) and not is_lockable(target.parent):
+            raise NotSupported(
+                "this file system has no lock that reaches every writer, so Update is refused",
+                store=self.url,
+                operation="put",
+                key=key,
+                hint="use Create with a new key, or a folder on a local disk of Linux, or a bucket store",
+            )
+        with folder_lock(target.parent):
+            old: str | None = None
+            with suppress(FileNotFoundError):
+                old = _etag(target.stat())
+            if isinstance(mode, Update) and old != mode.etag:
+                what = f"{key} is at etag {old}, not {mode.etag}" if old else f"{key} is no longer there"
+                raise PreconditionFailed(what, store=self.url, operation="put", key=key)
+            temporary.replace(target)
+            if old is not None:
+                remove_quietly(_sidecar(target, old))
+
+    def _is_verified(self, target: Path, etag: str, sha256: str, key: str) -> bool:
+        """Whether what was read is what was written; False when the object was replaced meanwhile: read it again."""
+        note = _read_sidecar(_sidecar(target, etag))
+        if note is not None:
+            expected = {note["sha256"]}
+        else:
+            others = (target.parent / META_FOLDER).glob(f"{glob.escape(target.name)}~*")
+            expected = {other["sha256"] for path in others if (other := _read_sidecar(path)) is not None}
+        if not expected or sha256 in expected:
+            return True
+        with mapped_errors(self.url, "get", key):
+            if _etag(target.stat()) != etag:
+                return False
+        raise IntegrityError(
+            f"{key} has sha256 {sha256}, but {' or '.join(sorted(expected))} was written",
+            store=self.url,
+            operation="get",
+            key=key,
+            hint="the file was damaged or edited behind the store's back: restore or publish it again",
+        )
+
+    def _info(self, key: str, target: Path, status: os.stat_result) -> ObjectInfo:
+        note = _read_sidecar(_sidecar(target, _etag(status))) or {}
+        return ObjectInfo(
+            key,
+            status.st_size,
+            _etag(status),
+            note.get("sha256"),
+            _modified(status),
+            note.get("content_type", _BINARY),
+            note.get("metadata", {}),
+        )
+
+
+def _open_temporary(target: Path) -> tuple[Path, int]:
+    """A new empty file in the target's metadata folder; its folders are made, again when a `delete` prunes them."""
+    temporary = target.parent / META_FOLDER / f"new-{os.getpid()}-{secrets.token_hex(8)}"
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):
+            make_folder(temporary.parent)
+            return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    raise Unavailable(f"{target.parent} is removed as fast as it is made", key=target.name)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def _modified(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
+
+
+def _sidecar(target: Path, etag: str) -> Path:
+    return target.parent / META_FOLDER / f"{target.name}~{etag}"
+
+
+def _write_sidecar(file: int, target: Path, note: dict[str, Any]) -> tuple[os.stat_result, Path]:
+    """Draws an etag for the written file that no other version of the target has, and notes under it what it holds."""
+    written = os.fstat(file).st_mtime_ns // 1_000_000 * 1_000_000
+    for attempt in range(_TRIES):
+        drawn = written + attempt * 1_000_000_000 + secrets.randbelow(1_000_000)
+        os.utime(file, ns=(drawn, drawn))
+        status = os.fstat(file)
+        sidecar = _sidecar(target, _etag(status))
+        with suppress(FileExistsError):
+            with sidecar.open("x", encoding="utf-8") as text:
+                try:
+                    json.dump(note, text, ensure_ascii=False)
+                    text.flush()
+                except OSError:
+                    remove_quietly(sidecar)
+                    raise
+            return status, sidecar
+    raise Unavailable(f"no free etag for {target.name}", key=target.name)
+
+
+def _read_sidecar(sidecar: Path) -> dict[str, Any] | None:
+    """What is noted of that version; None for one that wasn't written by us, or whose note a crash tore."""
+    try:
+        note = json.loads(sidecar.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) and isinstance(note.get("sha256"), str) else None
+
+
+def _too_fast(store: str, operation: str, key: str) -> Unavailable:
+    return Unavailable(f"{key} changes faster than it can be read", store=store, operation=operation, key=key)

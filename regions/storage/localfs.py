@@ -1,0 +1,177 @@
+"""What `FileStore` asks of the system: OSErrors enter and StoreErrors leave; locks, syncs and a hashing copy."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from regions.storage.errors import (
+    IntegrityError,
+    InvalidStoreURL,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    StoreError,
+    Unavailable,
+)
+
+LOCKABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "tmpfs", "ramfs", "overlay"})
+"""Kinds of file system whose flock(2) reaches every process that can write there: those of one machine."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLASH = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_BROKEN = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EHOSTDOWN, errno.ENXIO}
+_CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def mapped_errors(store: str, operation: str, key: str, *, is_write: bool = False) -> Iterator[None]:
+    """The one door for OSErrors: whatever the system says inside becomes a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise _store_error(error, store, operation, key, is_write=is_write) from error
+
+
+def _store_error(error: OSError, store: str, operation: str, key: str, *, is_write: bool) -> StoreError:
+    reason = error.strerror or type(error).__name__
+    kind: type[StoreError] = StoreError
+    message = f"{operation} of {key or 'the folder'} failed: {reason}"
+    hint = ""
+    if error.errno in _FULL:
+        message = f"no room left to write {key}: {reason}"
+        hint = "make room on that disk (or raise the quota) and try again; nothing of it was stored"
+    elif error.errno in _REFUSED:
+        kind = PermissionDenied
+        message = f"{operation} of {key or 'the folder'} is not allowed: {reason}"
+        hint = "check owner and rights of the folder and whether it is mounted read-only"
+    elif error.errno == errno.ENAMETOOLONG:
+        kind = InvalidStoreURL
+        message = f"object key {key[:80]!r} makes a path that is too long for this file system"
+    elif is_write and error.errno in _CLASH:
+        kind = NotSupported
+        message = f"a folder can't hold {key} beside an object that has the same name as one of its folders"
+        hint = "use another key; only bucket stores can hold both 'a' and 'a/b'"
+    elif not is_write and error.errno in _GONE:
+        kind, message = NotFound, f"no object {key}"
+    elif error.errno in _BROKEN:
+        kind = Unavailable
+        hint = "check the disk or the network mount"
+    return kind(message, store=store, operation=operation, key=key, hint=hint)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Exclusive among the writers of the folder, threads and processes; given back when its holder dies.
+
+    Where the lock wouldn't reach every writer (`is_lockable`), none is taken. Raises OSError when there's no folder.
+    """
+    if not is_lockable(folder):
+        yield
+        return
+    while True:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.samestat(os.fstat(lock), folder.stat()):
+                continue  # the folder was removed and made anew while this waited
+            yield
+            return
+        finally:
+            os.close(lock)
+
+
+def is_lockable(folder: Path) -> bool:
+    """Whether flock(2) there excludes every other writer: only on a file system known to be this machine's own."""
+    try:
+        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    return filesystem_kind(folder.resolve(), table) in LOCKABLE
+
+
+def filesystem_kind(folder: Path, mountinfo: str) -> str:
+    """The type of the mount that the resolved folder is on (the last of the deepest), from the text of mountinfo."""
+    best, kind = -1, ""
+    for line in mountinfo.splitlines():
+        fields = line.split()
+        mount = Path(fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape"))
+        if folder.is_relative_to(mount) and len(mount.parts) >= best:
+            best, kind = len(mount.parts), fields[fields.index("-") + 1]
+    return kind
+
+
+def make_folder(folder: Path) -> None:
+    """The folder with its parents, durable when this returns. Raises OSError where a file is in the way."""
+    missing: list[Path] = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the folder's names durable, where the file system can."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(file)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """All of the bytes, however many calls it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+@contextmanager
+def opened_source(path: Path, *, store: str, key: str) -> Iterator[int]:
+    """A file of the user's, for reading. Raises StoreError that names it when it can't be opened."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}", store=store, operation="put_file", key=key) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def copy_bytes(source: int, target: int, *, name: str) -> str:
+    """Copies one open file into another and gives the sha256 of what was copied.
+
+    Raises IntegrityError when the source changed meanwhile: its size, its time, or the count of bytes read.
+    """
+    before = os.fstat(source)
+    digest = hashlib.sha256()
+    size_bytes = 0
+    while chunk := os.read(source, _CHUNK_BYTES):
+        digest.update(chunk)
+        size_bytes += len(chunk)
+        write_all(target, chunk)
+    after = os.fstat(source)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or size_bytes != before.st_size:
+        raise IntegrityError(
+            f"{name} changed while it was read", key=name, hint="wait until nothing writes to it any more and try again"
+        )
+    return digest.hexdigest()
+
+
+def remove_quietly(path: Path) -> None:
+    """Unlinks a file of our own for tidiness; a failure leaves only litter that no listing shows."""
+    with suppress(OSError):
+        path.unlink()
