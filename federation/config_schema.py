@@ -1,14 +1,14 @@
 """The tables of a parsed `fedml.toml` enter, the same as typed values leave, or every problem found, each with its key.
 
 The only module that imports pydantic. Which keys exist, their types, defaults and meaning stand here and nowhere else:
-`reference_rows()` gives them to the documentation. A value from the file is never part of a problem's text unless it
-comes from a closed list, since what stands under a mistyped key may be a secret.
+`federation.config_reference` gives them to the documentation. A value from the file is never part of a
+problem's text, since what stands under a mistyped key may be a secret.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -25,14 +25,14 @@ class Problem:
     hint: str = ""
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
-class SecretTable(_Table):
+class SecretTable(Table):
     """Where a secret is found: exactly one of these."""
 
     env: str | None = Field(default=None, description="Name of the environment variable that holds the secret.")
@@ -61,7 +61,7 @@ class SecretTable(_Table):
         return self
 
 
-class NamespaceTable(_Table):
+class NamespaceTable(Table):
     """A Nomad namespace. A plain string is short for `{ name = … }`."""
 
     name: str = Field(default="default", description="The namespace itself.")
@@ -73,7 +73,7 @@ class NamespaceTable(_Table):
         return {"name": value} if isinstance(value, str) else value
 
 
-class StoreTable(_Table):
+class StoreTable(Table):
     """An object store. A plain string is short for `{ url = … }`."""
 
     url: str = Field(description="`s3://bucket/prefix`, `gs://…`, `az://…` or `file://./folder` (from fedml.toml).")
@@ -95,7 +95,7 @@ class StoreTable(_Table):
         return {"url": value} if isinstance(value, str) else value
 
 
-class DatacenterTable(_Table):
+class DatacenterTable(Table):
     """One Nomad datacenter of the region; its name is unique only there."""
 
     store: StoreTable | None = Field(default=None, description="Its store (URL or table); absent: the region's.")
@@ -117,7 +117,7 @@ class DatacenterTable(_Table):
         return self
 
 
-class TLSTable(_Table):
+class TLSTable(Table):
     """TLS towards the region."""
 
     ca_cert: str | None = Field(default=None, description="Certificate authority (PEM file).")
@@ -127,7 +127,7 @@ class TLSTable(_Table):
     verify: bool = Field(default=True, description="`false` turns verification off.")
 
 
-class RegionTable(_Table):
+class RegionTable(Table):
     """One Nomad region."""
 
     addresses: list[str] = Field(
@@ -154,7 +154,7 @@ class RegionTable(_Table):
     )
 
 
-class FederationTable(_Table):
+class FederationTable(Table):
     """The federation as a whole."""
 
     name: str | None = Field(default=None, description="Its name; absent: the folder's.")
@@ -191,7 +191,7 @@ class FederationTable(_Table):
         return self
 
 
-class DevNodeTable(_Table):
+class DevNodeTable(Table):
     """A pretend node of a development region."""
 
     name: str | None = Field(default=None, description="Its name; absent: REGION-1, REGION-2 …")
@@ -204,28 +204,28 @@ class DevNodeTable(_Table):
     count: PositiveInt = Field(default=1, description="That many alike.")
 
 
-class DevRegionTable(_Table):
+class DevRegionTable(Table):
     """A region that `fedml dev up` starts on this machine, reached as `dev:NAME`."""
 
     nodes: list[DevNodeTable] = Field(min_length=1, description="Its pretend nodes.")
     version: str = Field(default="1.6.3", description="Nomad version that it says it is.")
 
 
-class DevStoreTable(_Table):
+class DevStoreTable(Table):
     """A store server that `fedml dev up` starts on this machine, reached as `endpoint = "dev:NAME"`."""
 
     kind: Literal["s3"] = Field(default="s3", description="What it speaks (`s3` needs the extra `demo`).")
     buckets: list[str] = Field(min_length=1, description="Buckets that it is given.")
 
 
-class DevTable(_Table):
+class DevTable(Table):
     """The development federation."""
 
     regions: dict[str, DevRegionTable] = Field(default_factory=dict, description="Regions to start.")
     stores: dict[str, DevStoreTable] = Field(default_factory=dict, description="Store servers to start.")
 
 
-class Document(_Table):
+class Document(Table):
     """All of fedml.toml."""
 
     federation: FederationTable = Field(description="The federation as a whole.")
@@ -261,7 +261,7 @@ def _problem(detail: ErrorDetails) -> Problem:
     path, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
     key = ".".join(str(part) for part in path)
     if kind == "extra_forbidden":
-        known = list(_fields_at(path[:-1]))
+        known = _fields_at(path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         return Problem(
             key, "unknown key", f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
@@ -289,61 +289,22 @@ _EXAMPLES = {
 }
 
 
-def _fields_at(path: Sequence[str | int]) -> Iterator[str]:
-    """The keys known in the table at that path (of a mapping by names: none)."""
-    model: Any = Document
-    for part in path:
-        if isinstance(model, type) and issubclass(model, _Table):
-            model = _content(model.model_fields[str(part)].annotation) if part in model.model_fields else None
-        # else: a name in `regions.NAME`, an index in `nodes`; the table is the same
-    if isinstance(model, type) and issubclass(model, _Table):
-        yield from model.model_fields
+def _fields_at(path: Sequence[str | int]) -> list[str]:
+    """The keys known in the table at that path."""
+    model: type[Table] = Document
+    parts = iter(path)
+    for part in parts:
+        annotation = model.model_fields[str(part)].annotation
+        if get_origin(annotation) in (dict, list):
+            next(parts, None)  # the name in `regions.NAME`, the number in `nodes`
+        model = table_in(annotation) or model
+    return list(model.model_fields)
 
 
-def _content(annotation: Any) -> Any:
+def table_in(annotation: Any) -> type[Table] | None:
     """The table inside an annotation: `dict[str, T]`, `list[T]`, `T | None` or T itself; None where there is none."""
-    if isinstance(annotation, type) and issubclass(annotation, _Table):
+    if isinstance(annotation, type) and issubclass(annotation, Table):
         return annotation
     if get_origin(annotation) is Literal:
         return None
-    return next((found for part in get_args(annotation) if (found := _content(part)) is not None), None)
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceRow:
-    """One key for the documentation; `default` is TOML, empty where there is none."""
-
-    table: str
-    key: str
-    default: str
-    required: bool
-    text: str
-
-
-def reference_rows() -> list[ReferenceRow]:
-    """Every key of fedml.toml in the order of declaration, with `NAME` for names of one's own."""
-    return list(_rows("", Document))
-
-
-def _rows(table: str, model: type[_Table]) -> Iterator[ReferenceRow]:
-    inner: list[tuple[str, type[_Table]]] = []
-    for key, info in model.model_fields.items():
-        content = _content(info.annotation)
-        if content is not None and content not in (StoreTable, SecretTable, NamespaceTable):
-            name = f"{table}.{key}".lstrip(".")
-            inner.append((f"{name}.NAME" if get_origin(info.annotation) is dict else name, content))
-            if model in (Document, DevTable):
-                continue
-        default = info.get_default(call_default_factory=True) if not info.is_required() else None
-        shown = "" if default in (None, {}) or isinstance(default, _Table) else _toml(default)
-        yield ReferenceRow(table, key, shown, info.is_required(), info.description or "")
-    for name, content in inner:
-        yield from _rows(name, content)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, str)):
-        return str(value).replace("'", '"') if isinstance(value, list) else f'"{value}"'
-    return str(value)
+    return next((found for part in get_args(annotation) if (found := table_in(part)) is not None), None)
