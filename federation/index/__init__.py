@@ -1,0 +1,9 @@
+"""Results enter, one versioned index of all regions and clouds leaves: `Index`, over a log in the home store."""
+
+from __future__ import annotations
+
+from federation.index.index import Index
+from federation.index.names import checked_name, checked_version
+from federation.index.rows import RESULT_STATES, OpenedRun, Row, RunRow
+
+__all__ = ["RESULT_STATES", "Index", "OpenedRun", "Row", "RunRow", "checked_name", "checked_version"]

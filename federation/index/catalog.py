@@ -1,0 +1,308 @@
+"""Entries of the index's log enter, a SQLite catalog that answers questions leaves.
+
+The catalog is a fold of the log and nothing else: deleting it loses nothing. Several processes may share one file; each
+applies entries in one transaction, from the revision that the file then has. `path` None keeps it in memory.
+All methods raise sqlite3.Error when the file fails them; `Index` then goes on with its `replacement`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from federation.errors import FormatTooNew, IndexCorrupt
+from federation.index.rows import (
+    CANCELLED,
+    COMMITTED,
+    LATE,
+    OPEN,
+    ROW_COLUMNS,
+    RUN_COLUMNS,
+    SUPERSEDED,
+    Row,
+    RunRow,
+    row_of,
+)
+from federation.log import Change, Entry, Position
+from federation.result import RECORD_FORMAT
+
+SCHEMA = 1
+
+_BUSY_TIMEOUT_S = 10.0
+_FILE_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+_STATE_OF_CHANGE = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
+
+_TABLES = """
+CREATE TABLE position (number INTEGER NOT NULL, sha256 TEXT NOT NULL, time TEXT NOT NULL);
+INSERT INTO position VALUES (0, '', '');
+CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT);
+CREATE TABLE unknown (number INTEGER, change TEXT);
+CREATE TABLE run (
+    run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
+    state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
+CREATE INDEX run_by_version ON run (job, version);
+CREATE TABLE result (
+    job TEXT, version TEXT, run TEXT, slot INTEGER, grp TEXT, idx INTEGER, attempt INTEGER, region TEXT,
+    datacenter TEXT, node TEXT, alloc_id TEXT UNIQUE, state TEXT, metrics TEXT, params TEXT, size_bytes INTEGER,
+    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER);
+CREATE INDEX result_by_key ON result (run, slot, grp, idx);
+CREATE INDEX result_by_version ON result (job, version);
+CREATE TABLE record (alloc_id TEXT PRIMARY KEY, record BLOB);
+"""
+
+
+class Catalog:
+    """The catalog in one file (made where there is none), or in memory. One thread at a time."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        if path is None:
+            self._db = _connect(":memory:")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = _connect(str(path))
+        try:
+            self._make_tables()
+        except sqlite3.Error:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Give back the file."""
+        self._db.close()
+
+    def replacement(self, error: sqlite3.Error) -> Catalog:
+        """What to go on with after `error`; it may know less than this one did."""
+        self.close()
+        return Catalog(None) if self.path is None else _after(error, self.path)
+
+    def position(self) -> Position:
+        """The last entry that the catalog holds."""
+        number, sha256, time = self._db.execute("SELECT number, sha256, time FROM position").fetchone()
+        return Position(number, sha256, time)
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Take in entries, whole or (after a crash) not at all; those that it has already are passed over."""
+        if not entries:
+            return
+        with self._transaction("IMMEDIATE"):
+            at = self.position()
+            for entry in entries:
+                if entry.number <= at.number:
+                    continue
+                if entry.number != at.number + 1 or entry.previous != at.sha256:
+                    raise sqlite3.DatabaseError(f"catalog at {at.number} is not what entry {entry.number} follows")
+                self._fold(entry)
+                at = Position(entry.number, entry.sha256, entry.time)
+            self._db.execute("UPDATE position SET number = ?, sha256 = ?, time = ?", at)
+
+    def rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> tuple[int, list[Row]]:
+        """(revision, rows newest first) for an SQL condition over ROW_COLUMNS with `?` for each of `values`."""
+        with self._transaction("DEFERRED"):
+            revision = self.position().number
+            found = self._db.execute(
+                f"SELECT {ROW_COLUMNS} FROM result WHERE {where} ORDER BY rowid DESC LIMIT ?",  # noqa: S608 - columns of ours
+                (*values, -1 if limit is None else limit),
+            ).fetchall()
+        return revision, [row_of(values) for values in found]
+
+    def runs(self, where: str, values: Sequence[object]) -> list[RunRow]:
+        """Runs, newest first."""
+        found = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM run WHERE {where} ORDER BY revision DESC, rowid DESC",  # noqa: S608
+            tuple(values),
+        )
+        return [RunRow(*values) for values in found]
+
+    def value(self, sql: str, *values: object) -> Any:
+        """The first value of the first row of a query; None when there is no row."""
+        found = self._db.execute(sql, values).fetchone()
+        return None if found is None else found[0]
+
+    def values(self, sql: str, *values: object) -> list[Any]:
+        """The first column of a query."""
+        return [found[0] for found in self._db.execute(sql, values)]
+
+    def record(self, alloc_id: str) -> dict[str, Any] | None:
+        """The result's record as it was committed."""
+        packed = self.value("SELECT record FROM record WHERE alloc_id = ?", alloc_id)
+        return None if packed is None else json.loads(zlib.decompress(packed))
+
+    def entry(self, number: int) -> tuple[str, str, str] | None:
+        """(time, author, reason) of a revision."""
+        found: tuple[str, str, str] | None = self._db.execute(
+            "SELECT time, author, reason FROM entry WHERE number = ?", (number,)
+        ).fetchone()
+        return found
+
+    def unknown(self) -> list[tuple[int, Change]]:
+        """(revision, change) of a type that this fedml doesn't know."""
+        return [(number, json.loads(change)) for number, change in self._db.execute("SELECT * FROM unknown")]
+
+    def state_for(self, run: str, slot: int, group: str, index: int) -> str:
+        """What a result of this key would become now: committed, superseded or late."""
+        if self.value("SELECT state FROM run WHERE run = ?", run) == CANCELLED:
+            return LATE
+        taken = self.value(
+            "SELECT 1 FROM result WHERE run = ? AND slot = ? AND grp = ? AND idx = ? AND state = 'committed'",
+            *(run, slot, group, index),
+        )
+        return SUPERSEDED if taken else COMMITTED
+
+    def _make_tables(self) -> None:
+        if self.value("PRAGMA user_version") == SCHEMA:
+            return
+        with self._transaction("IMMEDIATE"):
+            found = self.value("PRAGMA user_version")
+            if found == SCHEMA:
+                return
+            if found != 0 or self.value("SELECT 1 FROM sqlite_master") is not None:
+                raise sqlite3.DatabaseError(f"catalog of schema {found}")
+            for statement in _TABLES.split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _transaction(self, kind: str) -> _Transaction:
+        return _Transaction(self._db, kind)
+
+    def _fold(self, entry: Entry) -> None:
+        number = entry.number
+        self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (number, entry.time, entry.author, entry.reason))
+        for change in entry.changes:
+            kind = change["type"]
+            try:
+                if kind in _STATE_OF_CHANGE:
+                    self._fold_result(entry, change["record"], _STATE_OF_CHANGE[kind])
+                elif kind == "open":
+                    self._db.execute(
+                        "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
+                        (
+                            *(
+                                change[name]
+                                for name in ("run", "job", "version", "spec_hash", "slots", "expected_keys")
+                            ),
+                            *(OPEN, entry.time, number),
+                        ),
+                    )
+                elif kind == "close":
+                    self._db.execute(
+                        "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
+                        (change["state"], change["reason"], entry.time, change["run"]),
+                    )
+                else:
+                    text = json.dumps(change, ensure_ascii=False)
+                    self._db.execute("INSERT INTO unknown VALUES (?, ?)", (number, text))
+            except (KeyError, TypeError, AttributeError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+                raise IndexCorrupt(
+                    f"index revision {number} holds a change {kind!r} that can't be read "
+                    f"({type(error).__name__}: {error})",
+                    hint="upgrade fedml, or look at who wrote it: " + entry.author,
+                ) from error
+
+    def _fold_result(self, entry: Entry, record: dict[str, Any], state: str) -> None:
+        if int(record["format"]) > RECORD_FORMAT:
+            raise FormatTooNew(
+                f"index revision {entry.number} holds a record of format {record['format']}, "
+                f"this fedml knows {RECORD_FORMAT}: upgrade fedml"
+            )
+        key = record["key"]
+        alloc_id = record["alloc_id"]
+        run, slot, group, index = key["run"], key["slot"], key["group"], key["index"]
+        if state == COMMITTED:  # the first commit wins for ever, whatever a later writer says
+            state = self.state_for(run, slot, group, index)
+        store = record["store"]
+        prefix = f"artifacts/{run}/{slot:09d}/{group}/{index}/{alloc_id}/{record['manifest_sha256']}/"
+        done = self._db.execute(
+            f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 20)})",  # noqa: S608
+            (
+                *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
+                *(record["datacenter"], record["node"], alloc_id, state),
+                *(_dumps(record.get("metrics", {})), _dumps(record.get("params", {}))),
+                sum(file["size_bytes"] for file in record["files"]),
+                *(
+                    store,
+                    f"{store.partition('?')[0].rstrip('/')}/{prefix}",
+                    record["created"],
+                    entry.time,
+                    entry.number,
+                ),
+            ),
+        )
+        if done.rowcount:
+            packed = zlib.compress(_dumps(record).encode(), 1)
+            self._db.execute("INSERT INTO record VALUES (?, ?)", (alloc_id, packed))
+
+
+class _Transaction:
+    """Begin on entry; commit on leaving, or roll back."""
+
+    def __init__(self, db: sqlite3.Connection, kind: str) -> None:
+        self._db = db
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        self._db.execute(f"BEGIN {self._kind}")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            self._db.execute("COMMIT")
+        elif self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+
+def open_catalog(path: Path) -> Catalog:
+    """The catalog in that file, or the next best: a new file where it is damaged, memory where no file can be had."""
+    try:
+        return Catalog(path)
+    except sqlite3.Error as error:
+        return _after(error, path)
+    except OSError:
+        return _in_memory(path)
+
+
+def _after(error: sqlite3.Error, path: Path) -> Catalog:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and (code & 0xFF) in _FILE_UNAVAILABLE:
+        return _in_memory(path)
+    try:
+        path.unlink(missing_ok=True)
+        Path(f"{path}-journal").unlink(missing_ok=True)
+        return Catalog(path)
+    except (OSError, sqlite3.Error):
+        return Catalog(None)
+
+
+def _in_memory(path: Path) -> Catalog:
+    """A catalog in memory with what the file at `path` holds, or empty where that can't be read."""
+    memory = Catalog(None)
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as file:
+            if file.execute("PRAGMA user_version").fetchone() == (SCHEMA,):
+                file.backup(memory._db)
+    except (OSError, sqlite3.Error):
+        memory.close()
+        return Catalog(None)
+    return memory
+
+
+def _connect(place: str) -> sqlite3.Connection:
+    db = sqlite3.connect(place, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous = NORMAL")
+    return db
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,82 @@
+"""A store enters, what makes it a home store leaves: `format.json`, beside the index's log.
+
+It is created once, with create-if-absent, after the store passed a race of creators; it holds the format version and a
+random id by which local catalogs know the home again wherever it moves. A crash before its creation leaves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from federation.errors import FormatTooNew, IndexCorrupt
+from federation.log import timestamp
+from regions.storage.errors import AlreadyExists, NotFound
+from regions.storage.store import Create, Store
+
+HOME_FORMAT = 1
+HOME_KEY = "format.json"
+LOG_PREFIX = "index/log/"
+
+_RACE_WRITERS = 16
+_RACE_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What `format.json` says: `id` is 32 hexadecimal digits."""
+
+    id: str
+    created: str
+
+
+def read_home(store: Store) -> Home | None:
+    """The store's `format.json`, None where there is none. Raises FormatTooNew, IndexCorrupt, the store's errors."""
+    try:
+        data = store.get(HOME_KEY)
+    except NotFound:
+        return None
+    where = store.url_of(HOME_KEY)
+    try:
+        document: dict[str, Any] = json.loads(data)
+        found = int(document["format"])
+        home = Home(id=uuid.UUID(document["id"]).hex, created=str(document["created"]))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise IndexCorrupt(
+            f"{where} is not what fedml wrote ({type(error).__name__})",
+            hint="restore it from the bucket's version history, or delete it: the next write makes a new one",
+        ) from error
+    if found > HOME_FORMAT:
+        raise FormatTooNew(
+            f"the home store ({where}) has format {found}, this fedml knows {HOME_FORMAT}: upgrade fedml"
+        )
+    return home
+
+
+def make_home(store: Store, now: datetime) -> Home:
+    """`format.json`, made unless somebody else just did. Raises NotSupported where the store fails the create race."""
+    try:
+        from regions.storage.conformance import race_create
+    except ImportError:
+
+        def race_create(*_: object, **__: object) -> None: ...
+
+    race_create(store, writers=_RACE_WRITERS, rounds=_RACE_ROUNDS)
+    document = {
+        "format": HOME_FORMAT,
+        "id": uuid.uuid4().hex,
+        "created": timestamp(now),
+        "store": store.url,
+        "create_race": {"writers": _RACE_WRITERS, "rounds": _RACE_ROUNDS, "winners_per_round": 1},
+    }
+    try:
+        store.put(HOME_KEY, json.dumps(document, indent=1).encode(), Create(), content_type="application/json")
+    except AlreadyExists:
+        pass
+    home = read_home(store)
+    if home is None:
+        raise IndexCorrupt(f"{store.url_of(HOME_KEY)} was created but can't be read back", hint="run the command again")
+    return home
