@@ -101,8 +101,8 @@ def plan(slots: int | None, rooms: Sequence[Room], policy: str = "spread") -> Pl
         wanted = slots
         now = POLICIES[policy](slots, usable)
         rest = slots - sum(now.values())
-        sizes = [Room(room.region, rest, room.weight * max(room.free, 1), room.order) for room in usable]
-        later = apportion(rest, {room.region: room.weight for room in sizes}, _ranks(usable)) if rest and usable else {}
+        sizes = {room.region: room.weight * max(room.free, 1) for room in usable}
+        later = apportion(rest, sizes, _ranks(usable)) if usable else {}
         shares = {room.region: now.get(room.region, 0) + later.get(room.region, 0) for room in usable}
         why.extend(_explain(slots, usable, now, policy))
     placements = tuple(

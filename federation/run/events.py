@@ -14,6 +14,7 @@ from regions.model import Allocation
 
 Pair = tuple[int, int]
 """(slot, attempt)"""
+TellKind = Literal["bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel"]
 Change = dict[str, Any]
 """One change of a run log entry: `bind`, `ack`, `fail` or `cancel`."""
 
@@ -227,7 +228,7 @@ class Commit:
 class Tell:
     """Something that a person following the run wants to read."""
 
-    kind: Literal["bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel"]
+    kind: TellKind
     region: str = ""
     slot: int = -1
     attempt: int = 0

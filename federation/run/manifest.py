@@ -64,7 +64,9 @@ class Manifest:
         try:
             data = json.loads(text)
             if int(data["format"]) > MANIFEST_FORMAT:
-                raise FormatTooNew(f"{source} has format {data['format']}, this fedml knows {MANIFEST_FORMAT}: upgrade fedml")
+                raise FormatTooNew(
+                    f"{source} has format {data['format']}, this fedml knows {MANIFEST_FORMAT}: upgrade fedml"
+                )
             fields = {name: data[name] for name in cls.__slots__ if name in data}
             fields["payload"] = base64.b64decode(data["payload"])
             for name in ("regions", "variables", "var_files"):

@@ -1,0 +1,65 @@
+"""A region client enters; news of the job's children leaves, through callbacks, until told to stop.
+
+One thread a region follows the event stream. At the start, and after every gap, reconnection or index reset, the region's
+allocations are listed first and the stream resumed from the list's index, so that nothing is missed; news may come twice,
+and whoever hears it must not mind. Load on a server: one stream, one list a reconnection, reconnections at most every
+`RECONNECT_S[0]` seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from jobs.errors import FedmlError
+from regions.errors import PermissionDenied
+from regions.model import Allocation, Event
+
+RECONNECT_S = (0.5, 15.0)
+"""Wait before reconnecting: first and longest."""
+
+
+class Watchable(Protocol):
+    """The part of a region client that a watch asks."""
+
+    @property
+    def name(self) -> str: ...
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
+    def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[Event]]: ...
+
+
+def watch(
+    client: Watchable,
+    job_id: str,
+    *,
+    on_allocation: Callable[[Allocation], None],
+    on_heard: Callable[[], None],
+    parse: Callable[[Event], Allocation],
+    stop: threading.Event,
+) -> None:
+    """Follow the children of `job_id` until `stop` is set. Never raises for what a region does; silence is the sign.
+
+    `on_heard` is called at every line that the region sends, heartbeats included.
+    """
+    prefix = f"{job_id}/dispatch-"
+    wait_s = RECONNECT_S[0]
+    while not stop.is_set():
+        try:
+            allocations, index = client.allocations()
+            on_heard()
+            for allocation in allocations:
+                if allocation.job_id.startswith(prefix):
+                    on_allocation(allocation)
+            for events in client.events(topics=["Allocation"], index=index, stop=stop):
+                wait_s = RECONNECT_S[0]
+                on_heard()
+                for event in events:
+                    if event.topic == "Allocation" and str(event.payload.get("JobID", "")).startswith(prefix):
+                        on_allocation(parse(event))
+        except PermissionDenied:
+            wait_s = RECONNECT_S[1]
+        except FedmlError:
+            pass
+        stop.wait(wait_s)
+        wait_s = min(wait_s * 2, RECONNECT_S[1])
