@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -123,7 +124,8 @@ def checked_version(version: str) -> str:
     if not _VERSION.fullmatch(version) or version == "next":
         raise InvalidSpec(
             f"{version!r} is no version",
-            hint="a version is 1 to 64 letters, digits, '.', '_', '+' or '-', such as 4 or 2026.1; without --version it is the next whole number",
+            hint="a version is 1 to 64 letters, digits, '.', '_', '+' or '-', such as 4 or 2026.1; "
+            "without --version it is the next whole number",
         )
     return version
 
@@ -135,7 +137,7 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
     old one that passes its credentials in meta; Nomad wants the key to be there). Raises InvalidMeta.
     """
     for key in given:
-        if key == SPEC_KEY or key in RUN_KEYS or key == FALLBACK_VERSION_KEY:
+        if key in (SPEC_KEY, FALLBACK_VERSION_KEY, *RUN_KEYS):
             raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
         if key not in shape.declared_meta:
             near = get_close_matches(key, shape.declared_meta, n=1)
@@ -187,8 +189,8 @@ def check_payload(shape: JobShape, payload: bytes) -> None:
 def looks_secret(key: str) -> bool:
     """Whether a meta key's name says that it holds a credential (`gcp_creds`, `API_KEY`; but not `max_tokens`)."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", key)]
-    pairs = zip(words, words[1:], strict=False)
-    return any(word in _SECRET_WORDS for word in words) or any(a in _SECRET_KEYS and b == "key" for a, b in pairs)
+    is_named_key = any(a in _SECRET_KEYS and b == "key" for a, b in pairwise(words))
+    return is_named_key or any(word in _SECRET_WORDS for word in words)
 
 
 def _check_path(key: str, value: str) -> None:

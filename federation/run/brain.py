@@ -24,6 +24,7 @@ from federation.run.events import (
     Append,
     Appended,
     CancelRequested,
+    CheckParent,
     Change,
     ChildInspected,
     ChildSpec,
@@ -40,6 +41,7 @@ from federation.run.events import (
     Look,
     Looked,
     Pair,
+    ParentChecked,
     Probe,
     RegionHeard,
     RegionProbed,
@@ -101,6 +103,7 @@ class Brain:
             RegionHeard: self._heard,
             Appended: self._appended,
             Resumed: self._resumed,
+            ParentChecked: self._parent_checked,
             Acknowledged: self._acknowledged,
             DispatchFailed: self._dispatch_failed,
             Found: self._found,
@@ -270,11 +273,33 @@ class Brain:
                 attempt = self.slots[number].attempts[attempt_number - 1]
                 if attempt.phase is Phase.BINDING:
                     attempt.phase = Phase.BOUND
-                    self._dispatch(number, attempt)
+                    self.regions[attempt.region].waiting.append((number, attempt_number))
 
-    def _dispatch(self, number: int, attempt: Attempt) -> None:
-        self._in_flight.add((number, attempt.number))
-        self._out.append(Dispatch(number, attempt.number, attempt.region))
+    def _parent_checked(self, event: ParentChecked) -> None:
+        """Send the batch that waited for this, if the registered job is still the run's own."""
+        region = self.regions[event.region]
+        region.is_checking = False
+        batch, region.waiting = region.waiting, []
+        if event.spec_hash is None:
+            region.unknown.update(batch)
+            region.find_at_s = region.find_at_s or self.now_s + self.limits.find_s
+            return
+        if event.spec_hash != self.manifest.spec_hash:
+            self._give_up_on(region, "the registered job isn't this run's any more: somebody changed or removed it")
+        for number, attempt_number in batch:
+            attempt = self.slots[number].attempts[attempt_number - 1]
+            if not attempt.is_open or attempt.job_id:
+                continue
+            if region.is_fatal:
+                self._end(number, attempt, region.problem, own=False)
+            else:
+                self._in_flight.add((number, attempt_number))
+                self._out.append(Dispatch(number, attempt_number, attempt.region))
+        self._give_up_if_nowhere()
+
+    def _give_up_on(self, region: RegionState, problem: str) -> None:
+        region.problem, region.is_fatal = problem, True
+        self._tell("region", region=region.name, detail=problem)
 
     # ── resuming ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -342,8 +367,7 @@ class Brain:
             region.unknown.add((event.slot, event.attempt))
             region.find_at_s = region.find_at_s or self.now_s + self.limits.find_s
             return
-        region.problem, region.is_fatal = event.message, True
-        self._tell("region", region=region.name, detail=event.message)
+        self._give_up_on(region, event.message)
         self._end(event.slot, attempt, event.message, own=False)
         self._give_up_if_nowhere()
 
@@ -356,7 +380,7 @@ class Brain:
             region.unknown.discard((slot, number))
             attempt = self.slots[slot].attempts[number - 1]
             if attempt.is_open and not attempt.job_id and not self.is_cancelled:
-                self._dispatch(slot, attempt)
+                region.waiting.append((slot, number))
         if region.unknown:
             region.find_at_s = self.now_s + self.limits.find_s
 
@@ -366,13 +390,11 @@ class Brain:
         number, attempt_number = self._children[event.job_id]
         attempt = self.slots[number].attempts[attempt_number - 1]
         region = self.regions[attempt.region]
-        region.problem, region.is_fatal = "somebody changed the registered job", True
+        self._give_up_on(region, "a child carries another spec hash: somebody changed the registered job")
         if not attempt.is_open:
             self._stop(attempt)
         else:
-            self._end(
-                number, attempt, "its job isn't the one of this run: somebody changed what is registered", own=False
-            )
+            self._end(number, attempt, region.problem, own=False)
         self._give_up_if_nowhere()
 
     # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -580,6 +602,10 @@ class Brain:
             self._out.append(Append(tuple(self._changes)))
             self._changes = []
             self._append_is_under_way = True
+        for region in self.regions.values():
+            if region.waiting and not region.is_checking:
+                region.is_checking = True
+                self._out.append(CheckParent(region.name))
         is_quiet = not self._append_is_under_way and not self._commits_under_way and not self._in_flight
         if self._open_slots == 0 and is_quiet and not self.is_closed:
             self.is_closed = True

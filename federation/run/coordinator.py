@@ -23,6 +23,7 @@ from federation.run.events import (
     Append,
     Appended,
     CancelRequested,
+    CheckParent,
     ChildInspected,
     ChildSpec,
     Close,
@@ -38,6 +39,7 @@ from federation.run.events import (
     Look,
     Looked,
     Pair,
+    ParentChecked,
     Probe,
     RegionHeard,
     RegionProbed,
@@ -139,12 +141,12 @@ class Coordinator:
                 deadline = time.monotonic() + TICK_S
                 while not closed:
                     try:
-                        event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+                        news = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
                     except queue.Empty:
                         break
-                    if isinstance(event, BaseException):
-                        raise event
-                    closed = self._take(event)
+                    if isinstance(news, BaseException):
+                        raise news
+                    closed = self._take(news)
                 if closed:
                     self._finish()
                     return closed
@@ -185,6 +187,8 @@ class Coordinator:
                 self._stores.submit(self._guarded, self._look, command)
             case Dispatch():
                 self._regions[command.region].submit(self._guarded, self._dispatch, command)
+            case CheckParent():
+                self._regions[command.region].submit(self._guarded, self._check_parent, command)
             case Probe():
                 self._regions[command.region].submit(self._guarded, self._probe, command)
             case Find():
@@ -252,6 +256,16 @@ class Coordinator:
                 client.evaluate(job_id)
         except FedmlError:
             return
+
+    def _check_parent(self, command: CheckParent) -> None:
+        try:
+            parent = self._ports.clients[command.region].job(self._brain.manifest.job)
+        except NotFound:
+            self._events.put(ParentChecked(command.region, ""))
+        except FedmlError:
+            self._events.put(ParentChecked(command.region, None))
+        else:
+            self._events.put(ParentChecked(command.region, str((parent.get("Meta") or {}).get(SPEC_KEY, ""))))
 
     def _probe(self, command: Probe) -> None:
         self._events.put(self._ports.probe(command.region))

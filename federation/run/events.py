@@ -63,6 +63,14 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentChecked:
+    """The spec hash that a region's registered job carries now ("": another job or none; None: no answer)."""
+
+    region: str
+    spec_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The region has a child for the attempt."""
 
@@ -142,7 +150,7 @@ class CancelRequested:
 
 
 Event = (
-    Tick | RegionProbed | RegionHeard | Appended | Resumed | Acknowledged | DispatchFailed | Found | ChildSpec
+    Tick | RegionProbed | RegionHeard | Appended | Resumed | ParentChecked | Acknowledged | DispatchFailed | Found | ChildSpec
     | AllocationChanged | ChildInspected | Looked | Committed | CancelRequested
 )  # fmt: skip
 
@@ -162,6 +170,13 @@ class Append:
     """Write one entry to the run log → Appended. There is never more than one under way."""
 
     changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckParent:
+    """Read the spec hash of the region's registered job, before a batch of dispatches → ParentChecked."""
+
+    region: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,4 +259,4 @@ class Close:
     reason: str
 
 
-Command = Probe | Append | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close
+Command = Probe | Append | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close

@@ -82,6 +82,9 @@ class RegionState:
     unknown: set[tuple[int, int]] = field(default_factory=set)
     """Attempts whose dispatch has no known outcome."""
     find_at_s: float | None = None
+    waiting: list[tuple[int, int]] = field(default_factory=list)
+    """Attempts that are in the log and wait for the check of the registered job before they are sent."""
+    is_checking: bool = False
     abandoned: list[tuple[int, int]] = field(default_factory=list)
     """Attempts that were open when the region was lost: stopped when it is back."""
     unverified: list[str] = field(default_factory=list)
