@@ -1,0 +1,162 @@
+"""A status code and Nomad's text, or the exception of a broken connection, enter; what they mean leaves.
+
+Nomad answers 500 to many things that are the caller's doing ("Unknown job", unknown meta keys, a refused modify index),
+so the text decides before the code does.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import requests
+import urllib3.exceptions
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+
+
+class Meaning(Enum):
+    """What a refusal says about the request."""
+
+    NOT_FOUND = "no such object"
+    PERMISSION_DENIED = "the token was refused"
+    CONFLICT = "the job's modify index isn't the expected one"
+    INVALID = "Nomad refused the request's content"
+    NO_REGION = "this server knows no way to the region"
+    NOT_DONE = "refused before anything was done; may be sent again"
+    UNCERTAIN = "failed on the way; it may have been done"
+    NOT_NOMAD = "an answer that Nomad doesn't give"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a refusal means, and Nomad's own sentence, without the RPC prefixes of forwarding servers."""
+
+    meaning: Meaning
+    text: str
+
+
+_WRITES_OF_JOBS: Final = frozenset({"plan", "register", "dispatch", "stop", "evaluate"})
+
+# The order counts: "Enforcing job modify index 5: job does not exist" is a conflict.
+_TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
+    (Meaning.CONFLICT, ("Enforcing job modify index",)),
+    (Meaning.NO_REGION, ("No path to region",)),
+    (
+        Meaning.PERMISSION_DENIED,
+        ("Permission denied", "ACL token not found", "ACL token expired", "ACL token is invalid"),
+    ),
+    (
+        Meaning.NOT_DONE,
+        ("No cluster leader", "Not ready to serve consistent reads", "too many requests", "rate limit"),
+    ),
+    (
+        Meaning.NOT_FOUND,
+        (
+            *(f"Unknown {kind}" for kind in ("job", "allocation", "node", "evaluation", "deployment", "task")),
+            *(f"{kind} not found" for kind in ("job", "alloc", "allocation", "eval", "node", "task", "file")),
+            "alloc lookup failed",
+            "no such file or directory",
+            "escapes the alloc directory",
+            "not started yet",
+            "No path to node",
+        ),
+    ),
+    (
+        Meaning.UNCERTAIN,
+        (
+            *("leadership lost", "not the leader", "raft is already shutdown", "timed out enqueuing", "i/o timeout"),
+            *("connection refused", "connection reset", "broken pipe", "session shutdown", "failed to get conn"),
+            *("context deadline exceeded", "unexpected EOF", "stream closed", "No servers"),
+        ),
+    ),
+)
+_BY_TEXT: Final = tuple(
+    (meaning, re.compile("|".join(rf"\b{re.escape(text)}" for text in texts), re.IGNORECASE))
+    for meaning, texts in _TEXTS
+)
+_MARKUP: Final = re.compile(r"<\s*(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_RPC_PREFIX: Final = re.compile(r"^(?:rpc error: |RPC Error:: (?:\d+,)?)+")
+
+
+def read_refusal(status: int, text: str, *, operation: str) -> Refusal:
+    """What an answer with a status of 300 or more means. Pure."""
+    sentence = _RPC_PREFIX.sub("", text.strip())
+    if status in (502, 503, 504) and _MARKUP.search(text[:500]):
+        return Refusal(Meaning.UNCERTAIN, f"HTTP {status} from a proxy")
+    if status < 400 or _MARKUP.search(text[:500]):
+        return Refusal(Meaning.NOT_NOMAD, f"HTTP {status} from something that isn't Nomad")
+    if status == 400 and "HTTP request to an HTTPS server" in text:
+        return Refusal(Meaning.NOT_NOMAD, "it speaks TLS: write https:// instead of http://")
+    for meaning, pattern in _BY_TEXT:
+        if pattern.search(sentence):
+            return Refusal(meaning, sentence)
+    return Refusal(_by_status(status, sentence, operation), sentence or f"HTTP {status}")
+
+
+def _by_status(status: int, sentence: str, operation: str) -> Meaning:
+    if status in (401, 403):
+        return Meaning.PERMISSION_DENIED
+    if status == 429:
+        return Meaning.NOT_DONE
+    if status in (502, 503, 504):
+        return Meaning.UNCERTAIN
+    if operation in _WRITES_OF_JOBS and status in (400, 413, 500) and sentence:
+        return Meaning.INVALID
+    return Meaning.UNCERTAIN if status >= 500 else Meaning.NOT_NOMAD
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why there was no answer. `was_sent`: the request may have reached a server that acted on it."""
+
+    text: str
+    was_sent: bool
+    hint: str = ""
+
+
+def no_answer(error: BaseException) -> Silence:
+    """What an exception of requests means, in words without any of its text that could hold a header. Pure."""
+    causes = list(_causes(error))
+    for cause in causes:
+        match cause:
+            case ssl.SSLCertVerificationError():
+                why = f"its certificate isn't trusted ({cause.verify_message})"
+                return Silence(why, False, "name the CA in [regions.NAME.tls]")
+            case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(cause) or "record layer" in str(cause):
+                return Silence("it doesn't speak TLS", False, "write http:// instead of https://")
+            case ssl.SSLError():
+                return Silence(f"TLS failed ({cause.reason or type(cause).__name__})", False)
+            case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
+                return Silence("no connection in time", False)
+            case urllib3.exceptions.NameResolutionError():
+                return Silence("its name can't be resolved", False)
+            case requests.exceptions.ProxyError():
+                return Silence("the proxy gave no connection", False, "see HTTP_PROXY, HTTPS_PROXY and NO_PROXY")
+            case urllib3.exceptions.NewConnectionError():
+                reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no connection")
+                return Silence(reason.lower(), False)
+            case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
+                return Silence("no answer in time", True)
+            case http.client.BadStatusLine() if not isinstance(cause, http.client.RemoteDisconnected):
+                return Silence("something that doesn't speak HTTP answers there", True)
+            case InvalidURL() | InvalidSchema() | MissingSchema():
+                return Silence("that is no http or https address", False)
+    return Silence("the connection broke", True)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that it wraps: requests keeps them in `args`, urllib3 in `reason`."""
+    queue, seen = [error], set[int]()
+    while queue:
+        cause = queue.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        inner = (getattr(cause, "reason", None), cause.__cause__, cause.__context__, *cause.args)
+        queue += [one for one in inner if isinstance(one, BaseException)]
