@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -40,8 +41,8 @@ LOG_FORMAT = 1
 CLOCK_SKEW_MAX_S = 60.0
 
 _CLOCK_CHECK_EVERY_S = 300.0
-_READ_AHEAD = (1, 4, 16, 32)
-_READ_THREADS = 16
+_READ_AHEAD = (1, 8, 32)
+_READ_THREADS = 8
 _GAP_LOOKS = 5
 _PAUSE_MAX_S = 1.0
 
@@ -224,24 +225,25 @@ class Log:
     def _read_tail(self) -> list[Entry]:
         """Read and accept entries until one isn't found."""
         read: list[Entry] = []
-        for step in itertools.count():
-            width = _READ_AHEAD[min(step, len(_READ_AHEAD) - 1)]
-            for data in self._get_ahead(width):
-                if data is None:
-                    return read
-                entry = self._parsed(data)
-                self._accept(entry)
-                read.append(entry)
+        with ExitStack() as stack:
+            pool: ThreadPoolExecutor | None = None
+            for step in itertools.count():
+                width = _READ_AHEAD[min(step, len(_READ_AHEAD) - 1)]
+                if width > 1 and pool is None:
+                    pool = stack.enter_context(ThreadPoolExecutor(_READ_THREADS))
+                for data in self._get_ahead(width, pool):
+                    if data is None:
+                        return read
+                    entry = self._parsed(data)
+                    self._accept(entry)
+                    read.append(entry)
         raise AssertionError("unreachable")
 
-    def _get_ahead(self, width: int) -> list[bytes | None]:
+    def _get_ahead(self, width: int, pool: ThreadPoolExecutor | None) -> list[bytes | None]:
         """The next `width` entries' bytes, None where there is none yet; a hole before an existing entry is filled or
         raises IndexCorrupt (it may just have been written between two of these reads)."""
-        numbers = range(self._at.number + 1, self._at.number + 1 + width)
-        if width == 1:
-            return [self._get(numbers[0])]
-        with ThreadPoolExecutor(min(width, _READ_THREADS)) as pool:
-            found = list(pool.map(self._get, numbers))
+        numbers = range(self.head + 1, self.head + 1 + width)
+        found = list((pool.map if pool else map)(self._get, numbers))
         last = max((place for place, data in enumerate(found) if data is not None), default=-1)
         for place in range(last):
             if found[place] is None:

@@ -14,13 +14,14 @@ from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.log import timestamp
-from regions.storage.errors import AlreadyExists, NotFound
+from regions.storage.errors import AlreadyExists, NotFound, NotSupported
 from regions.storage.store import Create, Store
 
 HOME_FORMAT = 1
 HOME_KEY = "format.json"
 LOG_PREFIX = "index/log/"
 
+_SCRATCH = "fedml-check/"
 _RACE_WRITERS = 16
 _RACE_ROUNDS = 3
 
@@ -57,14 +58,21 @@ def read_home(store: Store) -> Home | None:
 
 
 def make_home(store: Store, now: datetime) -> Home:
-    """`format.json`, made unless somebody else just did. Raises NotSupported where the store fails the create race."""
-    try:
-        from regions.storage.conformance import race_create
-    except ImportError:
+    """`format.json`, made unless somebody else just did. Raises NotSupported where the store fails the create race, and
+    the store's own error where it can't be written at all."""
+    from regions.storage.race import race_create
 
-        def race_create(*_: object, **__: object) -> None: ...
-
-    race_create(store, writers=_RACE_WRITERS, rounds=_RACE_ROUNDS)
+    probe = f"{_SCRATCH}home-{uuid.uuid4().hex}"
+    store.put(probe, b"may this be written?", Create())
+    store.delete(probe)
+    race = race_create(store, _RACE_WRITERS, _RACE_ROUNDS, prefix=_SCRATCH)
+    if not race.holds:
+        raise NotSupported(
+            f"{race.problem}; such a store can't hold the index",
+            store=store.url,
+            operation="put",
+            hint="name another home store in fedml.toml; fedml stores check tells which keep their promises",
+        )
     document = {
         "format": HOME_FORMAT,
         "id": uuid.uuid4().hex,

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from federation.errors import IndexCorrupt, LogConflict, UsageError
 from federation.index.catalog import SCHEMA, Catalog, open_catalog
+from federation.index.fetch import Fetched, fetch
 from federation.index.home import LOG_PREFIX, make_home, read_home
 from federation.index.names import checked_name, checked_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row, RunRow
@@ -204,6 +205,10 @@ class Index:
         if data is None:
             raise UsageError(f"the index has no result {row.alloc_id}")
         return ResultRecord.from_dict(data, source=f"the record of {row.alloc_id} in the index")
+
+    def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
+        """Bring the result's artifact from its store into the folder `to`, verified (see `fetch`)."""
+        return fetch(self.record(row), open_store(row), to, force=force)
 
     def provenance(self, revision: int) -> tuple[str, str, str]:
         """(time, author, reason) of a revision; empty texts for one that doesn't exist."""

@@ -1,0 +1,157 @@
+"""A result's record and its store enter, a folder with the verified artifact leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.errors import FederationError, UsageError
+from federation.result import ResultFile, ResultRecord
+from regions.storage.errors import IntegrityError, InvalidStoreURL, NotFound
+from regions.storage.store import Store, checked_key
+
+_DOWNLOADS_AT_ONCE = 4
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Where the artifact is now. `is_new` is False when all of it was there already."""
+
+    path: Path
+    files: int
+    size_bytes: int
+    is_new: bool
+
+
+def fetch(record: ResultRecord, store: Store, target: Path, *, force: bool = False) -> Fetched:
+    """Download all files of a result into the folder `target`, each verified against the sha256 that the index holds.
+
+    Everything is downloaded and verified beside its place first: a new folder appears whole or not at all, and a crash
+    leaves at most a hidden `.fedml-get-…` folder. In a folder that exists each file is placed by itself: one that is
+    not empty is refused without `force`; with it, files of the same names are replaced and all others left alone.
+    Where the same files are there already, nothing is done.
+
+    Raises IntegrityError for a byte that differs or a file name that would leave the folder, NotFound where the
+    artifact is gone, UsageError for a folder that is in the way, FederationError where the disk refuses.
+    """
+    paths = _checked_paths(record)
+    target = Path(os.path.realpath(target))
+    done = Fetched(target, len(paths), record.size_bytes, is_new=True)
+    with _disk_errors(target):
+        if target.exists() and not target.is_dir():
+            raise UsageError(f"{target} is a file, not a folder", hint="name another folder with --to")
+        if paths and all(_holds(target / path, file) for path, file in paths.items()):
+            return Fetched(target, len(paths), record.size_bytes, is_new=False)
+        into_existing = target.exists()
+        if into_existing and any(target.iterdir()) and not force:
+            raise UsageError(
+                f"{target} holds something else", hint="name another folder with --to, or write into it with --force"
+            )
+        if not into_existing:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=".fedml-get-", dir=target if into_existing else target.parent))
+        try:
+            _download(record, store, paths, place)
+            if into_existing:
+                _move_into(place, paths, target)
+            else:
+                place.chmod(0o777 & ~_umask())
+                place.rename(target)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    return done
+
+
+def _checked_paths(record: ResultRecord) -> Mapping[str, ResultFile]:
+    """Files by path, none of which can leave its folder or lie in another file."""
+    paths: dict[str, ResultFile] = {}
+    for file in record.files:
+        try:
+            checked_key(file.path)
+        except InvalidStoreURL as error:
+            raise _refused(record, f"names a file that would leave its folder ({error})") from error
+        if file.path in paths:
+            raise _refused(record, f"names the file {file.path!r} twice")
+        paths[file.path] = file
+    for path in paths:
+        folders = path.split("/")[:-1]
+        if any("/".join(folders[:depth]) in paths for depth in range(1, len(folders) + 1)):
+            raise _refused(record, f"names {path!r} inside another file")
+    return paths
+
+
+def _refused(record: ResultRecord, problem: str) -> IntegrityError:
+    return IntegrityError(f"result {record.alloc_id} {problem}; nothing was placed", operation="get")
+
+
+def _download(record: ResultRecord, store: Store, paths: Mapping[str, ResultFile], place: Path) -> None:
+    def download(path: str) -> None:
+        key = record.artifact_prefix + path
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            store.get_file(key, place / path)
+        except NotFound as error:
+            raise NotFound(
+                f"{store.url_of(key)} is gone: the artifact of result {record.alloc_id} is not whole any more",
+                operation="get",
+                key=key,
+                hint="another result of this version may do: fedml index list --version " + record.version,
+            ) from error
+        if not _holds(place / path, paths[path]):
+            raise IntegrityError(
+                f"{store.url_of(key)} is not the file that result {record.alloc_id} published (sha256 differs); "
+                "nothing was placed",
+                operation="get",
+                key=key,
+                hint="the object was changed in the store: restore it from the bucket's version history",
+            )
+
+    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+        try:
+            list(pool.map(download, paths))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _move_into(place: Path, paths: Mapping[str, ResultFile], target: Path) -> None:
+    for path in paths:
+        goal = target / path
+        if goal.is_dir() or any(parent.is_symlink() for parent in goal.parents if target in parent.parents):
+            raise UsageError(f"{goal} is in the way of a file of the artifact", hint="name another folder with --to")
+    for path in paths:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).replace(target / path)
+
+
+def _holds(path: Path, file: ResultFile) -> bool:
+    """Whether there is a plain file with that size and sha256."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != file.size_bytes:
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as data:
+        while chunk := data.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest() == file.sha256
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FederationError(f"can't write to {target}: {error.strerror or error}") from error
