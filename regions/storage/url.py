@@ -72,7 +72,7 @@ def _config(scheme: str, text: str) -> StoreConfig:
     bucket, prefix = split_bucket(f"{scheme}://{parts.netloc}{parts.path}")
     endpoint = fields.get("endpoint")
     if endpoint is not None:
-        endpoint = _checked_endpoint(endpoint)
+        endpoint = checked_endpoint(endpoint)
     return StoreConfig(
         url=f"{scheme}://{bucket}" + (f"/{prefix}" if prefix else ""),
         endpoint=endpoint,
@@ -149,7 +149,8 @@ def _parameters(query: str, text: str) -> dict[str, str]:
     return fields
 
 
-def _checked_endpoint(endpoint: str) -> str:
+def checked_endpoint(endpoint: str) -> str:
+    """The address without a slash at its end. Raises InvalidStoreURL for one that is none, or that holds credentials."""
     parts = urlsplit(endpoint)
     if "@" in parts.netloc:
         raise InvalidStoreURL(
