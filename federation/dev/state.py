@@ -46,7 +46,7 @@ class Server:
     """One server of the development federation; `process` is None while it is meant to be down."""
 
     kind: str
-    """`region` or `s3`"""
+    """`region` or `store`"""
     name: str
     port: int
     process: Process | None = None

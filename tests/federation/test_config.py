@@ -344,7 +344,7 @@ def test_a_running_development_federation_gives_the_addresses(tmp_path: Path) ->
     state_folder(tmp_path).mkdir(parents=True)
     process = Process(pid=1, start_time=2, boot_id="x")
     state = new_state().with_server("region:us", Server("region", "us", 4001, process))
-    write_state(tmp_path, state.with_server("store:s3", Server("s3", "s3", 4002, process)))
+    write_state(tmp_path, state.with_server("store:s3", Server("store", "s3", 4002, process)))
     config = read(tmp_path, DEV)
     assert config.regions["us"].addresses == ("http://127.0.0.1:4001",)
     assert config.regions["us"].datacenters["us-east-1"].store.endpoint == "http://127.0.0.1:4002"

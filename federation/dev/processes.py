@@ -1,0 +1,126 @@
+"""Commands enter, detached processes leave; processes to end enter, and are gone when the call returns.
+
+Signals go through a pidfd that is opened first and checked afterwards, so that a pid that changes hands in between is
+never hit. Every process of a development federation carries `MARKER=<federation's id>` in its environment, tasks of its
+regions too, so that nothing is lost whose parent was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.dev.state import Process
+from federation.errors import DevError
+
+MARKER = "FEDML_DEV_FEDERATION"
+
+_detached: list[subprocess.Popen[bytes]] = []
+"""Kept, so that Python neither warns of them nor leaves their zombies to a long-lived caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A process of one federation: a server, a task, or what a region keeps for its tasks."""
+
+    process: Process
+    command: tuple[str, ...]
+
+
+def spawn(
+    argv: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path, keep_fds: Sequence[int] = ()
+) -> Process:
+    """Start the command in a session of its own, output appended to `log`; it outlives this process.
+
+    Raises DevError where it can't be started or is gone at once.
+    """
+    with log.open("ab") as output:
+        try:
+            started = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env=dict(environment),
+                start_new_session=True,
+                pass_fds=tuple(keep_fds),
+            )
+        except OSError as error:
+            raise DevError(f"{argv[0]} can't be started: {error.strerror}") from error
+    _detached.append(started)
+    process = Process.of(started.pid)
+    if process is None:
+        raise DevError(f"{' '.join(argv[:5])} ended at once", hint=f"see {log}")
+    return process
+
+
+def marked(federation_id: str) -> list[Marked]:
+    """All processes of this user that carry the federation's marker, but for this one."""
+    wanted = f"{MARKER}={federation_id}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        process = Process.of(int(entry.name))
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            command = (entry / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        except OSError:
+            continue
+        if process is not None and wanted in variables:
+            found.append(Marked(process, tuple(os.fsdecode(part) for part in command)))
+    return found
+
+
+def end(processes: Iterable[Process], *, patience_s: float = 10.0) -> None:
+    """SIGTERM to all of them at once, and SIGKILL to those that are still there after `patience_s`.
+
+    Processes that aren't these any more (gone, or a reused pid) are left alone. Raises DevError if one survives.
+    """
+    with ExitStack() as stack:
+        handles: dict[int, Process] = {}
+        for process in processes:
+            try:
+                handle = os.pidfd_open(process.pid)
+            except ProcessLookupError:
+                continue
+            stack.callback(os.close, handle)
+            if process.is_running:  # asked after the handle is held: from here on it means this process
+                handles[handle] = process
+        for signal_, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0)):
+            for handle in handles:
+                try:
+                    signal.pidfd_send_signal(handle, signal_)
+                except ProcessLookupError:
+                    continue
+            for handle in _ended(handles, wait_s):
+                del handles[handle]
+        if handles:
+            pids = ", ".join(str(process.pid) for process in handles.values())
+            raise DevError(f"processes that don't end, not even killed: {pids}")
+    for started in _detached:
+        started.poll()
+
+
+def _ended(handles: Iterable[int], wait_s: float) -> list[int]:
+    """Those of the pidfds whose process ended within `wait_s`."""
+    poll = select.poll()
+    waiting = set(handles)
+    for handle in waiting:
+        poll.register(handle, select.POLLIN)
+    ended = []
+    deadline = time.monotonic() + wait_s
+    while waiting and (left_s := deadline - time.monotonic()) > 0:
+        for handle, _ in poll.poll(left_s * 1000):
+            poll.unregister(handle)
+            waiting.discard(handle)
+            ended.append(handle)
+    return ended

@@ -1,0 +1,130 @@
+"""A declared region or store enters, the command line of its server and whether it answers leave.
+
+A region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
+no other program can take the port in between.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from federation.config import Config, DevRegion, DevStore
+from federation.dev.processes import MARKER
+from federation.dev.state import HOST, Server, state_folder, token_path
+from federation.errors import DevError
+
+# -P: nothing in the working folder is taken for a module of ours.
+REGION = ("-P", "-m", "regions.local")
+STORE = ("-P", "-m", "federation.dev.s3_server")
+
+
+def require_extras(stores: Mapping[str, DevStore]) -> None:
+    """Raises DevError, before anything starts, if a store's server isn't installed."""
+    if stores and (find_spec("moto") is None or find_spec("flask") is None):
+        names = ", ".join(stores)
+        raise DevError(
+            f"the local store {names} needs moto's server, which isn't installed",
+            hint="install the extra 'fedml-nomad[demo]' from fedml's checkout: pip install '.[demo]'",
+        )
+
+
+def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, str]) -> dict[str, Any]:
+    """What `python -m regions.local` reads. `addresses`: those of all development regions, by their name here."""
+    nomad_names = {name: config.regions[name].nomad_region for name in addresses}
+    name = nomad_names[region.name]
+    return {
+        "region": name,
+        "datacenter": next(iter(config.regions[region.name].datacenters)),
+        "version": region.version,
+        "data_dir": str(region_folder(config.root, region.name) / "data"),
+        "token_file": str(token_path(config.root)),
+        "address": addresses[region.name].removeprefix("http://"),
+        "peers": {nomad_names[peer]: address for peer, address in addresses.items() if nomad_names[peer] != name},
+        "nodes": [
+            {
+                "name": node.name,
+                "datacenter": node.datacenter,
+                "cpu_mhz": node.cpu_mhz,
+                "memory_mb": node.memory_mb,
+                "drivers": list(node.drivers),
+                "node_class": node.node_class,
+                "meta": dict(node.meta),
+            }
+            for node in region.nodes
+        ],
+        "path_prepend": [str(Path(sys.executable).parent)],
+    }
+
+
+def settings_path(root: Path, region: str) -> Path:
+    """Where the settings that a region was started with lie."""
+    return region_folder(root, region) / "config.json"
+
+
+def write_settings(root: Path, region: str, settings: Mapping[str, Any]) -> None:
+    """The settings where `region_command` reads them."""
+    path = settings_path(root, region)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1))
+
+
+def has_settings(root: Path, region: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the region was last started with exactly these."""
+    try:
+        return bool(json.loads(settings_path(root, region).read_bytes()) == settings)
+    except (OSError, ValueError):
+        return False
+
+
+def region_folder(root: Path, region: str) -> Path:
+    """Settings and data of one region."""
+    return state_folder(root) / "regions" / region
+
+
+def region_command(root: Path, region: str, fd: int) -> list[str]:
+    """The region with its settings, on the socket that it inherits as `fd`."""
+    return [sys.executable, *REGION, str(settings_path(root, region)), "--fd", str(fd)]
+
+
+def store_command(root: Path, store: DevStore, fd: int) -> list[str]:
+    """The S3 server with its buckets and the folder that keeps its objects."""
+    data = state_folder(root) / "stores" / store.name
+    return [sys.executable, *STORE, str(data), "--fd", str(fd), *store.buckets]
+
+
+def is_server(command: Sequence[str]) -> bool:
+    """Whether a process with this command line is one of the two."""
+    return tuple(command[1:4]) in (REGION, STORE)
+
+
+def environment(federation_id: str) -> dict[str, str]:
+    """This shell's, without what is meant for Nomad's own client, with the marker."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NOMAD_")}
+    return {**kept, MARKER: federation_id, "PYTHONUNBUFFERED": "1"}
+
+
+def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
+    """Whether it does its work: a region has a leader, a store answers."""
+    try:
+        status, body = _get(server.port, "/v1/status/leader" if server.kind == "region" else "/", timeout_s)
+    except (OSError, http.client.HTTPException):
+        return False
+    return status == 200 and (server.kind != "region" or body.strip() not in (b"", b'""', b"null"))
+
+
+def _get(port: int, path: str, timeout_s: float) -> tuple[int, bytes]:
+    """Straight to loopback: no proxy of the shell is asked."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
