@@ -1,0 +1,5 @@
+"""The node side of an embedded region: placed allocations go in, their tasks' states come out (see `Client`)."""
+
+from regions.local.client.client import Client
+
+__all__ = ["Client"]

@@ -1,0 +1,221 @@
+"""One placed allocation goes in; its tasks run in order, and its client status and task states come out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from regions.local.client import alloc_dir, events
+from regions.local.client.lifecycle import Coordinator
+from regions.local.client.task_runner import Phase, TaskRunner, timestamp
+from regions.local.drivers.driver import Driver
+from regions.local.drivers.loop import Loop
+
+
+class Host(Protocol):
+    """What an allocation needs of its client."""
+
+    loop: Loop
+    base_env: Mapping[str, str]
+
+    def driver(self, name: str) -> Driver | None: ...
+    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
+    def report(self, runner: AllocRunner) -> None: ...
+    def acknowledge(self, driver: Driver, task_id: str) -> None: ...
+
+
+class AllocRunner:
+    """All tasks of one allocation, on the client's loop. `is_done`: every task has ended for good."""
+
+    def __init__(
+        self, host: Host, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], folder: Path
+    ) -> None:
+        self.alloc_id: str = alloc["ID"]
+        self.alloc = alloc
+        self.job = job
+        self.node = node
+        self.folder = folder
+        self.group = next(g for g in job["TaskGroups"] if g["Name"] == alloc["TaskGroup"])
+        self.coordinator = Coordinator(self.group["Tasks"])
+        self.tasks: list[TaskRunner] = []
+        self.is_stopping = False
+        self._host = host
+        self._killing = False
+        self._pending_look = False
+        self._done_calls: list[Callable[[], None]] = []
+        self._failure = ""
+
+    @property
+    def loop(self) -> Loop:
+        return self._host.loop
+
+    @property
+    def base_env(self) -> Mapping[str, str]:
+        return self._host.base_env
+
+    @property
+    def is_done(self) -> bool:
+        return bool(self._failure) or all(task.phase is Phase.COMPLETE for task in self.tasks)
+
+    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        self._host.work(job, done)
+
+    def acknowledge(self, driver: Driver, task_id: str) -> None:
+        self._host.acknowledge(driver, task_id)
+
+    # -- orders --
+
+    def start(self, *, recover: bool = False) -> None:
+        """Run the tasks; `recover`: find those that ran before the region ended."""
+        states = self.alloc.get("TaskStates") or {} if recover else {}
+        for task in self.group["Tasks"]:
+            driver = self._host.driver(task["Driver"])
+            if driver is None:
+                self._fail(f'failed to create task runner: unknown driver "{task["Driver"]}"')
+                return
+            state = states.get(task["Name"])
+            self.tasks.append(
+                TaskRunner(self, task, driver, {**state, "Events": state["Events"] or []} if state else None)
+            )
+        try:
+            alloc_dir.create(self.folder)
+        except OSError as error:
+            self._fail(str(error))
+            return
+        if recover:
+            for runner in self.tasks:
+                runner.recover()
+        self.task_changed()
+
+    def _fail(self, reason: str) -> None:
+        self.tasks = []
+        self._failure = f"Unable to add allocation due to error: {reason}"
+        self._host.report(self)
+
+    def stop(self, done: Callable[[], None] | None = None) -> None:
+        """End all tasks: the leader first, sidecars last, then poststop tasks run; `done` when all have ended."""
+        if done:
+            if self.is_done:
+                done()
+                return
+            self._done_calls.append(done)
+        if not self.is_stopping:
+            self.is_stopping = True
+            self._kill_tasks()
+
+    def restart(self, task: str | None, *, all_tasks: bool) -> str:
+        """Restart one task, the running ones, or all; an error in Nomad's words, or ""."""
+        if task:
+            runner = next((t for t in self.tasks if t.name == task), None)
+            if runner is None:
+                return f"Could not find task runner for task: {task}"
+            event = events.restart_signaled("User requested task to restart")
+            return "" if runner.restart(event, dead_too=False) else "Task not running"
+        if self.is_stopping or self.is_done:
+            return "restart of an alloc that should not run"
+        which = "all" if all_tasks else "running"
+        if all_tasks:
+            self.coordinator.restart()
+        for runner in self.tasks:
+            runner.restart(events.restart_signaled(f"User requested {which} tasks to restart"), dead_too=all_tasks)
+        return ""
+
+    # -- what follows from the tasks' states --
+
+    def task_changed(self) -> None:
+        """Something about a task changed: look at the whole allocation once this round is over."""
+        if not self._pending_look:
+            self._pending_look = True
+            self.loop.at_end(self._look)
+
+    def _look(self) -> None:
+        self._pending_look = False
+        live = [t for t in self.tasks if not t.is_poststop and t.state["State"] != "dead"]
+        if live:
+            self._kill_if_over(live)
+        else:
+            for task in self.tasks:
+                if not task.is_poststop and task.phase is Phase.DEAD:
+                    task.kill(None, _nothing)
+        self.coordinator.update({t.name: t.state for t in self.tasks})
+        for task in self.tasks:
+            task.start_if_allowed()
+        self._host.report(self)
+        if self.is_done:
+            waiting, self._done_calls = self._done_calls, []
+            for call in waiting:
+                call()
+
+    def _kill_if_over(self, live: list[TaskRunner]) -> None:
+        """A failed task, a dead leader, or sidecars that are left alone end the others."""
+        event = None
+        dead = [t for t in self.tasks if not t.is_poststop and t.state["State"] == "dead"]
+        if failed := next((t for t in dead if t.state["Failed"]), None):
+            event = events.sibling_failed(failed.name)
+        elif any(t.is_leader for t in dead):
+            event = events.leader_dead()
+        elif all(t.is_sidecar for t in live):
+            event = events.main_dead()
+        if event and not self._killing:
+            for task in live:
+                task.emit(event)
+            self._kill_tasks()
+
+    def _kill_tasks(self) -> None:
+        """The leader, then the others, then sidecars: each wave waits for the one before."""
+        self._killing = True
+        mortal = [t for t in self.tasks if not t.is_poststop]
+        leaders = [t for t in mortal if t.is_leader][:1]
+        others = [t for t in mortal if t not in leaders and not t.is_sidecar]
+        sidecars = [t for t in mortal if t not in leaders and t.is_sidecar]
+        self._kill_waves([wave for wave in (leaders, others, sidecars) if wave])
+
+    def _kill_waves(self, waves: list[list[TaskRunner]]) -> None:
+        if not waves:
+            return
+        left = len(waves[0])
+
+        def one_ended() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._kill_waves(waves[1:])
+
+        for task in waves[0]:
+            task.kill(events.killing(task.kill_timeout_ns), one_ended)
+
+    # -- what the server hears --
+
+    def update(self) -> dict[str, Any]:
+        """`{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
+        states = {task.name: dict(task.state) for task in self.tasks}
+        status, description = ("failed", self._failure) if self._failure else client_status(states.values())
+        now_ns = time.time_ns()
+        if status in ("complete", "failed"):
+            for state in states.values():
+                state["FinishedAt"] = state["FinishedAt"] or timestamp(now_ns)
+        return {
+            "ID": self.alloc_id,
+            "ClientStatus": status,
+            "ClientDescription": description,
+            "TaskStates": states,
+            "ModifyTime": now_ns,
+        }
+
+
+def client_status(states: Any) -> tuple[str, str]:
+    """An allocation's client status and its description, by its tasks' states."""
+    words = {"failed" if s["State"] == "dead" and s["Failed"] else s["State"] for s in states}
+    if "failed" in words:
+        return "failed", "Failed tasks"
+    if "running" in words:
+        return "running", "Tasks are running"
+    if "pending" in words:
+        return "pending", "No tasks have started"
+    return "complete", "All tasks have completed"
+
+
+def _nothing() -> None:
+    """For a kill that nobody waits for."""

@@ -1,0 +1,221 @@
+"""Placed allocations go in, real processes run, and updates of client status and task states come out."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from regions.local.client import usage
+from regions.local.client.alloc_runner import AllocRunner
+from regions.local.drivers.driver import Driver
+from regions.local.drivers.loop import Loop
+from regions.local.drivers.mock import Mock
+from regions.local.drivers.raw_exec import RawExec
+
+_T = TypeVar("_T")
+_COALESCE_S = 0.01
+_WORKERS = 4
+_ANSWER_S = 30.0
+
+
+class Client:
+    """The node side of one region, for all its nodes.
+
+    `alloc`, `job` and `node` are Nomad's JSON shapes, never changed here. `on_update` gets lists of `{ID,
+    ClientStatus, ClientDescription, TaskStates, ModifyTime}` from the client's own thread; when it returns, those
+    states count as kept by the server. Methods may be called from any thread; those without a result don't wait.
+
+    After a crash (kill -9) of the region: make a new Client with the same `data_dir`, then call `restore` once.
+    `data_dir/alloc/<id>` are the allocations' folders, `data_dir/executor` belongs to the raw_exec driver.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        on_update: Callable[[list[dict[str, Any]]], None],
+        base_env: Mapping[str, str],
+        api_address: str,
+    ) -> None:
+        self.base_env = base_env
+        self.api_address = api_address
+        self.loop = Loop("fedml-client")
+        self._allocs = data_dir.absolute() / "alloc"
+        self._on_update = on_update
+        self._runners: dict[str, AllocRunner] = {}
+        self._changed: dict[str, AllocRunner] = {}
+        self._acknowledge: list[tuple[Driver, str]] = []
+        self._flush_planned = False
+        self._raw_exec = RawExec(self.loop, data_dir.absolute() / "executor", base_env.get("PATH", ""))
+        self._drivers: dict[str, Driver] = {"raw_exec": self._raw_exec, "mock_driver": Mock(self.loop)}
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._workers = 0
+        self._allocs.mkdir(parents=True, exist_ok=True)
+        self._allocs.chmod(0o711)
+        self._raw_exec.attach()
+        self.loop.start()
+
+    # -- the server's orders --
+
+    def start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any]) -> None:
+        """Run an allocation; one that is known already is left alone."""
+        self.loop.post(lambda: self._start(alloc, job, node, recover=False))
+
+    def stop(self, alloc_id: str) -> None:
+        """End an allocation's tasks (kill signal, then force after the kill timeout); then its poststop tasks run."""
+
+        def stop() -> None:
+            if runner := self._runners.get(alloc_id):
+                runner.stop()
+
+        self.loop.post(stop)
+
+    def restart(self, alloc_id: str, task: str | None, *, all_tasks: bool = False) -> None:
+        """Restart a task, or all running ones, or all. Raises LookupError, RuntimeError with Nomad's sentence."""
+
+        def restart() -> str:
+            runner = self._runners.get(alloc_id)
+            if runner is None:
+                raise LookupError(f'Unknown allocation "{alloc_id}"')
+            return runner.restart(task, all_tasks=all_tasks)
+
+        if error := self._ask(restart):
+            raise RuntimeError(error)
+
+    def alloc_dir(self, alloc_id: str) -> Path:
+        """The allocation's folder, whether it is there or not."""
+        return self._allocs / alloc_id
+
+    def destroy(self, alloc_id: str) -> None:
+        """End the allocation if it runs, then remove its folder and forget it."""
+
+        def forget() -> None:
+            self._runners.pop(alloc_id, None)
+            self._work(lambda: shutil.rmtree(self._allocs / alloc_id, ignore_errors=True), _ignore)
+
+        def destroy() -> None:
+            runner = self._runners.get(alloc_id)
+            if runner is None:
+                forget()
+            else:
+                runner.stop(forget)
+
+        self.loop.post(destroy)
+
+    def restore(self, allocs: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]) -> None:
+        """After a restart of the region: all allocations (with job and node) that had not ended, as the server knows
+        them. Tasks that run are found again, exits that happened meanwhile are handled now, a task that is lost is
+        run again as Nomad does, and processes of no known allocation are killed."""
+
+        def restore() -> None:
+            for alloc, job, node in allocs:
+                self._start(alloc, job, node, recover=True)
+            self._raw_exec.kill_strays()
+
+        self.loop.post(restore)
+
+    def stats(self, alloc_id: str) -> dict[str, Any]:
+        """Nomad's AllocResourceUsage, measured now. Raises LookupError for an allocation that isn't here."""
+
+        def pids() -> dict[str, int | None]:
+            runner = self._runners.get(alloc_id)
+            if runner is None:
+                raise LookupError(f'Unknown allocation "{alloc_id}"')
+            return {t.name: self._raw_exec.pid(t.task_id) for t in runner.tasks if t.state["State"] == "running"}
+
+        return usage.alloc_usage(self._ask(pids))
+
+    def shutdown(self, *, kill: bool) -> None:
+        """End the client. `kill`: end all tasks first (by force, no updates); else they run on, to be restored."""
+
+        def close() -> None:
+            self._flush()
+            self._on_update = _ignore
+            if kill:
+                self._raw_exec.end()
+            else:
+                self._raw_exec.detach()
+
+        self._ask(close)
+        for _ in range(self._workers):
+            self._jobs.put(None)
+        self.loop.stop()
+
+    # -- what allocations need --
+
+    def driver(self, name: str) -> Driver | None:
+        return self._drivers.get(name)
+
+    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        """Run `job` on a worker thread, then `done` on the loop, with the exception if there was one."""
+        self._work(job, done)
+
+    def report(self, runner: AllocRunner) -> None:
+        """Tell the server of this allocation: at once when it has ended, else soon, with others."""
+        self._changed[runner.alloc_id] = runner
+        if runner.is_done:
+            self._flush_planned = True
+            self.loop.at_end(self._flush)
+        elif not self._flush_planned:
+            self._flush_planned = True
+            self.loop.later(_COALESCE_S, self._flush)
+
+    def acknowledge(self, driver: Driver, task_id: str) -> None:
+        """After the next update the driver need not keep this task's end."""
+        self._acknowledge.append((driver, task_id))
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        changed, self._changed = self._changed, {}
+        known, self._acknowledge = self._acknowledge, []
+        if changed:
+            self._on_update([runner.update() for runner in changed.values()])
+        for driver, task_id in known:
+            driver.forget(task_id)
+
+    def _start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], *, recover: bool) -> None:
+        if alloc["ID"] in self._runners:
+            return
+        runner = self._runners[alloc["ID"]] = AllocRunner(self, alloc, job, node, self._allocs / alloc["ID"])
+        runner.start(recover=recover)
+        if alloc.get("DesiredStatus") in ("stop", "evict"):
+            runner.stop()
+
+    def _work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        def run() -> None:
+            error: Exception | None = None
+            try:
+                job()
+            except Exception as caught:  # noqa: BLE001 - handed on
+                error = caught
+            self.loop.post(lambda: done(error))
+
+        if self._workers < _WORKERS:
+            self._workers += 1
+            threading.Thread(target=self._run_jobs, name="fedml-client-worker", daemon=True).start()
+        self._jobs.put(run)
+
+    def _run_jobs(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _ask(self, call: Callable[[], _T]) -> _T:
+        """`call` on the loop, and its result or exception here."""
+        answer: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(call())
+            except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
+                answer.set_exception(error)
+
+        self.loop.post(run)
+        return answer.result(_ANSWER_S)
+
+
+def _ignore(_: object) -> None:
+    """For an answer that nobody needs."""

@@ -1,0 +1,163 @@
+"""A task event's type and details go in, Nomad's TaskEvent JSON comes out, with the sentence that people read."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+MAX_EVENTS = 10  # a task keeps its last ten, as Nomad does
+
+_BLANK: dict[str, Any] = {
+    "Type": "",
+    "Time": 0,
+    "DisplayMessage": "",
+    "Details": None,
+    "Message": "",
+    "FailsTask": False,
+    "RestartReason": "",
+    "SetupError": "",
+    "DriverError": "",
+    "DriverMessage": "",
+    "ExitCode": 0,
+    "Signal": 0,
+    "KillReason": "",
+    "KillTimeout": 0,
+    "KillError": "",
+    "StartDelay": 0,
+    "DownloadError": "",
+    "ValidationError": "",
+    "DiskLimit": 0,
+    "FailedSibling": "",
+    "VaultError": "",
+    "TaskSignalReason": "",
+    "TaskSignal": "",
+    "GenericSource": "",
+}
+
+
+def _event(kind: str, display: str, details: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+    event = _BLANK | fields
+    event["Type"] = kind
+    event["Time"] = time.time_ns()
+    event["DisplayMessage"] = display
+    event["Details"] = details or {}
+    return event
+
+
+def received() -> dict[str, Any]:
+    return _event("Received", "Task received by client")
+
+
+def setup(message: str = "Building Task Directory") -> dict[str, Any]:
+    return _event("Task Setup", message, {"message": message}, Message=message)
+
+
+def started() -> dict[str, Any]:
+    return _event("Started", "Task started by client")
+
+
+def terminated(exit_code: int, signal: int, message: str = "") -> dict[str, Any]:
+    parts = [f"Exit Code: {exit_code}"]
+    details = {"exit_code": str(exit_code), "signal": str(signal), "oom_killed": "false"}
+    if signal:
+        parts.append(f"Signal: {signal}")
+    if message:
+        parts.append("Exit Message: " + go_quote(message))
+        details["exit_message"] = message
+    return _event("Terminated", ", ".join(parts), details, ExitCode=exit_code, Signal=signal, Message=message)
+
+
+def restarting(delay_ns: int, reason: str) -> dict[str, Any]:
+    text = f"Task restarting in {go_duration(delay_ns)}"
+    if reason and reason != "Restart within policy":
+        text = f"{reason} - {text}"
+    details = {"restart_reason": reason, "start_delay": str(delay_ns)}
+    return _event("Restarting", text, details, RestartReason=reason, StartDelay=delay_ns)
+
+
+def not_restarting(reason: str) -> dict[str, Any]:
+    details = {"restart_reason": reason, "fails_task": "true"}
+    return _event("Not Restarting", reason, details, RestartReason=reason, FailsTask=True)
+
+
+def restart_signaled(reason: str) -> dict[str, Any]:
+    return _event("Restart Signaled", reason, {"restart_reason": reason}, RestartReason=reason)
+
+
+def killing(timeout_ns: int) -> dict[str, Any]:
+    timeout = go_duration(timeout_ns)
+    text = f"Sent interrupt. Waiting {timeout} before force killing" if timeout_ns else "Sent interrupt"
+    return _event("Killing", text, {"kill_timeout": timeout}, KillTimeout=timeout_ns)
+
+
+def killing_failed(message: str) -> dict[str, Any]:
+    """A kill that fails the task, with its own words (a template that can't be rendered)."""
+    return _event("Killing", message, {"fails_task": "true"}, FailsTask=True)
+
+
+def killed() -> dict[str, Any]:
+    return _event("Killed", "Task successfully killed")
+
+
+def sibling_failed(task: str) -> dict[str, Any]:
+    text = f"Task's sibling {go_quote(task)} failed"
+    return _event("Sibling Task Failed", text, {"failed_sibling": task}, FailedSibling=task)
+
+
+def leader_dead() -> dict[str, Any]:
+    return _event("Leader Task Dead", "Leader Task in Group dead")
+
+
+def main_dead() -> dict[str, Any]:
+    return _event("Main Tasks Dead", "Main tasks in the group died")
+
+
+def driver_failure(error: str) -> dict[str, Any]:
+    return _event("Driver Failure", error, {"driver_error": error}, DriverError=error)
+
+
+def failed_validation(error: str) -> dict[str, Any]:
+    return _event("Failed Validation", error, {"validation_error": error}, ValidationError=error)
+
+
+def hook_failed(message: str) -> dict[str, Any]:
+    return _event("Task hook failed", message, {"message": message}, Message=message)
+
+
+def downloading_artifacts() -> dict[str, Any]:
+    return _event("Downloading Artifacts", "Client is downloading artifacts")
+
+
+def artifact_failed(error: str) -> dict[str, Any]:
+    return _event("Failed Artifact Download", error, {"download_error": error}, DownloadError=error)
+
+
+def failed_restoring() -> dict[str, Any]:
+    return _event("Failed Restoring Task", "failed to restore task; will not run until server is contacted")
+
+
+def go_quote(text: str) -> str:
+    """A string as Go's %q writes it (for printable text)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+def go_duration(ns: int) -> str:
+    """Nanoseconds as Go prints a duration: `1m0s`, `5s`, `602.478764ms`, `0s`."""
+    if ns < 0:
+        return "-" + go_duration(-ns)
+    for unit, name in ((1, "ns"), (1_000, "µs"), (1_000_000, "ms")):
+        if ns < unit * 1000 and ns:
+            return f"{_fraction(ns, unit)}{name}"
+    minutes, rest = divmod(ns, 60_000_000_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{_fraction(rest, 1_000_000_000)}s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _fraction(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    digits = len(str(unit)) - 1
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".") if digits else str(whole)

@@ -1,0 +1,100 @@
+"""A task that is about to start goes in; its folder, payload, templates and artifacts are there, or why not comes out.
+
+The steps are Nomad's prestart hooks, in its order; those that are done once aren't repeated when a task restarts.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from regions.local.client import alloc_dir, artifact, events, template
+from regions.local.client.task_env import TaskEnv
+
+
+class PrestartFailed(Exception):
+    """The task can't be started this time: `event` says why, `recoverable` whether its restart policy may try again,
+    `kills` that it is over in any case."""
+
+    def __init__(self, event: dict[str, Any], *, recoverable: bool, kills: bool = False) -> None:
+        super().__init__(event["DisplayMessage"])
+        self.event = event
+        self.recoverable = recoverable
+        self.kills = kills
+
+
+class Prestart:
+    """What was prepared for one task so far. `template_env`: variables from templates, once rendered."""
+
+    __slots__ = ("_alloc_dir", "_fetched", "_group", "_payload", "_rendered", "_set_up", "_task", "template_env")
+
+    def __init__(self, alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any], folder: Path) -> None:
+        self._task = task
+        self._alloc_dir = folder
+        self._group = next(g for g in job["TaskGroups"] if g["Name"] == alloc["TaskGroup"])
+        self._payload: str | None = job.get("Payload")
+        self._set_up = False
+        self._rendered = False
+        self._fetched: set[int] = set()
+        self.template_env: dict[str, str] = {}
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether the task's folder and payload are there."""
+        return self._set_up
+
+    @property
+    def must_fetch(self) -> bool:
+        """Whether artifacts are missing: `fetch` is slow and runs on a worker thread."""
+        return len(self._fetched) < len(self._task.get("Artifacts") or [])
+
+    def set_up(self) -> None:
+        """Folder and dispatch payload. Raises PrestartFailed, OSError."""
+        alloc_dir.create_task(self._alloc_dir, self._task["Name"])
+        name = (self._task.get("DispatchPayload") or {}).get("File")
+        if self._payload and name:
+            path = self._alloc_dir / self._task["Name"] / "local" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(base64.b64decode(self._payload))
+            path.chmod(0o755)
+        self._set_up = True
+
+    def check_volumes(self) -> None:
+        """Refuse mounts of host volumes, which neither driver here can give. Raises PrestartFailed."""
+        volumes = self._group.get("Volumes") or {}
+        for mount in self._task.get("VolumeMounts") or []:
+            if (volumes.get(mount["Volume"]) or {}).get("Type") == "host":
+                text = (
+                    f"volumes: task driver {events.go_quote(self._task['Driver'])} for "
+                    f"{events.go_quote(self._task['Name'])} does not support host volumes"
+                )
+                raise PrestartFailed(events.hook_failed(text), recoverable=False)
+
+    def fetch(self, env: TaskEnv) -> None:
+        """The artifacts that are missing. Raises PrestartFailed after all were tried."""
+        failed: artifact.ArtifactFailed | None = None
+        for number, wanted in enumerate(self._task.get("Artifacts") or []):
+            if number not in self._fetched:
+                try:
+                    artifact.fetch(wanted, env)
+                    self._fetched.add(number)
+                except artifact.ArtifactFailed as error:
+                    failed = error
+        if failed:
+            raise PrestartFailed(events.artifact_failed(str(failed)), recoverable=failed.recoverable)
+
+    def render(self, env: TaskEnv) -> None:
+        """The templates: once, or at each start where the restart policy says so. Raises PrestartFailed."""
+        templates = self._task.get("Templates") or []
+        again = bool((self._task.get("RestartPolicy") or {}).get("RenderTemplates"))
+        if not templates or (self._rendered and not again):
+            return
+        try:
+            self.template_env = template.render_all(templates, env)
+        except template.TemplateRefused as error:
+            raise PrestartFailed(events.hook_failed(f"template: {error}"), recoverable=False) from error
+        except (template.TemplateFailed, OSError, ValueError, LookupError, TypeError) as error:
+            text = str(error) if isinstance(error, template.TemplateFailed) else f"Template failed: {error}"
+            raise PrestartFailed(events.killing_failed(text), recoverable=False, kills=True) from error
+        self._rendered = True

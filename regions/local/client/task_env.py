@@ -1,0 +1,205 @@
+"""An allocation, its job, task and node go in; the task's environment and the values for `${…}` come out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# What Nomad's default `env.denylist` keeps from tasks.
+DENIED = frozenset(
+    {
+        "CONSUL_TOKEN",
+        "CONSUL_HTTP_TOKEN",
+        "VAULT_TOKEN",
+        "NOMAD_LICENSE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    }
+)
+
+_REFERENCE = re.compile(r"\$\{([a-zA-Z0-9_\-.]+)\}")
+_UNCLEAN = re.compile(r"[^A-Za-z0-9_.]")
+_CLEANED = ("NOMAD_ADDR_", "NOMAD_IP_", "NOMAD_PORT_", "NOMAD_HOST_PORT_", "NOMAD_META_")
+
+
+def replace(text: str, *values: Mapping[str, str]) -> str:
+    """`${name}` replaced by the first mapping that has it; unknown references stay as they are, as with Nomad."""
+    if "${" not in text:
+        return text
+
+    def found(match: re.Match[str]) -> str:
+        for known in values:
+            if (value := known.get(match[1])) is not None:
+                return value
+        return match[0]
+
+    return _REFERENCE.sub(found, text)
+
+
+class TaskEnv:
+    """One task's variables: `env` (what the process gets) and `node` (`node.*`, `attr.*`, `meta.*` of its node)."""
+
+    __slots__ = ("env", "node", "shared_dir", "task_dir")
+
+    def __init__(self, env: dict[str, str], node: dict[str, str], task_dir: str, shared_dir: str) -> None:
+        self.env = env
+        self.node = node
+        self.task_dir = task_dir
+        self.shared_dir = shared_dir
+
+    def replace(self, text: str) -> str:
+        return replace(text, self.env, self.node)
+
+    def client_path(self, raw: str, *, join_escape: bool) -> tuple[str, bool]:
+        """The absolute path that `raw` names for this task, and whether it leaves the task's and the shared folder."""
+        path = self.replace(raw)
+        if not os.path.isabs(path) or (join_escape and self._escapes(path)):  # noqa: PTH117
+            path = f"{self.task_dir}/{path}"
+        path = os.path.normpath(path)
+        return path, self._escapes(path)
+
+    def _escapes(self, path: str) -> bool:
+        path = os.path.normpath(path)
+        return not any(path == folder or path.startswith(folder + "/") for folder in (self.task_dir, self.shared_dir))
+
+
+def build(
+    alloc: dict[str, Any],
+    job: dict[str, Any],
+    task: dict[str, Any],
+    node: dict[str, Any],
+    base_env: Mapping[str, str],
+    alloc_dir: str,
+    template_env: Mapping[str, str],
+) -> TaskEnv:
+    """The task's environment by Nomad's rules: NOMAD_* and meta, then the agent's, then the task's `env`, then
+    templates' with `env = true`; later ones win, but the agent's never hides a NOMAD_* one."""
+    task_dir = f"{alloc_dir}/{task['Name']}"
+    known = _node_values(node, job.get("Region") or "global")
+    env = _identity(alloc, job, task, node)
+    env["NOMAD_ALLOC_DIR"] = f"{alloc_dir}/alloc"
+    env["NOMAD_TASK_DIR"] = f"{task_dir}/local"
+    env["NOMAD_SECRETS_DIR"] = f"{task_dir}/secrets"
+    _add_ports(env, alloc, task["Name"])
+    for key, value in _meta(alloc, job, task).items():
+        env[replace(key, known, env)] = replace(value, known, env)
+    for key, value in base_env.items():
+        if key not in env and key not in DENIED:
+            env[key] = replace(value, known, env)
+    for key, value in (task.get("Env") or {}).items():
+        env[key] = replace(value, known, env)
+    env.update(template_env)
+    return TaskEnv({_clean(k): v for k, v in env.items()}, known, task_dir, f"{alloc_dir}/alloc")
+
+
+def _clean(name: str) -> str:
+    if not name.startswith(_CLEANED):
+        return name
+    return _UNCLEAN.sub("_", name)
+
+
+def _identity(alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any], node: dict[str, Any]) -> dict[str, str]:
+    resources = _task_resources(alloc, task)
+    index = re.search(r"\[(\d+)\]$", alloc["Name"])
+    values: dict[str, Any] = {
+        "NOMAD_MEMORY_LIMIT": resources.get("memory_mb") or "",
+        "NOMAD_MEMORY_MAX_LIMIT": resources.get("memory_max_mb") or "",
+        "NOMAD_CPU_LIMIT": resources.get("cpu_mhz") or "",
+        "NOMAD_CPU_CORES": _cpu_set(resources.get("cores") or []),
+        "NOMAD_ALLOC_ID": alloc["ID"],
+        "NOMAD_SHORT_ALLOC_ID": alloc["ID"][:8],
+        "NOMAD_ALLOC_NAME": alloc["Name"],
+        "NOMAD_GROUP_NAME": alloc["TaskGroup"],
+        "NOMAD_ALLOC_INDEX": index[1] if index else "0",
+        "NOMAD_TASK_NAME": task["Name"],
+        "NOMAD_JOB_ID": job["ID"],
+        "NOMAD_JOB_NAME": job.get("Name") or job["ID"],
+        "NOMAD_JOB_PARENT_ID": job.get("ParentID") or "",
+        "NOMAD_DC": node.get("Datacenter") or "",
+        "NOMAD_PARENT_CGROUP": node.get("CgroupParent") or "",
+        "NOMAD_NAMESPACE": alloc.get("Namespace") or "default",
+        "NOMAD_REGION": job.get("Region") or "global",
+    }
+    return {name: str(value) for name, value in values.items() if value != ""}
+
+
+def _task_resources(alloc: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
+    allocated = ((alloc.get("AllocatedResources") or {}).get("Tasks") or {}).get(task["Name"])
+    if allocated:
+        cpu, memory = allocated.get("Cpu") or {}, allocated.get("Memory") or {}
+        return {
+            "cpu_mhz": cpu.get("CpuShares"),
+            "cores": cpu.get("ReservedCores"),
+            "memory_mb": memory.get("MemoryMB"),
+            "memory_max_mb": memory.get("MemoryMaxMB"),
+        }
+    asked = task.get("Resources") or {}
+    return {
+        "cpu_mhz": asked.get("CPU"),
+        "memory_mb": asked.get("MemoryMB"),
+        "memory_max_mb": asked.get("MemoryMaxMB"),
+    }
+
+
+def _cpu_set(cores: list[int]) -> str:
+    """Core numbers as Linux writes a cpuset: `0-3,6`."""
+    runs: list[list[int]] = []
+    for core in sorted(cores):
+        if runs and core == runs[-1][1] + 1:
+            runs[-1][1] = core
+        else:
+            runs.append([core, core])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def _meta(alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any]) -> dict[str, str]:
+    group: dict[str, Any] = next((g for g in job["TaskGroups"] if g["Name"] == alloc["TaskGroup"]), {})
+    meta: dict[str, str] = {}
+    if job.get("Dispatched") and job.get("ParameterizedJob"):
+        meta = dict.fromkeys(job["ParameterizedJob"].get("MetaOptional") or [], "")
+    for level in (job, group, task):
+        meta.update(level.get("Meta") or {})
+    named: dict[str, str] = {}
+    for key, value in meta.items():
+        named[f"NOMAD_META_{key.upper()}"] = value
+        named[f"NOMAD_META_{key}"] = value
+    return named
+
+
+def _add_ports(env: dict[str, str], alloc: dict[str, Any], task_name: str) -> None:
+    allocated = alloc.get("AllocatedResources") or {}
+    for name, resources in (allocated.get("Tasks") or {}).items():
+        own = name == task_name
+        for network in resources.get("Networks") or []:
+            for port in (network.get("ReservedPorts") or []) + (network.get("DynamicPorts") or []):
+                label = port["Label"] if own else f"{name}_{port['Label']}"
+                _add_port(env, label, network.get("IP") or "", port["Value"], host_port=own)
+    for port in (allocated.get("Shared") or {}).get("Ports") or []:
+        label, ip, value = port["Label"], port.get("HostIP") or "", port["Value"]
+        inner = port.get("To") if (port.get("To") or 0) > 0 else value
+        env |= {f"NOMAD_HOST_ADDR_{label}": f"{ip}:{value}", f"NOMAD_HOST_IP_{label}": ip}
+        _add_port(env, label, ip, value, host_port=True)
+        env |= {f"NOMAD_PORT_{label}": str(inner), f"NOMAD_ALLOC_PORT_{label}": str(inner)}
+
+
+def _add_port(env: dict[str, str], label: str, ip: str, value: int, *, host_port: bool) -> None:
+    env |= {f"NOMAD_ADDR_{label}": f"{ip}:{value}", f"NOMAD_IP_{label}": ip, f"NOMAD_PORT_{label}": str(value)}
+    if host_port:
+        env[f"NOMAD_HOST_PORT_{label}"] = str(value)
+
+
+def _node_values(node: dict[str, Any], region: str) -> dict[str, str]:
+    values = {
+        "node.region": region,
+        "node.unique.id": node.get("ID") or "",
+        "node.unique.name": node.get("Name") or "",
+        "node.class": node.get("NodeClass") or "",
+        "node.datacenter": node.get("Datacenter") or "",
+    }
+    values |= {f"attr.{k}": v for k, v in (node.get("Attributes") or {}).items()}
+    values |= {f"meta.{k}": v for k, v in (node.get("Meta") or {}).items()}
+    return values

@@ -1,0 +1,359 @@
+"""One task of an allocation: start conditions, exits and kills go in, its TaskState comes out (Nomad's life cycle)."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from regions.local.client import events, task_env
+from regions.local.client.config_values import interpolate
+from regions.local.client.lifecycle import stage
+from regions.local.client.prestart import Prestart, PrestartFailed
+from regions.local.client.restarts import RestartTracker
+from regions.local.drivers.driver import ConfigInvalid, Driver, ExitResult, StartOrder, TaskEvents
+from regions.local.drivers.loop import Timer
+
+if TYPE_CHECKING:
+    from regions.local.client.alloc_runner import AllocRunner
+
+_MAX_KILL_TIMEOUT_NS = 30_000_000_000  # Nomad's client default `max_kill_timeout`
+
+
+class Phase(Enum):
+    WAITING = "its turn hasn't come"
+    PREPARING = "folder, payload, artifacts, templates"
+    STARTING = "the driver was asked"
+    RUNNING = "it runs"
+    DELAYED = "it waits to be restarted"
+    DEAD = "it ended, and could be started again with its allocation"
+    COMPLETE = "it ended for good"
+
+
+class TaskRunner:
+    """Runs on the client's loop. `state` is Nomad's TaskState, replaced never, its events never changed."""
+
+    def __init__(self, runner: AllocRunner, task: dict[str, Any], driver: Driver, state: dict[str, Any] | None) -> None:
+        self.name: str = task["Name"]
+        self.task = task
+        self.stage = stage(task)
+        self.phase = Phase.WAITING
+        self.task_id = ""
+        self._runner = runner
+        self._driver = driver
+        self._prestart = Prestart(runner.alloc, runner.job, task, runner.folder)
+        self._restarts = RestartTracker(
+            task.get("RestartPolicy") or runner.group["RestartPolicy"], task.get("Lifecycle")
+        )
+        self._starts = itertools.count()
+        self._killed = False
+        self._restart_asked = False
+        self._timer: Timer | None = None
+        self._completed: list[Callable[[], None]] = []
+        if state is None:
+            self.state = new_state()
+            self._emit(events.received())
+        else:
+            self.state = state
+
+    @property
+    def is_leader(self) -> bool:
+        return bool(self.task.get("Leader"))
+
+    @property
+    def is_poststop(self) -> bool:
+        return self.stage == "poststop"
+
+    @property
+    def is_sidecar(self) -> bool:
+        return self.stage.endswith(" sidecar")
+
+    # -- what the allocation tells it --
+
+    def start_if_allowed(self) -> None:
+        if self.phase is Phase.WAITING and self._runner.coordinator.may_start(self.name):
+            if self._runner.is_stopping and not self.is_poststop:
+                self._die()
+            else:
+                self._prepare()
+
+    def emit(self, event: dict[str, Any]) -> None:
+        self._emit(event)
+        self._changed()
+
+    def kill(self, event: dict[str, Any] | None, completed: Callable[[], None]) -> None:
+        """End the task for good; `completed` is called when it has ended (at once if it had)."""
+        if event is not None:
+            self.emit(event)
+        self._killed = True
+        if self.phase is not Phase.COMPLETE:
+            self._completed.append(completed)
+        if self.phase is Phase.COMPLETE:
+            completed()
+        elif self.phase is Phase.RUNNING:
+            self._shut_down()
+        elif self.phase in (Phase.WAITING, Phase.DELAYED):
+            self._die()
+        elif self.phase is Phase.DEAD:
+            self._complete()
+        # PREPARING and STARTING look at `_killed` when they are through.
+
+    def restart(self, event: dict[str, Any], *, dead_too: bool) -> bool:
+        """Start the task anew without asking its policy; whether there was something to restart."""
+        if self.phase is Phase.RUNNING:
+            self.emit(event)
+            self._restart_asked = True
+            self._driver.kill(self.task_id, self._kill_signal(), self.kill_timeout_ns / 1e9)
+        elif self.phase is Phase.DEAD and dead_too:
+            self.emit(event)
+            self._restart(0, "")
+        else:
+            return False
+        return True
+
+    def recover(self) -> None:
+        """Find the task again after the region was ended: running, ended meanwhile, or lost (and then run again)."""
+        if self.state["State"] == "dead":
+            self.phase = Phase.COMPLETE if self.is_poststop else Phase.DEAD
+            return
+        started_ns = _nanoseconds(self.state["StartedAt"])
+        config: dict[str, Any] = {}
+        if self.state["State"] == "running" or self._driver.schema.required:
+            try:
+                config = self._driver.schema.check(interpolate(self.task["Config"] or {}, self._env()))
+            except ConfigInvalid:
+                return
+            found = self._driver.recover(self._runner.alloc_id, self.name, config, started_ns / 1e9, self._events())
+            if found:
+                self.task_id = found
+                self.phase = Phase.RUNNING
+                if self.state["State"] != "running":
+                    self._started()
+                return
+        if self.state["State"] == "running":
+            self._emit(events.failed_restoring())
+            self._set_state("pending")
+
+    @property
+    def kill_timeout_ns(self) -> int:
+        return min(int(self.task.get("KillTimeout") or 0), _MAX_KILL_TIMEOUT_NS)
+
+    # -- starting --
+
+    def _prepare(self) -> None:
+        self.phase = Phase.PREPARING
+        try:
+            if not self._prestart.is_set_up:
+                self.emit(events.setup())
+                self._prestart.set_up()
+            self._prestart.check_volumes()
+            if self._prestart.must_fetch:
+                self.emit(events.downloading_artifacts())
+                env = self._env()
+                self._runner.work(lambda: self._prestart.fetch(env), self._launch)
+                return
+        except (PrestartFailed, OSError) as error:
+            self._launch(error)
+            return
+        self._launch(None)
+
+    def _launch(self, error: Exception | None) -> None:
+        """Go on after the artifacts: templates, then the driver."""
+        if error is None and not self._killed:
+            try:
+                self._prestart.render(self._env())
+            except PrestartFailed as failed:
+                error = failed
+        if error is not None:
+            self._prestart_failed(error)
+        elif self._killed:
+            self._die()
+        else:
+            self._run_driver()
+
+    def _prestart_failed(self, error: Exception) -> None:
+        if not isinstance(error, PrestartFailed):
+            error = PrestartFailed(events.hook_failed(f"task_dir: {error}"), recoverable=False)
+        self.emit(error.event)
+        if error.kills or self._killed:
+            self._killed = True
+            self._die()
+        else:
+            self._after(succeeded=False, recoverable=error.recoverable)
+
+    def _run_driver(self) -> None:
+        env = self._env()
+        try:
+            config = self._driver.schema.check(interpolate(self.task.get("Config") or {}, env))
+        except ConfigInvalid as error:
+            count = len(error.errors) + 1
+            text = (
+                f"{count} errors occurred:\n\t* " + "\n\t* ".join(["failed to parse config: ", *error.errors]) + "\n\n"
+            )
+            self.emit(events.failed_validation(text))
+            self._after(succeeded=False, recoverable=False)
+            return
+        self.phase = Phase.STARTING
+        self.task_id = f"{self._runner.alloc_id}/{self.name}/{time.time_ns()}.{next(self._starts)}"
+        logs = f"{self._runner.folder}/alloc/logs/{self.name}"
+        limits = self.task.get("LogConfig") or {}
+        order = StartOrder(
+            task_id=self.task_id,
+            config=config,
+            env=env.env,
+            task_dir=env.task_dir,
+            stdout=f"{logs}.stdout",
+            stderr=f"{logs}.stderr",
+            max_files=limits.get("MaxFiles") or 10,
+            max_bytes=(limits.get("MaxFileSizeMB") or 10) << 20,
+        )
+        self._driver.start(order, self._events())
+
+    def _env(self) -> task_env.TaskEnv:
+        runner = self._runner
+        return task_env.build(
+            runner.alloc,
+            runner.job,
+            self.task,
+            runner.node,
+            runner.base_env,
+            str(runner.folder),
+            self._prestart.template_env,
+        )
+
+    # -- what the driver tells --
+
+    def _events(self) -> TaskEvents:
+        return TaskEvents(self._started, self._start_failed, self._exited)
+
+    def _started(self) -> None:
+        self.phase = Phase.RUNNING
+        self._emit(events.started())
+        self._set_state("running")
+        if self._killed:
+            self._shut_down()
+
+    def _start_failed(self, message: str, recoverable: bool) -> None:
+        self.emit(events.driver_failure(message))
+        if self._killed:
+            self._die()
+        else:
+            self._after(succeeded=False, recoverable=recoverable)
+
+    def _exited(self, result: ExitResult) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._runner.acknowledge(self._driver, self.task_id)
+        self.emit(events.terminated(result.exit_code, result.signal, result.error))
+        if self._killed:
+            self.emit(events.killed())
+            self._die()
+        elif self._restart_asked:
+            self._restart(0, "")
+        else:
+            self._after(succeeded=result.succeeded)
+
+    def _after(self, *, succeeded: bool, recoverable: bool = True) -> None:
+        verdict = self._restarts.after(succeeded=succeeded, recoverable=recoverable)
+        if verdict.word == "restart":
+            self._restart(verdict.delay_ns, verdict.reason)
+            return
+        if verdict.word == "fail":
+            self._emit(events.not_restarting(verdict.reason))
+        self._die()
+
+    def _restart(self, delay_ns: int, reason: str) -> None:
+        self._restart_asked = False
+        event = events.restarting(delay_ns, reason)
+        self.state["Restarts"] += 1
+        self.state["LastRestart"] = timestamp(event["Time"])
+        self._emit(event)
+        self.phase = Phase.DELAYED
+        self._set_state("pending")
+        self._timer = self._runner.loop.later(delay_ns / 1e9, self._delay_over)
+
+    def _delay_over(self) -> None:
+        self.phase = Phase.WAITING
+        self.start_if_allowed()
+
+    # -- ending --
+
+    def _shut_down(self) -> None:
+        delay_ns = self.task.get("ShutdownDelay") or 0
+        self._timer = self._runner.loop.later(delay_ns / 1e9, self._end_process) if delay_ns else None
+        if not delay_ns:
+            self._end_process()
+
+    def _end_process(self) -> None:
+        self._driver.kill(self.task_id, self._kill_signal(), self.kill_timeout_ns / 1e9)
+
+    def _kill_signal(self) -> int:
+        name = self.task.get("KillSignal") or "SIGINT"
+        return int(getattr(signal, name, signal.SIGINT))
+
+    def _die(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self.phase = Phase.DEAD
+        if self.state["FinishedAt"] is None:
+            self.state["FinishedAt"] = timestamp(time.time_ns())
+        self._set_state("dead")
+        if self._killed or self.is_poststop:
+            self._complete()
+
+    def _complete(self) -> None:
+        self.phase = Phase.COMPLETE
+        waiting, self._completed = self._completed, []
+        for call in waiting:
+            call()
+        self._changed()
+
+    # -- state --
+
+    def _emit(self, event: dict[str, Any]) -> None:
+        if event["FailsTask"]:
+            self.state["Failed"] = True
+        self.state["Events"] = [*self.state["Events"], event][-events.MAX_EVENTS :]
+
+    def _set_state(self, word: str) -> None:
+        if word == "running" and self.state["State"] != "running":
+            self.state["StartedAt"] = timestamp(time.time_ns())
+        self.state["State"] = word
+        self._changed()
+
+    def _changed(self) -> None:
+        self._runner.task_changed()
+
+
+def new_state() -> dict[str, Any]:
+    return {
+        "State": "pending",
+        "Failed": False,
+        "Restarts": 0,
+        "LastRestart": None,
+        "StartedAt": None,
+        "FinishedAt": None,
+        "Events": [],
+        "TaskHandle": None,
+    }
+
+
+def timestamp(ns: int) -> str:
+    """Nanoseconds since the epoch as Go writes a time in JSON: `2026-11-24T21:03:28.763871957Z`."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def _nanoseconds(text: str | None) -> int:
+    """The inverse of `timestamp`; 0 for None."""
+    if not text:
+        return 0
+    import calendar
+
+    seconds, _, fraction = text.rstrip("Z").partition(".")
+    whole = calendar.timegm(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S"))
+    return whole * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)

@@ -1,0 +1,129 @@
+"""What every driver takes and gives: a start order goes in, `TaskEvents` are called on the client's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class ConfigInvalid(Exception):
+    """A task's `config` block doesn't fit its driver; `errors` are Nomad's sentences, one each."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class ExitResult:
+    """How a task ended. `error` says that its end is unknown or was not its own; `time_ns` since the epoch."""
+
+    exit_code: int
+    signal: int = 0
+    error: str = ""
+    time_ns: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.exit_code and not self.signal and not self.error
+
+
+@dataclass(slots=True)
+class TaskEvents:
+    """What a driver calls, on the loop: `started`, or `failed` (message, recoverable); after a start, `exited` once."""
+
+    started: Callable[[], None]
+    failed: Callable[[str, bool], None]
+    exited: Callable[[ExitResult], None]
+
+
+@dataclass(slots=True)
+class StartOrder:
+    """One start of a task. `task_id` is unique for each start; `stdout` and `stderr` are log files' names without
+    number; `config` is checked and interpolated."""
+
+    task_id: str
+    config: dict[str, Any]
+    env: dict[str, str]
+    task_dir: str
+    stdout: str
+    stderr: str
+    max_files: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A driver's `config` block: attribute → its type (`str`, `int`, `bool`, `list`, `dict`)."""
+
+    attributes: Mapping[str, type]
+    required: frozenset[str] = field(default_factory=frozenset)
+
+    def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with each value in its type. Raises ConfigInvalid."""
+        errors = [
+            f'Missing required argument: The argument "{name}" is required, but no definition was found.'
+            for name in sorted(self.required - config.keys())
+        ]
+        errors += [
+            f'Invalid label: No argument or block type is named "{name}".'
+            for name in sorted(config.keys() - self.attributes.keys())
+        ]
+        checked: dict[str, Any] = {}
+        for name, value in config.items():
+            if value is None or name not in self.attributes:
+                continue
+            try:
+                checked[name] = _converted(value, self.attributes[name])
+            except (TypeError, ValueError):
+                wanted = {str: "string", int: "a number", bool: "bool", list: "list of string", dict: "object"}
+                kind = wanted[self.attributes[name]]
+                errors.append(
+                    f'Incorrect attribute value type: Inappropriate value for attribute "{name}": {kind} required.'
+                )
+        if errors:
+            raise ConfigInvalid(errors)
+        return checked
+
+
+def _converted(value: Any, kind: type) -> Any:
+    if kind is list:
+        if not isinstance(value, list):
+            raise TypeError
+        return [_converted(v, str) for v in value]
+    if kind is dict:
+        if isinstance(value, list) and len(value) == 1:  # a block, in Nomad's JSON
+            value = value[0]
+        if not isinstance(value, dict):
+            raise TypeError
+        return value
+    if isinstance(value, list | dict):
+        raise TypeError
+    if kind is str:
+        return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    if kind is bool:
+        return (
+            {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+            if not isinstance(value, bool)
+            else value
+        )
+    return int(value)
+
+
+class Driver(Protocol):
+    """A way to run tasks. All methods are called on the client's loop and don't wait."""
+
+    schema: Schema
+
+    def start(self, order: StartOrder, events: TaskEvents) -> None:
+        """Start a task; one of `events` follows."""
+
+    def kill(self, task_id: str, signal: int, grace_s: float) -> None:
+        """Ask the task to end by `signal`, and end it by force after `grace_s` (0: at once)."""
+
+    def forget(self, task_id: str) -> None:
+        """The task's end is known to the server: nothing of it need be kept."""
+
+    def recover(self, alloc_id: str, task: str, config: dict[str, Any], started_s: float, events: TaskEvents) -> str:
+        """Find a task that ran before the region ended: its `task_id`, or "" when it is lost."""

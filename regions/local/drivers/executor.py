@@ -1,0 +1,296 @@
+"""Start and kill orders go in on a Unix socket, started tasks and their exits come out; runs as a process of its own.
+
+One executor a region holds all its raw_exec tasks as children, as Nomad's executors do: a region that is killed and
+started again finds its tasks running here, and the exits that happened meanwhile. It keeps an exit until it is
+acknowledged. It ends when told so, or when nobody is connected and no task runs (unacknowledged exits are then left in
+`exits.json` of its folder). It reads task output through pipes and writes rotated log files.
+
+Messages are JSON, one a line.
+In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes), `kill` (id, signal, grace_s), `signal` (id,
+signal), `ack` (id), `end`. Out: `hello` (running, exits), `started` (id, pid, ticks), `failed` (id, error), `exited`
+(id, exit_code, signal, time_ns).
+
+It loads few modules and only the standard library, so that it is small and starts fast.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from regions.local.drivers.log_files import LogFiles
+from regions.local.drivers.processes import find_binary, start_ticks
+
+_CHUNK = 1 << 16
+
+
+class _Task:
+    __slots__ = ("outputs", "pid", "process", "task_id", "ticks")
+
+    def __init__(self, task_id: str, process: subprocess.Popen[bytes], ticks: int) -> None:
+        self.task_id = task_id
+        self.process = process
+        self.pid = process.pid
+        self.ticks = ticks
+        self.outputs: dict[int, LogFiles] = {}
+
+
+class Executor:
+    """All tasks of a region. `listener` accepts the region's connections, one at a time; `folder` holds the journal."""
+
+    def __init__(self, listener: socket.socket, folder: str) -> None:
+        self._listener = listener
+        self._folder = folder
+        self._journal = open(os.path.join(folder, "tasks.jsonl"), "a", buffering=1)  # noqa: PTH118, PTH123, SIM115
+        self._peer: socket.socket | None = None
+        self._received = b""
+        self._running: dict[str, _Task] = {}
+        self._by_pid: dict[int, _Task] = {}
+        self._exits: dict[str, dict[str, Any]] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        self._selector = selectors.DefaultSelector()
+        self._ending = False
+
+    def run(self) -> None:
+        wake, waker = socket.socketpair()
+        for end in (wake, waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        # Handlers of our own, since exec resets those to the default and would keep SIG_IGN.
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(self._listener, selectors.EVENT_READ, "listener")
+        self._selector.register(wake, selectors.EVENT_READ, "signal")
+        self._accept()
+        while not self._done():
+            timeout = max(self._deadlines[0][0] - time.monotonic(), 0) if self._deadlines else None
+            for key, _ in self._selector.select(timeout):
+                if key.data == "listener":
+                    self._accept()
+                elif key.data == "signal":
+                    wake.recv(_CHUNK)
+                    self._reap()
+                elif key.data == "peer":
+                    self._read_peer()
+                else:
+                    self._read_output(key.fd, key.data)
+            self._force_kills()
+        self._leave()
+
+    def _done(self) -> bool:
+        return not self._running and (self._ending or self._peer is None)
+
+    def _leave(self) -> None:
+        path = os.path.join(self._folder, "exits.json")  # noqa: PTH118
+        if self._exits and not self._ending:
+            with open(path + ".new", "w") as file:  # noqa: PTH123
+                json.dump(self._exits, file)
+            os.replace(path + ".new", path)  # noqa: PTH105
+        self._journal.truncate(0)
+
+    # -- the region --
+
+    def _accept(self) -> None:
+        peer, _ = self._listener.accept()
+        if self._peer is not None:
+            self._drop_peer()
+        self._peer = peer
+        self._received = b""
+        self._selector.register(peer, selectors.EVENT_READ, "peer")
+        running = {t.task_id: [t.pid, t.ticks] for t in self._running.values()}
+        self._send({"event": "hello", "running": running, "exits": self._exits})
+
+    def _drop_peer(self) -> None:
+        if self._peer is not None:
+            self._selector.unregister(self._peer)
+            self._peer.close()
+            self._peer = None
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._peer is not None:
+            try:
+                self._peer.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:
+                self._drop_peer()
+
+    def _read_peer(self) -> None:
+        assert self._peer is not None
+        try:
+            data = self._peer.recv(1 << 20)
+        except OSError:
+            data = b""
+        if not data:
+            self._drop_peer()
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            getattr(self, "_on_" + message["op"])(message)
+
+    def _on_start(self, order: dict[str, Any]) -> None:
+        task_id = order["id"]
+        outputs: list[LogFiles] = []
+        try:
+            limits = (order["max_files"], order["max_bytes"])
+            outputs.extend(LogFiles(base, *limits) for base in (order["stdout"], order["stderr"]))
+            argv = order["argv"]
+            argv[0] = find_binary(order["cwd"], argv[0], order["search_path"])
+            process = self._spawn(argv, order)
+        except (OSError, ValueError) as error:
+            for output in outputs:
+                output.close()
+            self._send({"event": "failed", "id": task_id, "error": str(error)})
+            return
+        task = _Task(task_id, process, start_ticks(process.pid))
+        self._running[task_id] = self._by_pid[task.pid] = task
+        for pipe, output in zip((process.stdout, process.stderr), outputs, strict=True):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+            task.outputs[pipe.fileno()] = output
+            self._selector.register(pipe, selectors.EVENT_READ, task)
+        self._journal.write(f"[{task.pid},{task.ticks}]\n")
+        self._send({"event": "started", "id": task_id, "pid": task.pid, "ticks": task.ticks})
+
+    @staticmethod
+    def _spawn(argv: list[str], order: dict[str, Any]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                argv,
+                env=order["env"],
+                cwd=order["cwd"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            args = "[" + " ".join(json.dumps(a, ensure_ascii=False) for a in argv) + "]"
+            reason = (error.strerror or str(error)).lower()
+            raise ValueError(
+                f'failed to start command path="{argv[0]}" --- args={args}: fork/exec {argv[0]}: {reason}'
+            ) from error
+
+    def _on_kill(self, order: dict[str, Any]) -> None:
+        task = self._running.get(order["id"])
+        if task is None:
+            return
+        if order["grace_s"] > 0:
+            os.kill(task.pid, order["signal"])
+            heapq.heappush(self._deadlines, (time.monotonic() + order["grace_s"], task.task_id))
+        else:
+            self._kill_group(task)
+
+    def _on_signal(self, order: dict[str, Any]) -> None:
+        if task := self._running.get(order["id"]):
+            os.kill(task.pid, order["signal"])
+
+    def _on_ack(self, order: dict[str, Any]) -> None:
+        self._exits.pop(order["id"], None)
+        if not self._running:
+            self._journal.truncate(0)
+
+    def _on_end(self, _order: dict[str, Any]) -> None:
+        self._ending = True
+        for task in self._running.values():
+            self._kill_group(task)
+
+    def _force_kills(self) -> None:
+        while self._deadlines and self._deadlines[0][0] <= time.monotonic():
+            task = self._running.get(heapq.heappop(self._deadlines)[1])
+            if task is not None:
+                self._kill_group(task)
+
+    # -- the tasks: a child isn't reaped before its group is killed, so neither id can belong to a stranger --
+
+    @staticmethod
+    def _kill_group(task: _Task) -> None:
+        try:
+            os.killpg(task.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def _reap(self) -> None:
+        while self._by_pid:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None:
+                return
+            task = self._by_pid.pop(info.si_pid, None)
+            if task is None:
+                os.waitpid(info.si_pid, 0)
+                continue
+            self._kill_group(task)
+            _, status = os.waitpid(task.pid, 0)
+            task.process.returncode = status
+            self._finish(task, status)
+
+    def _finish(self, task: _Task, status: int) -> None:
+        for fd in list(task.outputs):
+            while self._read_output(fd, task):
+                pass
+            self._close_output(fd, task)
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        code = 128 + number if number else os.WEXITSTATUS(status)
+        del self._running[task.task_id]
+        result = {"exit_code": code, "signal": number, "time_ns": time.time_ns()}
+        self._exits[task.task_id] = result
+        self._send({"event": "exited", "id": task.task_id, **result})
+
+    def _read_output(self, fd: int, task: _Task) -> bool:
+        """Copy what is there; whether there may be more."""
+        output = task.outputs.get(fd)
+        if output is None:
+            return False
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._close_output(fd, task)
+            return False
+        try:
+            output.write(data)
+        except OSError:  # a full disk, or the allocation's folder is gone: the task goes on, as with Nomad
+            return True
+        return True
+
+    def _close_output(self, fd: int, task: _Task) -> None:
+        output = task.outputs.pop(fd, None)
+        if output is not None:
+            self._selector.unregister(fd)
+            output.close()
+            pipe = (
+                task.process.stdout
+                if task.process.stdout and task.process.stdout.fileno() == fd
+                else task.process.stderr
+            )
+            if pipe is not None:
+                pipe.close()
+
+
+def main() -> None:
+    """`executor LISTENER_FD FOLDER`"""
+    fd, folder = int(sys.argv[1]), sys.argv[2]
+    try:
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ImportError, ValueError, OSError):
+        pass
+    Executor(socket.socket(fileno=fd), folder).run()
+
+
+if __name__ == "__main__":
+    main()

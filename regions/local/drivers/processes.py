@@ -1,0 +1,71 @@
+"""A pid goes in, when that very process started comes out; and a command's name goes in, its path comes out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot (field 22 of its `stat`); 0 when there is no such process.
+
+    Pid and start together name a process for good: a pid that was given to somebody else has another start.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except FileNotFoundError:
+        return _start_by_ps(pid) if not os.path.isdir("/proc/self") else 0  # noqa: PTH112
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _start_by_ps(pid: int) -> int:
+    """Where there is no /proc (macOS): seconds since the epoch, by `ps`."""
+    import calendar
+    import time
+
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    try:
+        return calendar.timegm(time.strptime(answer.stdout.strip()))
+    except ValueError:
+        return 0
+
+
+def kill_group(pid: int, ticks: int) -> bool:
+    """Kill the process group that this process leads, if the process is still that one; whether it was."""
+    if not ticks or start_ticks(pid) != ticks:
+        return False
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def find_binary(task_dir: str, command: str, search_path: str) -> str:
+    """The absolute path of a task's command: looked for in `local/`, the task's folder, the host, then the search path.
+
+    It is made executable. Raises ValueError with Nomad's sentence when there is none.
+    """
+    for path in (f"{task_dir}/local/{command}", f"{task_dir}/{command}", command):
+        if os.path.isabs(path) and os.path.exists(path):  # noqa: PTH110, PTH117
+            return _executable(os.path.abspath(path))  # noqa: PTH100
+    if "/" not in command:
+        for folder in search_path.split(os.pathsep):
+            path = os.path.join(folder, command)  # noqa: PTH118
+            if folder and os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113
+                return _executable(path)
+    raise ValueError(f'binary "{command}" could not be found')
+
+
+def _executable(path: str) -> str:
+    mode = os.stat(path).st_mode & 0o7777  # noqa: PTH116
+    if mode & 0o555 != 0o555:
+        try:
+            os.chmod(path, mode | 0o555)  # noqa: PTH101, S103
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ValueError(f'error making "{path}" executable: chmod {path}: {reason}') from error
+    return path

@@ -1,0 +1,141 @@
+"""A command goes in, a process (with its own session and process group) and its exit come out: Nomad's `raw_exec`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from regions.local.drivers.driver import ExitResult, Schema, StartOrder, TaskEvents
+from regions.local.drivers.executor_link import ExecutorLink
+from regions.local.drivers.loop import Loop
+
+
+class RawExec:
+    """Runs tasks as real processes, through the region's executor process (see `executor`).
+
+    Commands are looked for in the task's folder and on `search_path`. After a crash of the region its tasks run on,
+    and `recover` finds them; after a crash of the executor they are killed and reported as lost.
+    """
+
+    schema = Schema({"command": str, "args": list}, frozenset({"command"}))
+
+    def __init__(self, loop: Loop, folder: Path, search_path: str) -> None:
+        self._loop = loop
+        self._folder = folder
+        self._search_path = search_path
+        self._link = ExecutorLink(folder, self._on_message, self._on_lost)
+        self._events: dict[str, TaskEvents] = {}
+        self._processes: dict[str, tuple[int, int]] = {}
+        self._recovered: dict[str, ExitResult | None] = {}
+
+    def attach(self) -> None:
+        """Find the executor of a region that was killed, and what became of its tasks."""
+        hello = self._link.attach()
+        exits: dict[str, Any] = {}
+        left = self._folder / "exits.json"
+        if hello is not None:
+            self._loop.watch(self._link.fileno(), self._link.read)
+            exits = hello["exits"]
+            for task_id, (pid, ticks) in hello["running"].items():
+                self._processes[task_id] = (pid, ticks)
+                self._recovered[task_id] = None
+        elif left.exists():
+            exits = json.loads(left.read_text())
+        for task_id, result in exits.items():
+            self._recovered[task_id] = ExitResult(**result)
+
+    def pid(self, task_id: str) -> int | None:
+        """The task's process, whose number is its process group's and session's too."""
+        process = self._processes.get(task_id)
+        return process[0] if process else None
+
+    def start(self, order: StartOrder, events: TaskEvents) -> None:
+        self._events[order.task_id] = events
+        message = {
+            "op": "start",
+            "id": order.task_id,
+            "argv": [order.config["command"], *order.config.get("args", [])],
+            "env": order.env,
+            "cwd": order.task_dir,
+            "stdout": order.stdout,
+            "stderr": order.stderr,
+            "max_files": order.max_files,
+            "max_bytes": order.max_bytes,
+            "search_path": self._search_path,
+        }
+        was_open = self._link.is_open
+        try:
+            self._link.send(message)
+        except OSError as error:
+            del self._events[order.task_id]
+            message_text = f"failed to create executor: {error}"
+            self._loop.post(lambda: events.failed(message_text, False))
+            return
+        if not was_open:
+            self._loop.watch(self._link.fileno(), self._link.read)
+
+    def kill(self, task_id: str, signal: int, grace_s: float) -> None:
+        if self._link.is_open:
+            self._link.send({"op": "kill", "id": task_id, "signal": signal, "grace_s": grace_s})
+
+    def forget(self, task_id: str) -> None:
+        if self._link.is_open:
+            self._link.send({"op": "ack", "id": task_id})
+
+    def recover(self, alloc_id: str, task: str, config: dict[str, Any], started_s: float, events: TaskEvents) -> str:
+        prefix = f"{alloc_id}/{task}/"
+        for task_id in [t for t in self._recovered if t.startswith(prefix)]:
+            result = self._recovered.pop(task_id)
+            if result is None:
+                self._events[task_id] = events
+            else:
+                self._loop.post(lambda result=result: events.exited(result))  # type: ignore[misc]
+            return task_id
+        return ""
+
+    def kill_strays(self) -> None:
+        """End the recovered tasks that no allocation asked for, and drop what is known of finished ones."""
+        for task_id, result in self._recovered.items():
+            if result is None:
+                self.kill(task_id, 9, 0)
+            self.forget(task_id)
+        self._recovered.clear()
+        if not self._link.is_open:
+            (self._folder / "exits.json").unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Kill all tasks and the executor; returns when they have ended."""
+        if self._link.is_open:
+            self._loop.unwatch(self._link.fileno())
+        self._link.end()
+
+    def detach(self) -> None:
+        """Leave the tasks running."""
+        if self._link.is_open:
+            self._loop.unwatch(self._link.fileno())
+        self._link.close()
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        task_id = message["id"]
+        if message["event"] == "started":
+            self._processes[task_id] = (message["pid"], message["ticks"])
+            if events := self._events.get(task_id):
+                events.started()
+        elif message["event"] == "failed":
+            if events := self._events.pop(task_id, None):
+                error = f"failed to launch command with executor: rpc error: code = Unknown desc = {message['error']}"
+                events.failed(error, False)
+        else:
+            self._processes.pop(task_id, None)
+            if events := self._events.pop(task_id, None):
+                events.exited(ExitResult(message["exit_code"], message["signal"], time_ns=message["time_ns"]))
+            else:
+                self.forget(task_id)
+
+    def _on_lost(self) -> None:
+        self._loop.unwatch(self._link.fileno())
+        self._processes.clear()
+        lost, self._events = self._events, {}
+        for events in lost.values():
+            events.exited(ExitResult(0, error="executor: error waiting on process: the executor ended"))
