@@ -96,7 +96,7 @@ def region_command(root: Path, region: str, fd: int) -> list[str]:
 def store_command(root: Path, store: DevStore, fd: int) -> list[str]:
     """The S3 server with its buckets and the folder that keeps its objects."""
     data = state_folder(root) / "stores" / store.name
-    return [sys.executable, *STORE, str(data), "--fd", str(fd), *store.buckets]
+    return [sys.executable, *STORE, str(data), *store.buckets, "--fd", str(fd)]
 
 
 def is_server(command: Sequence[str]) -> bool:

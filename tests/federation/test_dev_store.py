@@ -1,0 +1,91 @@
+"""The local S3 server of `fedml dev up`, reached as a job's task or a person would reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from federation.config import Config, load
+from federation.dev import lifecycle
+from federation.dev.processes import end
+from federation.dev.s3_server import KeptObjects
+from federation.dev.state import Process
+from regions.storage import open_store, parse_store_url, store_url
+from regions.storage.errors import AlreadyExists, NotFound
+from regions.storage.store import Create, Store
+
+FILE = """
+[federation]
+home = "file://./stores/home"
+[regions.us]
+addresses = ["http://127.0.0.1:4646"]
+store = "s3://fedml-us/models"
+[regions.us.datacenters.dc1]
+store = "s3://fedml-us/models"
+endpoint = "dev:s3"
+[dev.stores.s3]
+buckets = ["fedml-us", "fedml-more"]
+"""
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[Config]:
+    (tmp_path / "fedml.toml").write_text(FILE)
+    yield load(tmp_path)
+    lifecycle.down(tmp_path, quiet, purge=True)
+
+
+def store_of(config: Config) -> Store:
+    """By the URL that goes to nodes."""
+    found = load(config.root).regions["us"].datacenters["dc1"].store
+    return open_store(parse_store_url(store_url(found)))
+
+
+def test_objects_are_kept_whether_the_server_ends_or_is_killed(config: Config) -> None:
+    lifecycle.up(config, quiet)
+    store = store_of(config)
+    store.put("a/é +%20.json", b"one", Create(), content_type="application/json", metadata={"slot": "1"})
+    store.put("b", b"old")
+    store.put("b", b"new")
+    store.put("gone", b"x")
+    store.delete("gone")
+    (status,) = lifecycle.status(config)
+    assert status.pid is not None
+    process = Process.of(status.pid)
+    assert process is not None
+    end([process], patience_s=0)
+    assert lifecycle.up(config, quiet).started == ("store:s3",)
+    lifecycle.down(config.root, quiet)
+    lifecycle.up(config, quiet)
+    again = store_of(config)
+    assert [info.key for info in again.list()] == ["a/é +%20.json", "b"]
+    assert again.get("b") == b"new"
+    info = again.stat("a/é +%20.json")
+    assert (info.content_type, info.metadata, info.size_bytes) == ("application/json", {"slot": "1"}, 3)
+    with pytest.raises(AlreadyExists):
+        again.put("b", b"other", Create())
+    with pytest.raises(NotFound):
+        again.get("gone")
+
+
+class Key(SimpleNamespace):
+    etag = '"e"'
+    metadata: dict[str, str] = {}  # noqa: RUF012
+
+
+def test_a_request_on_the_whole_bucket_removes_the_files_of_what_it_deleted(tmp_path: Path) -> None:
+    one, two = Key(value=b"1"), Key(value=b"2")
+    bucket = SimpleNamespace(keys={"one": one, "two": two})
+    kept = KeptObjects(SimpleNamespace(buckets={"b": bucket}), tmp_path)
+    kept.sync("b", "one")
+    kept.sync("b", "two")
+    del bucket.keys["one"]
+    kept.sync_bucket("b")
+    assert [path.read_bytes().partition(b"\n")[2] for path in tmp_path.iterdir()] == [b"2"]
