@@ -131,8 +131,6 @@ def no_answer(error: BaseException) -> Silence:
                 return Silence("it doesn't speak TLS", False, "write http:// instead of https://")
             case ssl.SSLError():
                 return Silence(f"TLS failed ({cause.reason or type(cause).__name__})", False)
-            case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
-                return Silence("no connection in time", False)
             case urllib3.exceptions.NameResolutionError():
                 return Silence("its name can't be resolved", False)
             case requests.exceptions.ProxyError():
@@ -140,6 +138,8 @@ def no_answer(error: BaseException) -> Silence:
             case urllib3.exceptions.NewConnectionError():
                 reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no connection")
                 return Silence(reason.lower(), False)
+            case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
+                return Silence("no connection in time", False)
             case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
                 return Silence("no answer in time", True)
             case http.client.BadStatusLine() if not isinstance(cause, http.client.RemoteDisconnected):
