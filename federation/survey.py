@@ -146,7 +146,7 @@ def _survey_region(address: str, name: str, environ: Mapping[str, str]) -> Surve
             jobs=tuple(sorted(jobs)),
         )
     except FedmlError as error:
-        return SurveyedRegion(name=name, problem=error.message)
+        return SurveyedRegion(name=name, problem=error.message.removeprefix(f"region {name}: "))
     finally:
         client.close()
 

@@ -111,9 +111,8 @@ def _from_federation(
     typer.echo(f"\nWrote {folder / toml}\n\nNext:\n")
     if folder != Path.cwd():
         typer.echo(f"  cd {_relative(folder)}")
-    typer.echo("  fedml doctor          whether regions, permissions and stores are as they must be")
-    typer.echo("  fedml regions list")
-    typer.echo("  fedml plan --job JOBSPEC")
+    typer.echo("  fedml doctor              whether regions, permissions and stores are as they must be")
+    typer.echo("  fedml plan --job JOBSPEC  where there is room, and what would change")
 
 
 def _told(region: SurveyedRegion) -> str:
@@ -161,14 +160,12 @@ def _checked_url(url: str) -> str:
 
 
 def _asked_url(url: str) -> str:
-    import click
-
     from jobs.errors import FedmlError
 
     try:
         return _checked_url(url)
     except FedmlError as error:
-        raise click.UsageError(f"{error.message}. {error.hint}".rstrip()) from error
+        raise typer.BadParameter(f"{error.message}. {error.hint}".rstrip()) from error
 
 
 def _relative(folder: Path) -> str:
