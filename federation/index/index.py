@@ -196,8 +196,13 @@ class Index:
         rest = f"\n  … and {more} more" if more else ""
         raise UsageError(
             f"{ref!r} means {len(found)} results:\n" + "\n".join(lines) + rest,
-            hint="name one by the beginning of its allocation id",
+            hint=f"name one by the beginning of its allocation id, as {found[0].alloc_id[:8]}",
         )
+
+    def rivals(self, row: Row) -> list[Row]:
+        """The other results of the row's key, newest first."""
+        where = "run = ? AND slot = ? AND grp = ? AND idx = ? AND alloc_id != ?"
+        return self._rows(where, (row.run, row.slot, row.group, row.index, row.alloc_id))
 
     def record(self, row: Row) -> ResultRecord:
         """The result's whole record: its files, environment and all."""
@@ -215,8 +220,8 @@ class Index:
         return self._ask(lambda catalog: catalog.entry(revision)) or ("", "", "")
 
     def unknown_changes(self) -> list[tuple[int, Change]]:
-        """(revision, change) of types that this fedml doesn't know: written by a newer one, kept and without effect."""
-        self._sync()
+        """(revision, change) of types that this fedml doesn't know, as of the last answer: written by a newer one, kept
+        and without effect."""
         return self._ask(lambda catalog: catalog.unknown())
 
     def runs(self, *, job: str | None = None, run: str | None = None, state: str | None = None) -> list[RunRow]:

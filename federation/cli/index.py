@@ -1,0 +1,202 @@
+"""`fedml index`: what every region trained, in one versioned place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from federation.cli.options import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from federation.index import Row
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The index: every result of every region and cloud, in one versioned place.",
+    rich_markup_mode=None,
+)
+
+TERMINAL_ROWS = 100
+
+JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
+ResultArgument = Annotated[
+    str, typer.Argument(metavar="RESULT|VERSION", help="The beginning of an allocation id, a version, or JOB@VERSION.")
+]
+
+
+@app.command("list")
+def list_results(
+    job: JobNameOption = None,
+    version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None,
+    region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only results of this run.")] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Only results that are committed, superseded or late.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help=f"At most N (else {TERMINAL_ROWS} on a terminal, all in a pipe)."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Results, newest first: where each was made, what it measured, where its artifact lies.
+
+    For each slot the first committed result wins for ever; a later one is kept as superseded, a result of a cancelled
+    run as late.
+
+    Examples:
+
+      fedml index list
+
+      fedml index list --version 4 --region us
+
+      fedml index list --state committed --json
+    """
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.index import RESULT_STATES
+
+    if state is not None and state not in RESULT_STATES:
+        raise UsageError(f"--state {state}: a result is {', '.join(RESULT_STATES[:-1])} or {RESULT_STATES[-1]}")
+    is_terminal = sys.stdout.isatty() and not as_json
+    at_most = limit or (TERMINAL_ROWS if is_terminal else None)
+    asked = None if at_most is None else at_most + 1
+    with opened(config) as federation:
+        index = federation.index
+        rows = index.query(job=job, version=version, region=region, run=run, state=state, limit=asked)
+        revision, unknown = index.revision, index.unknown_changes()
+    more = len(rows) == asked
+    rows = rows[:at_most]
+    if as_json:
+        from federation.ui.index_table import result_json
+
+        answer_json({"revision": revision, "entries": [result_json(row) for row in rows]})
+    elif rows:
+        _show(rows, is_terminal=is_terminal)
+    if not as_json:
+        note(_summary(len(rows), revision, more=more, filtered=any((job, version, region, run, state))))
+    if unknown:
+        kinds = sorted({str(change["type"]) for _, change in unknown})
+        note(f"changes that a newer fedml wrote have no effect here: {len(unknown)} ({', '.join(kinds)})")
+
+
+@app.command()
+def show(
+    result: ResultArgument,
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """The whole story of one result, or of a version: its runs, metrics, files, where it lies, how to get it.
+
+    Examples:
+
+      fedml index show 4
+
+      fedml index show 8f14e45f
+
+      fedml index show sales-close-prediction@4/0 --json
+    """
+    from federation.cli.session import answer, answer_json, opened
+    from federation.errors import UsageError
+    from federation.ui import index_table
+
+    with opened(config) as federation:
+        index = federation.index
+        rows = index.find(result, job=job)
+        if rows:
+            runs = [known for run in dict.fromkeys(row.run for row in rows) for known in index.runs(run=run)]
+        else:
+            runs = [known for known in index.runs(job=job) if known.version == result]
+        if not rows and not runs:
+            raise UsageError(
+                f"the index has no result or version {result!r}", hint="fedml index list shows what it has"
+            )
+        if as_json:
+            results = [{**index_table.result_json(row), "record": index.record(row).to_dict()} for row in rows]
+            shown_runs = [index_table.run_json(run) for run in runs]
+            answer_json({"revision": index.revision, "runs": shown_runs, "results": results})
+        elif len(rows) == 1:
+            story = index_table.result_story(
+                rows[0], index.record(rows[0]), index.provenance(rows[0].revision), index.rivals(rows[0])
+            )
+            answer(story)
+        else:
+            answer(index_table.version_story(result, rows, runs))
+
+
+@app.command()
+def get(
+    result: ResultArgument,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder to make (else JOB-VERSION-ALLOCATION here).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Bring a result's files from its store, each verified against the sha256 in the index. Prints the folder.
+
+    A version is enough where it has one committed result; else the results are listed, to name one.
+
+    Examples:
+
+      fedml index get 4
+
+      fedml index get 8f14e45f --to model
+
+      cd "$(fedml index get sales-close-prediction@4/0)"
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.index.stores import result_store
+    from federation.ui.index_table import size_text
+
+    with opened(config) as federation:
+        regions = federation.config.regions
+        row = federation.index.result(result, job=job)
+        fetched = federation.index.get(
+            row,
+            open_store=lambda row: result_store(row, regions),
+            to=to or Path.cwd() / _folder_name(row),
+            force=force,
+        )
+    how = f"from {row.store.partition('?')[0]}" if fetched.is_new else "there already"
+    note(f"{row.job} version {row.version}: {fetched.files} files, {size_text(fetched.size_bytes)}, {how}, verified")
+    if as_json:
+        size = {"files": fetched.files, "size_bytes": fetched.size_bytes, "is_new": fetched.is_new}
+        answer_json({"alloc_id": row.alloc_id, "version": row.version, "path": str(fetched.path), **size})
+    else:
+        answer(str(fetched.path))
+
+
+def _folder_name(row: Row) -> str:
+    name = f"{row.job}-{row.version}-{row.alloc_id[:8]}"
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)
+
+
+def _show(rows: list[Row], *, is_terminal: bool) -> None:
+    from federation.cli.session import answer, note
+    from federation.ui import index_table
+
+    if not is_terminal:
+        answer(index_table.plain_table(rows))
+        return
+    from rich.console import Console
+
+    hidden = index_table.print_table(rows, Console())
+    if hidden:
+        note(f"no room for: {', '.join(hidden)} (a wider terminal, fedml index show, or --json has them)")
+
+
+def _summary(count: int, revision: int, *, more: bool, filtered: bool) -> str:
+    if count:
+        some = "1 result" if count == 1 else f"{count} results"
+        return f"{some}, revision {revision}" + (" (the newest: --limit N shows more)" if more else "")
+    if filtered and revision:
+        return f"nothing in the index matches (revision {revision})"
+    return "the index is empty: `fedml dispatch` trains a version, and its results appear here"

@@ -1,0 +1,241 @@
+"""Rows of the index enter, text leaves: a table that fits a terminal, aligned text for pipes, JSON, a result's story."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from federation.index import Row, RunRow
+from federation.result import MetricValue, ResultRecord
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
+"""Metrics whose names hold one of these are shown first where there isn't room for all."""
+_MEASURES = ("_seconds", "_s", "_ms", "_mb", "_bytes", "_count")
+_METRIC_COLUMNS = 3
+_COLUMN_GAP = 2
+_STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its heading, how a row's cell reads, and how dear it is (the lowest ranks stay on a narrow terminal)."""
+
+    heading: str
+    cell: Callable[[Row], str]
+    rank: int
+    is_number: bool = False
+
+
+def result_json(row: Row) -> dict[str, Any]:
+    """A row as JSON; floats that JSON lacks become `{"$float": "nan"}`."""
+    data = {field.name: getattr(row, field.name) for field in fields(Row)}
+    if any(isinstance(value, float) and not math.isfinite(value) for value in row.metrics.values()):
+        data["metrics"] = {
+            name: {"$float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.metrics.items()
+        }
+    return data
+
+
+def run_json(run: RunRow) -> dict[str, Any]:
+    """A run as JSON."""
+    return {field.name: getattr(run, field.name) for field in fields(RunRow)}
+
+
+def plain_table(rows: Sequence[Row]) -> str:
+    """All columns, aligned by spaces, ids and URLs in full."""
+    columns = _columns(rows, in_full=True)
+    return aligned(
+        [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
+    )
+
+
+def print_table(rows: Sequence[Row], console: Console) -> tuple[str, ...]:
+    """A table with the columns that fit; the headings of those that don't are returned."""
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = _columns(rows, in_full=False)
+    cells = {column.heading: [printable(column.cell(row)) for row in rows] for column in columns}
+    room = console.width
+    shown: set[str] = set()
+    for column in sorted(columns, key=lambda column: column.rank):
+        width = max(cell_len(text) for text in (column.heading, *cells[column.heading])) + _COLUMN_GAP
+        if width <= room or not shown:
+            shown.add(column.heading)
+            room -= width
+    table = Table(box=None, padding=(0, _COLUMN_GAP, 0, 0), pad_edge=False, header_style="bold")
+    kept = [column for column in columns if column.heading in shown]
+    for column in kept:
+        table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
+    for place, row in enumerate(rows):
+        texts = [Text(cells[column.heading][place]) for column in kept]
+        style = "" if row.state == "committed" else _STATE_STYLES[row.state]
+        for column, text in zip(kept, texts, strict=True):
+            if column.heading == "state":
+                text.stylize(_STATE_STYLES[row.state])
+        table.add_row(*texts, style=style)
+    console.print(table)
+    return tuple(column.heading for column in columns if column.heading not in shown)
+
+
+def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
+    several_jobs = len({row.job for row in rows}) > 1
+    metrics = [
+        Column(name, partial(_metric_cell, name), 4 if place == 0 else 10 + place, is_number=True)
+        for place, name in enumerate(_headlines(rows))
+    ]
+    return [
+        Column("version", lambda row: row.version, 0),
+        *([Column("job", lambda row: row.job, 1)] if several_jobs else []),
+        Column("run", lambda row: row.run if in_full else short_run(row.run), 9),
+        Column("slot", lambda row: str(row.slot), 2, is_number=True),
+        Column("region", lambda row: row.region, 1),
+        Column("datacenter", lambda row: row.datacenter, 8),
+        Column("allocation", lambda row: row.alloc_id if in_full else row.alloc_id[:8], 3),
+        Column("state", lambda row: row.state, 7),
+        *metrics,
+        Column("size", lambda row: size_text(row.size_bytes), 6, is_number=True),
+        Column("when", lambda row: when_text(row.committed), 5),
+        Column("url", lambda row: row.url, 20),
+    ]
+
+
+def _metric_cell(name: str, row: Row) -> str:
+    return number_text(row.metrics.get(name))
+
+
+def _headlines(rows: Sequence[Row]) -> list[str]:
+    """The metrics to show, in the order of `ranked`."""
+    values: dict[str, MetricValue] = {}
+    for row in rows:
+        values.update((name, value) for name, value in row.metrics.items() if isinstance(value, (int, float)))
+    return ranked(values)[:_METRIC_COLUMNS]
+
+
+def ranked(metrics: Mapping[str, MetricValue]) -> list[str]:
+    """Names of metrics, well-known scores first, then other fractions, then counts, sizes and times."""
+
+    def rank(name: str) -> tuple[int, str]:
+        if name.endswith(_MEASURES):
+            return len(_HEADLINES) + 2, name
+        unknown = len(_HEADLINES) + (not isinstance(metrics[name], float))
+        return next((place for place, word in enumerate(_HEADLINES) if word in name.lower()), unknown), name
+
+    return sorted(metrics, key=rank)
+
+
+def number_text(value: MetricValue | None) -> str:
+    """Four significant digits for a float, else as it is; `-` for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def size_text(size_bytes: int) -> str:
+    """`812 B`, `1.2 MB`: decimal units."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    size = float(size_bytes)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        size /= 1000
+        if size < 999.95 or unit == "PB":
+            return f"{size:.1f} {unit}"
+    raise AssertionError("unreachable")
+
+
+def when_text(moment: str) -> str:
+    """`2026-11-24 10:02Z` from RFC 3339 in UTC; what is no time stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%MZ}"
+    except ValueError:
+        return moment
+
+
+def short_run(run: str) -> str:
+    """The part of a UUIDv7 that tells runs apart (its time), else the whole name."""
+    return run[:13] if len(run) == 36 and run.count("-") == 4 else run
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could steer a terminal: names in records come from jobs."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    )
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Cells in columns two spaces apart, without spaces at the ends of lines."""
+    table = [[printable(cell) for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table)
+    return "\n".join(rows)
+
+
+def result_story(row: Row, record: ResultRecord, provenance: tuple[str, str, str], others: Sequence[Row]) -> str:
+    """All that the index knows of one result. `others` are the further results of the same key."""
+    time, author, reason = provenance
+    facts = [
+        ("result", row.alloc_id),
+        ("version", f"{row.version} of {row.job}"),
+        (
+            "state",
+            f"{row.state} in revision {row.revision}, {when_text(time)} by {author}"
+            + (f": {reason}" if reason else ""),
+        ),
+        ("run", f"{row.run}, slot {row.slot}, group {row.group}[{row.index}], attempt {row.attempt}"),
+        ("place", f"region {row.region}, datacenter {row.datacenter}, node {row.node or '-'}"),
+        ("job", f"{record.job_id}, spec {record.spec_hash}"),
+        ("published", when_text(row.created)),
+        ("artifact", row.url),
+    ]
+    parts = [aligned(facts)]
+    for heading, pairs in (
+        ("metrics", [(name, number_text(row.metrics[name])) for name in ranked(row.metrics)]),
+        ("parameters", sorted(row.params.items())),
+        ("environment", sorted(record.environment.items())),
+    ):
+        if pairs:
+            parts.append(f"{heading}\n" + _indented(aligned(pairs)))
+    files = [(file.path, size_text(file.size_bytes), f"sha256 {file.sha256}") for file in record.files]
+    parts.append(
+        f"files ({len(files)}, {size_text(row.size_bytes)})\n" + _indented(aligned(files) if files else "none")
+    )
+    if others:
+        same = [(other.alloc_id, other.state, f"attempt {other.attempt}", other.region) for other in others]
+        parts.append("other results of the same slot\n" + _indented(aligned(same)))
+    parts.append(f"get it:  fedml index get {row.alloc_id[:8]}")
+    return "\n\n".join(parts)
+
+
+def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> str:
+    """A version with several results, or none yet: its runs, its results, how to look at one."""
+    parts = []
+    if runs:
+        lines = [("run", "job", "state", "results", "opened", "spec")]
+        for run in runs:
+            counted = f"{run.committed} of {run.expected_keys}"
+            lines.append((run.run, run.job, run.state, counted, when_text(run.opened), run.spec_hash[:12]))
+        parts.append(f"version {version}\n" + _indented(aligned(lines)))
+    if rows:
+        columns = [column for column in _columns(rows, in_full=True) if column.heading not in ("version", "run", "url")]
+        cells = [[column.cell(row) for column in columns] for row in rows]
+        parts.append("results\n" + _indented(aligned([[column.heading for column in columns], *cells])))
+        parts.append(f"one of them in full:  fedml index show {rows[0].alloc_id[:8]}")
+    return "\n\n".join(parts)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
