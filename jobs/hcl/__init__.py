@@ -1,0 +1,11 @@
+"""The text of a jobspec in Nomad's language (HCL2) goes in; Nomad's API JSON of the job comes out.
+
+What this package offers is listed in `__all__`; its modules are its own. It needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+from jobs.hcl.job import ParsedJob, parse_job
+from jobs.hcl.variables import VariableSource, environment_variables, load_var_file
+
+__all__ = ["ParsedJob", "VariableSource", "environment_variables", "load_var_file", "parse_job"]

@@ -1,0 +1,86 @@
+"""Paths go in, relative to a folder; texts of files come out, and which files were read is noted."""
+
+from __future__ import annotations
+
+import base64
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.hcl.functions.function import Function
+from jobs.hcl.values import ValueProblem, text, to_string
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Files:
+    """The functions that look at the file system. `read` lists the files read so far, absolute, without repetitions."""
+
+    def __init__(self, base_dir: Path, *, allowed: bool) -> None:
+        self.base_dir = base_dir
+        self.allowed = allowed
+        self.read: list[Path] = []
+
+    def functions(self) -> dict[str, Function]:
+        """The functions by name; where files aren't allowed, each call is a ValueProblem."""
+        calls: dict[str, tuple[Callable[..., object], int]] = {
+            "abspath": (self.absolute, 1),
+            "basename": (lambda path: posixpath.basename(to_string(path).rstrip("/")) or "/", 1),
+            "dirname": (lambda path: posixpath.dirname(to_string(path)) or ".", 1),
+            "file": (self.file, 1),
+            "filebase64": (self.file_base64, 1),
+            "fileexists": (self.exists, 1),
+            "fileset": (self.matching, 2),
+            "pathexpand": (lambda path: str(Path(to_string(path)).expanduser()), 1),
+        }
+        return {
+            name: Function(call if self.allowed else _refuse, count, count) for name, (call, count) in calls.items()
+        }
+
+    def _resolved(self, path: object) -> Path:
+        return (self.base_dir / Path(to_string(path)).expanduser()).resolve()
+
+    def _bytes(self, path: object) -> bytes:
+        resolved = self._resolved(path)
+        try:
+            content = resolved.read_bytes()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ValueProblem(f"{resolved} can't be read: {reason}") from None
+        if resolved not in self.read:
+            self.read.append(resolved)
+        return content
+
+    def file(self, path: object) -> str:
+        try:
+            return text(self._bytes(path).decode())
+        except UnicodeDecodeError:
+            raise ValueProblem(f"{self._resolved(path)} is no text in UTF-8; use filebase64()") from None
+
+    def file_base64(self, path: object) -> str:
+        return base64.b64encode(self._bytes(path)).decode()
+
+    def exists(self, path: object) -> bool:
+        resolved = self._resolved(path)
+        try:
+            if resolved.is_dir():
+                raise ValueProblem(f"{resolved} is a folder, not a file")
+            return resolved.is_file()
+        except (OSError, ValueError):
+            return False
+
+    def absolute(self, path: object) -> str:
+        return str((self.base_dir / to_string(path)).resolve())
+
+    def matching(self, folder: object, pattern: object) -> list[str]:
+        """`fileset(folder, "**/*.py")`: the files' paths, relative to the folder."""
+        root = self._resolved(folder)
+        try:
+            return sorted(path.relative_to(root).as_posix() for path in root.glob(to_string(pattern)) if path.is_file())
+        except (OSError, ValueError, NotImplementedError) as problem:
+            raise ValueProblem(f"no such pattern: {problem}") from None
+
+
+def _refuse(*_: object) -> object:
+    raise ValueProblem("functions that read files can't be used where a server parses the job")

@@ -1,0 +1,147 @@
+"""Texts and values go in; their encodings, digests and what they decode to come out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from decimal import Decimal
+from typing import Any
+
+from jobs.hcl.functions.function import Function
+from jobs.hcl.values import ValueProblem, from_python, number_text, to_string
+
+
+def base64_decode(value: object) -> str:
+    try:
+        return base64.b64decode(to_string(value), validate=True).decode()
+    except UnicodeDecodeError:
+        raise ValueProblem("what it decodes to is no text in UTF-8") from None
+    except (binascii.Error, ValueError):
+        raise ValueProblem("this is no base64") from None
+
+
+def base64_encode(value: object) -> str:
+    return base64.b64encode(to_string(value).encode()).decode()
+
+
+def digest(algorithm: str) -> Function:
+    return Function(lambda value: hashlib.new(algorithm, to_string(value).encode()).hexdigest(), 1, 1)
+
+
+def json_text(value: object) -> str:
+    """JSON as Go writes it: no blanks, keys sorted, `<`, `>` and `&` escaped."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(json_text(item) for item in value) + "]"
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return number_text(value)
+    encoded = json.dumps(value, ensure_ascii=False)
+    for letter in "<>&\u2028\u2029":
+        encoded = encoded.replace(letter, f"\\u{ord(letter):04x}")
+    return encoded
+
+
+def json_decode(value: object) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueProblem(f"{constant} is no JSON")
+
+    try:
+        return from_python(json.loads(to_string(value), parse_float=Decimal, parse_constant=refuse))
+    except (ValueError, ArithmeticError) as problem:
+        raise ValueProblem(f"this is no JSON: {problem}") from None
+
+
+def csv_decode(value: object) -> list[Any]:
+    import csv
+    import io
+
+    try:
+        header, *rows = list(csv.reader(io.StringIO(to_string(value)), strict=True)) or [[]]
+    except csv.Error as problem:
+        raise ValueProblem(f"this is no CSV: {problem}") from None
+    if not header:
+        raise ValueProblem("the header line is missing")
+    if len(set(header)) != len(header):
+        raise ValueProblem("two columns have the same name")
+    for number, row in enumerate(rows, 2):
+        if row and len(row) != len(header):
+            raise ValueProblem(f"row {number} has {len(row)} columns instead of {len(header)}")
+    return [dict(zip(header, row, strict=True)) for row in rows if row]
+
+
+def url_encode(value: object) -> str:
+    from urllib.parse import quote_plus
+
+    return quote_plus(to_string(value), safe="~")
+
+
+def uuid4() -> str:
+    import uuid
+
+    return str(uuid.uuid4())
+
+
+def uuid5(namespace: object, name: object) -> str:
+    import uuid
+
+    known = {
+        "dns": uuid.NAMESPACE_DNS,
+        "url": uuid.NAMESPACE_URL,
+        "oid": uuid.NAMESPACE_OID,
+        "x500": uuid.NAMESPACE_X500,
+    }
+    given = to_string(namespace)
+    try:
+        return str(uuid.uuid5(known.get(given) or uuid.UUID(given), to_string(name)))
+    except ValueError:
+        raise ValueProblem('the namespace is a UUID, "dns", "url", "oid" or "x500"') from None
+
+
+def yaml_text(value: object) -> str:
+    """YAML in blocks, every string quoted."""
+    return "\n".join(_yaml_lines(value)) + "\n"
+
+
+def _yaml_lines(value: object) -> list[str]:
+    if isinstance(value, dict) and value:
+        lines: list[str] = []
+        for key in sorted(value):
+            item = value[key]
+            nested = _yaml_lines(item)
+            if isinstance(item, dict) and item:
+                lines.append(f"{json_text(key)}:")
+                lines.extend("  " + line for line in nested)
+            elif isinstance(item, list) and item:
+                lines.append(f"{json_text(key)}:")
+                lines.extend(nested)
+            else:
+                lines.append(f"{json_text(key)}: {nested[0]}")
+        return lines
+    if isinstance(value, list) and value:
+        lines = []
+        for item in value:
+            first, *rest = _yaml_lines(item)
+            lines.append(f"- {first}")
+            lines.extend("  " + line for line in rest)
+        return lines
+    return [json_text(value)]
+
+
+ENCODING_FUNCTIONS = {
+    "base64decode": Function(base64_decode, 1, 1),
+    "base64encode": Function(base64_encode, 1, 1),
+    "csvdecode": Function(csv_decode, 1, 1),
+    "jsondecode": Function(json_decode, 1, 1),
+    "jsonencode": Function(json_text, 1, 1, takes_null=True),
+    "md5": digest("md5"),
+    "sha1": digest("sha1"),
+    "sha256": digest("sha256"),
+    "sha512": digest("sha512"),
+    "urlencode": Function(url_encode, 1, 1),
+    "uuidv4": Function(uuid4, 0, 0),
+    "uuidv5": Function(uuid5, 2, 2),
+    "yamlencode": Function(yaml_text, 1, 1, takes_null=True),
+}

@@ -1,0 +1,60 @@
+"""Calls whose arguments aren't values yet go in (`try`, `can`, `convert`); values come out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import HclError
+from jobs.hcl.functions.function import Function
+from jobs.hcl.types import read_type
+from jobs.hcl.values import ValueProblem, convert
+
+if TYPE_CHECKING:
+    from jobs.hcl import syntax
+    from jobs.hcl.evaluate import Evaluator, Names
+
+
+def _never(*_: object) -> Any:
+    raise ValueProblem("can't be called here")
+
+
+def try_in_turn(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> Any:
+    """The value of the first argument that has one."""
+    failure: HclError | None = None
+    for arg in node.args:
+        try:
+            return evaluator.value(arg, names)
+        except HclError as error:
+            failure = error
+    raise evaluator.source.error(
+        "no argument of try() has a value" + (f": {failure.problem}" if failure else ""), node.start
+    )
+
+
+def can(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> bool:
+    """Whether the argument has a value."""
+    if len(node.args) != 1:
+        evaluator.fail("can() takes 1 argument", node)
+    try:
+        evaluator.value(node.args[0], names)
+    except HclError:
+        return False
+    return True
+
+
+def convert_to(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> Any:
+    """`convert(value, type)`."""
+    if len(node.args) != 2:
+        evaluator.fail("convert() takes 2 arguments: a value and a type", node)
+    wanted = read_type(evaluator.source, node.args[1])
+    try:
+        return convert(evaluator.value(node.args[0], names), wanted)
+    except ValueProblem as problem:
+        evaluator.fail(f"convert(): {problem}", node.args[0])
+
+
+LAZY_FUNCTIONS = {
+    "can": Function(_never, 1, 1, lazy=can),
+    "convert": Function(_never, 2, 2, lazy=convert_to),
+    "try": Function(_never, 1, None, lazy=try_in_turn),
+}

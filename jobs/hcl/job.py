@@ -1,0 +1,133 @@
+"""The text of a jobspec and values for its variables go in; the job as Nomad's API takes it comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.hcl import syntax
+from jobs.hcl.evaluate import Evaluator, LazyObject
+from jobs.hcl.files import Files
+from jobs.hcl.functions import FUNCTIONS
+from jobs.hcl.mapper import Found, Mapper
+from jobs.hcl.parser import parse_body
+from jobs.hcl.schema_job import BLOCK_TYPES
+from jobs.hcl.source import Source, did_you_mean
+from jobs.hcl.variables import VariableSource, resolve_variables
+
+if TYPE_CHECKING:
+    from jobs.hcl.evaluate import Names
+
+_TOP_LEVEL = ("job", "variable", "variables", "locals")
+
+
+@dataclass(frozen=True)
+class ParsedJob:
+    """`job` is Nomad's API JSON of the job, defaults not filled in (what `nomad job run -output` prints under "Job").
+
+    `files_read`: what file(), filebase64() and templatefile() read, absolute, in order of first use.
+    `variable_names`: the variables that the jobspec declares.
+    """
+
+    job: dict[str, Any]
+    files_read: tuple[Path, ...]
+    variable_names: frozenset[str]
+
+
+class _Locals(LazyObject):
+    """`local`: each value computed once, when first asked for."""
+
+    def __init__(self, source: Source, body: syntax.Body) -> None:
+        self.source = source
+        self.evaluator: Evaluator | None = None
+        self.expressions: dict[str, syntax.Attribute] = {}
+        self.values: dict[str, object] = {}
+        self.in_progress: list[str] = []
+        for block in body.blocks:
+            if block.type != "locals":
+                continue
+            for attribute in block.body.attributes.values():
+                if attribute.name in self.expressions:
+                    raise source.error(f'the local "{attribute.name}" is already defined', attribute.start)
+                self.expressions[attribute.name] = attribute
+
+    def attribute(self, name: str) -> object:
+        assert self.evaluator is not None
+        if name not in self.values:
+            attribute = self.expressions[name]
+            if name in self.in_progress:
+                circle = " → ".join([*self.in_progress[self.in_progress.index(name) :], name])
+                raise self.source.error(f"these locals depend on each other: {circle}", attribute.start)
+            self.in_progress.append(name)
+            self.values[name] = self.evaluator.value(attribute.expression)
+            self.in_progress.pop()
+        return self.values[name]
+
+    def all(self) -> dict[str, object]:
+        return {name: self.attribute(name) for name in self.expressions}
+
+
+def parse_job(
+    text: str,
+    *,
+    filename: str = "job.nomad.hcl",
+    base_dir: Path | None = None,
+    variables: Sequence[VariableSource] = (),
+    allow_files: bool = True,
+) -> ParsedJob:
+    """Parses a jobspec in HCL2 as Nomad 1.6 does.
+
+    Later `variables` win over earlier ones. Files that the jobspec reads count from `base_dir` (the working folder);
+    with `allow_files` false such functions are errors. Raises HclError, and nothing else, for any text.
+    """
+    source = Source(text, filename)
+    try:
+        return _parse(source, Files(base_dir or Path.cwd(), allowed=allow_files), variables)
+    except RecursionError:
+        raise source.error("nested too deeply", 0) from None
+
+
+def _parse(source: Source, files: Files, variables: Sequence[VariableSource]) -> ParsedJob:
+    body = parse_body(source)
+    block = _only_job(source, body)
+    values = resolve_variables(source, body, variables)
+    local = _Locals(source, body)
+    names: Names = {"var": values, "local": local}
+    evaluator = Evaluator(source, names, {**FUNCTIONS, **files.functions()}, keep_unknown=True)
+    local.evaluator = evaluator
+    local.all()
+    if len(block.labels) != 1:
+        raise source.error('"job" takes one label, its ID', block.start, hint='job "name" { … }')
+    found = Found("job", [], block.body, None, block.start)
+    job = Mapper(evaluator).map_block(BLOCK_TYPES["job"], found)
+    for name in ("ID", "Name"):
+        if job[name] is None:
+            job[name] = block.labels[0][0]
+    return ParsedJob(job, tuple(files.read), frozenset(values))
+
+
+def _only_job(source: Source, body: syntax.Body) -> syntax.Block:
+    for attribute in body.attributes.values():
+        raise source.error(
+            f'"{attribute.name}" can\'t stand outside of the job',
+            attribute.start,
+            hint="Move it into job { … } or locals { … }.",
+        )
+    job: syntax.Block | None = None
+    for block in body.blocks:
+        if block.type not in _TOP_LEVEL:
+            hint = did_you_mean(block.type, _TOP_LEVEL)
+            raise source.error(f'there is no block "{block.type}" at the top level', block.start, hint=hint)
+        if block.type in ("locals", "variables"):
+            for inner in block.body.blocks:
+                raise source.error(f'"{block.type}" holds name = value, no blocks', inner.start)
+        if block.type == "job":
+            if job is not None:
+                line, _ = source.position(job.start)
+                raise source.error(f"only one job is possible in a file; the first is on line {line}", block.start)
+            job = block
+    if job is None:
+        raise source.error("there is no job here", 0, hint='A jobspec holds one block job "name" { … }.')
+    return job

@@ -1,0 +1,290 @@
+"""The syntax tree of a block and the table of its fields go in; its JSON in Nomad's API comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from jobs.hcl import syntax
+from jobs.hcl.durations import parse_duration
+from jobs.hcl.rules import FINISHERS, SHORTHANDS
+from jobs.hcl.schema import INTEGER_RANGES, BlockType, Field
+from jobs.hcl.schema_job import BLOCK_TYPES
+from jobs.hcl.source import did_you_mean
+from jobs.hcl.values import ValueProblem, to_bool, to_json, to_string, to_whole_number, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jobs.hcl.evaluate import Evaluator, Names
+
+
+class Found(NamedTuple):
+    """A block as written, or one that a `dynamic` block made: with the names that its expressions see."""
+
+    type: str
+    labels: list[tuple[str, int]]
+    body: syntax.Body
+    names: Names | None
+    at: int
+
+
+class Mapper:
+    """Maps blocks to JSON, all with one evaluator."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
+        self.source = evaluator.source
+
+    def map_block(self, kind: BlockType, block: Found) -> dict[str, Any]:
+        """The JSON of one block. Raises HclError where the block holds what it may not."""
+        mapped: dict[str, Any] = dict(kind.absent)
+        self._check_labels(kind, block)
+        if kind.label is not None:
+            mapped[kind.label.api] = block.labels[0][0]
+        body, names = block.body, block.names
+        for attribute in body.attributes.values():
+            field = kind.arguments.get(attribute.name)
+            if field is None:
+                field = kind.blocks.get(attribute.name)
+                if field is None or field.kind.how != "text_map_or_argument":
+                    self._unknown_argument(kind, block.type, attribute, field)
+                mapped[field.api] = self._text_map_argument(attribute.expression, names)
+                continue
+            value = self.evaluator.value(attribute.expression, names)
+            mapped[field.api] = self._argument(field, value, attribute.expression)
+        for field in kind.required:
+            if field.name not in body.attributes:
+                raise self.source.error(f'"{block.type}" lacks its argument "{field.name}"', block.at)
+        first_of: dict[str, Found] = {}
+        for inner in self.expand(body, names):
+            field = kind.blocks.get(inner.type)
+            if field is None:
+                self._unknown_block(kind, block.type, inner)
+            how = field.kind.how
+            if how not in ("many", "by_label") and (
+                inner.type in first_of or (inner.type in body.attributes and how == "text_map_or_argument")
+            ):
+                earlier = first_of[inner.type].at if inner.type in first_of else body.attributes[inner.type].start
+                line, _ = self.source.position(earlier)
+                raise self.source.error(
+                    f'only one "{inner.type}" is possible here; the first is on line {line}', inner.at
+                )
+            first_of.setdefault(inner.type, inner)
+            self._map_inner(mapped, field, inner)
+        finish = FINISHERS.get(kind.name)
+        if finish is not None:
+            try:
+                finish(mapped, body)
+            except ValueProblem as problem:
+                raise self.source.error(str(problem), block.labels[0][1] if block.labels else block.at) from None
+        return mapped
+
+    def _map_inner(self, mapped: dict[str, Any], field: Field, inner: Found) -> None:
+        how = field.kind.how
+        if how in ("one", "many", "by_label"):
+            kind = BLOCK_TYPES[field.block]
+            value = self._map_shorthand(kind, inner) if kind.name in SHORTHANDS else self.map_block(kind, inner)
+            if how == "one":
+                mapped[field.api] = value
+            elif how == "many":
+                mapped[field.api] = [*(mapped.get(field.api) or []), value]
+            else:
+                mapped[field.api] = {**(mapped.get(field.api) or {}), inner.labels[0][0]: value}
+            return
+        if inner.labels:
+            raise self.source.error(f'a "{inner.type}" block takes no label', inner.labels[0][1])
+        if how == "free_form":
+            mapped[field.api] = self.free_form(inner.body, inner.names)
+        elif how == "texts_map":
+            mapped[field.api] = self._map_of(self._texts, inner)
+        else:
+            mapped[field.api] = self._map_of(self._text, inner)
+
+    def expand(self, body: syntax.Body, names: Names | None) -> Iterator[Found]:
+        """The blocks of a body in order, `dynamic` ones replaced by what they make."""
+        for block in body.blocks:
+            if block.type == "dynamic":
+                yield from self._expand_dynamic(block, names)
+            else:
+                yield Found(block.type, block.labels, block.body, names, block.start)
+
+    def _expand_dynamic(self, block: syntax.Block, names: Names | None) -> Iterator[Found]:
+        if len(block.labels) != 1:
+            raise self.source.error('"dynamic" takes one label: the type of the blocks that it makes', block.start)
+        made = block.labels[0][0]
+        arguments = dict(block.body.attributes)
+        for_each = arguments.pop("for_each", None)
+        iterator = arguments.pop("iterator", None)
+        labels = arguments.pop("labels", None)
+        if for_each is None:
+            raise self.source.error('"dynamic" lacks its argument "for_each"', block.start)
+        for unknown in arguments.values():
+            hint = did_you_mean(unknown.name, ("for_each", "iterator", "labels"))
+            raise self.source.error(f'there is no argument "{unknown.name}" in "dynamic"', unknown.start, hint=hint)
+        if [inner.type for inner in block.body.blocks] != ["content"]:
+            raise self.source.error('"dynamic" holds exactly one block, "content"', block.start)
+        content = block.body.blocks[0]
+        name = made
+        if iterator is not None:
+            if not isinstance(iterator.expression, syntax.Reference) or iterator.expression.steps:
+                raise self.source.error('"iterator" is a bare name', iterator.expression.start)
+            name = iterator.expression.name
+        items = self.evaluator.value(for_each.expression, names)
+        if not isinstance(items, (list, dict)):
+            problem = f'"for_each" goes through a list or a map, not a {type_name(items)}'
+            raise self.source.error(problem, for_each.expression.start)
+        pairs: list[tuple[Any, Any]]
+        pairs = sorted(items.items()) if isinstance(items, dict) else list(enumerate(items))
+        for key, value in pairs:
+            inner: Names = {**(names or self.evaluator.names or {}), name: {"key": key, "value": value}}
+            made_labels: list[tuple[str, int]] = []
+            if labels is not None:
+                if not isinstance(labels.expression, syntax.TupleLiteral):
+                    raise self.source.error('"labels" is a list written out', labels.expression.start)
+                made_labels = [
+                    (self._text(self.evaluator.value(n, inner), n), n.start) for n in labels.expression.items
+                ]
+            yield Found(made, made_labels, content.body, inner, block.start)
+
+    def free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
+        """A block whose names are a plugin's (`config`, `policy`): blocks and objects written out become lists."""
+        mapped: dict[str, Any] = {}
+        for attribute in body.attributes.values():
+            value = to_json(self.evaluator.value(attribute.expression, names))
+            mapped[attribute.name] = [value] if isinstance(attribute.expression, syntax.ObjectLiteral) else value
+        blocks: dict[str, list[Any]] = {}
+        for block in body.blocks:
+            value = self.free_form(block.body, names)
+            for label, _ in reversed(block.labels):
+                value = {label: [value]}
+            blocks.setdefault(block.type, []).append(value)
+        return {**mapped, **blocks}
+
+    def _argument(self, field: Field, value: object, node: syntax.Node) -> object:
+        how = field.kind.how
+        try:
+            if value is None:
+                if field.kind.absent is not None or how == "duration":
+                    raise ValueProblem(f'"{field.name}" can\'t be null')
+                return None
+            return _READERS[how](value)
+        except ValueProblem as problem:
+            raise self.source.error(f'"{field.name}": {problem}', node.start) from None
+
+    def _text(self, value: object, node: syntax.Node) -> str:
+        try:
+            return to_string(value)
+        except ValueProblem as problem:
+            raise self.source.error(str(problem), node.start) from None
+
+    def _texts(self, value: object, node: syntax.Node) -> list[str]:
+        try:
+            return _read_strings(value)
+        except ValueProblem as problem:
+            raise self.source.error(str(problem), node.start) from None
+
+    def _map_of(self, read: Callable[[object, syntax.Node], Any], block: Found) -> dict[str, Any]:
+        for inner in block.body.blocks:
+            raise self.source.error(f'"{block.type}" holds names and values, no blocks', inner.start)
+        return {
+            attribute.name: read(self.evaluator.value(attribute.expression, block.names), attribute.expression)
+            for attribute in block.body.attributes.values()
+        }
+
+    def _text_map_argument(self, node: syntax.Node, names: Names | None) -> dict[str, str] | None:
+        value = self.evaluator.value(node, names)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.source.error(f"a map of strings is required, not a {type_name(value)}", node.start)
+        return {key: self._text(item, node) for key, item in sorted(value.items())}
+
+    def _map_shorthand(self, kind: BlockType, block: Found) -> dict[str, Any]:
+        """A constraint or an affinity, where `version = ">= 1"` stands for operator and value."""
+        self._check_labels(kind, block)
+        known = SHORTHANDS[kind.name]
+        given: dict[str, object] = {}
+        for attribute in block.body.attributes.values():
+            read = known.arguments.get(attribute.name)
+            if read is None:
+                self._unknown_argument(kind, block.type, attribute, None, known.arguments)
+            value = self.evaluator.value(attribute.expression, block.names)
+            if value is None:
+                continue
+            try:
+                given[attribute.name] = read(value)
+            except ValueProblem as problem:
+                raise self.source.error(f'"{attribute.name}": {problem}', attribute.expression.start) from None
+        for inner in self.expand(block.body, block.names):
+            self._unknown_block(kind, block.type, inner)
+        return known.resolve(given)
+
+    def _check_labels(self, kind: BlockType, block: Found) -> None:
+        wanted = 1 if kind.label is not None else 0
+        if len(block.labels) > wanted:
+            takes = "one label only" if wanted else "no label"
+            raise self.source.error(f'a "{block.type}" block takes {takes}', block.labels[wanted][1])
+        if len(block.labels) < wanted:
+            raise self.source.error(
+                f'a "{block.type}" block needs a label', block.at, hint=f'{block.type} "name" {{ … }}'
+            )
+
+    def _unknown_argument(
+        self,
+        kind: BlockType,
+        block: str,
+        attribute: syntax.Attribute,
+        as_block: Field | None,
+        known: dict[str, Any] | None = None,
+    ) -> NoReturn:
+        name = attribute.name
+        if as_block is not None:
+            problem, hint = f'"{name}" is a block in "{block}", not an argument', f"Write {name} {{ … }}, without =."
+        else:
+            problem = f'there is no argument "{name}" in "{block}"'
+            hint = did_you_mean(name, known if known is not None else [*kind.arguments, *kind.blocks])
+        raise self.source.error(problem, attribute.start, hint=hint)
+
+    def _unknown_block(self, kind: BlockType, block: str, inner: Found) -> NoReturn:
+        name = inner.type
+        if name in kind.arguments:
+            problem, hint = f'"{name}" is an argument in "{block}", not a block', f"Write {name} = …"
+        else:
+            problem = f'there is no block "{name}" in "{block}"'
+            hint = did_you_mean(name, [*kind.blocks, *kind.arguments])
+        raise self.source.error(problem, inner.at, hint=hint)
+
+
+def _read_whole(how: str) -> Callable[[object], object]:
+    smallest, largest = INTEGER_RANGES[how]
+
+    def read(value: object) -> int:
+        whole = to_whole_number(value)
+        if not smallest <= whole <= largest:
+            raise ValueProblem(f"a whole number from {smallest} to {largest} is required, not {whole}")
+        return whole
+
+    return read
+
+
+def _read_strings(value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise ValueProblem(f"a list of strings is required, not a {type_name(value)}")
+    return [to_string(item) for item in value]
+
+
+def _read_duration(value: object) -> int:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueProblem(f'a duration such as "30s" is required, not a {type_name(value)}')
+    return value
+
+
+_READERS: dict[str, Callable[[object], object]] = {
+    "string": to_string,
+    "bool": to_bool,
+    "strings": _read_strings,
+    "duration": _read_duration,
+    **{how: _read_whole(how) for how in INTEGER_RANGES},
+}

@@ -1,0 +1,52 @@
+"""A text with its name goes in; positions and errors that point into it come out."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from jobs.errors import HclError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_SOURCE_LINE_CHARS = 200
+
+
+class Source:
+    """One HCL text. Offsets are indexes into `text`, in characters; lines and columns count from 1."""
+
+    __slots__ = ("filename", "text")
+
+    def __init__(self, text: str, filename: str) -> None:
+        self.text = text
+        self.filename = filename
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset."""
+        line = self.text.count("\n", 0, offset) + 1
+        return line, offset - self.text.rfind("\n", 0, offset)
+
+    def error(self, problem: str, offset: int, *, hint: str = "") -> HclError:
+        """An error at `offset`, with its source line and a caret; very long lines are shown from near the place."""
+        offset = max(0, min(offset, len(self.text)))
+        line, column = self.position(offset)
+        start = offset - column + 1
+        end = self.text.find("\n", start)
+        shown = self.text[start : end if end >= 0 else len(self.text)].rstrip("\r")
+        if len(shown) > MAX_SOURCE_LINE_CHARS or not shown.replace("\t", " ").isprintable():
+            shown = ""
+        return HclError(
+            problem,
+            file=self.filename,
+            line=line,
+            column=column,
+            source_line=shown.replace("\t", " "),
+            hint=hint,
+        )
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known name, or "" when none is near."""
+    near = get_close_matches(given, list(known), n=1, cutoff=0.6)
+    return f'Did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,293 @@
+"""Values go in; their conversions, comparisons and names of types come out.
+
+HCL's values are Python's: None, bool, str, int and Decimal (numbers: an int whenever whole), list (lists and tuples),
+SetValue, dict with str keys (maps and objects).
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from decimal import Context, Decimal, InvalidOperation, Overflow
+
+MAX_EXPONENT = 4096
+ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperation, Overflow])
+
+
+class ValueProblem(Exception):
+    """A value that can't be what it has to be; the message says what is required."""
+
+
+class SetValue(list[object]):
+    """A set: no duplicates, in order, without indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type constraint: `of` for list, set and map; `items` for tuple; `fields` for object."""
+
+    kind: str
+    of: Type | None = None
+    items: tuple[Type, ...] = ()
+    fields: tuple[tuple[str, Type], ...] = ()
+
+    def __str__(self) -> str:
+        if self.of is not None:
+            return f"{self.kind} of {self.of}"
+        return self.kind
+
+
+STRING = Type("string")
+NUMBER = Type("number")
+BOOL = Type("bool")
+ANY = Type("any")
+
+
+def text(value: str) -> str:
+    """A string as HCL keeps it: in normal form C."""
+    return value if value.isascii() else unicodedata.normalize("NFC", value)
+
+
+def number(value: Decimal) -> int | Decimal:
+    """The number as an int if it is whole; ValueProblem if its exponent is beyond all use."""
+    if not value.is_finite() or abs(value.adjusted()) > MAX_EXPONENT:
+        raise ValueProblem("the number is too large or too small")
+    if value == value.to_integral_value(context=ARITHMETIC):
+        return int(value)
+    return value
+
+
+def parse_number(digits: str) -> int | Decimal:
+    """The number a text stands for, in decimal notation."""
+    try:
+        if not digits.isascii() or "_" in digits or len(digits) > MAX_EXPONENT or digits != digits.strip():
+            raise ValueProblem("a number is required")
+        if digits.isdigit():
+            return int(digits)
+        return number(ARITHMETIC.create_decimal(digits))
+    except (InvalidOperation, Overflow):
+        raise ValueProblem("a number is required") from None
+
+
+def from_python(value: object) -> object:
+    """A Python value (bool, int, float, list, dict, str, None) as an HCL value."""
+    if isinstance(value, float):
+        return number(ARITHMETIC.create_decimal(repr(value)))
+    if isinstance(value, Decimal):
+        return number(value)
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, (list, tuple)):
+        return [from_python(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): from_python(item) for key, item in value.items()}
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    raise ValueProblem(f"a value of Python's type {type(value).__name__} has no place in a jobspec")
+
+
+def to_json(value: object) -> object:
+    """The value as the json module writes it: Decimals and whole numbers beyond 64 bits become floats."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+        return float(value)
+    if isinstance(value, list):
+        return [to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_json(value[key]) for key in sorted(value)}
+    return value
+
+
+def number_text(value: int | Decimal) -> str:
+    """A number in plain decimal notation."""
+    if isinstance(value, int):
+        return str(value)
+    return format(value.normalize(ARITHMETIC), "f")
+
+
+def type_name(value: object) -> str:
+    """What a person calls this value's type."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, (int, Decimal)):
+        return "number"
+    if isinstance(value, SetValue):
+        return "set"
+    return "list" if isinstance(value, list) else "object"
+
+
+def to_string(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, Decimal)):
+        return number_text(value)
+    raise ValueProblem(f"a string is required, not {_a(value)}")
+
+
+def to_number(value: object) -> int | Decimal:
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return parse_number(value)
+        except ValueProblem:
+            raise ValueProblem(f"a number is required, not {_a(value)}") from None
+    raise ValueProblem(f"a number is required, not {_a(value)}")
+
+
+def to_whole_number(value: object) -> int:
+    whole = to_number(value)
+    if not isinstance(whole, int):
+        raise ValueProblem(f"a whole number is required, not {number_text(whole)}")
+    return whole
+
+
+def to_bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "1"):
+        return True
+    if value in ("false", "0"):
+        return False
+    raise ValueProblem(f"a bool is required, not {_a(value)}")
+
+
+def convert(value: object, wanted: Type) -> object:
+    """The value as the type wants it; null stays null. Raises ValueProblem when there is no such conversion."""
+    kind = wanted.kind
+    if value is None or kind == "any":
+        return value
+    if kind == "string":
+        return to_string(value)
+    if kind == "number":
+        return to_number(value)
+    if kind == "bool":
+        return to_bool(value)
+    if kind in ("list", "set"):
+        return _convert_sequence(value, wanted)
+    if kind == "tuple":
+        if not isinstance(value, list) or len(value) != len(wanted.items):
+            raise ValueProblem(f"a list of exactly {len(wanted.items)} elements is required, not {_a(value)}")
+        return [convert(item, of) for item, of in zip(value, wanted.items, strict=True)]
+    if not isinstance(value, dict):
+        raise ValueProblem(f"{'a map' if kind == 'map' else 'an object'} is required, not {_a(value)}")
+    if kind == "map":
+        items = unify(list(value.values())) if wanted.of == ANY else value.values()
+        return {key: _element(item, wanted, f'"{key}"') for key, item in zip(value, items, strict=True)}
+    missing = [name for name, _ in wanted.fields if name not in value]
+    if missing:
+        raise ValueProblem("the object lacks " + ", ".join(f'"{name}"' for name in missing))
+    return {name: _element_of(value[name], of, f'"{name}"') for name, of in wanted.fields}
+
+
+def _convert_sequence(value: object, wanted: Type) -> object:
+    if not isinstance(value, list):
+        raise ValueProblem(f"a {wanted} is required, not {_a(value)}")
+    items = unify(value) if wanted.of == ANY else value
+    converted = [_element(item, wanted, f"element {n}") for n, item in enumerate(items)]
+    return make_set(converted) if wanted.kind == "set" else converted
+
+
+def _element(item: object, wanted: Type, place: str) -> object:
+    assert wanted.of is not None
+    return _element_of(item, wanted.of, place)
+
+
+def _element_of(item: object, of: Type, place: str) -> object:
+    try:
+        return convert(item, of)
+    except ValueProblem as problem:
+        raise ValueProblem(f"{place}: {problem}") from None
+
+
+def sort_key(value: object) -> tuple[int, object]:
+    """Orders the elements of a set: numbers by size, strings by code point, others by their JSON."""
+    if isinstance(value, bool):
+        return (0, value)
+    if isinstance(value, (int, Decimal)):
+        return (1, value)
+    if isinstance(value, str):
+        return (2, value)
+    return (3, json.dumps(to_json(value), sort_keys=True))
+
+
+def make_set(items: list[object]) -> SetValue:
+    """The distinct elements, in a set's order."""
+    by_key = {sort_key(item): item for item in unify(items)}
+    return SetValue(by_key[key] for key in sorted(by_key))
+
+
+def equal(left: object, right: object) -> bool:
+    """HCL's `==`: never converts, so that 1 is neither "1" nor true."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(equal(a, b) for a, b in zip(left, right, strict=True))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(equal(item, right[key]) for key, item in left.items())
+    return left == right
+
+
+def unify(items: list[object]) -> list[object]:
+    """The values brought to one type, the way both arms of `?:` and the elements of a list are.
+
+    Primitives become strings when their types differ; lists and objects are unified inside. Raises ValueProblem when
+    there is no one type.
+    """
+    present = [item for item in items if item is not None]
+    kinds = {type_name(item) for item in present}
+    if len(kinds) <= 1 and not kinds & {"list", "set", "object"}:
+        return items
+    if kinds <= {"string", "number", "bool"}:
+        if kinds == {"number", "bool"}:
+            raise ValueProblem("a number and a bool have no common type")
+        return [None if item is None else to_string(item) for item in items]
+    if kinds <= {"list", "set"}:
+        return _unify_lists(items)
+    if kinds == {"object"}:
+        return _unify_objects(items)
+    raise ValueProblem(" and ".join(sorted(kinds)) + " have no common type")
+
+
+def _unify_lists(items: list[object]) -> list[object]:
+    lists = [item for item in items if isinstance(item, list)]
+    if len({len(item) for item in lists}) == 1 and not any(isinstance(item, SetValue) for item in lists):
+        try:
+            columns = [unify(list(column)) for column in zip(*lists, strict=True)]
+        except ValueProblem:
+            pass
+        else:
+            rows = iter([list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists])
+            return [next(rows) if isinstance(item, list) else item for item in items]
+    unified = iter(unify([element for item in lists for element in item]))
+    return [[next(unified) for _ in item] if isinstance(item, list) else item for item in items]
+
+
+def _unify_objects(items: list[object]) -> list[object]:
+    objects = [item for item in items if isinstance(item, dict)]
+    if len({frozenset(item) for item in objects}) == 1:
+        try:
+            fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
+        except ValueProblem:
+            pass
+        else:
+            rows = iter([dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)])
+            return [next(rows, {}) if isinstance(item, dict) else item for item in items]
+    unified = iter(unify([element for item in objects for element in item.values()]))
+    return [{name: next(unified) for name in item} if isinstance(item, dict) else item for item in items]
+
+
+def _a(value: object) -> str:
+    name = type_name(value)
+    if name == "null":
+        return "null"
+    shown = f' "{value}"' if isinstance(value, str) and len(value) <= 40 else ""
+    return f"{'an' if name[0] == 'o' else 'a'} {name}{shown}"

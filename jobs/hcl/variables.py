@@ -1,0 +1,226 @@
+"""Declarations of variables and sources of their values go in; each variable's value comes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobs.hcl import syntax
+from jobs.hcl.evaluate import Evaluator
+from jobs.hcl.functions import FUNCTIONS
+from jobs.hcl.parser import parse_body, parse_expression
+from jobs.hcl.source import Source, did_you_mean
+from jobs.hcl.types import read_type, type_of
+from jobs.hcl.values import Type, ValueProblem, convert, from_python, to_bool
+
+ENVIRONMENT_PREFIX = "NOMAD_VAR_"
+
+
+@dataclass(frozen=True)
+class VariableSource:
+    """Values for variables, from one place; `name` is what errors call it ("-var", a file's path).
+
+    A str is read as Nomad reads `-var`: literally for a variable of type string, number or without a type, as an HCL
+    expression otherwise. Other Python values (bool, int, float, list, dict) are taken as they are. With
+    `ignore_undeclared`, names that the job doesn't declare are no error.
+    """
+
+    name: str
+    values: Mapping[str, object]
+    ignore_undeclared: bool = False
+    text: Source | None = None
+    offsets: Mapping[str, int] = field(default_factory=dict)
+
+
+class Evaluated(str):
+    """A string that is a value already (from a variable file) and not to be read as an expression."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class _Variable:
+    name: str
+    at: int
+    type: Type | None = None
+    has_value: bool = False
+    value: object = None
+    is_inferred: bool = False
+    validations: list[syntax.Block] = field(default_factory=list)
+
+
+def load_var_file(path: Path) -> VariableSource:
+    """The values in a file of `name = value` lines, or one JSON object. Raises HclError, also when it can't be read."""
+    text = read_text(path)
+    source = Source(text, str(path))
+    if text.lstrip().startswith("{"):
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            at = error.pos if isinstance(error, json.JSONDecodeError) else 0
+            raise source.error("this is no JSON", at) from None
+        values = {name: Evaluated(value) if isinstance(value, str) else value for name, value in parsed.items()}
+        return VariableSource(str(path), values, text=source)
+    body = parse_body(source)
+    for block in body.blocks:
+        if block.type == "variable":
+            raise source.error(
+                "a variable file sets variables and declares none", block.start, hint="Write name = value here."
+            )
+        raise source.error(f'a variable file holds name = value, no blocks such as "{block.type}"', block.start)
+    evaluator = Evaluator(source)
+    values = {}
+    for name, attribute in body.attributes.items():
+        value = evaluator.value(attribute.expression)
+        values[name] = Evaluated(value) if isinstance(value, str) else value
+    offsets = {name: attribute.start for name, attribute in body.attributes.items()}
+    return VariableSource(str(path), values, text=source, offsets=offsets)
+
+
+def environment_variables(environ: Mapping[str, str]) -> VariableSource:
+    """The NOMAD_VAR_name variables of an environment; those that the job doesn't declare are ignored."""
+    values = {
+        name.removeprefix(ENVIRONMENT_PREFIX): value
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+    return VariableSource("the environment", values, ignore_undeclared=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; HclError when it isn't there or no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        problem = "not a text in UTF-8"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+    raise Source("", str(path)).error(f"can't be read: {problem}", 0)
+
+
+def resolve_variables(source: Source, body: syntax.Body, sources: Sequence[VariableSource]) -> dict[str, object]:
+    """The value of every variable that the body declares: its default, overruled by each source after the other."""
+    variables = _declared(source, body)
+    for given in sources:
+        for name, value in given.values.items():
+            variable = variables.get(name)
+            if variable is not None:
+                variable.value = _given_value(variable, value, given)
+                variable.has_value = True
+            elif not given.ignore_undeclared:
+                hint = did_you_mean(name, variables) or f'Declare it in the job: variable "{name}" {{ }}'
+                raise _where(given, name).error(
+                    f'the job declares no variable "{name}", which {given.name} sets',
+                    given.offsets.get(name, 0),
+                    hint=hint,
+                )
+    for variable in variables.values():
+        if not variable.has_value:
+            raise source.error(
+                f'the variable "{variable.name}" has no value',
+                variable.at,
+                hint=f"Give it one (-var {variable.name}=…), or a default here.",
+            )
+        _validate(source, variable)
+    return {name: variable.value for name, variable in variables.items()}
+
+
+def _declared(source: Source, body: syntax.Body) -> dict[str, _Variable]:
+    variables: dict[str, _Variable] = {}
+    for block in body.blocks:
+        found: list[_Variable] = []
+        if block.type == "variable":
+            found = [_declaration(source, block)]
+        elif block.type == "variables":
+            for attribute in block.body.attributes.values():
+                value = Evaluator(source).value(attribute.expression)
+                found.append(_Variable(attribute.name, attribute.start, type_of(value), True, value, is_inferred=True))
+        for variable in found:
+            if variable.name in variables:
+                line, _ = source.position(variables[variable.name].at)
+                raise source.error(f'the variable "{variable.name}" is already declared on line {line}', variable.at)
+            variables[variable.name] = variable
+    return variables
+
+
+def _declaration(source: Source, block: syntax.Block) -> _Variable:
+    if len(block.labels) != 1:
+        raise source.error('"variable" takes one label, its name', block.start)
+    name, at = block.labels[0]
+    if not name.replace("-", "_").isidentifier() or name.startswith("-"):
+        raise source.error(f'"{name}" can\'t be the name of a variable', at)
+    variable = _Variable(name, block.start)
+    arguments = block.body.attributes
+    known = ("default", "type", "description")
+    for argument in arguments.values():
+        if argument.name not in known:
+            hint = did_you_mean(argument.name, [*known, "validation"])
+            raise source.error(f'there is no argument "{argument.name}" in "variable"', argument.start, hint=hint)
+    for inner in block.body.blocks:
+        if inner.type != "validation":
+            raise source.error(f'there is no block "{inner.type}" in "variable"', inner.start)
+        variable.validations.append(inner)
+    if "type" in arguments:
+        variable.type = read_type(source, arguments["type"].expression)
+    default = arguments.get("default")
+    if default is not None:
+        value = Evaluator(source).value(default.expression)
+        try:
+            variable.value = value if variable.type is None else convert(value, variable.type)
+        except ValueProblem as problem:
+            raise source.error(f'the default of "{name}": {problem}', default.expression.start) from None
+        variable.has_value = True
+        if variable.type is None:
+            variable.type, variable.is_inferred = type_of(value), True
+    return variable
+
+
+def _given_value(variable: _Variable, value: object, given: VariableSource) -> object:
+    where = _where(given, variable.name)
+    try:
+        if isinstance(value, str) and not isinstance(value, Evaluated):
+            if variable.type is None or variable.type.kind in ("string", "number"):
+                value = str(value)
+            else:
+                where = Source(value, where.filename)
+                value = Evaluator(where).value(parse_expression(where))
+        else:
+            value = from_python(value)
+        if variable.type is None:
+            return value
+        if variable.is_inferred and isinstance(value, dict):
+            unknown = [key for key in value if key not in dict(variable.type.fields)]
+            if unknown:
+                raise ValueProblem(f'its default has no attribute "{unknown[0]}"; declare its type to allow more')
+        return convert(value, variable.type)
+    except ValueProblem as problem:
+        hint = "Declare the variable's type to allow others than that of its default." if variable.is_inferred else ""
+        raise where.error(
+            f'the variable "{variable.name}": {problem}', given.offsets.get(variable.name, 0), hint=hint
+        ) from None
+
+
+def _where(given: VariableSource, name: str) -> Source:
+    """The text that an error about this value points into."""
+    if given.text is not None:
+        return given.text
+    return Source("", f"{given.name} {name}")
+
+
+def _validate(source: Source, variable: _Variable) -> None:
+    evaluator = Evaluator(source, {"var": {variable.name: variable.value}}, FUNCTIONS)
+    for block in variable.validations:
+        arguments = block.body.attributes
+        for name in ("condition", "error_message"):
+            if name not in arguments:
+                raise source.error(f'"validation" lacks its argument "{name}"', block.start)
+        condition = arguments["condition"].expression
+        try:
+            holds = to_bool(evaluator.value(condition))
+        except ValueProblem as problem:
+            raise source.error(f"the condition: {problem}", condition.start) from None
+        if not holds:
+            message = Evaluator(source).value(arguments["error_message"].expression)
+            raise source.error(f'the value of "{variable.name}" is not valid: {message}', variable.at)
