@@ -173,6 +173,14 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
     return meta
 
 
+def check_dispatch(
+    shape: JobShape, given: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
+) -> dict[str, str]:
+    """The meta to send, once meta and payload are what the job takes. Raises InvalidMeta."""
+    check_payload(shape, payload)
+    return dispatch_meta(shape, given, allow_secrets=allow_secrets)
+
+
 def check_payload(shape: JobShape, payload: bytes) -> None:
     """Raises InvalidMeta where Nomad would refuse the payload."""
     if len(payload) > PAYLOAD_BYTES_MAX:

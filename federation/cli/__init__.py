@@ -1,1 +1,75 @@
-def main() -> None: ...
+"""The command `fedml`: arguments enter, printed results and an exit code leave. Thin: parse → app → print.
+
+Exit codes: 0 done; 1 any error, wrong usage included; 2 some slots failed or had no place; 130 interrupted. `plan` has 1
+for "something would change" and 255 for errors, as `nomad plan` has. Modules here import nothing heavy at their top, so that
+`fedml --help` stays fast; a subprocess test looks at what got loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from federation.cli import deploy, dev, dispatch, doctor, index, init, job, plan, publish, regions, runs
+from jobs.errors import FedmlError
+
+HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
+
+In a project folder (fedml init):
+
+  fedml dev up                                 three small regions on this machine
+  fedml plan                                   how dispatches would spread, and why
+  fedml dispatch --regions us,eu --version 4   deploy, dispatch, watch until all is in the index
+  fedml index list                             every model version of every region
+"""
+
+app = typer.Typer(name="fedml", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+for module in (init, doctor, plan, deploy, dispatch, publish):
+    module.register(app)
+app.add_typer(dev.app, name="dev")
+app.add_typer(regions.app, name="regions")
+app.add_typer(job.app, name="job")
+app.add_typer(runs.app, name="runs")
+app.add_typer(index.app, name="index")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code. No traceback reaches a user (`FEDML_TRACEBACK=1` shows one)."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of one command line."""
+    error_code = 255 if next((word for word in arguments if not word.startswith("-")), "") == "plan" else 1
+    try:
+        return int(app(list(arguments), prog_name="fedml", standalone_mode=False) or 0)
+    except FedmlError as error:
+        _complain(str(error), error.hint)
+        return max(error.exit_code, error_code) if error.exit_code != 130 else 130
+    except KeyboardInterrupt:
+        _complain("interrupted", "")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("FEDML_TRACEBACK"):
+            raise
+        tell = getattr(error, "format_message", None)  # a usage error of Click, wherever this Typer keeps its Click
+        if tell is not None:
+            context = getattr(error, "ctx", None)
+            _complain(tell(), f"see: {context.command_path} --help" if context else "")
+        elif type(error).__name__ == "Abort":
+            _complain("aborted", "")
+        else:
+            _complain(f"unexpected {type(error).__name__}: {error}", "a bug in fedml: FEDML_TRACEBACK=1 shows where")
+        return error_code
+
+
+def _complain(message: str, hint: str) -> None:
+    print(f"Error: {message}", file=sys.stderr)  # noqa: T201
+    for line in hint.splitlines():
+        print(f"  → {line}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,127 @@
+"""`fedml dispatch`: deploys what the file changed, dispatches, watches until all is in the index."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from federation.cli.options import (
+    ConfigOption,
+    JobOption,
+    JsonOption,
+    MetaOption,
+    RegionsOption,
+    SlotsOption,
+    VarFileOption,
+    VarOption,
+    VersionOption,
+    names,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("dispatch")(dispatch)
+
+
+def dispatch(
+    slots: SlotsOption = None,
+    version: VersionOption = None,
+    regions: RegionsOption = "",
+    meta: MetaOption = None,
+    payload: Annotated[
+        str, typer.Option("--payload", metavar="FILE", help="The dispatch's payload ('-': standard input).")
+    ] = "",
+    job: JobOption = "",
+    var: VarOption = None,
+    var_file: VarFileOption = None,
+    skip_unreachable: Annotated[
+        bool, typer.Option("--skip-unreachable", help="Go on without the regions that don't answer.")
+    ] = False,
+    allow_secret_meta: Annotated[
+        bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Deploy the job where its file changed, dispatch the slots by free capacity, and watch until all is in the index.
+
+    Failed slots are tried again elsewhere. Ctrl-C keeps all state and names the command that goes on. Exit code 0: every
+    result is in the index; 2: some slots failed or had no place; 1: any other error.
+
+    Examples:
+
+      fedml dispatch --regions us,eu --version 4
+
+      fedml dispatch -n 200 -meta epochs=3
+
+      fedml dispatch -n 5 -var count=2 --json
+    """
+    from federation.app import JobRequest
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.runs import RunRequest, Runs
+    from federation.ui.run_progress import follower
+    from federation.ui.run_view import exit_code, outcome_document, show_outcome
+    from jobs.load import key_values
+    from jobs.spec import check_dispatch
+
+    given = key_values(meta or (), "-meta")
+    data = _payload(payload)
+    with opened(config) as app:
+        request = RunRequest(
+            job=JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)),
+            slots=slots if slots is not None else app.config.slots,
+            version=version,
+            meta=given,
+            payload=data,
+            allow_secret_meta=allow_secret_meta,
+        )
+        prepared = app.prepare(request.job)
+        check_dispatch(prepared.shape, given, data, allow_secrets=allow_secret_meta)
+        preview = app.preview(request.job, slots=request.slots, version=version)
+        if preview.unreachable and not skip_unreachable:
+            missing = ", ".join(one.region for one in preview.unreachable)
+            raise UsageError(
+                f"unreachable: {missing} ({preview.unreachable[0].detail}); nothing was dispatched",
+                hint="choose others with --regions, or go on without them: --skip-unreachable",
+            )
+        usable = [placement.region for placement in preview.plan.placements]
+        for room in preview.plan.excluded:
+            note(f"Left out: {room.region}: {room.excluded}{f', {room.detail}' if room.detail else ''}")
+        if not usable:
+            note("Error: no region can take the job; nothing was dispatched")
+            raise typer.Exit(2)
+        deployment = app.deploy(preview.prepared, usable)
+        for one in deployment.regions:
+            if one.action != "unchanged":
+                note(f"{one.region:<10} job {one.action}{f': {one.error}' if one.error else ''}")
+        for failed in deployment.failed:
+            assert failed.error is not None
+            raise failed.error
+        runs = Runs(app)
+        started = runs.open(request, preview.prepared, usable)
+        manifest = started.manifest
+        note(f"Run {manifest.run}: {manifest.slots} slots of {manifest.job}, version {manifest.version}")
+        if started.existing_results:
+            note(f"Version {manifest.version} has {started.existing_results} results already: these are added to it")
+        with follower(manifest, as_json=as_json) as observe:
+            outcome = runs.start(started, preview.prepared, observe)
+        if as_json:
+            answer_json(outcome_document(outcome))
+        show_outcome(outcome)
+    raise typer.Exit(exit_code(outcome.state))
+
+
+def _payload(name: str) -> bytes:
+    from jobs.errors import InvalidMeta
+
+    if not name:
+        return b""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InvalidMeta(f"payload {name}: {error.strerror}") from error

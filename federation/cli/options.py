@@ -1,0 +1,38 @@
+"""The options that many commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="The fedml.toml (else FEDML_CONFIG, else found upward from here)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+RegionsOption = Annotated[
+    str, typer.Option("--regions", metavar="A,B", help="Only these regions: a hard limit, for retries too.")
+]
+JobOption = Annotated[str, typer.Option("--job", metavar="FILE", help="A jobspec (else the project's own).")]
+VarOption = Annotated[
+    list[str] | None, typer.Option("-var", "--var", metavar="NAME=VALUE", help="A variable of the jobspec.")
+]
+VarFileOption = Annotated[
+    list[Path] | None, typer.Option("-var-file", "--var-file", metavar="FILE", help="Variables from a file.")
+]
+MetaOption = Annotated[
+    list[str] | None, typer.Option("-meta", "--meta", metavar="KEY=VALUE", help="A parameter of the dispatch.")
+]
+SlotsOption = Annotated[
+    int | None, typer.Option("-n", "--slots", metavar="N", help="How many slots (else one in each chosen region).")
+]
+VersionOption = Annotated[
+    str | None, typer.Option("--version", metavar="V", help="The model version (else the next whole number).")
+]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """`us,eu` as names, in the order given, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

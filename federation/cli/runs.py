@@ -1,0 +1,121 @@
+"""`fedml runs`: list them, show one, go on with one, cancel one. From any machine: all state is in the home store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from federation.cli.options import ConfigOption, JsonOption
+
+app = typer.Typer(help="Runs: what was dispatched, how it stands, and going on with it.", no_args_is_help=True)
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
+
+
+@app.command("list")
+def list_runs(
+    job: Annotated[str | None, typer.Option("--job", metavar="ID", help="Only runs of this job.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List the runs, newest first.
+
+    Example:
+
+      fedml runs list
+    """
+    from dataclasses import asdict
+
+    from federation.cli.session import answer_json, note, opened
+    from federation.ui.console import out, table
+
+    with opened(config) as project:
+        rows = project.index.runs(job=job)
+        if as_json:
+            answer_json({"revision": project.index.revision, "runs": [asdict(row) for row in rows]})
+        elif not rows:
+            note("No runs yet:  fedml dispatch")
+        else:
+            shown = [
+                (
+                    row.run,
+                    row.job,
+                    row.version,
+                    row.state,
+                    row.slots,
+                    f"{row.committed}/{row.expected_keys}",
+                    row.opened,
+                )
+                for row in rows
+            ]
+            columns = ("RUN", "JOB", "VERSION", "STATE", "SLOTS", "RESULTS", "OPENED")
+            out().print(table(columns, shown, numbers=("SLOTS",)))
+
+
+@app.command("show")
+def show(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Show a run: each slot, its attempts and why they ended. Exits as that run did (0 done, 2 failed).
+
+    Example:
+
+      fedml runs show 0193
+    """
+    from federation.cli.session import answer_json, opened
+    from federation.runs import Runs
+    from federation.ui.run_view import exit_code, show_story, story_document
+
+    with opened(config) as project:
+        story = Runs(project).story(run)
+        if as_json:
+            answer_json(story_document(story))
+        else:
+            show_story(story)
+    raise typer.Exit(exit_code(story.state))
+
+
+@app.command("resume")
+def resume(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Go on with a run that was interrupted, from wherever it was left. Exits as the run does.
+
+    Example:
+
+      fedml runs resume 0193
+    """
+    _drive(run, as_json, config, cancel=None)
+
+
+@app.command("cancel")
+def cancel(
+    run: RunArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever reads the run's log.")] = "cancelled",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """End a run: recorded first, then everything that is open in a reachable region is stopped. Exit code 2.
+
+    Example:
+
+      fedml runs cancel 0193 --reason "wrong data"
+    """
+    _drive(run, as_json, config, cancel=reason)
+
+
+def _drive(run: str, as_json: bool, config: ConfigOption, *, cancel: str | None) -> None:
+    from federation.cli.session import answer_json, note, opened
+    from federation.runs import Runs
+    from federation.ui.run_progress import follower
+    from federation.ui.run_view import exit_code, outcome_document, show_outcome
+
+    with opened(config) as project:
+        runs = Runs(project)
+        row = runs.find(run)
+        if row.state in ("done", "cancelled"):
+            note(f"Run {row.run} is {row.state}: there is nothing to go on with")
+            raise typer.Exit(exit_code(row.state))
+        manifest = runs.manifest(row.run)
+        with follower(manifest, as_json=as_json) as observe:
+            outcome = runs.resume(row.run, observe, cancel=cancel)
+        if as_json:
+            answer_json(outcome_document(outcome))
+        show_outcome(outcome)
+    raise typer.Exit(exit_code(outcome.state))

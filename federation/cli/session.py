@@ -1,0 +1,44 @@
+"""What every command does around its work: load the project, show its warnings once, give connections back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from federation.app import App
+
+
+@contextmanager
+def opened(config: Path | None) -> Iterator[App]:
+    """The project's App, closed at the end. Raises ConfigError."""
+    from federation.app import App
+    from federation.config import load
+
+    loaded = load(config)
+    for warning in loaded.warnings:
+        note(f"Warning: {warning}")
+    app = App(loaded)
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def note(text: str) -> None:
+    """A line for the person, on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def answer(text: str) -> None:
+    """A line of data, on stdout."""
+    print(text, flush=True)  # noqa: T201
+
+
+def answer_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    answer(json.dumps(document, indent=2, ensure_ascii=False, default=str))

@@ -1,0 +1,102 @@
+"""A run's outcome enters, what a person (or `--json`) reads of it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.markup import escape
+
+from federation.runs import RunOutcome, RunStory
+from federation.ui.console import err, out, table
+
+FAILURES_SHOWN = 10
+
+
+def show_outcome(outcome: RunOutcome) -> None:
+    """Print how a run ended and what to do next (on stderr: the data is in the index)."""
+    console = err()
+    manifest = outcome.manifest
+    console.print(
+        f"Run {manifest.run}: [bold]{outcome.state}[/], {outcome.done} of {manifest.slots} slots, "
+        f"version {escape(manifest.version)} of {escape(manifest.job)}"
+    )
+    for slot, reason in list(outcome.failures.items())[:FAILURES_SHOWN]:
+        console.print(f"  slot {slot}: {escape(reason)}")
+    if len(outcome.failures) > FAILURES_SHOWN:
+        console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
+    if outcome.state == "done" and manifest.results == "publish":
+        console.print(f"See them:  fedml index list --version {escape(manifest.version)}")
+
+
+def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
+    """The outcome as `--json` prints it."""
+    manifest = outcome.manifest
+    return {
+        "event": "end",
+        "run": manifest.run,
+        "job": manifest.job,
+        "version": manifest.version,
+        "state": outcome.state,
+        "reason": outcome.reason,
+        "slots": manifest.slots,
+        "done": outcome.done,
+        "failed": outcome.failed,
+        "failures": {str(slot): reason for slot, reason in outcome.failures.items()},
+    }
+
+
+def show_story(story: RunStory) -> None:
+    """Print a run: each slot with its attempts, and why those that ended badly did."""
+    console = out()
+    manifest = story.manifest
+    console.print(
+        f"Run {manifest.run}: [bold]{story.state}[/]{f' ({escape(story.reason)})' if story.reason else ''}, "
+        f"version {escape(manifest.version)} of {escape(manifest.job)}, by {escape(manifest.author)} at {manifest.created}"
+    )
+    rows = [
+        (
+            number,
+            slot.state if slot.state != "open" or slot.attempts else "unbound",
+            f"{len(slot.committed)}/{sum(manifest.groups.values())}",
+            attempt.number,
+            attempt.region,
+            attempt.job_id or "-",
+            attempt.reason or ("" if attempt.is_open or slot.state == "done" else slot.reason),
+        )
+        for number, slot in enumerate(story.slots)
+        for attempt in slot.attempts
+    ]
+    columns = ("SLOT", "STATE", "RESULTS", "ATTEMPT", "REGION", "DISPATCHED JOB", "WHY IT ENDED")
+    console.print(table(columns, rows, numbers=("SLOT", "ATTEMPT")))
+
+
+def story_document(story: RunStory) -> dict[str, Any]:
+    """A run as `--json` prints it."""
+    manifest = story.manifest
+    return {
+        "run": manifest.run,
+        "job": manifest.job,
+        "version": manifest.version,
+        "state": story.state,
+        "reason": story.reason,
+        "created": manifest.created,
+        "author": manifest.author,
+        "slots": [
+            {
+                "slot": number,
+                "state": slot.state,
+                "reason": slot.reason,
+                "committed": sorted(f"{group}[{index}]" for group, index in slot.committed),
+                "attempts": [
+                    {"attempt": one.number, "region": one.region, "job_id": one.job_id, "reason": one.reason}
+                    for one in slot.attempts
+                ],
+            }
+            for number, slot in enumerate(story.slots)
+        ],
+    }
+
+
+def exit_code(state: str) -> int:
+    """The exit code that belongs to a run's state."""
+    return 0 if state in ("done", "open") else 2
