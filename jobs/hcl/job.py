@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,8 +65,8 @@ class _Locals(LazyObject):
             self.in_progress.pop()
         return self.values[name]
 
-    def all(self) -> dict[str, object]:
-        return {name: self.attribute(name) for name in self.expressions}
+    def names(self) -> Collection[str]:
+        return self.expressions
 
 
 def parse_job(
@@ -113,7 +113,7 @@ def _only_job(source: Source, body: syntax.Body) -> syntax.Block:
         raise source.error(
             f'"{attribute.name}" can\'t stand outside of the job',
             attribute.start,
-            hint="Move it into job { … } or locals { … }.",
+            hint="Move it into job or locals.",
         )
     job: syntax.Block | None = None
     for block in body.blocks:

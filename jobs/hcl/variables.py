@@ -197,9 +197,8 @@ def _given_value(variable: _Variable, value: object, given: VariableSource) -> o
         return convert(value, variable.type)
     except ValueProblem as problem:
         hint = "Declare the variable's type to allow others than that of its default." if variable.is_inferred else ""
-        raise where.error(
-            f'the variable "{variable.name}": {problem}', given.offsets.get(variable.name, 0), hint=hint
-        ) from None
+        at = given.offsets.get(variable.name, 0)
+        raise where.error(f'the variable "{variable.name}": {problem}', at, hint=hint) from None
 
 
 def _where(given: VariableSource, name: str) -> Source:

@@ -12,7 +12,8 @@ MAX_RANGE = 1024
 
 
 def absolute(value: object) -> int | Decimal:
-    return abs(to_number(value))
+    given = to_number(value)
+    return -given if given < 0 else given
 
 
 def ceiling(value: object) -> int:
@@ -33,11 +34,11 @@ def logarithm(value: object, base: object) -> int | Decimal:
 
 
 def power(base: object, exponent: object) -> int | Decimal:
-    raised_to = to_number(exponent)
+    raised_to = Decimal(to_number(exponent))
     if abs(raised_to) > MAX_EXPONENT:
         raise ValueProblem("the exponent is too large")
     try:
-        result = ARITHMETIC.power(Decimal(to_number(base)), Decimal(raised_to))
+        result = ARITHMETIC.power(Decimal(to_number(base)), raised_to)
     except (InvalidOperation, Overflow, DivisionByZero):
         raise ValueProblem("there is no such power") from None
     return number(result)
@@ -60,16 +61,16 @@ def parse_integer(text: object, base: object) -> int:
 
 
 def signum(value: object) -> int:
-    whole = to_number(value)
-    return (whole > 0) - (whole < 0)
+    given = to_number(value)
+    return int(given > 0) - int(given < 0)
 
 
 def largest(*values: object) -> int | Decimal:
-    return max(to_number(value) for value in values)
+    return max(map(to_number, values))
 
 
 def smallest(*values: object) -> int | Decimal:
-    return min(to_number(value) for value in values)
+    return min(map(to_number, values))
 
 
 def span(*limits: object) -> list[int | Decimal]:
