@@ -24,7 +24,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import IO, Any
 
 from regions.local.drivers.log_files import LogFiles
 from regions.local.drivers.processes import find_binary, start_ticks
@@ -40,7 +40,7 @@ class _Task:
         self.process = process
         self.pid = process.pid
         self.ticks = ticks
-        self.outputs: dict[int, LogFiles] = {}
+        self.outputs: dict[int, tuple[IO[bytes], LogFiles]] = {}
 
 
 class Executor:
@@ -52,6 +52,7 @@ class Executor:
         self._journal = open(os.path.join(folder, "tasks.jsonl"), "a", buffering=1)  # noqa: PTH118, PTH123, SIM115
         self._peer: socket.socket | None = None
         self._received = b""
+        self._unsent = bytearray()
         self._running: dict[str, _Task] = {}
         self._by_pid: dict[int, _Task] = {}
         self._exits: dict[str, dict[str, Any]] = {}
@@ -72,14 +73,14 @@ class Executor:
         self._accept()
         while not self._done():
             timeout = max(self._deadlines[0][0] - time.monotonic(), 0) if self._deadlines else None
-            for key, _ in self._selector.select(timeout):
+            for key, ready in self._selector.select(timeout):
                 if key.data == "listener":
                     self._accept()
                 elif key.data == "signal":
                     wake.recv(_CHUNK)
                     self._reap()
                 elif key.data == "peer":
-                    self._read_peer()
+                    self._exchange(ready)
                 else:
                     self._read_output(key.fd, key.data)
             self._force_kills()
@@ -104,6 +105,8 @@ class Executor:
             self._drop_peer()
         self._peer = peer
         self._received = b""
+        self._unsent.clear()
+        peer.setblocking(False)
         self._selector.register(peer, selectors.EVENT_READ, "peer")
         running = {t.task_id: [t.pid, t.ticks] for t in self._running.values()}
         self._send({"event": "hello", "running": running, "exits": self._exits})
@@ -115,16 +118,33 @@ class Executor:
             self._peer = None
 
     def _send(self, message: dict[str, Any]) -> None:
+        """Without waiting: the region may itself wait until its orders are read."""
         if self._peer is not None:
-            try:
-                self._peer.sendall(json.dumps(message).encode() + b"\n")
-            except OSError:
-                self._drop_peer()
+            self._unsent += json.dumps(message).encode() + b"\n"
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._peer is not None
+        try:
+            del self._unsent[: self._peer.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop_peer()
+            return
+        more = selectors.EVENT_WRITE if self._unsent else 0
+        self._selector.modify(self._peer, selectors.EVENT_READ | more, "peer")
+
+    def _exchange(self, ready: int) -> None:
+        if ready & selectors.EVENT_WRITE:
+            self._flush()
+        if ready & selectors.EVENT_READ and self._peer is not None:
+            self._read_peer()
 
     def _read_peer(self) -> None:
         assert self._peer is not None
         try:
-            data = self._peer.recv(1 << 20)
+            data = self._peer.recv(_CHUNK)
         except OSError:
             data = b""
         if not data:
@@ -154,7 +174,7 @@ class Executor:
         for pipe, output in zip((process.stdout, process.stderr), outputs, strict=True):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
-            task.outputs[pipe.fileno()] = output
+            task.outputs[pipe.fileno()] = (pipe, output)
             self._selector.register(pipe, selectors.EVENT_READ, task)
         self._journal.write(f"[{task.pid},{task.ticks}]\n")
         self._send({"event": "started", "id": task_id, "pid": task.pid, "ticks": task.ticks})
@@ -249,8 +269,7 @@ class Executor:
 
     def _read_output(self, fd: int, task: _Task) -> bool:
         """Copy what is there; whether there may be more."""
-        output = task.outputs.get(fd)
-        if output is None:
+        if (entry := task.outputs.get(fd)) is None:
             return False
         try:
             data = os.read(fd, _CHUNK)
@@ -260,23 +279,17 @@ class Executor:
             self._close_output(fd, task)
             return False
         try:
-            output.write(data)
+            entry[1].write(data)
         except OSError:  # a full disk, or the allocation's folder is gone: the task goes on, as with Nomad
             return True
         return True
 
     def _close_output(self, fd: int, task: _Task) -> None:
-        output = task.outputs.pop(fd, None)
-        if output is not None:
+        if (entry := task.outputs.pop(fd, None)) is not None:
+            pipe, output = entry
             self._selector.unregister(fd)
             output.close()
-            pipe = (
-                task.process.stdout
-                if task.process.stdout and task.process.stdout.fileno() == fd
-                else task.process.stderr
-            )
-            if pipe is not None:
-                pipe.close()
+            pipe.close()
 
 
 def main() -> None:
