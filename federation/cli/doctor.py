@@ -1,0 +1,76 @@
+"""`fedml doctor`: everything that the federation needs, looked at, with what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from federation.cli.options import ConfigOption, JobOption, JsonOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from federation.app import App
+    from jobs.errors import FedmlError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    policy: Annotated[
+        bool, typer.Option("--policy", help="Only print the least rights that each role needs; nothing is asked.")
+    ] = False,
+    job: JobOption = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Check every region, permission and store, and say what to do about what is missing.
+
+    Regions: each address, leader, version, clock, what the token may do, ready nodes, and whether some node offers the
+    drivers and volumes that the job asks for. Stores: write, create once, read, list, delete in a scratch prefix that is
+    removed afterwards. Exit code 1 when something needed is missing.
+
+    Examples:
+
+      fedml doctor
+
+      fedml doctor --json | jq '.checks[] | select(.outcome != "ok")'
+
+      fedml doctor --policy
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.doctor import policies, report
+    from federation.doctor.check import is_healthy
+    from federation.doctor.examination import examine
+    from federation.ui.console import out, table
+
+    with opened(config) as project:
+        if policy:
+            answer(policies.text(project.config))
+            return
+        checks = examine(project.config, _jobs(project, job))
+    if as_json:
+        answer_json(report.as_json(checks))
+    else:
+        out().print(table(("WHAT", "STATE", "FOUND", "WHAT TO DO"), report.rows(checks)))
+        note(report.summary(checks))
+    if not is_healthy(checks):
+        raise typer.Exit(1)
+
+
+def _jobs(project: App, job: str) -> Mapping[str, Mapping[str, Any] | FedmlError]:
+    """The job as each region gets it. A project without a job is looked at without one."""
+    from federation.app import JobRequest
+    from federation.errors import ConfigError
+    from jobs.errors import FedmlError
+
+    try:
+        return project.prepare(JobRequest(job)).rendered
+    except ConfigError:
+        return {}
+    except FedmlError as error:
+        return dict.fromkeys(project.config.regions, error)

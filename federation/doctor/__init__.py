@@ -1,0 +1,1 @@
+"""A federation enters, checks of everything it needs leave: regions, permissions, stores, clocks, this installation."""
