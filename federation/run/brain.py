@@ -16,8 +16,8 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from federation.plan import Room, spread
 from federation.result import ResultRecord
+from federation.run.binding import bind_first, bind_one_each, bind_retries
 from federation.run.events import (
     Acknowledged,
     AllocationChanged,
@@ -86,6 +86,7 @@ class Brain:
         self.is_closed = False
         self._keys_a_slot = sum(manifest.groups.values())
         self._unbound = list(range(manifest.slots))
+        self._retries: list[int] = []
         self._open_slots = manifest.slots
         self._children: dict[str, Pair] = {}
         self._strangers: dict[str, dict[str, AllocationChanged]] = {}
@@ -137,7 +138,12 @@ class Brain:
 
     def _ask_again(self, region: RegionState) -> None:
         """Probe a region that could take work, find lost dispatches, read back spec hashes."""
-        wants_room = bool(self._unbound) and not self.is_cancelled and not region.is_lost and not region.is_fatal
+        wants_room = (
+            bool(self._unbound or self._retries)
+            and not self.is_cancelled
+            and not region.is_lost
+            and not region.is_fatal
+        )
         is_due = self.now_s - region.probed_s >= self.limits.reprobe_s
         if wants_room and is_due and region.probe_sent_s is None:
             region.probe_sent_s = self.now_s
@@ -198,64 +204,43 @@ class Brain:
 
     def _give_up_if_nowhere(self) -> None:
         if all(region.is_fatal for region in self.regions.values()):
-            for number in self._unbound:
+            for number in (*self._unbound, *self._retries):
                 self._fail_slot(
                     number,
                     "no region can take it: " + "; ".join(f"{r.name}: {r.problem}" for r in self.regions.values()),
                 )
-            self._unbound = []
+            self._unbound, self._retries = [], []
 
     # ── binding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _bind(self) -> None:
-        """Bind unbound slots to regions with room; their dispatch follows when the log has the binding."""
-        if not self._unbound or self._append_is_under_way or self.is_cancelled:
+        """Bind slots that wait to regions with room; their dispatch follows when the log has the binding."""
+        if not (self._unbound or self._retries) or self._append_is_under_way or self.is_cancelled:
             return
-        if any(r.probed_s == float("-inf") and not r.problem and not r.is_lost for r in self.regions.values()):
+        if any(one.is_usable and one.probed_s == float("-inf") for one in self.regions.values()):
             return
-        bound: list[tuple[int, str]] = self._bind_one_each() if self.manifest.one_each else []
-        batch = min(len(self._unbound), self.limits.bindings_an_entry)
-        rooms = [Room(r.name, r.room, self.weights.get(r.name, 1.0), r.order) for r in self.regions.values()]
-        shares = spread(batch, rooms)
-        kept: list[int] = []
-        for _ in range(batch):
-            if not any(shares.values()):
-                break
-            number = heapq.heappop(self._unbound)
-            choices = [name for name, share in shares.items() if share]
-            tried = {attempt.region for attempt in self.slots[number].attempts}
-            fresh = [name for name in choices if name not in tried]
-            if not fresh and self._may_wait_for_another(tried):
-                kept.append(number)
-                continue
-            region = max(fresh or choices, key=lambda name: (shares[name], -self.regions[name].order))
-            shares[region] -= 1
-            bound.append((number, region))
-        for number in kept:
-            heapq.heappush(self._unbound, number)
-        for number, region in bound:
+        bound: dict[int, str] = {}
+        if self._retries:
+            bound |= self._take_from(self._retries, bind_retries(self._retries, self.slots, self.regions))
+        if self.manifest.one_each and self._unbound:
+            bound |= self._take_from(self._unbound, bind_one_each(self._unbound, self.manifest.regions, self.regions))
+        if self._unbound:
+            count = min(len(self._unbound), self.limits.bindings_an_entry)
+            names = bind_first(count, self.regions, self.weights)
+            bound |= self._take_from(self._unbound, dict(zip(self._unbound, names, strict=False)))
+        for region in sorted(set(bound.values())):
+            self._tell("bound", region=region, count=sum(1 for name in bound.values() if name == region))
+
+    def _take_from(self, waiting: list[int], bound: dict[int, str]) -> dict[int, str]:
+        """Make the attempts of these bindings; their slots wait no more."""
+        if bound:
+            waiting[:] = [number for number in waiting if number not in bound]
+        for number, region in bound.items():
             slot = self.slots[number]
             slot.attempts.append(Attempt(len(slot.attempts) + 1, region))
             self.regions[region].open += 1
             self._changes.append({"type": "bind", "slot": number, "attempt": len(slot.attempts), "region": region})
-        for region in sorted({region for _, region in bound}):
-            self._tell("bound", region=region, count=sum(1 for _, name in bound if name == region))
-
-    def _bind_one_each(self) -> list[tuple[int, str]]:
-        """First attempts of a run without -n: slot i in region i, whether it is full or not, unless it can't be used."""
-        bound = []
-        for number in list(self._unbound):
-            region = self.regions[self.manifest.regions[number % len(self.manifest.regions)]]
-            if not self.slots[number].attempts and not region.problem and not region.is_lost:
-                bound.append((number, region.name))
-        taken = {number for number, _ in bound}
-        self._unbound = [number for number in self._unbound if number not in taken]
-        heapq.heapify(self._unbound)
         return bound
-
-    def _may_wait_for_another(self, tried: set[str]) -> bool:
-        """Whether a slot that failed in these regions should wait for room in another one."""
-        return any(r.name not in tried and not r.problem and not r.is_lost and r.limit for r in self.regions.values())
 
     def _appended(self, event: Appended) -> None:
         if not event.is_replay:
@@ -322,13 +307,15 @@ class Brain:
     def _resumed(self, event: Resumed) -> None:
         for key in event.committed:
             self.slots[key.slot].committed.add((key.group, key.index))
-        self._unbound = []
+        self._unbound, self._retries = [], []
         for number, slot in enumerate(self.slots):
             if len(slot.committed) >= self._keys_a_slot:
                 self._finish_slot(number)
                 continue
             last = slot.last
-            if last is None or not last.is_open:
+            if last is None:
+                self._unbound.append(number)
+            elif not last.is_open:
                 self._rebind_or_fail(number)
             elif last.job_id:
                 self._out.append(Inspect(number, last.number, last.region, last.job_id))
@@ -545,9 +532,8 @@ class Brain:
         if len(slot.attempts) >= self.manifest.max_attempts or len(own) >= 2:
             self._fail_slot(number, last.reason if last else "")
             return
-        if last is not None:
-            self._tell("retry", attempt=last, slot=number, detail=last.reason)
-        heapq.heappush(self._unbound, number)
+        self._tell("retry", attempt=last, slot=number, detail=last.reason if last else "")
+        self._retries.append(number)
 
     def _fail_slot(self, number: int, reason: str) -> None:
         slot = self.slots[number]
@@ -567,9 +553,8 @@ class Brain:
                 if len(slot.attempts) > 1 and not attempt.complete:
                     self._stop(attempt)
                 self._close_attempt(attempt, "", own=False)
-        if number in self._unbound:
-            self._unbound.remove(number)
-            heapq.heapify(self._unbound)
+        if number in self._retries:
+            self._retries.remove(number)
 
     def _cancel(self, event: CancelRequested) -> None:
         self._changes.append({"type": "cancel", "reason": event.reason})
@@ -579,7 +564,7 @@ class Brain:
             return
         self.is_cancelled = True
         self._tell("cancel", detail=reason)
-        self._unbound = []
+        self._unbound, self._retries = [], []
         for slot in self.slots:
             for attempt in slot.attempts:
                 if attempt.is_open:

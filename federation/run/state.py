@@ -91,9 +91,14 @@ class RegionState:
     """Children whose spec hash wasn't read back yet."""
 
     @property
+    def is_usable(self) -> bool:
+        """Whether anything may be sent there now, as far as is known."""
+        return not self.problem and not self.is_lost
+
+    @property
     def room(self) -> int:
         """How many more attempts it may take now."""
-        return 0 if self.problem or self.is_lost else max(0, self.limit - self.open)
+        return max(0, self.limit - self.open) if self.is_usable else 0
 
 
 def task_failure(allocation: Allocation) -> str:

@@ -1,0 +1,169 @@
+"""The run's brain in a virtual world: what it promises holds through faults, restarts and lost regions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from federation.run import events as ev
+from federation.run.brain import Brain, Limits
+from tests.federation.run.world import MANIFEST, World
+
+
+def kinds(world: World, kind: str) -> list[ev.Tell]:
+    return [tell for tell in world.told if tell.kind == kind]
+
+
+def test_every_slot_ends_with_its_key_in_the_index_once() -> None:
+    world = World()
+    assert world.run(MANIFEST) == ev.Close("done", "")
+    assert sorted(key.slot for key in world.index) == list(range(6))
+    assert {tell.region for tell in kinds(world, "dispatched")} == {"us", "eu", "onprem"}
+
+
+def test_a_binding_is_logged_before_its_dispatch_is_commanded() -> None:
+    brain = Brain(MANIFEST)
+    brain.step(ev.Tick(1.0))
+    out: list[ev.Command] = []
+    for name in MANIFEST.regions:
+        out += brain.step(ev.RegionProbed(name, 2))
+    appends = [command for command in out if isinstance(command, ev.Append)]
+    assert len(appends) == 1
+    assert not [command for command in out if isinstance(command, ev.Dispatch | ev.CheckParent)]
+    out = brain.step(ev.Appended(appends[0].changes))
+    assert {command.region for command in out if isinstance(command, ev.CheckParent)} == set(MANIFEST.regions)
+    out = brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
+    assert {(c.slot, c.attempt, c.region) for c in out if isinstance(c, ev.Dispatch)} == {
+        (c["slot"], 1, "us") for c in appends[0].changes if c["region"] == "us"
+    }
+
+
+def test_without_n_each_region_gets_one_slot_even_a_full_one() -> None:
+    world = World(sizes={"us": 3, "eu": 0, "onprem": 1})
+    world.regions["eu"].size = 0
+    manifest = replace(MANIFEST, slots=3, one_each=True)
+    assert world.run(manifest).state == "done"
+    assert {(slot, region) for slot, _, region in world.dispatched} == {(0, "us"), (1, "eu"), (2, "onprem")}
+
+
+def test_more_slots_than_room_are_bound_late() -> None:
+    world = World(sizes={"us": 2, "eu": 1, "onprem": 1})
+    assert world.run(replace(MANIFEST, slots=40)).state == "done"
+    assert len(world.index) == 40
+    first = [change for change in world.log[0] if change["type"] == "bind"]
+    assert len(first) == 4
+
+
+def test_a_slot_that_fails_in_two_regions_for_its_own_reason_is_not_sent_round_the_world() -> None:
+    world = World(bad=1.0)
+    closed = world.run(replace(MANIFEST, slots=1))
+    assert closed == ev.Close("failed", "1 of 1 slots failed")
+    assert len({region for _, _, region in world.dispatched}) == 2
+    assert "exit code 1" in kinds(world, "failed")[0].detail
+
+
+def test_a_lost_region_has_its_slots_bound_elsewhere_and_is_stopped_when_it_is_back() -> None:
+    world = World()
+    manifest = replace(MANIFEST, slots=3)
+    live = world._live
+
+    def cut() -> None:
+        world.regions["us"].is_cut = 3.0 <= world.now < 100
+        if world.regions["us"].is_cut:
+            for child in world.regions["us"].children.values():
+                child.ends_at = 500.0
+        live()
+
+    world._live = cut  # type: ignore[method-assign]
+    assert world.run(manifest).state == "done"
+    assert kinds(world, "lost")[0].region == "us"
+    assert len(world.index) == 3
+
+
+def test_all_regions_silent_together_is_us_who_are_cut_off() -> None:
+    brain = Brain(MANIFEST, Limits(grace_s=30))
+    brain.step(ev.Tick(1.0))
+    assert not [c for c in brain.step(ev.Tick(1000.0)) if isinstance(c, ev.Tell) and c.kind == "lost"]
+    brain.step(ev.RegionHeard("eu"))
+    lost = [c.region for c in brain.step(ev.Tick(1001.0)) if isinstance(c, ev.Tell) and c.kind == "lost"]
+    assert lost == ["us", "onprem"]
+
+
+def test_a_changed_parent_gets_nothing_more() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    brain.step(ev.Tick(1.0))
+    out = [c for name in MANIFEST.regions for c in brain.step(ev.RegionProbed(name, 2 if name == "us" else 0))]
+    (append,) = [c for c in out if isinstance(c, ev.Append)]
+    brain.step(ev.Appended(append.changes))
+    out = brain.step(ev.ParentChecked("us", "another"))
+    assert not [c for c in out if isinstance(c, ev.Dispatch)]
+    assert [c["type"] for a in out if isinstance(a, ev.Append) for c in a.changes] == ["fail"]
+
+
+def test_a_result_of_another_spec_never_wins() -> None:
+    world = World()
+    brain = Brain(replace(MANIFEST, slots=1))
+    brain.step(ev.Tick(1.0))
+    for name in MANIFEST.regions:
+        brain.step(ev.RegionProbed(name, 1))
+    bind = {"type": "bind", "slot": 0, "attempt": 1, "region": "us"}
+    brain.step(ev.Appended((bind,)))
+    brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
+    brain.step(ev.Acknowledged(0, 1, "train/dispatch-1"))
+    world.run(replace(MANIFEST, slots=1))
+    record = replace(next(iter(world.records.values())), spec_hash="other")
+    out = brain.step(ev.Looked(0, 1, "a", (record,)))
+    assert not [c for c in out if isinstance(c, ev.Commit)]
+
+
+def test_complete_without_a_record_is_no_result_after_one_more_look() -> None:
+    world = World()
+    real = world._end
+
+    def end(region: object, child: object) -> None:
+        real(region, child)  # type: ignore[arg-type]
+        world.records.clear()
+
+    world._end = end  # type: ignore[method-assign]
+    closed = world.run(replace(MANIFEST, slots=1))
+    assert closed.state == "failed"
+    assert "NoResult" in kinds(world, "failed")[0].detail
+
+
+def test_cancel_is_recorded_first_then_everything_open_is_stopped() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    brain.step(ev.Tick(1.0))
+    for name in MANIFEST.regions:
+        brain.step(ev.RegionProbed(name, 1))
+    brain.step(ev.Appended(({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},)))
+    brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
+    out = brain.step(ev.Acknowledged(0, 1, "train/dispatch-1"))
+    (acked,) = [c for c in out if isinstance(c, ev.Append)]
+    brain.step(ev.Appended(acked.changes))
+    out = brain.step(ev.CancelRequested("enough"))
+    (append,) = [c for c in out if isinstance(c, ev.Append)]
+    assert append.changes == ({"type": "cancel", "reason": "enough"},)
+    out = brain.step(ev.Appended(append.changes))
+    assert [c for c in out if isinstance(c, ev.Stop)] == [ev.Stop("us", "train/dispatch-1")]
+    assert out[-1] == ev.Close("cancelled", "")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_regions_that_come_and_go_lose_nothing(seed: int) -> None:
+    world = World(seed, faults=0.1, cuts=0.01)
+    restarts = [world.random.randrange(1, 400) for _ in range(seed % 3)]
+    closed = world.run(replace(MANIFEST, slots=12, max_attempts=50), restart_at=restarts)
+    assert closed.state == "done"
+    assert {key.slot for key in world.index} == set(range(12))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_faults_and_restarts_lose_nothing_and_double_nothing(seed: int) -> None:
+    world = World(seed, faults=0.15, bad=0.05)
+    restarts = [world.random.randrange(1, 150) for _ in range(seed % 4)]
+    closed = world.run(replace(MANIFEST, slots=12, groups={"model": 1}), restart_at=restarts)
+    failed = {tell.slot for tell in kinds(world, "failed")}
+    done = {key.slot for key in world.index}
+    assert done | failed == set(range(12))
+    assert closed.state == ("failed" if set(range(12)) - done else "done")
