@@ -46,16 +46,15 @@ from regions.storage.errors import (
 )
 from regions.storage.layout import META_FOLDER, file_of, keys_under
 from regions.storage.localfs import (
-    copy_bytes,
     folder_lock,
     is_lockable,
     make_folder,
     mapped_errors,
-    opened_source,
     remove_quietly,
     sync_folder,
     write_all,
 )
+from regions.storage.source import SourceFile, opened_source
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key, checked_prefix
 from regions.storage.url import folder_of, folder_url
 
@@ -90,10 +89,8 @@ class FileStore(Store):
 
     def put_file(self, key: str, path: Path, *, content_type: str = _BINARY) -> ObjectInfo:
         """See `Store.put_file`."""
-        with opened_source(path, store=self.url, key=key) as source:
-            return self._write(
-                key, lambda file: copy_bytes(source, file, name=str(path)), Overwrite(), content_type, {}
-            )
+        with opened_source(path) as source:
+            return self._write(key, lambda file: _copy(source, file), Overwrite(), content_type, {})
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""
@@ -115,7 +112,7 @@ class FileStore(Store):
                 with mapped_errors(self.url, "get_file", key), target.open("rb") as source:
                     status = os.fstat(source.fileno())
                     with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
-                        sha256 = copy_bytes(source.fileno(), file.fileno(), name=key)
+                        sha256 = _copy(SourceFile(target, source.fileno()), file.fileno())
                         os.fsync(file.fileno())
                 if self._is_verified(target, _etag(status), sha256, key):
                     with mapped_errors("", "write", str(path), is_write=True):
@@ -284,6 +281,14 @@ def _open_temporary(target: Path) -> tuple[Path, int]:
             make_folder(temporary.parent)
             return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     raise Unavailable(f"{target.parent} is removed as fast as it is made", key=target.name)
+
+
+def _copy(source: SourceFile, file: int) -> str:
+    digest = hashlib.sha256()
+    for chunk in source.chunks():
+        digest.update(chunk)
+        write_all(file, chunk)
+    return digest.hexdigest()
 
 
 def _etag(status: os.stat_result) -> str:

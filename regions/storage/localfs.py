@@ -1,17 +1,15 @@
-"""What `FileStore` asks of the system: OSErrors enter and StoreErrors leave; locks, syncs and a hashing copy."""
+"""What `FileStore` asks of the system: OSErrors enter and StoreErrors leave; locks and syncs."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from regions.storage.errors import (
-    IntegrityError,
     InvalidStoreURL,
     NotFound,
     NotSupported,
@@ -28,7 +26,6 @@ _CLASH = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _BROKEN = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EHOSTDOWN, errno.ENXIO}
-_CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
@@ -136,39 +133,6 @@ def write_all(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
-
-
-@contextmanager
-def opened_source(path: Path, *, store: str, key: str) -> Iterator[int]:
-    """A file of the user's, for reading. Raises StoreError that names it when it can't be opened."""
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(f"can't read {path}: {error.strerror}", store=store, operation="put_file", key=key) from error
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
-def copy_bytes(source: int, target: int, *, name: str) -> str:
-    """Copies one open file into another and gives the sha256 of what was copied.
-
-    Raises IntegrityError when the source changed meanwhile: its size, its time, or the count of bytes read.
-    """
-    before = os.fstat(source)
-    digest = hashlib.sha256()
-    size_bytes = 0
-    while chunk := os.read(source, _CHUNK_BYTES):
-        digest.update(chunk)
-        size_bytes += len(chunk)
-        write_all(target, chunk)
-    after = os.fstat(source)
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or size_bytes != before.st_size:
-        raise IntegrityError(
-            f"{name} changed while it was read", key=name, hint="wait until nothing writes to it any more and try again"
-        )
-    return digest.hexdigest()
 
 
 def remove_quietly(path: Path) -> None:

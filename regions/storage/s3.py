@@ -41,8 +41,9 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
-from regions.storage.localfs import mapped_errors, opened_source, remove_quietly
+from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.s3_errors import RequestConflict, store_error
+from regions.storage.source import CHUNK_BYTES, SourceFile, opened_source
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key, checked_prefix
 from regions.storage.url import checked_endpoint, split_bucket
 
@@ -58,7 +59,6 @@ _SHA256 = "fedml-sha256"
 _NONCE = "fedml-nonce"
 _TRIES = 10
 _READ_TRIES = 3
-_CHUNK_BYTES = 1 << 20
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -96,43 +96,10 @@ class S3Store(Store):
 
     def put_file(self, key: str, path: Path, *, content_type: str = _BINARY) -> ObjectInfo:
         """See `Store.put_file`. Reads the file twice: its sha256 goes ahead of its bytes."""
-        with opened_source(path, store=self.url, key=key) as file, mapped_errors(self.url, f"reading {path}", key):
-            before = os.fstat(file)
-            if before.st_size <= SINGLE_PUT_BYTES_MAX:
-                data = _read_all(file, before.st_size)
-                _refuse_changed(file, before, path, len(data))
-                return self.put(key, data, content_type=content_type)
-            size = part_bytes(before.st_size)
-            digests, sha256 = _digests(file, size)
-            _refuse_changed(file, before, path, before.st_size)
-            fields = self._fields(key, sha256, secrets.token_hex(16), content_type, {})
-            upload = self._call("put", key, lambda client: client.create_multipart_upload(**fields))["UploadId"]
-            place = {"Bucket": self._bucket, "Key": self._base + key, "UploadId": upload}
-
-            def send(number: int) -> dict[str, Any]:
-                body = os.pread(file, size, number * size)
-                if hashlib.sha256(body).digest() != digests[number]:
-                    raise _changed(path)
-                fields = place | {"PartNumber": number + 1, "Body": body}
-                answer = self._call("put", key, lambda client: client.upload_part(**fields))
-                return {"PartNumber": number + 1, "ETag": answer["ETag"]}
-
-            try:
-                with ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
-                    sent = [pool.submit(send, number) for number in range(len(digests))]
-                    try:
-                        parts = [part.result() for part in sent]
-                    except BaseException:
-                        pool.shutdown(cancel_futures=True)
-                        raise
-                _refuse_changed(file, before, path, before.st_size)
-                done = place | {"MultipartUpload": {"Parts": parts}}
-                answer = self._call("put", key, lambda client: client.complete_multipart_upload(**done))
-            except BaseException:
-                with suppress(StoreError):
-                    self._call("put", key, lambda client: client.abort_multipart_upload(**place))
-                raise
-            return ObjectInfo(key, before.st_size, _etag(answer), sha256, None, content_type)
+        with opened_source(path) as source:
+            if source.size_bytes > SINGLE_PUT_BYTES_MAX:
+                return self._put_parts(key, source, content_type)
+            return self.put(key, b"".join(source.chunks()), content_type=content_type)
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""
@@ -211,6 +178,37 @@ class S3Store(Store):
             "Metadata": noted | {_SHA256: sha256, _NONCE: nonce},
         }
 
+    def _put_parts(self, key: str, source: SourceFile, content_type: str) -> ObjectInfo:
+        """Sends a large file by parts, some at once; aborts the upload, so that nothing is visible, when one fails."""
+        part_size = part_bytes(source.size_bytes)
+        digests, sha256 = source.digests(part_size)
+        fields = self._fields(key, sha256, secrets.token_hex(16), content_type, {})
+        upload = self._call("put", key, lambda client: client.create_multipart_upload(**fields))["UploadId"]
+        place = {"Bucket": self._bucket, "Key": self._base + key, "UploadId": upload}
+
+        def send(number: int) -> dict[str, Any]:
+            body = source.read(number * part_size, part_size)
+            if hashlib.sha256(body).digest() != digests[number]:
+                raise source.changed()
+            part = place | {"PartNumber": number + 1, "Body": body}
+            answer = self._call("put", key, lambda client: client.upload_part(**part))
+            return {"PartNumber": number + 1, "ETag": answer["ETag"]}
+
+        pool = ThreadPoolExecutor(PARTS_AT_ONCE)
+        try:
+            parts = list(pool.map(send, range(len(digests))))
+            source.refuse_changed(source.size_bytes)
+            whole = place | {"MultipartUpload": {"Parts": parts}}
+            answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            with suppress(StoreError):
+                self._call("put", key, lambda client: client.abort_multipart_upload(**place))
+            raise
+        finally:
+            pool.shutdown()
+        return ObjectInfo(key, source.size_bytes, _etag(answer), sha256, None, content_type)
+
     def _put(self, key: str, fields: Mapping[str, Any], mode: Mode, nonce: str) -> str:
         """Sends a single put, again on 409, and looks whose object it is when the answer leaves that open."""
         failure: StoreError = RequestConflict(f"put of {key} failed", store=self.url, operation="put", key=key)
@@ -252,7 +250,7 @@ class S3Store(Store):
             try:
                 answer = self._call("get", key, lambda client: client.get_object(**fields))
                 with self._door("get", key):
-                    for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
+                    for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                         digest.update(chunk)
                         take(chunk)
             except Unavailable:
@@ -345,31 +343,4 @@ def _info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         answer["LastModified"],
         answer.get("ContentType", _BINARY),
         {name: unquote(value) for name, value in noted.items()} if sha256 else noted,
-    )
-
-
-def _read_all(file: int, size_bytes: int) -> bytes:
-    with os.fdopen(os.dup(file), "rb") as source:
-        return source.read(size_bytes + 1)
-
-
-def _digests(file: int, part_size: int) -> tuple[list[bytes], str]:
-    """sha256 of each part and of the whole."""
-    whole = hashlib.sha256()
-    parts: list[bytes] = []
-    while part := os.pread(file, part_size, len(parts) * part_size):
-        whole.update(part)
-        parts.append(hashlib.sha256(part).digest())
-    return parts, whole.hexdigest()
-
-
-def _refuse_changed(file: int, before: os.stat_result, path: Path, read_bytes: int) -> None:
-    after = os.fstat(file)
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or read_bytes != before.st_size:
-        raise _changed(path)
-
-
-def _changed(path: Path) -> IntegrityError:
-    return IntegrityError(
-        f"{path} changed while it was read", hint="wait until nothing writes to it any more, then try again"
     )

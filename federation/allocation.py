@@ -1,0 +1,170 @@
+"""A Nomad task's environment enters, what it says of its allocation and of fedml's run leaves. Pure; no I/O.
+
+A child that fedml dispatched carries run, slot and attempt in its meta. One that plain `nomad job dispatch` or the UI
+started doesn't: it is a run of its own, `nomad:REGION:CHILD`, slot 0, attempt 1. In it, everything but ASCII letters,
+digits, `.`, `_` and `-` is written `~XX` (its UTF-8 bytes in hex), so that `train/dispatch-1-a` becomes one segment of
+a key, `train~2Fdispatch-1-a`, no two children share one, and neither `%` nor `/` has to be quoted anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from federation.errors import PublishError
+from federation.result import Key
+from jobs.spec import FALLBACK_VERSION_KEY, RUN_KEYS, SPEC_KEY, VERSION_KEYS, checked_version, looks_secret
+
+UNVERSIONED = "unversioned"
+"""The version of an ad-hoc run whose job says none. No whole number, so `next` never counts from it."""
+
+_META = "NOMAD_META_"
+_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+_INHERITED = re.compile(r"/(dispatch|periodic)-")
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """The allocation that a task runs in, seen from inside."""
+
+    key: Key
+    attempt: int
+    job: str
+    """The job that was dispatched, not the child."""
+    job_id: str
+    version: str
+    spec_hash: str
+    region: str
+    """fedml's name for it"""
+    datacenter: str
+    node: str
+    id: str
+    params: Mapping[str, str]
+    stores: Mapping[str, str]
+    """Store URL by datacenter, of this region."""
+
+    @property
+    def store_url(self) -> str:
+        """The store of this allocation's datacenter. Raises PublishError when the job names none for it."""
+        if self.datacenter not in self.stores:
+            raise PublishError(
+                f"the job names no store for datacenter {self.datacenter!r} of region {self.region}",
+                hint=f"it names: {', '.join(sorted(self.stores)) or 'none'}; add the datacenter to fedml.toml and deploy",
+            )
+        return self.stores[self.datacenter]
+
+
+def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
+    """The allocation that this environment belongs to; `node` is the name to use where FEDML_NODE is unset.
+
+    Raises PublishError outside of a Nomad task, or for an environment that contradicts itself.
+    """
+    if not environ.get("NOMAD_ALLOC_ID"):
+        raise PublishError(
+            "this is no Nomad task: NOMAD_ALLOC_ID is not set",
+            hint="`fedml publish` is run by a task of the job; it takes run, version and store from the task's environment",
+        )
+    meta = _meta(environ)
+    region = environ.get("FEDML_REGION") or _needed(environ, "NOMAD_REGION")
+    job_id = _needed(environ, "NOMAD_JOB_ID")
+    run, slot, attempt = _binding(meta, region, job_id)
+    key = Key(
+        run=_segment(run, "the run"),
+        slot=slot,
+        group=_segment(_needed(environ, "NOMAD_GROUP_NAME"), "the group's name"),
+        index=_whole(_needed(environ, "NOMAD_ALLOC_INDEX"), "NOMAD_ALLOC_INDEX", least=0),
+    )
+    version_keys = (environ.get("FEDML_VERSION_KEY", ""), *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    version_key = next((name for name in version_keys if meta.get(name)), "")
+    return Allocation(
+        key=key,
+        attempt=attempt,
+        job=environ.get("NOMAD_JOB_PARENT_ID") or _INHERITED.split(job_id)[0],
+        job_id=job_id,
+        version=checked_version(meta[version_key]) if version_key else UNVERSIONED,
+        spec_hash=meta.get(SPEC_KEY, ""),
+        region=region,
+        datacenter=_needed(environ, "NOMAD_DC"),
+        node=environ.get("FEDML_NODE") or node,
+        id=_segment(environ["NOMAD_ALLOC_ID"], "NOMAD_ALLOC_ID"),
+        params={
+            name: value
+            for name, value in sorted(meta.items())
+            if not name.lower().startswith("fedml_") and name != version_key and not looks_secret(name)
+        },
+        stores=_stores(environ.get("FEDML_STORES", "")),
+    )
+
+
+def ad_hoc_run(region: str, child: str) -> str:
+    """The run of a child that fedml didn't dispatch: one key segment, different for every child."""
+    return f"nomad:{_escaped(region)}:{_escaped(child)}"
+
+
+def _binding(meta: Mapping[str, str], region: str, job_id: str) -> tuple[str, int, int]:
+    run_key, slot_key, attempt_key = RUN_KEYS
+    if not meta.get(run_key):
+        return ad_hoc_run(region, job_id), 0, 1
+    missing = [name for name in (slot_key, attempt_key) if not meta.get(name)]
+    if missing:
+        raise PublishError(
+            f"the dispatch has {run_key} but no {' and no '.join(missing)}", hint="dispatch it with fedml"
+        )
+    return (
+        meta[run_key],
+        _whole(meta[slot_key], f"meta {slot_key}", least=0),
+        _whole(meta[attempt_key], f"meta {attempt_key}", least=1),
+    )
+
+
+def _meta(environ: Mapping[str, str]) -> dict[str, str]:
+    """The meta by its own names. Nomad gives each key a second time in capitals: that copy is left out."""
+    given = {name.removeprefix(_META): value for name, value in environ.items() if name.startswith(_META)}
+    copies = {name.upper() for name in given if name != name.upper()}
+    return {name: value for name, value in given.items() if name not in copies}
+
+
+def _stores(text: str) -> dict[str, str]:
+    if not text:
+        raise PublishError(
+            "FEDML_STORES is not set, so there is no store to publish to",
+            hint='deploy the job with `fedml deploy`, or set it in the task\'s env: {"DATACENTER": "s3://bucket/prefix"}',
+        )
+    try:
+        stores = json.loads(text)
+    except ValueError:
+        stores = None
+    if not isinstance(stores, dict) or not all(isinstance(url, str) for url in stores.values()):
+        raise PublishError(
+            "FEDML_STORES is no JSON object of datacenter → store URL", hint="deploy the job with `fedml deploy`"
+        )
+    return stores
+
+
+def _needed(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise PublishError(
+            f"{name} is not set, although NOMAD_ALLOC_ID is", hint="run it in the task as Nomad starts it"
+        )
+    return value
+
+
+def _whole(text: str, what: str, *, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise PublishError(f"{what} is {text!r}, not a whole number from {least} on")
+    return int(text)
+
+
+def _segment(text: str, what: str) -> str:
+    if not _SEGMENT.fullmatch(text) or text in (".", ".."):
+        raise PublishError(
+            f"{what}, {text!r}, can't be part of an object's key", hint="use letters, digits, '-', '_', '.'"
+        )
+    return text
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", lambda match: "".join(f"~{byte:02X}" for byte in match[0].encode()), text)

@@ -1,0 +1,144 @@
+"""A folder or file enters, the list of its files with sizes and sha256 leaves, and the metrics that lie in it.
+
+Nothing outside of the folder is ever read: a symbolic link that leaves it is refused, and so is what isn't a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from federation.errors import PublishError
+from federation.result import MetricValue, ResultFile
+from regions.storage.errors import InvalidStoreURL
+from regions.storage.source import CHUNK_BYTES, opened_source
+from regions.storage.store import checked_key
+
+METRICS_FILE = "metrics.json"
+ENVIRONMENT_FILE = "environment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What is published: `files` in order of their paths, relative to `root`."""
+
+    root: Path
+    files: tuple[ResultFile, ...]
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The hash of all names, sizes and hashes: the same for the same bytes, wherever they were made."""
+        manifest = json.dumps([asdict(file) for file in self.files], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(manifest.encode()).hexdigest()
+
+
+def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
+    """The artifact at `path`, every file read once for its hash.
+
+    `ignore` are shell patterns for a file's or folder's name, or for its path in the artifact (`*.tmp`, `logs`,
+    `logs/*`). Raises PublishError for what can't be published, StoreError for a file that can't be read or changes.
+    """
+    if path.is_dir():
+        root = path.resolve()
+        paths = sorted(_walk(root, root, ignore), key=lambda found: found.relative_to(root).as_posix())
+    elif path.is_file():
+        root, paths = path.absolute().parent, [path.absolute()]
+    elif path.exists():
+        raise PublishError(f"{path} is neither a folder nor a file")
+    else:
+        raise PublishError(
+            f"{path} does not exist, so there is nothing to publish", hint="check what the task before wrote"
+        )
+    if not paths:
+        raise PublishError(f"{path} holds no file to publish", hint="check the folder and the --ignore patterns")
+    return Artifact(root, tuple(_file(root, found) for found in paths))
+
+
+def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
+    """The metrics of `metrics.json`, if there is one, and what of it was left out and why.
+
+    Numbers (NaN and infinities too), texts and true/false are metrics; objects are taken with their names joined by a
+    dot; lists and null are left out. Raises PublishError for a file that isn't a JSON object.
+    """
+    metrics: dict[str, MetricValue] = {}
+    notes: list[str] = []
+    for name, value in _flat(_json_object(root / METRICS_FILE)):
+        if isinstance(value, (bool, int, float, str)):
+            metrics[name] = value
+        else:
+            notes.append(f"{METRICS_FILE}: {name} is left out: {'null' if value is None else 'a list'} is no metric")
+    return metrics, notes
+
+
+def read_environment(root: Path) -> dict[str, str]:
+    """What `environment.json`, if there is one, tells of the place of training, as texts."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in _flat(_json_object(root / ENVIRONMENT_FILE))
+    }
+
+
+def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise PublishError(f"can't read folder {folder}: {error.strerror}") from error
+    for entry in entries:
+        path = Path(entry.path)
+        relative = path.relative_to(root).as_posix()
+        if any(fnmatchcase(entry.name, pattern) or fnmatchcase(relative, pattern) for pattern in ignore):
+            continue
+        if entry.is_symlink():
+            target = path.resolve()
+            if not target.is_relative_to(root):
+                raise PublishError(
+                    f"{relative} is a link that leaves the folder",
+                    hint="publish a copy of the file, or --ignore the link",
+                )
+            if target.is_dir():
+                raise PublishError(
+                    f"{relative} is a link to a folder", hint="--ignore it; its files are published as they are"
+                )
+        if entry.is_dir():
+            yield from _walk(root, path, ignore)
+        elif entry.is_file():
+            yield path
+        else:
+            raise PublishError(f"{relative} is no regular file", hint="remove it or --ignore it")
+
+
+def _file(root: Path, path: Path) -> ResultFile:
+    relative = path.relative_to(root).as_posix()
+    try:
+        checked_key(relative)
+    except InvalidStoreURL as error:
+        raise PublishError(f"file name {relative!r} can't be published: {error}", hint="rename the file") from None
+    with opened_source(path) as source:
+        _, sha256 = source.digests(CHUNK_BYTES)
+        return ResultFile(relative, source.size_bytes, sha256)
+
+
+def _json_object(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise PublishError(f"{path.name} can't be read as JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise PublishError(f"{path.name} is no JSON object of names and values")
+    return found
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,77 @@
+"""A user's file enters, its bytes and sha256 leave; a file that changes while it is read is refused, never sent torn."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regions.storage.errors import IntegrityError, StoreError
+
+CHUNK_BYTES = 1 << 20
+
+
+class SourceFile:
+    """An open file, read at places; `size_bytes` is what it had when it was opened."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self.path = path
+        self._file = file
+        self._opened = os.fstat(file)
+        self.size_bytes = self._opened.st_size
+
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Up to that many bytes from there. Raises StoreError where the disk fails."""
+        try:
+            return os.pread(self._file, size_bytes, offset)
+        except OSError as error:
+            raise StoreError(f"can't read {self.path}: {error.strerror}") from error
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes in pieces, then the check that nothing changed. Raises IntegrityError."""
+        offset = 0
+        while chunk := self.read(offset, CHUNK_BYTES):
+            offset += len(chunk)
+            yield chunk
+        self.refuse_changed(offset)
+
+    def digests(self, part_size: int) -> tuple[list[bytes], str]:
+        """sha256 of each part and, as hex, of the whole. Raises IntegrityError when the file changed meanwhile."""
+        whole = hashlib.sha256()
+        parts: list[bytes] = []
+        for offset in range(0, self.size_bytes, part_size):
+            part = self.read(offset, part_size)
+            whole.update(part)
+            parts.append(hashlib.sha256(part).digest())
+        self.refuse_changed(self.size_bytes)
+        return parts, whole.hexdigest()
+
+    def refuse_changed(self, read_bytes: int) -> None:
+        """Raises IntegrityError unless all bytes were read and size and time are those of the opening."""
+        now = os.fstat(self._file)
+        seen, opened = (now.st_size, now.st_mtime_ns), (self._opened.st_size, self._opened.st_mtime_ns)
+        if seen != opened or read_bytes != self.size_bytes:
+            raise self.changed()
+
+    def changed(self) -> IntegrityError:
+        """The error for it, for those who notice by the bytes."""
+        return IntegrityError(
+            f"{self.path} changed while it was read", hint="wait until nothing writes to it any more, then try again"
+        )
+
+
+@contextmanager
+def opened_source(path: Path) -> Iterator[SourceFile]:
+    """The file, open for reading. Raises StoreError that names it when it can't be opened or is no regular file."""
+    if path.exists() and not path.is_file():
+        raise StoreError(f"can't read {path}: it is not a regular file")
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}") from error
+    try:
+        yield SourceFile(path, file)
+    finally:
+        os.close(file)
