@@ -133,6 +133,7 @@ class Coordinator:
             for event in first:
                 closed = self._take(event)
                 if closed:
+                    self._finish()
                     return closed
             for name in clients:
                 threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True).start()

@@ -91,7 +91,9 @@ class World:
             for event in batch:
                 steps += 1
                 if steps in restarts:
-                    brain = self._restarted(manifest)
+                    brain, closed = self._restarted(manifest)
+                    if closed:
+                        return closed
                     break
                 for command in brain.step(event):
                     if isinstance(command, ev.Close):
@@ -102,7 +104,7 @@ class World:
             self.now += 0.5
         raise AssertionError(f"the run did not end; told: {self.told[-5:]}")
 
-    def _restarted(self, manifest: Manifest) -> Brain:
+    def _restarted(self, manifest: Manifest) -> tuple[Brain, ev.Close | None]:
         """The coordinator died: what was under way is forgotten, the log and the index remain."""
         self.inbox = []
         brain = Brain(manifest, Limits(grace_s=30))
@@ -112,13 +114,12 @@ class World:
         out += brain.step(ev.Resumed(frozenset(self.index)))
         for command in out:
             if isinstance(command, ev.Close):
-                self.inbox.append(ev.Tick(self.now))
-            else:
-                self._execute(command, manifest)
+                return brain, command
+            self._execute(command, manifest)
         for region in self.regions.values():  # the watch lists first
             for child in region.children.values():
                 self.inbox += [ev.AllocationChanged(region.name, one) for one in child.allocations]
-        return brain
+        return brain, None
 
     def _check(self, brain: Brain, manifest: Manifest) -> None:
         bound = [(c["slot"], c["attempt"]) for changes in self.log for c in changes if c["type"] == "bind"]
