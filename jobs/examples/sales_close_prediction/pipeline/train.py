@@ -23,13 +23,13 @@ def run(parameters: Parameters, work: Path, artifact: Path) -> str:
         rows, labels = split["train"], split["train_labels"]
     began = time.perf_counter()
     losses = []
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):  # said below, in one line
         warnings.filterwarnings("ignore", "Got `batch_size`")  # larger than the table: one batch an epoch
         for epoch in range(1, parameters.epochs + 1):
             try:
                 model.partial_fit(rows, labels, classes=[0, 1])
             except ValueError as error:
-                raise PipelineError(f"epoch {epoch}: {error}") from error
+                raise PipelineError(f"epoch {epoch}: {error} Try a smaller learning_rate.") from error
             losses.append(float(model.loss_))
             print(
                 f"train      epoch {epoch:>{len(str(parameters.epochs))}}/{parameters.epochs}  loss {model.loss_:.4f}",
