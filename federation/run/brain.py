@@ -591,7 +591,9 @@ class Brain:
             if region.waiting and not region.is_checking:
                 region.is_checking = True
                 self._out.append(CheckParent(region.name))
-        is_quiet = not self._append_is_under_way and not self._commits_under_way and not self._in_flight
+        is_quiet = not (
+            self._append_is_under_way or self._commits_under_way or self._in_flight or self._may_have_children()
+        )
         if self._open_slots == 0 and is_quiet and not self.is_closed:
             self.is_closed = True
             failed = sum(1 for slot in self.slots if slot.state == "failed")
@@ -601,6 +603,10 @@ class Brain:
                 self._out.append(Close("failed", f"{failed} of {len(self.slots)} slots failed"))
             else:
                 self._out.append(Close("done", ""))
+
+    def _may_have_children(self) -> bool:
+        """Whether a region that was heard of lately may hold a child that nobody knows: it is searched for before the end."""
+        return any(one.unknown and self.now_s - one.heard_s <= self.limits.grace_s for one in self.regions.values())
 
     def _tell(
         self,

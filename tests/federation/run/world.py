@@ -142,16 +142,13 @@ class World:
     def _live(self) -> None:
         """Children end; regions that are not cut tell of it, and give a heartbeat."""
         for region in self.regions.values():
-            if self.cuts and self.now < CALM_S and self.random.random() < self.cuts:
+            is_flipped = self.random.random() < self.cuts if self.now < CALM_S else region.is_cut
+            if is_flipped:
                 region.is_cut = not region.is_cut
-                if not region.is_cut:  # the watch reconnects and lists
-                    self.inbox += [
-                        ev.AllocationChanged(region.name, one)
-                        for c in region.children.values()
-                        for one in c.allocations
-                    ]
-            elif self.cuts and self.now >= CALM_S and region.is_cut:
-                region.is_cut = False
+            if is_flipped and not region.is_cut:  # the watch reconnects and lists
+                self.inbox += [
+                    ev.AllocationChanged(region.name, one) for c in region.children.values() for one in c.allocations
+                ]
             for child in region.children.values():
                 if child.status == "running" and child.ends_at <= self.now:
                     self._end(region, child)
