@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from regions.local.drivers.processes import kill_group
 _ROOT = str(Path(regions.__file__).parent.parent)
 _START = f"import sys; sys.path.insert(0, {_ROOT!r}); from regions.local.drivers.executor import main; main()"
 _SOCKET_PATH_BYTES = 100
+_LISTENER = 3  # its number in the executor
 
 
 class ExecutorLink:
@@ -32,7 +32,7 @@ class ExecutorLink:
         self._on_message = on_message
         self._on_lost = on_lost
         self._socket: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._received = b""
 
     @property
@@ -87,8 +87,7 @@ class ExecutorLink:
                 while self._socket.recv(1 << 20):
                     pass
             self.close()
-        if self._process is not None:
-            self._process.wait()
+        self._wait()
         for name in ("socket", "tasks.jsonl", "exits.json"):
             (self._folder / name).unlink(missing_ok=True)
 
@@ -101,9 +100,7 @@ class ExecutorLink:
     def _lose(self) -> None:
         self._on_lost()
         self.close()
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
+        self._wait()
         self._received = b""
         self._end_leftovers()
 
@@ -124,20 +121,31 @@ class ExecutorLink:
             with _short_path(self._folder / "socket") as path:
                 listener.bind(path)
             listener.listen(8)
-            self._process = subprocess.Popen(
-                [sys.executable, "-S", "-E", "-B", "-c", _START, str(listener.fileno()), str(self._folder)],
-                pass_fds=(listener.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=(self._folder / "executor.log").open("ab"),
-                start_new_session=True,
-            )
+            self._pid = self._spawn_process(listener.fileno())
             self._connect()
         try:
             self._read_hello()
         except OSError:
             self.close()
             raise
+
+    def _spawn_process(self, listener: int) -> int:
+        """The executor, in a session of its own: neither a terminal's Ctrl-C nor the region's end reaches it."""
+        command = [sys.executable, "-S", "-E", "-B", "-c", _START, str(_LISTENER), str(self._folder)]
+        log = str(self._folder / "executor.log")
+        files = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 2, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, listener, _LISTENER),
+        ]
+        return os.posix_spawn(sys.executable, command, os.environ, file_actions=files, setsid=True)
+
+    def _wait(self) -> None:
+        if self._pid:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+            self._pid = 0
 
     def _read_hello(self) -> dict[str, Any]:
         assert self._socket is not None
