@@ -91,8 +91,10 @@ class Catalog:
 
     def position(self) -> Position:
         """The last entry that the catalog holds."""
-        number, sha256, time = self._db.execute("SELECT number, sha256, time FROM position").fetchone()
-        return Position(number, sha256, time)
+        found = self._db.execute("SELECT number, sha256, time FROM position").fetchone()
+        if found is None:
+            raise sqlite3.DatabaseError("the catalog lost its position")
+        return Position(*found)
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """Take in entries, whole or (after a crash) not at all; those that it has already are passed over."""
@@ -117,7 +119,10 @@ class Catalog:
                 f"SELECT {ROW_COLUMNS} FROM result WHERE {where} ORDER BY rowid DESC LIMIT ?",  # noqa: S608 - columns of ours
                 (*values, -1 if limit is None else limit),
             ).fetchall()
-        return revision, [row_of(values) for values in found]
+        try:
+            return revision, [row_of(values) for values in found]
+        except (ValueError, TypeError) as error:
+            raise sqlite3.DatabaseError(f"a row that nobody wrote: {error}") from error
 
     def runs(self, where: str, values: Sequence[object]) -> list[RunRow]:
         """Runs, newest first."""
@@ -139,7 +144,10 @@ class Catalog:
     def record(self, alloc_id: str) -> dict[str, Any] | None:
         """The result's record as it was committed."""
         packed = self.value("SELECT record FROM record WHERE alloc_id = ?", alloc_id)
-        return None if packed is None else json.loads(zlib.decompress(packed))
+        try:
+            return None if packed is None else json.loads(zlib.decompress(packed))
+        except (ValueError, TypeError, zlib.error) as error:
+            raise sqlite3.DatabaseError(f"a record that nobody wrote: {error}") from error
 
     def entry(self, number: int) -> tuple[str, str, str] | None:
         """(time, author, reason) of a revision."""

@@ -178,7 +178,7 @@ class Index:
         found = self._rows(where, values) if version else []
         if found or at or not text:
             return found
-        return self._rows("substr(alloc_id, 1, ?) = ?", (len(text), text.lower()))
+        return self._rows("alloc_id >= ? AND alloc_id < ?", (text.lower(), text.lower() + chr(0x10FFFF)))
 
     def result(self, ref: str, *, job: str | None = None) -> Row:
         """The one result that `ref` means (see `find`). Raises UsageError for none, and for several: it lists them."""
