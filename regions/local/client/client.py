@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from regions.local.client import usage
 from regions.local.client.alloc_runner import AllocRunner
 from regions.local.drivers.driver import Driver
+from regions.local.drivers.executor_link import ExecutorLink
 from regions.local.drivers.loop import Loop
 from regions.local.drivers.mock import Mock
 from regions.local.drivers.raw_exec import RawExec
@@ -21,6 +22,16 @@ _T = TypeVar("_T")
 _COALESCE_S = 0.01
 _WORKERS = 4
 _ANSWER_S = 30.0
+
+
+def end_leftovers(data_dir: Path) -> None:
+    """Kill the tasks that a region which is gone left in `data_dir`, and their executor; returns when they ended.
+
+    For whoever cleans up after a region that was killed and won't be started again. Never ends a stranger's process.
+    """
+    link = ExecutorLink(data_dir.absolute() / "executor", _ignore, lambda: None)
+    link.attach()
+    link.end()
 
 
 class Client:

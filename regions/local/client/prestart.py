@@ -49,6 +49,11 @@ class Prestart:
         """Whether artifacts are missing: `fetch` is slow and runs on a worker thread."""
         return len(self._fetched) < len(self._task.get("Artifacts") or [])
 
+    def resume(self) -> None:
+        """The task was started before the region ended: folder, payload and artifacts are there."""
+        self._set_up = True
+        self._fetched = set(range(len(self._task.get("Artifacts") or [])))
+
     def set_up(self) -> None:
         """Folder and dispatch payload. Raises PrestartFailed, OSError."""
         alloc_dir.create_task(self._alloc_dir, self._task["Name"])

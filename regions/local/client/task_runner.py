@@ -120,6 +120,8 @@ class TaskRunner:
             self.phase = Phase.COMPLETE if self.is_poststop else Phase.DEAD
             return
         started_ns = _nanoseconds(self.state["StartedAt"])
+        if started_ns:
+            self._prestart.resume()
         config: dict[str, Any] = {}
         if self.state["State"] == "running" or self._driver.schema.required:
             try:

@@ -47,6 +47,8 @@ class Executor:
     """All tasks of a region. `listener` accepts the region's connections, one at a time; `folder` holds the journal."""
 
     def __init__(self, listener: socket.socket, folder: str) -> None:
+        with open(os.path.join(folder, "pid"), "w") as file:  # noqa: PTH118, PTH123
+            file.write(str(os.getpid()))
         self._listener = listener
         self._folder = folder
         self._journal = open(os.path.join(folder, "tasks.jsonl"), "a", buffering=1)  # noqa: PTH118, PTH123, SIM115

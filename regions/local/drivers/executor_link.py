@@ -88,7 +88,7 @@ class ExecutorLink:
                     pass
             self.close()
         self._wait()
-        for name in ("socket", "tasks.jsonl", "exits.json"):
+        for name in ("socket", "pid", "tasks.jsonl", "exits.json"):
             (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -94,6 +94,8 @@ class Bench:
     shell = staticmethod(shell)
     mock = staticmethod(mock)
     job = staticmethod(job_of)
+    alloc = staticmethod(alloc_of)
+    node = NODE
 
     @staticmethod
     def kinds(update: dict[str, Any], task: str) -> list[str]:
@@ -108,13 +110,6 @@ class Bench:
 
     def log(self, alloc_id: str, name: str) -> str:
         return (self.client.alloc_dir(alloc_id) / "alloc" / "logs" / name).read_text()
-
-    def crash_and_restore(self, job: dict[str, Any], alloc: dict[str, Any]) -> None:
-        """The region ends without a word (its tasks don't), and starts again with what the server knew."""
-        self.client.shutdown(kill=False)
-        known = alloc | {"TaskStates": self.updates[alloc["ID"]]["TaskStates"]}
-        self.client = self.new_client()
-        self.client.restore([(known, job, NODE)])
 
 
 def all_dead(update: dict[str, Any]) -> bool:
