@@ -7,5 +7,14 @@ from __future__ import annotations
 
 from jobs.hcl.job import ParsedJob, parse_job
 from jobs.hcl.variables import VariableSource, environment_variables, load_var_file
+from jobs.hcl.versions import NewerField, newer_fields
 
-__all__ = ["ParsedJob", "VariableSource", "environment_variables", "load_var_file", "parse_job"]
+__all__ = [
+    "NewerField",
+    "ParsedJob",
+    "VariableSource",
+    "environment_variables",
+    "load_var_file",
+    "newer_fields",
+    "parse_job",
+]

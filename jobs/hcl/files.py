@@ -26,7 +26,7 @@ class Files:
         """The functions by name; where files aren't allowed, each call is a ValueProblem."""
         calls: dict[str, tuple[Callable[..., object], int]] = {
             "abspath": (self.absolute, 1),
-            "basename": (lambda path: posixpath.basename(to_string(path).rstrip("/")) or "/", 1),
+            "basename": (lambda path: _basename(to_string(path)), 1),
             "dirname": (lambda path: posixpath.dirname(to_string(path)) or ".", 1),
             "file": (self.file, 1),
             "filebase64": (self.file_base64, 1),
@@ -80,6 +80,10 @@ class Files:
             return sorted(path.relative_to(root).as_posix() for path in root.glob(to_string(pattern)) if path.is_file())
         except (OSError, ValueError, NotImplementedError) as problem:
             raise ValueProblem(f"no such pattern: {problem}") from None
+
+
+def _basename(path: str) -> str:
+    return posixpath.basename(path.rstrip("/")) or ("/" if path else ".")
 
 
 def _refuse(*_: object) -> object:

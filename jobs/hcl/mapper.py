@@ -147,14 +147,20 @@ class Mapper:
             yield Found(made, made_labels, content.body, inner, block.start)
 
     def free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
-        """A block whose names are a plugin's (`config`, `policy`): blocks and objects written out become lists."""
+        """A block whose names are a plugin's (`config`, `policy`).
+
+        Blocks and objects written out become lists; a name whose value is null isn't there at all.
+        """
+        return {name: value for name, value in self._free_form(body, names).items() if value is not None}
+
+    def _free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         mapped: dict[str, Any] = {}
         for attribute in body.attributes.values():
             value = to_json(self.evaluator.value(attribute.expression, names))
             mapped[attribute.name] = [value] if isinstance(attribute.expression, syntax.ObjectLiteral) else value
         blocks: dict[str, list[Any]] = {}
         for block in body.blocks:
-            value = self.free_form(block.body, names)
+            value = self._free_form(block.body, names)
             for label, _ in reversed(block.labels):
                 value = {label: [value]}
             blocks.setdefault(block.type, []).append(value)

@@ -28,7 +28,7 @@ def _texts(value: object) -> list[str]:
 
 
 def chunk_list(items: object, size: object) -> list[list[Any]]:
-    length, whole = to_whole_number(size), _list(items)
+    length, whole = to_whole_number(size), unify(_list(items))
     if length < 0:
         raise ValueProblem("the size can't be negative")
     if length == 0:
@@ -65,7 +65,7 @@ def contains(items: object, wanted: object) -> bool:
 
 def distinct(items: object) -> list[Any]:
     found: list[Any] = []
-    for item in _list(items):
+    for item in unify(_list(items)):
         if not any(equal(item, other) for other in found):
             found.append(item)
     return found

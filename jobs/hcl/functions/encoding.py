@@ -119,18 +119,35 @@ def _yaml_lines(value: object) -> list[str]:
                 lines.extend(nested)
             else:
                 lines.append(f"{json_text(key)}: {nested[0]}")
+                lines.extend(nested[1:])
         return lines
     if isinstance(value, list) and value:
         lines = []
         for item in value:
             first, *rest = _yaml_lines(item)
             lines.append(f"- {first}")
-            lines.extend("  " + line for line in rest)
+            lines.extend(rest if isinstance(item, str) else ("  " + line for line in rest))
         return lines
+    if isinstance(value, str) and "\n" in value and not value.startswith((" ", "\t", "\n")):
+        kept = "" if value.endswith("\n") else "-"
+        kept = "+" if value.endswith("\n\n") else kept
+        return [f"|{kept}", *(f"  {line}".rstrip(" ") for line in value.removesuffix("\n").split("\n"))]
     return [json_text(value)]
 
 
+def not_here(instead: str) -> Function:
+    """A function of Nomad's that needs more than the standard library."""
+
+    def refuse(*_: object) -> Any:
+        raise ValueProblem(f"fedml can't compute this; {instead}")
+
+    return Function(refuse, 0, None, takes_null=True)
+
+
 ENCODING_FUNCTIONS = {
+    "bcrypt": not_here("compute the hash outside and pass it as a variable"),
+    "rsadecrypt": not_here("decrypt it outside, and pass no secret in a jobspec"),
+    "yamldecode": not_here("use jsondecode()"),
     "base64decode": Function(base64_decode, 1, 1),
     "base64encode": Function(base64_encode, 1, 1),
     "csvdecode": Function(csv_decode, 1, 1),

@@ -46,7 +46,7 @@ def convert_to(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> 
     """`convert(value, type)`."""
     if len(node.args) != 2:
         evaluator.fail("convert() takes 2 arguments: a value and a type", node)
-    wanted = read_type(evaluator.source, node.args[1])
+    wanted = read_type(evaluator.source, node.args[1], allow_any=True)
     try:
         return convert(evaluator.value(node.args[0], names), wanted)
     except ValueProblem as problem:

@@ -45,7 +45,9 @@ def power(base: object, exponent: object) -> int | Decimal:
 
 
 def parse_integer(text: object, base: object) -> int:
-    digits, radix = to_string(text), to_whole_number(base)
+    if not isinstance(text, str):
+        raise ValueProblem("the number has to be given as a string")
+    digits, radix = text, to_whole_number(base)
     if not 2 <= radix <= 62:
         raise ValueProblem("the base is from 2 to 62")
     sign = -1 if digits.startswith("-") else 1

@@ -12,7 +12,7 @@ from jobs.hcl.values import ValueProblem, to_string
 if TYPE_CHECKING:
     from datetime import datetime
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _FIELD = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|[^A-Za-z']")
 
 
@@ -23,7 +23,7 @@ def _moment(timestamp: object) -> datetime:
     try:
         if not _TIMESTAMP.fullmatch(given):
             raise ValueError
-        return datetime.fromisoformat(given)
+        return datetime.fromisoformat(given).replace(microsecond=0)
     except ValueError:
         raise ValueProblem(f'"{given[:40]}" is no timestamp, such as 2021-06-01T12:00:00Z') from None
 
