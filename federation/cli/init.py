@@ -15,15 +15,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("init", epilog=_EXAMPLES)(init)
-
-
-_EXAMPLES = """\b
-Examples:
-  fedml init sales
-  fedml init sales --stores cloud
-  fedml init sales --from https://nomad.example.com:4646 --home s3://ml-home --store us=s3://ml-us --store eu=gs://ml-eu
-"""
+    app.command(name="init")(init)
 
 
 def init(
@@ -47,6 +39,14 @@ def init(
     """Make a project folder: fedml.toml, an example job with its pipeline and data, a README.
 
     With --from, only fedml.toml and .gitignore, written from what a real federation says of itself.
+
+    Examples:
+
+      fedml init sales
+
+      fedml init sales --stores cloud
+
+      fedml init sales --from https://nomad.example.com:4646 --home s3://ml-home --store us=s3://ml-us
     """
     from federation.errors import UsageError
 
