@@ -1,0 +1,101 @@
+"""A region's `config.json` enters, its checked values leave: what the process is to be, and what its version can do."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from regions.errors import RegionError
+
+
+class InvalidConfig(RegionError):
+    """The configuration file is missing, not JSON, or a value in it is wrong."""
+
+
+class NodeConfig:
+    """One pretend node: sizes are totals."""
+
+    __slots__ = (
+        "attributes",
+        "cpu_mhz",
+        "datacenter",
+        "drivers",
+        "host_volumes",
+        "memory_mb",
+        "meta",
+        "name",
+        "node_class",
+    )
+
+    def __init__(self, raw: dict[str, Any], datacenter: str) -> None:
+        self.name = str(raw["name"])
+        self.datacenter = str(raw.get("datacenter", datacenter))
+        self.cpu_mhz = int(raw.get("cpu_mhz", 4000))
+        self.memory_mb = int(raw.get("memory_mb", 8192))
+        self.drivers = tuple(str(name) for name in raw.get("drivers", ["raw_exec"]))
+        self.node_class = str(raw.get("node_class", ""))
+        self.meta = {str(key): str(value) for key, value in raw.get("meta", {}).items()}
+        self.attributes = {str(key): str(value) for key, value in raw.get("attributes", {}).items()}
+        self.host_volumes = {str(key): str(value) for key, value in raw.get("host_volumes", {}).items()}
+
+
+class RegionConfig:
+    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses."""
+
+    __slots__ = ("address", "data_dir", "datacenter", "nodes", "path_prepend", "peers", "region", "token", "version")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.region = str(raw["region"])
+        self.datacenter = str(raw.get("datacenter", "us-east-1"))
+        self.version = str(raw.get("version", "1.6.3"))
+        self.data_dir = Path(raw["data_dir"])
+        self.token = Path(raw["token_file"]).read_text(encoding="utf-8").strip()
+        self.address = str(raw.get("address", "127.0.0.1:0"))
+        self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
+        self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]
+        self.path_prepend = [str(folder) for folder in raw.get("path_prepend", [])]
+
+    @property
+    def host(self) -> str:
+        return self.address.rpartition(":")[0] or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def has(self, major: int, minor: int, patch: int = 0) -> bool:
+        """Whether the declared version is at least this one."""
+        numbers = [int(part) for part in self.version.split("-")[0].split(".")]
+        return numbers + [0] * (3 - len(numbers)) >= [major, minor, patch]
+
+    def base_env(self) -> dict[str, str]:
+        """The environment that tasks inherit: this process's, with `path_prepend` first on PATH, without Nomad's own."""
+        env = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
+        env["PATH"] = os.pathsep.join([*self.path_prepend, env.get("PATH", os.defpath)])
+        return env
+
+
+def load(path: Path) -> RegionConfig:
+    """Reads and checks the file. Raises InvalidConfig; nothing is created or changed."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        config = RegionConfig(raw)
+        assert isinstance(config.port, int)
+        assert all(isinstance(part, int) for part in (config.has(0, 0),))
+    except KeyError as error:
+        raise InvalidConfig(f"{path} has no {error}", region="?") from error
+    except OSError as error:
+        raise InvalidConfig(f"{error.filename or path}: {error.strerror}", region="?") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidConfig(f"{path}: {error}", region="?") from error
+    if config.host not in ("127.0.0.1", "::1", "localhost"):
+        raise InvalidConfig(
+            f"address {config.address} is not on loopback",
+            region=config.region,
+            hint="this is a development engine: raw_exec would run anybody's tasks as you; use 127.0.0.1",
+        )
+    if len({node.name for node in config.nodes}) != len(config.nodes):
+        raise InvalidConfig("two nodes have the same name", region=config.region)
+    return config

@@ -1,0 +1,121 @@
+"""Requests about evaluations and allocations enter, Nomad's answers leave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from regions.local.http.context import Context, blocking, check_id, check_prefix, listing, namespace_of
+from regions.local.http.server import Failure, Reply, Request
+from regions.local.http.views import alloc_stub
+from regions.local.state import job_writes
+from regions.local.state.snapshot import Record, Snapshot
+from regions.local.state.table import Table
+from regions.local.state.transaction import Transaction
+
+
+def evaluations(context: Context, request: Request) -> Reply:
+    """/v1/evaluations"""
+    _only_get(request)
+    prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
+    wanted_job, wanted_status = request.get("job"), request.get("status")
+
+    def rows(state: Snapshot) -> Iterator[tuple[Any, Record]]:
+        for key, one in _with_prefix(state.evals, prefix, namespace):
+            if wanted_job in ("", one["JobID"]) and wanted_status in ("", one["Status"]):
+                yield key, one
+
+    return listing(context, request, ("evals",), rows, lambda _state, one: one)
+
+
+def evaluation(context: Context, request: Request) -> Reply:
+    """/v1/evaluation/:id, and its allocations"""
+    _only_get(request)
+    eval_id, _, what = request.path.removeprefix("/v1/evaluation/").partition("/")
+    if what == "allocations":
+
+        def allocs(state: Snapshot) -> list[Record]:
+            found = state.evals.get(eval_id)
+            of_job = state.job_allocs(found["Namespace"], found["JobID"]) if found else []
+            return [alloc_stub(alloc) for alloc in of_job if alloc["EvalID"] == eval_id]
+
+        return blocking(context, request, lambda state: state.last("allocs"), allocs)
+    check_id("eval", eval_id)
+
+    def build(state: Snapshot) -> Record:
+        found: Record | None = state.evals.get(eval_id)
+        if found is None:
+            raise Failure(404, "eval not found")
+        return found
+
+    return blocking(context, request, lambda state: _modified(state.evals, eval_id) or state.last("evals"), build)
+
+
+def allocations(context: Context, request: Request) -> Reply:
+    """/v1/allocations"""
+    _only_get(request)
+    prefix, namespace = check_prefix("alloc", request.get("prefix")), namespace_of(request)
+    resources = request.flag("resources")
+    task_states = request.flag("task_states") if request.get("task_states") else True
+    return listing(
+        context,
+        request,
+        ("allocs",),
+        lambda state: _with_prefix(state.allocs, prefix, namespace),
+        lambda _state, alloc: alloc_stub(alloc, resources=resources, task_states=task_states),
+    )
+
+
+def allocation(context: Context, request: Request) -> Reply:
+    """/v1/allocation/:id, and stopping it"""
+    alloc_id, _, what = request.path.removeprefix("/v1/allocation/").partition("/")
+    if what == "stop":
+        return _stop(context, request, alloc_id)
+    if what:
+        raise Failure(404, "resource not found")
+    _only_get(request)
+    check_id("alloc", alloc_id)
+
+    def build(state: Snapshot) -> Record:
+        found: Record | None = state.allocs.get(alloc_id)
+        if found is None:
+            raise Failure(404, "alloc not found")
+        return found
+
+    return blocking(context, request, lambda state: _modified(state.allocs, alloc_id) or state.last("allocs"), build)
+
+
+def _stop(context: Context, request: Request, alloc_id: str) -> Reply:
+    if request.method not in ("PUT", "POST"):
+        raise Failure(405, "Invalid method")
+    check_id("alloc", alloc_id)
+
+    def change(transaction: Transaction) -> Record:
+        alloc = transaction.state.allocs.get(alloc_id)
+        if alloc is None:
+            raise Failure(404, "allocation not found")
+        return job_writes.stop_alloc(transaction, alloc, time.time_ns())
+
+    stopping, transaction = context.store.commit("AllocationUpdateDesiredStatus", change)
+    context.worker.enqueue(stopping)
+    reply = {"EvalID": stopping["ID"], "Index": transaction.index}
+    return Reply(reply, headers={"X-Nomad-Index": str(transaction.index)})
+
+
+def _with_prefix(table: Table, prefix: str, namespace: str) -> Iterator[tuple[Any, Record]]:
+    for key, record in table.items(prefix):
+        if not key.startswith(prefix):
+            return
+        if namespace in ("*", record["Namespace"]):
+            yield key, record
+
+
+def _modified(table: Table, key: str) -> int:
+    record = table.get(key)
+    return int(record["ModifyIndex"]) if record else 0
+
+
+def _only_get(request: Request) -> None:
+    if request.method != "GET":
+        raise Failure(405, "Invalid method")

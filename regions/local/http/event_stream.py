@@ -1,0 +1,54 @@
+"""A wish for topics enters, a stream of newline-separated JSON leaves: events as they happen, `{}` as a heartbeat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from regions.local.http.context import Context, namespace_of
+from regions.local.http.server import Failure, Reply, Request, stream
+from regions.local.state.events import EventsLost, Topics, wanted
+
+_HEARTBEAT_S = 10.0
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def events(context: Context, request: Request) -> Reply:
+    """/v1/event/stream"""
+    if request.method != "GET":
+        raise Failure(405, "Invalid method")
+    index = request.get("index", "0")
+    if not index.isdigit():
+        raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')
+    topics = _topics(request)
+    log = context.store.events
+    position = log.position(int(index))
+    return stream(_follow(context, topics, namespace_of(request), position), {"Content-Type": "application/json"})
+
+
+def _topics(request: Request) -> Topics:
+    topics: Topics = {}
+    for text in request.query.get("topic", ["*"]):
+        name, *keys = text.split(":")
+        if len(keys) > 1:
+            raise Failure(
+                400, f"Invalid topic query: error parsing topics: Invalid key value pair for topic, topic: {text}"
+            )
+        topics.setdefault(name, set()).add(keys[0] if keys else "*")
+    return topics
+
+
+def _follow(context: Context, topics: Topics, namespace: str, position: int) -> Iterator[bytes]:
+    yield b"{}\n"
+    log = context.store.events
+    while True:
+        try:
+            position, batches = log.read(position, _HEARTBEAT_S)
+        except EventsLost:
+            return
+        if not batches:
+            yield b"{}\n"
+        for index, batch in batches:
+            chosen = [event for event in batch if wanted(event, topics, namespace)]
+            if chosen:
+                yield (_encode({"Events": chosen, "Index": index}) + "\n").encode()

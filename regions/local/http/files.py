@@ -1,0 +1,283 @@
+"""Requests about an allocation's files, logs and tasks enter; their bytes, listings and measurements leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat as stat_bits
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from regions.local.http.context import Context
+from regions.local.http.server import Failure, Reply, Request, stream
+from regions.local.http.views import write_reply
+from regions.local.state.snapshot import Record, is_client_terminal
+from regions.local.state.times import format_time
+
+_CHUNK = 64 * 1024
+_POLL_S = 0.1
+_HEARTBEAT_S = 10.0
+_JSON = {"Content-Type": "application/json"}
+_PLAIN = {"Content-Type": "text/plain"}
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_UNTRUSTED = {
+    **_TEXT,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "X-XSS-Protection": "1; mode=block",
+}
+
+
+def files(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/{ls,stat,cat,readat,stream,logs}/:alloc"""
+    what, _, alloc_id = request.path.removeprefix("/v1/client/fs/").partition("/")
+    if what == "logs":
+        return _logs(context, request, alloc_id)
+    if what in ("ls", "stat"):
+        path = _inside(context, alloc_id, request.get("path", "/"))
+        try:
+            return Reply(_list(path) if what == "ls" else _info(path, path.stat(), with_type=True))
+        except OSError as error:
+            verb = "open" if what == "ls" else "stat"
+            raise Failure(404, f"{verb} {path}: {_reason(error)}") from error
+    if what in ("cat", "readat"):
+        # Nomad 1.6 answers 200 with the error's text here: its status was written before the file was looked at.
+        refused = 200 if context.config.has(1, 6) else 500
+        if not request.get("path"):
+            raise Failure(refused, "must provide a file name")
+        try:
+            path = _inside(context, alloc_id, request.get("path"))
+        except Failure as failure:
+            raise Failure(refused, failure.message) from failure
+        offset = int(request.get("offset", "0")) if what == "readat" else 0
+        limit = int(request.get("limit", "-1")) if what == "readat" else -1
+        try:
+            size = path.stat().st_size
+            file = path.open("rb")
+        except OSError as error:
+            raise Failure(refused, f"stat {path}: {_reason(error)}") from error
+        length = max(0, size - offset) if limit < 0 else limit
+        return stream(_read(file, offset, length), _UNTRUSTED)
+    if what == "stream":
+        return _stream_file(context, request, alloc_id)
+    raise Failure(404, "Invalid method")
+
+
+def tasks(context: Context, request: Request) -> Reply:
+    """/v1/client/allocation/:id/{stats,restart}"""
+    alloc_id, _, what = request.path.removeprefix("/v1/client/allocation/").partition("/")
+    if what not in ("stats", "restart", "gc", "checks"):
+        raise Failure(501, f"{what} of an allocation is not supported by this development engine")
+    if context.store.snapshot.allocs.get(alloc_id) is None:
+        raise Failure(404, f'Unknown allocation "{alloc_id}"')
+    if what == "checks":
+        return Reply({})
+    if what == "gc":
+        raise Failure(501, "gc of an allocation is not supported by this development engine")
+    try:
+        if what == "stats":
+            return Reply(context.client.stats(alloc_id))
+        if request.method not in ("PUT", "POST"):
+            raise Failure(405, "Invalid method")
+        body = request.json() if request.body else {}
+        context.client.restart(alloc_id, body.get("TaskName") or None)
+    except LookupError as error:
+        raise Failure(404, str(error.args[0])) from error
+    except RuntimeError as error:
+        raise Failure(500, str(error)) from error
+    return Reply(write_reply(0))
+
+
+def _inside(context: Context, alloc_id: str, path: str) -> Path:
+    """The file in the allocation's folder; secrets and what lies outside are refused."""
+    if context.store.snapshot.allocs.get(alloc_id) is None:
+        raise Failure(404, f'Unknown allocation "{alloc_id}"')
+    root = Path(os.path.realpath(context.client.alloc_dir(alloc_id)))
+    wanted = Path(os.path.normpath("/" + path.lstrip("/")).lstrip("/"))
+    real = Path(os.path.realpath(root / wanted))
+    if not real.is_relative_to(root):
+        raise Failure(500, "Path escapes the alloc directory")
+    for part in (wanted, real.relative_to(root)):
+        if part.parts[1:2] and part.parts[1] in ("secrets", "private"):
+            raise Failure(403, f"Reading secret file prohibited: {path}")
+    return root / wanted
+
+
+def _list(path: Path) -> list[Record]:
+    with os.scandir(path) as entries:
+        found = [_info(Path(entry.path), entry.stat(follow_symlinks=False)) for entry in entries]
+    return sorted(found, key=lambda info: str(info["Name"]))
+
+
+def _info(path: Path, status: os.stat_result, *, with_type: bool = False) -> Record:
+    is_dir = stat_bits.S_ISDIR(status.st_mode)
+    mode = stat_bits.filemode(status.st_mode)
+    info: Record = {
+        "FileMode": mode,
+        "IsDir": is_dir,
+        "ModTime": format_time(status.st_mtime_ns),
+        "Name": path.name,
+        "Size": status.st_size,
+    }
+    if with_type:
+        info["ContentType"] = "application/octet-stream" if is_dir else _content_type(path)
+    return info
+
+
+def _content_type(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+        head.decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return "application/octet-stream"
+    return "text/plain; charset=utf-8" if b"\0" not in head else "application/octet-stream"
+
+
+def _reason(error: OSError) -> str:
+    text = error.strerror or "input/output error"
+    return text[0].lower() + text[1:]
+
+
+def _read(file: Any, offset: int, length: int) -> Iterator[bytes]:
+    with file:
+        file.seek(offset)
+        while length > 0 and (data := file.read(min(_CHUNK, length))):
+            length -= len(data)
+            yield data
+
+
+def _logs(context: Context, request: Request, alloc_id: str) -> Reply:
+    task, kind, origin = request.get("task"), request.get("type"), request.get("origin", "start") or "start"
+    if not task:
+        raise Failure(400, "must provide task name")
+    if kind not in ("stdout", "stderr"):
+        raise Failure(400, "must provide log type (stdout/stderr)")
+    if origin not in ("start", "end"):
+        raise Failure(400, "origin must be start or end")
+    alloc = context.store.snapshot.allocs.get(alloc_id)
+    if alloc is None:
+        raise Failure(404, f'Unknown allocation "{alloc_id}"', _JSON)
+    state = (alloc.get("TaskStates") or {}).get(task)
+    if state is None:
+        known = any(one == task for one in alloc["AllocatedResources"]["Tasks"])
+        if not known:
+            raise Failure(400, f'unknown task name "{task}"', _JSON)
+    if state is None or not state.get("StartedAt"):
+        raise Failure(404, f'task "{task}" not started yet. No logs available', _JSON)
+    offset = int(request.get("offset", "0") or 0)
+    follow, plain = request.flag("follow"), request.flag("plain")
+    folder = context.client.alloc_dir(alloc_id) / "alloc" / "logs"
+    cursor = _LogCursor(folder, f"{task}.{kind}.", offset, origin)
+    frames = _frames(context, alloc_id, task, cursor, follow=follow, plain=plain)
+    return stream(frames, _PLAIN if plain else _JSON)
+
+
+class _LogCursor:
+    """A position in a task's rotated log files `<task>.<type>.<n>`."""
+
+    def __init__(self, folder: Path, prefix: str, offset: int, origin: str) -> None:
+        self._folder, self._prefix = folder, prefix
+        numbers = self._numbers()
+        self.number = numbers[0] if numbers else 0
+        self.offset = offset
+        if origin == "end" and numbers:
+            left = offset
+            for number in reversed(numbers):
+                size = self._path(number).stat().st_size
+                self.number, self.offset = number, max(0, size - left)
+                if size >= left:
+                    break
+                left -= size
+
+    def next(self) -> tuple[str, int, bytes]:
+        """(file, offset after it, bytes); no bytes when there is nothing new."""
+        while True:
+            path = self._path(self.number)
+            try:
+                with path.open("rb") as file:
+                    file.seek(self.offset)
+                    data = file.read(_CHUNK)
+            except FileNotFoundError:
+                data = b""
+            if data:
+                self.offset += len(data)
+                return f"alloc/logs/{path.name}", self.offset, data
+            later = [number for number in self._numbers() if number > self.number]
+            if not later:
+                return "", self.offset, b""
+            self.offset = max(0, self.offset - path.stat().st_size) if path.exists() else 0
+            self.number = later[0]
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{self._prefix}{number}"
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = [entry.name for entry in self._folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        ends = [name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix)]
+        return sorted(int(end) for end in ends if end.isdigit())
+
+
+def _frames(
+    context: Context, alloc_id: str, task: str, cursor: _LogCursor, *, follow: bool, plain: bool
+) -> Iterator[bytes]:
+    beat = time.monotonic()
+    while True:
+        ended = _task_ended(context, alloc_id, task)
+        file, offset, data = cursor.next()
+        if data:
+            yield data if plain else _frame({"Data": b64encode(data).decode(), "File": file, "Offset": offset})
+            continue
+        if ended or not follow:
+            return
+        time.sleep(_POLL_S)
+        if not plain and time.monotonic() - beat > _HEARTBEAT_S:
+            beat = time.monotonic()
+            yield b"{}"
+
+
+def _task_ended(context: Context, alloc_id: str, task: str) -> bool:
+    alloc = context.store.snapshot.allocs.get(alloc_id)
+    if alloc is None or is_client_terminal(alloc):
+        return True
+    state = (alloc.get("TaskStates") or {}).get(task)
+    return bool(state) and state["State"] == "dead"
+
+
+def _stream_file(context: Context, request: Request, alloc_id: str) -> Reply:
+    if not request.get("path"):
+        raise Failure(400, "must provide a file name")
+    path = _inside(context, alloc_id, request.get("path"))
+    if not path.is_file():
+        raise Failure(404, f"stat {path}: no such file or directory", _JSON)
+    offset, origin = int(request.get("offset", "0") or 0), request.get("origin", "start") or "start"
+    follow = request.get("follow", "true") != "false"
+    start = max(0, path.stat().st_size - offset) if origin == "end" else offset
+
+    def chunks() -> Iterator[bytes]:
+        at = start
+        with path.open("rb") as file:
+            while True:
+                file.seek(at)
+                data = file.read(_CHUNK)
+                if data:
+                    at += len(data)
+                    name = request.get("path").lstrip("/")
+                    yield _frame({"Data": b64encode(data).decode(), "File": name, "Offset": at})
+                    continue
+                alloc = context.store.snapshot.allocs.get(alloc_id)
+                if not follow or alloc is None or is_client_terminal(alloc):
+                    return
+                time.sleep(_POLL_S)
+
+    return stream(chunks(), _JSON)
+
+
+def _frame(frame: Record) -> bytes:
+    return json.dumps(frame, separators=(",", ":")).encode()

@@ -1,0 +1,401 @@
+"""Requests about jobs enter, Nomad's answers leave."""
+
+from __future__ import annotations
+
+import binascii
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from regions.local.http.context import NAMESPACES, Context, blocking, listing, namespace_of
+from regions.local.http.server import Failure, Reply, Request
+from regions.local.http.views import alloc_stub, job_stub, write_reply
+from regions.local.scheduler.diff import job_diff
+from regions.local.scheduler.schedule import schedule
+from regions.local.scheduler.worker import blocked_evaluation
+from regions.local.state import job_writes
+from regions.local.state.canonical import WrongType, canonical_job
+from regions.local.state.job_rules import joined, problems, unsupported
+from regions.local.state.snapshot import Record, Snapshot
+from regions.local.state.transaction import Transaction
+
+
+def jobs(context: Context, request: Request) -> Reply:
+    """/v1/jobs"""
+    if request.method in ("PUT", "POST"):
+        return _register(context, request, "")
+    _only(request, "GET")
+    prefix, namespace = request.get("prefix"), namespace_of(request)
+    with_meta = context.config.has(1, 4, 3) and request.flag("meta")
+
+    def rows(state: Snapshot) -> Any:
+        names = NAMESPACES if namespace == "*" else (namespace,)
+        for name in names:
+            for key, job in state.jobs.items((name, prefix)):
+                if key[0] != name or not key[1].startswith(prefix):
+                    break
+                yield key, job
+
+    return listing(
+        context, request, ("jobs", "summaries"), rows, lambda state, job: job_stub(state, job, with_meta=with_meta)
+    )
+
+
+def job(context: Context, request: Request) -> Reply:
+    """/v1/job/…: the ID may hold slashes, so what is asked about it is told by the path's end."""
+    rest = request.path.removeprefix("/v1/job/")
+    for suffix, handler in _BY_SUFFIX.items():
+        if rest.endswith(suffix):
+            return handler(context, request, rest.removesuffix(suffix))
+    for suffix in ("/periodic/force", "/scale", "/services", "/revert", "/stable"):
+        if rest.endswith(suffix):
+            raise Failure(501, f"{suffix.strip('/')} of a job is not supported by this development engine")
+    if request.method in ("PUT", "POST"):
+        return _register(context, request, rest)
+    if request.method == "DELETE":
+        return _deregister(context, request, rest)
+    _only(request, "GET")
+    key = (namespace_of(request), rest)
+
+    def build(state: Snapshot) -> Record:
+        found: Record | None = state.jobs.get(key)
+        if found is None:
+            raise Failure(404, "job not found")
+        return found
+
+    return blocking(
+        context, request, lambda state: (state.jobs.get(key) or _NOTHING)["ModifyIndex"] or state.last("jobs"), build
+    )
+
+
+_NOTHING: Record = {"ModifyIndex": 0}
+
+
+def parse(context: Context, request: Request) -> Reply:
+    """/v1/jobs/parse"""
+    _only(request, "PUT", "POST")
+    body = request.json()
+    text = body.get("JobHCL")
+    if not text:
+        raise Failure(400, "Job spec is empty")
+    if body.get("HCLv1") or body.get("hclv1"):
+        raise Failure(501, "HCL1 is not supported by this development engine")
+    from jobs.errors import JobError  # the language is loaded when it is first needed
+    from jobs.hcl import parse_job
+
+    try:
+        sources = _variables(str(body.get("Variables") or "")) if context.config.has(1, 6) else []
+        parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
+    except JobError as error:
+        raise Failure(400, f"Failed to parse job: {error}") from error
+    return Reply(canonical_job(parsed, context.config.region) if body.get("Canonicalize") else parsed)
+
+
+def _variables(text: str) -> list[Any]:
+    """A request's variables, which are the text of a variables file."""
+    if not text:
+        return []
+    from tempfile import TemporaryDirectory
+
+    from jobs.hcl import load_var_file
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "input.vars"
+        path.write_text(text, encoding="utf-8")
+        return [load_var_file(path)]
+
+
+def validate(context: Context, request: Request) -> Reply:
+    """/v1/validate/job"""
+    _only(request, "PUT", "POST")
+    wanted = _job_in(context, request.json())
+    found = problems(wanted, NAMESPACES)
+    return Reply(
+        {
+            "DriverConfigValidated": True,
+            "Error": joined(found) if found else "",
+            "ValidationErrors": found or None,
+            "Warnings": "",
+        }
+    )
+
+
+def _job_in(context: Context, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = "") -> Record:
+    """The job of a request's body, canonical. Raises Failure."""
+    raw = body.get("Job")
+    if raw is None:
+        raise Failure(400, "Job must be specified")
+    if not isinstance(raw, dict) or raw.get("ID") is None:
+        raise Failure(400, no_id or "Job ID hasn't been provided")
+    try:
+        wanted = canonical_job(raw, context.config.region)
+    except WrongType as error:
+        raise Failure(400, str(error)) from error
+    if job_id and wanted["ID"] != job_id:
+        raise Failure(400, mismatch)
+    return wanted
+
+
+def _checked(wanted: Record) -> Record:
+    found = problems(wanted, NAMESPACES)
+    if found:
+        raise Failure(500, joined(found))
+    if feature := unsupported(wanted):
+        raise Failure(501, f"{feature}: not supported by this development engine, which runs batch jobs only")
+    return wanted
+
+
+def _register(context: Context, request: Request, job_id: str) -> Reply:
+    body = request.json()
+    wanted = _job_in(context, body, job_id, mismatch="Job ID does not match name")
+    old = context.store.snapshot.jobs.get((wanted["Namespace"], wanted["ID"]))
+    if wanted["Periodic"] and old is not None:
+        raise Failure(500, "cannot update non-periodic job to being periodic")
+    _checked(wanted)
+    enforce = int(body.get("JobModifyIndex") or 0) if body.get("EnforceIndex") else None
+    if body.get("PreserveCounts") and old is not None:
+        counts = {group["Name"]: group["Count"] for group in old["TaskGroups"]}
+        for group in wanted["TaskGroups"]:
+            group["Count"] = counts.get(group["Name"], group["Count"])
+    now_ns = time.time_ns()
+    evaluation, transaction = _write(
+        context,
+        "JobRegistered",
+        lambda txn: job_writes.register(
+            txn, wanted, now_ns=now_ns, enforce_index=enforce, eval_priority=int(body.get("EvalPriority") or 0)
+        ),
+    )
+    context.worker.enqueue(evaluation)
+    stored = transaction.state.jobs.get((wanted["Namespace"], wanted["ID"]))
+    index = transaction.index if transaction.changes else 0
+    reply = write_reply(
+        index,
+        EvalCreateIndex=index if evaluation else 0,
+        EvalID=evaluation["ID"] if evaluation else "",
+        JobModifyIndex=stored["JobModifyIndex"],
+        Warnings="",
+    )
+    return Reply(reply, headers={"X-Nomad-Index": str(index)})
+
+
+def _deregister(context: Context, request: Request, job_id: str) -> Reply:
+    purge = request.flag("purge")
+    namespace, now_ns = namespace_of(request), time.time_ns()
+    evaluation, transaction = _write(
+        context,
+        "JobDeregistered",
+        lambda txn: job_writes.deregister(txn, namespace, job_id, purge=purge, now_ns=now_ns),
+    )
+    context.worker.enqueue(evaluation)
+    index = transaction.index if transaction.changes else 0
+    reply = write_reply(
+        index,
+        EvalCreateIndex=index,
+        EvalID=evaluation["ID"] if evaluation else "",
+        JobModifyIndex=index,
+        VolumeEvalID="",
+        VolumeEvalIndex=0,
+    )
+    return Reply(reply, headers={"X-Nomad-Index": str(index)})
+
+
+def _dispatch(context: Context, request: Request, job_id: str) -> Reply:
+    _only(request, "PUT", "POST")
+    body = request.json()
+    if body.get("JobID") not in (None, "", job_id):
+        raise Failure(400, "Job ID does not match")
+    meta = body.get("Meta") or {}
+    if not isinstance(meta, dict) or not all(isinstance(value, str) for value in meta.values()):
+        raise Failure(400, "json: cannot unmarshal value into Go struct field JobDispatchRequest.Meta of type string")
+    payload = body.get("Payload") or ""
+    try:
+        size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise Failure(400, "illegal base64 data at input byte 0") from error
+    token = request.get("idempotency_token") if context.config.has(1, 1, 3) else ""
+    namespace, now_ns = namespace_of(request), time.time_ns()
+
+    (child, is_new), transaction = _write(
+        context,
+        "JobRegistered",
+        lambda txn: job_writes.dispatch(txn, namespace, job_id, meta, payload, size, token=token, now_ns=now_ns),
+    )
+    reply: Record = {
+        "DispatchedJobID": child["ID"],
+        "EvalCreateIndex": 0,
+        "EvalID": "",
+        "Index": child["ModifyIndex"],
+        "JobCreateIndex": child["CreateIndex"],
+    }
+    if is_new:
+        stored = transaction.state.jobs.get((namespace, child["ID"]))
+        evaluation, transaction = _write(
+            context, "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
+        )
+        context.worker.enqueue(evaluation)
+        reply |= {"EvalCreateIndex": transaction.index, "EvalID": evaluation["ID"], "Index": transaction.index}
+    return Reply(reply, headers={"X-Nomad-Index": str(reply["Index"])})
+
+
+def _plan(context: Context, request: Request, job_id: str) -> Reply:
+    _only(request, "PUT", "POST")
+    body = request.json()
+    wanted = _checked(
+        _job_in(context, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID")
+    )
+    state, now_ns = context.store.snapshot, time.time_ns()
+    key = (wanted["Namespace"], wanted["ID"])
+    old = state.jobs.get(key)
+    try:
+        job_writes.check_update(state, wanted, None)
+    except job_writes.Refused as refused:
+        raise Failure(refused.status, refused.message) from refused
+    trial = state.copy()
+    if old is None or job_writes.spec_changed(old, wanted):
+        index = old["JobModifyIndex"] + 1 if old else 100
+        trial.jobs = trial.jobs.put(key, job_writes.next_version(old, wanted, index, now_ns))
+    evaluation = {
+        "ID": job_writes.new_id(),
+        "JobID": wanted["ID"],
+        "Namespace": wanted["Namespace"],
+        "Priority": wanted["Priority"],
+        "Type": wanted["Type"],
+    }
+    decision = schedule(trial, evaluation, now_ns, job_writes.new_id)
+    diff = job_diff(old, wanted, decision.updates) if body.get("Diff") else None
+    index = old["JobModifyIndex"] if old else 0
+    return Reply(
+        {
+            "Annotations": {"DesiredTGUpdates": decision.updates, "PreemptedAllocs": None},
+            "CreatedEvals": [blocked_evaluation(evaluation, decision, now_ns)] if decision.failed else None,
+            "Diff": diff,
+            "FailedTGAllocs": decision.failed or None,
+            "Index": index,
+            "JobModifyIndex": index,
+            "NextPeriodicLaunch": None if context.config.has(1, 6) else "0001-01-01T00:00:00Z",
+            "Warnings": "",
+        },
+        headers={"X-Nomad-Index": str(index)},
+    )
+
+
+def _evaluate(context: Context, request: Request, job_id: str) -> Reply:
+    _only(request, "PUT", "POST")
+    body = request.json() if request.body else {}
+    if body.get("JobID") not in (None, "", job_id):
+        raise Failure(400, "JobID not same as job name")
+    key = (namespace_of(request), job_id)
+
+    def change(transaction: Transaction) -> Record:
+        found = transaction.state.jobs.get(key)
+        if found is None:
+            raise job_writes.Refused("job not found")
+        if found["ParameterizedJob"] is not None and not found["Dispatched"]:
+            raise job_writes.Refused("can't evaluate parameterized job")
+        return job_writes.evaluate(transaction, found, "job-register", time.time_ns())
+
+    evaluation, transaction = _write(context, "EvaluationUpdated", change)
+    context.worker.enqueue(evaluation)
+    index = transaction.index
+    reply = write_reply(
+        index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=evaluation["JobModifyIndex"], Warnings=""
+    )
+    return Reply(reply, headers={"X-Nomad-Index": str(index)})
+
+
+def _allocations(context: Context, request: Request, job_id: str) -> Reply:
+    namespace = namespace_of(request)
+    return blocking(
+        context,
+        request,
+        lambda state: state.last("allocs"),
+        lambda state: [alloc_stub(alloc) for alloc in _newest_first(state.job_allocs(namespace, job_id))],
+    )
+
+
+def _evaluations(context: Context, request: Request, job_id: str) -> Reply:
+    namespace = namespace_of(request)
+    return blocking(
+        context,
+        request,
+        lambda state: state.last("evals"),
+        lambda state: _newest_first(state.job_evals(namespace, job_id)),
+    )
+
+
+def _summary(context: Context, request: Request, job_id: str) -> Reply:
+    key = (namespace_of(request), job_id)
+
+    def build(state: Snapshot) -> Record:
+        found: Record | None = state.summaries.get(key)
+        if found is None:
+            raise Failure(404, "job not found")
+        return found
+
+    return blocking(context, request, lambda state: (state.summaries.get(key) or _NOTHING)["ModifyIndex"], build)
+
+
+def _versions(context: Context, request: Request, job_id: str) -> Reply:
+    namespace = namespace_of(request)
+    diffs = request.flag("diffs")
+
+    def build(state: Snapshot) -> Record:
+        found = state.job_versions(namespace, job_id)
+        if not found:
+            raise Failure(404, "job versions not found")
+        pairs = zip(found[1:], found, strict=False)
+        return {
+            "Diffs": ([job_diff(old, new, {}) for old, new in pairs] or None) if diffs else None,
+            "Index": found[0]["ModifyIndex"],
+            "KnownLeader": True,
+            "LastContact": 0,
+            "NextToken": "",
+            "Versions": found,
+        }
+
+    return blocking(
+        context, request, lambda state: (state.jobs.get((namespace, job_id)) or _NOTHING)["ModifyIndex"], build
+    )
+
+
+def _deployments(_context: Context, _request: Request, _job_id: str) -> Reply:
+    return Reply([], index=0)
+
+
+def _deployment(_context: Context, _request: Request, _job_id: str) -> Reply:
+    return Reply(None, index=0)
+
+
+def _submission(_context: Context, _request: Request, _job_id: str) -> Reply:
+    raise Failure(404, "job source not found")
+
+
+def _newest_first(records: list[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: -record["CreateIndex"])
+
+
+def _only(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        raise Failure(405, "Invalid method")
+
+
+def _write(context: Context, kind: str, operation: Callable[[Transaction], Any]) -> tuple[Any, Transaction]:
+    try:
+        return context.store.commit(kind, operation)
+    except job_writes.Refused as refused:
+        raise Failure(refused.status, refused.message) from refused
+
+
+_BY_SUFFIX: dict[str, Callable[[Context, Request, str], Reply]] = {
+    "/evaluate": _evaluate,
+    "/allocations": _allocations,
+    "/evaluations": _evaluations,
+    "/plan": _plan,
+    "/summary": _summary,
+    "/dispatch": _dispatch,
+    "/versions": _versions,
+    "/deployments": _deployments,
+    "/deployment": _deployment,
+    "/submission": _submission,
+}

@@ -1,0 +1,81 @@
+"""Requests about nodes enter, Nomad's answers leave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from regions.local.http.context import Context, blocking, check_id, check_prefix, listing
+from regions.local.http.server import Failure, Reply, Request
+from regions.local.http.views import node_stub, write_reply
+from regions.local.state.snapshot import Record, Snapshot
+from regions.local.state.transaction import Transaction
+
+
+def nodes(context: Context, request: Request) -> Reply:
+    """/v1/nodes"""
+    _only_get(request)
+    prefix = check_prefix("node", request.get("prefix"))
+    resources = request.flag("resources")
+
+    def rows(state: Snapshot) -> Iterator[tuple[Any, Record]]:
+        for key, node in state.nodes.items(prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, node
+
+    return listing(context, request, ("nodes",), rows, lambda _state, node: node_stub(node, resources=resources))
+
+
+def node(context: Context, request: Request) -> Reply:
+    """/v1/node/:id, its allocations, and whether it may be used"""
+    node_id, _, what = request.path.removeprefix("/v1/node/").partition("/")
+    if what == "allocations":
+        _only_get(request)
+        return blocking(
+            context,
+            request,
+            lambda state: state.last("allocs"),
+            lambda state: [alloc for alloc in state.allocs.values() if alloc["NodeID"] == node_id],
+        )
+    if what == "eligibility":
+        return _eligibility(context, request, node_id)
+    if what:
+        raise Failure(501, f"{what} of a node is not supported by this development engine")
+    _only_get(request)
+    check_id("node", node_id)
+
+    def build(state: Snapshot) -> Record:
+        found: Record | None = state.nodes.get(node_id)
+        if found is None:
+            raise Failure(404, "node not found")
+        return found
+
+    return blocking(context, request, lambda state: (state.nodes.get(node_id) or {}).get("ModifyIndex", 0), build)
+
+
+def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
+    if request.method not in ("PUT", "POST"):
+        raise Failure(405, "Invalid method")
+    wanted = request.json().get("Eligibility")
+    if wanted not in ("eligible", "ineligible"):
+        raise Failure(500, f'invalid scheduling eligibility "{wanted}"')
+
+    def change(transaction: Transaction) -> None:
+        found = transaction.state.nodes.get(node_id)
+        if found is None:
+            raise Failure(404, "node not found")
+        if found["SchedulingEligibility"] != wanted:
+            transaction.put_node({**found, "SchedulingEligibility": wanted, "StatusUpdatedAt": int(time.time())})
+
+    _, transaction = context.store.commit("NodeEligibility", change)
+    if wanted == "eligible":
+        context.worker.room_appeared()
+    index = transaction.index
+    return Reply(write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index))
+
+
+def _only_get(request: Request) -> None:
+    if request.method != "GET":
+        raise Failure(405, "Invalid method")

@@ -1,0 +1,142 @@
+"""A request enters, is authenticated, sent on to another region where it asks for one, and answered by its handler."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from regions.local.http import agent, allocations, event_stream, files, jobs, nodes
+from regions.local.http.context import Context
+from regions.local.http.server import Failure, Relay, Reply, Request
+
+Handle = Callable[[Context, Request], Reply]
+_CONNECT_S = 3.0
+
+_EXACT: dict[str, Handle] = {
+    "/v1/acl/token/self": agent.token_self,
+    "/v1/agent/health": agent.health,
+    "/v1/agent/members": agent.members,
+    "/v1/agent/self": agent.self_,
+    "/v1/allocations": allocations.allocations,
+    "/v1/deployments": agent.empty_list,
+    "/v1/evaluations": allocations.evaluations,
+    "/v1/event/stream": event_stream.events,
+    "/v1/jobs": jobs.jobs,
+    "/v1/jobs/parse": jobs.parse,
+    "/v1/namespaces": agent.namespaces,
+    "/v1/node/pools": agent.pools,
+    "/v1/nodes": nodes.nodes,
+    "/v1/operator/scheduler/configuration": agent.scheduler_configuration,
+    "/v1/plugins": agent.empty_list,
+    "/v1/regions": agent.regions,
+    "/v1/scaling/policies": agent.empty_list,
+    "/v1/search": agent.search,
+    "/v1/services": agent.empty_list,
+    "/v1/status/leader": agent.leader,
+    "/v1/status/peers": agent.peers,
+    "/v1/system/gc": agent.collect,
+    "/v1/validate/job": jobs.validate,
+    "/v1/volumes": agent.empty_list,
+}
+_PREFIXES: dict[str, Handle] = {
+    "/v1/job/": jobs.job,
+    "/v1/allocation/": allocations.allocation,
+    "/v1/evaluation/": allocations.evaluation,
+    "/v1/node/": nodes.node,
+    "/v1/client/fs/": files.files,
+    "/v1/client/allocation/": files.tasks,
+    "/v1/namespace/": agent.namespace,
+}
+_OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
+"""What Nomad answers without a token."""
+_LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/regions")
+"""What is about the agent that was asked, whatever region the request names."""
+_ELSEWHERE = (
+    "acl",
+    "agent",
+    "client",
+    "deployment",
+    "metrics",
+    "namespace",
+    "operator",
+    "plugin",
+    "scaling",
+    "search",
+    "service",
+    "system",
+    "var",
+    "vars",
+    "volume",
+    "volumes",
+)
+
+
+def answer(context: Context, request: Request) -> Reply | Relay:
+    """The whole way of one request. Raises Failure."""
+    handler = _EXACT.get(request.path)
+    if handler is None:
+        handler = next((one for prefix, one in _PREFIXES.items() if request.path.startswith(prefix)), None)
+    if handler is None:
+        parts = request.path.split("/")
+        if len(parts) > 2 and parts[1] == "v1" and parts[2] in _ELSEWHERE:
+            raise Failure(501, f"{request.path} is not supported by this development engine")
+        raise Failure(404, "", {})
+    region = request.get("region")
+    if not region and handler is jobs.jobs and request.body:
+        region = _job_region(request)
+    if region and region != context.config.region and request.path not in _LOCAL:
+        return _forward(context, request, region)
+    if request.path not in _OPEN:
+        _authenticate(context, request)
+    return handler(context, request)
+
+
+def _authenticate(context: Context, request: Request) -> None:
+    token = request.headers.get("x-nomad-token", "")
+    if not token:
+        scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+        token = credential.strip() if scheme.lower() == "bearer" else ""
+    import hmac  # loaded with the first request, so that start-up is quick
+
+    if token and hmac.compare_digest(token.encode(), context.config.token.encode()):
+        return
+    if request.path == "/v1/acl/token/self":
+        raise (
+            Failure(404, "ACL token not found") if token else Failure(500, "acl token lookup failed: missing secret id")
+        )
+    # From 1.5 on, only the agent's own endpoints still tell a wrong token from none.
+    told_apart = token and (request.path.startswith("/v1/agent/") or not context.config.has(1, 5))
+    raise Failure(403, "ACL token not found" if told_apart else "Permission denied")
+
+
+def _job_region(request: Request) -> str:
+    """The region that a job to be registered names itself; it decides when the request names none."""
+    job = request.json().get("Job")
+    region = job.get("Region") if isinstance(job, dict) else None
+    return region if isinstance(region, str) and region != "global" else ""
+
+
+def _forward(context: Context, request: Request, region: str) -> Relay:
+    url = context.config.peers.get(region)
+    if url is None:
+        raise Failure(500, "No path to region")
+    address = urlsplit(url)
+    target = request.raw
+    if not request.get("region"):
+        target += ("&" if "?" in target else "?") + "region=" + quote(region)
+    try:
+        connection = socket.create_connection((address.hostname, address.port), timeout=_CONNECT_S)
+        connection.settimeout(None)
+        headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+        headers |= {"connection": "close", "content-length": str(len(request.body)), "host": address.netloc}
+        lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body)
+    except OSError as error:
+        raise Failure(
+            500, f"rpc error: failed to get conn: dial tcp {address.netloc}: {error.strerror or error}"
+        ) from error
+    return Relay(connection)
+
+
+_HOP_BY_HOP = ("connection", "content-length", "expect", "host", "keep-alive", "transfer-encoding")

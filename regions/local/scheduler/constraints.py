@@ -1,0 +1,125 @@
+"""A constraint and a node enter, whether the node satisfies it leaves."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+
+from regions.local.state.snapshot import Record
+
+
+def describe(constraint: Record) -> str:
+    """The name under which Nomad counts nodes that a constraint filtered out."""
+    return f"{constraint['LTarget']} {constraint['Operand']} {constraint['RTarget']}"
+
+
+def is_unique(constraint: Record) -> bool:
+    """Whether nodes of one class can differ in it, so that each has to be looked at by itself."""
+    return "unique." in constraint["LTarget"] or "unique." in constraint["RTarget"]
+
+
+def resolve(target: str, node: Record) -> str | None:
+    """What a target stands for on a node: itself, a `${…}` reference's value, or None where the node has no such thing."""
+    if not target.startswith("${"):
+        return target
+    name = target[2:-1] if target.endswith("}") else target[2:]
+    node_fields = {
+        "node.unique.id": "ID",
+        "node.datacenter": "Datacenter",
+        "node.unique.name": "Name",
+        "node.class": "NodeClass",
+        "node.pool": "NodePool",
+    }
+    value: str | None = None
+    if name in node_fields:
+        value = node[node_fields[name]]
+    elif name.startswith("attr."):
+        value = node["Attributes"].get(name[5:])
+    elif name.startswith("meta."):
+        value = node["Meta"].get(name[5:])
+    return value
+
+
+def satisfied(constraint: Record, node: Record) -> bool:
+    """Whether one node satisfies the constraint; those about several allocations (distinct_*) always hold here."""
+    operand = constraint["Operand"]
+    left, right = resolve(constraint["LTarget"], node), resolve(constraint["RTarget"], node)
+    if operand in ("distinct_hosts", "distinct_property"):
+        return True
+    if operand in ("!=", "not"):
+        return left != right
+    if operand == "is_set":
+        return left is not None
+    if operand == "is_not_set":
+        return left is None
+    if left is None or right is None:
+        return False
+    if operand in ("=", "==", "is"):
+        return left == right
+    if operand in ("<", "<=", ">", ">="):
+        return _ordered(operand, left, right)
+    if operand in ("version", "semver"):
+        return _version_matches(left, right)
+    if operand == "regexp":
+        return re.search(right, left) is not None
+    have = {part.strip() for part in left.split(",")}
+    want = {part.strip() for part in right.split(",")}
+    return bool(have & want) if operand == "set_contains_any" else want <= have
+
+
+def in_datacenters(datacenter: str, patterns: list[str]) -> bool:
+    """Whether a datacenter is one of those named, by name or glob (`us-*`)."""
+    return any(
+        pattern == datacenter or ("*" in pattern and re.match(translate(pattern), datacenter) is not None)
+        for pattern in patterns
+    )
+
+
+def _ordered(operand: str, left: str, right: str) -> bool:
+    for kind in (int, float):
+        try:
+            return _compare(operand, kind(left), kind(right))
+        except ValueError:
+            continue
+    return _compare(operand, left, right)
+
+
+def _compare(operand: str, left: object, right: object) -> bool:
+    if operand == "<":
+        return bool(left < right)  # type: ignore[operator]
+    if operand == "<=":
+        return bool(left <= right)  # type: ignore[operator]
+    if operand == ">":
+        return bool(left > right)  # type: ignore[operator]
+    return bool(left >= right)  # type: ignore[operator]
+
+
+def _version_matches(version: str, wanted: str) -> bool:
+    have = _version(version)
+    if have is None:
+        return False
+    for part in wanted.split(","):
+        match = re.fullmatch(r"\s*(=|!=|>=|<=|>|<|~>|)\s*(\S+)\s*", part)
+        limit = _version(match.group(2)) if match else None
+        if match is None or limit is None:
+            return False
+        operand = match.group(1) or "="
+        if operand == "~>":
+            fixed = max(1, len(match.group(2).split("-")[0].split(".")) - 1)
+            holds = have >= limit and have[0][:fixed] == limit[0][:fixed]
+        elif operand in ("=", "!="):
+            holds = (have == limit) == (operand == "=")
+        else:
+            holds = _compare(operand, have, limit)
+        if not holds:
+            return False
+    return True
+
+
+def _version(text: str) -> tuple[tuple[int, ...], bool, str] | None:
+    match = re.fullmatch(r"v?(\d+(?:\.\d+)*)(?:-([0-9A-Za-z.-]+))?(?:\+\S*)?", text.strip())
+    if match is None:
+        return None
+    numbers = [int(number) for number in match.group(1).split(".")]
+    numbers += [0] * (3 - len(numbers))
+    return tuple(numbers), match.group(2) is None, match.group(2) or ""

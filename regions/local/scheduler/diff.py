@@ -1,0 +1,256 @@
+"""Two canonical jobs enter, their difference leaves in the shape that `nomad plan` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regions.local.state.job_schema import (
+    AFFINITY,
+    ARTIFACT,
+    CONSTRAINT,
+    DISK,
+    GROUP,
+    JOB,
+    LOGS,
+    PARAMETERIZED,
+    RESCHEDULE,
+    RESOURCES,
+    RESTART,
+    TASK,
+    TEMPLATE,
+    VOLUME,
+)
+from regions.local.state.snapshot import Record
+
+_ORDER = {"Added": 1, "Deleted": 2, "Edited": 3, "None": 0}
+_NOT_DIFFED = (
+    "ID",
+    "Status",
+    "StatusDescription",
+    "Version",
+    "Stable",
+    "CreateIndex",
+    "ModifyIndex",
+    "JobModifyIndex",
+    "Update",
+    "SubmitTime",
+    "NomadTokenID",
+    "VaultToken",
+)
+_IN_PLACE = ("Service", "Constraint")
+
+
+def job_diff(old: Record | None, new: Record, updates: dict[str, dict[str, int]]) -> Record:
+    """Nomad's JobDiff, annotated with `updates` (group → DesiredUpdates)."""
+    diff: Record = {"ID": new["ID"], "Type": "None" if old else "Added"}
+    diff["Fields"] = _fields(_flat(old, JOB, _NOT_DIFFED), _flat(new, JOB, _NOT_DIFFED), False)
+    before = old or {}
+    objects = [_string_set("Datacenters", before.get("Datacenters"), new["Datacenters"])]
+    objects += _object_set("Constraint", CONSTRAINT, before.get("Constraints"), new["Constraints"])
+    objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), new["Affinities"])
+    objects.append(_parameterized(before.get("ParameterizedJob"), new["ParameterizedJob"]))
+    diff["Objects"] = [one for one in objects if one] or None
+    groups = _by_name(before.get("TaskGroups")), _by_name(new["TaskGroups"])
+    diff["TaskGroups"] = [
+        _group_diff(groups[0].get(name), groups[1].get(name), updates.get(name, {}))
+        for name in sorted({**groups[0], **groups[1]})
+    ] or None
+    if old and (diff["Fields"] or diff["Objects"] or any(g["Type"] != "None" for g in diff["TaskGroups"] or ())):
+        diff["Type"] = "Edited"
+    return diff
+
+
+def _group_diff(old: Record | None, new: Record | None, updates: dict[str, int]) -> Record:
+    before, after = old or {}, new or {}
+    diff: Record = {"Name": (new or before)["Name"], "Type": _type(old, new)}
+    diff["Fields"] = _fields(_flat(old, GROUP, ("Name",)), _flat(new, GROUP, ("Name",)), False)
+    objects = _object_set("Constraint", CONSTRAINT, before.get("Constraints"), after.get("Constraints"))
+    objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), after.get("Affinities"))
+    for field, schema in (("RestartPolicy", RESTART), ("ReschedulePolicy", RESCHEDULE), ("EphemeralDisk", DISK)):
+        objects.append(_object(field, schema, before.get(field), after.get(field)))
+    volumes = before.get("Volumes") or {}, after.get("Volumes") or {}
+    objects += [
+        _whole("Volume", VOLUME, volumes[0].get(name), volumes[1].get(name))
+        for name in sorted({**volumes[0], **volumes[1]})
+    ]
+    diff["Objects"] = [one for one in objects if one] or None
+    tasks = _by_name(before.get("Tasks")), _by_name(after.get("Tasks"))
+    diff["Tasks"] = [
+        _task_diff(tasks[0].get(name), tasks[1].get(name), diff["Type"]) for name in sorted({**tasks[0], **tasks[1]})
+    ] or None
+    words = {
+        "Ignore": "ignore",
+        "Place": "create",
+        "Migrate": "migrate",
+        "Stop": "destroy",
+        "Canary": "canary",
+        "InPlaceUpdate": "in-place update",
+        "DestructiveUpdate": "create/destroy update",
+    }
+    diff["Updates"] = {word: updates[name] for name, word in words.items() if updates.get(name)} if updates else None
+    for field in diff["Fields"] or ():
+        if field["Name"] == "Count":
+            grows = int(field["Old"] or 0) < int(field["New"] or 0)
+            field["Annotations"] = ["forces create" if grows else "forces destroy"]
+    return diff
+
+
+def _task_diff(old: Record | None, new: Record | None, group_type: str) -> Record:
+    before, after = old or {}, new or {}
+    diff: Record = {"Annotations": None, "Name": (new or before)["Name"], "Type": _type(old, new)}
+    skip = ("Name", "Config")
+    diff["Fields"] = _fields(_flat(old, TASK, skip), _flat(new, TASK, skip), False)
+    objects = _object_set("Constraint", CONSTRAINT, before.get("Constraints"), after.get("Constraints"))
+    objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), after.get("Affinities"))
+    objects.append(_config(before.get("Config"), after.get("Config")))
+    objects.append(_whole("Resources", RESOURCES, before.get("Resources"), after.get("Resources")))
+    objects.append(_object("LogConfig", LOGS, before.get("LogConfig"), after.get("LogConfig")))
+    payload: dict[str, Any] = {"File": (str, "")}
+    objects.append(_object("DispatchPayload", payload, before.get("DispatchPayload"), after.get("DispatchPayload")))
+    objects += _object_set("Artifact", ARTIFACT, before.get("Artifacts"), after.get("Artifacts"))
+    objects += _templates(before.get("Templates") or [], after.get("Templates") or [])
+    diff["Objects"] = [one for one in objects if one] or None
+    if diff["Type"] != "None":
+        diff["Annotations"] = [_annotation(diff, group_type)]
+    return diff
+
+
+def _annotation(diff: Record, group_type: str) -> str:
+    if group_type in ("Added", "Deleted") and diff["Type"] in ("Added", "Deleted"):
+        return "forces create" if diff["Type"] == "Added" else "forces destroy"
+    if any(field["Name"] != "KillTimeout" for field in diff["Fields"] or ()):
+        return "forces create/destroy update"
+    for one in diff["Objects"] or ():
+        harmless = one["Name"] in _IN_PLACE or (
+            one["Name"] == "LogConfig" and all(f["Name"] != "Disabled" or f["Type"] == "None" for f in one["Fields"])
+        )
+        if not harmless:
+            return "forces create/destroy update"
+    return "forces in-place update"
+
+
+def _type(old: Any, new: Any) -> str:
+    if old is None:
+        return "Added"
+    if new is None:
+        return "Deleted"
+    return "None" if old == new else "Edited"
+
+
+def _by_name(items: list[Record] | None) -> dict[str, Record]:
+    return {item["Name"]: item for item in items or ()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _flat(record: Record | None, schema: dict[str, Any], skip: tuple[str, ...] = ()) -> dict[str, str]:
+    """A record's own primitive fields and string maps."""
+    flat: dict[str, str] = {}
+    for name, (kind, _) in schema.items():
+        value = None if record is None else record.get(name)
+        if value is None or name in skip:
+            continue
+        if kind == "map":
+            flat |= {f"{name}[{key}]": item for key, item in value.items()}
+        elif kind in (str, int, bool, float):
+            flat[name] = _text(value)
+    return flat
+
+
+def _fields(old: dict[str, str], new: dict[str, str], contextual: bool) -> list[Record] | None:
+    found = []
+    for name in sorted({**old, **new}):
+        before, after = old.get(name, ""), new.get(name, "")
+        if before == after and not contextual:
+            continue
+        kind = "None" if before == after else "Added" if not before else "Deleted" if not after else "Edited"
+        found.append({"Annotations": None, "Name": name, "New": after, "Old": before, "Type": kind})
+    return found or None
+
+
+def _object(name: str, schema: dict[str, Any], old: Record | None, new: Record | None) -> Record | None:
+    """An object's difference by its fields, None when there is none."""
+    fields = _fields(_flat(old, schema), _flat(new, schema), True)
+    kinds = {field["Type"] for field in fields or ()} - {"None"}
+    if not kinds:
+        return None
+    kind = "Edited" if len(kinds) > 1 else kinds.pop()
+    return {"Fields": fields, "Name": name, "Objects": None, "Type": kind}
+
+
+def _whole(name: str, schema: dict[str, Any], old: Record | None, new: Record | None) -> Record | None:
+    """An object's difference by its whole value."""
+    if old == new:
+        return None
+    fields = _fields(_flat(old, schema), _flat(new, schema), True)
+    return {"Fields": fields, "Name": name, "Objects": None, "Type": _type(old, new)}
+
+
+def _object_set(
+    name: str, schema: dict[str, Any], old: list[Record] | None, new: list[Record] | None
+) -> list[Record | None]:
+    gone = [_object(name, schema, one, None) for one in old or () if one not in (new or ())]
+    fresh = [_object(name, schema, None, one) for one in new or () if one not in (old or ())]
+    return sorted([*gone, *fresh], key=_sort_key)
+
+
+def _string_set(name: str, old: list[str] | None, new: list[str] | None) -> Record | None:
+    before, after = set(old or ()), set(new or ())
+    if before == after:
+        return None
+    fields = []
+    for value in sorted(before | after):
+        kind = "None" if value in before and value in after else "Added" if value in after else "Deleted"
+        fields.append(
+            {
+                "Annotations": None,
+                "Name": name,
+                "New": value if value in after else "",
+                "Old": value if value in before else "",
+                "Type": kind,
+            }
+        )
+    kinds = {field["Type"] for field in fields} - {"None"}
+    return {"Fields": fields, "Name": name, "Objects": None, "Type": "Edited" if len(kinds) > 1 else kinds.pop()}
+
+
+def _parameterized(old: Record | None, new: Record | None) -> Record | None:
+    diff = _whole("ParameterizedJob", PARAMETERIZED, old, new)
+    if diff:
+        before, after = old or {}, new or {}
+        sets = [_string_set(name, before.get(name), after.get(name)) for name in ("MetaOptional", "MetaRequired")]
+        diff["Objects"] = [one for one in sets if one] or None
+    return diff
+
+
+def _config(old: Record | None, new: Record | None) -> Record | None:
+    if (old or {}) == (new or {}):
+        return None
+    kind = "Added" if not old else "Deleted" if not new else "Edited"
+    return {"Fields": _fields(_flat_any(old), _flat_any(new), True), "Name": "Config", "Objects": None, "Type": kind}
+
+
+def _flat_any(value: Any, path: str = "") -> dict[str, str]:
+    if isinstance(value, dict):
+        return {
+            k: v for key, item in value.items() for k, v in _flat_any(item, f"{path}[{key}]" if path else key).items()
+        }
+    if isinstance(value, list):
+        return {k: v for at, item in enumerate(value) for k, v in _flat_any(item, f"{path}[{at}]").items()}
+    return {} if value is None else {path: _text(value)}
+
+
+def _templates(old: list[Record], new: list[Record]) -> list[Record | None]:
+    if len(old) == len(new) == 1:
+        return [_whole("Template", TEMPLATE, old[0], new[0])]
+    before, after = ({one["DestPath"]: one for one in side} for side in (old, new))
+    pairs = [(before.get(path), after.get(path)) for path in {**before, **after}]
+    return sorted((_whole("Template", TEMPLATE, one, other) for one, other in pairs if one != other), key=_sort_key)
+
+
+def _sort_key(diff: Record | None) -> tuple[int, str]:
+    return (_ORDER[diff["Type"]], str(diff["Fields"])) if diff else (0, "")

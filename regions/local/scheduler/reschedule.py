@@ -1,0 +1,84 @@
+"""A failed allocation and its reschedule policy enter; whether and when it is tried again leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from regions.local.state.snapshot import Record
+from regions.local.state.times import parse_time
+
+_WINDOW_NS = 1_000_000_000
+_KEPT_EVENTS = 5
+
+
+def group_of(job: Record, name: str) -> Record | None:
+    """The job's group of that name."""
+    for group in job["TaskGroups"]:
+        if group["Name"] == name:
+            found: Record = group
+            return found
+    return None
+
+
+def policy_of(alloc: Record) -> Record:
+    """The reschedule policy under which the allocation was placed."""
+    group = group_of(alloc["Job"], alloc["TaskGroup"])
+    policy: Record = group["ReschedulePolicy"] if group else {"Attempts": 0, "Unlimited": False}
+    return policy
+
+
+def next_time(alloc: Record) -> int | None:
+    """When (ns) the failed allocation may be replaced by its policy; None: never."""
+    policy = policy_of(alloc)
+    if alloc["ClientStatus"] != "failed" or alloc["DesiredStatus"] != "run":
+        return None
+    if not policy["Attempts"] and not policy["Unlimited"]:
+        return None
+    failed_at, wait = _failed_at(alloc), delay(alloc)
+    events = (alloc.get("RescheduleTracker") or {}).get("Events") or []
+    if events and policy["Attempts"] > 0:
+        recent = sum(1 for event in events if failed_at - event["RescheduleTime"] < policy["Interval"])
+        if recent >= policy["Attempts"] or wait >= policy["Interval"]:
+            return None
+    return failed_at + wait
+
+
+def is_due(at_ns: int, now_ns: int, alloc: Record, eval_id: str) -> bool:
+    """Whether the replacement is placed now: in time, or by the evaluation that was made for it."""
+    return alloc.get("FollowupEvalID") == eval_id or at_ns - now_ns <= _WINDOW_NS
+
+
+def delay(alloc: Record) -> int:
+    """How long (ns) the policy waits before the next attempt."""
+    policy = policy_of(alloc)
+    events = (alloc.get("RescheduleTracker") or {}).get("Events") or []
+    wait: int = policy["Delay"]
+    if policy["DelayFunction"] == "constant" or not events:
+        return wait
+    last: int = events[-1]["Delay"]
+    if policy["DelayFunction"] == "exponential":
+        wait = last * 2
+    elif len(events) > 1:
+        wait = last + events[-2]["Delay"]
+    return min(wait, policy["MaxDelay"]) if policy["MaxDelay"] else wait
+
+
+def tracker(previous: Record, now_ns: int) -> dict[str, Any]:
+    """The replacement's RescheduleTracker."""
+    policy = policy_of(previous)
+    events = (previous.get("RescheduleTracker") or {}).get("Events") or []
+    if policy["Attempts"] > 0:
+        events = [event for event in events if now_ns - event["RescheduleTime"] <= policy["Interval"]]
+    event = {
+        "Delay": delay(previous),
+        "PrevAllocID": previous["ID"],
+        "PrevNodeID": previous["NodeID"],
+        "RescheduleTime": now_ns,
+    }
+    return {"Events": [*events[-_KEPT_EVENTS:], event]}
+
+
+def _failed_at(alloc: Record) -> int:
+    """The moment (ns) the last task ended."""
+    ended = [state["FinishedAt"] for state in (alloc.get("TaskStates") or {}).values() if state.get("FinishedAt")]
+    return max((parse_time(text) for text in ended), default=alloc["ModifyTime"])

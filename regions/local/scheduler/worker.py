@@ -1,0 +1,274 @@
+"""Open evaluations enter, decisions are committed and handed to the client: the region's one scheduling thread."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from regions.local.scheduler import reschedule
+from regions.local.scheduler.schedule import Decision, schedule
+from regions.local.state.job_writes import new_id
+from regions.local.state.snapshot import Record, is_client_terminal
+from regions.local.state.store import Store
+from regions.local.state.times import format_time, parse_time
+from regions.local.state.transaction import Transaction
+
+
+class Client(Protocol):
+    """The side that runs tasks, as far as the scheduler uses it."""
+
+    def start(self, alloc: Record, job: Record, node: Record) -> None: ...
+    def stop(self, alloc_id: str) -> None: ...
+
+
+class Worker:
+    """Takes evaluations by priority, then age; wakes blocked ones in that order when room appears."""
+
+    def __init__(self, store: Store, client: Client, collect: Callable[[Store, int], None] | None = None) -> None:
+        self._store = store
+        self._client = client
+        self._collect = collect
+        self._ready: list[tuple[int, int, str]] = []
+        self._delayed: list[tuple[int, str]] = []
+        self._has_room = False
+        self._wake = threading.Condition()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Takes up what a former process left open, and goes on from there."""
+        for evaluation in self._store.snapshot.evals.values():
+            if evaluation["Status"] == "pending":
+                self.enqueue(evaluation)
+        self._has_room = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def enqueue(self, evaluation: Record | None) -> None:
+        """Takes a committed, pending evaluation; one with WaitUntil when its time comes."""
+        if evaluation is None:
+            return
+        with self._wake:
+            if wait_until := evaluation.get("WaitUntil"):
+                heapq.heappush(self._delayed, (parse_time(wait_until), evaluation["ID"]))
+            else:
+                heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+            self._wake.notify()
+
+    def room_appeared(self) -> None:
+        """Blocked evaluations may fit now."""
+        with self._wake:
+            self._has_room = True
+            self._wake.notify()
+
+    def on_update(self, updates: list[Record]) -> None:
+        """Commits what the client tells about its allocations; failures get an evaluation by their reschedule policy."""
+
+        def change(transaction: Transaction) -> list[Record]:
+            evaluations: dict[tuple[str, str], Record] = {}
+            for update in updates:
+                alloc = transaction.state.allocs.get(update["ID"])
+                if alloc is None:
+                    continue
+                was_terminal = is_client_terminal(alloc)
+                alloc = {**alloc, **update}
+                transaction.put_alloc(alloc)
+                key = (alloc["Namespace"], alloc["JobID"])
+                job = transaction.state.jobs.get(key)
+                if was_terminal or job is None or job["Stop"] or key in evaluations:
+                    continue
+                if alloc["ClientStatus"] == "failed" and reschedule.next_time(alloc) is not None:
+                    evaluations[key] = _evaluation(transaction, job, "alloc-failure", time.time_ns())
+            return list(evaluations.values())
+
+        evaluations, transaction = self._store.commit("AllocationUpdated", change)
+        for evaluation in evaluations:
+            self.enqueue(evaluation)
+        if transaction.freed_room or any(update.get("ClientStatus") in _ENDED for update in updates):
+            self.room_appeared()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._promote()
+                if self._is_stopping:
+                    return
+                if not self._ready and not self._has_room:
+                    self._wake.wait(self._pause_s())
+                    continue
+                eval_id = heapq.heappop(self._ready)[2] if self._ready else None
+                if eval_id is None:
+                    self._has_room = False
+            if eval_id is not None:
+                self._process(eval_id)
+            else:
+                self._unblock()
+
+    def _promote(self) -> None:
+        now_ns = time.time_ns()
+        while self._delayed and self._delayed[0][0] <= now_ns:
+            evaluation = self._store.snapshot.evals.get(heapq.heappop(self._delayed)[1])
+            if evaluation is not None and evaluation["Status"] == "pending":
+                heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+
+    def _pause_s(self) -> float | None:
+        return max(0.0, (self._delayed[0][0] - time.time_ns()) / 1e9) if self._delayed else None
+
+    def _unblock(self) -> None:
+        """Tries blocked evaluations, highest priority and oldest first; jobs of one shape fail together."""
+        full: set[tuple[str, str, int]] = set()
+        for evaluation in self._store.snapshot.blocked.values():
+            job = self._store.snapshot.jobs.get((evaluation["Namespace"], evaluation["JobID"]))
+            shape = (job["ParentID"], str(id(job["TaskGroups"])), job["Priority"]) if job else ("", evaluation["ID"], 0)
+            if shape in full:
+                continue
+            if self._process(evaluation["ID"]):
+                full.add(shape)
+
+    def _process(self, eval_id: str) -> bool:
+        """Schedules one evaluation and commits what follows. True when something found no room."""
+        with self._store.writing:
+            state = self._store.snapshot
+            evaluation = state.evals.get(eval_id)
+            if evaluation is None or evaluation["Status"] not in ("pending", "blocked"):
+                return False
+            now_ns = time.time_ns()
+            decision = schedule(state, evaluation, now_ns, new_id)
+            later = [(_follow_up(evaluation, at_ns, now_ns), allocs) for at_ns, allocs in decision.later]
+            if not decision.is_noop or later:
+                self._store.commit(
+                    "PlanResult", lambda transaction: _commit_plan(transaction, decision, later, evaluation)
+                )
+            created, _ = self._store.commit(
+                "EvaluationUpdated",
+                lambda transaction: _close_evaluation(
+                    transaction, evaluation, decision, [one for one, _ in later], now_ns
+                ),
+            )
+        for follow_up in created:
+            if follow_up["Status"] == "pending":
+                self.enqueue(follow_up)
+        state = self._store.snapshot
+        for alloc in decision.stops:
+            self._client.stop(alloc["ID"])
+        for alloc in decision.placed:
+            self._client.start(state.allocs.get(alloc["ID"]), alloc["Job"], state.nodes.get(alloc["NodeID"]))
+        if decision.stops:
+            self.room_appeared()
+        return bool(decision.failed)
+
+
+_ENDED = ("complete", "failed", "lost")
+
+
+def _commit_plan(
+    transaction: Transaction, decision: Decision, later: list[tuple[Record, list[Record]]], evaluation: Record
+) -> None:
+    transaction.put_eval(evaluation)
+    for alloc in (*decision.stops, *decision.changed, *decision.placed):
+        transaction.put_alloc(alloc)
+    for follow_up, allocs in later:
+        for alloc in allocs:
+            transaction.put_alloc({**alloc, "FollowupEvalID": follow_up["ID"]})
+
+
+def _close_evaluation(
+    transaction: Transaction, evaluation: Record, decision: Decision, later: list[Record], now_ns: int
+) -> list[Record]:
+    """Completes the evaluation; creates what comes after it: a blocked one for what found no room, delayed retries."""
+    state = transaction.state
+    current = state.evals.get(evaluation["ID"])
+    if current is None:
+        return []
+    created: list[Record] = []
+    waits = bool(later) and not evaluation.get("WaitUntil")
+    for follow_up in later:
+        transaction.put_eval(follow_up)
+        created.append(state.evals.get(follow_up["ID"]))
+    if decision.failed and evaluation["Status"] == "blocked":
+        if decision.placed:
+            transaction.put_eval({**current, "ModifyTime": now_ns})
+        return created
+    closed = {
+        **current,
+        "Status": "complete",
+        "ModifyTime": now_ns,
+        "QueuedAllocations": decision.queued,
+        "SnapshotIndex": transaction.index - 1,
+    }
+    closed.pop("FailedTGAllocs", None)
+    if decision.failed:
+        closed["FailedTGAllocs"] = decision.failed
+        if not waits:
+            for other in state.job_evals(evaluation["Namespace"], evaluation["JobID"]):
+                if other["Status"] == "blocked":
+                    why = f'existing blocked evaluation exists for job "{evaluation["JobID"]}"'
+                    transaction.put_eval({**other, "Status": "canceled", "StatusDescription": why})
+            blocked = blocked_evaluation(evaluation, decision, now_ns)
+            closed["BlockedEval"] = blocked["ID"]
+            transaction.put_eval(blocked)
+    transaction.put_eval(closed)
+    return created
+
+
+def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> Record:
+    """What waits for room in place of an evaluation that couldn't place everything."""
+    return {
+        "ClassEligibility": decision.classes or None,
+        "CreateTime": now_ns,
+        "FailedTGAllocs": decision.failed,
+        "ID": new_id(),
+        "JobID": evaluation["JobID"],
+        "ModifyTime": now_ns,
+        "Namespace": evaluation["Namespace"],
+        "PreviousEval": evaluation["ID"],
+        "Priority": evaluation["Priority"],
+        "Status": "blocked",
+        "StatusDescription": "created to place remaining allocations",
+        "TriggeredBy": "queued-allocs",
+        "Type": evaluation["Type"],
+    }
+
+
+def _follow_up(evaluation: Record, at_ns: int, now_ns: int) -> Record:
+    return {
+        "CreateTime": now_ns,
+        "ID": new_id(),
+        "JobID": evaluation["JobID"],
+        "JobModifyIndex": evaluation.get("JobModifyIndex", 0),
+        "ModifyTime": now_ns,
+        "Namespace": evaluation["Namespace"],
+        "PreviousEval": evaluation["ID"],
+        "Priority": evaluation["Priority"],
+        "Status": "pending",
+        "StatusDescription": "created for delayed rescheduling",
+        "TriggeredBy": "alloc-failure",
+        "Type": evaluation["Type"],
+        "WaitUntil": format_time(at_ns),
+    }
+
+
+def _evaluation(transaction: Transaction, job: Record, trigger: str, now_ns: int) -> Record:
+    evaluation: dict[str, Any] = {
+        "CreateIndex": transaction.index,
+        "CreateTime": now_ns,
+        "ID": new_id(),
+        "JobID": job["ID"],
+        "ModifyTime": now_ns,
+        "Namespace": job["Namespace"],
+        "Priority": job["Priority"],
+        "Status": "pending",
+        "TriggeredBy": trigger,
+        "Type": job["Type"],
+    }
+    transaction.put_eval(evaluation)
+    return evaluation

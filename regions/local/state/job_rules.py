@@ -1,0 +1,290 @@
+"""A canonical job enters; what Nomad finds wrong with it leaves, in Nomad's words, and what this engine doesn't do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from regions.local.state.job_schema import SECOND
+from regions.local.state.snapshot import Record
+
+_SET_OPERATORS = ("set_contains", "set_contains_all", "set_contains_any")
+_COMPARISONS = ("=", "==", "is", "!=", "not", "<", "<=", ">", ">=")
+
+
+def joined(problems: list[str]) -> str:
+    """Several problems as Nomad writes them into one error."""
+    plural = "" if len(problems) == 1 else "s"
+    points = "\n\t".join("* " + problem for problem in problems)
+    return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
+
+
+def problems(job: Record, namespaces: tuple[str, ...]) -> list[str]:
+    """Everything wrong with the job; empty when it is good."""
+    found = [] if job["ID"] else ["Missing job ID"]
+    if " " in job["ID"]:
+        found.append("Job ID contains a space")
+    if "\0" in job["ID"]:
+        found.append("Job ID contains a null character")
+    if job["Type"] not in ("service", "batch", "system", "sysbatch"):
+        found.append(f'Invalid job type: "{job["Type"]}"')
+    if any(not name for name in job["Datacenters"]):
+        found.append("Job datacenter must be non-empty string")
+    groups = job["TaskGroups"] or []
+    if not groups:
+        found.append("Missing job task groups")
+    found += _constraints(job["Constraints"])
+    seen: dict[str, int] = {}
+    for number, group in enumerate(groups, 1):
+        if not group["Name"]:
+            found.append(f"Job task group {number} missing name")
+        elif group["Name"] in seen:
+            found.append(f"Job task group {number} redefines '{group['Name']}' from group {seen[group['Name']]}")
+        seen.setdefault(group["Name"], number)
+    for group in groups:
+        if wrong := _group(group, job["Type"]):
+            found.append(f"Task group {group['Name']} validation failed: {joined(wrong)}")
+    parameterized = job["ParameterizedJob"]
+    if parameterized is not None:
+        if job["Type"] not in ("batch", "sysbatch"):
+            found.append('Parameterized job can only be used with "batch" or "sysbatch" scheduler')
+        if wrong := _parameterized(parameterized):
+            found.append(joined(wrong))
+    if job["Multiregion"]:
+        found.append("Multiregion jobs are unlicensed.")
+    if not 1 <= job["Priority"] <= 100:
+        found.append("job priority must be between [1, 100]")
+    if job["Namespace"] not in namespaces:
+        found.append(f'job "{job["ID"]}" is in nonexistent namespace "{job["Namespace"]}"')
+    return found
+
+
+def unsupported(job: Record) -> str | None:
+    """The first feature in the job that Nomad has and this engine doesn't, or None."""
+    if job["Type"] != "batch":
+        return f"job type {job['Type']}"
+    if job["Periodic"]:
+        return "periodic jobs"
+    if job["AllAtOnce"]:
+        return "all_at_once"
+    for group in job["TaskGroups"]:
+        for field, feature in _GROUP_FEATURES.items():
+            if group[field]:
+                return feature
+        if any(volume["Type"] == "csi" for volume in (group["Volumes"] or {}).values()):
+            return "CSI volumes"
+        for task in group["Tasks"]:
+            for field, feature in _TASK_FEATURES.items():
+                if task[field]:
+                    return feature
+            for field, feature in (("Networks", "networks in resources"), ("Cores", "reserved cores")):
+                if task["Resources"][field]:
+                    return feature
+    constraints = [*(job["Constraints"] or ()), *(c for group in job["TaskGroups"] for c in group["Constraints"] or ())]
+    return "distinct_property" if any(one["Operand"] == "distinct_property" for one in constraints) else None
+
+
+_GROUP_FEATURES = {
+    "Networks": "group networks",
+    "Services": "services",
+    "Scaling": "scaling",
+    "MaxClientDisconnect": "max_client_disconnect",
+    "StopAfterClientDisconnect": "stop_after_client_disconnect",
+}
+_TASK_FEATURES = {
+    "Services": "services",
+    "Vault": "Vault",
+    "CSIPluginConfig": "CSI plugins",
+    "ScalingPolicies": "scaling",
+    "Kind": "Consul Connect",
+}
+
+
+def _group(group: Record, job_type: str) -> list[str]:
+    found = [] if group["Name"] else ["Missing task group name"]
+    if group["Count"] < 0:
+        found.append("Task group count can't be negative")
+    tasks = group["Tasks"] or []
+    if not tasks:
+        found.append("Missing tasks for task group")
+    found += _constraints(group["Constraints"])
+    if wrong := _restart(group["RestartPolicy"]):
+        found.append(joined(wrong))
+    if wrong := _reschedule(group["ReschedulePolicy"]):
+        found.append(joined(wrong))
+    if group["EphemeralDisk"]["SizeMB"] < 10:
+        found.append(f"minimum DiskMB value is 10; got {group['EphemeralDisk']['SizeMB']}")
+    for field in ("Update", "Migrate"):
+        if group[field] is not None and job_type in ("batch", "sysbatch"):
+            found.append(f'Job type "{job_type}" does not allow {field.lower()} block')
+    seen: dict[str, int] = {}
+    for number, task in enumerate(tasks, 1):
+        if not task["Name"]:
+            found.append(f"Task {number} missing name")
+        elif task["Name"] in seen:
+            found.append(f"Task {number} redefines '{task['Name']}' from task {seen[task['Name']]}")
+        seen.setdefault(task["Name"], number)
+    if sum(task["Leader"] for task in tasks) > 1:
+        found.append("Only one task may be marked as leader")
+    for task in tasks:
+        if wrong := _task(task, group):
+            found.append(f"Task {task['Name']} validation failed: {joined(wrong)}")
+    return found
+
+
+def _task(task: Record, group: Record) -> list[str]:
+    found = [] if task["Name"] else ["Missing task name"]
+    if "/" in task["Name"] or "\\" in task["Name"]:
+        found.append("Task name cannot include slashes")
+    if not task["Driver"]:
+        found.append("Missing task driver")
+    if task["KillTimeout"] < 0:
+        found.append("KillTimeout must be a positive value")
+    if task["ShutdownDelay"] < 0:
+        found.append("ShutdownDelay must be a positive value")
+    resources = task["Resources"]
+    small = []
+    if resources["CPU"] < 1 and not resources["Cores"]:
+        small.append(f"minimum CPU value is 1; got {resources['CPU']}")
+    if resources["MemoryMB"] < 10:
+        small.append(f"minimum MemoryMB value is 10; got {resources['MemoryMB']}")
+    if small:
+        found.append(joined([joined(small)]))
+    logs, disk_mb = task["LogConfig"], group["EphemeralDisk"]["SizeMB"]
+    wrong = []
+    if logs["MaxFiles"] < 1:
+        wrong.append(f"minimum number of files is 1; got {logs['MaxFiles']}")
+    if logs["MaxFileSizeMB"] < 1:
+        wrong.append(f"minimum file size is 1MB; got {logs['MaxFileSizeMB']}")
+    if disk_mb <= logs["MaxFiles"] * logs["MaxFileSizeMB"]:
+        used_mb = logs["MaxFiles"] * logs["MaxFileSizeMB"]
+        wrong.append(f"log storage ({used_mb} MB) must be less than requested disk capacity ({disk_mb} MB)")
+    if wrong:
+        found.append(joined(wrong))
+    found += _constraints(task["Constraints"])
+    for number, constraint in enumerate(task["Constraints"] or (), 1):
+        if constraint["Operand"] in ("distinct_hosts", "distinct_property"):
+            found.append(f"Constraint {number} has disallowed Operand at task level: {constraint['Operand']}")
+    lifecycle = task["Lifecycle"]
+    if lifecycle is not None:
+        if not lifecycle["Hook"]:
+            found.append("Lifecycle validation failed: no lifecycle hook provided")
+        elif lifecycle["Hook"] not in ("prestart", "poststart", "poststop"):
+            found.append(f"Lifecycle validation failed: invalid hook: {lifecycle['Hook']}")
+    for number, mount in enumerate(task["VolumeMounts"] or ()):
+        if not mount["Volume"]:
+            found.append(f"Volume Mount ({number}) references an empty volume")
+        elif mount["Volume"] not in (group["Volumes"] or {}):
+            found.append(f"Volume Mount ({number}) references undefined volume {mount['Volume']}")
+    return found
+
+
+def _parameterized(config: Record) -> list[str]:
+    found = []
+    if config["Payload"] not in ("optional", "required", "forbidden"):
+        found.append(f'Unknown payload requirement: "{config["Payload"]}"')
+    if both := [key for key in config["MetaRequired"] or () if key in (config["MetaOptional"] or ())]:
+        found.append(
+            f"Required and optional meta keys should be disjoint. Following keys exist in both: [{' '.join(both)}]"
+        )
+    return found
+
+
+def _constraints(constraints: list[Record] | None) -> list[str]:
+    found = []
+    for number, constraint in enumerate(constraints or (), 1):
+        if wrong := _constraint(constraint):
+            found.append(f"Constraint {number} validation failed: {joined(wrong)}")
+    return found
+
+
+def _constraint(constraint: Record) -> list[str]:
+    operand, target = constraint["Operand"], constraint["RTarget"]
+    found = [] if operand else ["Missing constraint operand"]
+    if operand in _SET_OPERATORS and not target:
+        found.append("Set contains constraint requires an RTarget")
+    elif operand == "regexp":
+        try:
+            re.compile(target)
+        except re.error as error:
+            found.append(f"Regular expression failed to compile: {error}")
+    elif operand in ("is_set", "is_not_set") and target:
+        found.append(f'Operator "{operand}" does not support an RTarget')
+    elif operand in _COMPARISONS and not target:
+        found.append(f'Operator "{operand}" requires an RTarget')
+    elif operand not in (*_SET_OPERATORS, *_COMPARISONS, *_OTHER_OPERATORS):
+        found.append(f'Unknown constraint type "{operand}"')
+    if operand != "distinct_hosts" and not constraint["LTarget"]:
+        found.append("No LTarget provided but is required by constraint")
+    return found
+
+
+_OTHER_OPERATORS = ("regexp", "version", "semver", "is_set", "is_not_set", "distinct_hosts", "distinct_property")
+
+
+def _restart(policy: Record) -> list[str]:
+    found = []
+    if policy["Mode"] not in ("delay", "fail"):
+        found.append(f'Unsupported restart mode: "{policy["Mode"]}"')
+    if policy["Attempts"] == 0 and policy["Mode"] != "fail":
+        found.append(f'Restart policy "{policy["Mode"]}" with 0 attempts is ambiguous')
+    if policy["Interval"] < 5 * SECOND:
+        found.append(f"Interval can not be less than 5s (got {duration(policy['Interval'])})")
+    if policy["Attempts"] * policy["Delay"] > policy["Interval"]:
+        found.append(
+            f"Nomad can't restart the TaskGroup {policy['Attempts']} times in an interval of"
+            f" {duration(policy['Interval'])} with a delay of {duration(policy['Delay'])}"
+        )
+    return found
+
+
+def _reschedule(policy: Record) -> list[str]:
+    if not policy["Attempts"] and not policy["Unlimited"]:
+        return []
+    found = []
+    if policy["Attempts"] > 0 and policy["Interval"] <= 0:
+        found.append("Interval must be a non zero value if Attempts > 0")
+    if policy["Attempts"] > 0 and policy["Unlimited"]:
+        found.append(
+            f"Reschedule Policy with Attempts = {policy['Attempts']}, Interval = {duration(policy['Interval'])},"
+            " and Unlimited = true is ambiguous"
+        )
+        found.append("If Attempts >0, Unlimited cannot also be set to true")
+    if policy["Delay"] < 5 * SECOND:
+        found.append(f"Delay cannot be less than 5s (got {duration(policy['Delay'])})")
+    if policy["DelayFunction"] not in ("constant", "exponential", "fibonacci"):
+        found.append(
+            f'Invalid delay function "{policy["DelayFunction"]}", must be one of ["constant" "exponential" "fibonacci"]'
+        )
+    if policy["DelayFunction"] != "constant":
+        if policy["MaxDelay"] < 5 * SECOND:
+            found.append(f"Max Delay cannot be less than 5s (got {duration(policy['Delay'])})")
+        if policy["MaxDelay"] < policy["Delay"]:
+            found.append(
+                f"Max Delay cannot be less than Delay {duration(policy['Delay'])} (got {duration(policy['MaxDelay'])})"
+            )
+    if not policy["Unlimited"] and policy["Interval"] < 15 * SECOND:
+        found.append(f"Interval cannot be less than 15s (got {duration(policy['Interval'])})")
+    return found
+
+
+def duration(nanoseconds: int) -> str:
+    """A duration as Go prints it: 1h0m0s, 1.5s, 10ms, 1ns, 0s."""
+    if nanoseconds == 0:
+        return "0s"
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    for size, unit in ((1_000, "ns"), (1_000_000, "µs"), (SECOND, "ms")):
+        if rest < size:
+            return f"{sign}{_number(rest, size // 1_000)}{unit}"
+    seconds, fraction = divmod(rest, SECOND)
+    text = f"{seconds % 60}" + (f".{fraction:09d}".rstrip("0") if fraction else "") + "s"
+    if seconds >= 60:
+        text = f"{seconds // 60 % 60}m{text}"
+    if seconds >= 3600:
+        text = f"{seconds // 3600}h{text}"
+    return sign + text
+
+
+def _number(value: int, unit: int) -> Any:
+    whole, rest = divmod(value, unit)
+    return f"{whole}.{str(rest).zfill(len(str(unit)) - 1).rstrip('0')}" if rest else whole

@@ -1,0 +1,146 @@
+"""Committed changes enter and are written, one line a commit; after any crash the same changes leave again, in order.
+
+A commit is acknowledged after its line was handed to the kernel, so nothing acknowledged is lost when the process is
+killed at any moment (a power cut may lose the last moments: this is a development engine). A torn last line was never
+acknowledged and is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from regions.local.state.snapshot import PRIMARY, Record, Snapshot, version_key
+from regions.local.state.transaction import Change, apply
+
+_REWRITE_BYTES = 8 * 1024 * 1024
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class Journal:
+    """The file `state.jsonl` in a folder. One process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "state.jsonl"
+        self._file = -1
+        self._size = 0
+        self._rewritten_size = 0
+
+    def load(self) -> Snapshot:
+        """The state as of the last acknowledged commit; opens the file for appending."""
+        state = Snapshot()
+        good = 0
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    entry = json.loads(line)
+                    state.index = entry["i"]
+                    for change in entry["c"]:
+                        _replay(state, change)
+                    state.table_index |= entry.get("t", {})
+                    good += len(line)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.ftruncate(self._file, good)
+        os.lseek(self._file, good, os.SEEK_SET)
+        self._size = good
+        if good > _REWRITE_BYTES:
+            self._rewrite(state)
+        return state
+
+    def append(self, before: Snapshot, after: Snapshot, changes: list[Change]) -> None:
+        """Writes one commit. On return it survives the death of this process."""
+        encoded = [_shorten(before, *change) for change in changes]
+        line = (_encode({"i": after.index, "c": encoded}) + "\n").encode()
+        _write_all(self._file, line)
+        self._size += len(line)
+        if self._size > max(_REWRITE_BYTES, 4 * self._rewritten_size):
+            self._rewrite(after)
+
+    def close(self) -> None:
+        """Brings the file to the disk."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _rewrite(self, state: Snapshot) -> None:
+        """Replaces the file by one line that holds the whole state: either the old or the new file is there, whole."""
+        changes: list[Any] = []
+        for table in PRIMARY:
+            for key, value in getattr(state, table).items():
+                if table == "jobs":
+                    # A parent's key comes before its children's, so each finds its base when this is read.
+                    changes += [_shorten(state, table, key, None, job) for job in state.job_versions(*key)[:0:-1]]
+                changes.append(_shorten(state, table, key, None, value))
+                if table == "allocs" and version_key(value["Job"]) not in state.versions:
+                    changes[-1][3] = value["Job"]
+        new = self._path.with_suffix(".new")
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        line = (_encode({"i": state.index, "c": changes, "t": state.table_index}) + "\n").encode()
+        _write_all(file, line)
+        os.fsync(file)
+        new.replace(self._path)
+        os.close(self._file)
+        self._file, self._size, self._rewritten_size = file, len(line), len(line)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def _shorten(before: Snapshot, table: str, key: Any, old: Record | None, new: Record | None) -> list[Any]:
+    """[table, key, fields, base]: only the fields that differ from the base.
+
+    base: 0 nothing, 1 the object under the same key, 2 the parent job; for an allocation the job's version, then or whole.
+    """
+    if new is None:
+        return [table, key, None, 0]
+    base, code = old, 1
+    if base is None:
+        code = 0
+        if table == "jobs" and new["ParentID"]:
+            base, code = before.jobs.get((new["Namespace"], new["ParentID"])), 2
+            if base is None or base["ParentID"]:
+                base, code = None, 0
+    if base is not None and any(field not in new for field in base):
+        base, code = None, 0
+    fields = (
+        new if base is None else {field: value for field, value in new.items() if base.get(field, _ABSENT) != value}
+    )
+    if table == "allocs":
+        job = new["Job"]
+        fields = {field: value for field, value in fields.items() if field != "Job"}
+        same_job = old is not None and old["Job"] is job
+        return [table, key, fields, job["Version"] if not same_job else None, code]
+    return [table, key, fields, code]
+
+
+_ABSENT = object()
+
+
+def _replay(state: Snapshot, change: list[Any]) -> None:
+    table, key, fields, base = change[:4]
+    key = tuple(key) if isinstance(key, list) else key
+    old = getattr(state, table).get(key)
+    if fields is None:
+        apply(state, table, key, old, None)
+        return
+    if table == "allocs":
+        new = {**old, **fields} if change[4] == 1 else fields
+        if isinstance(base, dict):
+            new["Job"] = base
+        elif base is not None:
+            new["Job"] = state.versions.get((new["Namespace"], new["JobID"], f"{base:010d}"))
+        elif change[4] != 1:
+            new["Job"] = old["Job"]
+    elif base == 1:
+        new = {**old, **fields}
+    elif base == 2:
+        new = {**state.jobs.get((key[0], fields["ParentID"])), **fields}
+    else:
+        new = fields
+    apply(state, table, key, old, new)

@@ -1,0 +1,150 @@
+"""A declared node enters, the Node object that Nomad's API shows for it leaves."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+from zlib import crc32
+
+from regions.local.config import NodeConfig, RegionConfig
+from regions.local.state.job_writes import new_id
+from regions.local.state.snapshot import Record
+from regions.local.state.store import Store
+from regions.local.state.times import format_time
+from regions.local.state.transaction import Transaction
+
+_DISK_MB = 1_000_000
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def declare(store: Store, config: RegionConfig, address: str) -> None:
+    """Brings the stored nodes to what is declared: new ones get an ID, known ones keep theirs, others go down."""
+
+    def change(transaction: Transaction) -> None:
+        known = {node["Name"]: node for node in store.snapshot.nodes.values()}
+        for declared in config.nodes:
+            old = known.pop(declared.name, None)
+            node = _node(declared, config, address, old)
+            if old is None or any(old.get(field) != value for field, value in node.items()):
+                transaction.put_node(node)
+        for gone in known.values():
+            if gone["Status"] != "down":
+                transaction.put_node(
+                    {**gone, "Status": "down", "StatusDescription": "", "SchedulingEligibility": "eligible"}
+                )
+
+    store.commit("NodeRegistration", change)
+
+
+def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record | None) -> Record:
+    system = os.uname()
+    kernel, machine = system.sysname.lower(), system.machine
+    attributes = {
+        "cpu.arch": _ARCHITECTURES.get(machine, machine),
+        "cpu.numcores": str(os.cpu_count() or 1),
+        "cpu.totalcompute": str(declared.cpu_mhz),
+        "kernel.arch": machine,
+        "kernel.name": kernel,
+        "kernel.version": system.release,
+        "memory.totalbytes": str(declared.memory_mb * 1024 * 1024),
+        "nomad.advertise.address": address,
+        "nomad.version": config.version,
+        "os.name": kernel,
+        "unique.hostname": declared.name,
+        "unique.network.ip-address": "127.0.0.1",
+        **{f"driver.{name}": "1" for name in declared.drivers},
+        **declared.attributes,
+    }
+    updated = old["Drivers"] if old else {}
+    drivers = {
+        name: {
+            "Attributes": {f"driver.{name}": "true"},
+            "Detected": True,
+            "HealthDescription": "Healthy",
+            "Healthy": True,
+            "UpdateTime": updated[name]["UpdateTime"] if name in updated else format_time(time.time_ns()),
+        }
+        for name in declared.drivers
+    }
+    volumes = {name: {"Name": name, "Path": path, "ReadOnly": False} for name, path in declared.host_volumes.items()}
+    node: Record = {
+        "Attributes": attributes,
+        "CSIControllerPlugins": {},
+        "CSINodePlugins": {},
+        "CgroupParent": "",
+        "ComputedClass": _computed_class(declared, attributes),
+        "Datacenter": declared.datacenter,
+        "Drain": False,
+        "DrainStrategy": None,
+        "Drivers": drivers,
+        "HTTPAddr": address,
+        "HostNetworks": None,
+        "HostVolumes": volumes or None,
+        "ID": new_id(),
+        "LastDrain": None,
+        "LastMissedHeartbeatIndex": 0,
+        "Links": {},
+        "Meta": declared.meta,
+        "Name": declared.name,
+        "NodeClass": declared.node_class,
+        "NodePool": "default",
+        "NodeResources": {
+            "Cpu": {"CpuShares": declared.cpu_mhz, "ReservableCpuCores": None, "TotalCpuCores": os.cpu_count() or 1},
+            "Devices": None,
+            "Disk": {"DiskMB": _DISK_MB},
+            "MaxDynamicPort": 32000,
+            "Memory": {"MemoryMB": declared.memory_mb},
+            "MinDynamicPort": 20000,
+            "Networks": None,
+            "NodeNetworks": None,
+        },
+        "Reserved": _resources(0, 0, 0),
+        "ReservedResources": {
+            "Cpu": {"CpuShares": 0, "ReservedCpuCores": None},
+            "Disk": {"DiskMB": 0},
+            "Memory": {"MemoryMB": 0},
+            "Networks": {"ReservedHostPorts": ""},
+        },
+        "Resources": _resources(declared.cpu_mhz, declared.memory_mb, _DISK_MB),
+        "SchedulingEligibility": "eligible",
+        "SecretID": "",
+        "Status": "ready",
+        "StatusDescription": "",
+        "TLSEnabled": False,
+    }
+    if old is not None:
+        kept = ("ID", "CreateIndex", "SchedulingEligibility", "Drain", "LastDrain", "Events", "StatusUpdatedAt")
+        node |= {field: old[field] for field in kept}
+        return node
+    node["StatusUpdatedAt"] = int(time.time())
+    node["Events"] = [
+        {
+            "CreateIndex": 0,
+            "Details": None,
+            "Message": "Node registered",
+            "Subsystem": "Cluster",
+            "Timestamp": format_time(int(time.time()) * 1_000_000_000),
+        }
+    ]
+    return node
+
+
+def _computed_class(declared: NodeConfig, attributes: dict[str, str]) -> str:
+    shared = sorted((key, value) for key, value in attributes.items() if not key.startswith(("unique.", "nomad.adv")))
+    meta = sorted((key, value) for key, value in declared.meta.items() if not key.startswith("unique."))
+    text = repr((declared.datacenter, declared.node_class, shared, meta))
+    return f"v1:{crc32(text.encode()) << 32 | crc32(text[::-1].encode())}"
+
+
+def _resources(cpu: int, memory_mb: int, disk_mb: int) -> dict[str, Any]:
+    return {
+        "CPU": cpu,
+        "Cores": 0,
+        "Devices": None,
+        "DiskMB": disk_mb,
+        "IOPS": 0,
+        "MemoryMB": memory_mb,
+        "MemoryMaxMB": 0,
+        "Networks": None,
+    }
