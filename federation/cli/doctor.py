@@ -42,6 +42,8 @@ def doctor(
 
       fedml doctor --policy
     """
+    from rich.text import Text
+
     from federation.cli.session import answer, answer_json, note, opened
     from federation.doctor import policies, report
     from federation.doctor.check import is_healthy
@@ -56,13 +58,16 @@ def doctor(
     if as_json:
         answer_json(report.as_json(checks))
     else:
-        out().print(table(("WHAT", "STATE", "FOUND", "WHAT TO DO"), report.rows(checks)))
+        shown = table(("WHAT", "STATE", "FOUND", "WHAT TO DO"), ())
+        for row in report.rows(checks):
+            shown.add_row(*map(Text, row))  # as text: `[regions.us]` is no markup
+        out().print(shown)
         note(report.summary(checks))
     if not is_healthy(checks):
         raise typer.Exit(1)
 
 
-def _jobs(project: App, job: str) -> Mapping[str, Mapping[str, Any] | FedmlError]:
+def _jobs(project: App, job: str) -> Mapping[str, Mapping[str, Any] | FedmlError] | FedmlError:
     """The job as each region gets it. A project without a job is looked at without one."""
     from federation.app import JobRequest
     from federation.errors import ConfigError
@@ -73,4 +78,4 @@ def _jobs(project: App, job: str) -> Mapping[str, Mapping[str, Any] | FedmlError
     except ConfigError:
         return {}
     except FedmlError as error:
-        return dict.fromkeys(project.config.regions, error)
+        return error

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from federation.config import Config
-from federation.doctor.check import Check
+from federation.doctor.check import Check, Outcome
 from federation.doctor.installation import check_installation
 from federation.doctor.regions import check_region
 from federation.doctor.stores import check_store
@@ -18,17 +18,24 @@ from regions.model import StoreConfig
 Jobs = Mapping[str, Mapping[str, Any] | FedmlError]
 
 
-def examine(config: Config, jobs: Jobs | None = None) -> list[Check]:
-    """The installation, then regions, then stores, in the file's order. `jobs`: the job as each region gets it, or why
-    not; a region that isn't in it isn't asked about a job."""
-    jobs = jobs or {}
+def examine(config: Config, jobs: Jobs | FedmlError | None = None) -> list[Check]:
+    """The installation, then the job, regions and stores, in the file's order. `jobs`: the job as each region gets it,
+    or why not; a region that isn't in it isn't asked about a job. An error: the job can't be used anywhere."""
+    if isinstance(jobs, FedmlError):
+        problem = Check("job", "jobspec", Outcome.FAILED, jobs.message.partition("\n")[0], jobs.hint)
+        installation, *others = _groups(config, {})
+        return [*installation, problem, *(check for group in others for check in group)]
+    return [check for group in _groups(config, jobs or {}) for check in group]
+
+
+def _groups(config: Config, jobs: Jobs) -> list[list[Check]]:
     work: list[Callable[[], list[Check]]] = [
         check_installation,
         *(partial(check_region, region, jobs.get(name)) for name, region in config.regions.items()),
         *(partial(check_store, store, users) for store, users in stores_of(config).items()),
     ]
     with ThreadPoolExecutor(max_workers=len(work)) as pool:
-        return [check for found in pool.map(lambda one: one(), work) for check in found]
+        return list(pool.map(lambda one: one(), work))
 
 
 def stores_of(config: Config) -> dict[StoreConfig, str]:

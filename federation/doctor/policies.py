@@ -7,7 +7,7 @@ them, `reader` looks at runs and the index. Nothing here is applied by fedml.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from federation.config import Config
@@ -103,25 +103,26 @@ def _objects(store: StoreConfig, part: str) -> str:
 
 def text(config: Config) -> str:
     """All of it, in sections by role, to read and to copy from."""
+    return "\n".join(part for role in ROLES for part in _role(role, config))
+
+
+def _role(role: str, config: Config) -> Iterator[str]:
+    yield f"# ── {role}: {_MEANING[role]}\n"
+    if role == "node":
+        yield "# Nomad: no token. Tasks that publish talk to their store only.\n"
+    else:
+        for namespace in sorted({region.namespace for region in config.regions.values()}):
+            yield f"# Nomad: nomad acl policy apply fedml-{role} {role}.hcl\n\n{nomad_policy(role, namespace)}"
+    for store in stores_of(config):
+        if store.url.startswith("file://"):
+            yield f"# {store.url}: {_folder_rights(role, is_home=store == config.home)}\n"
     stores = [datacenter.store for region in config.regions.values() for datacenter in region.datacenters.values()]
-    namespaces = sorted({region.namespace for region in config.regions.values()})
-    parts = []
-    for role in ROLES:
-        parts.append(f"# ── {role}: {_MEANING[role]}\n")
-        if role == "node":
-            parts.append("# Nomad: no token. Tasks that publish talk to their store only.\n")
-        for namespace in namespaces if role != "node" else ():
-            parts.append(f"# Nomad: nomad acl policy apply fedml-{role} {role}.hcl\n\n{nomad_policy(role, namespace)}")
-        for store in stores_of(config):
-            if store.url.startswith("file://"):
-                parts.append(f"# {store.url}: {_folder_rights(role, store, is_home=store == config.home)}\n")
-        if role == "node":
-            for store in dict.fromkeys(stores):
-                if store.url.startswith("s3://"):
-                    parts.append(_s3_text(s3_policy(role, config.home, [store]), f"nodes that publish to {store.url}"))
-        elif any(store.url.startswith("s3://") for store in stores_of(config)):
-            parts.append(_s3_text(s3_policy(role, config.home, stores), "all S3 stores"))
-    return "\n".join(parts)
+    if role == "node":
+        for store in dict.fromkeys(stores):
+            if store.url.startswith("s3://"):
+                yield _s3_text(s3_policy(role, config.home, [store]), f"nodes that publish to {store.url}")
+    elif any(store.url.startswith("s3://") for store in stores_of(config)):
+        yield _s3_text(s3_policy(role, config.home, stores), "all S3 stores")
 
 
 _MEANING = {
@@ -131,7 +132,7 @@ _MEANING = {
 }
 
 
-def _folder_rights(role: str, store: StoreConfig, *, is_home: bool) -> str:
+def _folder_rights(role: str, *, is_home: bool) -> str:
     if role == "node":
         return "none" if is_home else "write and read below results/ and artifacts/"
     if role == "reader":

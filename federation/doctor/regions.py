@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from federation.doctor.check import Check, Outcome, clock_check
 from federation.doctor.job import check_job
 from jobs.errors import FedmlError
-from regions.errors import InvalidJob, NotFound, PermissionDenied
+from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionError
 from regions.model import Node, Region
 from regions.versions import has_feature
 
@@ -36,8 +36,8 @@ def check_region(region: Region, job: Mapping[str, Any] | FedmlError | None = No
     subject = f"region {region.name}"
     if all(address.startswith("dev:") for address in region.addresses):
         return [Check(subject, "address", Outcome.FAILED, "the development federation isn't up", DEV_DOWN)]
-    if (token := _token_problem(subject, region)) is not None:
-        return [token]
+    if (unreadable := _token_problem(subject, region)) is not None:
+        return [unreadable]
     addresses = [_check_address(subject, region, address) for address in region.addresses]
     reached = [check for check in addresses if check.outcome is Outcome.OK]
     if not reached:
@@ -48,7 +48,10 @@ def check_region(region: Region, job: Mapping[str, Any] | FedmlError | None = No
     client = NomadRegion(region, timeout_s=TIMEOUT_S, deadline_s=3 * TIMEOUT_S)
     try:
         examined = _Examination(subject, region, client)
-        return [*reached, *others, *examined.checks(), *examined.job_checks(job)]
+        token = [] if region.token is None else [examined.guarded("token", examined.token)]
+        if any(check.outcome is Outcome.FAILED for check in token):
+            return [*reached, *others, *token]
+        return [*reached, *others, *token, *examined.checks(), *examined.job_checks(job)]
     finally:
         client.close()
 
@@ -77,12 +80,18 @@ def _check_address(subject: str, region: Region, address: str) -> Check:
     try:
         leader = client.leader()
     except FedmlError as error:
-        return Check(subject, name, Outcome.FAILED, error.message, error.hint or "is Nomad up there, and reachable?")
+        return Check(subject, name, Outcome.FAILED, _told(error, region), error.hint or "is Nomad up there?")
     finally:
         client.close()
     if not leader:
         return Check(subject, name, Outcome.FAILED, "no leader is elected", "see `nomad server members` in that region")
     return Check(subject, name, Outcome.OK, f"leader {leader}")
+
+
+def _told(error: FedmlError, region: Region) -> str:
+    """The error without the region's name and the operation, which stand beside it."""
+    text = error.message.removeprefix(f"region {region.name}: ")
+    return text.removeprefix(f"{error.operation}: ") if isinstance(error, RegionError) else text
 
 
 class _Examination:
@@ -120,7 +129,7 @@ class _Examination:
         if job is None:
             return []
         if isinstance(job, FedmlError):
-            return [Check(self.subject, "job", Outcome.FAILED, job.message, job.hint)]
+            return [Check(self.subject, "job", Outcome.FAILED, job.message.partition("\n")[0], job.hint)]
         if self.nodes is None:
             return [Check(self.subject, "job", Outcome.SKIPPED, "the nodes could not be read")]
         return check_job(self.subject, job, self.nodes)
@@ -129,9 +138,22 @@ class _Examination:
         try:
             return check()
         except PermissionDenied as error:
-            return Check(self.subject, name, Outcome.SKIPPED, error.message, POLICY_HINT)
+            return Check(self.subject, name, Outcome.SKIPPED, _told(error, self.region), POLICY_HINT)
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, error.message, error.hint)
+            return Check(self.subject, name, Outcome.FAILED, _told(error, self.region), error.hint)
+
+    def token(self) -> Check:
+        try:
+            about = self.client.acl_self()
+        except PermissionDenied:
+            remedy = f"see [regions.{self.region.name}] token: was it revoked, or is it another region's?"
+            return Check(self.subject, "token", Outcome.FAILED, "the servers refuse it", remedy)
+        if about is None:
+            return Check(self.subject, "token", Outcome.OK, "sent, but ACLs are off: everybody may do everything")
+        policies = ", ".join(about.get("Policies") or [])
+        return Check(
+            self.subject, "token", Outcome.OK, str(about.get("Type", "")) + (f" ({policies})" if policies else "")
+        )
 
     def name(self) -> Check:
         known, name = self.client.federation_regions(), self.region.nomad_region
@@ -172,7 +194,7 @@ class _Examination:
         except (NotFound, InvalidJob):
             pass  # the servers look at permissions first
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, error.message, error.hint)
+            return Check(self.subject, name, Outcome.FAILED, _told(error, self.region), error.hint)
         return Check(self.subject, name, Outcome.OK)
 
     def read_nodes(self) -> None:
