@@ -1,0 +1,121 @@
+"""The event stream and blocking queries."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from regions.answers import allocation_from_json
+from regions.errors import EventGap
+
+TOPICS = ("Job", "Evaluation", "Allocation")
+
+
+def watch(region, job_id, *, index=0):
+    """The events of a child until its allocation is complete, as (line, event)."""
+    stop, found = threading.Event(), []
+    for number, events in enumerate(region.events(topics=TOPICS, index=index, stop=stop)):
+        for event in events:
+            if job_id in (event.key, event.payload.get("JobID"), event.payload.get("ID")):
+                found.append((number, event))
+                if event.topic == "Allocation" and event.payload["ClientStatus"] == "complete":
+                    stop.set()
+    return found
+
+
+@pytest.fixture
+def child(us, new_job):
+    job = new_job(ParameterizedJob={})
+    us.register(job, enforce_index=0)
+    return us.dispatch(job["ID"], meta={}).job_id
+
+
+def test_the_order_of_events(us, child):
+    found = watch(us, child)
+    first = found[0][1]
+    assert (first.topic, first.type, first.key, first.namespace) == ("Job", "JobRegistered", child, "default")
+    kinds = [(event.topic, event.type) for _, event in found]
+    assert kinds.index(("Job", "JobRegistered")) < kinds.index(("Evaluation", "EvaluationUpdated"))
+    assert kinds.index(("Evaluation", "EvaluationUpdated")) < kinds.index(("Allocation", "PlanResult"))
+    assert kinds.index(("Allocation", "PlanResult")) < kinds.index(("Allocation", "AllocationUpdated"))
+    indexes = [event.index for _, event in found]
+    assert indexes == sorted(indexes)
+    payload = [event.payload for _, event in found if event.topic == "Allocation"][-1]
+    alloc = allocation_from_json(payload)
+    assert (alloc.job_id, alloc.client_status, alloc.index) == (child, "complete", 0)
+    assert (alloc.tasks["main"].state, alloc.tasks["main"].exit_code) == ("dead", 0)
+    assert payload.get("Job") is None
+
+
+def test_the_first_line_is_a_heartbeat(us, new_job):
+    stream = us.events(topics=TOPICS, index=0, stop=threading.Event())
+    assert next(stream) == []
+    stream.close()
+
+
+def test_resuming_by_index(us, child):
+    found = watch(us, child)
+    indexes = [event.index for _, event in found]
+    resumed = watch(us, child, index=indexes[0])
+    assert [event.index for _, event in resumed] == [index for index in indexes if index > indexes[0]]
+
+
+def test_an_index_ahead_of_all_waits(us, child):
+    last = watch(us, child)[-1][1].index
+    stop = threading.Event()
+    stream = us.events(topics=TOPICS, index=last + 1000, stop=stop)
+    assert next(stream) == []  # no error, no old events
+    stop.set()
+    assert list(stream) == []
+
+
+def test_what_left_the_buffer_is_a_gap(us, new_job):
+    job = new_job(ParameterizedJob={})
+    us.register(job, enforce_index=None)
+    for priority in range(1, 100):
+        us.register(job | {"Priority": priority}, enforce_index=None)
+        us.register(job | {"Priority": priority + 1}, enforce_index=None)
+    stream = us.events(topics=TOPICS, index=1, stop=threading.Event())
+    with pytest.raises(EventGap):
+        for _ in stream:
+            pass
+
+
+def test_topics_and_keys(us, federation, new_job, child):
+    other = new_job(ParameterizedJob={})
+    us.register(other, enforce_index=None)
+    stop = threading.Event()
+    for events in us.events(topics=[f"Job:{other['ID']}"], index=0, stop=stop):
+        for event in events:
+            assert (event.topic, event.key) == ("Job", other["ID"])
+            assert event.payload["ID"] == other["ID"]
+            stop.set()
+    assert stop.is_set()
+
+
+def test_a_blocking_query_returns_at_a_change(us, federation, new_job):
+    job = new_job(ParameterizedJob={})
+    us.register(job, enforce_index=None)
+    _, headers, _ = federation.raw("GET", f"/v1/job/{job['ID']}")
+    index = int(headers["X-Nomad-Index"])
+    answers = []
+    ask = threading.Thread(
+        target=lambda: answers.append(federation.raw("GET", f"/v1/job/{job['ID']}", index=index, wait="20s"))
+    )
+    ask.start()
+    changed = us.register(job | {"Priority": 60}, enforce_index=None).job_modify_index
+    ask.join(timeout=15)
+    ((status, headers, text),) = answers
+    assert status == 200
+    assert '"Priority":60' in text
+    assert int(headers["X-Nomad-Index"]) >= changed
+
+
+def test_a_blocking_query_returns_when_its_time_is_over(federation):
+    _, headers, _ = federation.raw("GET", "/v1/nodes")
+    index = int(headers["X-Nomad-Index"])
+    _, headers, _ = federation.raw("GET", "/v1/nodes", index=index, wait="100ms")
+    assert int(headers["X-Nomad-Index"]) >= index
+    assert headers["X-Nomad-KnownLeader"] == "true"
+    assert headers["X-Nomad-LastContact"] is not None
