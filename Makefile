@@ -1,0 +1,41 @@
+# make demo   the main job on three regions of this machine      make test   everything that CI runs
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE :=
+# What must be there for the tests: a missing one fails instead of being skipped.
+export FEDML_REQUIRE ?= file,s3
+
+.PHONY: demo test check types conformance chaos soak bench format clean
+
+demo:
+	@$(PYTHON) tools/environment.py demo
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash tools/demo.sh
+
+test: check
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+
+check: .dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+conformance: .dev
+	$(BIN)/python -m pytest -q tests/conformance
+
+chaos: .dev
+	$(BIN)/python -m pytest -q tests/federation/run/test_chaos.py
+
+bench: .dev
+	$(BIN)/python -m tests.bench
+
+format: .dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: .dev
+.dev:
+	@$(PYTHON) tools/environment.py demo dev
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
