@@ -24,16 +24,13 @@ store's back is refused by `get` with IntegrityError. Keys are case-sensitive wh
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from regions.model import StoreConfig
 from regions.storage.errors import (
@@ -54,6 +51,7 @@ from regions.storage.localfs import (
     sync_folder,
     write_all,
 )
+from regions.storage.sidecar import etag_of, modified_of, notes_of_other_versions, read_note, sidecar_of, write_note
 from regions.storage.source import SourceFile, opened_source
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key, checked_prefix
 from regions.storage.url import folder_of, folder_url
@@ -99,7 +97,7 @@ class FileStore(Store):
             with mapped_errors(self.url, "get", key), target.open("rb") as file:
                 status = os.fstat(file.fileno())
                 data = file.read()
-            if self._is_verified(target, _etag(status), hashlib.sha256(data).hexdigest(), key):
+            if self._is_verified(target, etag_of(status), hashlib.sha256(data).hexdigest(), key):
                 return data
         raise _too_fast(self.url, "get", key)
 
@@ -114,7 +112,7 @@ class FileStore(Store):
                     with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
                         sha256 = _copy(SourceFile(target, source.fileno()), file.fileno())
                         os.fsync(file.fileno())
-                if self._is_verified(target, _etag(status), sha256, key):
+                if self._is_verified(target, etag_of(status), sha256, key):
                     with mapped_errors("", "write", str(path), is_write=True):
                         partial.replace(path)
                     return self._info(key, target, status)
@@ -138,16 +136,16 @@ class FileStore(Store):
                     status = path.stat()
                 except FileNotFoundError:
                     continue
-                yield ObjectInfo(key, status.st_size, _etag(status), modified=_modified(status))
+                yield ObjectInfo(key, status.st_size, etag_of(status), modified=modified_of(status))
 
     def delete(self, key: str) -> None:
         """See `Store.delete`. Folders that it leaves empty are removed."""
         target = file_of(self._root, checked_key(key))
         try:
             with mapped_errors(self.url, "delete", key), folder_lock(target.parent):
-                etag = _etag(target.stat())
+                etag = etag_of(target.stat())
                 target.unlink()
-                remove_quietly(_sidecar(target, etag))
+                remove_quietly(sidecar_of(target, etag))
                 sync_folder(target.parent)
         except NotFound:
             return
@@ -170,7 +168,7 @@ class FileStore(Store):
                 return None
             probe.parent.mkdir(exist_ok=True)
             probe.touch()
-            return _modified(probe.stat())
+            return modified_of(probe.stat())
         except OSError:
             return None
         finally:
@@ -181,13 +179,14 @@ class FileStore(Store):
     ) -> ObjectInfo:
         target = file_of(self._root, checked_key(key))
         with mapped_errors(self.url, "put", key, is_write=True):
+            self._refuse_early(target, mode, key)
             temporary, file = _open_temporary(target)
             sidecar: Path | None = None
             try:
                 try:
                     sha256 = write(file)
                     note = {"sha256": sha256, "content_type": content_type, "metadata": dict(metadata)}
-                    status, sidecar = _write_sidecar(file, target, note)
+                    status, sidecar = write_note(file, target, note)
                     os.fsync(file)
                 finally:
                     os.close(file)
@@ -198,7 +197,32 @@ class FileStore(Store):
                 remove_quietly(temporary)
                 if sidecar is not None:
                     remove_quietly(sidecar)
-        return ObjectInfo(key, status.st_size, _etag(status), sha256, _modified(status), content_type, dict(metadata))
+        return ObjectInfo(
+            key, status.st_size, etag_of(status), sha256, modified_of(status), content_type, dict(metadata)
+        )
+
+    def _refuse_early(self, target: Path, mode: Mode, key: str) -> None:
+        """Spares writing what will be refused anyway. Decides nothing in favour: `_place` does, atomically."""
+        if isinstance(mode, Create) and target.is_file():
+            raise self._taken(key)
+        if isinstance(mode, Update):
+            self._refuse_unless_at(mode.etag, _current_etag(target), key)
+            if not is_lockable(target.parent):
+                raise NotSupported(
+                    "this file system has no lock that reaches every writer, so Update is refused",
+                    store=self.url,
+                    operation="put",
+                    key=key,
+                    hint="use Create with a new key, or a folder on a local disk of Linux, or a bucket store",
+                )
+
+    def _refuse_unless_at(self, expected: str, found: str | None, key: str) -> None:
+        if found != expected:
+            what = f"{key} is at etag {found}, not {expected}" if found else f"{key} is no longer there"
+            raise PreconditionFailed(what, store=self.url, operation="put", key=key)
+
+    def _taken(self, key: str) -> AlreadyExists:
+        return AlreadyExists(f"{key} already exists", store=self.url, operation="put", key=key)
 
     def _place(self, temporary: Path, target: Path, mode: Mode, key: str) -> None:
         """Gives the written file its name, as the mode says."""
@@ -217,40 +241,26 @@ class FileStore(Store):
                         hint="use a folder on a local disk or NFS, or a bucket store",
                     ) from error
                 if isinstance(error, FileExistsError) and not target.is_dir():
-                    raise AlreadyExists(f"{key} already exists", store=self.url, operation="put", key=key) from None
+                    raise self._taken(key) from None
                 raise
             return
-        if isinstance(mode, Update) and not is_lockable(target.parent):
-            raise NotSupported(
-                "this file system has no lock that reaches every writer, so Update is refused",
-                store=self.url,
-                operation="put",
-                key=key,
-                hint="use Create with a new key, or a folder on a local disk of Linux, or a bucket store",
-            )
         with folder_lock(target.parent):
-            old: str | None = None
-            with suppress(FileNotFoundError):
-                old = _etag(target.stat())
-            if isinstance(mode, Update) and old != mode.etag:
-                what = f"{key} is at etag {old}, not {mode.etag}" if old else f"{key} is no longer there"
-                raise PreconditionFailed(what, store=self.url, operation="put", key=key)
+            old = _current_etag(target)
+            if isinstance(mode, Update):
+                self._refuse_unless_at(mode.etag, old, key)
             temporary.replace(target)
             if old is not None:
-                remove_quietly(_sidecar(target, old))
+                remove_quietly(sidecar_of(target, old))
 
     def _is_verified(self, target: Path, etag: str, sha256: str, key: str) -> bool:
         """Whether what was read is what was written; False when the object was replaced meanwhile: read it again."""
-        note = _read_sidecar(_sidecar(target, etag))
-        if note is not None:
-            expected = {note["sha256"]}
-        else:
-            others = (target.parent / META_FOLDER).glob(f"{glob.escape(target.name)}~*")
-            expected = {other["sha256"] for path in others if (other := _read_sidecar(path)) is not None}
+        note = read_note(sidecar_of(target, etag))
+        notes = [note] if note is not None else list(notes_of_other_versions(target))
+        expected = {noted["sha256"] for noted in notes}
         if not expected or sha256 in expected:
             return True
         with mapped_errors(self.url, "get", key):
-            if _etag(target.stat()) != etag:
+            if etag_of(target.stat()) != etag:
                 return False
         raise IntegrityError(
             f"{key} has sha256 {sha256}, but {' or '.join(sorted(expected))} was written",
@@ -261,13 +271,13 @@ class FileStore(Store):
         )
 
     def _info(self, key: str, target: Path, status: os.stat_result) -> ObjectInfo:
-        note = _read_sidecar(_sidecar(target, _etag(status))) or {}
+        note = read_note(sidecar_of(target, etag_of(status))) or {}
         return ObjectInfo(
             key,
             status.st_size,
-            _etag(status),
+            etag_of(status),
             note.get("sha256"),
-            _modified(status),
+            modified_of(status),
             note.get("content_type", _BINARY),
             note.get("metadata", {}),
         )
@@ -283,53 +293,19 @@ def _open_temporary(target: Path) -> tuple[Path, int]:
     raise Unavailable(f"{target.parent} is removed as fast as it is made", key=target.name)
 
 
+def _current_etag(target: Path) -> str | None:
+    try:
+        return etag_of(target.stat())
+    except FileNotFoundError:
+        return None
+
+
 def _copy(source: SourceFile, file: int) -> str:
     digest = hashlib.sha256()
     for chunk in source.chunks():
         digest.update(chunk)
         write_all(file, chunk)
     return digest.hexdigest()
-
-
-def _etag(status: os.stat_result) -> str:
-    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
-
-
-def _modified(status: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(status.st_mtime, UTC)
-
-
-def _sidecar(target: Path, etag: str) -> Path:
-    return target.parent / META_FOLDER / f"{target.name}~{etag}"
-
-
-def _write_sidecar(file: int, target: Path, note: dict[str, Any]) -> tuple[os.stat_result, Path]:
-    """Draws an etag for the written file that no other version of the target has, and notes under it what it holds."""
-    written = os.fstat(file).st_mtime_ns // 1_000_000 * 1_000_000
-    for attempt in range(_TRIES):
-        drawn = written + attempt * 1_000_000_000 + secrets.randbelow(1_000_000)
-        os.utime(file, ns=(drawn, drawn))
-        status = os.fstat(file)
-        sidecar = _sidecar(target, _etag(status))
-        with suppress(FileExistsError):
-            with sidecar.open("x", encoding="utf-8") as text:
-                try:
-                    json.dump(note, text, ensure_ascii=False)
-                    text.flush()
-                except OSError:
-                    remove_quietly(sidecar)
-                    raise
-            return status, sidecar
-    raise Unavailable(f"no free etag for {target.name}", key=target.name)
-
-
-def _read_sidecar(sidecar: Path) -> dict[str, Any] | None:
-    """What is noted of that version; None for one that wasn't written by us, or whose note a crash tore."""
-    try:
-        note = json.loads(sidecar.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return note if isinstance(note, dict) and isinstance(note.get("sha256"), str) else None
 
 
 def _too_fast(store: str, operation: str, key: str) -> Unavailable:

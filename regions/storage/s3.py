@@ -21,10 +21,10 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -43,16 +43,14 @@ from regions.storage.errors import (
 )
 from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.s3_errors import RequestConflict, store_error
-from regions.storage.source import CHUNK_BYTES, SourceFile, opened_source
+from regions.storage.s3_parts import part_bytes, put_parts
+from regions.storage.source import CHUNK_BYTES, opened_source
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key, checked_prefix
 from regions.storage.url import checked_endpoint, split_bucket
 
 T = TypeVar("T")
 
 SINGLE_PUT_BYTES_MAX = 16 << 20
-PART_BYTES_MIN = 8 << 20
-PARTS_MAX = 10_000
-PARTS_AT_ONCE = 4
 
 _BINARY = "application/octet-stream"
 _SHA256 = "fedml-sha256"
@@ -97,9 +95,12 @@ class S3Store(Store):
     def put_file(self, key: str, path: Path, *, content_type: str = _BINARY) -> ObjectInfo:
         """See `Store.put_file`. Reads the file twice: its sha256 goes ahead of its bytes."""
         with opened_source(path) as source:
-            if source.size_bytes > SINGLE_PUT_BYTES_MAX:
-                return self._put_parts(key, source, content_type)
-            return self.put(key, b"".join(source.chunks()), content_type=content_type)
+            if source.size_bytes <= SINGLE_PUT_BYTES_MAX:
+                return self.put(key, b"".join(source.chunks()), content_type=content_type)
+            digests, sha256 = source.digests(part_bytes(source.size_bytes))
+            fields = self._fields(key, sha256, secrets.token_hex(16), content_type, {})
+            answer = put_parts(partial(self._call, "put", key), fields, source, digests)
+            return ObjectInfo(key, source.size_bytes, _etag(answer), sha256, None, content_type)
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""
@@ -109,9 +110,9 @@ class S3Store(Store):
 
     def get_file(self, key: str, path: Path) -> ObjectInfo:
         """See `Store.get_file`."""
-        partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
+        unfinished = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
         try:
-            with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
+            with mapped_errors("", "write", str(path), is_write=True), unfinished.open("wb") as file:
 
                 def restart() -> None:
                     file.seek(0)
@@ -121,10 +122,10 @@ class S3Store(Store):
                 file.flush()
                 os.fsync(file.fileno())
             with mapped_errors("", "write", str(path), is_write=True):
-                partial.replace(path)
+                unfinished.replace(path)
             return info
         finally:
-            remove_quietly(partial)
+            remove_quietly(unfinished)
 
     def stat(self, key: str) -> ObjectInfo:
         """See `Store.stat`."""
@@ -132,17 +133,18 @@ class S3Store(Store):
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See `Store.list`. Objects whose key could not be asked for (a console's folder markers) are left out."""
-        fields = {"Bucket": self._bucket, "Prefix": self._base + checked_prefix(prefix)}
+        fields: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._base + checked_prefix(prefix)}
         if start_after:
             fields["StartAfter"] = self._base + start_after
-        pages = self._call(
-            "list", prefix, lambda client: iter(client.get_paginator("list_objects_v2").paginate(**fields))
-        )
-        while page := self._call("list", prefix, lambda _: next(pages, None)):
+        while True:
+            page = self._call("list", prefix, lambda client: client.list_objects_v2(**fields))
             for found in page.get("Contents", ()):
                 with suppress(InvalidStoreURL):
                     key = checked_key(found["Key"][len(self._base) :])
                     yield ObjectInfo(key, found["Size"], _etag(found), modified=found["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+            fields["ContinuationToken"] = page["NextContinuationToken"]
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
@@ -177,37 +179,6 @@ class S3Store(Store):
             "ContentType": content_type,
             "Metadata": noted | {_SHA256: sha256, _NONCE: nonce},
         }
-
-    def _put_parts(self, key: str, source: SourceFile, content_type: str) -> ObjectInfo:
-        """Sends a large file by parts, some at once; aborts the upload, so that nothing is visible, when one fails."""
-        part_size = part_bytes(source.size_bytes)
-        digests, sha256 = source.digests(part_size)
-        fields = self._fields(key, sha256, secrets.token_hex(16), content_type, {})
-        upload = self._call("put", key, lambda client: client.create_multipart_upload(**fields))["UploadId"]
-        place = {"Bucket": self._bucket, "Key": self._base + key, "UploadId": upload}
-
-        def send(number: int) -> dict[str, Any]:
-            body = source.read(number * part_size, part_size)
-            if hashlib.sha256(body).digest() != digests[number]:
-                raise source.changed()
-            part = place | {"PartNumber": number + 1, "Body": body}
-            answer = self._call("put", key, lambda client: client.upload_part(**part))
-            return {"PartNumber": number + 1, "ETag": answer["ETag"]}
-
-        pool = ThreadPoolExecutor(PARTS_AT_ONCE)
-        try:
-            parts = list(pool.map(send, range(len(digests))))
-            source.refuse_changed(source.size_bytes)
-            whole = place | {"MultipartUpload": {"Parts": parts}}
-            answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            with suppress(StoreError):
-                self._call("put", key, lambda client: client.abort_multipart_upload(**place))
-            raise
-        finally:
-            pool.shutdown()
-        return ObjectInfo(key, source.size_bytes, _etag(answer), sha256, None, content_type)
 
     def _put(self, key: str, fields: Mapping[str, Any], mode: Mode, nonce: str) -> str:
         """Sends a single put, again on 409, and looks whose object it is when the answer leaves that open."""
@@ -264,7 +235,7 @@ class S3Store(Store):
                     store=self.url,
                     operation="get",
                     key=key,
-                    hint="the object was damaged or replaced behind the store's back: publish it again",
+                    hint="the object was damaged or reunfinished behind the store's back: publish it again",
                 )
             return info
         raise AssertionError("unreachable: the last try returns or raises")
@@ -301,11 +272,6 @@ class S3Store(Store):
             return self._client
 
 
-def part_bytes(size_bytes: int) -> int:
-    """How large the parts of a file are: 8 MiB, more only where 10,000 parts would not do."""
-    return max(PART_BYTES_MIN, -(-size_bytes // PARTS_MAX))
-
-
 def _new_client(config: StoreConfig, endpoint: str | None) -> Any:
     import boto3
     from botocore import UNSIGNED
@@ -320,6 +286,10 @@ def _new_client(config: StoreConfig, endpoint: str | None) -> Any:
         options["s3"] = {"addressing_style": "path"}
         options |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     keys: dict[str, str] = {}
+    if (config.access_key_id is None) != (config.secret_access_key is None):
+        raise PermissionDenied(
+            "only one of access_key_id and secret_access_key is given", store=config.url, hint="give both, or neither"
+        )
     if config.access_key_id is not None and config.secret_access_key is not None:
         keys["aws_access_key_id"] = config.access_key_id.read()
         keys["aws_secret_access_key"] = config.secret_access_key.read()
@@ -328,6 +298,10 @@ def _new_client(config: StoreConfig, endpoint: str | None) -> Any:
 
 
 def _etag(answer: Mapping[str, Any]) -> str:
+    if not answer.get("ETag"):
+        raise Unavailable(
+            "what answers there doesn't speak S3: it gives no ETag", hint="check the endpoint of the store"
+        )
     return str(answer["ETag"]).strip('"')
 
 

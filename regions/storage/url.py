@@ -23,6 +23,8 @@ COMING = {"gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
 """Schemes that are spoken for but not built in yet."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_CREDENTIALS = re.compile(r"[^/@]*(@|:[^@]*@)")
+"""Something before an '@', also one whose secret holds a '/'; the '@' of a path isn't meant."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HOW = "write s3://bucket/prefix or file:///absolute/folder"
 
@@ -34,6 +36,11 @@ def parse_store_url(url: str) -> StoreConfig:
         raise InvalidStoreURL("the store URL is empty", hint=_HOW)
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
         raise InvalidStoreURL("the store URL holds a control character", hint=_HOW)
+    if _CREDENTIALS.match(text.partition("://")[2] or text):
+        raise InvalidStoreURL(
+            "a store URL never holds credentials (nothing before an '@')",
+            hint="name them by reference in fedml.toml (access_key_id = { env = … }) or leave it to the SDK's own chain",
+        )
     match = _SCHEME.match(text)
     if match is None:
         raise InvalidStoreURL(f"{_shown(text)} has no scheme", hint=_guess_for_path(text))
@@ -55,11 +62,6 @@ def parse_store_url(url: str) -> StoreConfig:
 
 def _config(scheme: str, text: str) -> StoreConfig:
     parts = urlsplit(text)
-    if "@" in parts.netloc:
-        raise InvalidStoreURL(
-            f"{scheme}://…@{parts.netloc.rpartition('@')[2]}: a store URL never holds credentials",
-            hint="name them by reference in fedml.toml (access_key_id = { env = … }) or leave it to the SDK's own chain",
-        )
     if "#" in text:
         raise InvalidStoreURL(
             f"{_shown(text)} holds a '#'", hint="a store URL has no fragment; write %23 in a file URL"
@@ -180,7 +182,5 @@ def _did_you_mean(scheme: str, rest: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """The URL for a message: without a query, whose values might be secret, and without anything before an '@'."""
-    head = url.partition("?")[0]
-    scheme, separator, rest = head.partition("://")
-    return repr(f"{scheme}{separator}{rest.rpartition('@')[2]}")
+    """The URL for a message: without its query, whose values might be secret."""
+    return repr(url.partition("?")[0])

@@ -1,0 +1,136 @@
+"""The grammar of store URLs: what is read, what it is written back as, and one clear error for each way of being wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import FedmlError
+from regions.model import StoreConfig
+from regions.storage import BUILT_IN, open_store, parse_store_url, schemes, store_url
+from regions.storage.errors import InvalidStoreURL, NotSupported
+from regions.storage.url import folder_of, folder_url
+
+
+@pytest.mark.parametrize(
+    ("url", "config"),
+    [
+        ("s3://bucket", StoreConfig(url="s3://bucket")),
+        ("s3://bucket/", StoreConfig(url="s3://bucket")),
+        (" s3://bucket/a/b/ ", StoreConfig(url="s3://bucket/a/b")),
+        ("s3://bucket/wïth space", StoreConfig(url="s3://bucket/wïth space")),
+        (
+            "s3://bucket/prefix?endpoint=http://127.0.0.1:9000/&anonymous=true",
+            StoreConfig(url="s3://bucket/prefix", endpoint="http://127.0.0.1:9000", anonymous=True),
+        ),
+        (
+            "s3://bucket?location=eu-west-1&profile=two words&anonymous=0",
+            StoreConfig(url="s3://bucket", location="eu-west-1", profile="two words"),
+        ),
+        ("file:///srv/fedml/", StoreConfig(url="file:///srv/fedml")),
+        ("file:///srv/a%20b/100%25", StoreConfig(url="file:///srv/a%20b/100%25")),
+        ("s3://bucket/a@b:c@d", StoreConfig(url="s3://bucket/a@b:c@d")),
+        ("file:///srv/a@b", StoreConfig(url="file:///srv/a@b")),
+        ("file:///srv/a b", StoreConfig(url="file:///srv/a%20b")),
+    ],
+)
+def test_what_is_read_is_written_back_the_same(url: str, config: StoreConfig) -> None:
+    assert parse_store_url(url) == config
+    assert parse_store_url(store_url(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("url", "told", "hint"),
+    [
+        ("", "is empty", "s3://bucket/prefix"),
+        ("/srv/data", "'/srv/data' has no scheme", "did you mean file:///srv/data?"),
+        ("./data", "'./data' has no scheme", "absolute path"),
+        ("bucket/prefix", "has no scheme", "s3://bucket/prefix"),
+        ("file://srv/data", "needs an absolute path", "did you mean file:///srv/data?"),
+        ("file://localhost/srv/data", "needs an absolute path", "did you mean file:///srv/data?"),
+        ("file:/srv/data", "no '//'", "did you mean file:///srv/data?"),
+        ("file:///", "whole file system", "name a folder"),
+        ("file:///srv/../etc", "'.' or '..'", "write the path"),
+        ("file:///srv?endpoint=http://x:1", "takes no parameters", ""),
+        ("s3:bucket/prefix", "no '//'", "did you mean s3://bucket/prefix?"),
+        ("s3://", "names no bucket", "did you mean s3://bucket/prefix?"),
+        ("s3:///bucket/x", "names no bucket", "did you mean s3://bucket/x?"),
+        ("s3://127.0.0.1:9000/bucket", "is no bucket name", "?endpoint="),
+        ("s3://ab", "is no bucket name", ""),
+        ("s3://bucket/a/../b", "the prefix can't be used", ""),
+        ("s3://bucket/a//b", "the prefix can't be used", ""),
+        ("s3://bucket#x", "holds a '#'", ""),
+        ("s3://bucket?endpont=http://x:1", "a parameter 'endpont'", "known: endpoint, location, profile, anonymous"),
+        ("s3://bucket?endpoint=127.0.0.1:9000", "is no address", "endpoint=http://"),
+        ("s3://bucket?endpoint=", "'endpoint' is empty", ""),
+        ("s3://bucket?profile=a&profile=b", "given twice", ""),
+        ("s3://bucket?anonymous=maybe", "true or false", ""),
+        ("S3://bucket", "lower case", "s3://"),
+        ("s3://bu\ncket", "control character", ""),
+        ("ftp://host/x", "no store is known for ftp://", "file://, s3://"),
+    ],
+)
+def test_each_way_of_being_wrong_has_its_error(url: str, told: str, hint: str) -> None:
+    with pytest.raises(InvalidStoreURL) as caught:
+        open_store(parse_store_url(url))
+    assert told in str(caught.value)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA:planted-secret@bucket/prefix",
+        "s3://bucket?secret_access_key=planted-secret",
+        "s3://bucket?endpoint=http://me:planted-secret@127.0.0.1:9000",
+        "file://me:planted-secret@host/x",
+        "://me:planted-secret@x",
+        "s3:me:planted-secret@bucket",
+        "me:planted-secret@bucket",
+        "s3://AKIA:planted-secret/with/slash@bucket/prefix",
+        "planted-secret@bucket",
+    ],
+)
+def test_credentials_in_a_url_are_refused_and_never_repeated(url: str) -> None:
+    with pytest.raises(InvalidStoreURL) as caught:
+        open_store(parse_store_url(url))
+    assert "planted-secret" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/prefix", "az://account/container"])
+def test_what_comes_later_is_named(url: str) -> None:
+    for use in (parse_store_url, lambda url: open_store(StoreConfig(url=url))):
+        with pytest.raises(NotSupported) as caught:
+            use(url)
+        assert "comes with a later version of fedml; this one has file:// and s3://" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "bucket", "ftp://x", "file://relative"])
+def test_a_config_with_a_wrong_url_is_refused_too(url: str) -> None:
+    with pytest.raises(InvalidStoreURL):
+        open_store(StoreConfig(url=url))
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "wïth", "q?x#y", "plus+and&"])
+def test_a_folder_comes_back_from_its_url(name: str) -> None:
+    assert folder_of(folder_url(Path("/srv") / name)) == Path("/srv") / name
+    assert parse_store_url(folder_url(Path("/srv") / name)).url == folder_url(Path("/srv") / name)
+
+
+def test_a_third_partys_backend_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "thirdparty.py").write_text("class Mine:\n    def __init__(self, config): self.url = config.url\n")
+    (tmp_path / "thirdparty-1.dist-info").mkdir()
+    (tmp_path / "thirdparty-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1\n")
+    (tmp_path / "thirdparty-1.dist-info/entry_points.txt").write_text("[fedml.stores]\nmine = thirdparty:Mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "mine" in schemes()
+    assert open_store(parse_store_url("mine://bucket/x")).url == "mine://bucket/x"
+
+
+def test_the_built_in_backends_need_no_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regions.storage.entry_points", lambda **_: ())
+    assert schemes() == sorted(BUILT_IN)
+    assert open_store(StoreConfig(url="file:///srv")).url == "file:///srv"
+    with pytest.raises(FedmlError):
+        open_store(StoreConfig(url="mine://bucket/x"))
