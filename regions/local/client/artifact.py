@@ -101,6 +101,7 @@ def _download(source: str, url: str, headers: dict[str, str], path: str, checksu
             )
         os.replace(part, path)  # noqa: PTH105
     except urllib.error.HTTPError as error:
+        error.close()
         raise _failed(source, f"bad response code: {error.code}") from error
     except urllib.error.URLError as error:
         raise _failed(source, f'Get "{url}": {error.reason}') from error

@@ -98,6 +98,7 @@ class Executor:
                 json.dump(self._exits, file)
             os.replace(path + ".new", path)  # noqa: PTH105
         self._journal.truncate(0)
+        os.unlink(os.path.join(self._folder, "socket"))  # noqa: PTH108, PTH118
 
     # -- the region --
 

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from regions.local.drivers.processes import kill_group
 _ROOT = str(Path(regions.__file__).parent.parent)
 _START = f"import sys; sys.path.insert(0, {_ROOT!r}); from regions.local.drivers.executor import main; main()"
 _SOCKET_PATH_BYTES = 100
+_ANSWER_S = 30.0
 _LISTENER = 3  # its number in the executor
 
 
@@ -48,12 +50,19 @@ class ExecutorLink:
 
         Where one died, the tasks it left are killed (by pid and start time, so never a stranger's).
         """
-        try:
-            self._connect()
-        except OSError:
-            self._end_leftovers()
-            return None
-        return self._read_hello()
+        deadline = time.monotonic() + _ANSWER_S
+        while time.monotonic() < deadline:
+            try:
+                self._connect()
+            except OSError:
+                break
+            try:
+                return self._read_hello()
+            except OSError:  # it was just about to end: wait until it has
+                self.close()
+                time.sleep(0.01)
+        self._end_leftovers()
+        return None
 
     def send(self, message: dict[str, Any]) -> bool:
         """Whether the message went out; starts an executor if there is none. Raises OSError when that can't be done."""
@@ -150,7 +159,7 @@ class ExecutorLink:
     def _read_hello(self) -> dict[str, Any]:
         assert self._socket is not None
         data = b""
-        self._socket.settimeout(30)
+        self._socket.settimeout(_ANSWER_S)
         while b"\n" not in data:
             if not (more := self._socket.recv(1 << 20)):
                 raise ConnectionError("the executor ended before it answered")

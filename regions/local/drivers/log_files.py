@@ -40,7 +40,7 @@ class LogFiles:
                 end = data.rfind(b"\n", start, start + room)
                 if end >= 0:
                     take = end + 1 - start
-                elif self._size and rest <= self._max_bytes:
+                elif self._size and (data.find(b"\n", start) + 1 or len(data)) - start <= self._max_bytes:
                     self._next()
                     continue
                 else:

@@ -8,13 +8,14 @@ import subprocess
 
 
 def start_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot (field 22 of its `stat`); 0 when there is no such process.
+    """When the process started, in clock ticks since boot (field 22 of its `stat`); 0 when no such process runs.
 
     Pid and start together name a process for good: a pid that was given to somebody else has another start.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+        return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
     except FileNotFoundError:
         return _start_by_ps(pid) if not os.path.isdir("/proc/self") else 0  # noqa: PTH112
     except (OSError, IndexError, ValueError):
