@@ -32,14 +32,17 @@ class Files:
             "filebase64": (self.file_base64, 1),
             "fileexists": (self.exists, 1),
             "fileset": (self.matching, 2),
-            "pathexpand": (lambda path: str(Path(to_string(path)).expanduser()), 1),
+            "pathexpand": (lambda path: str(_expanded(path)), 1),
         }
         return {
             name: Function(call if self.allowed else _refuse, count, count) for name, (call, count) in calls.items()
         }
 
     def _resolved(self, path: object) -> Path:
-        return (self.base_dir / Path(to_string(path)).expanduser()).resolve()
+        try:
+            return (self.base_dir / _expanded(path)).resolve()
+        except (OSError, ValueError, RuntimeError) as problem:
+            raise ValueProblem(f"this is no path: {problem}") from None
 
     def _bytes(self, path: object) -> bytes:
         resolved = self._resolved(path)
@@ -71,7 +74,7 @@ class Files:
             return False
 
     def absolute(self, path: object) -> str:
-        return str((self.base_dir / to_string(path)).resolve())
+        return str(self._resolved(path))
 
     def matching(self, folder: object, pattern: object) -> list[str]:
         """`fileset(folder, "**/*.py")`: the files' paths, relative to the folder."""
@@ -80,6 +83,13 @@ class Files:
             return sorted(path.relative_to(root).as_posix() for path in root.glob(to_string(pattern)) if path.is_file())
         except (OSError, ValueError, NotImplementedError) as problem:
             raise ValueProblem(f"no such pattern: {problem}") from None
+
+
+def _expanded(path: object) -> Path:
+    try:
+        return Path(to_string(path)).expanduser()
+    except RuntimeError:
+        raise ValueProblem("this user has no home folder") from None
 
 
 def _basename(path: str) -> str:

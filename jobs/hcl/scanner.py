@@ -100,6 +100,8 @@ class Scanner:
             return "the end of the file"
         if following == "\n":
             return "the end of the line"
+        if following == '"':
+            return "a quotation mark"
         return f'"{self.peek_name() or following}"'
 
     def fail(self, problem: str, at: int | None = None, *, hint: str = "") -> NoReturn:

@@ -27,7 +27,7 @@ def newer_fields(job: Mapping[str, Any], version: str) -> list[NewerField]:
 def _newer(kind: BlockType, block: Mapping[str, Any], version: tuple[int, ...], path: str) -> Iterator[NewerField]:
     for field in kind.fields:
         value = block.get(field.api)
-        if not value:
+        if value == field.kind.absent or (not value and type(value) is not int):
             continue
         place = f"{path}{field.name}"
         if field.since and _key(field.since) > version:

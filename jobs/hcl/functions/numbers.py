@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, DivisionByZero, InvalidOperation, Overflow
 
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ARITHMETIC, MAX_EXPONENT, ValueProblem, number, to_number, to_string, to_whole_number
+from jobs.hcl.values import ARITHMETIC, MAX_EXPONENT, ValueProblem, number, to_number, to_whole_number
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_RANGE = 1024
