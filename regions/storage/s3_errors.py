@@ -129,6 +129,8 @@ def _of_answer(answer: Mapping[str, Any], *, store: str, operation: str, key: st
         message, key = "the bucket does not exist", ""
     elif kind is NotFound:
         message = f"no object {key}"
+    elif kind is Unavailable and not hint:
+        hint = _HINTS[Unavailable]
     elif kind is PermissionDenied and not hint:
         hint = f"the credentials may not {operation} there: see `fedml doctor`"
     return kind(message, store=store, operation=operation, key=key, hint=hint)
