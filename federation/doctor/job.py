@@ -39,7 +39,9 @@ def _check_group(subject: str, job_id: str, group: Mapping[str, Any], nodes: Seq
             )
     able = [node for node in nodes if drivers <= node.drivers and volumes <= node.host_volumes]
     if able:
-        return Check(subject, name, Outcome.OK, f"{len(able)} nodes offer {_listed(drivers | volumes)}")
+        return Check(
+            subject, name, Outcome.OK, f"{len(able)} ready node{_s(len(able))} with {_listed(drivers | volumes)}"
+        )
     for wanted, offered, what, remedy in (
         (
             drivers,
@@ -77,3 +79,7 @@ def _check_group(subject: str, job_id: str, group: Mapping[str, Any], nodes: Seq
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

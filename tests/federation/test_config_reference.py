@@ -22,3 +22,14 @@ def test_the_example_is_a_valid_file(tmp_path: Path) -> None:
     config = load(path)
     assert list(config.regions) == ["us", "onprem"]
     assert config.regions["us"].datacenters["us-east-1"].store.url == "s3://sales-us/models"
+
+
+def test_the_example_of_a_development_federation_is_a_valid_file(tmp_path: Path) -> None:
+    page = PAGE.parents[1] / "how-to" / "dev-federation.md"
+    example = re.search(r"```toml\n(.*?)```", page.read_text(), re.S)
+    assert example is not None
+    path = tmp_path / "fedml.toml"
+    path.write_text(f'[federation]\nhome = "file://./home"\n{example[1]}')
+    config = load(path)
+    assert config.dev is not None
+    assert [node.name for node in config.dev.regions["us"].nodes] == ["big", "us-2", "us-3", "us-4"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from federation.cli import run
 from federation.config import Config, load
 from federation.dev import lifecycle, servers
 from federation.dev.lock import locked
@@ -85,7 +86,9 @@ def process_of(pid: int) -> Process:
 
 def kill(pid: int) -> None:
     """As `kill -9`, and gone when it returns."""
-    end([process_of(pid)], patience_s=0)
+    process = process_of(pid)
+    os.kill(pid, signal.SIGKILL)
+    end([process])
 
 
 def test_up_status_down(project: Project) -> None:
@@ -406,3 +409,42 @@ def test_a_state_of_a_newer_program(tmp_path: Path) -> None:
     (state_folder(tmp_path) / "state.json").write_text('{"format": 2}')
     with pytest.raises(FormatTooNew, match="upgrade fedml"):
         read_state(tmp_path)
+
+
+# ── the command line ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    config = project(us="n1")
+    where = ["--config", str(config.root)]
+    assert run(["dev", "status", *where]) == 0
+    shown = capsys.readouterr()
+    assert "down" in shown.out
+    assert "fedml dev up" in shown.err
+    assert run(["dev", "up", "--json", *where]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["started"] == ["region:us"]
+    assert document["servers"][0]["state"] == "ready"
+    assert Path(document["token_file"]).exists()
+    assert run(["dev", "up", *where]) == 0
+    shown = capsys.readouterr()
+    assert document["servers"][0]["address"] in shown.out
+    assert "Already up" in shown.err
+    assert "fedml plan" in shown.err
+    assert run(["dev", "status", "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["servers"] == document["servers"]
+    (config.root / "fedml.toml").write_text("no [toml")
+    assert run(["dev", "down", *where]) == 0, "whatever the file says"
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "Ended: region us.\n")
+    assert run(["dev", "down", *where]) == 0
+    assert capsys.readouterr().err == "Nothing was running.\n"
+
+
+def test_a_failure_is_one_error(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    config = project(us="fail")
+    assert run(["dev", "up", "--config", str(config.root)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("Error: region us ended while it started")
+    assert "Traceback" not in shown.err

@@ -219,7 +219,7 @@ def group(driver: str, *, volume: str = "", mounts: bool = False) -> dict[str, A
 @pytest.mark.parametrize(
     ("wanted", "outcome", "says"),
     [
-        (group("exec"), Outcome.OK, "1 nodes offer exec"),
+        (group("exec"), Outcome.OK, "1 ready node with exec"),
         (group("docker"), Outcome.FAILED, "no ready node offers driver docker; offered: exec, raw_exec"),
         (group("exec", volume="models"), Outcome.FAILED, "no ready node offers host volume models; offered: none"),
         (group("raw_exec", volume="models", mounts=True), Outcome.FAILED, "which the driver raw_exec refuses"),
