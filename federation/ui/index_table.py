@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from federation.index import Row, RunRow
 from federation.result import MetricValue, ResultRecord
@@ -31,6 +31,9 @@ class Column:
     cell: Callable[[Row], str]
     rank: int
     is_number: bool = False
+
+
+_STATE = Column("state", lambda row: row.state, 5)
 
 
 def result_json(row: Row) -> dict[str, Any]:
@@ -64,27 +67,28 @@ def print_table(rows: Sequence[Row], console: Console) -> tuple[str, ...]:
     from rich.text import Text
 
     columns = _columns(rows, in_full=False)
-    cells = {column.heading: [printable(column.cell(row)) for row in rows] for column in columns}
+    texts = [[printable(text) for text in (column.heading, *map(column.cell, rows))] for column in columns]
     room = console.width
-    shown: set[str] = set()
-    for column in sorted(columns, key=lambda column: column.rank):
-        width = max(cell_len(text) for text in (column.heading, *cells[column.heading])) + _COLUMN_GAP
+    shown: list[int] = []
+    for place in sorted(range(len(columns)), key=lambda place: columns[place].rank):
+        width = max(map(cell_len, texts[place])) + _COLUMN_GAP
         if width <= room or not shown:
-            shown.add(column.heading)
+            shown.append(place)
             room -= width
+    shown.sort()
     table = Table(box=None, padding=(0, _COLUMN_GAP, 0, 0), pad_edge=False, header_style="bold")
-    kept = [column for column in columns if column.heading in shown]
-    for column in kept:
-        table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
-    for place, row in enumerate(rows):
-        texts = [Text(cells[column.heading][place]) for column in kept]
-        style = "" if row.state == "committed" else _STATE_STYLES[row.state]
-        for column, text in zip(kept, texts, strict=True):
-            if column.heading == "state":
-                text.stylize(_STATE_STYLES[row.state])
-        table.add_row(*texts, style=style)
+    for place in shown:
+        justify: Literal["left", "right"] = "right" if columns[place].is_number else "left"
+        table.add_column(Text(texts[place][0]), justify=justify, no_wrap=True)
+    for number, row in enumerate(rows, start=1):
+        cells = [Text(texts[place][number], style=_style(columns[place], row)) for place in shown]
+        table.add_row(*cells, style="" if row.state == "committed" else _STATE_STYLES[row.state])
     console.print(table)
-    return tuple(column.heading for column in columns if column.heading not in shown)
+    return tuple(texts[place][0] for place in range(len(columns)) if place not in shown)
+
+
+def _style(column: Column, row: Row) -> str:
+    return _STATE_STYLES[row.state] if column is _STATE else ""
 
 
 def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
@@ -101,10 +105,10 @@ def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
         Column("region", lambda row: row.region, 1),
         Column("datacenter", lambda row: row.datacenter, 8),
         Column("allocation", lambda row: row.alloc_id if in_full else row.alloc_id[:8], 3),
-        Column("state", lambda row: row.state, 7),
+        _STATE,
         *metrics,
-        Column("size", lambda row: size_text(row.size_bytes), 6, is_number=True),
-        Column("when", lambda row: when_text(row.committed), 5),
+        Column("size", lambda row: size_text(row.size_bytes), 7, is_number=True),
+        Column("when", lambda row: when_text(row.committed), 6),
         Column("url", lambda row: row.url, 20),
     ]
 
