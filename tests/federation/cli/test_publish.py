@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,21 @@ def test_it_says_what_is_where(app: typer.Typer, tmp_path: Path, capsys: pytest.
     assert lines[3].startswith(f"  record {folder_url(tmp_path / 'store')}/results/")
     run(app, tmp_path / "model")
     assert capsys.readouterr().out.splitlines()[0].startswith("Already published, nothing sent: train version 4")
+
+
+def test_the_reference_shows_its_real_output(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path(__file__).parents[3].joinpath("docs/reference/stores.md").read_text(encoding="utf-8")
+    shown = text.partition("$ fedml publish model\n")[2].partition("```")[0].splitlines()
+    for name, value in {"fedml_run": "0190", "fedml_slot": "0", "fedml_attempt": "1"}.items():
+        monkeypatch.setenv(f"NOMAD_META_{name}", value)
+    (tmp_path / "model/metrics.json").write_text('{"auc": 0.71}\n')
+    run(app, tmp_path / "model")
+    lines = capsys.readouterr().out.replace(folder_url(tmp_path / "store"), "file:///srv/us").splitlines()
+    assert len(lines) == len(shown)
+    for line, pattern in zip(lines, shown, strict=True):
+        assert re.fullmatch(".*".join(map(re.escape, pattern.split("…"))), line)
 
 
 def test_many_files_are_summed(app: typer.Typer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
