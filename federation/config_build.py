@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from federation.config import Config, DevConfig, DevNode, DevRegion, DevStore
 from federation.dev.state import DevState, token_path
 from federation.errors import ConfigError
-from regions.credentials import SecretRef
+from regions.credentials import SecretRef, SecretUnavailable
 from regions.model import Datacenter, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
 from regions.storage.errors import StoreError
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from federation import config_schema as schema
 
 DEV_PREFIX = "dev:"
+
+
+@dataclass(frozen=True, slots=True)
+class NotUp(SecretRef):
+    """In place of the token of a development region that isn't up: whoever wants to talk to it is told so."""
+
+    def read(self) -> str:
+        """Raises SecretUnavailable."""
+        raise SecretUnavailable("the development federation isn't up", hint="start it with `fedml dev up`")
 
 
 class Builder:
@@ -80,7 +89,9 @@ class Builder:
         self.checked_name(key, name)
         addresses = tuple(self.address(f"{key}.addresses", address) for address in table.addresses)
         token = self.secret(table.token)
-        if token is None and all(address.startswith(DEV_PREFIX) for address in table.addresses):
+        if all(address.startswith(DEV_PREFIX) for address in addresses):
+            token = NotUp()
+        elif token is None and all(address.startswith(DEV_PREFIX) for address in table.addresses):
             token = SecretRef(file=token_path(self.root))
         if not table.datacenters:
             raise self.error(key, "has no datacenter", f"add [{key}.datacenters.dc1] (dc1 is Nomad's default name)")

@@ -29,13 +29,20 @@ def examine(config: Config, jobs: Jobs | FedmlError | None = None) -> list[Check
 
 
 def _groups(config: Config, jobs: Jobs) -> list[list[Check]]:
+    regions = config.regions.items()
     work: list[Callable[[], list[Check]]] = [
         check_installation,
-        *(partial(check_region, region, jobs.get(name)) for name, region in config.regions.items()),
+        *(partial(check_region, region, jobs.get(name), if_silent=_start(config, name)) for name, region in regions),
         *(partial(check_store, store, users) for store, users in stores_of(config).items()),
     ]
     with ThreadPoolExecutor(max_workers=len(work)) as pool:
         return list(pool.map(lambda one: one(), work))
+
+
+def _start(config: Config, region: str) -> str:
+    if config.dev is not None and region in config.dev.regions:
+        return "`fedml dev up` starts it again"
+    return "is Nomad up there, and may this machine reach it?"
 
 
 def stores_of(config: Config) -> dict[StoreConfig, str]:

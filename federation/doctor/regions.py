@@ -28,8 +28,11 @@ POLICY_HINT = "`fedml doctor --policy` prints the policy that it needs"
 DEV_DOWN = "start it with `fedml dev up`"
 
 
-def check_region(region: Region, job: Mapping[str, Any] | FedmlError | None = None) -> list[Check]:
+def check_region(
+    region: Region, job: Mapping[str, Any] | FedmlError | None = None, *, if_silent: str = "is Nomad up there?"
+) -> list[Check]:
     """Every check of one region. `job`: as rendered for it, or why it can't be; None: nothing is said about a job.
+    `if_silent`: what to do where nothing answers.
 
     Raises nothing but for a bug. What can't be looked at since something before it failed is left out.
     """
@@ -38,7 +41,7 @@ def check_region(region: Region, job: Mapping[str, Any] | FedmlError | None = No
         return [Check(subject, "address", Outcome.FAILED, "the development federation isn't up", DEV_DOWN)]
     if (unreadable := _token_problem(subject, region)) is not None:
         return [unreadable]
-    addresses = [_check_address(subject, region, address) for address in region.addresses]
+    addresses = [_check_address(subject, region, address, if_silent) for address in region.addresses]
     reached = [check for check in addresses if check.outcome is Outcome.OK]
     if not reached:
         return addresses
@@ -70,7 +73,7 @@ def _token_problem(subject: str, region: Region) -> Check | None:
     return None
 
 
-def _check_address(subject: str, region: Region, address: str) -> Check:
+def _check_address(subject: str, region: Region, address: str, if_silent: str) -> Check:
     from regions.nomad import NomadRegion
 
     name = f"address {address}"
@@ -80,7 +83,7 @@ def _check_address(subject: str, region: Region, address: str) -> Check:
     try:
         leader = client.leader()
     except FedmlError as error:
-        return Check(subject, name, Outcome.FAILED, _told(error, region), error.hint or "is Nomad up there?")
+        return Check(subject, name, Outcome.FAILED, _told(error, region), error.hint or if_silent)
     finally:
         client.close()
     if not leader:

@@ -10,7 +10,7 @@ import pytest
 from federation.config import Config, find, load
 from federation.dev.state import Process, Server, new_state, state_folder, write_state
 from federation.errors import ConfigError
-from regions.credentials import SecretRef
+from regions.credentials import SecretRef, SecretUnavailable
 
 MINIMAL = """
 [federation]
@@ -329,7 +329,10 @@ def test_without_a_running_development_federation_the_file_still_loads(tmp_path:
     config = read(tmp_path, DEV)
     us = config.regions["us"]
     assert us.addresses == ("dev:us",)
-    assert us.token == SecretRef(file=tmp_path / ".fedml/dev/token")
+    assert us.token is not None
+    with pytest.raises(SecretUnavailable, match="isn't up") as caught:
+        us.token.read()
+    assert "fedml dev up" in caught.value.hint
     store = us.datacenters["us-west-2"].store
     assert (store.endpoint, store.anonymous) == ("dev:s3", True)
     assert config.dev is not None
@@ -347,6 +350,7 @@ def test_a_running_development_federation_gives_the_addresses(tmp_path: Path) ->
     write_state(tmp_path, state.with_server("store:s3", Server("store", "s3", 4002, process)))
     config = read(tmp_path, DEV)
     assert config.regions["us"].addresses == ("http://127.0.0.1:4001",)
+    assert config.regions["us"].token == SecretRef(file=tmp_path / ".fedml/dev/token")
     assert config.regions["us"].datacenters["us-east-1"].store.endpoint == "http://127.0.0.1:4002"
     write_state(tmp_path, state.with_server("region:us", Server("region", "us", 4001)))
     assert read(tmp_path, DEV).regions["us"].addresses == ("dev:us",)
