@@ -90,9 +90,7 @@ class Client:
 
         def restart() -> str:
             runner = self._runners.get(alloc_id)
-            if runner is None:
-                raise LookupError(f'Unknown allocation "{alloc_id}"')
-            return runner.restart(task, all_tasks=all_tasks)
+            return runner.restart(task, all_tasks=all_tasks) if runner else self._ended(alloc_id)
 
         if error := self._ask(restart):
             raise RuntimeError(error)
@@ -135,7 +133,8 @@ class Client:
         def pids() -> dict[str, int | None]:
             runner = self._runners.get(alloc_id)
             if runner is None:
-                raise LookupError(f'Unknown allocation "{alloc_id}"')
+                self._ended(alloc_id)
+                return {}
             return {t.name: self._raw_exec.pid(t.task_id) for t in runner.tasks if t.state["State"] == "running"}
 
         return usage.alloc_usage(self._ask(pids))
@@ -185,8 +184,17 @@ class Client:
         known, self._acknowledge = self._acknowledge, []
         if changed:
             self._on_update([runner.update() for runner in changed.values()])
+        for runner in changed.values():
+            if runner.is_done and self._runners.get(runner.alloc_id) is runner:
+                del self._runners[runner.alloc_id]
         for driver, task_id in known:
             driver.forget(task_id)
+
+    def _ended(self, alloc_id: str) -> str:
+        """Why an allocation that ended can't restart. Raises LookupError for one that was never here."""
+        if (self._allocs / alloc_id).is_dir():
+            return "restart of an alloc that should not run"
+        raise LookupError(f'Unknown allocation "{alloc_id}"')
 
     def _start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], *, recover: bool) -> None:
         if alloc["ID"] in self._runners:

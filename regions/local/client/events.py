@@ -90,6 +90,11 @@ def killing(timeout_ns: int) -> dict[str, Any]:
     return _event("Killing", text, {"kill_timeout": timeout}, KillTimeout=timeout_ns)
 
 
+def shutdown_delay(delay_ns: int) -> dict[str, Any]:
+    text = f"Waiting for shutdown_delay of {go_duration(delay_ns)} before killing the task."
+    return _event("Waiting for shutdown delay", text)
+
+
 def killing_failed(message: str) -> dict[str, Any]:
     """A kill that fails the task, with its own words (a template that can't be rendered)."""
     return _event("Killing", message, {"fails_task": "true"}, FailsTask=True)

@@ -200,17 +200,18 @@ class TaskRunner:
             return
         self.phase = Phase.STARTING
         self.task_id = f"{self._runner.alloc_id}/{self.name}/{time.time_ns()}.{next(self._starts)}"
-        logs = f"{self._runner.folder}/alloc/logs/{self.name}"
         limits = self.task.get("LogConfig") or {}
+        logs = "" if limits.get("Disabled") else f"{self._runner.folder}/alloc/logs/{self.name}"
         order = StartOrder(
             task_id=self.task_id,
             config=config,
             env=env.env,
             task_dir=env.task_dir,
-            stdout=f"{logs}.stdout",
-            stderr=f"{logs}.stderr",
+            stdout=logs and f"{logs}.stdout",
+            stderr=logs and f"{logs}.stderr",
             max_files=limits.get("MaxFiles") or 10,
             max_bytes=(limits.get("MaxFileSizeMB") or 10) << 20,
+            user=self.task.get("User") or "",
         )
         self._driver.start(order, self._events())
 
@@ -284,9 +285,11 @@ class TaskRunner:
     # -- ending --
 
     def _shut_down(self) -> None:
-        delay_ns = self.task.get("ShutdownDelay") or 0
-        self._timer = self._runner.loop.later(delay_ns / 1e9, self._end_process) if delay_ns else None
-        if not delay_ns:
+        if delay_ns := self.task.get("ShutdownDelay") or 0:
+            self._emit(events.shutdown_delay(delay_ns))
+            self._set_state("pending")
+            self._timer = self._runner.loop.later(delay_ns / 1e9, self._end_process)
+        else:
             self._end_process()
 
     def _end_process(self) -> None:

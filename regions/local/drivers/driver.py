@@ -41,7 +41,7 @@ class TaskEvents:
 @dataclass(slots=True)
 class StartOrder:
     """One start of a task. `task_id` is unique for each start; `stdout` and `stderr` are log files' names without
-    number; `config` is checked and interpolated."""
+    number (empty: the output is thrown away); `config` is checked and interpolated; `user` "" is the region's own."""
 
     task_id: str
     config: dict[str, Any]
@@ -51,6 +51,7 @@ class StartOrder:
     stderr: str
     max_files: int
     max_bytes: int
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

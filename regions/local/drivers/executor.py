@@ -30,6 +30,7 @@ from regions.local.drivers.log_files import LogFiles
 from regions.local.drivers.processes import find_binary, start_ticks
 
 _CHUNK = 1 << 16
+_OPEN_FILES = 65_536  # tasks inherit the limit: not more than programs that close them all can bear
 
 
 class _Task:
@@ -135,8 +136,9 @@ class Executor:
         except OSError:
             self._drop_peer()
             return
-        more = selectors.EVENT_WRITE if self._unsent else 0
-        self._selector.modify(self._peer, selectors.EVENT_READ | more, "peer")
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+        if self._selector.get_key(self._peer).events != wanted:
+            self._selector.modify(self._peer, wanted, "peer")
 
     def _exchange(self, ready: int) -> None:
         if ready & selectors.EVENT_WRITE:
@@ -163,7 +165,7 @@ class Executor:
         outputs: list[LogFiles] = []
         try:
             limits = (order["max_files"], order["max_bytes"])
-            outputs.extend(LogFiles(base, *limits) for base in (order["stdout"], order["stderr"]))
+            outputs.extend(LogFiles(base, *limits) for base in (order["stdout"], order["stderr"]) if base)
             argv = order["argv"]
             argv[0] = find_binary(order["cwd"], argv[0], order["search_path"])
             process = self._spawn(argv, order)
@@ -174,8 +176,8 @@ class Executor:
             return
         task = _Task(task_id, process, start_ticks(process.pid))
         self._running[task_id] = self._by_pid[task.pid] = task
-        for pipe, output in zip((process.stdout, process.stderr), outputs, strict=True):
-            assert pipe is not None
+        pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+        for pipe, output in zip(pipes, outputs, strict=True):
             os.set_blocking(pipe.fileno(), False)
             task.outputs[pipe.fileno()] = (pipe, output)
             self._selector.register(pipe, selectors.EVENT_READ, task)
@@ -184,16 +186,18 @@ class Executor:
 
     @staticmethod
     def _spawn(argv: list[str], order: dict[str, Any]) -> subprocess.Popen[bytes]:
+        output = subprocess.PIPE if order["stdout"] else subprocess.DEVNULL
         try:
             return subprocess.Popen(
                 argv,
                 env=order["env"],
                 cwd=order["cwd"],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
                 bufsize=0,
                 start_new_session=True,
+                **_identity(order["user"]),
             )
         except OSError as error:
             args = "[" + " ".join(json.dumps(a, ensure_ascii=False) for a in argv) + "]"
@@ -295,14 +299,29 @@ class Executor:
             pipe.close()
 
 
+def _identity(user: str) -> dict[str, Any]:
+    """What Popen needs to run as this user. Raises ValueError in Nomad's words for one that isn't there."""
+    if not user:
+        return {}
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError as error:
+        raise ValueError(f"failed to identify user {user}: user: unknown user {user}") from error
+    if entry.pw_uid == os.geteuid():
+        return {}
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}
+
+
 def main() -> None:
     """`executor LISTENER_FD FOLDER`"""
     fd, folder = int(sys.argv[1]), sys.argv[2]
     try:
         import resource
 
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
     except (ImportError, ValueError, OSError):
         pass
     Executor(socket.socket(fileno=fd), folder).run()

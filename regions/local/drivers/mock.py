@@ -80,9 +80,10 @@ class Mock:
             return
         run = self._runs[order.task_id] = _Run(config, events)
         for name, base in (("stdout", order.stdout), ("stderr", order.stderr)):
-            if config.get(f"{name}_string"):
+            if base and config.get(f"{name}_string"):
                 self._write(run, order, base, config[f"{name}_string"], config.get(f"{name}_repeat", 0), repeats[name])
-        run.timers.append(self._loop.later(run_s, lambda: self._finish(order.task_id)))
+        task_id = order.task_id  # the order, with its environment, need not stay in memory
+        run.timers.append(self._loop.later(run_s, lambda: self._finish(task_id)))
         events.started()
 
     def _write(self, run: _Run, order: StartOrder, base: str, text: str, repeats: int, every_s: float) -> None:

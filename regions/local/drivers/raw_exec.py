@@ -62,6 +62,7 @@ class RawExec:
             "stderr": order.stderr,
             "max_files": order.max_files,
             "max_bytes": order.max_bytes,
+            "user": order.user,
             "search_path": self._search_path,
         }
         was_open = self._link.is_open

@@ -251,6 +251,41 @@ def test_a_driver_that_is_not_there(bench: Any) -> None:
     assert update["ClientDescription"].startswith("Unable to add allocation due to error:")
 
 
+def test_a_user_that_is_not_there(bench: Any) -> None:
+    update = bench.run(bench.job(bench.shell("a", "true", User="nosuch")))
+    assert bench.words(update, "a")[2].endswith("failed to identify user nosuch: user: unknown user nosuch")
+
+
+def test_logs_can_be_switched_off(bench: Any) -> None:
+    update = bench.run(bench.job(bench.shell("a", "echo out", LogConfig={"Disabled": True})))
+    assert update["ClientStatus"] == "complete"
+    assert list((bench.client.alloc_dir(update["ID"]) / "alloc" / "logs").iterdir()) == []
+
+
+def test_logs_are_rotated(bench: Any) -> None:
+    script = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end"
+    update = bench.run(bench.job(bench.shell("a", script, LogConfig={"MaxFiles": 2, "MaxFileSizeMB": 1})))
+    logs = bench.client.alloc_dir(update["ID"]) / "alloc" / "logs"
+    assert sorted(p.name for p in logs.glob("a.stdout.*")) == ["a.stdout.1", "a.stdout.2"]
+    assert bench.log(update["ID"], "a.stdout.2").endswith("x\nend\n")
+
+
+def test_a_shutdown_delay_comes_before_the_signal(bench: Any) -> None:
+    alloc = bench.start(bench.job(bench.shell("a", "exec sleep 600", ShutdownDelay=20_000_000)))
+    bench.until(alloc["ID"], running)
+    bench.client.stop(alloc["ID"])
+    update = bench.ended(alloc["ID"])
+    assert bench.kinds(update, "a")[3:] == ["Killing", "Waiting for shutdown delay", "Terminated", "Killed"]
+    assert bench.words(update, "a")[4] == "Waiting for shutdown_delay of 20ms before killing the task."
+
+
+def test_an_allocation_that_ended_is_not_restarted(bench: Any) -> None:
+    update = bench.run(bench.job(bench.shell("a", "true")))
+    with pytest.raises(RuntimeError, match="restart of an alloc that should not run"):
+        bench.client.restart(update["ID"], "a")
+    assert bench.client.stats(update["ID"])["Tasks"] == {}
+
+
 def test_shutdown_kills_everything_at_once(bench: Any) -> None:
     alloc = bench.start(bench.job(bench.shell("a", "trap '' INT; echo $$ > $NOMAD_ALLOC_DIR/data/pid; exec sleep 600")))
     bench.until(alloc["ID"], running)
