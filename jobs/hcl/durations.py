@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+from decimal import Decimal
 
-from jobs.hcl.values import ValueProblem
+from jobs.hcl.values import ARITHMETIC, ValueProblem
 
 _NANOSECONDS = {
     "ns": 1,
@@ -32,7 +32,7 @@ def parse_duration(text: str) -> int:
         if part is None or not part.group(1).strip("."):
             at = -1
             break
-        total += int(Fraction(part.group(1)) * _NANOSECONDS[part.group(2)])
+        total += int(ARITHMETIC.multiply(Decimal(part.group(1)), Decimal(_NANOSECONDS[part.group(2)])))
         at = part.end()
     if at <= 0:
         raise ValueProblem(f'"{text[:40]}" is no duration: it needs a number and a unit, as in "30s", "5m" or "1h30m"')

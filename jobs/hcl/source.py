@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from jobs.errors import HclError
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_SOURCE_LINE_CHARS = 200
+MAX_PROBLEM_CHARS = 500
 
 
 class Source:
@@ -30,6 +30,8 @@ class Source:
     def error(self, problem: str, offset: int, *, hint: str = "") -> HclError:
         """An error at `offset`, with its source line and a caret; very long lines are shown from near the place."""
         offset = max(0, min(offset, len(self.text)))
+        if len(problem) > MAX_PROBLEM_CHARS:
+            problem = problem[:MAX_PROBLEM_CHARS] + "…"
         line, column = self.position(offset)
         start = offset - column + 1
         end = self.text.find("\n", start)
@@ -48,5 +50,7 @@ class Source:
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known name, or "" when none is near."""
+    from difflib import get_close_matches
+
     near = get_close_matches(given, list(known), n=1, cutoff=0.6)
     return f'Did you mean "{near[0]}"?' if near else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import NoReturn
 
 from jobs.hcl import syntax
 from jobs.hcl.scanner import Scanner
@@ -114,21 +115,21 @@ class TemplateParser(Scanner):
         strip = False
         new_line = True
         text = self.text
+        line_end = -1
         while True:
-            line_end = text.find("\n", self.at)
-            if new_line and line_end >= 0 and text[self.at : line_end].strip() == marker:
+            if self.at > line_end:
+                line_end = text.find("\n", self.at)
+            if line_end < 0:
+                self._unclosed_heredoc(marker, start)
+            if new_line and text[self.at : line_end].strip() == marker:
                 break
             if text.startswith(("${", "%{"), self.at):
                 strip = self._sequence(parts)
                 new_line = False
                 continue
             found = _HEREDOC_TEXT.match(text, self.at)
-            if found is None or line_end < 0:
-                self.fail(
-                    f'the heredoc "{marker}" is never closed',
-                    start,
-                    hint=f"It ends with a line that holds only {marker}.",
-                )
+            if found is None:
+                self._unclosed_heredoc(marker, start)
             piece = found.group()
             new_line = piece.endswith("\n")
             if piece.startswith(("$${", "%%{")):
@@ -140,6 +141,11 @@ class TemplateParser(Scanner):
         if opening.group(1):
             _dedent(parts)
         return self._assembled(parts, start)
+
+    def _unclosed_heredoc(self, marker: str, start: int) -> NoReturn:
+        at_end = self.text[self.at :].strip() == marker
+        hint = f"It ends with a line that holds only {marker}" + (", and that line with a newline." if at_end else ".")
+        self.fail(f'the heredoc "{marker}" is never closed', start, hint=hint)
 
     def _sequence(self, parts: list[_Part]) -> bool:
         """One `${…}` or `%{…}`; returns whether the text after it loses its leading blanks (`~}`)."""

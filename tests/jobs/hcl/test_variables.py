@@ -9,8 +9,12 @@ from jobs.hcl import VariableSource, environment_variables, load_var_file, parse
 
 
 def value_of(declaration: str, *sources: VariableSource) -> object:
-    text = f'variable "x" {{\n{declaration}\n}}\njob "j" {{\n group "g" {{\n task "t" {{\n config {{\n v = var.x\n }}\n }}\n }}\n}}\n'
-    return parse_job(text, variables=sources).job["TaskGroups"][0]["Tasks"][0]["Config"].get("v")
+    job = 'job "j" {\n group "g" {\n task "t" {\n config {\n v = var.x\n }\n }\n }\n}\n'
+    return (
+        parse_job(f'variable "x" {{\n{declaration}\n}}\n{job}', variables=sources)
+        .job["TaskGroups"][0]["Tasks"][0]["Config"]
+        .get("v")
+    )
 
 
 def given(value: object, name: str = "-var") -> VariableSource:
