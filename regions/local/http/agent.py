@@ -6,7 +6,6 @@ import os
 import socket
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from regions.local.http.context import NAMESPACES, Context, blocking
 from regions.local.http.server import Failure, Reply, Request
@@ -111,7 +110,11 @@ def self_(context: Context, request: Request) -> Reply:
             },
             "member": _member(context, config.region, context.address, "alive"),
             "stats": {
-                "client": {"num_allocations": str(sum(1 for _ in state.allocs_by_node.items()))},
+                "client": {
+                    "known_servers": context.address,
+                    "node_id": next((node["ID"] for node in state.nodes.values()), ""),
+                    "num_allocations": str(len(state.allocs_by_node)),
+                },
                 "nomad": {
                     "bootstrap": "true",
                     "known_regions": str(len(config.peers) + 1),
@@ -146,7 +149,7 @@ def token_self(context: Context, request: Request) -> Reply:
     """/v1/acl/token/self: the one token there is may do everything"""
     _only(request, "GET")
     token = {
-        "AccessorID": str(UUID(int=0xFED)),
+        "AccessorID": "00000000-0000-0000-0000-000000000fed",
         "CreateIndex": 1,
         "CreateTime": "1970-01-01T00:00:00Z",
         "ExpirationTTL": "",
@@ -271,7 +274,7 @@ def _member(context: Context, region: str, address: str, status: str) -> Record:
         "build": context.config.version,
         "dc": context.config.datacenter if region == context.config.region else "",
         "expect": "1",
-        "id": str(UUID(bytes=(region.encode() * 16)[:16])),
+        "id": _server_id(region),
         "port": port,
         "raft_vsn": "3",
         "region": region,
@@ -297,6 +300,11 @@ def _member(context: Context, region: str, address: str, status: str) -> Record:
 
 def _server_name(region: str) -> str:
     return f"{region}-server"
+
+
+def _server_id(region: str) -> str:
+    text = (region.encode() * 16)[:16].hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _listens(address: str) -> bool:

@@ -55,10 +55,10 @@ def blocking(
     context: Context, request: Request, index_of: Callable[[Snapshot], int], build: Callable[[Snapshot], Any]
 ) -> Reply:
     """Answers at once, or with `index` and `wait` when something newer than that index is there."""
-    above = _index(request)
+    above, wait_s = _index(request), _wait_s(request)
     state = context.store.snapshot
     if above:
-        state = context.store.wait(index_of, above, _wait_s(request))
+        state = context.store.wait(index_of, above, wait_s)
     return Reply(build(state), index=max(1, index_of(state)))
 
 
@@ -79,7 +79,7 @@ def listing(
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
-        found = []
+        found: list[Record] = []
         following = ""
         items: Iterable[tuple[Any, Record]] = rows(state)
         if pages and request.flag("reverse"):

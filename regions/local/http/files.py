@@ -247,7 +247,7 @@ def _task_ended(context: Context, alloc_id: str, task: str) -> bool:
     if alloc is None or is_client_terminal(alloc):
         return True
     state = (alloc.get("TaskStates") or {}).get(task)
-    return bool(state) and state["State"] == "dead"
+    return state is not None and state["State"] == "dead"
 
 
 def _stream_file(context: Context, request: Request, alloc_id: str) -> Reply:

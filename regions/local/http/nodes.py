@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -74,6 +75,39 @@ def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
         context.worker.room_appeared()
     index = transaction.index
     return Reply(write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index))
+
+
+def host_stats(context: Context, request: Request) -> Reply:
+    """/v1/client/stats: this machine's, whichever of its pretend nodes is asked for"""
+    _only_get(request)
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = page * os.sysconf("SC_PHYS_PAGES")
+    free = page * os.sysconf("SC_AVPHYS_PAGES")
+    disk = os.statvfs(context.config.data_dir)
+    size, available = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    used_percent = 100.0 * (size - disk.f_bfree * disk.f_frsize) / size
+    busy = min(100.0, 100.0 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    place = {
+        "Available": available,
+        "Device": "",
+        "InodesUsedPercent": 0.0,
+        "Mountpoint": str(context.config.data_dir),
+        "Size": size,
+        "Used": size - disk.f_bfree * disk.f_frsize,
+        "UsedPercent": used_percent,
+    }
+    return Reply(
+        {
+            "AllocDirStats": place,
+            "CPU": [{"CPU": "cpu", "Idle": 100.0 - busy, "System": 0.0, "TotalPercent": busy, "User": busy}],
+            "CPUTicksConsumed": 0.0,
+            "DeviceStats": [],
+            "DiskStats": [place],
+            "Memory": {"Available": free, "Free": free, "Total": total, "Used": total - free},
+            "Timestamp": time.time_ns(),
+            "Uptime": int(time.monotonic()),
+        }
+    )
 
 
 def _only_get(request: Request) -> None:

@@ -19,6 +19,7 @@ _EXACT: dict[str, Handle] = {
     "/v1/agent/members": agent.members,
     "/v1/agent/self": agent.self_,
     "/v1/allocations": allocations.allocations,
+    "/v1/client/stats": nodes.host_stats,
     "/v1/deployments": agent.empty_list,
     "/v1/evaluations": allocations.evaluations,
     "/v1/event/stream": event_stream.events,
@@ -50,8 +51,7 @@ _PREFIXES: dict[str, Handle] = {
 }
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
 """What Nomad answers without a token."""
-_LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/regions")
-"""What is about the agent that was asked, whatever region the request names."""
+_LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")
 _ELSEWHERE = (
     "acl",
     "agent",
@@ -85,11 +85,20 @@ def answer(context: Context, request: Request) -> Reply | Relay:
     region = request.get("region")
     if not region and handler is jobs.jobs and request.body:
         region = _job_region(request)
-    if region and region != context.config.region and request.path not in _LOCAL:
+    if region and region != context.config.region and not _is_local(context, request):
         return _forward(context, request, region)
     if request.path not in _OPEN:
         _authenticate(context, request)
     return handler(context, request)
+
+
+def _is_local(context: Context, request: Request) -> bool:
+    """What Nomad answers itself whatever region the request names: about the agent, and about an allocation it runs."""
+    if request.path in _LOCAL:
+        return True
+    if not request.path.startswith("/v1/client/"):
+        return False
+    return any(context.store.snapshot.allocs.get(part) is not None for part in request.path.split("/")[4:])
 
 
 def _authenticate(context: Context, request: Request) -> None:

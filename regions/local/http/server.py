@@ -6,7 +6,6 @@ import json
 import socket
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -171,6 +170,8 @@ class Server:
             connection.sendall(_head(failure.status, failure.headers, failure.message.encode(), keep))
             return keep
         except Exception as error:  # noqa: BLE001 - a mistake of ours costs one answer, not the connection's thread
+            import traceback
+
             traceback.print_exc()
             text = f"internal error in the development engine: {type(error).__name__}: {error}"
             connection.sendall(_head(500, _TEXT, text.encode(), keep))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_client_terminal
+from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_terminal
 from regions.local.state.store import Store
 from regions.local.state.transaction import Transaction
 
@@ -47,7 +47,7 @@ def _is_over(state: Snapshot, job: Record, before_ns: int) -> bool:
 
 
 def _all_ended(state: Snapshot, key: tuple[str, str]) -> bool:
-    return all(is_client_terminal(alloc) for alloc in state.job_allocs(*key)) and all(
+    return all(is_terminal(alloc) for alloc in state.job_allocs(*key)) and all(
         one["Status"] in TERMINAL_EVAL for one in state.job_evals(*key)
     )
 

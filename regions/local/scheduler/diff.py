@@ -8,6 +8,7 @@ from regions.local.state.job_schema import (
     AFFINITY,
     ARTIFACT,
     CONSTRAINT,
+    DEVICE,
     DISK,
     GROUP,
     JOB,
@@ -103,7 +104,7 @@ def _task_diff(old: Record | None, new: Record | None, group_type: str) -> Recor
     objects = _object_set("Constraint", CONSTRAINT, before.get("Constraints"), after.get("Constraints"))
     objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), after.get("Affinities"))
     objects.append(_config(before.get("Config"), after.get("Config")))
-    objects.append(_whole("Resources", RESOURCES, before.get("Resources"), after.get("Resources")))
+    objects.append(_resources(before.get("Resources"), after.get("Resources")))
     objects.append(_object("LogConfig", LOGS, before.get("LogConfig"), after.get("LogConfig")))
     payload: dict[str, Any] = {"File": (str, "")}
     objects.append(_object("DispatchPayload", payload, before.get("DispatchPayload"), after.get("DispatchPayload")))
@@ -224,6 +225,15 @@ def _parameterized(old: Record | None, new: Record | None) -> Record | None:
         before, after = old or {}, new or {}
         sets = [_string_set(name, before.get(name), after.get(name)) for name in ("MetaOptional", "MetaRequired")]
         diff["Objects"] = [one for one in sets if one] or None
+    return diff
+
+
+def _resources(old: Record | None, new: Record | None) -> Record | None:
+    diff = _whole("Resources", RESOURCES, old, new)
+    if diff:
+        before, after = (_by_name((side or {}).get("Devices")) for side in (old, new))
+        devices = [_whole("Device", DEVICE, before.get(name), after.get(name)) for name in sorted({**before, **after})]
+        diff["Objects"] = [one for one in devices if one] or None
     return diff
 
 

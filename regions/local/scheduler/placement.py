@@ -80,6 +80,38 @@ class Room:
         self._changed[node_id] = (cpu + sign * ask[0], memory + sign * ask[1], disk + sign * ask[2])
 
 
+def is_possible(node: Record, job: Record, group: Record) -> bool:
+    """Whether the node could run the group, were there room."""
+    if not in_datacenters(node["Datacenter"], job["Datacenters"]):
+        return False
+    return refusal(node, job["Constraints"] or [], group, _group_constraints(group)) is None
+
+
+def _group_constraints(group: Record) -> list[Record]:
+    return [*(group["Constraints"] or ()), *(one for task in group["Tasks"] for one in task["Constraints"] or ())]
+
+
+def refusal(node: Record, job_constraints: list[Record], group: Record, group_constraints: list[Record]) -> str | None:
+    """Why the node can't run the group whatever its room, under the name by which Nomad counts it; None: it can."""
+    for constraint in job_constraints:
+        if not satisfied(constraint, node):
+            return describe(constraint)
+    for task in group["Tasks"]:
+        driver = node["Drivers"].get(task["Driver"])
+        if driver is None or not driver["Detected"] or not driver["Healthy"]:
+            return "missing drivers"
+    for constraint in group_constraints:
+        if not satisfied(constraint, node):
+            return describe(constraint)
+    for volume in (group["Volumes"] or {}).values():
+        host = (node["HostVolumes"] or {}).get(volume["Source"])
+        if volume["Type"] == "host" and (host is None or (host["ReadOnly"] and not volume["ReadOnly"])):
+            return "missing compatible host volumes"
+    if any(task["Resources"]["Devices"] for task in group["Tasks"]):
+        return "missing devices"
+    return None
+
+
 class GroupPlacer:
     """Places instances of one group, one by one, while room lasts.
 
@@ -99,6 +131,8 @@ class GroupPlacer:
             *(group["Affinities"] or ()),
             *(one for task in group["Tasks"] for one in task["Affinities"] or ()),
         ]
+        self.has_escaped = False
+        """Whether a constraint is about single nodes, so that classes say nothing."""
         self._nodes = nodes
         self._metrics = empty_metrics(nodes)
         self._open = self._feasible(nodes)
@@ -161,43 +195,21 @@ class GroupPlacer:
     def _feasible(self, nodes: list[Record]) -> list[Record]:
         """Nodes that fit but for their room; the others are counted as Nomad does, a class's first one by its reason."""
         job_constraints = self._job["Constraints"] or []
-        group_constraints = [
-            *(self._group["Constraints"] or ()),
-            *(one for task in self._group["Tasks"] for one in task["Constraints"] or ()),
-        ]
-        by_class = not any(is_unique(one) for one in [*job_constraints, *group_constraints])
+        group_constraints = _group_constraints(self._group)
+        self.has_escaped = any(is_unique(one) for one in [*job_constraints, *group_constraints])
         known: dict[str, str | None] = {}
         out = []
         for node in nodes:
             node_class = node["ComputedClass"]
-            if by_class and node_class in known:
+            if not self.has_escaped and node_class in known:
                 reason = "computed class ineligible" if known[node_class] else None
             else:
-                reason = known[node_class] = self._reason(node, job_constraints, group_constraints)
+                reason = known[node_class] = refusal(node, job_constraints, self._group, group_constraints)
             if reason:
                 _count_filtered(self._metrics, node, reason)
             else:
                 out.append(node)
         return out
-
-    def _reason(self, node: Record, job_constraints: list[Record], group_constraints: list[Record]) -> str | None:
-        for constraint in job_constraints:
-            if not satisfied(constraint, node):
-                return describe(constraint)
-        for task in self._group["Tasks"]:
-            driver = node["Drivers"].get(task["Driver"])
-            if driver is None or not driver["Detected"] or not driver["Healthy"]:
-                return "missing drivers"
-        for constraint in group_constraints:
-            if not satisfied(constraint, node):
-                return describe(constraint)
-        for volume in (self._group["Volumes"] or {}).values():
-            host = (node["HostVolumes"] or {}).get(volume["Source"])
-            if volume["Type"] == "host" and (host is None or (host["ReadOnly"] and not volume["ReadOnly"])):
-                return "missing compatible host volumes"
-        if any(task["Resources"]["Devices"] for task in self._group["Tasks"]):
-            return "missing devices"
-        return None
 
     def _exhausted(self, node: Record) -> str | None:
         if self._distinct and self._hosts.get(node["ID"]):

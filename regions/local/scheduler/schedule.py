@@ -10,7 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from regions.local.scheduler import reschedule
-from regions.local.scheduler.placement import GroupPlacer, Room, coalesce, ready_nodes
+from regions.local.scheduler.placement import GroupPlacer, Room, coalesce, is_possible, ready_nodes
 from regions.local.state.snapshot import Record, Snapshot, is_client_terminal, is_terminal
 from regions.local.state.transaction import alloc_size
 
@@ -36,6 +36,7 @@ class Decision:
         self.updates: dict[str, dict[str, int]] = {}
         """Group → Nomad's DesiredUpdates."""
         self.classes: dict[str, bool] = {}
+        self.has_escaped = False
         self.later: list[tuple[int, list[Record]]] = []
         """(when in ns, allocations) to be rescheduled then."""
 
@@ -134,7 +135,7 @@ def _reconcile(
         old = alloc["Job"]
         if is_terminal(alloc) or old["JobModifyIndex"] == job["JobModifyIndex"]:
             updates["Ignore"] += 1
-        elif _needs_restart(old, job, group):
+        elif _needs_restart(old, job, group) or not _may_stay(state, alloc, job, group):
             updates["DestructiveUpdate"] += 1
             decision.stops.append(_stopped(alloc, UPDATING))
             missing.append((index_of(alloc), alloc))
@@ -169,6 +170,7 @@ def _place(
     placer = GroupPlacer(job, group, nodes, room, hosts)
     template = _new_alloc(job, group, evaluation, now_ns)
     decision.classes |= placer.class_eligibility()
+    decision.has_escaped |= placer.has_escaped
     for done, (index, previous) in enumerate(slots):
         is_retry = previous is not None and previous["ClientStatus"] == "failed"
         chosen = placer.place(avoid=previous["NodeID"] if previous is not None and is_retry else "")
@@ -308,6 +310,12 @@ def _needs_restart(old: Record, job: Record, group: Record) -> bool:
         or tasks[task["Name"]]["LogConfig"]["Disabled"] != task["LogConfig"]["Disabled"]
         for task in group["Tasks"]
     )
+
+
+def _may_stay(state: Snapshot, alloc: Record, job: Record, group: Record) -> bool:
+    """Whether the allocation's node is still one that the job may use."""
+    node = state.nodes.get(alloc["NodeID"])
+    return is_possible(node, job, group)
 
 
 _TASK_FIELDS = (

@@ -222,8 +222,13 @@ def _close_evaluation(
 
 def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> Record:
     """What waits for room in place of an evaluation that couldn't place everything."""
+    eligibility: dict[str, Any] = {}
+    if decision.has_escaped:
+        eligibility["EscapedComputedClass"] = True
+    elif decision.classes:
+        eligibility["ClassEligibility"] = decision.classes
     return {
-        "ClassEligibility": decision.classes or None,
+        **eligibility,
         "CreateTime": now_ns,
         "FailedTGAllocs": decision.failed,
         "ID": new_id(),

@@ -41,8 +41,6 @@ def canonical_job(raw: Any, region: str) -> Record:
                 resources["CPU"] = 0
             for mount in task["VolumeMounts"] or ():
                 mount["PropagationMode"] = mount["PropagationMode"] or "private"
-        for name, volume in (group["Volumes"] or {}).items():
-            volume["Name"] = volume["Name"] or name
     return job
 
 

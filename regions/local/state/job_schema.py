@@ -91,7 +91,7 @@ VOLUME = {
     "Source": (str, ""),
     "Type": (str, ""),
 }
-TASK = {
+TASK: dict[str, Any] = {
     "Affinities": ([AFFINITY], None),
     "Artifacts": ([ARTIFACT], None),
     "CSIPluginConfig": ("any", None),
@@ -119,7 +119,7 @@ TASK = {
     "Vault": ("any", None),
     "VolumeMounts": ([MOUNT], None),
 }
-GROUP = {
+GROUP: dict[str, Any] = {
     "Affinities": ([AFFINITY], None),
     "Constraints": ([CONSTRAINT], None),
     "Consul": ({"Namespace": (str, "")}, {}),

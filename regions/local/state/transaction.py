@@ -249,7 +249,8 @@ def _derive_job(state: Snapshot, old: Record | None, new: Record | None) -> bool
     if new is None:
         for version in state.job_versions(job["Namespace"], job["ID"]):
             state.versions = state.versions.delete(version_key(version))
-    else:
+    elif new["ModifyIndex"] == new["JobModifyIndex"]:
+        # A version shows the status of the moment it was registered, as Nomad's do.
         state.versions = state.versions.put(version_key(new), new)
         if old is not None and old["Version"] != new["Version"]:
             for version in state.job_versions(job["Namespace"], job["ID"])[_TRACKED_VERSIONS:]:
