@@ -59,6 +59,7 @@ class NomadRegion:
         self.name = region.name
         self._door = Door(region, _sender(region), timeout_s=timeout_s, deadline_s=deadline_s)
         self._version: str | None = None
+        self._has_tokens: bool | None = None
 
     def __repr__(self) -> str:
         return f"NomadRegion({self.name!r}, {', '.join(self.region.addresses)})"
@@ -180,12 +181,12 @@ class NomadRegion:
     ) -> Dispatched:
         """Dispatch a child of a parameterized job. Raises NotFound and InvalidJob (meta, payload, a stopped job).
 
-        Repeated only with an idempotency token and servers that know it (since 1.1.3); otherwise a lost answer raises
-        RegionUnreachable, and a child may or may not exist. Servers before 1.11.2 (1.10.8, 1.8.20) look a token up
-        without a lock: two dispatches of one token at the same moment can still give two children.
+        Repeated only with an idempotency token that the servers honour (`honours_tokens`); otherwise a lost answer
+        raises RegionUnreachable, and a child may or may not exist. Servers before 1.11.2 (1.10.8, 1.8.20) look a token
+        up without a lock: two dispatches of one token at the same moment can still give two children.
         """
         body = {"Meta": dict(meta), "Payload": base64.b64encode(payload).decode() if payload else None}
-        is_repeatable = bool(idempotency_token) and has_feature(self._known_version(), "dispatch_idempotency_token")
+        is_repeatable = bool(idempotency_token) and self.honours_tokens(job_id)
         answer = self._post(
             "dispatch",
             nomad.api.Job,
@@ -197,6 +198,19 @@ class NomadRegion:
             is_repeatable=is_repeatable,
         )
         return self._parse("dispatch", lambda: Dispatched(answer["DispatchedJobID"], answer.get("EvalID") or ""))
+
+    def honours_tokens(self, job_id: str) -> bool:
+        """Whether the servers honour a dispatch's idempotency token (since 1.1.3), asked once. Raises NotFound.
+
+        A token that may not read the version (it lacks `node:read`) sees it by the field that jobs have since then.
+        """
+        if self._has_tokens is None:
+            version = self._known_version()
+            if version:
+                self._has_tokens = has_feature(version, "dispatch_idempotency_token")
+            else:
+                self._has_tokens = "DispatchIdempotencyToken" in self.job(job_id)
+        return self._has_tokens
 
     def stop_job(self, job_id: str, *, purge: bool = False) -> None:
         """Stop the job and its allocations; with `purge` it is forgotten. Raises NotFound where Nomad says so."""

@@ -48,7 +48,13 @@ _TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
     (Meaning.NO_REGION, ("No path to region",)),
     (
         Meaning.PERMISSION_DENIED,
-        ("Permission denied", "ACL token not found", "ACL token expired", "ACL token is invalid"),
+        (
+            "Permission denied",
+            "ACL token not found",
+            "ACL token expired",
+            "ACL token is invalid",
+            "acl token lookup failed",
+        ),
     ),
     (
         Meaning.NOT_DONE,
@@ -79,6 +85,7 @@ _BY_TEXT: Final = tuple(
     (meaning, re.compile("|".join(rf"\b{re.escape(text)}" for text in texts), re.IGNORECASE))
     for meaning, texts in _TEXTS
 )
+_VALIDATION: Final = re.compile(r"^\d+ errors? occurred:")
 _MARKUP: Final = re.compile(r"<\s*(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _RPC_PREFIX: Final = re.compile(r"^(?:rpc error: |RPC Error:: (?:\d+,)?)+")
 
@@ -92,6 +99,8 @@ def read_refusal(status: int, text: str, *, operation: str) -> Refusal:
         return Refusal(Meaning.NOT_NOMAD, f"HTTP {status} from something that isn't Nomad")
     if status == 400 and "HTTP request to an HTTPS server" in text:
         return Refusal(Meaning.NOT_NOMAD, "it speaks TLS: write https:// instead of http://")
+    if _VALIDATION.search(sentence) and operation in _WRITES_OF_JOBS:  # it may quote anything
+        return Refusal(Meaning.INVALID, sentence)
     for meaning, pattern in _BY_TEXT:
         if pattern.search(sentence):
             return Refusal(meaning, sentence)

@@ -77,11 +77,14 @@ def test_a_dispatch_is_repeated_only_where_its_token_counts(recorder, client, re
         assert len(recorder.calls(DISPATCH)) == 1
 
 
-def test_a_dispatch_whose_token_may_not_read_the_version_is_not_repeated(recorder, client, reply):
+def test_where_the_version_is_a_secret_the_jobs_fields_tell(recorder, client, reply):
     recorder.answers["/v1/agent/members"] = [reply(403, "Permission denied")]
     recorder.answers[DISPATCH] = [reply(hangs_up=True), reply(body=CHILD)]
+    recorder.answers["/v1/job/train"] = [reply(body={"ID": "train"}), reply(body={"DispatchIdempotencyToken": ""})]
     with pytest.raises(RegionUnreachable, match="unknown"):
         client().dispatch("train", meta={}, idempotency_token="t")
+    recorder.answers[DISPATCH] = [reply(hangs_up=True), reply(body=CHILD)]
+    assert client().dispatch("train", meta={}, idempotency_token="t").eval_id == "e"
 
 
 def test_a_registration_is_not_repeated_when_its_answer_is_lost(recorder, client, reply):
@@ -190,6 +193,7 @@ def test_json_that_is_not_nomads(recorder, client, reply):
         (404, "job not found", NotFound),
         (500, 'Unknown job "train"', NotFound),
         (500, "rpc error: 1 error occurred:\n\t* Missing job datacenters\n\n", InvalidJob),
+        (500, '1 error occurred:\n\t* Task "x" names an unknown task "y"\n', InvalidJob),
         (400, "Job ID does not match name", InvalidJob),
         (500, "Multiregion jobs are unlicensed", InvalidJob),
         (403, "Permission denied", PermissionDenied),

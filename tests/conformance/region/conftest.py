@@ -17,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,17 +139,17 @@ def free_ports(count: int) -> list[int]:
         return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
-def start_nomad(binary: str, folder: Path) -> Federation:
-    """Two dev agents of that binary, joined. Their tasks end with them."""
-    ports = {name: free_ports(3) for name in REGIONS}
+def start_nomad(binary: str, folder: Path, *, names: Sequence[str] = tuple(REGIONS), extra: str = "") -> Federation:
+    """Dev agents of that binary, one a region, joined. Their tasks end with them."""
+    ports = {name: free_ports(3) for name in names}
     federation = Federation(binary, {}, {})
-    for name, datacenter in REGIONS.items():
+    for name in names:
         http, rpc, serf = ports[name]
         config = folder / f"{name}.hcl"
         config.write_text(
             AGENT.format(
                 region=name,
-                datacenter=datacenter,
+                datacenter=REGIONS[name],
                 http=http,
                 rpc=rpc,
                 serf=serf,
@@ -158,6 +158,7 @@ def start_nomad(binary: str, folder: Path) -> Federation:
                 cpu_mhz=CPU_MHZ,
                 memory_mb=MEMORY_MB,
             )
+            + extra
         )
         launch(federation, [binary, "agent", "-dev", "-config", str(config)], folder, name)
         federation.addresses[name] = f"http://127.0.0.1:{http}"
@@ -229,17 +230,21 @@ def wait_until_ready(federation: Federation, folder: Path) -> None:
             time.sleep(0.2)  # no event to wait for before there is a server
 
 
-def engines() -> list[Any]:
-    real = [pytest.param(path, id=Path(path).name) for path in BINARIES]
-    return [pytest.param("embedded", id="embedded"), *(real or [pytest.param("", id="nomad")])]
+REAL = [pytest.param(path, id=Path(path).name) for path in BINARIES] or [pytest.param("", id="nomad")]
+ENGINES = [pytest.param("embedded", id="embedded"), *REAL]
 
 
-@pytest.fixture(scope="session", params=engines())
-def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    if request.param == "":
+def require_binary(binary: str) -> None:
+    """Skips without a binary; fails where one was promised."""
+    if binary == "":
         if "nomad" in os.environ.get("FEDML_REQUIRE", "").split(","):
             pytest.fail(f"FEDML_REQUIRE=nomad, but {NO_BINARY}")
         pytest.skip(NO_BINARY)
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    require_binary(request.param)
     folder = tmp_path_factory.mktemp("region")
     is_embedded = request.param == "embedded"
     started = start_embedded(folder) if is_embedded else start_nomad(request.param, folder)
@@ -254,6 +259,42 @@ def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         stop(started)
         for one in started.regions.values():
             one.close()
+
+
+@dataclass
+class Guarded:
+    """One real agent with ACLs on, and its management token."""
+
+    address: str
+    token: str
+
+    def post(self, endpoint: str, body: Any) -> Any:
+        status, _, text = Federation("", {}, {"us": self.address}, self.token).raw("POST", endpoint, body=body)
+        assert status == 200, text
+        return json.loads(text) if text else None
+
+
+@pytest.fixture(scope="module", params=REAL)
+def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    require_binary(request.param)
+    folder = tmp_path_factory.mktemp("acl")
+    started = start_nomad(request.param, folder, names=("us",), extra="acl {\n  enabled = true\n}\n")
+    try:
+        agent = Guarded(started.addresses["us"], "")
+        client = NomadRegion(Region(name="us", addresses=(agent.address,), datacenters={}), deadline_s=START_S)
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                if client.leader():
+                    agent.token = agent.post("/v1/acl/bootstrap", {})["SecretID"]
+                    break
+            except (RegionError, AssertionError, OSError):
+                assert time.monotonic() < until, (folder / "us.log").read_text()[-4000:]
+            time.sleep(0.2)  # no event to wait for before there is a server
+        client.close()
+        yield agent
+    finally:
+        stop(started)
 
 
 @pytest.fixture
