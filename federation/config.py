@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,7 +122,8 @@ def load(path: Path | None = None, *, cwd: Path | None = None) -> Config:
     """Find (as `find` does), read and check the file. Raises ConfigError with file, key and what to write instead."""
     found = find(path, cwd=cwd)
     data = _read(found)
-    from federation import config_schema as schema  # pydantic: 100 ms that `--help` doesn't pay
+    with _without_pydantic_plugins():
+        from federation import config_schema as schema  # pydantic: 100 ms that `--help` doesn't pay
 
     document = schema.validate(data)
     if not isinstance(document, schema.Document):
@@ -131,6 +133,20 @@ def load(path: Path | None = None, *, cwd: Path | None = None) -> Config:
     from federation.config_build import Builder
 
     return Builder(found, document, read_state(found.parent)).config()
+
+
+@contextmanager
+def _without_pydantic_plugins() -> Iterator[None]:
+    """Looking for them reads the metadata of every installed distribution: a quarter of all the time of loading."""
+    before = os.environ.get("PYDANTIC_DISABLE_PLUGINS")
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYDANTIC_DISABLE_PLUGINS"]
+        else:
+            os.environ["PYDANTIC_DISABLE_PLUGINS"] = before
 
 
 def _read(path: Path) -> dict[str, Any]:

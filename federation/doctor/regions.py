@@ -83,7 +83,9 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
     try:
         leader = client.leader()
     except FedmlError as error:
-        return Check(subject, name, Outcome.FAILED, _told(error, region), error.hint or if_silent)
+        return Check(
+            subject, name, Outcome.FAILED, _told(error, region).removeprefix(f"{address}: "), error.hint or if_silent
+        )
     finally:
         client.close()
     if not leader:
