@@ -153,6 +153,13 @@ class Log:
             taken, self._untaken = self._untaken, []
             return taken
 
+    def read(self, number: int) -> Entry:
+        """One entry of this number, wherever the log is; whether it chains is not looked at. Raises IndexCorrupt."""
+        data = self._get(number)
+        if data is None:
+            raise self._corrupt(number, "is missing")
+        return self._parsed(data, number)
+
     def append(self, changes: Iterable[Change], *, reason: str = "", rebase: Rebase | None = None) -> Entry:
         """Write one entry after all others, and return it.
 
@@ -234,7 +241,10 @@ class Log:
                 for data in self._get_ahead(width, pool):
                     if data is None:
                         return read
-                    entry = self._parsed(data)
+                    entry = self._parsed(data, self.head + 1)
+                    if entry.previous != self._at.sha256:
+                        problem = f"doesn't chain: entry {self.head} isn't the one that it was written after"
+                        raise self._corrupt(entry.number, problem)
                     self._accept(entry)
                     read.append(entry)
         raise AssertionError("unreachable")
@@ -266,8 +276,7 @@ class Log:
         except IntegrityError as error:
             raise self._corrupt(number, f"is damaged ({error})") from error
 
-    def _parsed(self, data: bytes) -> Entry:
-        number = self._at.number + 1
+    def _parsed(self, data: bytes, number: int) -> Entry:
         try:
             document = json.loads(data)
             if int(document["format"]) > LOG_FORMAT:
@@ -286,7 +295,7 @@ class Log:
                 nonce=document.get("nonce", ""),
                 sha256=hashlib.sha256(data).hexdigest(),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._corrupt(number, f"is torn or no entry ({type(error).__name__})") from error
         texts = (entry.time, entry.author, entry.reason, entry.previous, entry.nonce)
         if not all(isinstance(text, str) for text in texts):
@@ -295,8 +304,6 @@ class Log:
             raise self._corrupt(number, "holds a change without a type")
         if entry.number != number:
             raise self._corrupt(number, f"says that it is number {entry.number!r}")
-        if entry.previous != self._at.sha256:
-            raise self._corrupt(number, f"doesn't chain: entry {number - 1} isn't the one that it was written after")
         return entry
 
     def _corrupt(self, number: int, problem: str) -> IndexCorrupt:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zlib
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -43,12 +42,14 @@ _FILE_UNAVAILABLE = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }
-_STATE_OF_CHANGE = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
+RECORD_CHANGES = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
+"""Changes that hold a result's record, and the state that it then has."""
+
 
 _TABLES = """
 CREATE TABLE position (number INTEGER NOT NULL, sha256 TEXT NOT NULL, time TEXT NOT NULL);
 INSERT INTO position VALUES (0, '', '');
-CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT);
+CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT, sha256 BLOB);
 CREATE TABLE unknown (number INTEGER, change TEXT);
 CREATE TABLE run (
     run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
@@ -60,7 +61,6 @@ CREATE TABLE result (
     store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER);
 CREATE INDEX result_by_key ON result (run, slot, grp, idx);
 CREATE INDEX result_by_version ON result (job, version);
-CREATE TABLE record (alloc_id TEXT PRIMARY KEY, record BLOB);
 """
 
 
@@ -141,18 +141,10 @@ class Catalog:
         """The first column of a query."""
         return [found[0] for found in self._db.execute(sql, values)]
 
-    def record(self, alloc_id: str) -> dict[str, Any] | None:
-        """The result's record as it was committed."""
-        packed = self.value("SELECT record FROM record WHERE alloc_id = ?", alloc_id)
-        try:
-            return None if packed is None else json.loads(zlib.decompress(packed))
-        except (ValueError, TypeError, zlib.error) as error:
-            raise sqlite3.DatabaseError(f"a record that nobody wrote: {error}") from error
-
-    def entry(self, number: int) -> tuple[str, str, str] | None:
-        """(time, author, reason) of a revision."""
-        found: tuple[str, str, str] | None = self._db.execute(
-            "SELECT time, author, reason FROM entry WHERE number = ?", (number,)
+    def entry(self, number: int) -> tuple[str, str, str, str] | None:
+        """(time, author, reason, sha256) of a revision."""
+        found: tuple[str, str, str, str] | None = self._db.execute(
+            "SELECT time, author, reason, lower(hex(sha256)) FROM entry WHERE number = ?", (number,)
         ).fetchone()
         return found
 
@@ -188,12 +180,13 @@ class Catalog:
 
     def _fold(self, entry: Entry) -> None:
         number = entry.number
-        self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (number, entry.time, entry.author, entry.reason))
+        about = (number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
+        self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", about)
         for change in entry.changes:
             kind = change["type"]
             try:
-                if kind in _STATE_OF_CHANGE:
-                    self._fold_result(entry, change["record"], _STATE_OF_CHANGE[kind])
+                if kind in RECORD_CHANGES:
+                    self._fold_result(entry, change["record"], RECORD_CHANGES[kind])
                 elif kind == "open":
                     self._db.execute(
                         "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
@@ -233,7 +226,7 @@ class Catalog:
             state = self.state_for(run, slot, group, index)
         store = record["store"]
         prefix = f"artifacts/{run}/{slot:09d}/{group}/{index}/{alloc_id}/{record['manifest_sha256']}/"
-        done = self._db.execute(
+        self._db.execute(
             f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 20)})",  # noqa: S608
             (
                 *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
@@ -249,9 +242,6 @@ class Catalog:
                 ),
             ),
         )
-        if done.rowcount:
-            packed = zlib.compress(_dumps(record).encode(), 1)
-            self._db.execute("INSERT INTO record VALUES (?, ?)", (alloc_id, packed))
 
 
 class _Transaction:

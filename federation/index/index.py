@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from federation.errors import IndexCorrupt, LogConflict, UsageError
-from federation.index.catalog import SCHEMA, Catalog, open_catalog
+from federation.index.catalog import RECORD_CHANGES, SCHEMA, Catalog, open_catalog
 from federation.index.fetch import Fetched, fetch
 from federation.index.home import LOG_PREFIX, make_home, read_home
 from federation.index.names import checked_name, checked_version
@@ -205,10 +205,16 @@ class Index:
         return self._rows(where, (row.run, row.slot, row.group, row.index, row.alloc_id))
 
     def record(self, row: Row) -> ResultRecord:
-        """The result's whole record: its files, environment and all."""
-        data = self._ask(lambda catalog: catalog.record(row.alloc_id))
-        if data is None:
-            raise UsageError(f"the index has no result {row.alloc_id}")
+        """The result's whole record (its files, environment and all), from the log entry that committed it. Raises
+        IndexCorrupt where that entry isn't any more what it was."""
+        entry = self._log.read(row.revision)
+        known = self._ask(lambda catalog: catalog.entry(row.revision))
+        records = [change["record"] for change in entry.changes if change["type"] in RECORD_CHANGES]
+        data = next((record for record in records if record["alloc_id"] == row.alloc_id), None)
+        if data is None or known is None or known[-1] != entry.sha256:
+            raise IndexCorrupt(
+                f"revision {row.revision} of the index was rewritten after it was read", hint=self._how_to_accept()
+            )
         return ResultRecord.from_dict(data, source=f"the record of {row.alloc_id} in the index")
 
     def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
@@ -217,7 +223,8 @@ class Index:
 
     def provenance(self, revision: int) -> tuple[str, str, str]:
         """(time, author, reason) of a revision; empty texts for one that doesn't exist."""
-        return self._ask(lambda catalog: catalog.entry(revision)) or ("", "", "")
+        found = self._ask(lambda catalog: catalog.entry(revision))
+        return found[:3] if found else ("", "", "")
 
     def unknown_changes(self) -> list[tuple[int, Change]]:
         """(revision, change) of types that this fedml doesn't know, as of the last answer: written by a newer one, kept
@@ -302,11 +309,13 @@ class Index:
         try:
             return self._log.refresh()
         except IndexCorrupt as error:
-            if at.number and self._catalog is not None and self._catalog.path is not None:
-                error.hint += (
-                    f"; where the home store was restored on purpose, delete {self._catalog.path} and try again"
-                )
+            how = self._how_to_accept() if at.number else ""
+            error.hint += f"; {how}" if how else ""
             raise
+
+    def _how_to_accept(self) -> str:
+        path = self._catalog.path if self._catalog else None
+        return f"where the home store was restored on purpose, delete {path} and try again" if path else ""
 
     def _ask(self, question: Callable[[Catalog], Answer]) -> Answer:
         """Ask the catalog; where its file fails, go on with another one that was brought up to date."""

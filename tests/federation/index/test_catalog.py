@@ -248,11 +248,16 @@ def test_entries_are_applied_once_and_in_order(tmp_path: Path, filled: Any) -> N
     other.close()
 
 
-def test_a_damaged_record_is_read_from_the_log_again(filled: Any, path: Path, open_index: OpenIndex) -> None:
-    edit(path, "UPDATE record SET record = x'00'")
+def test_a_record_is_read_from_its_entry_and_verified(filled: Any, path: Path, open_index: OpenIndex) -> None:
     index = open_index(filled, cache="cache")
+    row = index.query()[0]
+    assert index.record(row).files[0].path == "model.bin"
 
-    assert index.record(index.query()[0]).files[0].path == "model.bin"
+    key = f"index/log/{row.revision:020d}.json"
+    filled.objects[key] = filled.objects[key].replace(b"model.bin", b"other.bin")
+    with pytest.raises(IndexCorrupt, match=f"revision {row.revision} of the index was rewritten") as told:
+        index.record(row)
+    assert f"delete {path}" in told.value.hint
 
 
 def test_a_batch_that_fails_halfway_leaves_nothing(filled: Any) -> None:
