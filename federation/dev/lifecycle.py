@@ -12,8 +12,8 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -72,7 +72,7 @@ def up(config: Config, tell: Tell, *, deadline_s: float = 60.0) -> Up:
     dev = _declared(config)
     servers.require_extras(dev.stores)
     root = config.root
-    with locked(root, tell):
+    with _plain_errors(root), locked(root, tell):
         state = read_state(root) or new_state()
         write_state(root, state)
         _write_token(token_path(root))
@@ -113,7 +113,7 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
     """
     if not state_folder(root).exists():
         return ()
-    with locked(root, tell):
+    with _plain_errors(root), locked(root, tell):
         try:
             state = read_state(root)
         except DevError:
@@ -128,6 +128,15 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
         if purge:
             shutil.rmtree(state_folder(root))
     return was_running
+
+
+@contextmanager
+def _plain_errors(root: Path) -> Iterator[None]:
+    """A full disk or a folder without permission, told as such."""
+    try:
+        yield
+    except OSError as error:
+        raise DevError(f"{error.filename or state_folder(root)}: {error.strerror}") from error
 
 
 def _declared(config: Config) -> DevConfig:

@@ -268,6 +268,50 @@ def test_a_server_that_a_crashed_up_could_not_record_is_found(
     assert not second.is_running
 
 
+LAUNCH = """
+import sys
+from pathlib import Path
+from federation.config import load
+from federation.dev import lifecycle, servers
+servers.REGION = ("-P", sys.argv[2], "region")
+lifecycle.up(load(Path(sys.argv[1])), lambda text: print(text, flush=True))
+"""
+
+
+def test_an_up_that_is_killed_in_the_middle_is_taken_up_or_ended(project: Project) -> None:
+    """One region is ready, the other not yet, when the launcher dies."""
+    config = project(us="n1", eu="mute")
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH, str(config.root), str(STAND_IN)], stdout=subprocess.PIPE, text=True
+    )
+    with launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline().startswith("region us is ready")
+        launcher.kill()
+    assert states(config)["region:us"] == "ready"
+    mute = process_of(pids(config)["eu"])
+    with pytest.raises(DevError, match="region eu wasn't ready"):
+        lifecycle.up(config, quiet, deadline_s=0.2)
+    assert mute.is_running, "that call didn't start it"
+    assert set(lifecycle.down(config.root, quiet)) == {"region:us", "region:eu"}
+    assert not mute.is_running
+    state = read_state(config.root)
+    assert state is not None
+    assert marked(state.id) == []
+
+
+def test_a_state_that_can_not_be_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = project(us="n1")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/x/state.json")
+
+    monkeypatch.setattr(lifecycle, "write_state", full)
+    with pytest.raises(DevError, match=r"/x/state\.json: No space left on device"):
+        lifecycle.up(config, quiet)
+    monkeypatch.undo()
+
+
 def test_two_projects_do_not_meet(project: Project) -> None:
     one, two = project("one", us="n1"), project("two", us="n1")
     found = [each.address for config in (one, two) for each in lifecycle.up(config, quiet).servers]
