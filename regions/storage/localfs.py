@@ -22,10 +22,12 @@ LOCKABLE = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bc
 """Kinds of file system whose flock(2) reaches every process that can write there: those of one machine."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ESCAPES = str.maketrans({" ": r"\040", "\t": r"\011", "\n": r"\012", "\\": r"\134"})
+"""How mountinfo writes them."""
 _CLASH = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_BROKEN = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EHOSTDOWN, errno.ENXIO}
+_BROKEN = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENXIO}
 
 
 @contextmanager
@@ -96,13 +98,15 @@ def is_lockable(folder: Path) -> bool:
 
 def filesystem_kind(folder: Path, mountinfo: str) -> str:
     """The type of the mount that the resolved folder is on (the last of the deepest), from the text of mountinfo."""
-    best, kind = -1, ""
+    kinds: dict[str, str] = {}
     for line in mountinfo.splitlines():
-        fields = line.split()
-        mount = Path(fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape"))
-        if folder.is_relative_to(mount) and len(mount.parts) >= best:
-            best, kind = len(mount.parts), fields[fields.index("-") + 1]
-    return kind
+        mount, _, kind = line.partition(" - ")
+        kinds[mount.split(" ", 5)[4]] = kind.partition(" ")[0]
+    for place in (folder, *folder.parents):
+        escaped = str(place).translate(_ESCAPES)
+        if escaped in kinds:
+            return kinds[escaped]
+    return ""
 
 
 def make_folder(folder: Path) -> None:
