@@ -1,0 +1,57 @@
+"""docs/reference/index.md tells of every command, option, field and column that there is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from federation.cli.index import app
+from federation.index import RESULT_STATES, Row
+from federation.log import Log
+
+TEXT = Path(__file__).parents[3].joinpath("docs/reference/index.md").read_text(encoding="utf-8")
+COMMON = {"--help", "--config"}
+
+
+@pytest.mark.parametrize("command", sorted(typer.main.get_command(app).commands))
+def test_every_command_and_option_is_told(command: str) -> None:
+    assert f"## {command}" in TEXT
+    found = typer.main.get_command(app).commands[command]
+    for parameter in found.params:
+        for option in parameter.opts:
+            if option.startswith("--") and option not in COMMON:
+                assert re.search(rf"{option}\b", TEXT), option
+
+
+def test_every_option_that_is_told_exists() -> None:
+    known = {
+        option
+        for command in typer.main.get_command(app).commands.values()
+        for parameter in command.params
+        for option in parameter.opts
+    }
+
+    assert set(re.findall(r"--[a-z][a-z-]*", TEXT)) <= known
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Row)])
+def test_every_field_of_a_row_is_told(name: str) -> None:
+    assert f"`{name}`" in TEXT
+
+
+@pytest.mark.parametrize("state", RESULT_STATES)
+def test_every_state_is_told(state: str) -> None:
+    assert f"`{state}`" in TEXT
+
+
+def test_every_field_of_an_entry_is_told(memory_store: Any) -> None:
+    Log(memory_store, "index/log/", author="a").append([{"type": "note"}])
+    [data] = memory_store.objects.values()
+
+    assert [name for name in json.loads(data) if f"| `{name}` |" not in TEXT] == []
