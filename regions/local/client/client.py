@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from regions.local.client import usage
 from regions.local.client.alloc_runner import AllocRunner
+from regions.local.client.task_env import DENIED
 from regions.local.drivers.driver import Driver
 from regions.local.drivers.executor_link import ExecutorLink
 from regions.local.drivers.loop import Loop
@@ -52,7 +53,7 @@ class Client:
         base_env: Mapping[str, str],
         api_address: str,
     ) -> None:
-        self.base_env = base_env
+        self.base_env: Mapping[str, str] = {k: v for k, v in base_env.items() if k not in DENIED}
         self.api_address = api_address
         self.loop = Loop("fedml-client")
         self._allocs = data_dir.absolute() / "alloc"

@@ -49,6 +49,12 @@ class Prestart:
         """Whether artifacts are missing: `fetch` is slow and runs on a worker thread."""
         return len(self._fetched) < len(self._task.get("Artifacts") or [])
 
+    @property
+    def must_render(self) -> bool:
+        """Whether there are templates to render: once, or at each start where the restart policy says so."""
+        again = bool((self._task.get("RestartPolicy") or {}).get("RenderTemplates"))
+        return bool(self._task.get("Templates")) and (again or not self._rendered)
+
     def resume(self) -> None:
         """The task was started before the region ended: folder, payload and artifacts are there."""
         self._set_up = True
@@ -90,13 +96,9 @@ class Prestart:
             raise PrestartFailed(events.artifact_failed(str(failed)), recoverable=failed.recoverable)
 
     def render(self, env: TaskEnv) -> None:
-        """The templates: once, or at each start where the restart policy says so. Raises PrestartFailed."""
-        templates = self._task.get("Templates") or []
-        again = bool((self._task.get("RestartPolicy") or {}).get("RenderTemplates"))
-        if not templates or (self._rendered and not again):
-            return
+        """The templates' files and variables. Raises PrestartFailed."""
         try:
-            self.template_env = template.render_all(templates, env)
+            self.template_env = template.render_all(self._task["Templates"], env)
         except template.TemplateRefused as error:
             raise PrestartFailed(events.hook_failed(f"template: {error}"), recoverable=False) from error
         except (template.TemplateFailed, OSError, ValueError, LookupError, TypeError) as error:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# What Nomad's default `env.denylist` keeps from tasks.
+# What Nomad's default `env.denylist` keeps from tasks, of the agent's environment.
 DENIED = frozenset(
     {
         "CONSUL_TOKEN",
@@ -88,7 +88,7 @@ def build(
     for key, value in _meta(alloc, job, task).items():
         env[replace(key, known, env)] = replace(value, known, env)
     for key, value in base_env.items():
-        if key not in env and key not in DENIED:
+        if key not in env:
             env[key] = replace(value, known, env)
     for key, value in (task.get("Env") or {}).items():
         env[key] = replace(value, known, env)

@@ -164,7 +164,7 @@ class TaskRunner:
 
     def _launch(self, error: Exception | None) -> None:
         """Go on after the artifacts: templates, then the driver."""
-        if error is None and not self._killed:
+        if error is None and not self._killed and self._prestart.must_render:
             try:
                 self._prestart.render(self._env())
             except PrestartFailed as failed:

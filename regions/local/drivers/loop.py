@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+_CALLS_A_ROUND = 32  # so that exits and timers needn't wait behind a thousand starts
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +93,7 @@ class Loop:
             while self._timers and self._timers[0][0] <= now:
                 if call := heapq.heappop(self._timers)[2].call:
                     self._call(call)
-            while self._calls:
+            for _ in range(min(len(self._calls), _CALLS_A_ROUND)):
                 self._call(self._calls.popleft())
             for _ in range(len(self._end_calls)):
                 self._call(self._end_calls.popleft())
