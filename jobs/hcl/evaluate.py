@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jobs.hcl import syntax
 from jobs.hcl.operators import apply_binary, apply_unary
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import SetValue, ValueProblem, to_bool, to_string, to_whole_number, type_name, unify
+from jobs.hcl.values import SetValue, ValueProblem, pairs, to_bool, to_string, to_whole_number, type_name, unify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -196,18 +196,11 @@ class Evaluator:
 
     def loop(self, node: syntax.For, names: Names | None) -> object:
         collection = self.value(node.collection, names)
-        pairs: list[tuple[Any, Any]]
-        if isinstance(collection, dict):
-            pairs = sorted(collection.items())
-        elif isinstance(collection, SetValue):
-            pairs = [(item, item) for item in collection]
-        elif isinstance(collection, list):
-            pairs = list(enumerate(collection))
-        else:
+        if not isinstance(collection, (list, dict)):
             self.fail(f"there is nothing to go through in a {type_name(collection)}", node.collection)
         results: list[object] = []
         by_key: dict[str, Any] = {}
-        for key, item in pairs:
+        for key, item in pairs(collection):
             inner = {**(names or {}), node.value_name: item}
             if node.key_name is not None:
                 inner[node.key_name] = key

@@ -10,7 +10,7 @@ from jobs.hcl.rules import FINISHERS, SHORTHANDS
 from jobs.hcl.schema import INTEGER_RANGES, BlockType, Field
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ValueProblem, to_bool, to_json, to_string, to_whole_number, type_name
+from jobs.hcl.values import ValueProblem, pairs, to_bool, to_json, to_string, to_whole_number, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ class Mapper:
         finish = FINISHERS.get(kind.name)
         if finish is not None:
             try:
-                finish(mapped, body)
+                finish(mapped)
             except ValueProblem as problem:
                 raise self.source.error(str(problem), block.labels[0][1] if block.labels else block.at) from None
         return mapped
@@ -133,9 +133,7 @@ class Mapper:
         if not isinstance(items, (list, dict)):
             problem = f'"for_each" goes through a list or a map, not a {type_name(items)}'
             raise self.source.error(problem, for_each.expression.start)
-        pairs: list[tuple[Any, Any]]
-        pairs = sorted(items.items()) if isinstance(items, dict) else list(enumerate(items))
-        for key, value in pairs:
+        for key, value in pairs(items):
             inner: Names = {**(names or self.evaluator.names or {}), name: {"key": key, "value": value}}
             made_labels: list[tuple[str, int]] = []
             if labels is not None:
@@ -171,7 +169,7 @@ class Mapper:
         try:
             if value is None:
                 if field.kind.absent is not None or how == "duration":
-                    raise ValueProblem(f'"{field.name}" can\'t be null')
+                    raise ValueProblem("null is not possible here")
                 return None
             return _READERS[how](value)
         except ValueProblem as problem:

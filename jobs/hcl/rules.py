@@ -11,13 +11,11 @@ from jobs.hcl.values import ValueProblem, to_bool, to_string, to_whole_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.hcl import syntax
-
 _SECOND = 10**9
 _Block = dict[str, Any]
 
 
-def _finish_job(job: _Block, _: syntax.Body) -> None:
+def _finish_job(job: _Block) -> None:
     """Tasks directly under the job get groups of their own, before all others; the job's vault goes to every task."""
     alone: list[_Block] = job.pop("Tasks", None) or []
     groups: list[_Block] = [_group_of(task) for task in alone] + (job["TaskGroups"] or [])
@@ -25,13 +23,11 @@ def _finish_job(job: _Block, _: syntax.Body) -> None:
     _inherit_vault(job.pop("Vault", None), [task for group in groups for task in group["Tasks"] or []])
 
 
-def _finish_group(group: _Block, _: syntax.Body) -> None:
+def _finish_group(group: _Block) -> None:
     _inherit_vault(group.pop("Vault", None), group["Tasks"] or [])
     scaling = group["Scaling"]
     if scaling is not None:
         scaling["Type"] = scaling["Type"] or "horizontal"
-        if scaling["Max"] is None:
-            raise ValueProblem('the "scaling" block of this group lacks its argument "max"')
         if scaling["Type"] != "horizontal":
             raise ValueProblem(f'the scaling of a group is of type "horizontal", not "{scaling["Type"]}"')
 
@@ -47,7 +43,7 @@ def _inherit_vault(vault: _Block | None, tasks: list[_Block]) -> None:
                 task["Vault"] = deepcopy(vault)
 
 
-def _finish_task(task: _Block, _: syntax.Body) -> None:
+def _finish_task(task: _Block) -> None:
     resources: list[str] = []
     for policy in task["ScalingPolicies"] or []:
         resource = policy.pop("Resource").lower()
@@ -61,23 +57,23 @@ def _finish_task(task: _Block, _: syntax.Body) -> None:
             raise ValueProblem(f'the scaling of "{resource}" is of type "vertical_{resource}", not "{policy["Type"]}"')
 
 
-def _finish_vault(vault: _Block, _: syntax.Body) -> None:
+def _finish_vault(vault: _Block) -> None:
     _set_absent(vault, Env=True, DisableFile=False, ChangeMode="restart")
 
 
-def _finish_template(template: _Block, _: syntax.Body) -> None:
+def _finish_template(template: _Block) -> None:
     _set_absent(template, ChangeMode="restart", Perms="0644", Splay=5 * _SECOND, ErrMissingKey=False)
     script = template["ChangeScript"]
     if script is not None:
         _set_absent(script, Args=[], Timeout=5 * _SECOND, FailOnError=False)
 
 
-def _finish_periodic(periodic: _Block, _: syntax.Body) -> None:
+def _finish_periodic(periodic: _Block) -> None:
     if periodic["Spec"] is not None or periodic["Specs"] is not None:
         periodic["SpecType"] = "cron"
 
 
-def _finish_network(network: _Block, _: syntax.Body) -> None:
+def _finish_network(network: _Block) -> None:
     """Ports with a static number are reserved ones for Nomad, the others dynamic."""
     ports = network["DynamicPorts"]
     if ports:
@@ -91,7 +87,7 @@ def _set_absent(block: _Block, **values: object) -> None:
             block[name] = value
 
 
-FINISHERS: dict[str, Callable[[_Block, syntax.Body], None]] = {
+FINISHERS: dict[str, Callable[[_Block], None]] = {
     "job": _finish_job,
     "group": _finish_group,
     "task": _finish_task,

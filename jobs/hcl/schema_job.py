@@ -216,7 +216,7 @@ JOB_BLOCKS = table(
     ],
     scaling=[
         Field("Min", "min", WHOLE_OR_NULL),
-        Field("Max", "max", WHOLE_OR_NULL),
+        Field("Max", "max", WHOLE_OR_NULL, required=True),
         Field("Policy", "policy", FREE_FORM),
         Field("Enabled", "enabled", FLAG_OR_NULL),
         Field("Type", "type", TEXT),
@@ -352,14 +352,14 @@ JOB_BLOCKS = table(
         Field("Affinities", "affinity", MANY, "affinity"),
     ],
     change_script=[
-        Field("Command", "command", TEXT_OR_NULL, required=True),
+        Field("Command", "command", TEXT_OR_NULL),
         Field("Args", "args", TEXTS),
         Field("Timeout", "timeout", DURATION_OR_NULL),
-        Field("FailOnError", "fail_on_error", FLAG_OR_NULL, required=True),
+        Field("FailOnError", "fail_on_error", FLAG_OR_NULL),
     ],
     wait=[
-        Field("Min", "min", DURATION_OR_NULL, required=True),
-        Field("Max", "max", DURATION_OR_NULL, required=True),
+        Field("Min", "min", DURATION_OR_NULL),
+        Field("Max", "max", DURATION_OR_NULL),
     ],
 )
 

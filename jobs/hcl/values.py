@@ -10,6 +10,7 @@ import json
 import unicodedata
 from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation, Overflow
+from typing import Any
 
 MAX_EXPONENT = 4096
 ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperation, Overflow])
@@ -234,6 +235,15 @@ def equal(left: object, right: object) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(equal(item, right[key]) for key, item in left.items())
     return left == right
+
+
+def pairs(collection: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
+    """The keys and values that `for` and `for_each` go through: a list's keys are its indexes, a set's its elements."""
+    if isinstance(collection, dict):
+        return sorted(collection.items())
+    if isinstance(collection, SetValue):
+        return [(item, item) for item in collection]
+    return list(enumerate(collection))
 
 
 def unify(items: list[object]) -> list[object]:

@@ -190,7 +190,7 @@ def _given_value(variable: _Variable, value: object, given: VariableSource) -> o
             value = from_python(value)
         if variable.type is None:
             return value
-        if variable.is_inferred and isinstance(value, dict):
+        if variable.is_inferred and variable.type.kind == "object" and isinstance(value, dict):
             unknown = [key for key in value if key not in dict(variable.type.fields)]
             if unknown:
                 raise ValueProblem(f'its default has no attribute "{unknown[0]}"; declare its type to allow more')
@@ -220,6 +220,14 @@ def _validate(source: Source, variable: _Variable) -> None:
             holds = to_bool(evaluator.value(condition))
         except ValueProblem as problem:
             raise source.error(f"the condition: {problem}", condition.start) from None
+        message = _sentence(source, arguments["error_message"].expression)
         if not holds:
-            message = Evaluator(source).value(arguments["error_message"].expression)
             raise source.error(f'the value of "{variable.name}" is not valid: {message}', variable.at)
+
+
+def _sentence(source: Source, node: syntax.Node) -> str:
+    """The error message of a validation, which Nomad wants to be a sentence."""
+    message = Evaluator(source).value(node)
+    if not isinstance(message, str) or not message.endswith((".", "?", "!")) or message[0] != message[0].upper():
+        raise source.error("the error message is no sentence", node.start, hint='As in "The count is at least 1."')
+    return message

@@ -51,6 +51,7 @@ def test_a_later_source_wins_over_an_earlier_one_and_both_over_the_default():
         ('default = ["a"]', '["b"]', ["b"]),
         ("default = 1", "2", 2),
         ("type = string\ndefault = null", None, None),
+        ("default = null", "{a = 1}", {"a": 1}),
     ],
 )
 def test_values_are_read_as_their_type_wants(declaration, value, result):
@@ -188,6 +189,7 @@ def test_validation():
             'variable "x" {\n default = 1\n validation {\n condition = "a"\n error_message = "M."\n }\n}',
             "a bool is required",
         ),
+        ('variable "x" {\n default = 1\n validation {\n condition = true\n error_message = "no"\n }\n}', "no sentence"),
         ("locals {\n a = 1\n}\nlocals {\n a = 2\n}", "already defined"),
     ],
 )
