@@ -165,8 +165,8 @@ def start_nomad(binary: str, folder: Path, *, names: Sequence[str] = tuple(REGIO
     return federation
 
 
-def start_embedded(folder: Path) -> Federation:
-    """Two processes of the embedded region."""
+def start_embedded(folder: Path, version: str = "1.6.3") -> Federation:
+    """Two processes of the embedded region, that behave as that version of Nomad."""
     token_file = folder / "token"
     token_file.write_text(str(uuid.uuid4()))
     sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in REGIONS}
@@ -177,6 +177,7 @@ def start_embedded(folder: Path) -> Federation:
         config = {
             "region": name,
             "datacenter": datacenter,
+            "version": version,
             "data_dir": str(folder / name),
             "token_file": str(token_file),
             "address": addresses[name].removeprefix("http://"),
@@ -231,7 +232,8 @@ def wait_until_ready(federation: Federation, folder: Path) -> None:
 
 
 REAL = [pytest.param(path, id=Path(path).name) for path in BINARIES] or [pytest.param("", id="nomad")]
-ENGINES = [pytest.param("embedded", id="embedded"), *REAL]
+EMBEDDED = [pytest.param(f"embedded-{version}", id=f"embedded-{version}") for version in ("1.6.3", "1.1.2")]
+ENGINES = [*EMBEDDED, *REAL]
 
 
 def require_binary(binary: str) -> None:
@@ -246,8 +248,9 @@ def require_binary(binary: str) -> None:
 def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     require_binary(request.param)
     folder = tmp_path_factory.mktemp("region")
-    is_embedded = request.param == "embedded"
-    started = start_embedded(folder) if is_embedded else start_nomad(request.param, folder)
+    engine, _, version = request.param.rpartition("-")
+    is_embedded = engine == "embedded"
+    started = start_embedded(folder, version) if is_embedded else start_nomad(request.param, folder)
     try:
         for name in REGIONS:
             token = SecretRef(file=folder / "token") if is_embedded else None

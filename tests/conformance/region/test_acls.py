@@ -105,6 +105,13 @@ def test_tokens_that_nobody_knows(client_with, token):
         next(client.events(topics=["Job"], index=0, stop=threading.Event()))
 
 
+def test_the_words_for_an_unknown_token(guarded, client_with):
+    unknown = client_with(token="5613431a-779e-761b-9083-101c1cd7c992")
+    version = client_with(DEPLOYER).version()
+    with pytest.raises(PermissionDenied, match="ACL token not found" if version == "1.1.2" else "Permission denied"):
+        unknown.jobs()
+
+
 def test_a_token_is_read_anew_when_it_was_replaced(client_with):
     client = client_with(DISPATCHER)
     other = client_with(DISPATCHER)

@@ -237,5 +237,6 @@ def test_acls(us, federation):
     mine = us.acl_self()
     assert mine is not None
     assert mine["Type"] == "management"
-    for token in ("5613431a-779e-761b-9083-101c1cd7c992", ""):
-        assert federation.raw("GET", "/v1/jobs", token=token)[::2] == (403, "Permission denied")
+    assert federation.raw("GET", "/v1/jobs", token="")[::2] == (403, "Permission denied")
+    unknown = "ACL token not found" if us.version() == "1.1.2" else "Permission denied"  # as test_acls.py finds them
+    assert federation.raw("GET", "/v1/jobs", token="5613431a-779e-761b-9083-101c1cd7c992")[::2] == (403, unknown)
