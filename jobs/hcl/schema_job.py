@@ -1,11 +1,10 @@
-"""Nothing comes in; out comes the table of the blocks of a job, its groups and tasks (read as jobs.hcl.schema says)."""
+"""Nothing comes in; out comes the table of all blocks, those of a job and its groups here (read as jobs.hcl.schema says)."""
 
 from __future__ import annotations
 
 from jobs.hcl.schema import (
     BY_LABEL,
     BYTE,
-    DURATION,
     DURATION_OR_NULL,
     FLAG,
     FLAG_OR_NULL,
@@ -19,7 +18,6 @@ from jobs.hcl.schema import (
     TEXT_MAP_OR_ARGUMENT,
     TEXT_OR_NULL,
     TEXTS,
-    UNSIGNED_OR_NULL,
     WHOLE,
     WHOLE8_OR_NULL,
     WHOLE_OR_NULL,
@@ -28,6 +26,7 @@ from jobs.hcl.schema import (
     table,
 )
 from jobs.hcl.schema_service import SERVICE_BLOCKS
+from jobs.hcl.schema_task import TASK_BLOCKS
 
 JOB_BLOCKS = table(
     job=[
@@ -153,34 +152,6 @@ JOB_BLOCKS = table(
         Field("MinHealthyTime", "min_healthy_time", DURATION_OR_NULL),
         Field("HealthyDeadline", "healthy_deadline", DURATION_OR_NULL),
     ],
-    task=[
-        Field("Name", "name", LABEL),
-        Field("Driver", "driver", TEXT),
-        Field("User", "user", TEXT),
-        Field("Lifecycle", "lifecycle", ONE, "lifecycle"),
-        Field("Config", "config", FREE_FORM),
-        Field("Constraints", "constraint", MANY, "constraint"),
-        Field("Affinities", "affinity", MANY, "affinity"),
-        Field("Env", "env", TEXT_MAP_OR_ARGUMENT),
-        Field("Services", "service", MANY, "service"),
-        Field("Resources", "resources", ONE, "resources"),
-        Field("RestartPolicy", "restart", ONE, "restart"),
-        Field("Meta", "meta", TEXT_MAP_OR_ARGUMENT),
-        Field("KillTimeout", "kill_timeout", DURATION_OR_NULL),
-        Field("LogConfig", "logs", ONE, "logs"),
-        Field("Artifacts", "artifact", MANY, "artifact"),
-        Field("Vault", "vault", ONE, "vault"),
-        Field("Templates", "template", MANY, "template"),
-        Field("DispatchPayload", "dispatch_payload", ONE, "dispatch_payload"),
-        Field("VolumeMounts", "volume_mount", MANY, "volume_mount"),
-        Field("CSIPluginConfig", "csi_plugin", ONE, "csi_plugin", omit_absent=True),
-        Field("Leader", "leader", FLAG),
-        Field("ShutdownDelay", "shutdown_delay", DURATION),
-        Field("KillSignal", "kill_signal", TEXT),
-        Field("Kind", "kind", TEXT),
-        Field("ScalingPolicies", "scaling", MANY, "task_scaling"),
-        Field("Identity", "identity", ONE, "identity", since="1.5.0"),
-    ],
     volume=[
         Field("Name", "name", LABEL),
         Field("Type", "type", TEXT),
@@ -226,19 +197,6 @@ JOB_BLOCKS = table(
         server_field("CreateIndex", 0),
         server_field("ModifyIndex", 0),
     ],
-    task_scaling=[
-        Field("Resource", "name", LABEL),
-        Field("Min", "min", WHOLE_OR_NULL),
-        Field("Max", "max", WHOLE_OR_NULL),
-        Field("Policy", "policy", FREE_FORM),
-        Field("Enabled", "enabled", FLAG_OR_NULL),
-        Field("Type", "type", TEXT),
-        server_field("ID", ""),
-        server_field("Namespace", ""),
-        server_field("Target"),
-        server_field("CreateIndex", 0),
-        server_field("ModifyIndex", 0),
-    ],
     consul=[
         Field("Namespace", "namespace", TEXT),
     ],
@@ -257,79 +215,6 @@ JOB_BLOCKS = table(
         Field("Value", "name", LABEL),
         Field("Percent", "percent", BYTE),
     ],
-    lifecycle=[
-        Field("Hook", "hook", TEXT),
-        Field("Sidecar", "sidecar", FLAG),
-    ],
-    resources=[
-        Field("CPU", "cpu", WHOLE_OR_NULL),
-        Field("Cores", "cores", WHOLE_OR_NULL, since="1.1.0"),
-        Field("MemoryMB", "memory", WHOLE_OR_NULL),
-        Field("MemoryMaxMB", "memory_max", WHOLE_OR_NULL, since="1.1.0"),
-        Field("DiskMB", "disk", WHOLE_OR_NULL),
-        Field("Networks", "network", MANY, "network"),
-        Field("Devices", "device", MANY, "device"),
-        Field("IOPS", "iops", WHOLE_OR_NULL),
-    ],
-    logs=[
-        Field("MaxFiles", "max_files", WHOLE_OR_NULL),
-        Field("MaxFileSizeMB", "max_file_size", WHOLE_OR_NULL),
-        Field("Enabled", "enabled", FLAG_OR_NULL, since="1.5.4"),
-        Field("Disabled", "disabled", FLAG_OR_NULL, since="1.5.4"),
-    ],
-    artifact=[
-        Field("GetterSource", "source", TEXT_OR_NULL),
-        Field("GetterOptions", "options", TEXT_MAP),
-        Field("GetterHeaders", "headers", TEXT_MAP),
-        Field("GetterMode", "mode", TEXT_OR_NULL),
-        Field("RelativeDest", "destination", TEXT_OR_NULL),
-    ],
-    vault=[
-        Field("Policies", "policies", TEXTS),
-        Field("Namespace", "namespace", TEXT_OR_NULL),
-        Field("Env", "env", FLAG_OR_NULL),
-        Field("DisableFile", "disable_file", FLAG_OR_NULL, since="1.6.0"),
-        Field("ChangeMode", "change_mode", TEXT_OR_NULL),
-        Field("ChangeSignal", "change_signal", TEXT_OR_NULL),
-    ],
-    template=[
-        Field("SourcePath", "source", TEXT_OR_NULL),
-        Field("DestPath", "destination", TEXT_OR_NULL),
-        Field("EmbeddedTmpl", "data", TEXT_OR_NULL),
-        Field("ChangeMode", "change_mode", TEXT_OR_NULL),
-        Field("ChangeScript", "change_script", ONE, "change_script", since="1.3.4"),
-        Field("ChangeSignal", "change_signal", TEXT_OR_NULL),
-        Field("Splay", "splay", DURATION_OR_NULL),
-        Field("Perms", "perms", TEXT_OR_NULL),
-        Field("Uid", "uid", WHOLE_OR_NULL, since="1.3.3"),
-        Field("Gid", "gid", WHOLE_OR_NULL, since="1.3.3"),
-        Field("LeftDelim", "left_delimiter", TEXT_OR_NULL),
-        Field("RightDelim", "right_delimiter", TEXT_OR_NULL),
-        Field("Envvars", "env", FLAG_OR_NULL),
-        Field("VaultGrace", "vault_grace", DURATION_OR_NULL),
-        Field("Wait", "wait", ONE, "wait", since="1.2.4"),
-        Field("ErrMissingKey", "error_on_missing_key", FLAG_OR_NULL, since="1.4.3"),
-    ],
-    dispatch_payload=[
-        Field("File", "file", TEXT),
-    ],
-    volume_mount=[
-        Field("Volume", "volume", TEXT_OR_NULL),
-        Field("Destination", "destination", TEXT_OR_NULL),
-        Field("ReadOnly", "read_only", FLAG_OR_NULL),
-        Field("PropagationMode", "propagation_mode", TEXT_OR_NULL),
-    ],
-    csi_plugin=[
-        Field("ID", "id", TEXT),
-        Field("Type", "type", TEXT),
-        Field("MountDir", "mount_dir", TEXT),
-        Field("StagePublishBaseDir", "stage_publish_base_dir", TEXT, since="1.3.3"),
-        Field("HealthTimeout", "health_timeout", DURATION, since="1.3.2"),
-    ],
-    identity=[
-        Field("Env", "env", FLAG),
-        Field("File", "file", FLAG),
-    ],
     mount_options=[
         Field("FSType", "fs_type", TEXT),
         Field("MountFlags", "mount_flags", TEXTS),
@@ -345,22 +230,6 @@ JOB_BLOCKS = table(
         Field("To", "to", WHOLE),
         Field("HostNetwork", "host_network", TEXT),
     ],
-    device=[
-        Field("Name", "name", LABEL),
-        Field("Count", "count", UNSIGNED_OR_NULL),
-        Field("Constraints", "constraint", MANY, "constraint"),
-        Field("Affinities", "affinity", MANY, "affinity"),
-    ],
-    change_script=[
-        Field("Command", "command", TEXT_OR_NULL),
-        Field("Args", "args", TEXTS),
-        Field("Timeout", "timeout", DURATION_OR_NULL),
-        Field("FailOnError", "fail_on_error", FLAG_OR_NULL),
-    ],
-    wait=[
-        Field("Min", "min", DURATION_OR_NULL),
-        Field("Max", "max", DURATION_OR_NULL),
-    ],
 )
 
-BLOCK_TYPES = JOB_BLOCKS | SERVICE_BLOCKS
+BLOCK_TYPES = JOB_BLOCKS | TASK_BLOCKS | SERVICE_BLOCKS

@@ -1,15 +1,37 @@
-"""The syntax tree of a type (`list(string)`) goes in; the Type comes out."""
+"""Types as they are written (`list(string)`) and values go in; Types and converted values come out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.hcl import syntax
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ANY, BOOL, NUMBER, STRING, Type
+from jobs.hcl.values import ValueProblem, described, make_set, to_bool, to_number, to_string, unify
 
 if TYPE_CHECKING:
     from jobs.hcl.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type constraint: `of` for list, set and map; `items` for tuple; `fields` for object."""
+
+    kind: str
+    of: Type | None = None
+    items: tuple[Type, ...] = ()
+    fields: tuple[tuple[str, Type], ...] = ()
+
+    def __str__(self) -> str:
+        if self.of is not None:
+            return f"{self.kind} of {self.of}"
+        return self.kind
+
+
+STRING = Type("string")
+NUMBER = Type("number")
+BOOL = Type("bool")
+ANY = Type("any")
 
 _PRIMITIVES = {"string": STRING, "number": NUMBER, "bool": BOOL}
 _COLLECTIONS = ("list", "set", "map")
@@ -62,3 +84,51 @@ def type_of(value: object) -> Type:
     if isinstance(value, dict):
         return Type("object", fields=tuple((key, type_of(item)) for key, item in value.items()))
     return ANY if value is None else NUMBER
+
+
+def convert(value: object, wanted: Type) -> object:
+    """The value as the type wants it; null stays null. Raises ValueProblem when there is no such conversion."""
+    kind = wanted.kind
+    if value is None or kind == "any":
+        return value
+    if kind == "string":
+        return to_string(value)
+    if kind == "number":
+        return to_number(value)
+    if kind == "bool":
+        return to_bool(value)
+    if kind in ("list", "set"):
+        return _convert_sequence(value, wanted)
+    if kind == "tuple":
+        if not isinstance(value, list) or len(value) != len(wanted.items):
+            raise ValueProblem(f"a list of exactly {len(wanted.items)} elements is required, not {described(value)}")
+        return [convert(item, of) for item, of in zip(value, wanted.items, strict=True)]
+    if not isinstance(value, dict):
+        raise ValueProblem(f"{'a map' if kind == 'map' else 'an object'} is required, not {described(value)}")
+    if kind == "map":
+        items = unify(list(value.values())) if wanted.of == ANY else value.values()
+        return {key: _element(item, wanted, f'"{key}"') for key, item in zip(value, items, strict=True)}
+    missing = [name for name, _ in wanted.fields if name not in value]
+    if missing:
+        raise ValueProblem("the object lacks " + ", ".join(f'"{name}"' for name in missing))
+    return {name: _element_of(value[name], of, f'"{name}"') for name, of in wanted.fields}
+
+
+def _convert_sequence(value: object, wanted: Type) -> object:
+    if not isinstance(value, list):
+        raise ValueProblem(f"a {wanted} is required, not {described(value)}")
+    items = unify(value) if wanted.of == ANY else value
+    converted = [_element(item, wanted, f"element {n}") for n, item in enumerate(items)]
+    return make_set(converted) if wanted.kind == "set" else converted
+
+
+def _element(item: object, wanted: Type, place: str) -> object:
+    assert wanted.of is not None
+    return _element_of(item, wanted.of, place)
+
+
+def _element_of(item: object, of: Type, place: str) -> object:
+    try:
+        return convert(item, of)
+    except ValueProblem as problem:
+        raise ValueProblem(f"{place}: {problem}") from None

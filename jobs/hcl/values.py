@@ -1,4 +1,4 @@
-"""Values go in; their conversions, comparisons and names of types come out.
+"""Values go in; strings, numbers, JSON, comparisons and common types of them come out.
 
 HCL's values are Python's: None, bool, str, int and Decimal (numbers: an int whenever whole), list (lists and tuples),
 SetValue, dict with str keys (maps and objects).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation, Overflow
 from typing import Any
 
@@ -22,27 +21,6 @@ class ValueProblem(Exception):
 
 class SetValue(list[object]):
     """A set: no duplicates, in order, without indexes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """A type constraint: `of` for list, set and map; `items` for tuple; `fields` for object."""
-
-    kind: str
-    of: Type | None = None
-    items: tuple[Type, ...] = ()
-    fields: tuple[tuple[str, Type], ...] = ()
-
-    def __str__(self) -> str:
-        if self.of is not None:
-            return f"{self.kind} of {self.of}"
-        return self.kind
-
-
-STRING = Type("string")
-NUMBER = Type("number")
-BOOL = Type("bool")
-ANY = Type("any")
 
 
 def text(value: str) -> str:
@@ -130,7 +108,7 @@ def to_string(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, Decimal)):
         return number_text(value)
-    raise ValueProblem(f"a string is required, not {_a(value)}")
+    raise ValueProblem(f"a string is required, not {described(value)}")
 
 
 def to_number(value: object) -> int | Decimal:
@@ -140,8 +118,8 @@ def to_number(value: object) -> int | Decimal:
         try:
             return parse_number(value)
         except ValueProblem:
-            raise ValueProblem(f"a number is required, not {_a(value)}") from None
-    raise ValueProblem(f"a number is required, not {_a(value)}")
+            raise ValueProblem(f"a number is required, not {described(value)}") from None
+    raise ValueProblem(f"a number is required, not {described(value)}")
 
 
 def to_whole_number(value: object) -> int:
@@ -158,55 +136,7 @@ def to_bool(value: object) -> bool:
         return True
     if value in ("false", "0"):
         return False
-    raise ValueProblem(f"a bool is required, not {_a(value)}")
-
-
-def convert(value: object, wanted: Type) -> object:
-    """The value as the type wants it; null stays null. Raises ValueProblem when there is no such conversion."""
-    kind = wanted.kind
-    if value is None or kind == "any":
-        return value
-    if kind == "string":
-        return to_string(value)
-    if kind == "number":
-        return to_number(value)
-    if kind == "bool":
-        return to_bool(value)
-    if kind in ("list", "set"):
-        return _convert_sequence(value, wanted)
-    if kind == "tuple":
-        if not isinstance(value, list) or len(value) != len(wanted.items):
-            raise ValueProblem(f"a list of exactly {len(wanted.items)} elements is required, not {_a(value)}")
-        return [convert(item, of) for item, of in zip(value, wanted.items, strict=True)]
-    if not isinstance(value, dict):
-        raise ValueProblem(f"{'a map' if kind == 'map' else 'an object'} is required, not {_a(value)}")
-    if kind == "map":
-        items = unify(list(value.values())) if wanted.of == ANY else value.values()
-        return {key: _element(item, wanted, f'"{key}"') for key, item in zip(value, items, strict=True)}
-    missing = [name for name, _ in wanted.fields if name not in value]
-    if missing:
-        raise ValueProblem("the object lacks " + ", ".join(f'"{name}"' for name in missing))
-    return {name: _element_of(value[name], of, f'"{name}"') for name, of in wanted.fields}
-
-
-def _convert_sequence(value: object, wanted: Type) -> object:
-    if not isinstance(value, list):
-        raise ValueProblem(f"a {wanted} is required, not {_a(value)}")
-    items = unify(value) if wanted.of == ANY else value
-    converted = [_element(item, wanted, f"element {n}") for n, item in enumerate(items)]
-    return make_set(converted) if wanted.kind == "set" else converted
-
-
-def _element(item: object, wanted: Type, place: str) -> object:
-    assert wanted.of is not None
-    return _element_of(item, wanted.of, place)
-
-
-def _element_of(item: object, of: Type, place: str) -> object:
-    try:
-        return convert(item, of)
-    except ValueProblem as problem:
-        raise ValueProblem(f"{place}: {problem}") from None
+    raise ValueProblem(f"a bool is required, not {described(value)}")
 
 
 def sort_key(value: object) -> tuple[int, object]:
@@ -295,7 +225,8 @@ def _unify_objects(items: list[object]) -> list[object]:
     return [{name: next(unified) for name in item} if isinstance(item, dict) else item for item in items]
 
 
-def _a(value: object) -> str:
+def described(value: object) -> str:
+    """The value's type with its article, and the value if it is a short string."""
     name = type_name(value)
     if name == "null":
         return "null"

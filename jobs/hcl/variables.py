@@ -12,8 +12,8 @@ from jobs.hcl.evaluate import Evaluator
 from jobs.hcl.functions import FUNCTIONS
 from jobs.hcl.parser import parse_body, parse_expression
 from jobs.hcl.source import Source, did_you_mean
-from jobs.hcl.types import read_type, type_of
-from jobs.hcl.values import Type, ValueProblem, convert, from_python, to_bool
+from jobs.hcl.types import Type, convert, read_type, type_of
+from jobs.hcl.values import ValueProblem, from_python, to_bool
 
 ENVIRONMENT_PREFIX = "NOMAD_VAR_"
 

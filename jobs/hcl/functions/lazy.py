@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import HclError
 from jobs.hcl.functions.function import Function
-from jobs.hcl.types import read_type
-from jobs.hcl.values import ValueProblem, convert
+from jobs.hcl.types import convert, read_type
+from jobs.hcl.values import ValueProblem
 
 if TYPE_CHECKING:
     from jobs.hcl import syntax

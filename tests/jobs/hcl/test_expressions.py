@@ -8,7 +8,8 @@ import pytest
 
 from jobs.errors import HclError
 from jobs.hcl import parse_job
-from jobs.hcl.values import ValueProblem, convert, from_python, to_json, unify
+from jobs.hcl.types import NUMBER, Type, convert
+from jobs.hcl.values import ValueProblem, from_python, to_json, unify
 
 JOB = """
 locals {{
@@ -169,7 +170,5 @@ def test_unify_keeps_nulls():
 
 
 def test_convert_says_which_element_is_wrong():
-    from jobs.hcl.values import NUMBER, Type
-
     with pytest.raises(ValueProblem, match='element 1: a number is required, not a string "x"'):
         convert(["1", "x"], Type("list", NUMBER))
