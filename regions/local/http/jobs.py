@@ -213,7 +213,10 @@ def _dispatch(context: Context, request: Request, job_id: str) -> Reply:
         size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
     except (binascii.Error, ValueError, TypeError) as error:
         raise Failure(400, "illegal base64 data at input byte 0") from error
-    token = request.get("idempotency_token") if context.config.has(1, 1, 3) else ""
+    # `idempotency_token` counts in the query only, as in Nomad, which reads the body by its own names.
+    token = request.get("idempotency_token") or str(body.get("IdempotencyToken") or "")
+    if not context.config.has(1, 1, 3):
+        token = ""
     namespace, now_ns = namespace_of(request), time.time_ns()
 
     (child, is_new), transaction = _write(
@@ -289,9 +292,11 @@ def _evaluate(context: Context, request: Request, job_id: str) -> Reply:
             raise job_writes.Refused("job not found")
         if found["ParameterizedJob"] is not None and not found["Dispatched"]:
             raise job_writes.Refused("can't evaluate parameterized job")
+        if (body.get("EvalOptions") or {}).get("ForceReschedule"):
+            job_writes.force_reschedule(transaction, found)
         return job_writes.evaluate(transaction, found, "job-register", time.time_ns())
 
-    evaluation, transaction = _write(context, "EvaluationUpdated", change)
+    evaluation, transaction = _write(context, "AllocationUpdateDesiredStatus", change)
     context.worker.enqueue(evaluation)
     index = transaction.index
     reply = write_reply(

@@ -116,7 +116,8 @@ def _reconcile(
         if alloc["ClientStatus"] == "lost":
             continue
         if alloc["ClientStatus"] == "failed":
-            at_ns = reschedule.next_time(alloc)
+            forced = (alloc.get("DesiredTransition") or {}).get("ForceReschedule")
+            at_ns = now_ns if forced and alloc["DesiredStatus"] == "run" else reschedule.next_time(alloc)
             if at_ns is not None and reschedule.is_due(at_ns, now_ns, alloc, eval_id):
                 decision.stops.append(_stopped(alloc, RESCHEDULED))
                 updates["Place"] += 1

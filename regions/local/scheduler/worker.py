@@ -192,20 +192,20 @@ def _close_evaluation(
     created: list[Record] = []
     waits = bool(later) and not evaluation.get("WaitUntil")
     for follow_up in later:
-        transaction.put_eval(follow_up)
+        transaction.put_eval({**follow_up, "SnapshotIndex": transaction.index - 1})
         created.append(state.evals.get(follow_up["ID"]))
     if decision.failed and evaluation["Status"] == "blocked":
         if decision.placed:
             transaction.put_eval({**current, "ModifyTime": now_ns})
         return created
     closed = {
-        **current,
+        **{field: value for field, value in current.items() if field not in ("FailedTGAllocs", "StatusDescription")},
         "Status": "complete",
         "ModifyTime": now_ns,
-        "QueuedAllocations": decision.queued,
         "SnapshotIndex": transaction.index - 1,
     }
-    closed.pop("FailedTGAllocs", None)
+    if decision.queued:
+        closed["QueuedAllocations"] = decision.queued
     if decision.failed:
         closed["FailedTGAllocs"] = decision.failed
         if not waits:
@@ -214,6 +214,7 @@ def _close_evaluation(
                     why = f'existing blocked evaluation exists for job "{evaluation["JobID"]}"'
                     transaction.put_eval({**other, "Status": "canceled", "StatusDescription": why})
             blocked = blocked_evaluation(evaluation, decision, now_ns)
+            blocked["SnapshotIndex"] = closed["SnapshotIndex"]
             closed["BlockedEval"] = blocked["ID"]
             transaction.put_eval(blocked)
     transaction.put_eval(closed)
@@ -233,6 +234,7 @@ def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> R
         "FailedTGAllocs": decision.failed,
         "ID": new_id(),
         "JobID": evaluation["JobID"],
+        "JobModifyIndex": evaluation.get("JobModifyIndex", 0),
         "ModifyTime": now_ns,
         "Namespace": evaluation["Namespace"],
         "PreviousEval": evaluation["ID"],

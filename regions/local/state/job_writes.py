@@ -189,8 +189,26 @@ def deregister(transaction: Transaction, namespace: str, job_id: str, *, purge: 
     return evaluate(transaction, job, "job-deregister", now_ns)
 
 
+def force_reschedule(transaction: Transaction, job: Record) -> None:
+    """Marks the job's failed allocations to be replaced whatever their reschedule policy counts."""
+    enabled = {
+        group["Name"]
+        for group in job["TaskGroups"]
+        if group["ReschedulePolicy"]["Attempts"] or group["ReschedulePolicy"]["Unlimited"]
+    }
+    for alloc in transaction.state.job_allocs(job["Namespace"], job["ID"]):
+        if alloc["TaskGroup"] in enabled and alloc["ClientStatus"] == "failed" and not alloc.get("NextAllocation"):
+            transition = {"ForceReschedule": True, "Migrate": None, "NoShutdownDelay": None, "Reschedule": None}
+            transaction.put_alloc({**alloc, "DesiredTransition": transition})
+
+
 def stop_alloc(transaction: Transaction, alloc: Record, now_ns: int) -> Record:
     """Marks the allocation to be stopped and replaced; the evaluation that does it."""
-    transition: dict[str, Any] = {"ForceReschedule": None, "Migrate": True, "NoShutdownDelay": None, "Reschedule": None}
+    transition: dict[str, Any] = {
+        "ForceReschedule": None,
+        "Migrate": True,
+        "NoShutdownDelay": False,
+        "Reschedule": None,
+    }
     transaction.put_alloc({**alloc, "DesiredTransition": transition})
     return evaluate(transaction, alloc["Job"], "alloc-stop", now_ns)

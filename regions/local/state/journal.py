@@ -71,10 +71,14 @@ class Journal:
         changes: list[Any] = []
         for table in PRIMARY:
             for key, value in getattr(state, table).items():
+                base = None
                 if table == "jobs":
                     # A parent's key comes before its children's, so each finds its base when this is read.
-                    changes += [_shorten(state, table, key, None, job) for job in state.job_versions(*key)[:0:-1]]
-                changes.append(_shorten(state, table, key, None, value))
+                    versions = state.job_versions(*key)[::-1]
+                    changes += [_shorten(state, table, key, None, job) for job in versions]
+                    base = versions[-1]
+                if value is not base:
+                    changes.append(_shorten(state, table, key, base, value))
                 if table == "allocs" and version_key(value["Job"]) not in state.versions:
                     changes[-1][3] = value["Job"]
         new = self._path.with_suffix(".new")
