@@ -42,6 +42,7 @@ class Allocation:
     node: str
     id: str
     params: Mapping[str, str]
+    """The meta, without fedml's own keys, the version, what looks like a credential, and what the dispatch left out."""
     stores: Mapping[str, str]
     """Store URL by datacenter, of this region."""
 
@@ -76,7 +77,8 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         group=_segment(_needed(environ, "NOMAD_GROUP_NAME"), "the group's name"),
         index=_whole(_needed(environ, "NOMAD_ALLOC_INDEX"), "NOMAD_ALLOC_INDEX", least=0),
     )
-    version_keys = (environ.get("FEDML_VERSION_KEY", ""), *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    named_key = re.sub(r"[^A-Za-z0-9_]", "_", environ.get("FEDML_VERSION_KEY", ""))  # as Nomad names the variable
+    version_keys = (named_key, *VERSION_KEYS, FALLBACK_VERSION_KEY)
     version_key = next((name for name in version_keys if meta.get(name)), "")
     return Allocation(
         key=key,
@@ -92,7 +94,7 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         params={
             name: value
             for name, value in sorted(meta.items())
-            if not name.lower().startswith("fedml_") and name != version_key and not looks_secret(name)
+            if value and not name.lower().startswith("fedml_") and name != version_key and not looks_secret(name)
         },
         stores=_stores(environ.get("FEDML_STORES", "")),
     )

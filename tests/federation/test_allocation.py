@@ -32,6 +32,8 @@ DISPATCHED = {
     "NOMAD_META_MODEL_VERSION": "4",
     "NOMAD_META_epochs": "5",
     "NOMAD_META_EPOCHS": "5",
+    "NOMAD_META_not_sent": "",
+    "NOMAD_META_NOT_SENT": "",
     "NOMAD_META_gcp_creds": "planted-secret",
     "NOMAD_META_GCP_CREDS": "planted-secret",
     "FEDML_REGION": "us",
@@ -82,6 +84,7 @@ def test_no_two_children_share_a_run(children: tuple[str, str]) -> None:
     [
         ({}, "4"),
         ({"FEDML_VERSION_KEY": "release", "NOMAD_META_release": "2026.1"}, "2026.1"),
+        ({"FEDML_VERSION_KEY": "model-release", "NOMAD_META_model_release": "9"}, "9"),
         ({"NOMAD_META_model_version": "", "NOMAD_META_version": "7"}, "7"),
         ({"NOMAD_META_model_version": "", "NOMAD_META_fedml_version": "8"}, "8"),
         ({"NOMAD_META_model_version": ""}, UNVERSIONED),
