@@ -162,8 +162,6 @@ class Evaluator:
             return function.call(*args)
         except ValueProblem as problem:
             self.fail(f"{node.name}(): {problem}", node)
-        except (TypeError, AttributeError):
-            self.fail(f"{node.name}() can't take {' and '.join(map(type_name, args))}", node)
 
     def unary(self, node: syntax.Unary, names: Names | None) -> object:
         return self._as(lambda operand: apply_unary(node.operator, operand), self.value(node.operand, names), node)

@@ -154,7 +154,7 @@ class Mapper:
     def _free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         mapped: dict[str, Any] = {}
         for attribute in body.attributes.values():
-            value = to_json(self.evaluator.value(attribute.expression, names))
+            value = self._json(self.evaluator.value(attribute.expression, names), attribute.expression)
             mapped[attribute.name] = [value] if isinstance(attribute.expression, syntax.ObjectLiteral) else value
         blocks: dict[str, list[Any]] = {}
         for block in body.blocks:
@@ -163,6 +163,12 @@ class Mapper:
                 value = {label: [value]}
             blocks.setdefault(block.type, []).append(value)
         return {**mapped, **blocks}
+
+    def _json(self, value: object, node: syntax.Node) -> object:
+        try:
+            return to_json(value)
+        except ValueProblem as problem:
+            raise self.source.error(str(problem), node.start) from None
 
     def _argument(self, field: Field, value: object, node: syntax.Node) -> object:
         how = field.kind.how

@@ -1,7 +1,8 @@
-"""What a jobspec may hold: for each block its arguments and blocks, their types, and their names in Nomad's API.
+"""Tables of blocks come in (schema_job, schema_task, schema_service); out comes what each block may hold.
 
-A table, read by jobs.hcl.mapper. `since` is the first Nomad version that knows a field: an older server drops it in
-silence, which jobs.hcl.newer_fields turns into a report. "" means older than anything fedml talks to (0.12).
+For each block: its arguments and blocks, their types, and their names in Nomad's API. `since` is the first Nomad
+version that knows a field: an older server drops it in silence, which jobs.hcl.newer_fields turns into a report.
+"" means older than anything fedml talks to (0.12).
 """
 
 from __future__ import annotations

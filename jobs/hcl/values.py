@@ -12,6 +12,7 @@ from decimal import Context, Decimal, InvalidOperation, Overflow
 from typing import Any
 
 MAX_EXPONENT = 4096
+LARGEST_FLOAT_EXPONENT = 307
 ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperation, Overflow])
 
 
@@ -24,8 +25,10 @@ class SetValue(list[object]):
 
 
 def text(value: str) -> str:
-    """A string as HCL keeps it: in normal form C."""
-    return value if value.isascii() else unicodedata.normalize("NFC", value)
+    """A string as HCL keeps it: in normal form C, halves of surrogate pairs replaced."""
+    if value.isascii():
+        return value
+    return unicodedata.normalize("NFC", value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def number(value: Decimal) -> int | Decimal:
@@ -60,17 +63,19 @@ def from_python(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [from_python(item) for item in value]
     if isinstance(value, dict):
-        return {str(key): from_python(item) for key, item in value.items()}
+        return {text(str(key)): from_python(item) for key, item in value.items()}
+    if type(value) is int and value.bit_length() > 3 * MAX_EXPONENT:
+        raise ValueProblem("the number is too large or too small")
     if value is None or isinstance(value, (bool, int)):
         return value
     raise ValueProblem(f"a value of Python's type {type(value).__name__} has no place in a jobspec")
 
 
 def to_json(value: object) -> object:
-    """The value as the json module writes it: Decimals and whole numbers beyond 64 bits become floats."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+    """The value as the json module writes it: Decimals and whole numbers beyond 64 bits become floats, or a ValueProblem."""
+    if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
+        if Decimal(value).adjusted() > LARGEST_FLOAT_EXPONENT:
+            raise ValueProblem("the number is too large for JSON")
         return float(value)
     if isinstance(value, list):
         return [to_json(item) for item in value]

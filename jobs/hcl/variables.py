@@ -73,7 +73,10 @@ def load_var_file(path: Path) -> VariableSource:
     evaluator = Evaluator(source)
     values = {}
     for name, attribute in body.attributes.items():
-        value = evaluator.value(attribute.expression)
+        try:
+            value = evaluator.value(attribute.expression)
+        except RecursionError:
+            raise source.error("nested too deeply", attribute.start) from None
         values[name] = Evaluated(value) if isinstance(value, str) else value
     offsets = {name: attribute.start for name, attribute in body.attributes.items()}
     return VariableSource(str(path), values, text=source, offsets=offsets)

@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 from jobs.hcl.functions.encoding import json_text
-from jobs.hcl.values import ValueProblem, to_bool, to_number, to_string, to_whole_number
+from jobs.hcl.values import LARGEST_FLOAT_EXPONENT, ValueProblem, to_bool, to_number, to_string, to_whole_number
 
 MAX_WIDTH = 1000
 _VERB = re.compile(r"%([-+ #0]*)(\d{0,9})(?:\.(\d{0,9}))?(?:\[(\d{1,9})\])?(.)", re.DOTALL)
@@ -79,6 +79,8 @@ def _number(verb: str, flags: str, places: int | None, value: object) -> str:
     if verb in "bdoxX":
         return format(to_whole_number(value), sign + verb)
     given = to_number(value)
+    if verb != "f" and Decimal(given).adjusted() > LARGEST_FLOAT_EXPONENT:
+        raise ValueProblem(f"the number is too large for %{verb}")
     if verb in "gG":
         return format(float(given), f"{sign}.{places}{verb}" if places is not None else f"{sign}{verb}")
     return format(Decimal(given) if verb == "f" else float(given), f"{sign}.{6 if places is None else places}{verb}")

@@ -9,6 +9,7 @@ from jobs.hcl.values import ARITHMETIC, MAX_EXPONENT, ValueProblem, number, to_n
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_RANGE = 1024
+MAX_DIGITS = 1024
 
 
 def absolute(value: object) -> int | Decimal:
@@ -54,7 +55,7 @@ def parse_integer(text: object, base: object) -> int:
     body = digits[1:] if digits[:1] in ("-", "+") else digits
     if radix <= 36:
         body = body.lower()
-    if not body or len(body) > MAX_EXPONENT or any(digit not in _DIGITS[:radix] for digit in body):
+    if not body or len(body) > MAX_DIGITS or any(digit not in _DIGITS[:radix] for digit in body):
         raise ValueProblem(f'"{digits[:40]}" is no whole number in base {radix}')
     value = 0
     for digit in body:

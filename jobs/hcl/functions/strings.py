@@ -39,7 +39,7 @@ def replace(value: object, old: object, new: object) -> str:
 def regex_replace(value: object, pattern: object, replacement: object) -> str:
     """Go's `$1`, `${1}` and `${name}` stand for what the groups found."""
     if _can_explode(to_string(pattern)):
-        raise ValueProblem("a repetition inside of a repetition is not possible in this pattern")
+        raise ValueProblem("a repetition or a choice inside of a repetition is not possible in this pattern")
     try:
         compiled = re.compile(to_string(pattern))
     except (re.error, OverflowError, RecursionError) as problem:

@@ -142,8 +142,12 @@ def test_the_brace_after_an_unknown_reference_is_doubled_as_nomad_doubles_it():
         ("local.nope", 'no local "nope"'),
         ("1e99999", "too large"),
         ('format("%99999999d", 1)', "at most 1000"),
-        ('regex_replace("aaaa", "(a+)+$", "")', "a repetition inside of a repetition"),
+        ('regex_replace("aaaa", "(a+)+$", "")', "inside of a repetition"),
         ("pow(10, 1000000)", "too large"),
+        ("1e400", "too large for JSON"),
+        ("[1.5e400]", "too large for JSON"),
+        ('format("%g", 1e400)', "too large"),
+        ('parseint("' + "z" * 4000 + '", 36)', "no whole number"),
     ],
 )
 def test_what_has_no_value_is_an_error_that_says_why(expression, problem):
@@ -162,6 +166,8 @@ def test_numbers_beyond_64_bits_become_floats_and_python_values_stay_exact():
         from_python(b"x")
     with pytest.raises(ValueProblem, match="too large"):
         from_python(float("nan"))
+    with pytest.raises(ValueProblem, match="too large"):
+        from_python(10**5000)
 
 
 def test_unify_keeps_nulls():

@@ -69,6 +69,7 @@ def value_of(call: str, **options: object) -> object:
             "Thursday, 04-Mar-21 03:06 PM +0100",
         ),
         ('timeadd("2021-01-01T00:00:00+02:00", "-90m")', "2020-12-31T22:30:00+02:00"),
+        ('base64encode(jsondecode("\\"\\\\ud800\\""))', "77+9"),
         ('chomp("a\\r\\n\\n")', "a"),
         ('format("%s-%03d|%5s|%-3s|%q|%v", "a", 7, "b", "c", "d", [1, true])', 'a-007|    b|c  |"d"|[1,true]'),
         ('format("%.2f %x %t %%%[1]v", 3.14159, 255, true)', "3.14 ff true %3.14159"),
@@ -139,7 +140,21 @@ def value_or_error(text: str) -> dict | HclError:
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
 @pytest.mark.parametrize(
-    "args", ["", "null", "[]", "{}", '""', "-1", "[1], 2", '"a", "b"', '{a = 1}, "a", [null]', "1.5, 1.5"]
+    "args",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        '""',
+        "-1",
+        "[1], 2",
+        '"a", "b"',
+        '{a = 1}, "a", [null]',
+        "1.5, 1.5",
+        "1e400, 1e400",
+        "[1e400, null], [true]",
+    ],
 )
 def test_no_argument_makes_a_traceback(name, args):
     result = value_or_error(JOB.format(f"{name}({args})"))

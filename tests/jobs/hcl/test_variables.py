@@ -133,6 +133,8 @@ def test_a_variable_file_in_json(tmp_path):
         (b"x = [1\n", "2:1"),
         (b"x = attr.y\n", "only literal values"),
         (b"{nope}", "no JSON"),
+        (b'{"x": ' + b"[" * 100_000, "no JSON"),
+        (b"x = 1" + b" + 1" * 20_000 + b"\n", "nested too deeply"),
         (b"\xff", "not a text in UTF-8"),
         (None, "can't be read: No such file"),
     ],
