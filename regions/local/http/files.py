@@ -42,10 +42,10 @@ def files(context: Context, request: Request) -> Reply:
             return Reply(_list(path) if what == "ls" else _info(path, path.stat(), with_type=True))
         except OSError as error:
             verb = "open" if what == "ls" else "stat"
-            raise Failure(404, f"{verb} {path}: {_reason(error)}") from error
+            raise Failure(404 if context.config.has(1, 6) else 500, f"{verb} {path}: {_reason(error)}") from error
     if what in ("cat", "readat"):
-        # Nomad 1.6 answers 200 with the error's text here: its status was written before the file was looked at.
-        refused = 200 if context.config.has(1, 6) else 500
+        # Nomad answers 200 with the error's text here: its status was written before the file was looked at.
+        refused = 200
         if not request.get("path"):
             raise Failure(refused, "must provide a file name")
         try:

@@ -62,7 +62,9 @@ def job(context: Context, request: Request) -> Reply:
         found: Record | None = state.jobs.get(key)
         if found is None:
             raise Failure(404, "job not found")
-        return found
+        if context.config.has(1, 1, 3):
+            return found
+        return {name: value for name, value in found.items() if name != "DispatchIdempotencyToken"}
 
     return blocking(
         context, request, lambda state: (state.jobs.get(key) or _NOTHING)["ModifyIndex"] or state.last("jobs"), build
@@ -332,7 +334,9 @@ def _summary(context: Context, request: Request, job_id: str) -> Reply:
         found: Record | None = state.summaries.get(key)
         if found is None:
             raise Failure(404, "job not found")
-        return found
+        if context.config.has(1, 1, 3):
+            return found
+        return {name: value for name, value in found.items() if name != "DispatchIdempotencyToken"}
 
     return blocking(context, request, lambda state: (state.summaries.get(key) or _NOTHING)["ModifyIndex"], build)
 

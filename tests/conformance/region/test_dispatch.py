@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -158,3 +159,14 @@ def test_a_child_without_room_is_blocked_and_placed_when_there_is(us, federation
     us.stop_job(first)
     assert federation.finished(second).client_status == "complete"
     assert us.evaluations(status="blocked") == []
+
+
+def test_many_at_once(us, federation, parent):
+    with ThreadPoolExecutor(6) as pool:
+        tokens = [f"many-{number}" for number in range(12)]
+        children = list(pool.map(lambda token: us.dispatch(parent, meta={"a": token}, idempotency_token=token), tokens))
+    assert len({child.job_id for child in children}) == 12
+    for child, token in zip(children, tokens, strict=True):
+        alloc = federation.finished(child.job_id)
+        assert us.logs(alloc.id, "main").decode() == f"{token} default\n"
+    assert {stub["ID"] for stub in us.jobs(parent + "/")} == {child.job_id for child in children}
