@@ -334,9 +334,7 @@ def _summary(context: Context, request: Request, job_id: str) -> Reply:
         found: Record | None = state.summaries.get(key)
         if found is None:
             raise Failure(404, "job not found")
-        if context.config.has(1, 1, 3):
             return found
-        return {name: value for name, value in found.items() if name != "DispatchIdempotencyToken"}
 
     return blocking(context, request, lambda state: (state.summaries.get(key) or _NOTHING)["ModifyIndex"], build)
 
