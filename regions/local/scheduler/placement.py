@@ -82,34 +82,87 @@ class Room:
 
 def is_possible(node: Record, job: Record, group: Record) -> bool:
     """Whether the node could run the group, were there room."""
-    if not in_datacenters(node["Datacenter"], job["Datacenters"]):
-        return False
-    return refusal(node, job["Constraints"] or [], group, _group_constraints(group)) is None
+    return in_datacenters(node["Datacenter"], job["Datacenters"]) and Filter(job, group, {}).reason(node) is None
 
 
-def _group_constraints(group: Record) -> list[Record]:
-    return [*(group["Constraints"] or ()), *(one for task in group["Tasks"] for one in task["Constraints"] or ())]
+class Filter:
+    """Why nodes can't run a group whatever their room, under the names by which Nomad counts them.
+
+    Nodes of one computed class are judged once: the first by its reason, all later ones as of an ineligible class.
+    `known` is what earlier groups of the same plan found out about classes by the job's own constraints.
+    """
+
+    def __init__(self, job: Record, group: Record, known: dict[str, bool]) -> None:
+        self._job_constraints = job["Constraints"] or []
+        self._constraints = [
+            *(group["Constraints"] or ()),
+            *(one for task in group["Tasks"] for one in task["Constraints"] or ()),
+        ]
+        self._group = group
+        self._job_known, self._group_known = known, dict[str, bool]()
+        self._job_escaped = any(is_unique(one) for one in self._job_constraints)
+        self._group_escaped = any(is_unique(one) for one in self._constraints)
+        self.has_escaped = self._job_escaped or self._group_escaped
+        """Whether a constraint is about single nodes, so that classes say nothing."""
+
+    def reason(self, node: Record) -> str | None:
+        """None: the node can run the group."""
+        name = node["ComputedClass"]
+        steps = (
+            (self._job_known, self._job_escaped, self._job_reason),
+            (self._group_known, self._group_escaped, self._group_reason),
+        )
+        for known, escaped, judge in steps:
+            if not escaped and name in known:
+                if not known[name]:
+                    return "computed class ineligible"
+                continue
+            reason = judge(node)
+            if not escaped:
+                known[name] = reason is None
+            if reason:
+                return reason
+        for volume in (self._group["Volumes"] or {}).values():
+            host = (node["HostVolumes"] or {}).get(volume["Source"])
+            if volume["Type"] == "host" and (host is None or (host["ReadOnly"] and not volume["ReadOnly"])):
+                return "missing compatible host volumes"
+        return None
+
+    def _job_reason(self, node: Record) -> str | None:
+        return next((describe(one) for one in self._job_constraints if not satisfied(one, node)), None)
+
+    def _group_reason(self, node: Record) -> str | None:
+        for task in self._group["Tasks"]:
+            driver = node["Drivers"].get(task["Driver"])
+            if driver is None or not driver["Detected"] or not driver["Healthy"]:
+                return "missing drivers"
+        for constraint in self._constraints:
+            if not satisfied(constraint, node):
+                return describe(constraint)
+        if any(task["Resources"]["Devices"] for task in self._group["Tasks"]):
+            return "missing devices"
+        return None
 
 
-def refusal(node: Record, job_constraints: list[Record], group: Record, group_constraints: list[Record]) -> str | None:
-    """Why the node can't run the group whatever its room, under the name by which Nomad counts it; None: it can."""
-    for constraint in job_constraints:
-        if not satisfied(constraint, node):
-            return describe(constraint)
-    for task in group["Tasks"]:
-        driver = node["Drivers"].get(task["Driver"])
-        if driver is None or not driver["Detected"] or not driver["Healthy"]:
-            return "missing drivers"
-    for constraint in group_constraints:
-        if not satisfied(constraint, node):
-            return describe(constraint)
-    for volume in (group["Volumes"] or {}).values():
-        host = (node["HostVolumes"] or {}).get(volume["Source"])
-        if volume["Type"] == "host" and (host is None or (host["ReadOnly"] and not volume["ReadOnly"])):
-            return "missing compatible host volumes"
-    if any(task["Resources"]["Devices"] for task in group["Tasks"]):
-        return "missing devices"
-    return None
+class Hosts:
+    """How many live allocations of one job each node has, for anti-affinity and distinct_hosts."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = {}
+
+    def add(self, node_id: str, group: str) -> None:
+        groups = self._counts.setdefault(node_id, {})
+        groups[group] = groups.get(group, 0) + 1
+
+    def of_group(self, node_id: str, group: str) -> int:
+        return self._counts.get(node_id, {}).get(group, 0)
+
+    def of_job(self, node_id: str) -> int:
+        return sum(self._counts.get(node_id, {}).values())
+
+
+def _is_distinct(constraints: list[Record] | None) -> bool:
+    return any(one["Operand"] == "distinct_hosts" and one["RTarget"] != "false" for one in constraints or ())
 
 
 class GroupPlacer:
@@ -118,26 +171,23 @@ class GroupPlacer:
     Room only shrinks while it works, so a node that was full once isn't looked at again.
     """
 
-    def __init__(self, job: Record, group: Record, nodes: list[Record], room: Room, hosts: dict[str, int]) -> None:
-        self._job, self._group, self._room = job, group, room
-        self._hosts = hosts
-        """How many allocations of this group each node has, for anti-affinity and distinct_hosts."""
+    def __init__(
+        self, job: Record, group: Record, nodes: list[Record], room: Room, hosts: Hosts, known: dict[str, bool]
+    ) -> None:
+        self._group, self._nodes, self._room, self._hosts = group, nodes, room, hosts
         self.ask = group_ask(group)
-        self._distinct = any(
-            one["Operand"] == "distinct_hosts" for one in [*(job["Constraints"] or ()), *(group["Constraints"] or ())]
-        )
+        self.filter = Filter(job, group, known)
+        self._distinct_job = _is_distinct(job["Constraints"])
+        self._distinct_group = _is_distinct(group["Constraints"])
         self._affinities = [
             *(job["Affinities"] or ()),
             *(group["Affinities"] or ()),
             *(one for task in group["Tasks"] for one in task["Affinities"] or ()),
         ]
-        self.has_escaped = False
-        """Whether a constraint is about single nodes, so that classes say nothing."""
-        self._nodes = nodes
-        self._metrics = empty_metrics(nodes)
-        self._open = self._feasible(nodes)
-        self._feasible_nodes = list(self._open)
+        self._feasible_nodes, self._metrics = self._feasible()
+        self._open = list(self._feasible_nodes)
         self._next = 0
+        self._has_placed = False
 
     def place(self, avoid: str = "") -> tuple[Record, Record] | None:
         """(node, metrics) of one more instance, and its room is taken; None when there is none (see `failure`)."""
@@ -152,14 +202,16 @@ class GroupPlacer:
                 del self._open[at]
                 continue
             scores = self._scores(node, avoid)
-            candidates.append((sum(scores.values()) / max(1, sum(1 for s in scores.values() if s) or 1), scores, node))
+            counting = sum(1 for name, value in scores.items() if value or name == "binpack")
+            candidates.append((sum(scores.values()) / counting, scores, node))
             at += 1
         if not candidates:
             return None
         self._next = at
         score, scores, node = max(candidates, key=lambda candidate: candidate[0])
         self._room.add(node["ID"], self.ask)
-        self._hosts[node["ID"]] = self._hosts.get(node["ID"], 0) + 1
+        self._hosts.add(node["ID"], self._group["Name"])
+        self._has_placed = True
         metrics = {
             **self._metrics,
             "NodesEvaluated": self._metrics["NodesFiltered"] + len(candidates),
@@ -169,7 +221,8 @@ class GroupPlacer:
 
     def failure(self) -> Record:
         """Nomad's counters for an instance that found no node."""
-        metrics = dict(self._metrics)
+        # By now every class is known: a node that can't run the group is counted under its class, not its reason.
+        metrics = self._feasible()[1] if self._has_placed else dict(self._metrics)
         metrics["NodesEvaluated"] = len(self._nodes)
         exhausted: dict[str, int] = {}
         classes: dict[str, int] = {}
@@ -192,27 +245,22 @@ class GroupPlacer:
         feasible = {node["ComputedClass"] for node in self._feasible_nodes}
         return {node["ComputedClass"]: node["ComputedClass"] in feasible for node in self._nodes}
 
-    def _feasible(self, nodes: list[Record]) -> list[Record]:
-        """Nodes that fit but for their room; the others are counted as Nomad does, a class's first one by its reason."""
-        job_constraints = self._job["Constraints"] or []
-        group_constraints = _group_constraints(self._group)
-        self.has_escaped = any(is_unique(one) for one in [*job_constraints, *group_constraints])
-        known: dict[str, str | None] = {}
-        out = []
-        for node in nodes:
-            node_class = node["ComputedClass"]
-            if not self.has_escaped and node_class in known:
-                reason = "computed class ineligible" if known[node_class] else None
-            else:
-                reason = known[node_class] = refusal(node, job_constraints, self._group, group_constraints)
+    def _feasible(self) -> tuple[list[Record], Record]:
+        """Nodes that fit but for their room, and the counters of the others."""
+        metrics = empty_metrics(self._nodes)
+        feasible = []
+        for node in self._nodes:
+            reason = self.filter.reason(node)
             if reason:
-                _count_filtered(self._metrics, node, reason)
+                _count_filtered(metrics, node, reason)
             else:
-                out.append(node)
-        return out
+                feasible.append(node)
+        return feasible, metrics
 
     def _exhausted(self, node: Record) -> str | None:
-        if self._distinct and self._hosts.get(node["ID"]):
+        if (self._distinct_job and self._hosts.of_job(node["ID"])) or (
+            self._distinct_group and self._hosts.of_group(node["ID"], self._group["Name"])
+        ):
             return "distinct_hosts"
         used = self._room.used(node["ID"])
         for dimension, need, taken, total in zip(("cpu", "memory", "disk"), self.ask, used, _totals(node), strict=True):
@@ -226,7 +274,7 @@ class GroupPlacer:
         free_cpu = 1 - (cpu + self.ask[0]) / total_cpu
         free_memory = 1 - (memory + self.ask[1]) / total_memory
         fit = min(18.0, max(0.0, 20.0 - 10.0**free_cpu - 10.0**free_memory))
-        others = self._hosts.get(node["ID"], 0)
+        others = self._hosts.of_group(node["ID"], self._group["Name"])
         return {
             "binpack": fit / 18.0,
             "job-anti-affinity": -(others + 1) / self._group["Count"] if others else 0.0,

@@ -10,7 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from regions.local.scheduler import reschedule
-from regions.local.scheduler.placement import GroupPlacer, Room, coalesce, is_possible, ready_nodes
+from regions.local.scheduler.placement import GroupPlacer, Hosts, Room, coalesce, is_possible, ready_nodes
 from regions.local.state.snapshot import Record, Snapshot, is_client_terminal, is_terminal
 from regions.local.state.transaction import alloc_size
 
@@ -79,10 +79,16 @@ def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[
     for alloc in decision.stops:
         if not is_terminal(state.allocs.get(alloc["ID"])):
             room.add(alloc["NodeID"], alloc_size(alloc), -1)
+    stopped = {alloc["ID"] for alloc in decision.stops}
+    hosts, known = Hosts(), dict[str, bool]()
+    for alloc in allocs:
+        if not is_terminal(alloc) and alloc["ID"] not in stopped:
+            hosts.add(alloc["NodeID"], alloc["TaskGroup"])
     for group, slots in missing:
         decision.queued[group["Name"]] = 0
         if slots:
-            _place(job, group, slots, nodes, room, allocs, decision, evaluation, now_ns, new_id)
+            placer = GroupPlacer(job, group, nodes, room, hosts, known)
+            _place(job, group, slots, placer, decision, evaluation, now_ns, new_id)
     return decision
 
 
@@ -155,23 +161,15 @@ def _place(
     job: Record,
     group: Record,
     slots: list[tuple[int, Record | None]],
-    nodes: list[Record],
-    room: Room,
-    allocs: list[Record],
+    placer: GroupPlacer,
     decision: Decision,
     evaluation: Record,
     now_ns: int,
     new_id: Callable[[], str],
 ) -> None:
-    stopped = {alloc["ID"] for alloc in decision.stops}
-    hosts: dict[str, int] = {}
-    for alloc in allocs:
-        if alloc["TaskGroup"] == group["Name"] and not is_terminal(alloc) and alloc["ID"] not in stopped:
-            hosts[alloc["NodeID"]] = hosts.get(alloc["NodeID"], 0) + 1
-    placer = GroupPlacer(job, group, nodes, room, hosts)
     template = _new_alloc(job, group, evaluation, now_ns)
     decision.classes |= placer.class_eligibility()
-    decision.has_escaped |= placer.has_escaped
+    decision.has_escaped |= placer.filter.has_escaped
     for done, (index, previous) in enumerate(slots):
         is_retry = previous is not None and previous["ClientStatus"] == "failed"
         chosen = placer.place(avoid=previous["NodeID"] if previous is not None and is_retry else "")
