@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
-from regions.local.client.task_runner import Phase, TaskRunner, timestamp
+from regions.local.client.task_runner import Phase, TaskRunner
+from regions.local.client.task_state import timestamp
 from regions.local.drivers.driver import Driver
 from regions.local.drivers.loop import Loop
 
@@ -76,9 +77,7 @@ class AllocRunner:
                 self._fail(f'failed to create task runner: unknown driver "{task["Driver"]}"')
                 return
             state = states.get(task["Name"])
-            self.tasks.append(
-                TaskRunner(self, task, driver, {**state, "Events": state["Events"] or []} if state else None)
-            )
+            self.tasks.append(TaskRunner(self, task, driver, state))
         try:
             alloc_dir.create(self.folder)
         except OSError as error:
@@ -132,14 +131,14 @@ class AllocRunner:
 
     def _look(self) -> None:
         self._pending_look = False
-        live = [t for t in self.tasks if not t.is_poststop and t.state["State"] != "dead"]
+        live = [t for t in self.tasks if not t.is_poststop and t.state.word != "dead"]
         if live:
             self._kill_if_over(live)
         else:
             for task in self.tasks:
                 if not task.is_poststop and task.phase is Phase.DEAD:
                     task.kill(None, _nothing)
-        self.coordinator.update({t.name: t.state for t in self.tasks})
+        self.coordinator.update({t.name: t.state.data for t in self.tasks})
         for task in self.tasks:
             task.start_if_allowed()
         self._host.report(self)
@@ -151,8 +150,8 @@ class AllocRunner:
     def _kill_if_over(self, live: list[TaskRunner]) -> None:
         """A failed task, a dead leader, or sidecars that are left alone end the others."""
         event = None
-        dead = [t for t in self.tasks if not t.is_poststop and t.state["State"] == "dead"]
-        if failed := next((t for t in dead if t.state["Failed"]), None):
+        dead = [t for t in self.tasks if not t.is_poststop and t.state.word == "dead"]
+        if failed := next((t for t in dead if t.state.data["Failed"]), None):
             event = events.sibling_failed(failed.name)
         elif any(t.is_leader for t in dead):
             event = events.leader_dead()
@@ -190,7 +189,7 @@ class AllocRunner:
 
     def update(self) -> dict[str, Any]:
         """`{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
-        states = {task.name: dict(task.state) for task in self.tasks}
+        states = {task.name: dict(task.state.data) for task in self.tasks}
         status, description = ("failed", self._failure) if self._failure else client_status(states.values())
         now_ns = time.time_ns()
         if status in ("complete", "failed"):

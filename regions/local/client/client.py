@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +75,7 @@ class Client:
     # -- the server's orders --
 
     def start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any]) -> None:
-        """Run an allocation; one that is known already is left alone."""
+        """Run an allocation; one that runs already is left alone."""
         self.loop.post(lambda: self._start(alloc, job, node, recover=False))
 
     def stop(self, alloc_id: str) -> None:
@@ -121,12 +122,9 @@ class Client:
         them. Tasks that run are found again, exits that happened meanwhile are handled now, a task that is lost is
         run again as Nomad does, and processes of no known allocation are killed."""
 
-        def restore() -> None:
-            for alloc, job, node in allocs:
-                self._start(alloc, job, node, recover=True)
-            self._raw_exec.kill_strays()
-
-        self.loop.post(restore)
+        for alloc, job, node in allocs:
+            self.loop.post(partial(self._start, alloc, job, node, recover=True))
+        self.loop.post(self._raw_exec.kill_strays)
 
     def stats(self, alloc_id: str) -> dict[str, Any]:
         """Nomad's AllocResourceUsage, measured now. Raises LookupError for an allocation that isn't here."""
@@ -136,7 +134,7 @@ class Client:
             if runner is None:
                 self._ended(alloc_id)
                 return {}
-            return {t.name: self._raw_exec.pid(t.task_id) for t in runner.tasks if t.state["State"] == "running"}
+            return {t.name: self._raw_exec.pid(t.task_id) for t in runner.tasks if t.state.word == "running"}
 
         return usage.alloc_usage(self._ask(pids))
 

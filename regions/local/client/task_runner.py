@@ -14,6 +14,7 @@ from regions.local.client.config_values import interpolate
 from regions.local.client.lifecycle import stage
 from regions.local.client.prestart import Prestart, PrestartFailed
 from regions.local.client.restarts import RestartTracker
+from regions.local.client.task_state import TaskState
 from regions.local.drivers.driver import ConfigInvalid, Driver, ExitResult, StartOrder, TaskEvents
 from regions.local.drivers.loop import Timer
 
@@ -34,7 +35,7 @@ class Phase(Enum):
 
 
 class TaskRunner:
-    """Runs on the client's loop. `state` is Nomad's TaskState, replaced never, its events never changed."""
+    """Runs on the client's loop, told by its allocation and its driver; every change of `state` tells the allocation."""
 
     def __init__(self, runner: AllocRunner, task: dict[str, Any], driver: Driver, state: dict[str, Any] | None) -> None:
         self.name: str = task["Name"]
@@ -53,11 +54,9 @@ class TaskRunner:
         self._restart_asked = False
         self._timer: Timer | None = None
         self._completed: list[Callable[[], None]] = []
+        self.state = TaskState(state)
         if state is None:
-            self.state = new_state()
-            self._emit(events.received())
-        else:
-            self.state = state
+            self.state.add(events.received())
 
     @property
     def is_leader(self) -> bool:
@@ -81,7 +80,7 @@ class TaskRunner:
                 self._prepare()
 
     def emit(self, event: dict[str, Any]) -> None:
-        self._emit(event)
+        self.state.add(event)
         self._changed()
 
     def kill(self, event: dict[str, Any] | None, completed: Callable[[], None]) -> None:
@@ -116,14 +115,14 @@ class TaskRunner:
 
     def recover(self) -> None:
         """Find the task again after the region was ended: running, ended meanwhile, or lost (and then run again)."""
-        if self.state["State"] == "dead":
+        if self.state.word == "dead":
             self.phase = Phase.COMPLETE if self.is_poststop else Phase.DEAD
             return
-        started_ns = _nanoseconds(self.state["StartedAt"])
+        started_ns = self.state.started_ns
         if started_ns:
             self._prestart.resume()
         config: dict[str, Any] = {}
-        if self.state["State"] == "running" or self._driver.schema.required:
+        if self.state.word == "running" or self._driver.schema.required:
             try:
                 config = self._driver.schema.check(interpolate(self.task["Config"] or {}, self._env()))
             except ConfigInvalid:
@@ -132,12 +131,12 @@ class TaskRunner:
             if found:
                 self.task_id = found
                 self.phase = Phase.RUNNING
-                if self.state["State"] != "running":
+                if self.state.word != "running":
                     self._started()
                 return
-        if self.state["State"] == "running":
-            self._emit(events.failed_restoring())
-            self._set_state("pending")
+        if self.state.word == "running":
+            self.state.add(events.failed_restoring())
+            self._become("pending")
 
     @property
     def kill_timeout_ns(self) -> int:
@@ -234,8 +233,8 @@ class TaskRunner:
 
     def _started(self) -> None:
         self.phase = Phase.RUNNING
-        self._emit(events.started())
-        self._set_state("running")
+        self.state.add(events.started())
+        self._become("running")
         if self._killed:
             self._shut_down()
 
@@ -265,17 +264,14 @@ class TaskRunner:
             self._restart(verdict.delay_ns, verdict.reason)
             return
         if verdict.word == "fail":
-            self._emit(events.not_restarting(verdict.reason))
+            self.state.add(events.not_restarting(verdict.reason))
         self._die()
 
     def _restart(self, delay_ns: int, reason: str) -> None:
         self._restart_asked = False
-        event = events.restarting(delay_ns, reason)
-        self.state["Restarts"] += 1
-        self.state["LastRestart"] = timestamp(event["Time"])
-        self._emit(event)
+        self.state.add(events.restarting(delay_ns, reason))
         self.phase = Phase.DELAYED
-        self._set_state("pending")
+        self._become("pending")
         self._timer = self._runner.loop.later(delay_ns / 1e9, self._delay_over)
 
     def _delay_over(self) -> None:
@@ -286,8 +282,8 @@ class TaskRunner:
 
     def _shut_down(self) -> None:
         if delay_ns := self.task.get("ShutdownDelay") or 0:
-            self._emit(events.shutdown_delay(delay_ns))
-            self._set_state("pending")
+            self.state.add(events.shutdown_delay(delay_ns))
+            self._become("pending")
             self._timer = self._runner.loop.later(delay_ns / 1e9, self._end_process)
         else:
             self._end_process()
@@ -303,9 +299,7 @@ class TaskRunner:
         if self._timer:
             self._timer.cancel()
         self.phase = Phase.DEAD
-        if self.state["FinishedAt"] is None:
-            self.state["FinishedAt"] = timestamp(time.time_ns())
-        self._set_state("dead")
+        self._become("dead")
         if self._killed or self.is_poststop:
             self._complete()
 
@@ -318,47 +312,9 @@ class TaskRunner:
 
     # -- state --
 
-    def _emit(self, event: dict[str, Any]) -> None:
-        if event["FailsTask"]:
-            self.state["Failed"] = True
-        self.state["Events"] = [*self.state["Events"], event][-events.MAX_EVENTS :]
-
-    def _set_state(self, word: str) -> None:
-        if word == "running" and self.state["State"] != "running":
-            self.state["StartedAt"] = timestamp(time.time_ns())
-        self.state["State"] = word
+    def _become(self, word: str) -> None:
+        self.state.become(word)
         self._changed()
 
     def _changed(self) -> None:
         self._runner.task_changed()
-
-
-def new_state() -> dict[str, Any]:
-    return {
-        "State": "pending",
-        "Failed": False,
-        "Restarts": 0,
-        "LastRestart": None,
-        "StartedAt": None,
-        "FinishedAt": None,
-        "Events": [],
-        "TaskHandle": None,
-    }
-
-
-def timestamp(ns: int) -> str:
-    """Nanoseconds since the epoch as Go writes a time in JSON: `2026-11-24T21:03:28.763871957Z`."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{text}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
-
-
-def _nanoseconds(text: str | None) -> int:
-    """The inverse of `timestamp`; 0 for None."""
-    if not text:
-        return 0
-    import calendar
-
-    seconds, _, fraction = text.rstrip("Z").partition(".")
-    whole = calendar.timegm(time.strptime(seconds, "%Y-%m-%dT%H:%M:%S"))
-    return whole * 1_000_000_000 + int(fraction.ljust(9, "0") or 0)

@@ -1,9 +1,10 @@
 """Start and kill orders go in on a Unix socket, started tasks and their exits come out; runs as a process of its own.
 
 One executor a region holds all its raw_exec tasks as children, as Nomad's executors do: a region that is killed and
-started again finds its tasks running here, and the exits that happened meanwhile. It keeps an exit until it is
-acknowledged. It ends when told so, or when nobody is connected and no task runs (unacknowledged exits are then left in
-`exits.json` of its folder). It reads task output through pipes and writes rotated log files.
+started again finds its tasks running here, and the exits that happened meanwhile: each is kept until acknowledged.
+The executor ends, and its tasks with it, when told so or by SIGTERM; it also ends when nobody is connected and no task
+runs (unacknowledged exits are then left in `exits.json` of its folder). It reads task output through pipes and writes
+rotated log files.
 
 Messages are JSON, one a line.
 In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes), `kill` (id, signal, grace_s), `signal` (id,
@@ -27,7 +28,7 @@ import time
 from typing import IO, Any
 
 from regions.local.drivers.log_files import LogFiles
-from regions.local.drivers.processes import find_binary, start_ticks
+from regions.local.drivers.processes import start_process, start_ticks
 
 _CHUNK = 1 << 16
 _OPEN_FILES = 65_536  # tasks inherit the limit: not more than programs that close them all can bear
@@ -80,7 +81,8 @@ class Executor:
                 if key.data == "listener":
                     self._accept()
                 elif key.data == "signal":
-                    wake.recv(_CHUNK)
+                    if signal.SIGTERM in wake.recv(_CHUNK):
+                        self._on_end({})
                     self._reap()
                 elif key.data == "peer":
                     self._exchange(ready)
@@ -166,9 +168,7 @@ class Executor:
         try:
             limits = (order["max_files"], order["max_bytes"])
             outputs.extend(LogFiles(base, *limits) for base in (order["stdout"], order["stderr"]) if base)
-            argv = order["argv"]
-            argv[0] = find_binary(order["cwd"], argv[0], order["search_path"])
-            process = self._spawn(argv, order)
+            process = start_process(order)
         except (OSError, ValueError) as error:
             for output in outputs:
                 output.close()
@@ -183,28 +183,6 @@ class Executor:
             self._selector.register(pipe, selectors.EVENT_READ, task)
         self._journal.write(f"[{task.pid},{task.ticks}]\n")
         self._send({"event": "started", "id": task_id, "pid": task.pid, "ticks": task.ticks})
-
-    @staticmethod
-    def _spawn(argv: list[str], order: dict[str, Any]) -> subprocess.Popen[bytes]:
-        output = subprocess.PIPE if order["stdout"] else subprocess.DEVNULL
-        try:
-            return subprocess.Popen(
-                argv,
-                env=order["env"],
-                cwd=order["cwd"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                bufsize=0,
-                start_new_session=True,
-                **_identity(order["user"]),
-            )
-        except OSError as error:
-            args = "[" + " ".join(json.dumps(a, ensure_ascii=False) for a in argv) + "]"
-            reason = (error.strerror or str(error)).lower()
-            raise ValueError(
-                f'failed to start command path="{argv[0]}" --- args={args}: fork/exec {argv[0]}: {reason}'
-            ) from error
 
     def _on_kill(self, order: dict[str, Any]) -> None:
         task = self._running.get(order["id"])
@@ -297,21 +275,6 @@ class Executor:
             self._selector.unregister(fd)
             output.close()
             pipe.close()
-
-
-def _identity(user: str) -> dict[str, Any]:
-    """What Popen needs to run as this user. Raises ValueError in Nomad's words for one that isn't there."""
-    if not user:
-        return {}
-    import pwd
-
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-    except KeyError as error:
-        raise ValueError(f"failed to identify user {user}: user: unknown user {user}") from error
-    if entry.pw_uid == os.geteuid():
-        return {}
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}
 
 
 def main() -> None:

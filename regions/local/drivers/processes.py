@@ -1,10 +1,12 @@
-"""A pid goes in, when that very process started comes out; and a command's name goes in, its path comes out."""
+"""A start order goes in, a process comes out; a pid goes in, when that very process started comes out."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+from typing import Any
 
 
 def start_ticks(pid: int) -> int:
@@ -43,6 +45,48 @@ def kill_group(pid: int, ticks: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """A task's process, leader of a session and group of its own, its outputs as pipes (if it has log files).
+
+    Raises ValueError in the words of Nomad's executor.
+    """
+    argv = [find_binary(order["cwd"], order["argv"][0], order["search_path"]), *order["argv"][1:]]
+    output = subprocess.PIPE if order["stdout"] else subprocess.DEVNULL
+    identity = _identity(order["user"])
+    try:
+        return subprocess.Popen(
+            argv,
+            env=order["env"],
+            cwd=order["cwd"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            bufsize=0,
+            start_new_session=True,
+            **identity,
+        )
+    except OSError as error:
+        args = "[" + " ".join(json.dumps(a, ensure_ascii=False) for a in argv) + "]"
+        reason = (error.strerror or str(error)).lower()
+        what = f'path="{argv[0]}" --- args={args}: fork/exec {argv[0]}: {reason}'
+        raise ValueError(f"failed to start command {what}") from error
+
+
+def _identity(user: str) -> dict[str, Any]:
+    """What Popen needs to run as this user. Raises ValueError in Nomad's words for one that isn't there."""
+    if not user:
+        return {}
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError as error:
+        raise ValueError(f"failed to identify user {user}: user: unknown user {user}") from error
+    if entry.pw_uid == os.geteuid():
+        return {}
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(entry.pw_name, entry.pw_gid)}
 
 
 def find_binary(task_dir: str, command: str, search_path: str) -> str:

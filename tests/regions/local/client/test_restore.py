@@ -148,6 +148,17 @@ def test_a_reused_pid_is_no_task(bench: Any) -> None:
         stranger.wait()
 
 
+def test_sigterm_ends_an_executor_without_region_and_its_tasks(bench: Any) -> None:
+    crashed_region(bench, bench.job(bench.shell("a", "trap '' INT TERM; sleep 600")), runs)
+    [task] = [json.loads(line) for line in (bench.data_dir / "executor" / "tasks.jsonl").read_text().splitlines()]
+    executor = int((bench.data_dir / "executor" / "pid").read_text())
+    os.kill(executor, signal.SIGTERM)
+    wait_for(lambda: start_ticks(executor) == 0)
+    assert start_ticks(executor) == 0
+    assert start_ticks(task[0]) != task[1]
+    bench.client = bench.new_client()
+
+
 def test_leftovers_of_a_dead_region_are_ended(bench: Any) -> None:
     from regions.local.client import end_leftovers
 
