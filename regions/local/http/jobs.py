@@ -334,7 +334,7 @@ def _summary(context: Context, request: Request, job_id: str) -> Reply:
         found: Record | None = state.summaries.get(key)
         if found is None:
             raise Failure(404, "job not found")
-            return found
+        return found
 
     return blocking(context, request, lambda state: (state.summaries.get(key) or _NOTHING)["ModifyIndex"], build)
 
