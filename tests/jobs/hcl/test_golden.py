@@ -7,11 +7,16 @@ anew: run that, keep the value of "Job", and write it with an indentation of one
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from jobs.hcl import newer_fields, parse_job
+from jobs.hcl.parser import parse_body
+from jobs.hcl.source import Source
+from jobs.hcl.syntax import Body
 
 GOLDEN = Path(__file__).parent / "golden"
 JOBSPECS = sorted(GOLDEN.glob("*.nomad.hcl"))
@@ -67,12 +72,35 @@ def test_fields_that_an_older_server_would_drop_are_named():
 @pytest.mark.parametrize("jobspec", JOBSPECS, ids=lambda path: path.name)
 def test_another_parser_finds_the_same_blocks(jobspec):
     pygohcl = pytest.importorskip("pygohcl")
-    job = parsed(jobspec)
-
     theirs = pygohcl.loads(jobspec.read_text(encoding="utf-8"))
 
-    body = next(iter(theirs["job"].values()))
-    groups = body["group"]
-    names = set(groups) if isinstance(groups, dict) else {name for group in groups for name in group}
-    assert names <= {group["Name"] for group in job["TaskGroups"]}
-    assert set(theirs["job"]) == {jobspec.name.removesuffix(".nomad.hcl")} or "sales-close-prediction" in theirs["job"]
+    ours = parse_body(Source(jobspec.read_text(encoding="utf-8"), jobspec.name))
+
+    assert labels(ours, "variable") == set(theirs.get("variable", {}))
+    (label, theirs_job), *others = theirs["job"].items()
+    assert others == []
+    job = next(block for block in ours.blocks if block.type == "job")
+    assert job.labels[0][0] == label
+    assert set(job.body.attributes) <= set(theirs_job)
+    assert {block.type for block in job.body.blocks} <= set(theirs_job)
+    assert labels(job.body, "group") == set(theirs_job["group"])
+    for group in job.body.blocks:
+        if group.type == "group":
+            assert labels(group.body, "task") == set(theirs_job["group"][group.labels[0][0]]["task"])
+
+
+def labels(body: Body, kind: str) -> set[str]:
+    return {block.labels[0][0] for block in body.blocks if block.type == kind}
+
+
+def test_the_language_needs_the_standard_library_only():
+    script = "import sys, jobs.hcl; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*{n.split('.')[0] for n in sys.modules})"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert set(loaded) - set(bare) - {"jobs"} <= sys.stdlib_module_names
+    assert not {"asyncio", "csv", "difflib", "uuid", "unittest"} & set(loaded)
