@@ -2,7 +2,7 @@
 
 Added are: the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
 the spec hash in the parent's meta (Nomad copies it into each child), and in each task's environment `FEDML_STORES` (this
-region's map datacenter → store URL), `FEDML_REGION` and `FEDML_VERSION_KEY`.
+region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: 
     environment = {
         "FEDML_STORES": json.dumps({name: place.stores[name] for name in sorted(datacenters)}, sort_keys=True),
         "FEDML_REGION": place.name,
+        "FEDML_NODE": "${node.unique.name}",
         "FEDML_VERSION_KEY": shape.version_key,
     }
     for group in rendered["TaskGroups"]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 PLAIN_WIDTH = 160
 """Columns where no terminal says how wide it is (a pipe, a log)."""
@@ -30,5 +31,5 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: 
         is_number = column in numbers
         made.add_column(column, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
-        made.add_row(*(str(cell) for cell in row))
+        made.add_row(*(Text(str(cell)) for cell in row))  # text, not markup: names come from outside
     return made

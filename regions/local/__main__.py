@@ -90,6 +90,7 @@ def run(config: RegionConfig, listener: socket.socket) -> None:
 def _listen(config: RegionConfig, inherited: int | None) -> socket.socket:
     if inherited is not None:
         listener = socket.socket(fileno=inherited)
+        listener.set_inheritable(False)  # else a task that outlives a killed region would keep its port
         listener.setblocking(True)
         return listener
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
