@@ -78,8 +78,8 @@ class NomadRegion:
         so is a list of nodes, hence `PermissionDenied`.
         """
         if self._version is None:
-            members = self._get("version", nomad.api.Agent, "members")["Members"]
-            version = self._parse("version", lambda: server_version(members, self.region.nomad_region))
+            members = self._get("version", nomad.api.Agent, "members")
+            version = self._parse("version", lambda: server_version(members["Members"], self.region.nomad_region))
             if not version:
                 raise RegionUnreachable(
                     f"no living server of Nomad region {self.region.nomad_region!r} is known",
@@ -116,14 +116,16 @@ class NomadRegion:
             if "ACL support disabled" in error.message:
                 return None
             raise
-        return {key: value for key, value in token.items() if key != "SecretID"}
+        record = self._parse("acl", lambda: _as(dict, token))
+        return {key: value for key, value in record.items() if key != "SecretID"}
 
     def nodes(self) -> list[Node]:
         """All client nodes. Servers that leave resources out of lists (before 1.0) are asked for each node."""
         stubs = self._pages("nodes", nomad.api.Nodes, params={"resources": "true"})[0]
+        ids = self._parse("nodes", lambda: [_quoted(stub["ID"]) for stub in stubs])
         whole = [
-            stub if "NodeResources" in stub else self._get("nodes", nomad.api.Node, _quoted(stub["ID"]))
-            for stub in stubs
+            stub if "NodeResources" in stub else self._get("nodes", nomad.api.Node, node_id)
+            for stub, node_id in zip(stubs, ids, strict=True)
         ]
         return self._parse("nodes", lambda: [node_from_json(node) for node in whole])
 
@@ -148,7 +150,8 @@ class NomadRegion:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job as Nomad holds it. Raises NotFound."""
-        return dict(self._get("read", nomad.api.Job, _quoted(job_id), about=f"job {job_id}"))
+        job = self._get("read", nomad.api.Job, _quoted(job_id), about=f"job {job_id}")
+        return self._parse("read", lambda: _as(dict, job))
 
     def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
         """A dry run of the scheduler; nothing is registered. Raises InvalidJob."""
@@ -227,7 +230,8 @@ class NomadRegion:
 
     def summary(self, job_id: str) -> dict[str, Any]:
         """Nomad's job summary: counts by group, and of children for a parameterized job. Raises NotFound."""
-        return dict(self._get("read", nomad.api.Job, _quoted(job_id), "summary", about=f"summary of job {job_id}"))
+        summary = self._get("read", nomad.api.Job, _quoted(job_id), "summary", about=f"summary of job {job_id}")
+        return self._parse("read", lambda: _as(dict, summary))
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         """Evaluations of one job or of the namespace, of one `status` (blocked, pending …) or all; Nomad's JSON."""
@@ -235,7 +239,7 @@ class NomadRegion:
             evals = self._pages("evaluations", nomad.api.Evaluations, params={"status": status or None})[0]
         else:
             evals = self._pages("evaluations", nomad.api.Job, _quoted(job_id), "evaluations", params={})[0]
-        return [one for one in evals if status in ("", one["Status"])]
+        return self._parse("evaluations", lambda: [one for one in evals if status in ("", one["Status"])])
 
     # --- allocations -------------------------------------------------------------------------------------------------
 
@@ -337,7 +341,7 @@ class NomadRegion:
         try:
             return read()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problem = f"an answer not of Nomad's shape ({type(error).__name__})"
+            problem = f"{', '.join(self.region.addresses)}: an answer not of Nomad's shape ({type(error).__name__})"
             raise UnexpectedAnswer(f"{operation}: {problem}", region=self.name, operation=operation) from None
 
 
@@ -380,7 +384,7 @@ def _sender(region: Region) -> Send:
 
 
 def _items(answer: Answer) -> list[dict[str, Any]]:
-    return _as(list, answer.value or [])
+    return [_as(dict, item) for item in _as(list, answer.value or [])]
 
 
 def _quoted(segment: str) -> str:
