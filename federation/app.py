@@ -17,7 +17,7 @@ from federation import capacity
 from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.config import Config
 from federation.deploy import Deployment, deploy
-from federation.errors import ConfigError, UsageError
+from federation.errors import ConfigError, FederationError, UsageError
 from federation.index import Index
 from federation.plan import Plan, Reason, plan
 from jobs.errors import FedmlError, InvalidSpec
@@ -73,6 +73,16 @@ class Preview:
     def unreachable(self) -> list[RegionCapacity]:
         """Regions that did not answer."""
         return [one for one in self.snapshot.regions.values() if one.problem is Reason.UNREACHABLE]
+
+    def require_an_answer(self) -> None:
+        """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
+        regions = self.snapshot.regions.values()
+        if all(one.problem in (Reason.UNREACHABLE, Reason.REFUSED) for one in regions):
+            details, hints = ({getattr(one, of): None for one in regions} for of in ("detail", "hint"))
+            raise FederationError(
+                f"no region can be asked: {'; '.join(details)}",
+                hint="\n".join(filter(None, hints)) or "see: fedml doctor",
+            )
 
 
 class App:

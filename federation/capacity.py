@@ -58,6 +58,8 @@ class RegionCapacity:
     job_modify_index: int = 0
     problem: Reason | None = None
     detail: str = ""
+    hint: str = ""
+    """What to do about the problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,10 @@ def look(
             problem,
             _told(shortage) if free == 0 else "",
         )
-    except InvalidJob as error:
-        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message)
-    except PermissionDenied as error:
-        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message)
+    except (InvalidJob, PermissionDenied) as error:
+        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=error.hint)
     except FedmlError as error:
-        return RegionCapacity(name, problem=Reason.UNREACHABLE, detail=error.message)
+        return RegionCapacity(name, problem=Reason.UNREACHABLE, detail=error.message, hint=error.hint)
 
 
 def free_slots(

@@ -148,6 +148,16 @@ class Runs:
         )
         return self._drive(manifest, prepared, replay, observe, log)
 
+    def cancel_unstarted(self, run: str, reason: str) -> bool:
+        """Close a run that was interrupted before it had a manifest, so before anything of it was dispatched. False, and
+        nothing is done, for one that has a manifest."""
+        try:
+            self._app.home.stat(_manifest_key(run))
+        except NotFound:
+            self._app.index.close_run(run, "cancelled", reason)
+            return True
+        return False
+
     def story(self, run: str) -> RunStory:
         """A run as its log and the index tell it. Raises UsageError."""
         row = self.find(run)
@@ -182,7 +192,8 @@ class Runs:
             )
         except NotFound:
             raise UsageError(
-                f"run {run} has no manifest: it was interrupted before anything was dispatched", hint="dispatch again"
+                f"run {run} has no manifest: it was interrupted before anything was dispatched",
+                hint=f"dispatch again; to close this one:  fedml runs cancel {run}",
             ) from None
 
     def _run_log(self, run: str) -> Log:

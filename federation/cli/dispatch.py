@@ -83,6 +83,7 @@ def dispatch(
         prepared = app.prepare(request.job)
         check_dispatch(prepared.shape, given, data, allow_secrets=allow_secret_meta)
         preview = app.preview(request.job, slots=request.slots, version=version)
+        preview.require_an_answer()
         if preview.unreachable and not skip_unreachable:
             missing = ", ".join(one.region for one in preview.unreachable)
             raise UsageError(
@@ -95,6 +96,7 @@ def dispatch(
         if not usable:
             note("Error: no region can take the job; nothing was dispatched")
             raise typer.Exit(2)
+        app.index.require_writable()
         deployment = app.deploy(preview.prepared, usable)
         for one in deployment.regions:
             if one.action != "unchanged":

@@ -52,6 +52,7 @@ def plan(
     request = JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions))
     with opened(config) as app:
         preview = app.preview(request, slots=slots, version=version)
+        preview.require_an_answer()
         if as_json:
             answer_json(plan_document(preview, app.config))
         else:

@@ -112,6 +112,11 @@ def _drive(run: str, as_json: bool, config: ConfigOption, *, cancel: str | None)
         if row.state in ("done", "cancelled"):
             note(f"Run {row.run} is {row.state}: there is nothing to go on with")
             raise typer.Exit(exit_code(row.state))
+        if cancel is not None and runs.cancel_unstarted(row.run, cancel):
+            note(f"Run {row.run}: cancelled; nothing of it had been dispatched")
+            if as_json:
+                answer_json({"event": "end", "run": row.run, "state": "cancelled", "reason": cancel})
+            raise typer.Exit(exit_code("cancelled"))
         manifest = runs.manifest(row.run)
         with follower(manifest, as_json=as_json) as observe:
             outcome = runs.resume(row.run, observe, cancel=cancel)

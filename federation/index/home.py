@@ -57,14 +57,19 @@ def read_home(store: Store) -> Home | None:
     return home
 
 
+def probe_write(store: Store) -> None:
+    """Raises the store's own error where it can't be written. Leaves nothing."""
+    probe = f"{_SCRATCH}home-{uuid.uuid4().hex}"
+    store.put(probe, b"may this be written?", Create())
+    store.delete(probe)
+
+
 def make_home(store: Store, now: datetime) -> Home:
     """`format.json`, made unless somebody else just did. Raises NotSupported where the store fails the create race, and
     the store's own error where it can't be written at all."""
     from regions.storage.race import race_create
 
-    probe = f"{_SCRATCH}home-{uuid.uuid4().hex}"
-    store.put(probe, b"may this be written?", Create())
-    store.delete(probe)
+    probe_write(store)
     race = race_create(store, _RACE_WRITERS, _RACE_ROUNDS, prefix=_SCRATCH)
     if not race.holds:
         raise NotSupported(

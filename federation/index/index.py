@@ -17,7 +17,7 @@ from typing import TypeVar
 from federation.errors import IndexCorrupt, LogConflict, UsageError
 from federation.index.catalog import RECORD_CHANGES, SCHEMA, Catalog, open_catalog
 from federation.index.fetch import Fetched, fetch
-from federation.index.home import LOG_PREFIX, make_home, read_home
+from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
 from federation.index.names import checked_name, checked_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row, RunRow
 from federation.log import Change, Entry, Log, Position, utc_now
@@ -62,6 +62,13 @@ class Index:
     def revision(self) -> int:
         """The number of the last commit that the last answer rests on; 0 for an empty index."""
         return self._revision
+
+    def require_writable(self) -> None:
+        """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
+        error, or NotSupported for one that can't be a home."""
+        with self._lock:
+            self._make_home()
+            probe_write(self._store)
 
     def open_run(
         self, run: str, job: str, version: str | None, spec_hash: str, slots: int, expected_keys: int

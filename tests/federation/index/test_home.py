@@ -44,6 +44,21 @@ def test_a_store_that_may_not_be_written_says_so(
         index.commit([make_record()])
 
 
+def test_that_it_can_be_written_is_proved_anew_and_leaves_only_the_home(
+    memory_store: Any, open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = open_index(memory_store)
+    index.require_writable()
+    assert sorted(memory_store.objects) == ["format.json"]
+
+    def denied(*request: Any, **options: Any) -> Any:
+        raise PermissionDenied("these credentials may read only", store="memory://home")
+
+    monkeypatch.setattr(memory_store, "put", denied)
+    with pytest.raises(PermissionDenied, match="may read only"):
+        index.require_writable()
+
+
 def test_several_that_make_it_at_once_share_one_home(
     memory_store: Any, open_index: OpenIndex, make_record: MakeRecord
 ) -> None:
