@@ -44,6 +44,7 @@ class AllocRunner:
         self.is_stopping = False
         self._host = host
         self._killing = False
+        self._is_quiet = False
         self._pending_look = False
         self._done_calls: list[Callable[[], None]] = []
         self._failure = ""
@@ -141,14 +142,18 @@ class AllocRunner:
         self.coordinator.update({t.name: t.state.data for t in self.tasks})
         for task in self.tasks:
             task.start_if_allowed()
-        self._host.report(self)
+        if not self._is_quiet:
+            self._host.report(self)
         if self.is_done:
             waiting, self._done_calls = self._done_calls, []
             for call in waiting:
                 call()
 
     def _kill_if_over(self, live: list[TaskRunner]) -> None:
-        """A failed task, a dead leader, or sidecars that are left alone end the others."""
+        """A failed task, a dead leader, or sidecars that are left alone end the others.
+
+        Until they have ended the server hears nothing, as with Nomad: it must not give their room to others.
+        """
         event = None
         dead = [t for t in self.tasks if not t.is_poststop and t.state.word == "dead"]
         if failed := next((t for t in dead if t.state.data["Failed"]), None):
@@ -160,6 +165,7 @@ class AllocRunner:
         if event and not self._killing:
             for task in live:
                 task.emit(event)
+            self._is_quiet = True
             self._kill_tasks()
 
     def _kill_tasks(self) -> None:
@@ -173,6 +179,8 @@ class AllocRunner:
 
     def _kill_waves(self, waves: list[list[TaskRunner]]) -> None:
         if not waves:
+            self._is_quiet = False
+            self.task_changed()
             return
         left = len(waves[0])
 

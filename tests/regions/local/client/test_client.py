@@ -163,6 +163,18 @@ def test_the_end_of_the_leader_ends_the_others(bench: Any) -> None:
     assert update["TaskStates"]["other"]["Failed"] is False
 
 
+def test_a_failure_is_told_when_the_others_have_ended(bench: Any) -> None:
+    script = "trap '' INT; touch $NOMAD_ALLOC_DIR/data/up; while :; do sleep 0.01; done"
+    job = bench.job(
+        bench.shell("bad", "until [ -e $NOMAD_ALLOC_DIR/data/up ]; do sleep 0.01; done; exit 1"),
+        bench.shell("deaf", script, KillTimeout=50_000_000),
+    )
+    alloc = bench.start(job)
+    update = bench.until(alloc["ID"], lambda u: u["ClientStatus"] == "failed")
+    assert update["TaskStates"]["deaf"]["State"] == "dead"
+    assert bench.kinds(update, "deaf")[-1] == "Killed"
+
+
 def test_sidecars_end_when_they_are_left_alone(bench: Any) -> None:
     job = bench.job(
         bench.shell("proxy", "exec sleep 600", Lifecycle={"Hook": "prestart", "Sidecar": True}),
