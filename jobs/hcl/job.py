@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.hcl import syntax
+from jobs.hcl.dynamic import Found
 from jobs.hcl.evaluate import Evaluator, LazyObject
 from jobs.hcl.files import Files
 from jobs.hcl.functions import FUNCTIONS
-from jobs.hcl.mapper import Found, Mapper
+from jobs.hcl.mapper import Mapper
 from jobs.hcl.parser import parse_body
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import Source, did_you_mean
@@ -84,7 +85,7 @@ def parse_job(
     """
     source = Source(text, filename)
     try:
-        return _parse(source, Files(base_dir or Path.cwd(), allowed=allow_files), variables)
+        return _parse(source, Files(base_dir or Path(), allowed=allow_files), variables)
     except RecursionError:
         raise source.error("nested too deeply", 0) from None
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.hcl import syntax
 from jobs.hcl.durations import parse_duration
+from jobs.hcl.dynamic import Found, expand
 from jobs.hcl.rules import FINISHERS, SHORTHANDS
-from jobs.hcl.schema import INTEGER_RANGES, BlockType, Field
+from jobs.hcl.schema import BY_LABEL, INTEGER_RANGES, MANY, TEXT_MAP_OR_ARGUMENT, BlockType, Field
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ValueProblem, pairs, to_bool, to_json, to_string, to_whole_number, type_name
+from jobs.hcl.values import ValueProblem, to_bool, to_json, to_string, to_whole_number, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jobs.hcl.evaluate import Evaluator, Names
-
-
-class Found(NamedTuple):
-    """A block as written, or one that a `dynamic` block made: with the names that its expressions see."""
-
-    type: str
-    labels: list[tuple[str, int]]
-    body: syntax.Body
-    names: Names | None
-    at: int
 
 
 class Mapper:
@@ -41,36 +32,8 @@ class Mapper:
         self._check_labels(kind, block)
         if kind.label is not None:
             mapped[kind.label.api] = block.labels[0][0]
-        body, names = block.body, block.names
-        for attribute in body.attributes.values():
-            field = kind.arguments.get(attribute.name)
-            if field is None:
-                field = kind.blocks.get(attribute.name)
-                if field is None or field.kind.how != "text_map_or_argument":
-                    self._unknown_argument(kind, block.type, attribute, field)
-                mapped[field.api] = self._text_map_argument(attribute.expression, names)
-                continue
-            value = self.evaluator.value(attribute.expression, names)
-            mapped[field.api] = self._argument(field, value, attribute.expression)
-        for field in kind.required:
-            if field.name not in body.attributes:
-                raise self.source.error(f'"{block.type}" lacks its argument "{field.name}"', block.at)
-        first_of: dict[str, Found] = {}
-        for inner in self.expand(body, names):
-            field = kind.blocks.get(inner.type)
-            if field is None:
-                self._unknown_block(kind, block.type, inner)
-            how = field.kind.how
-            if how not in ("many", "by_label") and (
-                inner.type in first_of or (inner.type in body.attributes and how == "text_map_or_argument")
-            ):
-                earlier = first_of[inner.type].at if inner.type in first_of else body.attributes[inner.type].start
-                line, _ = self.source.position(earlier)
-                raise self.source.error(
-                    f'only one "{inner.type}" is possible here; the first is on line {line}', inner.at
-                )
-            first_of.setdefault(inner.type, inner)
-            self._map_inner(mapped, field, inner)
+        self._map_arguments(mapped, kind, block)
+        self._map_blocks(mapped, kind, block)
         finish = FINISHERS.get(kind.name)
         if finish is not None:
             try:
@@ -78,6 +41,34 @@ class Mapper:
             except ValueProblem as problem:
                 raise self.source.error(str(problem), block.labels[0][1] if block.labels else block.at) from None
         return mapped
+
+    def _map_arguments(self, mapped: dict[str, Any], kind: BlockType, block: Found) -> None:
+        for attribute in block.body.attributes.values():
+            field = kind.arguments.get(attribute.name)
+            if field is not None:
+                value = self.evaluator.value(attribute.expression, block.names)
+                mapped[field.api] = self._argument(field, value, attribute.expression)
+                continue
+            field = kind.blocks.get(attribute.name)
+            if field is None or field.kind != TEXT_MAP_OR_ARGUMENT:
+                self._unknown_argument(kind, block.type, attribute, field)
+            mapped[field.api] = self._text_map_argument(attribute.expression, block.names)
+        for field in kind.required:
+            if field.name not in block.body.attributes:
+                raise self.source.error(f'"{block.type}" lacks its argument "{field.name}"', block.at)
+
+    def _map_blocks(self, mapped: dict[str, Any], kind: BlockType, block: Found) -> None:
+        set_at = {name: attribute.start for name, attribute in block.body.attributes.items()}
+        for inner in expand(self.evaluator, block.body, block.names):
+            field = kind.blocks.get(inner.type)
+            if field is None:
+                self._unknown_block(kind, block.type, inner)
+            if inner.type in set_at and field.kind not in (MANY, BY_LABEL):
+                line, _ = self.source.position(set_at[inner.type])
+                problem = f'only one "{inner.type}" is possible here; the first is on line {line}'
+                raise self.source.error(problem, inner.at)
+            set_at.setdefault(inner.type, inner.at)
+            self._map_inner(mapped, field, inner)
 
     def _map_inner(self, mapped: dict[str, Any], field: Field, inner: Found) -> None:
         how = field.kind.how
@@ -87,9 +78,11 @@ class Mapper:
             if how == "one":
                 mapped[field.api] = value
             elif how == "many":
-                mapped[field.api] = [*(mapped.get(field.api) or []), value]
+                mapped[field.api] = mapped.get(field.api) or []
+                mapped[field.api].append(value)
             else:
-                mapped[field.api] = {**(mapped.get(field.api) or {}), inner.labels[0][0]: value}
+                mapped[field.api] = mapped.get(field.api) or {}
+                mapped[field.api][inner.labels[0][0]] = value
             return
         if inner.labels:
             raise self.source.error(f'a "{inner.type}" block takes no label', inner.labels[0][1])
@@ -99,50 +92,6 @@ class Mapper:
             mapped[field.api] = self._map_of(self._texts, inner)
         else:
             mapped[field.api] = self._map_of(self._text, inner)
-
-    def expand(self, body: syntax.Body, names: Names | None) -> Iterator[Found]:
-        """The blocks of a body in order, `dynamic` ones replaced by what they make."""
-        for block in body.blocks:
-            if block.type == "dynamic":
-                yield from self._expand_dynamic(block, names)
-            else:
-                yield Found(block.type, block.labels, block.body, names, block.start)
-
-    def _expand_dynamic(self, block: syntax.Block, names: Names | None) -> Iterator[Found]:
-        if len(block.labels) != 1:
-            raise self.source.error('"dynamic" takes one label: the type of the blocks that it makes', block.start)
-        made = block.labels[0][0]
-        arguments = dict(block.body.attributes)
-        for_each = arguments.pop("for_each", None)
-        iterator = arguments.pop("iterator", None)
-        labels = arguments.pop("labels", None)
-        if for_each is None:
-            raise self.source.error('"dynamic" lacks its argument "for_each"', block.start)
-        for unknown in arguments.values():
-            hint = did_you_mean(unknown.name, ("for_each", "iterator", "labels"))
-            raise self.source.error(f'there is no argument "{unknown.name}" in "dynamic"', unknown.start, hint=hint)
-        if [inner.type for inner in block.body.blocks] != ["content"]:
-            raise self.source.error('"dynamic" holds exactly one block, "content"', block.start)
-        content = block.body.blocks[0]
-        name = made
-        if iterator is not None:
-            if not isinstance(iterator.expression, syntax.Reference) or iterator.expression.steps:
-                raise self.source.error('"iterator" is a bare name', iterator.expression.start)
-            name = iterator.expression.name
-        items = self.evaluator.value(for_each.expression, names)
-        if not isinstance(items, (list, dict)):
-            problem = f'"for_each" goes through a list or a map, not a {type_name(items)}'
-            raise self.source.error(problem, for_each.expression.start)
-        for key, value in pairs(items):
-            inner: Names = {**(names or self.evaluator.names or {}), name: {"key": key, "value": value}}
-            made_labels: list[tuple[str, int]] = []
-            if labels is not None:
-                if not isinstance(labels.expression, syntax.TupleLiteral):
-                    raise self.source.error('"labels" is a list written out', labels.expression.start)
-                made_labels = [
-                    (self._text(self.evaluator.value(n, inner), n), n.start) for n in labels.expression.items
-                ]
-            yield Found(made, made_labels, content.body, inner, block.start)
 
     def free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         """A block whose names are a plugin's (`config`, `policy`).
@@ -225,7 +174,7 @@ class Mapper:
                 given[attribute.name] = read(value)
             except ValueProblem as problem:
                 raise self.source.error(f'"{attribute.name}": {problem}', attribute.expression.start) from None
-        for inner in self.expand(block.body, block.names):
+        for inner in expand(self.evaluator, block.body, block.names):
             self._unknown_block(kind, block.type, inner)
         return known.resolve(given)
 
