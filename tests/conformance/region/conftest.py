@@ -1,312 +1,27 @@
-"""Two federated regions of one engine, to be asked the same questions: the embedded region and each real Nomad at hand.
-
-Real binaries are those named in NOMAD_BIN (separated as PATH is), else `nomad` on PATH. Without any, their tests are
-skipped, unless FEDML_REQUIRE names `nomad`: then they fail.
-"""
+"""Job builders and shortcuts; the regions themselves come from `tests/conformance/conftest.py`."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import pytest
 
-from regions.credentials import SecretRef
-from regions.errors import NotFound, RegionError
-from regions.model import Allocation, Region
+from regions.errors import NotFound
 from regions.nomad import NomadRegion
 
-REGIONS = {"us": "us-east-1", "eu": "eu-west-1"}
-CPU_MHZ, MEMORY_MB = 4000, 2048
-START_S = 60.0
-BINARIES = [path for path in os.environ.get("NOMAD_BIN", "").split(os.pathsep) if path] or [
-    path for path in [shutil.which("nomad")] if path
-]
-NO_BINARY = "no Nomad binary: name one in NOMAD_BIN or put `nomad` on PATH"
-
-AGENT = """
-region = "{region}"
-datacenter = "{datacenter}"
-name = "{region}-1"
-bind_addr = "127.0.0.1"
-disable_update_check = true
-log_level = "WARN"
-ports {{
-  http = {http}
-  rpc  = {rpc}
-  serf = {serf}
-}}
-server {{
-  enabled = true
-  server_join {{
-    retry_join     = ["127.0.0.1:{join}"]
-    retry_interval = "1s"
-  }}
-}}
-client {{
-  enabled           = true
-  alloc_dir         = "{folder}/alloc"
-  state_dir         = "{folder}/state"
-  cpu_total_compute = {cpu_mhz}
-  memory_total_mb   = {memory_mb}
-  options = {{
-    "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault,cni,bridge,cgroup"
-    "driver.denylist"      = "docker,java,qemu,exec,podman"
-  }}
-}}
-"""
-
-
-@dataclass
-class Federation:
-    """Two running regions. `raw` is for what NomadRegion doesn't show: status codes, headers, bodies."""
-
-    engine: str
-    regions: dict[str, NomadRegion]
-    addresses: dict[str, str]
-    token: str = ""
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def raw(
-        self, method: str, endpoint: str, *, body: Any = None, via: str = "us", token: str | None = None, **query: Any
-    ) -> tuple[int, Mapping[str, str], str]:
-        """Status, headers and text of one request, as it is: `endpoint` must be quoted."""
-        url = f"{self.addresses[via]}{endpoint}" + (f"?{urlencode(query, doseq=True)}" if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data=data, method=method)
-        secret = self.token if token is None else token
-        if secret:
-            request.add_header("X-Nomad-Token", secret)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=30) as response:
-                return response.status, response.headers, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.headers, error.read().decode()
-
-    def get(self, endpoint: str, *, via: str = "us", **query: Any) -> Any:
-        """The JSON of a GET that succeeds."""
-        status, _, text = self.raw("GET", endpoint, via=via, **query)
-        assert status == 200, (status, text)
-        return json.loads(text)
-
-    def wait(self, path: str, is_done: Callable[[Any], Any], *, via: str = "us", seconds: float = 40) -> Any:
-        """The JSON of a blocking query, asked again at each change, once `is_done` holds for it."""
-        index, until = 0, time.monotonic() + seconds
-        while True:
-            status, headers, text = self.raw("GET", path, via=via, index=index, wait="5s")
-            assert status == 200, (status, text)
-            value = json.loads(text)
-            if is_done(value):
-                return value
-            assert time.monotonic() < until, f"{path} is still {text[:2000]}"
-            index = int(headers["X-Nomad-Index"])
-
-    def wait_for_allocations(
-        self, job_id: str, is_done: Callable[[list[dict[str, Any]]], Any], *, via: str = "us"
-    ) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.wait(f"/v1/job/{quote(job_id, safe='')}/allocations", is_done, via=via)
-        return found
-
-    def finished(self, job_id: str, *, via: str = "us") -> Allocation:
-        """The job's only allocation, when it has ended."""
-        (stub,) = self.wait_for_allocations(job_id, all_in("complete", "failed"), via=via)
-        return self.regions[via].allocation(stub["ID"])
-
-
-def all_in(*states: str) -> Callable[[list[dict[str, Any]]], bool]:
-    """Whether there are allocations and all of them are in one of these client states."""
-    return lambda stubs: bool(stubs) and all(stub["ClientStatus"] in states for stub in stubs)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
-
-
-def start_nomad(binary: str, folder: Path, *, names: Sequence[str] = tuple(REGIONS), extra: str = "") -> Federation:
-    """Dev agents of that binary, one a region, joined. Their tasks end with them."""
-    ports = {name: free_ports(3) for name in names}
-    federation = Federation(binary, {}, {})
-    for name in names:
-        http, rpc, serf = ports[name]
-        config = folder / f"{name}.hcl"
-        config.write_text(
-            AGENT.format(
-                region=name,
-                datacenter=REGIONS[name],
-                http=http,
-                rpc=rpc,
-                serf=serf,
-                join=ports["us"][2],
-                folder=folder / name,
-                cpu_mhz=CPU_MHZ,
-                memory_mb=MEMORY_MB,
-            )
-            + extra
-        )
-        launch(federation, [binary, "agent", "-dev", "-config", str(config)], folder, name)
-        federation.addresses[name] = f"http://127.0.0.1:{http}"
-    return federation
-
-
-def start_embedded(folder: Path, version: str = "1.6.3") -> Federation:
-    """Two processes of the embedded region, that behave as that version of Nomad."""
-    token_file = folder / "token"
-    token_file.write_text(str(uuid.uuid4()))
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in REGIONS}
-    addresses = {name: f"http://127.0.0.1:{one.getsockname()[1]}" for name, one in sockets.items()}
-    federation = Federation("embedded", {}, addresses, token_file.read_text())
-    for name, datacenter in REGIONS.items():
-        node = {"name": f"{name}-1", "datacenter": datacenter, "cpu_mhz": CPU_MHZ, "memory_mb": MEMORY_MB}
-        config = {
-            "region": name,
-            "datacenter": datacenter,
-            "version": version,
-            "data_dir": str(folder / name),
-            "token_file": str(token_file),
-            "address": addresses[name].removeprefix("http://"),
-            "peers": {other: address for other, address in addresses.items() if other != name},
-            "nodes": [node | {"drivers": ["raw_exec", "mock_driver"]}],
-        }
-        path = folder / f"{name}.json"
-        path.write_text(json.dumps(config))
-        number = sockets[name].fileno()
-        command = [sys.executable, "-m", "regions.local", str(path), "--fd", str(number)]
-        launch(federation, command, folder, name, pass_fds=(number,))
-        sockets[name].close()
-    return federation
-
-
-def launch(federation: Federation, command: list[str], folder: Path, name: str, **options: Any) -> None:
-    (folder / name).mkdir()
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
-    with (folder / f"{name}.log").open("wb") as log:
-        federation.processes.append(
-            subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=environment, **options
-            )
-        )
-
-
-def stop(federation: Federation) -> None:
-    for process in federation.processes:
-        process.terminate()
-    for process in federation.processes:
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until_ready(federation: Federation, folder: Path) -> None:
-    """Each region has a leader and a ready node, and knows the other."""
-    until = time.monotonic() + START_S
-    for name, region in federation.regions.items():
-        while True:
-            try:
-                ready = [node for node in region.nodes() if node.is_ready and "raw_exec" in node.drivers]
-                if ready and region.leader() and region.federation_regions() == sorted(REGIONS) and region.version():
-                    break
-            except RegionError:
-                pass
-            dead = [process for process in federation.processes if process.poll() is not None]
-            assert not dead and time.monotonic() < until, (folder / f"{name}.log").read_text()[-4000:]  # noqa: PT018
-            time.sleep(0.2)  # no event to wait for before there is a server
-
-
-REAL = [pytest.param(path, id=Path(path).name) for path in BINARIES] or [pytest.param("", id="nomad")]
-EMBEDDED = [pytest.param(f"embedded-{version}", id=f"embedded-{version}") for version in ("1.6.3", "1.1.2")]
-ENGINES = [*EMBEDDED, *REAL]
-
-
-def require_binary(binary: str) -> None:
-    """Skips without a binary; fails where one was promised."""
-    if binary == "":
-        if "nomad" in os.environ.get("FEDML_REQUIRE", "").split(","):
-            pytest.fail(f"FEDML_REQUIRE=nomad, but {NO_BINARY}")
-        pytest.skip(NO_BINARY)
-
-
-@pytest.fixture(scope="session", params=ENGINES)
-def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    require_binary(request.param)
-    folder = tmp_path_factory.mktemp("region")
-    engine, _, version = request.param.rpartition("-")
-    is_embedded = engine == "embedded"
-    started = start_embedded(folder, version) if is_embedded else start_nomad(request.param, folder)
-    try:
-        for name in REGIONS:
-            token = SecretRef(file=folder / "token") if is_embedded else None
-            region = Region(name=name, addresses=(started.addresses[name],), datacenters={}, token=token)
-            started.regions[name] = NomadRegion(region, deadline_s=5)
-        wait_until_ready(started, folder)
-        yield started
-    finally:
-        stop(started)
-        for one in started.regions.values():
-            one.close()
-
-
-@dataclass
-class Guarded:
-    """One real agent with ACLs on, and its management token."""
-
-    address: str
-    token: str
-
-    def post(self, endpoint: str, body: Any) -> Any:
-        status, _, text = Federation("", {}, {"us": self.address}, self.token).raw("POST", endpoint, body=body)
-        assert status == 200, text
-        return json.loads(text) if text else None
-
-
-@pytest.fixture(scope="module", params=REAL)
-def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    require_binary(request.param)
-    folder = tmp_path_factory.mktemp("acl")
-    started = start_nomad(request.param, folder, names=("us",), extra="acl {\n  enabled = true\n}\n")
-    try:
-        agent = Guarded(started.addresses["us"], "")
-        client = NomadRegion(Region(name="us", addresses=(agent.address,), datacenters={}), deadline_s=START_S)
-        until = time.monotonic() + START_S
-        while True:
-            try:
-                if client.leader():
-                    agent.token = agent.post("/v1/acl/bootstrap", {})["SecretID"]
-                    break
-            except (RegionError, AssertionError, OSError):
-                assert time.monotonic() < until, (folder / "us.log").read_text()[-4000:]
-            time.sleep(0.2)  # no event to wait for before there is a server
-        client.close()
-        yield agent
-    finally:
-        stop(started)
+DATACENTERS = {"us": "us-east-1", "eu": "eu-west-1"}
 
 
 @pytest.fixture
-def us(federation: Federation) -> NomadRegion:
+def us(federation: Any) -> NomadRegion:
     return federation.regions["us"]
 
 
 @pytest.fixture
-def new_id(federation: Federation) -> Iterator[Callable[..., str]]:
+def new_id(federation: Any) -> Iterator[Callable[..., str]]:
     """Gives job IDs that nobody has; what is registered under them is purged after the test, children first."""
     made: list[tuple[str, str]] = []
 
@@ -341,7 +56,7 @@ def new_job(new_id: Callable[..., str]) -> Callable[..., dict[str, Any]]:
             "Name": job_id,
             "Type": "batch",
             "Region": region,
-            "Datacenters": [REGIONS[region]],
+            "Datacenters": [DATACENTERS[region]],
             "TaskGroups": [
                 {
                     "Name": "g",
@@ -375,4 +90,4 @@ def task() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def in_states() -> Callable[..., Callable[[list[dict[str, Any]]], bool]]:
-    return all_in
+    return lambda *states: lambda stubs: bool(stubs) and all(stub["ClientStatus"] in states for stub in stubs)
