@@ -14,21 +14,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from federation.errors import FormatTooNew, IndexCorrupt
-from federation.index.rows import (
-    CANCELLED,
-    COMMITTED,
-    LATE,
-    OPEN,
-    ROW_COLUMNS,
-    RUN_COLUMNS,
-    SUPERSEDED,
-    Row,
-    RunRow,
-    row_of,
-)
+from federation.index.fold import TABLES, fold, state_for
+from federation.index.rows import ROW_COLUMNS, RUN_COLUMNS, Row, RunRow, row_of
 from federation.log import Change, Entry, Position
-from federation.result import RECORD_FORMAT
 
 SCHEMA = 1
 
@@ -42,26 +30,6 @@ _FILE_UNAVAILABLE = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }
-RECORD_CHANGES = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
-"""Changes that hold a result's record, and the state that it then has."""
-
-
-_TABLES = """
-CREATE TABLE position (number INTEGER NOT NULL, sha256 TEXT NOT NULL, time TEXT NOT NULL);
-INSERT INTO position VALUES (0, '', '');
-CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT, sha256 BLOB);
-CREATE TABLE unknown (number INTEGER, change TEXT);
-CREATE TABLE run (
-    run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
-    state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
-CREATE INDEX run_by_version ON run (job, version);
-CREATE TABLE result (
-    job TEXT, version TEXT, run TEXT, slot INTEGER, grp TEXT, idx INTEGER, attempt INTEGER, region TEXT,
-    datacenter TEXT, node TEXT, alloc_id TEXT UNIQUE, state TEXT, metrics TEXT, params TEXT, size_bytes INTEGER,
-    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER);
-CREATE INDEX result_by_key ON result (run, slot, grp, idx);
-CREATE INDEX result_by_version ON result (job, version);
-"""
 
 
 class Catalog:
@@ -107,7 +75,7 @@ class Catalog:
                     continue
                 if entry.number != at.number + 1 or entry.previous != at.sha256:
                     raise sqlite3.DatabaseError(f"catalog at {at.number} is not what entry {entry.number} follows")
-                self._fold(entry)
+                fold(self._db, entry)
                 at = Position(entry.number, entry.sha256, entry.time)
             self._db.execute("UPDATE position SET number = ?, sha256 = ?, time = ?", at)
 
@@ -154,13 +122,7 @@ class Catalog:
 
     def state_for(self, run: str, slot: int, group: str, index: int) -> str:
         """What a result of this key would become now: committed, superseded or late."""
-        if self.value("SELECT state FROM run WHERE run = ?", run) == CANCELLED:
-            return LATE
-        taken = self.value(
-            "SELECT 1 FROM result WHERE run = ? AND slot = ? AND grp = ? AND idx = ? AND state = 'committed'",
-            *(run, slot, group, index),
-        )
-        return SUPERSEDED if taken else COMMITTED
+        return state_for(self._db, run, slot, group, index)
 
     def _make_tables(self) -> None:
         if self.value("PRAGMA user_version") == SCHEMA:
@@ -171,77 +133,12 @@ class Catalog:
                 return
             if found != 0 or self.value("SELECT 1 FROM sqlite_master") is not None:
                 raise sqlite3.DatabaseError(f"catalog of schema {found}")
-            for statement in _TABLES.split(";"):
+            for statement in TABLES.split(";"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _transaction(self, kind: str) -> _Transaction:
         return _Transaction(self._db, kind)
-
-    def _fold(self, entry: Entry) -> None:
-        number = entry.number
-        about = (number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
-        self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", about)
-        for change in entry.changes:
-            kind = change["type"]
-            try:
-                if kind in RECORD_CHANGES:
-                    self._fold_result(entry, change["record"], RECORD_CHANGES[kind])
-                elif kind == "open":
-                    self._db.execute(
-                        "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
-                        (
-                            *(
-                                change[name]
-                                for name in ("run", "job", "version", "spec_hash", "slots", "expected_keys")
-                            ),
-                            *(OPEN, entry.time, number),
-                        ),
-                    )
-                elif kind == "close":
-                    self._db.execute(
-                        "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
-                        (change["state"], change["reason"], entry.time, change["run"]),
-                    )
-                else:
-                    text = json.dumps(change, ensure_ascii=False)
-                    self._db.execute("INSERT INTO unknown VALUES (?, ?)", (number, text))
-            except (KeyError, TypeError, AttributeError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
-                raise IndexCorrupt(
-                    f"index revision {number} holds a change {kind!r} that can't be read "
-                    f"({type(error).__name__}: {error})",
-                    hint="upgrade fedml, or look at who wrote it: " + entry.author,
-                ) from error
-
-    def _fold_result(self, entry: Entry, record: dict[str, Any], state: str) -> None:
-        if int(record["format"]) > RECORD_FORMAT:
-            raise FormatTooNew(
-                f"index revision {entry.number} holds a record of format {record['format']}, "
-                f"this fedml knows {RECORD_FORMAT}: upgrade fedml"
-            )
-        key = record["key"]
-        alloc_id = record["alloc_id"]
-        run, slot, group, index = key["run"], key["slot"], key["group"], key["index"]
-        if state == COMMITTED:  # the first commit wins for ever, whatever a later writer says
-            state = self.state_for(run, slot, group, index)
-        store = record["store"]
-        prefix = f"artifacts/{run}/{slot:09d}/{group}/{index}/{alloc_id}/{record['manifest_sha256']}/"
-        self._db.execute(
-            f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 20)})",  # noqa: S608
-            (
-                *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
-                *(record["datacenter"], record["node"], alloc_id, state),
-                *(_dumps(record.get("metrics", {})), _dumps(record.get("params", {}))),
-                sum(file["size_bytes"] for file in record["files"]),
-                *(
-                    store,
-                    f"{store.partition('?')[0].rstrip('/')}/{prefix}",
-                    record["created"],
-                    entry.time,
-                    entry.number,
-                ),
-            ),
-        )
 
 
 class _Transaction:
@@ -300,7 +197,3 @@ def _connect(place: str) -> sqlite3.Connection:
     db = sqlite3.connect(place, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous = NORMAL")
     return db
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from federation.errors import IndexCorrupt, LogConflict, UsageError
-from federation.index.catalog import RECORD_CHANGES, SCHEMA, Catalog, open_catalog
+from federation.index.catalog import SCHEMA, Catalog, open_catalog
 from federation.index.fetch import Fetched, fetch
+from federation.index.fold import RECORD_CHANGES
 from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
-from federation.index.names import checked_name, checked_version
+from federation.index.names import checked_name, checked_record, checked_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row, RunRow
 from federation.log import Change, Entry, Log, Position, utc_now
 from federation.result import ResultRecord
@@ -122,6 +123,7 @@ class Index:
         """Enter results, all in one entry, and return what became of each allocation: `added` (it won its key),
         `superseded` (the key was won before), `late` (its run was cancelled), `known` (it is in the index already).
 
+        Raises UsageError for a record that `checked_record` refuses, before anything is written.
         After a crash or Unavailable all of them are in the index or none; committing them again is right either way.
         """
         outcomes: dict[str, str] = {}
@@ -147,9 +149,7 @@ class Index:
             return changes
 
         for record in records:
-            for what, name in (("run", record.key.run), ("job", record.job), ("allocation", record.alloc_id)):
-                checked_name(what, name)
-            checked_version(record.version)
+            checked_record(record)
         if records:
             with self._lock:
                 self._append(decide, reason=reason)

@@ -1,13 +1,17 @@
-"""Names that come from outside enter, and leave as they are or not at all: jobs, runs, allocation ids, versions."""
+"""Names that come from outside enter, and leave as they are or not at all: jobs, runs, versions, whole records."""
 
 from __future__ import annotations
 
 import unicodedata
 
 from federation.errors import UsageError
+from federation.result import ResultRecord
 
 NAME_CHARS_MAX = 256
 VERSION_CHARS_MAX = 64
+
+_NUMBER_END = 1 << 53
+"""From here on JSON's readers disagree about whole numbers."""
 
 
 def checked_name(what: str, name: str) -> str:
@@ -32,6 +36,31 @@ def checked_version(version: str) -> str:
             f"version {version[:80]!r} {problem}", hint="a version is a number or a word, like 4 or 2026-11"
         )
     return version
+
+
+def checked_record(record: ResultRecord) -> ResultRecord:
+    """The record itself. Raises UsageError for one whose names or texts can't stand in the index: records are written on
+    nodes, by whoever may write to the store."""
+    key = record.key
+    names = {"run": key.run, "group": key.group, "job": record.job, "allocation": record.alloc_id}
+    names |= {"region": record.region, "datacenter": record.datacenter}
+    texts: list[object] = [*names.values(), record.version, record.node, record.store, record.created]
+    texts += [record.spec_hash, record.job_id, record.manifest_sha256]
+    numbers: list[object] = [key.slot, key.index, record.attempt, *(file.size_bytes for file in record.files)]
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"the record of {record.alloc_id!r} holds something else where a text should be")
+    if not all(isinstance(number, int) and 0 <= number < _NUMBER_END for number in numbers):
+        raise UsageError(
+            f"the record of {record.alloc_id!r} holds no whole number, or a senseless one, for a size or place"
+        )
+    for what, name in names.items():
+        checked_name(what, name)
+    checked_version(record.version)
+    try:
+        record.to_json()
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"the record of {record.alloc_id} holds what can't be written: {error}") from error
+    return record
 
 
 def _problem(text: str, chars_max: int) -> str:

@@ -106,3 +106,18 @@ def test_a_lost_format_json_loses_nothing(memory_store: Any, open_index: OpenInd
     index.commit([make_record()])
     assert len(index.query()) == 2
     assert "format.json" in memory_store.objects
+
+
+def test_a_home_proves_that_it_can_be_written_before_anything_happens(
+    memory_store: Any, open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = open_index(memory_store)
+    index.require_writable()
+    assert list(memory_store.objects) == ["format.json"]
+
+    def denied(*request: Any, **options: Any) -> Any:
+        raise PermissionDenied("these credentials may read only", store="memory://home")
+
+    monkeypatch.setattr(memory_store, "put", denied)
+    with pytest.raises(PermissionDenied):
+        index.require_writable()

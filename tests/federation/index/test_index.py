@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -96,6 +97,32 @@ def test_what_is_no_version_is_refused_before_anything_is_written(
         opened(index, "run-1", version)
     with pytest.raises(UsageError, match="version"):
         index.commit([make_record(version=version)])
+    assert memory_store.objects == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"run": "../x"},
+        {"run": "a//b"},
+        {"job": "a\x1b[2J"},
+        {"alloc_id": ""},
+        {"group": "\ud800"},
+        {"region": 7},
+        {"datacenter": "x" * 300},
+        {"slot": -1},
+        {"slot": 2**63},
+        {"attempt": "1"},
+        {"metrics": {"\ud800": 1.0}},
+        {"params": {"a": "\udfff"}},
+        {"environment": {"a": {1, 2}}},
+    ],
+)
+def test_a_record_that_nobody_should_have_written_is_refused(
+    index: Index, memory_store: Any, make_record: MakeRecord, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError):
+        index.commit([make_record(), make_record(**fields)])
     assert memory_store.objects == {}
 
 
@@ -287,6 +314,14 @@ def test_changes_of_a_newer_fedml_are_kept_and_harm_nothing(
     assert index.unknown_changes() == [(2, change)]
 
 
+def forge(store: Any, change: dict[str, Any]) -> None:
+    """The second entry, by somebody who doesn't use our program."""
+    first = store.objects[f"index/log/{1:020d}.json"]
+    document = json.loads(first) | {"number": 2, "author": "mallory", "changes": [change]}
+    document["previous"] = hashlib.sha256(first).hexdigest()
+    store.objects[f"index/log/{2:020d}.json"] = json.dumps(document).encode()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -295,6 +330,9 @@ def test_changes_of_a_newer_fedml_are_kept_and_harm_nothing(
         {"type": "add", "record": None},
         {"type": "open", "run": "x"},
         {"type": "close", "run": "x"},
+        {"type": "add", "record": {"format": "x"}},
+        {"type": "close", "run": "x", "state": "\ud800", "reason": ""},
+        {"type": "open", "run": "x", "job": "", "version": "", "spec_hash": "", "slots": 2**70, "expected_keys": 1},
         {"type": "open", "run": ["x"], "job": 1, "version": {}, "spec_hash": "", "slots": 1, "expected_keys": 1},
     ],
 )
@@ -302,7 +340,7 @@ def test_a_change_that_cannot_be_read_is_named_with_its_author(
     index: Index, memory_store: Any, make_record: MakeRecord, change: dict[str, Any]
 ) -> None:
     index.commit([make_record()])
-    Log(memory_store, "index/log/", author="mallory").append([change])
+    forge(memory_store, change)
 
     with pytest.raises(IndexCorrupt, match=f"revision 2 holds a change '{change['type']}' that can't be read") as told:
         index.query()

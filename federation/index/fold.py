@@ -1,0 +1,126 @@
+"""One entry of the index's log enters, rows in the catalog's tables leave: what each kind of change means.
+
+The first commit of a key wins for ever, whatever a later writer says; changes of unknown kinds are kept as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from federation.errors import FormatTooNew, IndexCorrupt
+from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
+from federation.log import Entry
+from federation.result import RECORD_FORMAT, Key
+
+RECORD_CHANGES = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
+"""Changes that hold a result's record, and the state that it then has."""
+
+_OPEN_FIELDS = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
+_UNREADABLE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    AttributeError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+
+TABLES = """
+CREATE TABLE position (number INTEGER NOT NULL, sha256 TEXT NOT NULL, time TEXT NOT NULL);
+INSERT INTO position VALUES (0, '', '');
+CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT, sha256 BLOB);
+CREATE TABLE unknown (number INTEGER, change TEXT);
+CREATE TABLE run (
+    run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
+    state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
+CREATE INDEX run_by_version ON run (job, version);
+CREATE TABLE result (
+    job TEXT, version TEXT, run TEXT, slot INTEGER, grp TEXT, idx INTEGER, attempt INTEGER, region TEXT,
+    datacenter TEXT, node TEXT, alloc_id TEXT UNIQUE, state TEXT, metrics TEXT, params TEXT, size_bytes INTEGER,
+    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER);
+CREATE INDEX result_by_key ON result (run, slot, grp, idx);
+CREATE INDEX result_by_version ON result (job, version);
+"""
+
+
+def fold(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write the entry's changes into the tables, within the caller's transaction. Raises IndexCorrupt for a change of a
+    known kind that can't be read, FormatTooNew for a record of a newer format."""
+    number = entry.number
+    about = (number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
+    db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", about)
+    for change in entry.changes:
+        kind = change["type"]
+        try:
+            if kind in RECORD_CHANGES:
+                _fold_result(db, entry, change["record"], RECORD_CHANGES[kind])
+            elif kind == "open":
+                db.execute(
+                    "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
+                    (
+                        *(change[name] for name in ("run", "job", "version", "spec_hash", "slots", "expected_keys")),
+                        *(OPEN, entry.time, number),
+                    ),
+                )
+            elif kind == "close":
+                db.execute(
+                    "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
+                    (change["state"], change["reason"], entry.time, change["run"]),
+                )
+            else:
+                db.execute("INSERT INTO unknown VALUES (?, ?)", (number, _dumps(change)))
+        except _UNREADABLE as error:
+            raise IndexCorrupt(
+                f"index revision {number} holds a change {kind!r} that can't be read ({type(error).__name__}: {error})",
+                hint="upgrade fedml, or look at who wrote it: " + entry.author,
+            ) from error
+
+
+def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], state: str) -> None:
+    if int(record["format"]) > RECORD_FORMAT:
+        raise FormatTooNew(
+            f"index revision {entry.number} holds a record of format {record['format']}, "
+            f"this fedml knows {RECORD_FORMAT}: upgrade fedml"
+        )
+    key = record["key"]
+    alloc_id = record["alloc_id"]
+    run, slot, group, index = key["run"], key["slot"], key["group"], key["index"]
+    if state == COMMITTED:  # the first commit wins for ever, whatever a later writer says
+        state = state_for(db, run, slot, group, index)
+    store = record["store"]
+    prefix = Key(run, slot, group, index).artifact_prefix(alloc_id, record["manifest_sha256"])
+    url = f"{store.partition('?')[0].rstrip('/')}/{prefix}"
+    db.execute(
+        f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 20)})",  # noqa: S608
+        (
+            *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
+            *(record["datacenter"], record["node"], alloc_id, state),
+            *(_dumps(record.get("metrics", {})), _dumps(record.get("params", {}))),
+            sum(file["size_bytes"] for file in record["files"]),
+            *(store, url, record["created"], entry.time, entry.number),
+        ),
+    )
+
+
+def state_for(db: sqlite3.Connection, run: str, slot: int, group: str, index: int) -> str:
+    """What a result of this key would become now: committed, superseded or late."""
+    if _value(db, "SELECT state FROM run WHERE run = ?", run) == CANCELLED:
+        return LATE
+    taken = _value(
+        db,
+        "SELECT 1 FROM result WHERE run = ? AND slot = ? AND grp = ? AND idx = ? AND state = 'committed'",
+        *(run, slot, group, index),
+    )
+    return SUPERSEDED if taken else COMMITTED
+
+
+def _value(db: sqlite3.Connection, sql: str, *values: object) -> Any:
+    found = db.execute(sql, values).fetchone()
+    return None if found is None else found[0]
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
