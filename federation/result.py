@@ -101,7 +101,9 @@ class ResultRecord:
         """The record again. Raises FormatTooNew for a newer format, PublishError for what is no record."""
         try:
             if int(data["format"]) > RECORD_FORMAT:
-                raise FormatTooNew(f"{source} has format {data['format']}, this fedml knows {RECORD_FORMAT}: upgrade fedml")
+                raise FormatTooNew(
+                    f"{source} has format {data['format']}, this fedml knows {RECORD_FORMAT}: upgrade fedml"
+                )
             fields = {name: data[name] for name in cls.__slots__ if name in data}
             fields["key"] = Key(**data["key"])
             fields["files"] = tuple(ResultFile(**file) for file in data["files"])

@@ -48,7 +48,9 @@ class InvalidMeta(JobError):
 class HclError(JobError):
     """A jobspec that can't be read: `file:line:col: problem`, the line, and a caret under the place."""
 
-    def __init__(self, problem: str, *, file: str, line: int, column: int, source_line: str = "", hint: str = "") -> None:
+    def __init__(
+        self, problem: str, *, file: str, line: int, column: int, source_line: str = "", hint: str = ""
+    ) -> None:
         caret = f"\n  {source_line}\n  {' ' * (column - 1)}^" if source_line else ""
         super().__init__(f"{file}:{line}:{column}: {problem}{caret}", hint=hint)
         self.problem = problem

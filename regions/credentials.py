@@ -41,7 +41,9 @@ class SecretRef:
             try:
                 done = subprocess.run(self.command, capture_output=True, text=True, timeout=30, check=False)
             except (OSError, subprocess.TimeoutExpired) as error:
-                raise SecretUnavailable(f"secret command {self.command[0]!r} didn't run: {type(error).__name__}") from error
+                raise SecretUnavailable(
+                    f"secret command {self.command[0]!r} didn't run: {type(error).__name__}"
+                ) from error
             if done.returncode != 0:
                 raise SecretUnavailable(f"secret command {self.command[0]!r} ended with exit code {done.returncode}")
             return done.stdout.strip()
