@@ -64,7 +64,7 @@ def parse_integer(text: object, base: object) -> int:
 
 
 def signum(value: object) -> int:
-    given = to_number(value)
+    given = to_whole_number(value)
     return int(given > 0) - int(given < 0)
 
 

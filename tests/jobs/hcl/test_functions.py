@@ -104,6 +104,7 @@ def test_values(call, value):
     "call",
     [
         "range(2000)",
+        "signum(1.5)",
         'base64decode("!!")',
         "element([], 0)",
         'format("%s")',
