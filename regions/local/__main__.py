@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -14,11 +15,14 @@ from regions.local.http.routes import answer
 from regions.local.http.server import Server
 from regions.local.scheduler.collection import collect
 from regions.local.scheduler.worker import Worker
+from regions.local.state.journal import StateInUse
 from regions.local.state.nodes import declare
 from regions.local.state.snapshot import is_client_terminal
 from regions.local.state.store import Store
 
 _COLLECT_EVERY_S = 300.0
+_GC_THRESHOLD = 20_000
+"""Records hold no cycles: the collector finds nothing, and should look seldom."""
 _STACK_BYTES = 512 * 1024
 
 
@@ -30,14 +34,15 @@ def main(arguments: list[str]) -> int:
     try:
         config = load(Path(arguments[0]))
         listener = _listen(config, int(arguments[2]) if len(arguments) == 3 else None)
-    except (InvalidConfig, OSError, ValueError) as error:
+        store = Store(config.data_dir)
+    except (InvalidConfig, StateInUse, OSError, ValueError) as error:
         print(f"regions.local: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    run(config, listener)
+    run(config, listener, store)
     return 0
 
 
-def run(config: RegionConfig, listener: socket.socket) -> None:
+def run(config: RegionConfig, listener: socket.socket, store: Store) -> None:
     """The region's life on a listening socket, until a signal ends it."""
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,9 +56,9 @@ def run(config: RegionConfig, listener: socket.socket) -> None:
         flush=True,
     )
     threading.stack_size(_STACK_BYTES)
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
     from regions.local.client import Client
 
-    store = Store(config.data_dir)
     worker: Worker | None = None
 
     def on_update(updates: list[dict[str, object]]) -> None:

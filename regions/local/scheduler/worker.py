@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -90,7 +91,16 @@ class Worker:
                     evaluations[key] = _evaluation(transaction, job, "alloc-failure", time.time_ns())
             return list(evaluations.values())
 
-        evaluations, transaction = self._store.commit("AllocationUpdated", change)
+        while True:
+            try:
+                evaluations, transaction = self._store.commit("AllocationUpdated", change)
+                break
+            except OSError as error:
+                # What happened to tasks must not be lost: wait until the disk takes it.
+                self._complain(error)
+                if self._is_stopping:
+                    return
+                time.sleep(_RETRY_S)
         for evaluation in evaluations:
             self.enqueue(evaluation)
         if transaction.freed_room or any(update.get("ClientStatus") in _ENDED for update in updates):
@@ -108,10 +118,21 @@ class Worker:
                 eval_id = heapq.heappop(self._ready)[2] if self._ready else None
                 if eval_id is None:
                     self._has_room = False
-            if eval_id is not None:
-                self._process(eval_id)
-            else:
-                self._unblock()
+            try:
+                if eval_id is not None:
+                    self._process(eval_id)
+                else:
+                    self._unblock()
+            except OSError as error:
+                self._complain(error)
+                with self._wake:
+                    self._has_room = True
+                    if eval_id is not None:
+                        heapq.heappush(self._delayed, (time.time_ns() + int(_RETRY_S * 1e9), eval_id))
+                    self._wake.wait(_RETRY_S)
+
+    def _complain(self, error: OSError) -> None:
+        print(f"state can't be written, trying again: {error.strerror or error}", file=sys.stderr, flush=True)  # noqa: T201
 
     def _promote(self) -> None:
         now_ns = time.time_ns()
@@ -167,6 +188,7 @@ class Worker:
         return bool(decision.failed)
 
 
+_RETRY_S = 1.0
 _ENDED = ("complete", "failed", "lost")
 
 

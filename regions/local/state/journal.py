@@ -7,6 +7,8 @@ acknowledged and is dropped.
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import json
 import os
 from pathlib import Path
@@ -15,16 +17,27 @@ from typing import Any
 from regions.local.state.snapshot import PRIMARY, Record, Snapshot, version_key
 from regions.local.state.transaction import Change, apply
 
-_REWRITE_BYTES = 8 * 1024 * 1024
+_REWRITE_AT_START_BYTES = 8 * 1024 * 1024
+_REWRITE_BYTES = 64 * 1024 * 1024
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
+class StateInUse(Exception):
+    """Another process has the folder."""
+
+
 class Journal:
-    """The file `state.jsonl` in a folder. One process at a time."""
+    """The file `state.jsonl` in a folder, for one process at a time. Raises StateInUse."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "state.jsonl"
+        self._lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise StateInUse(f"another process runs a region in {folder}") from error
         self._file = -1
         self._size = 0
         self._rewritten_size = 0
@@ -32,7 +45,8 @@ class Journal:
     def load(self) -> Snapshot:
         """The state as of the last acknowledged commit; opens the file for appending."""
         state = Snapshot()
-        good = 0
+        good = first = 0
+        gc.disable()  # nothing that is read here is garbage
         if self._path.exists():
             with self._path.open("rb") as file:
                 for line in file:
@@ -44,19 +58,27 @@ class Journal:
                         _replay(state, change)
                     state.table_index |= entry.get("t", {})
                     good += len(line)
+                    first = first or good
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._file, good)
         os.lseek(self._file, good, os.SEEK_SET)
-        self._size = good
-        if good > _REWRITE_BYTES:
+        self._size, self._rewritten_size = good, first
+        if good - first > max(_REWRITE_AT_START_BYTES, first):
             self._rewrite(state)
+        gc.freeze()
+        gc.enable()
         return state
 
     def append(self, before: Snapshot, after: Snapshot, changes: list[Change]) -> None:
-        """Writes one commit. On return it survives the death of this process."""
+        """Writes one commit. On return it survives the death of this process; when it raises, nothing was written."""
         encoded = [_shorten(before, *change) for change in changes]
         line = (_encode({"i": after.index, "c": encoded}) + "\n").encode()
-        _write_all(self._file, line)
+        try:
+            _write_all(self._file, line)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            raise
         self._size += len(line)
         if self._size > max(_REWRITE_BYTES, 4 * self._rewritten_size):
             self._rewrite(after)
@@ -65,6 +87,7 @@ class Journal:
         """Brings the file to the disk."""
         os.fsync(self._file)
         os.close(self._file)
+        os.close(self._lock)
 
     def _rewrite(self, state: Snapshot) -> None:
         """Replaces the file by one line that holds the whole state: either the old or the new file is there, whole."""

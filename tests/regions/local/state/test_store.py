@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,7 @@ def test_a_rewritten_journal_holds_the_same_state_and_shares_the_parents_groups(
     store = store_with(tmp_path)
     last = _session(store)[-1]
     store.close()
-    monkeypatch.setattr(journal, "_REWRITE_BYTES", 0)
+    monkeypatch.setattr(journal, "_REWRITE_AT_START_BYTES", 0)
     Store(tmp_path / "data").close()
     assert len((tmp_path / "data" / "state.jsonl").read_bytes().splitlines()) == 1
     again = Store(tmp_path / "data").snapshot
@@ -132,3 +134,31 @@ def test_an_idempotency_token_lives_as_long_as_its_child(tmp_path: Path) -> None
         "JobDeregistered", lambda txn: job_writes.deregister(txn, "default", first["ID"], purge=True, now_ns=1)
     )
     assert dispatch(store, token="once")["ID"] != first["ID"]
+
+
+def test_what_could_not_be_written_did_not_happen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_with(tmp_path)
+    before = store.snapshot
+    written = (tmp_path / "data" / "state.jsonl").read_bytes()
+
+    def full(file: int, data: bytes) -> None:
+        os.write(file, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journal, "_write_all", full)
+    with pytest.raises(OSError, match="No space left"):
+        register(store, parameterized())
+    assert store.snapshot is before
+    assert (tmp_path / "data" / "state.jsonl").read_bytes() == written
+    monkeypatch.undo()
+    register(store, parameterized())
+    store.close()
+    assert _contents(Store(tmp_path / "data").snapshot) == _contents(store.snapshot)
+
+
+def test_a_folder_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    with pytest.raises(journal.StateInUse):
+        Store(tmp_path / "data")
+    store.close()
+    Store(tmp_path / "data").close()
