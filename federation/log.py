@@ -44,7 +44,7 @@ _CLOCK_CHECK_EVERY_S = 300.0
 _READ_AHEAD = (1, 8, 32)
 _READ_THREADS = 8
 _GAP_LOOKS = 5
-_PAUSE_MAX_S = 1.0
+_PAUSE_MAX_S = 0.25
 
 Change = dict[str, Any]
 Rebase = Callable[[list["Entry"]], list[Change] | None]
@@ -186,6 +186,8 @@ class Log:
                 else:
                     self._accept(entry)
                     return entry
+                # The pause comes before the look: whoever looks and then waits is always behind a busy writer.
+                time.sleep(random.uniform(0, min(_PAUSE_MAX_S, 0.005 * 2 ** min(attempt, 10))))  # noqa: S311
                 others = self._read_tail()
                 for other in others:
                     if other.nonce == nonce:
@@ -199,7 +201,6 @@ class Log:
                     if rebased is None:
                         raise self._conflict("another writer was faster, and the change no longer holds")
                     wanted = rebased
-                time.sleep(random.uniform(0, min(_PAUSE_MAX_S, 0.005 * 2 ** min(attempt, 10))))  # noqa: S311
         raise AssertionError("unreachable")
 
     def _conflict(self, why: str) -> LogConflict:

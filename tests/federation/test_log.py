@@ -244,6 +244,15 @@ def test_rebase_may_give_up(memory_store: Any) -> None:
     assert list(memory_store.objects) == [key(1)]
 
 
+def test_a_busy_writer_starves_nobody(memory_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes whenever another pauses: so nobody may pause between looking and writing."""
+    busy = Log(memory_store, PREFIX, author="busy")
+    busy.append([note("busy")])
+    monkeypatch.setattr("federation.log.time.sleep", lambda seconds: busy.append([note("busy")]))
+
+    assert Log(memory_store, PREFIX, author="a", patience_s=1).append([note("mine")]).number == 3
+
+
 def test_patience_ends(memory_store: Any, monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
     def taken(*request: Any, **options: Any) -> Any:
         raise AlreadyExists("taken")
