@@ -24,11 +24,14 @@ class Host(Protocol):
     def driver(self, name: str) -> Driver | None: ...
     def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
     def report(self, runner: AllocRunner) -> None: ...
-    def acknowledge(self, driver: Driver, task_id: str) -> None: ...
 
 
 class AllocRunner:
-    """All tasks of one allocation, on the client's loop. `is_done`: every task has ended for good."""
+    """All tasks of one allocation, on the client's loop.
+
+    `is_done`: every task has ended for good. `is_quiet`: nothing may be told of it yet. `ended`: exits that the
+    drivers keep until they were told.
+    """
 
     def __init__(
         self, host: Host, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], folder: Path
@@ -42,9 +45,10 @@ class AllocRunner:
         self.coordinator = Coordinator(self.group["Tasks"])
         self.tasks: list[TaskRunner] = []
         self.is_stopping = False
+        self._awaits_end = False
+        self.ended: list[tuple[Driver, str]] = []
         self._host = host
         self._killing = False
-        self._is_quiet = False
         self._pending_look = False
         self._done_calls: list[Callable[[], None]] = []
         self._failure = ""
@@ -58,14 +62,15 @@ class AllocRunner:
         return self._host.base_env
 
     @property
+    def is_quiet(self) -> bool:
+        return self._awaits_end or self._pending_look
+
+    @property
     def is_done(self) -> bool:
         return bool(self._failure) or all(task.phase is Phase.COMPLETE for task in self.tasks)
 
     def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
         self._host.work(job, done)
-
-    def acknowledge(self, driver: Driver, task_id: str) -> None:
-        self._host.acknowledge(driver, task_id)
 
     # -- orders --
 
@@ -142,7 +147,7 @@ class AllocRunner:
         self.coordinator.update({t.name: t.state.data for t in self.tasks})
         for task in self.tasks:
             task.start_if_allowed()
-        if not self._is_quiet:
+        if not self._awaits_end:
             self._host.report(self)
         if self.is_done:
             waiting, self._done_calls = self._done_calls, []
@@ -165,7 +170,7 @@ class AllocRunner:
         if event and not self._killing:
             for task in live:
                 task.emit(event)
-            self._is_quiet = True
+            self._awaits_end = True
             self._kill_tasks()
 
     def _kill_tasks(self) -> None:
@@ -179,7 +184,7 @@ class AllocRunner:
 
     def _kill_waves(self, waves: list[list[TaskRunner]]) -> None:
         if not waves:
-            self._is_quiet = False
+            self._awaits_end = False
             self.task_changed()
             return
         left = len(waves[0])

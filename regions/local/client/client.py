@@ -61,7 +61,6 @@ class Client:
         self._on_update = on_update
         self._runners: dict[str, AllocRunner] = {}
         self._changed: dict[str, AllocRunner] = {}
-        self._acknowledge: list[tuple[Driver, str]] = []
         self._flush_planned = False
         self._raw_exec = RawExec(self.loop, data_dir.absolute() / "executor", base_env.get("PATH", ""))
         self._drivers: dict[str, Driver] = {"raw_exec": self._raw_exec, "mock_driver": Mock(self.loop)}
@@ -173,21 +172,18 @@ class Client:
             self._flush_planned = True
             self.loop.later(_COALESCE_S, self._flush)
 
-    def acknowledge(self, driver: Driver, task_id: str) -> None:
-        """After the next update the driver need not keep this task's end."""
-        self._acknowledge.append((driver, task_id))
-
     def _flush(self) -> None:
         self._flush_planned = False
-        changed, self._changed = self._changed, {}
-        known, self._acknowledge = self._acknowledge, []
+        changed = [runner for runner in self._changed.values() if not runner.is_quiet]
+        self._changed.clear()
         if changed:
-            self._on_update([runner.update() for runner in changed.values()])
-        for runner in changed.values():
+            self._on_update([runner.update() for runner in changed])
+        for runner in changed:
+            known, runner.ended = runner.ended, []
+            for driver, task_id in known:
+                driver.forget(task_id)
             if runner.is_done and self._runners.get(runner.alloc_id) is runner:
                 del self._runners[runner.alloc_id]
-        for driver, task_id in known:
-            driver.forget(task_id)
 
     def _ended(self, alloc_id: str) -> str:
         """Why an allocation that ended can't restart. Raises LookupError for one that was never here."""

@@ -248,7 +248,7 @@ class TaskRunner:
     def _exited(self, result: ExitResult) -> None:
         if self._timer:
             self._timer.cancel()
-        self._runner.acknowledge(self._driver, self.task_id)
+        self._runner.ended.append((self._driver, self.task_id))
         self.emit(events.terminated(result.exit_code, result.signal, result.error))
         if self._killed:
             self.emit(events.killed())

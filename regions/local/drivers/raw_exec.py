@@ -86,14 +86,15 @@ class RawExec:
 
     def recover(self, alloc_id: str, task: str, config: dict[str, Any], started_s: float, events: TaskEvents) -> str:
         prefix = f"{alloc_id}/{task}/"
-        for task_id in [t for t in self._recovered if t.startswith(prefix)]:
-            result = self._recovered.pop(task_id)
-            if result is None:
-                self._events[task_id] = events
-            else:
-                self._loop.post(lambda result=result: events.exited(result))  # type: ignore[misc]
-            return task_id
-        return ""
+        starts = [t for t in self._recovered if t.startswith(prefix)]
+        if not starts:
+            return ""
+        task_id = max(starts)  # its latest start: the ids count up; earlier ones are strays
+        if (result := self._recovered.pop(task_id)) is None:
+            self._events[task_id] = events
+        else:
+            self._loop.post(lambda: events.exited(result))
+        return task_id
 
     def kill_strays(self) -> None:
         """End the recovered tasks that no allocation asked for, and drop what is known of finished ones."""
