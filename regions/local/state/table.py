@@ -2,104 +2,67 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any
 
-_CHUNK = 256
+_WIDTH = 64
+Node = tuple[list[Any], list[Any]]
+"""Sorted keys and, for each, its value (in a leaf) or the node that begins with it."""
 
 
 class Table:
-    """Sorted chunks, copied on write: `put` and `delete` cost about √n, readers of older versions need no lock.
+    """A B-tree copied on write along one path: `put` and `delete` cost about log n, readers of older versions no lock.
 
-    Keys are strings or tuples of them, all of one kind within a table, since order is what prefix scans rest on.
+    Keys are strings or tuples, all of one kind within a table, since order is what prefix scans rest on.
     """
 
-    __slots__ = ("_chunks", "_firsts", "size")
+    __slots__ = ("_height", "_root", "size")
 
-    def __init__(
-        self, firsts: list[Any] | None = None, chunks: list[tuple[list[Any], list[Any]]] | None = None, size: int = 0
-    ) -> None:
-        self._firsts = firsts or []
-        self._chunks = chunks or []
+    def __init__(self, root: Node = ([], []), height: int = 0, size: int = 0) -> None:
+        self._root = root
+        self._height = height
         self.size = size
 
     def __len__(self) -> int:
         return self.size
 
-    def _chunk_of(self, key: Any) -> int:
-        position = bisect_left(self._firsts, key)
-        if position < len(self._firsts) and self._firsts[position] == key:
-            return position
-        return position - 1 if position else 0
+    def _leaf(self, key: Any) -> Node:
+        keys, kids = self._root
+        for _ in range(self._height):
+            keys, kids = kids[max(0, bisect_right(keys, key) - 1)]
+        return keys, kids
 
     def get(self, key: Any) -> Any:
         """The value, or None."""
-        if not self._chunks:
-            return None
-        keys, values = self._chunks[self._chunk_of(key)]
+        keys, values = self._leaf(key)
         at = bisect_left(keys, key)
         return values[at] if at < len(keys) and keys[at] == key else None
 
     def __contains__(self, key: Any) -> bool:
-        if not self._chunks:
-            return False
-        keys, _ = self._chunks[self._chunk_of(key)]
+        keys, _ = self._leaf(key)
         at = bisect_left(keys, key)
         return at < len(keys) and bool(keys[at] == key)
 
     def put(self, key: Any, value: Any) -> Table:
         """A table in which `key` has `value`."""
-        if not self._chunks:
-            return Table([key], [([key], [value])], 1)
-        which = self._chunk_of(key)
-        keys, values = self._chunks[which]
-        at = bisect_left(keys, key)
-        chunks = self._chunks.copy()
-        if at < len(keys) and keys[at] == key:
-            values = values.copy()
-            values[at] = value
-            chunks[which] = (keys, values)
-            return Table(self._firsts, chunks, self.size)
-        keys, values, firsts = keys.copy(), values.copy(), self._firsts.copy()
-        keys.insert(at, key)
-        values.insert(at, value)
-        firsts[which] = keys[0]
-        if len(keys) <= _CHUNK:
-            chunks[which] = (keys, values)
-        else:
-            # Keys mostly come in rising order, so a full last chunk is left nearly full.
-            middle = _CHUNK - 16 if which == len(chunks) - 1 else _CHUNK // 2
-            chunks[which : which + 1] = [(keys[:middle], values[:middle]), (keys[middle:], values[middle:])]
-            firsts.insert(which + 1, keys[middle])
-        return Table(firsts, chunks, self.size + 1)
+        nodes, is_new = _put(self._root, self._height, key, value)
+        if len(nodes) == 1:
+            return Table(nodes[0], self._height, self.size + is_new)
+        return Table(([node[0][0] for node in nodes], nodes), self._height + 1, self.size + is_new)
 
     def delete(self, key: Any) -> Table:
         """A table without `key`; itself when there was none."""
         if key not in self:
             return self
-        which = self._chunk_of(key)
-        keys, values = self._chunks[which]
-        at = bisect_left(keys, key)
-        chunks, firsts = self._chunks.copy(), self._firsts.copy()
-        if len(keys) == 1:
-            del chunks[which]
-            del firsts[which]
-        else:
-            keys, values = keys.copy(), values.copy()
-            del keys[at]
-            del values[at]
-            chunks[which] = (keys, values)
-            firsts[which] = keys[0]
-        return Table(firsts, chunks, self.size - 1)
+        root, height = _delete(self._root, self._height, key), self._height
+        while height and len(root[0]) == 1:
+            root, height = root[1][0], height - 1
+        return Table(root, height if root[0] else 0, self.size - 1)
 
     def items(self, start: Any = None) -> Iterator[tuple[Any, Any]]:
         """Pairs in order of keys, from `start` (inclusive) on."""
-        first = 0 if start is None or not self._chunks else self._chunk_of(start)
-        for which in range(first, len(self._chunks)):
-            keys, values = self._chunks[which]
-            at = bisect_left(keys, start) if start is not None and which == first else 0
-            yield from zip(keys[at:], values[at:], strict=True)
+        return _items(self._root, self._height, start)
 
     def values(self, start: Any = None) -> Iterator[Any]:
         """Values in order of their keys, from `start` (inclusive) on."""
@@ -113,3 +76,54 @@ class Table:
             if key[:width] != prefix:
                 return
             yield key, value
+
+
+def _put(node: Node, height: int, key: Any, value: Any) -> tuple[list[Node], bool]:
+    """The one or two nodes that take the node's place, and whether the key is new."""
+    keys, kids = node
+    kids = kids.copy()
+    if height:
+        at = max(0, bisect_right(keys, key) - 1)
+        nodes, is_new = _put(kids[at], height - 1, key, value)
+        keys = keys.copy()
+        keys[at : at + 1] = [one[0][0] for one in nodes]
+        kids[at : at + 1] = nodes
+    else:
+        at = bisect_left(keys, key)
+        is_new = at == len(keys) or bool(keys[at] != key)
+        if is_new:
+            keys = keys.copy()
+            keys.insert(at, key)
+            kids.insert(at, value)
+        else:
+            kids[at] = value
+    if len(keys) <= _WIDTH:
+        return [(keys, kids)], is_new
+    middle = _WIDTH // 2
+    return [(keys[:middle], kids[:middle]), (keys[middle:], kids[middle:])], is_new
+
+
+def _delete(node: Node, height: int, key: Any) -> Node:
+    keys, kids = node[0].copy(), node[1].copy()
+    if height:
+        at = max(0, bisect_right(keys, key) - 1)
+        kid = _delete(kids[at], height - 1, key)
+        if kid[0]:
+            keys[at], kids[at] = kid[0][0], kid
+            return keys, kids
+    else:
+        at = bisect_left(keys, key)
+    del keys[at]
+    del kids[at]
+    return keys, kids
+
+
+def _items(node: Node, height: int, start: Any) -> Iterator[tuple[Any, Any]]:
+    keys, kids = node
+    if not height:
+        at = 0 if start is None else bisect_left(keys, start)
+        yield from zip(keys[at:], kids[at:], strict=True)
+        return
+    first = 0 if start is None else max(0, bisect_right(keys, start) - 1)
+    for at in range(first, len(kids)):
+        yield from _items(kids[at], height - 1, start if at == first else None)
