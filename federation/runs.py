@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import Any
 
 from federation import capacity
 from federation.app import App, JobRequest, PreparedJob
-from federation.errors import Interrupted, LogConflict, UsageError
-from federation.index import RunRow
+from federation.errors import Interrupted, LogConflict, PublishError, UsageError
+from federation.index import RunRow, checked_record
 from federation.log import Log, default_author
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
@@ -269,9 +270,11 @@ class _Places:
         denied: PermissionDenied | Unavailable | None = None
         for store in self._stores(region, allocation):
             try:
-                return ResultRecord.from_json(store.get(name), source=store.url_of(name))
+                return _believed(ResultRecord.from_json(store.get(name), source=store.url_of(name)), key, allocation.id)
             except NotFound:
                 continue
+            except PublishError:
+                return None
             except (PermissionDenied, Unavailable) as error:
                 denied = error
         if denied is None:
@@ -280,15 +283,21 @@ class _Places:
             text = self._app.client(region).read_file(allocation.id, "alloc/fedml/result.json")
         except (NotFoundInRegion, DeniedByRegion):
             raise denied from None
-        return ResultRecord.from_json(text, source=f"allocation {allocation.id}")
+        try:
+            return _believed(ResultRecord.from_json(text, source=f"allocation {allocation.id}"), key, allocation.id)
+        except PublishError:
+            return None
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
         prefix = f"results/{self._manifest.run}/{slot:09d}/"
-        return [
-            ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key))
-            for store in self._stores(region, None)
-            for info in store.list(prefix)
-        ]
+        found = []
+        for store in self._stores(region, None):
+            for info in store.list(prefix):
+                with suppress(PublishError, NotFound):
+                    record = ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key))
+                    if record.key.record_key(record.alloc_id) == info.key:
+                        found.append(record)
+        return found
 
     def watch(
         self,
@@ -326,6 +335,15 @@ class _Places:
             except FedmlError:
                 return None
         return self._nodes[region].get(node_id)
+
+
+def _believed(record: ResultRecord, key: Key, alloc_id: str) -> ResultRecord | None:
+    """The record, if it says of itself what its place in the store says and makes sense: it was written on a node."""
+    try:
+        is_own = record.key == key and record.alloc_id == alloc_id
+        return checked_record(record) if is_own else None
+    except UsageError:
+        return None
 
 
 def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:

@@ -1,9 +1,9 @@
 """A region client enters; news of the job's children leaves, through callbacks, until told to stop.
 
-One thread a region follows the event stream. At the start, and after every gap, reconnection or index reset, the region's
-allocations are listed first and the stream resumed from the list's index, so that nothing is missed; news may come twice,
-and whoever hears it must not mind. Load on a server: one stream, one list a reconnection, reconnections at most every
-`RECONNECT_S[0]` seconds.
+One thread a region follows the event stream. At the start, and after every gap or reconnection, the stream is subscribed to
+first (its first line says that it stands), then the region's allocations are listed, so that nothing is missed; news may
+come twice, and whoever hears it must not mind. Load on a server: one stream, one list a reconnection, and at most one
+reconnection every `RECONNECT_S[0]` seconds.
 """
 
 from __future__ import annotations
@@ -46,14 +46,16 @@ def watch(
     wait_s = RECONNECT_S[0]
     while not stop.is_set():
         try:
-            allocations, index = client.allocations()
-            on_heard()
-            for allocation in allocations:
-                if allocation.job_id.startswith(prefix):
-                    on_allocation(allocation)
-            for events in client.events(topics=["Allocation"], index=index, stop=stop):
-                wait_s = RECONNECT_S[0]
+            stream = client.events(topics=["Allocation"], index=0, stop=stop)
+            is_listed = False
+            for events in stream:
                 on_heard()
+                if not is_listed:
+                    is_listed = True
+                    for allocation in client.allocations()[0]:
+                        if allocation.job_id.startswith(prefix):
+                            on_allocation(allocation)
+                    wait_s = RECONNECT_S[0]
                 for event in events:
                     if event.topic == "Allocation" and str(event.payload.get("JobID", "")).startswith(prefix):
                         on_allocation(parse(event))

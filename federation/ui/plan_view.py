@@ -10,6 +10,8 @@ from rich.markup import escape
 from federation.app import Preview
 from federation.config import Config
 from federation.ui.console import out, table
+from jobs.errors import FedmlError
+from jobs.hcl import newer_fields
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
 
@@ -68,7 +70,14 @@ def why(preview: Preview) -> list[str]:
     lines.extend(
         f"{name}: {one.detail}" for name, one in preview.snapshot.regions.items() if one.detail and not one.problem
     )
-    lines.extend(f"{one.slots} slots have no place: {one.reason}" for one in preview.plan.unplaced)
+    lines.extend(
+        f"{one.slots} slot{'s have' if one.slots != 1 else ' has'} no place: {one.reason}"
+        for one in preview.plan.unplaced
+    )
+    for name, version in ((name, one.version) for name, one in preview.snapshot.regions.items()):
+        rendered = preview.prepared.rendered[name]
+        newer = newer_fields(rendered, version) if version and not isinstance(rendered, FedmlError) else []
+        lines.extend(f"{name}: Nomad {version} ignores {field.path} (since {field.since})" for field in newer)
     return lines
 
 
