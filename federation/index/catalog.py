@@ -18,7 +18,7 @@ from federation.index.fold import TABLES, fold, state_for
 from federation.index.rows import ROW_COLUMNS, RUN_COLUMNS, Row, RunRow, row_of
 from federation.log import Change, Entry, Position
 
-SCHEMA = 1
+SCHEMA = 2
 
 _BUSY_TIMEOUT_S = 10.0
 _FILE_UNAVAILABLE = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
+from federation.index.upkeep import UPKEEP_TABLES, fold_upkeep
 from federation.log import Entry
 from federation.result import RECORD_FORMAT, Key
 
@@ -28,7 +29,8 @@ _UNREADABLE = (
     sqlite3.ProgrammingError,
 )
 
-TABLES = """
+TABLES = (
+    """
 CREATE TABLE position (number INTEGER NOT NULL, sha256 TEXT NOT NULL, time TEXT NOT NULL);
 INSERT INTO position VALUES (0, '', '');
 CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT, sha256 BLOB);
@@ -44,6 +46,8 @@ CREATE TABLE result (
 CREATE INDEX result_by_key ON result (run, slot, grp, idx);
 CREATE INDEX result_by_version ON result (job, version);
 """
+    + UPKEEP_TABLES
+)
 
 
 def fold(db: sqlite3.Connection, entry: Entry) -> None:
@@ -70,7 +74,7 @@ def fold(db: sqlite3.Connection, entry: Entry) -> None:
                     "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
                     (change["state"], change["reason"], entry.time, change["run"]),
                 )
-            else:
+            elif not fold_upkeep(db, entry, change):
                 db.execute("INSERT INTO unknown VALUES (?, ?)", (number, _dumps(change)))
         except _UNREADABLE as error:
             raise IndexCorrupt(

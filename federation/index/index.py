@@ -64,6 +64,23 @@ class Index:
         """The number of the last commit that the last answer rests on; 0 for an empty index."""
         return self._revision
 
+    @property
+    def home(self) -> Store:
+        """The home store."""
+        return self._store
+
+    def change(self, decide: Callable[[Catalog], list[Change]], *, reason: str = "") -> None:
+        """Append what `decide` answers to an up-to-date catalog, in one entry; asked again whenever another writer was
+        faster, so that it rests on everything before its own entry. Nothing is written for an empty answer."""
+        with self._lock:
+            self._append(decide, reason=reason)
+
+    def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog, brought up to the end of the log."""
+        with self._lock:
+            self._sync()
+            return self._ask(question)
+
     def require_writable(self) -> None:
         """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
         error, or NotSupported for one that can't be a home."""

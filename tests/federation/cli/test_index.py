@@ -182,12 +182,12 @@ def test_wrong_arguments_are_one_clear_error(filled: Project, cli: Cli) -> None:
 
 
 def test_changes_of_a_newer_fedml_are_mentioned(filled: Project, cli: Cli) -> None:
-    Log(open_store(filled.config.home), "index/log/", author="newer").append([{"type": "sign"}, {"type": "doom"}])
+    Log(open_store(filled.config.home), "index/log/", author="newer").append([{"type": "prophesy"}, {"type": "divine"}])
 
     code, out, err = cli("list")
 
     assert (code, len(out.splitlines())) == (0, 5)
-    assert "changes that a newer fedml wrote have no effect here: 2 (doom, sign)" in err
+    assert "changes that a newer fedml wrote have no effect here: 2 (divine, prophesy)" in err
 
 
 def test_show_tells_the_whole_story_of_a_result(filled: Project, cli: Cli) -> None:

@@ -306,7 +306,7 @@ def test_changes_of_a_newer_fedml_are_kept_and_harm_nothing(
     index: Index, memory_store: Any, make_record: MakeRecord
 ) -> None:
     index.commit([make_record()])
-    change = {"type": "sign", "result": "x", "deep": [1]}
+    change = {"type": "prophesy", "result": "x", "deep": [1]}
     Log(memory_store, "index/log/", author="newer").append([change])
     index.commit([make_record()])
 
