@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from regions.local.state.snapshot import PRIMARY, Record, Snapshot, version_key
-from regions.local.state.transaction import Change, apply
+from regions.local.state.table import Table
+from regions.local.state.transaction import TRACKED_VERSIONS, Change, derive
 
 _REWRITE_AT_START_BYTES = 8 * 1024 * 1024
 _REWRITE_BYTES = 64 * 1024 * 1024
@@ -44,7 +45,7 @@ class Journal:
 
     def load(self) -> Snapshot:
         """The state as of the last acknowledged commit; opens the file for appending."""
-        state = Snapshot()
+        records = _Records()
         good = first = 0
         gc.disable()  # nothing that is read here is garbage
         if self._path.exists():
@@ -52,17 +53,14 @@ class Journal:
                 for line in file:
                     if not line.endswith(b"\n"):
                         break
-                    entry = json.loads(line)
-                    state.index = entry["i"]
-                    for change in entry["c"]:
-                        _replay(state, change)
-                    state.table_index |= entry.get("t", {})
+                    records.replay(json.loads(line))
                     good += len(line)
                     first = first or good
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._file, good)
         os.lseek(self._file, good, os.SEEK_SET)
         self._size, self._rewritten_size = good, first
+        state = records.snapshot()
         if good - first > max(_REWRITE_AT_START_BYTES, first):
             self._rewrite(state)
         gc.freeze()
@@ -149,25 +147,59 @@ def _shorten(before: Snapshot, table: str, key: Any, old: Record | None, new: Re
 _ABSENT = object()
 
 
-def _replay(state: Snapshot, change: list[Any]) -> None:
-    table, key, fields, base = change[:4]
-    key = tuple(key) if isinstance(key, list) else key
-    old = getattr(state, table).get(key)
-    if fields is None:
-        apply(state, table, key, old, None)
-        return
-    if table == "allocs":
-        new = {**old, **fields} if change[4] == 1 else fields
-        if isinstance(base, dict):
-            new["Job"] = base
-        elif base is not None:
-            new["Job"] = state.versions.get((new["Namespace"], new["JobID"], f"{base:010d}"))
-        elif change[4] != 1:
-            new["Job"] = old["Job"]
-    elif base == 1:
-        new = {**old, **fields}
-    elif base == 2:
-        new = {**state.jobs.get((key[0], fields["ParentID"])), **fields}
-    else:
-        new = fields
-    apply(state, table, key, old, new)
+class _Records:
+    """Lines of the journal enter in order; the snapshot that they lead to leaves."""
+
+    def __init__(self) -> None:
+        self._index = 0
+        self._table_index: dict[str, int] = {}
+        self._tables: dict[str, dict[Any, Record]] = {table: {} for table in PRIMARY}
+        self._versions: dict[Any, dict[int, Record]] = {}
+
+    def replay(self, entry: dict[str, Any]) -> None:
+        """Takes one commit."""
+        self._index = entry["i"]
+        for change in entry["c"]:
+            self._replay(*change)
+            self._table_index[change[0]] = self._index
+        self._table_index |= entry.get("t", {})
+
+    def _replay(self, table: str, key: Any, fields: Record | None, base: Any, code: int = 0) -> None:
+        records = self._tables[table]
+        if isinstance(key, list):
+            key = tuple(key)
+        if fields is None:
+            records.pop(key, None)
+            if table == "jobs":
+                self._versions.pop(key, None)
+            return
+        old = records.get(key, {})
+        if table == "allocs":
+            new = {**old, **fields} if code == 1 else {**fields, "Job": old.get("Job")}
+            if isinstance(base, dict):
+                new["Job"] = base
+            elif base is not None:
+                new["Job"] = self._versions[new["Namespace"], new["JobID"]][base]
+        elif base == 1:
+            new = {**old, **fields}
+        elif base == 2:
+            new = {**self._tables["jobs"][key[0], fields["ParentID"]], **fields}
+        else:
+            new = fields
+        records[key] = new
+        if table == "jobs" and new["ModifyIndex"] == new["JobModifyIndex"]:
+            versions = self._versions.setdefault(key, {})
+            versions[new["Version"]] = new
+            for version in sorted(versions)[:-TRACKED_VERSIONS]:
+                del versions[version]
+
+    def snapshot(self) -> Snapshot:
+        state = Snapshot()
+        state.index, state.table_index = self._index, self._table_index
+        for table, records in self._tables.items():
+            setattr(state, table, Table.of(sorted(records.items(), key=lambda pair: pair[0])))
+            for record in records.values():
+                derive(state, table, None, record)
+        versions = [(version_key(job), job) for jobs in self._versions.values() for job in jobs.values()]
+        state.versions = Table.of(sorted(versions, key=lambda pair: pair[0]))
+        return state

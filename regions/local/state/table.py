@@ -24,6 +24,19 @@ class Table:
         self._height = height
         self.size = size
 
+    @classmethod
+    def of(cls, pairs: list[tuple[Any, Any]]) -> Table:
+        """A table of sorted pairs, built at once."""
+        step = _WIDTH * 3 // 4
+        parts = [pairs[at : at + step] for at in range(0, len(pairs), step)]
+        nodes: list[Node] = [([key for key, _ in part], [value for _, value in part]) for part in parts]
+        height = 0
+        while len(nodes) > 1:
+            groups = [nodes[at : at + step] for at in range(0, len(nodes), step)]
+            nodes = [([node[0][0] for node in group], list(group)) for group in groups]
+            height += 1
+        return cls(nodes[0], height, len(pairs)) if nodes else cls()
+
     def __len__(self) -> int:
         return self.size
 

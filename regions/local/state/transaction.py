@@ -8,7 +8,7 @@ from typing import Any
 from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_terminal, version_key
 from regions.local.state.table import Table
 
-_TRACKED_VERSIONS = 6
+TRACKED_VERSIONS = 6
 _SUMMARY_OF = {
     "pending": "Starting",
     "running": "Running",
@@ -191,13 +191,18 @@ def job_status(state: Snapshot, job: Record) -> str:
 def apply(state: Snapshot, table: str, key: Any, old: Record | None, new: Record | None) -> bool:
     """Puts one change into a snapshot under construction, derived tables included. True when room became free.
 
-    The journal's replay uses the same function, so derived tables never need to be stored.
+    Derived tables follow from the records alone, so they are never stored.
     """
     current: Table = getattr(state, table)
     setattr(state, table, current.delete(key) if new is None else current.put(key, new))
     state.table_index[table] = state.index
-    derive: Callable[[Snapshot, Record | None, Record | None], bool] | None = _DERIVE.get(table)
-    return derive(state, old, new) if derive else False
+    return derive(state, table, old, new)
+
+
+def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) -> bool:
+    """Brings the derived tables in line with one change. True when room became free."""
+    follow: Callable[[Snapshot, Record | None, Record | None], bool] | None = _DERIVE.get(table)
+    return follow(state, old, new) if follow else False
 
 
 def _derive_alloc(state: Snapshot, old: Record | None, new: Record | None) -> bool:
@@ -253,7 +258,7 @@ def _derive_job(state: Snapshot, old: Record | None, new: Record | None) -> bool
         # A version shows the status of the moment it was registered, as Nomad's do.
         state.versions = state.versions.put(version_key(new), new)
         if old is not None and old["Version"] != new["Version"]:
-            for version in state.job_versions(job["Namespace"], job["ID"])[_TRACKED_VERSIONS:]:
+            for version in state.job_versions(job["Namespace"], job["ID"])[TRACKED_VERSIONS:]:
                 state.versions = state.versions.delete(version_key(version))
     token = job["DispatchIdempotencyToken"]
     if token:

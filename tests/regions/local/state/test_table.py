@@ -22,6 +22,7 @@ def test_it_is_a_sorted_dictionary_whose_older_versions_stay(steps: list[tuple[s
     for version, expected in [*versions[::37], (table, model)]:
         assert list(version.items()) == sorted(expected.items())
         assert len(version) == len(expected)
+    assert list(Table.of(sorted(model.items())).put("zzzz", 0).items()) == [*sorted(model.items()), ("zzzz", 0)]
     assert all(table.get(key) == model.get(key) and (key in table) == (key in model) for key, _, _ in steps)
 
 
