@@ -80,7 +80,7 @@ def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: 
             hint='write  type = "batch"  in the job block',
         )
     parameterized = job.get("ParameterizedJob")
-    if not parameterized:
+    if parameterized is None:
         raise InvalidSpec(
             f'{where}: job "{job.get("ID")}" has no parameterized block, so it can\'t be dispatched',
             hint='add  parameterized { meta_optional = ["model_version"] }  to the job block',

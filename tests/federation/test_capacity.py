@@ -1,0 +1,141 @@
+"""Capacity: what a region's dry run says, less what is queued; refusals and silence as values."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from federation.capacity import PROBE_SLOTS_MAX, UNKNOWN_FREE, free_slots, look, queued_children, snapshot
+from federation.plan import Reason
+from jobs.errors import InvalidSpec
+from jobs.spec import shape_of
+from regions.errors import NotFound, PermissionDenied, RegionUnreachable
+from regions.model import DryRun, GroupShortfall, Node
+
+
+def job(**groups: int) -> dict[str, Any]:
+    return {
+        "ID": "train",
+        "Type": "batch",
+        "Datacenters": ["dc1"],
+        "Meta": {"fedml_spec": "5ec"},
+        "ParameterizedJob": {},
+        "TaskGroups": [{"Name": name, "Count": count, "Tasks": []} for name, count in (groups or {"g": 1}).items()],
+    }
+
+
+class Region:
+    """A region that places groups in turn until `room` instances are used up, as Nomad's scheduler does."""
+
+    name = "us"
+
+    def __init__(
+        self, room: int, *, fits: bool = True, refuses: bool = False, evals: list[dict[str, Any]] | None = None
+    ) -> None:
+        self.room, self.fits, self.refuses, self.evals = room, fits, refuses, evals or []
+        self.asked = 0
+
+    def version(self) -> str:
+        return "1.6.3"
+
+    def nodes(self) -> list[Node]:
+        return [Node("1", "n1", "dc1", True, 1000, 1000), Node("2", "n2", "elsewhere", True, 1000, 1000)]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        raise NotFound("no job", region="us")
+
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
+        return self.evals
+
+    def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun:
+        if self.refuses:
+            raise PermissionDenied("Permission denied", region="us")
+        if diff:
+            return DryRun(7, "Edited", {})
+        self.asked += 1
+        left, shortfalls = self.room if self.fits else 0, {}
+        for group in job["TaskGroups"]:
+            placed = min(left, group["Count"])
+            left -= placed
+            if placed < group["Count"]:
+                shortfalls[group["Name"]] = GroupShortfall(
+                    group["Count"] - placed - 1,
+                    nodes_evaluated=1,
+                    nodes_exhausted=1 if self.fits else 0,
+                    dimension_exhausted={"cpu": 1} if self.fits else {},
+                    constraint_filtered={} if self.fits else {"missing drivers": 1},
+                )
+        return DryRun(7, "", shortfalls)
+
+
+@pytest.mark.parametrize(
+    ("room", "count", "slots"), [(259, 1, 259), (259, 2, 129), (0, 1, 0), (1, 2, 0), (5000, 1, PROBE_SLOTS_MAX)]
+)
+def test_one_group_takes_one_dry_run(room: int, count: int, slots: int) -> None:
+    region = Region(room)
+    assert free_slots(region, job(g=count), shape_of(job(g=count)))[0] == slots
+    assert region.asked == 1
+
+
+@pytest.mark.parametrize("room", [0, 2, 3, 10, 299, 300])
+def test_several_groups_are_bisected_for_whole_slots(room: int) -> None:
+    region = Region(room)
+    assert free_slots(region, job(a=1, b=2), shape_of(job(a=1, b=2)))[0] == room // 3
+    assert region.asked <= 11
+
+
+def test_what_is_queued_is_deducted_once_a_child() -> None:
+    evals = [
+        {"JobID": "train/dispatch-1", "Status": "blocked"},
+        {"JobID": "train/dispatch-1", "Status": "pending"},
+        {"JobID": "train/dispatch-2", "Status": "pending"},
+        {"JobID": "train/dispatch-3", "Status": "complete"},
+        {"JobID": "other/dispatch-4", "Status": "blocked"},
+    ]
+    region = Region(10, evals=evals)
+    assert queued_children(region, "train") == 2
+    answer = look(region, job(), shape_of(job()))
+    assert (answer.free, answer.queued, answer.nodes, answer.change, answer.job_modify_index) == (8, 2, 1, "Edited", 7)
+
+
+def test_full_is_not_infeasible() -> None:
+    full, unfit = look(Region(0), job(), shape_of(job())), look(Region(0, fits=False), job(), shape_of(job()))
+    assert (full.problem, full.detail) == (None, "group g: 1 nodes are full (cpu on 1)")
+    assert (unfit.problem, unfit.detail) == (Reason.INFEASIBLE, "group g: missing drivers (1 nodes)")
+
+
+def test_a_token_that_may_not_plan_gets_a_few_slots_at_a_time() -> None:
+    answer = look(Region(100, refuses=True), job(), shape_of(job()))
+    assert (answer.free, answer.exactness, answer.problem, answer.change) == (UNKNOWN_FREE, "unknown", None, "Added")
+
+
+def test_silence_and_bad_rendering_are_values() -> None:
+    class Silent(Region):
+        name = "eu"
+
+        def version(self) -> str:
+            raise RegionUnreachable("no answer", region="eu")
+
+    both = snapshot([Region(5), Silent(5)], {"us": InvalidSpec("no datacenter"), "eu": job()}, shape_of(job()))
+    assert both.regions["us"].problem is Reason.INFEASIBLE
+    assert both.regions["eu"].problem is Reason.UNREACHABLE
+    assert "no answer" in both.regions["eu"].detail
+
+
+def test_regions_are_asked_at_once() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    class Meeting(Region):
+        def __init__(self, name: str) -> None:
+            super().__init__(5)
+            self.name = name
+
+        def version(self) -> str:
+            together.wait()
+            return "1.6.3"
+
+    regions = [Meeting(name) for name in ("us", "eu", "ap")]
+    answer = snapshot(regions, {region.name: job() for region in regions}, shape_of(job()))
+    assert [one.free for one in answer.regions.values()] == [5, 5, 5]
