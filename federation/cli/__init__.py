@@ -18,8 +18,8 @@ from jobs.errors import FedmlError
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
 
+\b
 In a project folder (fedml init):
-
   fedml dev up                                 three small regions on this machine
   fedml plan                                   how dispatches would spread, and why
   fedml dispatch --regions us,eu --version 4   deploy, dispatch, watch until all is in the index

@@ -65,5 +65,5 @@ def deploy(
             rows = [
                 (one.region, one.action, one.job_modify_index or "-", one.error or "") for one in deployment.regions
             ]
-            out().print(table(("REGION", "JOB", "INDEX", "PROBLEM"), rows, numbers=("INDEX",)))
+            out().print(table(("region", "job", "index", "problem"), rows, numbers=("index",)))
     raise typer.Exit(1 if deployment.failed else 0)

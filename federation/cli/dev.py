@@ -121,4 +121,4 @@ def _table(found: tuple[ServerStatus, ...]) -> Table:
     from federation.ui.console import table
 
     rows = [(each.kind, each.name, each.state, each.address or "-", each.pid or "-", each.detail) for each in found]
-    return table(("KIND", "NAME", "STATE", "ADDRESS", "PID", "WHAT"), rows, numbers=("PID",))
+    return table(("kind", "name", "state", "address", "pid", "what"), rows, numbers=("pid",))

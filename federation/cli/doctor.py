@@ -58,7 +58,7 @@ def doctor(
     if as_json:
         answer_json(report.as_json(checks))
     else:
-        shown = table(("WHAT", "STATE", "FOUND", "WHAT TO DO"), ())
+        shown = table(("what", "state", "found", "what to do"), ())
         for row in report.rows(checks):
             shown.add_row(*map(Text, row))  # as text: `[regions.us]` is no markup
         out().print(shown)

@@ -44,5 +44,5 @@ def list_regions(
             )
             for one in answers
         ]
-        columns = ("REGION", "STATE", "NOMAD", "NODES", "FREE", "QUEUED", "DETAIL")
-        out().print(table(columns, rows, numbers=("NODES", "FREE", "QUEUED")))
+        columns = ("region", "state", "nomad", "nodes", "free", "queued", "detail")
+        out().print(table(columns, rows, numbers=("nodes", "free", "queued")))

@@ -49,8 +49,8 @@ def show_plan(preview: Preview, config: Config) -> None:
                 ", ".join(sorted(stores)),
             )
         )
-    columns = ("REGION", "NOMAD", "NODES", "FREE", "QUEUED", "NOW", "LATER", "WAVES", "JOB", "RESULTS GO TO")
-    console.print(table(columns, rows, numbers=("NODES", "FREE", "QUEUED", "NOW", "LATER", "WAVES")))
+    columns = ("region", "nomad", "nodes", "free", "queued", "now", "later", "waves", "job", "results go to")
+    console.print(table(columns, rows, numbers=("nodes", "free", "queued", "now", "later", "waves")))
     for line in why(preview):
         console.print(f"  {escape(line)}")
     for name, one in preview.snapshot.regions.items():

@@ -1,0 +1,68 @@
+"""What a run tells: bars on a terminal, one line a change elsewhere, JSON Lines for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from federation.run.events import Tell
+from federation.ui.run_progress import follower, told
+from tests.federation.run.world import MANIFEST
+
+TELLS = [
+    Tell("bound", "us", count=2),
+    Tell("dispatched", "us", 0, 1, "train/dispatch-1"),
+    Tell("running", "us", 0, 1, "us-1"),
+    Tell("committed", "us", 0, 1, "model[0] added"),
+    Tell("retry", "us", 1, 1, "task t: Exit Code: 1"),
+    Tell("lost", "eu", detail="silent for 61 s"),
+]
+
+
+def test_lines() -> None:
+    assert told(TELLS[0]) == "us         2 slots bound"
+    assert told(TELLS[1]) == "us         slot 0     dispatched train/dispatch-1"
+    assert told(Tell("dispatched", "us", 7, 2, "x")).endswith("x (attempt 2)")
+
+
+def test_no_terminal_one_line_a_change(capsys: pytest.CaptureFixture[str]) -> None:
+    with follower(MANIFEST, as_json=False) as observe:
+        for tell in TELLS:
+            observe(tell)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [told(tell) for tell in TELLS]
+
+
+def test_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    with follower(MANIFEST, as_json=True) as observe:
+        for tell in TELLS:
+            observe(tell)
+    captured = capsys.readouterr()
+    assert [json.loads(line)["event"] for line in captured.out.splitlines()] == [tell.kind for tell in TELLS]
+    assert captured.err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_bars_for_each_region_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with follower(replace(MANIFEST, slots=2), as_json=False) as observe:
+        for tell in TELLS:
+            observe(tell)
+    shown = terminal.getvalue()
+    last = shown[shown.rindex("us ") :]
+    assert "1/1" in last
+    assert "1/2" in last
+    assert "1 dispatched, 1 started" in last
+    assert "silent for 61 s" in shown
