@@ -61,7 +61,7 @@ def dispatch(
       fedml dispatch -n 5 -var count=2 --json
     """
     from federation.app import JobRequest
-    from federation.cli.session import answer_json, note, opened
+    from federation.cli.session import answer_json_line, note, opened
     from federation.errors import UsageError
     from federation.runs import RunRequest, Runs
     from federation.ui.run_progress import follower
@@ -105,6 +105,8 @@ def dispatch(
             assert failed.error is not None
             raise failed.error
         runs = Runs(app)
+        for region, children in runs.stop_stale(preview.prepared.shape.id, usable).items():
+            note(f"{region:<10} {len(children)} attempts of runs that are over stopped")
         started = runs.open(request, preview.prepared, usable)
         manifest = started.manifest
         note(f"Run {manifest.run}: {manifest.slots} slots of {manifest.job}, version {manifest.version}")
@@ -113,7 +115,7 @@ def dispatch(
         with follower(manifest, as_json=as_json) as observe:
             outcome = runs.start(started, preview.prepared, observe)
         if as_json:
-            answer_json(outcome_document(outcome))
+            answer_json_line(outcome_document(outcome))
         show_outcome(outcome)
     raise typer.Exit(exit_code(outcome.state))
 

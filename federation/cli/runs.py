@@ -48,8 +48,8 @@ def list_runs(
                 )
                 for row in rows
             ]
-            columns = ("RUN", "JOB", "VERSION", "STATE", "SLOTS", "RESULTS", "OPENED")
-            out().print(table(columns, shown, numbers=("SLOTS",)))
+            columns = ("run", "job", "version", "state", "slots", "results", "opened")
+            out().print(table(columns, shown, numbers=("slots",)))
 
 
 @app.command("show")
@@ -101,7 +101,7 @@ def cancel(
 
 
 def _drive(run: str, as_json: bool, config: ConfigOption, *, cancel: str | None) -> None:
-    from federation.cli.session import answer_json, note, opened
+    from federation.cli.session import answer_json_line, note, opened
     from federation.runs import Runs
     from federation.ui.run_progress import follower
     from federation.ui.run_view import exit_code, outcome_document, show_outcome
@@ -111,16 +111,18 @@ def _drive(run: str, as_json: bool, config: ConfigOption, *, cancel: str | None)
         row = runs.find(run)
         if row.state in ("done", "cancelled"):
             note(f"Run {row.run} is {row.state}: there is nothing to go on with")
+            for region, children in runs.stop_stale(row.job, tuple(project.config.regions)).items():
+                note(f"{region}: stopped {len(children)} attempts that runs left there when it could not be reached")
             raise typer.Exit(exit_code(row.state))
         if cancel is not None and runs.cancel_unstarted(row.run, cancel):
             note(f"Run {row.run}: cancelled; nothing of it had been dispatched")
             if as_json:
-                answer_json({"event": "end", "run": row.run, "state": "cancelled", "reason": cancel})
+                answer_json_line({"event": "end", "run": row.run, "state": "cancelled", "reason": cancel})
             raise typer.Exit(exit_code("cancelled"))
         manifest = runs.manifest(row.run)
         with follower(manifest, as_json=as_json) as observe:
             outcome = runs.resume(row.run, observe, cancel=cancel)
         if as_json:
-            answer_json(outcome_document(outcome))
+            answer_json_line(outcome_document(outcome))
         show_outcome(outcome)
     raise typer.Exit(exit_code(outcome.state))

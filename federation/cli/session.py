@@ -42,3 +42,8 @@ def answer(text: str) -> None:
 def answer_json(document: Any) -> None:
     """One JSON document on stdout."""
     answer(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def answer_json_line(document: Any) -> None:
+    """One of several JSON documents on stdout, each on a line of its own."""
+    answer(json.dumps(document, ensure_ascii=False, default=str))
