@@ -10,6 +10,7 @@
     ├── LogConflict                a log moved on for longer than patience lasted
     ├── PublishError               the artifact can't be published as it is
     ├── DevError                   the development federation
+    ├── RunCancelled               somebody cancelled the run that this command follows (exit code 2)
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
 """
 
@@ -50,6 +51,12 @@ class PublishError(FederationError):
 
 class DevError(FederationError):
     """The development federation can't do that."""
+
+
+class RunCancelled(FederationError):
+    """Somebody else cancelled the run meanwhile, and stops what it has in its regions."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class Interrupted(FederationError):

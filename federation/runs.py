@@ -16,15 +16,17 @@ from typing import Any
 
 from federation import capacity
 from federation.app import App, JobRequest, PreparedJob
-from federation.errors import Interrupted, LogConflict, PublishError, UsageError
+from federation.errors import Interrupted, LogConflict, PublishError, RunCancelled, UsageError
 from federation.index import RunRow, checked_record
-from federation.log import Log, default_author
+from federation.index.rows import RUN_STATES_CLOSED
+from federation.log import Entry, Log, default_author
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
 from federation.run.brain import Brain, Limits
 from federation.run.coordinator import Coordinator, Ports
 from federation.run.events import Appended, CancelRequested, Close, Event, RegionProbed, Resumed, Tell
 from federation.run.manifest import Manifest, new_run_id
+from federation.run.stale import stop_stale
 from federation.run.state import Slot
 from federation.watch import watch
 from jobs.errors import FedmlError
@@ -68,6 +70,8 @@ class RunOutcome:
     failed: int
     failures: Mapping[int, str]
     """Why each failed slot failed."""
+    left: Mapping[str, int]
+    """Regions that could not be reached, with the attempts that may still run there: see `Runs.stop_stale`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,12 @@ class Runs:
             return True
         return False
 
+    def stop_stale(self, job: str, regions: Sequence[str]) -> dict[str, list[str]]:
+        """Stop what runs of this job that are over left in these regions, since they couldn't be reached then; the
+        children stopped, by region. Regions that don't answer now are passed over."""
+        over = {row.run for row in self._app.index.runs(job=job) if row.state in RUN_STATES_CLOSED}
+        return stop_stale([self._app.client(name) for name in regions if name in self._app.config.regions], job, over)
+
     def story(self, run: str) -> RunStory:
         """A run as its log and the index tell it. Raises UsageError."""
         row = self.find(run)
@@ -214,7 +224,7 @@ class Runs:
         places = _Places(self._app, manifest, prepared)
         ports = Ports(
             clients={name: self._app.client(name) for name in manifest.regions},
-            run_log=_OwnLog(log or self._run_log(manifest.run)),
+            run_log=_OwnLog(log or self._run_log(manifest.run), manifest.run),
             index=self._app.index,
             probe=places.probe,
             read=places.read,
@@ -236,12 +246,18 @@ class Runs:
 class _OwnLog:
     """A run log that only this coordinator writes: an entry of somebody else ends the run here."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, run: str) -> None:
         self._log = log
+        self._run = run
 
     def append(self, changes: Sequence[dict[str, Any]], *, reason: str = "") -> object:
+        def give_up(news: Sequence[Entry]) -> None:
+            for change in (change for entry in news for change in entry.changes):
+                if change["type"] == "cancel":
+                    raise RunCancelled(f"run {self._run} was cancelled meanwhile: {change.get('reason', '')}")
+
         try:
-            return self._log.append(changes, reason=reason, rebase=lambda _: None)
+            return self._log.append(changes, reason=reason, rebase=give_up)
         except LogConflict as error:
             raise LogConflict(
                 "another coordinator writes this run's log", hint="let it go on, or stop it and resume the run here"
@@ -349,7 +365,9 @@ def _believed(record: ResultRecord, key: Key, alloc_id: str) -> ResultRecord | N
 def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:
     failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
     done = sum(1 for slot in brain.slots if slot.state == "done")
-    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures)
+    left = {name: len(region.abandoned) + len(region.unknown) for name, region in brain.regions.items()}
+    left = {name: attempts for name, attempts in left.items() if attempts}
+    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left)
 
 
 def _manifest_key(run: str) -> str:

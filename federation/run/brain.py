@@ -478,12 +478,13 @@ class Brain:
         if misses < 2:
             self._look_later(event, self.limits.look_again_s)
         elif attempt.is_open:
-            what = (
-                "NoResult: it completed and published nothing"
-                if event.alloc_id
-                else "its job vanished from Nomad and left no result"
-            )
-            self._end(event.slot, attempt, what, own=bool(event.alloc_id))
+            allocation = attempt.looking.get(event.alloc_id)
+            if allocation is None:
+                self._end(event.slot, attempt, "its job vanished from Nomad and left no result", own=False)
+            elif allocation.desired_status == "stop":
+                self._end(event.slot, attempt, "its job was stopped by somebody else", own=False)
+            else:
+                self._end(event.slot, attempt, "NoResult: it completed and published nothing", own=True)
 
     def _look_later(self, event: Looked, after_s: float) -> None:
         heapq.heappush(self._looks, (self.now_s + after_s, event.slot, event.attempt, event.alloc_id))

@@ -18,14 +18,21 @@ def show_outcome(outcome: RunOutcome) -> None:
     manifest = outcome.manifest
     console.print(
         f"Run {manifest.run}: [bold]{outcome.state}[/], {outcome.done} of {manifest.slots} slots, "
-        f"version {escape(manifest.version)} of {escape(manifest.job)}"
+        f"version {escape(manifest.version)} of {escape(manifest.job)}",
+        soft_wrap=True,
     )
     for slot, reason in list(outcome.failures.items())[:FAILURES_SHOWN]:
-        console.print(f"  slot {slot}: {escape(reason)}")
+        console.print(f"  slot {slot}: {escape(reason)}", soft_wrap=True)
     if len(outcome.failures) > FAILURES_SHOWN:
         console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
+    for region, attempts in outcome.left.items():
+        console.print(
+            f"{escape(region)} did not answer: up to {attempts} attempts may still run there; "
+            f"stopped by the next dispatch that reaches it, or:  fedml runs resume {manifest.run}",
+            soft_wrap=True,
+        )
     if outcome.state == "done" and manifest.results == "publish":
-        console.print(f"See them:  fedml index list --version {escape(manifest.version)}")
+        console.print(f"See them:  fedml index list --version {escape(manifest.version)}", soft_wrap=True)
 
 
 def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
@@ -42,6 +49,7 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
         "done": outcome.done,
         "failed": outcome.failed,
         "failures": {str(slot): reason for slot, reason in outcome.failures.items()},
+        "left": dict(outcome.left),
     }
 
 
@@ -66,8 +74,8 @@ def show_story(story: RunStory) -> None:
         for number, slot in enumerate(story.slots)
         for attempt in slot.attempts
     ]
-    columns = ("SLOT", "STATE", "RESULTS", "ATTEMPT", "REGION", "DISPATCHED JOB", "WHY IT ENDED")
-    console.print(table(columns, rows, numbers=("SLOT", "ATTEMPT")))
+    columns = ("slot", "state", "results", "attempt", "region", "dispatched job", "why it ended")
+    console.print(table(columns, rows, numbers=("slot", "attempt")))
 
 
 def story_document(story: RunStory) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Regions and the runs that are over enter; what these runs left running there is stopped, and leaves by region.
+
+A run can't stop what it has in a region that doesn't answer. Whichever later command reaches the region does it: nothing
+but the children's own meta is needed to know them. Load: one list a region, one read a child that isn't over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from jobs.errors import FedmlError
+from jobs.spec import RUN_KEYS
+
+
+class Stoppable(Protocol):
+    """The part of a region client that this asks."""
+
+    @property
+    def name(self) -> str: ...
+    def jobs(self, prefix: str = "") -> list[dict[str, Any]]: ...
+    def job(self, job_id: str) -> dict[str, Any]: ...
+    def stop_job(self, job_id: str) -> None: ...
+
+
+def stop_stale(clients: Sequence[Stoppable], job: str, over: Collection[str]) -> dict[str, list[str]]:
+    """Stop the children of `job` whose run is among `over`, in all regions at once; those stopped, by region.
+
+    A region that can't be asked, or refuses, is passed over: the next command tries again.
+    """
+    if not over or not clients:
+        return {}
+    with ThreadPoolExecutor(len(clients)) as pool:
+        stopped = pool.map(lambda client: _stop_in(client, job, over), clients)
+        return {client.name: children for client, children in zip(clients, stopped, strict=True) if children}
+
+
+def _stop_in(client: Stoppable, job: str, over: Collection[str]) -> list[str]:
+    stopped: list[str] = []
+    try:
+        for stub in client.jobs(f"{job}/dispatch-"):
+            child = str(stub["ID"])
+            if stub.get("Status") == "dead" or stub.get("Stop"):
+                continue
+            if (client.job(child).get("Meta") or {}).get(RUN_KEYS[0]) in over:
+                client.stop_job(child)
+                stopped.append(child)
+    except FedmlError:
+        return stopped
+    return stopped
