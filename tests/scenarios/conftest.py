@@ -19,6 +19,7 @@ def federation(root: Path, **settings: object) -> Iterator[Project]:
         project.ran("dev", "up")
         yield project
     finally:
+        project.end_processes()
         project.fedml("dev", "down", "--purge")
 
 
@@ -27,3 +28,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Regions us, eu and onprem, up."""
     with federation(tmp_path_factory.mktemp("scenarios") / "shop") as up:
         yield up
+
+
+@pytest.fixture(autouse=True)
+def end_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that failed leaves no command of its own running."""
+    yield
+    if "project" in request.fixturenames:
+        request.getfixturevalue("project").end_processes()

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.processes: list[subprocess.Popen[str]] = []
 
     @classmethod
     def made(cls, root: Path, **settings: object) -> Project:
@@ -159,10 +161,10 @@ class Project:
         assert done.code == 0, f"fedml {' '.join(arguments)} exited with {done.code}:\n{done.err}{done.out}"
         return done
 
-    def started(self, *arguments: str, command: Sequence[str | Path] = (FEDML,)) -> subprocess.Popen[str]:
+    def started(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, running."""
-        return subprocess.Popen(
-            [*command, *arguments],
+        process = subprocess.Popen(
+            [FEDML, *arguments],
             cwd=self.root,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
@@ -170,6 +172,16 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.processes.append(process)
+        return process
+
+    def end_processes(self) -> None:
+        """End every command that a test started and didn't see end."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        self.processes.clear()
 
     # ── its files ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -254,6 +266,28 @@ class Project:
     def traces(self) -> tuple[frozenset[str], dict[str, dict[str, int]]]:
         """All that a command could have left half-done: objects of the home store, jobs of the regions."""
         return self.home_objects(), {region: self.jobs(region) for region in REGIONS}
+
+
+@contextmanager
+def gate(path: Path) -> Iterator[Path]:
+    """A named pipe for tasks to wait at (`cat PATH`): whoever waits there at the end goes on."""
+    os.mkfifo(path)
+    try:
+        yield path
+    finally:
+        os.close(os.open(path, os.O_RDWR))
+        path.unlink()
+
+
+def told(process: subprocess.Popen[str], text: str, times: int) -> str:
+    """Read a command's stderr until that many lines hold the text; what was read."""
+    assert process.stderr is not None
+    lines = ""
+    while lines.count(text) < times:
+        line = process.stderr.readline()
+        assert line, f"it ended before {text!r} came {times} times:\n{lines}"
+        lines += line
+    return lines
 
 
 def run_id(text: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.project import REGIONS, Project, expected_keys, run_id
+from tests.scenarios.project import REGIONS, Project, expected_keys, gate, run_id, told
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -77,8 +75,8 @@ def assert_each_key_once(project: Project, run: str, job: str) -> None:
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_that_was_killed_is_finished_by_resume(project: Project, moment: str) -> None:
     job = project.job("killed")
-    told = killed(project, MOMENTS[moment], "dispatch", "--job", job, "-n", str(SLOTS))
-    run = run_id(told) if "Run " in told else newest_run(project, "killed")
+    said = killed(project, MOMENTS[moment], "dispatch", "--job", job, "-n", str(SLOTS))
+    run = run_id(said) if "Run " in said else newest_run(project, "killed")
 
     resumed = project.fedml("runs", "resume", run)
 
@@ -135,33 +133,20 @@ def test_killed_before_its_manifest_nothing_was_dispatched_and_resume_says_so(pr
 
 
 def test_ctrl_c_keeps_all_state_and_names_the_command_that_goes_on(project: Project) -> None:
-    gate = project.root / "gate-ctrl-c"
-    os.mkfifo(gate)
-    job = project.job("patient", f"cat {gate} && mkdir out && echo x > out/model && exec fedml publish out")
-    dispatch = project.started("dispatch", "--job", job, "--regions", "us,eu")
-    assert dispatch.stderr is not None
-    told = ""
-    while told.count(" running ") < 2:
-        line = dispatch.stderr.readline()
-        assert line, told
-        told += line
-    dispatch.send_signal(signal.SIGINT)
-    told += dispatch.communicate(timeout=60)[1]
-    assert dispatch.returncode == 130, told
-    run = run_id(told)
-    assert re.search(rf"Error: interrupted; run {run} keeps all", told)
-    assert f"fedml runs resume {run}" in told
-    assert "Traceback" not in told
-    assert sum(len(project.still_open(region, "patient")) for region in REGIONS) == 2
-
-    writer = os.open(gate, os.O_RDWR)
-    try:
-        os.write(writer, b"\n" * 2)
-        resumed = project.started("runs", "resume", run)
-    finally:
-        os.close(writer)
-    assert resumed.communicate(timeout=60)[1].splitlines()[-2].startswith(f"Run {run}: done, 2 of 2 slots")
-    assert resumed.returncode == 0
+    with gate(project.root / "gate-ctrl-c") as waiting:
+        job = project.job("patient", f"cat {waiting} && mkdir out && echo x > out/model && exec fedml publish out")
+        dispatch = project.started("dispatch", "--job", job, "--regions", "us,eu")
+        said = told(dispatch, " running ", 2)
+        dispatch.send_signal(signal.SIGINT)
+        said += dispatch.communicate(timeout=60)[1]
+        assert dispatch.returncode == 130, said
+        run = run_id(said)
+        assert f"Error: interrupted; run {run} keeps all" in said
+        assert f"fedml runs resume {run}" in said
+        assert "Traceback" not in said
+        assert sum(len(project.still_open(region, "patient")) for region in REGIONS) == 2
+    resumed = project.fedml("runs", "resume", run)
+    assert (resumed.code, f"Run {run}: done, 2 of 2 slots" in resumed.err) == (0, True), resumed.err
     assert project.committed(run) == expected_keys(2)
 
 
