@@ -74,6 +74,9 @@ class ResultRecord:
     """The dispatch's meta, without fedml's own keys."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions of Python, the framework and fedml, and what else was told of the place it was trained in."""
+    prefix: str | None = None
+    """Where in `store` the files lie that were there already and weren't copied (`models/`, or empty); None: at the
+    key's own place."""
 
     @property
     def size_bytes(self) -> int:
@@ -83,12 +86,16 @@ class ResultRecord:
     @property
     def artifact_prefix(self) -> str:
         """The artifact's key prefix in its store."""
+        if self.prefix is not None:
+            return self.prefix
         return self.key.artifact_prefix(self.alloc_id, self.manifest_sha256)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities, which JSON lacks, as `{"$float": "nan"}`."""
         data = asdict(self)
         data["format"] = RECORD_FORMAT
+        if self.prefix is None:
+            del data["prefix"]
         data["metrics"] = {name: _metric_to_json(value) for name, value in self.metrics.items()}
         return data
 
@@ -106,6 +113,8 @@ class ResultRecord:
                 )
             fields = {name: data[name] for name in cls.__slots__ if name in data}
             fields["key"] = Key(**data["key"])
+            if not isinstance(fields.get("prefix", ""), str):
+                raise ValueError(f"prefix {fields['prefix']!r}")
             fields["files"] = tuple(ResultFile(**file) for file in data["files"])
             fields["metrics"] = {name: _metric_from_json(value) for name, value in data.get("metrics", {}).items()}
             return cls(**fields)

@@ -95,7 +95,9 @@ def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], s
     if state == COMMITTED:  # the first commit wins for ever, whatever a later writer says
         state = state_for(db, run, slot, group, index)
     store = record["store"]
-    prefix = Key(run, slot, group, index).artifact_prefix(alloc_id, record["manifest_sha256"])
+    prefix = record.get("prefix")
+    if prefix is None:
+        prefix = Key(run, slot, group, index).artifact_prefix(alloc_id, record["manifest_sha256"])
     url = f"{store.partition('?')[0].rstrip('/')}/{prefix}"
     db.execute(
         f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 20)})",  # noqa: S608
