@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from regions.local.http.context import NAMESPACES, Context, blocking
 from regions.local.http.server import Failure, Reply, Request
+from regions.local.state.job_rules import POOLS
 from regions.local.state.snapshot import Record, Snapshot
 
 _SEARCHED = (
@@ -251,7 +252,7 @@ def _matches(state: Snapshot, name: str, prefix: str) -> list[str]:
     if name == "namespaces":
         return [one for one in NAMESPACES if one.startswith(prefix)]
     if name == "node_pools":
-        return [one for one in ("all", "default") if one.startswith(prefix)]
+        return [one for one in POOLS if one.startswith(prefix)]
     if name == "jobs":
         pairs = state.jobs.items(("default", prefix))
     elif name in ("allocs", "evals", "nodes"):

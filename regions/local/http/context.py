@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regions.local.config import RegionConfig
+from regions.local.http.older import missing_fields
 from regions.local.http.server import Failure, Reply, Request
 from regions.local.scheduler.worker import Worker
 from regions.local.state.snapshot import Record, Snapshot
@@ -44,6 +45,7 @@ class Context:
         self.client = client
         self.address = address
         self.collect = collect
+        self.missing = missing_fields(config)
 
 
 def namespace_of(request: Request) -> str:

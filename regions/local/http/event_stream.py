@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from regions.local.http.context import Context, namespace_of
+from regions.local.http.older import without
 from regions.local.http.server import Failure, Reply, Request, stream
 from regions.local.state.events import EventsLost, Topics, wanted
 
@@ -51,4 +52,5 @@ def _follow(context: Context, topics: Topics, namespace: str, position: int) -> 
         for index, batch in batches:
             chosen = [event for event in batch if wanted(event, topics, namespace)]
             if chosen:
-                yield (_encode({"Events": chosen, "Index": index}) + "\n").encode()
+                told = {"Events": chosen, "Index": index}
+                yield (_encode(without(told, context.missing) if context.missing else told) + "\n").encode()

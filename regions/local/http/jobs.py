@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regions.local.http.context import NAMESPACES, Context, blocking, listing, namespace_of
+from regions.local.http.older import without
 from regions.local.http.server import Failure, Reply, Request
 from regions.local.http.views import alloc_stub, job_stub, write_reply
 from regions.local.scheduler.diff import job_diff
@@ -111,7 +112,7 @@ def _variables(text: str) -> list[Any]:
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
     _only(request, "PUT", "POST")
-    wanted = _job_in(context, request.json())
+    wanted = _job_in(context, request, request.json())
     found = problems(wanted, NAMESPACES)
     return Reply(
         {
@@ -123,7 +124,9 @@ def validate(context: Context, request: Request) -> Reply:
     )
 
 
-def _job_in(context: Context, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = "") -> Record:
+def _job_in(
+    context: Context, request: Request, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = ""
+) -> Record:
     """The job of a request's body, canonical. Raises Failure."""
     raw = body.get("Job")
     if raw is None:
@@ -131,9 +134,14 @@ def _job_in(context: Context, body: Record, job_id: str = "", *, mismatch: str =
     if not isinstance(raw, dict) or raw.get("ID") is None:
         raise Failure(400, no_id or "Job ID hasn't been provided")
     try:
-        wanted = canonical_job(raw, context.config.region)
+        # What the declared version doesn't know yet, it drops in silence.
+        wanted = canonical_job(without(raw, context.missing), context.config.region)
     except WrongType as error:
         raise Failure(400, str(error)) from error
+    # The request's region and namespace outweigh the job's; one for another region was sent on before.
+    wanted["Region"] = context.config.region
+    if request.get("namespace"):
+        wanted["Namespace"] = request.get("namespace")
     if job_id and wanted["ID"] != job_id:
         raise Failure(400, mismatch)
     return wanted
@@ -150,7 +158,7 @@ def _checked(wanted: Record) -> Record:
 
 def _register(context: Context, request: Request, job_id: str) -> Reply:
     body = request.json()
-    wanted = _job_in(context, body, job_id, mismatch="Job ID does not match name")
+    wanted = _job_in(context, request, body, job_id, mismatch="Job ID does not match name")
     old = context.store.snapshot.jobs.get((wanted["Namespace"], wanted["ID"]))
     if wanted["Periodic"] and old is not None:
         raise Failure(500, "cannot update non-periodic job to being periodic")
@@ -247,7 +255,7 @@ def _plan(context: Context, request: Request, job_id: str) -> Reply:
     _only(request, "PUT", "POST")
     body = request.json()
     wanted = _checked(
-        _job_in(context, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID")
+        _job_in(context, request, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID")
     )
     state, now_ns = context.store.snapshot, time.time_ns()
     key = (wanted["Namespace"], wanted["ID"])

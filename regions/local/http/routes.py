@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from regions.local.http import agent, allocations, event_stream, files, jobs, nodes
 from regions.local.http.context import Context
+from regions.local.http.older import without
 from regions.local.http.server import Failure, Relay, Reply, Request
 
 Handle = Callable[[Context, Request], Reply]
@@ -49,6 +50,7 @@ _PREFIXES: dict[str, Handle] = {
     "/v1/client/allocation/": files.tasks,
     "/v1/namespace/": agent.namespace,
 }
+_WITH_JOB = (jobs.jobs, jobs.job, jobs.validate)
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
 """What Nomad answers without a token."""
 _LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")
@@ -83,13 +85,16 @@ def answer(context: Context, request: Request) -> Reply | Relay:
             raise Failure(501, f"{request.path} is not supported by this development engine")
         raise Failure(404, "", {})
     region = request.get("region")
-    if not region and handler is jobs.jobs and request.body:
-        region = _job_region(request)
+    if handler in _WITH_JOB and request.body and request.method in ("PUT", "POST"):
+        region = _job_region(request) or region
     if region and region != context.config.region and not _is_local(context, request):
         return _forward(context, request, region)
     if request.path not in _OPEN:
         _authenticate(context, request)
-    return handler(context, request)
+    reply = handler(context, request)
+    if context.missing and isinstance(reply.body, (dict, list)):
+        reply.body = without(reply.body, context.missing)
+    return reply
 
 
 def _is_local(context: Context, request: Request) -> bool:
@@ -120,9 +125,12 @@ def _authenticate(context: Context, request: Request) -> None:
 
 
 def _job_region(request: Request) -> str:
-    """The region that a job to be registered names itself; it decides when the request names none."""
-    job = request.json().get("Job")
-    region = job.get("Region") if isinstance(job, dict) else None
+    """The region that the body asks for; the job's own counts only where neither body nor query names another."""
+    body = request.json()
+    if isinstance(body.get("Region"), str) and body["Region"]:
+        return str(body["Region"])
+    job = body.get("Job")
+    region = job.get("Region") if isinstance(job, dict) and not request.get("region") else None
     return region if isinstance(region, str) and region != "global" else ""
 
 
@@ -132,8 +140,10 @@ def _forward(context: Context, request: Request, region: str) -> Relay:
         raise Failure(500, "No path to region")
     address = urlsplit(url)
     target = request.raw
-    if not request.get("region"):
-        target += ("&" if "?" in target else "?") + "region=" + quote(region)
+    if request.get("region") != region:
+        # The first value of a parameter is the one that counts.
+        path, _, query = target.partition("?")
+        target = f"{path}?region={quote(region)}" + (f"&{query}" if query else "")
     try:
         connection = socket.create_connection((address.hostname, address.port), timeout=_CONNECT_S)
         connection.settimeout(None)

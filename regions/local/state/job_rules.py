@@ -8,6 +8,7 @@ from typing import Any
 from regions.local.state.job_schema import SECOND
 from regions.local.state.snapshot import Record
 
+POOLS = ("all", "default")
 _SET_OPERATORS = ("set_contains", "set_contains_all", "set_contains_any")
 _COMPARISONS = ("=", "==", "is", "!=", "not", "<", "<=", ">", ">=")
 
@@ -56,6 +57,8 @@ def problems(job: Record, namespaces: tuple[str, ...]) -> list[str]:
         found.append("job priority must be between [1, 100]")
     if job["Namespace"] not in namespaces:
         found.append(f'job "{job["ID"]}" is in nonexistent namespace "{job["Namespace"]}"')
+    if job["NodePool"] not in POOLS:
+        found.append(f'job "{job["ID"]}" is in nonexistent node pool "{job["NodePool"]}"')
     return found
 
 

@@ -176,6 +176,10 @@ def test_a_job_goes_to_the_region_it_names(tmp_path: Path) -> None:
         serve(config(tmp_path / "us", peers={"eu": f"http://127.0.0.1:{eu.port}"})) as us,
     ):
         assert us.ask("PUT", "/v1/jobs", {"Job": {**parameterized(), "Region": "eu"}})[0] == 200
+        assert us.put("/v1/job/train/plan", {"Job": {**parameterized(), "Region": "eu"}})["JobModifyIndex"] > 0
+        assert (
+            us.put("/v1/job/train/plan?region=us", {"Job": {**parameterized(), "Region": "eu"}})["JobModifyIndex"] == 0
+        )
         assert us.get("/v1/jobs") == []
         assert [one["ID"] for one in us.get("/v1/jobs?region=eu")] == ["train"]
         assert len(eu.store.snapshot.jobs) == 1
@@ -263,3 +267,16 @@ def test_chunked_bodies_expectations_and_nonsense(api: Api) -> None:
         connection.sendall(b"nonsense\r\n\r\n")
         assert connection.recv(100) == b""
     assert [one["ID"] for one in api.get("/v1/jobs")] == ["train"]
+
+
+def test_an_older_region_lacks_newer_fields_and_drops_them_in_silence(tmp_path: Path) -> None:
+    with serve(config(tmp_path, version="1.1.2")) as api:
+        api.put("/v1/jobs", {"Job": {**parameterized(), "NodePool": "gpu", "Meta": {"NodePool": "kept"}}})
+        stored = api.get("/v1/job/train")
+        assert "NodePool" not in stored
+        assert stored["Meta"] == {"NodePool": "kept"}
+        assert "Disabled" not in stored["TaskGroups"][0]["Tasks"][0]["LogConfig"]
+        assert "Unknown" not in api.get("/v1/job/train/summary")["Summary"]["g"]
+        assert "NodePool" not in _events(api.port, "topic=Job", 1)[0]["Payload"]["Job"]
+        done = api.put("/v1/job/train/dispatch", {"Meta": {"slot": "1"}})
+        assert api.finished(done["EvalID"])["QueuedAllocations"] == {"g": 0}
