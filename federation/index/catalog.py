@@ -14,11 +14,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from federation.index.fold import TABLES, fold, state_for
+from federation.index.fold import TABLES, Fields, fold, state_for
 from federation.index.rows import ROW_COLUMNS, RUN_COLUMNS, Row, RunRow, row_of
 from federation.log import Change, Entry, Position
 
-SCHEMA = 2
+SCHEMA = 3
 
 _BUSY_TIMEOUT_S = 10.0
 _FILE_UNAVAILABLE = {
@@ -70,12 +70,13 @@ class Catalog:
             return
         with self._transaction("IMMEDIATE"):
             at = self.position()
+            fields: Fields = set()
             for entry in entries:
                 if entry.number <= at.number:
                     continue
                 if entry.number != at.number + 1 or entry.previous != at.sha256:
                     raise sqlite3.DatabaseError(f"catalog at {at.number} is not what entry {entry.number} follows")
-                fold(self._db, entry)
+                fold(self._db, entry, fields)
                 at = Position(entry.number, entry.sha256, entry.time)
             self._db.execute("UPDATE position SET number = ?, sha256 = ?, time = ?", at)
 
@@ -115,6 +116,10 @@ class Catalog:
             "SELECT time, author, reason, lower(hex(sha256)) FROM entry WHERE number = ?", (number,)
         ).fetchone()
         return found
+
+    def hashes(self) -> dict[int, str]:
+        """sha256 by number of every entry that the catalog holds."""
+        return dict(self._db.execute("SELECT number, lower(hex(sha256)) FROM entry"))
 
     def unknown(self) -> list[tuple[int, Change]]:
         """(revision, change) of a type that this fedml doesn't know."""

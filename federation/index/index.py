@@ -81,6 +81,15 @@ class Index:
             self._sync()
             return self._ask(question)
 
+    def remembered(self) -> dict[int, str]:
+        """sha256 by number of the entries that the local catalog has read before; the log isn't asked. Raises the
+        store's errors, IndexCorrupt for a torn `format.json`."""
+        with self._lock:
+            if self._catalog is None or not self._home_id:
+                home = read_home(self._store)
+                self._open_catalog(home.id if home else "")
+            return self._ask(lambda catalog: catalog.hashes())
+
     def require_writable(self) -> None:
         """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
         error, or NotSupported for one that can't be a home."""
