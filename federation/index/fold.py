@@ -10,9 +10,10 @@ import sqlite3
 from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
+from federation.index.curation import CURATION_TABLES, fold_curation
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
 from federation.index.upkeep import UPKEEP_TABLES, fold_upkeep
-from federation.log import Entry
+from federation.log import Change, Entry
 from federation.result import RECORD_FORMAT, Key
 
 RECORD_CHANGES = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
@@ -35,6 +36,9 @@ CREATE TABLE position (number INTEGER NOT NULL, sha256 TEXT NOT NULL, time TEXT 
 INSERT INTO position VALUES (0, '', '');
 CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason TEXT, sha256 BLOB);
 CREATE TABLE unknown (number INTEGER, change TEXT);
+CREATE TABLE event (number INTEGER, kind TEXT, change TEXT);
+CREATE INDEX event_by_number ON event (number);
+CREATE TABLE field (kind TEXT, name TEXT, type TEXT, number INTEGER, PRIMARY KEY (kind, name, type)) WITHOUT ROWID;
 CREATE TABLE run (
     run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
     state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
@@ -42,48 +46,61 @@ CREATE INDEX run_by_version ON run (job, version);
 CREATE TABLE result (
     job TEXT, version TEXT, run TEXT, slot INTEGER, grp TEXT, idx INTEGER, attempt INTEGER, region TEXT,
     datacenter TEXT, node TEXT, alloc_id TEXT UNIQUE, state TEXT, metrics TEXT, params TEXT, size_bytes INTEGER,
-    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER);
+    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER, entered TEXT);
 CREATE INDEX result_by_key ON result (run, slot, grp, idx);
 CREATE INDEX result_by_version ON result (job, version);
 """
+    + CURATION_TABLES
     + UPKEEP_TABLES
 )
 
 
-def fold(db: sqlite3.Connection, entry: Entry) -> None:
+Fields = set[tuple[str, str, str]]
+"""(kind, name, type) of metrics and parameters that were written already, within one transaction."""
+
+
+def fold(db: sqlite3.Connection, entry: Entry, fields: Fields) -> None:
     """Write the entry's changes into the tables, within the caller's transaction. Raises IndexCorrupt for a change of a
     known kind that can't be read, FormatTooNew for a record of a newer format."""
-    number = entry.number
-    about = (number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
+    about = (entry.number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
     db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", about)
     for change in entry.changes:
         kind = change["type"]
         try:
             if kind in RECORD_CHANGES:
-                _fold_result(db, entry, change["record"], RECORD_CHANGES[kind])
+                _fold_result(db, entry, change["record"], RECORD_CHANGES[kind], fields)
             elif kind == "open":
                 db.execute(
                     "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
                     (
                         *(change[name] for name in ("run", "job", "version", "spec_hash", "slots", "expected_keys")),
-                        *(OPEN, entry.time, number),
+                        *(OPEN, entry.time, entry.number),
                     ),
                 )
-            elif kind == "close":
-                db.execute(
-                    "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
-                    (change["state"], change["reason"], entry.time, change["run"]),
-                )
-            elif not fold_upkeep(db, entry, change):
-                db.execute("INSERT INTO unknown VALUES (?, ?)", (number, _dumps(change)))
+            else:
+                fold_event(db, entry, change)
         except _UNREADABLE as error:
             raise IndexCorrupt(
-                f"index revision {number} holds a change {kind!r} that can't be read ({type(error).__name__}: {error})",
+                f"index revision {entry.number} holds a change {kind!r} that can't be read "
+                f"({type(error).__name__}: {error})",
                 hint="upgrade fedml, or look at who wrote it: " + entry.author,
             ) from error
 
 
-def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], state: str) -> None:
+def fold_event(db: sqlite3.Connection, entry: Entry, change: Change) -> None:
+    """Write a change that is neither a result nor the opening of a run. It is kept as it is too: from results, runs and
+    these events the catalog tells what was at any earlier revision."""
+    db.execute("INSERT INTO event VALUES (?, ?, ?)", (entry.number, change["type"], _dumps(change)))
+    if change["type"] == "close":
+        db.execute(
+            "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
+            (change["state"], change["reason"], entry.time, change["run"]),
+        )
+    elif not (fold_curation(db, entry, change) or fold_upkeep(db, entry, change)):
+        db.execute("INSERT INTO unknown VALUES (?, ?)", (entry.number, _dumps(change)))
+
+
+def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], state: str, fields: Fields) -> None:
     if int(record["format"]) > RECORD_FORMAT:
         raise FormatTooNew(
             f"index revision {entry.number} holds a record of format {record['format']}, "
@@ -100,15 +117,26 @@ def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], s
         prefix = Key(run, slot, group, index).artifact_prefix(alloc_id, record["manifest_sha256"])
     url = f"{store.partition('?')[0].rstrip('/')}/{prefix}"
     db.execute(
-        f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 20)})",  # noqa: S608
+        f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 21)})",  # noqa: S608
         (
             *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
             *(record["datacenter"], record["node"], alloc_id, state),
             *(_dumps(record.get("metrics", {})), _dumps(record.get("params", {}))),
             sum(file["size_bytes"] for file in record["files"]),
-            *(store, url, record["created"], entry.time, entry.number),
+            *(store, url, record["created"], entry.time, entry.number, state),
         ),
     )
+    found = {("metric", name, _type_of(value)) for name, value in record.get("metrics", {}).items()}
+    found |= {("param", name, "text") for name in record.get("params", {})}
+    for field in found - fields:
+        db.execute("INSERT OR IGNORE INTO field VALUES (?, ?, ?, ?)", (*field, entry.number))
+    fields |= found
+
+
+def _type_of(value: object) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    return "text" if isinstance(value, str) else "number"
 
 
 def state_for(db: sqlite3.Connection, run: str, slot: int, group: str, index: int) -> str:
@@ -117,7 +145,7 @@ def state_for(db: sqlite3.Connection, run: str, slot: int, group: str, index: in
         return LATE
     taken = _value(
         db,
-        "SELECT 1 FROM result WHERE run = ? AND slot = ? AND grp = ? AND idx = ? AND state = 'committed'",
+        "SELECT 1 FROM result WHERE run = ? AND slot = ? AND grp = ? AND idx = ? AND entered = 'committed'",
         *(run, slot, group, index),
     )
     return SUPERSEDED if taken else COMMITTED

@@ -12,7 +12,8 @@ from federation.result import MetricValue
 COMMITTED = "committed"
 SUPERSEDED = "superseded"
 LATE = "late"
-RESULT_STATES = (COMMITTED, SUPERSEDED, LATE)
+RETIRED = "retired"
+RESULT_STATES = (COMMITTED, SUPERSEDED, LATE, RETIRED)
 
 OPEN = "open"
 RUN_STATES_CLOSED = ("done", "failed", "cancelled")
@@ -39,7 +40,7 @@ class Row:
     node: str
     alloc_id: str
     state: str
-    """committed, superseded or late"""
+    """committed, superseded, late or retired"""
     metrics: Mapping[str, MetricValue]
     params: Mapping[str, str]
     size_bytes: int
@@ -48,6 +49,8 @@ class Row:
     created: str
     committed: str
     revision: int
+    tags: tuple[str, ...] = ()
+    """Those that point to it now, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class RunRow:
     revision: int
     """Of the entry that opened it."""
     committed: int
-    """How many of its keys have a committed result."""
+    """How many of its keys have a result that won (it may be retired since)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,12 @@ class OpenedRun:
 
 ROW_COLUMNS = (
     "job, version, run, slot, grp, idx, attempt, region, datacenter, node, alloc_id, state, metrics, params, "
-    "size_bytes, store, url, created, committed, revision"
+    "size_bytes, store, url, created, committed, revision, "
+    "(SELECT json_group_array(name) FROM tag WHERE tag.alloc_id = result.alloc_id)"
 )
 RUN_COLUMNS = (
     "run, job, version, spec_hash, slots, expected_keys, state, reason, opened, closed, revision, "
-    "(SELECT COUNT(*) FROM result WHERE result.run = run.run AND result.state = 'committed')"
+    "(SELECT COUNT(*) FROM result WHERE result.run = run.run AND result.entered = 'committed')"
 )
 
 
@@ -97,6 +101,7 @@ def row_of(values: tuple[Any, ...]) -> Row:
     fields = [*values]
     fields[12] = metrics_of(values[12])
     fields[13] = json.loads(values[13])
+    fields[20] = tuple(sorted(json.loads(values[20])))
     return Row(*fields)
 
 
