@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import PublishError
+from federation.provenance import told_data, without_secrets
 from federation.result import MetricValue, ResultFile
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import CHUNK_BYTES, opened_source
@@ -22,6 +23,9 @@ from regions.storage.store import checked_key
 
 METRICS_FILE = "metrics.json"
 ENVIRONMENT_FILE = "environment.json"
+DATA_FILE = "data.json"
+TOLD_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
+"""What a folder tells of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,20 @@ def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
 
 def read_environment(root: Path) -> dict[str, str]:
     """What `environment.json`, if there is one, tells of the place of training, as texts."""
-    return {
+    told = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in _flat(_json_object(root / ENVIRONMENT_FILE))
     }
+    if "data_url" in told:
+        told["data_url"] = without_secrets(told["data_url"])
+    return told
+
+
+def read_data(root: Path) -> dict[str, str]:
+    """`data_url` and `data_sha256` of the data that it was trained on, from `data.json` (`{"url": …, "sha256": …}`), if
+    there is one. Raises PublishError for a hash that is none."""
+    found = _json_object(root / DATA_FILE)
+    return told_data(*(str(found.get(name) or "") for name in ("url", "sha256")))
 
 
 def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:

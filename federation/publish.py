@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,14 +20,20 @@ from importlib import metadata
 from pathlib import Path
 
 from federation.allocation import Allocation, allocation_of
-from federation.artifact import Artifact, read_artifact, read_environment, read_metrics
+from federation.artifact import Artifact, read_artifact, read_data, read_environment, read_metrics
 from federation.errors import PublishError
-from federation.result import MetricValue, ResultRecord
+from federation.in_place import is_url, read_in_place
+from federation.provenance import found_origin
+from federation.result import MetricValue, ResultFile, ResultRecord
+from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, IntegrityError, InvalidStoreURL, NotFound, PermissionDenied
 from regions.storage.store import Create, checked_key
 
 DISTRIBUTION = "fedml-nomad"
+SMALL_FILES_AT_ONCE = 16
+SMALL_FILE_BYTES_MAX = 4 << 20
+"""So that at most 64 MiB are in memory at once, as with a large file's parts."""
 LEFT_RECORD = "fedml/result.json"
 """Where the record is left in the allocation's folder, for a coordinator that can read that but not the store."""
 
@@ -43,31 +51,48 @@ class PublishOutcome:
     """What a person should know although it worked: metrics left out, a record that couldn't be left in the folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What is published: `prefix` None, if its files are still to be sent; else where they lie in `store` already."""
+
+    artifact: Artifact
+    told: Path | None
+    """The folder where metrics.json and its like are, if there is one."""
+    store: StoreConfig
+    prefix: str | None = None
+
+
 def publish(
-    path: Path,
+    source: Path | str,
     *,
     environ: Mapping[str, str] | None = None,
     metrics: Mapping[str, MetricValue] | None = None,
+    told: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
 ) -> PublishOutcome:
-    """Publish the folder or file at `path` as the result of this allocation.
+    """Publish the folder or file at `source` as the result of this allocation; or, when it is the URL of something in a
+    store, record it where it lies, without copying.
 
     `environ` is the task's environment (default: the process's own); `metrics` add to those of `metrics.json` and win
-    over them. Raises PublishError or StoreError, and then no record was written. It is refused when this allocation has
-    published another artifact: one allocation, one result.
+    over them, `told` likewise to what the record's environment holds (`format`, `framework`, `data_url`). Raises
+    PublishError or StoreError, and then no record was written. It is refused when this allocation has published another
+    artifact: one allocation, one result.
     """
     environ = os.environ if environ is None else environ
     allocation = allocation_of(environ, node=socket.gethostname())
     config = parse_store_url(allocation.store_url)
-    artifact = read_artifact(path, ignore=ignore)
-    in_file, notes = read_metrics(artifact.root) if path.is_dir() else ({}, [])
-    record = _record(allocation, artifact, store_url(config), {**in_file, **(metrics or {})}, path.is_dir())
+    with tempfile.TemporaryDirectory(prefix="fedml-publish-") as folder:
+        material = _material(source, config, Path(folder), ignore)
+        in_file, notes = read_metrics(material.told) if material.told else ({}, [])
+        environment = _environment(environ, material) | dict(told or {})
+    record = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     _check_keys(record)
     store = open_store(config)
     kept = _published_before(store, record)
     was_there = kept is not None
     if kept is None:
-        _send(store, record, artifact)
+        if material.prefix is None:
+            _send(store, record, material.artifact)
         kept, was_there = _write_record(store, record)
     notes += _leave(kept, environ)
     return PublishOutcome(
@@ -75,19 +100,38 @@ def publish(
         was_there=was_there,
         store_url=kept.store,
         record_url=store.url_of(kept.key.record_key(kept.alloc_id)),
-        artifact_url=store.url_of(kept.artifact_prefix.rstrip("/")),
+        artifact_url=f"{material.store.url}/{kept.artifact_prefix}".rstrip("/"),
         notes=tuple(notes),
     )
 
 
-def _record(
-    allocation: Allocation, artifact: Artifact, store: str, metrics: Mapping[str, MetricValue], is_folder: bool
-) -> ResultRecord:
+def _material(source: Path | str, config: StoreConfig, folder: Path, ignore: Sequence[str]) -> _Material:
+    if isinstance(source, str) and is_url(source):
+        found = read_in_place(source, config, folder, ignore=ignore)
+        return _Material(found.artifact, folder, found.store, found.prefix)
+    path = Path(source)
+    artifact = read_artifact(path, ignore=ignore)
+    return _Material(artifact, artifact.root if path.is_dir() else None, config)
+
+
+def _environment(environ: Mapping[str, str], material: _Material) -> dict[str, str]:
+    """What the artifact tells of its origin wins over what is found here, at the place of publishing."""
     environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
-    if is_folder:
-        environment |= read_environment(artifact.root)
+    places = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
+    environment |= found_origin(environ, places)
+    if material.told is not None:
+        environment |= read_environment(material.told) | read_data(material.told)
+    return environment
+
+
+def _record(
+    allocation: Allocation,
+    material: _Material,
+    metrics: Mapping[str, MetricValue],
+    environment: Mapping[str, str],
+) -> ResultRecord:
     return ResultRecord(
         key=allocation.key,
         attempt=allocation.attempt,
@@ -99,13 +143,14 @@ def _record(
         node=allocation.node,
         alloc_id=allocation.id,
         job_id=allocation.job_id,
-        store=store,
-        manifest_sha256=artifact.manifest_sha256,
-        files=artifact.files,
+        store=store_url(material.store),
+        manifest_sha256=material.artifact.manifest_sha256,
+        files=material.artifact.files,
         created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         metrics=metrics,
         params=allocation.params,
         environment=environment,
+        prefix=material.prefix,
     )
 
 
@@ -136,16 +181,49 @@ def _published_before(store: Store, record: ResultRecord) -> ResultRecord | None
 
 
 def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
-    for file in record.files:
-        sent = store.put_file(record.artifact_prefix + file.path, artifact.root / file.path)
-        if sent.sha256 != file.sha256:
-            raise IntegrityError(
-                f"{file.path} changed while it was published",
-                store=store.url,
-                operation="publish",
-                key=file.path,
-                hint="publish when nothing writes to the artifact any more",
-            )
+    """The smallest file goes first and alone: where it is already, an earlier try of this allocation was interrupted, and
+    what that one sent is not sent again. Small files go side by side, large ones one by one, each by parts."""
+    first, *others = sorted(record.files, key=lambda file: file.size_bytes)
+    is_another_try = _is_sent(store, record, first)
+    if not is_another_try:
+        _send_file(store, record, artifact, first)
+
+    def send(file: ResultFile) -> None:
+        if not (is_another_try and _is_sent(store, record, file)):
+            _send_file(store, record, artifact, file)
+
+    small = [file for file in others if file.size_bytes <= SMALL_FILE_BYTES_MAX]
+    with ThreadPoolExecutor(SMALL_FILES_AT_ONCE) as pool:
+        sent = [pool.submit(send, file) for file in small]
+        try:
+            for one in sent:
+                one.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for file in others[len(small) :]:
+        send(file)
+
+
+def _is_sent(store: Store, record: ResultRecord, file: ResultFile) -> bool:
+    """Whether the same bytes lie there. A node's role may be allowed to create only; then they are sent again."""
+    try:
+        found = store.stat(record.artifact_prefix + file.path)
+    except (NotFound, PermissionDenied):
+        return False
+    return (found.size_bytes, found.sha256) == (file.size_bytes, file.sha256)
+
+
+def _send_file(store: Store, record: ResultRecord, artifact: Artifact, file: ResultFile) -> None:
+    sent = store.put_file(record.artifact_prefix + file.path, artifact.root / file.path)
+    if sent.sha256 != file.sha256:
+        raise IntegrityError(
+            f"{file.path} changed while it was published",
+            store=store.url,
+            operation="publish",
+            key=file.path,
+            hint="publish when nothing writes to the artifact any more",
+        )
 
 
 def _write_record(store: Store, record: ResultRecord) -> tuple[ResultRecord, bool]:

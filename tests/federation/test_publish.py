@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from federation.errors import PublishError
-from federation.publish import publish
+from federation.publish import SMALL_FILE_BYTES_MAX, SMALL_FILES_AT_ONCE, publish
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.model import StoreConfig
@@ -161,6 +166,110 @@ def test_interrupted_anywhere_there_is_no_record_and_the_next_try_goes_on(
     outcome = publish(folder, environ=environ)
     assert not outcome.was_there
     assert open_store(place).exists(RECORD_KEY)
+
+
+_DYING = """
+import os, signal, sys, threading
+from pathlib import Path
+from federation.publish import SMALL_FILE_BYTES_MAX, SMALL_FILES_AT_ONCE, publish
+from regions.storage.file import FileStore
+
+when, number = sys.argv[2], int(sys.argv[3])
+lock, seen, place = threading.Lock(), 0, FileStore._place
+
+def dying(self, *arguments):
+    global seen
+    with lock:
+        seen += 1
+        here = seen == number
+    if here and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    place(self, *arguments)
+    if here:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+FileStore._place = dying
+publish(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["before:1", "after:1", "before:2", "after:3", "before:5", "after:5"])
+def test_killed_anywhere_there_is_no_half_result_and_the_next_try_goes_on(
+    folder: Path, environ: dict[str, str], place: StoreConfig, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Four files, then the record: five writes. Killed after the last one, all is published."""
+    when, _, number = moment.partition(":")
+    done = subprocess.run(
+        [sys.executable, "-c", _DYING, str(folder), when, number], env=os.environ | environ, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    store = open_store(place)
+    assert store.exists(RECORD_KEY) == (moment == "after:5")
+    there = {info.key: info.etag for info in store.list("artifacts/")}
+    assert all(store.get(key) for key in there)  # whole: their sha256 is verified
+    sent: list[str] = []
+    put_file = FileStore.put_file
+
+    def counting(self: FileStore, key: str, path: Path) -> object:
+        sent.append(key)
+        return put_file(self, key, path)
+
+    monkeypatch.setattr(FileStore, "put_file", counting)
+    outcome = publish(folder, environ=environ)
+    assert outcome.was_there == (moment == "after:5")
+    assert len(sent) == (0 if outcome.was_there else 4 - len(there))
+    assert {info.key: info.etag for info in store.list("artifacts/")}.items() >= there.items()
+    assert store.get(RECORD_KEY) == outcome.record.to_json()
+
+
+def test_damaged_bytes_of_an_earlier_try_are_sent_again(
+    folder: Path, environ: dict[str, str], place: StoreConfig
+) -> None:
+    record = publish(folder, environ=environ).record
+    store = open_store(place)
+    store.delete(RECORD_KEY)
+    store.put(record.artifact_prefix + "model.bin", b"weightz")
+    publish(folder, environ=environ)
+    assert store.get(record.artifact_prefix + "model.bin") == b"weights"
+
+
+def test_many_and_large_files_go_side_by_side_within_bounds(
+    folder: Path, environ: dict[str, str], place: StoreConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        (folder / f"small-{number}").write_bytes(b"%d" % number * 1000)
+    for number in range(3):
+        (folder / f"large-{number}").write_bytes(b"x" * (SMALL_FILE_BYTES_MAX + 1 + number))
+    lock, running, most = threading.Lock(), {"small": 0, "large": 0}, {"small": 0, "large": 0}
+    together = threading.Barrier(2)
+    put_file = FileStore.put_file
+
+    def watched(self: FileStore, key: str, path: Path) -> object:
+        kind = "large" if path.name.startswith("large") else "small"
+        with lock:
+            running[kind] += 1
+            most[kind] = max(most[kind], running[kind])
+            assert kind == "large" or not running["large"]
+        if path.name in ("small-1", "small-2"):
+            together.wait(timeout=30)  # only passed when both are under way at once
+        info = put_file(self, key, path)
+        with lock:
+            running[kind] -= 1
+        return info
+
+    monkeypatch.setattr(FileStore, "put_file", watched)
+    assert len(publish(folder, environ=environ).record.files) == 47
+    assert most["large"] == 1
+    assert 2 <= most["small"] <= SMALL_FILES_AT_ONCE
+
+
+def test_origin_and_data_stand_in_the_record(folder: Path, environ: dict[str, str]) -> None:
+    (folder / "data.json").write_text(json.dumps({"url": "https://me:planted@data/a.csv", "sha256": "ab" * 32}))
+    environ |= {"GIT_COMMIT": "01" * 20, "NOMAD_CPU_LIMIT": "500", "NOMAD_MEMORY_LIMIT": "256"}
+    found = publish(folder, environ=environ, told={"format": "onnx"}).record.environment
+    assert (found["git_commit"], found["format"]) == ("01" * 20, "onnx")
+    assert (found["data_url"], found["data_sha256"]) == ("https://data/a.csv", "ab" * 32)
+    assert (found["task_cpu_mhz"], found["task_memory_mb"]) == ("500", "256")
 
 
 def test_a_file_that_changes_between_hash_and_copy_is_refused(

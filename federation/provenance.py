@@ -1,0 +1,96 @@
+"""A task's environment and an artifact's small JSON files enter, what a record tells of its origin leaves, as texts.
+
+Who trained is told by the training itself (`environment.json`, `data.json`) and by options; what nobody told is looked for
+where it costs nothing: the git commit above the artifact, the size that Nomad gave the task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from federation.errors import PublishError
+from jobs.spec import looks_secret
+
+COMMIT_VARIABLE = "GIT_COMMIT"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_LIMITS = {"NOMAD_CPU_LIMIT": "task_cpu_mhz", "NOMAD_MEMORY_LIMIT": "task_memory_mb"}
+"""Of the task that publishes. What an allocation used is told by Nomad's API only, to tokens that tasks don't have."""
+
+
+def found_origin(environ: Mapping[str, str], places: Sequence[Path]) -> dict[str, str]:
+    """What nobody told: the git commit of the code (GIT_COMMIT, else the repository that one of `places` is in) and the
+    size of the task. Empty where there is nothing to find; raises nothing."""
+    origin = {name: environ[limit] for limit, name in _LIMITS.items() if environ.get(limit, "").isdecimal()}
+    commit = environ.get(COMMIT_VARIABLE, "").strip().lower()
+    if not _COMMIT.fullmatch(commit):
+        commit = next(filter(None, map(git_commit, places)), "")
+    return origin | ({"git_commit": commit} if commit else {})
+
+
+def told_data(url: str, sha256: str) -> dict[str, str]:
+    """`data_url` and `data_sha256`, those that are given. Credentials in the URL are left out. Raises PublishError."""
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise PublishError(f"the data's sha256 is {sha256[:80]!r}, not 64 hexadecimal digits")
+    told = {"data_url": without_secrets(url), "data_sha256": sha256.lower()}
+    return {name: value for name, value in told.items() if value}
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user and password, and without a query that signs or authorizes."""
+    try:
+        parts = urlsplit(url)
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
+    query = "" if any(_signs(name) for name in names) else parts.query
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+
+
+def _signs(name: str) -> bool:
+    low = name.lower()
+    return looks_secret(name) or low in ("sig", "key") or low.endswith(("signature", "credential", "accesskeyid"))
+
+
+def git_commit(place: Path) -> str:
+    """The commit that is checked out in the repository that `place` is in; empty when it is in none. Only files are
+    read: no git is needed, and changes that weren't committed aren't seen."""
+    try:
+        place = place.resolve()
+        for folder in (place, *place.parents):
+            if (folder / ".git").exists():
+                return _head(_git_folder(folder / ".git"))
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
+def _git_folder(found: Path) -> Path:
+    """The folder itself, or the one that a worktree's or submodule's `.git` file names."""
+    if found.is_dir():
+        return found
+    return (found.parent / found.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
+
+
+def _head(folder: Path) -> str:
+    head = (folder / "HEAD").read_text(encoding="utf-8").strip()
+    if not head.startswith("ref:"):
+        return head if _COMMIT.fullmatch(head) else ""
+    name = head.removeprefix("ref:").strip()
+    common = folder
+    with suppress(OSError):
+        common = (folder / (folder / "commondir").read_text(encoding="utf-8").strip()).resolve()
+    for place in (folder, common):
+        with suppress(OSError):
+            commit = (place / name).read_text(encoding="utf-8").strip()
+            return commit if _COMMIT.fullmatch(commit) else ""
+    for line in (common / "packed-refs").read_text(encoding="utf-8").splitlines():
+        commit, _, ref = line.partition(" ")
+        if ref == name and _COMMIT.fullmatch(commit):
+            return commit
+    return ""

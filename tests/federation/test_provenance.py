@@ -1,0 +1,99 @@
+"""Where a model comes from: the commit, the data, the size of the task; and never a secret."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from federation.errors import PublishError
+from federation.provenance import found_origin, git_commit, told_data, without_secrets
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def repository(folder: Path) -> str:
+    """A git repository with one commit; the commit."""
+    folder.mkdir()
+    for command in (
+        ("init", "-q", "-b", "main"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "first"),
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
+    return revision(folder)
+
+
+def revision(folder: Path) -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_the_commit_is_the_one_that_git_tells(tmp_path: Path) -> None:
+    commit = repository(tmp_path / "code")
+    (tmp_path / "code/model/deep").mkdir(parents=True)
+    assert git_commit(tmp_path / "code/model/deep") == commit
+    subprocess.run(["git", "pack-refs", "--all"], cwd=tmp_path / "code", check=True)
+    assert not (tmp_path / "code/.git/refs/heads/main").exists()
+    assert git_commit(tmp_path / "code") == commit
+    subprocess.run(["git", "checkout", "-q", "--detach"], cwd=tmp_path / "code", check=True)
+    assert git_commit(tmp_path / "code") == commit
+
+
+def test_a_worktree_has_its_own_commit(tmp_path: Path) -> None:
+    repository(tmp_path / "code")
+    subprocess.run(
+        ["git", "worktree", "add", "-q", "-b", "other", tmp_path / "tree"],
+        cwd=tmp_path / "code",
+        check=True,
+        capture_output=True,
+    )
+    assert git_commit(tmp_path / "tree") == revision(tmp_path / "tree") != ""
+
+
+def test_no_repository_and_broken_ones_give_none(tmp_path: Path) -> None:
+    assert git_commit(tmp_path / "nowhere") == ""
+    (tmp_path / ".git").write_text("gitdir: /nowhere/at/all")
+    assert git_commit(tmp_path) == ""
+    (tmp_path / ".git").unlink()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").write_text("ref: refs/heads/unborn\n")
+    assert git_commit(tmp_path) == ""
+    (tmp_path / ".git/HEAD").write_bytes(b"\xff\xfe")
+    assert git_commit(tmp_path) == ""
+
+
+def test_an_environment_tells_commit_and_size(tmp_path: Path) -> None:
+    environ = {"GIT_COMMIT": COMMIT.upper(), "NOMAD_CPU_LIMIT": "500", "NOMAD_MEMORY_LIMIT": "256"}
+    commit = repository(tmp_path / "code")
+    assert found_origin(environ, [tmp_path / "code"]) == {
+        "task_cpu_mhz": "500",
+        "task_memory_mb": "256",
+        "git_commit": COMMIT,
+    }
+    assert found_origin({"GIT_COMMIT": "main"}, [tmp_path, tmp_path / "code"]) == {"git_commit": commit}
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://data.example/a.csv?v=3", "https://data.example/a.csv?v=3"),
+        ("https://me:planted@data.example:8443/a.csv", "https://data.example:8443/a.csv"),
+        ("https://b.s3.amazonaws.com/a?X-Amz-Signature=planted&X-Amz-Date=1", "https://b.s3.amazonaws.com/a"),
+        ("https://a.blob.core.windows.net/c/a.csv?sv=1&sig=planted", "https://a.blob.core.windows.net/c/a.csv"),
+        ("https://storage.googleapis.com/b/a?X-Goog-Credential=planted", "https://storage.googleapis.com/b/a"),
+        ("https://data.example/a?access_token=planted", "https://data.example/a"),
+        ("s3://bucket/data.csv", "s3://bucket/data.csv"),
+        ("http://[broken@x/a?token=planted", "x/a"),
+        ("data/a.csv", "data/a.csv"),
+    ],
+)
+def test_credentials_in_a_data_url_are_left_out(url: str, told: str) -> None:
+    assert without_secrets(url) == told
+
+
+def test_told_data() -> None:
+    assert told_data("", "") == {}
+    assert told_data("s3://b/a", "AB" * 32) == {"data_url": "s3://b/a", "data_sha256": "ab" * 32}
+    with pytest.raises(PublishError, match="not 64 hexadecimal digits"):
+        told_data("", "abc")
