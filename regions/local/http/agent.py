@@ -1,4 +1,4 @@
-"""Requests about the region itself (agent, status, members, namespaces, search, collection) enter, answers leave."""
+"""Requests about the region itself (agent, status, members, collection) enter, answers leave."""
 
 from __future__ import annotations
 
@@ -7,65 +7,38 @@ import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-from regions.local.http.context import NAMESPACES, Context, blocking
-from regions.local.http.server import Failure, Reply, Request
-from regions.local.state.job_rules import POOLS
-from regions.local.state.snapshot import Record, Snapshot
-
-_SEARCHED = (
-    "allocs",
-    "jobs",
-    "nodes",
-    "node_pools",
-    "evals",
-    "deployment",
-    "plugins",
-    "volumes",
-    "scaling_policy",
-    "vars",
-    "namespaces",
-)
-_SEARCH_LIMIT = 20
-_NAMESPACE: Record = {
-    "Capabilities": None,
-    "CreateIndex": 1,
-    "Description": "Default shared namespace",
-    "Hash": "C7UbjDwBK0dK8wQq7Izg7SJIzaV+lIo2X7wRtzY3pSw=",
-    "Meta": None,
-    "ModifyIndex": 1,
-    "Name": "default",
-    "NodePoolConfiguration": None,
-    "Quota": "",
-}
+from regions.local.http.context import Context
+from regions.local.http.messages import Reply, Request
+from regions.local.state.snapshot import Record
 
 
 def leader(context: Context, request: Request) -> Reply:
     """/v1/status/leader"""
-    _only(request, "GET")
+    request.only("GET")
     return Reply(context.address)
 
 
 def peers(context: Context, request: Request) -> Reply:
     """/v1/status/peers"""
-    _only(request, "GET")
+    request.only("GET")
     return Reply([context.address])
 
 
 def regions(context: Context, request: Request) -> Reply:
     """/v1/regions"""
-    _only(request, "GET")
+    request.only("GET")
     return Reply(sorted({context.config.region, *context.config.peers}))
 
 
 def health(_context: Context, request: Request) -> Reply:
     """/v1/agent/health"""
-    _only(request, "GET")
+    request.only("GET")
     return Reply({"client": {"message": "ok", "ok": True}, "server": {"message": "ok", "ok": True}})
 
 
 def members(context: Context, request: Request) -> Reply:
     """/v1/agent/members: one server a region; a peer that doesn't listen has failed."""
-    _only(request, "GET")
+    request.only("GET")
     found = [_member(context, context.config.region, context.address, "alive")]
     for name, url in sorted(context.config.peers.items()):
         address = urlsplit(url).netloc
@@ -82,7 +55,7 @@ def members(context: Context, request: Request) -> Reply:
 
 def self_(context: Context, request: Request) -> Reply:
     """/v1/agent/self"""
-    _only(request, "GET")
+    request.only("GET")
     config = context.config
     state = context.store.snapshot
     host, _, port = context.address.rpartition(":")
@@ -130,142 +103,11 @@ def self_(context: Context, request: Request) -> Reply:
     )
 
 
-def namespaces(context: Context, request: Request) -> Reply:
-    """/v1/namespaces"""
-    _only(request, "GET")
-    has_it = "default".startswith(request.get("prefix"))
-    return blocking(context, request, lambda _state: 1, lambda _state: [_NAMESPACE] if has_it else [])
-
-
-def namespace(context: Context, request: Request) -> Reply:
-    """/v1/namespace/:name"""
-    if request.method != "GET":
-        raise Failure(501, "managing namespaces is not supported by this development engine")
-    if request.path.removeprefix("/v1/namespace/") not in NAMESPACES:
-        raise Failure(404, "Namespace not found")
-    return blocking(context, request, lambda _state: 1, lambda _state: _NAMESPACE)
-
-
-def token_self(context: Context, request: Request) -> Reply:
-    """/v1/acl/token/self: the one token there is may do everything"""
-    _only(request, "GET")
-    token = {
-        "AccessorID": "00000000-0000-0000-0000-000000000fed",
-        "CreateIndex": 1,
-        "CreateTime": "1970-01-01T00:00:00Z",
-        "ExpirationTTL": "",
-        "ExpirationTime": None,
-        "Global": True,
-        "Hash": None,
-        "ModifyIndex": 1,
-        "Name": "Bootstrap Token",
-        "Policies": None,
-        "Roles": None,
-        "SecretID": context.config.token,
-        "Type": "management",
-    }
-    return Reply(token, index=1)
-
-
-def pools(context: Context, request: Request) -> Reply:
-    """/v1/node/pools"""
-    _only(request, "GET")
-    texts = {"all": "Node pool with all nodes in the cluster.", "default": "Default node pool."}
-    found = [
-        {
-            "CreateIndex": 1,
-            "Description": text,
-            "Hash": None,
-            "Meta": None,
-            "ModifyIndex": 1,
-            "Name": name,
-            "SchedulerConfiguration": None,
-        }
-        for name, text in texts.items()
-        if name.startswith(request.get("prefix"))
-    ]
-    return blocking(context, request, lambda _state: 1, lambda _state: found)
-
-
-def scheduler_configuration(_context: Context, request: Request) -> Reply:
-    """/v1/operator/scheduler/configuration"""
-    if request.method != "GET":
-        raise Failure(501, "changing the scheduler's configuration is not supported by this development engine")
-    off = ("BatchSchedulerEnabled", "ServiceSchedulerEnabled", "SysBatchSchedulerEnabled", "SystemSchedulerEnabled")
-    config = {
-        "CreateIndex": 1,
-        "MemoryOversubscriptionEnabled": False,
-        "ModifyIndex": 1,
-        "PauseEvalBroker": False,
-        "PreemptionConfig": dict.fromkeys(off, False),
-        "RejectJobRegistration": False,
-        "SchedulerAlgorithm": "binpack",
-    }
-    return Reply(
-        {"Index": 1, "KnownLeader": True, "LastContact": 0, "NextToken": "", "SchedulerConfig": config}, index=1
-    )
-
-
 def collect(context: Context, request: Request) -> Reply:
     """/v1/system/gc"""
-    _only(request, "PUT", "POST")
+    request.only("PUT", "POST")
     context.collect(force=True)
     return Reply(b"")
-
-
-def search(context: Context, request: Request) -> Reply:
-    """/v1/search: objects by the beginning of their ID"""
-    _only(request, "PUT", "POST")
-    body = request.json()
-    prefix, wanted = str(body.get("Prefix") or ""), str(body.get("Context") or "all")
-    if wanted != "all" and wanted not in _SEARCHED:
-        raise Failure(
-            500,
-            f"context must be one of [{' '.join(_SEARCHED)}] or 'all' for all contexts; got \"{wanted}\"",
-        )
-    state = context.store.snapshot
-    contexts = _SEARCHED if wanted == "all" else (wanted,)
-    matches: dict[str, list[str] | None] = {}
-    truncated = {}
-    for name in contexts:
-        found = _matches(state, name, prefix)
-        matches[name] = found[:_SEARCH_LIMIT] or None
-        truncated[name] = len(found) > _SEARCH_LIMIT
-    reply = {
-        "Index": state.index,
-        "KnownLeader": True,
-        "LastContact": 0,
-        "Matches": matches,
-        "NextToken": "",
-        "Truncations": truncated,
-    }
-    return Reply(reply, index=state.index)
-
-
-def empty_list(_context: Context, request: Request) -> Reply:
-    """Kinds of objects that exist here never: an empty list is the truth."""
-    _only(request, "GET")
-    return Reply([], index=1)
-
-
-def _matches(state: Snapshot, name: str, prefix: str) -> list[str]:
-    if name == "namespaces":
-        return [one for one in NAMESPACES if one.startswith(prefix)]
-    if name == "node_pools":
-        return [one for one in POOLS if one.startswith(prefix)]
-    if name == "jobs":
-        pairs = state.jobs.items(("default", prefix))
-    elif name in ("allocs", "evals", "nodes"):
-        pairs = getattr(state, name).items(prefix)
-    else:
-        return []
-    found: list[str] = []
-    for key, record in pairs:
-        if not str(record["ID"]).startswith(prefix) or len(found) > _SEARCH_LIMIT:
-            break
-        assert key
-        found.append(record["ID"])
-    return found
 
 
 def _member(context: Context, region: str, address: str, status: str) -> Record:
@@ -315,8 +157,3 @@ def _listens(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _only(request: Request, *methods: str) -> None:
-    if request.method not in methods:
-        raise Failure(405, "Invalid method")

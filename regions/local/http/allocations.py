@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from regions.local.http.context import Context, blocking, check_id, check_prefix, listing, namespace_of
-from regions.local.http.server import Failure, Reply, Request
+from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record, Snapshot
@@ -17,7 +17,7 @@ from regions.local.state.transaction import Transaction
 
 def evaluations(context: Context, request: Request) -> Reply:
     """/v1/evaluations"""
-    _only_get(request)
+    request.only("GET")
     prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
     wanted_job, wanted_status = request.get("job"), request.get("status")
 
@@ -31,7 +31,7 @@ def evaluations(context: Context, request: Request) -> Reply:
 
 def evaluation(context: Context, request: Request) -> Reply:
     """/v1/evaluation/:id, and its allocations"""
-    _only_get(request)
+    request.only("GET")
     eval_id, _, what = request.path.removeprefix("/v1/evaluation/").partition("/")
     if what == "allocations":
 
@@ -54,7 +54,7 @@ def evaluation(context: Context, request: Request) -> Reply:
 
 def allocations(context: Context, request: Request) -> Reply:
     """/v1/allocations"""
-    _only_get(request)
+    request.only("GET")
     prefix, namespace = check_prefix("alloc", request.get("prefix")), namespace_of(request)
     resources = request.flag("resources")
     task_states = request.flag("task_states") if request.get("task_states") else True
@@ -74,7 +74,7 @@ def allocation(context: Context, request: Request) -> Reply:
         return _stop(context, request, alloc_id)
     if what:
         raise Failure(404, "resource not found")
-    _only_get(request)
+    request.only("GET")
     check_id("alloc", alloc_id)
 
     def build(state: Snapshot) -> Record:
@@ -87,8 +87,7 @@ def allocation(context: Context, request: Request) -> Reply:
 
 
 def _stop(context: Context, request: Request, alloc_id: str) -> Reply:
-    if request.method not in ("PUT", "POST"):
-        raise Failure(405, "Invalid method")
+    request.only("PUT", "POST")
     check_id("alloc", alloc_id)
 
     def change(transaction: Transaction) -> Record:
@@ -114,8 +113,3 @@ def _with_prefix(table: Table, prefix: str, namespace: str) -> Iterator[tuple[An
 def _modified(table: Table, key: str) -> int:
     record = table.get(key)
     return int(record["ModifyIndex"]) if record else 0
-
-
-def _only_get(request: Request) -> None:
-    if request.method != "GET":
-        raise Failure(405, "Invalid method")

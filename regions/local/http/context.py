@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regions.local.config import RegionConfig
+from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import missing_fields
-from regions.local.http.server import Failure, Reply, Request
 from regions.local.scheduler.worker import Worker
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store

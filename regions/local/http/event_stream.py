@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 
 from regions.local.http.context import Context, namespace_of
+from regions.local.http.messages import Failure, Reply, Request, stream
 from regions.local.http.older import without
-from regions.local.http.server import Failure, Reply, Request, stream
 from regions.local.state.events import EventsLost, Topics, wanted
 
 _HEARTBEAT_S = 10.0
@@ -16,8 +16,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 def events(context: Context, request: Request) -> Reply:
     """/v1/event/stream"""
-    if request.method != "GET":
-        raise Failure(405, "Invalid method")
+    request.only("GET")
     index = request.get("index", "0")
     if not index.isdigit():
         raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')

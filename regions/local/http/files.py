@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from regions.local.http.context import Context
-from regions.local.http.server import Failure, Reply, Request, stream
+from regions.local.http.messages import Failure, Reply, Request, stream
 from regions.local.http.views import write_reply
 from regions.local.state.snapshot import Record, is_client_terminal
 from regions.local.state.times import format_time
@@ -80,8 +80,7 @@ def tasks(context: Context, request: Request) -> Reply:
     try:
         if what == "stats":
             return Reply(context.client.stats(alloc_id))
-        if request.method not in ("PUT", "POST"):
-            raise Failure(405, "Invalid method")
+        request.only("PUT", "POST")
         body = request.json() if request.body else {}
         context.client.restart(alloc_id, body.get("TaskName") or None)
     except LookupError as error:

@@ -1,32 +1,23 @@
-"""Requests about jobs enter, Nomad's answers leave."""
+"""Requests about jobs enter, Nomad's answers leave; those that change something go on to `job_changes`."""
 
 from __future__ import annotations
 
-import binascii
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from regions.local.http import job_changes
 from regions.local.http.context import NAMESPACES, Context, blocking, listing, namespace_of
-from regions.local.http.older import without
-from regions.local.http.server import Failure, Reply, Request
-from regions.local.http.views import alloc_stub, job_stub, write_reply
+from regions.local.http.messages import Failure, Reply, Request
+from regions.local.http.views import alloc_stub, job_stub
 from regions.local.scheduler.diff import job_diff
-from regions.local.scheduler.schedule import schedule
-from regions.local.scheduler.worker import blocked_evaluation
-from regions.local.state import job_writes
-from regions.local.state.canonical import WrongType, canonical_job
-from regions.local.state.job_rules import joined, problems, unsupported
 from regions.local.state.snapshot import Record, Snapshot
-from regions.local.state.transaction import Transaction
 
 
 def jobs(context: Context, request: Request) -> Reply:
     """/v1/jobs"""
     if request.method in ("PUT", "POST"):
-        return _register(context, request, "")
-    _only(request, "GET")
+        return job_changes.register(context, request, "")
+    request.only("GET")
     prefix, namespace = request.get("prefix"), namespace_of(request)
     with_meta = context.config.has(1, 4, 3) and request.flag("meta")
 
@@ -53,10 +44,10 @@ def job(context: Context, request: Request) -> Reply:
         if rest.endswith(suffix):
             raise Failure(501, f"{suffix.strip('/')} of a job is not supported by this development engine")
     if request.method in ("PUT", "POST"):
-        return _register(context, request, rest)
+        return job_changes.register(context, request, rest)
     if request.method == "DELETE":
-        return _deregister(context, request, rest)
-    _only(request, "GET")
+        return job_changes.deregister(context, request, rest)
+    request.only("GET")
     key = (namespace_of(request), rest)
 
     def build(state: Snapshot) -> Record:
@@ -73,246 +64,6 @@ def job(context: Context, request: Request) -> Reply:
 
 
 _NOTHING: Record = {"ModifyIndex": 0}
-
-
-def parse(context: Context, request: Request) -> Reply:
-    """/v1/jobs/parse"""
-    _only(request, "PUT", "POST")
-    body = request.json()
-    text = body.get("JobHCL")
-    if not text:
-        raise Failure(400, "Job spec is empty")
-    if body.get("HCLv1") or body.get("hclv1"):
-        raise Failure(501, "HCL1 is not supported by this development engine")
-    from jobs.errors import JobError  # the language is loaded when it is first needed
-    from jobs.hcl import parse_job
-
-    try:
-        sources = _variables(str(body.get("Variables") or "")) if context.config.has(1, 6) else []
-        parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
-    except JobError as error:
-        raise Failure(400, f"Failed to parse job: {error}") from error
-    return Reply(canonical_job(parsed, context.config.region) if body.get("Canonicalize") else parsed)
-
-
-def _variables(text: str) -> list[Any]:
-    """A request's variables, which are the text of a variables file."""
-    if not text:
-        return []
-    from tempfile import TemporaryDirectory
-
-    from jobs.hcl import load_var_file
-
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "input.vars"
-        path.write_text(text, encoding="utf-8")
-        return [load_var_file(path)]
-
-
-def validate(context: Context, request: Request) -> Reply:
-    """/v1/validate/job"""
-    _only(request, "PUT", "POST")
-    wanted = _job_in(context, request, request.json())
-    found = problems(wanted, NAMESPACES)
-    return Reply(
-        {
-            "DriverConfigValidated": True,
-            "Error": joined(found) if found else "",
-            "ValidationErrors": found or None,
-            "Warnings": "",
-        }
-    )
-
-
-def _job_in(
-    context: Context, request: Request, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = ""
-) -> Record:
-    """The job of a request's body, canonical. Raises Failure."""
-    raw = body.get("Job")
-    if raw is None:
-        raise Failure(400, "Job must be specified")
-    if not isinstance(raw, dict) or raw.get("ID") is None:
-        raise Failure(400, no_id or "Job ID hasn't been provided")
-    try:
-        # What the declared version doesn't know yet, it drops in silence.
-        wanted = canonical_job(without(raw, context.missing), context.config.region)
-    except WrongType as error:
-        raise Failure(400, str(error)) from error
-    # The request's region and namespace outweigh the job's; one for another region was sent on before.
-    wanted["Region"] = context.config.region
-    if request.get("namespace"):
-        wanted["Namespace"] = request.get("namespace")
-    if job_id and wanted["ID"] != job_id:
-        raise Failure(400, mismatch)
-    return wanted
-
-
-def _checked(wanted: Record) -> Record:
-    found = problems(wanted, NAMESPACES)
-    if found:
-        raise Failure(500, joined(found))
-    if feature := unsupported(wanted):
-        raise Failure(501, f"{feature}: not supported by this development engine, which runs batch jobs only")
-    return wanted
-
-
-def _register(context: Context, request: Request, job_id: str) -> Reply:
-    body = request.json()
-    wanted = _job_in(context, request, body, job_id, mismatch="Job ID does not match name")
-    old = context.store.snapshot.jobs.get((wanted["Namespace"], wanted["ID"]))
-    if wanted["Periodic"] and old is not None:
-        raise Failure(500, "cannot update non-periodic job to being periodic")
-    _checked(wanted)
-    enforce = int(body.get("JobModifyIndex") or 0) if body.get("EnforceIndex") else None
-    if body.get("PreserveCounts") and old is not None:
-        counts = {group["Name"]: group["Count"] for group in old["TaskGroups"]}
-        for group in wanted["TaskGroups"]:
-            group["Count"] = counts.get(group["Name"], group["Count"])
-    now_ns = time.time_ns()
-    evaluation, transaction = _write(
-        context,
-        "JobRegistered",
-        lambda txn: job_writes.register(
-            txn, wanted, now_ns=now_ns, enforce_index=enforce, eval_priority=int(body.get("EvalPriority") or 0)
-        ),
-    )
-    context.worker.enqueue(evaluation)
-    stored = transaction.state.jobs.get((wanted["Namespace"], wanted["ID"]))
-    index = transaction.index if transaction.changes else 0
-    reply = write_reply(
-        index,
-        EvalCreateIndex=index if evaluation else 0,
-        EvalID=evaluation["ID"] if evaluation else "",
-        JobModifyIndex=stored["JobModifyIndex"],
-        Warnings="",
-    )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
-
-
-def _deregister(context: Context, request: Request, job_id: str) -> Reply:
-    purge = request.flag("purge")
-    namespace, now_ns = namespace_of(request), time.time_ns()
-    evaluation, transaction = _write(
-        context,
-        "JobDeregistered",
-        lambda txn: job_writes.deregister(txn, namespace, job_id, purge=purge, now_ns=now_ns),
-    )
-    context.worker.enqueue(evaluation)
-    index = transaction.index if transaction.changes else 0
-    reply = write_reply(
-        index,
-        EvalCreateIndex=index,
-        EvalID=evaluation["ID"] if evaluation else "",
-        JobModifyIndex=index,
-        VolumeEvalID="",
-        VolumeEvalIndex=0,
-    )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
-
-
-def _dispatch(context: Context, request: Request, job_id: str) -> Reply:
-    _only(request, "PUT", "POST")
-    body = request.json()
-    if body.get("JobID") not in (None, "", job_id):
-        raise Failure(400, "Job ID does not match")
-    meta = body.get("Meta") or {}
-    if not isinstance(meta, dict) or not all(isinstance(value, str) for value in meta.values()):
-        raise Failure(400, "json: cannot unmarshal value into Go struct field JobDispatchRequest.Meta of type string")
-    payload = body.get("Payload") or ""
-    try:
-        size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise Failure(400, "illegal base64 data at input byte 0") from error
-    # `idempotency_token` counts in the query only, as in Nomad, which reads the body by its own names.
-    token = request.get("idempotency_token") or str(body.get("IdempotencyToken") or "")
-    if not context.config.has(1, 1, 3):
-        token = ""
-    namespace, now_ns = namespace_of(request), time.time_ns()
-
-    (child, is_new), transaction = _write(
-        context,
-        "JobRegistered",
-        lambda txn: job_writes.dispatch(txn, namespace, job_id, meta, payload, size, token=token, now_ns=now_ns),
-    )
-    reply: Record = {
-        "DispatchedJobID": child["ID"],
-        "EvalCreateIndex": 0,
-        "EvalID": "",
-        "Index": child["ModifyIndex"],
-        "JobCreateIndex": child["CreateIndex"],
-    }
-    if is_new:
-        stored = transaction.state.jobs.get((namespace, child["ID"]))
-        evaluation, transaction = _write(
-            context, "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
-        )
-        context.worker.enqueue(evaluation)
-        reply |= {"EvalCreateIndex": transaction.index, "EvalID": evaluation["ID"], "Index": transaction.index}
-    return Reply(reply, headers={"X-Nomad-Index": str(reply["Index"])})
-
-
-def _plan(context: Context, request: Request, job_id: str) -> Reply:
-    _only(request, "PUT", "POST")
-    body = request.json()
-    wanted = _checked(
-        _job_in(context, request, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID")
-    )
-    state, now_ns = context.store.snapshot, time.time_ns()
-    key = (wanted["Namespace"], wanted["ID"])
-    old = state.jobs.get(key)
-    trial = state.copy()
-    if old is None or job_writes.spec_changed(old, wanted):
-        index = old["JobModifyIndex"] + 1 if old else 100
-        trial.jobs = trial.jobs.put(key, job_writes.next_version(old, wanted, index, now_ns))
-    evaluation = {
-        "ID": job_writes.new_id(),
-        "JobID": wanted["ID"],
-        "Namespace": wanted["Namespace"],
-        "Priority": wanted["Priority"],
-        "Type": wanted["Type"],
-    }
-    decision = schedule(trial, evaluation, now_ns, job_writes.new_id)
-    diff = job_diff(old, wanted, decision.updates) if body.get("Diff") else None
-    index = old["JobModifyIndex"] if old else 0
-    return Reply(
-        {
-            "Annotations": {"DesiredTGUpdates": decision.updates, "PreemptedAllocs": None},
-            "CreatedEvals": [blocked_evaluation(evaluation, decision, now_ns)] if decision.failed else None,
-            "Diff": diff,
-            "FailedTGAllocs": decision.failed or None,
-            "Index": index,
-            "JobModifyIndex": index,
-            "NextPeriodicLaunch": None if context.config.has(1, 6) else "0001-01-01T00:00:00Z",
-            "Warnings": "",
-        },
-        headers={"X-Nomad-Index": str(index)},
-    )
-
-
-def _evaluate(context: Context, request: Request, job_id: str) -> Reply:
-    _only(request, "PUT", "POST")
-    body = request.json() if request.body else {}
-    if body.get("JobID") not in (None, "", job_id):
-        raise Failure(400, "JobID not same as job name")
-    key = (namespace_of(request), job_id)
-
-    def change(transaction: Transaction) -> Record:
-        found = transaction.state.jobs.get(key)
-        if found is None:
-            raise job_writes.Refused("job not found")
-        if found["ParameterizedJob"] is not None and not found["Dispatched"]:
-            raise job_writes.Refused("can't evaluate parameterized job")
-        if (body.get("EvalOptions") or {}).get("ForceReschedule"):
-            job_writes.force_reschedule(transaction, found)
-        return job_writes.evaluate(transaction, found, "job-register", time.time_ns())
-
-    evaluation, transaction = _write(context, "AllocationUpdateDesiredStatus", change)
-    context.worker.enqueue(evaluation)
-    index = transaction.index
-    reply = write_reply(
-        index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=evaluation["JobModifyIndex"], Warnings=""
-    )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
 def _allocations(context: Context, request: Request, job_id: str) -> Reply:
@@ -386,25 +137,13 @@ def _newest_first(records: list[Record]) -> list[Record]:
     return sorted(records, key=lambda record: -record["CreateIndex"])
 
 
-def _only(request: Request, *methods: str) -> None:
-    if request.method not in methods:
-        raise Failure(405, "Invalid method")
-
-
-def _write(context: Context, kind: str, operation: Callable[[Transaction], Any]) -> tuple[Any, Transaction]:
-    try:
-        return context.store.commit(kind, operation)
-    except job_writes.Refused as refused:
-        raise Failure(refused.status, refused.message) from refused
-
-
 _BY_SUFFIX: dict[str, Callable[[Context, Request, str], Reply]] = {
-    "/evaluate": _evaluate,
+    "/evaluate": job_changes.evaluate,
     "/allocations": _allocations,
     "/evaluations": _evaluations,
-    "/plan": _plan,
+    "/plan": job_changes.plan,
     "/summary": _summary,
-    "/dispatch": _dispatch,
+    "/dispatch": job_changes.dispatch,
     "/versions": _versions,
     "/deployments": _deployments,
     "/deployment": _deployment,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from regions.local.http.context import Context, blocking, check_id, check_prefix, listing
-from regions.local.http.server import Failure, Reply, Request
+from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import node_stub, write_reply
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
@@ -16,7 +16,7 @@ from regions.local.state.transaction import Transaction
 
 def nodes(context: Context, request: Request) -> Reply:
     """/v1/nodes"""
-    _only_get(request)
+    request.only("GET")
     prefix = check_prefix("node", request.get("prefix"))
     resources = request.flag("resources")
 
@@ -33,7 +33,7 @@ def node(context: Context, request: Request) -> Reply:
     """/v1/node/:id, its allocations, and whether it may be used"""
     node_id, _, what = request.path.removeprefix("/v1/node/").partition("/")
     if what == "allocations":
-        _only_get(request)
+        request.only("GET")
         return blocking(
             context,
             request,
@@ -44,7 +44,7 @@ def node(context: Context, request: Request) -> Reply:
         return _eligibility(context, request, node_id)
     if what:
         raise Failure(501, f"{what} of a node is not supported by this development engine")
-    _only_get(request)
+    request.only("GET")
     check_id("node", node_id)
 
     def build(state: Snapshot) -> Record:
@@ -57,8 +57,7 @@ def node(context: Context, request: Request) -> Reply:
 
 
 def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
-    if request.method not in ("PUT", "POST"):
-        raise Failure(405, "Invalid method")
+    request.only("PUT", "POST")
     wanted = request.json().get("Eligibility")
     if wanted not in ("eligible", "ineligible"):
         raise Failure(500, f'invalid scheduling eligibility "{wanted}"')
@@ -79,7 +78,7 @@ def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
 
 def host_stats(context: Context, request: Request) -> Reply:
     """/v1/client/stats: this machine's, whichever of its pretend nodes is asked for"""
-    _only_get(request)
+    request.only("GET")
     page = os.sysconf("SC_PAGE_SIZE")
     total = page * os.sysconf("SC_PHYS_PAGES")
     free = page * os.sysconf("SC_AVPHYS_PAGES")
@@ -108,8 +107,3 @@ def host_stats(context: Context, request: Request) -> Reply:
             "Uptime": int(time.monotonic()),
         }
     )
-
-
-def _only_get(request: Request) -> None:
-    if request.method != "GET":
-        raise Failure(405, "Invalid method")

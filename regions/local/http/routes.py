@@ -6,40 +6,40 @@ import socket
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from regions.local.http import agent, allocations, event_stream, files, jobs, nodes
+from regions.local.http import agent, allocations, catalog, event_stream, files, job_changes, jobs, nodes
 from regions.local.http.context import Context
+from regions.local.http.messages import Failure, Relay, Reply, Request
 from regions.local.http.older import without
-from regions.local.http.server import Failure, Relay, Reply, Request
 
 Handle = Callable[[Context, Request], Reply]
 _CONNECT_S = 3.0
 
 _EXACT: dict[str, Handle] = {
-    "/v1/acl/token/self": agent.token_self,
+    "/v1/acl/token/self": catalog.token_self,
     "/v1/agent/health": agent.health,
     "/v1/agent/members": agent.members,
     "/v1/agent/self": agent.self_,
     "/v1/allocations": allocations.allocations,
     "/v1/client/stats": nodes.host_stats,
-    "/v1/deployments": agent.empty_list,
+    "/v1/deployments": catalog.empty_list,
     "/v1/evaluations": allocations.evaluations,
     "/v1/event/stream": event_stream.events,
     "/v1/jobs": jobs.jobs,
-    "/v1/jobs/parse": jobs.parse,
-    "/v1/namespaces": agent.namespaces,
-    "/v1/node/pools": agent.pools,
+    "/v1/jobs/parse": job_changes.parse,
+    "/v1/namespaces": catalog.namespaces,
+    "/v1/node/pools": catalog.pools,
     "/v1/nodes": nodes.nodes,
-    "/v1/operator/scheduler/configuration": agent.scheduler_configuration,
-    "/v1/plugins": agent.empty_list,
+    "/v1/operator/scheduler/configuration": catalog.scheduler_configuration,
+    "/v1/plugins": catalog.empty_list,
     "/v1/regions": agent.regions,
-    "/v1/scaling/policies": agent.empty_list,
-    "/v1/search": agent.search,
-    "/v1/services": agent.empty_list,
+    "/v1/scaling/policies": catalog.empty_list,
+    "/v1/search": catalog.search,
+    "/v1/services": catalog.empty_list,
     "/v1/status/leader": agent.leader,
     "/v1/status/peers": agent.peers,
     "/v1/system/gc": agent.collect,
-    "/v1/validate/job": jobs.validate,
-    "/v1/volumes": agent.empty_list,
+    "/v1/validate/job": job_changes.validate,
+    "/v1/volumes": catalog.empty_list,
 }
 _PREFIXES: dict[str, Handle] = {
     "/v1/job/": jobs.job,
@@ -48,9 +48,9 @@ _PREFIXES: dict[str, Handle] = {
     "/v1/node/": nodes.node,
     "/v1/client/fs/": files.files,
     "/v1/client/allocation/": files.tasks,
-    "/v1/namespace/": agent.namespace,
+    "/v1/namespace/": catalog.namespace,
 }
-_WITH_JOB = (jobs.jobs, jobs.job, jobs.validate)
+_WITH_JOB = (jobs.jobs, jobs.job, job_changes.validate)
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
 """What Nomad answers without a token."""
 _LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")

@@ -6,9 +6,10 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote
+
+from regions.local.http.messages import TEXT, Failure, Relay, Reply, Request, Stream
 
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 64 * 1024 * 1024
@@ -23,87 +24,7 @@ _REASONS = {
     500: "Internal Server Error",
     501: "Not Implemented",
 }
-_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
-class Failure(Exception):
-    """A request that is answered with an error; `message` is the whole body."""
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = _TEXT if headers is None else headers
-
-
-class Request:
-    """One request: `path` is decoded, as Go's servers see it; `raw` is the request line's target, as it came."""
-
-    __slots__ = ("body", "headers", "method", "path", "query", "raw")
-
-    def __init__(self, method: str, raw: str, headers: dict[str, str], body: bytes) -> None:
-        self.method = method
-        self.raw = raw
-        path, _, query = raw.partition("?")
-        self.path = unquote(path)
-        self.query = parse_qs(query, keep_blank_values=True) if query else {}
-        self.headers = headers
-        self.body = body
-
-    def get(self, name: str, default: str = "") -> str:
-        """The first value of a query parameter."""
-        values = self.query.get(name)
-        return values[0] if values else default
-
-    def flag(self, name: str) -> bool:
-        """A query parameter as a truth value; Go's spellings. Raises Failure."""
-        text = self.get(name)
-        if text in ("", "0", "f", "F", "false", "FALSE", "False"):
-            return False
-        if text in ("1", "t", "T", "true", "TRUE", "True"):
-            return True
-        raise Failure(
-            500,
-            f'Failed to parse value of "{name}" ({text}) as a bool: strconv.ParseBool: parsing "{text}": invalid syntax',
-        )
-
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises Failure in Nomad's words."""
-        if not self.body:
-            raise Failure(400, "Request body is empty")
-        try:
-            value = json.loads(self.body)
-        except ValueError as error:
-            raise Failure(400, f"invalid JSON in the request body: {error}") from error
-        if not isinstance(value, dict):
-            raise Failure(400, f"json: cannot unmarshal {type(value).__name__} into the request")
-        return value
-
-
-class Reply:
-    """What a handler answers: a value for JSON, bytes as they are, or an iterable of byte chunks that is streamed."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, body: Any, *, index: int | None = None, headers: dict[str, str] | None = None) -> None:
-        self.status = 200
-        self.body = body
-        self.headers = headers or {}
-        if index is not None:
-            self.headers = {
-                **self.headers,
-                "X-Nomad-Index": str(index),
-                "X-Nomad-KnownLeader": "true",
-                "X-Nomad-LastContact": "0",
-            }
-
-
-class Relay:
-    """What a handler answers when another region's own bytes are to be passed on."""
-
-    def __init__(self, source: socket.socket) -> None:
-        self.source = source
 
 
 Handler = Callable[[Request], Any]
@@ -174,12 +95,12 @@ class Server:
 
             traceback.print_exc()
             text = f"internal error in the development engine: {type(error).__name__}: {error}"
-            connection.sendall(_head(500, _TEXT, text.encode(), keep))
+            connection.sendall(_head(500, TEXT, text.encode(), keep))
             return keep
         if isinstance(reply, Relay):
             _relay(reply.source, connection)
             return False
-        if isinstance(reply.body, (bytes, str)) or not isinstance(reply.body, _Stream):
+        if isinstance(reply.body, (bytes, str)) or not isinstance(reply.body, Stream):
             body, headers = _body(reply, request)
             connection.sendall(_head(reply.status, headers, body, keep))
             return keep
@@ -193,21 +114,6 @@ class Server:
         connection.sendall(b"0\r\n\r\n")
         connection.settimeout(_IDLE_S)
         return keep
-
-
-class _Stream:
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.chunks = chunks
-
-    def close(self) -> None:
-        close = getattr(self.chunks, "close", None)
-        if close:
-            close()
-
-
-def stream(chunks: Iterable[bytes], headers: dict[str, str]) -> Reply:
-    """A reply whose chunks are sent as they come; a generator is closed when the client goes away."""
-    return Reply(_Stream(chunks), headers=headers)
 
 
 class _Broken(Exception):

@@ -7,25 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from regions.local.scheduler.constraints import describe, in_datacenters, is_unique, resolve, satisfied
+from regions.local.scheduler.constraints import resolve, satisfied
+from regions.local.scheduler.feasibility import Filter
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import shared_maximum
 
 _CANDIDATES = 2
 """How many fitting nodes are scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
-
-
-def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
-    """Nodes that the job may use at all: ready, eligible, in its datacenters and pool."""
-    return [
-        node
-        for node in state.nodes.values()
-        if node["Status"] == "ready"
-        and node["SchedulingEligibility"] == "eligible"
-        and not node["Drain"]
-        and in_datacenters(node["Datacenter"], job["Datacenters"])
-        and job["NodePool"] in ("all", node["NodePool"])
-    ]
 
 
 def group_ask(group: Record) -> tuple[int, int, int]:
@@ -78,70 +66,6 @@ class Room:
     def add(self, node_id: str, ask: tuple[int, int, int], sign: int = 1) -> None:
         cpu, memory, disk = self.used(node_id)
         self._changed[node_id] = (cpu + sign * ask[0], memory + sign * ask[1], disk + sign * ask[2])
-
-
-def is_possible(node: Record, job: Record, group: Record) -> bool:
-    """Whether the node could run the group, were there room."""
-    return in_datacenters(node["Datacenter"], job["Datacenters"]) and Filter(job, group, {}).reason(node) is None
-
-
-class Filter:
-    """Why nodes can't run a group whatever their room, under the names by which Nomad counts them.
-
-    Nodes of one computed class are judged once: the first by its reason, all later ones as of an ineligible class.
-    `known` is what earlier groups of the same plan found out about classes by the job's own constraints.
-    """
-
-    def __init__(self, job: Record, group: Record, known: dict[str, bool]) -> None:
-        self._job_constraints = job["Constraints"] or []
-        self._constraints = [
-            *(group["Constraints"] or ()),
-            *(one for task in group["Tasks"] for one in task["Constraints"] or ()),
-        ]
-        self._group = group
-        self._job_known, self._group_known = known, dict[str, bool]()
-        self._job_escaped = any(is_unique(one) for one in self._job_constraints)
-        self._group_escaped = any(is_unique(one) for one in self._constraints)
-        self.has_escaped = self._job_escaped or self._group_escaped
-        """Whether a constraint is about single nodes, so that classes say nothing."""
-
-    def reason(self, node: Record) -> str | None:
-        """None: the node can run the group."""
-        name = node["ComputedClass"]
-        steps = (
-            (self._job_known, self._job_escaped, self._job_reason),
-            (self._group_known, self._group_escaped, self._group_reason),
-        )
-        for known, escaped, judge in steps:
-            if not escaped and name in known:
-                if not known[name]:
-                    return "computed class ineligible"
-                continue
-            reason = judge(node)
-            if not escaped:
-                known[name] = reason is None
-            if reason:
-                return reason
-        for volume in (self._group["Volumes"] or {}).values():
-            host = (node["HostVolumes"] or {}).get(volume["Source"])
-            if volume["Type"] == "host" and (host is None or (host["ReadOnly"] and not volume["ReadOnly"])):
-                return "missing compatible host volumes"
-        return None
-
-    def _job_reason(self, node: Record) -> str | None:
-        return next((describe(one) for one in self._job_constraints if not satisfied(one, node)), None)
-
-    def _group_reason(self, node: Record) -> str | None:
-        for task in self._group["Tasks"]:
-            driver = node["Drivers"].get(task["Driver"])
-            if driver is None or not driver["Detected"] or not driver["Healthy"]:
-                return "missing drivers"
-        for constraint in self._constraints:
-            if not satisfied(constraint, node):
-                return describe(constraint)
-        if any(task["Resources"]["Devices"] for task in self._group["Tasks"]):
-            return "missing devices"
-        return None
 
 
 class Hosts:

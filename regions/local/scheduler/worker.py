@@ -6,11 +6,12 @@ import heapq
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from regions.local.scheduler import reschedule
-from regions.local.scheduler.schedule import Decision, schedule
+from regions.local.scheduler.reconcile import Decision
+from regions.local.scheduler.schedule import schedule
+from regions.local.state import job_writes
 from regions.local.state.job_writes import new_id
 from regions.local.state.snapshot import Record, is_client_terminal
 from regions.local.state.store import Store
@@ -28,10 +29,9 @@ class Client(Protocol):
 class Worker:
     """Takes evaluations by priority, then age; wakes blocked ones in that order when room appears."""
 
-    def __init__(self, store: Store, client: Client, collect: Callable[[Store, int], None] | None = None) -> None:
+    def __init__(self, store: Store, client: Client) -> None:
         self._store = store
         self._client = client
-        self._collect = collect
         self._ready: list[tuple[int, int, str]] = []
         self._delayed: list[tuple[int, str]] = []
         self._has_room = False
@@ -88,7 +88,7 @@ class Worker:
                 if was_terminal or job is None or job["Stop"] or key in evaluations:
                     continue
                 if alloc["ClientStatus"] == "failed" and reschedule.next_time(alloc) is not None:
-                    evaluations[key] = _evaluation(transaction, job, "alloc-failure", time.time_ns())
+                    evaluations[key] = job_writes.evaluate(transaction, job, "alloc-failure", time.time_ns())
             return list(evaluations.values())
 
         while True:
@@ -284,20 +284,3 @@ def _follow_up(evaluation: Record, at_ns: int, now_ns: int) -> Record:
         "Type": evaluation["Type"],
         "WaitUntil": format_time(at_ns),
     }
-
-
-def _evaluation(transaction: Transaction, job: Record, trigger: str, now_ns: int) -> Record:
-    evaluation: dict[str, Any] = {
-        "CreateIndex": transaction.index,
-        "CreateTime": now_ns,
-        "ID": new_id(),
-        "JobID": job["ID"],
-        "ModifyTime": now_ns,
-        "Namespace": job["Namespace"],
-        "Priority": job["Priority"],
-        "Status": "pending",
-        "TriggeredBy": trigger,
-        "Type": job["Type"],
-    }
-    transaction.put_eval(evaluation)
-    return evaluation

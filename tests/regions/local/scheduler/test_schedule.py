@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from regions.local.scheduler.schedule import Decision, schedule
+from regions.local.scheduler.reconcile import Decision
+from regions.local.scheduler.schedule import schedule
 from regions.local.state.job_writes import next_version
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store

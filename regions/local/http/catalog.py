@@ -1,0 +1,165 @@
+"""Requests about what a region has besides jobs (namespaces, pools, its token, what a prefix finds) enter, answers leave."""
+
+from __future__ import annotations
+
+from regions.local.http.context import NAMESPACES, Context, blocking
+from regions.local.http.messages import Failure, Reply, Request
+from regions.local.state.job_rules import POOLS
+from regions.local.state.snapshot import Record, Snapshot
+
+_SEARCHED = (
+    "allocs",
+    "jobs",
+    "nodes",
+    "node_pools",
+    "evals",
+    "deployment",
+    "plugins",
+    "volumes",
+    "scaling_policy",
+    "vars",
+    "namespaces",
+)
+_SEARCH_LIMIT = 20
+_NAMESPACE: Record = {
+    "Capabilities": None,
+    "CreateIndex": 1,
+    "Description": "Default shared namespace",
+    "Hash": "C7UbjDwBK0dK8wQq7Izg7SJIzaV+lIo2X7wRtzY3pSw=",
+    "Meta": None,
+    "ModifyIndex": 1,
+    "Name": "default",
+    "NodePoolConfiguration": None,
+    "Quota": "",
+}
+
+
+def namespaces(context: Context, request: Request) -> Reply:
+    """/v1/namespaces"""
+    request.only("GET")
+    has_it = "default".startswith(request.get("prefix"))
+    return blocking(context, request, lambda _state: 1, lambda _state: [_NAMESPACE] if has_it else [])
+
+
+def namespace(context: Context, request: Request) -> Reply:
+    """/v1/namespace/:name"""
+    if request.method != "GET":
+        raise Failure(501, "managing namespaces is not supported by this development engine")
+    if request.path.removeprefix("/v1/namespace/") not in NAMESPACES:
+        raise Failure(404, "Namespace not found")
+    return blocking(context, request, lambda _state: 1, lambda _state: _NAMESPACE)
+
+
+def token_self(context: Context, request: Request) -> Reply:
+    """/v1/acl/token/self: the one token there is may do everything"""
+    request.only("GET")
+    token = {
+        "AccessorID": "00000000-0000-0000-0000-000000000fed",
+        "CreateIndex": 1,
+        "CreateTime": "1970-01-01T00:00:00Z",
+        "ExpirationTTL": "",
+        "ExpirationTime": None,
+        "Global": True,
+        "Hash": None,
+        "ModifyIndex": 1,
+        "Name": "Bootstrap Token",
+        "Policies": None,
+        "Roles": None,
+        "SecretID": context.config.token,
+        "Type": "management",
+    }
+    return Reply(token, index=1)
+
+
+def pools(context: Context, request: Request) -> Reply:
+    """/v1/node/pools"""
+    request.only("GET")
+    texts = {"all": "Node pool with all nodes in the cluster.", "default": "Default node pool."}
+    found = [
+        {
+            "CreateIndex": 1,
+            "Description": text,
+            "Hash": None,
+            "Meta": None,
+            "ModifyIndex": 1,
+            "Name": name,
+            "SchedulerConfiguration": None,
+        }
+        for name, text in texts.items()
+        if name.startswith(request.get("prefix"))
+    ]
+    return blocking(context, request, lambda _state: 1, lambda _state: found)
+
+
+def scheduler_configuration(_context: Context, request: Request) -> Reply:
+    """/v1/operator/scheduler/configuration"""
+    if request.method != "GET":
+        raise Failure(501, "changing the scheduler's configuration is not supported by this development engine")
+    off = ("BatchSchedulerEnabled", "ServiceSchedulerEnabled", "SysBatchSchedulerEnabled", "SystemSchedulerEnabled")
+    config = {
+        "CreateIndex": 1,
+        "MemoryOversubscriptionEnabled": False,
+        "ModifyIndex": 1,
+        "PauseEvalBroker": False,
+        "PreemptionConfig": dict.fromkeys(off, False),
+        "RejectJobRegistration": False,
+        "SchedulerAlgorithm": "binpack",
+    }
+    return Reply(
+        {"Index": 1, "KnownLeader": True, "LastContact": 0, "NextToken": "", "SchedulerConfig": config}, index=1
+    )
+
+
+def search(context: Context, request: Request) -> Reply:
+    """/v1/search: objects by the beginning of their ID"""
+    request.only("PUT", "POST")
+    body = request.json()
+    prefix, wanted = str(body.get("Prefix") or ""), str(body.get("Context") or "all")
+    if wanted != "all" and wanted not in _SEARCHED:
+        raise Failure(
+            500,
+            f"context must be one of [{' '.join(_SEARCHED)}] or 'all' for all contexts; got \"{wanted}\"",
+        )
+    state = context.store.snapshot
+    contexts = _SEARCHED if wanted == "all" else (wanted,)
+    matches: dict[str, list[str] | None] = {}
+    truncated = {}
+    for name in contexts:
+        found = _matches(state, name, prefix)
+        matches[name] = found[:_SEARCH_LIMIT] or None
+        truncated[name] = len(found) > _SEARCH_LIMIT
+    reply = {
+        "Index": state.index,
+        "KnownLeader": True,
+        "LastContact": 0,
+        "Matches": matches,
+        "NextToken": "",
+        "Truncations": truncated,
+    }
+    return Reply(reply, index=state.index)
+
+
+def empty_list(_context: Context, request: Request) -> Reply:
+    """Kinds of objects that exist here never: an empty list is the truth."""
+    request.only("GET")
+    return Reply([], index=1)
+
+
+def _matches(state: Snapshot, name: str, prefix: str) -> list[str]:
+    if name == "namespaces":
+        return [one for one in NAMESPACES if one.startswith(prefix)]
+    if name == "node_pools":
+        return [one for one in POOLS if one.startswith(prefix)]
+    if name == "jobs":
+        pairs = state.jobs.items(("default", prefix))
+    elif name in ("allocs", "evals", "nodes"):
+        pairs = getattr(state, name).items(prefix)
+    else:
+        return []
+    found: list[str] = []
+    for key, record in pairs:
+        if not str(record["ID"]).startswith(prefix) or len(found) > _SEARCH_LIMIT:
+            break
+        assert key
+        found.append(record["ID"])
+    return found

@@ -1,0 +1,116 @@
+"""What an HTTP request brings and what its answer holds, as values; no bytes, no connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Failure(Exception):
+    """A request that is answered with an error; `message` is the whole body."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = TEXT if headers is None else headers
+
+
+class Request:
+    """One request: `path` is decoded, as Go's servers see it; `raw` is the request line's target, as it came."""
+
+    __slots__ = ("_json", "body", "headers", "method", "path", "query", "raw")
+
+    def __init__(self, method: str, raw: str, headers: dict[str, str], body: bytes) -> None:
+        self.method = method
+        self.raw = raw
+        path, _, query = raw.partition("?")
+        self.path = unquote(path)
+        self.query = parse_qs(query, keep_blank_values=True) if query else {}
+        self.headers = headers
+        self.body = body
+        self._json: dict[str, Any] | None = None
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    def only(self, *methods: str) -> None:
+        """Raises Failure when the request has another method."""
+        if self.method not in methods:
+            raise Failure(405, "Invalid method")
+
+    def flag(self, name: str) -> bool:
+        """A query parameter as a truth value; Go's spellings. Raises Failure."""
+        text = self.get(name)
+        if text in ("", "0", "f", "F", "false", "FALSE", "False"):
+            return False
+        if text in ("1", "t", "T", "true", "TRUE", "True"):
+            return True
+        raise Failure(
+            500,
+            f'Failed to parse value of "{name}" ({text}) as a bool: strconv.ParseBool: parsing "{text}": invalid syntax',
+        )
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises Failure in Nomad's words."""
+        if self._json is not None:
+            return self._json
+        if not self.body:
+            raise Failure(400, "Request body is empty")
+        try:
+            value = json.loads(self.body)
+        except ValueError as error:
+            raise Failure(400, f"invalid JSON in the request body: {error}") from error
+        if not isinstance(value, dict):
+            raise Failure(400, f"json: cannot unmarshal {type(value).__name__} into the request")
+        self._json = value
+        return value
+
+
+class Reply:
+    """What a handler answers: a value for JSON, bytes as they are, or an iterable of byte chunks that is streamed."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: Any, *, index: int | None = None, headers: dict[str, str] | None = None) -> None:
+        self.status = 200
+        self.body = body
+        self.headers = headers or {}
+        if index is not None:
+            self.headers = {
+                **self.headers,
+                "X-Nomad-Index": str(index),
+                "X-Nomad-KnownLeader": "true",
+                "X-Nomad-LastContact": "0",
+            }
+
+
+class Relay:
+    """What a handler answers when another region's own bytes are to be passed on."""
+
+    def __init__(self, source: socket.socket) -> None:
+        self.source = source
+
+
+class Stream:
+    """Chunks that are sent as they come."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.chunks = chunks
+
+    def close(self) -> None:
+        close = getattr(self.chunks, "close", None)
+        if close:
+            close()
+
+
+def stream(chunks: Iterable[bytes], headers: dict[str, str]) -> Reply:
+    """A reply whose chunks are sent as they come; a generator is closed when the client goes away."""
+    return Reply(Stream(chunks), headers=headers)
