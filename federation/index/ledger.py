@@ -1,0 +1,171 @@
+"""A home store enters, its index's log and the local catalog of it leave, always in step: what is asked is up to date,
+what is appended rests on everything before it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from federation.errors import IndexCorrupt, LogConflict
+from federation.index.catalog import SCHEMA, Catalog, open_catalog
+from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
+from federation.log import Change, Entry, Log, Position, utc_now
+from regions.storage.store import Store
+
+_CATALOGS_TRIED = 3
+
+Answer = TypeVar("Answer")
+
+
+class Ledger:
+    """The log and the catalog of one home store. Nothing is read or written before the first question; may be used from
+    threads. Readers need to read the home store only. The first write makes the home (`format.json`)."""
+
+    def __init__(
+        self, home: Store, *, cache_dir: Path, author: str = "", clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._store = home
+        self._cache_dir = cache_dir
+        self._clock = clock
+        self._log = Log(home, LOG_PREFIX, author=author, clock=clock)
+        self._home_id = ""
+        self._catalog: Catalog | None = None
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Give back the local catalog."""
+        with self._lock:
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None
+
+    @property
+    def home(self) -> Store:
+        """The home store."""
+        return self._store
+
+    def change(self, decide: Callable[[Catalog], list[Change]], *, reason: str = "") -> None:
+        """Append what `decide` answers to an up-to-date catalog, in one entry; asked again whenever another writer was
+        faster, so that it rests on everything before its own entry. Nothing is written for an empty answer."""
+        with self._lock:
+            self._append(decide, reason=reason)
+
+    def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog, brought up to the end of the log."""
+        with self._lock:
+            self._sync()
+            return self._ask(question)
+
+    def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog as it was at the last answer."""
+        with self._lock:
+            if self._catalog is None:
+                self._sync()
+            return self._ask(question)
+
+    def entry(self, number: int) -> Entry:
+        """One entry of the log, whole. Raises IndexCorrupt where it isn't any more what the catalog took in."""
+        entry = self._log.read(number)
+        known = self.ask_again(lambda catalog: catalog.entry(number))
+        if known is None or known[-1] != entry.sha256:
+            raise IndexCorrupt(
+                f"revision {number} of the index was rewritten after it was read", hint=self._how_to_accept()
+            )
+        return entry
+
+    def remembered(self) -> dict[int, str]:
+        """sha256 by number of the entries that the local catalog has read before; the log isn't asked. Raises the
+        store's errors, IndexCorrupt for a torn `format.json`."""
+        with self._lock:
+            if self._catalog is None or not self._home_id:
+                home = read_home(self._store)
+                self._open_catalog(home.id if home else "")
+            return self._ask(lambda catalog: catalog.hashes())
+
+    def require_writable(self) -> None:
+        """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
+        error, or NotSupported for one that can't be a home."""
+        with self._lock:
+            self._make_home()
+            probe_write(self._store)
+
+    def _append(self, decide: Callable[[Catalog], list[Change]], *, reason: str) -> None:
+        """Sync, decide, append; what is decided anew to nothing is not written."""
+        self._make_home()
+        self._sync()
+        changes = self._ask(decide)
+        if not changes:
+            return
+
+        def rebase(_: object) -> list[Change] | None:
+            nonlocal changes
+            self._take_in()
+            changes = self._ask(decide)
+            return changes or None
+
+        try:
+            self._log.append(changes, reason=reason, rebase=rebase)
+        except LogConflict:
+            if changes:
+                raise
+        self._take_in()
+
+    def _make_home(self) -> None:
+        if not self._home_id:
+            home = read_home(self._store) or make_home(self._store, self._clock())
+            self._open_catalog(home.id)
+
+    def _open_catalog(self, home_id: str) -> None:
+        self.close()
+        self._home_id = home_id
+        path = self._cache_dir / "index" / f"{home_id}.{SCHEMA}.sqlite"
+        self._catalog = open_catalog(path) if home_id else Catalog(None)
+
+    def _sync(self) -> None:
+        """Bring the catalog up to the end of the log."""
+        with self._lock:
+            if self._catalog is None or not self._home_id:
+                home = read_home(self._store)
+                self._open_catalog(home.id if home else "")
+            at = self._ask(lambda catalog: catalog.position())
+            if at != self._log.position:
+                self._log.start_at(at)
+            entries = self._refreshed(at)
+            self._ask(lambda catalog: catalog.apply(entries))
+
+    def _take_in(self) -> None:
+        entries = self._log.take()
+        self._ask(lambda catalog: catalog.apply(entries))
+
+    def _refreshed(self, at: Position) -> list[Entry]:
+        try:
+            return self._log.refresh()
+        except IndexCorrupt as error:
+            how = self._how_to_accept() if at.number else ""
+            error.hint += f"; {how}" if how else ""
+            raise
+
+    def _how_to_accept(self) -> str:
+        path = self._catalog.path if self._catalog else None
+        return f"where the home store was restored on purpose, delete {path} and try again" if path else ""
+
+    def _ask(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Ask the catalog; where its file fails, go on with another one that was brought up to date."""
+        with self._lock:
+            assert self._catalog is not None
+            for _ in range(_CATALOGS_TRIED):
+                try:
+                    return question(self._catalog)
+                except sqlite3.Error as error:
+                    self._catalog = self._catalog.replacement(error)
+                try:
+                    self._log.start_at(self._catalog.position())
+                    self._catalog.apply(self._log.refresh())
+                except sqlite3.Error as error:
+                    self._catalog = self._catalog.replacement(error)
+            return question(self._catalog)

@@ -1,0 +1,147 @@
+"""A catalog enters, answers about results and runs leave: now (`Index`) or at an earlier revision (`Past`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from federation.errors import IndexCorrupt, UsageError
+from federation.index.catalog import Catalog
+from federation.index.fold import RECORD_CHANGES
+from federation.index.rows import Row, RunRow
+from federation.log import Change, Entry
+from federation.result import ResultRecord
+
+_CANDIDATES_SHOWN = 10
+
+Answer = TypeVar("Answer")
+
+
+class Reader(ABC):
+    """Questions to an index. `revision` tells what the last answer rests on."""
+
+    _revision = 0
+
+    @abstractmethod
+    def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog, brought up to date where it is the present."""
+
+    @abstractmethod
+    def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog as it was at the last answer."""
+
+    @abstractmethod
+    def entry(self, number: int) -> Entry:
+        """One entry of the log, whole. Raises IndexCorrupt where it isn't any more what the catalog took in."""
+
+    @property
+    def revision(self) -> int:
+        """The number of the last commit that the last answer rests on; 0 for an empty index."""
+        return self._revision
+
+    def query(
+        self,
+        *,
+        job: str | None = None,
+        version: str | None = None,
+        region: str | None = None,
+        run: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Results that match all that is given, newest first."""
+        given = {"job": job, "version": version, "region": region, "run": run, "state": state}
+        asked = {column: value for column, value in given.items() if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in asked) or "1"
+        return self._rows(where, tuple(asked.values()), limit=limit)
+
+    def find(self, ref: str, *, job: str | None = None) -> list[Row]:
+        """The results that `ref` may mean, newest first: a version (`4`) or `job@version`: its committed results; one
+        slot of it (`job@4/0`); else the allocation ids that begin with it. Empty when there are none."""
+        text = ref.strip()
+        named_job, at, rest = text.rpartition("@")
+        version, slash, slot = rest.partition("/")
+        where, values = "version = ? AND state = 'committed'", [version]
+        if at or job:
+            where, values = f"{where} AND job = ?", [*values, named_job if at else str(job)]
+        if slash and slot.isdecimal():
+            where, values = f"{where} AND slot = ?", [*values, str(int(slot))]
+        found = self._rows(where, values) if version else []
+        if found or at or not text:
+            return found
+        return self._rows("alloc_id >= ? AND alloc_id < ?", (text.lower(), text.lower() + chr(0x10FFFF)))
+
+    def result(self, ref: str, *, job: str | None = None) -> Row:
+        """The one result that `ref` means (see `find`). Raises UsageError for none, and for several: it lists them."""
+        found = self.find(ref, job=job)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UsageError(f"the index has no result or version {ref!r}", hint="fedml index list shows what it has")
+        lines = [
+            f"  {row.alloc_id}  {row.job} version {row.version}, slot {row.slot}, "
+            f"{row.region}/{row.datacenter}, {row.state}"
+            for row in found[:_CANDIDATES_SHOWN]
+        ]
+        more = len(found) - len(lines)
+        rest = f"\n  … and {more} more" if more else ""
+        raise UsageError(
+            f"{ref!r} means {len(found)} results:\n" + "\n".join(lines) + rest,
+            hint=f"name one by the beginning of its allocation id, as {found[0].alloc_id[:8]}",
+        )
+
+    def rivals(self, row: Row) -> list[Row]:
+        """The other results of the row's key, newest first."""
+        where = "run = ? AND slot = ? AND grp = ? AND idx = ? AND alloc_id != ?"
+        return self._rows(where, (row.run, row.slot, row.group, row.index, row.alloc_id))
+
+    def record(self, row: Row) -> ResultRecord:
+        """The result's whole record (its files, environment and all), from the log entry that committed it. Raises
+        IndexCorrupt where that entry isn't any more what it was."""
+        changes = self.entry(row.revision).changes
+        records = (change["record"] for change in changes if change["type"] in RECORD_CHANGES)
+        data = next((record for record in records if record["alloc_id"] == row.alloc_id), None)
+        if data is None:
+            raise IndexCorrupt(f"revision {row.revision} of the index doesn't hold the result {row.alloc_id}")
+        return ResultRecord.from_dict(data, source=f"the record of {row.alloc_id} in the index")
+
+    def provenance(self, revision: int) -> tuple[str, str, str]:
+        """(time, author, reason) of a revision; empty texts for one that doesn't exist."""
+        found = self.ask_again(lambda catalog: catalog.entry(revision))
+        return found[:3] if found else ("", "", "")
+
+    def unknown_changes(self) -> list[tuple[int, Change]]:
+        """(revision, change) of types that this fedml doesn't know, as of the last answer: written by a newer one, kept
+        and without effect."""
+        return self.ask_again(lambda catalog: catalog.unknown())
+
+    def runs(self, *, job: str | None = None, run: str | None = None, state: str | None = None) -> list[RunRow]:
+        """Runs that match all that is given, newest first."""
+        asked = {column: value for column, value in (("job", job), ("run", run), ("state", state)) if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in asked) or "1"
+        return self.ask(lambda catalog: catalog.runs(where, tuple(asked.values())))
+
+    def latest_version(self, job: str) -> str | None:
+        """The job's highest whole-number version, reserved or with results; without any, the one opened last."""
+
+        def ask(catalog: Catalog) -> str | None:
+            highest = highest_version(catalog, job)
+            if highest or catalog.value("SELECT 1 FROM run WHERE job = ? AND version = '0'", job):
+                return str(highest)
+            last: str | None = catalog.value("SELECT version FROM run WHERE job = ? ORDER BY revision DESC", job)
+            return last
+
+        return self.ask(ask)
+
+    def _rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> list[Row]:
+        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values, limit=limit))
+        return rows
+
+
+def highest_version(catalog: Catalog, job: str) -> int:
+    """The highest whole-number version of the job, reserved or with results; 0 without any."""
+    numbers = catalog.values(
+        "SELECT version FROM run WHERE job = ? UNION SELECT version FROM result WHERE job = ?", job, job
+    )
+    return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
