@@ -307,7 +307,7 @@ def test_a_full_disk_leaves_no_record(folder: Path, environ: dict[str, str], tmp
     with tmpfs(tmp_path / "small", size_kb=256) as small:
         place = StoreConfig(url=folder_url(small / "store"))
         environ["FEDML_STORES"] = json.dumps({"dc1": place.url})
-        with pytest.raises(StoreError, match=r"no room left to write artifacts/.*/large\.bin") as caught:
+        with pytest.raises(StoreError, match="no room left to write artifacts/") as caught:
             publish(folder, environ=environ)
         assert "make room" in caught.value.hint
         store = open_store(place)
@@ -342,7 +342,7 @@ def test_a_path_that_makes_too_long_a_key_is_refused_before_anything_is_sent(
     ("change", "told"),
     [
         ({"NOMAD_ALLOC_ID": ""}, "this is no Nomad task"),
-        ({"FEDML_STORES": '{"dc1": "gs://bucket"}'}, "comes with a later version"),
+        ({"FEDML_STORES": '{"dc1": "ftp://bucket/x"}'}, "no store is known for ftp://"),
         ({"FEDML_STORES": '{"dc1": "s3://me:planted-secret@bucket"}'}, "never holds credentials"),
         ({"NOMAD_META_fedml_run": "../x"}, "can't be part of an object's key"),
     ],
