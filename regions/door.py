@@ -232,10 +232,19 @@ class Door:
 
 
 class _Session(requests.Session):
-    """Follows no redirect, whatever the caller asks: the token's header would go along to a stranger."""
+    """Follows no redirect, whatever the caller asks: the token's header would go along to a stranger. Reads no netrc."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _unchanged
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """No HTTP authentication, and so none from ~/.netrc, which requests would look up for every request."""
+    return request
 
 
 class _NamedServerAdapter(HTTPAdapter):

@@ -56,7 +56,7 @@ from regions.model import Allocation, Dispatched
 from regions.storage.errors import StoreError
 
 TICK_S = 0.2
-DISPATCH_THREADS = 16
+DISPATCH_THREADS = 8
 STORE_THREADS = 8
 FLUSH_S = 10.0
 """How long stops that are under way may take at the end."""
