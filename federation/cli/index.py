@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from federation.cli import index_maintenance
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -200,3 +201,6 @@ def _summary(count: int, revision: int, *, more: bool, filtered: bool) -> str:
     if filtered and revision:
         return f"nothing in the index matches (revision {revision})"
     return "the index is empty: `fedml dispatch` trains a version, and its results appear here"
+
+
+index_maintenance.register(app)

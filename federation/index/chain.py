@@ -13,6 +13,7 @@ from federation.errors import IndexCorrupt
 from federation.index.home import LOG_PREFIX, read_home
 from federation.index.problem import Problem
 from federation.log import Entry, Log, Position
+from regions.storage.errors import IntegrityError
 from regions.storage.store import Store
 
 _READS_AT_ONCE = 16
@@ -81,8 +82,9 @@ def check_format(home: Store, *, has_log: bool) -> list[Problem]:
     where = home.url_of("format.json")
     try:
         found = read_home(home)
-    except IndexCorrupt as error:
-        return [Problem("format-torn", where, error.message, error.hint)]
+    except (IndexCorrupt, IntegrityError) as error:
+        mend = "restore it from the bucket's version history, or delete it: the next write makes a new one"
+        return [Problem("format-torn", where, error.message, mend)]
     if found is None and has_log:
         mend = "restore it from the bucket's version history; else the next write makes a new one: fedml index sync"
         return [Problem("format-missing", where, "format.json is gone, though the home has a log", mend)]

@@ -24,7 +24,7 @@ from federation.log import Entry
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError, NotFound, StoreError
-from regions.storage.store import Store
+from regions.storage.store import ObjectInfo, Store
 
 _AT_ONCE = 8
 _RESTORE = "restore it from the bucket's version history"
@@ -135,16 +135,18 @@ def verify(
     problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
     urls = {store_name(url): url for one in said.results.values() for url in one.stores}
     urls |= {store_name(name): name for name in names if store_name(name) not in urls}
-    in_flight = read_bytes = 0
+    surveys: list[tuple[str, Store, Survey]] = []
     for name, url in sorted(urls.items()):
         try:
             store = open_store(url)
-            found = survey(store)
+            surveys.append((name, store, survey(store)))
         except FedmlError as error:
             mend = error.hint or f"fedml stores check {name}"
             problems.append(Problem("store-unreachable", name, f"store {name} can't be read: {error.message}", mend))
-            continue
-        look = _Look(store, found, said, deep=deep)
+    records = {key for _, _, found in surveys for key in found.records}
+    in_flight = read_bytes = 0
+    for name, store, found in surveys:
+        look = _Look(store, found, said, records, deep=deep)
         problems += look.problems(name)
         in_flight += look.in_flight
         read_bytes += look.read_bytes
@@ -155,10 +157,11 @@ def verify(
 class _Look:
     """One store compared with what the log says of it."""
 
-    def __init__(self, store: Store, found: Survey, said: _Said, *, deep: bool) -> None:
+    def __init__(self, store: Store, found: Survey, said: _Said, records: set[str], *, deep: bool) -> None:
         self._store = store
         self._found = found
         self._said = said
+        self._records = records
         self._deep = deep
         self.in_flight = 0
         self.read_bytes = 0
@@ -182,6 +185,8 @@ class _Look:
         key = record.key.record_key(record.alloc_id)
         info = self._found.records.get(key)
         where = self._store.url_of(key)
+        if info is None and record.prefix is not None and key in self._records:
+            return  # an artifact that was adopted where it lay: its record is in its datacenter's own store
         if info is None:
             what = f"the record of result {record.alloc_id} is gone (the index has it, in revision {one.revision})"
             yield Problem("record-missing", where, what, "fedml index sync (it writes the record again)")
@@ -205,7 +210,7 @@ class _Look:
     def _artifact(self, one: _Committed) -> Iterator[Problem]:
         record = one.record
         prefix = record.artifact_prefix
-        files = self._found.files.get(prefix, {})
+        files = self._found.files.get(prefix, {}) if record.prefix is None else self._adopted(record)
         others = [url for url in one.stores if store_name(url) != store_name(self._store.url)]
         short = record.alloc_id[:8]
         mend = f"{_RESTORE}; else hide the result: fedml index retire {short}"
@@ -228,11 +233,15 @@ class _Look:
             elif self._deep and (problem := self._changed(prefix + file.path, file.sha256)):
                 what = f"{file.path} of result {record.alloc_id} is not what was published: {problem}"
                 yield Problem("file-changed", where, what, mend)
-        known = {file.path for file in record.files}
+        known = {file.path for file in record.files} if record.prefix is None else files.keys()
         for path in sorted(files.keys() - known):
             what = f"{path} lies in the artifact of result {record.alloc_id}, whose record doesn't name it"
             where = self._store.url_of(prefix + path)
             yield Problem("file-extra", where, what, "get never brings it; look at who wrote it, and delete it")
+
+    def _adopted(self, record: ResultRecord) -> dict[str, ObjectInfo]:
+        prefix = record.artifact_prefix
+        return {info.key.removeprefix(prefix): info for info in self._store.list(prefix)}
 
     def _changed(self, key: str, sha256: str) -> str:
         """Why the object isn't the file of that hash; empty when it is. Reads it in pieces, through a temporary file."""

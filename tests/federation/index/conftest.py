@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,83 @@ import pytest
 
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord
-from regions.storage.store import Store
+from regions.model import StoreConfig
+from regions.storage.file import FileStore
+from regions.storage.store import Create, Store
 
 MakeRecord = Callable[..., ResultRecord]
 OpenIndex = Callable[..., Index]
+
+
+class Clouds:
+    """A home and two stores in folders, an index, and results that were really published into them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = FileStore(StoreConfig((root / "home").as_uri()))
+        self.us = FileStore(StoreConfig((root / "us").as_uri()))
+        self.eu = FileStore(StoreConfig((root / "eu").as_uri()))
+        self.index = self.another_index("cache")
+        self.names = [self.us.url, self.eu.url]
+        self._numbers = itertools.count(1)
+
+    def another_index(self, cache: str, **given: Any) -> Index:
+        return Index(self.home, cache_dir=self.root / cache, author="ann@host", **given)
+
+    def store(self, url: str) -> Store:
+        return {self.us.url: self.us, self.eu.url: self.eu}[url.partition("?")[0].rstrip("/")]
+
+    def publish(
+        self,
+        slot: int = 0,
+        *,
+        region: str = "us",
+        run: str = "run-1",
+        files: Mapping[str, bytes] | None = None,
+        commit: bool = True,
+        **given: Any,
+    ) -> ResultRecord:
+        number = next(self._numbers)
+        alloc_id = str(uuid.UUID(int=number << 96 | number))
+        files = files or {"model/model.bin": f"model {number}".encode() * 20, "metrics.json": b'{"auc": 0.7}'}
+        described = tuple(
+            ResultFile(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(files.items())
+        )
+        manifest = json.dumps([asdict(file) for file in described], sort_keys=True, ensure_ascii=False)
+        store = self.us if region == "us" else self.eu
+        fields: dict[str, Any] = {
+            "key": Key(run, slot, "train", 0),
+            "attempt": 1,
+            "job": "sales",
+            "version": "4",
+            "spec_hash": "5pec",
+            "region": region,
+            "datacenter": f"{region}-1",
+            "node": f"{region}-node-1",
+            "alloc_id": alloc_id,
+            "job_id": f"sales/dispatch-{number}",
+            "store": store.url,
+            "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+            "files": described,
+            "created": f"2026-11-24T10:{number:02d}:00Z",
+            "metrics": {"auc": 0.7 + number / 100},
+            "params": {"epochs": "3"},
+        }
+        record = ResultRecord(**(fields | given))
+        for path, data in files.items():
+            store.put(record.artifact_prefix + path, data)
+        store.put(record.key.record_key(record.alloc_id), record.to_json(), Create())
+        if commit:
+            self.index.commit([record])
+        return record
+
+
+@pytest.fixture
+def clouds(tmp_path: Path) -> Iterator[Clouds]:
+    """Two clouds and a home in folders, empty."""
+    made = Clouds(tmp_path)
+    yield made
+    made.index.close()
 
 
 @pytest.fixture

@@ -1,0 +1,171 @@
+"""`fedml index verify` and its like: what a person sees, and what a script gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from federation.cli import run
+from federation.config import load
+from federation.index import Index
+from federation.publish import publish
+from regions.storage import Store, open_store
+
+Cli = Callable[..., tuple[int, str, str]]
+
+CONFIG = """
+[federation]
+name = "test"
+home = "{root}/home"
+
+[regions.us]
+addresses = ["http://127.0.0.1:1"]
+[regions.us.datacenters.us-east-1]
+store = "{root}/us"
+
+[regions.eu]
+addresses = ["http://127.0.0.1:1"]
+[regions.eu.datacenters.eu-west-1]
+store = "{root}/eu"
+"""
+DATACENTERS = {"us": "us-east-1", "eu": "eu-west-1"}
+ALLOCATION = "{}0000000-0000-4000-8000-000000000000"
+
+
+class Project:
+    """A project folder whose stores hold what `fedml publish` puts there, without any region."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "fedml.toml").write_text(CONFIG.format(root=root.as_uri()))
+        self.config = load(root / "fedml.toml")
+        self.home = open_store(self.config.home)
+        self.index = Index(self.home, cache_dir=root / "another-cache", author="ann@host")
+
+    def store(self, region: str) -> Store:
+        return open_store(self.config.regions[region].datacenters[DATACENTERS[region]].store)
+
+    def publish(self, name: str, *, region: str = "us", run: str = "run-1", slot: int = 0, commit: bool = True) -> str:
+        """A result of the allocation whose id begins with that letter."""
+        folder = self.root / f"artifact-{name}"
+        folder.mkdir()
+        (folder / "model.bin").write_bytes(f"model {name} ".encode() * 100)
+        (folder / "metrics.json").write_text(json.dumps({"auc": 0.7 + slot / 100}))
+        alloc_id = ALLOCATION.format(name)
+        stores = {DATACENTERS[region]: self.config.regions[region].datacenters[DATACENTERS[region]].store.url}
+        outcome = publish(
+            folder,
+            environ={
+                "NOMAD_ALLOC_ID": alloc_id,
+                "NOMAD_ALLOC_INDEX": "0",
+                "NOMAD_ALLOC_NAME": f"sales/dispatch-{name}.train[0]",
+                "NOMAD_GROUP_NAME": "train",
+                "NOMAD_TASK_NAME": "store",
+                "NOMAD_JOB_ID": f"sales/dispatch-{name}",
+                "NOMAD_JOB_NAME": f"sales/dispatch-{name}",
+                "NOMAD_JOB_PARENT_ID": "sales",
+                "NOMAD_REGION": region,
+                "NOMAD_DC": DATACENTERS[region],
+                "NOMAD_META_fedml_run": run,
+                "NOMAD_META_fedml_slot": str(slot),
+                "NOMAD_META_fedml_attempt": "1",
+                "NOMAD_META_fedml_spec": "5pec",
+                "NOMAD_META_fedml_version": "4",
+                "FEDML_STORES": json.dumps(stores),
+            },
+        )
+        if commit:
+            self.index.commit([outcome.record])
+        return alloc_id
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FEDML_CONFIG", "FEDML_CACHE_DIR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def filled(project: Project) -> Project:
+    project.index.open_run("run-1", "sales", "4", "5pec", 2, 2)
+    project.publish("a", region="us", slot=0)
+    project.publish("b", region="eu", slot=1)
+    project.index.close_run("run-1", "done")
+    return project
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = run(["index", *arguments])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_verify_says_that_all_is_well_and_which_head_to_keep(filled: Project, cli: Cli) -> None:
+    code, out, err = cli("verify")
+
+    assert (code, out) == (0, "")
+    assert err.startswith(
+        "all is well (artifacts by size: --deep reads them): revision 4, 2 results in 2 stores; head "
+    )
+    head = err.split()[-1]
+    assert cli("verify", "--deep", "--head", head[:12])[0] == 0
+
+
+def test_verify_names_what_is_wrong_and_what_mends_it(filled: Project, cli: Cli) -> None:
+    store = filled.store("eu")
+    store.delete(next(iter(store.list("results/"))).key)
+
+    code, out, err = cli("verify")
+
+    assert code == 1
+    assert out.startswith(f"record-missing: the record of result {ALLOCATION.format('b')} is gone")
+    assert "  → fedml index sync" in out
+    assert err == "1 thing is wrong (revision 4, 2 results in 2 stores)\n"
+
+
+def test_verify_as_json_is_one_object(filled: Project, cli: Cli) -> None:
+    store = filled.store("eu")
+    store.delete(next(iter(store.list("artifacts/"))).key)
+
+    code, out, err = cli("verify", "--json", "--deep")
+
+    document = json.loads(out)
+    assert (code, err) == (1, "")
+    assert set(document) == {
+        *("revision", "head", "results", "stores", "in_flight", "read_bytes", "problems", "is_whole")
+    }
+    assert not document["is_whole"]
+    (problem,) = document["problems"]
+    assert set(problem) == {"kind", "where", "what", "mend"}
+    assert problem["kind"] == "file-missing"
+
+
+def test_verify_still_answers_when_the_home_is_torn(filled: Project, cli: Cli) -> None:
+    (filled.root / "home" / "format.json").write_bytes(b'{"for')
+
+    code, out, _ = cli("verify")
+
+    assert code == 1
+    assert out.startswith("format-torn:")
+
+
+def test_verify_sees_what_this_machine_read_before(filled: Project, cli: Cli) -> None:
+    assert cli("list")[0] == 0
+    last = f"index/log/{4:020d}.json"
+    document = json.loads(filled.home.get(last)) | {"author": "mallory"}
+    filled.home.put(last, json.dumps(document).encode())
+
+    code, out, _ = cli("verify")
+
+    assert code == 1
+    assert out.startswith("entry-rewritten: log entry 4 by 'mallory' is not the one that this machine read before")
