@@ -164,7 +164,10 @@ class Worker:
                 return False
             now_ns = time.time_ns()
             decision = schedule(state, evaluation, now_ns, new_id)
-            later = [(_follow_up(evaluation, at_ns, now_ns), allocs) for at_ns, allocs in decision.later]
+            later = [
+                (_follow_up(evaluation, allocs[0]["Job"]["JobModifyIndex"], at_ns, now_ns), allocs)
+                for at_ns, allocs in decision.later
+            ]
             if not decision.is_noop or later:
                 self._store.commit(
                     "PlanResult", lambda transaction: _commit_plan(transaction, decision, later, evaluation)
@@ -268,12 +271,12 @@ def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> R
     }
 
 
-def _follow_up(evaluation: Record, at_ns: int, now_ns: int) -> Record:
+def _follow_up(evaluation: Record, job_index: int, at_ns: int, now_ns: int) -> Record:
     return {
         "CreateTime": now_ns,
         "ID": new_id(),
         "JobID": evaluation["JobID"],
-        "JobModifyIndex": evaluation.get("JobModifyIndex", 0),
+        "JobModifyIndex": job_index,
         "ModifyTime": now_ns,
         "Namespace": evaluation["Namespace"],
         "PreviousEval": evaluation["ID"],

@@ -102,7 +102,6 @@ def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, p
         "CreateTime": now_ns,
         "ID": new_id(),
         "JobID": job["ID"],
-        "JobModifyIndex": job["JobModifyIndex"],
         "ModifyTime": now_ns,
         "Namespace": job["Namespace"],
         "Priority": priority or job["Priority"],
@@ -110,6 +109,8 @@ def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, p
         "TriggeredBy": trigger,
         "Type": job["Type"],
     }
+    if trigger != "alloc-failure":
+        evaluation["JobModifyIndex"] = job["JobModifyIndex"]
     transaction.put_eval(evaluation)
     return evaluation
 
