@@ -1,0 +1,1 @@
+"""The documentation is run: commands exist, sessions give what the page shows."""

@@ -1,0 +1,73 @@
+"""Pages whose sessions are run, commands that exist, links that lead somewhere, a reference that is the program's own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from federation.cli import app
+from tests.docs.session import BLOCK, normalised, record
+from tools.command_reference import PAGE, commands, page
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+RECORDED = [ROOT / "docs" / "tutorial" / "first-run.md"]
+COMMANDS = dict(commands(typer.main.get_command(app), "fedml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_a_recorded_session_is_what_the_commands_print(path: Path, tmp_path: Path) -> None:
+    shown = path.read_text()
+    try:
+        assert normalised(record(shown, tmp_path)) == normalised(shown)
+    finally:
+        for project in tmp_path.glob("*/.fedml"):
+            subprocess.run(
+                [str(Path(sys.executable).with_name("fedml")), "dev", "down", "--purge"], cwd=project.parent, check=True
+            )
+
+
+def test_the_command_reference_is_the_programs_own() -> None:
+    assert PAGE.read_text() == page(), "run: python tools/command_reference.py"
+
+
+def fedml_lines(path: Path) -> list[str]:
+    return [
+        line[2:].split("  #")[0].split(" | ")[0].split(" && ")[0].strip()
+        for block in BLOCK.findall(path.read_text())
+        for line in block.splitlines()
+        if line.startswith("$ fedml ")
+    ]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_the_docs_exist_with_their_options(path: Path) -> None:
+    for line in fedml_lines(path):
+        words = shlex.split(line)
+        name = next((" ".join(words[:n]) for n in (4, 3, 2) if " ".join(words[:n]) in COMMANDS), None)
+        if name is None:
+            assert line in ("fedml --help",), f"{line}: no such command"
+            continue
+        known = {option for one in COMMANDS[name].params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
+        given = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert given <= known, f"{line}: unknown options"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    missing = [target for target in targets if "://" not in target and not (path.parent / target).exists()]
+    assert not missing
+
+
+def test_nobody_is_told_to_install_somebody_elses_package() -> None:
+    for path in PAGES:
+        assert not re.search(r"pip install fedml(?!-nomad)|install (federation|fedml)\b(?!-)", path.read_text()), path

@@ -1,0 +1,56 @@
+"""The command line enters, docs/reference/commands.md leaves: `python tools/command_reference.py`. A test holds them equal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reference" / "commands.md"
+HEAD = """# Commands
+
+Made from the program itself by `python tools/command_reference.py`.
+
+Exit codes: 0 done; 1 any error, wrong usage included; 2 some slots failed or had no place; 130 interrupted (state is
+kept, the message names the command that goes on). `fedml plan`: 0 nothing would change, 1 a registered job would change or
+a slot has no place, 255 error. With `--json`, stdout holds one document (`dispatch`, `runs resume`: one JSON object a
+line, the last one with `"event": "end"`); everything else goes to stderr.
+"""
+
+
+def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command below a group, with its whole name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def page() -> str:
+    """The page's text."""
+    from federation.cli import app
+
+    parts = [HEAD]
+    for path, command in commands(typer.main.get_command(app), "fedml"):
+        parts.append(f"## {path}\n")
+        text, _, examples = (command.help or "").partition("Example")
+        parts.append(text.strip() + "\n")
+        lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
+        parts.append("\n".join(["```console", *(f"$ {line}" for line in lines), "```\n"]))
+        rows = [
+            f"| `{', '.join([*parameter.opts, *parameter.secondary_opts])}` | {parameter.help} |"
+            for parameter in command.params
+            if parameter.name != "help" and parameter.param_type_name == "option"
+        ]
+        parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows, ""]))
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    PAGE.write_text(page(), encoding="utf-8")
