@@ -66,6 +66,8 @@ class Limits:
     look_again_s: float = 2.0
     look_retry_s: float = 5.0
     inspect_s: float = 0.5
+    quiet_s: float = 10.0
+    """A child that got no allocation for so long is looked at: one that was stopped while it waited sends no news."""
     find_s: float = 2.0
     bindings_an_entry: int = 500
 
@@ -341,6 +343,7 @@ class Brain:
             self._stop(attempt)
             return
         attempt.phase = Phase.SENT
+        self._inspect_after(self.limits.quiet_s, event.slot, attempt)
         region.unverified.append(event.job_id)
         self._tell("dispatched", attempt=attempt, slot=event.slot, detail=event.job_id)
         for news in self._strangers.pop(event.job_id, {}).values():
@@ -424,9 +427,11 @@ class Brain:
 
     def _inspect_and_look(self) -> None:
         while self._inspections and self._inspections[0][0] <= self.now_s:
-            _, number, attempt_number = heapq.heappop(self._inspections)
+            due_s, number, attempt_number = heapq.heappop(self._inspections)
             attempt = self.slots[number].attempts[attempt_number - 1]
-            attempt.is_inspection_due = False
+            if attempt.inspect_at_s != due_s:
+                continue
+            attempt.inspect_at_s = None
             if attempt.is_open:
                 self._out.append(Inspect(number, attempt.number, attempt.region, attempt.job_id))
         while self._looks and self._looks[0][0] <= self.now_s:
@@ -435,9 +440,11 @@ class Brain:
             self._out.append(Look(number, attempt_number, attempt.region, attempt.looking[alloc_id]))
 
     def _inspect_after(self, delay_s: float, number: int, attempt: Attempt) -> None:
-        if attempt.is_open and not attempt.is_inspection_due and attempt.job_id:
-            attempt.is_inspection_due = True
-            heapq.heappush(self._inspections, (self.now_s + delay_s, number, attempt.number))
+        due_s = self.now_s + delay_s
+        is_sooner = attempt.inspect_at_s is None or due_s < attempt.inspect_at_s
+        if attempt.is_open and attempt.job_id and is_sooner:
+            attempt.inspect_at_s = due_s
+            heapq.heappush(self._inspections, (due_s, number, attempt.number))
 
     def _inspected(self, event: ChildInspected) -> None:
         attempt = self.slots[event.slot].attempts[event.attempt - 1]
@@ -454,6 +461,8 @@ class Brain:
         if event.status != "dead":
             if failed:
                 self._inspect_after(4 * self.limits.inspect_s, event.slot, attempt)
+            elif attempt.phase is Phase.SENT:
+                self._inspect_after(self.limits.quiet_s, event.slot, attempt)
             return
         if failed:
             self._end(event.slot, attempt, task_failure(failed[0]), own=failed[0].client_status == "failed")

@@ -37,7 +37,8 @@ class Attempt:
     """How often the record of each allocation ("": of any) was looked for and not found."""
     looking: dict[str, Allocation | None] = field(default_factory=dict)
     """The allocations whose record is wanted and not there yet."""
-    is_inspection_due: bool = False
+    inspect_at_s: float | None = None
+    """When its child is looked at next; None when that isn't due."""
     complete: set[GroupIndex] = field(default_factory=set)
     """Allocation indices that Nomad calls complete."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from federation.run import events as ev
 from federation.run.brain import Brain, Limits
+from regions.model import Allocation
 from tests.federation.run.world import MANIFEST, World
 
 
@@ -167,3 +168,46 @@ def test_faults_and_restarts_lose_nothing_and_double_nothing(seed: int) -> None:
     done = {key.slot for key in world.index}
     assert done | failed == set(range(12))
     assert closed.state == ("failed" if set(range(12)) - done else "done")
+
+
+def sent(brain: Brain) -> str:
+    """Bring slot 0 of the brain to a child that was acknowledged; the child's ID."""
+    brain.step(ev.Tick(1.0))
+    out = [command for name in MANIFEST.regions for command in brain.step(ev.RegionProbed(name, 2))]
+    (append,) = [command for command in out if isinstance(command, ev.Append)]
+    brain.step(ev.Appended(append.changes))
+    region = next(change["region"] for change in append.changes if change["slot"] == 0)
+    brain.step(ev.ParentChecked(str(region), MANIFEST.spec_hash))
+    brain.step(ev.Acknowledged(0, 1, "train/dispatch-1-a"))
+    return "train/dispatch-1-a"
+
+
+def test_a_child_that_was_stopped_while_it_waited_for_room_is_noticed() -> None:
+    """It never had an allocation, so no event tells of it."""
+    brain = Brain(MANIFEST)
+    child = sent(brain)
+    quiet_s = brain.limits.quiet_s
+    assert not [command for command in brain.step(ev.Tick(quiet_s / 2)) if isinstance(command, ev.Inspect)]
+    looks = [command for command in brain.step(ev.Tick(quiet_s + 2.0)) if isinstance(command, ev.Inspect)]
+    assert [look.job_id for look in looks] == [child]
+    brain.step(ev.ChildInspected(0, 1, "pending"))
+    looks = [command for command in brain.step(ev.Tick(2 * quiet_s + 3.0)) if isinstance(command, ev.Inspect)]
+    assert [look.job_id for look in looks] == [child], "it is looked at again as long as it waits"
+    brain.step(ev.ChildInspected(0, 1, "dead"))
+    attempt = brain.slots[0].attempts[0]
+    assert (attempt.is_open, attempt.reason) == (False, "its job was stopped by somebody else")
+    assert not attempt.is_own_failure
+
+
+@pytest.mark.parametrize(("desired", "reason"), [("run", "NoResult: it completed"), ("stop", "its job was stopped by")])
+def test_an_allocation_that_somebody_stopped_is_no_failure_of_the_job(desired: str, reason: str) -> None:
+    brain = Brain(MANIFEST)
+    child = sent(brain)
+    region = brain.slots[0].attempts[0].region
+    allocation = Allocation("a", child, "model", 0, "n", "n-1", "complete", desired)
+    assert ev.Look(0, 1, region, allocation) in brain.step(ev.AllocationChanged(region, allocation))
+    brain.step(ev.Looked(0, 1, "a", ()))
+    brain.step(ev.Looked(0, 1, "a", ()))
+    attempt = brain.slots[0].attempts[0]
+    assert attempt.reason.startswith(reason)
+    assert attempt.is_own_failure == (desired == "run")
