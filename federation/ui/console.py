@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PLAIN_WIDTH = 160
-"""Columns where no terminal says how wide it is (a pipe, a log)."""
+PLAIN_WIDTH = 1000
+"""Columns where no terminal is (a pipe, a log): nothing is folded there."""
 
 
 def out() -> Console:
