@@ -54,7 +54,9 @@ def _print_line(tell: Tell) -> None:
 
 
 def _print_json(tell: Tell) -> None:
-    print(json.dumps({"event": tell.kind, **asdict(tell)}, ensure_ascii=False), flush=True)  # noqa: T201
+    told = asdict(tell)
+    document = {"event": told.pop("kind"), **told}
+    print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201
 
 
 class _Lines:
