@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = load(Path(arguments[0]))
         listener = _listen(config, int(arguments[2]) if len(arguments) == 3 else None)
-        store = Store(config.data_dir)
+        store = Store(config.data_dir, event_buffer=config.event_buffer)
     except (InvalidConfig, StateInUse, OSError, ValueError) as error:
         print(f"regions.local: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -42,9 +42,21 @@ class NodeConfig:
 
 
 class RegionConfig:
-    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses."""
+    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses;
+    `event_buffer` is how many commits the event stream can look back."""
 
-    __slots__ = ("address", "data_dir", "datacenter", "nodes", "path_prepend", "peers", "region", "token", "version")
+    __slots__ = (
+        "address",
+        "data_dir",
+        "datacenter",
+        "event_buffer",
+        "nodes",
+        "path_prepend",
+        "peers",
+        "region",
+        "token",
+        "version",
+    )
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.region = str(raw["region"])
@@ -55,6 +67,7 @@ class RegionConfig:
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
         self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]
+        self.event_buffer = int(raw.get("event_buffer", 1000))
         self.path_prepend = [str(folder) for folder in raw.get("path_prepend", [])]
 
     @property
@@ -82,8 +95,7 @@ def load(path: Path) -> RegionConfig:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = RegionConfig(raw)
-        assert isinstance(config.port, int)
-        assert all(isinstance(part, int) for part in (config.has(0, 0),))
+        _ = config.port, config.has(0, 0)  # both are numbers, or ValueError is raised here
     except KeyError as error:
         raise InvalidConfig(f"{path} has no {error}", region="?") from error
     except OSError as error:
@@ -96,6 +108,8 @@ def load(path: Path) -> RegionConfig:
             region=config.region,
             hint="this is a development engine: raw_exec would run anybody's tasks as you; use 127.0.0.1",
         )
+    if not config.token:
+        raise InvalidConfig(f"the token file {raw['token_file']} is empty", region=config.region)
     if len({node.name for node in config.nodes}) != len(config.nodes):
         raise InvalidConfig("two nodes have the same name", region=config.region)
     return config

@@ -13,14 +13,13 @@ from regions.local.state.journal import Journal
 from regions.local.state.snapshot import Snapshot
 from regions.local.state.transaction import Transaction
 
-_EVENT_BUFFER = 100
 Result = TypeVar("Result")
 
 
 class Store:
     """A region's state. `snapshot` is always the last committed one; reading it needs no lock."""
 
-    def __init__(self, folder: Path, *, event_buffer: int = _EVENT_BUFFER) -> None:
+    def __init__(self, folder: Path, *, event_buffer: int = 1000) -> None:
         self._journal = Journal(folder)
         self.snapshot = self._journal.load()
         self.events = EventLog(event_buffer)
