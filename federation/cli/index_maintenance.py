@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    for command in (verify,):
+    for command in (verify, sync):
         app.command()(command)
 
 
@@ -61,6 +61,68 @@ def verify(
             answer(f"{problem.kind}: {problem.what}\n  at {problem.where}\n  → {problem.mend}")
         note(_verdict(found, deep=deep))
     if found.problems:
+        raise typer.Exit(1)
+
+
+def sync(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Enter results that lie in the stores and not in the index, and write again the records that a store lost.
+
+    They are committed as what they are: the first of their key, superseded, or late. Results of open runs are left to
+    their coordinator (fedml runs resume). Exit code 1 when a result in a store can't be taken.
+
+    Examples:
+
+      fedml index sync
+
+      fedml index sync --yes
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.index.stores import Stores
+    from federation.index.sync import apply_sync, plan_sync
+
+    with opened(config) as federation:
+        stores = Stores(federation.config.regions)
+        plan = plan_sync(federation.index, stores.of, stores.names)
+        outcomes = apply_sync(federation.index, stores.of, plan) if yes else {}
+    done = "" if yes else "would be "
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(
+            {
+                "is_done": yes,
+                "commit": [
+                    {"alloc_id": record.alloc_id, "outcome": outcomes.get(record.alloc_id, "")}
+                    for record in plan.commit
+                ],
+                "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
+                "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
+                "in_flight": plan.in_flight,
+                "problems": [asdict(problem) for problem in plan.problems],
+            }
+        )
+    else:
+        for record in plan.commit:
+            outcome = outcomes.get(record.alloc_id, "committed")
+            answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
+        for name, record in plan.restore:
+            answer(f"{record.alloc_id}  its record {done}written again to {name}")
+        for alloc_id, name in plan.locate:
+            answer(f"{alloc_id}  its copy in {name} {done}recorded")
+        for problem in plan.problems:
+            answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
+        count = len(plan.commit) + len(plan.restore) + len(plan.locate)
+        if plan.in_flight:
+            note(f"{plan.in_flight} results of open runs are left to them:  fedml runs resume RUN")
+        if not count:
+            note("nothing to do: the index and the stores agree")
+        elif not yes:
+            note(f"{count} to do; nothing was written:  fedml index sync --yes")
+    if plan.problems:
         raise typer.Exit(1)
 
 

@@ -1,0 +1,109 @@
+"""Stores enter, the results that lie in them whole leave: what `sync` and `rebuild` may enter into an index.
+
+A result is taken only where its record lies under its own key, its files have its manifest's hash, and all of them are
+there with their sizes. Artifacts themselves aren't read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from federation.errors import PublishError
+from federation.index.names import checked_record
+from federation.index.problem import Problem
+from federation.index.stores import store_name
+from federation.index.survey import Survey, record_place, survey
+from federation.index.verify import manifest_sha256
+from federation.result import ResultRecord
+from jobs.errors import FedmlError
+from regions.storage.store import Store
+
+_READS_AT_ONCE = 16
+OpenStore = Callable[[str], Store]
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One result as the stores have it. `written` is the store's time of its record ("" where a store tells none), and
+    `copies` are the other stores that hold it whole."""
+
+    record: ResultRecord
+    written: str
+    copies: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Collected:
+    """Results by allocation; why others weren't taken; what each store holds, by the store's name."""
+
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    surveys: dict[str, tuple[Store, Survey]] = field(default_factory=dict)
+
+
+def collect(open_store: OpenStore, names: Sequence[str], *, known: Container[str] = ()) -> Collected:
+    """All results in the stores of these names but for the allocations that are `known`. A store that can't be read is
+    among the problems."""
+    found = Collected()
+    for name in sorted({store_name(name) for name in names}):
+        try:
+            store = open_store(name)
+            found.surveys[name] = store, survey(store)
+        except FedmlError as error:
+            what = f"store {name} can't be read, so its results aren't taken: {error.message}"
+            mend = error.hint or f"fedml stores check {name}"
+            found.problems.append(Problem("store-unreachable", name, what, mend))
+    for name, (store, held) in found.surveys.items():
+        keys = [key for key in held.records if _alloc_id(key) not in known]
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            read = pool.map(partial(_read, open_store, store, held), keys)
+            for key, (record, problem) in zip(keys, read, strict=True):
+                if record is not None:
+                    _take(found, name, record, held, key)
+                    continue
+                mend = "restore its objects from the bucket's version history, or leave it out"
+                found.problems.append(Problem("record-torn", store.url_of(key), problem, mend))
+    return found
+
+
+def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: str) -> None:
+    modified = held.records[key].modified
+    written = modified.isoformat() if modified else ""
+    known = found.candidates.get(record.alloc_id)
+    is_own = store_name(record.store) == name or record.prefix is not None
+    if known is None:
+        found.candidates[record.alloc_id] = Candidate(record, written, [] if is_own else [name])
+    elif is_own:
+        known.written = written
+    elif name not in known.copies:
+        known.copies.append(name)
+
+
+def _read(open_store: OpenStore, store: Store, held: Survey, key: str) -> tuple[ResultRecord | None, str]:
+    """The record at that key, or None and why it isn't taken."""
+    where = store.url_of(key)
+    try:
+        record = checked_record(ResultRecord.from_json(store.get(key), source=where))
+        if record.key.record_key(record.alloc_id) != key:
+            raise PublishError(f"{where} is the record of {record.alloc_id} for {record.key.path}")
+        if manifest_sha256(record) != record.manifest_sha256:
+            raise PublishError(f"the files that {where} names don't have its manifest's hash")
+        prefix = record.artifact_prefix
+        if record.prefix is None:
+            files = held.files.get(prefix, {})
+        else:
+            files = {info.key.removeprefix(prefix): info for info in open_store(record.store).list(prefix)}
+        for file in record.files:
+            if file.path not in files or files[file.path].size_bytes != file.size_bytes:
+                raise PublishError(f"result {record.alloc_id} isn't whole: {file.path} is gone or of another size")
+    except FedmlError as error:
+        return None, error.message
+    return record, ""
+
+
+def _alloc_id(key: str) -> str:
+    place = record_place(key)
+    return place.alloc_id if place else ""
