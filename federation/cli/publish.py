@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from federation.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from federation.publish import PublishOutcome
-    from federation.result import MetricValue
-
-_FILES_SHOWN = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -61,81 +55,20 @@ def publish(
 
       fedml publish s3://models/sales/model.json --format xgboost-json
     """
+    from federation import published
     from federation.cli.session import answer, answer_json, note
-    from federation.provenance import told_data
     from federation.publish import publish as publish_artifact
 
-    origin = {"format": model_format, "framework": framework, **told_data(data_url, data_sha256)}
     outcome = publish_artifact(
         path,
-        metrics=_metrics(metric or []),
-        told={name: value for name, value in origin.items() if value},
+        metrics=published.typed_metrics(metric or []),
+        told=published.told_origin(model_format, framework, data_url, data_sha256),
         ignore=ignore or [],
     )
     for line in outcome.notes:
         note(f"Note: {line}")
     if as_json:
-        answer_json(
-            {
-                "was_there": outcome.was_there,
-                "store_url": outcome.store_url,
-                "record_url": outcome.record_url,
-                "artifact_url": outcome.artifact_url,
-                "record": outcome.record.to_dict(),
-            }
-        )
+        answer_json(published.as_json(outcome))
         return
-    for line in told(outcome):
+    for line in published.as_lines(outcome):
         answer(line)
-
-
-def told(outcome: PublishOutcome) -> list[str]:
-    """What was published where, in lines: at most ten files, then their sum."""
-    record = outcome.record
-    done = "Recorded where it lies:" if record.prefix is not None else "Published"
-    if outcome.was_there:
-        done = "Already published, nothing sent:"
-    lines = [
-        f"{done} {record.job} version {record.version}, slot {record.key.slot}, allocation {record.alloc_id[:8]}",
-        *(f"  {file.path}  {_size(file.size_bytes)}" for file in record.files[:_FILES_SHOWN]),
-    ]
-    if len(record.files) > _FILES_SHOWN:
-        lines.append(f"  … and {len(record.files) - _FILES_SHOWN} more")
-    count = f"{len(record.files)} file{'s' if len(record.files) != 1 else ''}"
-    return [
-        *lines,
-        f"  {count}, {_size(record.size_bytes)} in {outcome.artifact_url}/",
-        f"  record {outcome.record_url}",
-    ]
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _metrics(given: list[str]) -> dict[str, MetricValue]:
-    from federation.errors import UsageError
-
-    metrics: dict[str, MetricValue] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"--metric {text!r} is not NAME=VALUE", hint="write --metric auc=0.71")
-        metrics[name.strip()] = _typed(value.strip())
-    return metrics
-
-
-def _typed(text: str) -> MetricValue:
-    if text in ("true", "false"):
-        return text == "true"
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
