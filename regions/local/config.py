@@ -78,10 +78,10 @@ class RegionConfig:
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
-    def has(self, major: int, minor: int, patch: int = 0) -> bool:
+    def has(self, *version: int) -> bool:
         """Whether the declared version is at least this one."""
         numbers = [int(part) for part in self.version.split("-")[0].split(".")]
-        return numbers + [0] * (3 - len(numbers)) >= [major, minor, patch]
+        return numbers + [0] * (3 - len(numbers)) >= [*version, *[0] * (3 - len(version))]
 
     def base_env(self) -> dict[str, str]:
         """The environment that tasks inherit: this process's, with `path_prepend` first on PATH, without Nomad's own."""
@@ -95,7 +95,7 @@ def load(path: Path) -> RegionConfig:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = RegionConfig(raw)
-        _ = config.port, config.has(0, 0)  # both are numbers, or ValueError is raised here
+        _ = config.port, config.has(0)  # both are numbers, or ValueError is raised here
     except KeyError as error:
         raise InvalidConfig(f"{path} has no {error}", region="?") from error
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from regions.local.http.context import NAMESPACES, Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.older import without
+from regions.local.http.older import without, without_fields
 from regions.local.http.views import write_reply
 from regions.local.scheduler.diff import job_diff
 from regions.local.scheduler.schedule import schedule
@@ -219,7 +219,7 @@ def plan(context: Context, request: Request, job_id: str) -> Reply:
         "Type": wanted["Type"],
     }
     decision = schedule(trial, evaluation, now_ns, job_writes.new_id)
-    diff = job_diff(old, wanted, decision.updates) if body.get("Diff") else None
+    diff = without_fields(job_diff(old, wanted, decision.updates), context.missing) if body.get("Diff") else None
     index = old["JobModifyIndex"] if old else 0
     return Reply(
         {
@@ -229,7 +229,7 @@ def plan(context: Context, request: Request, job_id: str) -> Reply:
             "FailedTGAllocs": decision.failed or None,
             "Index": index,
             "JobModifyIndex": index,
-            "NextPeriodicLaunch": None if context.config.has(1, 6) else "0001-01-01T00:00:00Z",
+            "NextPeriodicLaunch": None,
             "Warnings": "",
         },
         headers={"X-Nomad-Index": str(index)},

@@ -6,7 +6,9 @@ from typing import Any
 
 from regions.local.config import RegionConfig
 
-_SINCE = {
+_SINCE: dict[str, tuple[int, ...]] = {
+    "DispatchIdempotencyToken": (1, 1, 3),
+    "NoShutdownDelay": (1, 2),
     "MaxClientDisconnect": (1, 3),
     "NextToken": (1, 3),
     "Unknown": (1, 3),
@@ -24,7 +26,7 @@ _FREE = ("Meta", "Env", "Config", "Attributes")
 
 def missing_fields(config: RegionConfig) -> frozenset[str]:
     """The fields that the declared version doesn't have yet."""
-    return frozenset(name for name, (major, minor) in _SINCE.items() if not config.has(major, minor))
+    return frozenset(name for name, since in _SINCE.items() if not config.has(*since))
 
 
 def without(value: Any, missing: frozenset[str]) -> Any:
@@ -38,3 +40,13 @@ def without(value: Any, missing: frozenset[str]) -> Any:
     if isinstance(value, list):
         return [without(item, missing) for item in value]
     return value
+
+
+def without_fields(diff: Any, missing: frozenset[str]) -> Any:
+    """A job's difference without the lines about these fields."""
+    if isinstance(diff, list):
+        return [without_fields(one, missing) for one in diff if one.get("Name") not in missing] or None
+    if isinstance(diff, dict) and missing:
+        nested = ("Fields", "Objects", "TaskGroups", "Tasks")
+        return {name: without_fields(item, missing) if name in nested else item for name, item in diff.items()}
+    return diff

@@ -248,18 +248,19 @@ def _close_evaluation(
 
 def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> Record:
     """What waits for room in place of an evaluation that couldn't place everything."""
-    eligibility: dict[str, Any] = {}
+    optional: dict[str, Any] = {}
     if decision.has_escaped:
-        eligibility["EscapedComputedClass"] = True
+        optional["EscapedComputedClass"] = True
     elif decision.classes:
-        eligibility["ClassEligibility"] = decision.classes
+        optional["ClassEligibility"] = decision.classes
+    if evaluation.get("JobModifyIndex"):
+        optional["JobModifyIndex"] = evaluation["JobModifyIndex"]
     return {
-        **eligibility,
+        **optional,
         "CreateTime": now_ns,
         "FailedTGAllocs": decision.failed,
         "ID": new_id(),
         "JobID": evaluation["JobID"],
-        "JobModifyIndex": evaluation.get("JobModifyIndex", 0),
         "ModifyTime": now_ns,
         "Namespace": evaluation["Namespace"],
         "PreviousEval": evaluation["ID"],

@@ -278,5 +278,7 @@ def test_an_older_region_lacks_newer_fields_and_drops_them_in_silence(tmp_path: 
         assert "Disabled" not in stored["TaskGroups"][0]["Tasks"][0]["LogConfig"]
         assert "Unknown" not in api.get("/v1/job/train/summary")["Summary"]["g"]
         assert "NodePool" not in _events(api.port, "topic=Job", 1)[0]["Payload"]["Job"]
+        added = api.put("/v1/job/new/plan", {"Job": job("new"), "Diff": True})["Diff"]["Fields"]
+        assert "NodePool" not in [field["Name"] for field in added]
         done = api.put("/v1/job/train/dispatch", {"Meta": {"slot": "1"}})
         assert api.finished(done["EvalID"])["QueuedAllocations"] == {"g": 0}
