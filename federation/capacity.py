@@ -22,6 +22,7 @@ from jobs.render import probe
 from jobs.spec import JobShape
 from regions.errors import InvalidJob, NotFound, PermissionDenied
 from regions.model import DryRun, GroupShortfall, Node
+from regions.resources import Resources, estimated_slots
 
 PROBE_SLOTS_MAX = 1000
 """A dry run asks for no more slots than this: what is beyond is learnt when those are used."""
@@ -38,6 +39,7 @@ class Planner(Protocol):
     def nodes(self) -> list[Node]: ...
     def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun: ...
     def job(self, job_id: str) -> dict[str, Any]: ...
+    def used(self) -> Mapping[str, Resources]: ...
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
 
 
@@ -51,7 +53,7 @@ class RegionCapacity:
     free: int = 0
     queued: int = 0
     exactness: str = "exact"
-    """exact (Nomad's scheduler said so), or unknown (the token may not plan)"""
+    """exact (Nomad's scheduler said so), estimated (from nodes and allocations: the token may not plan), or unknown"""
     change: str = ""
     """What registering the job would do there: None, Added or Edited; empty when that wasn't asked."""
     diff: Mapping[str, object] | None = None
@@ -97,16 +99,17 @@ def look(
     if isinstance(rendered, FedmlError):
         return RegionCapacity(name, problem=Reason.INFEASIBLE, detail=str(rendered))
     try:
-        version = client.version()
+        version = _version(client)
         nodes = _ready_nodes(client, rendered)
         queued = queued_children(client, shape.id)
         change, index, changes = _change(client, rendered) if diff else ("", 0, None)
         try:
             free, shortage = free_slots(client, rendered, shape)
         except PermissionDenied:
+            free, exactness, detail = _estimate(client, rendered)
+            free = max(0, free - queued)
             return RegionCapacity(
-                name, version, nodes, UNKNOWN_FREE, queued, "unknown", change, changes, index,
-                detail="the token may not plan (submit-job): a few slots at a time",
+                name, version, nodes, free, queued, exactness, change, changes, index, detail=detail
             )  # fmt: skip
         problem = Reason.INFEASIBLE if free == 0 and not _could_ever(shortage) else None
         return RegionCapacity(
@@ -161,6 +164,15 @@ def free_slots(
     return low, shortage
 
 
+def _estimate(client: Planner, rendered: Mapping[str, Any]) -> tuple[int, str, str]:
+    """(slots, exactness, what a person should know) where the token may not ask the scheduler."""
+    try:
+        slots = estimated_slots(client.nodes(), client.used(), rendered, at_most=PROBE_SLOTS_MAX)
+    except PermissionDenied:
+        return UNKNOWN_FREE, "unknown", "the token may neither plan nor read nodes: a few slots at a time"
+    return slots, "estimated", "the token may not plan (submit-job): estimated from nodes and allocations"
+
+
 def queued_children(client: Planner, job_id: str) -> int:
     """Children of the job that wait for room: those with a pending or blocked evaluation."""
     waiting = set()
@@ -183,6 +195,13 @@ def _change(client: Planner, rendered: dict[str, Any]) -> tuple[str, int, Mappin
         same = (there.get("Meta") or {}).get("fedml_spec") == rendered["Meta"]["fedml_spec"]
         return "None" if same else "Edited", int(there.get("JobModifyIndex", 0)), None
     return dry.diff_type, dry.job_modify_index, dry.diff
+
+
+def _version(client: Planner) -> str:
+    try:
+        return client.version()
+    except PermissionDenied:  # it takes node:read or agent:read
+        return ""
 
 
 def _ready_nodes(client: Planner, rendered: Mapping[str, Any]) -> int:

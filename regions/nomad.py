@@ -35,6 +35,7 @@ from regions.door import Answer, Door, Request, Send
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable, UnexpectedAnswer
 from regions.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.model import Allocation, Dispatched, DryRun, Event, Node, Region
+from regions.resources import Resources, used_by_node
 from regions.versions import has_feature
 
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
@@ -250,6 +251,11 @@ class NomadRegion:
         else:
             stubs, index = self._pages("allocations", nomad.api.Job, _quoted(job_id), "allocations", params={})
         return self._parse("allocations", lambda: [allocation_from_json(stub) for stub in stubs]), index
+
+    def used(self) -> dict[str, Resources]:
+        """Node ID → what the allocations of all readable namespaces take there. Servers before 1.0 leave it out."""
+        stubs = self._pages("allocations", nomad.api.Allocations, params={"resources": "true", "namespace": "*"})[0]
+        return self._parse("allocations", lambda: used_by_node(stubs))
 
     def allocation(self, alloc_id: str) -> Allocation:
         """One allocation by its whole ID. Raises NotFound."""

@@ -13,6 +13,7 @@ from jobs.errors import InvalidSpec
 from jobs.spec import shape_of
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
+from regions.resources import Resources
 
 
 def job(**groups: int) -> dict[str, Any]:
@@ -41,10 +42,18 @@ class Region:
         return "1.6.3"
 
     def nodes(self) -> list[Node]:
-        return [Node("1", "n1", "dc1", True, 1000, 1000), Node("2", "n2", "elsewhere", True, 1000, 1000)]
+        return [
+            Node("1", "n1", "dc1", True, 1000, 1000, drivers=frozenset({"raw_exec"})),
+            Node("2", "n2", "elsewhere", True, 1000, 1000),
+        ]
 
     def job(self, job_id: str) -> dict[str, Any]:
         raise NotFound("no job", region="us")
+
+    def used(self) -> dict[str, Resources]:
+        if self.refuses == "all":
+            raise PermissionDenied("Permission denied", region="us")
+        return {"1": Resources(100, 0)}
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         return self.evals
@@ -106,9 +115,13 @@ def test_full_is_not_infeasible() -> None:
     assert (unfit.problem, unfit.detail) == (Reason.INFEASIBLE, "group g: missing drivers (1 nodes)")
 
 
-def test_a_token_that_may_not_plan_gets_a_few_slots_at_a_time() -> None:
-    answer = look(Region(100, refuses=True), job(), shape_of(job()))
-    assert (answer.free, answer.exactness, answer.problem, answer.change) == (UNKNOWN_FREE, "unknown", None, "Added")
+def test_a_token_that_may_not_plan_gets_an_estimate_and_one_that_sees_nothing_a_few_slots_at_a_time() -> None:
+    asked = job()
+    asked["TaskGroups"][0]["Tasks"] = [{"Name": "t", "Driver": "raw_exec", "Resources": {"CPU": 200, "MemoryMB": 10}}]
+    answer = look(Region(100, refuses=True), asked, shape_of(asked))
+    assert (answer.free, answer.exactness, answer.problem, answer.change) == (4, "estimated", None, "Added")
+    answer = look(Region(100, refuses="all"), asked, shape_of(asked))
+    assert (answer.free, answer.exactness) == (UNKNOWN_FREE, "unknown")
 
 
 def test_silence_and_bad_rendering_are_values() -> None:

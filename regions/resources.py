@@ -1,0 +1,114 @@
+"""Nodes, what is used on them and a job enter, an estimate of free slots leaves. Pure.
+
+For tokens that may not ask Nomad's scheduler (no `submit-job`). Counts processor and memory, ready nodes, datacenters,
+drivers and host volumes; knows nothing of constraints, devices, ports or cores, so the number is an estimate from above.
+As in Nomad, a prestart task and the main tasks share their maximum, and sidecars run beside both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from regions.model import Node
+
+DEFAULT_CPU_MHZ = 100
+DEFAULT_MEMORY_MB = 300
+"""What Nomad gives a task that asks for nothing (api.DefaultResources)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Processor and memory: what there is, or what is asked for."""
+
+    cpu_mhz: int = 0
+    memory_mb: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(self.cpu_mhz + other.cpu_mhz, self.memory_mb + other.memory_mb)
+
+    def __sub__(self, other: Resources) -> Resources:
+        return Resources(self.cpu_mhz - other.cpu_mhz, self.memory_mb - other.memory_mb)
+
+    def holds(self, other: Resources) -> bool:
+        """Whether the other fits in."""
+        return self.cpu_mhz >= other.cpu_mhz and self.memory_mb >= other.memory_mb
+
+
+def together(tasks: Iterable[tuple[Resources, Mapping[str, Any] | None]]) -> Resources:
+    """What an allocation takes: each task's resources with its lifecycle (None: a main task)."""
+    prestart, main, poststop, sidecars = Resources(), Resources(), Resources(), Resources()
+    for resources, lifecycle in tasks:
+        hook = (lifecycle or {}).get("Hook") or ""
+        if hook and (lifecycle or {}).get("Sidecar"):
+            sidecars += resources
+        elif hook == "prestart":
+            prestart += resources
+        elif hook == "poststop":
+            poststop += resources
+        else:
+            main += resources
+    phases = (prestart, main, poststop)
+    return sidecars + Resources(max(one.cpu_mhz for one in phases), max(one.memory_mb for one in phases))
+
+
+def used_by_node(allocations: Iterable[Mapping[str, Any]]) -> dict[str, Resources]:
+    """Node ID → what its allocations that have not ended take, from Nomad's list with `resources=true`."""
+    used: dict[str, Resources] = {}
+    for one in allocations:
+        if one.get("ClientStatus") in ("complete", "failed", "lost") or one.get("DesiredStatus") in ("stop", "evict"):
+            continue
+        resources = one.get("AllocatedResources") or {}
+        lifecycles = resources.get("TaskLifecycles") or {}
+        taken = together(
+            (Resources(_unit(task, "Cpu", "CpuShares"), _unit(task, "Memory", "MemoryMB")), lifecycles.get(name))
+            for name, task in (resources.get("Tasks") or {}).items()
+        )
+        used[one["NodeID"]] = used.get(one["NodeID"], Resources()) + taken
+    return used
+
+
+def estimated_slots(
+    nodes: Sequence[Node], used: Mapping[str, Resources], job: Mapping[str, Any], *, at_most: int
+) -> int:
+    """How many whole slots (every group with its count) would fit now, first fit, at most `at_most`."""
+    free = {
+        node.id: Resources(node.cpu_mhz, node.memory_mb) - used.get(node.id, Resources())
+        for node in nodes
+        if node.is_ready and node.datacenter in job["Datacenters"]
+    }
+    instances = [
+        (_demand(group), [node.id for node in nodes if node.id in free and _offers(node, group)])
+        for group in job["TaskGroups"]
+        for _ in range(1 if group.get("Count") is None else int(group["Count"]))
+    ]
+    slots = 0
+    while slots < at_most and instances:
+        for demand, candidates in instances:
+            place = next((node for node in candidates if free[node].holds(demand)), None)
+            if place is None:
+                return slots
+            free[place] -= demand
+        slots += 1
+    return slots
+
+
+def _demand(group: Mapping[str, Any]) -> Resources:
+    return together((_asked(task), task.get("Lifecycle")) for task in group.get("Tasks") or [])
+
+
+def _asked(task: Mapping[str, Any]) -> Resources:
+    asked = task.get("Resources") or {}
+    cpu, memory = asked.get("CPU"), asked.get("MemoryMB")
+    return Resources(DEFAULT_CPU_MHZ if cpu is None else cpu, DEFAULT_MEMORY_MB if memory is None else memory)
+
+
+def _offers(node: Node, group: Mapping[str, Any]) -> bool:
+    drivers = {task.get("Driver") for task in group.get("Tasks") or []}
+    volumes = {volume.get("Source") for volume in (group.get("Volumes") or {}).values() if volume.get("Type") == "host"}
+    return drivers <= node.drivers and volumes <= node.host_volumes
+
+
+def _unit(task: Mapping[str, Any], kind: str, unit: str) -> int:
+    return int((task.get(kind) or {}).get(unit) or 0)
