@@ -19,7 +19,7 @@ from regions.local.state.times import format_time
 
 _CHUNK = 64 * 1024
 _POLL_S = 0.1
-_HEARTBEAT_S = 10.0
+_HEARTBEAT_S = 1.0
 _JSON = {"Content-Type": "application/json"}
 _PLAIN = {"Content-Type": "text/plain"}
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
