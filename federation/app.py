@@ -160,15 +160,17 @@ class App:
             existing_results=len(existing),
         )
 
-    def deploy(self, prepared: PreparedJob, regions: Sequence[str] = ()) -> Deployment:
-        """Register the job in these regions (none: all it was prepared for). Raises what keeps it from being rendered."""
+    def deploy(self, prepared: PreparedJob, regions: Sequence[str] = (), *, may_register: bool = True) -> Deployment:
+        """Register the job in these regions (none: all it was prepared for), or (not `may_register`) only compare what is
+        there. Raises what keeps it from being rendered."""
         chosen: dict[str, dict[str, Any]] = {}
         for name, rendered in prepared.rendered.items():
             if not regions or name in regions:
                 if isinstance(rendered, FedmlError):
                     raise rendered
                 chosen[name] = rendered
-        return deploy([self.client(name) for name in chosen], chosen, spec_hash=prepared.spec_hash)
+        clients = [self.client(name) for name in chosen]
+        return deploy(clients, chosen, spec_hash=prepared.spec_hash, may_register=may_register)
 
     def _next_version(self, job: str) -> str:
         latest = self.index.latest_version(job)
@@ -202,7 +204,7 @@ class App:
         source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
         regions = self.chosen_regions(request.regions)
         first = _first_evaluated(source, regions)
-        shape = shape_of(first.job, where=file.name)
+        shape = shape_of(first.job, version_meta=self.config.version_meta, where=file.name)
         rendered = {region.name: _render_one(source, region, shape) for region in regions}
         return PreparedJob(file, shape, first.spec_hash, rendered)
 

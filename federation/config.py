@@ -75,6 +75,8 @@ class Config:
     policy: Literal["spread"]
     results: Literal["publish", "adopt", "none"]
     deploy: Literal["auto", "never"]
+    version_meta: str | None
+    """The meta key that carries the version; None: the job's own `model_version` or `version`."""
     max_attempts: int
     grace_s: float
     regions: Mapping[str, Region]

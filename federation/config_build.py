@@ -67,6 +67,7 @@ class Builder:
             policy=federation.policy,
             results=federation.results,
             deploy=federation.deploy,
+            version_meta=federation.version_meta,
             max_attempts=federation.max_attempts,
             grace_s=federation.grace_s,
             regions=regions,

@@ -175,6 +175,10 @@ class FederationTable(Table):
     deploy: Literal["auto", "never"] = Field(
         default="auto", description="Whether `fedml dispatch` deploys a changed jobspec."
     )
+    version_meta: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The meta key that carries the version, where it is neither `model_version` nor `version`.",
+    )
     max_attempts: PositiveInt = Field(default=3, description="Attempts a slot.")
     grace_s: float = Field(
         default=60.0, ge=0, description="Seconds for which a region may be lost before its slots go elsewhere."

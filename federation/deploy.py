@@ -58,21 +58,36 @@ class Deployment:
         return tuple(one for one in self.regions if one.error is not None)
 
 
-def deploy(clients: Sequence[Registrar], rendered: Mapping[str, dict[str, Any]], *, spec_hash: str) -> Deployment:
-    """Register the job wherever it differs, all regions at once. A region's failure is in its outcome, not raised."""
+def deploy(
+    clients: Sequence[Registrar],
+    rendered: Mapping[str, dict[str, Any]],
+    *,
+    spec_hash: str,
+    may_register: bool = True,
+) -> Deployment:
+    """Register the job wherever it differs, all regions at once. A region's failure is in its outcome, not raised.
+
+    Where it may not be registered, what is there must be the very same spec.
+    """
     job_id = str(next(iter(rendered.values()))["ID"]) if rendered else ""
     with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
-        outcomes = tuple(pool.map(lambda client: deploy_one(client, rendered[client.name], spec_hash), clients))
+        outcomes = tuple(
+            pool.map(
+                lambda client: deploy_one(client, rendered[client.name], spec_hash, may_register=may_register), clients
+            )
+        )
     return Deployment(job_id, spec_hash, outcomes)
 
 
-def deploy_one(client: Registrar, job: dict[str, Any], spec_hash: str) -> Deployed:
+def deploy_one(client: Registrar, job: dict[str, Any], spec_hash: str, *, may_register: bool) -> Deployed:
     """One region: compare, register if it differs, read back."""
     try:
+        if not may_register:
+            return _as_it_is(client, job, spec_hash, 'fedml.toml says deploy = "never"')
         try:
             dry = client.plan_job(job, diff=True)
         except PermissionDenied:
-            return _as_it_is(client, job, spec_hash)
+            return _as_it_is(client, job, spec_hash, "the token may not register it")
         if dry.diff_type == "None":
             return Deployed(client.name, "unchanged", dry.job_modify_index)
         client.register(job, enforce_index=dry.job_modify_index)
@@ -90,8 +105,8 @@ def deploy_one(client: Registrar, job: dict[str, Any], spec_hash: str) -> Deploy
         return Deployed(client.name, "failed", error=error)
 
 
-def _as_it_is(client: Registrar, job: dict[str, Any], spec_hash: str) -> Deployed:
-    """A token without submit-job can't register; it may dispatch what is there if that is the very same spec."""
+def _as_it_is(client: Registrar, job: dict[str, Any], spec_hash: str, why: str) -> Deployed:
+    """What can't be registered may still be dispatched as it is there, if that is the very same spec."""
     try:
         there = client.job(str(job["ID"]))
     except NotFound:
@@ -100,8 +115,8 @@ def _as_it_is(client: Registrar, job: dict[str, Any], spec_hash: str) -> Deploye
         return Deployed(client.name, "unchanged", int(there["JobModifyIndex"]))
     what = "is another than the file" if there else "isn't registered there"
     raise PermissionDenied(
-        f"the job {what}, and the token may not register it",
+        f"the job {what}, and {why}",
         region=client.name,
         operation="register",
-        hint="ask for a token with submit-job, or have the job deployed by whoever may (fedml deploy)",
+        hint="have it deployed by whoever may (fedml deploy, with a token that has submit-job)",
     )

@@ -97,7 +97,7 @@ def dispatch(
             note("Error: no region can take the job; nothing was dispatched")
             raise typer.Exit(2)
         app.index.require_writable()
-        deployment = app.deploy(preview.prepared, usable)
+        deployment = app.deploy(preview.prepared, usable, may_register=app.config.deploy == "auto")
         for one in deployment.regions:
             if one.action != "unchanged":
                 note(f"{one.region:<10} job {one.action}{f': {one.error}' if one.error else ''}")

@@ -77,3 +77,11 @@ def test_a_token_without_submit_job_takes_what_is_there_if_it_is_the_same_spec()
     assert [one.action for one in done.regions] == ["unchanged", "failed", "failed"]
     assert "is another than the file" in str(done.regions[1].error)
     assert "isn't registered there" in str(done.regions[2].error)
+
+
+def test_deploy_never_registers_nothing() -> None:
+    same, other = Region("us", there=dict(JOB)), Region("eu", there={"ID": "train"})
+    done = deploy([same, other], dict.fromkeys(("us", "eu"), JOB), spec_hash="5ec", may_register=False)
+    assert [one.action for one in done.regions] == ["unchanged", "failed"]
+    assert 'deploy = "never"' in str(done.failed[0].error)
+    assert other.registered == []
