@@ -14,8 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from federation.index.fold import TABLES, Fields, fold, state_for
+from federation.index.fold import TABLES, FieldsSeen, fold, state_for
 from federation.index.rows import ROW_COLUMNS, RUN_COLUMNS, Row, RunRow, row_of
+from federation.index.where.fields import Fields
+from federation.index.where.functions import register
 from federation.log import Change, Entry, Position
 
 SCHEMA = 3
@@ -70,7 +72,7 @@ class Catalog:
             return
         with self._transaction("IMMEDIATE"):
             at = self.position()
-            fields: Fields = set()
+            fields: FieldsSeen = set()
             for entry in entries:
                 if entry.number <= at.number:
                     continue
@@ -80,12 +82,15 @@ class Catalog:
                 at = Position(entry.number, entry.sha256, entry.time)
             self._db.execute("UPDATE position SET number = ?, sha256 = ?, time = ?", at)
 
-    def rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> tuple[int, list[Row]]:
-        """(revision, rows newest first) for an SQL condition over ROW_COLUMNS with `?` for each of `values`."""
+    def rows(
+        self, where: str, values: Sequence[object], *, order: str = "rowid DESC", limit: int | None = None
+    ) -> tuple[int, list[Row]]:
+        """(revision, rows newest first) for an SQL condition over ROW_COLUMNS with `?` for each of `values`, those of the
+        order last."""
         with self._transaction("DEFERRED"):
             revision = self.position().number
             found = self._db.execute(
-                f"SELECT {ROW_COLUMNS} FROM result WHERE {where} ORDER BY rowid DESC LIMIT ?",  # noqa: S608 - columns of ours
+                f"SELECT {ROW_COLUMNS} FROM result WHERE {where} ORDER BY {order} LIMIT ?",  # noqa: S608 - columns of ours
                 (*values, -1 if limit is None else limit),
             ).fetchall()
         try:
@@ -110,6 +115,10 @@ class Catalog:
         """The first column of a query."""
         return [found[0] for found in self._db.execute(sql, values)]
 
+    def table(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self._db.execute(sql, values).fetchall()
+
     def entry(self, number: int) -> tuple[str, str, str, str] | None:
         """(time, author, reason, sha256) of a revision."""
         found: tuple[str, str, str, str] | None = self._db.execute(
@@ -124,6 +133,17 @@ class Catalog:
     def unknown(self) -> list[tuple[int, Change]]:
         """(revision, change) of a type that this fedml doesn't know."""
         return [(number, json.loads(change)) for number, change in self._db.execute("SELECT * FROM unknown")]
+
+    def fields(self) -> Fields:
+        """The metrics and parameters that results have, for `where`."""
+        metrics: dict[str, frozenset[Any]] = {}
+        params: set[str] = set()
+        for kind, name, type_ in self._db.execute("SELECT kind, name, type FROM field"):
+            if kind == "metric":
+                metrics[name] = metrics.get(name, frozenset()) | {type_}
+            else:
+                params.add(name)
+        return Fields(metrics, frozenset(params), are_known=self.value("SELECT 1 FROM result") is not None)
 
     def state_for(self, run: str, slot: int, group: str, index: int) -> str:
         """What a result of this key would become now: committed, superseded or late."""
@@ -161,6 +181,11 @@ class _Transaction:
             self._db.execute("COMMIT")
         elif self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def catalog_path(cache_dir: Path, home_id: str) -> Path:
+    """The file of the catalog of that home, in the cache folder."""
+    return cache_dir / "index" / f"{home_id}.{SCHEMA}.sqlite"
 
 
 def open_catalog(path: Path) -> Catalog:
@@ -201,4 +226,5 @@ def _in_memory(path: Path) -> Catalog:
 def _connect(place: str) -> sqlite3.Connection:
     db = sqlite3.connect(place, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous = NORMAL")
+    register(db)
     return db

@@ -4,6 +4,7 @@ what is appended rests on everything before it.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from federation.errors import IndexCorrupt, LogConflict
-from federation.index.catalog import SCHEMA, Catalog, open_catalog
+from federation.index.catalog import Catalog, catalog_path, open_catalog
+from federation.index.checkpoint import is_due, restore_checkpoint, write_checkpoint
 from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
-from federation.log import Change, Entry, Log, Position, utc_now
+from federation.log import Change, Entry, Log, Position, default_author, utc_now
 from regions.storage.store import Store
 
 _CATALOGS_TRIED = 3
+_logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -32,7 +35,8 @@ class Ledger:
         self._store = home
         self._cache_dir = cache_dir
         self._clock = clock
-        self._log = Log(home, LOG_PREFIX, author=author, clock=clock)
+        self.author = author or default_author()
+        self._log = Log(home, LOG_PREFIX, author=self.author, clock=clock)
         self._home_id = ""
         self._catalog: Catalog | None = None
         self._lock = threading.RLock()
@@ -108,12 +112,15 @@ class Ledger:
             changes = self._ask(decide)
             return changes or None
 
+        written = 0
         try:
-            self._log.append(changes, reason=reason, rebase=rebase)
+            written = self._log.append(changes, reason=reason, rebase=rebase).number
         except LogConflict:
             if changes:
                 raise
         self._take_in()
+        if is_due(written):
+            self._write_checkpoint()
 
     def _make_home(self) -> None:
         if not self._home_id:
@@ -123,8 +130,19 @@ class Ledger:
     def _open_catalog(self, home_id: str) -> None:
         self.close()
         self._home_id = home_id
-        path = self._cache_dir / "index" / f"{home_id}.{SCHEMA}.sqlite"
+        path = catalog_path(self._cache_dir, home_id)
+        if home_id and not path.exists():
+            restore_checkpoint(self._store, path, is_of_this_log=self._is_in_log)
         self._catalog = open_catalog(path) if home_id else Catalog(None)
+
+    def _is_in_log(self, position: Position) -> bool:
+        return self._log.read(position.number).sha256 == position.sha256
+
+    def _write_checkpoint(self) -> None:
+        """A short cut for others: where it can't be written, nothing is lost."""
+        why_not = write_checkpoint(self._store, self._catalog.path if self._catalog else None)
+        if why_not:
+            _logger.info("no checkpoint was written: %s", why_not)
 
     def _sync(self) -> None:
         """Bring the catalog up to the end of the log."""
