@@ -115,7 +115,7 @@ def show(
             runs = [known for known in index.runs(job=job) if known.version == result]
         if not rows and not runs:
             raise UsageError(
-                f"the index has no result or version {result!r}", hint="fedml index list shows what it has"
+                f"the index has no result, version or tag {result!r}", hint="fedml index list shows what it has"
             )
         if as_json:
             results = [{**index_table.result_json(row), "record": index.record(row).to_dict()} for row in rows]

@@ -38,6 +38,7 @@ CREATE TABLE entry (number INTEGER PRIMARY KEY, time TEXT, author TEXT, reason T
 CREATE TABLE unknown (number INTEGER, change TEXT);
 CREATE TABLE event (number INTEGER, kind TEXT, change TEXT);
 CREATE INDEX event_by_number ON event (number);
+CREATE INDEX event_by_kind ON event (kind);
 CREATE TABLE field (kind TEXT, name TEXT, type TEXT, number INTEGER, PRIMARY KEY (kind, name, type)) WITHOUT ROWID;
 CREATE TABLE run (
     run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
@@ -55,11 +56,11 @@ CREATE INDEX result_by_version ON result (job, version);
 )
 
 
-Fields = set[tuple[str, str, str]]
+FieldsSeen = set[tuple[str, str, str]]
 """(kind, name, type) of metrics and parameters that were written already, within one transaction."""
 
 
-def fold(db: sqlite3.Connection, entry: Entry, fields: Fields) -> None:
+def fold(db: sqlite3.Connection, entry: Entry, fields: FieldsSeen) -> None:
     """Write the entry's changes into the tables, within the caller's transaction. Raises IndexCorrupt for a change of a
     known kind that can't be read, FormatTooNew for a record of a newer format."""
     about = (entry.number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
@@ -100,7 +101,7 @@ def fold_event(db: sqlite3.Connection, entry: Entry, change: Change) -> None:
         db.execute("INSERT INTO unknown VALUES (?, ?)", (entry.number, _dumps(change)))
 
 
-def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], state: str, fields: Fields) -> None:
+def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], state: str, fields: FieldsSeen) -> None:
     if int(record["format"]) > RECORD_FORMAT:
         raise FormatTooNew(
             f"index revision {entry.number} holds a record of format {record['format']}, "

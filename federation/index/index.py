@@ -14,9 +14,21 @@ from federation.errors import UsageError
 from federation.index.catalog import Catalog
 from federation.index.fetch import Fetched, fetch
 from federation.index.ledger import Ledger
-from federation.index.names import checked_name, checked_record, checked_version
+from federation.index.names import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.index.reader import Reader, highest_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
+from federation.index.tags import (
+    NO_RULE,
+    Asked,
+    TagChange,
+    TagRule,
+    decide_note,
+    decide_retire,
+    decide_rollback,
+    decide_tag,
+    decide_untag,
+    holder,
+)
 from federation.log import Change
 from federation.result import ResultRecord
 from regions.storage.store import Store
@@ -115,6 +127,67 @@ class Index(Ledger, Reader):
             with self._lock:
                 self._append(decide, reason=reason)
         return outcomes
+
+    def tag(
+        self, name: str, ref: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
+    ) -> TagChange:
+        """Point a tag to the one result that `ref` means, and tell where it pointed before. With `if_current` (what a
+        result is named by, or `none`) only if it points there: of two people who do so at once, one wins.
+
+        Raises UsageError for a name that is none and a result that is missing, retired or removed; TagMoved, TagRefused.
+        After a crash or Unavailable it is done or not; saying it again is right either way.
+        """
+        checked_tag(name)
+        alloc_id = self.result(ref).alloc_id
+        asked = Asked(self.author, self._expected(if_current), rule)
+        return self._move(name, lambda catalog: decide_tag(catalog, name, alloc_id, asked), reason)
+
+    def untag(
+        self, name: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
+    ) -> TagChange:
+        """Point a tag to nothing. Raises UsageError for one that nobody made, TagMoved, TagRefused."""
+        asked = Asked(self.author, self._expected(if_current), rule)
+        return self._move(name, lambda catalog: decide_untag(catalog, name, asked), reason)
+
+    def rollback(
+        self, name: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
+    ) -> TagChange:
+        """Point a tag to its previous holder; a second rollback goes further back. It rolls back from the holder that is
+        seen now: whoever moves the tag meanwhile makes it fail. Raises UsageError without one, TagMoved, TagRefused."""
+        seen = self.ask(lambda catalog: holder(catalog, name))
+        expected = seen if if_current is None else self._expected(if_current)
+        asked = Asked(self.author, expected, rule)
+        return self._move(name, lambda catalog: decide_rollback(catalog, name, asked), reason)
+
+    def retire(self, refs: Sequence[str], *, is_undone: bool = False, reason: str = "") -> list[Row]:
+        """Hide results (their artifacts and records stay, and who won a key too), or show them again. Raises UsageError
+        for one that isn't there or that a tag points to; then nothing is written."""
+        alloc_ids = [self.result(ref).alloc_id for ref in refs]
+        self.change(lambda catalog: decide_retire(catalog, alloc_ids, is_undone=is_undone), reason=reason)
+        return [row for alloc_id in alloc_ids for row in self.find(alloc_id)]
+
+    def note(self, ref: str, text: str) -> Row:
+        """Write a note to a result, for whoever looks at it. Raises UsageError for a text that is none."""
+        row, checked = self.result(ref), checked_text("the note", text)
+        self.change(lambda catalog: decide_note(catalog, row.alloc_id, checked))
+        return row
+
+    def _move(self, name: str, decide: Callable[[Catalog], list[Change]], reason: str) -> TagChange:
+        before = after = ""
+
+        def decided(catalog: Catalog) -> list[Change]:
+            nonlocal before, after
+            before = after = holder(catalog, name)
+            changes = decide(catalog)
+            if changes:
+                after = changes[0].get("alloc_id", "")
+            return changes
+
+        self.change(decided, reason=reason)
+        return TagChange(name, after, before)
+
+    def _expected(self, if_current: str | None) -> str | None:
+        return "" if if_current == "none" else if_current and self.result(if_current).alloc_id
 
     def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
         """Bring the result's artifact from its store into the folder `to`, verified (see `fetch`)."""

@@ -10,6 +10,11 @@ from federation.result import ResultRecord
 NAME_CHARS_MAX = 256
 VERSION_CHARS_MAX = 64
 
+TAG_CHARS_MAX = 64
+TEXT_CHARS_MAX = 10_000
+
+_TAG_WORDS = ("latest", "next", "none")
+_HEXADECIMAL = set("0123456789abcdef-")
 _NUMBER_END = 1 << 53
 """From here on JSON's readers disagree about whole numbers."""
 
@@ -36,6 +41,34 @@ def checked_version(version: str) -> str:
             f"version {version[:80]!r} {problem}", hint="a version is a number or a word, like 4 or 2026-11"
         )
     return version
+
+
+def checked_tag(name: str) -> str:
+    """The name itself. Raises UsageError for one that is none: it begins with a letter of any script, goes on with letters,
+    digits, `-`, `_` and `.`, and can't be taken for the beginning of an allocation id or a word with a meaning."""
+    problem = _problem(name, TAG_CHARS_MAX)
+    if not problem and not (name[0].isalpha() and all(char.isalnum() or char in "-_." for char in name)):
+        problem = "isn't a letter followed by letters, digits, '-', '_' and '.'"
+    if not problem and set(name.lower()) <= _HEXADECIMAL:
+        problem = "could be the beginning of an allocation id"
+    if not problem and name.lower() in _TAG_WORDS:
+        problem = "is a word with a meaning of its own"
+    if problem:
+        raise UsageError(f"tag {name[:80]!r} {problem}", hint="a tag is a word, like production or sales-champion")
+    return name
+
+
+def checked_text(what: str, text: str) -> str:
+    """The text without spaces around it. Raises UsageError for one that is empty, too long, or no text."""
+    stripped = text.strip()
+    problem = "is empty" if not stripped else ""
+    if len(stripped) > TEXT_CHARS_MAX:
+        problem = f"has more than {TEXT_CHARS_MAX} characters"
+    if any(unicodedata.category(char) == "Cs" or (not char.isprintable() and char not in "\n\t") for char in stripped):
+        problem = "holds a control character"
+    if problem:
+        raise UsageError(f"{what} {problem}")
+    return stripped
 
 
 def checked_record(record: ResultRecord) -> ResultRecord:

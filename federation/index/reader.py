@@ -10,6 +10,8 @@ from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog import Catalog
 from federation.index.fold import RECORD_CHANGES
 from federation.index.rows import Row, RunRow
+from federation.index.where import columns, condition, order
+from federation.index.where.fields import Field
 from federation.log import Change, Entry
 from federation.result import ResultRecord
 
@@ -48,18 +50,54 @@ class Reader(ABC):
         region: str | None = None,
         run: str | None = None,
         state: str | None = None,
+        tag: str | None = None,
+        where: str | None = None,
+        sort: str | None = None,
         limit: int | None = None,
     ) -> list[Row]:
-        """Results that match all that is given, newest first."""
+        """Results that match all that is given, newest first or as `sort` says (`metrics.auc:desc,version`).
+
+        Retired ones only where `state` or `where` (see `federation.index.where`) asks for a state. Raises WhereError.
+        """
         given = {"job": job, "version": version, "region": region, "run": run, "state": state}
         asked = {column: value for column, value in given.items() if value is not None}
-        where = " AND ".join(f"{column} = ?" for column in asked) or "1"
-        return self._rows(where, tuple(asked.values()), limit=limit)
+
+        def ask(catalog: Catalog) -> tuple[int, list[Row]]:
+            parts = [f"{column} = ?" for column in asked]
+            values: list[object] = [*asked.values()]
+            names_state = state is not None
+            if tag is not None:
+                parts.append("alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)")
+                values.append(tag)
+            if where is not None:
+                found = condition(where, catalog.fields())
+                parts.append(found.sql)
+                values += found.values
+                names_state |= found.names_state
+            if not names_state:
+                parts.append("state != 'retired'")
+            by = "rowid DESC"
+            if sort is not None:
+                ordered = order(sort, catalog.fields())
+                by = f"{ordered.text}, {by}"
+                values += ordered.values
+            return catalog.rows(" AND ".join(parts) or "1", values, order=by, limit=limit)
+
+        self._revision, rows = self.ask(ask)
+        return rows
+
+    def columns(self, text: str) -> list[Field]:
+        """The fields of `version,metrics.auc,tags`, as of the last answer. Raises WhereError."""
+        return columns(text, self.ask_again(lambda catalog: catalog.fields()))
 
     def find(self, ref: str, *, job: str | None = None) -> list[Row]:
-        """The results that `ref` may mean, newest first: a version (`4`) or `job@version`: its committed results; one
-        slot of it (`job@4/0`); else the allocation ids that begin with it. Empty when there are none."""
+        """The results that `ref` may mean, newest first: a tag (`production`); a version (`4`) or `job@version`: its
+        committed results; one slot of it (`job@4/0`); else the allocation ids that begin with it. Empty when there are
+        none."""
         text = ref.strip()
+        tagged = self._rows("alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)", (text,))
+        if tagged:
+            return [row for row in tagged if job in (None, row.job)]
         named_job, at, rest = text.rpartition("@")
         version, slash, slot = rest.partition("/")
         where, values = "version = ? AND state = 'committed'", [version]
@@ -78,7 +116,9 @@ class Reader(ABC):
         if len(found) == 1:
             return found[0]
         if not found:
-            raise UsageError(f"the index has no result or version {ref!r}", hint="fedml index list shows what it has")
+            raise UsageError(
+                f"the index has no result, version or tag {ref!r}", hint="fedml index list shows what it has"
+            )
         lines = [
             f"  {row.alloc_id}  {row.job} version {row.version}, slot {row.slot}, "
             f"{row.region}/{row.datacenter}, {row.state}"
@@ -90,6 +130,10 @@ class Reader(ABC):
             f"{ref!r} means {len(found)} results:\n" + "\n".join(lines) + rest,
             hint=f"name one by the beginning of its allocation id, as {found[0].alloc_id[:8]}",
         )
+
+    def won(self, run: str) -> list[Row]:
+        """The results that won their keys in this run, retired ones too: those keys are done for ever."""
+        return self._rows("run = ? AND entered = 'committed'", (run,))
 
     def rivals(self, row: Row) -> list[Row]:
         """The other results of the row's key, newest first."""

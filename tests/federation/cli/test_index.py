@@ -246,7 +246,7 @@ def test_what_is_not_there_is_told(filled: Project, cli: Cli, command: str) -> N
     code, out, err = cli(command, "zzz")
 
     assert (code, out) == (1, "")
-    assert err == "Error: the index has no result or version 'zzz'\n  → fedml index list shows what it has\n"
+    assert err == "Error: the index has no result, version or tag 'zzz'\n  → fedml index list shows what it has\n"
 
 
 def test_get_prints_the_folder_that_it_made(filled: Project, cli: Cli) -> None:

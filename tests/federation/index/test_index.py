@@ -298,7 +298,7 @@ def test_an_ambiguous_name_lists_what_it_may_mean(index: Index, make_record: Mak
 def test_a_name_of_nothing_is_told(index: Index, make_record: MakeRecord, ref: str) -> None:
     index.commit([make_record()])
 
-    with pytest.raises(UsageError, match="no result or version"):
+    with pytest.raises(UsageError, match="no result, version or tag"):
         index.result(ref)
 
 
