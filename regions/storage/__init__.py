@@ -14,9 +14,14 @@ from typing import cast
 from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
-from regions.storage.url import parse_store_url, store_url
+from regions.storage.url import meant_by, parse_store_url, store_url
 
-BUILT_IN = {"file": ("regions.storage.file", "FileStore"), "s3": ("regions.storage.s3", "S3Store")}
+BUILT_IN = {
+    "az": ("regions.storage.azure", "AzureStore"),
+    "file": ("regions.storage.file", "FileStore"),
+    "gs": ("regions.storage.gcs", "GCSStore"),
+    "s3": ("regions.storage.s3", "S3Store"),
+}
 ENTRY_POINTS = "fedml.stores"
 
 __all__ = ["BUILT_IN", "ENTRY_POINTS", "Store", "StoreConfig", "open_store", "parse_store_url", "schemes", "store_url"]
@@ -44,7 +49,8 @@ def _backend(url: str) -> Backend:
         return cast("Backend", getattr(import_module(module), name))
     for point in entry_points(group=ENTRY_POINTS, name=scheme):
         return cast("Backend", point.load())
-    parse_store_url(url)  # says what is wrong with one that has no scheme, or one still to come
+    parse_store_url(url)  # says what is wrong with one that has no scheme
     raise InvalidStoreURL(
-        f"no store is known for {scheme}://", hint=f"known: {', '.join(f'{known}://' for known in schemes())}"
+        f"no store is known for {scheme}://",
+        hint=meant_by(url) or f"known: {', '.join(f'{known}://' for known in schemes())}",
     )

@@ -47,6 +47,11 @@ class PermissionDenied(StoreError):
 class Unavailable(StoreError):
     """The store didn't answer; a write may or may not have happened."""
 
+    retry_after_s: float = 0.0
+    """How long the store asks to be left alone."""
+    is_passing: bool = True
+    """Whether the same request may succeed later."""
+
 
 class IntegrityError(StoreError):
     """What was read isn't what was written."""

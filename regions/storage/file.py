@@ -53,7 +53,17 @@ from regions.storage.localfs import (
 )
 from regions.storage.sidecar import etag_of, modified_of, notes_of_other_versions, read_note, sidecar_of, write_note
 from regions.storage.source import SourceFile, opened_source
-from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key, checked_prefix
+from regions.storage.store import (
+    Create,
+    Mode,
+    ObjectInfo,
+    Overwrite,
+    Progress,
+    Store,
+    Update,
+    checked_key,
+    checked_prefix,
+)
 from regions.storage.url import folder_of, folder_url
 
 _BINARY = "application/octet-stream"
@@ -85,10 +95,12 @@ class FileStore(Store):
 
         return self._write(key, write, mode, content_type, metadata or {})
 
-    def put_file(self, key: str, path: Path, *, content_type: str = _BINARY) -> ObjectInfo:
+    def put_file(
+        self, key: str, path: Path, *, content_type: str = _BINARY, progress: Progress | None = None
+    ) -> ObjectInfo:
         """See `Store.put_file`."""
         with opened_source(path) as source:
-            return self._write(key, lambda file: _copy(source, file), Overwrite(), content_type, {})
+            return self._write(key, lambda file: _copy(source, file, progress), Overwrite(), content_type, {})
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""
@@ -101,7 +113,14 @@ class FileStore(Store):
                 return data
         raise _too_fast(self.url, "get", key)
 
-    def get_file(self, key: str, path: Path) -> ObjectInfo:
+    def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
+        """See `Store.get_range`."""
+        target = file_of(self._root, checked_key(key))
+        with mapped_errors(self.url, "get", key), target.open("rb") as file:
+            file.seek(start)
+            return file.read(size_bytes)
+
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
         """See `Store.get_file`."""
         target = file_of(self._root, checked_key(key))
         partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
@@ -110,7 +129,7 @@ class FileStore(Store):
                 with mapped_errors(self.url, "get_file", key), target.open("rb") as source:
                     status = os.fstat(source.fileno())
                     with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
-                        sha256 = _copy(SourceFile(target, source.fileno()), file.fileno())
+                        sha256 = _copy(SourceFile(target, source.fileno()), file.fileno(), progress)
                         os.fsync(file.fileno())
                 if self._is_verified(target, etag_of(status), sha256, key):
                     with mapped_errors("", "write", str(path), is_write=True):
@@ -300,11 +319,13 @@ def _current_etag(target: Path) -> str | None:
         return None
 
 
-def _copy(source: SourceFile, file: int) -> str:
+def _copy(source: SourceFile, file: int, progress: Progress | None) -> str:
     digest = hashlib.sha256()
     for chunk in source.chunks():
         digest.update(chunk)
         write_all(file, chunk)
+        if progress is not None:
+            progress(len(chunk))
     return digest.hexdigest()
 
 

@@ -18,10 +18,7 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
-
-
-class RequestConflict(Unavailable):
-    """S3's 409: another conditional write of that key was under way; worth another try at once."""
+from regions.storage.retry import RequestConflict, seconds_of
 
 
 def _names(kind: type[StoreError], names: str) -> dict[str, type[StoreError]]:
@@ -71,7 +68,7 @@ _HINTS: Mapping[type[StoreError], str] = {
 
 CODES: Mapping[str, type[StoreError]] = {
     **_names(NotFound, "NoSuchKey NoSuchBucket NoSuchUpload NotFound 404"),
-    **_names(PreconditionFailed, "PreconditionFailed 412"),
+    **_names(PreconditionFailed, "PreconditionFailed 412 304"),
     **_names(RequestConflict, "ConditionalRequestConflict OperationAborted 409"),
     **_names(NotSupported, "NotImplemented 501 MethodNotAllowed 405"),
     **_names(InvalidStoreURL, "KeyTooLongError InvalidBucketName InvalidURI"),
@@ -109,13 +106,16 @@ def store_error(error: Exception, *, store: str, operation: str, key: str) -> St
     kind = next((KINDS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in KINDS), StoreError)
     reason = " ".join(str(error).split())[:300]
     hint = _HINTS.get(kind, "")
+    is_passing = True
     if "SSL" in type(error).__name__:
-        hint = "the server's certificate isn't trusted here: set AWS_CA_BUNDLE"
+        is_passing, hint = False, "the server's certificate isn't trusted here: set AWS_CA_BUNDLE"
     if type(error).__name__ == "ResponseParserError":
-        reason = "what answers there doesn't speak S3"
-    return kind(
-        f"{operation} of {key or 'the bucket'} failed: {reason}", store=store, operation=operation, key=key, hint=hint
-    )
+        is_passing, reason = False, "what answers there doesn't speak S3"
+    message = f"{operation} of {key or 'the bucket'} failed: {reason}"
+    found = kind(message, store=store, operation=operation, key=key, hint=hint)
+    if isinstance(found, Unavailable):
+        found.is_passing = is_passing
+    return found
 
 
 def _of_answer(answer: Mapping[str, Any], *, store: str, operation: str, key: str) -> StoreError:
@@ -133,4 +133,8 @@ def _of_answer(answer: Mapping[str, Any], *, store: str, operation: str, key: st
         hint = _HINTS[Unavailable]
     elif kind is PermissionDenied and not hint:
         hint = f"the credentials may not {operation} there: see `fedml doctor`"
-    return kind(message, store=store, operation=operation, key=key, hint=hint)
+    found = kind(message, store=store, operation=operation, key=key, hint=hint)
+    if isinstance(found, Unavailable):
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        found.retry_after_s = seconds_of(headers.get("retry-after"))
+    return found

@@ -8,12 +8,12 @@ threads.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from regions.storage.errors import InvalidStoreURL
+from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Update:
 
 
 Mode = Overwrite | Create | Update
+
+Progress = Callable[[int], None]
+"""Called with how many bytes more went over, from any thread; with a negative number where a transfer starts again."""
 
 KEY_BYTES_MAX = 1024
 
@@ -100,16 +103,24 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = "application/octet-stream",
+        progress: Progress | None = None,
+    ) -> ObjectInfo:
         """Store a file's bytes (overwriting: large files have keys that hold their own hash), sha256 computed while
-        streaming. A file that changes while it is read is refused with IntegrityError, and nothing is visible."""
+        streaming. A file that changes while it is read is refused with IntegrityError, and nothing is visible. Where a
+        connection breaks, what arrived of a large file isn't sent again."""
 
     @abstractmethod
     def get(self, key: str) -> bytes:
         """The object's bytes, verified against its sha256 where there is one. Raises NotFound, IntegrityError."""
 
     @abstractmethod
-    def get_file(self, key: str, path: Path) -> ObjectInfo:
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
         """The object into `path`, verified and placed atomically (a temporary name, then rename)."""
 
     @abstractmethod
@@ -133,10 +144,24 @@ class Store(ABC):
     def server_time(self) -> datetime | None:
         """The store's own clock (`Date` header; for a folder the file system's), timezone-aware; None if unknown."""
 
+    def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
+        """`size_bytes` of the object from `start` on, fewer at its end and none beyond it. Raises NotFound.
+
+        All of one version of the object; a part can't be held against the sha256 of the whole.
+        """
+        return self.get(key)[start : start + size_bytes]
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove the objects. The first failure is raised; some may be removed by then, and it may be repeated."""
+        for key in keys:
+            self.delete(key)
+
+    def signed_url(self, key: str, *, expires_s: int = 3600) -> str:
+        """A URL that reads the object without credentials, for so long. Raises NotSupported where there is no such."""
+        raise NotSupported(f"this store signs no URLs ({key})", store=self.url, operation="sign", key=key)
+
     def exists(self, key: str) -> bool:
         """Whether the object is there now. For looking, never for guarding a write: that is what modes are for."""
-        from regions.storage.errors import NotFound
-
         try:
             self.stat(key)
         except NotFound:

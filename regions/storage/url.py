@@ -3,6 +3,8 @@
 Grammar::
 
     s3://BUCKET[/PREFIX][?endpoint=http://HOST:PORT&location=us-east-1&profile=NAME&anonymous=true]
+    gs://BUCKET[/PREFIX][?endpoint=http://HOST:PORT&anonymous=true]
+    az://ACCOUNT/CONTAINER[/PREFIX][?endpoint=http://HOST:PORT&anonymous=true]
     file:///ABSOLUTE/FOLDER        (percent-encoded where the path holds a space, `%`, `?` or `#`)
 
 A URL never holds credentials: they are references in `fedml.toml`, or found by the SDK's own chain.
@@ -15,18 +17,35 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from regions.model import StoreConfig
-from regions.storage.errors import InvalidStoreURL, NotSupported
+from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import checked_key
 
 PARAMETERS = ("endpoint", "location", "profile", "anonymous")
-COMING = {"gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
-"""Schemes that are spoken for but not built in yet."""
+_TAKEN = {"file": (), "gs": ("endpoint", "anonymous"), "az": ("endpoint", "anonymous")}
+"""The parameters of these schemes; all others take all."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_CONTAINER = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_ELSEWHERE = (
+    (re.compile(r"https://([a-z0-9]+)\.blob\.core\.windows\.net/([^?#]+)"), r"az://\1/\2"),
+    (
+        re.compile(r"(?:abfss?|wasbs?)://([a-z0-9-]+)@([a-z0-9]+)\.(?:dfs|blob)\.core\.windows\.net/?([^?#]*)"),
+        r"az://\2/\1/\3",
+    ),
+    (re.compile(r"https://storage\.(?:googleapis|cloud\.google)\.com/([^?#]+)"), r"gs://\1"),
+    (re.compile(r"https://([A-Za-z0-9.-]+)\.s3[.-][a-z0-9.-]*amazonaws\.com/?([^?#]*)"), r"s3://\1/\2"),
+    (re.compile(r"(?:gcs|google)://([^?#]+)"), r"gs://\1"),
+    (re.compile(r"(?:azure|azblob|abs)://([^?#]+)"), r"az://\1"),
+    (re.compile(r"s3[an]://([^?#]+)"), r"s3://\1"),
+)
+"""How other tools write it, and how it is written here."""
 _CREDENTIALS = re.compile(r"[^/@]*(@|:[^@]*@)")
 """Something before an '@', also one whose secret holds a '/'; the '@' of a path isn't meant."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_HOW = "write s3://bucket/prefix or file:///absolute/folder"
+_AZURE = "write az://account/container/prefix"
+_HOW = "write s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix or file:///absolute/folder"
 
 
 def parse_store_url(url: str) -> StoreConfig:
@@ -36,7 +55,7 @@ def parse_store_url(url: str) -> StoreConfig:
         raise InvalidStoreURL("the store URL is empty", hint=_HOW)
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
         raise InvalidStoreURL("the store URL holds a control character", hint=_HOW)
-    if _CREDENTIALS.match(text.partition("://")[2] or text):
+    if _CREDENTIALS.match(text.partition("://")[2] or text) and not meant_by(text):
         raise InvalidStoreURL(
             "a store URL never holds credentials (nothing before an '@')",
             hint="name them by reference in fedml.toml (access_key_id = { env = … }) or leave it to the SDK's own chain",
@@ -52,11 +71,6 @@ def parse_store_url(url: str) -> StoreConfig:
         raise InvalidStoreURL(
             f"the scheme of {_shown(text)} must be in lower case", hint=f"did you mean {scheme.lower()}://…?"
         )
-    if scheme in COMING:
-        raise NotSupported(
-            f"{scheme}:// ({COMING[scheme]}) comes with a later version of fedml; this one has file:// and s3://",
-            hint="an S3-compatible endpoint or a folder works today: " + _HOW,
-        )
     return _config(scheme, text)
 
 
@@ -66,12 +80,25 @@ def _config(scheme: str, text: str) -> StoreConfig:
         raise InvalidStoreURL(
             f"{_shown(text)} holds a '#'", hint="a store URL has no fragment; write %23 in a file URL"
         )
+    if meant_by(text):
+        raise InvalidStoreURL(f"no store is known for {scheme}://", hint=meant_by(text))
     fields = _parameters(parts.query, text)
+    not_taken = sorted(fields.keys() - set(_TAKEN.get(scheme, PARAMETERS)))
+    if not_taken and scheme == "file":
+        raise InvalidStoreURL(f"{_shown(text)}: a file URL takes no parameters ({', '.join(not_taken)})")
+    if not_taken:
+        raise InvalidStoreURL(
+            f"{_shown(text)}: {'an' if scheme == 'az' else 'a'} {scheme}:// URL takes no {' and no '.join(not_taken)}",
+            hint=f"it takes {' and '.join(_TAKEN[scheme])}",
+        )
     if scheme == "file":
-        if fields:
-            raise InvalidStoreURL(f"{_shown(text)}: a file URL takes no parameters ({', '.join(sorted(fields))})")
         return StoreConfig(url=folder_url(folder_of(text)))
-    bucket, prefix = split_bucket(f"{scheme}://{parts.netloc}{parts.path}")
+    place = f"{scheme}://{parts.netloc}{parts.path}"
+    if scheme == "az":
+        account, bucket, prefix = split_account(place)
+        bucket = f"{account}/{bucket}"
+    else:
+        bucket, prefix = split_bucket(place)
     endpoint = fields.get("endpoint")
     if endpoint is not None:
         endpoint = checked_endpoint(endpoint)
@@ -100,17 +127,56 @@ def split_bucket(url: str) -> tuple[str, str]:
     prefix = prefix.strip("/")
     if not bucket:
         raise InvalidStoreURL(f"{_shown(url)} names no bucket", hint=_did_you_mean(scheme, prefix or "bucket/prefix"))
-    if not _BUCKET.fullmatch(bucket):
+    if not (_GCS_BUCKET if scheme == "gs" else _BUCKET).fullmatch(bucket):
+        letters = "lower-case letters" if scheme == "gs" else "letters"
         raise InvalidStoreURL(
             f"{bucket!r} in {_shown(url)} is no bucket name",
-            hint="a bucket name has 3 or more of letters, digits, '.', '-', '_'; a server's address goes into ?endpoint=",
+            hint=f"a bucket name has 3 or more of {letters}, digits, '.', '-', '_'; "
+            "a server's address goes into ?endpoint=",
         )
+    return bucket, _checked_prefix(prefix, url)
+
+
+def split_account(url: str) -> tuple[str, str, str]:
+    """Account, container and prefix (without slashes at its ends) of `az://account/container/prefix`."""
+    account, _, rest = url.removeprefix("az://").partition("/")
+    container, _, prefix = rest.partition("/")
+    if not account:
+        raise InvalidStoreURL(f"{_shown(url)} names no storage account", hint=_AZURE)
+    if not _ACCOUNT.fullmatch(account):
+        short = account.partition(".")[0]
+        raise InvalidStoreURL(
+            f"{account!r} in {_shown(url)} is no storage account's name",
+            hint=f"did you mean az://{short}/{rest}?"
+            if account.endswith(".windows.net")
+            else "it has 3 to 24 lower-case letters and digits; a server's address goes into ?endpoint=",
+        )
+    if not container:
+        raise InvalidStoreURL(f"{_shown(url)} names no container", hint=_AZURE)
+    if not _CONTAINER.fullmatch(container):
+        raise InvalidStoreURL(
+            f"{container!r} in {_shown(url)} is no container's name",
+            hint="it has 3 to 63 lower-case letters, digits and single '-', with none at its ends",
+        )
+    return account, container, _checked_prefix(prefix.strip("/"), url)
+
+
+def meant_by(url: str) -> str:
+    """What to write for a URL as other tools have it (`https://…`, `abfss://`, `gcs://`); empty for any other."""
+    for pattern, ours in _ELSEWHERE:
+        match = pattern.match(url)
+        if match:
+            return f"did you mean {match.expand(ours).rstrip('/')}?"
+    return ""
+
+
+def _checked_prefix(prefix: str, url: str) -> str:
     if prefix:
         try:
             checked_key(prefix)
         except InvalidStoreURL as error:
             raise InvalidStoreURL(f"{_shown(url)}: the prefix can't be used: {error}") from None
-    return bucket, prefix
+    return prefix
 
 
 def folder_of(url: str) -> Path:

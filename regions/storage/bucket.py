@@ -1,0 +1,463 @@
+"""A vendor's few verbs enter, a whole `Store` leaves: what S3, GCS and Azure stores have in common.
+
+- Every put carries a nonce in its metadata. Where an answer was lost, or a retry meets its own earlier success, the nonce
+  tells, and the put succeeds.
+- sha256 lies in the metadata. A read that doesn't match it is done once more (the wire may have flipped a bit), then
+  refused.
+- Large objects come down by ranges, some at once, at most 48 MiB in memory; a range that breaks off goes on where it
+  broke, and always with the etag of the first, so that two versions are never mixed.
+- Retries are counted here (`retry`), not by the SDKs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from regions.model import StoreConfig
+from regions.storage.errors import (
+    AlreadyExists,
+    IntegrityError,
+    InvalidStoreURL,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    StoreError,
+    Unavailable,
+)
+from regions.storage.localfs import mapped_errors, remove_quietly
+from regions.storage.noted import Noted
+from regions.storage.parts import part_bytes
+from regions.storage.retry import Patience, Retries
+from regions.storage.source import SourceFile, opened_source
+from regions.storage.store import (
+    KEY_BYTES_MAX,
+    Create,
+    Mode,
+    ObjectInfo,
+    Overwrite,
+    Progress,
+    Store,
+    checked_key,
+    checked_prefix,
+)
+
+T = TypeVar("T")
+
+BINARY = "application/octet-stream"
+RANGE_BYTES = 8 << 20
+RANGES_AT_ONCE = 4
+CONNECTIONS = 64
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+
+_READS = 3
+_DELETES_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object as the vendor tells of it. `info.size_bytes` is the whole object's, also where a range was read."""
+
+    info: ObjectInfo
+    nonce: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Objects in the vendor's order, by full name, and what to ask the next page with (None: there is none)."""
+
+    objects: Sequence[ObjectInfo]
+    token: str | None
+
+
+class BucketStore(Store):
+    """The store of a `scheme://bucket/prefix` URL. A backend gives the methods at the end; none of them tries twice.
+
+    What they raise of their SDK passes one door (`_sdk_errors`, `_store_error`).
+    """
+
+    single_put_bytes_max = 16 << 20
+    """Files above it go up in parts."""
+    patience = Patience()
+
+    def __init__(self, config: StoreConfig, bucket: str, prefix: str) -> None:
+        self.url = config.url
+        self._config = config
+        self._bucket = bucket
+        self._base = f"{prefix}/" if prefix else ""
+        self._lock = Lock()
+        self._client: Any = None
+
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        *,
+        content_type: str = BINARY,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """See `Store.put`."""
+        name = self._name(key)
+        noted = Noted(hashlib.sha256(data).hexdigest(), secrets.token_hex(16), content_type, dict(metadata or {}))
+        retries = Retries(self.patience)
+        while True:
+            try:
+                etag = self._once("put", key, lambda client: self._put_object(client, name, data, mode, noted))
+            except (PreconditionFailed, NotFound, Unavailable) as failure:
+                if isinstance(failure, NotFound) and not failure.key:  # no such bucket
+                    raise
+                try:
+                    own = self._own(key, noted.nonce)
+                except Unavailable as unknown:  # neither success nor "somebody else's" may be told
+                    retries.wait(failure if isinstance(failure, Unavailable) else unknown)
+                    continue
+                if own is None and isinstance(failure, Unavailable):
+                    retries.wait(failure)
+                    continue
+                if own is None:
+                    raise self._refused(key, mode) from failure
+                etag = own
+            return ObjectInfo(key, len(data), etag, noted.sha256, None, content_type, noted.metadata)
+
+    def put_file(
+        self, key: str, path: Path, *, content_type: str = BINARY, progress: Progress | None = None
+    ) -> ObjectInfo:
+        """See `Store.put_file`. Reads a large file twice: its sha256 goes ahead of its bytes."""
+        self._name(key)
+        with opened_source(path) as source:
+            if source.size_bytes <= self.single_put_bytes_max:
+                info = self.put(key, b"".join(source.chunks()), content_type=content_type)
+                if progress is not None:
+                    progress(source.size_bytes)
+                return info
+            digests, sha256 = source.digests(part_bytes(source.size_bytes))
+            noted = Noted(sha256, secrets.token_hex(16), content_type)
+            try:
+                etag = self._put_large(key, source, digests, noted, progress or _ignore)
+            except StoreError as failure:
+                own = None
+                if not isinstance(failure, IntegrityError | PermissionDenied):
+                    with suppress(Unavailable):
+                        own = self._own(key, noted.nonce)  # only the answer to the last request was lost
+                if own is None:
+                    raise
+                etag = own
+            return ObjectInfo(key, source.size_bytes, etag, sha256, None, content_type)
+
+    def get(self, key: str) -> bytes:
+        """See `Store.get`."""
+        chunks: list[bytes] = []
+        self._read(key, chunks.append, chunks.clear)
+        return b"".join(chunks)
+
+    def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
+        """See `Store.get_range`."""
+        got = bytearray()
+        etag = ""
+        while len(got) < size_bytes:
+            wanted = min(RANGE_BYTES, size_bytes - len(got))
+            found, part = self._range(key, start + len(got), wanted, etag)
+            got += part
+            etag = found.info.etag
+            if len(part) < wanted:
+                break
+        return bytes(got)
+
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
+        """See `Store.get_file`."""
+        unfinished = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
+        try:
+            with mapped_errors("", "write", str(path), is_write=True), unfinished.open("wb") as file:
+
+                def take(chunk: bytes) -> None:
+                    file.write(chunk)
+                    if progress is not None:
+                        progress(len(chunk))
+
+                def restart() -> None:
+                    if progress is not None:
+                        progress(-file.tell())
+                    file.seek(0)
+                    file.truncate()
+
+                info = self._read(key, take, restart)
+                file.flush()
+                os.fsync(file.fileno())
+            with mapped_errors("", "write", str(path), is_write=True):
+                unfinished.replace(path)
+            return info
+        finally:
+            remove_quietly(unfinished)
+
+    def stat(self, key: str) -> ObjectInfo:
+        """See `Store.stat`."""
+        return self._head(key).info
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """See `Store.list`. Objects whose key could not be asked for (a console's folder markers) are left out."""
+        full_prefix = self._base + checked_prefix(prefix)
+        after = self._base + start_after if start_after else ""
+        for found in self._listed(prefix, full_prefix, after):
+            key = found.key[len(self._base) :]
+            if key > start_after:
+                with suppress(InvalidStoreURL):
+                    yield ObjectInfo(checked_key(key), found.size_bytes, found.etag, modified=found.modified)
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        name = self._name(key)
+        with suppress(NotFound):
+            self._call("delete", key, lambda client: self._delete_object(client, name))
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """See `Store.delete_many`. Some requests at once."""
+        names = [checked_key(key) for key in keys]
+        pool = ThreadPoolExecutor(_DELETES_AT_ONCE)
+        try:
+            deque(pool.map(self.delete, names), maxlen=0)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def url_of(self, key: str) -> str:
+        """The store's URL without parameters, then the key."""
+        return f"{self.url.rstrip('/')}/{checked_key(key)}"
+
+    def signed_url(self, key: str, *, expires_s: int = 3600) -> str:
+        """See `Store.signed_url`."""
+        name = self._name(key)
+        return self._call("sign", key, lambda client: self._sign(client, name, expires_s))
+
+    def server_time(self) -> datetime | None:
+        """The `Date` of the server's answer, to the second; also of one that refuses."""
+        date = self._call("ask", "", self._date)
+        return parsedate_to_datetime(date) if date else None
+
+    # How it is done
+
+    def _name(self, key: str) -> str:
+        name = self._base + checked_key(key)
+        if len(name.encode()) > KEY_BYTES_MAX:
+            raise InvalidStoreURL(
+                f"object key {key[:80]!r} has more than {KEY_BYTES_MAX} bytes with the store's own prefix",
+                store=self.url,
+                key=key,
+            )
+        return name
+
+    def _refused(self, key: str, mode: Mode) -> StoreError:
+        if isinstance(mode, Create):
+            return AlreadyExists(f"{key} already exists", store=self.url, operation="put", key=key)
+        what = f"{key} changed since its etag was read, or is gone"
+        return PreconditionFailed(what, store=self.url, operation="put", key=key)
+
+    def _head(self, key: str) -> Found:
+        name = self._name(key)
+        return self._call("stat", key, lambda client: self._head_object(client, name, key))
+
+    def _own(self, key: str, nonce: str) -> str | None:
+        """The etag of the object if it is the one of this put; None if not, or if it may not be looked at.
+
+        Raises Unavailable where that can't be told.
+        """
+        name = self._name(key)
+        try:
+            found = self._once("stat", key, lambda client: self._head_object(client, name, key))
+        except Unavailable:
+            raise
+        except StoreError:
+            return None
+        return found.info.etag if found.nonce == nonce else None
+
+    def _listed(self, prefix: str, full_prefix: str, after: str) -> Iterator[ObjectInfo]:
+        token: str | None = None
+        while True:
+
+            def ask(client: Any, token: str | None = token) -> Page:
+                return self._list_page(client, full_prefix, after, token)
+
+            page = self._call("list", prefix, ask)
+            yield from page.objects
+            token = page.token
+            if token is None:
+                return
+
+    def _read(self, key: str, take: Callable[[bytes], object], restart: Callable[[], object]) -> ObjectInfo:
+        """Streams the object into `take`, from its start again where it was replaced meanwhile, and verifies it."""
+        for reads_left in reversed(range(_READS)):
+            restart()
+            digest = hashlib.sha256()
+            try:
+                for found, chunk in self._ranges(key):
+                    info = found.info
+                    digest.update(chunk)
+                    take(chunk)
+            except PreconditionFailed as error:
+                if not reads_left:
+                    raise Unavailable(
+                        f"{key} changes faster than it can be read", store=self.url, operation="get", key=key
+                    ) from error
+                continue
+            if info.sha256 in (None, digest.hexdigest()):
+                return info
+            if reads_left < _READS - 1:
+                break
+        raise IntegrityError(
+            f"{key} has sha256 {digest.hexdigest()}, but {info.sha256} was written",
+            store=self.url,
+            operation="get",
+            key=key,
+            hint="the object was damaged or rewritten behind the store's back: publish it again",
+        )
+
+    def _ranges(self, key: str) -> Iterator[tuple[Found, bytes]]:
+        """All of the object, in order; the later ranges some at once."""
+        found, first = self._range(key, 0, RANGE_BYTES, "")
+        yield found, first
+        starts = range(len(first), found.info.size_bytes, RANGE_BYTES)
+        if not starts:
+            return
+        pool = ThreadPoolExecutor(RANGES_AT_ONCE)
+        try:
+            pending: deque[Future[tuple[Found, bytes]]] = deque()
+            for start in starts:
+                if len(pending) == RANGES_AT_ONCE:
+                    yield pending.popleft().result()
+                pending.append(pool.submit(self._range, key, start, RANGE_BYTES, found.info.etag))
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _range(self, key: str, start: int, size_bytes: int, etag: str) -> tuple[Found, bytes]:
+        """Up to that many bytes of the object at that etag (empty: whichever it has now), gone on with where it breaks."""
+        name = self._name(key)
+        got = bytearray()
+        retries = Retries(self.patience)
+        while True:
+
+            def read(client: Any) -> Found:
+                nonlocal etag
+                found, chunks = self._read_object(client, name, key, start + len(got), size_bytes - len(got), etag)
+                etag = found.info.etag
+                for chunk in chunks:
+                    got.extend(chunk)
+                return found
+
+            try:
+                found = self._once("get", key, read)
+                expected = min(size_bytes, max(0, found.info.size_bytes - start))
+                if len(got) > expected:
+                    raise IntegrityError(
+                        f"{key}: {len(got)} bytes came, {expected} were asked for", store=self.url, key=key
+                    )
+                if len(got) == expected:
+                    return found, bytes(got)
+                raise Unavailable(f"the body of {key} broke off", store=self.url, operation="get", key=key)
+            except Unavailable as failure:
+                retries.wait(failure)
+
+    def _call(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
+        """A request that may be sent again, as often as `patience` allows."""
+        retries = Retries(self.patience)
+        while True:
+            try:
+                return self._once(operation, key, request)
+            except Unavailable as failure:
+                retries.wait(failure)
+
+    def _once(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
+        """One request. Credential references are read anew, once, when the store refuses what they gave before."""
+        try:
+            with self._door(operation, key):
+                return request(self._opened())
+        except PermissionDenied:
+            if self._config.access_key_id is None and self._config.secret_access_key is None:
+                raise
+        with self._lock:
+            self._client = None
+        with self._door(operation, key):
+            return request(self._opened())
+
+    @contextmanager
+    def _door(self, operation: str, key: str) -> Iterator[None]:
+        """The one door: no error of the SDK passes it."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except self._sdk_errors() as error:
+            raise self._store_error(error, operation, key) from error
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    # What a backend gives
+
+    @abstractmethod
+    def _new_client(self) -> Any:
+        """The SDK's client, its own retries off, fit for several threads. Raises PermissionDenied without credentials."""
+
+    @abstractmethod
+    def _sdk_errors(self) -> tuple[type[Exception], ...]:
+        """Every class that the SDK raises."""
+
+    @abstractmethod
+    def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
+        """What that error means. A missing bucket is a NotFound without `key`."""
+
+    @abstractmethod
+    def _put_object(self, client: Any, name: str, data: bytes, mode: Mode, noted: Noted) -> str:
+        """One conditional put; gives the etag. Raises PreconditionFailed also for a Create that came too late."""
+
+    @abstractmethod
+    def _put_large(
+        self, key: str, source: SourceFile, digests: Sequence[bytes], noted: Noted, progress: Progress
+    ) -> str:
+        """An upload by parts of `part_bytes`, invisible until it is whole; gives the etag."""
+
+    @abstractmethod
+    def _head_object(self, client: Any, name: str, key: str) -> Found:
+        """What is known of the object."""
+
+    @abstractmethod
+    def _read_object(
+        self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
+    ) -> tuple[Found, Iterable[bytes]]:
+        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end."""
+
+    @abstractmethod
+    def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
+        """One page of the objects that start with `prefix`; those up to `after` may be among them."""
+
+    @abstractmethod
+    def _delete_object(self, client: Any, name: str) -> None:
+        """Removes the object."""
+
+    @abstractmethod
+    def _sign(self, client: Any, name: str, expires_s: int) -> str:
+        """A URL that anybody can read the object with."""
+
+    @abstractmethod
+    def _date(self, client: Any) -> str | None:
+        """The Date header of whatever the store answers."""
+
+
+def _ignore(size_bytes: int) -> None:
+    """No progress is wanted."""

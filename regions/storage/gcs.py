@@ -1,0 +1,298 @@
+"""A bucket of Google Cloud Storage as a store: keys and bytes enter, requests leave through google-cloud-storage.
+
+What holds, and on what it rests (the rest is `bucket`):
+
+- An etag is the object's generation. `Create` is `ifGenerationMatch=0`, `Update` is `ifGenerationMatch=…`.
+- Reads go by the XML API over the SDK's own authorised session: only there one answer holds bytes, metadata and generation.
+- Files above 8 MiB go up in one resumable upload: after a broken connection the server is asked how far it came, and the
+  rest is sent. Parts of a file can't go at once there without either private interfaces of the SDK or further objects. An
+  upload that is never finished stays invisible, and the service forgets it after a week.
+- The bytes of every put carry a CRC32C that the server verifies.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+from urllib.parse import quote
+
+from regions.model import StoreConfig
+from regions.storage.bucket import (
+    BINARY,
+    CONNECT_TIMEOUT_S,
+    CONNECTIONS,
+    READ_TIMEOUT_S,
+    BucketStore,
+    Found,
+    Page,
+)
+from regions.storage.errors import (
+    NotSupported,
+    PermissionDenied,
+    PreconditionFailed,
+    StoreError,
+    Unavailable,
+)
+from regions.storage.gcs_errors import store_error
+from regions.storage.noted import Noted, read_fields
+from regions.storage.parts import part_bytes, read_part
+from regions.storage.retry import Retries
+from regions.storage.source import CHUNK_BYTES, SourceFile
+from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
+from regions.storage.url import checked_endpoint, split_bucket
+
+_TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+_PAGE = 1000
+_LISTED = "items(name,size,generation,updated),nextPageToken"
+_META = "x-goog-meta-"
+
+
+class GCSStore(BucketStore):
+    """The store of a `gs://bucket/prefix` URL; `endpoint` names a server that isn't Google's."""
+
+    single_put_bytes_max = 8 << 20
+
+    def __init__(self, config: StoreConfig) -> None:
+        super().__init__(config, *split_bucket(config.url))
+        self._endpoint = checked_endpoint(config.endpoint) if config.endpoint else None
+
+    def _put_object(self, client: Any, name: str, data: bytes, mode: Mode, noted: Noted) -> str:
+        blob = self._blob(client, name)
+        blob.metadata = noted.fields()
+        blob.upload_from_file(
+            io.BytesIO(data),
+            size=len(data),
+            content_type=noted.content_type,
+            if_generation_match=_generation(mode),
+            checksum="crc32c",
+            timeout=_TIMEOUT_S,
+            retry=None,
+        )
+        return _etag(blob.generation)
+
+    def _put_large(
+        self, key: str, source: SourceFile, digests: Sequence[bytes], noted: Noted, progress: Progress
+    ) -> str:
+        import google_crc32c
+
+        def begin(client: Any) -> str:
+            blob = self._blob(client, self._name(key))
+            blob.metadata = noted.fields()
+            blob.content_type = noted.content_type
+            url: str = blob.create_resumable_upload_session(
+                noted.content_type, source.size_bytes, checksum=None, timeout=_TIMEOUT_S, retry=None
+            )
+            return url
+
+        url = self._call("put", key, begin)
+        size_bytes = part_bytes(source.size_bytes)
+        checksum: Any = cast("Any", google_crc32c).Checksum()
+        arrived = 0
+        for number in range(len(digests)):
+            part = read_part(source, digests, number)
+            checksum.update(part)
+            headers = {}
+            if number + 1 == len(digests):
+                source.refuse_changed(source.size_bytes)
+                headers["X-Goog-Hash"] = f"crc32c={b64encode(checksum.digest()).decode()}"
+            first, end = number * size_bytes, number * size_bytes + len(part)
+            retries = Retries(self.patience)
+            while arrived < end:
+                body = memoryview(part)[arrived - first :]
+                span = f"bytes {arrived}-{end - 1}/{source.size_bytes}"
+                try:
+                    answer = self._sent(key, url, body, headers | {"Content-Range": span})
+                except Unavailable as failure:
+                    retries.wait(failure)
+                    answer = self._call("put", key, lambda client: self._ask_how_far(client, url, source.size_bytes))
+                if isinstance(answer, str):
+                    progress(source.size_bytes - arrived)
+                    return answer
+                progress(answer - arrived)
+                arrived = answer
+        raise Unavailable(f"the upload of {key} was not finished", store=self.url, operation="put", key=key)
+
+    def _sent(self, key: str, url: str, body: memoryview, headers: Mapping[str, str]) -> int | str:
+        """How many bytes the upload has now, or its object's etag when that was the last of them."""
+
+        def send(client: Any) -> int | str:
+            return _progress_of(client._http.put(url, data=io.BytesIO(body), headers=headers, timeout=_TIMEOUT_S))
+
+        return self._once("put", key, send)
+
+    def _ask_how_far(self, client: Any, url: str, size_bytes: int) -> int | str:
+        headers = {"Content-Range": f"bytes */{size_bytes}", "Content-Length": "0"}
+        return _progress_of(client._http.put(url, headers=headers, timeout=_TIMEOUT_S))
+
+    def _head_object(self, client: Any, name: str, key: str) -> Found:
+        blob = self._blob(client, name)
+        blob.reload(timeout=_TIMEOUT_S, retry=None)
+        sha256, nonce, metadata = read_fields(blob.metadata or {})
+        etag, content_type = _etag(blob.generation), blob.content_type or BINARY
+        return Found(ObjectInfo(key, blob.size, etag, sha256, blob.updated, content_type, metadata), nonce)
+
+    def _read_object(
+        self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
+    ) -> tuple[Found, Iterable[bytes]]:
+        from google.api_core.exceptions import from_http_response
+
+        # gzip is accepted so that the server never unpacks an object that is stored packed.
+        headers = {"Range": f"bytes={start}-{start + size_bytes - 1}", "Accept-Encoding": "gzip"}
+        if etag:
+            headers["x-goog-if-generation-match"] = etag
+        url = f"{client.api_endpoint}/{self._bucket}/{quote(name, safe='/~')}"
+        answer = client._http.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S)
+        if answer.status_code == 416:  # it starts at the end: an empty object, or beyond
+            answer.close()
+            return self._head_object(client, name, key), ()
+        if answer.status_code >= 300:
+            raise from_http_response(answer)
+        found = _found(key, answer.headers)
+        if etag and found.info.etag != etag:
+            answer.close()
+            raise PreconditionFailed(f"{key} was replaced while it was read", store=self.url, operation="get", key=key)
+        return found, answer.raw.stream(CHUNK_BYTES, decode_content=False)
+
+    def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
+        pages = client.list_blobs(  # an iterator of its own for each page: one that failed once gives nothing more
+            self._bucket,
+            prefix=prefix or None,
+            start_offset=after or None,
+            page_token=token,
+            page_size=_PAGE,
+            fields=_LISTED,
+            timeout=_TIMEOUT_S,
+            retry=None,
+        )
+        objects = [
+            ObjectInfo(blob.name, blob.size, _etag(blob.generation), modified=blob.updated)
+            for blob in next(pages.pages, ())
+        ]
+        return Page(objects, pages.next_page_token)
+
+    def _delete_object(self, client: Any, name: str) -> None:
+        self._blob(client, name).delete(timeout=_TIMEOUT_S, retry=None)
+
+    def _sign(self, client: Any, name: str, expires_s: int) -> str:
+        try:
+            url: str = self._blob(client, name).generate_signed_url(
+                version="v4", expiration=timedelta(seconds=expires_s), api_access_endpoint=client.api_endpoint
+            )
+        except AttributeError as error:  # the SDK's way to say it
+            raise NotSupported(
+                "these credentials can't sign URLs",
+                store=self.url,
+                operation="sign",
+                hint="a service account's key can",
+            ) from error
+        return url
+
+    def _date(self, client: Any) -> str | None:
+        answer = client._http.get(f"{client.api_endpoint}/storage/v1/b/{self._bucket}", timeout=_TIMEOUT_S)
+        date: str | None = answer.headers.get("Date")
+        return date
+
+    def _blob(self, client: Any, name: str) -> Any:
+        return client.bucket(self._bucket).blob(name)
+
+    def _sdk_errors(self) -> tuple[type[Exception], ...]:
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud.storage.exceptions import DataCorruption, InvalidPathError, InvalidResponse
+        from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
+
+        own = (InvalidResponse, DataCorruption, InvalidPathError)
+        return (GoogleAPIError, GoogleAuthError, *own, RequestException, HTTPError)
+
+    def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
+        return store_error(error, store=self.url, operation=operation, key=key)
+
+    def _new_client(self) -> Any:
+        from google.cloud.storage import Client
+        from requests.adapters import HTTPAdapter
+
+        options = {"api_endpoint": self._endpoint} if self._endpoint else None
+        # The project only matters for making and listing buckets.
+        client = Client(project="fedml", credentials=_credentials(self._config), client_options=options)
+        for scheme in ("http://", "https://"):
+            client._http.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+        return client
+
+
+def _credentials(config: StoreConfig) -> Any:
+    """Anonymous ones, those of a referred service account, or None: the SDK's own chain."""
+    if config.access_key_id is not None:
+        raise PermissionDenied(
+            "gs:// takes no access_key_id", store=config.url, hint="secret_access_key refers to a service account's key"
+        )
+    if config.anonymous:
+        from google.auth.credentials import AnonymousCredentials
+
+        return AnonymousCredentials()
+    if config.secret_access_key is None:
+        return None
+    from google.oauth2.service_account import Credentials
+
+    secret = config.secret_access_key.read()
+    with suppress(ValueError):
+        return Credentials.from_service_account_info(json.loads(secret))
+    raise PermissionDenied(
+        f"what {config.secret_access_key} holds is no service account's key",
+        store=config.url,
+        hint="it is the JSON file that Google gives out for a service account",
+    )
+
+
+def _generation(mode: Mode) -> int | None:
+    if isinstance(mode, Create):
+        return 0
+    if isinstance(mode, Update):
+        if not mode.etag.isdecimal() or mode.etag == "0":
+            raise PreconditionFailed(f"{mode.etag!r} is no generation of an object")
+        return int(mode.etag)
+    return None
+
+
+def _progress_of(answer: Any) -> int | str:
+    from google.api_core.exceptions import from_http_response
+
+    if answer.status_code == 308:
+        return int(answer.headers.get("Range", "bytes=0--1").partition("-")[2]) + 1
+    if answer.status_code >= 300:
+        raise from_http_response(answer)
+    return _etag(answer.json().get("generation"))
+
+
+def _etag(generation: object) -> str:
+    if generation is None:
+        failure = Unavailable(
+            "what answers there isn't Google Cloud Storage: it gives no generation",
+            hint="check the endpoint of the store",
+        )
+        failure.is_passing = False
+        raise failure
+    return str(generation)
+
+
+def _found(key: str, headers: Mapping[str, str]) -> Found:
+    noted = {name[len(_META) :].lower(): value for name, value in headers.items() if name.lower().startswith(_META)}
+    sha256, nonce, metadata = read_fields(noted)
+    size = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "0")
+    modified = headers.get("Last-Modified")
+    info = ObjectInfo(
+        key,
+        int(size),
+        _etag(headers.get("x-goog-generation")),
+        sha256,
+        parsedate_to_datetime(modified) if modified else None,
+        headers.get("Content-Type", BINARY),
+        metadata,
+    )
+    return Found(info, nonce)

@@ -1,0 +1,117 @@
+"""An error of Google's libraries enters, the StoreError that stands for it leaves. By names and statuses only: no SDK is
+imported.
+
+Every exception class of google-cloud-storage, google-auth, google-api-core, google-resumable-media and requests is in
+`KINDS` itself or by an ancestor, or carries the status of an answer (a test looks), so that a new one is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from regions.storage.errors import (
+    IntegrityError,
+    InvalidStoreURL,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    PreconditionFailed,
+    StoreError,
+    Unavailable,
+)
+from regions.storage.retry import RequestConflict, seconds_of
+
+KINDS: Mapping[str, type[StoreError]] = {
+    # google.auth; its TransportError and TimeoutError are no answer, all else is about credentials
+    "TransportError": Unavailable,
+    "TimeoutError": Unavailable,
+    "GoogleAuthError": PermissionDenied,
+    # google.api_core; those of an answer go by its status
+    "RetryError": Unavailable,
+    "ResumableTransferError": Unavailable,
+    "GoogleAPIError": StoreError,
+    "AsyncRestUnsupportedParameterError": StoreError,
+    # google.cloud.storage and google.resumable_media
+    "DataCorruption": IntegrityError,
+    "InvalidResponse": Unavailable,
+    "InvalidPathError": InvalidStoreURL,
+    # requests and urllib3
+    "InvalidURL": InvalidStoreURL,
+    "MissingSchema": InvalidStoreURL,
+    "InvalidSchema": InvalidStoreURL,
+    "RequestException": Unavailable,
+    "HTTPError": Unavailable,
+}
+
+STATUSES: Mapping[int, type[StoreError]] = {
+    304: PreconditionFailed,
+    400: StoreError,
+    401: PermissionDenied,
+    403: PermissionDenied,
+    404: NotFound,
+    405: NotSupported,
+    408: Unavailable,
+    409: RequestConflict,
+    412: PreconditionFailed,
+    429: Unavailable,
+    501: NotSupported,
+}
+"""All others from 500 on are Unavailable."""
+
+CREDENTIALS = (
+    "set GOOGLE_APPLICATION_CREDENTIALS, run `gcloud auth application-default login`, or refer to a service account's key "
+    "with secret_access_key in fedml.toml; on a node: its service account or workload identity; "
+    "for a public bucket: anonymous"
+)
+
+
+def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreError:
+    """What that error means. A missing bucket is a NotFound without `key`."""
+    answer = getattr(error, "response", None)
+    status = getattr(answer, "status_code", None) or _status(error)
+    if isinstance(status, int) and status >= 300:
+        return _of_answer(error, status, answer, store=store, operation=operation, key=key)
+    names = [cls.__name__ for cls in type(error).__mro__]
+    kind = next((KINDS[name] for name in names if name in KINDS), StoreError)
+    reason = " ".join(str(error).split())[:300]
+    hint = {PermissionDenied: CREDENTIALS, Unavailable: "check the endpoint and the network, then try again"}.get(
+        kind, ""
+    )
+    is_passing = True
+    if "SSLError" in names or "CERTIFICATE_VERIFY_FAILED" in reason:
+        is_passing, hint = False, "the server's certificate isn't trusted here: set REQUESTS_CA_BUNDLE"
+    found = kind(
+        f"{operation} of {key or 'the bucket'} failed: {reason}", store=store, operation=operation, key=key, hint=hint
+    )
+    if isinstance(found, Unavailable):
+        found.is_passing = is_passing
+    return found
+
+
+def _status(error: Any) -> int | None:
+    code = getattr(error, "code", None)
+    return code if isinstance(code, int) else None
+
+
+def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: str, key: str) -> StoreError:
+    kind = STATUSES.get(status, Unavailable if status >= 500 else StoreError)
+    reason = " ".join(str(getattr(error, "message", error)).split())[:300]
+    message = f"{operation} of {key or 'the bucket'} failed: {reason} ({status})"
+    hint = ""
+    if kind is NotFound and (
+        operation == "put" or "bucket does not exist" in reason.lower() or "NoSuchBucket" in reason
+    ):
+        message, key, hint = "the bucket does not exist", "", "create the bucket, or correct its name"
+    elif kind is NotFound:
+        message = f"no object {key}" if key else "the bucket does not exist"
+    elif kind is PermissionDenied:
+        hint = CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
+    elif issubclass(kind, Unavailable):
+        hint = "the store asks for fewer requests: try again later" if status == 429 else "try again later"
+    elif status == 400 and ("checksum" in reason.lower() or "hash" in reason.lower() or "md5" in reason.lower()):
+        kind = IntegrityError
+    found = kind(message, store=store, operation=operation, key=key, hint=hint)
+    if isinstance(found, Unavailable):
+        found.retry_after_s = seconds_of((getattr(answer, "headers", None) or {}).get("Retry-After"))
+    return found

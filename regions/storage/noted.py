@@ -1,0 +1,40 @@
+"""What goes along with an object's bytes enters, the few text fields that every vendor can keep leave, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+SHA256 = "fedml-sha256"
+NONCE = "fedml-nonce"
+_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """`nonce` tells one put of an object from every other."""
+
+    sha256: str
+    nonce: str
+    content_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, str]:
+        """As metadata whose values are printable ASCII: everything else percent-encoded."""
+        return {name: encoded(value) for name, value in self.metadata.items()} | {
+            SHA256: self.sha256,
+            NONCE: self.nonce,
+        }
+
+
+def read_fields(fields: Mapping[str, str]) -> tuple[str | None, str | None, dict[str, str]]:
+    """(sha256, nonce, metadata) of an object; what others wrote is left as it is."""
+    metadata = dict(fields)
+    sha256, nonce = metadata.pop(SHA256, None), metadata.pop(NONCE, None)
+    return sha256, nonce, {name: unquote(value) for name, value in metadata.items()} if sha256 else metadata
+
+
+def encoded(value: str) -> str:
+    """The text in printable ASCII."""
+    return quote(value, safe=_PLAIN)
