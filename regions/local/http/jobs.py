@@ -54,9 +54,7 @@ def job(context: Context, request: Request) -> Reply:
         found: Record | None = state.jobs.get(key)
         if found is None:
             raise Failure(404, "job not found")
-        if context.config.has(1, 1, 3):
-            return found
-        return {name: value for name, value in found.items() if name != "DispatchIdempotencyToken"}
+        return found
 
     return blocking(
         context, request, lambda state: (state.jobs.get(key) or _NOTHING)["ModifyIndex"] or state.last("jobs"), build
