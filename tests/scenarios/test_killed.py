@@ -90,7 +90,7 @@ def test_a_run_that_was_killed_is_finished_by_resume(project: Project, moment: s
 @pytest.mark.slow
 def test_a_resume_that_is_killed_too_is_finished_by_the_next(project: Project) -> None:
     job = project.job("twice")
-    run = run_id(killed(project, "after:dispatch:2", "dispatch", "--job", job, "-n", str(SLOTS)))
+    run = run_id(killed(project, "before:dispatch:1", "dispatch", "--job", job, "-n", str(SLOTS)))
     killed(project, "after:dispatch:1", "runs", "resume", run)
     killed(project, 'before:put "add":1', "runs", "resume", run[:13])
     assert project.fedml("runs", "resume", run).code == 0
