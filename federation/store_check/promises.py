@@ -264,10 +264,10 @@ class _Examination:
             )
 
 
-_UNFIT = "don't use this server for results or an index: their guarantees rest on create-if-absent (If-None-Match)"
-_NO_UPDATE = "don't let anything rest on Update here; a server that ignores conditions is unfit as a home store"
-_STALE = "this isn't strongly consistent: take caches and proxies out of the way, or use another server"
-_ORDER = "`fedml index` and `runs list` would miss entries: use another server"
+_UNFIT = "use another server: all guarantees rest on this (If-None-Match)"
+_NO_UPDATE = "use another server: one that ignores conditions is no home store"
+_STALE = "take caches and proxies out of the way, or use another server"
+_ORDER = "use another server: listings would miss results"
 _ALLOW = "`fedml stores check --policy` prints the rights that each role needs"
 
 
