@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.scenarios.project import Project
+from tests.scenarios.project import Project, assert_refused
 
 
 @contextmanager
@@ -36,3 +36,17 @@ def end_processes(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "project" in request.fixturenames:
         request.getfixturevalue("project").end_processes()
+
+
+@pytest.fixture
+def refused(project: Project) -> Callable[..., None]:
+    """Both `plan` and `dispatch` refuse with these arguments, and leave nothing."""
+
+    def check(*arguments: str, said: tuple[str, ...], commands: tuple[str, ...] = ("plan", "dispatch")) -> None:
+        before = project.traces()
+        for command in commands:
+            done = project.fedml(command, *arguments)
+            assert_refused(done, *said, code=255 if command == "plan" else 1)
+        assert project.traces() == before
+
+    return check

@@ -13,80 +13,16 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.scenarios.light_job import LIGHT_SCRIPT, light_job
+
 FEDML = Path(sys.executable).with_name("fedml")
 REGIONS = ("us", "eu", "onprem")
-
-LIGHT_SCRIPT = """\
-mkdir out && echo $NOMAD_ALLOC_ID > out/model.txt && echo '{"score": 0.5}' > out/metrics.json
-exec fedml publish out
-"""
-"""What a slot's task does unless a test says otherwise: about half a second of CPU."""
-
-LIGHT_JOB = """\
-variable "count" {{
-  type    = number
-  default = 1
-}}
-
-job "{name}" {{
-  type        = "batch"
-  datacenters = ["*"]
-
-  parameterized {{
-    payload       = "optional"
-    meta_required = [{required}]
-    meta_optional = ["save_path", "epochs", "note"]
-  }}
-
-  group "work" {{
-    count = var.count
-
-    restart {{
-      attempts = 0
-      mode     = "fail"
-    }}
-
-    reschedule {{
-      attempts  = 0
-      unlimited = false
-    }}
-
-    task "make" {{
-      driver = "raw_exec"
-
-      config {{
-        command = "/bin/sh"
-        args    = ["-c", {script}]
-      }}
-
-      resources {{
-        cpu    = {cpu_mhz}
-        memory = 32
-      }}
-    }}
-  }}
-}}
-"""
-
-
-def light_job(
-    name: str,
-    script: str = LIGHT_SCRIPT,
-    *,
-    required: Sequence[str] = ("model_version",),
-    cpu_mhz: int = 250,
-) -> str:
-    """A parameterized batch job of one task; `$` and newlines of the script arrive in the shell as they are."""
-    quoted = json.dumps(script).replace("${", "$${")
-    return LIGHT_JOB.format(
-        name=name, script=quoted, required=", ".join(json.dumps(key) for key in required), cpu_mhz=cpu_mhz
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,3 +236,14 @@ def run_id(text: str) -> str:
 def expected_keys(slots: int, count: int = 1, group: str = "work") -> Counter[tuple[int, str, int]]:
     """Each key of a run once."""
     return Counter((slot, group, index) for slot in range(slots) for index in range(count))
+
+
+def assert_refused(done: Done, *said: str, code: int = 1) -> None:
+    """One error on stderr that says all of this, and nothing else went out."""
+    assert done.code == code, done.err
+    assert len(done.errors) == 1, done.err
+    assert "Traceback" not in done.err
+    assert "unexpected" not in done.err
+    assert done.out == ""
+    for text in said:
+        assert text in done.err
