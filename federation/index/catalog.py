@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from federation.index.where.fields import Fields
 from federation.index.where.functions import register
 from federation.log import Change, Entry, Position
 
-SCHEMA = 3
+SCHEMA = 4
 
 _BUSY_TIMEOUT_S = 10.0
 _FILE_UNAVAILABLE = {
@@ -148,6 +148,17 @@ class Catalog:
     def state_for(self, run: str, slot: int, group: str, index: int) -> str:
         """What a result of this key would become now: committed, superseded or late."""
         return state_for(self._db, run, slot, group, index)
+
+    def copy(self) -> Catalog:
+        """The same in memory."""
+        memory = Catalog(None)
+        self._db.backup(memory._db)
+        return memory
+
+    def change(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Let `work` write, in one transaction: for a copy only, a catalog itself is nothing but the fold of the log."""
+        with self._transaction("IMMEDIATE"):
+            work(self._db)
 
     def _make_tables(self) -> None:
         if self.value("PRAGMA user_version") == SCHEMA:

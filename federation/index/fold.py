@@ -11,6 +11,7 @@ from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.index.curation import CURATION_TABLES, fold_curation
+from federation.index.lineage import named_parents
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
 from federation.index.upkeep import UPKEEP_TABLES, fold_upkeep
 from federation.log import Change, Entry
@@ -40,6 +41,8 @@ CREATE TABLE event (number INTEGER, kind TEXT, change TEXT);
 CREATE INDEX event_by_number ON event (number);
 CREATE INDEX event_by_kind ON event (kind);
 CREATE TABLE field (kind TEXT, name TEXT, type TEXT, number INTEGER, PRIMARY KEY (kind, name, type)) WITHOUT ROWID;
+CREATE TABLE parent (alloc_id TEXT, parent TEXT, number INTEGER, PRIMARY KEY (alloc_id, parent));
+CREATE INDEX parent_by_name ON parent (parent);
 CREATE TABLE run (
     run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
     state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
@@ -127,6 +130,8 @@ def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], s
             *(store, url, record["created"], entry.time, entry.number, state),
         ),
     )
+    for parent in named_parents(record.get("environment", {}), record.get("params", {})):
+        db.execute("INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", (alloc_id, parent, entry.number))
     found = {("metric", name, _type_of(value)) for name, value in record.get("metrics", {}).items()}
     found |= {("param", name, "text") for name in record.get("params", {})}
     for field in found - fields:

@@ -15,6 +15,7 @@ from federation.index.catalog import Catalog
 from federation.index.fetch import Fetched, fetch
 from federation.index.ledger import Ledger
 from federation.index.names import checked_name, checked_record, checked_tag, checked_text, checked_version
+from federation.index.past import Past, revision_at, rewind
 from federation.index.reader import Reader, highest_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
 from federation.index.tags import (
@@ -171,6 +172,19 @@ class Index(Ledger, Reader):
         row, checked = self.result(ref), checked_text("the note", text)
         self.change(lambda catalog: decide_note(catalog, row.alloc_id, checked))
         return row
+
+    def at(self, when: str) -> Past:
+        """The index as it was at a revision or a time (RFC 3339 with a zone). Raises UsageError for the future, a time
+        without a zone, and what is neither."""
+
+        def rewound(catalog: Catalog) -> tuple[int, Catalog]:
+            number = revision_at(catalog, when, self.now())
+            past = catalog.copy()
+            past.change(lambda db: rewind(db, number))
+            return number, past
+
+        number, past = self.ask(rewound)
+        return Past(past, number, self.entry)
 
     def _move(self, name: str, decide: Callable[[Catalog], list[Change]], reason: str) -> TagChange:
         before = after = ""

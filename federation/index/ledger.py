@@ -53,6 +53,10 @@ class Ledger:
         """The home store."""
         return self._store
 
+    def now(self) -> datetime:
+        """The machine's clock."""
+        return self._clock()
+
     def change(self, decide: Callable[[Catalog], list[Change]], *, reason: str = "") -> None:
         """Append what `decide` answers to an up-to-date catalog, in one entry; asked again whenever another writer was
         faster, so that it rests on everything before its own entry. Nothing is written for an empty answer."""

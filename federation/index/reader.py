@@ -9,7 +9,9 @@ from typing import TypeVar
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog import Catalog
 from federation.index.fold import RECORD_CHANGES
-from federation.index.rows import Row, RunRow
+from federation.index.history import Difference, Revision, TagMove, difference, moves, revisions
+from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
+from federation.index.rows import Note, Row, RunRow
 from federation.index.where import columns, condition, order
 from federation.index.where.fields import Field
 from federation.log import Change, Entry
@@ -154,6 +156,66 @@ class Reader(ABC):
         """(time, author, reason) of a revision; empty texts for one that doesn't exist."""
         found = self.ask_again(lambda catalog: catalog.entry(revision))
         return found[:3] if found else ("", "", "")
+
+    def tags(self) -> list[TagMove]:
+        """Where each tag points, by name: its newest move. Those that point to nothing are left out."""
+
+        def ask(catalog: Catalog) -> list[TagMove]:
+            return [moves(catalog, name)[0] for name in catalog.values("SELECT name FROM tag ORDER BY name")]
+
+        return self.ask(ask)
+
+    def tag_history(self, name: str) -> list[TagMove]:
+        """All moves of a tag, newest first; empty for one that nobody made."""
+        return self.ask(lambda catalog: moves(catalog, name))
+
+    def log(self, *, after: int = 0, limit: int | None = None) -> list[Revision]:
+        """The entries after a revision, oldest first, the newest `limit` of them."""
+
+        def ask(catalog: Catalog) -> list[Revision]:
+            head = self._revision = catalog.position().number
+            return revisions(catalog, max(after, head - limit if limit is not None else 0) + 1, head)
+
+        return self.ask(ask)
+
+    def diff(self, first: int, last: int) -> Difference:
+        """What is another at one revision than at an earlier one."""
+        return self.ask_again(lambda catalog: difference(catalog, first, last))
+
+    def notes(self, row: Row) -> list[Note]:
+        """What people wrote to a result, oldest first."""
+        found = self.ask_again(
+            lambda catalog: catalog.table(
+                "SELECT number, time, author, text FROM note JOIN entry USING (number) "
+                "WHERE alloc_id = ? ORDER BY note.rowid",
+                row.alloc_id,
+            )
+        )
+        return [Note(*values) for values in found]
+
+    def lineage(self, row: Row) -> Lineage:
+        """Where a result came from, and what was made from it. Raises IndexCorrupt."""
+        record = self.record(row)
+        data, code = told_of(record)
+        named = named_parents(record.environment, record.params)
+        parents = tuple(self._allocation(name) for name in named)
+        starts = [row.alloc_id[:length] for length in range(PREFIX_CHARS_MIN, len(row.alloc_id) + 1)] or [row.alloc_id]
+        marks = ", ".join("?" * len(starts))
+        children = self.ask_again(
+            lambda catalog: catalog.values(
+                f"SELECT DISTINCT alloc_id FROM parent WHERE parent IN ({marks}) ORDER BY rowid",  # noqa: S608
+                *starts,
+            )
+        )
+        return Lineage(row.alloc_id, record.spec_hash, data, code, parents, tuple(children))
+
+    def _allocation(self, named: str) -> str:
+        """The allocation id that begins so; the name itself where that isn't one."""
+        asked = (named.lower(), named.lower() + chr(0x10FFFF))
+        found = self.ask_again(
+            lambda catalog: catalog.values("SELECT alloc_id FROM result WHERE alloc_id >= ? AND alloc_id < ?", *asked)
+        )
+        return str(found[0]) if len(found) == 1 else named
 
     def unknown_changes(self) -> list[tuple[int, Change]]:
         """(revision, change) of types that this fedml doesn't know, as of the last answer: written by a newer one, kept

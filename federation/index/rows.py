@@ -75,6 +75,16 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What somebody wrote to a result."""
+
+    revision: int
+    time: str
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class OpenedRun:
     """A run whose version is reserved. `is_new`: no run and no result had that version of the job before."""
 
