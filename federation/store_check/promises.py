@@ -16,7 +16,14 @@ from pathlib import Path
 
 from federation.doctor.check import Check, Outcome, clock_check
 from jobs.errors import FedmlError
-from regions.storage.errors import AlreadyExists, NotFound, NotSupported, PermissionDenied, PreconditionFailed
+from regions.storage.errors import (
+    AlreadyExists,
+    IntegrityError,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    PreconditionFailed,
+)
 from regions.storage.race import race_create, race_update
 from regions.storage.store import Create, ObjectInfo, Store, Update
 
@@ -123,7 +130,10 @@ class _Examination:
         raise _Broken("the second writer was told that it had created an object that was there", _UNFIT)
 
     def create_race(self) -> str:
-        outcome = race_create(self.store, WRITERS, CREATE_ROUNDS, prefix=self.prefix)
+        try:
+            outcome = race_create(self.store, WRITERS, CREATE_ROUNDS, prefix=self.prefix)
+        except IntegrityError:
+            raise _Broken("the object is a mixture of several writers' bytes and metadata", _UNFIT) from None
         if not outcome.holds:
             raise _Broken(outcome.problem, _UNFIT)
         return f"one winner in each of {CREATE_ROUNDS} rounds"
@@ -203,8 +213,10 @@ class _Examination:
             between = time.perf_counter()
             got = self.store.get_file(key, down)
             ended = time.perf_counter()
-            if got.sha256 != sent.sha256 or not _are_equal(up, down):
+            if not _are_equal(up, down):
                 raise _Broken("it came back different", _STALE)
+            if got.sha256 != sent.sha256:
+                raise _Broken("its sha256 wasn't kept: the server drops metadata", _NO_METADATA)
         rates = [
             _megabytes("{}/s", self.large_file_bytes / seconds) for seconds in (between - started, ended - between)
         ]
@@ -267,6 +279,7 @@ class _Examination:
 _UNFIT = "use another server: all guarantees rest on this (If-None-Match)"
 _NO_UPDATE = "use another server: one that ignores conditions is no home store"
 _STALE = "take caches and proxies out of the way, or use another server"
+_NO_METADATA = "use another server: damage wouldn't be noticed by reads"
 _ORDER = "use another server: listings would miss results"
 _ALLOW = "`fedml stores check --policy` prints the rights that each role needs"
 

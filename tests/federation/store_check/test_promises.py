@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,14 @@ from federation.doctor.check import Check, Outcome
 from federation.store_check.promises import check_promises
 from regions.model import StoreConfig
 from regions.storage import open_store
-from regions.storage.errors import NotFound, NotSupported, PermissionDenied, PreconditionFailed, Unavailable
+from regions.storage.errors import (
+    IntegrityError,
+    NotFound,
+    NotSupported,
+    PermissionDenied,
+    PreconditionFailed,
+    Unavailable,
+)
 from regions.storage.file import FileStore
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Update
 from regions.storage.url import folder_url
@@ -63,6 +72,15 @@ class EveryRacingWriterWins(Bent):
 
     def bent(self, key: str, mode: Mode) -> Mode:
         return Overwrite() if isinstance(mode, Create) and "/race-" in key else mode
+
+
+class MixesRacingWriters(Bent):
+    """As a server that keeps bytes and metadata apart."""
+
+    def get(self, key: str) -> bytes:
+        if "/race-" in key:
+            raise IntegrityError(f"{key} has another sha256")
+        return super().get(key)
 
 
 class IgnoresEtags(Bent):
@@ -131,12 +149,17 @@ class IgnoresStartAfter(Bent):
 
 
 class FlipsABit(Bent):
-    def get_file(self, key: str, path: Path) -> ObjectInfo:
-        info = super().get_file(key, path)
+    def get_file(self, key: str, path: Path, **options: Any) -> ObjectInfo:
+        info = super().get_file(key, path, **options)
         data = bytearray(path.read_bytes())
         data[1000] ^= 1
         path.write_bytes(bytes(data))
         return info
+
+
+class DropsMetadata(Bent):
+    def get_file(self, key: str, path: Path, **options: Any) -> ObjectInfo:
+        return replace(super().get_file(key, path, **options), sha256=None)
 
 
 class MayNotDelete(Bent):
@@ -183,6 +206,7 @@ def test_a_sound_store_passes_all_and_nothing_is_left(tmp_path: Path) -> None:
     [
         (EveryWriterWins, "create-if-absent, in turn", "the second writer was told that it had created"),
         (EveryRacingWriterWins, "create-if-absent, 16 writers racing", "isn't atomic: of 16 writers"),
+        (MixesRacingWriters, "create-if-absent, 16 writers racing", "a mixture of several writers' bytes"),
         (IgnoresEtags, "compare-and-swap", "a stale etag (If-Match) was ignored"),
         (IgnoresRacingEtags, "compare-and-swap", "a counter raised 40 times by 8 writers stands at"),
         (RefusesEveryEtag, "compare-and-swap", "the etag that it had just given was refused"),
@@ -192,6 +216,7 @@ def test_a_sound_store_passes_all_and_nothing_is_left(tmp_path: Path) -> None:
         (ListsLate, "list order", "of 13 objects just written, 1 aren't listed"),
         (IgnoresStartAfter, "list order", "a listing that starts after"),
         (FlipsABit, "large file, 1 MB", "it came back different"),
+        (DropsMetadata, "large file, 1 MB", "its sha256 wasn't kept"),
     ],
 )
 def test_a_broken_promise_is_found_out(kind: type[FileStore], broken: str, told: str, tmp_path: Path) -> None:
