@@ -70,14 +70,15 @@ class Preview:
         return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
 
     @property
-    def unreachable(self) -> list[RegionCapacity]:
-        """Regions that did not answer."""
-        return [one for one in self.snapshot.regions.values() if one.problem is Reason.UNREACHABLE]
+    def unanswered(self) -> list[RegionCapacity]:
+        """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
+        problems = (Reason.UNREACHABLE, Reason.REFUSED)
+        return [one for one in self.snapshot.regions.values() if one.problem in problems]
 
     def require_an_answer(self) -> None:
         """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
-        regions = self.snapshot.regions.values()
-        if all(one.problem in (Reason.UNREACHABLE, Reason.REFUSED) for one in regions):
+        regions = self.unanswered
+        if len(regions) == len(self.snapshot.regions):
             details, hints = ({getattr(one, of): None for one in regions} for of in ("detail", "hint"))
             raise FederationError(
                 f"no region can be asked: {'; '.join(details)}",

@@ -39,7 +39,7 @@ def dispatch(
     var: VarOption = None,
     var_file: VarFileOption = None,
     skip_unreachable: Annotated[
-        bool, typer.Option("--skip-unreachable", help="Go on without the regions that don't answer.")
+        bool, typer.Option("--skip-unreachable", help="Go on without the regions that don't answer, or refuse.")
     ] = False,
     allow_secret_meta: Annotated[
         bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
@@ -84,10 +84,10 @@ def dispatch(
         check_dispatch(prepared.shape, given, data, allow_secrets=allow_secret_meta)
         preview = app.preview(request.job, slots=request.slots, version=version)
         preview.require_an_answer()
-        if preview.unreachable and not skip_unreachable:
-            missing = ", ".join(one.region for one in preview.unreachable)
+        if preview.unanswered and not skip_unreachable:
+            missing = "; ".join(f"{one.problem}: {one.region} ({one.detail})" for one in preview.unanswered)
             raise UsageError(
-                f"unreachable: {missing} ({preview.unreachable[0].detail}); nothing was dispatched",
+                f"{missing}; nothing was dispatched",
                 hint="choose others with --regions, or go on without them: --skip-unreachable",
             )
         usable = [placement.region for placement in preview.plan.placements]

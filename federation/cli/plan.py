@@ -57,6 +57,6 @@ def plan(
             answer_json(plan_document(preview, app.config))
         else:
             show_plan(preview, app.config)
-        for one in preview.unreachable:
+        for one in preview.unanswered:
             note(f"Warning: region {one.region} is left out: {one.detail}")
     raise typer.Exit(1 if preview.changes or not preview.plan.is_complete else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
@@ -137,11 +138,32 @@ def test_a_wrong_token(project: Project) -> None:
     planned = project.fedml("plan", "--config", config)
     assert planned.code == 255, planned.err
     assert len(planned.errors) == 1
-    assert "ACL token not found" in planned.err
+    assert "region us: " in planned.err
+    assert re.search("ACL token not found|Permission denied", planned.err)
     dispatched = project.fedml("dispatch", "--config", config)
-    assert_refused(dispatched, "no region can be asked", "ACL token not found")
+    assert_refused(dispatched, "no region can be asked", "region us: ")
     assert secret not in planned.out + planned.err + dispatched.err
     assert project.traces() == before
+
+
+def test_a_wrong_token_for_one_region(project: Project) -> None:
+    """As if it were down: dispatch goes on without it only when it is told to."""
+    project.write("wrong-token", "not-the-right-one\n")
+    config = project.variant(
+        "locked", ('addresses = ["dev:eu"]', 'addresses = ["dev:eu"]\ntoken = { file = "wrong-token" }')
+    )
+    job = project.job("locked")
+    before = project.traces()
+    planned = project.fedml("plan", "--config", config, "--job", job, "--json")
+    assert planned.code == 1, planned.err
+    assert [region["problem"] for region in planned.json["regions"]] == [None, "refused", None]
+    assert "Warning: region eu is left out" in planned.err
+    refused = project.fedml("dispatch", "--config", config, "--job", job)
+    assert_refused(refused, "refused: eu", "nothing was dispatched", "--skip-unreachable")
+    assert project.traces() == before
+    skipped = project.fedml("dispatch", "--config", config, "--job", job, "--skip-unreachable")
+    assert skipped.code == 0, skipped.err
+    assert {row["region"] for row in project.rows("--job", "locked")} == {"us", "onprem"}
 
 
 @pytest.mark.parametrize(
