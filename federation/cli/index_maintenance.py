@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    for command in (verify, sync):
+    for command in (verify, sync, rebuild):
         app.command()(command)
 
 
@@ -124,6 +124,78 @@ def sync(
             note(f"{count} to do; nothing was written:  fedml index sync --yes")
     if plan.problems:
         raise typer.Exit(1)
+
+
+def rebuild(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="The log is damaged, not gone: go on with what can be read of it.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make the index again after its log was lost, from what survives: a catalog, a checkpoint, the stores' results.
+
+    Results are never lost with the log. What only the stores know is entered in the order of attempt, the store's time and
+    allocation id. Tells what it couldn't know, and which keys had several candidates. Broken off, it goes on where it was.
+
+    Examples:
+
+      fedml index rebuild
+
+      fedml index rebuild --yes
+
+      fedml index rebuild --salvage --yes
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.index.rebuild import apply_rebuild, plan_rebuild
+    from federation.index.stores import Stores
+    from federation.log import default_author
+    from federation.run.manifest import Manifest
+
+    with opened(config) as federation:
+        stores = Stores(federation.config.regions)
+        plan = plan_rebuild(
+            federation.home,
+            federation.config.cache_dir,
+            stores.of,
+            stores.names,
+            lambda text, source: Manifest.from_json(text, source=source),
+            salvage=salvage,
+        )
+        revision = apply_rebuild(federation.home, plan, author=default_author()) if yes else 0
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(
+            {
+                "is_done": yes,
+                "revision": revision,
+                "sources": plan.sources,
+                "results": plan.results,
+                "runs": plan.runs,
+                "several": [{"key": key, "alloc_ids": alloc_ids} for key, alloc_ids in plan.several],
+                "lost": plan.lost,
+                "unknown": plan.unknown,
+                "problems": [asdict(problem) for problem in plan.found.problems],
+            }
+        )
+        return
+    answer(f"results  {plan.results} in {len(plan.entries)} entries, from {', '.join([*plan.sources, 'the stores'])}")
+    answer(f"runs     {len(plan.runs)} opened again from their manifests")
+    for key, alloc_ids in plan.several:
+        answer(f"several  {key}: {alloc_ids[0]} wins; superseded: {', '.join(alloc_ids[1:])}")
+    for alloc_id in plan.lost:
+        answer(f"lost     {alloc_id} was in the index, and no store has its record any more")
+    for problem in plan.found.problems:
+        answer(f"left out {problem.what}\n         → {problem.mend}")
+    for sentence in plan.unknown:
+        answer(f"unknown  {sentence}")
+    note(
+        f"rebuilt: revision {revision}; look at it:  fedml index verify"
+        if yes
+        else "nothing was written:  fedml index rebuild --yes" + (" --salvage" if salvage else "")
+    )
 
 
 def _verdict(found: Verified, *, deep: bool) -> str:

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from federation.errors import IndexCorrupt
+from federation.index.checkpoint import checkpoint_key, checkpoints, unpack_checkpoint
 from federation.index.home import LOG_PREFIX, read_home
 from federation.index.problem import Problem
 from federation.log import Entry, Log, Position
+from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError
 from regions.storage.store import Store
 
@@ -72,6 +77,22 @@ def read_chain(home: Store, *, remembered: Mapping[int, str] | None = None, head
     return chain
 
 
+def read_entries(home: Store, folder: str) -> dict[int, Entry]:
+    """Every entry below `folder` (ending in `/`) that can be read, by number; whether they chain is not looked at."""
+    names = (info.key.removeprefix(folder).removesuffix(_SUFFIX) for info in home.list(folder))
+    numbers = sorted(int(name) for name in names if name.isascii() and name.isdecimal())
+    log = Log(home, folder)
+
+    def read(number: int) -> Entry | None:
+        try:
+            return log.read(number)
+        except IndexCorrupt:
+            return None
+
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        return {entry.number: entry for entry in pool.map(read, numbers) if entry is not None}
+
+
 def entry_key(number: int) -> str:
     """Where that entry of the index's log lies."""
     return f"{LOG_PREFIX}{number:020d}{_SUFFIX}"
@@ -89,6 +110,25 @@ def check_format(home: Store, *, has_log: bool) -> list[Problem]:
         mend = "restore it from the bucket's version history; else the next write makes a new one: fedml index sync"
         return [Problem("format-missing", where, "format.json is gone, though the home has a log", mend)]
     return []
+
+
+def check_checkpoints(home: Store, chain: Chain) -> list[Problem]:
+    """Which checkpoints can't be used. They are short cuts only: none of them is needed."""
+    problems: list[Problem] = []
+    hashes = {entry.number: entry.sha256 for entry in chain.entries}
+    for revision in checkpoints(home):
+        with tempfile.TemporaryDirectory(prefix="fedml-verify-") as folder:
+            try:
+                position = unpack_checkpoint(home, revision, Path(folder) / "catalog.sqlite")
+                if hashes.get(revision) == position.sha256:
+                    continue
+                why = "it is of another log"
+            except (OSError, EOFError, ValueError, sqlite3.Error, FedmlError) as error:
+                why = str(error)
+        what = f"the checkpoint of revision {revision} is passed over by every reader: {why}"
+        mend = "delete it: the log says all that it would"
+        problems.append(Problem("checkpoint-torn", home.url_of(checkpoint_key(revision)), what, mend))
+    return problems
 
 
 def _numbers(home: Store, chain: Chain) -> set[int]:

@@ -42,6 +42,7 @@ KINDS = {
     "file-extra": "a file lies in an artifact that its record doesn't name",
     "artifact-orphan": "files lie in a store without a record",
     "object-stray": "an object lies in a store where it can be nothing of fedml's",
+    "rebuild-unfinished": "a rebuild was broken off",
     "checkpoint-torn": "a checkpoint can't be read or isn't of this log",
     "signature-missing": "a signature is in the log and not beside its result",
     "signature-wrong": "a signature doesn't belong to the result and key that it names",

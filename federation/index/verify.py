@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from federation.index.chain import Chain, check_format, entry_key, read_chain
+from federation.index.chain import Chain, check_checkpoints, check_format, entry_key, read_chain
 from federation.index.fold import RECORD_CHANGES
 from federation.index.problem import Problem
 from federation.index.stores import store_name
@@ -63,6 +63,7 @@ class _Said:
         self.removed: set[str] = set()
         self.open_runs: set[str] = set()
         self.problems: list[Problem] = []
+        self.rebuild: Entry | None = None
         self._home = home
         self._winners: dict[object, str] = {}
         self._cancelled: set[str] = set()
@@ -75,6 +76,13 @@ class _Said:
                         f"log entry {entry.number} by {entry.author!r} holds a {change['type']!r} that can't be read: "
                     )
                     self._wrong(entry, "change-unreadable", f"{what}{type(error).__name__} {error}")
+        self.problems += self._unfinished()
+
+    def _unfinished(self) -> Iterator[Problem]:
+        if self.rebuild is not None:
+            what = f"a rebuild by {self.rebuild.author!r} was broken off: results may be missing in the index"
+            where = self._home.url_of(entry_key(self.rebuild.number))
+            yield Problem("rebuild-unfinished", where, what, "fedml index rebuild --yes (it goes on)")
 
     def _take(self, entry: Entry, change: Mapping[str, Any]) -> None:
         match change["type"]:
@@ -90,6 +98,8 @@ class _Said:
                 self.results[change["alloc_id"]].stores.append(change["store"])
             case "remove":
                 self.removed.add(change["alloc_id"])
+            case "rebuild":
+                self.rebuild = None if change["is_done"] else (self.rebuild or entry)
 
     def _take_result(self, entry: Entry, kind: str, change: Mapping[str, Any]) -> None:
         record = ResultRecord.from_dict(change["record"], source=f"log entry {entry.number}")
@@ -133,6 +143,7 @@ def verify(
     chain = read_chain(home, remembered=remembered, head=head)
     said = _Said(home, chain)
     problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
+    problems += check_checkpoints(home, chain)
     urls = {store_name(url): url for one in said.results.values() for url in one.stores}
     urls |= {store_name(name): name for name in names if store_name(name) not in urls}
     surveys: list[tuple[str, Store, Survey]] = []

@@ -169,3 +169,61 @@ def test_verify_sees_what_this_machine_read_before(filled: Project, cli: Cli) ->
 
     assert code == 1
     assert out.startswith("entry-rewritten: log entry 4 by 'mallory' is not the one that this machine read before")
+
+
+def test_sync_tells_first_and_writes_when_told_to(filled: Project, cli: Cli) -> None:
+    assert cli("sync") == (0, "", "nothing to do: the index and the stores agree\n")
+    alloc_id = filled.publish("c", slot=1, commit=False)
+
+    code, out, err = cli("sync")
+
+    assert (code, out) == (0, f"{alloc_id}  sales version 4, run-1/000000001/train/0: would be committed\n")
+    assert err == "1 to do; nothing was written:  fedml index sync --yes\n"
+    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
+    document = json.loads(cli("sync", "--yes", "--json")[1])
+    assert document["is_done"]
+    assert document["commit"] == [{"alloc_id": alloc_id, "outcome": "superseded"}]
+    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 3
+
+
+def test_sync_ends_with_1_when_a_result_cannot_be_taken(filled: Project, cli: Cli) -> None:
+    alloc_id = filled.publish("c", slot=1, commit=False)
+    store = filled.store("us")
+    store.delete(next(info.key for info in store.list("artifacts/") if alloc_id in info.key))
+
+    code, out, _ = cli("sync", "--yes")
+
+    assert code == 1
+    assert f"result {alloc_id} isn't whole" in out
+
+
+def test_rebuild_tells_first_and_brings_the_results_back(filled: Project, cli: Cli) -> None:
+    code, _, err = cli("rebuild")
+    assert code == 1
+    assert err.startswith("Error: the index isn't lost: its log is whole, up to revision 4")
+    before = json.loads(cli("list", "--json")[1])["entries"]
+    for info in list(filled.home.list("index/")):
+        filled.home.delete(info.key)
+
+    code, out, err = cli("rebuild")
+
+    assert code == 0
+    assert out.startswith("results  2 in 4 entries, from the catalog ")
+    assert err == "nothing was written:  fedml index rebuild --yes\n"
+    document = json.loads(cli("rebuild", "--yes", "--json")[1])
+    assert (document["is_done"], document["results"], document["lost"], document["unknown"]) == (True, 2, [], [])
+    after = json.loads(cli("list", "--json")[1])["entries"]
+    assert [entry | {"committed": ""} for entry in after] == [entry | {"committed": ""} for entry in before]
+    assert cli("verify", "--deep")[0] == 0
+
+
+def test_a_damaged_log_names_the_way_out(filled: Project, cli: Cli) -> None:
+    filled.home.delete(f"index/log/{2:020d}.json")
+
+    code, _, err = cli("rebuild")
+    assert code == 1
+    assert "fedml index rebuild --salvage" in err
+    code, out, _ = cli("rebuild", "--salvage", "--yes")
+    assert code == 0
+    assert out.startswith("results  2 in ")
+    assert cli("verify")[0] == 0

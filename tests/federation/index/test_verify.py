@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from federation.index.chain import entry_key
+from federation.index.checkpoint import checkpoint_key
 from federation.index.problem import KINDS
 from federation.index.verify import Verified, verify
 from federation.log import Log
@@ -117,6 +118,11 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "a change that is none": ("change-unreadable", lambda clouds, _: forge(clouds, {"type": "close", "run": ["x"]})),
     "files that aren't the manifest's": ("manifest-wrong", wrong_manifest),
     "a torn format.json": ("format-torn", lambda clouds, _: overwrite(clouds, "format.json", b'{"format": 1', "home")),
+    "a torn checkpoint": ("checkpoint-torn", lambda clouds, _: clouds.home.put(checkpoint_key(3), b"torn")),
+    "a rebuild that was broken off": (
+        "rebuild-unfinished",
+        lambda clouds, _: forge(clouds, {"type": "rebuild", "is_done": False}),
+    ),
     "a lost format.json": ("format-missing", lambda clouds, _: clouds.home.delete("format.json")),
 }
 
