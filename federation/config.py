@@ -12,12 +12,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from federation.dev.state import read_state
 from federation.errors import ConfigError
+from federation.tag_rule import TagRule
 from regions.model import Region, StoreConfig
 
 FILE_NAME = "fedml.toml"
@@ -84,6 +85,8 @@ class Config:
     dev: DevConfig | None
     """None where the file declares no development federation."""
     warnings: tuple[str, ...] = ()
+    tags: Mapping[str, TagRule] = field(default_factory=dict)
+    """Protected tags of the index, by name."""
 
     @property
     def root(self) -> Path:

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from federation.config import Config, DevConfig, DevNode, DevRegion, DevStore
 from federation.dev.state import DevState, token_path
-from federation.errors import ConfigError
+from federation.errors import ConfigError, UsageError
+from federation.tag_rule import TagRule
 from regions.credentials import SecretRef, SecretUnavailable
 from regions.model import Datacenter, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
@@ -73,6 +74,7 @@ class Builder:
             regions=regions,
             dev=dev,
             warnings=self.warnings(),
+            tags={name: self.tag(name, table) for name, table in self.document.tags.items()},
         )
 
     def error(self, key: str, text: str, hint: str = "") -> ConfigError:
@@ -84,6 +86,21 @@ class Builder:
             return ()
         names = f"{' and '.join(ignored)} of this shell {'are' if len(ignored) > 1 else 'is'}"
         return (f"{names} ignored: regions and their addresses come from {self.path}",)
+
+    def tag(self, name: str, table: schema.TagTable) -> TagRule:
+        from federation.index.names import checked_tag
+        from federation.index.where.syntax import parse
+        from federation.index.where.tokens import WhereError
+
+        try:
+            checked_tag(name)
+            if table.where is not None:
+                parse(table.where)
+        except WhereError as error:
+            raise self.error(f"tags.{name}.where", error.problem, error.hint) from error
+        except UsageError as error:
+            raise self.error("tags", str(error), error.hint) from error
+        return TagRule(table.where or "", tuple(table.authors), table.copies, table.signed)
 
     def region(self, name: str, table: schema.RegionTable) -> Region:
         key = f"regions.{name}"

@@ -195,6 +195,19 @@ class FederationTable(Table):
         return self
 
 
+class TagTable(Table):
+    """A protected tag of the index: what a result, and who moves the tag, must meet. Guards against mistakes."""
+
+    where: str | None = Field(
+        default=None, description='Condition as for `fedml index list --where`: `"metrics.roc_auc >= 0.75"`.'
+    )
+    authors: list[str] = Field(
+        default_factory=list, description='Who may move it, as patterns: `["ann@*", "ci"]`; absent: everyone.'
+    )
+    copies: PositiveInt = Field(default=1, description="In how many stores the artifact lies at least.")
+    signed: bool = Field(default=False, description="Whether the result must be signed (`fedml index sign`).")
+
+
 class DevNodeTable(Table):
     """A pretend node of a development region."""
 
@@ -234,6 +247,7 @@ class Document(Table):
 
     federation: FederationTable = Field(description="The federation as a whole.")
     regions: dict[str, RegionTable] = Field(default_factory=dict, description="The regions, at least one.")
+    tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 
 

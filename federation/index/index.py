@@ -7,22 +7,21 @@ whenever another writer was faster, so that it rests on everything before its ow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from federation.errors import UsageError
 from federation.index.catalog import Catalog
 from federation.index.fetch import Fetched, fetch
+from federation.index.history import Difference, Revision, difference
 from federation.index.ledger import Ledger
 from federation.index.names import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.index.past import Past, revision_at, rewind
 from federation.index.reader import Reader, highest_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
 from federation.index.tags import (
-    NO_RULE,
     Asked,
     TagChange,
-    TagRule,
     decide_note,
     decide_retire,
     decide_rollback,
@@ -32,6 +31,7 @@ from federation.index.tags import (
 )
 from federation.log import Change
 from federation.result import ResultRecord
+from federation.tag_rule import NO_RULE, TagRule
 from regions.storage.store import Store
 
 _CHANGE_OF_STATE = {COMMITTED: "add", SUPERSEDED: "supersede", "late": "late"}
@@ -185,6 +185,28 @@ class Index(Ledger, Reader):
 
         number, past = self.ask(rewound)
         return Past(past, number, self.entry)
+
+    def diff(self, first: str, last: str | None = None) -> Difference:
+        """What is another at one revision or time than at an earlier one (see `at`); `last` None: now. Raises UsageError
+        where the first isn't the earlier."""
+
+        def ask(catalog: Catalog) -> Difference:
+            before = revision_at(catalog, first, self.now())
+            after = catalog.position().number if last is None else revision_at(catalog, last, self.now())
+            if before > after:
+                raise UsageError(f"revision {before} comes after {after}: name the earlier one first")
+            return difference(catalog, before, after)
+
+        return self.ask(ask)
+
+    def follow(self, after: int, *, pause: Callable[[], object]) -> Iterator[Revision]:
+        """The entries after a revision as they come, for ever: one request that finds nothing, then `pause`, while there
+        is nothing new."""
+        while True:
+            entries = self.log(after=after)
+            yield from entries
+            after = entries[-1].number if entries else after
+            pause()
 
     def _move(self, name: str, decide: Callable[[Catalog], list[Change]], reason: str) -> TagChange:
         before = after = ""

@@ -9,7 +9,7 @@ from typing import TypeVar
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog import Catalog
 from federation.index.fold import RECORD_CHANGES
-from federation.index.history import Difference, Revision, TagMove, difference, moves, revisions
+from federation.index.history import Revision, TagMove, moves, revisions
 from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
 from federation.index.rows import Note, Row, RunRow
 from federation.index.where import columns, condition, order
@@ -177,10 +177,6 @@ class Reader(ABC):
             return revisions(catalog, max(after, head - limit if limit is not None else 0) + 1, head)
 
         return self.ask(ask)
-
-    def diff(self, first: int, last: int) -> Difference:
-        """What is another at one revision than at an earlier one."""
-        return self.ask_again(lambda catalog: difference(catalog, first, last))
 
     def notes(self, row: Row) -> list[Note]:
         """What people wrote to a result, oldest first."""

@@ -15,6 +15,7 @@ from federation.index.rows import RETIRED, Row
 from federation.index.where import condition
 from federation.index.where.fields import Field
 from federation.log import Change
+from federation.tag_rule import TagRule
 
 
 class TagMoved(UsageError):
@@ -23,20 +24,6 @@ class TagMoved(UsageError):
 
 class TagRefused(UsageError):
     """The tag is protected, and the result, or who asks, doesn't meet what `[tags.NAME]` in fedml.toml demands."""
-
-
-@dataclass(frozen=True, slots=True)
-class TagRule:
-    """What a protected tag demands: a condition as for `--where`, authors as patterns (`*@ci`), in how many stores the
-    artifact lies at least. Guards against mistakes, not against people: they can write to the log."""
-
-    where: str = ""
-    authors: tuple[str, ...] = ()
-    copies: int = 1
-    signed: bool = False
-
-
-NO_RULE = TagRule()
 
 
 @dataclass(frozen=True, slots=True)

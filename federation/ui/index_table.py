@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from federation.index import Row, RunRow
+from federation.index.rows import Note
+from federation.index.where.fields import Field
 from federation.result import MetricValue, ResultRecord
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ _HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
 _MEASURES = ("_seconds", "_s", "_ms", "_mb", "_bytes", "_count")
 _METRIC_COLUMNS = 3
 _COLUMN_GAP = 2
-_STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow"}
+_STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow", "retired": "dim"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,13 @@ _STATE = Column("state", lambda row: row.state, 5)
 def result_json(row: Row) -> dict[str, Any]:
     """A row as JSON; floats that JSON lacks become `{"$float": "nan"}`."""
     data = {field.name: getattr(row, field.name) for field in fields(Row)}
-    if any(isinstance(value, float) and not math.isfinite(value) for value in row.metrics.values()):
-        data["metrics"] = {
-            name: {"$float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.metrics.items()
-        }
+    data["metrics"] = {name: json_value(value) for name, value in row.metrics.items()}
     return data
+
+
+def json_value(value: MetricValue | None) -> Any:
+    """The value as JSON has it."""
+    return {"$float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def run_json(run: RunRow) -> dict[str, Any]:
@@ -52,21 +55,21 @@ def run_json(run: RunRow) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(RunRow)}
 
 
-def plain_table(rows: Sequence[Row]) -> str:
-    """All columns, aligned by spaces, ids and URLs in full."""
-    columns = _columns(rows, in_full=True)
+def plain_table(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> str:
+    """All columns, or those of `fields`, aligned by spaces, ids and URLs in full."""
+    columns = _columns(rows, in_full=True) if fields is None else _field_columns(fields)
     return aligned(
         [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
     )
 
 
-def print_table(rows: Sequence[Row], console: Console) -> tuple[str, ...]:
-    """A table with the columns that fit; the headings of those that don't are returned."""
+def print_table(rows: Sequence[Row], console: Console, fields: Sequence[Field] | None = None) -> tuple[str, ...]:
+    """A table with the columns, or those of `fields`, that fit; the headings of those that don't are returned."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    columns = _columns(rows, in_full=False)
+    columns = _columns(rows, in_full=False) if fields is None else _field_columns(fields)
     texts = [[printable(text) for text in (column.heading, *map(column.cell, rows))] for column in columns]
     room = console.width
     shown: list[int] = []
@@ -106,11 +109,27 @@ def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
         Column("datacenter", lambda row: row.datacenter, 8),
         Column("allocation", lambda row: row.alloc_id if in_full else row.alloc_id[:8], 3),
         _STATE,
+        *([Column("tags", lambda row: ", ".join(row.tags), 3)] if any(row.tags for row in rows) else []),
         *metrics,
         Column("size", lambda row: size_text(row.size_bytes), 7, is_number=True),
         Column("when", lambda row: when_text(row.committed), 6),
         Column("url", lambda row: row.url, 20),
     ]
+
+
+def _field_columns(fields: Sequence[Field]) -> list[Column]:
+    """The columns that somebody asked for; on a narrow terminal the last ones give way first."""
+    return [
+        Column(field.name, partial(_field_cell, field), place, is_number="number" in field.types)
+        for place, field in enumerate(fields)
+    ]
+
+
+def _field_cell(field: Field, row: Row) -> str:
+    value = field.of(row)
+    if isinstance(value, str):
+        return when_text(value) if "time" in field.types else value
+    return size_text(row.size_bytes) if field.key == "size_bytes" else number_text(value)
 
 
 def _metric_cell(name: str, row: Row) -> str:
@@ -188,7 +207,13 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(rows)
 
 
-def result_story(row: Row, record: ResultRecord, provenance: tuple[str, str, str], others: Sequence[Row]) -> str:
+def result_story(
+    row: Row,
+    record: ResultRecord,
+    provenance: tuple[str, str, str],
+    others: Sequence[Row],
+    notes: Sequence[Note] = (),
+) -> str:
     """All that the index knows of one result. `others` are the further results of the same key."""
     time, author, reason = provenance
     facts = [
@@ -199,6 +224,7 @@ def result_story(row: Row, record: ResultRecord, provenance: tuple[str, str, str
             f"{row.state} in revision {row.revision}, {when_text(time)} by {author}"
             + (f": {reason}" if reason else ""),
         ),
+        *([("tags", ", ".join(row.tags))] if row.tags else []),
         ("run", f"{row.run}, slot {row.slot}, group {row.group}[{row.index}], attempt {row.attempt}"),
         ("place", f"region {row.region}, datacenter {row.datacenter}, node {row.node or '-'}"),
         ("job", f"{record.job_id}, spec {record.spec_hash}"),
@@ -212,14 +238,15 @@ def result_story(row: Row, record: ResultRecord, provenance: tuple[str, str, str
         ("environment", sorted(record.environment.items())),
     ):
         if pairs:
-            parts.append(f"{heading}\n" + _indented(aligned(pairs)))
+            parts.append(f"{heading}\n" + indented(aligned(pairs)))
     files = [(file.path, size_text(file.size_bytes), f"sha256 {file.sha256}") for file in record.files]
-    parts.append(
-        f"files ({len(files)}, {size_text(row.size_bytes)})\n" + _indented(aligned(files) if files else "none")
-    )
+    parts.append(f"files ({len(files)}, {size_text(row.size_bytes)})\n" + indented(aligned(files) if files else "none"))
     if others:
         same = [(other.alloc_id, other.state, f"attempt {other.attempt}", other.region) for other in others]
-        parts.append("other results of the same slot\n" + _indented(aligned(same)))
+        parts.append("other results of the same slot\n" + indented(aligned(same)))
+    if notes:
+        told = [(when_text(note.time), note.author, note.text.replace("\n", " ")) for note in notes]
+        parts.append("notes\n" + indented(aligned(told)))
     parts.append(f"get it:  fedml index get {row.alloc_id[:8]}")
     return "\n\n".join(parts)
 
@@ -232,14 +259,15 @@ def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> 
         for run in runs:
             counted = f"{run.committed} of {run.expected_keys}"
             lines.append((run.run, run.job, run.state, counted, when_text(run.opened), run.spec_hash[:12]))
-        parts.append(f"version {version}\n" + _indented(aligned(lines)))
+        parts.append(f"version {version}\n" + indented(aligned(lines)))
     if rows:
         columns = [column for column in _columns(rows, in_full=True) if column.heading not in ("version", "run", "url")]
         cells = [[column.cell(row) for column in columns] for row in rows]
-        parts.append("results\n" + _indented(aligned([[column.heading for column in columns], *cells])))
+        parts.append("results\n" + indented(aligned([[column.heading for column in columns], *cells])))
         parts.append(f"one of them in full:  fedml index show {rows[0].alloc_id[:8]}")
     return "\n\n".join(parts)
 
 
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
+    """Each line two spaces in."""
     return "\n".join(f"  {line}" for line in text.splitlines())

@@ -10,6 +10,7 @@ from typing import Literal
 
 from federation.index.rows import Row
 from federation.index.where.tokens import WhereError
+from federation.result import MetricValue
 
 Type = Literal["text", "number", "bool", "text or number", "time", "tag"]
 
@@ -73,7 +74,7 @@ class Field:
             return Sql("fedml_time(created)")
         return text
 
-    def of(self, row: Row) -> object:
+    def of(self, row: Row) -> MetricValue | None:
         """Its value in a row; None where it is missing."""
         match self.kind:
             case "metric":
@@ -82,7 +83,8 @@ class Field:
                 return row.params.get(self.key)
         if "tag" in self.types:
             return ", ".join(row.tags) or None
-        return getattr(row, {"grp": "group", "idx": "index"}.get(self.key, self.key))
+        value: MetricValue = getattr(row, {"grp": "group", "idx": "index"}.get(self.key, self.key))
+        return value
 
     def is_missing(self) -> Sql:
         """Whether the result has it not."""

@@ -1,4 +1,4 @@
-"""`fedml index`: what every region trained, in one versioned place."""
+"""`fedml index list`, `show`, `get`, `compare`: what every region trained, looked at and brought here."""
 
 from __future__ import annotations
 
@@ -8,46 +8,56 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli import index_maintenance
+from federation.cli.index.options import AtOption, JobNameOption, ResultArgument, reader
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.index import Row
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="The index: every result of every region and cloud, in one versioned place.",
-    rich_markup_mode=None,
-)
+    from federation.index.where.fields import Field
 
 TERMINAL_ROWS = 100
 
-JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
-ResultArgument = Annotated[
-    str, typer.Argument(metavar="RESULT|VERSION", help="The beginning of an allocation id, a version, or JOB@VERSION.")
-]
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fedml index`."""
+    app.command("list")(list_results)
+    for command in (show, get, compare):
+        app.command()(command)
 
 
-@app.command("list")
 def list_results(
     job: JobNameOption = None,
     version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None,
     region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only results of this run.")] = None,
     state: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Only results that are committed, superseded or late.")
+        str | None,
+        typer.Option(metavar="STATE", help="Only results that are committed, superseded, late or retired."),
+    ] = None,
+    tag: Annotated[str | None, typer.Option(metavar="NAME", help="Only the result that this tag points to.")] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="Only results that meet it (see the examples).")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="FIELD[:desc],…", help="In this order (else the newest first).")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="FIELD,…", help="Show these fields (--json always has all).")
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help=f"At most N (else {TERMINAL_ROWS} on a terminal, all in a pipe)."),
     ] = None,
+    at: AtOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Results, newest first: where each was made, what it measured, where its artifact lies.
 
     For each slot the first committed result wins for ever; a later one is kept as superseded, a result of a cancelled
-    run as late.
+    run as late; a retired one is hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
+    datacenter, node, state, slot, size_bytes, created, committed and more by = != < <= > >=, in, like, between, is null,
+    joined by and, or, not; texts and times stand in single quotes.
 
     Examples:
 
@@ -55,7 +65,13 @@ def list_results(
 
       fedml index list --version 4 --region us
 
-      fedml index list --state committed --json
+      fedml index list --where "metrics.auc > 0.75 and params.lr in (0.1, 0.01) and region != 'us'"
+
+      fedml index list --sort metrics.auc:desc --limit 5 --columns version,region,metrics.auc,params.lr,tags
+
+      fedml index list --where "tag is not null or committed > '2026-11-24T10:00:00Z'" --json
+
+      fedml index list --at 2026-11-01T00:00:00Z
     """
     from federation.cli.session import answer_json, note, opened
     from federation.errors import UsageError
@@ -67,9 +83,20 @@ def list_results(
     at_most = limit or (TERMINAL_ROWS if is_terminal else None)
     asked = None if at_most is None else at_most + 1
     with opened(config) as federation:
-        index = federation.index
-        rows = index.query(job=job, version=version, region=region, run=run, state=state, limit=asked)
+        index = reader(federation.index, at)
+        rows = index.query(
+            job=job,
+            version=version,
+            region=region,
+            run=run,
+            state=state,
+            tag=tag,
+            where=where,
+            sort=sort,
+            limit=asked,
+        )
         revision, unknown = index.revision, index.unknown_changes()
+        fields = index.columns(columns) if columns is not None else None
     more = len(rows) == asked
     rows = rows[:at_most]
     if as_json:
@@ -77,18 +104,26 @@ def list_results(
 
         answer_json({"revision": revision, "entries": [result_json(row) for row in rows]})
     elif rows:
-        _show(rows, is_terminal=is_terminal)
+        _show(rows, fields, is_terminal=is_terminal)
     if not as_json:
-        note(_summary(len(rows), revision, more=more, filtered=any((job, version, region, run, state))))
+        note(
+            _summary(
+                len(rows),
+                revision,
+                is_sorted=sort is not None,
+                more=more,
+                filtered=any((job, version, region, run, state, tag, where)),
+            )
+        )
     if unknown:
         kinds = sorted({str(change["type"]) for _, change in unknown})
         note(f"changes that a newer fedml wrote have no effect here: {len(unknown)} ({', '.join(kinds)})")
 
 
-@app.command()
 def show(
     result: ResultArgument,
     job: JobNameOption = None,
+    at: AtOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -100,14 +135,18 @@ def show(
 
       fedml index show 8f14e45f
 
+      fedml index show production
+
       fedml index show sales-close-prediction@4/0 --json
     """
+    from dataclasses import asdict
+
     from federation.cli.session import answer, answer_json, opened
     from federation.errors import UsageError
     from federation.ui import index_table
 
     with opened(config) as federation:
-        index = federation.index
+        index = reader(federation.index, at)
         rows = index.find(result, job=job)
         if rows:
             runs = [known for run in dict.fromkeys(row.run for row in rows) for known in index.runs(run=run)]
@@ -118,19 +157,26 @@ def show(
                 f"the index has no result, version or tag {result!r}", hint="fedml index list shows what it has"
             )
         if as_json:
-            results = [{**index_table.result_json(row), "record": index.record(row).to_dict()} for row in rows]
+            results = [
+                index_table.result_json(row)
+                | {"record": index.record(row).to_dict(), "notes": [asdict(one) for one in index.notes(row)]}
+                for row in rows
+            ]
             shown_runs = [index_table.run_json(run) for run in runs]
             answer_json({"revision": index.revision, "runs": shown_runs, "results": results})
         elif len(rows) == 1:
             story = index_table.result_story(
-                rows[0], index.record(rows[0]), index.provenance(rows[0].revision), index.rivals(rows[0])
+                rows[0],
+                index.record(rows[0]),
+                index.provenance(rows[0].revision),
+                index.rivals(rows[0]),
+                index.notes(rows[0]),
             )
             answer(story)
         else:
             answer(index_table.version_story(result, rows, runs))
 
 
-@app.command()
 def get(
     result: ResultArgument,
     to: Annotated[
@@ -149,7 +195,7 @@ def get(
 
       fedml index get 4
 
-      fedml index get 8f14e45f --to model
+      fedml index get production --to model
 
       cd "$(fedml index get sales-close-prediction@4/0)"
     """
@@ -175,32 +221,65 @@ def get(
         answer(str(fetched.path))
 
 
+def compare(
+    results: Annotated[
+        list[str], typer.Argument(metavar="RESULT RESULT…", help="Two or more results, named as for show.")
+    ],
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Results side by side: metrics, parameters, environment, place. What differs comes first.
+
+    Examples:
+
+      fedml index compare production 8f14e45f
+
+      fedml index compare 3 4 5 --json
+    """
+    from federation.cli.session import answer, answer_json, opened
+    from federation.errors import UsageError
+    from federation.index.compare import compare as compared
+    from federation.ui.index_compare import comparison_json, comparison_text
+
+    if len(results) < 2:
+        raise UsageError("compare takes two results or more", hint="fedml index compare production 8f14e45f")
+    with opened(config) as federation:
+        rows = [federation.index.result(result, job=job) for result in results]
+        records = [federation.index.record(row) for row in rows]
+        revision = federation.index.revision
+    lines = compared(rows, records)
+    if as_json:
+        answer_json({"revision": revision} | comparison_json(rows, lines))
+    else:
+        answer(comparison_text(results, rows, lines))
+
+
 def _folder_name(row: Row) -> str:
     name = f"{row.job}-{row.version}-{row.alloc_id[:8]}"
     return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)
 
 
-def _show(rows: list[Row], *, is_terminal: bool) -> None:
+def _show(rows: list[Row], fields: list[Field] | None, *, is_terminal: bool) -> None:
     from federation.cli.session import answer, note
     from federation.ui import index_table
 
     if not is_terminal:
-        answer(index_table.plain_table(rows))
+        answer(index_table.plain_table(rows, fields))
         return
     from rich.console import Console
 
-    hidden = index_table.print_table(rows, Console())
+    hidden = index_table.print_table(rows, Console(), fields)
     if hidden:
         note(f"no room for: {', '.join(hidden)} (a wider terminal, fedml index show, or --json has them)")
 
 
-def _summary(count: int, revision: int, *, more: bool, filtered: bool) -> str:
+def _summary(count: int, revision: int, *, is_sorted: bool, more: bool, filtered: bool) -> str:
     if count:
         some = "1 result" if count == 1 else f"{count} results"
-        return f"{some}, revision {revision}" + (" (the newest: --limit N shows more)" if more else "")
+        return f"{some}, revision {revision}" + (
+            f" (the {'first' if is_sorted else 'newest'}: --limit N shows more)" if more else ""
+        )
     if filtered and revision:
         return f"nothing in the index matches (revision {revision})"
     return "the index is empty: `fedml dispatch` trains a version, and its results appear here"
-
-
-index_maintenance.register(app)

@@ -1,0 +1,122 @@
+"""`fedml index log`, `diff`, `lineage`: who entered what, when and why; and where a result came from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from federation.cli.index.options import JobNameOption, ResultArgument
+from federation.cli.options import ConfigOption, JsonOption
+
+FOLLOW_PAUSE_S = 2.0
+LOG_ENTRIES = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fedml index`."""
+    for command in (log, diff, lineage):
+        app.command()(command)
+
+
+def log(
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N revisions.")] = LOG_ENTRIES,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new ones as they come, until interrupted.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Revisions of the index, newest first: who entered what, when and why.
+
+    With --follow the newest is last, and new ones follow; --json then prints one object a line.
+
+    Examples:
+
+      fedml index log
+
+      fedml index log --limit 100 --json
+
+      fedml index log --follow
+    """
+    import json
+    import time
+    from dataclasses import asdict
+
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.ui.index_history import revision_text
+
+    with opened(config) as federation:
+        index = federation.index
+        entries = index.log(limit=limit)
+        revision = index.revision
+        if follow:
+            note(f"revision {revision}; new ones as they come (Ctrl-C ends)")
+            for entry in index.follow(max(0, revision - limit), pause=lambda: time.sleep(FOLLOW_PAUSE_S)):
+                answer(json.dumps(asdict(entry), ensure_ascii=False) if as_json else revision_text(entry))
+        elif as_json:
+            answer_json({"revision": revision, "entries": [asdict(entry) for entry in reversed(entries)]})
+        else:
+            for entry in reversed(entries):
+                answer(revision_text(entry))
+            note(f"revision {revision}" + (f" (the newest {len(entries)})" if len(entries) < revision else ""))
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="REV", help="A revision, or a time with a zone.")],
+    last: Annotated[str | None, typer.Argument(metavar="[REV]", help="A later one (else now).")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """What is another at one revision than at an earlier one: results, runs, tags, retirements, notes.
+
+    Examples:
+
+      fedml index diff 12 20
+
+      fedml index diff 2026-11-24T00:00:00Z
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.ui.index_history import difference_json, difference_text
+
+    with opened(config) as federation:
+        found = federation.index.diff(first, last)
+    if as_json:
+        answer_json(difference_json(found))
+        return
+    text = difference_text(found)
+    if text:
+        answer(text)
+    note(f"revision {found.first} to {found.last}" + ("" if text else ": nothing is another"))
+
+
+def lineage(
+    result: ResultArgument,
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Where a result came from (data, code, jobspec, parents), and which results were made from it.
+
+    What a job writes to environment.json beside its artifact, or gets as a parameter, is told by its name: data_url,
+    data_sha256, git_commit, parent and the like.
+
+    Examples:
+
+      fedml index lineage production
+
+      fedml index lineage 8f14e45f --json
+    """
+    from dataclasses import asdict
+
+    from federation.cli.session import answer, answer_json, opened
+    from federation.ui.index_history import lineage_text
+
+    with opened(config) as federation:
+        row = federation.index.result(result, job=job)
+        found = federation.index.lineage(row)
+        record = federation.index.record(row)
+    if as_json:
+        answer_json({"version": row.version, "job": row.job, "job_id": record.job_id} | asdict(found))
+    else:
+        answer(lineage_text(row, record, found))

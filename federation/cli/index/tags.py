@@ -1,0 +1,214 @@
+"""`fedml index tag`, `untag`, `note`, `retire`: what people decide about results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from federation.cli.index.options import IfCurrentOption, JobNameOption, ReasonOption, ResultArgument
+from federation.cli.options import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from federation.app import App
+    from federation.index.tags import TagChange
+    from federation.tag_rule import TagRule
+
+TagArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tag.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fedml index`."""
+    for command in (tag, untag, note, retire):
+        app.command()(command)
+
+
+def tag(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The tag; without it, all are listed.")] = None,
+    result: Annotated[
+        str | None,
+        typer.Argument(metavar="[RESULT]", help="Where it shall point; without it, the tag's history is shown."),
+    ] = None,
+    if_current: IfCurrentOption = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Back to its previous holder; once more goes further back.")
+    ] = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Point a tag to a result; a tag names that result everywhere: show production, get production.
+
+    With --if-current, of two people who move it at once one wins and the other is told. A tag with a table [tags.NAME]
+    in fedml.toml is protected by what that table demands.
+
+    Examples:
+
+      fedml index tag production 8f14e45f -m "better on the March data"
+
+      fedml index tag production 8f14e45f --if-current production-candidate
+
+      fedml index tag production
+
+      fedml index tag --rollback production
+
+      fedml index tag --json
+    """
+    from federation.cli.session import opened
+    from federation.errors import UsageError
+
+    if name is None and (if_current is not None or rollback or reason):
+        raise UsageError("which tag?", hint="fedml index tag NAME RESULT, or fedml index tag --rollback NAME")
+    if rollback and result is not None:
+        raise UsageError("--rollback goes to the previous holder, and takes no result")
+    with opened(config) as federation:
+        index = federation.index
+        if name is None:
+            _show_tags(federation, as_json=as_json)
+        elif rollback:
+            rule = _rule(federation, name)
+            _tell(federation, index.rollback(name, if_current=if_current, rule=rule, reason=reason), as_json=as_json)
+        elif result is not None:
+            rule = _rule(federation, name)
+            moved = index.tag(name, result, if_current=if_current, rule=rule, reason=reason)
+            _tell(federation, moved, as_json=as_json)
+        else:
+            _show_history(federation, name, as_json=as_json)
+
+
+def untag(
+    name: TagArgument,
+    if_current: IfCurrentOption = None,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Point a tag to nothing. Its history stays, and --rollback brings it back.
+
+    Examples:
+
+      fedml index untag staging
+
+      fedml index untag staging --if-current 8f14e45f
+    """
+    from federation.cli.session import opened
+
+    with opened(config) as federation:
+        rule = _rule(federation, name)
+        _tell(
+            federation, federation.index.untag(name, if_current=if_current, rule=rule, reason=reason), as_json=as_json
+        )
+
+
+def note(
+    result: ResultArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write a note to a result, for whoever looks at it with show.
+
+    Examples:
+
+      fedml index note production "served since Monday"
+    """
+    from federation.cli.session import answer_json, opened
+    from federation.cli.session import note as tell
+
+    with opened(config) as federation:
+        row = federation.index.note(result, text)
+        revision = federation.index.log(limit=1)[-1].number
+    if as_json:
+        answer_json({"revision": revision, "alloc_id": row.alloc_id, "text": text.strip()})
+    else:
+        tell(f"noted on {row.alloc_id[:8]} ({row.job} version {row.version}), revision {revision}")
+
+
+def retire(
+    results: Annotated[list[str], typer.Argument(metavar="RESULT…", help="What to retire, named as for show.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Show them again, in the state that they had.")] = False,
+    reason: ReasonOption = "",
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Hide results from list and from their version. Artifacts and records stay, and no other result takes their place.
+
+    One that a tag points to is refused. list --state retired shows them; get still brings them by allocation id.
+
+    Examples:
+
+      fedml index retire 8f14e45f -m "trained on a broken export"
+
+      fedml index retire 8f14e45f --undo
+    """
+    from federation.cli.session import answer_json, opened
+    from federation.cli.session import note as tell
+    from federation.ui.index_table import result_json
+
+    with opened(config) as federation:
+        alloc_ids = [federation.index.result(result, job=job).alloc_id for result in results]
+        rows = federation.index.retire(alloc_ids, is_undone=undo, reason=reason)
+        revision = federation.index.revision
+    if as_json:
+        answer_json({"revision": revision, "results": [result_json(row) for row in rows]})
+    else:
+        for row in rows:
+            tell(f"{row.alloc_id[:8]} ({row.job} version {row.version}) is {row.state}, revision {revision}")
+
+
+def _rule(federation: App, name: str) -> TagRule:
+    from federation.tag_rule import NO_RULE
+
+    return federation.config.tags.get(name, NO_RULE)
+
+
+def _tell(federation: App, change: TagChange, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from federation.cli.session import answer_json
+    from federation.cli.session import note as tell
+
+    revision = federation.index.log(limit=1)[-1].number
+    if as_json:
+        answer_json({"revision": revision} | asdict(change))
+        return
+    now = change.alloc_id[:8] or "nothing"
+    before = f"it pointed to {change.previous[:8]}" if change.previous else "it pointed to nothing"
+    how = "as before" if change.previous == change.alloc_id else before
+    tell(f"{change.name} points to {now} ({how}), revision {revision}")
+
+
+def _show_tags(federation: App, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from federation.cli.session import answer, answer_json
+    from federation.cli.session import note as tell
+    from federation.ui.index_history import tags_text
+
+    found = federation.index.tags()
+    if as_json:
+        answer_json({"tags": [asdict(one) for one in found]})
+    elif found:
+        answer(tags_text(found))
+    else:
+        tell("there is no tag yet: fedml index tag NAME RESULT")
+
+
+def _show_history(federation: App, name: str, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from federation.cli.session import answer, answer_json
+    from federation.errors import UsageError
+    from federation.ui.index_history import moves_text
+
+    moves = federation.index.tag_history(name)
+    if not moves:
+        known = ", ".join(one.name for one in federation.index.tags())
+        raise UsageError(
+            f"there is no tag {name!r}", hint=f"tags: {known}" if known else f"fedml index tag {name} RESULT makes it"
+        )
+    if as_json:
+        answer_json({"name": name, "alloc_id": moves[0].alloc_id, "history": [asdict(one) for one in moves]})
+    else:
+        answer(moves_text(moves))

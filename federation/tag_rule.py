@@ -1,0 +1,19 @@
+"""What a protected tag of the index demands, as `[tags.NAME]` in fedml.toml says it; a leaf of pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TagRule:
+    """What a protected tag demands: a condition as for `--where`, authors as patterns (`*@ci`), in how many stores the
+    artifact lies at least, a signature. Guards against mistakes, not against people: they can write to the log."""
+
+    where: str = ""
+    authors: tuple[str, ...] = ()
+    copies: int = 1
+    signed: bool = False
+
+
+NO_RULE = TagRule()

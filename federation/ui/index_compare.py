@@ -1,0 +1,60 @@
+"""Compared lines enter, text or JSON leaves: what differs first, then what is the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from federation.index import Row
+from federation.index.compare import Line, Value
+from federation.ui.index_table import aligned, indented, json_value, number_text, when_text
+
+
+def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[Line]) -> str:
+    """A table for what differs, with the difference of two numbers, and a list of what is the same."""
+    is_pair = len(rows) == 2
+    heading = ["", *(f"{name} ({row.alloc_id[:8]})" for name, row in zip(names, rows, strict=True))]
+    parts = []
+    for section in dict.fromkeys(line.section for line in lines if line.differs):
+        cells = [
+            [line.name, *map(_cell, line.values), *([_change(*line.values)] if is_pair else [])]
+            for line in lines
+            if line.section == section and line.differs
+        ]
+        table = [
+            [section, *heading[1:], *([""] if is_pair else [])],
+            *([f"  {first}", *rest] for first, *rest in cells),
+        ]
+        parts.append(aligned(table))
+    same = [[line.name, _cell(line.values[0])] for line in lines if not line.differs and line.values[0] is not None]
+    if not parts:
+        parts.append("nothing differs")
+    if same:
+        parts.append("the same in all\n" + indented(aligned(same)))
+    return "\n\n".join(parts)
+
+
+def comparison_json(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any]:
+    """`results`, `differences`, `same`; floats that JSON lacks become `{"$float": "nan"}`."""
+
+    def told(line: Line) -> dict[str, Any]:
+        return {"section": line.section, "name": line.name, "values": [json_value(value) for value in line.values]}
+
+    return {
+        "results": [row.alloc_id for row in rows],
+        "differences": [told(line) for line in lines if line.differs],
+        "same": [told(line) for line in lines if not line.differs],
+    }
+
+
+def _cell(value: Value) -> str:
+    return when_text(value) if isinstance(value, str) and value else number_text(value)
+
+
+def _change(before: Value, after: Value) -> str:
+    """`+0.0123` between two numbers."""
+    numbers = [value for value in (before, after) if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    if len(numbers) < 2 or not all(math.isfinite(number) for number in numbers):
+        return ""
+    return f"{numbers[1] - numbers[0]:+.4g}"
