@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
-from regions.local.http.context import Context, blocking, check_id, check_prefix, listing, namespace_of
+from regions.local.http.context import (
+    Context,
+    age_token,
+    blocking,
+    check_id,
+    check_prefix,
+    in_order,
+    listing,
+    namespace_of,
+)
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub
 from regions.local.state import job_writes
@@ -19,14 +27,22 @@ def evaluations(context: Context, request: Request) -> Reply:
     """/v1/evaluations"""
     request.only("GET")
     prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
-    wanted_job, wanted_status = request.get("job"), request.get("status")
+    wanted_job = wanted_status = ""
+    if context.config.has(1, 2, 4):
+        wanted_job, wanted_status = request.get("job"), request.get("status")
+    if request.get("filter") and (wanted_job or wanted_status) and context.config.has(1, 3):
+        raise Failure(400, "Filter expression cannot be used with other filter parameters")
 
-    def rows(state: Snapshot) -> Iterator[tuple[Any, Record]]:
-        for key, one in _with_prefix(state.evals, prefix, namespace):
-            if wanted_job in ("", one["JobID"]) and wanted_status in ("", one["Status"]):
-                yield key, one
+    def rows(state: Snapshot) -> Iterator[Record]:
+        for one in in_order(context, request, state.evals, state.evals_by_age, prefix):
+            if (
+                namespace in ("*", one["Namespace"])
+                and wanted_job in ("", one["JobID"])
+                and wanted_status in ("", one["Status"])
+            ):
+                yield one
 
-    return listing(context, request, ("evals",), rows, lambda _state, one: one)
+    return listing(context, request, ("evals",), rows, lambda _state, one: one, age_token(request))
 
 
 def evaluation(context: Context, request: Request) -> Reply:
@@ -62,8 +78,13 @@ def allocations(context: Context, request: Request) -> Reply:
         context,
         request,
         ("allocs",),
-        lambda state: _with_prefix(state.allocs, prefix, namespace),
+        lambda state: (
+            alloc
+            for alloc in in_order(context, request, state.allocs, state.allocs_by_age, prefix)
+            if namespace in ("*", alloc["Namespace"])
+        ),
         lambda _state, alloc: alloc_stub(alloc, resources=resources, task_states=task_states),
+        age_token(request),
     )
 
 
@@ -100,14 +121,6 @@ def _stop(context: Context, request: Request, alloc_id: str) -> Reply:
     context.worker.enqueue(stopping)
     reply = {"EvalID": stopping["ID"], "Index": transaction.index}
     return Reply(reply, headers={"X-Nomad-Index": str(transaction.index)})
-
-
-def _with_prefix(table: Table, prefix: str, namespace: str) -> Iterator[tuple[Any, Record]]:
-    for key, record in table.items(prefix):
-        if not key.startswith(prefix):
-            return
-        if namespace in ("*", record["Namespace"]):
-            yield key, record
 
 
 def _modified(table: Table, key: str) -> int:

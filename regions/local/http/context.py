@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
 from regions.local.config import RegionConfig
+from regions.local.http.filter import compile_filter
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import missing_fields
 from regions.local.scheduler.worker import Worker
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
+from regions.local.state.table import Table
 
 _DEFAULT_WAIT_S = 300.0
 _MAX_WAIT_S = 600.0
@@ -68,31 +71,34 @@ def listing(
     context: Context,
     request: Request,
     tables: tuple[str, ...],
-    rows: Callable[[Snapshot], Iterable[tuple[Any, Record]]],
+    rows: Callable[[Snapshot], Iterable[Record]],
     show: Callable[[Snapshot, Record], Record],
+    token: Callable[[Record], str],
 ) -> Reply:
-    """A list of the rows that `rows` gives in order of their keys, a page at a time from Nomad 1.3 on."""
-    if request.get("filter") and context.config.has(1, 3):
-        raise Failure(501, "filter expressions are not supported by this development engine")
+    """A list of the rows that `rows` gives in their order. From Nomad 1.3 on it is filtered and comes in pages, each
+    beginning at the row whose `token` the page before it named."""
     pages = context.config.has(1, 3)
-    per_page = _number(request, "per_page") if pages else 0
-    token = request.get("next_token") if pages else ""
+    per_page, seeking = (_per_page(request), request.get("next_token")) if pages else (0, "")
+    is_reversed = is_reverse(context, request)
+    wanted = compile_filter(request.get("filter")) if pages and request.get("filter") else None
     following = ""
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
         found: list[Record] = []
         following = ""
-        items: Iterable[tuple[Any, Record]] = rows(state)
-        if pages and request.flag("reverse"):
-            items = list(items)[::-1]
-        skipping = bool(token)
-        for _, record in items:
-            if skipping and _token(record) != token:
+        is_sought = bool(seeking)
+        for record in rows(state):
+            if is_sought:
+                # Tokens are compared as text, so that a page may begin too early, as in Nomad.
+                at = token(record)
+                if at > seeking if is_reversed else at < seeking:
+                    continue
+            if wanted is not None and not wanted(record):
                 continue
-            skipping = False
+            is_sought = False
             if per_page and len(found) == per_page:
-                following = _token(record)
+                following = token(record)
                 break
             found.append(show(state, record))
         return found
@@ -103,8 +109,33 @@ def listing(
     return reply
 
 
-def _token(record: Record) -> str:
-    return f"{record['Namespace']}.{record['ID']}" if "TaskGroups" in record else str(record["ID"])
+def is_reverse(context: Context, request: Request) -> bool:
+    """Whether the newest is asked for first."""
+    return request.get("reverse") == "true" and context.config.has(1, 3)
+
+
+def in_order(context: Context, request: Request, by_id: Table, by_age: Table, prefix: str) -> Iterable[Record]:
+    """Objects whose ID begins with `prefix`, by ID; without a prefix, from Nomad 1.3 on, by their age."""
+    if not prefix and context.config.has(1, 3):
+        keys: Iterable[Any] = (key for key, _ in by_age.items())
+        for _, key in reversed(list(keys)) if is_reverse(context, request) else keys:
+            yield by_id.get(key)
+        return
+    found = takewhile(lambda pair: pair[0].startswith(prefix), by_id.items(prefix))
+    for _, record in reversed(list(found)) if is_reverse(context, request) else found:
+        yield record
+
+
+def age_token(request: Request) -> Callable[[Record], str]:
+    """What names an evaluation or allocation between two pages."""
+    if request.get("prefix"):
+        return id_token
+    return lambda record: f"{record['CreateIndex']}.{record['ID']}"
+
+
+def id_token(record: Record) -> str:
+    """What names an object whose ID is the region's only one."""
+    return str(record["ID"])
 
 
 def check_id(kind: str, text: str) -> None:
@@ -135,13 +166,9 @@ def _index(request: Request) -> int:
     return int(text)
 
 
-def _number(request: Request, name: str) -> int:
-    text = request.get(name)
-    if not text:
-        return 0
-    if not text.isdigit():
-        raise Failure(400, f"Invalid value for {name}: {text}")
-    return int(text)
+def _per_page(request: Request) -> int:
+    text = request.get("per_page")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _wait_s(request: Request) -> float:

@@ -27,10 +27,15 @@ def jobs(context: Context, request: Request) -> Reply:
             for key, job in state.jobs.items((name, prefix)):
                 if key[0] != name or not key[1].startswith(prefix):
                     break
-                yield key, job
+                yield job
 
     return listing(
-        context, request, ("jobs", "summaries"), rows, lambda state, job: job_stub(state, job, with_meta=with_meta)
+        context,
+        request,
+        ("jobs", "summaries"),
+        rows,
+        lambda state, job: job_stub(state, job, with_meta=with_meta),
+        lambda job: f"{job['Namespace']}.{job['ID']}",
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
 
-from regions.local.http.context import Context, blocking, check_id, check_prefix, listing
+from regions.local.http.context import Context, blocking, check_id, check_prefix, id_token, listing
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import node_stub, write_reply
 from regions.local.state.snapshot import Record, Snapshot
@@ -20,13 +19,16 @@ def nodes(context: Context, request: Request) -> Reply:
     prefix = check_prefix("node", request.get("prefix"))
     resources = request.flag("resources")
 
-    def rows(state: Snapshot) -> Iterator[tuple[Any, Record]]:
+    def rows(state: Snapshot) -> Iterator[Record]:
         for key, node in state.nodes.items(prefix):
             if not key.startswith(prefix):
                 return
-            yield key, node
+            yield node
 
-    return listing(context, request, ("nodes",), rows, lambda _state, node: node_stub(node, resources=resources))
+    def show(_state: Snapshot, node: Record) -> Record:
+        return node_stub(node, resources=resources)
+
+    return listing(context, request, ("nodes",), rows, show, id_token)
 
 
 def node(context: Context, request: Request) -> Reply:

@@ -14,7 +14,18 @@ Record = dict[str, Any]
 
 PRIMARY = ("jobs", "summaries", "evals", "allocs", "nodes")
 """Tables that the journal keeps; the others are derived from them."""
-DERIVED = ("versions", "allocs_by_job", "allocs_by_node", "evals_by_job", "activity", "usage", "tokens", "blocked")
+DERIVED = (
+    "versions",
+    "allocs_by_age",
+    "allocs_by_job",
+    "allocs_by_node",
+    "evals_by_age",
+    "evals_by_job",
+    "activity",
+    "usage",
+    "tokens",
+    "blocked",
+)
 
 TERMINAL_CLIENT = ("complete", "failed", "lost")
 TERMINAL_EVAL = ("complete", "failed", "canceled")
@@ -34,7 +45,8 @@ class Snapshot:
     """All tables at one index.
 
     jobs, summaries: (namespace, id) · versions: (namespace, id, zero-padded version) · evals, allocs, nodes: id ·
-    allocs_by_job, evals_by_job: (namespace, job, id) · allocs_by_node: (node, id), live ones only ·
+    allocs_by_age, evals_by_age: (create index, id) · allocs_by_job, evals_by_job: (namespace, job, id) ·
+    allocs_by_node: (node, id), live ones only ·
     activity: (namespace, job) → (live allocs, allocs, open evals, evals) · usage: node → (cpu, memory, disk) ·
     tokens: (namespace, parent, idempotency token) → child id ·
     blocked: (−priority, create index, id) → evaluation, in the order in which they are woken
@@ -54,8 +66,10 @@ class Snapshot:
     evals: Table
     allocs: Table
     nodes: Table
+    allocs_by_age: Table
     allocs_by_job: Table
     allocs_by_node: Table
+    evals_by_age: Table
     evals_by_job: Table
     activity: Table
     usage: Table

@@ -212,8 +212,10 @@ def _derive_alloc(state: Snapshot, old: Record | None, new: Record | None) -> bo
     was_live, is_live = old is not None and not is_terminal(old), new is not None and not is_terminal(new)
     if old is None:
         state.allocs_by_job = state.allocs_by_job.put((*job_key, alloc["ID"]), None)
+        state.allocs_by_age = state.allocs_by_age.put((alloc["CreateIndex"], alloc["ID"]), None)
     elif new is None:
         state.allocs_by_job = state.allocs_by_job.delete((*job_key, alloc["ID"]))
+        state.allocs_by_age = state.allocs_by_age.delete((alloc["CreateIndex"], alloc["ID"]))
     _count(state, job_key, (is_live - was_live, (new is not None) - (old is not None), 0, 0))
     if was_live == is_live:
         return False
@@ -238,8 +240,10 @@ def _derive_eval(state: Snapshot, old: Record | None, new: Record | None) -> boo
     is_open = new is not None and new["Status"] not in TERMINAL_EVAL
     if old is None:
         state.evals_by_job = state.evals_by_job.put((*job_key, evaluation["ID"]), None)
+        state.evals_by_age = state.evals_by_age.put((evaluation["CreateIndex"], evaluation["ID"]), None)
     elif new is None:
         state.evals_by_job = state.evals_by_job.delete((*job_key, evaluation["ID"]))
+        state.evals_by_age = state.evals_by_age.delete((evaluation["CreateIndex"], evaluation["ID"]))
     for record, is_there in ((old, False), (new, True)):
         if record is not None and record["Status"] == "blocked":
             key = (-record["Priority"], record["CreateIndex"], record["ID"])

@@ -1,0 +1,230 @@
+"""A `filter` expression's text enters, a test of Nomad's objects leaves (the language of go-bexpr)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from regions.local.http.messages import Failure
+from regions.local.state.snapshot import Record
+
+Test = Callable[[Record], bool]
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|`[^`]*`)|(?P<op>==|!=|\(|\))|(?P<number>-?(?:0|[1-9]\d*)(?:\.\d+)?(?=[\s)]|$))"""
+    r"""|(?P<name>[A-Za-z][A-Za-z0-9_/]*(?:\.(?:[A-Za-z][A-Za-z0-9_/]*|\d+)|\[\s*(?:"[^"]*"|`[^`]*`)\s*\])*))"""
+)
+_PART = re.compile(r"""\.?([A-Za-z0-9_/]+)|\[\s*["`]([^"`]*)["`]\s*\]""")
+_MAPS = frozenset(
+    ("Meta", "Env", "Attributes", "Links", "Drivers", "HostVolumes", "TaskStates", "QueuedAllocations", "TaskResources")
+)
+"""Objects whose names are data: asking for a name that isn't there is no mistake."""
+_OPTIONAL: Record = {
+    **dict.fromkeys(("BlockedEval", "NextEval", "PreviousEval", "StatusDescription", "WaitUntil", "NodeID"), ""),
+    **dict.fromkeys(("ClientDescription", "DesiredDescription", "FollowupEvalID", "NextAllocation"), ""),
+    **dict.fromkeys(("PreviousAllocation", "DeploymentID", "PreemptedByAllocation"), ""),
+    **dict.fromkeys(("ClassEligibility", "FailedTGAllocs", "QueuedAllocations", "TaskStates", "RescheduleTracker")),
+    **dict.fromkeys(("JobModifyIndex", "SnapshotIndex"), 0),
+    "EscapedComputedClass": False,
+}
+"""What evaluations and allocations leave out while it is empty."""
+_IF_ABSENT = {"==": False, "in": False, "empty": True, "matches": False}
+
+
+def compile_filter(text: str) -> Test:
+    """The test that the expression stands for. Raises Failure (400) in Nomad's words, also when it is applied to an
+    object without the field that it names."""
+    try:
+        return _Parser(text).whole()
+    except ValueError as error:
+        where = "failed to create result paginator: failed to read filter expression"
+        raise Failure(400, f"{where}: {error}") from error
+
+
+class _Parser:
+    """Recursive descent over the tokens: or, and, not, parentheses, one comparison."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens: list[tuple[str, str]] = []
+        at = 0
+        while text[at:].strip():
+            match = _TOKEN.match(text, at)
+            if match is None:
+                raise ValueError(f"1:{at + 1} ({at}): no match found")
+            at = match.end()
+            self._tokens.append((str(match.lastgroup), match[str(match.lastgroup)]))
+        self._at = 0
+
+    def whole(self) -> Test:
+        test = self._or()
+        if self._at < len(self._tokens):
+            raise ValueError(f'no match found, at "{self._tokens[self._at][1]}"')
+        return test
+
+    def _word(self, *words: str) -> bool:
+        """Whether these words come next; if so, they are taken."""
+        found = tuple(text for kind, text in self._tokens[self._at : self._at + len(words)] if kind in ("name", "op"))
+        if found != words:
+            return False
+        self._at += len(words)
+        return True
+
+    def _take(self) -> tuple[str, str]:
+        if self._at == len(self._tokens):
+            raise ValueError("no match found, at the end of the expression")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _or(self) -> Test:
+        left = self._and()
+        if not self._word("or"):
+            return left
+        right = self._or()
+        return lambda record: left(record) or right(record)
+
+    def _and(self) -> Test:
+        left = self._not()
+        if not self._word("and"):
+            return left
+        right = self._and()
+        return lambda record: left(record) and right(record)
+
+    def _not(self) -> Test:
+        if self._word("not"):
+            test = self._not()
+            return lambda record: not test(record)
+        if self._word("("):
+            test = self._or()
+            if not self._word(")"):
+                raise ValueError("Unmatched parentheses")
+            return test
+        return self._comparison()
+
+    def _comparison(self) -> Test:
+        first = self._take()
+        for words, operator, is_negated in _VALUE_FIRST:
+            if self._word(*words):
+                return _test(_selector(self._take()), operator, _value(first), negated=is_negated)
+        path = _selector(first)
+        for words, operator, is_negated in _SELECTOR_FIRST:
+            if self._word(*words):
+                wanted = "" if operator == "empty" else _value(self._take())
+                return _test(path, operator, wanted, negated=is_negated)
+        raise ValueError(f'no match found, after "{first[1]}"')
+
+
+_Forms = tuple[tuple[tuple[str, ...], str, bool], ...]
+"""Words, the operator that they mean, whether its opposite."""
+_VALUE_FIRST: _Forms = ((("in",), "in", False), (("not", "in"), "in", True))
+_SELECTOR_FIRST: _Forms = (
+    (("==",), "==", False),
+    (("!=",), "==", True),
+    (("is", "empty"), "empty", False),
+    (("is", "not", "empty"), "empty", True),
+    (("contains",), "in", False),
+    (("not", "contains"), "in", True),
+    (("matches",), "matches", False),
+    (("not", "matches"), "matches", True),
+)
+
+
+def _selector(token: tuple[str, str]) -> list[str]:
+    kind, text = token
+    if kind == "name":
+        return [name or index for name, index in _PART.findall(text)]
+    if kind == "text" and text.startswith('"/'):
+        return text[2:-1].split("/")
+    raise ValueError(f'no match found, expected a selector, got "{text}"')
+
+
+def _value(token: tuple[str, str]) -> str:
+    kind, text = token
+    if kind == "op":
+        raise ValueError(f'no match found, expected a value, got "{text}"')
+    if kind == "text":
+        return text[1:-1] if text[0] == "`" else str(json.loads(text))
+    return ".".join(_selector(token)) if kind == "name" else text
+
+
+def _test(path: list[str], operator: str, wanted: str, *, negated: bool) -> Test:
+    judge = _JUDGES[operator]
+    try:
+        pattern = re.compile(wanted) if operator == "matches" else wanted
+    except re.error as error:
+        why = f'Failed to compile regular expression "{wanted}": {error}'
+        raise Failure(400, f"failed to read result page: {why}") from error
+
+    def test(record: Record) -> bool:
+        try:
+            value = _find(record, path)
+            found = _IF_ABSENT[operator] if value is _ABSENT else judge(value, pattern)
+        except ValueError as error:
+            raise Failure(400, f"failed to read result page: {error}") from error
+        return found != negated
+
+    return test
+
+
+_ABSENT = object()
+
+
+def _find(record: Record, path: list[str]) -> Any:
+    """The value at the path, or _ABSENT where a map lacks the key. Raises ValueError."""
+    value: Any = record
+    for depth, part in enumerate(path):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        elif not depth and part in _OPTIONAL:
+            value = _OPTIONAL[part]
+        elif depth == len(path) - 1 and depth and path[depth - 1] in _MAPS:
+            return _ABSENT
+        else:
+            where = f'/{"/".join(path)} at part {depth}: couldn\'t find key: struct field with name "{part}"'
+            raise ValueError(f"error finding value in datum: {where}")
+    return value
+
+
+def _equals(value: Any, wanted: str) -> bool:
+    try:
+        if isinstance(value, bool):
+            return value == {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}[wanted.lower()]
+        if isinstance(value, int | float):
+            return bool(value == type(value)(wanted))
+    except (KeyError, ValueError):
+        function = "ParseBool" if isinstance(value, bool) else "ParseInt"
+        why = f"strconv.{function}: parsing {json.dumps(wanted)}: invalid syntax"
+        raise ValueError(f"error getting match value in expression: {why}") from None
+    if value is None or isinstance(value, str):
+        return (value or "") == wanted
+    raise ValueError("unable to find suitable primitive comparison function for matching")
+
+
+def _has(value: Any, wanted: str) -> bool:
+    if isinstance(value, list):
+        return any(_equals(item, wanted) for item in value)
+    if value is None or isinstance(value, dict | str):
+        return wanted in (value or "")
+    raise ValueError(f"Cannot perform in/contains operations on type {type(value).__name__}")
+
+
+def _is_empty(value: Any, _wanted: str) -> bool:
+    if value is None or isinstance(value, dict | list | str):
+        return not value
+    raise ValueError(f"Cannot perform is empty operations on type {type(value).__name__}")
+
+
+def _matches(value: Any, pattern: re.Pattern[str]) -> bool:
+    if value is None or isinstance(value, str):
+        return pattern.search(value or "") is not None
+    raise ValueError(f"Value of type {type(value).__name__} is not convertible to []byte")
+
+
+_JUDGES: dict[str, Callable[[Any, Any], bool]] = {
+    "==": _equals,
+    "in": _has,
+    "empty": _is_empty,
+    "matches": _matches,
+}

@@ -1,0 +1,151 @@
+"""Lists: filter expressions, pages, order; and that older versions know none of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def pages(us):
+    return us.version() != "1.1.2"
+
+
+@pytest.fixture
+def jobs(us, new_id, new_job):
+    """Three parameterized jobs whose IDs begin alike."""
+    prefix = new_id("list")
+    made = []
+    for number in range(3):
+        job = new_job(ParameterizedJob={}, Meta={"number": str(number)}, Priority=50 + number)
+        job["ID"] = job["Name"] = f"{prefix}-{number}"
+        us.register(job, enforce_index=0)
+        made.append(job["ID"])
+    return prefix, made
+
+
+FILTERS = [
+    ('Meta.number == "1"', [1]),
+    ('Meta["number"] == "1"', [1]),
+    ('"/Meta/number" == "1"', [1]),
+    ('Meta.number != "1"', [0, 2]),
+    ('Meta.nothing == "1"', []),
+    ('Meta.nothing != "1"', [0, 1, 2]),
+    ("Meta.nothing is empty", [0, 1, 2]),
+    ("Meta.nothing is not empty", []),
+    ('"number" in Meta', [0, 1, 2]),
+    ("number not in Meta", []),
+    ('Meta contains "number"', [0, 1, 2]),
+    ('Datacenters contains "us-east-1"', [0, 1, 2]),
+    ('"mars" not in Datacenters', [0, 1, 2]),
+    ('Datacenters not contains "us-east-1"', []),
+    ("Priority == 51", [1]),
+    ("Priority != 51", [0, 2]),
+    ("Status == running and not Stop == true", [0, 1, 2]),
+    ("Stop == false", [0, 1, 2]),
+    ('ID matches "-[02]$"', [0, 2]),
+    ("ID not matches `-[02]$`", [1]),
+    ("Priority == 50 or Priority == 51 and Status == pending", [0]),
+    ("(Priority == 50 or Priority == 51) and Status == running", [0, 1]),
+    ("not (Priority == 50)", [1, 2]),
+    ("not not Priority == 50", [0]),
+    ("TaskGroups.0.Name == g", [0, 1, 2]),
+    ('"-1" in ID', [1]),
+    ("Payload is empty", [0, 1, 2]),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), FILTERS)
+def test_filters(federation, jobs, pages, expression, expected):
+    prefix, made = jobs
+    found = federation.get("/v1/jobs", prefix=prefix, filter=expression)
+    assert [one["ID"] for one in found] == ([made[number] for number in expected] if pages else made)
+
+
+_PAGE = "failed to read result page:"
+_NO_FIELD = 'couldn\'t find key: struct field with name "Nothing"'
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("Status ==", "failed to create result paginator: failed to read filter expression: "),
+        ("Status = running", "failed to create result paginator: failed to read filter expression: "),
+        ("(Status == running", "failed to create result paginator: failed to read filter expression: "),
+        (
+            "Nothing == 1",
+            f"{_PAGE} error finding value in datum: /Nothing at part 0: {_NO_FIELD}",
+        ),
+        (
+            "Priority == high",
+            f'{_PAGE} error getting match value in expression: strconv.ParseInt: parsing "high": invalid syntax',
+        ),
+        ('Priority contains "5"', "failed to read result page: Cannot perform in/contains operations on type int"),
+        ('Priority matches "5"', "failed to read result page: Value of type int is not convertible to []byte"),
+    ],
+)
+def test_filters_that_mean_nothing(federation, jobs, pages, expression, words):
+    status, _, text = federation.raw("GET", "/v1/jobs", prefix=jobs[0], filter=expression)
+    assert (status, text[: len(words)]) == ((400, words) if pages else (200, text[: len(words)]))
+
+
+@pytest.mark.parametrize("kind", ["jobs", "allocations", "evaluations"])
+def test_pages(us, federation, new_job, in_states, pages, kind):
+    job = new_job(count=3)
+    us.register(job, enforce_index=0)
+    federation.wait_for_allocations(job["ID"], in_states("complete"))
+    everything = federation.get(f"/v1/{kind}")
+    token, found = "", []
+    while True:
+        status, headers, text = federation.raw("GET", f"/v1/{kind}", per_page=1, next_token=token)
+        assert status == 200
+        page = json.loads(text)
+        found += [one["ID"] for one in page]
+        token = headers.get("X-Nomad-NextToken", "")
+        if not pages:
+            assert (token, len(page)) == ("", len(everything))
+            return
+        assert len(page) == 1
+        if not token:
+            break
+    assert found == [one["ID"] for one in everything]
+    _, headers, _ = federation.raw("GET", f"/v1/{kind}", per_page=len(everything))
+    assert "X-Nomad-NextToken" not in headers
+
+
+def test_allocations_come_in_the_order_of_their_age(us, federation, new_job, in_states, pages):
+    made = []
+    for _ in range(3):
+        job = new_job()
+        us.register(job, enforce_index=0)
+        made += [one["ID"] for one in federation.wait_for_allocations(job["ID"], in_states("complete"))]
+    expression = " or ".join(f'ID == "{one}"' for one in made)
+    found = [one["ID"] for one in federation.get("/v1/allocations", filter=expression) if one["ID"] in made]
+    assert found == (made if pages else sorted(made))
+    backwards = [
+        one["ID"] for one in federation.get("/v1/allocations", filter=expression, reverse="true") if one["ID"] in made
+    ]
+    assert backwards == (made[::-1] if pages else sorted(made))
+
+
+def test_filters_of_other_lists(us, federation, new_job, in_states, pages):
+    job = new_job()
+    us.register(job, enforce_index=0)
+    (alloc,) = federation.wait_for_allocations(job["ID"], in_states("complete"))
+    of_job = f'JobID == "{job["ID"]}"'
+    for kind, expression, name in (
+        ("allocations", f"{of_job} and ClientStatus == complete", alloc["ID"]),
+        ("allocations", f"{of_job} and NextAllocation is empty and Job.Priority == 50", alloc["ID"]),
+        ("evaluations", f'{of_job} and BlockedEval == "" and TriggeredBy == "job-register"', alloc["EvalID"]),
+        ("nodes", 'Attributes["kernel.name"] == "linux" and Status == ready', alloc["NodeID"]),
+        ("nodes", '"raw_exec" in Drivers and Meta.x is empty', alloc["NodeID"]),
+    ):
+        found = [one["ID"] for one in federation.get(f"/v1/{kind}", filter=expression)]
+        assert (found == [name]) if pages else (name in found)
+
+
+def test_a_filter_beside_the_older_parameters(federation, pages):
+    status, _, text = federation.raw("GET", "/v1/evaluations", filter='JobID == "x"', job="x")
+    expected = (400, "Filter expression cannot be used with other filter parameters")
+    assert (status, text) == (expected if pages else (200, text))
