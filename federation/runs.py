@@ -181,7 +181,7 @@ class Runs:
     def _replay(self, log: Log, run: str) -> list[Event]:
         """What brings a brain to where the run stands."""
         events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in log.refresh()]
-        rows = self._app.index.query(run=run, state="committed")
+        rows = self._app.index.won(run)
         events.append(Resumed(frozenset(Key(row.run, row.slot, row.group, row.index) for row in rows)))
         return events
 

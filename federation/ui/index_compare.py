@@ -14,7 +14,7 @@ from federation.ui.index_table import aligned, indented, json_value, number_text
 def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[Line]) -> str:
     """A table for what differs, with the difference of two numbers, and a list of what is the same."""
     is_pair = len(rows) == 2
-    heading = ["", *(f"{name} ({row.alloc_id[:8]})" for name, row in zip(names, rows, strict=True))]
+    heading = ["", *(_heading(name, row) for name, row in zip(names, rows, strict=True))]
     parts = []
     for section in dict.fromkeys(line.section for line in lines if line.differs):
         cells = [
@@ -46,6 +46,11 @@ def comparison_json(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any
         "differences": [told(line) for line in lines if line.differs],
         "same": [told(line) for line in lines if not line.differs],
     }
+
+
+def _heading(name: str, row: Row) -> str:
+    short = row.alloc_id[:8]
+    return short if row.alloc_id.startswith(name) else f"{name} ({short})"
 
 
 def _cell(value: Value) -> str:

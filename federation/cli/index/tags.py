@@ -173,7 +173,8 @@ def _tell(federation: App, change: TagChange, *, as_json: bool) -> None:
     if as_json:
         answer_json({"revision": revision} | asdict(change))
         return
-    now = change.alloc_id[:8] or "nothing"
+    rows = federation.index.find(change.alloc_id) if change.alloc_id else []
+    now = f"{change.alloc_id[:8]}, version {rows[0].version} of {rows[0].job}" if rows else "nothing"
     before = f"it pointed to {change.previous[:8]}" if change.previous else "it pointed to nothing"
     how = "as before" if change.previous == change.alloc_id else before
     tell(f"{change.name} points to {now} ({how}), revision {revision}")
