@@ -44,6 +44,8 @@ class DevRegion:
     name: str
     nodes: tuple[DevNode, ...]
     version: str
+    heartbeat_grace_s: float = 5.0
+    """For so long a node may be silent before it counts as down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,7 +257,7 @@ class Builder:
             return None
         return DevConfig(
             regions={
-                name: DevRegion(name, self.nodes(name, each, regions), each.version)
+                name: DevRegion(name, self.nodes(name, each, regions), each.version, each.heartbeat_grace_s)
                 for name, each in dev.regions.items()
             },
             stores={

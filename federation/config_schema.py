@@ -226,6 +226,9 @@ class DevRegionTable(Table):
 
     nodes: list[DevNodeTable] = Field(min_length=1, description="Its pretend nodes.")
     version: str = Field(default="1.6.3", description="Nomad version that it says it is.")
+    heartbeat_grace_s: float = Field(
+        default=5.0, ge=0, description="Seconds for which a node may be silent before it counts as down."
+    )
 
 
 class DevStoreTable(Table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,33 +24,42 @@ def up(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait until ready.")
     ] = 60.0,
+    engine: Annotated[
+        Literal["embedded", "nomad", "auto"],
+        typer.Option("--engine", help="nomad: real agents of the binary in NOMAD_BIN or on PATH; auto: as before."),
+    ] = "auto",
+    acl: Annotated[bool, typer.Option("--acl", help="With real Nomad: turn its ACLs on.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Start what isn't running and wait until all of it is ready.
 
     What runs already is left alone; a region that died is started again with its data. Tasks of these regions run as
-    you, on this machine, without a sandbox (raw_exec): an engine for development, not for production.
+    you, on this machine, without a sandbox (raw_exec): an engine for development, not for production. With `--engine
+    nomad` the regions are real Nomad agents: a server each, and a client for each node.
 
     Examples:
 
       fedml dev up
 
+      fedml dev up --engine nomad --acl
+
       fedml dev up --json | jq -r '.servers[] | "\\(.name) \\(.address)"'
     """
     from federation.cli.session import answer_json, note
     from federation.config import load
-    from federation.dev import lifecycle
+    from federation.dev import agents, lifecycle
     from federation.dev.state import token_path
     from federation.ui.console import out
 
     project = load(config)
     for warning in project.warnings:
         note(f"Warning: {warning}")
-    found = lifecycle.up(project, note, deadline_s=timeout)
+    found = lifecycle.up(project, note, deadline_s=timeout, engine=engine, has_acls=acl)
     if as_json:
         answer_json(
             {
+                "engine": found.engine,
                 "servers": lifecycle.as_json(found.servers),
                 "started": found.started,
                 "outdated": found.outdated,
@@ -64,6 +73,8 @@ def up(
     if found.outdated:
         names = ", ".join(found.outdated)
         note(f"Still running with older settings: {names}. `fedml dev down` and `fedml dev up` apply the new ones.")
+    if found.engine == "embedded" and engine == "auto" and (binary := agents.find_binary()):
+        note(f"There is a Nomad here, {binary}: `fedml dev up --engine nomad` (after `fedml dev down`) uses it.")
     note("Tasks run as you, on this machine. Next: `fedml plan`, `fedml dispatch`. `fedml dev down` ends it all.")
 
 

@@ -8,50 +8,27 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from federation.config import Config, DevConfig
 from federation.dev import servers
+from federation.dev.launch import Launch, Tell
 from federation.dev.lock import locked
-from federation.dev.processes import end, marked, spawn
-from federation.dev.state import (
-    HOST,
-    DevState,
-    Server,
-    new_state,
-    read_state,
-    state_folder,
-    token_path,
-    write_state,
-)
+from federation.dev.mounts import unmount_under
+from federation.dev.processes import end, marked
+from federation.dev.report import ServerStatus, as_json, status
+from federation.dev.state import DevState, new_state, read_state, state_folder, token_path, write_state
 from federation.errors import DevError
 
-LOG_TAIL_LINES = 15
+__all__ = ["Engine", "ServerStatus", "Tell", "Up", "as_json", "down", "status", "up"]
 
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """One server. `state`: `ready`; `silent`, its process runs but doesn't answer; `down`, it has no process."""
-
-    kind: Literal["region", "store"]
-    name: str
-    state: Literal["ready", "silent", "down"]
-    address: str
-    """Empty while it is down."""
-    pid: int | None
-    log: Path
-    detail: str
-    """What it consists of: nodes or buckets."""
+Engine = Literal["embedded", "nomad", "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,49 +38,49 @@ class Up:
     servers: tuple[ServerStatus, ...]
     started: tuple[str, ...]
     outdated: tuple[str, ...]
+    engine: Literal["embedded", "nomad"] = "embedded"
 
 
-def up(config: Config, tell: Tell, *, deadline_s: float = 60.0) -> Up:
+def up(config: Config, tell: Tell, *, deadline_s: float = 60.0, engine: Engine = "auto", has_acls: bool = False) -> Up:
     """Start what isn't running, wait until all is ready; what runs already is left alone.
 
-    Raises DevError, with the end of the log, if a server doesn't become ready; all that this call started is ended then,
-    as after Ctrl-C. A server that died is started again with its data, and its port if that is still free.
+    `engine`: `nomad` starts real agents (a server a region, a client a node), `auto` whatever this federation was
+    started with, at first the embedded region. `has_acls`: the agents of real Nomad get ACLs, and the token file their
+    management token. Raises DevError, with the end of the log, if a server doesn't become ready; all that this call
+    started is ended then, as after Ctrl-C. A server that died is started again with its data, and its port if that is
+    still free.
     """
     dev = _declared(config)
     servers.require_extras(dev.stores)
     root = config.root
     with _plain_errors(root), locked(root, tell):
-        state = read_state(root) or new_state()
+        state = _with_engine(read_state(root) or new_state(), engine, has_acls)
+        launch = Launch(config, dev, state, tell, deadline_s)
         write_state(root, state)
         _write_token(token_path(root))
         _end_strays(state)
         running = {key for key, server in state.servers.items() if server.is_running}
-        wanted = [f"store:{name}" for name in dev.stores] + [f"region:{name}" for name in dev.regions]
-        starting = [key for key in wanted if key not in running]
+        starting = [key for key in launch.wanted() if key not in running]
         try:
-            with ExitStack() as sockets:
-                state, listening = _with_ports(state, starting, sockets)
-                outdated = _write_settings(config, dev, state, running)
-                for key in starting:
-                    state = _started(config, dev, state, key, listening[key])
-            _wait_until_ready(root, state, wanted, tell, deadline_s)
+            launch.start(starting, running)
         except BaseException:
-            _stop(root, state, starting)
-            _end_strays(state)
+            _stop(root, launch.state, starting)
+            _end_strays(launch.state)
             raise
-    return Up(status(config), tuple(starting), outdated)
+    return Up(status(config), tuple(starting), launch.outdated, state.engine)
 
 
-def status(config: Config) -> tuple[ServerStatus, ...]:
-    """Every declared server and every one that still runs, stores first."""
-    dev = config.dev or DevConfig({}, {})
-    state = read_state(config.root) or new_state()
-    details = {f"store:{name}": f"buckets {', '.join(store.buckets)}" for name, store in dev.stores.items()}
-    for name, region in dev.regions.items():
-        nodes = len(region.nodes)
-        details[f"region:{name}"] = f"{nodes} node{'s' if nodes != 1 else ''}, Nomad {region.version}"
-    left = [key for key, server in state.servers.items() if server.is_running and key not in details]
-    return tuple(_status(config.root, key, state.servers.get(key), details.get(key, "")) for key in [*details, *left])
+def _with_engine(state: DevState, engine: Engine, has_acls: bool) -> DevState:
+    """Raises DevError where regions of the other engine still run, and for ACLs that can't be turned on now."""
+    chosen = state.engine if engine == "auto" else engine
+    if has_acls and chosen == "embedded":
+        raise DevError("--acl is for real Nomad", hint="the embedded region always wants a token")
+    wants_acls = chosen == "nomad" and (has_acls or (state.engine == "nomad" and state.has_acls))
+    changed = chosen != state.engine or wants_acls != state.has_acls
+    if changed and any(server.is_running and server.kind != "store" for server in state.servers.values()):
+        is_now = f"the engine {state.engine}" if chosen != state.engine else "no ACLs"
+        raise DevError(f"the federation runs with {is_now}", hint="`fedml dev down` first")
+    return replace(state, engine=chosen, has_acls=wants_acls)
 
 
 def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.0) -> tuple[str, ...]:
@@ -125,6 +102,7 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
             was_running = tuple(key for key, server in state.servers.items() if server.is_running)
             _stop(root, state, state.servers, patience_s=patience_s)
             _end_marked(state.id, patience_s=patience_s)
+            unmount_under(state_folder(root))
         if purge:
             shutil.rmtree(state_folder(root))
     return was_running
@@ -162,96 +140,12 @@ def _write_token(path: Path) -> None:
         file.write(f"{uuid.uuid4()}\n")
 
 
-def _with_ports(state: DevState, keys: Iterable[str], sockets: ExitStack) -> tuple[DevState, dict[str, socket.socket]]:
-    """A listening socket for each, on its earlier port where that is free."""
-    listening = {}
-    for key in keys:
-        kind, _, name = key.partition(":")
-        earlier = state.servers.get(key)
-        listener = sockets.enter_context(_listen(earlier.port if earlier else 0))
-        listening[key] = listener
-        state = state.with_server(key, Server(kind, name, int(listener.getsockname()[1])))
-    return state, listening
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-    except OSError:
-        listener.bind((HOST, 0))
-    listener.listen(128)
-    return listener
-
-
-def _write_settings(config: Config, dev: DevConfig, state: DevState, running: set[str]) -> tuple[str, ...]:
-    """Each region's settings where it will read them; gives the running ones that were started with others."""
-    addresses = {name: state.servers[f"region:{name}"].address for name in dev.regions}
-    outdated = []
-    for name, region in dev.regions.items():
-        settings = servers.region_settings(config, region, addresses)
-        if f"region:{name}" not in running:
-            servers.write_settings(config.root, name, settings)
-        elif not servers.has_settings(config.root, name, settings):
-            outdated.append(name)
-    return tuple(outdated)
-
-
-def _started(config: Config, dev: DevConfig, state: DevState, key: str, listener: socket.socket) -> DevState:
-    """The server's process, recorded."""
-    root, server = config.root, state.servers[key]
-    if server.kind == "region":
-        command = servers.region_command(root, server.name, listener.fileno())
-    else:
-        command = servers.store_command(root, dev.stores[server.name], listener.fileno())
-    log = _log(root, key)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    process = spawn(
-        command,
-        environment=servers.environment(state.id),
-        folder=state_folder(root),
-        log=log,
-        keep_fds=[listener.fileno()],
-    )
-    state = state.with_server(key, replace(server, process=process))
-    write_state(root, state)
-    return state
-
-
-def _wait_until_ready(root: Path, state: DevState, keys: Iterable[str], tell: Tell, deadline_s: float) -> None:
-    deadline = time.monotonic() + deadline_s
-    pending = list(keys)
-    while True:
-        for key in list(pending):
-            server = state.servers[key]
-            if servers.is_ready(server):
-                pending.remove(key)
-                tell(f"{server.kind} {server.name} is ready at {server.address}")
-            elif not server.is_running:
-                raise DevError(f"{server.kind} {server.name} ended while it started{_tail(_log(root, key))}")
-        if not pending:
-            return
-        if time.monotonic() > deadline:
-            key = pending[0]
-            raise DevError(
-                f"{key.replace(':', ' ')} wasn't ready after {deadline_s:g} seconds{_tail(_log(root, key))}",
-                hint="`fedml dev down` ends what runs; then try `fedml dev up` again",
-            )
-        time.sleep(0.05)
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:] if log.exists() else []
-    return f"; {log} ends with" + "".join(f"\n  {line}" for line in lines) if lines else f"; {log} is empty"
-
-
 def _stop(root: Path, state: DevState, keys: Iterable[str], *, patience_s: float = 10.0) -> None:
     """End those servers and record it."""
     stopping = {key: server for key, server in state.servers.items() if key in set(keys)}
     end((server.process for server in stopping.values() if server.process), patience_s=patience_s)
     for key, server in stopping.items():
-        state = state.with_server(key, replace(server, process=None))
+        state = state.with_server(key, replace(server, process=None, hurt=""))
     write_state(root, state)
 
 
@@ -269,32 +163,3 @@ def _end_marked(federation_id: str, *, patience_s: float) -> None:
             return
         end((each.process for each in found), patience_s=patience_s)
     raise DevError("processes of the development federation keep starting others")
-
-
-def _status(root: Path, key: str, server: Server | None, detail: str) -> ServerStatus:
-    kind: Literal["region", "store"] = "region" if key.startswith("region:") else "store"
-    name = key.partition(":")[2]
-    if server is None or not server.is_running or server.process is None:
-        return ServerStatus(kind, name, "down", "", None, _log(root, key), detail)
-    state: Literal["ready", "silent"] = "ready" if servers.is_ready(server) else "silent"
-    return ServerStatus(kind, name, state, server.address, server.process.pid, _log(root, key), detail)
-
-
-def _log(root: Path, key: str) -> Path:
-    return state_folder(root) / "logs" / f"{key.replace(':', '-')}.log"
-
-
-def as_json(found: Iterable[ServerStatus]) -> list[Mapping[str, object]]:
-    """For `--json`."""
-    return [
-        {
-            "kind": each.kind,
-            "name": each.name,
-            "state": each.state,
-            "address": each.address or None,
-            "pid": each.pid,
-            "log": str(each.log),
-            "detail": each.detail,
-        }
-        for each in found
-    ]

@@ -99,6 +99,7 @@ def end(processes: Iterable[Process], *, patience_s: float = 10.0) -> None:
             for handle in handles:
                 try:
                     signal.pidfd_send_signal(handle, signal_)
+                    signal.pidfd_send_signal(handle, signal.SIGCONT)  # one that is paused hears nothing else
                 except ProcessLookupError:
                     continue
             for handle in _ended(handles, wait_s):

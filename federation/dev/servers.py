@@ -1,6 +1,6 @@
 """A declared region or store enters, the command line of its server and whether it answers leave.
 
-A region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
+An embedded region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
 no other program can take the port in between.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.config import Config, DevRegion, DevStore
+from federation.dev import agents
 from federation.dev.processes import MARKER
 from federation.dev.state import HOST, Server, state_folder, token_path
 from federation.errors import DevError
@@ -59,6 +60,7 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
             }
             for node in region.nodes
         ],
+        "heartbeat_grace_s": region.heartbeat_grace_s,
         "path_prepend": [str(Path(sys.executable).parent)],
     }
 
@@ -68,29 +70,14 @@ def settings_path(root: Path, region: str) -> Path:
     return region_folder(root, region) / "config.json"
 
 
-def write_settings(root: Path, region: str, settings: Mapping[str, Any]) -> None:
-    """The settings where `region_command` reads them."""
-    path = settings_path(root, region)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1))
-
-
-def has_settings(root: Path, region: str, settings: Mapping[str, Any]) -> bool:
-    """Whether the region was last started with exactly these."""
-    try:
-        return bool(json.loads(settings_path(root, region).read_bytes()) == settings)
-    except (OSError, ValueError):
-        return False
-
-
 def region_folder(root: Path, region: str) -> Path:
     """Settings and data of one region."""
     return state_folder(root) / "regions" / region
 
 
-def region_command(root: Path, region: str, fd: int) -> list[str]:
+def region_command(settings: Path, fd: int) -> list[str]:
     """The region with its settings, on the socket that it inherits as `fd`."""
-    return [sys.executable, *REGION, str(settings_path(root, region)), "--fd", str(fd)]
+    return [sys.executable, *REGION, str(settings), "--fd", str(fd)]
 
 
 def store_command(root: Path, store: DevStore, fd: int) -> list[str]:
@@ -100,8 +87,8 @@ def store_command(root: Path, store: DevStore, fd: int) -> list[str]:
 
 
 def is_server(command: Sequence[str]) -> bool:
-    """Whether a process with this command line is one of the two."""
-    return tuple(command[1:4]) in (REGION, STORE)
+    """Whether a process with this command line is one of the two, or an agent of real Nomad."""
+    return tuple(command[1:4]) in (REGION, STORE) or agents.is_agent(command)
 
 
 def environment(federation_id: str) -> dict[str, str]:
@@ -111,19 +98,32 @@ def environment(federation_id: str) -> dict[str, str]:
 
 
 def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
-    """Whether it does its work: a region has a leader, a store answers."""
+    """Whether it does its work: a region has a leader, a node a server, a store answers."""
+    path = {"region": "/v1/status/leader", "node": "/v1/agent/health?type=client"}.get(server.kind, "/")
     try:
-        status, body = _get(server.port, "/v1/status/leader" if server.kind == "region" else "/", timeout_s)
+        status, body = _request(server.port, path, timeout_s)
     except (OSError, http.client.HTTPException):
         return False
     return status == 200 and (server.kind != "region" or body.strip() not in (b"", b'""', b"null"))
 
 
-def _get(port: int, path: str, timeout_s: float) -> tuple[int, bytes]:
+def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body: object = None) -> Any:
+    """The JSON that it answers; None where it answers none, or refuses."""
+    text = b"" if body is None else json.dumps(body).encode()
+    try:
+        status, answer = _request(server.port, path, 10.0, method=method, token=token, body=text)
+        return json.loads(answer) if status == 200 else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+
+
+def _request(
+    port: int, path: str, timeout_s: float, *, method: str = "GET", token: str = "", body: bytes = b""
+) -> tuple[int, bytes]:
     """Straight to loopback: no proxy of the shell is asked."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     try:
-        connection.request("GET", path)
+        connection.request(method, path, body=body or None, headers={"X-Nomad-Token": token} if token else {})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:

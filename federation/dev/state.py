@@ -10,9 +10,9 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from federation.errors import DevError, FormatTooNew
 
@@ -46,10 +46,15 @@ class Server:
     """One server of the development federation; `process` is None while it is meant to be down."""
 
     kind: str
-    """`region` or `store`"""
+    """`region`, `store`, or `node`: a node of real Nomad, which is a process of its own"""
     name: str
+    """A node's with its region: `us/us-1`."""
     port: int
     process: Process | None = None
+    more_ports: tuple[int, ...] = ()
+    """Of an agent of real Nomad: RPC and Serf."""
+    hurt: str = ""
+    """What was done to it on purpose and not undone yet: `killed`, `paused` or `cut`."""
 
     @property
     def address(self) -> str:
@@ -68,7 +73,10 @@ class DevState:
 
     id: str
     servers: Mapping[str, Server] = field(default_factory=dict)
-    """By `region:NAME` and `store:NAME`."""
+    """By `region:NAME`, `store:NAME` and `node:REGION/NAME`."""
+    engine: Literal["embedded", "nomad"] = "embedded"
+    has_acls: bool = False
+    """Whether the agents of real Nomad have ACLs on."""
 
     def server(self, kind: str, name: str) -> Server | None:
         """The region's (`region`) or store's (`store`) server, None if it was never started."""
@@ -76,12 +84,17 @@ class DevState:
 
     def with_server(self, key: str, server: Server) -> DevState:
         """The same with that server."""
-        return DevState(self.id, {**self.servers, key: server})
+        return replace(self, servers={**self.servers, key: server})
 
 
 def new_state() -> DevState:
     """A federation that has nothing running yet."""
     return DevState(secrets.token_hex(16))
+
+
+def node_key(region: str, node: str) -> str:
+    """A node of real Nomad among the servers."""
+    return f"node:{region}/{node}"
 
 
 def state_folder(root: Path) -> Path:
@@ -101,7 +114,8 @@ def read_state(root: Path) -> DevState | None:
         data = json.loads(path.read_bytes())
         if data["format"] > STATE_FORMAT:
             raise FormatTooNew(f"{path} has format {data['format']}, this fedml knows {STATE_FORMAT}: upgrade fedml")
-        return DevState(data["id"], {key: _server(value) for key, value in data["servers"].items()})
+        servers = {key: _server(value) for key, value in data["servers"].items()}
+        return DevState(data["id"], servers, data.get("engine", "embedded"), data.get("has_acls", False))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -119,7 +133,14 @@ def write_state(root: Path, state: DevState) -> None:
 
 def _server(data: Mapping[str, Any]) -> Server:
     process = data["process"]
-    return Server(data["kind"], data["name"], data["port"], None if process is None else Process(**process))
+    return Server(
+        data["kind"],
+        data["name"],
+        data["port"],
+        None if process is None else Process(**process),
+        tuple(data.get("more_ports", ())),
+        data.get("hurt", ""),
+    )
 
 
 def process_start_time(pid: int) -> int | None:

@@ -247,12 +247,14 @@ def test_a_server_that_a_crashed_up_could_not_record_is_found(
     token_path(config.root).write_text("t")
     address = {"us": "http://127.0.0.1:1"}
     assert config.dev is not None
-    servers.write_settings(config.root, "us", servers.region_settings(config, config.dev.regions["us"], address))
+    settings = servers.settings_path(config.root, "us")
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps(servers.region_settings(config, config.dev.regions["us"], address)))
 
     def orphan() -> Process:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             return spawn(
-                servers.region_command(config.root, "us", listener.fileno()),
+                servers.region_command(settings, listener.fileno()),
                 environment=servers.environment(state.id),
                 folder=config.root,
                 log=config.root / "log",

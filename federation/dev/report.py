@@ -1,0 +1,91 @@
+"""A project enters, what each server of its development federation is doing leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from federation.config import Config, DevConfig
+from federation.dev import servers
+from federation.dev.state import DevState, Server, new_state, node_key, read_state, state_folder
+
+Kind = Literal["region", "store", "node"]
+Condition = Literal["ready", "silent", "down", "paused", "killed", "cut"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server. `state`: `ready`; `silent`, its process runs but doesn't answer; `down`, it has no process; `paused`,
+    `killed` or `cut`, on purpose (see `federation.dev.hurt`)."""
+
+    kind: Kind
+    name: str
+    state: Condition
+    address: str
+    """Empty while it is down."""
+    pid: int | None
+    log: Path
+    detail: str
+    """What it consists of: nodes or buckets."""
+
+
+def status(config: Config) -> tuple[ServerStatus, ...]:
+    """Every declared server and every one that still runs, stores first."""
+    dev = config.dev or DevConfig({}, {})
+    state = read_state(config.root) or new_state()
+    details = {f"store:{name}": f"buckets {', '.join(store.buckets)}" for name, store in dev.stores.items()}
+    for name, region in dev.regions.items():
+        count = len(region.nodes)
+        engine = f"Nomad {region.version}" if state.engine == "embedded" else "real Nomad"
+        details[f"region:{name}"] = f"{count} node{'s' if count != 1 else ''}, {engine}"
+    if state.engine == "nomad":
+        for name, region in dev.regions.items():
+            for node in region.nodes:
+                details[node_key(name, node.name)] = f"{node.cpu_mhz} MHz, {node.memory_mb} MB"
+    left = [key for key, server in state.servers.items() if server.is_running and key not in details]
+    return tuple(_status(config.root, state, key, details.get(key, "")) for key in [*details, *left])
+
+
+def _status(root: Path, state: DevState, key: str, detail: str) -> ServerStatus:
+    kind, _, name = key.partition(":")
+    server = state.servers.get(key)
+    log = log_path(root, key)
+    if server is None or not server.is_running or server.process is None:
+        condition: Condition = "killed" if server is not None and server.hurt == "killed" else "down"
+        return ServerStatus(_kind(kind), name, condition, "", None, log, detail)
+    return ServerStatus(_kind(kind), name, _condition(server), server.address, server.process.pid, log, detail)
+
+
+def _condition(server: Server) -> Condition:
+    if server.hurt == "paused":
+        return "paused"
+    if server.hurt == "cut":
+        return "cut"
+    return "ready" if servers.is_ready(server) else "silent"
+
+
+def _kind(text: str) -> Kind:
+    return "region" if text == "region" else "node" if text == "node" else "store"
+
+
+def log_path(root: Path, key: str) -> Path:
+    """Where a server's output goes."""
+    return state_folder(root) / "logs" / f"{key.replace(':', '-').replace('/', '-')}.log"
+
+
+def as_json(found: Iterable[ServerStatus]) -> list[Mapping[str, object]]:
+    """For `--json`."""
+    return [
+        {
+            "kind": each.kind,
+            "name": each.name,
+            "state": each.state,
+            "address": each.address or None,
+            "pid": each.pid,
+            "log": str(each.log),
+            "detail": each.detail,
+        }
+        for each in found
+    ]
