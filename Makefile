@@ -23,8 +23,10 @@ check: .dev
 conformance: .dev
 	$(BIN)/python -m pytest -q tests/conformance
 
+SEEDS ?= 200
+SEED ?= 1000
 chaos: .dev
-	$(BIN)/python -m pytest -q tests/federation/run/test_chaos.py
+	SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest -q tests/federation/run/test_chaos.py
 
 bench: .dev
 	$(BIN)/python -m tests.bench

@@ -47,6 +47,7 @@ from federation.run.events import (
     RegionProbed,
     Resumed,
     Stop,
+    Stopped,
     Tell,
     TellKind,
     Tick,
@@ -115,6 +116,7 @@ class Brain:
             ChildInspected: self._inspected,
             Looked: self._looked,
             Committed: self._committed,
+            Stopped: self._stopped,
             CancelRequested: self._cancel,
         }
 
@@ -155,6 +157,10 @@ class Brain:
             region.find_at_s = None
             if region.unknown:
                 self._out.append(Find(region.name, tuple(sorted(region.unknown))))
+        if region.to_stop and region.stop_at_s <= self.now_s and not region.is_lost:
+            self._out.extend(Stop(region.name, job_id) for job_id in sorted(region.to_stop))
+            region.stopping |= region.to_stop
+            region.to_stop = set()
         if region.unverified:
             self._out.append(Verify(region.name, tuple(region.unverified)))
             region.unverified = []
@@ -189,7 +195,7 @@ class Brain:
                 else:
                     region.unknown.add((number, attempt_number))
             region.abandoned = []
-            region.find_at_s = self.now_s
+            region.find_at_s = region.stop_at_s = self.now_s
 
     def _probed(self, event: RegionProbed) -> None:
         region = self.regions[event.region]
@@ -465,7 +471,8 @@ class Brain:
                 self._inspect_after(self.limits.quiet_s, event.slot, attempt)
             return
         if failed:
-            self._end(event.slot, attempt, task_failure(failed[0]), own=failed[0].client_status == "failed")
+            attempt.verdict = (task_failure(failed[0]), failed[0].client_status == "failed")
+            self._look(event.slot, attempt, None)  # results are truth: it may have published before it failed
         elif not latest or any(one.client_status != "complete" for one in latest.values()):
             self._end(event.slot, attempt, "its job was stopped by somebody else", own=False)
 
@@ -473,12 +480,17 @@ class Brain:
         slot = self.slots[event.slot]
         attempt = slot.attempts[event.attempt - 1]
         good = [record for record in event.records if record.spec_hash == self.manifest.spec_hash]
-        if good:
-            attempt.looking.pop(event.alloc_id, None)
-            self._to_commit.extend(good)
-            return
         if event.error:
             self._look_later(event, self.limits.look_retry_s)
+            return
+        self._to_commit.extend(good)
+        found = {(record.key.group, record.key.index) for record in good}
+        if not event.alloc_id and attempt.verdict and len(found | slot.committed) < self._keys_a_slot:
+            reason, own = attempt.verdict
+            self._end(event.slot, attempt, reason, own=own)
+            return
+        if good:
+            attempt.looking.pop(event.alloc_id, None)
             return
         if event.records:
             self._end(event.slot, attempt, "its result carries another spec hash", own=False)
@@ -500,15 +512,16 @@ class Brain:
 
     def _committed(self, event: Committed) -> None:
         self._commits_under_way -= 1
-        for key, _, outcome in event.outcomes:
+        for record, outcome in event.outcomes:
             if outcome == "late":
                 continue
+            key = record.key
             slot = self.slots[key.slot]
             place = (key.group, key.index)
             if place not in slot.committed:
                 slot.committed.add(place)
-                last = slot.last
-                self._tell("committed", attempt=last, slot=key.slot, detail=f"{key.group}[{key.index}] {outcome}")
+                attempt = slot.attempts[record.attempt - 1] if 0 < record.attempt <= len(slot.attempts) else slot.last
+                self._tell("committed", attempt=attempt, slot=key.slot, detail=f"{key.group}[{key.index}] {outcome}")
             if len(slot.committed) >= self._keys_a_slot:
                 self._finish_slot(key.slot)
 
@@ -525,8 +538,19 @@ class Brain:
         self._rebind_or_fail(number)
 
     def _stop(self, attempt: Attempt) -> None:
-        if attempt.job_id:
+        region = self.regions[attempt.region]
+        if attempt.job_id and attempt.job_id not in region.stopping | region.to_stop:
+            region.stopping.add(attempt.job_id)
             self._out.append(Stop(attempt.region, attempt.job_id))
+
+    def _stopped(self, event: Stopped) -> None:
+        region = self.regions[event.region]
+        region.stopping.discard(event.job_id)
+        if event.problem:
+            self._tell("region", region=region.name, detail=f"may not stop {event.job_id}: {event.problem}")
+        elif not event.is_done:
+            region.to_stop.add(event.job_id)
+            region.stop_at_s = self.now_s + self.limits.find_s
 
     def _close_attempt(self, attempt: Attempt, reason: str, *, own: bool) -> None:
         attempt.phase, attempt.reason, attempt.is_own_failure = Phase.ENDED, reason, own
@@ -615,8 +639,11 @@ class Brain:
                 self._out.append(Close("done", ""))
 
     def _may_have_children(self) -> bool:
-        """Whether a region that was heard of lately may hold a child that nobody knows: it is searched for before the end."""
-        return any(one.unknown and self.now_s - one.heard_s <= self.limits.grace_s for one in self.regions.values())
+        """Whether a region that was heard of lately may hold a child that nobody knows, or one that isn't stopped yet."""
+        return any(
+            (one.unknown or one.stopping or one.to_stop) and self.now_s - one.heard_s <= self.limits.grace_s
+            for one in self.regions.values()
+        )
 
     def _tell(
         self,

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from federation.result import Key, ResultRecord
@@ -44,6 +44,7 @@ from federation.run.events import (
     RegionHeard,
     RegionProbed,
     Stop,
+    Stopped,
     Tell,
     Tick,
     Verify,
@@ -51,15 +52,13 @@ from federation.run.events import (
 from federation.run.manifest import idempotency_token
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY
-from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable, Throttled
+from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
 from regions.model import Allocation, Dispatched
 from regions.storage.errors import StoreError
 
 TICK_S = 0.2
 DISPATCH_THREADS = 8
 STORE_THREADS = 8
-FLUSH_S = 10.0
-"""How long stops that are under way may take at the end."""
 
 
 class RegionClient(Protocol):
@@ -133,7 +132,6 @@ class Coordinator:
             for event in first:
                 closed = self._take(event)
                 if closed:
-                    self._finish()
                     return closed
             for name in clients:
                 threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True).start()
@@ -149,7 +147,6 @@ class Coordinator:
                         raise news
                     closed = self._take(news)
                 if closed:
-                    self._finish()
                     return closed
         finally:
             self._stop.set()
@@ -159,13 +156,6 @@ class Coordinator:
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run (from any thread)."""
         self._events.put(CancelRequested(reason))
-
-    def _finish(self) -> None:
-        """Let the stops that are under way end."""
-        for executor in self._regions.values():
-            waiter = threading.Thread(target=executor.shutdown, kwargs={"wait": True}, daemon=True)
-            waiter.start()
-            waiter.join(FLUSH_S)
 
     def _take(self, event: Event) -> Close | None:
         for command in self._brain.step(event):
@@ -223,9 +213,7 @@ class Coordinator:
             return
         outcomes = self._ports.index.commit(records)
         for batch in batches:
-            self._events.put(
-                Committed(tuple((record.key, record.alloc_id, outcomes[record.alloc_id]) for record in batch))
-            )
+            self._events.put(Committed(tuple((record, outcomes[record.alloc_id]) for record in batch)))
 
     def _dispatch(self, command: Dispatch) -> None:
         manifest = self._brain.manifest
@@ -324,10 +312,16 @@ class Coordinator:
         self._events.put(ChildInspected(command.slot, command.attempt, str(job.get("Status", "")), tuple(allocations)))
 
     def _stop_child(self, command: Stop) -> None:
+        done = Stopped(command.region, command.job_id, is_done=True)
         try:
             self._ports.clients[command.region].stop_job(command.job_id)
-        except (NotFound, RegionUnreachable, Throttled, PermissionDenied):
-            return
+        except NotFound:
+            pass
+        except PermissionDenied as error:
+            done = replace(done, problem=error.message)
+        except FedmlError:
+            done = replace(done, is_done=False)
+        self._events.put(done)
 
     def _look(self, command: Look) -> None:
         manifest = self._brain.manifest

@@ -137,9 +137,19 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The index took records: (key, allocation, outcome) each; outcomes are those of `Index.commit`."""
+    """The index took records: (record, outcome) each; outcomes are those of `Index.commit`."""
 
-    outcomes: tuple[tuple[Key, str, str], ...]
+    outcomes: tuple[tuple[ResultRecord, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A Stop was done, or (not `is_done`) may not have been: it is to be tried again. `problem`: it never will be."""
+
+    region: str
+    job_id: str
+    is_done: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +161,7 @@ class CancelRequested:
 
 Event = (
     Tick | RegionProbed | RegionHeard | Appended | Resumed | ParentChecked | Acknowledged | DispatchFailed | Found | ChildSpec
-    | AllocationChanged | ChildInspected | Looked | Committed | CancelRequested
+    | AllocationChanged | ChildInspected | Looked | Committed | Stopped | CancelRequested
 )  # fmt: skip
 
 
@@ -226,7 +236,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop a child; nothing is heard of it."""
+    """Stop a child → Stopped."""
 
     region: str
     job_id: str

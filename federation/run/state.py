@@ -39,6 +39,8 @@ class Attempt:
     """The allocations whose record is wanted and not there yet."""
     inspect_at_s: float | None = None
     """When its child is looked at next; None when that isn't due."""
+    verdict: tuple[str, bool] | None = None
+    """(why, own) of an attempt whose child failed, while the stores are asked whether it published all the same."""
     complete: set[GroupIndex] = field(default_factory=set)
     """Allocation indices that Nomad calls complete."""
 
@@ -86,6 +88,11 @@ class RegionState:
     waiting: list[tuple[int, int]] = field(default_factory=list)
     """Attempts that are in the log and wait for the check of the registered job before they are sent."""
     is_checking: bool = False
+    stopping: set[str] = field(default_factory=set)
+    """Children whose stop is under way."""
+    to_stop: set[str] = field(default_factory=set)
+    """Children whose stop may not have happened: tried again at `stop_at_s`."""
+    stop_at_s: float = 0.0
     abandoned: list[tuple[int, int]] = field(default_factory=list)
     """Attempts that were open when the region was lost: stopped when it is back."""
     unverified: list[str] = field(default_factory=list)

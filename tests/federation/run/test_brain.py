@@ -147,7 +147,28 @@ def test_cancel_is_recorded_first_then_everything_open_is_stopped() -> None:
     assert append.changes == ({"type": "cancel", "reason": "enough"},)
     out = brain.step(ev.Appended(append.changes))
     assert [c for c in out if isinstance(c, ev.Stop)] == [ev.Stop("us", "train/dispatch-1")]
-    assert out[-1] == ev.Close("cancelled", "")
+    assert not [c for c in out if isinstance(c, ev.Close)]
+    assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=False)) == []
+    assert ev.Stop("us", "train/dispatch-1") in brain.step(ev.Tick(60.0))
+    assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=True)) == [ev.Close("cancelled", "")]
+
+
+def test_a_task_that_published_and_then_failed_has_a_result() -> None:
+    world = World()
+    world.run(replace(MANIFEST, slots=1))
+    record = next(iter(world.records.values()))
+    failed = Allocation("a", "train/dispatch-1-a", "model", 0, "n", "n-1", "failed", "run")
+    brain = Brain(replace(MANIFEST, slots=1))
+    sent(brain)
+    out = brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
+    assert out == [ev.Look(0, 1, "us", None)]
+    assert brain.step(ev.Looked(0, 1, "", (record,))) == [ev.Commit((record,))]
+    assert brain.step(ev.Committed(((record, "added"),)))[-1] == ev.Close("done", "")
+    brain = Brain(replace(MANIFEST, slots=1))
+    sent(brain)
+    brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
+    out = brain.step(ev.Looked(0, 1, "", ()))
+    assert [c["type"] for a in out if isinstance(a, ev.Append) for c in a.changes] == ["fail"]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -178,7 +199,8 @@ def sent(brain: Brain) -> str:
     brain.step(ev.Appended(append.changes))
     region = next(change["region"] for change in append.changes if change["slot"] == 0)
     brain.step(ev.ParentChecked(str(region), MANIFEST.spec_hash))
-    brain.step(ev.Acknowledged(0, 1, "train/dispatch-1-a"))
+    out = brain.step(ev.Acknowledged(0, 1, "train/dispatch-1-a"))
+    brain.step(ev.Appended(tuple(c for append in out if isinstance(append, ev.Append) for c in append.changes)))
     return "train/dispatch-1-a"
 
 

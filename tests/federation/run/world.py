@@ -194,17 +194,16 @@ class World:
                 self._look(command)
             case ev.Stop():
                 region = self.regions[command.region]
-                if not region.is_cut:
-                    for child in region.children.values():
-                        if child.job_id == command.job_id:
-                            child.status = "dead"
+                is_done = not region.is_cut and not self.chance()
+                for child in region.children.values():
+                    if is_done and child.job_id == command.job_id:
+                        child.status = "dead"
+                self.inbox.append(ev.Stopped(command.region, command.job_id, is_done))
             case ev.Commit():
                 outcomes = []
                 for record in command.records:
                     winner = self.index.setdefault(record.key, record.alloc_id)
-                    outcomes.append(
-                        (record.key, record.alloc_id, "added" if winner == record.alloc_id else "superseded")
-                    )
+                    outcomes.append((record, "added" if winner == record.alloc_id else "superseded"))
                 self.inbox.append(ev.Committed(tuple(outcomes)))
 
     def _dispatch(self, command: ev.Dispatch) -> None:
