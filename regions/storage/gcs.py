@@ -221,6 +221,8 @@ class GCSStore(BucketStore):
         options = {"api_endpoint": self._endpoint} if self._endpoint else None
         # The project only matters for making and listing buckets.
         client = Client(project="fedml", credentials=_credentials(self._config), client_options=options)
+        # Newer versions ask for the bucket's metadata for their telemetry, with retries, in a thread of their own.
+        client._bucket_metadata_cache = None
         for scheme in ("http://", "https://"):
             client._http.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
         return client

