@@ -65,7 +65,10 @@ def run(config: RegionConfig, listener: socket.socket, store: Store) -> None:
         assert worker is not None
         worker.on_update(updates)
 
-    client = Client(config.data_dir, on_update, config.base_env(), f"http://{address}")
+    def variable(namespace: str, path: str) -> dict[str, str] | None:
+        return (store.snapshot.variables.get((namespace, path)) or {}).get("Items")
+
+    client = Client(config.data_dir, on_update, config.base_env(), f"http://{address}", variable)
     worker = Worker(store, client)
     declare(store, config, address)
     state = store.snapshot

@@ -43,13 +43,14 @@ class NodeConfig:
 
 class RegionConfig:
     """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses;
-    `event_buffer` is how many commits the event stream can look back."""
+    `namespaces` are their descriptions by name; `event_buffer` is how many commits the event stream can look back."""
 
     __slots__ = (
         "address",
         "data_dir",
         "datacenter",
         "event_buffer",
+        "namespaces",
         "nodes",
         "path_prepend",
         "peers",
@@ -67,6 +68,8 @@ class RegionConfig:
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
         self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]
+        self.namespaces = {"default": "Default shared namespace"}
+        self.namespaces |= {str(name): str(text) for name, text in raw.get("namespaces", {}).items()}
         self.event_buffer = int(raw.get("event_buffer", 1000))
         self.path_prepend = [str(folder) for folder in raw.get("path_prepend", [])]
 

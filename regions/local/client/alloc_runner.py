@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
+from regions.local.client.task_env import Variable
 from regions.local.client.task_runner import Phase, TaskRunner
 from regions.local.client.task_state import timestamp
 from regions.local.drivers.driver import Driver
@@ -20,6 +21,7 @@ class Host(Protocol):
 
     loop: Loop
     base_env: Mapping[str, str]
+    variable: Variable
 
     def driver(self, name: str) -> Driver | None: ...
     def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
@@ -60,6 +62,10 @@ class AllocRunner:
     @property
     def base_env(self) -> Mapping[str, str]:
         return self._host.base_env
+
+    @property
+    def variable(self) -> Variable:
+        return self._host.variable
 
     @property
     def is_quiet(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from regions.local.client import usage
 from regions.local.client.alloc_runner import AllocRunner
-from regions.local.client.task_env import DENIED
+from regions.local.client.task_env import DENIED, Variable
 from regions.local.drivers.driver import Driver
 from regions.local.drivers.executor_link import ExecutorLink
 from regions.local.drivers.loop import Loop
@@ -53,7 +53,9 @@ class Client:
         on_update: Callable[[list[dict[str, Any]]], None],
         base_env: Mapping[str, str],
         api_address: str,
+        variable: Variable = lambda _namespace, _path: None,
     ) -> None:
+        self.variable = variable
         self.base_env: Mapping[str, str] = {k: v for k, v in base_env.items() if k not in DENIED}
         self.api_address = api_address
         self.loop = Loop("fedml-client")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # What Nomad's default `env.denylist` keeps from tasks, of the agent's environment.
@@ -40,12 +40,25 @@ def replace(text: str, *values: Mapping[str, str]) -> str:
     return _REFERENCE.sub(found, text)
 
 
+Variable = Callable[[str, str], Mapping[str, str] | None]
+"""A namespace and a path → what Nomad's variable there holds, or None."""
+
+
 class TaskEnv:
-    """One task's variables: `env` (what the process gets) and `node` (`node.*`, `attr.*`, `meta.*` of its node)."""
+    """One task's variables: `env` (what the process gets), `node` (`node.*`, `attr.*`, `meta.*` of its node), and
+    `variable`, by which it reads Nomad's."""
 
-    __slots__ = ("env", "node", "shared_dir", "task_dir")
+    __slots__ = ("env", "node", "shared_dir", "task_dir", "variable")
 
-    def __init__(self, env: dict[str, str], node: dict[str, str], task_dir: str, shared_dir: str) -> None:
+    def __init__(
+        self,
+        env: dict[str, str],
+        node: dict[str, str],
+        task_dir: str,
+        shared_dir: str,
+        variable: Variable = lambda _namespace, _path: None,
+    ) -> None:
+        self.variable = variable
         self.env = env
         self.node = node
         self.task_dir = task_dir
@@ -75,6 +88,7 @@ def build(
     base_env: Mapping[str, str],
     alloc_dir: str,
     template_env: Mapping[str, str],
+    variable: Variable = lambda _namespace, _path: None,
 ) -> TaskEnv:
     """The task's environment by Nomad's rules: NOMAD_* and meta, then the agent's, then the task's `env`, then
     templates' with `env = true`; later ones win, but the agent's never hides a NOMAD_* one."""
@@ -93,7 +107,7 @@ def build(
     for key, value in (task.get("Env") or {}).items():
         env[key] = replace(value, known, env)
     env.update(template_env)
-    return TaskEnv({_clean(k): v for k, v in env.items()}, known, task_dir, f"{alloc_dir}/alloc")
+    return TaskEnv({_clean(k): v for k, v in env.items()}, known, task_dir, f"{alloc_dir}/alloc", variable)
 
 
 def _clean(name: str) -> str:

@@ -224,6 +224,7 @@ class TaskRunner:
             runner.base_env,
             str(runner.folder),
             self._prestart.template_env,
+            runner.variable,
         )
 
     # -- what the driver tells --

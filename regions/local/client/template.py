@@ -1,7 +1,7 @@
 """A task's `template` blocks and environment go in; rendered files in its folder and environment variables come out.
 
-Of Go's and consul-template's language this has text, comments, trim markers, string literals, pipes and the functions
-below; anything else fails the task as a function that isn't defined does with Nomad.
+Of Go's and consul-template's language this has text, comments, trim markers, string literals, pipes, `with`, fields and
+the functions below; anything else fails the task as a function that isn't defined does with Nomad.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TemplateRefused(Exception):
     """A template's own settings are wrong (a destination outside of the allocation)."""
 
 
-_TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`|([A-Za-z_][\w.]*)|(-?\d+)|(\|))')
+_TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|`([^`]*)`|(\.?[A-Za-z_][\w.]*)|(-?\d+)|(\|))')
 
 _FUNCTIONS: dict[str, Callable[..., str]] = {
     "toLower": lambda text: text.lower(),
@@ -88,27 +88,46 @@ def _source(template: dict[str, Any], env: TaskEnv) -> str:
 def _render(text: str, template: dict[str, Any], env: TaskEnv) -> str:
     left, right = template.get("LeftDelim") or "{{", template.get("RightDelim") or "}}"
     pieces: list[str] = []
-    at, trim = 0, False
+    at, trim, line = 0, False, 1
+    dots: list[Any] = []
+    """What the open `with` blocks stand for; one that stands for nothing hides what is in it."""
     while (start := text.find(left, at)) >= 0:
         line = text.count("\n", 0, start) + 1
         end = text.find(right, start + len(left))
         if end < 0:
-            raise TemplateFailed(f"Template failed: (dynamic): parse: template: :{line}: unclosed action")
+            raise _unparsable(line, "unclosed action")
         action = text[start + len(left) : end]
         before = text[at:start].lstrip() if trim else text[at:start]
         if action.startswith("- "):
             before, action = before.rstrip(), action[2:]
         trim = action.endswith(" -")
-        pieces += [before, _action(action.removesuffix(" -").strip(), line, env)]
+        action = action.removesuffix(" -").strip()
         at = end + len(right)
+        is_shown = all(dots)
+        if is_shown:
+            pieces.append(before)
+        if action == "end":
+            if not dots:
+                raise _unparsable(line, "unexpected {{end}}")
+            dots.pop()
+        elif action.startswith("with "):
+            dots.append(_action(action[5:], line, env, dots) if is_shown else None)
+        elif is_shown:
+            pieces.append(str(_action(action, line, env, dots)))
+    if dots:
+        raise _unparsable(line, "unexpected EOF")
     rest = text[at:]
     return "".join([*pieces, rest.lstrip() if trim else rest])
 
 
-def _action(action: str, line: int, env: TaskEnv) -> str:
+def _unparsable(line: int, why: str) -> TemplateFailed:
+    return TemplateFailed(f"Template failed: (dynamic): parse: template: :{line}: {why}")
+
+
+def _action(action: str, line: int, env: TaskEnv, dots: list[Any]) -> Any:
     if action.startswith("/*") and action.endswith("*/"):
         return ""
-    value: list[str] = []
+    value: list[Any] = []
     for command in _commands(action, line):
         (kind, head), *rest = command
         arguments = [text for _, text in rest] + value
@@ -118,11 +137,30 @@ def _action(action: str, line: int, env: TaskEnv) -> str:
             value = [env.env.get(arguments[0], env.node.get(arguments[0], "")) if arguments else ""]
         elif head == "envOrDefault":
             value = [env.env.get(arguments[0]) or arguments[1]]
+        elif head == "nomadVar":
+            value = [_nomad_variable(arguments[0], env)]
+        elif head.startswith(".") and dots:
+            value = [dots[-1].get(head[1:], "<no value>")]
         elif head in _FUNCTIONS:
             value = [_FUNCTIONS[head](*arguments)]
         else:
-            raise TemplateFailed(f'Template failed: (dynamic): parse: template: :{line}: function "{head}" not defined')
+            raise _unparsable(line, f'function "{head}" not defined')
     return value[0]
+
+
+def _nomad_variable(path: str, env: TaskEnv) -> Any:
+    """What the variable holds. A task may read what is under its own job, and no more, without further rights."""
+    job = env.env.get("NOMAD_JOB_PARENT_ID") or env.env.get("NOMAD_JOB_ID", "")
+    own = ["nomad/jobs"]
+    for name in (job, env.env.get("NOMAD_GROUP_NAME", ""), env.env.get("NOMAD_TASK_NAME", "")):
+        own.append(f"{own[-1]}/{name}")
+    namespace = env.env.get("NOMAD_NAMESPACE", "default")
+    if path not in own:
+        raise TemplateFailed(f"Template failed: nomad.var.get({path}): Permission denied")
+    found = env.variable(namespace, path)
+    if found is None:
+        raise TemplateFailed(f"Missing: nomad.var.block({path}@{namespace}.{env.env.get('NOMAD_REGION', '')})")
+    return found
 
 
 def _commands(action: str, line: int) -> list[list[tuple[str, str]]]:

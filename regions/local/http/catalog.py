@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from regions.local.http.context import NAMESPACES, Context, blocking
+from regions.local.http.context import Context, blocking, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.state.job_rules import POOLS
-from regions.local.state.snapshot import Record, Snapshot
+from regions.local.state.snapshot import Record
 
 _SEARCHED = (
     "allocs",
@@ -21,33 +21,42 @@ _SEARCHED = (
     "namespaces",
 )
 _SEARCH_LIMIT = 20
-_NAMESPACE: Record = {
-    "Capabilities": None,
-    "CreateIndex": 1,
-    "Description": "Default shared namespace",
-    "Hash": "C7UbjDwBK0dK8wQq7Izg7SJIzaV+lIo2X7wRtzY3pSw=",
-    "Meta": None,
-    "ModifyIndex": 1,
-    "Name": "default",
-    "NodePoolConfiguration": None,
-    "Quota": "",
-}
 
 
 def namespaces(context: Context, request: Request) -> Reply:
-    """/v1/namespaces"""
+    """/v1/namespaces, as they are declared"""
     request.only("GET")
-    has_it = "default".startswith(request.get("prefix"))
-    return blocking(context, request, lambda _state: 1, lambda _state: [_NAMESPACE] if has_it else [])
+    prefix = request.get("prefix")
+    found = [_namespace(context, name) for name in sorted(context.config.namespaces) if name.startswith(prefix)]
+    return blocking(context, request, lambda _state: 1, lambda _state: found)
 
 
 def namespace(context: Context, request: Request) -> Reply:
     """/v1/namespace/:name"""
     if request.method != "GET":
-        raise Failure(501, "managing namespaces is not supported by this development engine")
-    if request.path.removeprefix("/v1/namespace/") not in NAMESPACES:
+        raise Failure(501, "managing namespaces is not supported by this development engine: declare them")
+    name = request.path.removeprefix("/v1/namespace/")
+    if name not in context.config.namespaces:
         raise Failure(404, "Namespace not found")
-    return blocking(context, request, lambda _state: 1, lambda _state: _NAMESPACE)
+    return blocking(context, request, lambda _state: 1, lambda _state: _namespace(context, name))
+
+
+def _namespace(context: Context, name: str) -> Record:
+    from base64 import b64encode  # loaded when asked for, so that start-up is quick
+    from hashlib import blake2b
+
+    text = context.config.namespaces[name]
+    return {
+        "Capabilities": None,
+        "CreateIndex": 1,
+        "Description": text,
+        "Hash": b64encode(blake2b(f"{name}{text}".encode(), digest_size=32).digest()).decode(),
+        "Meta": None,
+        "ModifyIndex": 1,
+        "Name": name,
+        "NodePoolConfiguration": None,
+        "Quota": "",
+    }
 
 
 def token_self(context: Context, request: Request) -> Reply:
@@ -125,7 +134,7 @@ def search(context: Context, request: Request) -> Reply:
     matches: dict[str, list[str] | None] = {}
     truncated = {}
     for name in contexts:
-        found = _matches(state, name, prefix)
+        found = _matches(context, namespace_of(request), name, prefix)
         matches[name] = found[:_SEARCH_LIMIT] or None
         truncated[name] = len(found) > _SEARCH_LIMIT
     reply = {
@@ -145,21 +154,22 @@ def empty_list(_context: Context, request: Request) -> Reply:
     return Reply([], index=1)
 
 
-def _matches(state: Snapshot, name: str, prefix: str) -> list[str]:
+def _matches(context: Context, namespace: str, name: str, prefix: str) -> list[str]:
+    state = context.store.snapshot
     if name == "namespaces":
-        return [one for one in NAMESPACES if one.startswith(prefix)]
+        return [one for one in sorted(context.config.namespaces) if one.startswith(prefix)]
     if name == "node_pools":
         return [one for one in POOLS if one.startswith(prefix)]
     if name == "jobs":
-        pairs = state.jobs.items(("default", prefix))
+        pairs = state.jobs.items((namespace, prefix))
     elif name in ("allocs", "evals", "nodes"):
         pairs = getattr(state, name).items(prefix)
     else:
         return []
     found: list[str] = []
     for key, record in pairs:
-        if not str(record["ID"]).startswith(prefix) or len(found) > _SEARCH_LIMIT:
+        elsewhere = name == "jobs" and key[0] != namespace
+        if elsewhere or not str(record["ID"]).startswith(prefix) or len(found) > _SEARCH_LIMIT:
             break
-        assert key
         found.append(record["ID"])
     return found

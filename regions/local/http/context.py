@@ -19,7 +19,6 @@ from regions.local.state.table import Table
 _DEFAULT_WAIT_S = 300.0
 _MAX_WAIT_S = 600.0
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-NAMESPACES = ("default",)
 
 
 class TaskClient(Protocol):

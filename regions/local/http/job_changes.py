@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from regions.local.http.context import NAMESPACES, Context, namespace_of
+from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import without, without_fields
 from regions.local.http.views import write_reply
@@ -60,7 +60,7 @@ def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
     request.only("PUT", "POST")
     wanted = _job_in(context, request, request.json())
-    found = problems(wanted, NAMESPACES)
+    found = problems(wanted, context.config.namespaces)
     return Reply(
         {
             "DriverConfigValidated": True,
@@ -94,8 +94,8 @@ def _job_in(
     return wanted
 
 
-def _checked(wanted: Record) -> Record:
-    found = problems(wanted, NAMESPACES)
+def _checked(context: Context, wanted: Record) -> Record:
+    found = problems(wanted, context.config.namespaces)
     if found:
         raise Failure(500, joined(found))
     if feature := unsupported(wanted):
@@ -109,7 +109,7 @@ def register(context: Context, request: Request, job_id: str) -> Reply:
     old = context.store.snapshot.jobs.get((wanted["Namespace"], wanted["ID"]))
     if wanted["Periodic"] and old is not None:
         raise Failure(500, "cannot update non-periodic job to being periodic")
-    _checked(wanted)
+    _checked(context, wanted)
     enforce = int(body.get("JobModifyIndex") or 0) if body.get("EnforceIndex") else None
     if body.get("PreserveCounts") and old is not None:
         counts = {group["Name"]: group["Count"] for group in old["TaskGroups"]}
@@ -202,7 +202,8 @@ def plan(context: Context, request: Request, job_id: str) -> Reply:
     request.only("PUT", "POST")
     body = request.json()
     wanted = _checked(
-        _job_in(context, request, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID")
+        context,
+        _job_in(context, request, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID"),
     )
     state, now_ns = context.store.snapshot, time.time_ns()
     key = (wanted["Namespace"], wanted["ID"])

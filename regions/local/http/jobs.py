@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from regions.local.http import job_changes
-from regions.local.http.context import NAMESPACES, Context, blocking, listing, namespace_of
+from regions.local.http.context import Context, blocking, listing, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub, job_stub
 from regions.local.scheduler.diff import job_diff
@@ -22,7 +22,7 @@ def jobs(context: Context, request: Request) -> Reply:
     with_meta = context.config.has(1, 4, 3) and request.flag("meta")
 
     def rows(state: Snapshot) -> Any:
-        names = NAMESPACES if namespace == "*" else (namespace,)
+        names = sorted(context.config.namespaces) if namespace == "*" else (namespace,)
         for name in names:
             for key, job in state.jobs.items((name, prefix)):
                 if key[0] != name or not key[1].startswith(prefix):

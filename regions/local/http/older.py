@@ -20,7 +20,7 @@ _SINCE: dict[str, tuple[int, ...]] = {
     "RenderTemplates": (1, 6),
 }
 """1.1.2 and 1.6.3 were looked at; what lies between them is from Nomad's change log."""
-_FREE = ("Meta", "Env", "Config", "Attributes")
+_FREE = ("Meta", "Env", "Config", "Attributes", "Items")
 """Where names are the user's own."""
 
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from regions.local.http import agent, allocations, catalog, event_stream, files, job_changes, jobs, nodes
+from regions.local.http import agent, allocations, catalog, event_stream, files, job_changes, jobs, nodes, variables
 from regions.local.http.context import Context
 from regions.local.http.messages import Failure, Relay, Reply, Request
 from regions.local.http.older import without
@@ -39,6 +39,7 @@ _EXACT: dict[str, Handle] = {
     "/v1/status/peers": agent.peers,
     "/v1/system/gc": agent.collect,
     "/v1/validate/job": job_changes.validate,
+    "/v1/vars": variables.variables,
     "/v1/volumes": catalog.empty_list,
 }
 _PREFIXES: dict[str, Handle] = {
@@ -49,6 +50,7 @@ _PREFIXES: dict[str, Handle] = {
     "/v1/client/fs/": files.files,
     "/v1/client/allocation/": files.tasks,
     "/v1/namespace/": catalog.namespace,
+    "/v1/var/": variables.variable,
 }
 _WITH_JOB = (jobs.jobs, jobs.job, job_changes.validate)
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
@@ -67,8 +69,6 @@ _ELSEWHERE = (
     "search",
     "service",
     "system",
-    "var",
-    "vars",
     "volume",
     "volumes",
 )
@@ -79,6 +79,8 @@ def answer(context: Context, request: Request) -> Reply | Relay:
     handler = _EXACT.get(request.path)
     if handler is None:
         handler = next((one for prefix, one in _PREFIXES.items() if request.path.startswith(prefix)), None)
+    if handler in (variables.variables, variables.variable) and not context.config.has(*variables.SINCE):
+        raise Failure(404, "", {})
     if handler is None:
         parts = request.path.split("/")
         if len(parts) > 2 and parts[1] == "v1" and parts[2] in _ELSEWHERE:

@@ -16,10 +16,12 @@ _MAX_BODY = 64 * 1024 * 1024
 _IDLE_S = 3600.0
 _REASONS = {
     200: "OK",
+    204: "No Content",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     413: "Request Entity Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
@@ -205,7 +207,7 @@ def _head(status: int, headers: dict[str, str], body: bytes | None, keep: bool) 
         _date = (now, time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now)))
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}", f"Date: {_date[1]}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body is not None:
+    if body is not None and status != 204:
         lines.append(f"Content-Length: {len(body)}")
     if not keep:
         lines.append("Connection: close")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from regions.local.state.job_schema import SECOND
@@ -20,7 +21,7 @@ def joined(problems: list[str]) -> str:
     return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
 
 
-def problems(job: Record, namespaces: tuple[str, ...]) -> list[str]:
+def problems(job: Record, namespaces: Collection[str]) -> list[str]:
     """Everything wrong with the job; empty when it is good."""
     found = [] if job["ID"] else ["Missing job ID"]
     if " " in job["ID"]:

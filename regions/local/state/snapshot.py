@@ -12,7 +12,7 @@ from regions.local.state.table import Table
 
 Record = dict[str, Any]
 
-PRIMARY = ("jobs", "summaries", "evals", "allocs", "nodes")
+PRIMARY = ("jobs", "summaries", "evals", "allocs", "nodes", "variables")
 """Tables that the journal keeps; the others are derived from them."""
 DERIVED = (
     "versions",
@@ -45,8 +45,8 @@ class Snapshot:
     """All tables at one index.
 
     jobs, summaries: (namespace, id) · versions: (namespace, id, zero-padded version) · evals, allocs, nodes: id ·
-    allocs_by_age, evals_by_age: (create index, id) · allocs_by_job, evals_by_job: (namespace, job, id) ·
-    allocs_by_node: (node, id), live ones only ·
+    variables: (namespace, path) · allocs_by_age, evals_by_age: (create index, id) ·
+    allocs_by_job, evals_by_job: (namespace, job, id) · allocs_by_node: (node, id), live ones only ·
     activity: (namespace, job) → (live allocs, allocs, open evals, evals) · usage: node → (cpu, memory, disk) ·
     tokens: (namespace, parent, idempotency token) → child id ·
     blocked: (−priority, create index, id) → evaluation, in the order in which they are woken
@@ -66,6 +66,7 @@ class Snapshot:
     evals: Table
     allocs: Table
     nodes: Table
+    variables: Table
     allocs_by_age: Table
     allocs_by_job: Table
     allocs_by_node: Table

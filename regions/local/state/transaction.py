@@ -118,6 +118,12 @@ class Transaction:
         node.setdefault("CreateIndex", self.index)
         self._put("nodes", node["ID"], node)
 
+    def put_variable(self, variable: Record) -> None:
+        self._put("variables", (variable["Namespace"], variable["Path"]), variable)
+
+    def delete_variable(self, variable: Record) -> None:
+        self._delete("variables", (variable["Namespace"], variable["Path"]))
+
     def delete_eval(self, evaluation: Record) -> None:
         self._delete("evals", evaluation["ID"])
 

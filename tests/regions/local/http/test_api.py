@@ -77,7 +77,7 @@ def test_errors_are_nomads(api: Api, method: str, path: str, expected: tuple[int
     assert answer == expected
 
 
-@pytest.mark.parametrize("path", ["/v1/vars", "/v1/acl/policies", "/v1/volume/csi/x", "/v1/job/x/scale"])
+@pytest.mark.parametrize("path", ["/v1/acl/policies", "/v1/volume/csi/x", "/v1/job/x/scale"])
 def test_unsupported_endpoints_are_never_a_wrong_200(api: Api, path: str) -> None:
     assert api.ask("GET", path)[0] == 501
 
@@ -282,3 +282,34 @@ def test_an_older_region_lacks_newer_fields_and_drops_them_in_silence(tmp_path: 
         assert "NodePool" not in [field["Name"] for field in added]
         done = api.put("/v1/job/train/dispatch", {"Meta": {"slot": "1"}})
         assert api.finished(done["EvalID"])["QueuedAllocations"] == {"g": 0}
+
+
+def test_declared_namespaces_keep_jobs_apart(tmp_path: Path) -> None:
+    with serve(config(tmp_path, namespaces={"ml": "Machine learning"})) as api:
+        assert [(one["Name"], one["Description"]) for one in api.get("/v1/namespaces")] == [
+            ("default", "Default shared namespace"),
+            ("ml", "Machine learning"),
+        ]
+        assert api.get("/v1/namespace/ml")["Name"] == "ml"
+        assert api.ask("GET", "/v1/namespace/other") == (404, "Namespace not found")
+        api.put("/v1/jobs", {"Job": parameterized()})
+        api.put("/v1/jobs", {"Job": {**parameterized(), "Namespace": "ml"}})
+        assert [one["Namespace"] for one in api.get("/v1/jobs?namespace=*")] == ["default", "ml"]
+        assert [one["Namespace"] for one in api.get("/v1/jobs?namespace=ml")] == ["ml"]
+        found = api.put("/v1/search?namespace=ml", {"Prefix": "tr", "Context": "jobs"})
+        assert found["Matches"] == {"jobs": ["train"]}
+        status, text = api.ask("PUT", "/v1/jobs", {"Job": {**parameterized(), "Namespace": "other"}})
+        assert status == 500
+        assert 'is in nonexistent namespace "other"' in text
+
+
+def test_variables_outlive_the_process(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    with serve(made) as api:
+        written = api.put("/v1/var/a/b", {"Items": {"key": "value"}})
+        assert api.ask("PUT", "/v1/var/a/b?cas=1", {"Items": {"key": "other"}}) == (
+            409,
+            json.dumps(written, separators=(",", ":")),
+        )
+    with serve(made) as api:
+        assert api.get("/v1/var/a/b") == written

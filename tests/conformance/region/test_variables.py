@@ -1,0 +1,127 @@
+"""Variables: written, read, listed and removed, with check-and-set; in templates; unknown to older versions."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+
+
+@pytest.fixture
+def has_variables(us):
+    return us.version() != "1.1.2"
+
+
+@pytest.fixture
+def path(federation):
+    made = f"test/{uuid.uuid4().hex[:8]}"
+    yield made
+    federation.raw("DELETE", f"/v1/var/{made}")
+
+
+def _put(federation, path, items, **query):
+    status, _, text = federation.raw("PUT", f"/v1/var/{path}", body={"Items": items}, **query)
+    return status, json.loads(text) if text[:1] == "{" else text
+
+
+def test_a_variable_is_written_read_listed_and_removed(federation, path, has_variables):
+    if not has_variables:
+        assert federation.raw("GET", "/v1/vars")[0] == 404
+        assert federation.raw("GET", f"/v1/var/{path}")[0] == 404
+        return
+    status, written = _put(federation, path, {"a": "1", "b": "ü"})
+    assert status == 200
+    assert set(written) == {"CreateIndex", "CreateTime", "Items", "ModifyIndex", "ModifyTime", "Namespace", "Path"}
+    assert (written["Path"], written["Namespace"], written["Items"]) == (path, "default", {"a": "1", "b": "ü"})
+    assert federation.get(f"/v1/var/{path}") == written
+    (stub,) = federation.get("/v1/vars", prefix=path)
+    assert stub == {name: value for name, value in written.items() if name != "Items"}
+    assert federation.get("/v1/vars", prefix=path + "x") == []
+    assert [one["Path"] for one in federation.get("/v1/vars", prefix=path, namespace="*")] == [path]
+
+    _, again = _put(federation, path, {"a": "2"})
+    assert again["CreateIndex"] == written["CreateIndex"]
+    assert again["CreateTime"] == written["CreateTime"]
+    assert again["ModifyIndex"] > written["ModifyIndex"]
+    status, headers, text = federation.raw("DELETE", f"/v1/var/{path}")
+    assert (status, text) == (204, "")
+    assert int(headers["X-Nomad-Index"]) > again["ModifyIndex"]
+    status, _, text = federation.raw("GET", f"/v1/var/{path}")
+    assert (status, text) == (404, "variable not found")
+    assert federation.raw("DELETE", f"/v1/var/{path}")[0] == 204
+
+
+def test_check_and_set(federation, path, has_variables):
+    if not has_variables:
+        pytest.skip("no variables before 1.4")
+    status, there = _put(federation, path, {"a": "1"}, cas=0)
+    assert status == 200
+    assert _put(federation, path, {"a": "2"}, cas=0) == (409, there)
+    assert _put(federation, path, {"a": "2"}, cas=there["ModifyIndex"] + 1) == (409, there)
+    status, new = _put(federation, path, {"a": "2"}, cas=there["ModifyIndex"])
+    assert (status, new["Items"]) == (200, {"a": "2"})
+    status, _, text = federation.raw("DELETE", f"/v1/var/{path}", cas=there["ModifyIndex"])
+    assert (status, json.loads(text)) == (409, new)
+    assert federation.raw("DELETE", f"/v1/var/{path}", cas=new["ModifyIndex"])[0] == 204
+    nothing = {"CreateIndex": 0, "CreateTime": 0, "Items": None, "ModifyIndex": 0, "ModifyTime": 0}
+    assert _put(federation, path, {"a": "1"}, cas=7) == (409, nothing | {"Namespace": "default", "Path": path})
+    assert federation.raw("DELETE", f"/v1/var/{path}", cas=0)[0] == 204
+    wrong = 'can not parse cas: strconv.ParseUint: parsing "x": invalid syntax'
+    assert _put(federation, path, {"a": "1"}, cas="x") == (400, wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "items", "expected"),
+    [
+        ("test/a", {}, (400, "variable missing required Items object")),
+        ("test/a", {"a": "x" * 65536}, (500, "variables are limited to 64KiB in total size")),
+        ("test/a.b", {"a": "1"}, (500, 'invalid path "test/a.b"')),
+        ("nomad/other", {"a": "1"}, (500, "only paths at ")),
+        ("nomad", {"a": "1"}, (500, '"nomad" is a reserved top-level directory path')),
+        ("nomad/job-templates", {"a": "1"}, (500, '"nomad/job-templates" is a reserved directory path')),
+    ],
+)
+def test_what_is_no_variable(federation, has_variables, path, items, expected):
+    if not has_variables:
+        pytest.skip("no variables before 1.4")
+    status, text = _put(federation, path, items)
+    assert (status, text[: len(expected[1])]) == expected
+
+
+def test_pages_of_variables(federation, path, has_variables):
+    if not has_variables:
+        pytest.skip("no variables before 1.4")
+    for number in range(3):
+        assert _put(federation, f"{path}/{number}", {"a": "1"})[0] == 200
+    _, headers, text = federation.raw("GET", "/v1/vars", prefix=path, per_page=2)
+    assert [one["Path"] for one in json.loads(text)] == [f"{path}/0", f"{path}/1"]
+    assert headers["X-Nomad-NextToken"] == f"default.{path}/2"
+    found = federation.get("/v1/vars", prefix=path, per_page=2, next_token=headers["X-Nomad-NextToken"])
+    assert [one["Path"] for one in found] == [f"{path}/2"]
+    found = federation.get("/v1/vars", prefix=path, filter=f'VariableMetadata.Path == "{path}/1"')
+    assert [one["Path"] for one in found] == [f"{path}/1"]
+    for number in range(3):
+        federation.raw("DELETE", f"/v1/var/{path}/{number}")
+
+
+def test_a_template_reads_what_its_job_may(us, federation, new_job, task, has_variables):
+    if not has_variables:
+        pytest.skip("no variables before 1.4")
+    text = '{{ with nomadVar "nomad/jobs/JOB/g" }}KEY={{ .key }}{{ end }}'
+    job = new_job()
+    job["TaskGroups"][0]["Tasks"] = [
+        task(
+            "main",
+            'echo "$KEY"',
+            Templates=[
+                {"EmbeddedTmpl": text.replace("JOB", job["ID"]), "DestPath": "secrets/env", "Envvars": True},
+            ],
+        )
+    ]
+    where = f"nomad/jobs/{job['ID']}/g"
+    assert _put(federation, where, {"key": "sesame"})[0] == 200
+    us.register(job, enforce_index=0)
+    alloc = federation.finished(job["ID"])
+    assert us.logs(alloc.id, "main") == b"sesame\n"
+    federation.raw("DELETE", f"/v1/var/{where}")
