@@ -13,6 +13,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -105,8 +106,11 @@ def unpack_checkpoint(home: Store, revision: int, path: Path) -> Position:
     sqlite3.Error or the store's errors for one that can't be used."""
     packed = path.with_name(path.name + ".gz")
     home.get_file(checkpoint_key(revision), packed)
-    with gzip.open(packed, "rb") as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target, _CHUNK_BYTES)
+    try:
+        with gzip.open(packed, "rb") as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"it is damaged ({error})") from error
     position = _position(path)
     if position.number != revision:
         raise ValueError(f"it says that it is of revision {position.number}")

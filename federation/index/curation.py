@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from federation.index.rows import RETIRED
+from federation.index.rows import REMOVED, RETIRED
 from federation.index.upkeep import spare
 from federation.log import Entry
 
@@ -36,7 +36,8 @@ def fold_curation(db: sqlite3.Connection, entry: Entry, change: dict[str, Any]) 
         case "retire":
             is_undone = bool(change.get("undo", False))
             state = "entered" if is_undone else f"'{RETIRED}'"
-            db.execute(f"UPDATE result SET state = {state} WHERE alloc_id = ?", (change["alloc_id"],))  # noqa: S608
+            asked = (change["alloc_id"], REMOVED)
+            db.execute(f"UPDATE result SET state = {state} WHERE alloc_id = ? AND state != ?", asked)  # noqa: S608
         case "note":
             db.execute("INSERT INTO note VALUES (?, ?, ?)", (entry.number, change["alloc_id"], change["text"]))
         case _:

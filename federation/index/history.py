@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.index.catalog import Catalog
-from federation.index.rows import OPEN, RETIRED, Row
+from federation.index.rows import OPEN, REMOVED, RETIRED, Row
 from federation.log import Change
 
 _KINDS = {"committed": "add", "superseded": "supersede", "late": "late"}
@@ -105,7 +105,7 @@ def difference(catalog: Catalog, first: int, last: int) -> Difference:
     ]
     opened = catalog.values("SELECT run FROM run WHERE revision > ? AND revision <= ? ORDER BY rowid", first, last)
     runs = [*opened, *(change["run"] for change in changes if change["type"] == "close")]
-    retired = [change["alloc_id"] for change in changes if change["type"] == "retire"]
+    retired = [change["alloc_id"] for change in changes if change["type"] in ("retire", "remove")]
     tags = [change["name"] for change in changes if change["type"] in ("tag", "untag")]
     return Difference(
         first,
@@ -116,7 +116,7 @@ def difference(catalog: Catalog, first: int, last: int) -> Difference:
             [one for one in retired if one not in new], lambda one, number: _state(catalog, one, number), first, last
         ),
         _turns(sorted(tags), lambda tag, number: _holder(catalog, tag, number), first, last),
-        tuple(change for change in changes if change["type"] not in ("close", "retire", "tag", "untag")),
+        tuple(change for change in changes if change["type"] not in ("close", "retire", "remove", "tag", "untag")),
     )
 
 
@@ -163,6 +163,8 @@ def _run_state(catalog: Catalog, run: str, number: int) -> str:
 
 def _state(catalog: Catalog, alloc_id: str, number: int) -> str:
     entered = catalog.value("SELECT entered FROM result WHERE alloc_id = ? AND revision <= ?", alloc_id, number)
+    if _last_event(catalog, "'remove'", "alloc_id", alloc_id, number):
+        return REMOVED
     retired = _last_event(catalog, "'retire'", "alloc_id", alloc_id, number)
     return RETIRED if retired and not retired.get("undo") else str(entered or "")
 

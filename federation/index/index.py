@@ -226,7 +226,16 @@ class Index(Ledger, Reader):
         return "" if if_current == "none" else if_current and self.result(if_current).alloc_id
 
     def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
-        """Bring the result's artifact from its store into the folder `to`, verified (see `fetch`)."""
+        """Bring the result's artifact from its store into the folder `to`, verified (see `fetch`). Raises UsageError for
+        one that gc removed."""
+        removed = self.ask_again(
+            lambda catalog: catalog.value("SELECT number FROM removed WHERE alloc_id = ?", row.alloc_id)
+        )
+        if removed is not None:
+            raise UsageError(
+                f"result {row.alloc_id[:8]} was removed by gc, in revision {removed}; its artifact is gone",
+                hint=f"who did that, and why:  fedml index log   others:  fedml index list --job {row.job}",
+            )
         return fetch(self.record(row), open_store(row), to, force=force)
 
 

@@ -59,7 +59,8 @@ class Reader(ABC):
     ) -> list[Row]:
         """Results that match all that is given, newest first or as `sort` says (`metrics.auc:desc,version`).
 
-        Retired ones only where `state` or `where` (see `federation.index.where`) asks for a state. Raises WhereError.
+        Retired and removed ones only where `state` or `where` (see `federation.index.where`) asks for a state. Raises
+        WhereError.
         """
         given = {"job": job, "version": version, "region": region, "run": run, "state": state}
         asked = {column: value for column, value in given.items() if value is not None}
@@ -77,7 +78,7 @@ class Reader(ABC):
                 values += found.values
                 names_state |= found.names_state
             if not names_state:
-                parts.append("state != 'retired'")
+                parts.append("state NOT IN ('retired', 'removed')")
             by = "rowid DESC"
             if sort is not None:
                 ordered = order(sort, catalog.fields())

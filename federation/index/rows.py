@@ -13,7 +13,8 @@ COMMITTED = "committed"
 SUPERSEDED = "superseded"
 LATE = "late"
 RETIRED = "retired"
-RESULT_STATES = (COMMITTED, SUPERSEDED, LATE, RETIRED)
+REMOVED = "removed"
+RESULT_STATES = (COMMITTED, SUPERSEDED, LATE, RETIRED, REMOVED)
 
 OPEN = "open"
 RUN_STATES_CLOSED = ("done", "failed", "cancelled")
@@ -40,7 +41,7 @@ class Row:
     node: str
     alloc_id: str
     state: str
-    """committed, superseded, late or retired"""
+    """committed, superseded, late, retired or removed"""
     metrics: Mapping[str, MetricValue]
     params: Mapping[str, str]
     size_bytes: int

@@ -40,7 +40,7 @@ class SyncPlan:
 
 def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str]) -> SyncPlan:
     """Compare the index with the stores of these names and with all that its results name. Writes nothing."""
-    rows = {row.alloc_id: row for row in index.query()}
+    rows = {row.alloc_id: row for row in index.ask(lambda catalog: catalog.rows("1", ()))[1]}
     runs = {run.run: run for run in index.runs()}
     removed = set(index.ask(lambda catalog: catalog.values("SELECT alloc_id FROM removed")))
     found = collect(open_store, [*names, *{store_name(row.store) for row in rows.values()}], known=rows)

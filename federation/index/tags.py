@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from federation.errors import UsageError
 from federation.index.catalog import Catalog
-from federation.index.rows import RETIRED, Row
+from federation.index.rows import REMOVED, RETIRED, Row
 from federation.index.where import condition
 from federation.index.where.fields import Field
 from federation.log import Change
@@ -114,6 +114,8 @@ def decide_retire(catalog: Catalog, alloc_ids: Sequence[str], *, is_undone: bool
                 hint=f"move the tag first, or take it away: fedml index untag {tags[0]}",
             )
         state = catalog.value("SELECT state FROM result WHERE alloc_id = ?", alloc_id)
+        if state == REMOVED:
+            raise UsageError(f"result {alloc_id[:8]} was removed by gc: there is nothing left to hide or show")
         if (state == RETIRED) == is_undone:
             changes.append({"type": "retire", "alloc_id": alloc_id} | ({"undo": True} if is_undone else {}))
     return changes
@@ -132,7 +134,7 @@ def _refuse_moved(catalog: Catalog, name: str, now: str, expected: str | None) -
     wanted = f"to {expected[:8]}" if expected else "to nothing"
     raise TagMoved(
         f"tag {name!r} {where}{since}, not {wanted}",
-        hint=f"somebody was faster: look at  fedml index tag {name}  and decide again",
+        hint=f"who moved it, and why:  fedml index tag {name}",
     )
 
 

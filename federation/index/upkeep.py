@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from federation.index.rows import REMOVED
 from federation.log import Entry
 
 UPKEEP_TABLES = """
@@ -41,9 +42,10 @@ def fold_upkeep(db: sqlite3.Connection, entry: Entry, change: dict[str, Any]) ->
         case "remove":
             spare(db, change["alloc_id"])
             db.execute("INSERT OR IGNORE INTO removed VALUES (?, ?, NULL)", (change["alloc_id"], number))
+            db.execute("UPDATE result SET state = ? WHERE alloc_id = ?", (REMOVED, change["alloc_id"]))
         case "freed":
             asked = (change["size_bytes"], change["alloc_id"])
-            db.execute("UPDATE removed SET size_bytes = ? WHERE alloc_id = ?", asked)
+            db.execute("UPDATE removed SET size_bytes = ? WHERE alloc_id = ? AND size_bytes IS NULL", asked)
         case "rebuild":
             db.execute("INSERT OR IGNORE INTO rebuild VALUES (?, ?)", (number, bool(change["is_done"])))
         case _:

@@ -22,7 +22,7 @@ _HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
 _MEASURES = ("_seconds", "_s", "_ms", "_mb", "_bytes", "_count")
 _METRIC_COLUMNS = 3
 _COLUMN_GAP = 2
-_STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow", "retired": "dim"}
+_STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow", "retired": "dim", "removed": "dim"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def list_results(
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Only results of this run.")] = None,
     state: Annotated[
         str | None,
-        typer.Option(metavar="STATE", help="Only results that are committed, superseded, late or retired."),
+        typer.Option(metavar="STATE", help="Only results that are committed, superseded, late, retired or removed."),
     ] = None,
     tag: Annotated[str | None, typer.Option(metavar="NAME", help="Only the result that this tag points to.")] = None,
     where: Annotated[
@@ -55,7 +55,7 @@ def list_results(
     """Results, newest first: where each was made, what it measured, where its artifact lies.
 
     For each slot the first committed result wins for ever; a later one is kept as superseded, a result of a cancelled
-    run as late; a retired one is hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
+    run as late; a retired or removed one is hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
     datacenter, node, state, slot, size_bytes, created, committed and more by = != < <= > >=, in, like, between, is null,
     joined by and, or, not; texts and times stand in single quotes.
 

@@ -177,7 +177,7 @@ def test_what_is_left_out_is_told(filled: Project, cli: Cli) -> None:
 def test_wrong_arguments_are_one_clear_error(filled: Project, cli: Cli) -> None:
     code, out, err = cli("list", "--state", "good")
     assert (code, out) == (1, "")
-    assert err == "Error: --state good: a result is committed, superseded, late or retired\n"
+    assert err == "Error: --state good: a result is committed, superseded, late, retired or removed\n"
     assert cli("list", "--limit", "0")[0] == 1
 
 

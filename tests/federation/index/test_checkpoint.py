@@ -87,7 +87,12 @@ def of_another_schema(data: bytes) -> bytes:
     return gzip.compress(bytes(unpacked))
 
 
-@pytest.mark.parametrize("damage", [torn, flipped, no_catalog, of_another_schema, lambda _: b""])
+def at_its_middle(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes(byte ^ 0xFF for byte in data[middle : middle + 64]) + data[middle + 64 :]
+
+
+@pytest.mark.parametrize("damage", [torn, flipped, at_its_middle, no_catalog, of_another_schema, lambda _: b""])
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     filled: Any, open_index: OpenIndex, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
