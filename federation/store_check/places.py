@@ -12,7 +12,7 @@ from federation.config import Config
 from federation.errors import UsageError
 from jobs.errors import FedmlError
 from regions.model import StoreConfig
-from regions.storage import open_store
+from regions.storage import open_store, parse_store_url
 from regions.storage.errors import PermissionDenied
 
 HOME = "home"
@@ -65,10 +65,13 @@ def places_of(config: Config) -> list[Place]:
 
 
 def chosen(places: Sequence[Place], name: str) -> list[Place]:
-    """The places of that name: `home`, a region, a datacenter, `REGION/DATACENTER`, or a store's URL as the file has it.
-    All when it is empty. Raises UsageError for one that isn't there."""
-    found = [place for place in places if not name or name in (place.name, place.region, place.datacenter)]
-    found = found or [place for place in places if _without_query(place.store.url) == _without_query(name)]
+    """The places of that name: `home`, a region, a datacenter, `REGION/DATACENTER`, or a store's URL (with an endpoint,
+    only at that one). All when it is empty. Raises UsageError for one that isn't there, InvalidStoreURL for no URL."""
+    if "://" in name:
+        asked = parse_store_url(name)
+        found = [place for place in places if _serves(place.store, asked)]
+    else:
+        found = [place for place in places if not name or name in (place.name, place.region, place.datacenter)]
     if not found:
         known = list(dict.fromkeys(place.name for place in places))
         near = get_close_matches(name, known, n=1)
@@ -110,5 +113,5 @@ def _is_same(one: StoreConfig, other: StoreConfig) -> bool:
     return (one.url, one.endpoint) == (other.url, other.endpoint)
 
 
-def _without_query(url: str) -> str:
-    return url.partition("?")[0].rstrip("/")
+def _serves(store: StoreConfig, asked: StoreConfig) -> bool:
+    return store.url == asked.url and asked.endpoint in (None, store.endpoint)

@@ -10,7 +10,7 @@ from federation.config import Config, load
 from federation.errors import UsageError
 from federation.store_check.places import DEV_DOWN, Answer, by_store, chosen, places_of, reach_all
 from federation.store_check.report import list_json, list_rows
-from regions.storage.errors import PermissionDenied, Unavailable
+from regions.storage.errors import InvalidStoreURL, PermissionDenied, Unavailable
 from regions.storage.file import FileStore
 
 TOML = """
@@ -61,6 +61,7 @@ def test_home_and_each_datacenter_in_the_files_order(config: Config) -> None:
         ("east", ["us/east", "eu/east"]),
         ("us/west", ["us/west"]),
         ("s3://eu-models/fedml/", ["eu/dc1"]),
+        ("s3://eu-models/fedml?location=eu-west-1", ["eu/dc1"]),
     ],
 )
 def test_stores_are_chosen_by_name_or_url(config: Config, name: str, found: list[str]) -> None:
@@ -71,6 +72,13 @@ def test_an_unknown_name_is_told_with_the_nearest(config: Config) -> None:
     with pytest.raises(UsageError, match="no store 'us/wets'") as caught:
         chosen(places_of(config), "us/wets")
     assert caught.value.hint == "did you mean 'us/west'?"
+
+
+def test_a_url_at_another_endpoint_is_another_store(config: Config) -> None:
+    with pytest.raises(UsageError):
+        chosen(places_of(config), "s3://eu-models/fedml?endpoint=http://127.0.0.1:9")
+    with pytest.raises(InvalidStoreURL):
+        chosen(places_of(config), "s3://eu-models/fedml?secret=x")
 
 
 def test_whether_they_answer(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
