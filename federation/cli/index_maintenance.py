@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    for command in (verify, sync, rebuild):
+    for command in (verify, sync, rebuild, gc):
         app.command()(command)
 
 
@@ -196,6 +196,96 @@ def rebuild(
         if yes
         else "nothing was written:  fedml index rebuild --yes" + (" --salvage" if salvage else "")
     )
+
+
+def gc(
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="last=N versions, age=30d, best=METRIC:K (best=-METRIC:K: the least)."),
+    ] = None,
+    grace: Annotated[
+        str, typer.Option(metavar="AGE", help="How long a marked result stays before it may be removed.")
+    ] = "24h",
+    orphans: Annotated[
+        str, typer.Option(metavar="AGE", help="Also files without a record that nobody wrote to for so long.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Free the bytes of results that nothing keeps. The first gc marks them, one after the grace removes them.
+
+    A result is kept when any rule keeps it, per job. Never removed: what holds a tag or held one, what other results were
+    made from, results of open runs, artifacts that fedml didn't write. A tag takes a mark away. What was removed stays in
+    the index as such: its record, metrics and history.
+
+    Examples:
+
+      fedml index gc --keep last=5,age=30d,best=roc_auc:3 --dry-run
+
+      fedml index gc --keep last=5 --keep best=-log_loss:3 --grace 36h
+
+      fedml index gc --orphans 7d
+    """
+    from datetime import UTC, datetime
+
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.index import gc as gc_index
+    from federation.index.retention import parse_age, parse_retention
+    from federation.index.stores import Stores
+    from federation.ui.index_table import size_text
+
+    if not keep and not orphans:
+        raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
+    rule = parse_retention(keep) if keep else None
+    wait, now = parse_age(grace), datetime.now(UTC)
+    with opened(config) as federation:
+        stores = Stores(federation.config.regions)
+        plan = gc_index.plan_gc(federation.index, rule, now) if rule else gc_index.GcPlan()
+        found = gc_index.orphans(stores.of, stores.names, federation.index, now, parse_age(orphans)) if orphans else []
+        outcome = gc_index.GcOutcome()
+        if not dry_run:
+            if rule:
+                outcome = gc_index.run_gc(federation.index, stores.of, rule, now, grace=wait)
+            outcome.freed_bytes += gc_index.remove_orphans(stores.of, found)
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(
+            {
+                "is_done": not dry_run,
+                "marked": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in plan.doom],
+                "spared": plan.spare,
+                "waiting": [{"alloc_id": row.alloc_id, "until": until} for row, until in plan.waiting],
+                "removed": [
+                    {"alloc_id": row.alloc_id, "size_bytes": row.size_bytes}
+                    for row in (plan.remove if dry_run else outcome.removed)
+                ],
+                "orphans": [asdict(orphan) for orphan in found],
+                "freed_bytes": outcome.freed_bytes,
+                "problems": [asdict(problem) for problem in outcome.problems],
+            }
+        )
+    else:
+        would = "would be " if dry_run else ""
+        for row in plan.doom:
+            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}marked")
+        for alloc_id in plan.spare:
+            answer(f"{alloc_id}  {would}kept after all")
+        for row, until in plan.waiting:
+            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: marked, until {until[:16]}Z")
+        for row in plan.remove if dry_run else outcome.removed:
+            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}removed")
+        for orphan in found:
+            answer(f"{orphan.store}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed")
+        for problem in outcome.problems:
+            answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
+        if plan.doom and not dry_run:
+            note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
+        note("nothing was written" if dry_run else f"{size_text(outcome.freed_bytes)} freed")
+    if outcome.problems:
+        raise typer.Exit(1)
 
 
 def _verdict(found: Verified, *, deep: bool) -> str:

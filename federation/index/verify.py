@@ -294,7 +294,7 @@ class _Look:
                 continue
             what = f"{len(files)} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
             where = self._store.url_of(prefix.rstrip("/"))
-            yield Problem("artifact-orphan", where, what, "fedml index gc --orphans (what a broken publish left)")
+            yield Problem("artifact-orphan", where, what, "fedml index gc --orphans 7d (what a broken publish left)")
         for info in self._found.strays:
             what = f"{info.key} can be nothing that fedml wrote"
             mend = "look at who writes there, and delete it"

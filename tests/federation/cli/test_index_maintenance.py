@@ -227,3 +227,40 @@ def test_a_damaged_log_names_the_way_out(filled: Project, cli: Cli) -> None:
     assert code == 0
     assert out.startswith("results  2 in ")
     assert cli("verify")[0] == 0
+
+
+def test_gc_marks_then_removes_and_says_how_many_bytes(filled: Project, cli: Cli) -> None:
+    first, second = (ALLOCATION.format(name) for name in "ab")
+
+    code, out, err = cli("gc", "--keep", "best=auc:1", "--grace", "0m", "--dry-run")
+    assert (code, out) == (0, f"{first}  version 4, 812 B: would be marked\n")
+    assert err == "nothing was written\n"
+    assert cli("gc", "--keep", "best=auc:1", "--grace", "0m")[2] == (
+        "1 marked: the same command removes them after 0m\n0 B freed\n"
+    )
+    document = json.loads(cli("gc", "--keep", "best=auc:1", "--json")[1])
+
+    assert document["is_done"]
+    assert [one["alloc_id"] for one in document["removed"]] == [first]
+    assert document["freed_bytes"] > 812
+    assert [entry["alloc_id"] for entry in json.loads(cli("list", "--json")[1])["entries"]] == [second]
+    assert cli("verify", "--deep")[0] == 0
+    assert cli("get", first)[0] == 1
+
+
+def test_gc_wants_to_be_told_what_to_do(filled: Project, cli: Cli) -> None:
+    assert cli("gc")[2].startswith("Error: neither --keep nor --orphans says what to do")
+    assert "--keep 'newest=3' isn't last=N" in cli("gc", "--keep", "newest=3")[2]
+    assert "'soon' is no length of time" in cli("gc", "--keep", "last=1", "--grace", "soon")[2]
+
+
+def test_gc_removes_what_a_broken_publish_left(filled: Project, cli: Cli) -> None:
+    filled.store("us").put(f"artifacts/run-0/{0:09d}/train/0/a1/{'f' * 64}/model.bin", b"12345")
+    assert cli("verify")[0] == 1
+    assert cli("gc", "--orphans", "7d")[2] == "0 B freed\n"
+
+    code, out, err = cli("gc", "--orphans", "0m")
+
+    assert (code, err) == (0, "5 B freed\n")
+    assert out.endswith(f"/a1/{'f' * 64}/  5 B without a record: removed\n")
+    assert cli("verify")[0] == 0

@@ -1,0 +1,183 @@
+"""What is to be kept enters, bytes that nobody wants any more leave the stores: in two phases, through the log.
+
+1. `doom`: what nothing keeps is marked, with the time from which it may be removed (the grace).
+2. `remove`: what is still unwanted after its grace is removed by an entry of its own, decided against the catalog as it is
+   at that entry. Only then are bytes deleted (the record first, so that no record stands without its artifact), and
+   `freed` says how many.
+
+Tag and removal are both entries of one log, so one of them comes first: a tag takes a mark away, and what is removed can't
+be tagged. A reader that found a result before its mark has the whole grace to get it. After a crash the next gc goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from federation.errors import IndexCorrupt, UsageError
+from federation.index.catalog import Catalog
+from federation.index.index import Index
+from federation.index.problem import Problem
+from federation.index.retention import Retention, unwanted
+from federation.index.rows import Row
+from federation.index.stores import store_name
+from federation.index.survey import ARTIFACTS, SIGNATURE_SUFFIX, survey
+from federation.log import Change, timestamp
+from federation.result import Key
+from jobs.errors import FedmlError
+from regions.storage.store import Store
+
+GRACE = timedelta(hours=24)
+ORPHAN_AGE = timedelta(days=7)
+
+OpenStore = Callable[[str], Store]
+
+
+@dataclass(slots=True)
+class GcPlan:
+    """What a gc does now. `remove` are past their grace; `left_over` were removed by a gc that didn't end."""
+
+    doom: list[Row] = field(default_factory=list)
+    spare: list[str] = field(default_factory=list)
+    waiting: list[tuple[Row, str]] = field(default_factory=list)
+    """Marked before, with the time from which each may be removed."""
+    remove: list[Row] = field(default_factory=list)
+    left_over: list[Row] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class GcOutcome:
+    """What a gc did. `freed_bytes` counts objects that are gone from all stores."""
+
+    revision: int = 0
+    removed: list[Row] = field(default_factory=list)
+    freed_bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    """Results whose bytes are still there in some store: the next gc tries again."""
+
+
+def plan_gc(index: Index, rule: Retention, now: datetime) -> GcPlan:
+    """What there is to do. Writes nothing."""
+    return index.ask(lambda catalog: _plan(catalog, rule, now))
+
+
+def run_gc(
+    index: Index, open_store: OpenStore, rule: Retention, now: datetime, *, grace: timedelta = GRACE
+) -> GcOutcome:
+    """One gc: marks, takes marks away, removes what is past its grace, deletes its bytes."""
+    if grace < timedelta():
+        raise UsageError("a grace is not negative")
+    plan = GcPlan()
+
+    def decide(catalog: Catalog) -> list[Change]:
+        nonlocal plan
+        plan = _plan(catalog, rule, now)
+        until = timestamp(now + grace)
+        doom = [{"type": "doom", "alloc_id": row.alloc_id, "until": until} for row in plan.doom]
+        spare = [{"type": "spare", "alloc_id": alloc_id} for alloc_id in plan.spare]
+        remove = [{"type": "remove", "alloc_id": row.alloc_id} for row in plan.remove]
+        return [*doom, *spare, *remove]
+
+    index.change(decide, reason="gc")
+    outcome = GcOutcome(removed=plan.remove)
+    freed: list[Change] = []
+    for row in [*plan.left_over, *plan.remove]:
+        size_bytes, problems = _delete(index, open_store, row)
+        outcome.problems += problems
+        if not problems:
+            outcome.freed_bytes += size_bytes
+            freed.append({"type": "freed", "alloc_id": row.alloc_id, "size_bytes": size_bytes})
+    if freed:
+        index.change(lambda _: freed, reason=f"gc: {outcome.freed_bytes} bytes freed")
+    outcome.revision = index.ask(lambda catalog: catalog.position().number)
+    return outcome
+
+
+def orphans(open_store: OpenStore, names: Sequence[str], index: Index, now: datetime, age: timedelta) -> list[Orphan]:
+    """Artifacts without a record, of no open run and no result of the index, to which nothing was written for `age`. Raises
+    the stores' errors."""
+    open_runs = set(index.ask(lambda catalog: catalog.values("SELECT run FROM run WHERE state = 'open'")))
+    urls = index.ask(lambda catalog: catalog.values("SELECT url FROM result"))
+    found: list[Orphan] = []
+    for name in sorted({store_name(name) for name in names}):
+        store = open_store(name)
+        held = survey(store)
+        recorded = {key.removeprefix("results/").removesuffix(".json") for key in held.records}
+        for prefix in held.files:
+            owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
+            newest = held.newest(prefix)
+            if owner in recorded or owner.rsplit("/", 4)[0] in open_runs or newest is None or newest > now - age:
+                continue
+            if not any(url.endswith(prefix) for url in urls):
+                found.append(Orphan(name, prefix, held.size_bytes(prefix)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Files that a broken publish left in a store."""
+
+    store: str
+    prefix: str
+    size_bytes: int
+
+
+def remove_orphans(open_store: OpenStore, found: Iterable[Orphan]) -> int:
+    """Delete them, but for those that got a record meanwhile; how many bytes that freed."""
+    freed = 0
+    for orphan in found:
+        store = open_store(orphan.store)
+        owner = orphan.prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
+        if not store.exists(f"results/{owner}.json"):
+            freed += _delete_all(store, orphan.prefix)
+    return freed
+
+
+def _plan(catalog: Catalog, rule: Retention, now: datetime) -> GcPlan:
+    unkept = unwanted(catalog, rule, now)
+    moment = timestamp(now)
+    plan = GcPlan()
+    marked = dict(catalog.table("SELECT alloc_id, until FROM doom ORDER BY rowid"))
+    plan.spare = [alloc_id for alloc_id in marked if alloc_id not in unkept]
+    for alloc_id, row in unkept.items():
+        if alloc_id not in marked:
+            plan.doom.append(row)
+        elif marked[alloc_id] <= moment:
+            plan.remove.append(row)
+        else:
+            plan.waiting.append((row, marked[alloc_id]))
+    _, plan.left_over = catalog.rows("alloc_id IN (SELECT alloc_id FROM removed WHERE size_bytes IS NULL)", ())
+    return plan
+
+
+def _delete(index: Index, open_store: OpenStore, row: Row) -> tuple[int, list[Problem]]:
+    """Delete a removed result's objects in every store that has it: (bytes, what couldn't be deleted)."""
+    copies = index.ask(lambda catalog: catalog.values("SELECT store FROM location WHERE alloc_id = ?", row.alloc_id))
+    prefix = row.url.removeprefix(f"{store_name(row.store)}/")
+    record_key = Key(row.run, row.slot, row.group, row.index).record_key(row.alloc_id)
+    if not prefix.startswith(ARTIFACTS):
+        raise IndexCorrupt(f"result {row.alloc_id} was marked for removal, and its artifact isn't fedml's: {row.url}")
+    freed = 0
+    problems: list[Problem] = []
+    for url in dict.fromkeys([row.store, *copies]):
+        try:
+            store = open_store(url)
+            freed += _delete_all(store, record_key, ".json")
+            freed += _delete_all(store, record_key.removesuffix(".json") + ".", SIGNATURE_SUFFIX)
+            freed += _delete_all(store, prefix)
+        except FedmlError as error:
+            what = f"result {row.alloc_id} is removed, and {store_name(url)} still holds it: {error.message}"
+            problems.append(
+                Problem("store-unreachable", store_name(url), what, "fedml index gc again, when it answers")
+            )
+    return freed, problems
+
+
+def _delete_all(store: Store, prefix: str, suffix: str = "") -> int:
+    freed = 0
+    for info in list(store.list(prefix)):
+        if info.key.endswith(suffix):
+            store.delete(info.key)
+            freed += info.size_bytes
+    return freed
