@@ -32,7 +32,7 @@ from regions.storage.bucket import (
     Found,
     Page,
 )
-from regions.storage.errors import NotSupported, PermissionDenied, StoreError
+from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
 from regions.storage.parts import send_parts
 from regions.storage.source import SourceFile
@@ -171,7 +171,8 @@ class AzureStore(BucketStore):
         from requests.exceptions import RequestException
         from urllib3.exceptions import HTTPError
 
-        return (AzureError, SerializationError, DeserializationError, RequestException, HTTPError)
+        # A ValueError is what the SDK says to an answer, a key or a token that it can't read.
+        return (AzureError, SerializationError, DeserializationError, RequestException, HTTPError, ValueError)
 
     def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
         return store_error(error, store=self.url, operation=operation, key=key)
@@ -246,6 +247,12 @@ def _metadata(noted: Noted) -> dict[str, str]:
 
 
 def _etag(etag: object) -> str:
+    if not etag:
+        failure = Unavailable(
+            "what answers there isn't Azure Blob Storage: it gives no ETag", hint="check the endpoint of the store"
+        )
+        failure.is_passing = False
+        raise failure
     return str(etag).strip('"')
 
 

@@ -153,10 +153,14 @@ class GCSStore(BucketStore):
             return self._head_object(client, name, key), ()
         if answer.status_code >= 300:
             raise from_http_response(answer)
-        found = _found(key, answer.headers)
-        if etag and found.info.etag != etag:
+        try:
+            found = _found(key, answer.headers)
+            if etag and found.info.etag != etag:
+                what = f"{key} was replaced while it was read"
+                raise PreconditionFailed(what, store=self.url, operation="get", key=key)
+        except StoreError:
             answer.close()
-            raise PreconditionFailed(f"{key} was replaced while it was read", store=self.url, operation="get", key=key)
+            raise
         return found, answer.raw.stream(CHUNK_BYTES, decode_content=False)
 
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
@@ -209,7 +213,8 @@ class GCSStore(BucketStore):
         from urllib3.exceptions import HTTPError
 
         own = (InvalidResponse, DataCorruption, InvalidPathError)
-        return (GoogleAPIError, GoogleAuthError, *own, RequestException, HTTPError)
+        # A ValueError is what the SDK says to an answer or a key that it can't read.
+        return (GoogleAPIError, GoogleAuthError, *own, RequestException, HTTPError, ValueError)
 
     def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
         return store_error(error, store=self.url, operation=operation, key=key)
