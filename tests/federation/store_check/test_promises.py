@@ -24,10 +24,26 @@ from regions.storage.errors import (
 from regions.storage.file import FileStore
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Update
 from regions.storage.url import folder_url
-from tests.emulators.fixtures import aws_credentials, moto_endpoint, s3_config
+from tests.emulators.fixtures import (
+    aws_credentials,
+    azure_config,
+    azurite_endpoint,
+    gcs_config,
+    gcs_endpoint,
+    moto_endpoint,
+    s3_config,
+)
 from tests.emulators.loose_s3 import CREATE, UPDATE, loose_s3
 
-__all__ = ["aws_credentials", "moto_endpoint", "s3_config"]
+__all__ = [
+    "aws_credentials",
+    "azure_config",
+    "azurite_endpoint",
+    "gcs_config",
+    "gcs_endpoint",
+    "moto_endpoint",
+    "s3_config",
+]
 
 NAMES = [
     "may put",
@@ -264,8 +280,9 @@ def test_a_store_that_does_not_answer_is_asked_once(tmp_path: Path) -> None:
     ]
 
 
-def test_s3_by_parts(s3_config: StoreConfig) -> None:
-    store = open_store(s3_config)
+@pytest.mark.parametrize("cloud", ["s3_config", "gcs_config", "azure_config"])
+def test_each_cloud_by_parts(cloud: str, request: pytest.FixtureRequest) -> None:
+    store = open_store(request.getfixturevalue(cloud))
     checks = check_promises(store, "store")
     assert [check.name for check in checks] == [*NAMES[:9], "large file, 20 MB", "clock"]
     assert {check.outcome for check in checks} == {Outcome.OK}, checks
