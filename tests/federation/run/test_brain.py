@@ -168,7 +168,7 @@ def test_a_task_that_published_and_then_failed_has_a_result() -> None:
     sent(brain)
     brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
     out = brain.step(ev.Looked(0, 1, "", ()))
-    assert [c["type"] for a in out if isinstance(a, ev.Append) for c in a.changes] == ["fail"]
+    assert [c["type"] for a in out if isinstance(a, ev.Append) for c in a.changes] == ["fail", "bind"]
 
 
 @pytest.mark.parametrize("seed", range(60))
