@@ -14,6 +14,7 @@ from regions.local.http.context import Context
 from regions.local.http.routes import answer
 from regions.local.http.server import Server
 from regions.local.scheduler.collection import collect
+from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
 from regions.local.state.journal import StateInUse
 from regions.local.state.nodes import declare
@@ -71,6 +72,8 @@ def run(config: RegionConfig, listener: socket.socket, store: Store) -> None:
     client = Client(config.data_dir, on_update, config.base_env(), f"http://{address}", variable)
     worker = Worker(store, client)
     declare(store, config, address)
+    heartbeats = Heartbeats(store, worker, client, config.data_dir, config.heartbeat_grace_s)
+    heartbeats.resume()
     state = store.snapshot
     client.restore(
         [
@@ -84,12 +87,13 @@ def run(config: RegionConfig, listener: socket.socket, store: Store) -> None:
     def collect_now(*, force: bool = False) -> None:
         collect(store, client.destroy, force=force)
 
-    context = Context(config, store, worker, client, address, collect_now)
-    server = Server(listener, lambda request: answer(context, request))
+    context = Context(config, store, worker, client, address, collect_now, heartbeats)
+    server = Server(listener, lambda request: answer(context, request), context.faults.hold)
     server.start()
     while not done.wait(_COLLECT_EVERY_S):
         collect_now()
     server.close()
+    heartbeats.stop()
     worker.stop()
     client.shutdown(kill=True)
     store.close()

@@ -43,13 +43,15 @@ class NodeConfig:
 
 class RegionConfig:
     """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses;
-    `namespaces` are their descriptions by name; `event_buffer` is how many commits the event stream can look back."""
+    `namespaces` are their descriptions by name; `event_buffer` is how many commits the event stream can look
+    back; `heartbeat_grace_s` is for how long a node may be silent before it is down."""
 
     __slots__ = (
         "address",
         "data_dir",
         "datacenter",
         "event_buffer",
+        "heartbeat_grace_s",
         "namespaces",
         "nodes",
         "path_prepend",
@@ -71,6 +73,7 @@ class RegionConfig:
         self.namespaces = {"default": "Default shared namespace"}
         self.namespaces |= {str(name): str(text) for name, text in raw.get("namespaces", {}).items()}
         self.event_buffer = int(raw.get("event_buffer", 1000))
+        self.heartbeat_grace_s = float(raw.get("heartbeat_grace_s", 10.0))
         self.path_prepend = [str(folder) for folder in raw.get("path_prepend", [])]
 
     @property

@@ -31,8 +31,9 @@ class Host(Protocol):
 class AllocRunner:
     """All tasks of one allocation, on the client's loop.
 
-    `is_done`: every task has ended for good. `is_quiet`: nothing may be told of it yet. `ended`: exits that the
-    drivers keep until they were told.
+    `is_abandoned`: its node was killed, nothing is told of it any more. `is_frozen`: its node is paused. `is_done`: every
+    task has ended for good. `is_quiet`: nothing may be told of it yet. `ended`: exits that the drivers keep until they
+    were told.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class AllocRunner:
         self.coordinator = Coordinator(self.group["Tasks"])
         self.tasks: list[TaskRunner] = []
         self.is_stopping = False
+        self.is_abandoned = False
+        self.is_frozen = False
         self._awaits_end = False
         self.ended: list[tuple[Driver, str]] = []
         self._host = host
@@ -69,7 +72,7 @@ class AllocRunner:
 
     @property
     def is_quiet(self) -> bool:
-        return self._awaits_end or self._pending_look
+        return self._awaits_end or self._pending_look or self.is_abandoned or self.is_frozen
 
     @property
     def is_done(self) -> bool:
@@ -133,6 +136,20 @@ class AllocRunner:
             runner.restart(events.restart_signaled(f"User requested {which} tasks to restart"), dead_too=all_tasks)
         return ""
 
+    def abandon(self) -> None:
+        """As when its machine dies: the tasks are gone at once, and nobody hears of it."""
+        self.is_abandoned = True
+        for task in self.tasks:
+            task.abandon()
+
+    def freeze(self, is_frozen: bool) -> None:
+        """As when its machine stands still, and goes on."""
+        self.is_frozen = is_frozen
+        for task in self.tasks:
+            task.freeze(is_frozen)
+        if not is_frozen:
+            self._host.report(self)
+
     # -- what follows from the tasks' states --
 
     def task_changed(self) -> None:
@@ -143,6 +160,8 @@ class AllocRunner:
 
     def _look(self) -> None:
         self._pending_look = False
+        if self.is_abandoned:
+            return
         live = [t for t in self.tasks if not t.is_poststop and t.state.word != "dead"]
         if live:
             self._kill_if_over(live)

@@ -64,6 +64,8 @@ class Client:
         self._runners: dict[str, AllocRunner] = {}
         self._changed: dict[str, AllocRunner] = {}
         self._flush_planned = False
+        self._silent: dict[str, str] = {}
+        """Nodes that were hurt on purpose: their IDs, and `killed` or `paused`."""
         self._raw_exec = RawExec(self.loop, data_dir.absolute() / "executor", base_env.get("PATH", ""))
         self._drivers: dict[str, Driver] = {"raw_exec": self._raw_exec, "mock_driver": Mock(self.loop)}
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -83,10 +85,41 @@ class Client:
         """End an allocation's tasks (kill signal, then force after the kill timeout); then its poststop tasks run."""
 
         def stop() -> None:
-            if runner := self._runners.get(alloc_id):
+            runner = self._runners.get(alloc_id)
+            if runner is not None and not runner.is_frozen:
                 runner.stop()
 
         self.loop.post(stop)
+
+    def silence(self, node_id: str, how: str) -> None:
+        """Hurt a node on purpose. `killed`: its tasks are gone at once. `paused`: its processes stop where they are.
+        Either way nothing is heard of its allocations, and nothing that is ordered reaches it, until `revive`."""
+
+        def silence() -> None:
+            self._silent[node_id] = how
+            for runner in [one for one in self._runners.values() if one.node["ID"] == node_id]:
+                if how == "killed":
+                    del self._runners[runner.alloc_id]
+                    runner.abandon()
+                else:
+                    runner.freeze(True)
+
+        self._ask(silence)
+
+    def revive(self, node_id: str, allocs: list[dict[str, Any]], node: dict[str, Any]) -> None:
+        """The node is back: stopped processes go on, and `allocs`, all that the server has there, are run or stopped."""
+
+        def revive() -> None:
+            self._silent.pop(node_id, None)
+            for runner in [one for one in self._runners.values() if one.node["ID"] == node_id]:
+                runner.freeze(False)
+            for alloc in allocs:
+                if alloc["DesiredStatus"] != "run":
+                    self.stop(alloc["ID"])
+                elif alloc["ClientStatus"] in ("pending", "running"):
+                    self._start(alloc, alloc["Job"], node, recover=True)
+
+        self._ask(revive)
 
     def restart(self, alloc_id: str, task: str | None, *, all_tasks: bool = False) -> None:
         """Restart a task, or all running ones, or all. Raises LookupError, RuntimeError with Nomad's sentence."""
@@ -194,10 +227,13 @@ class Client:
         raise LookupError(f'Unknown allocation "{alloc_id}"')
 
     def _start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], *, recover: bool) -> None:
-        if alloc["ID"] in self._runners:
+        how = self._silent.get(node["ID"])
+        if alloc["ID"] in self._runners or how == "killed" or (how and not recover):
             return
         runner = self._runners[alloc["ID"]] = AllocRunner(self, alloc, job, node, self._allocs / alloc["ID"])
         runner.start(recover=recover)
+        if how:
+            runner.freeze(True)
         if alloc.get("DesiredStatus") in ("stop", "evict"):
             runner.stop()
 

@@ -113,6 +113,18 @@ class TaskRunner:
             return False
         return True
 
+    def abandon(self) -> None:
+        """Its process is killed, and nothing follows from that."""
+        if self._timer:
+            self._timer.cancel()
+        if self.phase in (Phase.STARTING, Phase.RUNNING):
+            self._driver.kill(self.task_id, signal.SIGKILL, 0)
+
+    def freeze(self, is_frozen: bool) -> None:
+        """Its processes stop, or go on."""
+        if self.phase is Phase.RUNNING:
+            self._driver.freeze(self.task_id, is_frozen)
+
     def recover(self) -> None:
         """Find the task again after the region was ended: running, ended meanwhile, or lost (and then run again)."""
         if self.state.word == "dead":
@@ -163,6 +175,8 @@ class TaskRunner:
 
     def _launch(self, error: Exception | None) -> None:
         """Go on after the artifacts: templates, then the driver."""
+        if self._runner.is_abandoned:
+            return
         if error is None and not self._killed and self._prestart.must_render:
             try:
                 self._prestart.render(self._env())
@@ -234,12 +248,19 @@ class TaskRunner:
 
     def _started(self) -> None:
         self.phase = Phase.RUNNING
+        if self._runner.is_abandoned:
+            self.abandon()
+            return
+        if self._runner.is_frozen:
+            self.freeze(True)
         self.state.add(events.started())
         self._become("running")
         if self._killed:
             self._shut_down()
 
     def _start_failed(self, message: str, recoverable: bool) -> None:
+        if self._runner.is_abandoned:
+            return
         self.emit(events.driver_failure(message))
         if self._killed:
             self._die()
@@ -247,6 +268,9 @@ class TaskRunner:
             self._after(succeeded=False, recoverable=recoverable)
 
     def _exited(self, result: ExitResult) -> None:
+        if self._runner.is_abandoned:
+            self._driver.forget(self.task_id)
+            return
         if self._timer:
             self._timer.cancel()
         self._runner.ended.append((self._driver, self.task_id))

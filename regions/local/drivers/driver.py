@@ -120,8 +120,11 @@ class Driver(Protocol):
     def start(self, order: StartOrder, events: TaskEvents) -> None:
         """Start a task; one of `events` follows."""
 
-    def kill(self, task_id: str, signal: int, grace_s: float) -> None:
-        """Ask the task to end by `signal`, and end it by force after `grace_s` (0: at once)."""
+    def kill(self, task_id: str, number: int, grace_s: float) -> None:
+        """Ask the task to end by the signal of that number, and end it by force after `grace_s` (0: at once)."""
+
+    def freeze(self, task_id: str, is_frozen: bool) -> None:
+        """Stop the task's processes where they are, or let them go on."""
 
     def forget(self, task_id: str) -> None:
         """The task's end is known to the server: nothing of it need be kept."""

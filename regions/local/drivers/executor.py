@@ -8,8 +8,8 @@ rotated log files.
 
 Messages are JSON, one a line.
 In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes), `kill` (id, signal, grace_s), `signal` (id,
-signal), `ack` (id), `end`. Out: `hello` (running, exits), `started` (id, pid, ticks), `failed` (id, error), `exited`
-(id, exit_code, signal, time_ns).
+signal), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello` (running, exits), `started` (id, pid, ticks),
+`failed` (id, error), `exited` (id, exit_code, signal, time_ns).
 
 It loads few modules and only the standard library, so that it is small and starts fast.
 """
@@ -197,6 +197,10 @@ class Executor:
     def _on_signal(self, order: dict[str, Any]) -> None:
         if task := self._running.get(order["id"]):
             os.kill(task.pid, order["signal"])
+
+    def _on_signal_group(self, order: dict[str, Any]) -> None:
+        if task := self._running.get(order["id"]):
+            os.killpg(task.pid, order["signal"])
 
     def _on_ack(self, order: dict[str, Any]) -> None:
         self._exits.pop(order["id"], None)

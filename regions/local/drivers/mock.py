@@ -104,11 +104,14 @@ class Mock:
         code, signal, error = (config.get("exit_code", 0), config.get("exit_signal", 0), config.get("exit_err_msg", ""))
         run.events.exited(ExitResult(code, signal, error, time.time_ns()))
 
-    def kill(self, task_id: str, signal: int, grace_s: float) -> None:
+    def kill(self, task_id: str, number: int, grace_s: float) -> None:
         run = self._runs.get(task_id)
         if run is not None:
             after_s = _seconds(run.config, "kill_after")
             run.timers.append(self._loop.later(after_s, lambda: self._finish(task_id)))
+
+    def freeze(self, task_id: str, is_frozen: bool) -> None:
+        """There is no process: its time goes on."""
 
     def forget(self, task_id: str) -> None:
         """Nothing is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,14 @@ class RawExec:
         if not was_open:
             self._loop.watch(self._link.fileno(), self._link.read)
 
-    def kill(self, task_id: str, signal: int, grace_s: float) -> None:
+    def kill(self, task_id: str, number: int, grace_s: float) -> None:
         if self._link.is_open:
-            self._link.send({"op": "kill", "id": task_id, "signal": signal, "grace_s": grace_s})
+            self._link.send({"op": "kill", "id": task_id, "signal": number, "grace_s": grace_s})
+
+    def freeze(self, task_id: str, is_frozen: bool) -> None:
+        if self._link.is_open:
+            number = signal.SIGSTOP if is_frozen else signal.SIGCONT
+            self._link.send({"op": "signal_group", "id": task_id, "signal": number})
 
     def forget(self, task_id: str) -> None:
         if self._link.is_open:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regions.local.config import RegionConfig
+from regions.local.http.faults import Faults
 from regions.local.http.filter import compile_filter
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import missing_fields
+from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
@@ -40,6 +42,7 @@ class Context:
         client: TaskClient,
         address: str,
         collect: Callable[..., None],
+        heartbeats: Heartbeats,
     ) -> None:
         self.config = config
         self.store = store
@@ -47,6 +50,8 @@ class Context:
         self.client = client
         self.address = address
         self.collect = collect
+        self.heartbeats = heartbeats
+        self.faults = Faults()
         self.missing = missing_fields(config)
 
 

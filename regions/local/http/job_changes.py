@@ -175,12 +175,18 @@ def dispatch(context: Context, request: Request, job_id: str) -> Reply:
     if not context.config.has(1, 1, 3):
         token = ""
     namespace, now_ns = namespace_of(request), time.time_ns()
+    is_used = (namespace, job_id, token) in context.store.snapshot.tokens
+    races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
 
     (child, is_new), transaction = _write(
         context,
         "JobRegistered",
-        lambda txn: job_writes.dispatch(txn, namespace, job_id, meta, payload, size, token=token, now_ns=now_ns),
+        lambda txn: job_writes.dispatch(
+            txn, namespace, job_id, meta, payload, size, token=token, now_ns=now_ns, ignores_use=races
+        ),
     )
+    if is_new and context.faults.loses_evaluation():
+        raise Failure(500, "rpc error: EOF")
     reply: Record = {
         "DispatchedJobID": child["ID"],
         "EvalCreateIndex": 0,

@@ -6,7 +6,18 @@ import socket
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from regions.local.http import agent, allocations, catalog, event_stream, files, job_changes, jobs, nodes, variables
+from regions.local.http import (
+    agent,
+    allocations,
+    catalog,
+    event_stream,
+    files,
+    hurting,
+    job_changes,
+    jobs,
+    nodes,
+    variables,
+)
 from regions.local.http.context import Context
 from regions.local.http.messages import Failure, Relay, Reply, Request
 from regions.local.http.older import without
@@ -49,6 +60,7 @@ _PREFIXES: dict[str, Handle] = {
     "/v1/node/": nodes.node,
     "/v1/client/fs/": files.files,
     "/v1/client/allocation/": files.tasks,
+    hurting.PREFIX: hurting.hurting,
     "/v1/namespace/": catalog.namespace,
     "/v1/var/": variables.variable,
 }

@@ -33,11 +33,20 @@ Handler = Callable[[Request], Any]
 
 
 class Server:
-    """Serves a listening socket, one thread a connection, until `close`."""
+    """Serves a listening socket, one thread a connection, until `close`. `hold` is called before a request is handled
+    and before anything is sent, but for paths under `never_held`: it returns when the region can be reached."""
 
-    def __init__(self, listener: socket.socket, handler: Handler) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        handler: Handler,
+        hold: Callable[[], object] = lambda: None,
+        never_held: str = "/v1/fedml/",
+    ) -> None:
         self._listener = listener
         self._handler = handler
+        self._hold = hold
+        self._never_held = never_held
         self._connections: set[socket.socket] = set()
         self._is_closing = False
         self._thread = threading.Thread(target=self._accept, name="http", daemon=True)
@@ -87,6 +96,8 @@ class Server:
         if request is None:
             return False
         keep = request.headers.get("connection", "").lower() != "close"
+        hold = _go_on if request.path.startswith(self._never_held) else self._hold
+        hold()
         try:
             reply = self._handler(request)
         except Failure as failure:
@@ -99,8 +110,9 @@ class Server:
             text = f"internal error in the development engine: {type(error).__name__}: {error}"
             connection.sendall(_head(500, TEXT, text.encode(), keep))
             return keep
+        hold()
         if isinstance(reply, Relay):
-            _relay(reply.source, connection)
+            _relay(reply.source, connection, hold)
             return False
         if isinstance(reply.body, (bytes, str)) or not isinstance(reply.body, Stream):
             body, headers = _body(reply, request)
@@ -110,6 +122,7 @@ class Server:
         connection.sendall(_head(reply.status, {**reply.headers, "Transfer-Encoding": "chunked"}, None, keep))
         try:
             for chunk in reply.body.chunks:
+                hold()
                 connection.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
         finally:
             reply.body.close()
@@ -215,7 +228,12 @@ def _head(status: int, headers: dict[str, str], body: bytes | None, keep: bool) 
     return head + body if body else head
 
 
-def _relay(source: socket.socket, target: socket.socket) -> None:
+def _go_on() -> None:
+    """For a request that is answered whatever happens."""
+
+
+def _relay(source: socket.socket, target: socket.socket, hold: Callable[[], object]) -> None:
     with source:
         while data := source.recv(65536):
+            hold()
             target.sendall(data)

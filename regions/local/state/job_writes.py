@@ -125,8 +125,10 @@ def dispatch(
     *,
     token: str,
     now_ns: int,
+    ignores_use: bool = False,
 ) -> tuple[Record, bool]:
-    """A child of a parameterized job, and whether it is new; not so when `token` was used before.
+    """A child of a parameterized job, and whether it is new; not so when `token` was used before (`ignores_use`: even
+    then).
 
     `payload` is base64 of `size` bytes.
     """
@@ -139,7 +141,7 @@ def dispatch(
     if parent["Stop"]:
         raise Refused(f'Specified job "{job_id}" is stopped')
     _check_dispatch(parent["ParameterizedJob"], meta, size)
-    if token and (existing := state.tokens.get((namespace, job_id, token))):
+    if token and not ignores_use and (existing := state.tokens.get((namespace, job_id, token))):
         return state.jobs.get((namespace, existing)), False
     child_id = f"{job_id}/dispatch-{now_ns // 1_000_000_000}-{os.urandom(4).hex()}"
     child = {

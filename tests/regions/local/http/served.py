@@ -15,6 +15,7 @@ from regions.local.http.context import Context
 from regions.local.http.routes import answer
 from regions.local.http.server import Server
 from regions.local.scheduler.collection import collect
+from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
 from regions.local.state.nodes import declare
 from regions.local.state.store import Store
@@ -96,8 +97,9 @@ def serve(config: RegionConfig) -> Iterator[Api]:
     def collect_now(*, force: bool = False) -> None:
         collect(store, lambda _alloc_id: None, force=force)
 
-    context = Context(config, store, worker, client, address, collect_now)
-    server = Server(listener, lambda request: answer(context, request))
+    heartbeats = Heartbeats(store, worker, client, config.data_dir, config.heartbeat_grace_s)
+    context = Context(config, store, worker, client, address, collect_now, heartbeats)
+    server = Server(listener, lambda request: answer(context, request), context.faults.hold)
     worker.start()
     server.start()
     api = Api(port, store, worker, client)
@@ -105,6 +107,8 @@ def serve(config: RegionConfig) -> Iterator[Api]:
         yield api
     finally:
         api.close()
+        context.faults.mend()
         server.close()
+        heartbeats.stop()
         worker.stop()
         store.close()

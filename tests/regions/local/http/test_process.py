@@ -22,7 +22,7 @@ _ROOT = Path(__file__).parents[4]
 class Region:
     """A region's own process on an inherited socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         folder.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ class Region:
             "token_file": str(folder / "token"),
             "address": f"127.0.0.1:{self.port}",
             "nodes": [{"name": "us-1", "cpu_mhz": 2000, "memory_mb": 2000}],
-        }
+        } | more
         (folder / "config.json").write_text(json.dumps(config))
         command = [sys.executable, "-m", "regions.local", str(folder / "config.json"), "--fd", str(listener.fileno())]
         with (folder / "stderr").open("wb") as stderr:
@@ -67,8 +67,8 @@ class Region:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Region]:
-    region = Region(folder)
+def running(folder: Path, **more: Any) -> Iterator[Region]:
+    region = Region(folder, **more)
     try:
         yield region
     finally:

@@ -97,6 +97,12 @@ class StillClient:
     def stop(self, alloc_id: str) -> None:
         self.stopped.append(alloc_id)
 
+    def silence(self, node_id: str, how: str) -> None:
+        """Its tasks run nowhere anyway."""
+
+    def revive(self, node_id: str, allocs: list[Record], node: Record) -> None:
+        """Likewise."""
+
 
 def ended(alloc_id: str, status: str = "complete", *, finished: str = "2026-01-01T00:00:00Z") -> Record:
     """The update that a client sends when an allocation's one task has ended."""

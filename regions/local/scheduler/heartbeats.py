@@ -1,0 +1,136 @@
+"""Nodes that are hurt on purpose enter; what follows from their silence, and from their return, is committed.
+
+A pretend node sends no heartbeats: it lives as long as its region does. One that is hurt counts as silent from then on:
+after the grace it is down, and its jobs are evaluated, as when Nomad misses a node's heartbeats.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from regions.local.scheduler.worker import Worker
+from regions.local.state import job_writes
+from regions.local.state.snapshot import Record, is_terminal
+from regions.local.state.store import Store
+from regions.local.state.times import format_time
+from regions.local.state.transaction import Transaction
+
+
+class Client(Protocol):
+    """The side that runs tasks, as far as hurt nodes need it."""
+
+    def silence(self, node_id: str, how: str) -> None: ...
+    def revive(self, node_id: str, allocs: list[Record], node: Record) -> None: ...
+
+
+class Heartbeats:
+    """Which nodes are silent, by name: `killed` or `paused`. Kept in `hurt.json`, so that they stay so after a crash."""
+
+    def __init__(self, store: Store, worker: Worker, client: Client, data_dir: Path, grace_s: float) -> None:
+        self._store = store
+        self._worker = worker
+        self._client = client
+        self._path = data_dir / "hurt.json"
+        self._grace_s = grace_s
+        self._lock = threading.RLock()
+        self._timers: dict[str, threading.Timer] = {}
+        self.hurt: dict[str, str] = {}
+
+    def resume(self) -> None:
+        """After a start of the region: nodes that were hurt are silent again, before any task is restored."""
+        if self._path.exists():
+            known = json.loads(self._path.read_text())
+            for node in self._store.snapshot.nodes.values():
+                if how := known.get(node["Name"]):
+                    self.silence(node, how)
+
+    def silence(self, node: Record, how: str) -> None:
+        """Hurt the node; it is down when the grace is over."""
+        with self._lock:
+            self._cancel(node["ID"])
+            self.hurt[node["Name"]] = how
+            self._save()
+            self._client.silence(node["ID"], how)
+            timer = self._timers[node["ID"]] = threading.Timer(self._grace_s, self._missed, (node["ID"],))
+            timer.daemon = True
+            timer.start()
+
+    def restore(self, node: Record) -> None:
+        """The node is back: ready, and it learns what became of its allocations meanwhile."""
+        with self._lock:
+            if node["Name"] not in self.hurt:
+                return
+            self._cancel(node["ID"])
+            del self.hurt[node["Name"]]
+            self._save()
+            self._update(node["ID"], "ready", "Node reregistered by heartbeat")
+            state = self._store.snapshot
+            allocs = [alloc for alloc in state.allocs.values() if alloc["NodeID"] == node["ID"]]
+            self._client.revive(node["ID"], allocs, state.nodes.get(node["ID"]))
+            self._worker.room_appeared()
+
+    def stop(self) -> None:
+        """No timer goes off any more."""
+        with self._lock:
+            for node_id in list(self._timers):
+                self._cancel(node_id)
+
+    def _missed(self, node_id: str) -> None:
+        with self._lock:
+            if self._timers.pop(node_id, None) is not None:
+                self._update(node_id, "down", "Node heartbeat missed")
+
+    def _update(self, node_id: str, status: str, message: str) -> None:
+        now_ns = time.time_ns()
+
+        def change(transaction: Transaction) -> list[Record]:
+            node = transaction.state.nodes.get(node_id)
+            if node is None or node["Status"] == status:
+                return []
+            event: dict[str, Any] = {
+                "CreateIndex": transaction.index,
+                "Details": None,
+                "Message": message,
+                "Subsystem": "Cluster",
+                "Timestamp": format_time(now_ns // 1_000_000_000 * 1_000_000_000),
+            }
+            transaction.put_node(
+                {
+                    **node,
+                    "Status": status,
+                    "StatusDescription": "",
+                    "StatusUpdatedAt": now_ns // 1_000_000_000,
+                    "Events": [*(node.get("Events") or []), event][-_KEPT_EVENTS:],
+                }
+            )
+            evaluations = []
+            allocs = [
+                one for one in transaction.state.allocs.values() if one["NodeID"] == node_id and not is_terminal(one)
+            ]
+            for key in dict.fromkeys((alloc["Namespace"], alloc["JobID"]) for alloc in allocs):
+                job = transaction.state.jobs.get(key) or next(one["Job"] for one in allocs if one["JobID"] == key[1])
+                evaluation = job_writes.evaluate(transaction, job, "node-update", now_ns)
+                transaction.put_eval({**evaluation, "NodeID": node_id, "NodeModifyIndex": transaction.index})
+                evaluations.append(evaluation)
+            return evaluations
+
+        evaluations, _ = self._store.commit("NodeUpdateStatus", change)
+        for evaluation in evaluations:
+            self._worker.enqueue(evaluation)
+
+    def _cancel(self, node_id: str) -> None:
+        if timer := self._timers.pop(node_id, None):
+            timer.cancel()
+
+    def _save(self) -> None:
+        beside = self._path.with_suffix(".new")
+        beside.write_text(json.dumps(self.hurt))
+        os.replace(beside, self._path)  # noqa: PTH105
+
+
+_KEPT_EVENTS = 10
