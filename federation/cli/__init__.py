@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from federation.cli import deploy, dev, dispatch, doctor, index, init, job, plan, publish, regions, runs
+from federation.cli import deploy, dev, dispatch, doctor, index, init, job, plan, publish, regions, runs, stores
 from jobs.errors import FedmlError
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
@@ -34,6 +34,7 @@ app.add_typer(regions.app, name="regions")
 app.add_typer(job.app, name="job")
 app.add_typer(runs.app, name="runs")
 app.add_typer(index.app, name="index")
+app.add_typer(stores.app, name="stores")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
