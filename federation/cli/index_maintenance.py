@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,13 +10,18 @@ import typer
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from federation.index.export import Format
     from federation.index.verify import Verified
+
+
+JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    for command in (verify, sync, rebuild, gc):
+    for command in (verify, sync, rebuild, gc, copy, export):
         app.command()(command)
+    app.command("import")(import_results)
 
 
 def verify(
@@ -286,6 +292,157 @@ def gc(
         note("nothing was written" if dry_run else f"{size_text(outcome.freed_bytes)} freed")
     if outcome.problems:
         raise typer.Exit(1)
+
+
+def copy(
+    result: Annotated[
+        str, typer.Argument(metavar="RESULT", help="A tag, a version, or the beginning of an allocation id.")
+    ],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="A region, REGION/DATACENTER, a datacenter, or a store's URL.")
+    ],
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Copy a result into another store, in whatever cloud that is, verified byte by byte, and record where it lies.
+
+    get takes the first copy that is whole; gc removes all of them. Copying into the store where a result was made brings
+    back what is lost or changed there.
+
+    Examples:
+
+      fedml index copy production eu
+
+      fedml index copy 8f14e45f s3://models-backup/fedml
+    """
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import ConfigError, UsageError
+    from federation.index.copy import copy_result
+    from federation.index.stores import Stores
+    from federation.store_check.places import by_store, chosen, places_of
+    from federation.ui.index_table import size_text
+    from regions.storage import parse_store_url, store_url
+
+    with opened(config) as federation:
+        row = federation.index.result(result, job=job)
+        try:
+            targets = list(by_store(chosen(places_of(federation.config), store)))
+        except (ConfigError, UsageError):
+            if "://" not in store:
+                raise
+            targets = [parse_store_url(store)]
+        if len(targets) > 1:
+            raise UsageError(
+                f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
+            )
+        stores = Stores(federation.config.regions, targets)
+        copied = copy_result(federation.index, stores.of, row, store_url(targets[0]))
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(asdict(copied))
+    else:
+        sent = f"{copied.files} files, {size_text(copied.size_bytes)} sent" if copied.files else "all of it was there"
+        known = "" if copied.is_new else " (the index knew)"
+        note(f"{row.alloc_id[:8]} ({row.job} version {row.version}) lies in {copied.store}{known}: {sent}, verified")
+
+
+def export(
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to (else stdout); .csv and .jsonl say the format.")
+    ] = None,
+    as_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+    ] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write every result with its columns and its whole record, as JSON Lines or CSV. Removed ones are left out.
+
+    Tags, notes and runs aren't in it. Artifacts stay where they lie.
+
+    Examples:
+
+      fedml index export --to results.csv
+
+      fedml index export | jq .metrics.roc_auc
+    """
+    import sys
+
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import FederationError, UsageError
+    from federation.index.export import export as export_index
+
+    kind = _format(as_format, to)
+    if as_json and to is None:
+        raise UsageError("--json tells what was written to a file", hint="name it with --to")
+    with opened(config) as federation:
+        if to is None:
+            count = export_index(federation.index, sys.stdout, kind)
+        else:
+            partial = to.with_name(f".{to.name}.part")
+            try:
+                with partial.open("w", encoding="utf-8", newline="") as target:
+                    count = export_index(federation.index, target, kind)
+                partial.replace(to)
+            except OSError as error:
+                raise FederationError(f"can't write to {to}: {error.strerror}") from error
+            finally:
+                partial.unlink(missing_ok=True)
+    if as_json:
+        answer_json({"path": str(to), "format": kind, "results": count})
+    else:
+        note(f"{count} results" + (f" written to {to}" if to else ""))
+
+
+def import_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote: .jsonl or .csv.")],
+    as_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+    ] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Enter results that were exported from an index into this one. Their artifacts stay where they lie.
+
+    All lines are checked before anything is written. Here too the first result of a key wins.
+
+    Example:
+
+      fedml index import results.jsonl
+    """
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.index.export import import_results as import_into
+
+    kind = _format(as_format, file)
+    with opened(config) as federation:
+        try:
+            with file.open(encoding="utf-8", newline="") as source:
+                done = import_into(federation.index, source, kind, name=file.name)
+        except OSError as error:
+            raise UsageError(f"can't read {file}: {error.strerror}") from error
+    counts = {outcome: done.count(outcome) for outcome in ("added", "superseded", "late", "known")}
+    if as_json:
+        answer_json(counts)
+    else:
+        note(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+
+
+def _format(name: str, file: Path | None) -> Format:
+    from federation.errors import UsageError
+
+    if not name and file is not None:
+        name = file.suffix.removeprefix(".")
+        if name not in ("jsonl", "csv"):
+            raise UsageError(f"{file}: its name doesn't say what it holds", hint="add --format jsonl or --format csv")
+    match name:
+        case "jsonl" | "":
+            return "jsonl"
+        case "csv":
+            return "csv"
+    raise UsageError(f"--format {name!r} is neither jsonl nor csv")
 
 
 def _verdict(found: Verified, *, deep: bool) -> str:

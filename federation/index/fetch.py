@@ -29,6 +29,8 @@ class Fetched:
     files: int
     size_bytes: int
     is_new: bool
+    store: str = ""
+    """URL of the store that it came from."""
 
 
 def fetch(record: ResultRecord, store: Store, target: Path, *, force: bool = False) -> Fetched:

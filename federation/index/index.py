@@ -8,6 +8,7 @@ whenever another writer was faster, so that it rests on everything before its ow
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from federation.errors import UsageError
@@ -29,9 +30,11 @@ from federation.index.tags import (
     decide_untag,
     holder,
 )
+from federation.index.upkeep import copies_of
 from federation.log import Change
 from federation.result import ResultRecord
 from federation.tag_rule import NO_RULE, TagRule
+from regions.storage.errors import StoreError
 from regions.storage.store import Store
 
 _CHANGE_OF_STATE = {COMMITTED: "add", SUPERSEDED: "supersede", "late": "late"}
@@ -226,8 +229,9 @@ class Index(Ledger, Reader):
         return "" if if_current == "none" else if_current and self.result(if_current).alloc_id
 
     def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
-        """Bring the result's artifact from its store into the folder `to`, verified (see `fetch`). Raises UsageError for
-        one that gc removed."""
+        """Bring the result's artifact into the folder `to`, verified (see `fetch`): from the store where it was made, else
+        from the first further copy that is whole (`open_store` then gets the row with that store). Raises UsageError for
+        one that gc removed, and what the first store raised where no copy will do."""
         removed = self.ask_again(
             lambda catalog: catalog.value("SELECT number FROM removed WHERE alloc_id = ?", row.alloc_id)
         )
@@ -236,7 +240,16 @@ class Index(Ledger, Reader):
                 f"result {row.alloc_id[:8]} was removed by gc, in revision {removed}; its artifact is gone",
                 hint=f"who did that, and why:  fedml index log   others:  fedml index list --job {row.job}",
             )
-        return fetch(self.record(row), open_store(row), to, force=force)
+        record = self.record(row)
+        first: StoreError | None = None
+        for url in [row.store, *self.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))]:
+            try:
+                fetched = fetch(record, open_store(replace(row, store=url)), to, force=force)
+                return replace(fetched, store=url.partition("?")[0])
+            except StoreError as error:
+                first = first or error
+        assert first is not None
+        raise first
 
 
 def _opened(catalog: Catalog, run: str) -> OpenedRun:

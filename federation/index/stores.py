@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from federation.index.rows import Row
 from regions.model import Region, StoreConfig
@@ -27,9 +27,10 @@ def result_store(row: Row, regions: Mapping[str, Region]) -> Store:
 class Stores:
     """The stores of a federation and of its index by name, each opened once."""
 
-    def __init__(self, regions: Mapping[str, Region]) -> None:
+    def __init__(self, regions: Mapping[str, Region], further: Iterable[StoreConfig] = ()) -> None:
         datacenters = [datacenter for region in regions.values() for datacenter in region.datacenters.values()]
-        self._configs = {store_name(datacenter.store.url): datacenter.store for datacenter in reversed(datacenters)}
+        configs = [*(datacenter.store for datacenter in datacenters), *further]
+        self._configs = {store_name(config.url): config for config in reversed(configs)}
         self._opened: dict[str, Store] = {}
 
     @property

@@ -212,7 +212,7 @@ def get(
             to=to or Path.cwd() / _folder_name(row),
             force=force,
         )
-    how = f"from {row.store.partition('?')[0]}" if fetched.is_new else "there already"
+    how = f"from {fetched.store}" if fetched.is_new else "there already"
     note(f"{row.job} version {row.version}: {fetched.files} files, {size_text(fetched.size_bytes)}, {how}, verified")
     if as_json:
         size = {"files": fetched.files, "size_bytes": fetched.size_bytes, "is_new": fetched.is_new}

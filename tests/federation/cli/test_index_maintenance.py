@@ -264,3 +264,48 @@ def test_gc_removes_what_a_broken_publish_left(filled: Project, cli: Cli) -> Non
     assert (code, err) == (0, "5 B freed\n")
     assert out.endswith(f"/a1/{'f' * 64}/  5 B without a record: removed\n")
     assert cli("verify")[0] == 0
+
+
+def test_copy_names_the_store_and_get_uses_it(filled: Project, cli: Cli) -> None:
+    alloc_id = ALLOCATION.format("a")
+
+    code, out, err = cli("copy", "a000", "eu")
+
+    assert (code, out) == (0, "")
+    assert err == f"a0000000 (sales version 4) lies in {filled.root.as_uri()}/eu: 2 files, 812 B sent, verified\n"
+    document = json.loads(cli("copy", "a000", "eu/eu-west-1", "--json")[1])
+    assert (document["files"], document["is_new"]) == (0, False)
+    for info in list(filled.store("us").list("artifacts/")):
+        filled.store("us").delete(info.key)
+    assert "/eu, verified" in cli("get", alloc_id)[2]
+    assert f"fedml index copy a0000000 {filled.root.as_uri()}/us" in cli("verify")[1]
+    assert cli("copy", "a000", "us")[0] == 0
+    assert cli("verify", "--deep")[0] == 0
+
+
+def test_copy_into_a_store_that_the_federation_does_not_have(filled: Project, cli: Cli) -> None:
+    backup = (filled.root / "backup").as_uri()
+
+    assert cli("copy", "a000", backup)[0] == 0
+    assert "there is no store 'nowhere'" in cli("copy", "a000", "nowhere")[2]
+    code, out, err = cli("verify", "--deep")
+
+    assert (code, out) == (0, "")
+    assert "2 results in 3 stores" in err
+
+
+def test_export_and_import(filled: Project, cli: Cli) -> None:
+    code, out, err = cli("export")
+    assert (code, err) == (0, "2 results\n")
+    assert [json.loads(line)["alloc_id"][0] for line in out.splitlines()] == ["a", "b"]
+    document = json.loads(cli("export", "--to", "results.csv", "--json")[1])
+    assert document == {"path": "results.csv", "format": "csv", "results": 2}
+    for info in list(filled.home.list()):
+        filled.home.delete(info.key)
+
+    assert cli("import", "results.csv")[2] == "2 added, 0 superseded, 0 late, 0 known\n"
+
+    assert json.loads(cli("import", "results.csv", "--json")[1])["known"] == 2
+    assert cli("export", "--to", "results.txt")[2].startswith("Error: results.txt: its name doesn't say what it holds")
+    assert "neither jsonl nor csv" in cli("export", "--format", "xml")[2]
+    assert "can't read gone.csv" in cli("import", "gone.csv")[2]
