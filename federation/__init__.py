@@ -1,1 +1,26 @@
-"""Several Nomad regions as one place: plan, deploy, dispatch, watch, publish, commit, index."""
+"""Several Nomad regions as one place: plan, deploy, dispatch, watch, publish, commit, index.
+
+The face in Python is `open`: a `fedml.toml` enters, a `Federation` leaves (see `federation.face`). It is loaded when it is
+first used, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from federation.face import Federation, Results, Run, open  # noqa: A004 - federation.open reads as it is meant
+
+__all__ = ["Federation", "Results", "Run", "open"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from federation import face
+
+        return getattr(face, name)
+    raise AttributeError(f"module 'federation' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

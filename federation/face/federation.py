@@ -1,0 +1,119 @@
+"""A `fedml.toml` enters, a federation leaves that a program plans on, dispatches to, and asks for its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from federation.app import App, JobRequest, Preview
+from federation.config import load
+from federation.errors import UsageError
+from federation.face.index import FederatedIndex
+from federation.face.run import Run
+from federation.runs import RunRequest, Runs
+
+
+def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
+    """The federation of a fedml.toml (or of the folder that holds one); without a path as the command finds it. Nothing is
+    asked yet. Raises ConfigError."""
+    return Federation(App(load(Path(path) if path is not None else None)))
+
+
+class Federation:
+    """One federation. Closed by `close`, or by leaving `with`; runs that it dispatched go on."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.name = app.config.name
+        self.regions = tuple(app.config.regions)
+
+    def __enter__(self) -> Federation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<federation {self.name}: {', '.join(self.regions)}>"
+
+    def close(self) -> None:
+        """Give back connections and the local catalog."""
+        self._app.close()
+
+    @cached_property
+    def index(self) -> FederatedIndex:
+        """The unified, versioned index."""
+        return FederatedIndex(self._app)
+
+    def plan(
+        self,
+        slots: int | None = None,
+        *,
+        version: str | None = None,
+        regions: Sequence[str] = (),
+        job: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> Preview:
+        """How dispatches would spread now, and what would change; writes nothing. Raises FederationError when no region
+        can be asked, HclError, InvalidSpec."""
+        preview = self._app.preview(_request(job, variables, regions), slots=slots, version=version)
+        preview.require_an_answer()
+        return preview
+
+    def dispatch(
+        self,
+        slots: int | None = None,
+        *,
+        version: str | None = None,
+        regions: Sequence[str] = (),
+        job: str = "",
+        variables: Mapping[str, str] | None = None,
+        meta: Mapping[str, str] | None = None,
+        skip_unreachable: bool = False,
+    ) -> Run:
+        """Deploy the job where its file changed, dispatch the slots by free capacity, and return the run, which a thread
+        drives to its end. `regions` is a hard limit; `slots` None: as fedml.toml says, else one in each region.
+
+        Raises UsageError before anything is written where a region doesn't answer (unless `skip_unreachable`) or none has
+        room, and what `plan` raises.
+        """
+        app = self._app
+        wanted = slots if slots is not None else app.config.slots
+        request = RunRequest(_request(job, variables, regions), wanted, version, meta)
+        preview = self.plan(wanted, version=version, regions=regions, job=job, variables=variables)
+        silent = [f"{one.region} ({one.detail})" for one in preview.unanswered]
+        if silent and not skip_unreachable:
+            raise UsageError(
+                f"no answer from {'; '.join(silent)}; nothing was dispatched",
+                hint="choose others with regions=, or skip_unreachable=True",
+            )
+        usable = [placement.region for placement in preview.plan.placements]
+        if not usable:
+            raise UsageError("no region can take the job; nothing was dispatched", hint="see: fedml plan")
+        app.index.require_writable()
+        deployment = app.deploy(preview.prepared, usable, may_register=app.config.deploy == "auto")
+        for failed in deployment.failed:
+            assert failed.error is not None
+            raise failed.error
+        opened = Runs(app).open(request, preview.prepared, usable)
+        manifest = opened.manifest
+        return Run(
+            app.config,
+            manifest.run,
+            manifest.version,
+            lambda runs: runs.start(opened, preview.prepared, lambda event: None),
+        )
+
+    def resume(self, run: str) -> Run:
+        """Go on with a run of that id or unique prefix, wherever it was left. Raises UsageError."""
+        row = Runs(self._app).find(run)
+        return Run(self._app.config, row.run, row.version, lambda runs: runs.resume(row.run, lambda event: None))
+
+
+def _request(job: str, variables: Mapping[str, str] | None, regions: Sequence[str]) -> JobRequest:
+    given = tuple(f"{name}={value}" for name, value in (variables or {}).items())
+    return JobRequest(job, given, (), tuple(regions))
