@@ -98,6 +98,14 @@ def test_every_public_name_says_what_it_does() -> None:
         assert all(value.__doc__ for value in own)
 
 
+def test_every_public_name_is_documented() -> None:
+    text = Path(__file__).parents[3].joinpath("docs/reference/python.md").read_text(encoding="utf-8")
+    classes = (federation.Federation, FederatedIndex, federation.Run, federation.Results)
+    names = {name for one in classes for name in public(one)} - {"count"}  # of every sequence
+
+    assert [name for name in names if name not in text] == []
+
+
 def test_importing_the_package_loads_nothing() -> None:
     script = "import json, sys, federation; print(json.dumps([m for m in sys.modules if m.startswith('federation.')]))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
