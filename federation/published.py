@@ -1,15 +1,17 @@
 """A `PublishOutcome` enters, what a person or a program reads leaves; and the texts of a command line enter, typed values
-leave. Pure. Shared by `fedml publish` and the archive for nodes.
+leave. Shared by `fedml publish` and the archive for nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from federation.doctor.check import is_healthy
 from federation.errors import UsageError
 from federation.provenance import told_data
 from federation.publish import PublishOutcome
+from federation.publish_check import check_from_inside, to_line
 from federation.result import MetricValue
 
 _FILES_SHOWN = 10
@@ -44,6 +46,19 @@ def as_json(outcome: PublishOutcome) -> dict[str, Any]:
         "artifact_url": outcome.artifact_url,
         "record": outcome.record.to_dict(),
     }
+
+
+def named(source: str) -> str:
+    """What is to be published. Raises UsageError when nothing was named."""
+    if not source:
+        raise UsageError("nothing is named to publish", hint="give a folder, a file or a URL; --check needs none")
+    return source
+
+
+def checked(environ: Mapping[str, str]) -> tuple[str, bool]:
+    """What `--check` prints, and whether all is well."""
+    checks = check_from_inside(environ)
+    return to_line(checks), is_healthy(checks)
 
 
 def typed_metrics(given: Sequence[str]) -> dict[str, MetricValue]:

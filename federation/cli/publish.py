@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -16,8 +17,13 @@ def register(app: typer.Typer) -> None:
 
 def publish(
     path: Annotated[
-        str, typer.Argument(metavar="PATH|URL", help="A folder or a file; or the URL of what is in a store already.")
-    ],
+        str,
+        typer.Argument(
+            metavar="PATH|URL",
+            help="A folder or a file; or the URL of what is in a store already.",
+            show_default=False,
+        ),
+    ] = "",
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", metavar="NAME=VALUE", help="A metric, beside those of metrics.json; may be repeated."),
@@ -38,6 +44,9 @@ def publish(
         str, typer.Option("--data-url", metavar="URL", help="The data it was trained on, else as data.json says.")
     ] = "",
     data_sha256: Annotated[str, typer.Option("--data-sha256", metavar="HEX", help="That data's sha256.")] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Publish nothing: only look whether this task could. One line of JSON.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Publish what a task made, on the node where it runs: its files and a record, into the datacenter's store.
@@ -59,8 +68,12 @@ def publish(
     from federation.cli.session import answer, answer_json, note
     from federation.publish import publish as publish_artifact
 
+    if check:
+        line, is_healthy = published.checked(os.environ)
+        answer(line)
+        raise typer.Exit(0 if is_healthy else 1)
     outcome = publish_artifact(
-        path,
+        published.named(path),
         metrics=published.typed_metrics(metric or []),
         told=published.told_origin(model_format, framework, data_url, data_sha256),
         ignore=ignore or [],

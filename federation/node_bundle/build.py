@@ -106,8 +106,8 @@ def build(out: Path, store: str) -> Bundle:
 def _own_files(store: str) -> dict[str, bytes]:
     """The modules of ours that publishing needs: everything that is imported, at whatever level, from its entry on."""
     wanted = [ENTRY, *(BUILT_IN[scheme][0] for scheme in {"file", store})]
-    files: dict[str, bytes] = {}
-    seen: set[str] = set()
+    files = {f"{package}/__init__.py": b"" for package in OWN_PACKAGES}  # what they offer to others isn't needed here
+    seen = set(OWN_PACKAGES)
     while wanted:
         name = wanted.pop()
         parent = name.rpartition(".")[0]

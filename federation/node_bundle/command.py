@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,7 +16,7 @@ from typing import NoReturn
 
 from federation.errors import UsageError
 from federation.publish import DISTRIBUTION, publish
-from federation.published import as_json, as_lines, told_origin, typed_metrics
+from federation.published import as_json, as_lines, checked, named, told_origin, typed_metrics
 from jobs.errors import FedmlError
 
 
@@ -27,13 +28,20 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Its options: those of `fedml publish`."""
     made = _Parser(prog="fedml-publish", description="Publish what a task made, into its datacenter's store.")
-    made.add_argument("path", metavar="PATH|URL", help="a folder or a file; or the URL of what is in a store already")
+    made.add_argument(
+        "path",
+        nargs="?",
+        default="",
+        metavar="PATH|URL",
+        help="a folder or a file; or the URL of what is in a store already",
+    )
     made.add_argument("--metric", metavar="NAME=VALUE", action="append", default=[], help="a metric; may be repeated")
     made.add_argument("--ignore", metavar="PATTERN", action="append", default=[], help="names or paths to leave out")
     made.add_argument("--format", metavar="NAME", default="", help="the model's format, for the record")
     made.add_argument("--framework", metavar="NAME", default="", help="what it was trained with")
     made.add_argument("--data-url", metavar="URL", default="", help="the data it was trained on")
     made.add_argument("--data-sha256", metavar="HEX", default="", help="that data's sha256")
+    made.add_argument("--check", action="store_true", help="publish nothing: only look whether this task could")
     made.add_argument("--json", action="store_true", help="one JSON document on stdout; everything else on stderr")
     made.add_argument("--version", action="version", version=f"fedml-publish {_version()}")
     return made
@@ -43,8 +51,12 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
     """Run it; the exit code. `stores`: the URL schemes that this archive has a backend for."""
     try:
         given = parser().parse_args(arguments)
+        if given.check:
+            line, is_healthy = checked(os.environ)
+            print(line, flush=True)  # noqa: T201
+            return 0 if is_healthy else 1
         outcome = publish(
-            given.path,
+            named(given.path),
             metrics=typed_metrics(given.metric),
             told=told_origin(given.format, given.framework, given.data_url, given.data_sha256),
             ignore=given.ignore,

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from federation.doctor.check import Outcome
 from federation.errors import FederationError
 from federation.node_bundle import build as building
 from federation.node_bundle.build import Bundle, build, main
 from federation.publish import DISTRIBUTION
+from federation.publish_check import from_log
 from federation.result import ResultRecord
 from regions.model import StoreConfig
 from regions.storage import open_store, store_url
@@ -91,6 +93,10 @@ def test_nothing_of_this_machine_is_in_it(bundles: dict[str, Bundle]) -> None:
             names = archive.namelist()
         assert not any(name.endswith((".pyc", ".so", "RECORD")) or name.startswith("/") for name in names)
         assert not any(name.startswith(("federation/cli", "federation/index", "nomad/", "typer/")) for name in names)
+        assert {name for name in names if name.startswith("federation/doctor/")} == {
+            "federation/doctor/__init__.py",
+            "federation/doctor/check.py",
+        }
         assert any(name.endswith(".dist-info/LICENSE") for name in names)
 
 
@@ -121,6 +127,19 @@ def test_a_bare_python_publishes_into_s3(
     assert list((tmp_path / "task").iterdir()) == []  # what it unpacked is gone
 
 
+def test_it_checks_from_inside_a_task(bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    done = run(bundles["file"], ["--check"], tmp_path, folder_url(tmp_path / "store"))
+    checks = from_log(done.stdout)
+    assert done.returncode == 0
+    assert checks is not None
+    assert {check.outcome for check in checks} == {Outcome.OK}
+    refused = run(bundles["file"], ["--check"], tmp_path, "s3://bucket/prefix")
+    checks = from_log(refused.stdout)
+    assert refused.returncode == 1
+    assert checks is not None
+    assert (checks[-1].name, checks[-1].outcome) == ("store", Outcome.FAILED)
+
+
 def test_another_kind_of_store_is_one_clear_error(bundles: dict[str, Bundle], model: Path, tmp_path: Path) -> None:
     done = run(bundles["file"], [model], tmp_path, "s3://bucket/prefix")
     assert done.returncode == 1
@@ -148,7 +167,7 @@ def test_errors_are_one_sentence(bundles: dict[str, Bundle], tmp_path: Path) -> 
     place = folder_url(tmp_path / "store")
     for arguments, told in (
         (["nowhere"], "nowhere does not exist"),
-        ([], "the following arguments are required: PATH|URL"),
+        ([], "nothing is named to publish"),
         (["a", "--metric", "auc"], "is not NAME=VALUE"),
     ):
         done = run(bundles["file"], arguments, tmp_path, place)

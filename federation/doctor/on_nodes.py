@@ -1,0 +1,147 @@
+"""The job as rendered for a region enters, checks leave that were made on a node of each datacenter, by a task like its own.
+
+A tiny batch job a datacenter, with the driver, image, environment and artifacts of the task that publishes, runs
+`fedml publish --check` and is purged, whatever happens. It tells by one line in its log.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from federation.doctor.check import Check, Outcome
+from federation.publish_check import from_log
+from jobs.errors import FedmlError
+from jobs.spec import PUBLISH_KEY, SPEC_KEY
+from regions.model import Allocation
+
+if TYPE_CHECKING:
+    from regions.nomad import NomadRegion
+
+PREFIX = "fedml-doctor-"
+TASK = "check"
+WAIT_S = 120.0
+"""For a place, an image and the check itself."""
+_POLL_S = 0.5
+_OVER = ("complete", "failed", "lost")
+_LOG_BYTES = 16384
+
+
+def check_nodes(
+    client: NomadRegion,
+    region: str,
+    job: Mapping[str, Any],
+    *,
+    wait_s: float = WAIT_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Check]:
+    """The checks of every datacenter of a rendered job, side by side. Raises nothing but for a bug."""
+    datacenters = [str(name) for name in job.get("Datacenters") or ()]
+
+    def check(datacenter: str) -> list[Check]:
+        subject = f"node in {region}/{datacenter}"
+        job_id = f"{PREFIX}{secrets.token_hex(6)}"
+        try:
+            client.register(check_job(job, datacenter, job_id), enforce_index=0)
+        except FedmlError as error:
+            return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
+        try:
+            return _told(client, job_id, subject, wait_s, sleep)
+        except FedmlError as error:
+            return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
+        finally:
+            _purge(client, job_id)
+
+    with ThreadPoolExecutor(max_workers=max(len(datacenters), 1)) as pool:
+        return [found for group in pool.map(check, datacenters) for found in group]
+
+
+def check_job(job: Mapping[str, Any], datacenter: str, job_id: str) -> dict[str, Any]:
+    """Nomad's JSON of the tiny job: one group, one task, made of the task that publishes (the leader, else the last one,
+    of the first group that publishes). No restarts: a failure is an answer."""
+    groups = job["TaskGroups"]
+    group = next((one for one in groups if (one.get("Meta") or {}).get(PUBLISH_KEY) != "false"), groups[0])
+    tasks = group.get("Tasks") or []
+    publishing = next((task for task in tasks if task.get("Leader")), tasks[-1])
+    task: dict[str, Any] = copy.deepcopy(dict(publishing))
+    task |= {"Name": TASK, "Leader": False, "Lifecycle": None, "DispatchPayload": None}
+    task["Config"] = {**(task.get("Config") or {}), **command_of(task)}
+    kept = {name: copy.deepcopy(group[name]) for name in ("Volumes", "Networks", "Constraints") if group.get(name)}
+    return {
+        "ID": job_id,
+        "Name": job_id,
+        "Type": "batch",
+        "Region": job.get("Region"),
+        "Namespace": job.get("Namespace"),
+        "NodePool": job.get("NodePool"),
+        "Datacenters": [datacenter],
+        "Constraints": copy.deepcopy(job.get("Constraints")),
+        "Meta": {SPEC_KEY: ""},
+        "TaskGroups": [
+            {
+                **kept,
+                "Name": "doctor",
+                "Count": 1,
+                "RestartPolicy": {"Attempts": 0, "Mode": "fail", "Interval": 60 * 10**9, "Delay": 10**9},
+                "ReschedulePolicy": {"Attempts": 0, "Unlimited": False},
+                "Tasks": [task],
+            }
+        ],
+    }
+
+
+def command_of(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The command and arguments that check: with the archive for nodes where the task runs that, else `fedml`."""
+    config = task.get("Config") or {}
+    arguments = [str(argument) for argument in config.get("args") or ()]
+    for number, argument in enumerate(arguments):
+        if argument.endswith(".pyz"):
+            return {"command": config.get("command"), "args": [*arguments[: number + 1], "--check"]}
+    fedml = str((task.get("Env") or {}).get("FEDML_COMMAND") or "fedml")
+    return {"command": fedml, "args": ["publish", "--check"]}
+
+
+def _told(client: NomadRegion, job_id: str, subject: str, wait_s: float, sleep: Callable[[float], None]) -> list[Check]:
+    deadline = time.monotonic() + wait_s
+    while True:
+        allocations, _ = client.allocations(job_id=job_id)
+        if allocations and allocations[0].client_status in _OVER:
+            return _read(client, allocations[0], subject)
+        if not allocations and client.evaluations(job_id, "blocked"):
+            return [
+                Check(subject, "job", Outcome.FAILED, "no node there has room for its task now, or none can run it")
+            ]
+        if time.monotonic() > deadline:
+            state = allocations[0].client_status if allocations else "without a place"
+            return [Check(subject, "job", Outcome.FAILED, f"after {wait_s:.0f} s its task was still {state}")]
+        sleep(_POLL_S)
+
+
+def _read(client: NomadRegion, allocation: Allocation, subject: str) -> list[Check]:
+    name = f"{subject} ({allocation.node_name})"
+    found = from_log(_log(client, allocation, "stdout"))
+    if found is not None:
+        return [Check(name, check.name, check.outcome, check.detail, check.remedy) for check in found]
+    state = allocation.tasks.get(TASK)
+    said = _log(client, allocation, "stderr").strip().splitlines()[-1:]
+    detail = "; ".join(["its task ended without an answer", *filter(None, [state.last_event if state else "", *said])])
+    remedy = "is fedml there: on the task's PATH, in its image, or as the archive of `make node-bundle`?"
+    return [Check(name, "fedml publish --check", Outcome.FAILED, detail, remedy)]
+
+
+def _log(client: NomadRegion, allocation: Allocation, kind: Any) -> str:
+    try:
+        return client.logs(allocation.id, TASK, kind=kind, tail_bytes=_LOG_BYTES).decode("utf-8", "replace")
+    except FedmlError:
+        return ""
+
+
+def _purge(client: NomadRegion, job_id: str) -> None:
+    try:
+        client.stop_job(job_id, purge=True)
+    except FedmlError:
+        return  # it ends by itself, and Nomad's garbage collection removes it

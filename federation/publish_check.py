@@ -1,0 +1,86 @@
+"""A task's environment enters, checks leave: whether this task could publish, looked at from where it runs.
+
+What no laptop can see: the node's own credentials, its way to the store, its clock. One small object is created under
+`artifacts/doctor/`, read back, and removed where the node's role allows it (the least one doesn't).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from federation.allocation import allocation_of
+from federation.doctor.check import Check, Outcome, clock_check
+from jobs.errors import FedmlError
+from regions.storage import open_store, parse_store_url
+from regions.storage.errors import PermissionDenied
+from regions.storage.store import Create
+
+MARK = "fedml_publish_check"
+CLOCK_LIMIT_S = 300.0
+_ALLOW = "give the node's identity the right: `fedml stores check --policy` prints what it needs"
+
+
+def check_from_inside(environ: Mapping[str, str]) -> list[Check]:
+    """Every check, the first failure of those that build on one another last. Raises nothing but for a bug."""
+    subject = environ.get("FEDML_NODE") or socket.gethostname()
+    checks = [Check(subject, "python", Outcome.OK, platform.python_version())]
+    probe = f"artifacts/doctor/{secrets.token_hex(8)}"
+    data = secrets.token_bytes(64)
+    try:
+        allocation = allocation_of(environ, node=subject)
+        store = open_store(parse_store_url(allocation.store_url))
+    except ModuleNotFoundError as error:
+        return [*checks, Check(subject, "store", Outcome.FAILED, f"{error.name} is missing here", _OTHER_ARCHIVE)]
+    except FedmlError as error:
+        return [*checks, Check(subject, "environment", Outcome.FAILED, error.message, error.hint)]
+    checks.append(Check(subject, "environment", Outcome.OK, f"{store.url} by datacenter {allocation.datacenter}"))
+
+    def create() -> str:
+        store.put(probe, data, Create())
+        return ""
+
+    def read() -> str:
+        return "" if store.get(probe) == data else "it gave back other bytes than were written"
+
+    steps: dict[str, Callable[[], str]] = {"create in the store": create, "read it back": read}
+    for name, step in steps.items():
+        try:
+            wrong = step()
+        except FedmlError as error:
+            remedy = _ALLOW if isinstance(error, PermissionDenied) else error.hint
+            return [*checks, Check(subject, name, Outcome.FAILED, error.message, remedy)]
+        checks.append(Check(subject, name, Outcome.FAILED if wrong else Outcome.OK, wrong))
+    with suppress(FedmlError):
+        store.delete(probe)
+    try:
+        theirs = store.server_time()
+    except FedmlError as error:
+        return [*checks, Check(subject, "clock", Outcome.SKIPPED, error.message)]
+    skew_s = None if theirs is None else (theirs - datetime.now(UTC)).total_seconds()
+    return [*checks, clock_check(subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=2.0)]
+
+
+_OTHER_ARCHIVE = "take the archive for this kind of store, or install fedml-nomad on the node"
+
+
+def to_line(checks: list[Check]) -> str:
+    """One line of JSON, to be found in a task's log."""
+    rows = [[check.subject, check.name, str(check.outcome), check.detail, check.remedy] for check in checks]
+    return json.dumps({MARK: rows})
+
+
+def from_log(text: str) -> list[Check] | None:
+    """The checks of the last such line; None where there is none."""
+    for line in reversed(text.splitlines()):
+        try:
+            rows = json.loads(line)[MARK]
+            return [Check(row[0], row[1], Outcome(row[2]), row[3], row[4]) for row in rows]
+        except (ValueError, KeyError, TypeError, IndexError):
+            continue
+    return None

@@ -1,0 +1,97 @@
+"""Checks made by a task on each datacenter's nodes, with the job's own driver; nothing of them stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from federation.app import App, JobRequest
+from federation.config import load
+from federation.doctor.check import Check, Outcome
+from federation.doctor.on_nodes import PREFIX, check_job, check_nodes, command_of
+from tests.scenarios.project import LIGHT_SCRIPT, Project
+
+pytestmark = pytest.mark.xdist_group("scenarios")
+
+
+def rendered(app: App, project: Project, name: str, region: str, script: str = LIGHT_SCRIPT) -> dict[str, Any]:
+    found = app.prepare(JobRequest(str(project.root / project.job(name, script)))).rendered[region]
+    assert isinstance(found, dict)
+    return found
+
+
+def looked_at(project: Project, job: dict[str, Any], region: str, config: str = "fedml.toml") -> list[Check]:
+    app = App(load(project.root / config))
+    try:
+        return check_nodes(app.client(region), region, job)
+    finally:
+        app.close()
+
+
+@pytest.fixture
+def app(project: Project) -> App:
+    return App(load(project.root / "fedml.toml"))
+
+
+def test_a_node_that_can_publish(project: Project, app: App) -> None:
+    checks = looked_at(project, rendered(app, project, "seen", "eu"), "eu")
+    assert [check.name for check in checks] == [
+        "python",
+        "environment",
+        "create in the store",
+        "read it back",
+        "clock",
+    ]
+    assert {check.outcome for check in checks} == {Outcome.OK}
+    assert {check.subject for check in checks} == {"node in eu/eu-west-1 (eu-1)"}
+    assert [job for job in project.jobs("eu") if job.startswith(PREFIX)] == []
+    assert not (project.root / "stores/eu/artifacts/doctor").exists()
+
+
+def test_a_store_that_only_the_node_finds_broken(project: Project) -> None:
+    project.write("in-the-way", "a file where a folder should be\n")
+    config = project.variant("in-the-way", ("file://./stores/eu", "file://./in-the-way/eu"))
+    app = App(load(project.root / config))
+    checks = looked_at(project, rendered(app, project, "seen", "eu"), "eu", config)
+    assert (checks[-1].name, checks[-1].outcome) == ("create in the store", Outcome.FAILED)
+    assert "in-the-way" in checks[-1].detail
+
+
+def test_a_node_without_fedml(project: Project, app: App) -> None:
+    job = rendered(app, project, "seen", "eu")
+    job["TaskGroups"][0]["Tasks"][0]["Env"]["FEDML_COMMAND"] = "no-such-command"
+    (check,) = looked_at(project, job, "eu")
+    assert (check.name, check.outcome) == ("fedml publish --check", Outcome.FAILED)
+    assert check.detail.startswith("its task ended without an answer; ")
+    assert "make node-bundle" in check.remedy
+    assert [job for job in project.jobs("eu") if job.startswith(PREFIX)] == []
+
+
+def test_no_node_has_room(project: Project, app: App) -> None:
+    job = rendered(app, project, "seen", "eu")
+    job["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] = 900_000
+    (check,) = looked_at(project, job, "eu")
+    assert check.detail == "no node there has room for its task now, or none can run it"
+    assert [job for job in project.jobs("eu") if job.startswith(PREFIX)] == []
+
+
+def test_it_is_made_of_the_task_that_publishes(project: Project, app: App) -> None:
+    job = rendered(app, project, "seen", "us")
+    silent = {"Name": "other", "Meta": {"fedml_publish": "false"}, "Tasks": [{"Name": "x", "Driver": "docker"}]}
+    first = {"Name": "before", "Driver": "docker", "Lifecycle": {"Hook": "prestart"}}
+    group = job["TaskGroups"][0]
+    group["Tasks"].insert(0, first)
+    made = check_job({**job, "TaskGroups": [silent, group]}, "us-east-1", "fedml-doctor-1")
+    (task,) = made["TaskGroups"][0]["Tasks"]
+    assert (made["Datacenters"], task["Name"], task["Driver"]) == (["us-east-1"], "check", "raw_exec")
+    assert task["Config"] == {"command": "fedml", "args": ["publish", "--check"]}
+    assert "ParameterizedJob" not in made
+
+
+def test_with_the_archive_it_is_the_archive_that_checks() -> None:
+    config = {"command": "python3", "args": ["-I", "${NOMAD_TASK_DIR}/fedml-publish.pyz", "${NOMAD_ALLOC_DIR}/model"]}
+    assert command_of({"Config": config}) == {
+        "command": "python3",
+        "args": ["-I", "${NOMAD_TASK_DIR}/fedml-publish.pyz", "--check"],
+    }
