@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from regions.local.http.context import Context, blocking, check_id, check_prefix, id_token, listing
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import node_stub, write_reply
+from regions.local.state import node_writes
+from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
@@ -44,6 +46,8 @@ def node(context: Context, request: Request) -> Reply:
         )
     if what == "eligibility":
         return _eligibility(context, request, node_id)
+    if what == "drain":
+        return _drain(context, request, node_id)
     if what:
         raise Failure(501, f"{what} of a node is not supported by this development engine")
     request.only("GET")
@@ -60,22 +64,39 @@ def node(context: Context, request: Request) -> Reply:
 
 def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
     request.only("PUT", "POST")
-    wanted = request.json().get("Eligibility")
-    if wanted not in ("eligible", "ineligible"):
-        raise Failure(500, f'invalid scheduling eligibility "{wanted}"')
+    wanted = str(request.json().get("Eligibility") or "")
+    return _changed(context, "NodeEligibility", lambda txn: node_writes.set_eligibility(txn, node_id, wanted))
+
+
+def _drain(context: Context, request: Request, node_id: str) -> Reply:
+    request.only("PUT", "POST")
+    body = request.json()
+    spec, meta = body.get("DrainSpec"), body.get("Meta") or {}
+    if not isinstance(spec, dict | None) or not isinstance((spec or {}).get("Deadline"), int | None):
+        raise Failure(400, "json: cannot unmarshal value into Go struct field NodeUpdateDrainRequest.DrainSpec")
+    mark_eligible = bool(body.get("MarkEligible"))
 
     def change(transaction: Transaction) -> None:
-        found = transaction.state.nodes.get(node_id)
-        if found is None:
-            raise Failure(404, "node not found")
-        if found["SchedulingEligibility"] != wanted:
-            transaction.put_node({**found, "SchedulingEligibility": wanted, "StatusUpdatedAt": int(time.time())})
+        at_ns = node_writes.set_drain(transaction, node_id, spec, mark_eligible=mark_eligible, meta=meta)
+        if at_ns is not None:
+            context.worker.force_drain(node_id, at_ns)
 
-    _, transaction = context.store.commit("NodeEligibility", change)
-    if wanted == "eligible":
-        context.worker.room_appeared()
-    index = transaction.index
-    return Reply(write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index))
+    reply = _changed(context, "NodeDrain", change)
+    context.store.commit("NodeDrain", lambda transaction: node_writes.complete_drain(transaction, node_id))
+    return reply
+
+
+def _changed(context: Context, kind: str, change: Callable[[Transaction], None]) -> Reply:
+    try:
+        _, transaction = context.store.commit(kind, change)
+    except Refused as refused:
+        raise Failure(refused.status, refused.message) from refused
+    context.worker.room_appeared()
+    index = transaction.index if transaction.changes else 0
+    return Reply(
+        write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index if kind == "NodeDrain" else 0),
+        headers={"X-Nomad-Index": str(index)},
+    )
 
 
 def host_stats(context: Context, request: Request) -> Reply:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from regions.local.scheduler import reschedule
 from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
-from regions.local.state import job_writes
+from regions.local.state import job_writes, node_writes
 from regions.local.state.job_writes import new_id
 from regions.local.state.snapshot import Record, is_client_terminal
 from regions.local.state.store import Store
@@ -44,6 +44,9 @@ class Worker:
         for evaluation in self._store.snapshot.evals.values():
             if evaluation["Status"] == "pending":
                 self.enqueue(evaluation)
+        for node in self._store.snapshot.nodes.values():
+            if node["DrainStrategy"] is not None and node["DrainStrategy"]["Deadline"] > 0:
+                self.force_drain(node["ID"], parse_time(node["DrainStrategy"]["ForceDeadline"]))
         self._has_room = True
         self._thread.start()
 
@@ -65,6 +68,12 @@ class Worker:
                 heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
             self._wake.notify()
 
+    def force_drain(self, node_id: str, at_ns: int) -> None:
+        """Ends the node's drain at that time, if it is still due then."""
+        with self._wake:
+            heapq.heappush(self._delayed, (at_ns, node_id))
+            self._wake.notify()
+
     def room_appeared(self) -> None:
         """Blocked evaluations may fit now."""
         with self._wake:
@@ -83,6 +92,8 @@ class Worker:
                 was_terminal = is_client_terminal(alloc)
                 alloc = {**alloc, **update}
                 transaction.put_alloc(alloc)
+                if is_client_terminal(alloc):
+                    node_writes.complete_drain(transaction, alloc["NodeID"])
                 key = (alloc["Namespace"], alloc["JobID"])
                 job = transaction.state.jobs.get(key)
                 if was_terminal or job is None or job["Stop"] or key in evaluations:
@@ -137,9 +148,12 @@ class Worker:
     def _promote(self) -> None:
         now_ns = time.time_ns()
         while self._delayed and self._delayed[0][0] <= now_ns:
-            evaluation = self._store.snapshot.evals.get(heapq.heappop(self._delayed)[1])
+            due = heapq.heappop(self._delayed)[1]
+            evaluation = self._store.snapshot.evals.get(due)
             if evaluation is not None and evaluation["Status"] == "pending":
                 heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+            elif due in self._store.snapshot.nodes:
+                heapq.heappush(self._ready, (_FIRST, 0, due))
 
     def _pause_s(self) -> float | None:
         return max(0.0, (self._delayed[0][0] - time.time_ns()) / 1e9) if self._delayed else None
@@ -156,7 +170,16 @@ class Worker:
                 full.add(shape)
 
     def _process(self, eval_id: str) -> bool:
-        """Schedules one evaluation and commits what follows. True when something found no room."""
+        """Schedules one evaluation and commits what follows. True when something found no room.
+
+        The ID of a node stands for the end of its drain.
+        """
+        if eval_id in self._store.snapshot.nodes:
+            now_ns = time.time_ns()
+            moving, _ = self._store.commit("NodeDrain", lambda txn: node_writes.force_drain(txn, eval_id, now_ns))
+            for evaluation in moving:
+                self.enqueue(evaluation)
+            return False
         with self._store.writing:
             state = self._store.snapshot
             evaluation = state.evals.get(eval_id)
@@ -191,6 +214,7 @@ class Worker:
         return bool(decision.failed)
 
 
+_FIRST = -1000
 _RETRY_S = 1.0
 _ENDED = ("complete", "failed", "lost")
 

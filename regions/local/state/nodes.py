@@ -114,7 +114,16 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "TLSEnabled": False,
     }
     if old is not None:
-        kept = ("ID", "CreateIndex", "SchedulingEligibility", "Drain", "LastDrain", "Events", "StatusUpdatedAt")
+        kept = (
+            "ID",
+            "CreateIndex",
+            "SchedulingEligibility",
+            "Drain",
+            "DrainStrategy",
+            "LastDrain",
+            "Events",
+            "StatusUpdatedAt",
+        )
         node |= {field: old[field] for field in kept}
         return node
     node["StatusUpdatedAt"] = int(time.time())
