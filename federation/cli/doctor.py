@@ -24,6 +24,10 @@ def doctor(
     policy: Annotated[
         bool, typer.Option("--policy", help="Only print the least rights that each role needs; nothing is asked.")
     ] = False,
+    on_nodes: Annotated[
+        bool,
+        typer.Option("--on-nodes", help="Also from inside: a tiny job in each datacenter, with the job's own driver."),
+    ] = False,
     job: JobOption = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -32,11 +36,15 @@ def doctor(
 
     Regions: each address, leader, version, clock, what the token may do, ready nodes, and whether some node offers the
     drivers and volumes that the job asks for. Stores: write, create once, read, list, delete in a scratch prefix that is
-    removed afterwards. Exit code 1 when something needed is missing.
+    removed afterwards. With --on-nodes, a task on a node of each datacenter looks whether it could publish: fedml there,
+    the node's own credentials, create and read in the store, clock; its job is purged. Exit code 1 when something needed
+    is missing.
 
     Examples:
 
       fedml doctor
+
+      fedml doctor --on-nodes
 
       fedml doctor --json | jq '.checks[] | select(.outcome != "ok")'
 
@@ -48,13 +56,18 @@ def doctor(
     from federation.doctor import policies, report
     from federation.doctor.check import is_healthy
     from federation.doctor.examination import examine
+    from federation.doctor.on_nodes import examine_nodes
     from federation.ui.console import out, table
 
     with opened(config) as project:
         if policy:
             answer(policies.text(project.config))
             return
-        checks = examine(project.config, _jobs(project, job))
+        jobs = _jobs(project, job)
+        checks = examine(project.config, jobs)
+        if on_nodes:
+            note("Looking from inside a task on each datacenter's nodes …")
+            checks += examine_nodes(project.client, jobs)
     if as_json:
         answer_json(report.as_json(checks))
     else:

@@ -31,6 +31,22 @@ _OVER = ("complete", "failed", "lost")
 _LOG_BYTES = 16384
 
 
+def examine_nodes(
+    client: Callable[[str], NomadRegion], jobs: Mapping[str, Mapping[str, Any] | FedmlError] | FedmlError
+) -> list[Check]:
+    """The checks of all regions for which the job could be rendered, side by side. Without a job there is nothing to
+    make a task of, which is said. Raises nothing but for a bug."""
+    rendered = (
+        {} if isinstance(jobs, FedmlError) else {name: job for name, job in jobs.items() if isinstance(job, Mapping)}
+    )
+    if not rendered:
+        return [Check("nodes", "job", Outcome.SKIPPED, "there is no job to take the driver and its image from")]
+    clients = {name: client(name) for name in rendered}
+    with ThreadPoolExecutor(max_workers=len(rendered)) as pool:
+        groups = pool.map(lambda name: check_nodes(clients[name], name, rendered[name]), rendered)
+        return [found for group in groups for found in group]
+
+
 def check_nodes(
     client: NomadRegion,
     region: str,

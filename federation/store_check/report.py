@@ -11,8 +11,8 @@ from federation.store_check.places import Place, Reached
 from regions.model import StoreConfig
 from regions.storage import store_url
 
-LIST_COLUMNS = ("REGION", "DATACENTER", "STORE", "HOME", "ANSWERS", "DETAIL")
-CHECK_COLUMNS = ("CHECK", "STATE", "FOUND", "WHAT TO DO")
+LIST_COLUMNS = ("region", "datacenter", "store", "home", "answers", "detail")
+CHECK_COLUMNS = ("check", "state", "found", "what to do")
 
 
 @dataclass(frozen=True, slots=True)

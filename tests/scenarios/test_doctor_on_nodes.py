@@ -9,8 +9,9 @@ import pytest
 from federation.app import App, JobRequest
 from federation.config import load
 from federation.doctor.check import Check, Outcome
-from federation.doctor.on_nodes import PREFIX, check_job, check_nodes, command_of
-from tests.scenarios.project import LIGHT_SCRIPT, Project
+from federation.doctor.on_nodes import PREFIX, check_job, check_nodes, command_of, examine_nodes
+from jobs.errors import FedmlError
+from tests.scenarios.project import LIGHT_SCRIPT, REGIONS, Project
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -47,6 +48,24 @@ def test_a_node_that_can_publish(project: Project, app: App) -> None:
     assert {check.subject for check in checks} == {"node in eu/eu-west-1 (eu-1)"}
     assert [job for job in project.jobs("eu") if job.startswith(PREFIX)] == []
     assert not (project.root / "stores/eu/artifacts/doctor").exists()
+
+
+def test_the_command_looks_in_every_region(project: Project) -> None:
+    done = project.ran("doctor", "--on-nodes", "--job", project.job("seen"), "--json")
+    checks = [one for one in done.json["checks"] if one["subject"].startswith("node in ")]
+    assert {one["subject"] for one in checks} == {
+        "node in us/us-east-1 (us-1)",
+        "node in eu/eu-west-1 (eu-1)",
+        "node in onprem/hall-a (onprem-1)",
+    }
+    assert {one["outcome"] for one in checks} == {"ok"}
+    assert not any(job.startswith(PREFIX) for region in REGIONS for job in project.jobs(region))
+
+
+def test_without_a_job_it_says_so() -> None:
+    for jobs in ({}, FedmlError("no job")):
+        (check,) = examine_nodes(lambda name: pytest.fail(name), jobs)
+        assert check.outcome is Outcome.SKIPPED
 
 
 def test_a_store_that_only_the_node_finds_broken(project: Project) -> None:

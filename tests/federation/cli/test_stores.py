@@ -44,7 +44,7 @@ def run(*arguments: str) -> int:
 def test_list(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["REGION", "DATACENTER", "STORE", "HOME", "ANSWERS", "DETAIL"]
+    assert lines[0].split() == ["region", "datacenter", "store", "home", "answers", "detail"]
     assert lines[2].split() == ["home", "-", f"{folder_url(project)}/stores/home", "*", "yes"]
     assert lines[3].split() == ["us", "east", f"{folder_url(project)}/stores/us", "yes"]
 
