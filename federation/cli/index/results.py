@@ -183,6 +183,9 @@ def get(
         Path | None, typer.Option(metavar="DIR", help="The folder to make (else JOB-VERSION-ALLOCATION here).")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
+    signed_by: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only what one of these public keys signed.")
+    ] = None,
     job: JobNameOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -206,6 +209,10 @@ def get(
     with opened(config) as federation:
         regions = federation.config.regions
         row = federation.index.result(result, job=job)
+        if signed_by:
+            from federation.index.signing import read_public_keys, require_signature
+
+            require_signature(federation.index, row, read_public_keys(signed_by))
         fetched = federation.index.get(
             row,
             open_store=lambda row: result_store(row, regions),

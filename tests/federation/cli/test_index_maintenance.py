@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from federation.cli import run
 from federation.config import load
@@ -142,7 +144,7 @@ def test_verify_as_json_is_one_object(filled: Project, cli: Cli) -> None:
     document = json.loads(out)
     assert (code, err) == (1, "")
     assert set(document) == {
-        *("revision", "head", "results", "stores", "in_flight", "read_bytes", "problems", "is_whole")
+        *("revision", "head", "results", "stores", "in_flight", "read_bytes", "problems", "signatures", "is_whole")
     }
     assert not document["is_whole"]
     (problem,) = document["problems"]
@@ -309,3 +311,24 @@ def test_export_and_import(filled: Project, cli: Cli) -> None:
     assert cli("export", "--to", "results.txt")[2].startswith("Error: results.txt: its name doesn't say what it holds")
     assert "neither jsonl nor csv" in cli("export", "--format", "xml")[2]
     assert "can't read gone.csv" in cli("import", "gone.csv")[2]
+
+
+def test_sign_verify_and_get_only_what_is_signed(filled: Project, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    monkeypatch.setenv("FEDML_SIGNING_KEY", key.private_bytes(*form).decode())
+
+    code, out, err = cli("sign", "a000")
+
+    assert code == 0
+    assert err == "a0000000 (sales version 4) is signed by the key with this public key\n"
+    (filled.root / "release.pub").write_text(out)
+    assert json.loads(cli("sign", "a000", "--json")[1])["is_new"] is False
+    code, _, err = cli("verify", "--deep", "--signature", "--trust", "release.pub")
+    assert code == 0
+    assert err.endswith("; 1 signatures\n")
+    assert cli("get", "a000", "--signed-by", "release.pub")[0] == 0
+    code, _, err = cli("get", "b000", "--signed-by", "release.pub")
+    assert code == 1
+    assert "no good signature of a key that you trust" in err
+    assert "never the key itself" in cli("sign", "a000", "--key", "secret")[2]
