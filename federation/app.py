@@ -65,6 +65,11 @@ class Preview:
     """Results that this version has already; they would be added to."""
 
     @property
+    def usable(self) -> list[str]:
+        """Regions that may get slots, now or later, retries included."""
+        return [name for name, one in self.snapshot.regions.items() if one.problem is None]
+
+    @property
     def changes(self) -> list[str]:
         """Regions whose registered job would change."""
         return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import jobs.examples
-from federation.errors import FederationError, UsageError
+from federation.errors import DevError, FederationError, UsageError
 from federation.project_templates import CLOUD_SETTINGS, FEDML_TOML, FOLDER_SETTINGS, GITIGNORE, README
 
 Stores = Literal["folder", "cloud"]
 Files = Mapping[PurePosixPath, bytes]
 """Path in the project, and the file's bytes."""
 
+EXAMPLE_JOB = "sales-close-prediction"
 EXAMPLE = Path(jobs.examples.__file__).parent / "sales_close_prediction"
 EXTRA_OF = {"moto": "the local S3 server", "flask": "the local S3 server"}
 TRAINING = ("sklearn", "matplotlib")
@@ -56,6 +59,17 @@ def check_extra(stores: Stores) -> None:
 def missing_for_training() -> list[str]:
     """Modules that the example's tasks import and this Python, whose folder regions of `fedml dev up` use, lacks."""
     return [module for module in TRAINING if importlib.util.find_spec(module) is None]
+
+
+def check_training(jobs: Iterable[object]) -> None:
+    """Raises DevError where the bundled job, as regions of this machine would get it, runs with this Python, which lacks
+    the libraries that its tasks import."""
+    text = "".join(json.dumps(job) for job in jobs if isinstance(job, dict) and job["ID"] == EXAMPLE_JOB)
+    if '"command": "python3"' in text and (missing := missing_for_training()):
+        raise DevError(
+            f"the bundled pipeline needs {' and '.join(missing)}, which {sys.executable}, whose tasks these are, lacks",
+            hint="install the extra in fedml's checkout:  pip install '.[demo]'",
+        )
 
 
 def write(folder: Path, files: Files, *, overwrite: bool = False) -> None:

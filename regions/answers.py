@@ -15,6 +15,7 @@ from typing import Any, Final
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
 from regions.versions import parse_version
 
+_CONSEQUENCES = ("Killing", "Killed", "Not Restarting", "Sibling Task Failed", "Leader Task Dead")
 _ALLOC_INDEX: Final = re.compile(r"\[(\d+)\]$")
 
 
@@ -86,9 +87,14 @@ def _task_state(state: Mapping[str, Any]) -> TaskState:
         state=state["State"],
         failed=bool(state["Failed"]),
         restarts=int(state.get("Restarts") or 0),
-        last_event=_sentence(events[-1]) if events else "",
+        last_event=_sentence(_telling(events)) if events else "",
         exit_code=None if ended is None else int(ended.get("ExitCode") or 0),
     )
+
+
+def _telling(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The newest event that says what happened to the task; what Nomad did in consequence says little."""
+    return next((event for event in reversed(events) if event.get("Type") not in _CONSEQUENCES), events[-1])
 
 
 def _sentence(event: Mapping[str, Any]) -> str:

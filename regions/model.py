@@ -96,7 +96,7 @@ class TaskState:
     failed: bool
     restarts: int = 0
     last_event: str = ""
-    """The newest event's display message."""
+    """What the newest event that tells of the task says (`Exit Code: 1`)."""
     exit_code: int | None = None
 
 

@@ -63,6 +63,7 @@ def dispatch(
     from federation.app import JobRequest
     from federation.cli.session import answer_json_line, note, opened
     from federation.errors import UsageError
+    from federation.project import check_training
     from federation.runs import RunRequest, Runs
     from federation.ui.run_progress import follower
     from federation.ui.run_view import exit_code, outcome_document, show_outcome
@@ -81,6 +82,8 @@ def dispatch(
             allow_secret_meta=allow_secret_meta,
         )
         prepared = app.prepare(request.job)
+        if app.config.dev is not None:
+            check_training(prepared.rendered.values())
         check_dispatch(prepared.shape, given, data, allow_secrets=allow_secret_meta)
         preview = app.preview(request.job, slots=request.slots, version=version)
         preview.require_an_answer()
@@ -90,7 +93,7 @@ def dispatch(
                 f"{missing}; nothing was dispatched",
                 hint="choose others with --regions, or go on without them: --skip-unreachable",
             )
-        usable = [placement.region for placement in preview.plan.placements]
+        usable = preview.usable
         for room in preview.plan.excluded:
             note(f"Left out: {room.region}: {room.excluded}{f', {room.detail}' if room.detail else ''}")
         if not usable:

@@ -76,7 +76,7 @@ def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *
     if missing := project.missing_for_training():
         typer.echo(
             f"The job's tasks need {' and '.join(missing)}, which this Python ({sys.executable}) lacks: install the extra,\n"
-            "as in `uv tool install 'fedml-nomad[demo]'`, before `fedml dev up`, or set the variable `python`.\n",
+            "as in `uv tool install '.[demo]'` in fedml's checkout, before `fedml dev up`, or set the variable `python`.\n",
             err=True,
         )
     typer.echo("Next:\n")

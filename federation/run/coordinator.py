@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from federation.result import Key, ResultRecord
 from federation.run.brain import Brain
@@ -59,6 +59,8 @@ from regions.storage.errors import StoreError
 TICK_S = 0.2
 DISPATCH_THREADS = 8
 STORE_THREADS = 8
+LOG_TAIL_BYTES = 2000
+LINE_CHARS = 300
 
 
 class RegionClient(Protocol):
@@ -73,6 +75,9 @@ class RegionClient(Protocol):
     ) -> Dispatched: ...
     def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
     def evaluate(self, job_id: str) -> str: ...
+    def logs(
+        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
+    ) -> bytes: ...
     def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
 
 
@@ -309,7 +314,9 @@ class Coordinator:
         except FedmlError:
             self._events.put(ChildInspected(command.slot, command.attempt, "unknown"))
             return
-        self._events.put(ChildInspected(command.slot, command.attempt, str(job.get("Status", "")), tuple(allocations)))
+        status = str(job.get("Status", ""))
+        last_lines = _last_lines(client, allocations) if status == "dead" else ""
+        self._events.put(ChildInspected(command.slot, command.attempt, status, tuple(allocations), last_lines))
 
     def _stop_child(self, command: Stop) -> None:
         done = Stopped(command.region, command.job_id, is_done=True)
@@ -347,6 +354,20 @@ class Coordinator:
             lambda: self._events.put(RegionHeard(region)),
             self._stop,
         )
+
+
+def _last_lines(client: RegionClient, allocations: Sequence[Allocation]) -> str:
+    """The last line that a failed task wrote to stderr, for whoever reads why the attempt failed; "" without any."""
+    for allocation in allocations:
+        for task, state in allocation.tasks.items():
+            if state.failed and allocation.client_status == "failed":
+                try:
+                    text = client.logs(allocation.id, task, kind="stderr", tail_bytes=LOG_TAIL_BYTES)
+                except FedmlError:
+                    return ""
+                lines = [line.strip() for line in text.decode(errors="replace").splitlines() if line.strip()]
+                return " ".join(lines[-1].split())[:LINE_CHARS] if lines else ""
+    return ""
 
 
 def _pair_of(meta: Mapping[str, str], run: str) -> Pair | None:

@@ -122,6 +122,8 @@ class ChildInspected:
     attempt: int
     status: str
     allocations: tuple[Allocation, ...] = ()
+    last_lines: str = ""
+    """The end of the failed task's stderr, of a child that is dead and failed."""
 
 
 @dataclass(frozen=True, slots=True)

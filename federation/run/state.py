@@ -110,10 +110,14 @@ class RegionState:
 
 
 def task_failure(allocation: Allocation) -> str:
-    """Why an allocation failed, in one line: the failed task's newest event and exit code."""
+    """Why an allocation failed, in one line: its failed task, and what that task's events say."""
     for name, task in allocation.tasks.items():
         if task.failed:
-            code = f" (exit code {task.exit_code})" if task.exit_code else ""
+            code = (
+                f" (exit code {task.exit_code})"
+                if task.exit_code and str(task.exit_code) not in task.last_event
+                else ""
+            )
             return f"task {name}: {task.last_event or 'failed'}{code}"
     return f"allocation {allocation.client_status}"
 

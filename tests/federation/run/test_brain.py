@@ -61,7 +61,7 @@ def test_a_slot_that_fails_in_two_regions_for_its_own_reason_is_not_sent_round_t
     closed = world.run(replace(MANIFEST, slots=1))
     assert closed == ev.Close("failed", "1 of 1 slots failed")
     assert len({region for _, _, region in world.dispatched}) == 2
-    assert "exit code 1" in kinds(world, "failed")[0].detail
+    assert kinds(world, "failed")[0].detail == "task t: Exit Code: 1"
 
 
 def test_a_lost_region_has_its_slots_bound_elsewhere_and_is_stopped_when_it_is_back() -> None:
