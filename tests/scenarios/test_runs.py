@@ -81,17 +81,26 @@ def test_a_slot_that_fails_everywhere_fails_the_run_and_says_why(project: Projec
     assert done.code == 2, done.err
     assert "failed, 2 of 3 slots" in done.err
     assert "slot 1: task make: " in done.err
-    assert "(exit code 7)" in done.err
+    assert "Exit Code: 7" in done.err
     run = run_id(done.err)
     assert project.committed(run) == Counter({(0, "work", 0): 1, (2, "work", 0): 1})
     shown = project.fedml("runs", "show", run, "--json")
     assert shown.code == 2
     slot = shown.json["slots"][1]
     assert (slot["state"], len({attempt["region"] for attempt in slot["attempts"]})) == ("failed", 2)
-    assert all("exit code 7" in attempt["reason"] for attempt in slot["attempts"])
+    assert all("Exit Code: 7" in attempt["reason"] for attempt in slot["attempts"])
     again = project.fedml("runs", "resume", run)
     assert again.code == 2, again.err
     assert [project.still_open(region, "faulty") for region in REGIONS] == [[], [], []]
+
+
+def test_a_single_slot_is_retried_in_a_region_that_the_plan_gave_nothing(project: Project) -> None:
+    job = project.job("single-failure", "echo the data is gone >&2; exit 7")
+    done = project.fedml("dispatch", "--job", job, "-n", "1")
+    assert done.code == 2, done.err
+    assert "task make: Exit Code: 7: the data is gone" in done.err
+    bound = [change["region"] for change in project.run_log(run_id(done.err)) if change["type"] == "bind"]
+    assert len(bound) == len(set(bound)) == 2
 
 
 def test_a_slot_that_fails_in_one_region_is_done_in_another(project: Project) -> None:
