@@ -69,7 +69,7 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
         _complain(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; nothing is recorded, run it again", "")
+        _complain("interrupted", "run it again: it goes on where it was")
         return 130
     for note in outcome.notes:
         print(f"Note: {note}", file=sys.stderr)  # noqa: T201

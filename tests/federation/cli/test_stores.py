@@ -115,3 +115,11 @@ def test_policies_are_printed_and_nothing_is_asked(
     told = json.loads(capsys.readouterr().out)["policies"]
     assert [one["role"] for one in told] == ["node", "coordinator", "reader"]
     assert told[0]["policy"]["Version"] == "2012-10-17"
+
+
+def test_the_page_shows_the_real_table(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[3].joinpath("docs/how-to/check-a-store.md").read_text(encoding="utf-8")
+    assert run("check", "home") == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = page.partition('$ fedml stores check "s3://')[2].partition("```")[0].splitlines()
+    assert [line[:43].split() for line in shown[2:]] == [line[:43].split() for line in lines[1:-1]]
