@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -174,6 +175,7 @@ class _Look:
         self._said = said
         self._records = records
         self._deep = deep
+        self._lock = threading.Lock()
         self.in_flight = 0
         self.read_bytes = 0
 
@@ -259,16 +261,18 @@ class _Look:
         with tempfile.TemporaryDirectory(prefix="fedml-verify-") as folder:
             path = Path(folder) / "object"
             try:
-                self.read_bytes += self._store.get_file(key, path).size_bytes
+                size_bytes = self._store.get_file(key, path).size_bytes
             except NotFound:
                 return "it is gone"
-            except IntegrityError as error:
-                return error.message
+            except IntegrityError:
+                return "its sha256 differs"
             except StoreError as error:
                 return f"it can't be read ({error.message})"
             with path.open("rb") as data:
                 digest = hashlib.file_digest(data, "sha256").hexdigest()
-            return "" if digest == sha256 else f"its sha256 is {digest}, not {sha256}"
+        with self._lock:
+            self.read_bytes += size_bytes
+        return "" if digest == sha256 else "its sha256 differs"
 
     def _orphans(self) -> Iterator[Problem]:
         for key in self._found.records:

@@ -1,4 +1,4 @@
-"""docs/reference/index.md tells of every command, option, field and column that there is."""
+"""docs/reference/index.md and the how-to of its maintenance tell of every command, option, field, column and kind of fault."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import typer
 
 from federation.cli.index import app
 from federation.index import RESULT_STATES, Row
+from federation.index.problem import KINDS
 from federation.log import Log
 
-TEXT = Path(__file__).parents[3].joinpath("docs/reference/index.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = ("reference/index.md", "how-to/keep-an-index-healthy.md")
+TEXT = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in PAGES)
 COMMON = {"--help", "--config"}
 
 
@@ -48,6 +51,11 @@ def test_every_field_of_a_row_is_told(name: str) -> None:
 @pytest.mark.parametrize("state", RESULT_STATES)
 def test_every_state_is_told(state: str) -> None:
     assert f"`{state}`" in TEXT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_fault_is_told(kind: str) -> None:
+    assert f"| `{kind}` | {KINDS[kind]} |" in TEXT
 
 
 def test_every_field_of_an_entry_is_told(memory_store: Any) -> None:
