@@ -50,8 +50,6 @@ def doctor(
 
       fedml doctor --policy
     """
-    from rich.text import Text
-
     from federation.cli.session import answer, answer_json, note, opened
     from federation.doctor import policies, report
     from federation.doctor.check import is_healthy
@@ -71,10 +69,7 @@ def doctor(
     if as_json:
         answer_json(report.as_json(checks))
     else:
-        shown = table(("what", "state", "found", "what to do"), ())
-        for row in report.rows(checks):
-            shown.add_row(*map(Text, row))  # as text: `[regions.us]` is no markup
-        out().print(shown)
+        out(plain_width=160).print(table(("what", "state", "found", "what to do"), report.rows(checks)))
         note(report.summary(checks))
     if not is_healthy(checks):
         raise typer.Exit(1)

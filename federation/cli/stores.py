@@ -89,7 +89,7 @@ def check(
         found.append(_checked(place, used_by))
         if not as_json:
             answer(report.title(found[-1]))
-            out().print(table(report.CHECK_COLUMNS, report.check_rows(found[-1])))
+            out(plain_width=160).print(table(report.CHECK_COLUMNS, report.check_rows(found[-1])))
             answer("")
     if as_json:
         answer_json(report.check_json(found))

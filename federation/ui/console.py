@@ -14,9 +14,9 @@ PLAIN_WIDTH = 1000
 """Columns where no terminal is (a pipe, a log): nothing is folded there."""
 
 
-def out() -> Console:
-    """Where data goes."""
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+def out(*, plain_width: int = PLAIN_WIDTH) -> Console:
+    """Where data goes. `plain_width` is for tables of prose, which are folded in a pipe too."""
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else plain_width)
 
 
 def err() -> Console:
