@@ -80,7 +80,7 @@ def up(
 
 @app.command()
 def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """What each server is doing: ready, silent (runs but doesn't answer) or down.
+    """What each server is doing: ready, silent (runs but doesn't answer), down, or hurt on purpose.
 
     Examples:
 
@@ -98,8 +98,8 @@ def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
         answer_json({"servers": lifecycle.as_json(found)})
         return
     out().print(_table(found))
-    if any(server.state != "ready" for server in found):
-        note("`fedml dev up` starts what is down.")
+    if any(server.state not in ("ready", "drained") for server in found):
+        note("`fedml dev up` starts what is down, and restores what was hurt.")
 
 
 @app.command()
@@ -126,6 +126,59 @@ def down(
     ended = lifecycle.down(find(config).parent, note, purge=purge)
     names = ", ".join(key.replace(":", " ") for key in ended)
     note(f"Ended: {names}." if ended else "Nothing was running.")
+
+
+@app.command()
+def node(
+    order: Annotated[Literal["kill", "pause", "drain", "restore"], typer.Argument(help="What happens to it.")],
+    name: Annotated[str, typer.Argument(metavar="NODE", help="Its name, or REGION/NAME.")],
+    config: ConfigOption = None,
+) -> None:
+    """Hurt a node on purpose, or restore it.
+
+    kill: its tasks are gone at once. pause: it stands still, with its tasks. After the heartbeat grace its region takes
+    it for down, and replaces its allocations elsewhere. drain: it takes nothing new, and what it has moves away.
+
+    Examples:
+
+      fedml dev node kill us-1
+
+      fedml dev node restore us/us-1
+    """
+    from federation.cli.session import note
+    from federation.config import load
+    from federation.dev import hurt
+
+    full = hurt.node(load(config), name, order, note)
+    note(f"node {full}: {_DONE[order]}.")
+
+
+@app.command()
+def region(
+    order: Annotated[Literal["kill", "pause", "cut", "restore"], typer.Argument(help="What happens to its server.")],
+    name: Annotated[str, typer.Argument(metavar="REGION", help="Its name.")],
+    config: ConfigOption = None,
+) -> None:
+    """Hurt a region's server on purpose, or restore it with its data. Its tasks go on.
+
+    kill: the server dies (SIGKILL). pause: it stands still (SIGSTOP). cut: it works on, and answers nobody (embedded
+    regions only).
+
+    Examples:
+
+      fedml dev region cut us
+
+      fedml dev region restore us
+    """
+    from federation.cli.session import note
+    from federation.config import load
+    from federation.dev import hurt
+
+    hurt.region(load(config), name, order, note)
+    note(f"region {name}: {_DONE[order]}.")
+
+
+_DONE = {"kill": "killed", "pause": "paused", "drain": "draining", "cut": "cut off", "restore": "restored"}
 
 
 def _table(found: tuple[ServerStatus, ...]) -> Table:

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from federation.config import Config, DevNode, DevRegion
+from federation.dev.processes import SERVER_MARKER
 from federation.dev.state import HOST, DevState, node_key, state_folder
 from federation.errors import DevError
 
 AGENT = ("agent", "-config")
-SERVER_MARKER = "FEDML_DEV_SERVER"
-"""In the environment of an agent and of all that it starts: its key in the state."""
 _MIN_HEARTBEAT = "2s"
 _FINGERPRINTS_OFF = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault,cni,bridge"
 

@@ -16,7 +16,7 @@ from federation.config import Config, DevConfig
 from federation.dev import acl, agents, servers
 from federation.dev.processes import spawn
 from federation.dev.report import log_path
-from federation.dev.state import HOST, DevState, Server, node_key, state_folder, token_path, write_state
+from federation.dev.state import HOST, DevState, Server, node_key, read_token, state_folder, token_path, write_state
 from federation.errors import DevError
 
 LOG_TAIL_LINES = 15
@@ -47,8 +47,9 @@ class Launch:
             keys += [node_key(name, node.name) for name, region in self.dev.regions.items() for node in region.nodes]
         return keys
 
-    def start(self, keys: Sequence[str], running: set[str]) -> None:
-        """Start these and wait until all that is wanted is ready. Raises DevError, with the end of the log."""
+    def start(self, keys: Sequence[str], running: set[str], *, only: Sequence[str] | None = None) -> None:
+        """Start these and wait until all that is wanted (or `only` those) is ready. Raises DevError, with the end of
+        the log."""
         with ExitStack() as sockets:
             self._take_ports(keys, sockets)
             self.outdated = tuple(
@@ -59,15 +60,15 @@ class Launch:
             first = [key for key in keys if self._comes_first(key)]
             for key in first:
                 self._start(key)
-            if self.state.has_acls:
+            if self.state.has_acls and only is None:
                 authority = f"region:{next(iter(self.dev.regions))}"
                 self._wait([authority], quiet=True)
                 acl.bootstrap(self.state.servers[authority], token_path(self.root))
             for key in keys:
                 if key not in first:
                     self._start(key)
-        self._wait(self.wanted())
-        if self._is_real:
+        self._wait(self.wanted() if only is None else only)
+        if self._is_real and only is None:
             self._wait_until_joined()
 
     def _comes_first(self, key: str) -> bool:
@@ -154,7 +155,7 @@ class Launch:
 
     def _wait_until_joined(self) -> None:
         """Each region of real Nomad knows all others, and its declared nodes are ready."""
-        token = token_path(self.root).read_text().strip() if self.state.has_acls else ""
+        token = read_token(self.root, self.state)
         names = sorted(self.config.regions[name].nomad_region for name in self.dev.regions)
         for name, region in self.dev.regions.items():
             key, nodes = f"region:{name}", {node.name for node in region.nodes}

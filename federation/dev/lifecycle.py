@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from federation.config import Config, DevConfig
-from federation.dev import servers
+from federation.dev import hurt, servers
 from federation.dev.launch import Launch, Tell
 from federation.dev.lock import locked
 from federation.dev.mounts import unmount_under
@@ -42,7 +42,8 @@ class Up:
 
 
 def up(config: Config, tell: Tell, *, deadline_s: float = 60.0, engine: Engine = "auto", has_acls: bool = False) -> Up:
-    """Start what isn't running, wait until all is ready; what runs already is left alone.
+    """Start what isn't running, wait until all is ready; what runs already is left alone, but what was hurt on purpose
+    is restored.
 
     `engine`: `nomad` starts real agents (a server a region, a client a node), `auto` whatever this federation was
     started with, at first the embedded region. `has_acls`: the agents of real Nomad get ACLs, and the token file their
@@ -59,10 +60,13 @@ def up(config: Config, tell: Tell, *, deadline_s: float = 60.0, engine: Engine =
         write_state(root, state)
         _write_token(token_path(root))
         _end_strays(state)
+        state = launch.state = hurt.mend(config, state, tell)
+        write_state(root, state)
         running = {key for key, server in state.servers.items() if server.is_running}
         starting = [key for key in launch.wanted() if key not in running]
         try:
             launch.start(starting, running)
+            hurt.mend_nodes(config, launch.state, tell)
         except BaseException:
             _stop(root, launch.state, starting)
             _end_strays(launch.state)

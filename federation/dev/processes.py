@@ -21,6 +21,8 @@ from federation.dev.state import Process
 from federation.errors import DevError
 
 MARKER = "FEDML_DEV_FEDERATION"
+SERVER_MARKER = "FEDML_DEV_SERVER"
+"""In the environment of an agent of real Nomad and of all that it starts: the agent's key in the state."""
 
 _detached: list[subprocess.Popen[bytes]] = []
 """Kept, so that Python neither warns of them nor leaves their zombies to a long-lived caller."""
@@ -32,6 +34,8 @@ class Marked:
 
     process: Process
     command: tuple[str, ...]
+    server: str
+    """The key of the agent of real Nomad that started it, or that it is; empty for others."""
 
 
 def spawn(
@@ -76,12 +80,30 @@ def marked(federation_id: str) -> list[Marked]:
         except OSError:
             continue
         if process is not None and wanted in variables:
-            found.append(Marked(process, tuple(os.fsdecode(part) for part in command)))
+            prefix = f"{SERVER_MARKER}=".encode()
+            server = next((each.removeprefix(prefix) for each in variables if each.startswith(prefix)), b"")
+            found.append(Marked(process, tuple(os.fsdecode(part) for part in command), os.fsdecode(server)))
     return found
 
 
-def end(processes: Iterable[Process], *, patience_s: float = 10.0) -> None:
-    """SIGTERM to all of them at once, and SIGKILL to those that are still there after `patience_s`.
+def send(processes: Iterable[Process], number: signal.Signals) -> None:
+    """The signal to each that is still there."""
+    for process in processes:
+        try:
+            handle = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if process.is_running:
+                signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(handle)
+
+
+def end(processes: Iterable[Process], *, patience_s: float = 10.0, first: signal.Signals = signal.SIGTERM) -> None:
+    """`first` to all of them at once, and SIGKILL to those that are still there after `patience_s`.
 
     Processes that aren't these any more (gone, or a reused pid) are left alone. Raises DevError if one survives.
     """
@@ -95,11 +117,11 @@ def end(processes: Iterable[Process], *, patience_s: float = 10.0) -> None:
             stack.callback(os.close, handle)
             if process.is_running:  # asked after the handle is held: from here on it means this process
                 handles[handle] = process
-        for signal_, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0)):
+        for signal_, wait_s in ((first, patience_s), (signal.SIGKILL, 5.0)):
             for handle in handles:
                 try:
-                    signal.pidfd_send_signal(handle, signal_)
                     signal.pidfd_send_signal(handle, signal.SIGCONT)  # one that is paused hears nothing else
+                    signal.pidfd_send_signal(handle, signal_)
                 except ProcessLookupError:
                     continue
             for handle in _ended(handles, wait_s):

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from federation.config import Config, DevConfig
 from federation.dev import servers
-from federation.dev.state import DevState, Server, new_state, node_key, read_state, state_folder
+from federation.dev.state import DevState, Server, new_state, node_key, read_state, read_token, state_folder
 
 Kind = Literal["region", "store", "node"]
-Condition = Literal["ready", "silent", "down", "paused", "killed", "cut"]
+Condition = Literal["ready", "silent", "down", "paused", "killed", "cut", "drained"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
     """One server. `state`: `ready`; `silent`, its process runs but doesn't answer; `down`, it has no process; `paused`,
-    `killed` or `cut`, on purpose (see `federation.dev.hurt`)."""
+    `killed`, `cut` or `drained`, on purpose (see `federation.dev.hurt`)."""
 
     kind: Kind
     name: str
@@ -32,7 +32,7 @@ class ServerStatus:
 
 
 def status(config: Config) -> tuple[ServerStatus, ...]:
-    """Every declared server and every one that still runs, stores first."""
+    """Every declared server and every one that still runs, stores first; of an embedded region the nodes that are hurt."""
     dev = config.dev or DevConfig({}, {})
     state = read_state(config.root) or new_state()
     details = {f"store:{name}": f"buckets {', '.join(store.buckets)}" for name, store in dev.stores.items()}
@@ -45,7 +45,39 @@ def status(config: Config) -> tuple[ServerStatus, ...]:
             for node in region.nodes:
                 details[node_key(name, node.name)] = f"{node.cpu_mhz} MHz, {node.memory_mb} MB"
     left = [key for key, server in state.servers.items() if server.is_running and key not in details]
-    return tuple(_status(config.root, state, key, details.get(key, "")) for key in [*details, *left])
+    found = [_status(config.root, state, key, details.get(key, "")) for key in [*details, *left]]
+    hurt = {node: how for each in found for node, how in _hurt_nodes(config.root, state, each).items()}
+    if state.engine == "nomad":
+        return tuple(
+            replace(each, state=hurt[each.name])
+            if each.kind == "node" and each.state == "ready" and each.name in hurt
+            else each
+            for each in found
+        )
+    log = {each.name: each.log for each in found if each.kind == "region"}
+    nodes = [
+        ServerStatus("node", name, how, "", None, log[name.partition("/")[0]], f"of region {name.partition('/')[0]}")
+        for name, how in hurt.items()
+    ]
+    return (*found, *nodes)
+
+
+def _hurt_nodes(root: Path, state: DevState, region: ServerStatus) -> dict[str, Condition]:
+    """The region's nodes (`us/us-1`) that aren't as they should be, as far as it says so."""
+    if region.kind != "region" or region.state != "ready":
+        return {}
+    server, token = state.servers[f"region:{region.name}"], read_token(root, state)
+    hurt: dict[str, Condition] = {}
+    nodes = servers.ask(server, "/v1/nodes", token)
+    for node in nodes if isinstance(nodes, list) else ():
+        if node["Status"] != "ready":
+            hurt[f"{region.name}/{node['Name']}"] = "down"
+        elif node["SchedulingEligibility"] != "eligible":
+            hurt[f"{region.name}/{node['Name']}"] = "drained"
+    if state.engine == "embedded":
+        for name, how in servers.hurt_nodes(server, token).items():
+            hurt[f"{region.name}/{name}"] = "killed" if how == "killed" else "paused"
+    return hurt
 
 
 def _status(root: Path, state: DevState, key: str, detail: str) -> ServerStatus:

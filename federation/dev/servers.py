@@ -117,6 +117,12 @@ def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body
         return None
 
 
+def hurt_nodes(server: Server, token: str) -> dict[str, str]:
+    """The nodes of an embedded region that were hurt on purpose: `killed` or `paused`, by name."""
+    answer = ask(server, "/v1/fedml/hurt", token)
+    return dict(answer["Nodes"]) if isinstance(answer, dict) else {}
+
+
 def _request(
     port: int, path: str, timeout_s: float, *, method: str = "GET", token: str = "", body: bytes = b""
 ) -> tuple[int, bytes]:

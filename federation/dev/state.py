@@ -107,6 +107,11 @@ def token_path(root: Path) -> Path:
     return state_folder(root) / "token"
 
 
+def read_token(root: Path, state: DevState) -> str:
+    """The token that the regions want; empty where they want none (real Nomad refuses to drain with an unknown one)."""
+    return token_path(root).read_text().strip() if state.engine == "embedded" or state.has_acls else ""
+
+
 def read_state(root: Path) -> DevState | None:
     """The state of the project's federation, None if it was never up. Raises DevError for a file that isn't one."""
     path = state_folder(root) / "state.json"
