@@ -30,6 +30,7 @@ STEPS = st.lists(
         st.tuples(st.just("retire"), st.sampled_from(IDS), st.booleans()),
         st.tuples(st.just("note"), st.sampled_from(IDS), st.sampled_from(["a", "b"])),
     ),
+    min_size=8,
     max_size=25,
 )
 
@@ -120,7 +121,7 @@ def act(index: Index, make_record: MakeRecord, step: tuple[Any, ...]) -> None:
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=STEPS, turns=st.lists(st.integers(0, 2), min_size=25, max_size=25))
+@given(steps=STEPS, turns=st.lists(st.integers(0, 2), min_size=27, max_size=27))
 def test_the_index_is_what_the_model_is(
     memory_store: Any, make_record: MakeRecord, steps: list[Any], turns: list[int]
 ) -> None:
@@ -128,7 +129,8 @@ def test_the_index_is_what_the_model_is(
     store.put("format.json", b'{"format": 1, "id": "%032x", "created": "now"}' % 7)
     with TemporaryDirectory() as folder:
         indexes = [Index(store, cache_dir=Path(folder, name), author="a") for name in ("shared", "shared", "own")]
-        for turn, step in zip(turns, steps, strict=False):
+        there = [("commit", alloc_id, slot) for slot, alloc_id in enumerate(IDS[:3])]
+        for turn, step in zip([0, *turns], [*there, *steps], strict=False):
             expected: type[Refused] | None = None
             try:
                 getattr(model, step[0])(*step[1:])
