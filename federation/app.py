@@ -143,13 +143,15 @@ class App:
         """The index in the home store."""
         return Index(self.home, cache_dir=self.config.cache_dir)
 
-    def preview(self, request: JobRequest, *, slots: int | None, version: str | None) -> Preview:
+    def preview(
+        self, request: JobRequest, *, slots: int | None, version: str | None, prepared: PreparedJob | None = None
+    ) -> Preview:
         """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere."""
         if slots is not None and slots < 1:
             raise UsageError(f"-n {slots}: a run has at least one slot")
         if version is not None:
             checked_version(version)
-        prepared = self.prepare(request)
+        prepared = prepared or self.prepare(request)
         regions = self.chosen_regions(request.regions)
         clients = [self.client(region.name) for region in regions]
         snapshot = capacity.snapshot(clients, prepared.rendered, prepared.shape)

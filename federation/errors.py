@@ -5,6 +5,7 @@
     FederationError(FedmlError)
     ├── ConfigError                fedml.toml: file, key and what to write instead
     ├── UsageError                 arguments that can't be meant
+    ├── NoPlace                    no region can take the job (exit code 2)
     ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
     ├── FormatTooNew               written by a newer fedml
     ├── LogConflict                a log moved on for longer than patience lasted
@@ -31,6 +32,12 @@ class ConfigError(FederationError):
 
 class UsageError(FederationError):
     """Arguments that contradict each other or the project."""
+
+
+class NoPlace(FederationError):
+    """No region can take the job: none has a node that fits."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class IndexCorrupt(FederationError):

@@ -62,13 +62,11 @@ def dispatch(
     """
     from federation.app import JobRequest
     from federation.cli.session import answer_json_line, note, opened
-    from federation.errors import UsageError
-    from federation.project import check_training
+    from federation.dispatch import begin
     from federation.runs import RunRequest, Runs
     from federation.ui.run_progress import follower
     from federation.ui.run_view import exit_code, outcome_document, show_outcome
     from jobs.load import key_values
-    from jobs.spec import check_dispatch
 
     given = key_values(meta or (), "-meta")
     data = _payload(payload)
@@ -81,42 +79,9 @@ def dispatch(
             payload=data,
             allow_secret_meta=allow_secret_meta,
         )
-        prepared = app.prepare(request.job)
-        if app.config.dev is not None:
-            check_training(prepared.rendered.values())
-        check_dispatch(prepared.shape, given, data, allow_secrets=allow_secret_meta)
-        preview = app.preview(request.job, slots=request.slots, version=version)
-        preview.require_an_answer()
-        if preview.unanswered and not skip_unreachable:
-            missing = "; ".join(f"{one.problem}: {one.region} ({one.detail})" for one in preview.unanswered)
-            raise UsageError(
-                f"{missing}; nothing was dispatched",
-                hint="choose others with --regions, or go on without them: --skip-unreachable",
-            )
-        usable = preview.usable
-        for room in preview.plan.excluded:
-            note(f"Left out: {room.region}: {room.excluded}{f', {room.detail}' if room.detail else ''}")
-        if not usable:
-            note("Error: no region can take the job; nothing was dispatched")
-            raise typer.Exit(2)
-        app.index.require_writable()
-        deployment = app.deploy(preview.prepared, usable, may_register=app.config.deploy == "auto")
-        for one in deployment.regions:
-            if one.action != "unchanged":
-                note(f"{one.region:<10} job {one.action}{f': {one.error}' if one.error else ''}")
-        for failed in deployment.failed:
-            assert failed.error is not None
-            raise failed.error
-        runs = Runs(app)
-        for region, children in runs.stop_stale(preview.prepared.shape.id, usable).items():
-            note(f"{region:<10} {len(children)} attempts of runs that are over stopped")
-        started = runs.open(request, preview.prepared, usable)
-        manifest = started.manifest
-        note(f"Run {manifest.run}: {manifest.slots} slots of {manifest.job}, version {manifest.version}")
-        if started.existing_results:
-            note(f"Version {manifest.version} has {started.existing_results} results already: these are added to it")
-        with follower(manifest, as_json=as_json) as observe:
-            outcome = runs.start(started, preview.prepared, observe)
+        opened_run, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=note)
+        with follower(opened_run.manifest, as_json=as_json) as observe:
+            outcome = Runs(app).start(opened_run, prepared, observe)
         if as_json:
             answer_json_line(outcome_document(outcome))
         show_outcome(outcome)
