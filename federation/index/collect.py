@@ -14,9 +14,9 @@ from functools import partial
 from federation.errors import PublishError
 from federation.index.names import checked_record
 from federation.index.problem import Problem
+from federation.index.said import manifest_sha256
 from federation.index.stores import store_name
 from federation.index.survey import Survey, record_place, survey
-from federation.index.verify import manifest_sha256
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -44,13 +44,13 @@ class Collected:
     surveys: dict[str, tuple[Store, Survey]] = field(default_factory=dict)
 
 
-def collect(open_store: OpenStore, names: Sequence[str], *, known: Container[str] = ()) -> Collected:
-    """All results in the stores of these names but for the allocations that are `known`. A store that can't be read is
+def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str] = ()) -> Collected:
+    """All results in the stores of these URLs but for the allocations that are `known`. A store that can't be read is
     among the problems."""
     found = Collected()
-    for name in sorted({store_name(name) for name in names}):
+    for name, url in sorted({store_name(url): url for url in reversed(urls)}.items()):
         try:
-            store = open_store(name)
+            store = open_store(url)
             found.surveys[name] = store, survey(store)
         except FedmlError as error:
             what = f"store {name} can't be read, so its results aren't taken: {error.message}"

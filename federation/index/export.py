@@ -18,7 +18,7 @@ from federation.index.fold import RECORD_CHANGES
 from federation.index.index import Index
 from federation.index.names import checked_record
 from federation.index.rows import Row
-from federation.index.verify import manifest_sha256
+from federation.index.said import manifest_sha256
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 

@@ -11,6 +11,7 @@ import json
 import re
 import sqlite3
 import tempfile
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ _CHANGE_OF_STATE = {state: change for change, state in RECORD_CHANGES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """One entry as it was. A result's change holds its `record`, or (from a catalog) its `alloc_id` only."""
+    """One entry as it was. A result's change holds its `record`, or (from a catalog) its `alloc_id` and `store` only."""
 
     number: int
     time: str
@@ -61,6 +62,13 @@ def remember(
     return dict(sorted(found.items())), sources
 
 
+def stores_of(memory: Iterable[Remembered]) -> list[str]:
+    """URLs of all stores that remembered entries name."""
+    changes = [change for one in memory for change in one.changes]
+    named = [change.get("record", change).get("store") for change in changes]
+    return sorted({url for url in named if isinstance(url, str)})
+
+
 def of_catalog(path: Path) -> dict[int, Remembered]:
     """The entries that the catalog in that file was made from. Raises sqlite3.Error, ValueError."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
@@ -72,10 +80,12 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         for number, *values in db.execute(runs):
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
             changes.setdefault(number, []).append({"type": "open", **dict(zip(names, values, strict=True))})
-        for number, alloc_id, state in db.execute("SELECT revision, alloc_id, entered FROM result ORDER BY rowid"):
-            changes.setdefault(number, []).append({"type": _CHANGE_OF_STATE[state], "alloc_id": alloc_id})
-        for number, change in db.execute("SELECT number, change FROM event ORDER BY rowid"):
-            changes.setdefault(number, []).append(json.loads(change))
+        results = "SELECT revision, alloc_id, entered, store FROM result ORDER BY rowid"
+        for number, alloc_id, state, store in db.execute(results):
+            change = {"type": _CHANGE_OF_STATE[state], "alloc_id": alloc_id, "store": store}
+            changes.setdefault(number, []).append(change)
+        for number, text in db.execute("SELECT number, change FROM event ORDER BY rowid"):
+            changes.setdefault(number, []).append(json.loads(text))
         entries = db.execute("SELECT number, time, author, reason, lower(hex(sha256)) FROM entry ORDER BY number")
         return {
             number: Remembered(number, time, author, reason, tuple(changes.get(number, ())), sha256)

@@ -18,7 +18,7 @@ from federation.index.chain import read_chain, read_entries
 from federation.index.checkpoint import checkpoint_key, checkpoints
 from federation.index.collect import OpenStore, collect
 from federation.index.home import HOME_KEY, LOG_PREFIX, make_home, read_home
-from federation.index.memory import LOST_PREFIX, is_rebuilt, remember, set_aside
+from federation.index.memory import LOST_PREFIX, is_rebuilt, remember, set_aside, stores_of
 from federation.index.replay import ReadManifest, RebuildPlan, Replay
 from federation.log import Entry, Log, timestamp, utc_now
 from regions.storage.errors import IntegrityError, NotFound
@@ -46,7 +46,7 @@ def plan_rebuild(
         _refuse_whole(home, salvage=salvage)
         plan.is_salvage = True
     memory, plan.sources = remember(home, cache_dir, _home_ids(home, goes_on=plan.goes_on), with_log=not plan.goes_on)
-    plan.found = collect(open_store, names)
+    plan.found = collect(open_store, [*names, *stores_of(memory.values())])
     Replay(home, plan, memory, there if plan.goes_on else {}, read_manifest).run()
     return plan
 

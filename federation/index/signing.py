@@ -23,8 +23,8 @@ from federation.index.catalog import Catalog
 from federation.index.index import Index
 from federation.index.problem import Problem
 from federation.index.rows import REMOVED, Row
+from federation.index.said import manifest_sha256
 from federation.index.survey import SIGNATURE_SUFFIX
-from federation.index.verify import manifest_sha256
 from federation.log import Change
 from federation.result import ResultRecord
 from jobs.errors import FedmlError

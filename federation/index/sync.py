@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from federation.errors import UsageError
 from federation.index.collect import collect
 from federation.index.index import Index
 from federation.index.problem import Problem
@@ -39,11 +40,18 @@ class SyncPlan:
 
 
 def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str]) -> SyncPlan:
-    """Compare the index with the stores of these names and with all that its results name. Writes nothing."""
+    """Compare the index with the stores of these names and with all that its results name. Writes nothing. Raises
+    UsageError for an index without any entry while the stores hold results: that is for `rebuild`."""
     rows = {row.alloc_id: row for row in index.ask(lambda catalog: catalog.rows("1", ()))[1]}
     runs = {run.run: run for run in index.runs()}
     removed = set(index.ask(lambda catalog: catalog.values("SELECT alloc_id FROM removed")))
-    found = collect(open_store, [*names, *{store_name(row.store) for row in rows.values()}], known=rows)
+    copies = index.ask(lambda catalog: catalog.values("SELECT DISTINCT store FROM location"))
+    found = collect(open_store, [*names, *{row.store for row in rows.values()}, *copies], known=rows)
+    if found.candidates and not index.ask(lambda catalog: catalog.position().number):
+        raise UsageError(
+            f"the index is empty, and the stores hold {len(found.candidates)} results: its log was lost, or it is new",
+            hint="fedml index rebuild brings back more than sync can (tags, order), or enters them into a new index",
+        )
     plan = SyncPlan(problems=found.problems)
     for alloc_id, candidate in found.candidates.items():
         record = candidate.record

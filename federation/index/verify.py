@@ -7,21 +7,18 @@ listing of its results and artifacts; only `deep` reads the artifacts.
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from federation.index.chain import Chain, check_checkpoints, check_format, entry_key, read_chain
-from federation.index.fold import RECORD_CHANGES
+from federation.index.chain import check_checkpoints, check_format, read_chain
 from federation.index.problem import Problem
+from federation.index.said import Committed, Said
 from federation.index.stores import store_name
 from federation.index.survey import Survey, record_place, survey
-from federation.log import Entry
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError, NotFound, StoreError
@@ -46,89 +43,6 @@ class Verified:
     problems: tuple[Problem, ...]
 
 
-@dataclass(slots=True)
-class _Committed:
-    """One result as the log has it."""
-
-    record: ResultRecord
-    revision: int
-    stores: list[str]
-    """URLs: where it was made first, then its copies."""
-
-
-class _Said:
-    """What the readable entries say, taken together: results, open runs, what was removed."""
-
-    def __init__(self, home: Store, chain: Chain) -> None:
-        self.results: dict[str, _Committed] = {}
-        self.removed: set[str] = set()
-        self.open_runs: set[str] = set()
-        self.problems: list[Problem] = []
-        self.rebuild: Entry | None = None
-        self._home = home
-        self._winners: dict[object, str] = {}
-        self._cancelled: set[str] = set()
-        for entry in chain.entries:
-            for change in entry.changes:
-                try:
-                    self._take(entry, change)
-                except (KeyError, TypeError, ValueError, AttributeError, FedmlError) as error:
-                    what = (
-                        f"log entry {entry.number} by {entry.author!r} holds a {change['type']!r} that can't be read: "
-                    )
-                    self._wrong(entry, "change-unreadable", f"{what}{type(error).__name__} {error}")
-        self.problems += self._unfinished()
-
-    def _unfinished(self) -> Iterator[Problem]:
-        if self.rebuild is not None:
-            what = f"a rebuild by {self.rebuild.author!r} was broken off: results may be missing in the index"
-            where = self._home.url_of(entry_key(self.rebuild.number))
-            yield Problem("rebuild-unfinished", where, what, "fedml index rebuild --yes (it goes on)")
-
-    def _take(self, entry: Entry, change: Mapping[str, Any]) -> None:
-        match change["type"]:
-            case kind if kind in RECORD_CHANGES:
-                self._take_result(entry, str(kind), change)
-            case "open":
-                self.open_runs.add(change["run"])
-            case "close":
-                self.open_runs.discard(change["run"])
-                if change["state"] == "cancelled":
-                    self._cancelled.add(change["run"])
-            case "locate" if change["alloc_id"] in self.results:
-                self.results[change["alloc_id"]].stores.append(change["store"])
-            case "remove":
-                self.removed.add(change["alloc_id"])
-            case "rebuild":
-                self.rebuild = None if change["is_done"] else (self.rebuild or entry)
-
-    def _take_result(self, entry: Entry, kind: str, change: Mapping[str, Any]) -> None:
-        record = ResultRecord.from_dict(change["record"], source=f"log entry {entry.number}")
-        alloc_id = record.alloc_id
-        if alloc_id in self.results:
-            self._wrong(entry, "entered-twice", f"log entry {entry.number} enters result {alloc_id} again")
-            return
-        if kind == "add":
-            winner = self._winners.setdefault(record.key, alloc_id)
-            if winner != alloc_id or record.key.run in self._cancelled:
-                why = "its run is cancelled" if winner == alloc_id else f"{winner} won it before"
-                what = (
-                    f"log entry {entry.number} by {entry.author!r} lets {alloc_id} win {record.key.path}, though {why}"
-                )
-                self._wrong(entry, "second-winner", what)
-        self.results[alloc_id] = _Committed(record, entry.number, [record.store])
-        if manifest_sha256(record) != record.manifest_sha256:
-            self._wrong(
-                entry,
-                "manifest-wrong",
-                f"the files of result {alloc_id} in log entry {entry.number} don't have its manifest's hash",
-            )
-
-    def _wrong(self, entry: Entry, kind: str, what: str) -> None:
-        mend = f"fedml never writes that: look at who did ({entry.author!r}), and restore the log from before"
-        self.problems.append(Problem(kind, self._home.url_of(entry_key(entry.number)), what, mend))
-
-
 def verify(
     home: Store,
     open_store: OpenStore,
@@ -142,7 +56,7 @@ def verify(
     what is known of the log from before (see `read_chain`). Raises the home store's own errors; another store that can't
     be asked is a problem in the answer."""
     chain = read_chain(home, remembered=remembered, head=head)
-    said = _Said(home, chain)
+    said = Said(home, chain)
     problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
     problems += check_checkpoints(home, chain)
     urls = {store_name(url): url for one in said.results.values() for url in one.stores}
@@ -169,7 +83,7 @@ def verify(
 class _Look:
     """One store compared with what the log says of it."""
 
-    def __init__(self, store: Store, found: Survey, said: _Said, records: set[str], *, deep: bool) -> None:
+    def __init__(self, store: Store, found: Survey, said: Said, records: set[str], *, deep: bool) -> None:
         self._store = store
         self._found = found
         self._said = said
@@ -190,10 +104,10 @@ class _Look:
             problems = [problem for some in pool.map(self._result, results) for problem in some]
         return [*problems, *self._orphans()]
 
-    def _result(self, one: _Committed) -> list[Problem]:
+    def _result(self, one: Committed) -> list[Problem]:
         return [*self._record(one), *self._artifact(one)]
 
-    def _record(self, one: _Committed) -> Iterator[Problem]:
+    def _record(self, one: Committed) -> Iterator[Problem]:
         record = one.record
         key = record.key.record_key(record.alloc_id)
         info = self._found.records.get(key)
@@ -220,7 +134,7 @@ class _Look:
             what = f"the record of result {record.alloc_id} differs from the one that was committed: {fields}"
             yield Problem("record-differs", where, what, mend)
 
-    def _artifact(self, one: _Committed) -> Iterator[Problem]:
+    def _artifact(self, one: Committed) -> Iterator[Problem]:
         record = one.record
         prefix = record.artifact_prefix
         files = self._found.files.get(prefix, {}) if record.prefix is None else self._adopted(record)
@@ -285,7 +199,8 @@ class _Look:
                 self.in_flight += 1
             else:
                 what = f"result {place.alloc_id} of {place.key.path} is in the store and not in the index"
-                yield Problem("record-orphan", self._store.url_of(key), what, "fedml index sync")
+                mend = "fedml index sync" if self._said.has_entries else "fedml index rebuild (the index is empty)"
+                yield Problem("record-orphan", self._store.url_of(key), what, mend)
         recorded = {key.removeprefix("results/").removesuffix(".json") for key in self._found.records}
         indexed = {one.record.artifact_prefix for one in self._said.results.values()}
         for prefix, files in self._found.files.items():
@@ -303,9 +218,3 @@ class _Look:
             what = f"{info.key} can be nothing that fedml wrote"
             mend = "look at who writes there, and delete it"
             yield Problem("object-stray", self._store.url_of(info.key), what, mend)
-
-
-def manifest_sha256(record: ResultRecord) -> str:
-    """The hash that the record's files have, as `publish` makes it."""
-    files = json.dumps([asdict(file) for file in record.files], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(files.encode()).hexdigest()

@@ -357,3 +357,15 @@ def test_what_a_cancelled_run_had_before_the_cancel_stays_committed(clouds: Clou
     assert (seen(fresh), runs_of(fresh)) == (before, runs)
     assert any("before the cancel" in sentence for sentence in planned.unknown)
     fresh.close()
+
+
+def test_stores_that_only_the_catalog_names_are_looked_into(full: Clouds) -> None:
+    before = seen(full.index)
+    lose(full)
+    full.names.remove(full.eu.url)
+
+    rebuild(full, full.root / "cache")
+
+    fresh = full.another_index("fresh")
+    assert seen(fresh) == before
+    fresh.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from federation.errors import UsageError
 from federation.index.sync import apply_sync, plan_sync
 from federation.index.verify import verify
 from federation.result import ResultRecord
@@ -136,6 +137,7 @@ def test_a_copy_that_nobody_recorded_is_recorded(clouds: Clouds) -> None:
 
 
 def test_a_silent_store_is_told_and_the_others_are_taken(clouds: Clouds) -> None:
+    clouds.publish(5)
     clouds.publish(0, region="eu", commit=False)
     taken = clouds.publish(1, commit=False)
 
@@ -161,3 +163,27 @@ def test_after_a_lost_format_the_next_write_makes_a_new_one(clouds: Clouds) -> N
     assert problems(clouds) == []
     assert len(other.query()) == 1
     other.close()
+
+
+def test_an_empty_index_is_for_rebuild(clouds: Clouds) -> None:
+    clouds.publish(0)
+    for info in list(clouds.home.list("index/")):
+        clouds.home.delete(info.key)
+    fresh = clouds.another_index("fresh")
+
+    with pytest.raises(UsageError, match="the index is empty, and the stores hold 1 results") as raised:
+        plan_sync(fresh, clouds.store, clouds.names)
+
+    assert "fedml index rebuild" in raised.value.hint
+    (problem,) = verify(clouds.home, clouds.store, clouds.names).problems
+    assert problem.mend.startswith("fedml index rebuild")
+    fresh.close()
+
+
+def test_stores_that_only_results_name_are_looked_into(clouds: Clouds) -> None:
+    record = clouds.publish(0, region="eu")
+    clouds.eu.delete(record_key(record))
+
+    planned = plan_sync(clouds.index, clouds.store, [clouds.us.url])
+
+    assert planned.restore == [(clouds.eu.url, record)]
