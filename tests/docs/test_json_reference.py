@@ -1,0 +1,46 @@
+"""docs/reference/json.md names exactly the keys that the documents have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast, get_args
+
+from federation.app import PreparedJob, Preview
+from federation.capacity import CapacitySnapshot, RegionCapacity
+from federation.config import Config
+from federation.plan import plan
+from federation.run.events import TellKind
+from federation.runs import RunOutcome, RunStory
+from federation.ui.plan_view import plan_document
+from federation.ui.run_view import outcome_document, story_document
+from jobs.spec import JobShape
+from regions.model import Datacenter, StoreConfig
+from tests.federation.run.world import MANIFEST
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "json.md").read_text()
+
+
+def documented() -> list[list[str]]:
+    """The keys of each table of the page, in order."""
+    return [re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in PAGE.split("| key | meaning |")[1:]]
+
+
+def test_every_key_is_documented_and_nothing_else() -> None:
+    shape = JobShape("train", (), (), "optional", "model_version", {"g": 1}, {"g": 1})
+    snapshot = CapacitySnapshot({"us": RegionCapacity("us", "1.6.3", 1, 5)})
+    store = StoreConfig("file:///x")
+    config = SimpleNamespace(regions={"us": SimpleNamespace(datacenters={"dc1": Datacenter("dc1", store)})})
+    preview = Preview(
+        PreparedJob(Path("x"), shape, "5ec", {"us": {}}), snapshot, plan(2, snapshot.rooms({}, {})), "4", 0
+    )
+    planned: Any = plan_document(preview, cast(Config, config))
+    outcome = outcome_document(RunOutcome(MANIFEST, "done", "", 6, 0, {}, {}))
+    story = story_document(RunStory(MANIFEST, "done", "", ()))
+    assert documented() == [list(planned), list(planned["regions"][0]), list(outcome), list(story)]
+
+
+def test_every_event_is_documented() -> None:
+    line = PAGE[PAGE.index("Each line has `event`") : PAGE.index("The last one is")]
+    assert set(get_args(TellKind)) <= set(re.findall(r"`(\w+)`", line))
