@@ -26,10 +26,10 @@ OpenIndex = Callable[..., Index]
 class Clouds:
     """A home and two stores in folders, an index, and results that were really published into them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, home: Store | None = None, us: Store | None = None) -> None:
         self.root = root
-        self.home = FileStore(StoreConfig((root / "home").as_uri()))
-        self.us = FileStore(StoreConfig((root / "us").as_uri()))
+        self.home = home or FileStore(StoreConfig((root / "home").as_uri()))
+        self.us = us or FileStore(StoreConfig((root / "us").as_uri()))
         self.eu = FileStore(StoreConfig((root / "eu").as_uri()))
         self.index = self.another_index("cache")
         self.names = [self.us.url, self.eu.url]
