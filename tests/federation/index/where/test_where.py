@@ -268,6 +268,17 @@ def test_where_finds_what_a_python_evaluator_finds(rows_of: tuple[Index, list[Ro
     assert found == {row.alloc_id for row in rows if evaluate(tree, row) is True}, written(tree)
 
 
+@pytest.mark.parametrize("pattern", ["%\\%", "x\\%", "\\%", "\\_", "_", "%", "US", "日_", "%'%", "o_ p%", ""])
+@pytest.mark.parametrize("field", [("fixed", "region"), ("params", "lr"), ("metrics", "auc")])
+def test_like(rows_of: tuple[Index, list[Row]], field: tuple[str, str], pattern: str) -> None:
+    index, rows = rows_of
+    tree = ("is", field, "like", [pattern], False)
+
+    found = {row.alloc_id for row in index.query(where=written(tree))}
+
+    assert found == {row.alloc_id for row in rows if evaluate(tree, row) is True}
+
+
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_sort_puts_numbers_first_then_nan_then_texts_and_what_is_missing_last(
