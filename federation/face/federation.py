@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,12 @@ from types import TracebackType
 
 from federation.app import App, JobRequest, Preview
 from federation.config import load
-from federation.errors import UsageError
+from federation.dispatch import begin
 from federation.face.index import FederatedIndex
 from federation.face.run import Run
 from federation.runs import RunRequest, Runs
+
+_LOG = logging.getLogger("fedml")
 
 
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
@@ -78,34 +81,16 @@ class Federation:
         """Deploy the job where its file changed, dispatch the slots by free capacity, and return the run, which a thread
         drives to its end. `regions` is a hard limit; `slots` None: as fedml.toml says, else one in each region.
 
-        Raises UsageError before anything is written where a region doesn't answer (unless `skip_unreachable`) or none has
-        room, and what `plan` raises.
+        What it does before the first dispatch is told to the logger `fedml`. Raises, before anything is written, UsageError
+        where a region doesn't answer (unless `skip_unreachable`), NoPlace where none has room, and what `plan` raises.
         """
         app = self._app
         wanted = slots if slots is not None else app.config.slots
         request = RunRequest(_request(job, variables, regions), wanted, version, meta)
-        preview = self.plan(wanted, version=version, regions=regions, job=job, variables=variables)
-        silent = [f"{one.region} ({one.detail})" for one in preview.unanswered]
-        if silent and not skip_unreachable:
-            raise UsageError(
-                f"no answer from {'; '.join(silent)}; nothing was dispatched",
-                hint="choose others with regions=, or skip_unreachable=True",
-            )
-        usable = [placement.region for placement in preview.plan.placements]
-        if not usable:
-            raise UsageError("no region can take the job; nothing was dispatched", hint="see: fedml plan")
-        app.index.require_writable()
-        deployment = app.deploy(preview.prepared, usable, may_register=app.config.deploy == "auto")
-        for failed in deployment.failed:
-            assert failed.error is not None
-            raise failed.error
-        opened = Runs(app).open(request, preview.prepared, usable)
+        opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
         return Run(
-            app.config,
-            manifest.run,
-            manifest.version,
-            lambda runs: runs.start(opened, preview.prepared, lambda event: None),
+            app.config, manifest.run, manifest.version, lambda runs: runs.start(opened, prepared, lambda event: None)
         )
 
     def resume(self, run: str) -> Run:
