@@ -221,7 +221,7 @@ def _verdict(found: Verified, *, deep: bool) -> str:
     if deep:
         looked += f", {size_text(found.read_bytes)} read"
     if found.in_flight:
-        looked += f"; {found.in_flight} on their way from open runs"
+        looked += f"; {found.in_flight} on their way (open runs, a publish at work)"
     if found.problems:
         count = len(found.problems)
         return f"{count} thing{'s are' if count > 1 else ' is'} wrong ({looked})"

@@ -12,13 +12,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from federation.index.chain import check_checkpoints, check_format, read_chain
+from federation.index.chain import check_checkpoints, check_format, entry_key, read_chain
 from federation.index.problem import Problem
 from federation.index.said import Committed, Said
 from federation.index.stores import store_name
 from federation.index.survey import Survey, record_place, survey
+from federation.log import utc_now
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError, NotFound, StoreError
@@ -26,6 +28,8 @@ from regions.storage.store import ObjectInfo, Store
 
 _AT_ONCE = 8
 _RESTORE = "restore it from the bucket's version history"
+_LOOKS_MAX = 3
+_PUBLISH_AT_WORK = timedelta(hours=1)
 OpenStore = Callable[[str], Store]
 
 
@@ -38,7 +42,8 @@ class Verified:
     results: int
     stores: int
     in_flight: int
-    """Records and artifacts of runs that are open: their coordinator will commit them."""
+    """Records and artifacts of runs that are open (their coordinator will commit them), and artifacts without a record to
+    which something was written within the last hour: a publish is at work."""
     read_bytes: int
     problems: tuple[Problem, ...]
 
@@ -51,10 +56,29 @@ def verify(
     deep: bool = False,
     head: str = "",
     remembered: Mapping[int, str] | None = None,
+    now: datetime | None = None,
 ) -> Verified:
     """Look at everything. `names` are stores to look into besides those that results name; `remembered` and `head` are
-    what is known of the log from before (see `read_chain`). Raises the home store's own errors; another store that can't
-    be asked is a problem in the answer."""
+    what is known of the log from before (see `read_chain`). Where others wrote to the index meanwhile, and something
+    seems wrong, all of it is looked at again. Raises the home store's own errors; another store that can't be asked is a
+    problem in the answer."""
+    moment = now or utc_now()
+    for _ in range(_LOOKS_MAX):
+        found = _verify_once(home, open_store, names, deep, head, remembered or {}, moment)
+        if not found.problems or not home.exists(entry_key(found.revision + 1)):
+            break
+    return found
+
+
+def _verify_once(
+    home: Store,
+    open_store: OpenStore,
+    names: Sequence[str],
+    deep: bool,
+    head: str,
+    remembered: Mapping[int, str],
+    now: datetime,
+) -> Verified:
     chain = read_chain(home, remembered=remembered, head=head)
     said = Said(home, chain)
     problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
@@ -72,7 +96,7 @@ def verify(
     records = {key for _, _, found in surveys for key in found.records}
     in_flight = read_bytes = 0
     for name, store, found in surveys:
-        look = _Look(store, found, said, records, deep=deep)
+        look = _Look(store, found, said, records, deep=deep, since=now - _PUBLISH_AT_WORK)
         problems += look.problems(name)
         in_flight += look.in_flight
         read_bytes += look.read_bytes
@@ -83,12 +107,15 @@ def verify(
 class _Look:
     """One store compared with what the log says of it."""
 
-    def __init__(self, store: Store, found: Survey, said: Said, records: set[str], *, deep: bool) -> None:
+    def __init__(
+        self, store: Store, found: Survey, said: Said, records: set[str], *, deep: bool, since: datetime
+    ) -> None:
         self._store = store
         self._found = found
         self._said = said
         self._records = records
         self._deep = deep
+        self._since = since
         self._lock = threading.Lock()
         self.in_flight = 0
         self.read_bytes = 0
@@ -207,8 +234,8 @@ class _Look:
             owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
             if owner in recorded or prefix in indexed:
                 continue
-            run = owner.rsplit("/", 4)[0]
-            if run in self._said.open_runs:
+            newest = self._found.newest(prefix)
+            if owner.rsplit("/", 4)[0] in self._said.open_runs or (newest and newest > self._since):
                 self.in_flight += 1
                 continue
             what = f"{len(files)} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ Plant = Callable[[Clouds, ResultRecord], object]
 
 
 def look(clouds: Clouds, **given: Any) -> Verified:
+    given = {"now": datetime.now(UTC) + timedelta(hours=2)} | given
     return verify(clouds.home, clouds.store, clouds.names, **given)
 
 
@@ -236,6 +238,27 @@ def test_what_an_open_run_published_is_no_fault(clouds: Clouds) -> None:
 
     assert verified.problems == ()
     assert verified.in_flight == 2
+
+
+def test_what_a_publish_is_writing_is_no_fault(clouds: Clouds, record: ResultRecord) -> None:
+    clouds.us.put(Key("nomad:us/x", 1, "train", 0).artifact_prefix("a1", "f" * 64) + "half.bin", b"x")
+
+    assert look(clouds, now=None).in_flight == 1
+    assert kinds(look(clouds)) == ["artifact-orphan"]
+
+
+def test_what_others_write_meanwhile_is_no_fault(clouds: Clouds, record: ResultRecord) -> None:
+    committed: list[str] = []
+
+    def store(url: str) -> Any:
+        if not committed:  # after the log was read, before the stores are looked at
+            committed.append(clouds.publish(0, run="nomad:us/x").alloc_id)
+        return clouds.store(url)
+
+    found = verify(clouds.home, store, clouds.names)
+
+    assert found.problems == ()
+    assert found.results == 4
 
 
 def test_a_store_that_cannot_be_read_is_told_and_the_others_are_looked_at(clouds: Clouds, record: ResultRecord) -> None:
