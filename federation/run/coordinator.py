@@ -366,7 +366,8 @@ def _last_lines(client: RegionClient, allocations: Sequence[Allocation]) -> str:
                 except FedmlError:
                     return ""
                 lines = [line.strip() for line in text.decode(errors="replace").splitlines() if line.strip()]
-                return " ".join(lines[-1].split())[:LINE_CHARS] if lines else ""
+                words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
+                return " ".join(words)[:LINE_CHARS]
     return ""
 
 

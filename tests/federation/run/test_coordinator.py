@@ -1,0 +1,183 @@
+"""The run's shell: commands are executed in threads, what goes wrong there ends the run in the main thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from federation.errors import LogConflict
+from federation.result import Key, ResultFile, ResultRecord
+from federation.run.brain import Brain, Limits
+from federation.run.coordinator import Coordinator, Ports
+from federation.run.events import Close, RegionProbed, Tell
+from federation.run.manifest import Manifest
+from regions.errors import NotFound, RegionUnreachable
+from regions.model import Allocation, Dispatched, TaskState
+from regions.storage.errors import Unavailable
+from tests.federation.run.world import MANIFEST
+
+ONE = replace(MANIFEST, slots=4, regions=("us",))
+
+
+class Region:
+    """Every dispatch ends at once; what it does is told through `watch`."""
+
+    name = "us"
+
+    def __init__(self) -> None:
+        self.children: dict[str, dict[str, Any]] = {}
+        self.on_allocation: Callable[[Allocation], None] = lambda _: None
+        self.lose_answers = 0
+        self.ends = "complete"
+        self.stopped: list[str] = []
+        self.is_watched = threading.Event()
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        if job_id == ONE.job:
+            return {"Meta": {"fedml_spec": ONE.spec_hash}}
+        if job_id not in self.children:
+            raise NotFound("job not found", region="us")
+        return {"ID": job_id, "Status": "dead", "Meta": self.children[job_id]}
+
+    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+        return [{"ID": child, "Meta": children} for child, children in self.children.items()]
+
+    def dispatch(
+        self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""
+    ) -> Dispatched:
+        child = f"{job_id}/dispatch-{idempotency_token}"
+        self.children[child] = {**meta, "fedml_spec": ONE.spec_hash}
+        self.is_watched.wait(10)
+        self.on_allocation(self.allocation(child))
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise RegionUnreachable("connection reset", region="us")
+        return Dispatched(child, "eval")
+
+    def allocation(self, child: str) -> Allocation:
+        failed = self.ends == "failed"
+        state = TaskState("dead", failed=failed, last_event="Exit Code: 1", exit_code=1 if failed else 0)
+        return Allocation(f"alloc-{child[-3:]}", child, "model", 0, "n", "n-1", self.ends, "run", tasks={"t": state})
+
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
+        return [self.allocation(child) for child in self.children if job_id in (None, child)], 1
+
+    def stop_job(self, job_id: str, *, purge: bool = False) -> None:
+        self.stopped.append(job_id)
+
+    def evaluate(self, job_id: str) -> str:
+        return "eval"
+
+    def logs(self, alloc_id: str, task: str, *, kind: str = "stdout", tail_bytes: int | None = None) -> bytes:
+        return b"first\n  out of  \x07 memory\n\n"
+
+
+class RunLog:
+    def __init__(self, fails_at: int = 0) -> None:
+        self.entries: list[Sequence[dict[str, Any]]] = []
+        self.fails_at = fails_at
+
+    def append(self, changes: Sequence[dict[str, Any]], *, reason: str = "") -> object:
+        if len(self.entries) + 1 == self.fails_at:
+            raise LogConflict("another coordinator")
+        self.entries.append(changes)
+        return None
+
+
+class Index:
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]:
+        self.batches.append(len(records))
+        return {record.alloc_id: "added" for record in records}
+
+
+def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None = None, **changes: Any) -> Ports:
+    def read(name: str, key: Key, allocation: Allocation) -> ResultRecord:
+        return ResultRecord(
+            key=key, attempt=1, job="train", version="4", spec_hash=ONE.spec_hash, region="us", datacenter="dc1", node="n",
+            alloc_id=allocation.id, job_id=allocation.job_id, store="file:///x", manifest_sha256="0",
+            files=(ResultFile("m", 1, "0"),), created="2026-01-01T00:00:00Z",
+        )  # fmt: skip
+
+    def watch(
+        name: str, on_allocation: Callable[[Allocation], None], on_heard: Callable[[], None], stop: threading.Event
+    ) -> None:
+        region.on_allocation = on_allocation
+        region.is_watched.set()
+        on_heard()
+        stop.wait(30)
+
+    made = Ports(
+        clients={"us": region},  # type: ignore[dict-item]
+        run_log=run_log,
+        index=index or Index(),
+        probe=lambda name: RegionProbed(name, 10),
+        read=read,
+        search=lambda name, slot: (),
+        watch=watch,
+        observe=told.append,
+    )
+    return replace(made, **changes)
+
+
+def run(made: Ports, manifest: Manifest = ONE) -> Close:
+    return Coordinator(
+        Brain(manifest, Limits(find_s=0.1, look_again_s=0.1, look_retry_s=0.1, inspect_s=0.1)), made
+    ).run()
+
+
+def test_a_run_to_its_end() -> None:
+    region, log, index = Region(), RunLog(), Index()
+    assert run(ports(region, log, [], index)) == Close("done", "")
+    assert sum(index.batches) == 4
+    bound = [change for entry in log.entries for change in entry if change["type"] == "bind"]
+    assert [change["slot"] for change in bound] == [0, 1, 2, 3]
+
+
+def test_answers_that_are_lost_after_success_make_no_second_child() -> None:
+    region = Region()
+    region.lose_answers = 3
+    assert run(ports(region, RunLog(), [])).state == "done"
+    assert len(region.children) == 4
+
+
+def test_a_failed_task_is_told_with_its_last_line() -> None:
+    region, told = Region(), []
+    region.ends = "failed"
+    assert run(ports(region, RunLog(), told), replace(ONE, slots=1, max_attempts=1)).state == "failed"
+    assert [tell.detail for tell in told if tell.kind == "failed"] == ["task t: Exit Code: 1: out of memory"]
+
+
+def test_a_log_that_somebody_else_writes_ends_the_run_here() -> None:
+    region = Region()
+    with pytest.raises(LogConflict):
+        run(ports(region, RunLog(fails_at=1), []))
+    assert region.children == {}
+
+
+def test_a_store_that_does_not_answer_is_asked_again() -> None:
+    asked: list[str] = []
+    good = ports(Region(), RunLog(), [])
+
+    def read(name: str, key: Key, allocation: Allocation) -> ResultRecord | None:
+        asked.append(allocation.id)
+        if len(asked) < 3:
+            raise Unavailable("503")
+        return good.read(name, key, allocation)
+
+    assert run(replace(good, read=read), replace(ONE, slots=1)).state == "done"
+    assert len(asked) == 3
+
+
+def test_a_bug_in_a_thread_is_raised_not_lost() -> None:
+    def probe(name: str) -> RegionProbed:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(ports(Region(), RunLog(), [], probe=probe))

@@ -1,0 +1,44 @@
+"""The manifest's JSON, and names that are derived or drawn."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from federation.errors import FormatTooNew, IndexCorrupt
+from federation.run.manifest import Manifest, idempotency_token, new_run_id
+from tests.federation.run.world import MANIFEST
+
+
+def test_there_and_back() -> None:
+    manifest = replace(MANIFEST, payload=b"\x00\xff", meta={"a": "ü"}, variables=("count=2",), var_files=("x.hcl",))
+    assert Manifest.from_json(manifest.to_json(), source="x") == manifest
+    assert replace(MANIFEST, slots=3, groups={"a": 2, "b": 1}).expected_keys == 9
+
+
+def test_a_newer_format_is_refused_in_one_line() -> None:
+    newer = json.dumps(json.loads(MANIFEST.to_json()) | {"format": 2}).encode()
+    with pytest.raises(FormatTooNew, match="runs/x has format 2, this fedml knows 1: upgrade fedml"):
+        Manifest.from_json(newer, source="runs/x")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": 1}', b'{"format": "one"}', b"\xff"])
+def test_what_is_no_manifest(text: bytes) -> None:
+    with pytest.raises(IndexCorrupt, match="runs/x is no manifest"):
+        Manifest.from_json(text, source="runs/x")
+
+
+def test_run_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
+    made = [new_run_id(ms) for ms in (1_000, 1_700_000_000_000, 1_700_000_000_001)]
+    assert made == sorted(made)
+    assert {uuid.UUID(one).version for one in made} == {7}
+    assert {uuid.UUID(one).variant for one in made} == {uuid.RFC_4122}
+    assert uuid.UUID(made[1]).int >> 80 == 1_700_000_000_000
+
+
+def test_tokens_are_derived() -> None:
+    assert idempotency_token("r", 1, 2) == idempotency_token("r", 1, 2)
+    assert len({idempotency_token("r", slot, attempt) for slot in range(12) for attempt in range(3)}) == 36
