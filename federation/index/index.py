@@ -167,7 +167,9 @@ class Index(Ledger, Reader):
         """Hide results (their artifacts and records stay, and who won a key too), or show them again. Raises UsageError
         for one that isn't there or that a tag points to; then nothing is written."""
         alloc_ids = [self.result(ref).alloc_id for ref in refs]
-        self.change(lambda catalog: decide_retire(catalog, alloc_ids, is_undone=is_undone), reason=reason)
+        self.change(
+            lambda catalog: decide_retire(catalog, alloc_ids, is_undone=is_undone), reason=_checked_reason(reason)
+        )
         return [row for alloc_id in alloc_ids for row in self.find(alloc_id)]
 
     def note(self, ref: str, text: str) -> Row:
@@ -222,7 +224,7 @@ class Index(Ledger, Reader):
                 after = changes[0].get("alloc_id", "")
             return changes
 
-        self.change(decided, reason=reason)
+        self.change(decided, reason=_checked_reason(reason))
         return TagChange(name, after, before)
 
     def _expected(self, if_current: str | None) -> str | None:
@@ -250,6 +252,10 @@ class Index(Ledger, Reader):
                 first = first or error
         assert first is not None
         raise first
+
+
+def _checked_reason(reason: str) -> str:
+    return checked_text("the reason", reason) if reason.strip() else ""
 
 
 def _opened(catalog: Catalog, run: str) -> OpenedRun:

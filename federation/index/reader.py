@@ -18,6 +18,7 @@ from federation.log import Change, Entry
 from federation.result import ResultRecord
 
 _CANDIDATES_SHOWN = 10
+_ROWS_MAX = 1 << 62
 
 Answer = TypeVar("Answer")
 
@@ -64,6 +65,9 @@ class Reader(ABC):
         """
         given = {"job": job, "version": version, "region": region, "run": run, "state": state}
         asked = {column: value for column, value in given.items() if value is not None}
+        for text in (*asked.values(), tag or ""):
+            _refuse_no_text(text)
+        at_most = None if limit is None else min(limit, _ROWS_MAX)
 
         def ask(catalog: Catalog) -> tuple[int, list[Row]]:
             parts = [f"{column} = ?" for column in asked]
@@ -84,7 +88,7 @@ class Reader(ABC):
                 ordered = order(sort, catalog.fields())
                 by = f"{ordered.text}, {by}"
                 values += ordered.values
-            return catalog.rows(" AND ".join(parts) or "1", values, order=by, limit=limit)
+            return catalog.rows(" AND ".join(parts) or "1", values, order=by, limit=at_most)
 
         self._revision, rows = self.ask(ask)
         return rows
@@ -98,6 +102,7 @@ class Reader(ABC):
         committed results; one slot of it (`job@4/0`); else the allocation ids that begin with it. Empty when there are
         none."""
         text = ref.strip()
+        _refuse_no_text(text)
         tagged = self._rows("alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)", (text,))
         if tagged:
             return [row for row in tagged if job in (None, row.job)]
@@ -248,3 +253,11 @@ def highest_version(catalog: Catalog, job: str) -> int:
         "SELECT version FROM run WHERE job = ? UNION SELECT version FROM result WHERE job = ?", job, job
     )
     return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
+
+
+def _refuse_no_text(text: str) -> None:
+    """Raises UsageError for what a shell gave and is no text: SQLite can't be asked for it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!r} is no valid text") from None

@@ -181,7 +181,7 @@ def _refuse_rule(catalog: Catalog, name: str, alloc_id: str, asked_by: Asked) ->
 
 def _held(row: Row, fields: Sequence[Field]) -> str:
     told = {field.name: field.of(row) for field in fields}
-    return ", ".join(f"{name} is {'missing' if value is None else value}" for name, value in told.items())
+    return ", ".join(f"{name} is {'missing' if value is None else repr(value)}" for name, value in told.items())
 
 
 def _refuse_author(name: str, asked: Asked) -> None:

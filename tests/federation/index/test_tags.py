@@ -333,3 +333,21 @@ def test_notes_are_kept_with_who_and_when(index: Index, ids: list[str]) -> None:
 def test_a_text_that_is_none_is_no_note(index: Index, ids: list[str], text: str) -> None:
     with pytest.raises(UsageError, match="the note"):
         index.note(ids[0], text)
+
+
+def test_a_reason_that_is_no_text_is_refused_before_anything_is_written(index: Index, ids: list[str]) -> None:
+    for act in (
+        lambda reason: index.tag("production", ids[0], reason=reason),
+        lambda reason: index.retire([ids[0]], reason=reason),
+    ):
+        for reason in ("\ud800", "\x1b[2J", "x" * 10_001):
+            with pytest.raises(UsageError, match="the reason"):
+                act(reason)
+    assert len(index.log()) == 1
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udcff"])
+def test_what_is_no_text_names_nothing(index: Index, ids: list[str], text: str) -> None:
+    for ask in (index.find, lambda text: index.query(job=text), lambda text: index.query(tag=text)):
+        with pytest.raises(UsageError, match="is no valid text"):
+            ask(text)

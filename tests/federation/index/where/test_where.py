@@ -454,3 +454,13 @@ def test_a_wrong_sort_is_told(
 
     with pytest.raises(WhereError, match=re.escape(problem)):
         index.query(sort=text)
+
+
+def test_huge_metrics_and_limits(open_index: OpenIndex, memory_store: Any, make_record: MakeRecord) -> None:
+    index = open_index(memory_store)
+    index.commit([make_record(slot=0, metrics={"x": 10**400}), make_record(slot=1, metrics={"x": -(10**30)})])
+
+    assert [row.slot for row in index.query(where="metrics.x > 1e300")] == [0]
+    assert [row.slot for row in index.query(where="metrics.x < -99999999999999999999999")] == [1]
+    assert [row.slot for row in index.query(sort="metrics.x:desc", limit=10**30)] == [0, 1]
+    assert index.query(where="slot = 1")[0].metrics == {"x": -(10**30)}
