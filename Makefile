@@ -5,7 +5,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # What must be there for the tests: a missing one fails instead of being skipped.
 export FEDML_REQUIRE ?= file,s3
 
-.PHONY: demo test check types conformance chaos soak bench format clean
+.PHONY: demo test check types conformance chaos soak bench node-bundle format clean
 
 demo:
 	@$(PYTHON) tools/environment.py demo
@@ -30,6 +30,9 @@ chaos: .dev
 
 bench: .dev
 	$(BIN)/python -m tests.bench
+
+node-bundle: .dev
+	$(BIN)/python -m federation.node_bundle.build --out build
 
 format: .dev
 	$(BIN)/ruff format .
