@@ -13,9 +13,10 @@ Metadata is one field of JSON, since Azure's names must be identifiers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ from regions.storage.bucket import (
 )
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
-from regions.storage.parts import send_parts
+from regions.storage.parts import part_bytes, send_parts
 from regions.storage.source import SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_account
@@ -70,34 +71,40 @@ class AzureStore(BucketStore):
         return _etag(answer["etag"])
 
     def _put_large(
-        self, key: str, source: SourceFile, digests: Sequence[bytes], noted: Noted, progress: Progress
-    ) -> str:
+        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+    ) -> tuple[str, str]:
+        """Reads the file once: its sha256 goes with the list of its blocks."""
         from azure.storage.blob import BlobBlock, ContentSettings
 
         name = self._name(key)
+        digest = hashlib.sha256()
+
+        def parts() -> Iterator[bytes]:
+            for part in source.parts(part_bytes(source.size_bytes)):
+                digest.update(part)
+                yield part
 
         def send(number: int, body: bytes) -> str:
-            block = f"{noted.nonce}-{number:06d}"
-            self._call(
-                "put",
-                key,
-                lambda client: client.get_blob_client(name).stage_block(block, body, len(body), validate_content=True),
-            )
+            block = f"{nonce}-{number:06d}"
+
+            def stage(client: Any) -> None:
+                client.get_blob_client(name).stage_block(block, body, len(body), validate_content=True)
+
+            self._call("put", key, stage)
             progress(len(body))
             return block
 
-        blocks = [BlobBlock(block) for block in send_parts(source, digests, send)]
-        answer = self._call(
-            "put",
-            key,
-            lambda client: client.get_blob_client(name).commit_block_list(
-                blocks,
-                metadata=_metadata(noted),
-                content_settings=ContentSettings(content_type=noted.content_type),
-                validate_content=True,
-            ),
-        )
-        return _etag(answer["etag"])
+        blocks = [BlobBlock(block) for block in send_parts(parts(), send)]
+        noted = Noted(digest.hexdigest(), nonce, content_type)
+
+        def commit(client: Any) -> Any:
+            settings = ContentSettings(content_type=content_type)
+            blob = client.get_blob_client(name)
+            return blob.commit_block_list(
+                blocks, metadata=_metadata(noted), content_settings=settings, validate_content=True
+            )
+
+        return _etag(self._call("put", key, commit)["etag"]), noted.sha256
 
     def _head_object(self, client: Any, name: str, key: str) -> Found:
         properties = client.get_blob_client(name).get_blob_properties()

@@ -39,7 +39,6 @@ from regions.storage.errors import (
 )
 from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.noted import Noted
-from regions.storage.parts import part_bytes
 from regions.storage.retry import Patience, Retries
 from regions.storage.source import SourceFile, opened_source
 from regions.storage.store import (
@@ -130,13 +129,13 @@ class BucketStore(Store):
                     continue
                 if own is None:
                     raise self._refused(key, mode) from failure
-                etag = own
+                etag = own.etag
             return ObjectInfo(key, len(data), etag, noted.sha256, None, content_type, noted.metadata)
 
     def put_file(
         self, key: str, path: Path, *, content_type: str = BINARY, progress: Progress | None = None
     ) -> ObjectInfo:
-        """See `Store.put_file`. Reads a large file twice: its sha256 goes ahead of its bytes."""
+        """See `Store.put_file`."""
         self._name(key)
         with opened_source(path) as source:
             if source.size_bytes <= self.single_put_bytes_max:
@@ -144,18 +143,17 @@ class BucketStore(Store):
                 if progress is not None:
                     progress(source.size_bytes)
                 return info
-            digests, sha256 = source.digests(part_bytes(source.size_bytes))
-            noted = Noted(sha256, secrets.token_hex(16), content_type)
+            nonce = secrets.token_hex(16)
             try:
-                etag = self._put_large(key, source, digests, noted, progress or _ignore)
+                etag, sha256 = self._put_large(key, source, nonce, content_type, progress or _ignore)
             except StoreError as failure:
-                own = None
+                found = None
                 if not isinstance(failure, IntegrityError | PermissionDenied):
                     with suppress(Unavailable):
-                        own = self._own(key, noted.nonce)  # only the answer to the last request was lost
-                if own is None:
+                        found = self._own(key, nonce)  # only the answer to the last request was lost
+                if found is None or found.sha256 is None:
                     raise
-                etag = own
+                etag, sha256 = found.etag, found.sha256
             return ObjectInfo(key, source.size_bytes, etag, sha256, None, content_type)
 
     def get(self, key: str) -> bytes:
@@ -268,8 +266,8 @@ class BucketStore(Store):
         name = self._name(key)
         return self._call("stat", key, lambda client: self._head_object(client, name, key))
 
-    def _own(self, key: str, nonce: str) -> str | None:
-        """The etag of the object if it is the one of this put; None if not, or if it may not be looked at.
+    def _own(self, key: str, nonce: str) -> ObjectInfo | None:
+        """The object if it is the one of this put; None if not, or if it may not be looked at.
 
         Raises Unavailable where that can't be told.
         """
@@ -280,7 +278,7 @@ class BucketStore(Store):
             raise
         except StoreError:
             return None
-        return found.info.etag if found.nonce == nonce else None
+        return found.info if found.nonce == nonce else None
 
     def _listed(self, prefix: str, full_prefix: str, after: str) -> Iterator[ObjectInfo]:
         token: str | None = None
@@ -345,27 +343,29 @@ class BucketStore(Store):
     def _range(self, key: str, start: int, size_bytes: int, etag: str) -> tuple[Found, bytes]:
         """Up to that many bytes of the object at that etag (empty: whichever it has now), gone on with where it breaks."""
         name = self._name(key)
-        got = bytearray()
+        chunks: list[bytes] = []
+        arrived = 0
         retries = Retries(self.patience)
         while True:
 
             def read(client: Any) -> Found:
-                nonlocal etag
-                found, chunks = self._read_object(client, name, key, start + len(got), size_bytes - len(got), etag)
+                nonlocal etag, arrived
+                found, body = self._read_object(client, name, key, start + arrived, size_bytes - arrived, etag)
                 etag = found.info.etag
-                for chunk in chunks:
-                    got.extend(chunk)
+                for chunk in body:
+                    chunks.append(chunk)
+                    arrived += len(chunk)
                 return found
 
             try:
                 found = self._once("get", key, read)
                 expected = min(size_bytes, max(0, found.info.size_bytes - start))
-                if len(got) > expected:
+                if arrived > expected:
                     raise IntegrityError(
-                        f"{key}: {len(got)} bytes came, {expected} were asked for", store=self.url, key=key
+                        f"{key}: {arrived} bytes came, {expected} were asked for", store=self.url, key=key
                     )
-                if len(got) == expected:
-                    return found, bytes(got)
+                if arrived == expected:
+                    return found, b"".join(chunks)
                 raise Unavailable(f"the body of {key} broke off", store=self.url, operation="get", key=key)
             except Unavailable as failure:
                 retries.wait(failure)
@@ -428,9 +428,9 @@ class BucketStore(Store):
 
     @abstractmethod
     def _put_large(
-        self, key: str, source: SourceFile, digests: Sequence[bytes], noted: Noted, progress: Progress
-    ) -> str:
-        """An upload by parts of `part_bytes`, invisible until it is whole; gives the etag."""
+        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+    ) -> tuple[str, str]:
+        """An upload that is invisible until it is whole; gives etag and sha256."""
 
     @abstractmethod
     def _head_object(self, client: Any, name: str, key: str) -> Found:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from regions.storage.source import SourceFile
 
 T = TypeVar("T")
 
@@ -23,24 +21,20 @@ def part_bytes(size_bytes: int) -> int:
     return max(PART_BYTES_MIN, -(-size_bytes // (PARTS_MAX * _MIB)) * _MIB)
 
 
-def read_part(source: SourceFile, digests: Sequence[bytes], number: int) -> bytes:
-    """That part, if it still has the sha256 of an earlier reading. Raises IntegrityError for other bytes."""
-    size_bytes = part_bytes(source.size_bytes)
-    body = source.read(number * size_bytes, size_bytes)
-    if hashlib.sha256(body).digest() != digests[number]:
-        raise source.changed()
-    return body
+def send_parts(parts: Iterable[bytes], send: Callable[[int, bytes], T]) -> list[T]:
+    """What `send(number, bytes)` gave for each part, in order. One part is read while the others are under way.
 
-
-def send_parts(source: SourceFile, digests: Sequence[bytes], send: Callable[[int, bytes], T]) -> list[T]:
-    """What `send(number, bytes)` gave for each part. The first failure ends it, when the parts under way have ended.
-
-    Raises IntegrityError where the file changed since `digests` were taken, else what `send` raises.
+    The first failure, of `send` or of the reading, ends it, when the parts under way have ended.
     """
     pool = ThreadPoolExecutor(PARTS_AT_ONCE)
+    pending: deque[Future[T]] = deque()
+    answers: list[T] = []
     try:
-        answers = list(pool.map(lambda number: send(number, read_part(source, digests, number)), range(len(digests))))
+        for number, part in enumerate(parts):
+            if len(pending) == PARTS_AT_ONCE:
+                answers.append(pending.popleft().result())
+            pending.append(pool.submit(send, number, part))
+        answers.extend(future.result() for future in pending)
     finally:
         pool.shutdown(cancel_futures=True)
-    source.refuse_changed(source.size_bytes)
     return answers

@@ -7,14 +7,12 @@ What holds, and on what it rests (the rest is `bucket`):
 - S3's 409 for two conditional writes at the same time is tried again, a bounded number of times.
 - Files above 16 MiB go up in parts, four at a time; an upload that fails is aborted, and an object appears only when all
   parts are there. After a kill the parts remain, invisible: a lifecycle rule for incomplete uploads removes them.
-- The bytes of every put carry a checksum that the server verifies: AWS's own, else Content-MD5.
+- AWS verifies a CRC of the bytes of every put; of other servers, those reached by http a sha256, part of the signature.
 """
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +28,7 @@ from regions.storage.bucket import (
 )
 from regions.storage.errors import PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted, read_fields
-from regions.storage.parts import send_parts
+from regions.storage.parts import part_bytes, send_parts
 from regions.storage.s3_errors import store_error
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update, checked_key
@@ -60,7 +58,7 @@ class S3Store(BucketStore):
                     raise store_error(_Refusal(refusal), store=self.url, operation="delete", key=key)
 
     def _put_object(self, client: Any, name: str, data: bytes, mode: Mode, noted: Noted) -> str:
-        fields = self._fields(name, noted) | {"Body": data} | self._checksum(data)
+        fields = self._fields(name, noted) | {"Body": data}
         if isinstance(mode, Create):
             fields["IfNoneMatch"] = "*"
         elif isinstance(mode, Update):
@@ -68,21 +66,25 @@ class S3Store(BucketStore):
         return _etag(client.put_object(**fields))
 
     def _put_large(
-        self, key: str, source: SourceFile, digests: Sequence[bytes], noted: Noted, progress: Progress
-    ) -> str:
-        fields = self._fields(self._name(key), noted)
+        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+    ) -> tuple[str, str]:
+        """Reads the file twice: its sha256 goes ahead of its bytes."""
+        size_bytes = part_bytes(source.size_bytes)
+        checks, sha256 = source.digests(size_bytes)
+        fields = self._fields(self._name(key), Noted(sha256, nonce, content_type))
         upload = self._call("put", key, lambda client: client.create_multipart_upload(**fields))["UploadId"]
         place = {"Bucket": self._bucket, "Key": self._name(key), "UploadId": upload}
 
         def send(number: int, body: bytes) -> dict[str, Any]:
-            part = place | {"PartNumber": number + 1, "Body": body} | self._checksum(body)
+            part = place | {"PartNumber": number + 1, "Body": body}
             etag = _etag(self._call("put", key, lambda client: client.upload_part(**part)))
             progress(len(body))
             return {"PartNumber": number + 1, "ETag": f'"{etag}"'}
 
         try:
-            whole = place | {"MultipartUpload": {"Parts": send_parts(source, digests, send)}}
-            return _etag(self._call("put", key, lambda client: client.complete_multipart_upload(**whole)))
+            whole = place | {"MultipartUpload": {"Parts": send_parts(source.parts(size_bytes, checks), send)}}
+            answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole))
+            return _etag(answer), sha256
         except BaseException:
             with suppress(StoreError):
                 self._once("put", key, lambda client: client.abort_multipart_upload(**place))
@@ -143,12 +145,6 @@ class S3Store(BucketStore):
 
     def _fields(self, name: str, noted: Noted) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": name, "ContentType": noted.content_type, "Metadata": noted.fields()}
-
-    def _checksum(self, body: bytes) -> dict[str, str]:
-        """For servers that don't know the newer checksums, which the SDK computes itself."""
-        if self._endpoint is None:
-            return {}
-        return {"ContentMD5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
 
     def _sdk_errors(self) -> tuple[type[Exception], ...]:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,16 +38,31 @@ class SourceFile:
             yield chunk
         self.refuse_changed(offset)
 
-    def digests(self, part_size: int) -> tuple[list[bytes], str]:
-        """sha256 of each part and, as hex, of the whole. Raises IntegrityError when the file changed meanwhile."""
+    def digests(self, part_size: int, also: Callable[[bytes], object] = len) -> tuple[list[int], str]:
+        """CRC-32 of each part and, as hex, the sha256 of the whole; `also` is called with every part.
+
+        Raises IntegrityError when the file changed meanwhile.
+        """
         whole = hashlib.sha256()
-        parts: list[bytes] = []
-        for offset in range(0, self.size_bytes, part_size):
-            part = self.read(offset, part_size)
+        checks: list[int] = []
+        for part in self.parts(part_size):
             whole.update(part)
-            parts.append(hashlib.sha256(part).digest())
-        self.refuse_changed(self.size_bytes)
-        return parts, whole.hexdigest()
+            checks.append(zlib.crc32(part))
+            also(part)
+        return checks, whole.hexdigest()
+
+    def parts(self, part_size: int, checks: Sequence[int] = ()) -> Iterator[bytes]:
+        """The file in parts of that size. Raises IntegrityError when it changed meanwhile, or since `checks` were taken.
+
+        A part that isn't as `checks` say is never given, nor is the last one of a file that changed.
+        """
+        for number, offset in enumerate(range(0, self.size_bytes, part_size)):
+            part = self.read(offset, part_size)
+            if checks and zlib.crc32(part) != checks[number]:
+                raise self.changed()
+            if offset + part_size >= self.size_bytes:
+                self.refuse_changed(offset + len(part))
+            yield part
 
     def refuse_changed(self, read_bytes: int) -> None:
         """Raises IntegrityError unless all bytes were read and size and time are those of the opening."""

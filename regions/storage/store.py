@@ -7,6 +7,7 @@ threads.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ Progress = Callable[[int], None]
 
 KEY_BYTES_MAX = 1024
 
+_BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+_BAD_CHARACTER = re.compile("[\x00-\x1f\x7f\ud800-\udfff\\\\]")
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -61,9 +65,9 @@ def checked_key(key: str) -> str:
         problem = "is empty"
     elif len(key.encode("utf-8", "surrogatepass")) > KEY_BYTES_MAX:
         problem = f"has more than {KEY_BYTES_MAX} bytes"
-    elif any(segment in ("", ".", "..") for segment in key.split("/")):
+    elif _BAD_SEGMENT.search(key):
         problem = "has an empty, '.' or '..' segment"
-    elif any(ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF for char in key) or "\\" in key:
+    elif _BAD_CHARACTER.search(key):
         problem = "holds a control character, a lone surrogate or a backslash"
     if problem:
         raise InvalidStoreURL(f"object key {key[:80]!r} {problem}", key=key)

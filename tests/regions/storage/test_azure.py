@@ -112,15 +112,15 @@ def test_a_large_file_that_changes_is_refused_and_nothing_is_visible(
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(secrets.token_bytes(17 * MIB))
-    digests = SourceFile.digests
+    read = SourceFile.read
 
-    def changing(self: SourceFile, part_size: int) -> Any:
-        found = digests(self, part_size)
-        with source.open("r+b") as file:
-            file.write(b"changed")
+    def changing(self: SourceFile, offset: int, size_bytes: int) -> bytes:
+        found = read(self, offset, size_bytes)
+        with source.open("ab") as file:
+            file.write(b"more")
         return found
 
-    monkeypatch.setattr(SourceFile, "digests", changing)
+    monkeypatch.setattr(SourceFile, "read", changing)
     with pytest.raises(IntegrityError, match="changed while it was read"):
         store.put_file("key", source)
     assert not store.exists("key")

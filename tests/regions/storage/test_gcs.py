@@ -85,8 +85,8 @@ def test_a_large_file_that_changes_is_refused_and_nothing_is_visible(
     source.write_bytes(secrets.token_bytes(17 * MIB))
     digests = SourceFile.digests
 
-    def changing(self: SourceFile, part_size: int) -> Any:
-        found = digests(self, part_size)
+    def changing(self: SourceFile, *arguments: Any) -> Any:
+        found = digests(self, *arguments)
         with source.open("r+b") as file:
             file.seek(16 * MIB)
             file.write(b"changed")

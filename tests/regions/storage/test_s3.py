@@ -251,8 +251,8 @@ def test_a_large_file_that_changes_is_refused_and_its_upload_aborted(
     source.write_bytes(secrets.token_bytes(17 << 20))
     digests = SourceFile.digests
 
-    def changing(self: SourceFile, part_size: int) -> Any:
-        found = digests(self, part_size)
+    def changing(self: SourceFile, *arguments: Any) -> Any:
+        found = digests(self, *arguments)
         with source.open("r+b") as file:
             file.write(b"changed")
         return found
