@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from regions.local.config import InvalidConfig, RegionConfig, load
+from regions.local.http.access import Tokens
 from regions.local.http.context import Context
 from regions.local.http.routes import answer
 from regions.local.http.server import Server
@@ -35,15 +36,16 @@ def main(arguments: list[str]) -> int:
     try:
         config = load(Path(arguments[0]))
         listener = _listen(config, int(arguments[2]) if len(arguments) == 3 else None)
+        tokens = Tokens(config)
         store = Store(config.data_dir, event_buffer=config.event_buffer)
     except (InvalidConfig, StateInUse, OSError, ValueError) as error:
         print(f"regions.local: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    run(config, listener, store)
+    run(config, listener, store, tokens)
     return 0
 
 
-def run(config: RegionConfig, listener: socket.socket, store: Store) -> None:
+def run(config: RegionConfig, listener: socket.socket, store: Store, tokens: Tokens) -> None:
     """The region's life on a listening socket, until a signal ends it."""
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +89,7 @@ def run(config: RegionConfig, listener: socket.socket, store: Store) -> None:
     def collect_now(*, force: bool = False) -> None:
         collect(store, client.destroy, force=force)
 
-    context = Context(config, store, worker, client, address, collect_now, heartbeats)
+    context = Context(config, store, worker, client, address, collect_now, heartbeats, tokens)
     server = Server(listener, lambda request: answer(context, request), context.faults.hold)
     server.start()
     while not done.wait(_COLLECT_EVERY_S):

@@ -15,12 +15,14 @@ class InvalidConfig(RegionError):
 
 
 class NodeConfig:
-    """One pretend node: sizes are totals."""
+    """One pretend node: sizes are totals, `devices` a list of {vendor, type, name, count, attributes}."""
 
     __slots__ = (
         "attributes",
+        "cores",
         "cpu_mhz",
         "datacenter",
+        "devices",
         "drivers",
         "host_volumes",
         "memory_mb",
@@ -33,6 +35,8 @@ class NodeConfig:
         self.name = str(raw["name"])
         self.datacenter = str(raw.get("datacenter", datacenter))
         self.cpu_mhz = int(raw.get("cpu_mhz", 4000))
+        self.cores = int(raw.get("cores", os.cpu_count() or 1))
+        self.devices = [dict(one) for one in raw.get("devices", [])]
         self.memory_mb = int(raw.get("memory_mb", 8192))
         self.drivers = tuple(str(name) for name in raw.get("drivers", ["raw_exec"]))
         self.node_class = str(raw.get("node_class", ""))
@@ -41,10 +45,22 @@ class NodeConfig:
         self.host_volumes = {str(key): str(value) for key, value in raw.get("host_volumes", {}).items()}
 
 
+class TokenConfig:
+    """A further token: `policies` are texts in Nomad's HCL or JSON form, by name."""
+
+    __slots__ = ("name", "policies", "secret")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.name = str(raw["name"])
+        self.secret = Path(raw["file"]).read_text(encoding="utf-8").strip()
+        self.policies = {str(name): str(text) for name, text in raw["policies"].items()}
+
+
 class RegionConfig:
     """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses;
     `namespaces` are their descriptions by name; `event_buffer` is how many commits the event stream can look
-    back; `heartbeat_grace_s` is for how long a node may be silent before it is down."""
+    back; `heartbeat_grace_s` is for how long a node may be silent before it is down; `tokens` are
+    those besides the region's own."""
 
     __slots__ = (
         "address",
@@ -58,6 +74,7 @@ class RegionConfig:
         "peers",
         "region",
         "token",
+        "tokens",
         "version",
     )
 
@@ -67,6 +84,7 @@ class RegionConfig:
         self.version = str(raw.get("version", "1.6.3"))
         self.data_dir = Path(raw["data_dir"])
         self.token = Path(raw["token_file"]).read_text(encoding="utf-8").strip()
+        self.tokens = [TokenConfig(one) for one in raw.get("tokens", [])]
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
         self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]

@@ -28,6 +28,7 @@ def namespaces(context: Context, request: Request) -> Reply:
     request.only("GET")
     prefix = request.get("prefix")
     found = [_namespace(context, name) for name in sorted(context.config.namespaces) if name.startswith(prefix)]
+    found = [one for one in found if request.rights.may_any(one["Name"])]
     return blocking(context, request, lambda _state: 1, lambda _state: found)
 
 
@@ -59,25 +60,10 @@ def _namespace(context: Context, name: str) -> Record:
     }
 
 
-def token_self(context: Context, request: Request) -> Reply:
-    """/v1/acl/token/self: the one token there is may do everything"""
+def token_self(_context: Context, request: Request) -> Reply:
+    """/v1/acl/token/self"""
     request.only("GET")
-    token = {
-        "AccessorID": "00000000-0000-0000-0000-000000000fed",
-        "CreateIndex": 1,
-        "CreateTime": "1970-01-01T00:00:00Z",
-        "ExpirationTTL": "",
-        "ExpirationTime": None,
-        "Global": True,
-        "Hash": None,
-        "ModifyIndex": 1,
-        "Name": "Bootstrap Token",
-        "Policies": None,
-        "Roles": None,
-        "SecretID": context.config.token,
-        "Type": "management",
-    }
-    return Reply(token, index=1)
+    return Reply(request.token, index=1)
 
 
 def pools(context: Context, request: Request) -> Reply:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regions.local.config import RegionConfig
+from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
 from regions.local.http.filter import compile_filter
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import missing_fields
+from regions.local.http.rights import Rights
 from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
 from regions.local.state.snapshot import Record, Snapshot
@@ -43,6 +45,7 @@ class Context:
         address: str,
         collect: Callable[..., None],
         heartbeats: Heartbeats,
+        tokens: Tokens,
     ) -> None:
         self.config = config
         self.store = store
@@ -52,6 +55,7 @@ class Context:
         self.collect = collect
         self.heartbeats = heartbeats
         self.faults = Faults()
+        self.tokens = tokens
         self.missing = missing_fields(config)
 
 
@@ -100,6 +104,8 @@ def listing(
                     continue
             if wanted is not None and not wanted(record):
                 continue
+            if not request.rights.is_management and not _is_shown(request.rights, tables, record):
+                continue
             is_sought = False
             if per_page and len(found) == per_page:
                 following = token(record)
@@ -111,6 +117,15 @@ def listing(
     if following:
         reply.headers["X-Nomad-NextToken"] = following
     return reply
+
+
+def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
+    """Whether a list shows the row to a token: a list of all namespaces holds what it may see."""
+    if "variables" in tables:
+        row = record["VariableMetadata"]
+        return rights.may_variable(row["Namespace"], row["Path"], "list")
+    namespace = record.get("Namespace")
+    return namespace is None or rights.may(namespace, "list-jobs" if "jobs" in tables else "read-job")
 
 
 def is_reverse(context: Context, request: Request) -> bool:

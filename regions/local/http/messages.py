@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from regions.local.http.rights import NOTHING, Rights
+
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -24,7 +26,7 @@ class Failure(Exception):
 class Request:
     """One request: `path` is decoded, as Go's servers see it; `raw` is the request line's target, as it came."""
 
-    __slots__ = ("_json", "body", "headers", "method", "path", "query", "raw")
+    __slots__ = ("_json", "body", "headers", "method", "path", "query", "raw", "rights", "token")
 
     def __init__(self, method: str, raw: str, headers: dict[str, str], body: bytes) -> None:
         self.method = method
@@ -35,6 +37,9 @@ class Request:
         self.headers = headers
         self.body = body
         self._json: dict[str, Any] | None = None
+        self.rights: Rights = NOTHING
+        """What its token may do, and the token's record: set when it is authenticated."""
+        self.token: dict[str, Any] = {}
 
     def get(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -42,7 +42,11 @@ def node(context: Context, request: Request) -> Reply:
             context,
             request,
             lambda state: state.last("allocs"),
-            lambda state: [alloc for alloc in state.allocs.values() if alloc["NodeID"] == node_id],
+            lambda state: [
+                alloc
+                for alloc in state.allocs.values()
+                if alloc["NodeID"] == node_id and request.rights.may(alloc["Namespace"], "read-job")
+            ],
         )
     if what == "eligibility":
         return _eligibility(context, request, node_id)

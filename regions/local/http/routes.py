@@ -18,7 +18,8 @@ from regions.local.http import (
     nodes,
     variables,
 )
-from regions.local.http.context import Context
+from regions.local.http.access import check
+from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Relay, Reply, Request
 from regions.local.http.older import without
 
@@ -105,6 +106,7 @@ def answer(context: Context, request: Request) -> Reply | Relay:
         return _forward(context, request, region)
     if request.path not in _OPEN:
         _authenticate(context, request)
+        check(request, request.rights, namespace_of(request), context.store.snapshot)
     reply = handler(context, request)
     if context.missing and isinstance(reply.body, (dict, list)):
         reply.body = without(reply.body, context.missing)
@@ -125,9 +127,8 @@ def _authenticate(context: Context, request: Request) -> None:
     if not token:
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         token = credential.strip() if scheme.lower() == "bearer" else ""
-    import hmac  # loaded with the first request, so that start-up is quick
-
-    if token and hmac.compare_digest(token.encode(), context.config.token.encode()):
+    if found := context.tokens.find(token):
+        request.token, request.rights = found
         return
     if request.path == "/v1/acl/token/self":
         raise (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regions.local.config import RegionConfig
+from regions.local.http.access import Tokens
 from regions.local.http.context import Context
 from regions.local.http.routes import answer
 from regions.local.http.server import Server
@@ -98,7 +99,7 @@ def serve(config: RegionConfig) -> Iterator[Api]:
         collect(store, lambda _alloc_id: None, force=force)
 
     heartbeats = Heartbeats(store, worker, client, config.data_dir, config.heartbeat_grace_s)
-    context = Context(config, store, worker, client, address, collect_now, heartbeats)
+    context = Context(config, store, worker, client, address, collect_now, heartbeats, Tokens(config))
     server = Server(listener, lambda request: answer(context, request), context.faults.hold)
     worker.start()
     server.start()

@@ -36,7 +36,7 @@ def sleeper(script: str = "exec sleep 600") -> dict[str, Any]:
         "Resources": {"CPU": 100, "MemoryMB": 64},
     }
     group = {"Name": "g", "Count": 1, "Tasks": [task], "RestartPolicy": {"Attempts": 0, "Mode": "fail"}}
-    return {"Job": {"ID": "j", "Name": "j", "Type": "batch", "Datacenters": ["*"], "TaskGroups": [group]}}
+    return {"Job": {"ID": "j", "Name": "j", "Type": "batch", "Datacenters": ["dc1"], "TaskGroups": [group]}}
 
 
 def allocs(region: Region, holds: Any) -> list[dict[str, Any]]:

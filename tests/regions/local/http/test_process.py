@@ -29,6 +29,7 @@ class Region:
         (folder / "token").write_text(TOKEN)
         config = {
             "region": "us",
+            "datacenter": "dc1",
             "data_dir": str(folder / "data"),
             "token_file": str(folder / "token"),
             "address": f"127.0.0.1:{self.port}",

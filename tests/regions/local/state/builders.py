@@ -37,6 +37,7 @@ def config(
     version: str = "1.6.3",
     peers: dict[str, str] | None = None,
     namespaces: dict[str, str] | None = None,
+    tokens: list[dict[str, Any]] | None = None,
 ) -> RegionConfig:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "token").write_text("00000000-0000-0000-0000-00000000abcd")
@@ -48,6 +49,7 @@ def config(
             "data_dir": str(folder / "data"),
             "token_file": str(folder / "token"),
             "address": "127.0.0.1:0",
+            "tokens": tokens or [],
             "peers": peers or {},
             "namespaces": namespaces or {},
             "nodes": list(nodes) or [{"name": "us-1", "cpu_mhz": 2000, "memory_mb": 4000}],

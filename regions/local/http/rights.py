@@ -1,0 +1,177 @@
+"""Texts of Nomad ACL policies enter, what a token with them may do leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+_READ = frozenset(
+    {
+        "csi-list-volume",
+        "csi-read-volume",
+        "list-jobs",
+        "list-scaling-policies",
+        "parse-job",
+        "read-job",
+        "read-job-scaling",
+        "read-scaling-policy",
+    }
+)
+_WRITE = _READ | {
+    "alloc-exec",
+    "alloc-lifecycle",
+    "csi-mount-volume",
+    "csi-write-volume",
+    "dispatch-job",
+    "read-fs",
+    "read-logs",
+    "scale-job",
+    "submit-job",
+    "submit-recommendation",
+}
+_SCALE = frozenset({"list-scaling-policies", "read-job-scaling", "read-scaling-policy", "scale-job"})
+_BY_POLICY = {"read": _READ, "write": _WRITE, "scale": _SCALE, "deny": frozenset({"deny"}), "": frozenset()}
+_CAPABILITIES = _WRITE | {"deny", "sentinel-override", "alloc-node-exec", "csi-register-plugin"}
+_COARSE = ("agent", "node", "operator", "quota", "plugin")
+_NAMED = ("namespace", "host_volume", "node_pool")
+_WORDS = ("read", "write", "deny", "list")
+
+
+class InvalidPolicy(ValueError):
+    """A policy's text is no HCL or JSON, or says something that isn't one."""
+
+
+class Rights:
+    """What one token may do, over all its policies: a `deny` wins, else any policy that allows it."""
+
+    def __init__(self, policies: Iterable[Mapping[str, Any]], *, is_management: bool = False) -> None:
+        self.is_management = is_management
+        self._namespaces: dict[str, set[str]] = {}
+        self._variables: dict[tuple[str, str], set[str]] = {}
+        self._coarse: dict[str, set[str]] = {}
+        for policy in policies:
+            for name, rules in policy.get("namespace", {}).items():
+                granted = self._namespaces.setdefault(name, set())
+                granted |= _BY_POLICY[rules.get("policy", "")] | set(rules.get("capabilities", ()))
+                for path, access in rules.get("variables", {}).get("path", {}).items():
+                    self._variables.setdefault((name, path), set()).update(access.get("capabilities", ()))
+            for area in _COARSE:
+                if area in policy:
+                    self._coarse.setdefault(area, set()).add(policy[area].get("policy", ""))
+
+    def may(self, namespace: str, *capabilities: str) -> bool:
+        """Whether one of these is granted in the namespace; `*` stands for any namespace."""
+        if self.is_management:
+            return True
+        if namespace == "*":
+            return any(self._grants(granted, capabilities) for granted in self._namespaces.values())
+        return self._grants(self._closest(namespace), capabilities)
+
+    def may_any(self, namespace: str) -> bool:
+        """Whether anything at all is granted there."""
+        granted = self._closest(namespace)
+        return self.is_management or bool(granted and "deny" not in granted)
+
+    def may_read(self, area: str) -> bool:
+        """`agent`, `node`, `operator` …"""
+        return self._coarsely(area, {"read", "write"})
+
+    def may_write(self, area: str) -> bool:
+        return self._coarsely(area, {"write"})
+
+    def may_variable(self, namespace: str, path: str, capability: str) -> bool:
+        """`read`, `write`, `list` or `destroy` a variable; who may write or read may list."""
+        if self.is_management:
+            return True
+        patterns = [
+            (scope, glob) for scope, glob in self._variables if _matches(namespace, scope) and _matches(path, glob)
+        ]
+        if not patterns:
+            return False
+        granted = self._variables[max(patterns, key=lambda pattern: (len(pattern[0]), len(pattern[1])))]
+        implied = {"list"} if granted & {"read", "write"} else set()
+        return "deny" not in granted and capability in granted | implied
+
+    def _coarsely(self, area: str, wanted: set[str]) -> bool:
+        granted = self._coarse.get(area, set())
+        return self.is_management or ("deny" not in granted and bool(granted & wanted))
+
+    @staticmethod
+    def _grants(granted: set[str], capabilities: tuple[str, ...]) -> bool:
+        return "deny" not in granted and any(one in granted for one in capabilities)
+
+    def _closest(self, namespace: str) -> set[str]:
+        """The namespace's own rules, else those of the glob that differs from it by the fewest characters."""
+        if namespace in self._namespaces:
+            return self._namespaces[namespace]
+        globs = [glob for glob in self._namespaces if "*" in glob and _matches(namespace, glob)]
+        if not globs:
+            return set()
+        return self._namespaces[min(globs, key=lambda glob: len(namespace) - len(glob) + glob.count("*"))]
+
+
+NOTHING = Rights(())
+MANAGEMENT = Rights((), is_management=True)
+
+
+def _matches(text: str, glob: str) -> bool:
+    return fnmatchcase(text, glob.replace("[", "[[]"))
+
+
+def read_policy(text: str, name: str) -> dict[str, Any]:
+    """The policy as JSON: blocks by type, labelled ones by label. Raises InvalidPolicy."""
+    try:
+        policy = json.loads(text) if text.lstrip().startswith("{") else _from_hcl(text, name)
+    except ValueError as error:
+        raise InvalidPolicy(f"policy {name}: {error}") from None
+    for kind, rules in policy.items():
+        if kind in _COARSE:
+            _check_word(name, kind, rules.get("policy"))
+        elif kind in _NAMED:
+            for label, each in rules.items():
+                word = each.get("policy", "")
+                if word not in _BY_POLICY:
+                    raise InvalidPolicy(f"policy {name}: {kind} {label!r} has no policy {word!r}")
+                unknown = set(each.get("capabilities", ())) - _CAPABILITIES
+                if kind == "namespace" and unknown:
+                    raise InvalidPolicy(f"policy {name}: no capability {sorted(unknown)[0]!r}")
+        else:
+            raise InvalidPolicy(f"policy {name}: no rules for {kind!r}")
+    return policy
+
+
+def _check_word(name: str, kind: str, word: object) -> None:
+    if word not in _WORDS:
+        raise InvalidPolicy(f"policy {name}: {kind} has no policy {word!r}")
+
+
+def _from_hcl(text: str, name: str) -> dict[str, Any]:
+    from jobs.errors import JobError  # the language is loaded where a policy is declared, and only there
+    from jobs.hcl.parser import parse_body
+    from jobs.hcl.source import Source
+
+    try:
+        return _body(parse_body(Source(text, name)))
+    except JobError as error:
+        raise InvalidPolicy(str(error)) from None
+
+
+def _body(body: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {key: _value(attribute.expression) for key, attribute in body.attributes.items()}
+    for block in body.blocks:
+        rules = _body(block.body)
+        inner = found.setdefault(block.type, {})
+        for label, _ in block.labels:
+            inner = inner.setdefault(label, {})
+        inner.update(rules)
+    return found
+
+
+def _value(expression: Any) -> Any:
+    if hasattr(expression, "items"):
+        return [_value(item) for item in expression.items]
+    if not hasattr(expression, "value"):
+        raise InvalidPolicy("only strings and lists of them have a place in a policy")
+    return expression.value
