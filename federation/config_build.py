@@ -100,7 +100,8 @@ class Builder:
             raise self.error(f"tags.{name}.where", error.problem, error.hint) from error
         except UsageError as error:
             raise self.error("tags", str(error), error.hint) from error
-        return TagRule(table.where or "", tuple(table.authors), table.copies, table.signed)
+        signed_by = self.root / Path(table.signed_by).expanduser() if table.signed_by else None
+        return TagRule(table.where or "", tuple(table.authors), table.copies, signed_by)
 
     def region(self, name: str, table: schema.RegionTable) -> Region:
         key = f"regions.{name}"

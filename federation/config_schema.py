@@ -205,7 +205,10 @@ class TagTable(Table):
         default_factory=list, description='Who may move it, as patterns: `["ann@*", "ci"]`; absent: everyone.'
     )
     copies: PositiveInt = Field(default=1, description="In how many stores the artifact lies at least.")
-    signed: bool = Field(default=False, description="Whether the result must be signed (`fedml index sign`).")
+    signed_by: str | None = Field(
+        default=None,
+        description="File with public keys, one of which must have signed the result; a relative path counts from here.",
+    )
 
 
 class DevNodeTable(Table):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class TagRule:
     """What a protected tag demands: a condition as for `--where`, authors as patterns (`*@ci`), in how many stores the
-    artifact lies at least, a signature. Guards against mistakes, not against people: they can write to the log."""
+    artifact lies at least, a file with public keys one of which signed it. Guards against mistakes, not against people: they
+    can write to the log; what holds against them is the signature, checked at `get`."""
 
     where: str = ""
     authors: tuple[str, ...] = ()
     copies: int = 1
-    signed: bool = False
+    signed_by: Path | None = None
 
 
 NO_RULE = TagRule()

@@ -143,14 +143,14 @@ class Index(Ledger, Reader):
         """
         checked_tag(name)
         alloc_id = self.result(ref).alloc_id
-        asked = Asked(self.author, self._expected(if_current), rule)
+        asked = self._asked(self._expected(if_current), rule)
         return self._move(name, lambda catalog: decide_tag(catalog, name, alloc_id, asked), reason)
 
     def untag(
         self, name: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
     ) -> TagChange:
         """Point a tag to nothing. Raises UsageError for one that nobody made, TagMoved, TagRefused."""
-        asked = Asked(self.author, self._expected(if_current), rule)
+        asked = self._asked(self._expected(if_current), rule)
         return self._move(name, lambda catalog: decide_untag(catalog, name, asked), reason)
 
     def rollback(
@@ -160,7 +160,7 @@ class Index(Ledger, Reader):
         seen now: whoever moves the tag meanwhile makes it fail. Raises UsageError without one, TagMoved, TagRefused."""
         seen = self.ask(lambda catalog: holder(catalog, name))
         expected = seen if if_current is None else self._expected(if_current)
-        asked = Asked(self.author, expected, rule)
+        asked = self._asked(expected, rule)
         return self._move(name, lambda catalog: decide_rollback(catalog, name, asked), reason)
 
     def retire(self, refs: Sequence[str], *, is_undone: bool = False, reason: str = "") -> list[Row]:
@@ -226,6 +226,22 @@ class Index(Ledger, Reader):
 
         self.change(decided, reason=_checked_reason(reason))
         return TagChange(name, after, before)
+
+    def _asked(self, expected: str | None, rule: TagRule) -> Asked:
+        trusted: frozenset[str] = frozenset()
+        if rule.signed_by is not None:
+            from federation.index.signing import read_public_keys
+
+            trusted = read_public_keys(rule.signed_by)
+
+        def is_signed(catalog: Catalog, alloc_id: str) -> bool:
+            from federation.index.signing import signer
+
+            record = self.record(catalog.rows("alloc_id = ?", (alloc_id,))[1][0])
+            sql = "SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?"
+            return bool(signer(record, catalog.table(sql, alloc_id), trusted))
+
+        return Asked(self.author, expected, rule, is_signed)
 
     def _expected(self, if_current: str | None) -> str | None:
         return "" if if_current == "none" else if_current and self.result(if_current).alloc_id

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,14 +136,22 @@ def require_signature(index: Index, row: Row, trusted: Collection[str]) -> str:
             "SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?", row.alloc_id
         )
     )
-    for manifest, public_key, signature in found:
-        if public_key in trusted and _holds(record, manifest, public_key, signature):
-            return str(public_key)
+    key = signer(record, found, trusted)
+    if key:
+        return key
     raise IntegrityError(
         f"result {row.alloc_id} carries no good signature of a key that you trust ({len(found)} of others)",
         operation="get",
         hint="fedml index verify --signature  looks at all of them",
     )
+
+
+def signer(record: ResultRecord, signatures: Iterable[tuple[str, str, str]], trusted: Collection[str]) -> str:
+    """The trusted public key that one of these (manifest's sha256, public key, signature) is good for, "" for none."""
+    good = (
+        key for manifest, key, signature in signatures if key in trusted and _holds(record, manifest, key, signature)
+    )
+    return next(good, "")
 
 
 def read_public_keys(path: Path) -> frozenset[str]:

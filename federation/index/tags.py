@@ -5,7 +5,7 @@ Pure decisions, made again whenever another writer was faster: two people who mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -28,11 +28,13 @@ class TagRefused(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who asks, where the tag has to point now ("": to nothing; None: anywhere), and what it demands."""
+    """Who asks, where the tag has to point now ("": to nothing; None: anywhere), what it demands, and whether a result is
+    signed as that demands."""
 
     author: str
     expected: str | None
     rule: TagRule
+    is_signed: Callable[[Catalog, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,10 @@ def _refuse_rule(catalog: Catalog, name: str, alloc_id: str, asked_by: Asked) ->
             f"{protected} lies in {stores} store{'s' if stores > 1 else ''}, and {rule.copies} are demanded",
             hint=f"copy it: fedml index copy {alloc_id[:8]}",
         )
-    if rule.signed and catalog.value("SELECT 1 FROM signature WHERE alloc_id = ?", alloc_id) is None:
-        raise TagRefused(f"{protected} isn't signed", hint=f"sign it: fedml index sign {alloc_id[:8]}")
+    if rule.signed_by is not None and not asked_by.is_signed(catalog, alloc_id):
+        raise TagRefused(
+            f"{protected} isn't signed by a key in {rule.signed_by}", hint=f"sign it: fedml index sign {alloc_id[:8]}"
+        )
 
 
 def _held(row: Row, fields: Sequence[Field]) -> str:

@@ -264,7 +264,7 @@ def test_a_protected_tag_is_moved_by_its_authors_only(
     assert index.tag("production", ids[0], rule=rule).alloc_id == ids[0]
 
 
-def test_a_protected_tag_demands_copies_and_a_signature(
+def test_a_protected_tag_demands_copies(
     memory_store: Any, index: Index, ids: list[str], make_record: MakeRecord
 ) -> None:
     log = Log(memory_store, "index/log/", author="x")
@@ -272,8 +272,6 @@ def test_a_protected_tag_demands_copies_and_a_signature(
         index.tag("production", ids[0], rule=TagRule(copies=2))
     log.append([{"type": "locate", "alloc_id": ids[0], "store": "memory://copy"}])
     index.tag("production", ids[0], rule=TagRule(copies=2))
-    with pytest.raises(TagRefused, match="isn't signed"):
-        index.tag("signed", ids[0], rule=TagRule(signed=True))
 
 
 # ── retirement and notes ──────────────────────────────────────────────────────────────────────────────────────────────
