@@ -23,6 +23,7 @@ from federation.index.retention import Retention, unwanted
 from federation.index.rows import Row
 from federation.index.stores import store_name
 from federation.index.survey import ARTIFACTS, SIGNATURE_SUFFIX, survey
+from federation.index.upkeep import copies_of
 from federation.log import Change, timestamp
 from federation.result import Key
 from jobs.errors import FedmlError
@@ -153,7 +154,7 @@ def _plan(catalog: Catalog, rule: Retention, now: datetime) -> GcPlan:
 
 def _delete(index: Index, open_store: OpenStore, row: Row) -> tuple[int, list[Problem]]:
     """Delete a removed result's objects in every store that has it: (bytes, what couldn't be deleted)."""
-    copies = index.ask(lambda catalog: catalog.values("SELECT store FROM location WHERE alloc_id = ?", row.alloc_id))
+    copies = index.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))
     prefix = row.url.removeprefix(f"{store_name(row.store)}/")
     record_key = Key(row.run, row.slot, row.group, row.index).record_key(row.alloc_id)
     if not prefix.startswith(ARTIFACTS):

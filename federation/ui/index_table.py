@@ -224,7 +224,8 @@ def result_story(
         ("version", f"{row.version} of {row.job}"),
         (
             "state",
-            f"{row.state} in revision {row.revision}, {when_text(time)} by {author}"
+            (f"{row.state}; entered" if row.state in ("retired", "removed") else row.state)
+            + f" in revision {row.revision}, {when_text(time)} by {author}"
             + (f": {reason}" if reason else ""),
         ),
         *([("tags", ", ".join(row.tags))] if row.tags else []),
@@ -250,7 +251,8 @@ def result_story(
     if notes:
         told = [(when_text(note.time), note.author, note.text.replace("\n", " ")) for note in notes]
         parts.append("notes\n" + indented(aligned(told)))
-    parts.append(f"get it:  fedml index get {row.alloc_id[:8]}")
+    is_gone = row.state == "removed"
+    parts.append("its files are gone" if is_gone else f"get it:  fedml index get {row.alloc_id[:8]}")
     return "\n\n".join(parts)
 
 
