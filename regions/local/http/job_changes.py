@@ -85,6 +85,8 @@ def _job_in(
         wanted = canonical_job(without(raw, context.missing), context.config.region)
     except WrongType as error:
         raise Failure(400, str(error)) from error
+    if not context.config.has(1, 5):
+        wanted["Datacenters"] = raw.get("Datacenters") or []
     # The request's region and namespace outweigh the job's; one for another region was sent on before.
     wanted["Region"] = context.config.region
     if request.get("namespace"):

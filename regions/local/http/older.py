@@ -8,6 +8,8 @@ from regions.local.config import RegionConfig
 
 _SINCE: dict[str, tuple[int, ...]] = {
     "DispatchIdempotencyToken": (1, 1, 3),
+    "MaxDynamicPort": (1, 1, 3),
+    "MinDynamicPort": (1, 1, 3),
     "NoShutdownDelay": (1, 2),
     "MaxClientDisconnect": (1, 3),
     "NextToken": (1, 3),

@@ -42,8 +42,12 @@ def resolve(target: str, node: Record) -> str | None:
 
 def satisfied(constraint: Record, node: Record) -> bool:
     """Whether one node satisfies the constraint; those about several allocations (distinct_*) always hold here."""
-    operand = constraint["Operand"]
     left, right = resolve(constraint["LTarget"], node), resolve(constraint["RTarget"], node)
+    return satisfied_by(constraint["Operand"], left, right)
+
+
+def satisfied_by(operand: str, left: str | None, right: str | None) -> bool:
+    """Whether two resolved values satisfy the operator; None stands for what isn't there."""
     if operand in ("distinct_hosts", "distinct_property"):
         return True
     if operand in ("!=", "not"):
@@ -67,12 +71,18 @@ def satisfied(constraint: Record, node: Record) -> bool:
     return bool(have & want) if operand == "set_contains_any" else want <= have
 
 
-def in_datacenters(datacenter: str, patterns: list[str]) -> bool:
-    """Whether a datacenter is one of those named, by name or glob (`us-*`)."""
-    return any(
-        pattern == datacenter or ("*" in pattern and re.match(translate(pattern), datacenter) is not None)
-        for pattern in patterns
-    )
+def in_datacenters(node: Record, patterns: list[str]) -> bool:
+    """Whether the node's datacenter is one of those named, by name or, from Nomad 1.5 on, glob (`us-*`)."""
+    name = node["Datacenter"]
+    if name in patterns:
+        return True
+    globs = [pattern for pattern in patterns if "*" in pattern]
+    return bool(globs) and knows_globs(node) and any(re.match(translate(pattern), name) for pattern in globs)
+
+
+def knows_globs(node: Record) -> bool:
+    """Whether the node is of a Nomad that matches datacenters by globs."""
+    return _version_matches(node["Attributes"]["nomad.version"], ">= 1.5")
 
 
 def _ordered(operand: str, left: str, right: str) -> bool:

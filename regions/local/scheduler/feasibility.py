@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from regions.local.scheduler.constraints import describe, in_datacenters, is_unique, satisfied
+from regions.local.scheduler.constraints import describe, in_datacenters, is_unique, knows_globs, satisfied
+from regions.local.scheduler.grants import has_devices, missing_network
 from regions.local.state.snapshot import Record, Snapshot
 
 
@@ -14,14 +15,20 @@ def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
         if node["Status"] == "ready"
         and node["SchedulingEligibility"] == "eligible"
         and not node["Drain"]
-        and in_datacenters(node["Datacenter"], job["Datacenters"])
+        and in_datacenters(node, job["Datacenters"])
         and job["NodePool"] in ("all", node["NodePool"])
     ]
 
 
+def named_datacenters(state: Snapshot, job: Record) -> tuple[str, ...]:
+    """Datacenters that are told of even where they have no node: those named in the job, until globs came."""
+    node = next(state.nodes.values(), None)
+    return () if node is None or knows_globs(node) else tuple(job["Datacenters"])
+
+
 def is_possible(node: Record, job: Record, group: Record) -> bool:
     """Whether the node could run the group, were there room."""
-    return in_datacenters(node["Datacenter"], job["Datacenters"]) and Filter(job, group, {}).reason(node) is None
+    return in_datacenters(node, job["Datacenters"]) and Filter(job, group, {}).reason(node) is None
 
 
 class Filter:
@@ -78,6 +85,6 @@ class Filter:
         for constraint in self._constraints:
             if not satisfied(constraint, node):
                 return describe(constraint)
-        if any(task["Resources"]["Devices"] for task in self._group["Tasks"]):
+        if not has_devices(self._group, node):
             return "missing devices"
-        return None
+        return missing_network(self._group)

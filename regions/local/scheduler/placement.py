@@ -9,29 +9,33 @@ from typing import Any
 
 from regions.local.scheduler.constraints import resolve, satisfied
 from regions.local.scheduler.feasibility import Filter
+from regions.local.scheduler.grants import Held, asks_for_more, grant, held_by, shares_per_core
+from regions.local.scheduler.properties import DistinctProperty, Hosts, Spreads
 from regions.local.state.snapshot import Record, Snapshot
-from regions.local.state.transaction import shared_maximum
+from regions.local.state.transaction import alloc_size, shared_maximum
 
 _CANDIDATES = 2
 """How many fitting nodes are scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
+_CANDIDATES_BY_TASTE = 100
+"""The same for a group with affinities or spreads, or its count where that is more."""
 
 
-def group_ask(group: Record) -> tuple[int, int, int]:
+def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
     """(cpu MHz, memory MB, disk MB) that one instance of the group holds on a node."""
     hooks: dict[str, list[int]] = {}
     for task in group["Tasks"]:
         hook = task["Lifecycle"]
         kind = "main" if hook is None else hook["Hook"] + ("+" if hook["Sidecar"] else "")
         total = hooks.setdefault(kind, [0, 0])
-        total[0] += task["Resources"]["CPU"]
+        total[0] += task["Resources"]["Cores"] * mhz_per_core or task["Resources"]["CPU"]
         total[1] += task["Resources"]["MemoryMB"]
     cpu, memory = shared_maximum(hooks)
     return cpu, memory, group["EphemeralDisk"]["SizeMB"]
 
 
-def empty_metrics(nodes: list[Record]) -> Record:
-    """Nomad's AllocMetric before anything was looked at."""
-    available: dict[str, int] = {}
+def empty_metrics(nodes: list[Record], datacenters: tuple[str, ...] = ()) -> Record:
+    """Nomad's AllocMetric before anything was looked at; `datacenters` are told of even where they have no node."""
+    available: dict[str, int] = dict.fromkeys(datacenters, 0)
     for node in nodes:
         available[node["Datacenter"]] = available.get(node["Datacenter"], 0) + 1
     return {
@@ -59,6 +63,9 @@ class Room:
     def __init__(self, state: Snapshot) -> None:
         self._usage = state.usage
         self._changed: dict[str, tuple[int, int, int]] = {}
+        self._state = state
+        self._stopped: set[str] = set()
+        self._taken: dict[str, set[Held]] = {}
 
     def used(self, node_id: str) -> tuple[int, int, int]:
         return self._changed.get(node_id) or self._usage.get(node_id) or (0, 0, 0)
@@ -67,22 +74,17 @@ class Room:
         cpu, memory, disk = self.used(node_id)
         self._changed[node_id] = (cpu + sign * ask[0], memory + sign * ask[1], disk + sign * ask[2])
 
+    def free(self, alloc: Record) -> None:
+        """What the allocation holds is there for others; before anything is placed."""
+        self.add(alloc["NodeID"], alloc_size(alloc), -1)
+        self._stopped.add(alloc["ID"])
 
-class Hosts:
-    """How many live allocations of one job each node has, for anti-affinity and distinct_hosts."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, dict[str, int]] = {}
-
-    def add(self, node_id: str, group: str) -> None:
-        groups = self._counts.setdefault(node_id, {})
-        groups[group] = groups.get(group, 0) + 1
-
-    def of_group(self, node_id: str, group: str) -> int:
-        return self._counts.get(node_id, {}).get(group, 0)
-
-    def of_job(self, node_id: str) -> int:
-        return sum(self._counts.get(node_id, {}).values())
+    def taken(self, node_id: str) -> set[Held]:
+        """Devices, cores and ports of the node that aren't free; whoever places something adds to it."""
+        if node_id not in self._taken:
+            live = (alloc for alloc in self._state.live_allocs(node_id) if alloc["ID"] not in self._stopped)
+            self._taken[node_id] = {held for alloc in live for held in held_by(alloc)}
+        return self._taken[node_id]
 
 
 def _is_distinct(constraints: list[Record] | None) -> bool:
@@ -96,10 +98,22 @@ class GroupPlacer:
     """
 
     def __init__(
-        self, job: Record, group: Record, nodes: list[Record], room: Room, hosts: Hosts, known: dict[str, bool]
+        self,
+        job: Record,
+        group: Record,
+        nodes: list[Record],
+        room: Room,
+        hosts: Hosts,
+        known: dict[str, bool],
+        *,
+        datacenters: tuple[str, ...] = (),
+        seed: int = 0,
     ) -> None:
         self._group, self._nodes, self._room, self._hosts = group, nodes, room, hosts
-        self.ask = group_ask(group)
+        self._datacenters, self._seed = datacenters, seed
+        self._ask = group_ask(group)
+        self._has_cores = any(task["Resources"]["Cores"] for task in group["Tasks"])
+        self._asks_for_more = asks_for_more(group)
         self.filter = Filter(job, group, known)
         self._distinct_job = _is_distinct(job["Constraints"])
         self._distinct_group = _is_distinct(group["Constraints"])
@@ -108,21 +122,31 @@ class GroupPlacer:
             *(group["Affinities"] or ()),
             *(one for task in group["Tasks"] for one in task["Affinities"] or ()),
         ]
+        self._properties = [
+            DistinctProperty(one, hosts, None if level is job else group["Name"])
+            for level in (job, group)
+            for one in level["Constraints"] or ()
+            if one["Operand"] == "distinct_property"
+        ]
+        self._spreads = Spreads(job, group, hosts)
+        has_taste = bool(self._affinities) or bool(self._spreads)
+        self._candidates = max(group["Count"], _CANDIDATES_BY_TASTE) if has_taste else _CANDIDATES
         self._feasible_nodes, self._metrics = self._feasible()
         self._open = list(self._feasible_nodes)
         self._next = 0
         self._has_placed = False
 
-    def place(self, avoid: str = "") -> tuple[Record, Record] | None:
-        """(node, metrics) of one more instance, and its room is taken; None when there is none (see `failure`)."""
+    def place(self, avoid: str = "") -> tuple[Record, Record, Record | None] | None:
+        """(node, metrics, what it was granted beside room) of one more instance, and its room is taken; None when
+        there is none (see `failure`)."""
         candidates: list[tuple[float, dict[str, float], Record]] = []
         at = self._next
-        while self._open and len(candidates) < min(_CANDIDATES, len(self._open)):
+        while self._open and len(candidates) < min(self._candidates, len(self._open)):
             at %= len(self._open)
             node = self._open[at]
             if any(node is seen for _, _, seen in candidates):
                 break
-            if self._exhausted(node):
+            if self._refusal(node) or self._exhausted(node):
                 del self._open[at]
                 continue
             scores = self._scores(node, avoid)
@@ -133,15 +157,25 @@ class GroupPlacer:
             return None
         self._next = at
         score, scores, node = max(candidates, key=lambda candidate: candidate[0])
-        self._room.add(node["ID"], self.ask)
+        granted = self._grant(node)
+        assert not isinstance(granted, str)
+        if granted is not None:
+            tasks = {name: _granted_task(task) for name, task in granted["Tasks"].items()}
+            self._room.taken(node["ID"]).update(
+                held_by({"AllocatedResources": {"Tasks": tasks, "Shared": {"Ports": granted["Ports"]}}})
+            )
+        self._room.add(node["ID"], self._ask_of(node))
         self._hosts.add(node["ID"], self._group["Name"])
+        self._spreads.place(node)
+        for one in self._properties:
+            one.place(node)
         self._has_placed = True
         metrics = {
             **self._metrics,
             "NodesEvaluated": self._metrics["NodesFiltered"] + len(candidates),
             "ScoreMetaData": [{"NodeID": node["ID"], "NormScore": score, "Scores": scores}],
         }
-        return node, metrics
+        return node, metrics, granted
 
     def failure(self) -> Record:
         """Nomad's counters for an instance that found no node."""
@@ -151,10 +185,9 @@ class GroupPlacer:
         exhausted: dict[str, int] = {}
         classes: dict[str, int] = {}
         for node in self._feasible_nodes:
-            dimension = self._exhausted(node)
-            if dimension == "distinct_hosts":
-                _count_filtered(metrics, node, dimension)
-            elif dimension:
+            if refusal := self._refusal(node):
+                _count_filtered(metrics, node, refusal)
+            elif dimension := self._exhausted(node):
                 metrics["NodesExhausted"] += 1
                 exhausted[dimension] = exhausted.get(dimension, 0) + 1
                 if node["NodeClass"]:
@@ -171,7 +204,7 @@ class GroupPlacer:
 
     def _feasible(self) -> tuple[list[Record], Record]:
         """Nodes that fit but for their room, and the counters of the others."""
-        metrics = empty_metrics(self._nodes)
+        metrics = empty_metrics(self._nodes, self._datacenters)
         feasible = []
         for node in self._nodes:
             reason = self.filter.reason(node)
@@ -181,30 +214,53 @@ class GroupPlacer:
                 feasible.append(node)
         return feasible, metrics
 
-    def _exhausted(self, node: Record) -> str | None:
+    def _refusal(self, node: Record) -> str | None:
+        """Why the node can't take one more beside the job's other allocations."""
         if (self._distinct_job and self._hosts.of_job(node["ID"])) or (
             self._distinct_group and self._hosts.of_group(node["ID"], self._group["Name"])
         ):
             return "distinct_hosts"
+        return next((why for one in self._properties if (why := one.refusal(node))), None)
+
+    def _exhausted(self, node: Record) -> str | None:
+        granted = self._grant(node)
+        if isinstance(granted, str):
+            return granted
         used = self._room.used(node["ID"])
-        for dimension, need, taken, total in zip(("cpu", "memory", "disk"), self.ask, used, _totals(node), strict=True):
+        asked = zip(("cpu", "memory", "disk"), self._ask_of(node), used, _totals(node), strict=True)
+        for dimension, need, taken, total in asked:
             if taken + need > total:
                 return dimension
         return None
 
+    def _grant(self, node: Record) -> Record | str | None:
+        if not self._asks_for_more:
+            return None
+        return grant(self._group, node, self._room.taken(node["ID"]), self._seed)
+
+    def _ask_of(self, node: Record) -> tuple[int, int, int]:
+        return group_ask(self._group, shares_per_core(node)) if self._has_cores else self._ask
+
     def _scores(self, node: Record, avoid: str) -> dict[str, float]:
         cpu, memory, _ = self._room.used(node["ID"])
         total_cpu, total_memory, _ = _totals(node)
-        free_cpu = 1 - (cpu + self.ask[0]) / total_cpu
-        free_memory = 1 - (memory + self.ask[1]) / total_memory
+        more_cpu, more_memory, _ = self._ask_of(node)
+        free_cpu = 1 - (cpu + more_cpu) / total_cpu
+        free_memory = 1 - (memory + more_memory) / total_memory
         fit = min(18.0, max(0.0, 20.0 - 10.0**free_cpu - 10.0**free_memory))
         others = self._hosts.of_group(node["ID"], self._group["Name"])
-        return {
+        scores = {
             "binpack": fit / 18.0,
             "job-anti-affinity": -(others + 1) / self._group["Count"] if others else 0.0,
             "node-affinity": self._affinity(node),
             "node-reschedule-penalty": -1.0 if node["ID"] == avoid else 0.0,
         }
+        granted = self._grant(node)
+        if isinstance(granted, dict) and granted["Score"] is not None:
+            scores["devices"] = granted["Score"]
+        if self._spreads and (spread := self._spreads.score(node)):
+            scores["allocation-spread"] = spread
+        return scores
 
     def _affinity(self, node: Record) -> float:
         if not self._affinities:
@@ -215,6 +271,10 @@ class GroupPlacer:
             if satisfied(one, node) and resolve(one["LTarget"], node) is not None
         )
         return float(matched / sum(abs(one["Weight"]) for one in self._affinities))
+
+
+def _granted_task(task: Record) -> Record:
+    return {"Cpu": {"ReservedCores": task["Cores"]}, "Devices": task["Devices"]}
 
 
 def coalesce(metrics: Record, group: Record, more: int) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from zlib import crc32
 
 from regions.local.scheduler import reschedule
-from regions.local.scheduler.feasibility import ready_nodes
-from regions.local.scheduler.placement import GroupPlacer, Hosts, Room, coalesce
+from regions.local.scheduler.feasibility import named_datacenters, ready_nodes
+from regions.local.scheduler.grants import apply
+from regions.local.scheduler.placement import GroupPlacer, Room, coalesce
+from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, desired_updates, reconcile, stopped
 from regions.local.state.snapshot import Record, Snapshot, is_terminal
-from regions.local.state.transaction import alloc_size
 
 
 def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[[], str]) -> Decision:
@@ -49,16 +50,25 @@ def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[
             updates["Stop"] += 1
     for alloc in decision.stops:
         if not is_terminal(state.allocs.get(alloc["ID"])):
-            room.add(alloc["NodeID"], alloc_size(alloc), -1)
+            room.free(alloc)
     stopping = {alloc["ID"] for alloc in decision.stops}
-    hosts, known = Hosts(), dict[str, bool]()
+    hosts, known = Hosts(state.nodes), dict[str, bool]()
     for alloc in allocs:
         if not is_terminal(alloc) and alloc["ID"] not in stopping:
             hosts.add(alloc["NodeID"], alloc["TaskGroup"])
     for group, slots in missing:
         decision.queued[group["Name"]] = 0
         if slots:
-            placer = GroupPlacer(job, group, nodes, room, hosts, known)
+            placer = GroupPlacer(
+                job,
+                group,
+                nodes,
+                room,
+                hosts,
+                known,
+                datacenters=named_datacenters(state, job),
+                seed=crc32(f"{evaluation['ID']}{group['Name']}".encode()),
+            )
             _place(job, group, slots, placer, decision, evaluation, now_ns, new_id)
     return decision
 
@@ -91,15 +101,7 @@ def _place(
             }
             decision.stops = [alloc for alloc in decision.stops if alloc["ID"] not in unplaced]
             return
-        node, metrics = chosen
-        alloc = {
-            **template,
-            "ID": new_id(),
-            "Name": f"{job['ID']}.{group['Name']}[{index}]",
-            "NodeID": node["ID"],
-            "NodeName": node["Name"],
-            "Metrics": metrics,
-        }
+        alloc = _placed(template, f"{job['ID']}.{group['Name']}[{index}]", chosen, new_id())
         if previous is not None:
             alloc["PreviousAllocation"] = previous["ID"]
             if is_retry:
@@ -110,6 +112,23 @@ def _place(
         decision.placed.append(alloc)
 
 
+def _placed(template: Record, name: str, chosen: tuple[Record, Record, Record | None], alloc_id: str) -> Record:
+    """The new allocation on the node that was chosen for it, with what it was granted there."""
+    node, metrics, granted = chosen
+    place = {"ID": alloc_id, "Name": name, "NodeID": node["ID"], "NodeName": node["Name"], "Metrics": metrics}
+    if granted is None:
+        return {**template, **place}
+    resources = apply(template["AllocatedResources"], granted, node)
+    cpu = sum(task["Cpu"]["CpuShares"] for task in resources["Tasks"].values())
+    return {
+        **template,
+        **place,
+        "AllocatedResources": resources,
+        "Resources": {**template["Resources"], "CPU": cpu, "Networks": granted["Networks"]},
+        "SharedResources": {**template["SharedResources"], "Networks": granted["Networks"]},
+    }
+
+
 def _new_alloc(job: Record, group: Record, evaluation: Record, now_ns: int) -> Record:
     tasks = {task["Name"]: task for task in group["Tasks"]}
     disk_mb = group["EphemeralDisk"]["SizeMB"]
@@ -117,7 +136,7 @@ def _new_alloc(job: Record, group: Record, evaluation: Record, now_ns: int) -> R
     for task in tasks.values():
         total["CPU"] += task["Resources"]["CPU"]
         total["MemoryMB"] += task["Resources"]["MemoryMB"]
-        total["MemoryMaxMB"] += task["Resources"]["MemoryMaxMB"] or task["Resources"]["MemoryMB"]
+        total["MemoryMaxMB"] += task["Resources"]["MemoryMB"]
     return {
         "AllocatedResources": {
             "Shared": {"DiskMB": disk_mb, "Networks": None, "Ports": None},
@@ -126,10 +145,8 @@ def _new_alloc(job: Record, group: Record, evaluation: Record, now_ns: int) -> R
                 name: {
                     "Cpu": {"CpuShares": task["Resources"]["CPU"], "ReservedCores": None},
                     "Devices": None,
-                    "Memory": {
-                        "MemoryMB": task["Resources"]["MemoryMB"],
-                        "MemoryMaxMB": task["Resources"]["MemoryMaxMB"],
-                    },
+                    # memory_max counts only where the operator allows to oversubscribe, which is off as in Nomad.
+                    "Memory": {"MemoryMB": task["Resources"]["MemoryMB"], "MemoryMaxMB": 0},
                     "Networks": None,
                 }
                 for name, task in tasks.items()

@@ -30,6 +30,8 @@ def problems(job: Record, namespaces: Collection[str]) -> list[str]:
         found.append("Job ID contains a null character")
     if job["Type"] not in ("service", "batch", "system", "sysbatch"):
         found.append(f'Invalid job type: "{job["Type"]}"')
+    if not job["Datacenters"]:
+        found.append("Missing job datacenters")
     if any(not name for name in job["Datacenters"]):
         found.append("Job datacenter must be non-empty string")
     groups = job["TaskGroups"] or []
@@ -81,15 +83,12 @@ def unsupported(job: Record) -> str | None:
             for field, feature in _TASK_FEATURES.items():
                 if task[field]:
                     return feature
-            for field, feature in (("Networks", "networks in resources"), ("Cores", "reserved cores")):
-                if task["Resources"][field]:
-                    return feature
-    constraints = [*(job["Constraints"] or ()), *(c for group in job["TaskGroups"] for c in group["Constraints"] or ())]
-    return "distinct_property" if any(one["Operand"] == "distinct_property" for one in constraints) else None
+            if task["Resources"]["Networks"]:
+                return "networks in a task's resources"
+    return None
 
 
 _GROUP_FEATURES = {
-    "Networks": "group networks",
     "Services": "services",
     "Scaling": "scaling",
     "MaxClientDisconnect": "max_client_disconnect",

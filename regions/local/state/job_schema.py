@@ -21,7 +21,19 @@ DAY = 24 * 3600 * SECOND
 
 CONSTRAINT = {"LTarget": (str, ""), "Operand": (str, ""), "RTarget": (str, "")}
 AFFINITY = {**CONSTRAINT, "Weight": (int, 50)}
-SPREAD = {"Attribute": (str, ""), "SpreadTarget": ("any", None), "Weight": (int, 50)}
+SPREAD_TARGET = {"Percent": (int, 0), "Value": (str, "")}
+SPREAD = {"Attribute": (str, ""), "SpreadTarget": ([SPREAD_TARGET], None), "Weight": (int, 50)}
+PORT = {"HostNetwork": (str, "default"), "Label": (str, ""), "To": (int, 0), "Value": (int, 0)}
+NETWORK = {
+    "CIDR": (str, ""),
+    "DNS": ("any", None),
+    "Device": (str, ""),
+    "DynamicPorts": ([PORT], None),
+    "IP": (str, ""),
+    "MBits": (int, 0),
+    "Mode": (str, ""),
+    "ReservedPorts": ([PORT], None),
+}
 RESTART = {
     "Attempts": (int, 3),
     "Delay": (int, 15 * SECOND),
@@ -129,7 +141,7 @@ GROUP: dict[str, Any] = {
     "Meta": ("map", None),
     "Migrate": ("any", None),
     "Name": (str, ""),
-    "Networks": ("any", None),
+    "Networks": ([NETWORK], None),
     "ReschedulePolicy": (RESCHEDULE, {}),
     "RestartPolicy": (RESTART, {}),
     "Scaling": ("any", None),

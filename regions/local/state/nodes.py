@@ -8,6 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from regions.local.config import NodeConfig, RegionConfig
+from regions.local.state.devices import device_groups
 from regions.local.state.job_writes import new_id
 from regions.local.state.snapshot import Record
 from regions.local.state.store import Store
@@ -42,7 +43,7 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
     kernel, machine = system.sysname.lower(), system.machine
     attributes = {
         "cpu.arch": _ARCHITECTURES.get(machine, machine),
-        "cpu.numcores": str(os.cpu_count() or 1),
+        "cpu.numcores": str(declared.cores),
         "cpu.totalcompute": str(declared.cpu_mhz),
         "kernel.arch": machine,
         "kernel.name": kernel,
@@ -90,14 +91,18 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "NodeClass": declared.node_class,
         "NodePool": "default",
         "NodeResources": {
-            "Cpu": {"CpuShares": declared.cpu_mhz, "ReservableCpuCores": None, "TotalCpuCores": os.cpu_count() or 1},
-            "Devices": None,
+            "Cpu": {
+                "CpuShares": declared.cpu_mhz,
+                "ReservableCpuCores": list(range(declared.cores)),
+                "TotalCpuCores": declared.cores,
+            },
+            "Devices": device_groups(declared.devices, declared.name),
             "Disk": {"DiskMB": _DISK_MB},
             "MaxDynamicPort": 32000,
             "Memory": {"MemoryMB": declared.memory_mb},
             "MinDynamicPort": 20000,
-            "Networks": None,
-            "NodeNetworks": None,
+            "Networks": [_NETWORK],
+            "NodeNetworks": [_NODE_NETWORK],
         },
         "Reserved": _resources(0, 0, 0),
         "ReservedResources": {
@@ -139,10 +144,31 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
     return node
 
 
+_NETWORK = {
+    "CIDR": "127.0.0.1/32",
+    "DNS": None,
+    "Device": "lo",
+    "DynamicPorts": None,
+    "IP": "127.0.0.1",
+    "MBits": 1000,
+    "Mode": "host",
+    "ReservedPorts": None,
+}
+_NODE_NETWORK = {
+    "Addresses": [
+        {"Address": "127.0.0.1", "Alias": "default", "Family": "ipv4", "Gateway": "", "ReservedPorts": ""},
+    ],
+    "Device": "lo",
+    "MacAddress": "",
+    "Mode": "host",
+    "Speed": 1000,
+}
+
+
 def _computed_class(declared: NodeConfig, attributes: dict[str, str]) -> str:
     shared = sorted((key, value) for key, value in attributes.items() if not key.startswith(("unique.", "nomad.adv")))
     meta = sorted((key, value) for key, value in declared.meta.items() if not key.startswith("unique."))
-    text = repr((declared.datacenter, declared.node_class, shared, meta))
+    text = repr((declared.datacenter, declared.node_class, shared, meta, declared.devices))
     return f"v1:{crc32(text.encode()) << 32 | crc32(text[::-1].encode())}"
 
 

@@ -270,15 +270,18 @@ def test_chunked_bodies_expectations_and_nonsense(api: Api) -> None:
 
 
 def test_an_older_region_lacks_newer_fields_and_drops_them_in_silence(tmp_path: Path) -> None:
+    wanted = parameterized()
     with serve(config(tmp_path, version="1.1.2")) as api:
-        api.put("/v1/jobs", {"Job": {**parameterized(), "NodePool": "gpu", "Meta": {"NodePool": "kept"}}})
+        status, text = api.ask("PUT", "/v1/jobs", {"Job": {**wanted, "Datacenters": None}})
+        assert (status, "* Missing job datacenters" in text) == (500, True)
+        api.put("/v1/jobs", {"Job": {**wanted, "NodePool": "gpu", "Meta": {"NodePool": "kept"}}})
         stored = api.get("/v1/job/train")
         assert "NodePool" not in stored
         assert stored["Meta"] == {"NodePool": "kept"}
         assert "Disabled" not in stored["TaskGroups"][0]["Tasks"][0]["LogConfig"]
         assert "Unknown" not in api.get("/v1/job/train/summary")["Summary"]["g"]
         assert "NodePool" not in _events(api.port, "topic=Job", 1)[0]["Payload"]["Job"]
-        added = api.put("/v1/job/new/plan", {"Job": job("new"), "Diff": True})["Diff"]["Fields"]
+        added = api.put("/v1/job/new/plan", {"Job": {**wanted, "ID": "new"}, "Diff": True})["Diff"]["Fields"]
         assert "NodePool" not in [field["Name"] for field in added]
         done = api.put("/v1/job/train/dispatch", {"Meta": {"slot": "1"}})
         assert api.finished(done["EvalID"])["QueuedAllocations"] == {"g": 0}

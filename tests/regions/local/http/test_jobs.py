@@ -14,7 +14,8 @@ from tests.regions.local.state.builders import config
 def job(job_id: str = "train", *, cpu: int = 500, **fields: Any) -> dict[str, Any]:
     """A job as a client sends it."""
     task = {"Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/true"}, "Resources": {"CPU": cpu}}
-    return {"ID": job_id, "Type": "batch", "TaskGroups": [{"Name": "g", "Tasks": [task]}], **fields}
+    group = {"Name": "g", "Tasks": [task]}
+    return {"ID": job_id, "Type": "batch", "Datacenters": ["dc1"], "TaskGroups": [group], **fields}
 
 
 def parameterized(**fields: Any) -> dict[str, Any]:

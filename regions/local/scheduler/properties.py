@@ -1,0 +1,138 @@
+"""How a job's allocations are spread over the values of a node's property enters; what `spread` and
+`distinct_property` make of one more on a node leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regions.local.scheduler.constraints import resolve
+from regions.local.state.snapshot import Record
+from regions.local.state.table import Table
+
+
+class Hosts:
+    """How many live allocations of one job each node has, by group."""
+
+    def __init__(self, nodes: Table) -> None:
+        self._nodes = nodes
+        self._counts: dict[str, dict[str, int]] = {}
+
+    def add(self, node_id: str, group: str) -> None:
+        groups = self._counts.setdefault(node_id, {})
+        groups[group] = groups.get(group, 0) + 1
+
+    def of_group(self, node_id: str, group: str) -> int:
+        return self._counts.get(node_id, {}).get(group, 0)
+
+    def of_job(self, node_id: str) -> int:
+        return sum(self._counts.get(node_id, {}).values())
+
+    def by_value(self, attribute: str, group: str | None) -> dict[str, int]:
+        """Value of the nodes' attribute → allocations of the group (None: of the job) where it has that value."""
+        found: dict[str, int] = {}
+        for node_id, groups in self._counts.items():
+            node = self._nodes.get(node_id)
+            value = resolve(attribute, node) if node is not None else None
+            number = sum(groups.values()) if group is None else groups.get(group, 0)
+            if value is not None and number:
+                found[value] = found.get(value, 0) + number
+        return found
+
+
+class DistinctProperty:
+    """At most so many allocations of a job (or, with `group`, of a group) for one value of a property."""
+
+    def __init__(self, constraint: Record, hosts: Hosts, group: str | None) -> None:
+        self._attribute = constraint["LTarget"]
+        self._allowed = int(constraint["RTarget"] or 1)
+        self._used = hosts.by_value(self._attribute, group)
+
+    def refusal(self, node: Record) -> str | None:
+        """Why the node can't take one more, as Nomad counts it."""
+        value = resolve(self._attribute, node)
+        if value is None:
+            return f'missing property "{self._attribute}"'
+        used = self._used.get(value, 0)
+        return f"distinct_property: {self._attribute}={value} used by {used} allocs" if used >= self._allowed else None
+
+    def place(self, node: Record) -> None:
+        value = resolve(self._attribute, node) or ""
+        self._used[value] = self._used.get(value, 0) + 1
+
+
+class Spreads:
+    """The score by which a job's and a group's `spread` blocks prefer one node to another."""
+
+    def __init__(self, job: Record, group: Record, hosts: Hosts) -> None:
+        blocks = [*(job["Spreads"] or ()), *(group["Spreads"] or ())]
+        self._weights = sum(block["Weight"] for block in blocks)
+        self._spreads = [_Spread(block, group, hosts) for block in blocks]
+        self._lowest = -1.0
+
+    def __bool__(self) -> bool:
+        return bool(self._spreads)
+
+    def score(self, node: Record) -> float:
+        total = 0.0
+        for spread in self._spreads:
+            boost = spread.boost(node, self._weights)
+            if boost is None:
+                boost = self._lowest
+            elif spread.has_targets:
+                self._lowest = min(self._lowest, boost)
+            total += boost
+        return total
+
+    def place(self, node: Record) -> None:
+        for spread in self._spreads:
+            spread.place(node)
+
+
+class _Spread:
+    def __init__(self, block: Record, group: Record, hosts: Hosts) -> None:
+        self._attribute, self._weight = block["Attribute"], block["Weight"]
+        count = group["Count"]
+        self._wanted = {one["Value"]: one["Percent"] / 100 * count for one in block["SpreadTarget"] or ()}
+        self.has_targets = bool(self._wanted)
+        self._used: dict[str, int] = {}
+        for value, number in hosts.by_value(self._attribute, group["Name"]).items():
+            self._count(value, number)
+        self._rest: float | None = self._wanted.get("*")
+        if 0 < sum(self._wanted.values()) < count:
+            self._rest = count - sum(self._wanted.values())
+
+    def boost(self, node: Record, weights: int) -> float | None:
+        """None: nothing is wanted there."""
+        value = resolve(self._attribute, node)
+        if value is None:
+            return -1.0
+        if not self.has_targets:
+            return _even(self._used.get(value, 0), self._used.values())
+        wanted = self._wanted.get(value, self._rest)
+        if wanted is None:
+            return -1.0
+        if not wanted:
+            return None
+        used = self._used.get(value if value in self._wanted else "", 0) + 1
+        return float((wanted - used) / wanted * self._weight / weights)
+
+    def place(self, node: Record) -> None:
+        value = resolve(self._attribute, node)
+        if value is not None:
+            self._count(value, 1)
+
+    def _count(self, value: str, number: int) -> None:
+        if self.has_targets and value not in self._wanted:
+            value = ""
+        self._used[value] = self._used.get(value, 0) + number
+
+
+def _even(used: int, all_used: Iterable[int]) -> float:
+    """The score of a value used so often where all are to be used alike."""
+    counts = list(all_used)
+    if not counts:
+        return 0.0
+    low, high = min(counts), max(counts)
+    if used != low:
+        return (low - used) / low
+    return -1.0 if low == high else (high - low) / low
