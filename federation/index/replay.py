@@ -87,7 +87,8 @@ class Replay:
         removed = [
             change["alloc_id"] for one in memory.values() for change in one.changes if change["type"] == "remove"
         ]
-        self._dropped = set(removed) - self._candidates.keys()
+        self._removed = frozenset(removed)
+        self._dropped: set[str] = set()
         self._done = {change["of"] for entry in there.values() for change in entry.changes if "of" in change}
         for entry in there.values():
             for change in entry.changes:
@@ -128,9 +129,9 @@ class Replay:
             return change
         candidate = self._candidates.get(alloc_id)
         if candidate is None:
-            if alloc_id not in self._dropped:
+            if alloc_id not in self._removed:
                 self._plan.lost.append(alloc_id)
-                self._dropped.add(alloc_id)
+            self._dropped.add(alloc_id)
             return None
         return {"type": change["type"], "record": candidate.record.to_dict()}
 

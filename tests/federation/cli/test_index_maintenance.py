@@ -332,3 +332,18 @@ def test_sign_verify_and_get_only_what_is_signed(filled: Project, cli: Cli, monk
     assert code == 1
     assert "no good signature of a key that you trust" in err
     assert "never the key itself" in cli("sign", "a000", "--key", "secret")[2]
+
+
+def test_what_was_removed_is_shown_as_that(filled: Project, cli: Cli) -> None:
+    for _ in range(2):
+        assert cli("gc", "--keep", "best=auc:1", "--grace", "0m")[0] == 0
+
+    story = cli("show", "a000")[1]
+
+    assert "state      removed; entered in revision 2, " in story
+    assert story.endswith("its files are gone\n")
+    assert [row["state"] for row in json.loads(cli("list", "--state", "removed", "--json")[1])["entries"]] == [
+        "removed"
+    ]
+    assert "committed → removed" in cli("diff", "4")[1]
+    assert cli("list", "--at", "4")[1].count("committed") == 2

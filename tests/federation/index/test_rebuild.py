@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from federation.errors import LogConflict, UsageError
 from federation.index import Index
 from federation.index.chain import entry_key
 from federation.index.checkpoint import checkpoints, write_checkpoint
+from federation.index.gc import run_gc
 from federation.index.rebuild import apply_rebuild, plan_rebuild
 from federation.index.replay import RebuildPlan
+from federation.index.retention import Retention
 from federation.index.verify import verify
 from federation.log import Log
 from federation.run.manifest import Manifest
@@ -368,4 +371,27 @@ def test_stores_that_only_the_catalog_names_are_looked_into(full: Clouds) -> Non
 
     fresh = full.another_index("fresh")
     assert seen(fresh) == before
+    fresh.close()
+
+
+@pytest.mark.parametrize("survives", ["entries", "a catalog", "nothing"])
+def test_what_gc_removed_does_not_come_back(full: Clouds, nowhere: Path, survives: str) -> None:
+    rule = Retention(best=(("none", 1, False),))
+    for days in (0, 2):
+        run_gc(full.index, full.store, rule, datetime.now(UTC) + timedelta(days=days))
+    before = {row.alloc_id: row.state for row in full.index.ask(lambda catalog: catalog.rows("1", ()))[1]}
+    assert sorted(before.values()) == ["committed", *["removed"] * 5]  # that of the open run is kept
+    if survives == "entries":
+        full.home.delete(entry_key(1))  # a run's opening
+    else:
+        lose(full)
+
+    planned = rebuild(full, full.root / "cache" if survives == "a catalog" else nowhere, salvage=survives == "entries")
+
+    fresh = full.another_index("fresh")
+    after = {row.alloc_id: row.state for row in fresh.ask(lambda catalog: catalog.rows("1", ()))[1]}
+    kept = {alloc_id: state for alloc_id, state in before.items() if state == "committed" or survives == "entries"}
+    assert after == kept
+    assert planned.lost == []
+    assert no_problems(full)
     fresh.close()
