@@ -24,21 +24,14 @@ from urllib.parse import urlsplit
 from regions.model import StoreConfig
 from regions.storage.azure_errors import CREDENTIALS, store_error
 from regions.storage.azure_order import in_byte_order
-from regions.storage.bucket import (
-    BINARY,
-    CONNECT_TIMEOUT_S,
-    CONNECTIONS,
-    READ_TIMEOUT_S,
-    BucketStore,
-    Found,
-    Page,
-)
+from regions.storage.bucket import BucketStore
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
 from regions.storage.parts import part_bytes, send_parts
 from regions.storage.source import SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_account
+from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
 
 _SHA256, _NONCE, _METADATA = "fedml_sha256", "fedml_nonce", "fedml_metadata"
 _PAGE = 5000

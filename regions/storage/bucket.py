@@ -6,7 +6,6 @@
   refused.
 - Large objects come down by ranges, some at once, at most 48 MiB in memory; a range that breaks off goes on where it
   broke, and always with the etag of the first, so that two versions are never mixed.
-- Retries are counted here (`retry`), not by the SDKs.
 """
 
 from __future__ import annotations
@@ -14,19 +13,15 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
-from regions.model import StoreConfig
 from regions.storage.errors import (
     AlreadyExists,
     IntegrityError,
@@ -39,10 +34,9 @@ from regions.storage.errors import (
 )
 from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.noted import Noted
-from regions.storage.retry import Patience, Retries
-from regions.storage.source import SourceFile, opened_source
+from regions.storage.retry import Retries
+from regions.storage.source import opened_source
 from regions.storage.store import (
-    KEY_BYTES_MAX,
     Create,
     Mode,
     ObjectInfo,
@@ -52,53 +46,20 @@ from regions.storage.store import (
     checked_key,
     checked_prefix,
 )
+from regions.storage.vendor import BINARY, Found, Page, Vendor
 
-T = TypeVar("T")
-
-BINARY = "application/octet-stream"
 RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4
-CONNECTIONS = 64
-CONNECT_TIMEOUT_S = 10
-READ_TIMEOUT_S = 60
 
 _READS = 3
 _DELETES_AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An object as the vendor tells of it. `info.size_bytes` is the whole object's, also where a range was read."""
-
-    info: ObjectInfo
-    nonce: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Objects in the vendor's order, by full name, and what to ask the next page with (None: there is none)."""
-
-    objects: Sequence[ObjectInfo]
-    token: str | None
-
-
-class BucketStore(Store):
-    """The store of a `scheme://bucket/prefix` URL. A backend gives the methods at the end; none of them tries twice.
-
-    What they raise of their SDK passes one door (`_sdk_errors`, `_store_error`).
-    """
+class BucketStore(Vendor, Store):
+    """The store of a `scheme://bucket/prefix` URL."""
 
     single_put_bytes_max = 16 << 20
     """Files above it go up in parts."""
-    patience = Patience()
-
-    def __init__(self, config: StoreConfig, bucket: str, prefix: str) -> None:
-        self.url = config.url
-        self._config = config
-        self._bucket = bucket
-        self._base = f"{prefix}/" if prefix else ""
-        self._lock = Lock()
-        self._client: Any = None
 
     def put(
         self,
@@ -246,16 +207,6 @@ class BucketStore(Store):
 
     # How it is done
 
-    def _name(self, key: str) -> str:
-        name = self._base + checked_key(key)
-        if len(name.encode()) > KEY_BYTES_MAX:
-            raise InvalidStoreURL(
-                f"object key {key[:80]!r} has more than {KEY_BYTES_MAX} bytes with the store's own prefix",
-                store=self.url,
-                key=key,
-            )
-        return name
-
     def _refused(self, key: str, mode: Mode) -> StoreError:
         if isinstance(mode, Create):
             return AlreadyExists(f"{key} already exists", store=self.url, operation="put", key=key)
@@ -369,94 +320,6 @@ class BucketStore(Store):
                 raise Unavailable(f"the body of {key} broke off", store=self.url, operation="get", key=key)
             except Unavailable as failure:
                 retries.wait(failure)
-
-    def _call(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
-        """A request that may be sent again, as often as `patience` allows."""
-        retries = Retries(self.patience)
-        while True:
-            try:
-                return self._once(operation, key, request)
-            except Unavailable as failure:
-                retries.wait(failure)
-
-    def _once(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
-        """One request. Credential references are read anew, once, when the store refuses what they gave before."""
-        try:
-            with self._door(operation, key):
-                return request(self._opened())
-        except PermissionDenied:
-            if self._config.access_key_id is None and self._config.secret_access_key is None:
-                raise
-        with self._lock:
-            self._client = None
-        with self._door(operation, key):
-            return request(self._opened())
-
-    @contextmanager
-    def _door(self, operation: str, key: str) -> Iterator[None]:
-        """The one door: no error of the SDK passes it."""
-        try:
-            yield
-        except StoreError:
-            raise
-        except self._sdk_errors() as error:
-            raise self._store_error(error, operation, key) from error
-
-    def _opened(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = self._new_client()
-            return self._client
-
-    # What a backend gives
-
-    @abstractmethod
-    def _new_client(self) -> Any:
-        """The SDK's client, its own retries off, fit for several threads. Raises PermissionDenied without credentials."""
-
-    @abstractmethod
-    def _sdk_errors(self) -> tuple[type[Exception], ...]:
-        """Every class that the SDK raises."""
-
-    @abstractmethod
-    def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
-        """What that error means. A missing bucket is a NotFound without `key`."""
-
-    @abstractmethod
-    def _put_object(self, client: Any, name: str, data: bytes, mode: Mode, noted: Noted) -> str:
-        """One conditional put; gives the etag. Raises PreconditionFailed also for a Create that came too late."""
-
-    @abstractmethod
-    def _put_large(
-        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
-    ) -> tuple[str, str]:
-        """An upload that is invisible until it is whole; gives etag and sha256."""
-
-    @abstractmethod
-    def _head_object(self, client: Any, name: str, key: str) -> Found:
-        """What is known of the object."""
-
-    @abstractmethod
-    def _read_object(
-        self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
-        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end."""
-
-    @abstractmethod
-    def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
-        """One page of the objects that start with `prefix`; those up to `after` may be among them."""
-
-    @abstractmethod
-    def _delete_object(self, client: Any, name: str) -> None:
-        """Removes the object."""
-
-    @abstractmethod
-    def _sign(self, client: Any, name: str, expires_s: int) -> str:
-        """A URL that anybody can read the object with."""
-
-    @abstractmethod
-    def _date(self, client: Any) -> str | None:
-        """The Date header of whatever the store answers."""
 
 
 def _ignore(size_bytes: int) -> None:

@@ -23,15 +23,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from regions.model import StoreConfig
-from regions.storage.bucket import (
-    BINARY,
-    CONNECT_TIMEOUT_S,
-    CONNECTIONS,
-    READ_TIMEOUT_S,
-    BucketStore,
-    Found,
-    Page,
-)
+from regions.storage.bucket import BucketStore
 from regions.storage.errors import (
     NotSupported,
     PermissionDenied,
@@ -46,6 +38,7 @@ from regions.storage.retry import Retries
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_bucket
+from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
 
 _TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
 _PAGE = 1000

@@ -17,15 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from regions.model import StoreConfig
-from regions.storage.bucket import (
-    BINARY,
-    CONNECT_TIMEOUT_S,
-    CONNECTIONS,
-    READ_TIMEOUT_S,
-    BucketStore,
-    Found,
-    Page,
-)
+from regions.storage.bucket import BucketStore
 from regions.storage.errors import PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted, read_fields
 from regions.storage.parts import part_bytes, send_parts
@@ -33,6 +25,7 @@ from regions.storage.s3_errors import store_error
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update, checked_key
 from regions.storage.url import checked_endpoint, split_bucket
+from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
 
 _DELETED_AT_ONCE = 1000
 

@@ -12,7 +12,6 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 

@@ -1,0 +1,154 @@
+"""A vendor's SDK enters, requests that are tried as long as they may and end in `StoreError`s leave.
+
+Retries are counted here (`retry`), not by the SDKs; what they raise passes one door.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+from regions.model import StoreConfig
+from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
+from regions.storage.noted import Noted
+from regions.storage.retry import Patience, Retries
+from regions.storage.source import SourceFile
+from regions.storage.store import KEY_BYTES_MAX, Mode, ObjectInfo, Progress, checked_key
+
+T = TypeVar("T")
+
+BINARY = "application/octet-stream"
+CONNECTIONS = 64
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object as the vendor tells of it. `info.size_bytes` is the whole object's, also where a range was read."""
+
+    info: ObjectInfo
+    nonce: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Objects in the vendor's order, by full name, and what to ask the next page with (None: there is none)."""
+
+    objects: Sequence[ObjectInfo]
+    token: str | None
+
+
+class Vendor(ABC):
+    """One bucket (container) as its SDK sees it. A backend gives the abstract methods; none of them tries twice."""
+
+    url: str
+    patience = Patience()
+
+    def __init__(self, config: StoreConfig, bucket: str, prefix: str) -> None:
+        self.url = config.url
+        self._config = config
+        self._bucket = bucket
+        self._base = f"{prefix}/" if prefix else ""
+        self._lock = Lock()
+        self._client: Any = None
+
+    def _name(self, key: str) -> str:
+        name = self._base + checked_key(key)
+        if len(name.encode()) > KEY_BYTES_MAX:
+            raise InvalidStoreURL(
+                f"object key {key[:80]!r} has more than {KEY_BYTES_MAX} bytes with the store's own prefix",
+                store=self.url,
+                key=key,
+            )
+        return name
+
+    def _call(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
+        """A request that may be sent again, as often as `patience` allows."""
+        retries = Retries(self.patience)
+        while True:
+            try:
+                return self._once(operation, key, request)
+            except Unavailable as failure:
+                retries.wait(failure)
+
+    def _once(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
+        """One request. Credential references are read anew, once, when the store refuses what they gave before."""
+        try:
+            with self._door(operation, key):
+                return request(self._opened())
+        except PermissionDenied:
+            if self._config.access_key_id is None and self._config.secret_access_key is None:
+                raise
+        with self._lock:
+            self._client = None
+        with self._door(operation, key):
+            return request(self._opened())
+
+    @contextmanager
+    def _door(self, operation: str, key: str) -> Iterator[None]:
+        """The one door: no error of the SDK passes it."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except self._sdk_errors() as error:
+            raise self._store_error(error, operation, key) from error
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    @abstractmethod
+    def _new_client(self) -> Any:
+        """The SDK's client, its own retries off, fit for several threads. Raises PermissionDenied without credentials."""
+
+    @abstractmethod
+    def _sdk_errors(self) -> tuple[type[Exception], ...]:
+        """Every class that the SDK raises."""
+
+    @abstractmethod
+    def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
+        """What that error means. A missing bucket is a NotFound without `key`."""
+
+    @abstractmethod
+    def _put_object(self, client: Any, name: str, data: bytes, mode: Mode, noted: Noted) -> str:
+        """One conditional put; gives the etag. Raises PreconditionFailed also for a Create that came too late."""
+
+    @abstractmethod
+    def _put_large(
+        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+    ) -> tuple[str, str]:
+        """An upload that is invisible until it is whole; gives etag and sha256."""
+
+    @abstractmethod
+    def _head_object(self, client: Any, name: str, key: str) -> Found:
+        """What is known of the object."""
+
+    @abstractmethod
+    def _read_object(
+        self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
+    ) -> tuple[Found, Iterable[bytes]]:
+        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end."""
+
+    @abstractmethod
+    def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
+        """One page of the objects that start with `prefix`; those up to `after` may be among them."""
+
+    @abstractmethod
+    def _delete_object(self, client: Any, name: str) -> None:
+        """Removes the object."""
+
+    @abstractmethod
+    def _sign(self, client: Any, name: str, expires_s: int) -> str:
+        """A URL that anybody can read the object with."""
+
+    @abstractmethod
+    def _date(self, client: Any) -> str | None:
+        """The Date header of whatever the store answers."""
