@@ -63,6 +63,10 @@ class DevConfig:
 
     regions: Mapping[str, DevRegion]
     stores: Mapping[str, DevStore]
+    namespaces: tuple[str, ...] = ()
+    """Besides `default`."""
+    policies: Mapping[str, str] = field(default_factory=dict)
+    """The text of the policy of each further token, in Nomad's HCL or JSON form, by the token's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,8 @@ class Builder:
         if not dev.regions and not dev.stores:
             return None
         return DevConfig(
+            namespaces=tuple(self.checked_name("dev.namespaces", name) for name in dev.namespaces),
+            policies={name: self.policy(f"dev.acl.tokens.{name}", name, each) for name, each in dev.acl.tokens.items()},
             regions={
                 name: DevRegion(name, self.nodes(name, each, regions), each.version, each.heartbeat_grace_s)
                 for name, each in dev.regions.items()
@@ -266,6 +268,17 @@ class Builder:
                 for name, each in dev.stores.items()
             },
         )
+
+    def policy(self, key: str, name: str, table: schema.DevTokenTable) -> str:
+        self.checked_name(key, name)
+        if table.policy_file is None:
+            return table.policy or ""
+        file = self.file(table.policy_file)
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+            raise self.error(f"{key}.policy_file", f"{file} can't be read: {why}") from None
 
     def nodes(self, region: str, table: schema.DevRegionTable, regions: Mapping[str, Region]) -> tuple[DevNode, ...]:
         key = f"dev.regions.{region}"

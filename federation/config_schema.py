@@ -241,11 +241,32 @@ class DevStoreTable(Table):
     buckets: list[str] = Field(min_length=1, description="Buckets that it is given.")
 
 
+class DevTokenTable(Table):
+    """A token besides the one that may do all; its secret is written to `.fedml/dev/tokens/NAME`."""
+
+    policy: str | None = Field(default=None, description="Nomad ACL policy, in HCL or JSON.")
+    policy_file: str | None = Field(default=None, description="The same in a file; a relative path counts from here.")
+
+    @model_validator(mode="after")
+    def _has_one(self) -> DevTokenTable:
+        if (self.policy is None) == (self.policy_file is None):
+            raise PydanticCustomError("dev_policy", "must have exactly one of policy and policy_file", {})
+        return self
+
+
+class DevACLTable(Table):
+    """Access control in the development regions."""
+
+    tokens: dict[str, DevTokenTable] = Field(default_factory=dict, description="Tokens with less than all rights.")
+
+
 class DevTable(Table):
     """The development federation."""
 
     regions: dict[str, DevRegionTable] = Field(default_factory=dict, description="Regions to start.")
     stores: dict[str, DevStoreTable] = Field(default_factory=dict, description="Store servers to start.")
+    namespaces: list[str] = Field(default=[], description="Nomad namespaces besides `default`.")
+    acl: DevACLTable = Field(default=DevACLTable(), description="Tokens with policies.")
 
 
 class Document(Table):

@@ -63,7 +63,8 @@ class Launch:
             if self.state.has_acls and only is None:
                 authority = f"region:{next(iter(self.dev.regions))}"
                 self._wait([authority], quiet=True)
-                acl.bootstrap(self.state.servers[authority], token_path(self.root))
+                acl.bootstrap(self.state.servers[authority], self.root)
+                acl.apply(self.state.servers[authority], self.root, self.dev.policies)
             for key in keys:
                 if key not in first:
                     self._start(key)
@@ -156,6 +157,11 @@ class Launch:
     def _wait_until_joined(self) -> None:
         """Each region of real Nomad knows all others, and its declared nodes are ready."""
         token = read_token(self.root, self.state)
+        if self.dev.namespaces:
+            first = self.state.servers[f"region:{next(iter(self.dev.regions))}"]
+            acl.make_namespaces(first, self.dev.namespaces, token)
+        tokens = [acl.read(self.root, name) for name in self.dev.policies] if self.state.has_acls else []
+        namespaces = set(self.dev.namespaces)
         names = sorted(self.config.regions[name].nomad_region for name in self.dev.regions)
         for name, region in self.dev.regions.items():
             key, nodes = f"region:{name}", {node.name for node in region.nodes}
@@ -163,9 +169,15 @@ class Launch:
             while not (
                 servers.ask(server, "/v1/regions") == names
                 and nodes
-                <= {node["Name"] for node in servers.ask(server, "/v1/nodes", token) or () if node["Status"] == "ready"}
+                <= {each["Name"] for each in self._listed(server, "nodes", token) if each["Status"] == "ready"}
+                and namespaces <= {each["Name"] for each in self._listed(server, "namespaces", token)}
+                and all(servers.ask(server, "/v1/acl/token/self", each) for each in tokens)
             ):
                 self._check_time(key, "didn't find the other regions and its nodes")
+
+    @staticmethod
+    def _listed(server: Server, what: str, token: str) -> list[dict[str, Any]]:
+        return servers.ask(server, f"/v1/{what}", token) or []
 
     def _check_time(self, key: str, what: str) -> None:
         if time.monotonic() > self._until:

@@ -23,7 +23,15 @@ from federation.dev.lock import locked
 from federation.dev.mounts import unmount_under
 from federation.dev.processes import end, marked
 from federation.dev.report import ServerStatus, as_json, status
-from federation.dev.state import DevState, new_state, read_state, state_folder, token_path, write_state
+from federation.dev.state import (
+    DevState,
+    client_token_path,
+    new_state,
+    read_state,
+    state_folder,
+    token_path,
+    write_state,
+)
 from federation.errors import DevError
 
 __all__ = ["Engine", "ServerStatus", "Tell", "Up", "as_json", "down", "status", "up"]
@@ -58,7 +66,8 @@ def up(config: Config, tell: Tell, *, deadline_s: float = 60.0, engine: Engine =
         state = _with_engine(read_state(root) or new_state(), engine, has_acls)
         launch = Launch(config, dev, state, tell, deadline_s)
         write_state(root, state)
-        _write_token(token_path(root))
+        for path in (token_path(root), *(client_token_path(root, name) for name in dev.policies)):
+            _write_token(path)
         _end_strays(state)
         state = launch.state = hurt.mend(config, state, tell)
         write_state(root, state)
@@ -136,6 +145,7 @@ def _declared(config: Config) -> DevConfig:
 
 def _write_token(path: Path) -> None:
     """A random token, readable by this user only; one that is there stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

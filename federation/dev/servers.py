@@ -15,10 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from federation.config import Config, DevRegion, DevStore
+from federation.config import Config, DevConfig, DevRegion, DevStore
 from federation.dev import agents
 from federation.dev.processes import MARKER
-from federation.dev.state import HOST, Server, state_folder, token_path
+from federation.dev.state import HOST, Server, client_token_path, state_folder, token_path
 from federation.errors import DevError
 
 # -P: nothing in the working folder is taken for a module of ours.
@@ -40,6 +40,7 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
     """What `python -m regions.local` reads. `addresses`: those of all development regions, by their name here."""
     nomad_names = {name: config.regions[name].nomad_region for name in addresses}
     name = nomad_names[region.name]
+    dev = config.dev or DevConfig({}, {})
     return {
         "region": name,
         "datacenter": next(iter(config.regions[region.name].datacenters)),
@@ -59,6 +60,11 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
                 "meta": dict(node.meta),
             }
             for node in region.nodes
+        ],
+        "namespaces": dict.fromkeys(dev.namespaces, ""),
+        "tokens": [
+            {"name": each, "file": str(client_token_path(config.root, each)), "policies": {each: policy}}
+            for each, policy in dev.policies.items()
         ],
         "heartbeat_grace_s": region.heartbeat_grace_s,
         "path_prepend": [str(Path(sys.executable).parent)],
@@ -115,6 +121,16 @@ def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body
         return json.loads(answer) if status == 200 else None
     except (OSError, http.client.HTTPException, ValueError):
         return None
+
+
+def refusal(server: Server, path: str, token: str, body: object) -> str:
+    """What it says against a POST; empty where it is done."""
+    try:
+        text = json.dumps(body).encode()
+        status, answer = _request(server.port, path, 10.0, method="POST", token=token, body=text)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+    return "" if status == 200 else answer.decode(errors="replace")
 
 
 def hurt_nodes(server: Server, token: str) -> dict[str, str]:

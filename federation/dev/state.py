@@ -107,6 +107,11 @@ def token_path(root: Path) -> Path:
     return state_folder(root) / "token"
 
 
+def client_token_path(root: Path, name: str) -> Path:
+    """The file (mode 0600) with the token of that name under [dev.acl.tokens]."""
+    return state_folder(root) / "tokens" / name
+
+
 def read_token(root: Path, state: DevState) -> str:
     """The token that the regions want; empty where they want none (real Nomad refuses to drain with an unknown one)."""
     return token_path(root).read_text().strip() if state.engine == "embedded" or state.has_acls else ""
