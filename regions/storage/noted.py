@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 SHA256 = "fedml-sha256"
 NONCE = "fedml-nonce"
-_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +36,5 @@ def read_fields(fields: Mapping[str, str]) -> tuple[str | None, str | None, dict
 
 
 def encoded(value: str) -> str:
-    """The text in printable ASCII."""
+    """The text in printable ASCII, without spaces: those at the ends of a header get lost."""
     return quote(value, safe=_PLAIN)
