@@ -101,6 +101,8 @@ def read_refusal(status: int, text: str, *, operation: str) -> Refusal:
         return Refusal(Meaning.NOT_NOMAD, "it speaks TLS: write https:// instead of http://")
     if _VALIDATION.search(sentence) and operation in _WRITES_OF_JOBS:  # it may quote anything
         return Refusal(Meaning.INVALID, sentence)
+    if sentence == "EOF":  # the leader went away while a forwarding server waited for it
+        return Refusal(Meaning.UNCERTAIN, sentence)
     for meaning, pattern in _BY_TEXT:
         if pattern.search(sentence):
             return Refusal(meaning, sentence)

@@ -112,11 +112,13 @@ def test_a_server_that_keeps_failing_throttles(recorder, client, reply, status):
     assert len(recorder.seen) > 1
 
 
-def test_a_lost_leader_leaves_a_writes_outcome_open(recorder, client, reply):
-    recorder.default = reply(500, "leadership lost while committing log")
-    with pytest.raises(
-        RegionUnreachable, match="leadership lost while committing log; whether it took effect is unknown"
-    ):
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [("leadership lost while committing log", "leadership lost while committing log"), ("rpc error: EOF", "EOF")],
+)
+def test_a_lost_leader_leaves_a_writes_outcome_open(recorder, client, reply, told, sentence):
+    recorder.default = reply(500, told)
+    with pytest.raises(RegionUnreachable, match=f"{sentence}; whether it took effect is unknown"):
         client().register({"ID": "train"}, enforce_index=None)
     assert len(recorder.seen) == 1
 
