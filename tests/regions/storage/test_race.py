@@ -12,6 +12,7 @@ from regions.model import StoreConfig
 from regions.storage.errors import PreconditionFailed, Unavailable
 from regions.storage.file import FileStore
 from regions.storage.race import race_create, race_update, together
+from regions.storage.s3 import S3Store
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Update
 from regions.storage.url import folder_url
 
@@ -81,6 +82,18 @@ def test_create_that_is_not_atomic_is_caught(kind: type[FileStore], tmp_path: Pa
     assert not outcome.holds
     assert outcome.winners == (4, 4)
     assert "of 4 writers creating one key, 4 were told that they had created it" in outcome.problem
+
+
+def test_a_server_that_ignores_conditions_is_caught(rclone_config: StoreConfig) -> None:
+    server = S3Store(rclone_config)
+    server.put("key", b"it answers")
+    outcome = race_create(server, writers=8, rounds=3)
+    assert not outcome.holds
+    assert "were told that they had created it" in outcome.problem
+    stale = server.put("key", b"1").etag
+    server.put("key", b"22")
+    server.put("key", b"333", Update(stale))  # sequential code sees nothing wrong
+    assert server.get("key") == b"333"
 
 
 def test_errors_are_no_victory(tmp_path: Path) -> None:
