@@ -125,18 +125,24 @@ def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], s
         (
             *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
             *(record["datacenter"], record["node"], alloc_id, state),
-            *(_dumps(record.get("metrics", {})), _dumps(record.get("params", {}))),
+            *(_dumps(_members(record, "metrics")), _dumps(_members(record, "params"))),
             sum(file["size_bytes"] for file in record["files"]),
             *(store, url, record["created"], entry.time, entry.number, state),
         ),
     )
-    for parent in named_parents(record.get("environment", {}), record.get("params", {})):
+    metrics, params, environment = (_members(record, name) for name in ("metrics", "params", "environment"))
+    for parent in named_parents(environment, params):
         db.execute("INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", (alloc_id, parent, entry.number))
-    found = {("metric", name, _type_of(value)) for name, value in record.get("metrics", {}).items()}
-    found |= {("param", name, "text") for name in record.get("params", {})}
+    found = {("metric", name, _type_of(value)) for name, value in metrics.items()}
+    found |= {("param", name, "text") for name in params}
     for field in found - fields:
         db.execute("INSERT OR IGNORE INTO field VALUES (?, ?, ?, ?)", (*field, entry.number))
     fields |= found
+
+
+def _members(record: dict[str, Any], name: str) -> dict[str, Any]:
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _type_of(value: object) -> str:

@@ -89,6 +89,16 @@ def checked_record(record: ResultRecord) -> ResultRecord:
     for what, name in names.items():
         checked_name(what, name)
     checked_version(record.version)
+    told: dict[str, tuple[object, tuple[type, ...]]] = {
+        "metrics": (record.metrics, (bool, int, float, str)),
+        "params": (record.params, (str,)),
+        "environment": (record.environment, (str,)),
+    }
+    for what, (members, types) in told.items():
+        if not isinstance(members, dict) or not all(
+            isinstance(name, str) and isinstance(value, types) for name, value in members.items()
+        ):
+            raise UsageError(f"the record of {record.alloc_id} holds {what} that are none")
     try:
         record.to_json()
     except (ValueError, TypeError) as error:

@@ -116,6 +116,12 @@ def test_what_is_no_version_is_refused_before_anything_is_written(
         {"metrics": {"\ud800": 1.0}},
         {"params": {"a": "\udfff"}},
         {"environment": {"a": {1, 2}}},
+        {"environment": ["parent"]},
+        {"params": [["lr"]]},
+        {"params": {"lr": 0.1}},
+        {"metrics": {"auc": None}},
+        {"metrics": {"auc": [1]}},
+        {"metrics": "auc"},
     ],
 )
 def test_a_record_that_nobody_should_have_written_is_refused(
@@ -124,6 +130,22 @@ def test_a_record_that_nobody_should_have_written_is_refused(
     with pytest.raises(UsageError):
         index.commit([make_record(), make_record(**fields)])
     assert memory_store.objects == {}
+
+
+@pytest.mark.parametrize("name", ["metrics", "params", "environment"])
+@pytest.mark.parametrize("value", [None, ["parent"], [["a"]], "parent", 7, {"a": None}, {"parent": [1]}])
+def test_whatever_stands_in_a_record_in_the_log_the_index_still_answers(
+    index: Index, memory_store: Any, make_record: MakeRecord, name: str, value: Any
+) -> None:
+    index.commit([make_record()])
+    strange = make_record()
+    log = Log(memory_store, "index/log/", author="somebody")
+    log.refresh()
+    log.append([{"type": "add", "record": strange.to_dict() | {name: value}}])
+
+    rows = index.query(where="region = 'us' or params.epochs > 1 or metrics.auc > 0", sort="metrics.auc,params.epochs")
+
+    assert strange.alloc_id in {row.alloc_id for row in rows}
 
 
 @pytest.mark.parametrize("version", ["4", "v4.2-rc1", "2026-11-24", "größe", "模型"])
