@@ -69,7 +69,7 @@ def node(context: Context, request: Request) -> Reply:
 def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
     request.only("PUT", "POST")
     wanted = str(request.json().get("Eligibility") or "")
-    return _changed(context, "NodeEligibility", lambda txn: node_writes.set_eligibility(txn, node_id, wanted))
+    return _changed(context, lambda txn: node_writes.set_eligibility(txn, node_id, wanted), tells_index=False)
 
 
 def _drain(context: Context, request: Request, node_id: str) -> Reply:
@@ -85,20 +85,21 @@ def _drain(context: Context, request: Request, node_id: str) -> Reply:
         if at_ns is not None:
             context.worker.force_drain(node_id, at_ns)
 
-    reply = _changed(context, "NodeDrain", change)
+    reply = _changed(context, change, tells_index=True)
     context.store.commit("NodeDrain", lambda transaction: node_writes.complete_drain(transaction, node_id))
     return reply
 
 
-def _changed(context: Context, kind: str, change: Callable[[Transaction], None]) -> Reply:
+def _changed(context: Context, change: Callable[[Transaction], None], *, tells_index: bool) -> Reply:
+    """The event is a NodeDrain for a node's eligibility too, as Nomad's."""
     try:
-        _, transaction = context.store.commit(kind, change)
+        _, transaction = context.store.commit("NodeDrain", change)
     except Refused as refused:
         raise Failure(refused.status, refused.message) from refused
     context.worker.room_appeared()
     index = transaction.index if transaction.changes else 0
     return Reply(
-        write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index if kind == "NodeDrain" else 0),
+        write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index if tells_index else 0),
         headers={"X-Nomad-Index": str(index)},
     )
 

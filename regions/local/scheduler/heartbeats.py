@@ -119,7 +119,7 @@ class Heartbeats:
                 evaluations.append(evaluation)
             return evaluations
 
-        evaluations, _ = self._store.commit("NodeUpdateStatus", change)
+        evaluations, _ = self._store.commit("NodeStreamEvent", change)
         for evaluation in evaluations:
             self._worker.enqueue(evaluation)
 

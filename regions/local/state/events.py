@@ -30,9 +30,9 @@ class EventLog:
 
     def publish(self, index: int, kind: str, changes: list[Change]) -> None:
         events = [
-            _event(index, kind, _TOPICS[table], new if new is not None else old)
-            for table, _, old, new in _last_of_each(changes)
-            if table in _TOPICS
+            _event(index, kind, _TOPICS[table], new)
+            for table, _, _, new in _last_of_each(changes)
+            if table in _TOPICS and new is not None  # Nomad says nothing of what is forgotten
         ]
         if events:
             with self._changed:
