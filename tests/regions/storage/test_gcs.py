@@ -248,6 +248,13 @@ def test_answers_become_store_errors(status: int, kind: type[StoreError]) -> Non
     assert not isinstance(found, Unavailable) or (found.retry_after_s == 3 and found.hint)
 
 
+def test_an_answer_is_told_in_the_servers_own_words() -> None:
+    body = json.dumps({"error": {"code": 403, "message": "me does not have storage.objects.create access."}})
+    for message in (f"POST https://storage.googleapis.com/upload?x=1: {body}", body):
+        found = gcs_errors.store_error(answered(403, message), store="gs://b", operation="get", key="key")
+        assert "get of key failed: me does not have storage.objects.create access (403)" in str(found)
+
+
 @pytest.mark.parametrize("message", ["Provided CRC32C hash doesn't match", "The checksum is wrong"])
 def test_a_wrong_checksum_is_an_integrity_error(message: str) -> None:
     found = gcs_errors.store_error(answered(400, message), store="gs://b", operation="put", key="key")
