@@ -98,6 +98,8 @@ def _job_in(
 
 def _checked(context: Context, wanted: Record) -> Record:
     found = problems(wanted, context.config.namespaces)
+    if wanted["Type"] == "sysbatch" and not context.config.has(1, 2):
+        found.insert(0, 'Invalid job type: "sysbatch"')
     if found:
         raise Failure(500, joined(found))
     if feature := unsupported(wanted):

@@ -14,6 +14,8 @@ from regions.local.scheduler.properties import DistinctProperty, Hosts, Spreads
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import alloc_size, shared_maximum
 
+Chosen = tuple[Record, Record, Record | None]
+"""(node, metrics, what was granted there beside room)"""
 _CANDIDATES = 2
 """How many fitting nodes are scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
 _CANDIDATES_BY_TASTE = 100
@@ -136,9 +138,8 @@ class GroupPlacer:
         self._next = 0
         self._has_placed = False
 
-    def place(self, avoid: str = "") -> tuple[Record, Record, Record | None] | None:
-        """(node, metrics, what it was granted beside room) of one more instance, and its room is taken; None when
-        there is none (see `failure`)."""
+    def place(self, avoid: str = "") -> Chosen | None:
+        """Where one more instance goes, and its room is taken; None when there is none (see `failure`)."""
         candidates: list[tuple[float, dict[str, float], Record]] = []
         at = self._next
         while self._open and len(candidates) < min(self._candidates, len(self._open)):

@@ -7,6 +7,7 @@ from regions.local.scheduler.feasibility import is_possible
 from regions.local.state.snapshot import Record, Snapshot, is_client_terminal, is_terminal
 
 NOT_NEEDED = "alloc not needed due to job update"
+TAINTED = "alloc not needed as node is tainted"
 MIGRATING = "alloc is being migrated"
 UPDATING = "alloc is being updated due to job update"
 LOST = "alloc is lost since its node is down"
@@ -53,7 +54,7 @@ def reconcile(
         if alloc["Job"]["JobModifyIndex"] != job["JobModifyIndex"] and not live and _is_older(alloc["Job"], job):
             updates["Ignore"] += 1
             continue
-        if live and _is_lost(state, alloc):
+        if live and is_lost(state, alloc):
             decision.stops.append({**stopped(alloc, LOST), "ClientStatus": "lost"})
             missing.append((index, alloc))
             continue
@@ -87,7 +88,7 @@ def reconcile(
         old = alloc["Job"]
         if is_terminal(alloc) or old["JobModifyIndex"] == job["JobModifyIndex"]:
             updates["Ignore"] += 1
-        elif _needs_restart(old, job, group) or not _may_stay(state, alloc, job, group):
+        elif needs_restart(old, job, group) or not _may_stay(state, alloc, job, group):
             updates["DestructiveUpdate"] += 1
             decision.stops.append(stopped(alloc, UPDATING))
             missing.append((index_of(alloc), alloc))
@@ -116,7 +117,8 @@ def stopped(alloc: Record, why: str) -> Record:
     return {**alloc, "DesiredStatus": "stop", "DesiredDescription": why}
 
 
-def _is_lost(state: Snapshot, alloc: Record) -> bool:
+def is_lost(state: Snapshot, alloc: Record) -> bool:
+    """Whether the allocation's node is gone, and it with it."""
     node = state.nodes.get(alloc["NodeID"])
     return node is None or node["Status"] == "down"
 
@@ -134,7 +136,7 @@ def _ran_well(alloc: Record) -> bool:
     )
 
 
-def _needs_restart(old: Record, job: Record, group: Record) -> bool:
+def needs_restart(old: Record, job: Record, group: Record) -> bool:
     """Whether running tasks have to be replaced to become what the job now says."""
     before = reschedule.group_of(old, group["Name"])
     if before is None or old["Meta"] != job["Meta"]:

@@ -12,9 +12,10 @@ from zlib import crc32
 from regions.local.scheduler import reschedule
 from regions.local.scheduler.feasibility import named_datacenters, ready_nodes
 from regions.local.scheduler.grants import apply
-from regions.local.scheduler.placement import GroupPlacer, Room, coalesce
+from regions.local.scheduler.placement import Chosen, GroupPlacer, Room, coalesce
 from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, desired_updates, reconcile, stopped
+from regions.local.scheduler.sysbatch import Slot, missing_on_nodes, place_on_nodes
 from regions.local.state.snapshot import Record, Snapshot, is_terminal
 
 
@@ -39,9 +40,13 @@ def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[
         return decision
     nodes = _rotated(ready_nodes(state, job), evaluation["ID"])
     room = Room(state)
-    missing = [
-        (group, reconcile(state, job, group, allocs, decision, evaluation["ID"], now_ns)) for group in job["TaskGroups"]
-    ]
+    missing: list[tuple[Record, list[tuple[int, Record | None]]]] = []
+    on_nodes: list[tuple[Record, list[Slot]]] = []
+    for group in job["TaskGroups"]:
+        if job["Type"] == "sysbatch":
+            on_nodes.append((group, missing_on_nodes(state, job, group, allocs, nodes, decision)))
+        else:
+            missing.append((group, reconcile(state, job, group, allocs, decision, evaluation["ID"], now_ns)))
     names = {group["Name"] for group in job["TaskGroups"]}
     for alloc in allocs:
         if alloc["TaskGroup"] not in names and not is_terminal(alloc):
@@ -56,6 +61,14 @@ def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[
     for alloc in allocs:
         if not is_terminal(alloc) and alloc["ID"] not in stopping:
             hosts.add(alloc["NodeID"], alloc["TaskGroup"])
+    for group, places in on_nodes:
+        decision.queued[group["Name"]] = 0
+        template, seed = _new_alloc(job, group, evaluation, now_ns), _seed(evaluation, group)
+        for index, previous, chosen in place_on_nodes(state, job, group, places, room, decision, seed):
+            alloc = _placed(template, f"{job['ID']}.{group['Name']}[{index}]", chosen, new_id())
+            if previous is not None:
+                alloc["PreviousAllocation"] = previous["ID"]
+            decision.placed.append(alloc)
     for group, slots in missing:
         decision.queued[group["Name"]] = 0
         if slots:
@@ -67,10 +80,15 @@ def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[
                 hosts,
                 known,
                 datacenters=named_datacenters(state, job),
-                seed=crc32(f"{evaluation['ID']}{group['Name']}".encode()),
+                seed=_seed(evaluation, group),
             )
             _place(job, group, slots, placer, decision, evaluation, now_ns, new_id)
     return decision
+
+
+def _seed(evaluation: Record, group: Record) -> int:
+    """Where the search for dynamic ports begins: elsewhere for each evaluation and group."""
+    return crc32(f"{evaluation['ID']}{group['Name']}".encode())
 
 
 def _place(
@@ -112,7 +130,7 @@ def _place(
         decision.placed.append(alloc)
 
 
-def _placed(template: Record, name: str, chosen: tuple[Record, Record, Record | None], alloc_id: str) -> Record:
+def _placed(template: Record, name: str, chosen: Chosen, alloc_id: str) -> Record:
     """The new allocation on the node that was chosen for it, with what it was granted there."""
     node, metrics, granted = chosen
     place = {"ID": alloc_id, "Name": name, "NodeID": node["ID"], "NodeName": node["Name"], "Metrics": metrics}

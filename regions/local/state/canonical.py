@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regions.local.state.job_schema import JOB, NO_UPDATE, Named
+from regions.local.state.job_schema import JOB, NO_RESCHEDULE, NO_UPDATE, Named
 from regions.local.state.snapshot import Record
 
 
@@ -34,6 +34,8 @@ def canonical_job(raw: Any, region: str) -> Record:
     job.update(Status="", StatusDescription="", Stable=False, Dispatched=False, ParentID="", Payload=None)
     job["DispatchIdempotencyToken"] = ""
     for group in job["TaskGroups"] or ():
+        if job["Type"] == "sysbatch":
+            group["ReschedulePolicy"] = dict(NO_RESCHEDULE)
         for task in group["Tasks"] or ():
             task["RestartPolicy"] = task["RestartPolicy"] or dict(group["RestartPolicy"])
             resources = task["Resources"]

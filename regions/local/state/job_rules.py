@@ -67,7 +67,7 @@ def problems(job: Record, namespaces: Collection[str]) -> list[str]:
 
 def unsupported(job: Record) -> str | None:
     """The first feature in the job that Nomad has and this engine doesn't, or None."""
-    if job["Type"] != "batch":
+    if job["Type"] not in ("batch", "sysbatch"):
         return f"job type {job['Type']}"
     if job["Periodic"]:
         return "periodic jobs"

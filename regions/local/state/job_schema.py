@@ -154,6 +154,14 @@ GROUP: dict[str, Any] = {
     "Volumes": (Named(VOLUME), None),
 }
 PARAMETERIZED = {"MetaOptional": ("strings", None), "MetaRequired": ("strings", None), "Payload": (str, "optional")}
+NO_RESCHEDULE = {
+    "Attempts": 0,
+    "Delay": 0,
+    "DelayFunction": "",
+    "Interval": 0,
+    "MaxDelay": 0,
+    "Unlimited": False,
+}
 NO_UPDATE = {
     "AutoPromote": False,
     "AutoRevert": False,
