@@ -1,0 +1,98 @@
+"""What Nomad does and the embedded region refuses: the table of the documentation is what the region says.
+
+`python -m tests.regions.local.http.test_refused` writes it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.regions.local.http.served import Api, serve
+from tests.regions.local.http.test_jobs import job
+from tests.regions.local.state.builders import config
+
+PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "embedded-region.md"
+BEGIN, END = "<!-- refused: begin -->\n", "<!-- refused: end -->"
+NOBODY = "11111111-1111-1111-1111-111111111111"
+
+
+def with_group(**fields: Any) -> dict[str, Any]:
+    made = job()
+    made["TaskGroups"][0] |= fields
+    return made
+
+
+def with_task(**fields: Any) -> dict[str, Any]:
+    made = job()
+    made["TaskGroups"][0]["Tasks"][0] |= fields
+    return made
+
+
+JOBS: dict[str, dict[str, Any]] = {
+    '`type = "service"`': job(Type="service"),
+    '`type = "system"`': job(Type="system"),
+    "`periodic`": job(Periodic={"Enabled": True, "Spec": "* * * * *", "SpecType": "cron"}),
+    "`all_at_once`": job(AllAtOnce=True),
+    "`scaling` of a group": with_group(Scaling={"Min": 1, "Max": 2, "Enabled": True}),
+    "`service` of a group": with_group(Services=[{"Name": "s"}]),
+    "`max_client_disconnect`": with_group(MaxClientDisconnect=10**9),
+    "`stop_after_client_disconnect`": with_group(StopAfterClientDisconnect=10**9),
+    '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v"}}),
+    "`service` of a task": with_task(Services=[{"Name": "s"}]),
+    "`vault`": with_task(Vault={"Policies": ["p"]}),
+    "`csi_plugin`": with_task(CSIPluginConfig={"ID": "p", "Type": "node"}),
+    '`kind = "connect-…"`': with_task(Kind="connect-proxy:s"),
+}
+PATHS = (
+    ("PUT", "/v1/job/train/scale"),
+    ("PUT", "/v1/job/train/revert"),
+    ("PUT", "/v1/job/train/stable"),
+    ("PUT", "/v1/job/train/periodic/force"),
+    ("GET", "/v1/job/train/services"),
+    ("PUT", f"/v1/node/{NOBODY}/purge"),
+    ("PUT", f"/v1/node/{NOBODY}/evaluate"),
+    ("PUT", f"/v1/client/allocation/{NOBODY}/signal"),
+    ("GET", f"/v1/client/allocation/{NOBODY}/exec"),
+    ("GET", f"/v1/deployment/{NOBODY}"),
+    ("PUT", "/v1/namespace/ml"),
+    ("GET", "/v1/acl/policies"),
+    ("PUT", "/v1/acl/bootstrap"),
+    ("GET", "/v1/acl/tokens"),
+    ("GET", "/v1/metrics"),
+    ("GET", "/v1/operator/raft/configuration"),
+    ("GET", "/v1/operator/snapshot"),
+    ("GET", "/v1/volume/csi/v"),
+    ("GET", "/v1/plugin/csi/p"),
+    ("GET", "/v1/service/s"),
+    ("GET", "/v1/scaling/policy/p"),
+    ("PUT", "/v1/system/reconcile/summaries"),
+)
+
+
+def table(api: Api) -> str:
+    """Everything of these that is answered with 501; whatever isn't any more is left out."""
+    jobs = []
+    for name, wanted in JOBS.items():
+        status, said = api.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
+        if status == 501:
+            jobs.append(f"| {name} | `{said.partition(':')[0]}` |")
+    paths = [
+        f"`{method} {path.replace(NOBODY, ':id').replace('/train', '/:id')}`"
+        for method, path in PATHS
+        if api.ask(method, path, {} if method == "PUT" else None)[0] == 501
+    ]
+    head = "| in a job | the region says (501) |\n| --- | --- |\n"
+    return head + "\n".join(jobs) + "\n\nOf the API: " + ", ".join(paths) + ".\n"
+
+
+def test_the_page_tells_what_the_region_refuses(api: Api) -> None:
+    told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert told == table(api), "run: python -m tests.regions.local.http.test_refused"
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder))) as served:
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(before + BEGIN + table(served) + END + rest.partition(END)[2])
