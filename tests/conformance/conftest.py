@@ -165,14 +165,25 @@ def start_nomad(binary: str, folder: Path, *, names: Sequence[str] = tuple(REGIO
     return federation
 
 
-def start_embedded(folder: Path, version: str = "1.6.3") -> Federation:
+def start_embedded(
+    folder: Path,
+    version: str = "1.6.3",
+    *,
+    names: Sequence[str] = tuple(REGIONS),
+    rules: Mapping[str, str] | None = None,
+) -> Federation:
     """Two processes of the embedded region, that behave as that version of Nomad."""
     token_file = folder / "token"
     token_file.write_text(str(uuid.uuid4()))
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in REGIONS}
+    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+    tokens = []
+    for name, text in (rules or {}).items():
+        (folder / f"token-of-{name}").write_text(str(uuid.uuid4()))
+        tokens.append({"name": name, "file": str(folder / f"token-of-{name}"), "policies": {name: text}})
     addresses = {name: f"http://127.0.0.1:{one.getsockname()[1]}" for name, one in sockets.items()}
     federation = Federation("embedded", {}, addresses, token_file.read_text())
-    for name, datacenter in REGIONS.items():
+    for name in names:
+        datacenter = REGIONS[name]
         node = {"name": f"{name}-1", "datacenter": datacenter, "cpu_mhz": CPU_MHZ, "memory_mb": MEMORY_MB}
         config = {
             "region": name,
@@ -182,6 +193,7 @@ def start_embedded(folder: Path, version: str = "1.6.3") -> Federation:
             "token_file": str(token_file),
             "address": addresses[name].removeprefix("http://"),
             "peers": {other: address for other, address in addresses.items() if other != name},
+            "tokens": tokens,
             "nodes": [node | {"drivers": ["raw_exec", "mock_driver"]}],
         }
         path = folder / f"{name}.json"
@@ -266,10 +278,20 @@ def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @dataclass
 class Guarded:
-    """One real agent with ACLs on, and its management token."""
+    """One agent with ACLs on, and its management token. An embedded region's other tokens are declared, not made."""
 
     address: str
     token: str
+    declared: Mapping[str, Path] = field(default_factory=dict)
+
+    def token_with(self, rules: str) -> str:
+        """The secret of a token whose policy has these rules."""
+        if rules in self.declared:
+            return self.declared[rules].read_text()
+        name = f"p-{uuid.uuid4().hex[:8]}"
+        self.post(f"/v1/acl/policy/{name}", {"Name": name, "Rules": rules})
+        secret: str = self.post("/v1/acl/token", {"Name": name, "Type": "client", "Policies": [name]})["SecretID"]
+        return secret
 
     def post(self, endpoint: str, body: Any) -> Any:
         status, _, text = Federation("", {}, {"us": self.address}, self.token).raw("POST", endpoint, body=body)
@@ -277,10 +299,23 @@ class Guarded:
         return json.loads(text) if text else None
 
 
-@pytest.fixture(scope="module", params=REAL)
+DISPATCHER = 'namespace "default" { capabilities = ["dispatch-job", "read-job", "list-jobs", "read-logs"] }'
+DEPLOYER = 'namespace "default" { capabilities = ["submit-job", "read-job", "list-jobs"] }\nnode { policy = "read" }'
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     require_binary(request.param)
     folder = tmp_path_factory.mktemp("acl")
+    if request.param.startswith("embedded-"):
+        rules = {"dispatcher": DISPATCHER, "deployer": DEPLOYER}
+        started = start_embedded(folder, request.param.rpartition("-")[2], names=("us",), rules=rules)
+        declared = {text: folder / f"token-of-{name}" for name, text in rules.items()}
+        try:
+            yield Guarded(started.addresses["us"], started.token, declared)
+        finally:
+            stop(started)
+        return
     started = start_nomad(request.param, folder, names=("us",), extra="acl {\n  enabled = true\n}\n")
     try:
         agent = Guarded(started.addresses["us"], "")

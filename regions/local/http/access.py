@@ -20,6 +20,9 @@ _JOB_PARTS = {
 }
 """What a part of a job's path needs; the others only read, `evaluate` too."""
 
+_REFUSED_WITH = {"cat": 200, "logs": 500, "readat": 200, "stream": 500}
+"""By the status that Nomad has sent when it asks the client that has the files."""
+
 
 class Tokens:
     """All tokens of a region: its own, which may do all, and those declared with policies. Raises InvalidPolicy."""
@@ -63,9 +66,10 @@ def _record(name: str, secret: str, policies: list[str] | None, number: int = 0)
 
 
 def check(request: Request, rights: Rights, namespace: str, state: Snapshot) -> None:
-    """Raises Failure (403) where the token may not ask that. What lists hold is chosen by their handlers."""
+    """Raises Failure (403, but for files) where the token may not ask that. What lists hold is chosen by their handlers."""
     if not rights.is_management and not _is_allowed(request, rights, namespace, state):
-        raise Failure(403, "Permission denied")
+        what = request.path.split("/")[4] if request.path.startswith("/v1/client/fs/") else ""
+        raise Failure(_REFUSED_WITH.get(what, 403), "Permission denied")
 
 
 def _is_allowed(request: Request, rights: Rights, namespace: str, state: Snapshot) -> bool:
@@ -97,6 +101,8 @@ def _is_allowed(request: Request, rights: Rights, namespace: str, state: Snapsho
             return True
         case "node":
             return rights.may_read("node") if is_read else rights.may_write("node")
+        case "agent" if parts[1:] == ["members"]:
+            return rights.may_read("node")
         case "agent":
             return rights.may_read("agent") if is_read else rights.may_write("agent")
         case "operator":

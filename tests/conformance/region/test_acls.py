@@ -1,12 +1,9 @@
-"""What tokens may do on a real agent with ACLs: the rights that each role needs, and how a refusal is told.
-
-The embedded region has one token that may do all, so it isn't asked here.
-"""
+"""What tokens may do where ACLs are on: the rights that each role needs, and how a refusal is told."""
 
 from __future__ import annotations
 
 import threading
-import uuid
+import time
 
 import pytest
 
@@ -14,9 +11,10 @@ from regions.credentials import SecretRef
 from regions.errors import NotFound, PermissionDenied
 from regions.model import Region
 from regions.nomad import NomadRegion
+from tests.conformance.conftest import DEPLOYER, DISPATCHER, Federation
 
-DISPATCHER = 'namespace "default" { capabilities = ["dispatch-job", "read-job", "list-jobs", "read-logs"] }'
-DEPLOYER = 'namespace "default" { capabilities = ["submit-job", "read-job", "list-jobs"] }\nnode { policy = "read" }'
+REFUSED_WITH = {"logs": 500, "cat": 200, "readat": 200}
+"""Nomad has begun to answer when it asks the client that has the files; 403 elsewhere."""
 JOB = {
     "ID": "train",
     "Name": "train",
@@ -36,9 +34,7 @@ def client_with(guarded, tmp_path):
 
     def make(rules="", *, token=None):
         if rules:
-            name = f"p-{uuid.uuid4().hex[:8]}"
-            guarded.post(f"/v1/acl/policy/{name}", {"Name": name, "Rules": rules})
-            token = guarded.post("/v1/acl/token", {"Name": name, "Type": "client", "Policies": [name]})["SecretID"]
+            token = guarded.token_with(rules)
         path = tmp_path / f"token-{len(made)}"
         path.write_text(token or "")
         secret = SecretRef(file=path) if token else None
@@ -127,3 +123,59 @@ def test_a_token_is_read_anew_when_it_was_replaced(client_with):
     with pytest.raises(NotFound):
         stale.job("nope")
     stale.close()
+
+
+def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
+    deployer, dispatcher = client_with(DEPLOYER), client_with(DISPATCHER)
+    index = deployer.register(JOB, enforce_index=None).job_modify_index
+    child = dispatcher.dispatch("train", meta={}).job_id
+    while not (allocs := dispatcher.allocations(job_id=child)[0]) or allocs[0].client_status not in (
+        "complete",
+        "failed",
+    ):
+        time.sleep(0.1)
+    alloc, evaluation = allocs[0].id, dispatcher.evaluations()[0]["ID"]
+    node = deployer.nodes()[0].id
+    body = {"Job": JOB, "JobID": "train"}
+    cases = {
+        ("GET", "/v1/jobs"): "dispatcher deployer",
+        ("GET", "/v1/job/train"): "dispatcher deployer",
+        ("GET", "/v1/job/train/summary"): "dispatcher deployer",
+        ("GET", "/v1/job/train/versions"): "dispatcher deployer",
+        ("GET", "/v1/job/train/evaluations"): "dispatcher deployer",
+        ("GET", "/v1/allocations"): "dispatcher deployer",
+        ("GET", f"/v1/allocation/{alloc}"): "dispatcher deployer",
+        ("GET", "/v1/evaluations"): "dispatcher deployer",
+        ("GET", f"/v1/evaluation/{evaluation}"): "dispatcher deployer",
+        ("GET", f"/v1/client/fs/logs/{alloc}?task=main&type=stdout&plain=true"): "dispatcher",
+        ("GET", f"/v1/client/fs/ls/{alloc}?path=/"): "",
+        ("GET", f"/v1/client/fs/cat/{alloc}?path=alloc/logs/main.stdout.0"): "",
+        ("GET", f"/v1/client/fs/readat/{alloc}?path=alloc/logs/main.stdout.0&offset=0&limit=1"): "",
+        ("GET", f"/v1/client/allocation/{alloc}/stats"): "dispatcher deployer",
+        ("GET", "/v1/nodes"): "deployer",
+        ("GET", f"/v1/node/{node}"): "deployer",
+        ("GET", f"/v1/node/{node}/allocations"): "deployer",
+        ("GET", "/v1/agent/members"): "deployer",
+        ("GET", "/v1/agent/self"): "",
+        ("GET", "/v1/operator/scheduler/configuration"): "",
+        ("GET", "/v1/namespaces"): "dispatcher deployer",
+        ("GET", "/v1/namespace/default"): "dispatcher deployer",
+        ("GET", "/v1/acl/token/self"): "dispatcher deployer",
+        ("PUT", "/v1/validate/job"): "dispatcher deployer",
+        ("PUT", "/v1/job/train/plan"): "deployer",
+        ("PUT", f"/v1/allocation/{alloc}/stop"): "",
+        ("PUT", f"/v1/node/{node}/eligibility"): "",
+        ("PUT", "/v1/system/gc"): "",
+        ("PUT", "/v1/jobs"): "deployer",
+        ("DELETE", "/v1/job/none"): "deployer",
+    }
+    wrong = []
+    for (method, path), allowed in cases.items():
+        for name, rules in (("dispatcher", DISPATCHER), ("deployer", DEPLOYER)):
+            there = Federation("", {}, {"us": guarded.address}, guarded.token_with(rules))
+            status, _, text = there.raw(method, path, body=body if method == "PUT" else None)
+            refusal = (REFUSED_WITH.get(path.split("/")[4] if "/fs/" in path else "", 403), "Permission denied")
+            if ((status, text) == refusal) is (name in allowed.split()) or (status == 403 and text != refusal[1]):
+                wrong.append((method, path, name, status, text))
+    assert wrong == []
+    assert index
