@@ -22,22 +22,26 @@ _SINCE: dict[str, tuple[int, ...]] = {
     "RenderTemplates": (1, 6),
 }
 """1.1.2 and 1.6.3 were looked at; what lies between them is from Nomad's change log."""
+_LISTED_SINCE = {"NextAllocation": (1, 3)}
+"""Fields that entries of lists got later than the objects themselves had them."""
 _FREE = ("Meta", "Env", "Config", "Attributes", "Items")
 """Where names are the user's own."""
 
 
 def missing_fields(config: RegionConfig) -> frozenset[str]:
     """The fields that the declared version doesn't have yet."""
-    return frozenset(name for name, since in _SINCE.items() if not config.has(*since))
+    fields = {**_SINCE, **{f"{name} of a stub": since for name, since in _LISTED_SINCE.items()}}
+    return frozenset(name for name, since in fields.items() if not config.has(*since))
 
 
 def without(value: Any, missing: frozenset[str]) -> Any:
     """The same value without these fields, at any depth."""
     if isinstance(value, dict):
+        is_stub = "JobVersion" in value
         return {
             name: item if name in _FREE else without(item, missing)
             for name, item in value.items()
-            if name not in missing
+            if name not in missing and not (is_stub and f"{name} of a stub" in missing)
         }
     if isinstance(value, list):
         return [without(item, missing) for item in value]

@@ -1,0 +1,228 @@
+"""A session of the real `nomad` command line, and the requests behind it: what real Nomad said is recorded beside this
+file; every engine must say the same, once IDs, times, indexes and addresses are taken out.
+
+The requests need no binary: the embedded region is held to real Nomad's recorded answers wherever tests run. To record
+anew: FEDML_RECORD=1 with the real binaries in NOMAD_BIN.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conformance.conftest import BINARIES
+
+FOLDER = Path(__file__).with_name("cli_sessions")
+IS_RECORDING = bool(os.environ.get("FEDML_RECORD"))
+JOBSPEC = """
+job "session" {
+  datacenters = ["us-east-1"]
+  region      = "us"
+  type        = "batch"
+  parameterized {
+    meta_required = ["slot"]
+    payload       = "optional"
+  }
+  group "g" {
+    ephemeral_disk { size = 10 }
+    restart { attempts = 0 }
+    reschedule { attempts = 0 }
+    task "main" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/echo"
+        args    = ["slot", "${NOMAD_META_slot}"]
+      }
+      resources {
+        cpu    = 20
+        memory = 10
+      }
+      logs {
+        max_files     = 1
+        max_file_size = 1
+      }
+    }
+  }
+}
+"""
+COMMANDS = [
+    "job validate FILE",
+    "job plan FILE",
+    "job run -detach FILE",
+    "job plan FILE",
+    "job status session",
+    "job dispatch session",
+    "job dispatch -detach -meta slot=1 -meta other=2 session",
+    "job dispatch -detach -meta slot=1 session",
+    "job status CHILD",
+    "alloc status -short ALLOC",
+    "alloc logs ALLOC",
+    "alloc logs ALLOC nobody",
+    "alloc fs ALLOC alloc/logs/main.stdout.0",
+    "job history session",
+    "node status",
+    "namespace list",
+    "job status nothing",
+    "alloc status 00000000",
+    "job stop -detach CHILD",
+    "job stop -detach -purge session",
+    "job status session",
+]
+REQUESTS = [
+    ("POST", "/v1/validate/job", "job"),
+    ("POST", "/v1/job/session/plan", "diff"),
+    ("PUT", "/v1/jobs", "job"),
+    ("GET", "/v1/job/session", None),
+    ("GET", "/v1/job/session/summary", None),
+    ("GET", "/v1/job/session/versions?diffs=true", None),
+    ("PUT", "/v1/job/session/dispatch", "dispatch"),
+    ("GET", "/v1/jobs?prefix=session", None),
+    ("GET", "/v1/job/CHILD", None),
+    ("GET", "/v1/job/CHILD/summary", None),
+    ("GET", "/v1/job/CHILD/allocations", None),
+    ("GET", "/v1/job/CHILD/evaluations", None),
+    ("GET", "/v1/allocation/ALLOC", None),
+    ("GET", "/v1/evaluation/EVAL/allocations", None),
+    ("GET", "/v1/job/session/deployments", None),
+    ("GET", "/v1/job/nothing", None),
+    ("DELETE", "/v1/job/CHILD?purge=true", None),
+    ("DELETE", "/v1/job/session?purge=true", None),
+]
+_PATTERNS = (
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>"),
+    (r"dispatch-\d+-[0-9a-f]{8}", "dispatch-<n>"),
+    (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8}\b", "<id8>"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)", "<time>"),
+    (r"\b\d+[hms]\d*[ms]?\d*s? ago", "<ago>"),
+    (r"(Index:?\"?[:=]? *|-check-index )\d+", r"\1<index>"),
+    (r"v1:\d+", "<class>"),
+    (r"\b\d{19}\b", "<time>"),
+    (r"127\.0\.0\.1:\d+", "<address>"),
+)
+KNOWN = {"NetworkStatus": "no bridge networks", "SigningKeyID": "no workload identities"}
+"""Fields that real Nomad has and the embedded region leaves out, by reason: the list that the docs tell of."""
+_VARYING = re.compile(r"(Index|Time|CreateTime|ModifyTime|SubmitTime|AllocationTime|StartedAt|FinishedAt)$")
+
+
+def _plain(text: str) -> str:
+    for pattern, replacement in _PATTERNS:
+        text = re.sub(pattern, replacement, text)
+    lines = (re.sub(r"(  +|\t)", " ", line).rstrip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def _shape(value: Any, name: str = "") -> Any:
+    """The value without what differs from run to run."""
+    if isinstance(value, dict):
+        if name == "ClassEligibility":
+            return sorted(value.values())
+        if name == "Scores":
+            return sorted(value)
+        return {key: _shape(item, key) for key, item in sorted(value.items()) if key not in KNOWN}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    if isinstance(value, str):
+        return _plain(value)
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and (_VARYING.search(name) or name == "NormScore")
+    ):
+        return f"<{name}>"
+    return value
+
+
+def _lines(value: Any) -> list[str]:
+    """A value's text, so that a difference is told by its lines."""
+    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
+
+
+def _version(federation) -> str:
+    return federation.regions["us"].version()
+
+
+@pytest.fixture
+def clean(federation):
+    yield
+    for stub in sorted(federation.get("/v1/jobs", prefix="session"), key=lambda one: one["ID"], reverse=True):
+        federation.raw("DELETE", f"/v1/job/{quote(stub['ID'], safe='')}", purge="true")
+
+
+def _run_child(federation, in_states) -> tuple[str, str, str]:
+    """The newest child of the session, its allocation and evaluation, once it has ended."""
+    children = [one for one in federation.get("/v1/jobs", prefix="session/") if one["ParentID"]]
+    child = max(children, key=lambda one: one["SubmitTime"])["ID"]
+    (alloc,) = federation.wait_for_allocations(child, in_states("complete", "failed"))
+    federation.wait(f"/v1/job/{quote(child, safe='')}", lambda one: one["Status"] == "dead")
+    return child, alloc["ID"], alloc["EvalID"]
+
+
+def _record(path: Path, engine: str, text: str) -> None:
+    if IS_RECORDING and engine != "embedded":
+        path.write_text(text)
+
+
+def test_the_requests_of_a_session(federation, clean, in_states):
+    from jobs.hcl import parse_job
+
+    job = parse_job(JOBSPEC).job
+    bodies = {"job": {"Job": job}, "diff": {"Job": job, "Diff": True}, "dispatch": {"Meta": {"slot": "1"}}}
+    names = {"CHILD": "", "ALLOC": "", "EVAL": ""}
+    said = []
+    for method, path, body in REQUESTS:
+        wanted = path
+        for name, value in names.items():
+            wanted = wanted.replace(name, quote(value, safe=""))
+        status, _, text = federation.raw(method, wanted, body=bodies.get(body))
+        shown = _shape(json.loads(text)) if text[:1] in "{[" and status == 200 else _plain(text)
+        said.append({"request": f"{method} {path}", "status": status, "answer": shown})
+        if body == "dispatch":
+            names["CHILD"], names["ALLOC"], names["EVAL"] = _run_child(federation, in_states)
+    path = FOLDER / f"requests-{_version(federation)}.json"
+    _record(path, federation.engine, json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    recorded = json.loads(path.read_text())
+    for mine, real in zip(said, recorded, strict=True):
+        difference = "\n".join(difflib.unified_diff(_lines(real), _lines(mine), "real", "here", n=2, lineterm=""))
+        assert not difference, f"{mine['request']}\n{difference}"
+
+
+def test_a_session_of_the_command_line(federation, clean, in_states, tmp_path):
+    version = _version(federation)
+    binary = next((path for path in BINARIES if version in path), None)
+    if binary is None:
+        pytest.skip(f"no `nomad` {version} in NOMAD_BIN")
+    (tmp_path / "session.nomad").write_text(JOBSPEC)
+    environment = {
+        "HOME": str(tmp_path),
+        "NO_COLOR": "1",
+        "NOMAD_ADDR": federation.addresses["us"],
+        "NOMAD_TOKEN": federation.token,
+        "TZ": "UTC",
+    }
+    names = {"FILE": "session.nomad"}
+    said = []
+    for command in COMMANDS:
+        words = [names.get(word, word) for word in command.split()]
+        done = subprocess.run(
+            [binary, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        said.append(f"$ nomad {command}\n{_plain(done.stdout + done.stderr)}\n[{done.returncode}]\n")
+        if "-meta slot=1 session" in command and done.returncode == 0:
+            names["CHILD"], names["ALLOC"], _ = _run_child(federation, in_states)
+    path = FOLDER / f"nomad-{version}.txt"
+    _record(path, federation.engine, "\n".join(said))
+    assert "\n".join(said).splitlines() == path.read_text().splitlines()
+
+
+def test_the_docs_tell_what_is_left_out():
+    page = Path(__file__).parents[3] / "docs/reference/embedded-region-differences.md"
+    text = page.read_text()
+    assert [name for name, why in KNOWN.items() if f"`{name}`" not in text or why not in text] == []
