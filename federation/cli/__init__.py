@@ -71,6 +71,6 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    print(f"Error: {message}", file=sys.stderr)  # noqa: T201
-    for line in hint.splitlines():
-        print(f"  → {line}", file=sys.stderr)  # noqa: T201
+    """Texts from outside (a region, an index entry) may be in it, so no control character reaches the terminal."""
+    for line in (f"Error: {message}", *(f"  → {line}" for line in hint.splitlines())):
+        print("".join(char for char in line if char.isprintable() or char == "\n"), file=sys.stderr)  # noqa: T201
