@@ -5,7 +5,6 @@ Archives are not unpacked and no other source is known: what Nomad would do with
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 from typing import Any
@@ -79,6 +78,8 @@ def _download(source: str, url: str, headers: dict[str, str], path: str, checksu
     kind, _, wanted = checksum.strip().partition(":")
     if checksum and (kind not in ("md5", "sha1", "sha256", "sha512") or not wanted):
         raise _failed(source, f"invalid checksum: {checksum}")
+    import hashlib  # loaded with the first artifact, so that start-up is quick
+
     digest = hashlib.new(kind) if checksum else None
     handlers = []
     if urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost"):

@@ -6,7 +6,6 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -256,17 +255,24 @@ class Client:
             job()
 
     def _ask(self, call: Callable[[], _T]) -> _T:
-        """`call` on the loop, and its result or exception here."""
-        answer: Future[_T] = Future()
+        """`call` on the loop, and its result or exception here. Raises TimeoutError."""
+        answered = threading.Event()
+        results: list[_T] = []
+        errors: list[Exception] = []
 
         def run() -> None:
             try:
-                answer.set_result(call())
+                results.append(call())
             except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
-                answer.set_exception(error)
+                errors.append(error)
+            answered.set()
 
         self.loop.post(run)
-        return answer.result(_ANSWER_S)
+        if not answered.wait(_ANSWER_S):
+            raise TimeoutError
+        if errors:
+            raise errors[0]
+        return results[0]
 
 
 def _ignore(_: object) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class ConfigInvalid(Exception):
@@ -15,8 +14,7 @@ class ConfigInvalid(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True, slots=True)
-class ExitResult:
+class ExitResult(NamedTuple):
     """How a task ended. `error` says that its end is unknown or was not its own; `time_ns` since the epoch."""
 
     exit_code: int
@@ -29,8 +27,7 @@ class ExitResult:
         return not self.exit_code and not self.signal and not self.error
 
 
-@dataclass(slots=True)
-class TaskEvents:
+class TaskEvents(NamedTuple):
     """What a driver calls, on the loop: `started`, or `failed` (message, recoverable); after a start, `exited` once."""
 
     started: Callable[[], None]
@@ -38,8 +35,7 @@ class TaskEvents:
     exited: Callable[[ExitResult], None]
 
 
-@dataclass(slots=True)
-class StartOrder:
+class StartOrder(NamedTuple):
     """One start of a task. `task_id` is unique for each start; `stdout` and `stderr` are log files' names without
     number (empty: the output is thrown away); `config` is checked and interpolated; `user` "" is the region's own."""
 
@@ -54,12 +50,11 @@ class StartOrder:
     user: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(NamedTuple):
     """A driver's `config` block: attribute → its type (`str`, `int`, `bool`, `list`, `dict`)."""
 
     attributes: Mapping[str, type]
-    required: frozenset[str] = field(default_factory=frozenset)
+    required: frozenset[str] = frozenset()
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration with each value in its type. Raises ConfigInvalid."""
