@@ -35,6 +35,9 @@ class DevNode:
     drivers: tuple[str, ...]
     node_class: str
     meta: Mapping[str, str]
+    host_volumes: Mapping[str, Path] = field(default_factory=dict)
+    devices: tuple[Mapping[str, Any], ...] = ()
+    """Each `{vendor, type, name, count, attributes}`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,6 +313,8 @@ class Builder:
                         tuple(each.drivers),
                         each.node_class,
                         dict(each.meta),
+                        {volume: self.file(folder) for volume, folder in each.host_volumes.items()},
+                        tuple(device.model_dump() for device in each.devices),
                     )
                 )
         return tuple(nodes)

@@ -211,6 +211,18 @@ class TagTable(Table):
     )
 
 
+class DevDeviceTable(Table):
+    """Devices of one model on a pretend node; tasks ask for `TYPE`, `VENDOR/TYPE` or `VENDOR/TYPE/NAME`."""
+
+    vendor: str = Field(description="Vendor, as `nvidia`.")
+    type: str = Field(default="gpu", description="Type.")
+    name: str = Field(description="Model, as `A100`.")
+    count: PositiveInt = Field(default=1, description="How many of them.")
+    attributes: dict[str, str] = Field(
+        default_factory=dict, description='What constraints read, as `memory = "80 GiB"`.'
+    )
+
+
 class DevNodeTable(Table):
     """A pretend node of a development region."""
 
@@ -221,6 +233,11 @@ class DevNodeTable(Table):
     drivers: list[str] = Field(default=["raw_exec"], description="Task drivers it offers.")
     node_class: str = Field(default="", description="Node class.")
     meta: dict[str, str] = Field(default_factory=dict, description="Node meta.")
+    host_volumes: dict[str, str] = Field(
+        default_factory=dict,
+        description="Folders by the volume's name; relative ones count from here, missing ones are made.",
+    )
+    devices: list[DevDeviceTable] = Field(default=[], description="Pretend devices (embedded regions only).")
     count: PositiveInt = Field(default=1, description="That many alike.")
 
 

@@ -50,6 +50,9 @@ class Launch:
     def start(self, keys: Sequence[str], running: set[str], *, only: Sequence[str] | None = None) -> None:
         """Start these and wait until all that is wanted (or `only` those) is ready. Raises DevError, with the end of
         the log."""
+        for region in self.dev.regions.values():
+            for volume in (folder for node in region.nodes for folder in node.host_volumes.values()):
+                volume.mkdir(parents=True, exist_ok=True)
         with ExitStack() as sockets:
             self._take_ports(keys, sockets)
             self.outdated = tuple(

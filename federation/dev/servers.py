@@ -58,6 +58,8 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
                 "drivers": list(node.drivers),
                 "node_class": node.node_class,
                 "meta": dict(node.meta),
+                "host_volumes": {volume: str(folder) for volume, folder in node.host_volumes.items()},
+                "devices": [dict(device) for device in node.devices],
             }
             for node in region.nodes
         ],

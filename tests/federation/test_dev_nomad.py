@@ -31,7 +31,10 @@ addresses = ["dev:us", "dev:eu"]
 store = "file://./stores/eu"
 datacenters.dc1 = {}
 [dev.regions.us]
-nodes = [{ cpu_mhz = 1000, memory_mb = 512, meta = { rack = "r1" }, node_class = "small" }, { datacenter = "dc2" }]
+nodes = [
+    { cpu_mhz = 1000, memory_mb = 512, node_class = "small", host_volumes = { data = "volumes/us-1" } },
+    { datacenter = "dc2" },
+]
 [dev.regions.eu]
 nodes = [{ cpu_mhz = 1000, memory_mb = 512 }]
 """
@@ -111,6 +114,8 @@ def test_nodes_and_regions_are_as_declared(binary: str, project: Callable[[], Co
             "us-2": ("dc2", 4000, 4096),
         }
         assert all(node.drivers == {"raw_exec"} for node in nodes.values())
+        assert {name: set(node.host_volumes) for name, node in nodes.items()} == {"us-1": {"data"}, "us-2": set()}
+        assert (config.root / "volumes" / "us-1").is_dir()
     finally:
         client.close()
     assert lifecycle.up(config, quiet).started == (), "`auto` is what it was started with"

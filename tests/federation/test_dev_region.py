@@ -30,7 +30,11 @@ datacenters.dc1 = {}
 [dev.regions.us]
 nodes = [{ cpu_mhz = 1000, memory_mb = 512, count = 2 }]
 [dev.regions.eu]
-nodes = [{ cpu_mhz = 1000, memory_mb = 512 }]
+nodes = [
+    { cpu_mhz = 1000, memory_mb = 512, host_volumes = { data = "volumes" }, devices = [
+        { vendor = "nvidia", name = "A100", count = 2, attributes = { memory = "80 GiB" } },
+    ] },
+]
 """
 
 
@@ -102,6 +106,21 @@ def test_regions_know_one_another_and_the_token(config: Config) -> None:
             assert len(client.nodes()) == {"us": 2, "eu": 1}[region.name]
         finally:
             client.close()
+
+
+def test_declared_volumes_and_devices_are_the_nodes(config: Config) -> None:
+    client = NomadRegion(config.regions["eu"])
+    try:
+        (node,) = client.nodes()
+        assert set(node.host_volumes) == {"data"}
+        assert (config.root / "volumes").is_dir()
+        task = {"Name": "t", "Driver": "raw_exec", "Config": {"command": "/bin/true"}}
+        asks = task | {"Resources": {"CPU": 20, "MemoryMB": 10, "Devices": [{"Name": "nvidia/gpu/A100", "Count": 1}]}}
+        group = {"Name": "g", "Count": 3, "Tasks": [asks]}
+        job = {"ID": "gpu", "Name": "gpu", "Type": "batch", "Datacenters": ["dc1"], "TaskGroups": [group]}
+        assert client.plan_job(job).shortfalls["g"].coalesced == 0, "two of three found a device"
+    finally:
+        client.close()
 
 
 def test_down_ends_the_tasks_of_a_living_and_of_a_killed_region(config: Config) -> None:
