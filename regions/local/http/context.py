@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from regions.local.config import RegionConfig
 from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
-from regions.local.http.filter import compile_filter
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import missing_fields
 from regions.local.http.rights import Rights
@@ -88,7 +87,11 @@ def listing(
     pages = context.config.has(1, 3)
     per_page, seeking = (_per_page(request), request.get("next_token")) if pages else (0, "")
     is_reversed = is_reverse(context, request)
-    wanted = compile_filter(request.get("filter")) if pages and request.get("filter") else None
+    wanted = None
+    if pages and request.get("filter"):
+        from regions.local.http.filter import compile_filter  # loaded when asked for, so that start-up is quick
+
+        wanted = compile_filter(request.get("filter"))
     following = ""
 
     def build(state: Snapshot) -> list[Record]:
