@@ -50,6 +50,7 @@ class AllocRunner:
         self.is_stopping = False
         self.is_abandoned = False
         self.is_frozen = False
+        self._has_news = False
         self._awaits_end = False
         self.ended: list[tuple[Driver, str]] = []
         self._host = host
@@ -147,7 +148,8 @@ class AllocRunner:
         self.is_frozen = is_frozen
         for task in self.tasks:
             task.freeze(is_frozen)
-        if not is_frozen:
+        if not is_frozen and self._has_news:
+            self._has_news = False
             self._host.report(self)
 
     # -- what follows from the tasks' states --
@@ -162,6 +164,7 @@ class AllocRunner:
         self._pending_look = False
         if self.is_abandoned:
             return
+        self._has_news = self.is_frozen
         live = [t for t in self.tasks if not t.is_poststop and t.state.word != "dead"]
         if live:
             self._kill_if_over(live)

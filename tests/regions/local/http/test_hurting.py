@@ -119,7 +119,8 @@ def test_a_paused_node_stands_still_and_learns_what_happened(region: Region, fol
     assert state_of(pid) == "T"
     assert len(processes(folder)) == 2
     hurt(region, first["NodeName"], "restore")
-    allocs(region, lambda found: "lost" not in [alloc["ClientStatus"] for alloc in found])
+    ended = allocs(region, lambda found: "lost" not in [alloc["ClientStatus"] for alloc in found])
+    assert [alloc["ID"] for alloc in ended if alloc["ClientStatus"] != "running"] == [first["ID"]]
     assert pid not in processes(folder), "it was stopped, since another one runs in its place"
 
 
