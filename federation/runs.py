@@ -240,6 +240,9 @@ class Runs:
                 hint=f"go on with it:  fedml runs resume {manifest.run}",
             ) from None
         self._app.index.close_run(manifest.run, closed.state, closed.reason)
+        # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
+        clients = [self._app.client(name) for name in manifest.regions]
+        stop_stale(clients, manifest.job, {manifest.run}, known=brain.children)
         return _outcome(manifest, brain, closed)
 
 
@@ -365,8 +368,7 @@ def _believed(record: ResultRecord, key: Key, alloc_id: str) -> ResultRecord | N
 def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:
     failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
     done = sum(1 for slot in brain.slots if slot.state == "done")
-    left = {name: len(region.abandoned) + len(region.unknown) for name, region in brain.regions.items()}
-    left = {name: attempts for name, attempts in left.items() if attempts}
+    left = {name: attempts for name, region in brain.regions.items() if (attempts := region.left)}
     return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left)
 
 

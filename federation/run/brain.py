@@ -13,7 +13,7 @@ this rests what DESIGN 3 promises:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from federation.result import ResultRecord
@@ -119,6 +119,11 @@ class Brain:
             Stopped: self._stopped,
             CancelRequested: self._cancel,
         }
+
+    @property
+    def children(self) -> Collection[str]:
+        """The children that were acknowledged."""
+        return self._children.keys()
 
     def step(self, event: Event) -> list[Command]:
         """Take one event, give the commands that follow from it, in the order in which they are to be begun."""

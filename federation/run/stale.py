@@ -24,24 +24,27 @@ class Stoppable(Protocol):
     def stop_job(self, job_id: str) -> None: ...
 
 
-def stop_stale(clients: Sequence[Stoppable], job: str, over: Collection[str]) -> dict[str, list[str]]:
-    """Stop the children of `job` whose run is among `over`, in all regions at once; those stopped, by region.
+def stop_stale(
+    clients: Sequence[Stoppable], job: str, over: Collection[str], *, known: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Stop the children of `job` whose run is among `over`, but for the `known` ones, in all regions at once; those
+    stopped, by region.
 
     A region that can't be asked, or refuses, is passed over: the next command tries again.
     """
     if not over or not clients:
         return {}
     with ThreadPoolExecutor(len(clients)) as pool:
-        stopped = pool.map(lambda client: _stop_in(client, job, over), clients)
+        stopped = pool.map(lambda client: _stop_in(client, job, over, known), clients)
         return {client.name: children for client, children in zip(clients, stopped, strict=True) if children}
 
 
-def _stop_in(client: Stoppable, job: str, over: Collection[str]) -> list[str]:
+def _stop_in(client: Stoppable, job: str, over: Collection[str], known: Collection[str]) -> list[str]:
     stopped: list[str] = []
     try:
         for stub in client.jobs(f"{job}/dispatch-"):
             child = str(stub["ID"])
-            if stub.get("Status") == "dead" or stub.get("Stop"):
+            if child in known or stub.get("Status") == "dead" or stub.get("Stop"):
                 continue
             if (client.job(child).get("Meta") or {}).get(RUN_KEYS[0]) in over:
                 client.stop_job(child)

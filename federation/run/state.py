@@ -104,6 +104,11 @@ class RegionState:
         return not self.problem and not self.is_lost
 
     @property
+    def left(self) -> int:
+        """Attempts that may still run there and could not be stopped."""
+        return len(self.abandoned) + len(self.unknown) + len(self.stopping | self.to_stop)
+
+    @property
     def room(self) -> int:
         """How many more attempts it may take now."""
         return max(0, self.limit - self.open) if self.is_usable else 0
