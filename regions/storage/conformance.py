@@ -159,7 +159,8 @@ class StoreConformance(ABC):
             with _raises(NotSupported):
                 race_update(store, 2, 1, prefix=f"{_folder()}/")
             return
-        assert race_update(store, writers=8, increments=10, prefix=f"{_folder()}/") == 80
+        count = race_update(store, writers=8, increments=10, prefix=f"{_folder()}/")
+        assert count == 80, f"80 increments gave {count}"
 
     def test_list_is_in_order_of_the_keys_bytes(self) -> None:
         store, folder = self.make_store(), _folder()

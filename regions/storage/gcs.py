@@ -41,7 +41,8 @@ from regions.storage.url import checked_endpoint, split_bucket
 from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
 
 _TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
-_PAGE = 1000
+_PAGE: int | None = None
+"""As many as the server gives at once (a thousand)."""
 _LISTED = "items(name,size,generation,updated),nextPageToken"
 _META = "x-goog-meta-"
 

@@ -15,8 +15,15 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing
 """What moto takes: anything."""
 
 _SERVER = """
-import logging, sys
+import logging, sys, threading
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
+# moto looks at If-Match and If-None-Match, and then writes: under load two writers can both win, as on S3 they can't.
+lock, put_object = threading.Lock(), S3Response.put_object
+def put_alone(self):
+    with lock:
+        return put_object(self)
+S3Response.put_object = put_alone
 logging.getLogger("werkzeug").disabled = True
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
