@@ -92,7 +92,7 @@ def listing(
         from regions.local.http.filter import compile_filter  # loaded when asked for, so that start-up is quick
 
         wanted = compile_filter(request.get("filter"))
-    following = ""
+    following, sought = "", _place(seeking)
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
@@ -101,9 +101,8 @@ def listing(
         is_sought = bool(seeking)
         for record in rows(state):
             if is_sought:
-                # Tokens are compared as text, so that a page may begin too early, as in Nomad.
-                at = token(record)
-                if at > seeking if is_reversed else at < seeking:
+                at = _place(token(record))
+                if at > sought if is_reversed else at < sought:
                     continue
             if wanted is not None and not wanted(record):
                 continue
@@ -129,6 +128,12 @@ def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
         return rights.may_variable(row["Namespace"], row["Path"], "list")
     namespace = record.get("Namespace")
     return namespace is None or rights.may(namespace, "list-jobs" if "jobs" in tables else "read-job")
+
+
+def _place(token: str) -> tuple[int, str]:
+    """What orders tokens: by create index where they begin with one, else as text."""
+    head, dot, rest = token.partition(".")
+    return (int(head), rest) if dot and head.isdigit() else (0, token)
 
 
 def is_reverse(context: Context, request: Request) -> bool:

@@ -51,7 +51,7 @@ FILTERS = [
     ("not (Priority == 50)", [1, 2]),
     ("not not Priority == 50", [0]),
     ("TaskGroups.0.Name == g", [0, 1, 2]),
-    ('"-1" in ID', [1]),
+    ('"list-" in ID', [0, 1, 2]),
     ("Payload is empty", [0, 1, 2]),
 ]
 
@@ -95,10 +95,12 @@ def test_pages(us, federation, new_job, in_states, pages, kind):
     job = new_job(count=3)
     us.register(job, enforce_index=0)
     federation.wait_for_allocations(job["ID"], in_states("complete"))
-    everything = federation.get(f"/v1/{kind}")
+    # Of one job, so that all have one index: real Nomad goes astray where the index gains a digit.
+    own = {"filter": f'{"ID" if kind == "jobs" else "JobID"} == "{job["ID"]}"'}
+    everything = federation.get(f"/v1/{kind}", **own)
     token, found = "", []
     while True:
-        status, headers, text = federation.raw("GET", f"/v1/{kind}", per_page=1, next_token=token)
+        status, headers, text = federation.raw("GET", f"/v1/{kind}", per_page=1, next_token=token, **own)
         assert status == 200
         page = json.loads(text)
         found += [one["ID"] for one in page]
@@ -110,7 +112,7 @@ def test_pages(us, federation, new_job, in_states, pages, kind):
         if not token:
             break
     assert found == [one["ID"] for one in everything]
-    _, headers, _ = federation.raw("GET", f"/v1/{kind}", per_page=len(everything))
+    _, headers, _ = federation.raw("GET", f"/v1/{kind}", per_page=len(everything), **own)
     assert "X-Nomad-NextToken" not in headers
 
 

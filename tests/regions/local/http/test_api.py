@@ -316,3 +316,16 @@ def test_variables_outlive_the_process(tmp_path: Path) -> None:
         )
     with serve(made) as api:
         assert api.get("/v1/var/a/b") == written
+
+
+def test_pages_go_on_where_the_index_gains_a_digit(api: Api) -> None:
+    for number in range(60):
+        api.finished(api.put("/v1/jobs", {"Job": job(f"job-{number}", cpu=1)})["EvalID"])
+    everything = [one["ID"] for one in api.get("/v1/evaluations")]
+    found: list[str] = []
+    token = ""
+    while token or not found:
+        found += [one["ID"] for one in api.get(f"/v1/evaluations?per_page=7&next_token={token}")]
+        token = api.headers.get("X-Nomad-NextToken", "")
+    assert found == everything
+    assert len(found) >= 60
