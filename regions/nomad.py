@@ -330,18 +330,24 @@ class NomadRegion:
     def _pages(
         self, operation: str, endpoint: type, *path: str, params: Mapping[str, Any]
     ) -> tuple[list[dict[str, Any]], int]:
-        """A list over all its pages, and the first page's index. Servers before 1.3 give all of it as one page."""
-        items: list[dict[str, Any]] = []
+        """A list over all its pages, and the first page's index. Servers before 1.3 give all of it as one page.
+
+        Each object comes once: Nomad 1.6 compares page tokens as text, so a page may begin too early when an index gains
+        a digit. A page that brings nothing new ends the list, since it would come for ever.
+        """
+        items: dict[str, dict[str, Any]] = {}
         index, next_token = 0, ""
         while True:
             page = {**params, "per_page": PAGE_SIZE, "next_token": next_token or None}
             answer = self._door.call(Request(operation, endpoint, path, params=page))
-            items += self._parse(operation, partial(_items, answer))
+            before = len(items)
+            for number, item in enumerate(self._parse(operation, partial(_items, answer))):
+                items.setdefault(str(item.get("ID") or f"{before + number} without an ID"), item)
             headers = answer.response.headers
             index = index or int(headers.get("X-Nomad-Index") or 0)
             next_token = headers.get("X-Nomad-NextToken", "")
-            if not next_token:
-                return items, index
+            if not next_token or len(items) == before:
+                return list(items.values()), index
 
     def _parse(self, operation: str, read: Callable[[], T]) -> T:
         try:

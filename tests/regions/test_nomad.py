@@ -393,3 +393,12 @@ def test_many_threads_share_one_client(recorder, client):
     recorder.default = type(recorder.default)(body=[str(ipaddress.IPv4Address(1))])
     ours.close()
     assert ours.federation_regions() == ["0.0.0.1"]  # a closed client opens new connections
+
+
+def test_a_page_that_begins_too_early_or_comes_for_ever_adds_nothing(recorder, client, reply):
+    def again(*ids: str) -> Any:
+        return reply(body=[{"ID": one} for one in ids], headers={"X-Nomad-NextToken": "10"})
+
+    recorder.answers["/v1/jobs"] = [again("a", "b"), again("b", "c"), again("b", "c"), again("b", "c")]
+    assert client().jobs() == [{"ID": "a"}, {"ID": "b"}, {"ID": "c"}]
+    assert len(recorder.calls("/v1/jobs")) == 3
