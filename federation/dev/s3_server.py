@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import threading
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,18 @@ Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 def keeping(application: Application, kept: KeptObjects) -> Application:
-    """The application, with each change on disk before it is answered, and unsigned requests allowed everything."""
+    """The application, with each change on disk before it is answered, and unsigned requests allowed everything.
+
+    Changes are made one at a time: moto looks at a condition and then writes, which would let two writers both win.
+    """
+    one_at_a_time = threading.Lock()
 
     def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         environ.setdefault("HTTP_AUTHORIZATION", SOMEBODY)
-        parts = application(environ, start_response)
-        if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE"):
+        if environ["REQUEST_METHOD"] not in ("PUT", "POST", "DELETE"):
+            return application(environ, start_response)
+        with one_at_a_time:
+            parts = application(environ, start_response)
             raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"])
             bucket, _, key = unquote(raw.partition("?")[0]).lstrip("/").partition("/")
             if key:
