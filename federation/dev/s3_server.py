@@ -13,7 +13,6 @@ import logging
 import signal
 import sys
 import threading
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
