@@ -476,7 +476,7 @@ class Brain:
                 self._inspect_after(self.limits.quiet_s, event.slot, attempt)
             return
         if failed:
-            told = f": {event.last_lines}" if event.last_lines else ""
+            told = f": {event.last_line}" if event.last_line else ""
             attempt.verdict = (task_failure(failed[0]) + told, failed[0].client_status == "failed")
             self._look(event.slot, attempt, None)  # results are truth: it may have published before it failed
         elif not latest or any(one.client_status != "complete" for one in latest.values()):

@@ -315,8 +315,8 @@ class Coordinator:
             self._events.put(ChildInspected(command.slot, command.attempt, "unknown"))
             return
         status = str(job.get("Status", ""))
-        last_lines = _last_lines(client, allocations) if status == "dead" else ""
-        self._events.put(ChildInspected(command.slot, command.attempt, status, tuple(allocations), last_lines))
+        last_line = _last_line(client, allocations) if status == "dead" else ""
+        self._events.put(ChildInspected(command.slot, command.attempt, status, tuple(allocations), last_line))
 
     def _stop_child(self, command: Stop) -> None:
         done = Stopped(command.region, command.job_id, is_done=True)
@@ -356,7 +356,7 @@ class Coordinator:
         )
 
 
-def _last_lines(client: RegionClient, allocations: Sequence[Allocation]) -> str:
+def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
     """The last line that a failed task wrote to stderr, for whoever reads why the attempt failed; "" without any."""
     for allocation in allocations:
         for task, state in allocation.tasks.items():
@@ -365,7 +365,8 @@ def _last_lines(client: RegionClient, allocations: Sequence[Allocation]) -> str:
                     text = client.logs(allocation.id, task, kind="stderr", tail_bytes=LOG_TAIL_BYTES)
                 except FedmlError:
                     return ""
-                lines = [line.strip() for line in text.decode(errors="replace").splitlines() if line.strip()]
+                told = (line.strip() for line in text.decode(errors="replace").splitlines())
+                lines = [line for line in told if line and not line.startswith("→")]  # a hint isn't what happened
                 words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
                 return " ".join(words)[:LINE_CHARS]
     return ""

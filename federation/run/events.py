@@ -122,7 +122,7 @@ class ChildInspected:
     attempt: int
     status: str
     allocations: tuple[Allocation, ...] = ()
-    last_lines: str = ""
+    last_line: str = ""
     """The end of the failed task's stderr, of a child that is dead and failed."""
 
 

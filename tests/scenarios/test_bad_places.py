@@ -211,7 +211,7 @@ def test_a_region_store_that_cannot_be_written(project: Project) -> None:
     done = project.fedml("dispatch", "--config", config, "--job", job, "--regions", "eu")
     assert done.code == 2, done.err
     assert "task make" in done.err
-    assert "exit code 1" in done.err
+    assert "task make: Exit Code: 1: Error: store" in done.err
     assert project.rows("--job", "storeless") == []
 
 
@@ -222,7 +222,8 @@ def test_a_disk_that_is_full_while_publishing(project: Project) -> None:
         config = project.variant("full", ("file://./stores/eu", "file://./small"))
         done = project.fedml("dispatch", "--config", config, "--job", job, "--regions", "eu")
         assert done.code == 2, done.err
-        assert "exit code 1" in done.err
+        assert "Exit Code: 1: Error: " in done.err
+        assert "no space" in done.err.lower()
         records = [path for path in small.rglob("*.json") if "results" in path.parts]
         assert records == []
     assert project.rows("--job", "bulky") == []

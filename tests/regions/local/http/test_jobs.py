@@ -105,7 +105,6 @@ def test_registering_enforces_the_index_and_makes_versions(api: Api) -> None:
     ("wanted", "feature"),
     [
         ({"Type": "service"}, "job type service"),
-        ({"Type": "sysbatch"}, "job type sysbatch"),
         ({"Periodic": {"Spec": "@daily"}}, "periodic jobs"),
         ({"AllAtOnce": True}, "all_at_once"),
     ],
