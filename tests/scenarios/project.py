@@ -116,7 +116,9 @@ class Project:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
-                process.communicate()
+                process.wait()
+            for stream in filter(None, (process.stdout, process.stderr)):
+                stream.close()
         self.processes.clear()
 
     # ── its files ─────────────────────────────────────────────────────────────────────────────────────────────────────
