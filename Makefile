@@ -12,7 +12,7 @@ demo:
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash tools/demo.sh
 
 test: check
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup tests
 
 check: .dev
 	$(BIN)/ruff format --check .
