@@ -8,8 +8,10 @@ for "something would change" and 255 for errors, as `nomad plan` has. Modules he
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -39,11 +41,42 @@ app.add_typer(stores.app, name="stores")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. No traceback reaches a user (`FEDML_TRACEBACK=1` shows one)."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does: state is kept, and the command that goes on is named."""
+    raise KeyboardInterrupt
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"fedml {version('fedml-nomad')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def fedml(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options of the command itself."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command line."""
+    if not arguments:
+        arguments = ["--help"]
     error_code = 255 if next((word for word in arguments if not word.startswith("-")), "") == "plan" else 1
     try:
         return int(app(list(arguments), prog_name="fedml", standalone_mode=False) or 0)
@@ -54,12 +87,14 @@ def run(arguments: Sequence[str]) -> int:
         _complain("interrupted", "")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
     except Exception as error:
         if os.environ.get("FEDML_TRACEBACK"):
             raise
         tell = getattr(error, "format_message", None)  # a usage error of Click, wherever this Typer keeps its Click
+        if type(error).__name__ == "NoArgsIsHelpError" and tell is not None:
+            print(tell())  # noqa: T201
+            return 0
         if tell is not None:
             context = getattr(error, "ctx", None)
             _complain(tell(), f"see: {context.command_path} --help" if context else "")

@@ -42,6 +42,8 @@ from federation.run.events import (
     Looked,
     Pair,
     ParentChecked,
+    Ping,
+    Pinged,
     Probe,
     RegionHeard,
     RegionProbed,
@@ -105,6 +107,7 @@ class Brain:
             Tick: self._tick,
             RegionProbed: self._probed,
             RegionHeard: self._heard,
+            Pinged: self._pinged,
             Appended: self._appended,
             Resumed: self._resumed,
             ParentChecked: self._parent_checked,
@@ -158,6 +161,9 @@ class Brain:
             region.probe_sent_s = self.now_s
             region.open_at_probe = region.open
             self._out.append(Probe(region.name))
+        if self.now_s - region.heard_s > self.limits.grace_s / 3 and not region.is_pinged:
+            region.is_pinged = True
+            self._out.append(Ping(region.name))
         if region.find_at_s is not None and region.find_at_s <= self.now_s:
             region.find_at_s = None
             if region.unknown:
@@ -184,7 +190,13 @@ class Brain:
                 for attempt in slot.attempts:
                     if attempt.is_open and attempt.region == region.name:
                         region.abandoned.append((number, attempt.number))
+                        attempt.is_region_loss = True
                         self._end(number, attempt, f"region {region.name} was lost", own=False)
+
+    def _pinged(self, event: Pinged) -> None:
+        self.regions[event.region].is_pinged = False
+        if event.is_alive:
+            self._heard(RegionHeard(event.region))
 
     def _heard(self, event: RegionHeard) -> None:
         region = self.regions[event.region]
@@ -315,6 +327,7 @@ class Brain:
                 attempt.phase = Phase.SENT
             self._children[attempt.job_id] = (number, attempt_number)
         elif attempt.is_open:
+            attempt.is_region_loss = bool(change.get("lost"))
             self._close_attempt(attempt, str(change.get("reason", "")), own=bool(change.get("own")))
 
     def _resumed(self, event: Resumed) -> None:
@@ -538,7 +551,8 @@ class Brain:
         if not attempt.is_open:
             return
         self._close_attempt(attempt, reason, own=own)
-        self._changes.append({"type": "fail", "slot": number, "attempt": attempt.number, "reason": reason, "own": own})
+        change: Change = {"type": "fail", "slot": number, "attempt": attempt.number, "reason": reason, "own": own}
+        self._changes.append(change | {"lost": True} if attempt.is_region_loss else change)
         if not self.regions[attempt.region].is_lost:
             self._stop(attempt)
         self._rebind_or_fail(number)
@@ -569,7 +583,8 @@ class Brain:
             return
         own = {attempt.region for attempt in slot.attempts if attempt.is_own_failure}
         last = slot.last
-        if len(slot.attempts) >= self.manifest.max_attempts or len(own) >= 2:
+        counted = sum(1 for attempt in slot.attempts if not attempt.is_region_loss)
+        if counted >= self.manifest.max_attempts or len(own) >= 2:
             self._fail_slot(number, last.reason if last else "")
             return
         self._tell("retry", attempt=last, slot=number, detail=last.reason if last else "")

@@ -40,6 +40,8 @@ from federation.run.events import (
     Looked,
     Pair,
     ParentChecked,
+    Ping,
+    Pinged,
     Probe,
     RegionHeard,
     RegionProbed,
@@ -68,6 +70,7 @@ class RegionClient(Protocol):
 
     @property
     def name(self) -> str: ...
+    def leader(self) -> str: ...
     def job(self, job_id: str) -> dict[str, Any]: ...
     def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]: ...
     def dispatch(
@@ -185,6 +188,8 @@ class Coordinator:
                 self._regions[command.region].submit(self._guarded, self._dispatch, command)
             case CheckParent():
                 self._regions[command.region].submit(self._guarded, self._check_parent, command)
+            case Ping():
+                self._regions[command.region].submit(self._guarded, self._ping, command)
             case Probe():
                 self._regions[command.region].submit(self._guarded, self._probe, command)
             case Find():
@@ -260,6 +265,14 @@ class Coordinator:
             self._events.put(ParentChecked(command.region, None))
         else:
             self._events.put(ParentChecked(command.region, str((parent.get("Meta") or {}).get(SPEC_KEY, ""))))
+
+    def _ping(self, command: Ping) -> None:
+        try:
+            self._ports.clients[command.region].leader()
+        except FedmlError:
+            self._events.put(Pinged(command.region, is_alive=False))
+        else:
+            self._events.put(Pinged(command.region, is_alive=True))
 
     def _probe(self, command: Probe) -> None:
         self._events.put(self._ports.probe(command.region))

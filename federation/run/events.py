@@ -48,6 +48,14 @@ class RegionHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinged:
+    """A quiet region was asked for a sign of life, and gave one or not."""
+
+    region: str
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Appended:
     """An entry stands in the run log: ours, or (resuming) one from before."""
 
@@ -162,8 +170,8 @@ class CancelRequested:
 
 
 Event = (
-    Tick | RegionProbed | RegionHeard | Appended | Resumed | ParentChecked | Acknowledged | DispatchFailed | Found | ChildSpec
-    | AllocationChanged | ChildInspected | Looked | Committed | Stopped | CancelRequested
+    Tick | RegionProbed | RegionHeard | Pinged | Appended | Resumed | ParentChecked | Acknowledged | DispatchFailed | Found
+    | ChildSpec | AllocationChanged | ChildInspected | Looked | Committed | Stopped | CancelRequested
 )  # fmt: skip
 
 
@@ -173,6 +181,13 @@ Event = (
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Ask the region for its room → RegionProbed."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask a region that was quiet for a while whether it is there → Pinged."""
 
     region: str
 
@@ -271,4 +286,4 @@ class Close:
     reason: str
 
 
-Command = Probe | Append | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close
+Command = Probe | Ping | Append | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close

@@ -31,6 +31,8 @@ class Attempt:
     job_id: str = ""
     reason: str = ""
     """Why it ended badly; empty otherwise."""
+    is_region_loss: bool = False
+    """It ended because its region was lost: that isn't counted against the slot."""
     is_own_failure: bool = False
     """It failed for the slot's own reason (its task failed), not the region's."""
     misses: dict[str, int] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class RegionState:
     is_fatal: bool = False
     heard_s: float = 0.0
     is_lost: bool = False
+    is_pinged: bool = False
+    """A sign of life was asked for and not answered yet."""
     probe_sent_s: float | None = None
     """When the probe under way was sent; None when none is."""
     probed_s: float = float("-inf")

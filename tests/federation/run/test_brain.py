@@ -233,3 +233,29 @@ def test_an_allocation_that_somebody_stopped_is_no_failure_of_the_job(desired: s
     attempt = brain.slots[0].attempts[0]
     assert attempt.reason.startswith(reason)
     assert attempt.is_own_failure == (desired == "run")
+
+
+def test_a_quiet_region_is_asked_before_it_is_called_lost() -> None:
+    """Heartbeats may be further apart than the grace: a region that has nothing to tell is not lost."""
+    brain = Brain(MANIFEST, Limits(grace_s=3.0))
+    brain.step(ev.Tick(1.0))
+    for now_s in (2.5, 4.0, 5.5, 7.0):
+        out = brain.step(ev.Tick(now_s))
+        assert [command.region for command in out if isinstance(command, ev.Ping)] == list(MANIFEST.regions)
+        for name in MANIFEST.regions:
+            assert not [tell for tell in brain.step(ev.Pinged(name, is_alive=True)) if isinstance(tell, ev.Tell)]
+    brain.step(ev.Tick(8.5))
+    for name in MANIFEST.regions:
+        brain.step(ev.Pinged(name, is_alive=name != "us"))
+    lost = [tell.region for tell in brain.step(ev.Tick(10.5)) if isinstance(tell, ev.Tell) and tell.kind == "lost"]
+    assert lost == ["us"]
+
+
+def test_the_loss_of_a_region_is_not_counted_against_a_slot() -> None:
+    brain = Brain(replace(MANIFEST, slots=1, max_attempts=1), Limits(grace_s=3.0))
+    sent(brain)
+    brain.step(ev.RegionHeard("eu"))
+    out = [*brain.step(ev.Tick(2.0)), *brain.step(ev.RegionHeard("eu")), *brain.step(ev.Tick(5.0))]
+    fails = [c for append in out if isinstance(append, ev.Append) for c in append.changes if c["type"] == "fail"]
+    assert [fail.get("lost") for fail in fails] == [True]
+    assert brain.slots[0].state == "open"

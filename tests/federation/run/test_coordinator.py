@@ -36,6 +36,9 @@ class Region:
         self.stopped: list[str] = []
         self.is_watched = threading.Event()
 
+    def leader(self) -> str:
+        return "127.0.0.1:4647"
+
     def job(self, job_id: str) -> dict[str, Any]:
         if job_id == ONE.job:
             return {"Meta": {"fedml_spec": ONE.spec_hash}}

@@ -128,7 +128,8 @@ class World:
             (c["slot"], c["attempt"], c["region"]) for changes in self.log for c in changes if c["type"] == "bind"
         }
         assert set(self.dispatched) <= logged, "dispatched what the log doesn't have"
-        assert all(len(slot.attempts) <= manifest.max_attempts for slot in brain.slots)
+        for slot in brain.slots:
+            assert sum(not attempt.is_region_loss for attempt in slot.attempts) <= manifest.max_attempts
 
     def _check_nothing_is_left(self, brain: Brain) -> None:
         left = [
@@ -179,6 +180,8 @@ class World:
                 region = self.regions[command.region]
                 problem = "unreachable" if region.is_cut else ""
                 self.inbox.append(ev.RegionProbed(command.region, region.free(), problem))
+            case ev.Ping():
+                self.inbox.append(ev.Pinged(command.region, not self.regions[command.region].is_cut))
             case ev.CheckParent():
                 cut = self.regions[command.region].is_cut
                 self.inbox.append(ev.ParentChecked(command.region, None if cut else manifest.spec_hash))
