@@ -117,7 +117,7 @@ class Project:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            for stream in filter(None, (process.stdout, process.stderr)):
+            for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
                 stream.close()
         self.processes.clear()
 
