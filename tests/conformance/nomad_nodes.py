@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _RPC = b"\x01"
+_ADDRESS = {"Family": "ipv4", "Alias": "default", "Address": "127.0.0.1"}
 _NO_ERROR = b"\xa5Error\xa0"
 
 
@@ -44,6 +45,8 @@ def pretended(
             "Cpu": {"CpuShares": cpu_mhz},
             "Memory": {"MemoryMB": memory_mb},
             "Disk": {"DiskMB": 100_000},
+            "Networks": [{"Mode": "host", "Device": "lo", "IP": "127.0.0.1", "CIDR": "127.0.0.1/32", "MBits": 1000}],
+            "NodeNetworks": [{"Mode": "host", "Device": "lo", "Addresses": [_ADDRESS]}],
         },
         "ReservedResources": {},
     } | fields
