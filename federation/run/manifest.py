@@ -10,10 +10,11 @@ import json
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
+from jobs.spec import RUN_KEYS, SPEC_KEY
 
 MANIFEST_FORMAT = 1
 
@@ -45,6 +46,43 @@ class Manifest:
     variables: tuple[str, ...] = ()
     """`-var` of the command line, and `-var-file` paths: what `resume` evaluates the jobspec with."""
     var_files: tuple[str, ...] = ()
+    parent: str = ""
+    """The Nomad job that is dispatched, where it isn't `job` itself: an isolated run has one of its own."""
+    deployed_over: Mapping[str, int] = field(default_factory=dict)
+    """Region → the Nomad version of the job that stood there before this run's deployment changed it (-1: none)."""
+    registered_at: Mapping[str, int] = field(default_factory=dict)
+    """Region → JobModifyIndex of a job that fedml didn't register, which carries no spec hash (`spec_hash` is "")."""
+    declared_meta: tuple[str, ...] | None = None
+    """The meta keys that such a job declares: no other is sent. None: the renderer has declared all of fedml's."""
+
+    @property
+    def parent_id(self) -> str:
+        """The ID of the Nomad job that is dispatched."""
+        return self.parent or self.job
+
+    def own_meta(self, slot: int, attempt: int) -> dict[str, str]:
+        """What fedml itself adds to the meta of one dispatch: as much of it as the job declares."""
+        own = dict(zip(RUN_KEYS, (self.run, str(slot), str(attempt)), strict=True))
+        return {key: value for key, value in own.items() if self.declared_meta is None or key in self.declared_meta}
+
+    def spec_in(self, region: str, parent: Mapping[str, Any]) -> str:
+        """The spec hash of a region's registered job, to be compared with the run's own; of a job that fedml didn't
+        register, "" as long as nobody registered another one since."""
+        at = self.registered_at.get(region)
+        if at is not None:
+            return "" if int(parent.get("JobModifyIndex") or 0) == at else "changed"
+        return str((parent.get("Meta") or {}).get(SPEC_KEY, ""))
+
+    def child_of(self, job: Mapping[str, Any]) -> tuple[int, int] | None:
+        """(slot, attempt) of a child of this run, by its meta or, where the job declares none for it, its token."""
+        meta = job.get("Meta") or {}
+        token = str(job.get("DispatchIdempotencyToken") or "")
+        run, slot, attempt = (str(meta.get(key, "")) for key in RUN_KEYS)
+        if not run and token.startswith(prefix := f"fedml-{self.run}-"):
+            run, (slot, _, attempt) = self.run, token.removeprefix(prefix).partition("-")
+        if run != self.run or not (slot.isdecimal() and attempt.isdecimal()):
+            return None
+        return int(slot), int(attempt)
 
     @property
     def expected_keys(self) -> int:
@@ -71,6 +109,8 @@ class Manifest:
             fields["payload"] = base64.b64decode(data["payload"])
             for name in ("regions", "variables", "var_files"):
                 fields[name] = tuple(data[name])
+            if fields.get("declared_meta") is not None:
+                fields["declared_meta"] = tuple(fields["declared_meta"])
             return cls(**fields)
         except (ValueError, KeyError, TypeError) as error:
             raise IndexCorrupt(f"{source} is no manifest: {type(error).__name__} {error}") from error

@@ -19,6 +19,26 @@ def test_there_and_back() -> None:
     assert replace(MANIFEST, slots=3, groups={"a": 2, "b": 1}).expected_keys == 9
 
 
+def test_a_job_that_fedml_did_not_register_gets_the_meta_that_it_declares_and_is_known_by_its_index() -> None:
+    own = replace(MANIFEST, spec_hash="", parent="terraformed", registered_at={"us": 7}, declared_meta=("fedml_run",))
+    assert Manifest.from_json(own.to_json(), source="x") == own
+    assert (own.parent_id, MANIFEST.parent_id) == ("terraformed", MANIFEST.job)
+    assert own.own_meta(3, 2) == {"fedml_run": MANIFEST.run}
+    assert MANIFEST.own_meta(3, 2) == {"fedml_run": MANIFEST.run, "fedml_slot": "3", "fedml_attempt": "2"}
+    assert own.spec_in("us", {"JobModifyIndex": 7, "Meta": None}) == own.spec_hash
+    assert own.spec_in("us", {"JobModifyIndex": 8}) != own.spec_hash
+    assert MANIFEST.spec_in("us", {"Meta": {"fedml_spec": "5ec"}}) == "5ec"
+
+
+def test_a_child_is_known_by_its_meta_or_by_its_token() -> None:
+    token = idempotency_token(MANIFEST.run, 3, 2)
+    assert MANIFEST.child_of({"Meta": MANIFEST.own_meta(3, 2)}) == (3, 2)
+    assert MANIFEST.child_of({"Meta": None, "DispatchIdempotencyToken": token}) == (3, 2)
+    for stranger in ({}, {"Meta": {"fedml_run": "other"}}, {"DispatchIdempotencyToken": "somebody's"}):
+        assert MANIFEST.child_of(stranger) is None
+    assert MANIFEST.child_of({"Meta": {"fedml_run": MANIFEST.run, "fedml_slot": "x"}}) is None
+
+
 def test_a_newer_format_is_refused_in_one_line() -> None:
     newer = json.dumps(json.loads(MANIFEST.to_json()) | {"format": 2}).encode()
     with pytest.raises(FormatTooNew, match="runs/x has format 2, this fedml knows 1: upgrade fedml"):
