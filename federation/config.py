@@ -56,7 +56,7 @@ class DevStore:
     """A store server that `fedml dev up` starts."""
 
     name: str
-    kind: Literal["s3"]
+    kind: Literal["s3", "gcs"]
     buckets: tuple[str, ...]
 
 

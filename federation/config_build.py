@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from federation import config_schema as schema
 
 DEV_PREFIX = "dev:"
+DEV_SCHEMES = {"s3": "s3", "gcs": "gs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +172,15 @@ class Builder:
             return store
         name = store.endpoint.removeprefix(DEV_PREFIX)
         self.check_declared(key, name, "stores", self.document.dev.stores)
+        scheme, kind = store.url.partition("://")[0], self.document.dev.stores[name].kind
+        if scheme != DEV_SCHEMES[kind]:
+            hint = f"write {DEV_SCHEMES[kind]}://BUCKET, or name a [dev.stores] table of another kind"
+            raise self.error(key, f"is a {scheme}:// URL, and dev:{name} is a store of kind {kind}", hint)
         server = self.state.server("store", name) if self.state else None
         return replace(
             store,
             endpoint=server.address if server and server.process else store.endpoint,
-            location=store.location or "us-east-1",
+            location=store.location or ("us-east-1" if kind == "s3" else None),
             anonymous=store.access_key_id is None,
         )
 

@@ -26,7 +26,7 @@ class Problem:
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -254,7 +254,7 @@ class DevRegionTable(Table):
 class DevStoreTable(Table):
     """A store server that `fedml dev up` starts on this machine, reached as `endpoint = "dev:NAME"`."""
 
-    kind: Literal["s3"] = Field(default="s3", description="What it speaks (`s3` needs the extra `demo`).")
+    kind: Literal["s3", "gcs"] = Field(default="s3", description="What it speaks; both need the extra `demo`.")
     buckets: list[str] = Field(min_length=1, description="Buckets that it is given.")
 
 

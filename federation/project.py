@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import jobs.examples
+from federation.dev.servers import missing_servers
 from federation.errors import DevError, FederationError, UsageError
 from federation.project_templates import CLOUD_SETTINGS, FEDML_TOML, FOLDER_SETTINGS, GITIGNORE, README
 
@@ -24,9 +25,9 @@ Stores = Literal["folder", "cloud"]
 Files = Mapping[PurePosixPath, bytes]
 """Path in the project, and the file's bytes."""
 
+CLOUDS = {"s3": "us on S3", "gcs": "eu on GCS"}
 EXAMPLE_JOB = "sales-close-prediction"
 EXAMPLE = Path(jobs.examples.__file__).parent / "sales_close_prediction"
-EXTRA_OF = {"moto": "the local S3 server", "flask": "the local S3 server"}
 TRAINING = ("sklearn", "matplotlib")
 
 
@@ -48,10 +49,11 @@ def example_files(name: str, stores: Stores) -> Files:
 
 def check_extra(stores: Stores) -> None:
     """Raises FederationError when the extra `demo` would be needed for these stores and isn't installed."""
-    missing = [module for module in EXTRA_OF if importlib.util.find_spec(module) is None]
-    if stores == "cloud" and missing:
+    missing = missing_servers(("s3", "gcs")) if stores == "cloud" else {}
+    if missing:
+        lacking = " and ".join(f"{server} (for {CLOUDS[kind]})" for kind, server in missing.items())
         raise FederationError(
-            f"--stores cloud needs the extra `demo`: {' and '.join(missing)} (for {EXTRA_OF[missing[0]]}) not installed",
+            f"--stores cloud needs the extra `demo`: {lacking} not installed",
             hint="install it, as in `uv tool install 'fedml-nomad[demo]'`, or use folders: `fedml init --stores folder`",
         )
 

@@ -28,7 +28,7 @@ $us_store
 addresses = ["dev:eu"]
 
 [regions.eu.datacenters.eu-west-1]
-store = "file://./stores/eu"
+$eu_store
 
 [regions.onprem]
 addresses = ["dev:onprem"]
@@ -55,11 +55,14 @@ $dev_stores""")
 
 FOLDER_SETTINGS = {
     "us_store": 'store = "file://./stores/us"               # or "s3://fedml-us/models", "gs://…", "az://…"',
+    "eu_store": 'store = "file://./stores/eu"',
     "dev_stores": "",
 }
 CLOUD_SETTINGS = {
     "us_store": 'store = "s3://fedml-us"\nendpoint = "dev:s3"                        # a local S3 server; none for AWS',
-    "dev_stores": '\n[dev.stores.s3]\nkind = "s3"\nbuckets = ["fedml-us"]\n',
+    "eu_store": 'store = "gs://fedml-eu"\nendpoint = "dev:gcs"                       # a local GCS server; none for Google',
+    "dev_stores": '\n[dev.stores.s3]\nkind = "s3"\nbuckets = ["fedml-us"]\n'
+    '\n[dev.stores.gcs]\nkind = "gcs"\nbuckets = ["fedml-eu"]\n',
 }
 
 README = Template("""\

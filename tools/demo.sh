@@ -34,7 +34,7 @@ say "A project: regions, their stores, one Nomad job that trains a model"
 run fedml init sales --stores cloud
 cd sales
 
-say "Three Nomad regions on this machine, each with its own object store (us: S3; eu, onprem: folders)"
+say "Three Nomad regions on this machine, each with its own object store (us: S3, eu: GCS, onprem: a directory)"
 run fedml dev up
 
 say "How would 7 dispatches spread over the regions' free capacity, and where would the results land?"

@@ -22,7 +22,7 @@ def init(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="The project's folder; made if need be.")] = Path(),
     stores: Annotated[
         Literal["folder", "cloud"],
-        typer.Option(help="Where results go: folders, or also a local S3 server (needs the extra `demo`)."),
+        typer.Option(help="Where results go: folders, or S3 (us), GCS (eu) and a folder (needs the extra `demo`)."),
     ] = "folder",
     from_address: Annotated[
         str | None,

@@ -125,7 +125,11 @@ class Launch:
         server, listener = self.state.servers[key], self._listening[key]
         environment, keep = servers.environment(self.state.id), [listener.fileno()]
         if server.kind == "store":
-            command = servers.store_command(self.root, self.dev.stores[server.name], listener.fileno())
+            store = self.dev.stores[server.name]
+            command = servers.store_command(self.root, store, listener)
+            if not servers.inherits_socket(store):
+                keep = []
+                listener.close()
         else:
             path, settings = self._settings(key)
             _write_private(path, json.dumps(settings, indent=1))
@@ -146,7 +150,7 @@ class Launch:
         while True:
             for key in list(pending):
                 server = self.state.servers[key]
-                if servers.is_ready(server):
+                if server.is_running and servers.is_ready(server):
                     pending.remove(key)
                     if not quiet:
                         self._tell(f"{server.kind} {server.name} is ready at {server.address}")

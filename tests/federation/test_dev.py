@@ -20,6 +20,7 @@ from federation.dev.lock import locked
 from federation.dev.processes import MARKER, end, marked, spawn
 from federation.dev.state import Process, Server, new_state, read_state, state_folder, token_path, write_state
 from federation.errors import DevError, FormatTooNew
+from regions.storage import emulators
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 
@@ -430,9 +431,13 @@ def test_no_development_federation_declared(project: Project) -> None:
 def test_a_missing_extra_is_named_before_anything_starts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     config = project(us="n1", extra='[dev.stores.s3]\nbuckets = ["fedml-us"]\n')
     monkeypatch.setattr(servers, "find_spec", lambda _: None)
-    with pytest.raises(DevError, match="needs moto's server") as caught:
+    with pytest.raises(DevError, match="s3 needs moto's server") as caught:
         lifecycle.up(config, quiet)
     assert "pip install '.[demo]'" in caught.value.hint
+    config = project(us="n1", extra='[dev.stores.google]\nkind = "gcs"\nbuckets = ["fedml-eu"]\n')
+    monkeypatch.setattr(emulators, "find_spec", lambda _: None)
+    with pytest.raises(DevError, match="google needs fake-gcs-server"):
+        lifecycle.up(config, quiet)
     assert read_state(config.root) is None
 
 

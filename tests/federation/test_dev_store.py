@@ -1,4 +1,4 @@
-"""The local S3 server of `fedml dev up`, reached as a job's task or a person would reach it."""
+"""The local S3 and GCS servers of `fedml dev up`, reached as a job's task or a person would reach them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from federation.dev.s3_server import KeptObjects
 from federation.dev.state import Process
 from regions.storage import open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, NotFound
+from regions.storage.race import race_create
 from regions.storage.store import Create, Store
+from tests.emulators import gcs
+from tests.emulators.requirements import missing
 
 FILE = """
 [federation]
@@ -24,20 +27,24 @@ home = "file://./stores/home"
 addresses = ["http://127.0.0.1:4646"]
 store = "s3://fedml-us/models"
 [regions.us.datacenters.dc1]
-store = "s3://fedml-us/models"
-endpoint = "dev:s3"
-[dev.stores.s3]
+store = "SCHEME://fedml-us/models"
+endpoint = "dev:local"
+[dev.stores.local]
+kind = "KIND"
 buckets = ["fedml-us", "fedml-more"]
 """
+SCHEMES = {"s3": "s3", "gcs": "gs"}
 
 
 def quiet(_: str) -> None:
     pass
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Iterator[Config]:
-    (tmp_path / "fedml.toml").write_text(FILE)
+@pytest.fixture(params=SCHEMES)
+def config(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Config]:
+    if request.param == "gcs" and not gcs.is_installed():
+        missing("gcs", "fake-gcs-server isn't installed")
+    (tmp_path / "fedml.toml").write_text(FILE.replace("KIND", request.param).replace("SCHEME", SCHEMES[request.param]))
     yield load(tmp_path)
     lifecycle.down(tmp_path, quiet, purge=True)
 
@@ -61,7 +68,7 @@ def test_objects_are_kept_whether_the_server_ends_or_is_killed(config: Config) -
     process = Process.of(status.pid)
     assert process is not None
     end([process], patience_s=0)
-    assert lifecycle.up(config, quiet).started == ("store:s3",)
+    assert lifecycle.up(config, quiet).started == ("store:local",)
     lifecycle.down(config.root, quiet)
     lifecycle.up(config, quiet)
     again = store_of(config)
@@ -73,6 +80,12 @@ def test_objects_are_kept_whether_the_server_ends_or_is_killed(config: Config) -
         again.put("b", b"other", Create())
     with pytest.raises(NotFound):
         again.get("gone")
+
+
+def test_of_writers_that_race_for_one_key_one_wins(config: Config) -> None:
+    lifecycle.up(config, quiet)
+    assert race_create(store_of(config), writers=8, rounds=3).problem == ""
+    assert not (config.root / ".fedml/dev/stores/local").stat().st_mode & 0o077
 
 
 class Key(SimpleNamespace):

