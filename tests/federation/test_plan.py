@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.plan import Reason, Room, apportion, plan, spread
+from federation.errors import UsageError
+from federation.plan import Reason, Room, Wishes, plan, spread
 
 rooms = st.lists(
     st.builds(
@@ -18,23 +20,6 @@ rooms = st.lists(
     max_size=8,
     unique_by=lambda room: room.region,
 )
-
-
-@given(st.integers(0, 2000), rooms)
-def test_spread_fills_what_there_is_and_no_more(slots: int, rooms: list[Room]) -> None:
-    shares = spread(slots, rooms)
-    free = {room.region: room.free for room in rooms}
-    assert sum(shares.values()) == min(slots, sum(free.values()))
-    assert all(0 <= share <= free[region] for region, share in shares.items())
-    assert spread(slots, list(reversed(rooms))) == shares
-
-
-@given(st.integers(0, 10_000), st.dictionaries(st.text(max_size=3), st.floats(0.001, 1000), min_size=1, max_size=9))
-def test_apportion_sums_exactly_and_keeps_quota(slots: int, weights: dict[str, float]) -> None:
-    shares = apportion(slots, weights, {})
-    total = sum(weights.values())
-    assert sum(shares.values()) == slots
-    assert all(abs(shares[name] - slots * weight / total) < 1.000001 for name, weight in weights.items())
 
 
 @given(st.one_of(st.none(), st.integers(1, 1000)), rooms)
@@ -82,3 +67,69 @@ def test_no_region_can_take_it() -> None:
 def test_weights_scale_and_order_breaks_ties() -> None:
     assert spread(9, [Room("a", 100, weight=2), Room("b", 100)]) == {"a": 6, "b": 3}
     assert spread(1, [Room("a", 5, order=1), Room("b", 5, order=0)]) == {"a": 0, "b": 1}
+
+
+def test_caps_make_later_ones_go_elsewhere_and_are_told() -> None:
+    made = plan(30, [Room("us", 8, cap=10), Room("eu", 2)])
+    assert {one.region: one.slots for one in made.placements} == {"us": 10, "eu": 20}
+    assert "us: its cap of 10" in made.why
+
+
+def test_a_minimum_is_met_later_where_there_is_no_room_now() -> None:
+    made = plan(30, [Room("us", 20), Room("eu", 0, minimum=12)])
+    assert {one.region: (one.now, one.later) for one in made.placements} == {"us": (18, 0), "eu": (0, 12)}
+
+
+def test_an_elastic_region_gets_more_than_is_free_so_that_its_autoscaler_sees_it() -> None:
+    made = plan(30, [Room("us", 4, elastic=10), Room("eu", 4)])
+    assert {one.region: (one.now, one.starting, one.slots) for one in made.placements} == {
+        "us": (4, 10, 20),
+        "eu": (4, 0, 10),
+    }
+    assert "us: 10 slots beyond what is free, for its autoscaler to see" in made.why
+
+
+def test_limits_that_no_placement_keeps_are_named() -> None:
+    with pytest.raises(UsageError, match="the caps allow 7 of 10 slots: us 3, eu 4"):
+        plan(10, [Room("us", 9, cap=3), Room("eu", 9, cap=4), Room("ap", 9, excluded=Reason.UNREACHABLE)])
+    with pytest.raises(UsageError, match="the minimums need 12 slots, more than 10: us 8, eu 4"):
+        plan(10, [Room("us", 9, minimum=8), Room("eu", 9, minimum=4), Room("ap", 9)])
+    with pytest.raises(UsageError, match="region us has a minimum of 3 and a cap of 2"):
+        plan(10, [Room("us", 9, minimum=3, cap=2), Room("eu", 9)])
+
+
+KNOWN = (
+    Room("us", 4, price_per_hour=2.0, expected_duration_s=1800),
+    Room("eu", 4, price_per_hour=0.5, expected_duration_s=3600),
+)
+
+
+def test_finish_and_cost_follow_from_durations_and_prices() -> None:
+    made = plan(12, KNOWN)
+    assert {one.region: (one.slots, one.finish_s, one.cost) for one in made.placements} == {
+        "us": (7, 3600, 7.0),
+        "eu": (5, 7200, 2.5),
+    }
+    assert (made.finish_s, made.cost) == (7200, 9.5)
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    made = plan(12, [*KNOWN, Room("ap", 4)], wishes=Wishes(deadline_s=1, max_cost=1))
+    assert (made.finish_s, made.cost, made.problems) == (None, None, ())
+
+
+def test_a_deadline_or_a_cost_that_would_not_be_kept_is_a_problem() -> None:
+    assert plan(12, KNOWN, wishes=Wishes(deadline_s=7200, max_cost=9.5)).problems == ()
+    assert plan(8, KNOWN, wishes=Wishes(deadline_s=3000, max_cost=5)).problems == (
+        "the deadline can't be kept: it is 50 min away, and the last slot is expected to end in 60 min",
+        "it is expected to cost 6.00, more than 5",
+    )
+    assert plan(4, KNOWN, wishes=Wishes(max_cost=2.25)).problems == (
+        "it is expected to cost 3.00, more than 2.25 (--policy cheapest: 2.00)",
+    )
+
+
+def test_a_million_slots_over_a_hundred_regions() -> None:
+    made = plan(1_000_000, [Room(f"r{n:03}", 50 + n) for n in range(100)])
+    assert sum(one.slots for one in made.placements) == 1_000_000
+    assert len(made.placements) == 100

@@ -1,0 +1,30 @@
+"""Asks, a capacity snapshot and a policy enter, a `Plan` leaves: placements, and what has no place with its reason.
+
+Pure: no I/O, clock or randomness; equal inputs give equal plans. A leaf that other stages may use: `Room` is how capacity
+speaks to it, and the run's brain calls a `Policy` again whenever room appears.
+"""
+
+from federation.plan.limits import check_limits, left_of, within_limits
+from federation.plan.make import Wishes, plan
+from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
+from federation.plan.policies import POLICIES, spread
+from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
+
+__all__ = [
+    "ENTRY_POINTS",
+    "POLICIES",
+    "Placement",
+    "Plan",
+    "Policy",
+    "Reason",
+    "Room",
+    "Unplaced",
+    "Wishes",
+    "check_limits",
+    "left_of",
+    "plan",
+    "policy_named",
+    "policy_names",
+    "spread",
+    "within_limits",
+]

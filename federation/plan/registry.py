@@ -1,0 +1,40 @@
+"""A policy's name enters, the policy leaves: fedml's own, or one that a package brings by the entry point `fedml.policies`."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import cast
+
+from federation.errors import UsageError
+from federation.plan.limits import within_limits
+from federation.plan.model import Policy
+from federation.plan.policies import POLICIES
+
+ENTRY_POINTS = "fedml.policies"
+
+
+def policy_named(name: str) -> Policy:
+    """The policy, keeping each region's minimum and cap. Raises UsageError for a name that nobody has, or whose module
+    can't be loaded."""
+    if name in POLICIES:
+        return within_limits(name, POLICIES[name])
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise UsageError(
+                f"policy {name!r} ({point.value}) can't be loaded: {type(error).__name__}: {error}",
+                hint="the package that brings it is installed, and broken",
+            ) from error
+        return within_limits(name, cast("Policy", loaded))
+    near = get_close_matches(name, policy_names(), n=1)
+    raise UsageError(
+        f"there is no policy {name!r}",
+        hint=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(policy_names())}",
+    )
+
+
+def policy_names() -> list[str]:
+    """All that are known here: fedml's own first."""
+    return [*POLICIES, *sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - POLICIES.keys())]
