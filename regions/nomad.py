@@ -36,6 +36,7 @@ from regions.errors import NotFound, PermissionDenied, RegionUnreachable, Unexpe
 from regions.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.model import Allocation, Dispatched, DryRun, Event, Node, Region
 from regions.resources import Resources, used_by_node
+from regions.story import AllocationStory, allocation_story
 from regions.versions import has_feature
 
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
@@ -263,6 +264,12 @@ class NomadRegion:
         answer = self._get("read", nomad.api.Allocation, _quoted(alloc_id), about=about)
         return self._parse("allocation", lambda: allocation_from_json(answer))
 
+    def allocation_story(self, alloc_id: str) -> AllocationStory:
+        """What happened to an allocation's tasks, by its whole ID. Raises NotFound."""
+        about = f"allocation {alloc_id}"
+        answer = self._get("read", nomad.api.Allocation, _quoted(alloc_id), about=about)
+        return self._parse("allocation", lambda: allocation_story(answer))
+
     def logs(
         self,
         alloc_id: str,
@@ -270,11 +277,15 @@ class NomadRegion:
         *,
         kind: Literal["stdout", "stderr"] = "stdout",
         tail_bytes: int | None = None,
+        offset_bytes: int = 0,
     ) -> bytes:
-        """What the task has written so far, or its last `tail_bytes`. Raises NotFound, also for a lost node."""
+        """What the task has written so far, from `offset_bytes` on, or its last `tail_bytes`. Raises NotFound, also for a
+        lost node."""
         params: dict[str, Any] = {"task": task, "type": kind, "plain": "true"}
         if tail_bytes is not None:
             params |= {"origin": "end", "offset": tail_bytes}
+        elif offset_bytes:
+            params |= {"origin": "start", "offset": offset_bytes}
         about = f"{kind} of task {task} of allocation {alloc_id}"
         return self._bytes(nomad.api.client.stream_logs, alloc_id, params, about)
 

@@ -1,0 +1,116 @@
+"""A child that ended enters, an object in the home store leaves: what its tasks wrote and what happened to them.
+
+Nomad forgets children (GC), and a lost region takes their logs along; `runs/{run}/logs/{slot}/{attempt}/{alloc}.json.gz`
+stays. One object an allocation, gzip JSON (format 1), at most 256 KB of each stream of a failed attempt and 64 KB of a good
+one, credentials taken out. Keeping is a courtesy: what can't be kept is left, and never fails a run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol
+
+from federation.errors import FormatTooNew, IndexCorrupt
+from jobs.errors import FedmlError
+from regions.storage.store import Overwrite, Store
+from regions.story import AllocationStory, TaskEvent, TaskStory
+
+KEPT_FORMAT = 1
+FAILED_TAIL_BYTES = 256 * 1024
+GOOD_TAIL_BYTES = 64 * 1024
+
+
+class LogSource(Protocol):
+    """The part of a region client that is asked."""
+
+    @property
+    def name(self) -> str: ...
+    def allocation_story(self, alloc_id: str) -> AllocationStory: ...
+    def logs(
+        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
+    ) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAttempt:
+    """One allocation of an attempt, as it was kept. `output` maps task → stream (stdout, stderr) → its last text."""
+
+    slot: int
+    attempt: int
+    region: str
+    is_failed: bool
+    story: AllocationStory
+    output: Mapping[str, Mapping[str, str]]
+
+
+def keep(
+    source: LogSource,
+    home: Store,
+    run: str,
+    *,
+    slot: int,
+    attempt: int,
+    alloc_id: str,
+    is_failed: bool,
+    redact: Callable[[bytes], bytes],
+) -> KeptAttempt:
+    """Read one allocation's story and output, and write them home. Again: the same object, written over.
+
+    A stream that isn't there any more is left out. Raises what the region says of the allocation itself, or StoreError.
+    """
+    story = _redacted(source.allocation_story(alloc_id), redact)
+    tail_bytes = FAILED_TAIL_BYTES if is_failed else GOOD_TAIL_BYTES
+    output: dict[str, dict[str, str]] = {}
+    for task in story.tasks:
+        streams: dict[str, str] = {}
+        for kind in ("stdout", "stderr"):
+            with suppress(FedmlError):
+                text = source.logs(alloc_id, task, kind=kind, tail_bytes=tail_bytes)[-tail_bytes:]
+                streams[kind] = redact(text).decode(errors="replace")
+        output[task] = streams
+    kept = KeptAttempt(slot, attempt, source.name, is_failed, story, output)
+    data = gzip.compress(json.dumps({"format": KEPT_FORMAT, **asdict(kept)}, ensure_ascii=False).encode(), mtime=0)
+    home.put(_key(run, slot, attempt, alloc_id), data, Overwrite(), content_type="application/gzip")
+    return kept
+
+
+def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt]:
+    """What was kept of a run, or of one slot of it, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
+    prefix = f"runs/{run}/logs/" if slot is None else f"runs/{run}/logs/{slot:09d}/"
+    for info in home.list(prefix):
+        yield _from_json(home.get(info.key), home.url_of(info.key))
+
+
+def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> AllocationStory:
+    """Events too can hold a URL with a credential."""
+    tasks = {
+        name: replace(
+            task,
+            events=tuple(replace(one, text=redact(one.text.encode()).decode(errors="replace")) for one in task.events),
+        )
+        for name, task in story.tasks.items()
+    }
+    return replace(story, tasks=tasks)
+
+
+def _key(run: str, slot: int, attempt: int, alloc_id: str) -> str:
+    return f"runs/{run}/logs/{slot:09d}/{attempt}/{alloc_id}.json.gz"
+
+
+def _from_json(data: bytes, source: str) -> KeptAttempt:
+    try:
+        document: dict[str, Any] = json.loads(gzip.decompress(data))
+        if int(document.pop("format")) > KEPT_FORMAT:
+            raise FormatTooNew(f"{source} was written by a newer fedml: upgrade this one")
+        story = document.pop("story")
+        tasks = {
+            name: TaskStory(**{**task, "events": tuple(TaskEvent(**event) for event in task["events"])})
+            for name, task in story.pop("tasks").items()
+        }
+        return KeptAttempt(story=AllocationStory(tasks=tasks, **story), **document)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise IndexCorrupt(f"{source} holds no kept logs: {type(error).__name__} {error}") from error

@@ -1,0 +1,101 @@
+"""An allocation's whole JSON enters, what happened to its tasks leaves: times, exit codes, events. Pure: no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """One thing that happened to a task. `time` is RFC 3339 in UTC."""
+
+    time: str
+    type: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStory:
+    """One task from beginning to end. `started` and `finished` are RFC 3339 in UTC; empty where it wasn't, or isn't yet."""
+
+    state: str
+    is_failed: bool
+    restarts: int
+    exit_code: int | None
+    is_oom_killed: bool
+    started: str
+    finished: str
+    cpu_mhz: int
+    """What it asked for."""
+    memory_mb: int
+    events: tuple[TaskEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationStory:
+    """One allocation: where it ran, and each task's story by its name."""
+
+    id: str
+    job_id: str
+    group: str
+    index: int
+    node_name: str
+    client_status: str
+    tasks: Mapping[str, TaskStory]
+
+
+def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
+    """The story in `GET /v1/allocation/:id`. Raises KeyError, TypeError or ValueError where it isn't of Nomad's shape."""
+    asked = (alloc.get("AllocatedResources") or {}).get("Tasks") or {}
+    return AllocationStory(
+        id=alloc["ID"],
+        job_id=alloc["JobID"],
+        group=alloc["TaskGroup"],
+        index=int(alloc["Name"].rpartition("[")[2].rstrip("]")),
+        node_name=alloc.get("NodeName") or "",
+        client_status=alloc["ClientStatus"],
+        tasks={
+            name: _task_story(state, asked.get(name) or {}) for name, state in (alloc.get("TaskStates") or {}).items()
+        },
+    )
+
+
+def _task_story(state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory:
+    events = state.get("Events") or []
+    ended = next((event for event in reversed(events) if event.get("Type") == "Terminated"), None)
+    return TaskStory(
+        state=state["State"],
+        is_failed=bool(state["Failed"]),
+        restarts=int(state.get("Restarts") or 0),
+        exit_code=None if ended is None else int(ended.get("ExitCode") or 0),
+        is_oom_killed=any((event.get("Details") or {}).get("oom_killed") == "true" for event in events),
+        started=_time(state.get("StartedAt")),
+        finished=_time(state.get("FinishedAt")),
+        cpu_mhz=int((asked.get("Cpu") or {}).get("CpuShares") or 0),
+        memory_mb=int((asked.get("Memory") or {}).get("MemoryMB") or 0),
+        events=tuple(
+            TaskEvent(
+                _time_of_ns(event.get("Time")),
+                str(event.get("Type") or ""),
+                str(event.get("DisplayMessage") or event.get("Message") or ""),
+            )
+            for event in events
+        ),
+    )
+
+
+def _time(text: object) -> str:
+    """Nomad's time, to the millisecond; its zero time, the year 1, is none."""
+    value = str(text or "")
+    return "" if not value or value.startswith("0001-") else _rfc_3339(datetime.fromisoformat(value))
+
+
+def _time_of_ns(nanoseconds: object) -> str:
+    return _rfc_3339(datetime.fromtimestamp(nanoseconds / 1e9, UTC)) if isinstance(nanoseconds, int) else ""
+
+
+def _rfc_3339(time: datetime) -> str:
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
