@@ -7,6 +7,7 @@ for "something would change" and 255 for errors, as `nomad plan` has. Modules he
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from federation.cli import deploy, dev, dispatch, doctor, index, init, job, plan, publish, regions, runs, stores
+from federation.cli.lazy import lazy_group
 from jobs.errors import FedmlError
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
@@ -28,20 +29,36 @@ In a project folder (fedml init):
   fedml index list                             every model version of every region
 """
 
-app = typer.Typer(name="fedml", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-for module in (init, doctor, plan, deploy, dispatch, publish):
-    module.register(app)
-app.add_typer(dev.app, name="dev")
-app.add_typer(regions.app, name="regions")
-app.add_typer(job.app, name="job")
-app.add_typer(runs.app, name="runs")
-app.add_typer(index.app, name="index")
-app.add_typer(stores.app, name="stores")
+COMMANDS = (
+    "init",
+    "doctor",
+    "plan",
+    "deploy",
+    "dispatch",
+    "publish",
+    "dev",
+    "regions",
+    "job",
+    "runs",
+    "index",
+    "stores",
+)
+"""In the order of the help; each is a module here of that name."""
+
+app = typer.Typer(
+    name="fedml",
+    cls=lazy_group({name: f"federation.cli.{name}" for name in COMMANDS}),
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. No traceback reaches a user (`FEDML_TRACEBACK=1` shows one)."""
     signal.signal(signal.SIGTERM, _interrupt)
+    gc.set_threshold(50_000)  # a start makes many objects and no garbage: looking for it there is a tenth of the start
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

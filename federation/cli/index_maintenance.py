@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli import index_artifacts
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
     for command in (verify, sync, rebuild):
         app.command()(command)
-    index_artifacts.register(app)
 
 
 def verify(

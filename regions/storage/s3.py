@@ -1,4 +1,5 @@
-"""A bucket of S3, or of any server that speaks S3, as a store: keys and bytes enter, requests leave through boto3.
+"""A bucket of S3, or of any server that speaks S3, as a store: keys and bytes enter, requests leave through botocore,
+boto3's own core: boto3 on top of it is imported for nothing that is used here, and takes a third of the time of both.
 
 What holds, and on what it rests (the rest is `bucket`):
 
@@ -150,9 +151,9 @@ class S3Store(BucketStore):
         return store_error(error, store=self.url, operation=operation, key=key)
 
     def _new_client(self) -> Any:
-        import boto3
         from botocore import UNSIGNED
         from botocore.config import Config
+        from botocore.session import Session
 
         config = self._config
         options: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 1}}
@@ -177,8 +178,8 @@ class S3Store(BucketStore):
         if config.access_key_id is not None and config.secret_access_key is not None:
             keys["aws_access_key_id"] = config.access_key_id.read()
             keys["aws_secret_access_key"] = config.secret_access_key.read()
-        session = boto3.session.Session(profile_name=config.profile, region_name=config.location)
-        return session.client("s3", endpoint_url=self._endpoint, config=Config(**options), **keys)
+        place = {"region_name": config.location, "endpoint_url": self._endpoint}
+        return Session(profile=config.profile).create_client("s3", **place, config=Config(**options), **keys)
 
 
 class _Refusal(Exception):

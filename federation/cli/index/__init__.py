@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import typer
 
-from federation.cli import index_maintenance
-from federation.cli.index import history, results, tags
+from federation.cli.lazy import lazy_group
+
+MODULES = {
+    "index.results": ("list", "show", "get", "compare"),
+    "index.tags": ("tag", "untag", "note", "retire"),
+    "index.history": ("log", "diff", "lineage"),
+    "index_maintenance": ("verify", "sync", "rebuild"),
+    "index_artifacts": ("gc", "copy", "sign", "export", "import"),
+}
+"""The commands in the order of the help, by module."""
 
 app = typer.Typer(
+    cls=lazy_group({name: f"federation.cli.{module}" for module, names in MODULES.items() for name in names}),
     no_args_is_help=True,
     help="The index: every result of every region and cloud, in one versioned place.",
     rich_markup_mode=None,
 )
-for module in (results, tags, history, index_maintenance):
-    module.register(app)
+
+
+@app.callback()
+def index() -> None:
+    """Make it a group, though Typer sees no command in it."""

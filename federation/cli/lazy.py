@@ -1,0 +1,62 @@
+"""The names of commands enter, a group leaves that imports a command's module when that command is used, and no other.
+
+`fedml index list` would else pay for reading the options of every command: as much as for importing Typer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command_name, get_group
+
+
+class Commands(Mapping[str, Any]):
+    """A group's commands by name, in the order of its help, each made when it is asked for. `modules`: where each is."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = modules
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _made(name, self._modules[name])
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+def lazy_group(modules: Mapping[str, str]) -> type[TyperGroup]:
+    """A class for `typer.Typer(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands to one."""
+
+    class LazyGroup(TyperGroup):
+        def __init__(self, **attributes: Any) -> None:
+            super().__init__(**attributes)
+            self.commands: Any = Commands(modules)
+
+    return LazyGroup
+
+
+def _made(name: str, module_name: str) -> Any:
+    module = import_module(module_name)
+    holder = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if hasattr(module, "app"):
+        holder.add_typer(module.app, name=name)
+    else:
+        module.register(holder)
+        holder.registered_commands = [info for info in holder.registered_commands if _name(info) == name]
+    return get_group(holder).commands[name]
+
+
+def _name(info: Any) -> str:
+    return str(info.name or get_command_name(info.callback.__name__))
