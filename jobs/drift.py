@@ -1,0 +1,159 @@
+"""Jobs' JSON enters: whose they are, and where they differ, leaves. Pure.
+
+What fedml registers carries its mark: in the job's meta, the Nomad version number that this very registration gives it
+(it is known beforehand, since EnforceIndex lets no other registration come between). Whatever anybody else does to the
+job, with plain `nomad`, the UI or Terraform, makes another version and leaves the old mark, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from jobs.spec import SPEC_KEY
+
+MARK_KEY = "fedml_registered"
+"""Meta of a registered job: the version number that fedml's registration gave it."""
+ABSENT_VERSION = -1
+"""Stands for the version of a job that isn't there."""
+
+_SERVER_SIDE = {
+    "CreateIndex",
+    "ModifyIndex",
+    "JobModifyIndex",
+    "SubmitTime",
+    "Status",
+    "StatusDescription",
+    "Stable",
+    "Version",
+    "VersionTag",
+    "NomadTokenID",
+    "VaultToken",
+    "ConsulToken",
+}
+_PLACE = {"Region", "Namespace", "Datacenters"}
+_OPEN_MAPS = {"Meta", "Env", "Config", "Options", "GetterOptions", "GetterHeaders", "Headers", "Args", "Labels"}
+"""Maps whose keys the jobspec chooses: a key that one side lacks is a difference. Elsewhere it is a Nomad of another age."""
+
+
+class Standing(StrEnum):
+    """What a registered job is to fedml."""
+
+    ABSENT = "not registered"
+    OWN = "as fedml registered it"
+    CHANGED = "changed since fedml registered it"
+    STOPPED = "stopped since fedml registered it"
+    FOREIGN = "not registered by fedml"
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether registering over it would undo what somebody else did."""
+        return self not in (Standing.ABSENT, Standing.OWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where two jobs differ; a side that has nothing there is None."""
+
+    path: str
+    left: Any
+    right: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_short(self.left)} => {_short(self.right)}"
+
+
+def standing_of(there: Mapping[str, Any] | None) -> Standing:
+    """Whose work a registered job (Nomad's JSON, as read) is."""
+    if there is None:
+        return Standing.ABSENT
+    mark = (there.get("Meta") or {}).get(MARK_KEY)
+    if mark is None:
+        return Standing.FOREIGN
+    if mark == str(version_of(there)):
+        return Standing.OWN
+    return Standing.STOPPED if there.get("Stop") else Standing.CHANGED
+
+
+def version_of(there: Mapping[str, Any] | None) -> int:
+    """Nomad's version number of a registered job, ABSENT_VERSION without one."""
+    return ABSENT_VERSION if there is None else int(there.get("Version") or 0)
+
+
+def spec_of(there: Mapping[str, Any] | None) -> str:
+    """The spec hash that a registered job carries, "" where it has none."""
+    return str(((there or {}).get("Meta") or {}).get(SPEC_KEY, ""))
+
+
+def marked(job: Mapping[str, Any], over: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The job as it is to be registered over what is there now."""
+    mark = {MARK_KEY: str(version_of(over) + 1)}
+    return {**job, "Meta": {**(job.get("Meta") or {}), **mark}}
+
+
+def as_marked(job: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The job to compare with what is there: under the same mark, which is no difference."""
+    mark = ((there or {}).get("Meta") or {}).get(MARK_KEY)
+    return dict(job) if mark is None else {**job, "Meta": {**(job.get("Meta") or {}), MARK_KEY: mark}}
+
+
+def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
+    """Where two registered jobs differ, but for what the server writes, where they are, and what fedml puts into each
+    region's own. Absent, null and empty are the same, as they are for Nomad."""
+    return list(_walk(_comparable(left), _comparable(right), "", is_open=False))
+
+
+def _comparable(job: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: value for name, value in job.items() if name not in _SERVER_SIDE | _PLACE}
+    own["Meta"] = {name: value for name, value in (job.get("Meta") or {}).items() if name not in (MARK_KEY, SPEC_KEY)}
+    own["TaskGroups"] = [
+        {**group, "Tasks": [_without_own_environment(task) for task in group.get("Tasks") or ()]}
+        for group in job.get("TaskGroups") or ()
+    ]
+    return own
+
+
+def _without_own_environment(task: Mapping[str, Any]) -> dict[str, Any]:
+    environment = task.get("Env") or {}
+    return {**task, "Env": {name: value for name, value in environment.items() if not name.startswith("FEDML_")}}
+
+
+def _walk(left: Any, right: Any, path: str, *, is_open: bool) -> Iterator[Difference]:
+    if isinstance(left, Mapping) or isinstance(right, Mapping):
+        left, right = left or {}, right or {}
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            for name in sorted({*left, *right}):
+                if is_open or not left or not right or (name in left and name in right):
+                    inner = f"{path}.{name}" if path else name
+                    yield from _walk(left.get(name), right.get(name), inner, is_open=name in _OPEN_MAPS)
+            return
+    if _is_list(left) and _is_list(right) and (_named(left) or _named(right)):
+        by_name = [{str(item.get("Name")): item for item in side or ()} for side in (left, right)]
+        for name in dict.fromkeys((*by_name[0], *by_name[1])):
+            ours, theirs = (side.get(name) for side in by_name)
+            if ours is None or theirs is None:
+                yield Difference(f"{path}[{name}]", ours and "there", theirs and "there")
+            else:
+                yield from _walk(ours, theirs, f"{path}[{name}]", is_open=False)
+        return
+    if _is_list(left) and _is_list(right) and left and right and len(left) == len(right):
+        for number, (ours, theirs) in enumerate(zip(left, right, strict=True)):
+            yield from _walk(ours, theirs, f"{path}[{number}]", is_open=is_open)
+        return
+    if (left or None) != (right or None):
+        yield Difference(path, left, right)
+
+
+def _is_list(value: Any) -> bool:
+    return value is None or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
+
+
+def _named(items: Any) -> bool:
+    return bool(items) and all(isinstance(item, Mapping) and item.get("Name") for item in items)
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value in (None, "", [], {}) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
