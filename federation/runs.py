@@ -6,36 +6,27 @@ resumed from the home store. The order of writes is DESIGN 3's: `open` in the in
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from federation import capacity
 from federation.app import App, JobRequest, PreparedJob
-from federation.errors import Interrupted, LogConflict, PublishError, RunCancelled, UsageError
-from federation.index import RunRow, checked_record
+from federation.drive import RunOutcome, drive
+from federation.errors import UsageError
+from federation.index import RunRow
 from federation.index.rows import RUN_STATES_CLOSED
-from federation.log import Entry, Log, default_author
-from federation.plan import Reason
-from federation.result import Key, ResultRecord
-from federation.run.brain import Brain, Limits
-from federation.run.coordinator import Coordinator, Ports
-from federation.run.events import Appended, CancelRequested, Close, Event, RegionProbed, Resumed, Tell
+from federation.log import Log, default_author
+from federation.result import Key
+from federation.run.brain import Brain
+from federation.run.commands import Tell
+from federation.run.events import Appended, CancelRequested, Event, Resumed
 from federation.run.manifest import Manifest, new_run_id
 from federation.run.stale import stop_stale
 from federation.run.state import Slot
-from federation.watch import watch
-from jobs.errors import FedmlError
 from jobs.spec import check_dispatch
-from regions.errors import NotFound as NotFoundInRegion
-from regions.errors import PermissionDenied as DeniedByRegion
-from regions.model import Allocation, Node
-from regions.storage.errors import NotFound, PermissionDenied, Unavailable
-from regions.storage.store import Create, Store
+from regions.storage.errors import NotFound
+from regions.storage.store import Create
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +48,6 @@ class Opened:
     manifest: Manifest
     existing_results: int
     """How many results this version had before: they are being added to."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOutcome:
-    """How a run ended: `state` is done, failed or cancelled."""
-
-    manifest: Manifest
-    state: str
-    reason: str
-    done: int
-    failed: int
-    failures: Mapping[int, str]
-    """Why each failed slot failed."""
-    left: Mapping[str, int]
-    """Regions that could not be reached, with the attempts that may still run there: see `Runs.stop_stale`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +107,8 @@ class Runs:
 
     def start(self, opened: Opened, prepared: PreparedJob, observe: Callable[[Tell], None]) -> RunOutcome:
         """Drive a new run to its end. Raises Interrupted at Ctrl-C."""
-        return self._drive(opened.manifest, prepared, (), observe)
+        manifest = opened.manifest
+        return drive(self._app, manifest, prepared, self._run_log(manifest.run), (), observe)
 
     def resume(self, run: str, observe: Callable[[Tell], None], *, cancel: str | None = None) -> RunOutcome:
         """Go on with a run from its log, wherever it was left; with `cancel` (a reason) to end it: recorded first, then
@@ -151,7 +128,7 @@ class Runs:
                 manifest.regions,
             )
         )
-        return self._drive(manifest, prepared, replay, observe, log)
+        return drive(self._app, manifest, prepared, log, replay, observe)
 
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Close a run that was interrupted before it had a manifest, so before anything of it was dispatched. False, and
@@ -209,167 +186,6 @@ class Runs:
 
     def _run_log(self, run: str) -> Log:
         return Log(self._app.home, f"runs/{run}/log/", author=default_author())
-
-    def _drive(
-        self,
-        manifest: Manifest,
-        prepared: PreparedJob,
-        replay: Sequence[Event],
-        observe: Callable[[Tell], None],
-        log: Log | None = None,
-    ) -> RunOutcome:
-        config = self._app.config
-        weights = {name: region.weight for name, region in config.regions.items()}
-        brain = Brain(manifest, Limits(grace_s=config.grace_s), weights=weights)
-        places = _Places(self._app, manifest, prepared)
-        ports = Ports(
-            clients={name: self._app.client(name) for name in manifest.regions},
-            run_log=_OwnLog(log or self._run_log(manifest.run), manifest.run),
-            index=self._app.index,
-            probe=places.probe,
-            read=places.read,
-            search=places.search,
-            watch=places.watch,
-            observe=observe,
-        )
-        try:
-            closed = Coordinator(brain, ports).run(replay)
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
-                hint=f"go on with it:  fedml runs resume {manifest.run}",
-            ) from None
-        self._app.index.close_run(manifest.run, closed.state, closed.reason)
-        # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
-        clients = [self._app.client(name) for name in manifest.regions]
-        stop_stale(clients, manifest.job, {manifest.run}, known=brain.children)
-        return _outcome(manifest, brain, closed)
-
-
-class _OwnLog:
-    """A run log that only this coordinator writes: an entry of somebody else ends the run here."""
-
-    def __init__(self, log: Log, run: str) -> None:
-        self._log = log
-        self._run = run
-
-    def append(self, changes: Sequence[dict[str, Any]], *, reason: str = "") -> object:
-        def give_up(news: Sequence[Entry]) -> None:
-            for change in (change for entry in news for change in entry.changes):
-                if change["type"] == "cancel":
-                    raise RunCancelled(f"run {self._run} was cancelled meanwhile: {change.get('reason', '')}")
-
-        try:
-            return self._log.append(changes, reason=reason, rebase=give_up)
-        except LogConflict as error:
-            raise LogConflict(
-                "another coordinator writes this run's log", hint="let it go on, or stop it and resume the run here"
-            ) from error
-
-
-class _Places:
-    """Regions and stores as a run's coordinator asks them."""
-
-    def __init__(self, app: App, manifest: Manifest, prepared: PreparedJob) -> None:
-        self._app = app
-        self._manifest = manifest
-        self._prepared = prepared
-        self._nodes: dict[str, dict[str, Node]] = {}
-        self._lock = threading.Lock()
-
-    def probe(self, region: str) -> RegionProbed:
-        one = capacity.look(self._app.client(region), self._prepared.rendered[region], self._prepared.shape, diff=False)
-        if one.problem is None:
-            return RegionProbed(region, one.free)
-        return RegionProbed(region, 0, f"{one.problem}: {one.detail}", is_fatal=one.problem is not Reason.UNREACHABLE)
-
-    def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
-        """From the store of the allocation's datacenter, or, where that can't be read from here, through Nomad."""
-        name = key.record_key(allocation.id)
-        denied: PermissionDenied | Unavailable | None = None
-        for store in self._stores(region, allocation):
-            try:
-                return _believed(ResultRecord.from_json(store.get(name), source=store.url_of(name)), key, allocation.id)
-            except NotFound:
-                continue
-            except PublishError:
-                return None
-            except (PermissionDenied, Unavailable) as error:
-                denied = error
-        if denied is None:
-            return None
-        try:
-            text = self._app.client(region).read_file(allocation.id, "alloc/fedml/result.json")
-        except (NotFoundInRegion, DeniedByRegion):
-            raise denied from None
-        try:
-            return _believed(ResultRecord.from_json(text, source=f"allocation {allocation.id}"), key, allocation.id)
-        except PublishError:
-            return None
-
-    def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
-        prefix = f"results/{self._manifest.run}/{slot:09d}/"
-        found = []
-        for store in self._stores(region, None):
-            for info in store.list(prefix):
-                with suppress(PublishError, NotFound):
-                    record = ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key))
-                    if record.key.record_key(record.alloc_id) == info.key:
-                        found.append(record)
-        return found
-
-    def watch(
-        self,
-        region: str,
-        on_allocation: Callable[[Allocation], None],
-        on_heard: Callable[[], None],
-        stop: threading.Event,
-    ) -> None:
-        from regions.nomad import allocation_from_json
-
-        watch(
-            self._app.client(region),
-            self._manifest.job,
-            on_allocation=on_allocation,
-            on_heard=on_heard,
-            parse=lambda event: allocation_from_json(event.payload),
-            stop=stop,
-        )
-
-    def _stores(self, region: str, allocation: Allocation | None) -> list[Store]:
-        """The store of the allocation's datacenter; all of the region's where the node isn't known."""
-        datacenters = self._app.config.regions[region].datacenters
-        stores = [datacenter.store for datacenter in datacenters.values()]
-        if allocation is not None and len(set(stores)) > 1:
-            node = self._node(region, allocation.node_id)
-            if node is not None and node.datacenter in datacenters:
-                stores = [datacenters[node.datacenter].store]
-        with self._lock:
-            return [self._app.store(store) for store in dict.fromkeys(stores)]
-
-    def _node(self, region: str, node_id: str) -> Node | None:
-        if node_id not in self._nodes.get(region, {}):
-            try:
-                self._nodes[region] = {node.id: node for node in self._app.client(region).nodes()}
-            except FedmlError:
-                return None
-        return self._nodes[region].get(node_id)
-
-
-def _believed(record: ResultRecord, key: Key, alloc_id: str) -> ResultRecord | None:
-    """The record, if it says of itself what its place in the store says and makes sense: it was written on a node."""
-    try:
-        is_own = record.key == key and record.alloc_id == alloc_id
-        return checked_record(record) if is_own else None
-    except UsageError:
-        return None
-
-
-def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:
-    failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
-    done = sum(1 for slot in brain.slots if slot.state == "done")
-    left = {name: attempts for name, region in brain.regions.items() if (attempts := region.left)}
-    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left)
 
 
 def _manifest_key(run: str) -> str:

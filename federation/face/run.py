@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from federation.app import App
 from federation.config import Config
+from federation.drive import RunOutcome
 from federation.errors import FederationError
 from federation.face.results import Results
-from federation.runs import RunOutcome, Runs
+from federation.runs import Runs
 
 
 class Run:

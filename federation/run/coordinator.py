@@ -17,39 +17,41 @@ from typing import Any, Literal, Protocol
 
 from federation.result import Key, ResultRecord
 from federation.run.brain import Brain
-from federation.run.events import (
-    Acknowledged,
-    AllocationChanged,
+from federation.run.commands import (
     Append,
-    Appended,
-    CancelRequested,
     CheckParent,
-    ChildInspected,
-    ChildSpec,
     Close,
     Command,
     Commit,
-    Committed,
     Dispatch,
-    DispatchFailed,
-    Event,
     Find,
-    Found,
     Inspect,
     Look,
+    Ping,
+    Probe,
+    Stop,
+    Tell,
+    Verify,
+)
+from federation.run.events import (
+    Acknowledged,
+    AllocationChanged,
+    Appended,
+    CancelRequested,
+    ChildInspected,
+    ChildSpec,
+    Committed,
+    DispatchFailed,
+    Event,
+    Found,
     Looked,
     Pair,
     ParentChecked,
-    Ping,
     Pinged,
-    Probe,
     RegionHeard,
     RegionProbed,
-    Stop,
     Stopped,
-    Tell,
     Tick,
-    Verify,
 )
 from federation.run.manifest import idempotency_token
 from jobs.errors import FedmlError
@@ -227,16 +229,11 @@ class Coordinator:
 
     def _dispatch(self, command: Dispatch) -> None:
         manifest = self._brain.manifest
-        meta = {
-            **manifest.meta,
-            "fedml_run": manifest.run,
-            "fedml_slot": str(command.slot),
-            "fedml_attempt": str(command.attempt),
-        }
+        meta = {**manifest.meta, **manifest.own_meta(command.slot, command.attempt)}
         token = idempotency_token(manifest.run, command.slot, command.attempt)
         client = self._ports.clients[command.region]
         try:
-            done = client.dispatch(manifest.job, meta=meta, payload=manifest.payload, idempotency_token=token)
+            done = client.dispatch(manifest.parent_id, meta=meta, payload=manifest.payload, idempotency_token=token)
         except (InvalidJob, NotFound, PermissionDenied) as error:
             self._events.put(DispatchFailed(command.slot, command.attempt, "refused", error.message))
             return
@@ -258,13 +255,13 @@ class Coordinator:
 
     def _check_parent(self, command: CheckParent) -> None:
         try:
-            parent = self._ports.clients[command.region].job(self._brain.manifest.job)
+            parent = self._ports.clients[command.region].job(self._brain.manifest.parent_id)
         except NotFound:
             self._events.put(ParentChecked(command.region, ""))
         except FedmlError:
             self._events.put(ParentChecked(command.region, None))
         else:
-            self._events.put(ParentChecked(command.region, str((parent.get("Meta") or {}).get(SPEC_KEY, ""))))
+            self._events.put(ParentChecked(command.region, self._brain.manifest.spec_in(command.region, parent)))
 
     def _ping(self, command: Ping) -> None:
         try:
@@ -278,17 +275,16 @@ class Coordinator:
         self._events.put(self._ports.probe(command.region))
 
     def _find(self, command: Find) -> None:
-        """Which of these attempts have a child: by meta, read from the children that nobody acknowledged yet."""
+        """Which of these attempts have a child: by meta or token, read from the job's children."""
         manifest = self._brain.manifest
         client = self._ports.clients[command.region]
         wanted = set(command.pairs)
         found: dict[Pair, str] = {}
         try:
-            for stub in client.jobs(f"{manifest.job}/dispatch-", meta=True):
-                meta = stub.get("Meta")
-                if meta is None:
-                    meta = client.job(str(stub["ID"])).get("Meta")
-                pair = _pair_of(meta or {}, manifest.run)
+            has_meta = manifest.declared_meta is None
+            for stub in client.jobs(f"{manifest.parent_id}/dispatch-", meta=has_meta):
+                is_told = has_meta and stub.get("Meta") is not None
+                pair = manifest.child_of(stub if is_told else client.job(str(stub["ID"])))
                 if pair in wanted:
                     found[pair] = str(stub["ID"])
                 if len(found) == len(wanted):
@@ -307,7 +303,7 @@ class Coordinator:
         wanted = set(command.job_ids)
         try:
             if len(wanted) > 3:
-                for stub in client.jobs(f"{manifest.job}/dispatch-", meta=True):
+                for stub in client.jobs(f"{manifest.parent_id}/dispatch-", meta=True):
                     if stub["ID"] in wanted and stub.get("Meta") is not None:
                         wanted.discard(str(stub["ID"]))
                         self._events.put(ChildSpec(str(stub["ID"]), str(stub["Meta"].get(SPEC_KEY, ""))))
@@ -383,12 +379,3 @@ def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
                 words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
                 return " ".join(words)[:LINE_CHARS]
     return ""
-
-
-def _pair_of(meta: Mapping[str, str], run: str) -> Pair | None:
-    if meta.get("fedml_run") != run:
-        return None
-    try:
-        return int(meta["fedml_slot"]), int(meta["fedml_attempt"])
-    except (KeyError, ValueError):
-        return None

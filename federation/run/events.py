@@ -1,4 +1,4 @@
-"""What the brain hears (events) and what it wants done (commands): frozen values, nothing else.
+"""What the brain hears: events, frozen values and nothing else. What it wants done is in `commands`.
 
 A slot's attempt is named by the pair (slot, attempt), attempts counting from 1.
 """
@@ -14,12 +14,8 @@ from regions.model import Allocation
 
 Pair = tuple[int, int]
 """(slot, attempt)"""
-TellKind = Literal["bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel"]
 Change = dict[str, Any]
 """One change of a run log entry: `bind`, `ack`, `fail` or `cancel`."""
-
-
-# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,117 +169,3 @@ Event = (
     Tick | RegionProbed | RegionHeard | Pinged | Appended | Resumed | ParentChecked | Acknowledged | DispatchFailed | Found
     | ChildSpec | AllocationChanged | ChildInspected | Looked | Committed | Stopped | CancelRequested
 )  # fmt: skip
-
-
-# ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """Ask the region for its room → RegionProbed."""
-
-    region: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Ask a region that was quiet for a while whether it is there → Pinged."""
-
-    region: str
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Write one entry to the run log → Appended. There is never more than one under way."""
-
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckParent:
-    """Read the spec hash of the region's registered job, before a batch of dispatches → ParentChecked."""
-
-    region: str
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Dispatch an attempt that is bound in the run log → Acknowledged or DispatchFailed."""
-
-    slot: int
-    attempt: int
-    region: str
-
-
-@dataclass(frozen=True, slots=True)
-class Find:
-    """Search the region for children of attempts whose dispatch has no known outcome → Found."""
-
-    region: str
-    pairs: tuple[Pair, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Verify:
-    """Read back the spec hash of children → ChildSpec each."""
-
-    region: str
-    job_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Inspect:
-    """Ask for a child's status and allocations → ChildInspected."""
-
-    slot: int
-    attempt: int
-    region: str
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Ask the store for the record of an allocation; without one, for all records of the slot → Looked."""
-
-    slot: int
-    attempt: int
-    region: str
-    allocation: Allocation | None
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Stop a child → Stopped."""
-
-    region: str
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Commit records to the index → Committed."""
-
-    records: tuple[ResultRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Something that a person following the run wants to read."""
-
-    kind: TellKind
-    region: str = ""
-    slot: int = -1
-    attempt: int = 0
-    detail: str = ""
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """The run is over: done, failed or cancelled. The last command."""
-
-    state: Literal["done", "failed", "cancelled"]
-    reason: str
-
-
-Command = Probe | Ping | Append | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close

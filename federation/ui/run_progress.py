@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from federation.run.events import Tell
+from federation.run.commands import Tell
 from federation.run.manifest import Manifest
 from federation.ui.console import err
 

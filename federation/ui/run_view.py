@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from federation.runs import RunOutcome, RunStory
+from federation.drive import RunOutcome
+from federation.runs import RunStory
 from federation.ui.console import err, out, table
 
 FAILURES_SHOWN = 10

@@ -15,7 +15,7 @@ from federation.app import App, JobRequest
 from federation.config import load
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord
-from federation.run.events import Tell
+from federation.run.commands import Tell
 from federation.runs import RunRequest, Runs
 from regions.model import Region
 from regions.storage import open_store

@@ -11,7 +11,7 @@ from federation.app import PreparedJob, Preview
 from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.config import Config
 from federation.plan import plan
-from federation.run.events import TellKind
+from federation.run.commands import TellKind
 from federation.runs import RunOutcome, RunStory
 from federation.ui.plan_view import plan_document
 from federation.ui.run_view import outcome_document, story_document

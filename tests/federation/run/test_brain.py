@@ -6,19 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain, Limits
 from regions.model import Allocation
 from tests.federation.run.world import MANIFEST, World
 
 
-def kinds(world: World, kind: str) -> list[ev.Tell]:
+def kinds(world: World, kind: str) -> list[cmd.Tell]:
     return [tell for tell in world.told if tell.kind == kind]
 
 
 def test_every_slot_ends_with_its_key_in_the_index_once() -> None:
     world = World()
-    assert world.run(MANIFEST) == ev.Close("done", "")
+    assert world.run(MANIFEST) == cmd.Close("done", "")
     assert sorted(key.slot for key in world.index) == list(range(6))
     assert {tell.region for tell in kinds(world, "dispatched")} == {"us", "eu", "onprem"}
 
@@ -26,16 +27,16 @@ def test_every_slot_ends_with_its_key_in_the_index_once() -> None:
 def test_a_binding_is_logged_before_its_dispatch_is_commanded() -> None:
     brain = Brain(MANIFEST)
     brain.step(ev.Tick(1.0))
-    out: list[ev.Command] = []
+    out: list[cmd.Command] = []
     for name in MANIFEST.regions:
         out += brain.step(ev.RegionProbed(name, 2))
-    appends = [command for command in out if isinstance(command, ev.Append)]
+    appends = [command for command in out if isinstance(command, cmd.Append)]
     assert len(appends) == 1
-    assert not [command for command in out if isinstance(command, ev.Dispatch | ev.CheckParent)]
+    assert not [command for command in out if isinstance(command, cmd.Dispatch | cmd.CheckParent)]
     out = brain.step(ev.Appended(appends[0].changes))
-    assert {command.region for command in out if isinstance(command, ev.CheckParent)} == set(MANIFEST.regions)
+    assert {command.region for command in out if isinstance(command, cmd.CheckParent)} == set(MANIFEST.regions)
     out = brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
-    assert {(c.slot, c.attempt, c.region) for c in out if isinstance(c, ev.Dispatch)} == {
+    assert {(c.slot, c.attempt, c.region) for c in out if isinstance(c, cmd.Dispatch)} == {
         (c["slot"], 1, "us") for c in appends[0].changes if c["region"] == "us"
     }
 
@@ -59,7 +60,7 @@ def test_more_slots_than_room_are_bound_late() -> None:
 def test_a_slot_that_fails_in_two_regions_for_its_own_reason_is_not_sent_round_the_world() -> None:
     world = World(bad=1.0)
     closed = world.run(replace(MANIFEST, slots=1))
-    assert closed == ev.Close("failed", "1 of 1 slots failed")
+    assert closed == cmd.Close("failed", "1 of 1 slots failed")
     assert len({region for _, _, region in world.dispatched}) == 2
     assert kinds(world, "failed")[0].detail == "task t: Exit Code: 1"
 
@@ -85,9 +86,9 @@ def test_a_lost_region_has_its_slots_bound_elsewhere_and_is_stopped_when_it_is_b
 def test_all_regions_silent_together_is_us_who_are_cut_off() -> None:
     brain = Brain(MANIFEST, Limits(grace_s=30))
     brain.step(ev.Tick(1.0))
-    assert not [c for c in brain.step(ev.Tick(1000.0)) if isinstance(c, ev.Tell) and c.kind == "lost"]
+    assert not [c for c in brain.step(ev.Tick(1000.0)) if isinstance(c, cmd.Tell) and c.kind == "lost"]
     brain.step(ev.RegionHeard("eu"))
-    lost = [c.region for c in brain.step(ev.Tick(1001.0)) if isinstance(c, ev.Tell) and c.kind == "lost"]
+    lost = [c.region for c in brain.step(ev.Tick(1001.0)) if isinstance(c, cmd.Tell) and c.kind == "lost"]
     assert lost == ["us", "onprem"]
 
 
@@ -95,11 +96,11 @@ def test_a_changed_parent_gets_nothing_more() -> None:
     brain = Brain(replace(MANIFEST, slots=1))
     brain.step(ev.Tick(1.0))
     out = [c for name in MANIFEST.regions for c in brain.step(ev.RegionProbed(name, 2 if name == "us" else 0))]
-    (append,) = [c for c in out if isinstance(c, ev.Append)]
+    (append,) = [c for c in out if isinstance(c, cmd.Append)]
     brain.step(ev.Appended(append.changes))
     out = brain.step(ev.ParentChecked("us", "another"))
-    assert not [c for c in out if isinstance(c, ev.Dispatch)]
-    assert [c["type"] for a in out if isinstance(a, ev.Append) for c in a.changes] == ["fail"]
+    assert not [c for c in out if isinstance(c, cmd.Dispatch)]
+    assert [c["type"] for a in out if isinstance(a, cmd.Append) for c in a.changes] == ["fail"]
 
 
 def test_a_result_of_another_spec_never_wins() -> None:
@@ -115,7 +116,7 @@ def test_a_result_of_another_spec_never_wins() -> None:
     world.run(replace(MANIFEST, slots=1))
     record = replace(next(iter(world.records.values())), spec_hash="other")
     out = brain.step(ev.Looked(0, 1, "a", (record,)))
-    assert not [c for c in out if isinstance(c, ev.Commit)]
+    assert not [c for c in out if isinstance(c, cmd.Commit)]
 
 
 def test_complete_without_a_record_is_no_result_after_one_more_look() -> None:
@@ -140,17 +141,17 @@ def test_cancel_is_recorded_first_then_everything_open_is_stopped() -> None:
     brain.step(ev.Appended(({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},)))
     brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     out = brain.step(ev.Acknowledged(0, 1, "train/dispatch-1"))
-    (acked,) = [c for c in out if isinstance(c, ev.Append)]
+    (acked,) = [c for c in out if isinstance(c, cmd.Append)]
     brain.step(ev.Appended(acked.changes))
     out = brain.step(ev.CancelRequested("enough"))
-    (append,) = [c for c in out if isinstance(c, ev.Append)]
+    (append,) = [c for c in out if isinstance(c, cmd.Append)]
     assert append.changes == ({"type": "cancel", "reason": "enough"},)
     out = brain.step(ev.Appended(append.changes))
-    assert [c for c in out if isinstance(c, ev.Stop)] == [ev.Stop("us", "train/dispatch-1")]
-    assert not [c for c in out if isinstance(c, ev.Close)]
+    assert [c for c in out if isinstance(c, cmd.Stop)] == [cmd.Stop("us", "train/dispatch-1")]
+    assert not [c for c in out if isinstance(c, cmd.Close)]
     assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=False)) == []
-    assert ev.Stop("us", "train/dispatch-1") in brain.step(ev.Tick(60.0))
-    assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=True)) == [ev.Close("cancelled", "")]
+    assert cmd.Stop("us", "train/dispatch-1") in brain.step(ev.Tick(60.0))
+    assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=True)) == [cmd.Close("cancelled", "")]
 
 
 def test_a_task_that_published_and_then_failed_has_a_result() -> None:
@@ -161,14 +162,14 @@ def test_a_task_that_published_and_then_failed_has_a_result() -> None:
     brain = Brain(replace(MANIFEST, slots=1))
     sent(brain)
     out = brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
-    assert out == [ev.Look(0, 1, "us", None)]
-    assert brain.step(ev.Looked(0, 1, "", (record,))) == [ev.Commit((record,))]
-    assert brain.step(ev.Committed(((record, "added"),)))[-1] == ev.Close("done", "")
+    assert out == [cmd.Look(0, 1, "us", None)]
+    assert brain.step(ev.Looked(0, 1, "", (record,))) == [cmd.Commit((record,))]
+    assert brain.step(ev.Committed(((record, "added"),)))[-1] == cmd.Close("done", "")
     brain = Brain(replace(MANIFEST, slots=1))
     sent(brain)
     brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
     out = brain.step(ev.Looked(0, 1, "", ()))
-    assert [c["type"] for a in out if isinstance(a, ev.Append) for c in a.changes] == ["fail", "bind"]
+    assert [c["type"] for a in out if isinstance(a, cmd.Append) for c in a.changes] == ["fail", "bind"]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -195,12 +196,12 @@ def sent(brain: Brain) -> str:
     """Bring slot 0 of the brain to a child that was acknowledged; the child's ID."""
     brain.step(ev.Tick(1.0))
     out = [command for name in MANIFEST.regions for command in brain.step(ev.RegionProbed(name, 2))]
-    (append,) = [command for command in out if isinstance(command, ev.Append)]
+    (append,) = [command for command in out if isinstance(command, cmd.Append)]
     brain.step(ev.Appended(append.changes))
     region = next(change["region"] for change in append.changes if change["slot"] == 0)
     brain.step(ev.ParentChecked(str(region), MANIFEST.spec_hash))
     out = brain.step(ev.Acknowledged(0, 1, "train/dispatch-1-a"))
-    brain.step(ev.Appended(tuple(c for append in out if isinstance(append, ev.Append) for c in append.changes)))
+    brain.step(ev.Appended(tuple(c for append in out if isinstance(append, cmd.Append) for c in append.changes)))
     return "train/dispatch-1-a"
 
 
@@ -209,11 +210,11 @@ def test_a_child_that_was_stopped_while_it_waited_for_room_is_noticed() -> None:
     brain = Brain(MANIFEST)
     child = sent(brain)
     quiet_s = brain.limits.quiet_s
-    assert not [command for command in brain.step(ev.Tick(quiet_s / 2)) if isinstance(command, ev.Inspect)]
-    looks = [command for command in brain.step(ev.Tick(quiet_s + 2.0)) if isinstance(command, ev.Inspect)]
+    assert not [command for command in brain.step(ev.Tick(quiet_s / 2)) if isinstance(command, cmd.Inspect)]
+    looks = [command for command in brain.step(ev.Tick(quiet_s + 2.0)) if isinstance(command, cmd.Inspect)]
     assert [look.job_id for look in looks] == [child]
     brain.step(ev.ChildInspected(0, 1, "pending"))
-    looks = [command for command in brain.step(ev.Tick(2 * quiet_s + 3.0)) if isinstance(command, ev.Inspect)]
+    looks = [command for command in brain.step(ev.Tick(2 * quiet_s + 3.0)) if isinstance(command, cmd.Inspect)]
     assert [look.job_id for look in looks] == [child], "it is looked at again as long as it waits"
     brain.step(ev.ChildInspected(0, 1, "dead"))
     attempt = brain.slots[0].attempts[0]
@@ -227,7 +228,7 @@ def test_an_allocation_that_somebody_stopped_is_no_failure_of_the_job(desired: s
     child = sent(brain)
     region = brain.slots[0].attempts[0].region
     allocation = Allocation("a", child, "model", 0, "n", "n-1", "complete", desired)
-    assert ev.Look(0, 1, region, allocation) in brain.step(ev.AllocationChanged(region, allocation))
+    assert cmd.Look(0, 1, region, allocation) in brain.step(ev.AllocationChanged(region, allocation))
     brain.step(ev.Looked(0, 1, "a", ()))
     brain.step(ev.Looked(0, 1, "a", ()))
     attempt = brain.slots[0].attempts[0]
@@ -241,13 +242,13 @@ def test_a_quiet_region_is_asked_before_it_is_called_lost() -> None:
     brain.step(ev.Tick(1.0))
     for now_s in (2.5, 4.0, 5.5, 7.0):
         out = brain.step(ev.Tick(now_s))
-        assert [command.region for command in out if isinstance(command, ev.Ping)] == list(MANIFEST.regions)
+        assert [command.region for command in out if isinstance(command, cmd.Ping)] == list(MANIFEST.regions)
         for name in MANIFEST.regions:
-            assert not [tell for tell in brain.step(ev.Pinged(name, is_alive=True)) if isinstance(tell, ev.Tell)]
+            assert not [tell for tell in brain.step(ev.Pinged(name, is_alive=True)) if isinstance(tell, cmd.Tell)]
     brain.step(ev.Tick(8.5))
     for name in MANIFEST.regions:
         brain.step(ev.Pinged(name, is_alive=name != "us"))
-    lost = [tell.region for tell in brain.step(ev.Tick(10.5)) if isinstance(tell, ev.Tell) and tell.kind == "lost"]
+    lost = [tell.region for tell in brain.step(ev.Tick(10.5)) if isinstance(tell, cmd.Tell) and tell.kind == "lost"]
     assert lost == ["us"]
 
 
@@ -256,6 +257,6 @@ def test_the_loss_of_a_region_is_not_counted_against_a_slot() -> None:
     sent(brain)
     brain.step(ev.RegionHeard("eu"))
     out = [*brain.step(ev.Tick(2.0)), *brain.step(ev.RegionHeard("eu")), *brain.step(ev.Tick(5.0))]
-    fails = [c for append in out if isinstance(append, ev.Append) for c in append.changes if c["type"] == "fail"]
+    fails = [c for append in out if isinstance(append, cmd.Append) for c in append.changes if c["type"] == "fail"]
     assert [fail.get("lost") for fail in fails] == [True]
     assert brain.slots[0].state == "open"

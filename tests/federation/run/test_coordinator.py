@@ -12,8 +12,9 @@ import pytest
 from federation.errors import LogConflict
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run.brain import Brain, Limits
+from federation.run.commands import Close, Tell
 from federation.run.coordinator import Coordinator, Ports
-from federation.run.events import Close, RegionProbed, Tell
+from federation.run.events import RegionProbed
 from federation.run.manifest import Manifest
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Dispatched, TaskState

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from federation.result import Key, ResultFile, ResultRecord
+from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain, Limits
 from federation.run.manifest import Manifest
@@ -74,14 +75,14 @@ class World:
         self.log: list[tuple[ev.Change, ...]] = []
         self.index: dict[Key, str] = {}
         self.records: dict[str, ResultRecord] = {}
-        self.told: list[ev.Tell] = []
+        self.told: list[cmd.Tell] = []
         self.dispatched: list[tuple[int, int, str]] = []
         self.inbox: list[ev.Event] = []
 
     def chance(self) -> bool:
         return self.random.random() < self.faults
 
-    def run(self, manifest: Manifest, *, restart_at: Iterable[int] = (), until_s: float = 5000.0) -> ev.Close:
+    def run(self, manifest: Manifest, *, restart_at: Iterable[int] = (), until_s: float = 5000.0) -> cmd.Close:
         restarts, steps = set(restart_at), 0
         brain = Brain(manifest, Limits(grace_s=30))
         while self.now < until_s:
@@ -96,7 +97,7 @@ class World:
                         return closed
                     break
                 for command in brain.step(event):
-                    if isinstance(command, ev.Close):
+                    if isinstance(command, cmd.Close):
                         self._check_nothing_is_left(brain)
                         return command
                     self._execute(command, manifest)
@@ -104,16 +105,16 @@ class World:
             self.now += 0.5
         raise AssertionError(f"the run did not end; told: {self.told[-5:]}")
 
-    def _restarted(self, manifest: Manifest) -> tuple[Brain, ev.Close | None]:
+    def _restarted(self, manifest: Manifest) -> tuple[Brain, cmd.Close | None]:
         """The coordinator died: what was under way is forgotten, the log and the index remain."""
         self.inbox = []
         brain = Brain(manifest, Limits(grace_s=30))
-        out: list[ev.Command] = []
+        out: list[cmd.Command] = []
         for changes in self.log:
             out += brain.step(ev.Appended(changes, is_replay=True))
         out += brain.step(ev.Resumed(frozenset(self.index)))
         for command in out:
-            if isinstance(command, ev.Close):
+            if isinstance(command, cmd.Close):
                 return brain, command
             self._execute(command, manifest)
         for region in self.regions.values():  # the watch lists first
@@ -169,47 +170,47 @@ class World:
             if not region.is_cut:
                 self.inbox.append(ev.AllocationChanged(region.name, one))
 
-    def _execute(self, command: ev.Command, manifest: Manifest) -> None:
+    def _execute(self, command: cmd.Command, manifest: Manifest) -> None:
         match command:
-            case ev.Tell():
+            case cmd.Tell():
                 self.told.append(command)
-            case ev.Append():
+            case cmd.Append():
                 self.log.append(command.changes)
                 self.inbox.append(ev.Appended(command.changes))
-            case ev.Probe():
+            case cmd.Probe():
                 region = self.regions[command.region]
                 problem = "unreachable" if region.is_cut else ""
                 self.inbox.append(ev.RegionProbed(command.region, region.free(), problem))
-            case ev.Ping():
+            case cmd.Ping():
                 self.inbox.append(ev.Pinged(command.region, not self.regions[command.region].is_cut))
-            case ev.CheckParent():
+            case cmd.CheckParent():
                 cut = self.regions[command.region].is_cut
                 self.inbox.append(ev.ParentChecked(command.region, None if cut else manifest.spec_hash))
-            case ev.Dispatch():
+            case cmd.Dispatch():
                 self._dispatch(command)
-            case ev.Find():
+            case cmd.Find():
                 self._find(command)
-            case ev.Verify():
+            case cmd.Verify():
                 self.inbox += [ev.ChildSpec(job_id, manifest.spec_hash) for job_id in command.job_ids]
-            case ev.Inspect():
+            case cmd.Inspect():
                 self._inspect(command)
-            case ev.Look():
+            case cmd.Look():
                 self._look(command)
-            case ev.Stop():
+            case cmd.Stop():
                 region = self.regions[command.region]
                 is_done = not region.is_cut and not self.chance()
                 for child in region.children.values():
                     if is_done and child.job_id == command.job_id:
                         child.status = "dead"
                 self.inbox.append(ev.Stopped(command.region, command.job_id, is_done))
-            case ev.Commit():
+            case cmd.Commit():
                 outcomes = []
                 for record in command.records:
                     winner = self.index.setdefault(record.key, record.alloc_id)
                     outcomes.append((record, "added" if winner == record.alloc_id else "superseded"))
                 self.inbox.append(ev.Committed(tuple(outcomes)))
 
-    def _dispatch(self, command: ev.Dispatch) -> None:
+    def _dispatch(self, command: cmd.Dispatch) -> None:
         region = self.regions[command.region]
         pair = (command.slot, command.attempt)
         self.dispatched.append((*pair, command.region))
@@ -234,7 +235,7 @@ class World:
                 return
         self.inbox.append(ev.DispatchFailed(*pair, "unknown", "connection reset"))
 
-    def _find(self, command: ev.Find) -> None:
+    def _find(self, command: cmd.Find) -> None:
         region = self.regions[command.region]
         if region.is_cut or self.chance():
             self.inbox.append(ev.Found(command.region, {}, ()))
@@ -242,7 +243,7 @@ class World:
         there = {pair: region.children[pair].job_id for pair in command.pairs if pair in region.children}
         self.inbox.append(ev.Found(command.region, there, tuple(pair for pair in command.pairs if pair not in there)))
 
-    def _inspect(self, command: ev.Inspect) -> None:
+    def _inspect(self, command: cmd.Inspect) -> None:
         region = self.regions[command.region]
         child = next((one for one in region.children.values() if one.job_id == command.job_id), None)
         if region.is_cut:
@@ -252,7 +253,7 @@ class World:
         else:
             self.inbox.append(ev.ChildInspected(command.slot, command.attempt, child.status, tuple(child.allocations)))
 
-    def _look(self, command: ev.Look) -> None:
+    def _look(self, command: cmd.Look) -> None:
         if self.chance():
             alloc_id = command.allocation.id if command.allocation else ""
             self.inbox.append(ev.Looked(command.slot, command.attempt, alloc_id, (), "store unavailable"))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from federation.run.events import Tell
+from federation.run.commands import Tell
 from federation.ui.run_progress import follower, told
 from tests.federation.run.world import MANIFEST
 

@@ -1,0 +1,125 @@
+"""Regions and stores as a run's coordinator asks them: a region's room enters as an event, records by key or by slot.
+
+`read` finds the record of one allocation in the store of its datacenter or, where that can't be read from here, through
+Nomad. What a record says of itself is checked against its place: it was written on a node.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from federation import capacity
+from federation.app import App, PreparedJob
+from federation.errors import PublishError, UsageError
+from federation.index import checked_record
+from federation.plan import Reason
+from federation.result import Key, ResultRecord
+from federation.run.events import RegionProbed
+from federation.run.manifest import Manifest
+from federation.watch import watch
+from jobs.errors import FedmlError
+from regions.errors import NotFound as NotFoundInRegion
+from regions.errors import PermissionDenied as DeniedByRegion
+from regions.model import Allocation, Node
+from regions.storage.errors import NotFound, PermissionDenied, Unavailable
+from regions.storage.store import Store
+
+
+class Places:
+    """The regions and stores of one run. Its methods may be called from several threads."""
+
+    def __init__(self, app: App, manifest: Manifest, prepared: PreparedJob) -> None:
+        self._app = app
+        self._manifest = manifest
+        self._prepared = prepared
+        self._nodes: dict[str, dict[str, Node]] = {}
+        self._lock = threading.Lock()
+
+    def probe(self, region: str) -> RegionProbed:
+        one = capacity.look(self._app.client(region), self._prepared.rendered[region], self._prepared.shape, diff=False)
+        if one.problem is None:
+            return RegionProbed(region, one.free)
+        return RegionProbed(region, 0, f"{one.problem}: {one.detail}", is_fatal=one.problem is not Reason.UNREACHABLE)
+
+    def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
+        """From the store of the allocation's datacenter, or, where that can't be read from here, through Nomad."""
+        name = key.record_key(allocation.id)
+        denied: PermissionDenied | Unavailable | None = None
+        for store in self._stores(region, allocation):
+            try:
+                return _believed(ResultRecord.from_json(store.get(name), source=store.url_of(name)), key, allocation.id)
+            except NotFound:
+                continue
+            except PublishError:
+                return None
+            except (PermissionDenied, Unavailable) as error:
+                denied = error
+        if denied is None:
+            return None
+        try:
+            text = self._app.client(region).read_file(allocation.id, "alloc/fedml/result.json")
+        except (NotFoundInRegion, DeniedByRegion):
+            raise denied from None
+        try:
+            return _believed(ResultRecord.from_json(text, source=f"allocation {allocation.id}"), key, allocation.id)
+        except PublishError:
+            return None
+
+    def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
+        prefix = f"results/{self._manifest.run}/{slot:09d}/"
+        found = []
+        for store in self._stores(region, None):
+            for info in store.list(prefix):
+                with suppress(PublishError, NotFound):
+                    record = ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key))
+                    if record.key.record_key(record.alloc_id) == info.key:
+                        found.append(record)
+        return found
+
+    def watch(
+        self,
+        region: str,
+        on_allocation: Callable[[Allocation], None],
+        on_heard: Callable[[], None],
+        stop: threading.Event,
+    ) -> None:
+        from regions.nomad import allocation_from_json
+
+        watch(
+            self._app.client(region),
+            self._manifest.job,
+            on_allocation=on_allocation,
+            on_heard=on_heard,
+            parse=lambda event: allocation_from_json(event.payload),
+            stop=stop,
+        )
+
+    def _stores(self, region: str, allocation: Allocation | None) -> list[Store]:
+        """The store of the allocation's datacenter; all of the region's where the node isn't known."""
+        datacenters = self._app.config.regions[region].datacenters
+        stores = [datacenter.store for datacenter in datacenters.values()]
+        if allocation is not None and len(set(stores)) > 1:
+            node = self._node(region, allocation.node_id)
+            if node is not None and node.datacenter in datacenters:
+                stores = [datacenters[node.datacenter].store]
+        with self._lock:
+            return [self._app.store(store) for store in dict.fromkeys(stores)]
+
+    def _node(self, region: str, node_id: str) -> Node | None:
+        if node_id not in self._nodes.get(region, {}):
+            try:
+                self._nodes[region] = {node.id: node for node in self._app.client(region).nodes()}
+            except FedmlError:
+                return None
+        return self._nodes[region].get(node_id)
+
+
+def _believed(record: ResultRecord, key: Key, alloc_id: str) -> ResultRecord | None:
+    """The record, if it says of itself what its place in the store says and makes sense: it was written on a node."""
+    try:
+        is_own = record.key == key and record.alloc_id == alloc_id
+        return checked_record(record) if is_own else None
+    except UsageError:
+        return None
