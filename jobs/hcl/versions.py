@@ -21,7 +21,7 @@ def newer_fields(job: Mapping[str, Any], version: str) -> list[NewerField]:
 
     Nomad ignores what it doesn't know, so each of these would be lost without a word.
     """
-    return list(_newer(BLOCK_TYPES["job"], job, _key(version), ""))
+    return list(_newer(BLOCK_TYPES["job"], job, version_key(version), ""))
 
 
 def _newer(kind: BlockType, block: Mapping[str, Any], version: tuple[int, ...], path: str) -> Iterator[NewerField]:
@@ -30,7 +30,7 @@ def _newer(kind: BlockType, block: Mapping[str, Any], version: tuple[int, ...], 
         if value == field.kind.absent or (not value and type(value) is not int):
             continue
         place = f"{path}{field.name}"
-        if field.since and _key(field.since) > version:
+        if field.since and version_key(field.since) > version:
             yield NewerField(place, field.since)
         elif field.block:
             for inner in _blocks(field, value):
@@ -48,7 +48,7 @@ def _label(field: Field, block: Mapping[str, Any]) -> str:
     return f' "{block.get(label.api)}"' if label is not None and block.get(label.api) else ""
 
 
-def _key(version: str) -> tuple[int, ...]:
+def version_key(version: str) -> tuple[int, ...]:
     """1.6.3-dev+ent counts as 1.6.3."""
     numbers = version.lstrip("v").split("-")[0].split("+")[0].split(".")
     return tuple(int(part) for part in numbers if part.isdigit())

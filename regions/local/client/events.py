@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from jobs.durations import format_duration
+
 MAX_EVENTS = 10  # a task keeps its last ten, as Nomad does
 
 _BLANK: dict[str, Any] = {
@@ -68,7 +70,7 @@ def terminated(exit_code: int, signal: int, message: str = "") -> dict[str, Any]
 
 
 def restarting(delay_ns: int, reason: str) -> dict[str, Any]:
-    text = f"Task restarting in {go_duration(delay_ns)}"
+    text = f"Task restarting in {format_duration(delay_ns)}"
     if reason and reason != "Restart within policy":
         text = f"{reason} - {text}"
     details = {"restart_reason": reason, "start_delay": str(delay_ns)}
@@ -85,13 +87,13 @@ def restart_signaled(reason: str) -> dict[str, Any]:
 
 
 def killing(timeout_ns: int) -> dict[str, Any]:
-    timeout = go_duration(timeout_ns)
+    timeout = format_duration(timeout_ns)
     text = f"Sent interrupt. Waiting {timeout} before force killing" if timeout_ns else "Sent interrupt"
     return _event("Killing", text, {"kill_timeout": timeout}, KillTimeout=timeout_ns)
 
 
 def shutdown_delay(delay_ns: int) -> dict[str, Any]:
-    text = f"Waiting for shutdown_delay of {go_duration(delay_ns)} before killing the task."
+    text = f"Waiting for shutdown_delay of {format_duration(delay_ns)} before killing the task."
     return _event("Waiting for shutdown delay", text)
 
 
@@ -145,24 +147,3 @@ def go_quote(text: str) -> str:
     """A string as Go's %q writes it (for printable text)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'
-
-
-def go_duration(ns: int) -> str:
-    """Nanoseconds as Go prints a duration: `1m0s`, `5s`, `602.478764ms`, `0s`."""
-    if ns < 0:
-        return "-" + go_duration(-ns)
-    for unit, name in ((1, "ns"), (1_000, "µs"), (1_000_000, "ms")):
-        if ns < unit * 1000 and ns:
-            return f"{_fraction(ns, unit)}{name}"
-    minutes, rest = divmod(ns, 60_000_000_000)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{_fraction(rest, 1_000_000_000)}s"
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text
-
-
-def _fraction(value: int, unit: int) -> str:
-    whole, rest = divmod(value, unit)
-    digits = len(str(unit)) - 1
-    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".") if digits else str(whole)

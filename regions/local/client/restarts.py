@@ -6,7 +6,7 @@ import random
 import time
 from typing import Any, NamedTuple
 
-from regions.local.client.events import go_duration
+from jobs.durations import format_duration
 
 WITHIN_POLICY = "Restart within policy"
 
@@ -50,7 +50,7 @@ class RestartTracker:
         if self._count <= policy["Attempts"]:
             return Verdict("restart", WITHIN_POLICY, self._jittered())
         if policy["Mode"] == "fail":
-            interval = go_duration(policy["Interval"])
+            interval = format_duration(policy["Interval"])
             reason = f'Exceeded allowed attempts {policy["Attempts"]} in interval {interval} and mode is "fail"'
             return Verdict("fail", reason)
         wait_ns = max(self._since_ns + policy["Interval"] - now, 0)

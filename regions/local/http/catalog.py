@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regions.local.http.context import Context, blocking, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.state.job_rules import POOLS
+from regions.local.refused import POOLS
 from regions.local.state.snapshot import Record
 
 _SEARCHED = (

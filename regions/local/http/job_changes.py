@@ -12,12 +12,10 @@ from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.older import without, without_fields
 from regions.local.http.views import write_reply
-from regions.local.scheduler.diff import job_diff
+from regions.local.refused import misplaced, unsupported
 from regions.local.scheduler.schedule import schedule
 from regions.local.scheduler.worker import blocked_evaluation
 from regions.local.state import job_writes
-from regions.local.state.canonical import WrongType, canonical_job
-from regions.local.state.job_rules import joined, problems, unsupported
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
 
@@ -31,7 +29,8 @@ def parse(context: Context, request: Request) -> Reply:
         raise Failure(400, "Job spec is empty")
     if body.get("HCLv1") or body.get("hclv1"):
         raise Failure(501, "HCL1 is not supported by this development engine")
-    from jobs.errors import JobError  # the language is loaded when it is first needed
+    from jobs.canonical import canonical_job  # the language is loaded when it is first needed
+    from jobs.errors import JobError
     from jobs.hcl import parse_job
 
     try:
@@ -59,8 +58,10 @@ def _variables(text: str) -> list[Any]:
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
     request.only("PUT", "POST")
+    from jobs.problems import joined
+
     wanted = _job_in(context, request, request.json())
-    found = problems(wanted, context.config.namespaces)
+    found = _problems(context, wanted)
     return Reply(
         {
             "DriverConfigValidated": True,
@@ -75,6 +76,8 @@ def _job_in(
     context: Context, request: Request, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = ""
 ) -> Record:
     """The job of a request's body, canonical. Raises Failure."""
+    from jobs.canonical import WrongType, canonical_job
+
     raw = body.get("Job")
     if raw is None:
         raise Failure(400, "Job must be specified")
@@ -82,7 +85,7 @@ def _job_in(
         raise Failure(400, no_id or "Job ID hasn't been provided")
     try:
         # What the declared version doesn't know yet, it drops in silence.
-        wanted = canonical_job(without(raw, context.missing), context.config.region)
+        wanted = canonical_job(without(raw, context.missing), context.config.region, context.config.version)
     except WrongType as error:
         raise Failure(400, str(error)) from error
     if not context.config.has(1, 5):
@@ -96,8 +99,16 @@ def _job_in(
     return wanted
 
 
+def _problems(context: Context, wanted: Record) -> list[str]:
+    from jobs.problems import problems
+
+    return problems(wanted) + misplaced(wanted, context.config.namespaces)
+
+
 def _checked(context: Context, wanted: Record) -> Record:
-    found = problems(wanted, context.config.namespaces)
+    from jobs.problems import joined
+
+    found = _problems(context, wanted)
     if wanted["Type"] == "sysbatch" and not context.config.has(1, 2):
         found.insert(0, 'Invalid job type: "sysbatch"')
     if found:
@@ -209,6 +220,8 @@ def dispatch(context: Context, request: Request, job_id: str) -> Reply:
 
 
 def plan(context: Context, request: Request, job_id: str) -> Reply:
+    from jobs.diff import job_diff
+
     request.only("PUT", "POST")
     body = request.json()
     wanted = _checked(

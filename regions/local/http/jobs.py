@@ -9,7 +9,6 @@ from regions.local.http import job_changes
 from regions.local.http.context import Context, blocking, listing, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub, job_stub
-from regions.local.scheduler.diff import job_diff
 from regions.local.state.snapshot import Record, Snapshot
 
 
@@ -109,9 +108,8 @@ def _versions(context: Context, request: Request, job_id: str) -> Reply:
         found = state.job_versions(namespace, job_id)
         if not found:
             raise Failure(404, "job versions not found")
-        pairs = zip(found[1:], found, strict=False)
         return {
-            "Diffs": ([job_diff(old, new, {}) for old, new in pairs] or None) if diffs else None,
+            "Diffs": (_diffs(found) or None) if diffs else None,
             "Index": found[0]["ModifyIndex"],
             "KnownLeader": True,
             "LastContact": 0,
@@ -152,3 +150,10 @@ _BY_SUFFIX: dict[str, Callable[[Context, Request, str], Reply]] = {
     "/deployment": _deployment,
     "/submission": _submission,
 }
+
+
+def _diffs(versions: list[Record]) -> list[Record]:
+    """What each version changed, newest first."""
+    from jobs.diff import job_diff  # the language is loaded when it is first needed
+
+    return [job_diff(old, new, {}) for old, new in zip(versions[1:], versions, strict=False)]

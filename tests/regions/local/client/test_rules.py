@@ -12,23 +12,6 @@ from regions.local.client.restarts import RestartTracker
 from regions.local.client.task_state import TaskState, nanoseconds, timestamp
 
 
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [
-        (0, "0s"),
-        (7, "7ns"),
-        (1_500, "1.5µs"),
-        (602_478_764, "602.478764ms"),
-        (4_157_813_639, "4.157813639s"),
-        (60_000_000_000, "1m0s"),
-        (86_400_000_000_000, "24h0m0s"),
-        (-1_000_000_000, "-1s"),
-    ],
-)
-def test_durations_are_written_as_go_writes_them(ns: int, text: str) -> None:
-    assert events.go_duration(ns) == text
-
-
 def test_times_have_no_trailing_zeros_and_can_be_read_back() -> None:
     assert timestamp(1_795_554_208_763_871_000) == "2026-11-24T21:03:28.763871Z"
     assert timestamp(1_795_554_208_000_000_000) == "2026-11-24T21:03:28Z"

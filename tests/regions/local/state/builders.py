@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jobs.canonical import canonical_job
 from regions.local.config import NodeConfig, RegionConfig
 from regions.local.state import job_writes
-from regions.local.state.canonical import canonical_job
 from regions.local.state.nodes import declare
 from regions.local.state.snapshot import Record
 from regions.local.state.store import Store

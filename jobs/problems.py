@@ -1,15 +1,12 @@
-"""A canonical job enters; what Nomad finds wrong with it leaves, in Nomad's words, and what this engine doesn't do."""
+"""A canonical job enters; what Nomad finds wrong with it leaves, in Nomad's words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Any
 
-from regions.local.state.job_schema import SECOND
-from regions.local.state.snapshot import Record
+from jobs.canonical import SECOND, Record
+from jobs.durations import format_duration
 
-POOLS = ("all", "default")
 _SET_OPERATORS = ("set_contains", "set_contains_all", "set_contains_any")
 _COMPARISONS = ("=", "==", "is", "!=", "not", "<", "<=", ">", ">=")
 
@@ -21,8 +18,8 @@ def joined(problems: list[str]) -> str:
     return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
 
 
-def problems(job: Record, namespaces: Collection[str]) -> list[str]:
-    """Everything wrong with the job; empty when it is good."""
+def problems(job: Record) -> list[str]:
+    """Everything wrong with the job in itself, whatever region it is for; empty when it is good."""
     found = [] if job["ID"] else ["Missing job ID"]
     if " " in job["ID"]:
         found.append("Job ID contains a space")
@@ -58,49 +55,7 @@ def problems(job: Record, namespaces: Collection[str]) -> list[str]:
         found.append("Multiregion jobs are unlicensed.")
     if not 1 <= job["Priority"] <= 100:
         found.append("job priority must be between [1, 100]")
-    if job["Namespace"] not in namespaces:
-        found.append(f'job "{job["ID"]}" is in nonexistent namespace "{job["Namespace"]}"')
-    if job["NodePool"] not in POOLS:
-        found.append(f'job "{job["ID"]}" is in nonexistent node pool "{job["NodePool"]}"')
     return found
-
-
-def unsupported(job: Record) -> str | None:
-    """The first feature in the job that Nomad has and this engine doesn't, or None."""
-    if job["Type"] not in ("batch", "sysbatch"):
-        return f"job type {job['Type']}"
-    if job["Periodic"]:
-        return "periodic jobs"
-    if job["AllAtOnce"]:
-        return "all_at_once"
-    for group in job["TaskGroups"]:
-        for field, feature in _GROUP_FEATURES.items():
-            if group[field]:
-                return feature
-        if any(volume["Type"] == "csi" for volume in (group["Volumes"] or {}).values()):
-            return "CSI volumes"
-        for task in group["Tasks"]:
-            for field, feature in _TASK_FEATURES.items():
-                if task[field]:
-                    return feature
-            if task["Resources"]["Networks"]:
-                return "networks in a task's resources"
-    return None
-
-
-_GROUP_FEATURES = {
-    "Services": "services",
-    "Scaling": "scaling",
-    "MaxClientDisconnect": "max_client_disconnect",
-    "StopAfterClientDisconnect": "stop_after_client_disconnect",
-}
-_TASK_FEATURES = {
-    "Services": "services",
-    "Vault": "Vault",
-    "CSIPluginConfig": "CSI plugins",
-    "ScalingPolicies": "scaling",
-    "Kind": "Consul Connect",
-}
 
 
 def _group(group: Record, job_type: str) -> list[str]:
@@ -232,11 +187,11 @@ def _restart(policy: Record) -> list[str]:
     if policy["Attempts"] == 0 and policy["Mode"] != "fail":
         found.append(f'Restart policy "{policy["Mode"]}" with 0 attempts is ambiguous')
     if policy["Interval"] < 5 * SECOND:
-        found.append(f"Interval can not be less than 5s (got {duration(policy['Interval'])})")
+        found.append(f"Interval can not be less than 5s (got {format_duration(policy['Interval'])})")
     if policy["Attempts"] * policy["Delay"] > policy["Interval"]:
         found.append(
             f"Nomad can't restart the TaskGroup {policy['Attempts']} times in an interval of"
-            f" {duration(policy['Interval'])} with a delay of {duration(policy['Delay'])}"
+            f" {format_duration(policy['Interval'])} with a delay of {format_duration(policy['Delay'])}"
         )
     return found
 
@@ -249,45 +204,22 @@ def _reschedule(policy: Record) -> list[str]:
         found.append("Interval must be a non zero value if Attempts > 0")
     if policy["Attempts"] > 0 and policy["Unlimited"]:
         found.append(
-            f"Reschedule Policy with Attempts = {policy['Attempts']}, Interval = {duration(policy['Interval'])},"
+            f"Reschedule Policy with Attempts = {policy['Attempts']}, Interval = {format_duration(policy['Interval'])},"
             " and Unlimited = true is ambiguous"
         )
         found.append("If Attempts >0, Unlimited cannot also be set to true")
     if policy["Delay"] < 5 * SECOND:
-        found.append(f"Delay cannot be less than 5s (got {duration(policy['Delay'])})")
+        found.append(f"Delay cannot be less than 5s (got {format_duration(policy['Delay'])})")
     if policy["DelayFunction"] not in ("constant", "exponential", "fibonacci"):
         found.append(
             f'Invalid delay function "{policy["DelayFunction"]}", must be one of ["constant" "exponential" "fibonacci"]'
         )
     if policy["DelayFunction"] != "constant":
         if policy["MaxDelay"] < 5 * SECOND:
-            found.append(f"Max Delay cannot be less than 5s (got {duration(policy['Delay'])})")
+            found.append(f"Max Delay cannot be less than 5s (got {format_duration(policy['Delay'])})")
         if policy["MaxDelay"] < policy["Delay"]:
-            found.append(
-                f"Max Delay cannot be less than Delay {duration(policy['Delay'])} (got {duration(policy['MaxDelay'])})"
-            )
+            delay, longest = format_duration(policy["Delay"]), format_duration(policy["MaxDelay"])
+            found.append(f"Max Delay cannot be less than Delay {delay} (got {longest})")
     if not policy["Unlimited"] and policy["Interval"] < 15 * SECOND:
-        found.append(f"Interval cannot be less than 15s (got {duration(policy['Interval'])})")
+        found.append(f"Interval cannot be less than 15s (got {format_duration(policy['Interval'])})")
     return found
-
-
-def duration(nanoseconds: int) -> str:
-    """A duration as Go prints it: 1h0m0s, 1.5s, 10ms, 1ns, 0s."""
-    if nanoseconds == 0:
-        return "0s"
-    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
-    for size, unit in ((1_000, "ns"), (1_000_000, "µs"), (SECOND, "ms")):
-        if rest < size:
-            return f"{sign}{_number(rest, size // 1_000)}{unit}"
-    seconds, fraction = divmod(rest, SECOND)
-    text = f"{seconds % 60}" + (f".{fraction:09d}".rstrip("0") if fraction else "") + "s"
-    if seconds >= 60:
-        text = f"{seconds // 60 % 60}m{text}"
-    if seconds >= 3600:
-        text = f"{seconds // 3600}h{text}"
-    return sign + text
-
-
-def _number(value: int, unit: int) -> Any:
-    whole, rest = divmod(value, unit)
-    return f"{whole}.{str(rest).zfill(len(str(unit)) - 1).rstrip('0')}" if rest else whole

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regions.local.scheduler.diff import job_diff
+from jobs.diff import job_diff
 from tests.regions.local.state.builders import job
 
 

@@ -4,24 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regions.local.state.job_schema import (
-    AFFINITY,
-    ARTIFACT,
-    CONSTRAINT,
-    DEVICE,
-    DISK,
-    GROUP,
-    JOB,
-    LOGS,
-    PARAMETERIZED,
-    RESCHEDULE,
-    RESOURCES,
-    RESTART,
-    TASK,
-    TEMPLATE,
-    VOLUME,
-)
-from regions.local.state.snapshot import Record
+from jobs.canonical import Record
 
 _ORDER = {"Added": 1, "Deleted": 2, "Edited": 3, "None": 0}
 _NOT_DIFFED = (
@@ -37,18 +20,20 @@ _NOT_DIFFED = (
     "SubmitTime",
     "NomadTokenID",
     "VaultToken",
+    "Payload",
 )
+_MAPS = ("Env", "GetterHeaders", "GetterOptions", "Meta")
 _IN_PLACE = ("Service", "Constraint")
 
 
 def job_diff(old: Record | None, new: Record, updates: dict[str, dict[str, int]]) -> Record:
     """Nomad's JobDiff, annotated with `updates` (group → DesiredUpdates)."""
     diff: Record = {"ID": new["ID"], "Type": "None" if old else "Added"}
-    diff["Fields"] = _fields(_flat(old, JOB, _NOT_DIFFED), _flat(new, JOB, _NOT_DIFFED), False)
+    diff["Fields"] = _fields(_flat(old, _NOT_DIFFED), _flat(new, _NOT_DIFFED), False)
     before = old or {}
     objects = [_string_set("Datacenters", before.get("Datacenters"), new["Datacenters"])]
-    objects += _object_set("Constraint", CONSTRAINT, before.get("Constraints"), new["Constraints"])
-    objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), new["Affinities"])
+    objects += _object_set("Constraint", before.get("Constraints"), new["Constraints"])
+    objects += _object_set("Affinity", before.get("Affinities"), new["Affinities"])
     objects.append(_parameterized(before.get("ParameterizedJob"), new["ParameterizedJob"]))
     diff["Objects"] = [one for one in objects if one] or None
     groups = _by_name(before.get("TaskGroups")), _by_name(new["TaskGroups"])
@@ -64,15 +49,14 @@ def job_diff(old: Record | None, new: Record, updates: dict[str, dict[str, int]]
 def _group_diff(old: Record | None, new: Record | None, updates: dict[str, int]) -> Record:
     before, after = old or {}, new or {}
     diff: Record = {"Name": (new or before)["Name"], "Type": _type(old, new)}
-    diff["Fields"] = _fields(_flat(old, GROUP, ("Name",)), _flat(new, GROUP, ("Name",)), False)
-    objects = _object_set("Constraint", CONSTRAINT, before.get("Constraints"), after.get("Constraints"))
-    objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), after.get("Affinities"))
-    for field, schema in (("RestartPolicy", RESTART), ("ReschedulePolicy", RESCHEDULE), ("EphemeralDisk", DISK)):
-        objects.append(_object(field, schema, before.get(field), after.get(field)))
+    diff["Fields"] = _fields(_flat(old, ("Name",)), _flat(new, ("Name",)), False)
+    objects = _object_set("Constraint", before.get("Constraints"), after.get("Constraints"))
+    objects += _object_set("Affinity", before.get("Affinities"), after.get("Affinities"))
+    for field in ("RestartPolicy", "ReschedulePolicy", "EphemeralDisk"):
+        objects.append(_object(field, before.get(field), after.get(field)))
     volumes = before.get("Volumes") or {}, after.get("Volumes") or {}
     objects += [
-        _whole("Volume", VOLUME, volumes[0].get(name), volumes[1].get(name))
-        for name in sorted({**volumes[0], **volumes[1]})
+        _whole("Volume", volumes[0].get(name), volumes[1].get(name)) for name in sorted({**volumes[0], **volumes[1]})
     ]
     diff["Objects"] = [one for one in objects if one] or None
     tasks = _by_name(before.get("Tasks")), _by_name(after.get("Tasks"))
@@ -100,15 +84,14 @@ def _task_diff(old: Record | None, new: Record | None, group_type: str) -> Recor
     before, after = old or {}, new or {}
     diff: Record = {"Annotations": None, "Name": (new or before)["Name"], "Type": _type(old, new)}
     skip = ("Name", "Config")
-    diff["Fields"] = _fields(_flat(old, TASK, skip), _flat(new, TASK, skip), False)
-    objects = _object_set("Constraint", CONSTRAINT, before.get("Constraints"), after.get("Constraints"))
-    objects += _object_set("Affinity", AFFINITY, before.get("Affinities"), after.get("Affinities"))
+    diff["Fields"] = _fields(_flat(old, skip), _flat(new, skip), False)
+    objects = _object_set("Constraint", before.get("Constraints"), after.get("Constraints"))
+    objects += _object_set("Affinity", before.get("Affinities"), after.get("Affinities"))
     objects.append(_config(before.get("Config"), after.get("Config")))
     objects.append(_resources(before.get("Resources"), after.get("Resources")))
-    objects.append(_object("LogConfig", LOGS, before.get("LogConfig"), after.get("LogConfig")))
-    payload: dict[str, Any] = {"File": (str, "")}
-    objects.append(_object("DispatchPayload", payload, before.get("DispatchPayload"), after.get("DispatchPayload")))
-    objects += _object_set("Artifact", ARTIFACT, before.get("Artifacts"), after.get("Artifacts"))
+    objects.append(_object("LogConfig", before.get("LogConfig"), after.get("LogConfig")))
+    objects.append(_object("DispatchPayload", before.get("DispatchPayload"), after.get("DispatchPayload")))
+    objects += _object_set("Artifact", before.get("Artifacts"), after.get("Artifacts"))
     objects += _templates(before.get("Templates") or [], after.get("Templates") or [])
     diff["Objects"] = [one for one in objects if one] or None
     if diff["Type"] != "None":
@@ -148,16 +131,15 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _flat(record: Record | None, schema: dict[str, Any], skip: tuple[str, ...] = ()) -> dict[str, str]:
+def _flat(record: Record | None, skip: tuple[str, ...] = ()) -> dict[str, str]:
     """A record's own primitive fields and string maps."""
     flat: dict[str, str] = {}
-    for name, (kind, _) in schema.items():
-        value = None if record is None else record.get(name)
-        if value is None or name in skip:
+    for name, value in (record or {}).items():
+        if name in skip:
             continue
-        if kind == "map":
-            flat |= {f"{name}[{key}]": item for key, item in value.items()}
-        elif kind in (str, int, bool, float):
+        if name in _MAPS:
+            flat |= {f"{name}[{key}]": item for key, item in (value or {}).items()}
+        elif isinstance(value, str | int | float):
             flat[name] = _text(value)
     return flat
 
@@ -173,9 +155,9 @@ def _fields(old: dict[str, str], new: dict[str, str], contextual: bool) -> list[
     return found or None
 
 
-def _object(name: str, schema: dict[str, Any], old: Record | None, new: Record | None) -> Record | None:
+def _object(name: str, old: Record | None, new: Record | None) -> Record | None:
     """An object's difference by its fields, None when there is none."""
-    fields = _fields(_flat(old, schema), _flat(new, schema), True)
+    fields = _fields(_flat(old), _flat(new), True)
     kinds = {field["Type"] for field in fields or ()} - {"None"}
     if not kinds:
         return None
@@ -183,19 +165,17 @@ def _object(name: str, schema: dict[str, Any], old: Record | None, new: Record |
     return {"Fields": fields, "Name": name, "Objects": None, "Type": kind}
 
 
-def _whole(name: str, schema: dict[str, Any], old: Record | None, new: Record | None) -> Record | None:
+def _whole(name: str, old: Record | None, new: Record | None) -> Record | None:
     """An object's difference by its whole value."""
     if old == new:
         return None
-    fields = _fields(_flat(old, schema), _flat(new, schema), True)
+    fields = _fields(_flat(old), _flat(new), True)
     return {"Fields": fields, "Name": name, "Objects": None, "Type": _type(old, new)}
 
 
-def _object_set(
-    name: str, schema: dict[str, Any], old: list[Record] | None, new: list[Record] | None
-) -> list[Record | None]:
-    gone = [_object(name, schema, one, None) for one in old or () if one not in (new or ())]
-    fresh = [_object(name, schema, None, one) for one in new or () if one not in (old or ())]
+def _object_set(name: str, old: list[Record] | None, new: list[Record] | None) -> list[Record | None]:
+    gone = [_object(name, one, None) for one in old or () if one not in (new or ())]
+    fresh = [_object(name, None, one) for one in new or () if one not in (old or ())]
     return sorted([*gone, *fresh], key=_sort_key)
 
 
@@ -220,7 +200,7 @@ def _string_set(name: str, old: list[str] | None, new: list[str] | None) -> Reco
 
 
 def _parameterized(old: Record | None, new: Record | None) -> Record | None:
-    diff = _whole("ParameterizedJob", PARAMETERIZED, old, new)
+    diff = _whole("ParameterizedJob", old, new)
     if diff:
         before, after = old or {}, new or {}
         sets = [_string_set(name, before.get(name), after.get(name)) for name in ("MetaOptional", "MetaRequired")]
@@ -229,10 +209,10 @@ def _parameterized(old: Record | None, new: Record | None) -> Record | None:
 
 
 def _resources(old: Record | None, new: Record | None) -> Record | None:
-    diff = _whole("Resources", RESOURCES, old, new)
+    diff = _whole("Resources", old, new)
     if diff:
         before, after = (_by_name((side or {}).get("Devices")) for side in (old, new))
-        devices = [_whole("Device", DEVICE, before.get(name), after.get(name)) for name in sorted({**before, **after})]
+        devices = [_whole("Device", before.get(name), after.get(name)) for name in sorted({**before, **after})]
         diff["Objects"] = [one for one in devices if one] or None
     return diff
 
@@ -256,10 +236,10 @@ def _flat_any(value: Any, path: str = "") -> dict[str, str]:
 
 def _templates(old: list[Record], new: list[Record]) -> list[Record | None]:
     if len(old) == len(new) == 1:
-        return [_whole("Template", TEMPLATE, old[0], new[0])]
+        return [_whole("Template", old[0], new[0])]
     before, after = ({one["DestPath"]: one for one in side} for side in (old, new))
     pairs = [(before.get(path), after.get(path)) for path in {**before, **after}]
-    return sorted((_whole("Template", TEMPLATE, one, other) for one, other in pairs if one != other), key=_sort_key)
+    return sorted((_whole("Template", one, other) for one, other in pairs if one != other), key=_sort_key)
 
 
 def _sort_key(diff: Record | None) -> tuple[int, str]:
