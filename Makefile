@@ -28,6 +28,10 @@ SEED ?= 1000
 chaos: .dev
 	SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest -q tests/federation/run/test_chaos.py
 
+# The long versions of tests, for before a release: they ask the environment variable SOAK.
+soak: .dev
+	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/conformance
+
 bench: .dev
 	$(BIN)/python -m tests.bench
 

@@ -154,9 +154,10 @@ class Mapper:
         value = self.evaluator.value(node, names)
         if value is None:
             return None
-        if not isinstance(value, dict):
-            raise self.source.error(f"a map of strings is required, not a {type_name(value)}", node.start)
-        return {key: self._text(item, node) for key, item in sorted(value.items())}
+        try:
+            return _read_text_map(value)
+        except ValueProblem as problem:
+            raise self.source.error(str(problem), node.start) from None
 
     def _map_shorthand(self, kind: BlockType, block: Found) -> dict[str, Any]:
         """A constraint or an affinity, where `version = ">= 1"` stands for operator and value."""
@@ -232,6 +233,18 @@ def _read_strings(value: object) -> list[str]:
     return [to_string(item) for item in value]
 
 
+def _read_ports(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise ValueProblem(f"a list of port numbers is required, not a {type_name(value)}")
+    return [_READERS["uint16"](item) for item in value]
+
+
+def _read_text_map(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueProblem(f"a map of strings is required, not a {type_name(value)}")
+    return {key: to_string(item) for key, item in sorted(value.items())}
+
+
 def _read_duration(value: object) -> int:
     if isinstance(value, str):
         return parse_duration(value)
@@ -245,5 +258,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "bool": to_bool,
     "strings": _read_strings,
     "duration": _read_duration,
+    "ports": _read_ports,
+    "text_map_argument": _read_text_map,
     **{how: _read_whole(how) for how in INTEGER_RANGES},
 }

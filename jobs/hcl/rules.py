@@ -20,7 +20,11 @@ def _finish_job(job: _Block) -> None:
     alone: list[_Block] = job.pop("Tasks", None) or []
     groups: list[_Block] = [_group_of(task) for task in alone] + (job["TaskGroups"] or [])
     job["TaskGroups"] = groups or None
-    _inherit_vault(job.pop("Vault", None), [task for group in groups for task in group["Tasks"] or []])
+    tasks = [task for group in groups for task in group["Tasks"] or []]
+    _inherit_vault(job.pop("Vault", None), tasks)
+    secrets = job.pop("Secrets", None) or []
+    for task in tasks if secrets else []:
+        task["Secrets"] = task.get("Secrets", []) + deepcopy(secrets)
 
 
 def _finish_group(group: _Block) -> None:
@@ -44,6 +48,7 @@ def _inherit_vault(vault: _Block | None, tasks: list[_Block]) -> None:
 
 
 def _finish_task(task: _Block) -> None:
+    _split_identities(task)
     resources: list[str] = []
     for policy in task["ScalingPolicies"] or []:
         resource = policy.pop("Resource").lower()
@@ -55,6 +60,15 @@ def _finish_task(task: _Block) -> None:
         policy["Type"] = policy["Type"] or f"vertical_{resource}"
         if policy["Type"] != f"vertical_{resource}":
             raise ValueProblem(f'the scaling of "{resource}" is of type "vertical_{resource}", not "{policy["Type"]}"')
+
+
+def _split_identities(task: _Block) -> None:
+    """The first identity without a name, or named "default", is the task's own; the others stand beside it."""
+    identities: list[_Block] = task.pop("Identities", None) or []
+    own = next((one for one in identities if one.get("Name", "") in ("", "default")), None)
+    task["Identity"] = own
+    if others := [one for one in identities if one is not own]:
+        task["Identities"] = others
 
 
 def _finish_vault(vault: _Block) -> None:

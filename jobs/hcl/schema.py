@@ -23,7 +23,9 @@ WHOLE, WHOLE_OR_NULL = Kind("int64", 0), Kind("int64", None)
 WHOLE8_OR_NULL, BYTE, UNSIGNED_OR_NULL = Kind("int8", None), Kind("uint8", 0), Kind("uint64", None)
 FLAG, FLAG_OR_NULL = Kind("bool", False), Kind("bool", None)
 DURATION, DURATION_OR_NULL = Kind("duration", 0), Kind("duration", None)
-TEXTS = Kind("strings", None)
+PORT, UNSIGNED32_OR_NULL = Kind("uint16", 0), Kind("uint32", None)
+TEXTS, PORTS = Kind("strings", None), Kind("ports", None)
+TEXT_MAP_ARGUMENT = Kind("text_map_argument", None)
 # Blocks.
 ONE, MANY = Kind("one", None), Kind("many", None)
 BY_LABEL = Kind("by_label", None)
@@ -38,11 +40,16 @@ INTEGER_RANGES = {
     "uint64": (0, 2**64 - 1),
     "int8": (-128, 127),
     "uint8": (0, 255),
+    "uint16": (0, 2**16 - 1),
+    "uint32": (0, 2**32 - 1),
 }
 
 
 class Field(NamedTuple):
-    """One field. `name` is the jobspec's ("" when the server sets the field), `api` Nomad's; `block` the kind of block."""
+    """One field. `name` is the jobspec's ("" when the server sets the field), `api` Nomad's; `block` the kind of block.
+
+    `omit_absent`: the JSON lacks the field where the jobspec doesn't set it. So it is with what Nomad 1.6.3 doesn't know.
+    """
 
     api: str
     name: str
@@ -83,6 +90,11 @@ _BLOCK_KINDS = {kind.how for kind in (ONE, MANY, BY_LABEL, TEXT_MAP, TEXT_MAP_OR
 def server_field(api: str, absent: object = None, since: str = "") -> Field:
     """A field of the API that no jobspec sets."""
     return Field(api, "", Kind("server", absent), since=since)
+
+
+def newer(api: str, name: str, kind: Kind, since: str, block: str = "") -> Field:
+    """A field that came after 1.6.3. The versions are those whose source first had it; no such server was asked."""
+    return Field(api, name, kind, block, since, omit_absent=True)
 
 
 def table(**blocks: list[Field]) -> dict[str, BlockType]:

@@ -15,6 +15,7 @@ from jobs.hcl.schema import (
     ONE,
     TEXT,
     TEXT_MAP,
+    TEXT_MAP_ARGUMENT,
     TEXT_MAP_OR_ARGUMENT,
     TEXT_OR_NULL,
     TEXTS,
@@ -22,6 +23,7 @@ from jobs.hcl.schema import (
     WHOLE8_OR_NULL,
     WHOLE_OR_NULL,
     Field,
+    newer,
     server_field,
     table,
 )
@@ -54,6 +56,8 @@ JOB_BLOCKS = table(
         Field("VaultToken", "vault_token", TEXT_OR_NULL),
         Field("Vault", "vault", ONE, "vault", omit_absent=True),
         Field("Tasks", "task", MANY, "task", omit_absent=True),
+        newer("Secrets", "secret", MANY, "1.11.0", "secret"),
+        newer("UI", "ui", ONE, "1.8.0", "ui"),
         server_field("Stop"),
         server_field("ParentID"),
         server_field("Dispatched", False),
@@ -103,6 +107,9 @@ JOB_BLOCKS = table(
         Field("MaxClientDisconnect", "max_client_disconnect", DURATION_OR_NULL, since="1.3.0"),
         Field("Scaling", "scaling", ONE, "scaling"),
         Field("Consul", "consul", ONE, "consul", since="1.1.0"),
+        newer("Disconnect", "disconnect", ONE, "1.8.0", "disconnect"),
+        newer("PreventRescheduleOnLost", "prevent_reschedule_on_lost", FLAG_OR_NULL, "1.7.2"),
+        newer("MaxRunDuration", "max_run_duration", DURATION_OR_NULL, "2.0.3"),
         Field("Vault", "vault", ONE, "vault", omit_absent=True),
     ],
     update=[
@@ -161,6 +168,7 @@ JOB_BLOCKS = table(
         Field("AttachmentMode", "attachment_mode", TEXT),
         Field("MountOptions", "mount_options", ONE, "mount_options"),
         Field("PerAlloc", "per_alloc", FLAG),
+        newer("Sticky", "sticky", FLAG, "1.10.0"),
     ],
     restart=[
         Field("Interval", "interval", DURATION_OR_NULL),
@@ -180,6 +188,7 @@ JOB_BLOCKS = table(
         Field("CIDR", "cidr", TEXT),
         Field("IP", "ip", TEXT),
         Field("DNS", "dns", ONE, "dns"),
+        newer("CNI", "cni", ONE, "1.8.2", "cni"),
         Field("ReservedPorts", "reserved_ports", MANY, "port"),
         Field("DynamicPorts", "port", MANY, "port"),
         Field("Hostname", "hostname", TEXT, since="1.1.5"),
@@ -199,6 +208,25 @@ JOB_BLOCKS = table(
     ],
     consul=[
         Field("Namespace", "namespace", TEXT),
+        newer("Cluster", "cluster", TEXT, "1.7.0"),
+        newer("Partition", "partition", TEXT, "1.7.3"),
+    ],
+    disconnect=[
+        Field("LostAfter", "lost_after", DURATION_OR_NULL),
+        Field("StopOnClientAfter", "stop_on_client_after", DURATION_OR_NULL),
+        Field("Replace", "replace", FLAG_OR_NULL),
+        Field("Reconcile", "reconcile", TEXT_OR_NULL),
+    ],
+    ui=[
+        Field("Description", "description", TEXT),
+        Field("Links", "link", MANY, "ui_link"),
+    ],
+    ui_link=[
+        Field("Label", "label", TEXT),
+        Field("URL", "url", TEXT),
+    ],
+    cni=[
+        Field("Args", "args", TEXT_MAP_ARGUMENT),
     ],
     multiregion_strategy=[
         Field("MaxParallel", "max_parallel", WHOLE_OR_NULL),
@@ -229,6 +257,7 @@ JOB_BLOCKS = table(
         Field("Value", "static", WHOLE),
         Field("To", "to", WHOLE),
         Field("HostNetwork", "host_network", TEXT),
+        newer("IgnoreCollision", "ignore_collision", FLAG, "1.9.0"),
     ],
 )
 

@@ -11,12 +11,16 @@ from jobs.hcl.schema import (
     LABEL,
     MANY,
     ONE,
+    PORT,
+    PORTS,
     TEXT,
     TEXT_MAP,
     TEXTS,
     TEXTS_MAP,
+    UNSIGNED32_OR_NULL,
     WHOLE,
     Field,
+    newer,
     server_field,
     table,
 )
@@ -39,6 +43,14 @@ SERVICE_BLOCKS = table(
         Field("TaskName", "task", TEXT),
         Field("OnUpdate", "on_update", TEXT),
         Field("Provider", "provider", TEXT, since="1.3.0"),
+        newer("Identity", "identity", ONE, "1.7.0", "identity"),
+        newer("Cluster", "cluster", TEXT, "1.7.0"),
+        newer("Weights", "weights", ONE, "1.9.2", "weights"),
+        newer("Kind", "kind", TEXT, "1.10.3"),
+    ],
+    weights=[
+        Field("Passing", "passing", WHOLE),
+        Field("Warning", "warning", WHOLE),
     ],
     check=[
         Field("Name", "name", TEXT),
@@ -66,6 +78,8 @@ SERVICE_BLOCKS = table(
         Field("FailuresBeforeCritical", "failures_before_critical", WHOLE),
         Field("Body", "body", TEXT),
         Field("OnUpdate", "on_update", TEXT),
+        newer("FailuresBeforeWarning", "failures_before_warning", WHOLE, "1.7.3"),
+        newer("Notes", "notes", TEXT, "1.8.1"),
     ],
     check_restart=[
         Field("Limit", "limit", WHOLE),
@@ -103,6 +117,8 @@ SERVICE_BLOCKS = table(
         Field("LogConfig", "logs", ONE, "logs"),
         Field("ShutdownDelay", "shutdown_delay", DURATION_OR_NULL),
         Field("KillSignal", "kill_signal", TEXT),
+        newer("VolumeMounts", "volume_mount", MANY, "1.8.0", "volume_mount"),
+        newer("Identities", "identity", MANY, "1.11.1", "identity"),
     ],
     gateway_proxy=[
         Field("ConnectTimeout", "connect_timeout", DURATION_OR_NULL),
@@ -127,6 +143,16 @@ SERVICE_BLOCKS = table(
         server_field("ExposeConfig"),
         Field("Upstreams", "upstreams", MANY, "upstream"),
         Field("Config", "config", FREE_FORM),
+        newer("TransparentProxy", "transparent_proxy", ONE, "1.8.0", "transparent_proxy"),
+    ],
+    transparent_proxy=[
+        Field("UID", "uid", TEXT),
+        Field("OutboundPort", "outbound_port", PORT),
+        Field("ExcludeInboundPorts", "exclude_inbound_ports", TEXTS),
+        Field("ExcludeOutboundPorts", "exclude_outbound_ports", PORTS),
+        Field("ExcludeOutboundCIDRs", "exclude_outbound_cidrs", TEXTS),
+        Field("ExcludeUIDs", "exclude_uids", TEXTS),
+        Field("NoDNS", "no_dns", FLAG),
     ],
     bind_address=[
         Field("Name", "name", LABEL),
@@ -138,6 +164,16 @@ SERVICE_BLOCKS = table(
         Field("TLSMinVersion", "tls_min_version", TEXT, since="1.2.4"),
         Field("TLSMaxVersion", "tls_max_version", TEXT, since="1.2.4"),
         Field("CipherSuites", "cipher_suites", TEXTS, since="1.2.4"),
+        newer("SDS", "sds", ONE, "1.7.7", "sds"),
+    ],
+    sds=[
+        Field("ClusterName", "cluster_name", TEXT),
+        Field("CertResource", "cert_resource", TEXT),
+    ],
+    header_changes=[
+        Field("Add", "add", TEXT_MAP),
+        Field("Set", "set", TEXT_MAP),
+        Field("Remove", "remove", TEXTS),
     ],
     ingress_listener=[
         Field("Port", "port", WHOLE),
@@ -147,6 +183,12 @@ SERVICE_BLOCKS = table(
     ingress_service=[
         Field("Name", "name", TEXT),
         Field("Hosts", "hosts", TEXTS),
+        newer("TLS", "tls", ONE, "1.7.7", "ingress_tls"),
+        newer("RequestHeaders", "request_headers", ONE, "1.7.7", "header_changes"),
+        newer("ResponseHeaders", "response_headers", ONE, "1.7.7", "header_changes"),
+        newer("MaxConnections", "max_connections", UNSIGNED32_OR_NULL, "1.7.7"),
+        newer("MaxPendingRequests", "max_pending_requests", UNSIGNED32_OR_NULL, "1.7.7"),
+        newer("MaxConcurrentRequests", "max_concurrent_requests", UNSIGNED32_OR_NULL, "1.7.7"),
     ],
     linked_service=[
         Field("Name", "name", TEXT),
@@ -168,6 +210,7 @@ SERVICE_BLOCKS = table(
     upstream=[
         Field("DestinationName", "destination_name", TEXT),
         Field("DestinationNamespace", "destination_namespace", TEXT, since="1.6.0"),
+        newer("DestinationPartition", "destination_partition", TEXT, "1.7.7"),
         Field("DestinationPeer", "destination_peer", TEXT, since="1.6.2"),
         Field("DestinationType", "destination_type", TEXT, since="1.6.2"),
         Field("LocalBindPort", "local_bind_port", WHOLE),

@@ -19,6 +19,7 @@ from jobs.hcl.schema import (
     UNSIGNED_OR_NULL,
     WHOLE_OR_NULL,
     Field,
+    newer,
     server_field,
     table,
 )
@@ -51,6 +52,11 @@ TASK_BLOCKS = table(
         Field("Kind", "kind", TEXT),
         Field("ScalingPolicies", "scaling", MANY, "task_scaling"),
         Field("Identity", "identity", ONE, "identity", since="1.5.0"),
+        newer("Identities", "identity", MANY, "1.7.0", "identity"),
+        newer("Consul", "consul", ONE, "1.7.0", "consul"),
+        newer("Actions", "action", MANY, "1.7.0", "action"),
+        newer("Schedule", "schedule", ONE, "1.8.0", "schedule"),
+        newer("Secrets", "secret", MANY, "1.11.0", "secret"),
     ],
     lifecycle=[
         Field("Hook", "hook", TEXT),
@@ -65,6 +71,12 @@ TASK_BLOCKS = table(
         Field("Networks", "network", MANY, "network"),
         Field("Devices", "device", MANY, "device"),
         Field("IOPS", "iops", WHOLE_OR_NULL),
+        newer("NUMA", "numa", ONE, "1.7.0", "numa"),
+        newer("SecretsMB", "secrets", WHOLE_OR_NULL, "1.8.3"),
+    ],
+    numa=[
+        Field("Affinity", "affinity", TEXT),
+        newer("Devices", "devices", TEXTS, "1.9.0"),
     ],
     device=[
         Field("Name", "name", LABEL),
@@ -84,6 +96,8 @@ TASK_BLOCKS = table(
         Field("GetterHeaders", "headers", TEXT_MAP),
         Field("GetterMode", "mode", TEXT_OR_NULL),
         Field("RelativeDest", "destination", TEXT_OR_NULL),
+        newer("GetterInsecure", "insecure", FLAG_OR_NULL, "1.8.0"),
+        newer("Chown", "chown", FLAG, "1.9.2"),
     ],
     vault=[
         Field("Policies", "policies", TEXTS),
@@ -92,6 +106,9 @@ TASK_BLOCKS = table(
         Field("DisableFile", "disable_file", FLAG_OR_NULL, since="1.6.0"),
         Field("ChangeMode", "change_mode", TEXT_OR_NULL),
         Field("ChangeSignal", "change_signal", TEXT_OR_NULL),
+        newer("Role", "role", TEXT, "1.7.0"),
+        newer("Cluster", "cluster", TEXT, "1.7.0"),
+        newer("AllowTokenExpiration", "allow_token_expiration", FLAG_OR_NULL, "1.7.3"),
     ],
     template=[
         Field("SourcePath", "source", TEXT_OR_NULL),
@@ -110,6 +127,7 @@ TASK_BLOCKS = table(
         Field("VaultGrace", "vault_grace", DURATION_OR_NULL),
         Field("Wait", "wait", ONE, "wait", since="1.2.4"),
         Field("ErrMissingKey", "error_on_missing_key", FLAG_OR_NULL, since="1.4.3"),
+        newer("Once", "once", FLAG_OR_NULL, "1.10.2"),
     ],
     change_script=[
         Field("Command", "command", TEXT_OR_NULL),
@@ -129,6 +147,7 @@ TASK_BLOCKS = table(
         Field("Destination", "destination", TEXT_OR_NULL),
         Field("ReadOnly", "read_only", FLAG_OR_NULL),
         Field("PropagationMode", "propagation_mode", TEXT_OR_NULL),
+        newer("SELinuxLabel", "selinux_label", TEXT_OR_NULL, "1.8.0"),
     ],
     csi_plugin=[
         Field("ID", "id", TEXT),
@@ -140,6 +159,33 @@ TASK_BLOCKS = table(
     identity=[
         Field("Env", "env", FLAG),
         Field("File", "file", FLAG),
+        newer("Name", "name", TEXT, "1.7.0"),
+        newer("Audience", "aud", TEXTS, "1.7.0"),
+        newer("ChangeMode", "change_mode", TEXT, "1.7.0"),
+        newer("ChangeSignal", "change_signal", TEXT, "1.7.0"),
+        newer("ServiceName", "service_name", TEXT, "1.7.0"),
+        newer("TTL", "ttl", DURATION, "1.7.0"),
+        newer("Filepath", "filepath", TEXT, "1.9.0"),
+    ],
+    action=[
+        Field("Name", "name", LABEL),
+        Field("Command", "command", TEXT, required=True),
+        Field("Args", "args", TEXTS),
+    ],
+    schedule=[
+        Field("Cron", "cron", ONE, "schedule_cron"),
+    ],
+    schedule_cron=[
+        Field("Start", "start", TEXT),
+        Field("End", "end", TEXT),
+        Field("Timezone", "timezone", TEXT),
+    ],
+    secret=[
+        Field("Name", "name", LABEL),
+        Field("Provider", "provider", TEXT),
+        Field("Path", "path", TEXT),
+        Field("Config", "config", FREE_FORM),
+        Field("Env", "env", TEXT_MAP),
     ],
     task_scaling=[
         Field("Resource", "name", LABEL),

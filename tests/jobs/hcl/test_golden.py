@@ -15,11 +15,15 @@ import pytest
 
 from jobs.hcl import newer_fields, parse_job
 from jobs.hcl.parser import parse_body
+from jobs.hcl.schema import BlockType
+from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import Source
 from jobs.hcl.syntax import Body
 
 GOLDEN = Path(__file__).parent / "golden"
-JOBSPECS = sorted(GOLDEN.glob("*.nomad.hcl"))
+NEWER = GOLDEN / "newer.nomad.hcl"
+"""What came after 1.6.3: no binary here knows it, so its JSON is what Nomad's own sources and documents say."""
+JOBSPECS = sorted(path for path in GOLDEN.glob("*.nomad.hcl") if path != NEWER)
 
 
 def parsed(jobspec: Path) -> dict:
@@ -34,6 +38,51 @@ def recorded(jobspec: Path, version: str) -> dict:
 @pytest.mark.parametrize("jobspec", JOBSPECS, ids=lambda path: path.name)
 def test_is_what_nomad_1_6_makes_of_it(jobspec):
     assert parsed(jobspec) == recorded(jobspec, "1.6.3")
+
+
+def test_what_is_newer_is_read_as_documented():
+    assert parsed(NEWER) == json.loads((GOLDEN / "newer.as-documented.json").read_text(encoding="utf-8"))
+
+
+def test_what_is_newer_is_reported_for_each_server_that_would_drop_it():
+    job = parsed(NEWER)
+    newer = {field.path: field.since for field in newer_fields(job, "1.6.3")}
+
+    assert newer["ui"] == "1.8.0"
+    assert newer['group "g" / disconnect'] == "1.8.0"
+    assert newer['group "g" / task "main" / identity / ttl'] == newer['group "g" / task "main" / identity'] == "1.7.0"
+    assert newer['group "g" / task "main" / secret'] == "1.11.0"
+    assert newer['group "g" / task "main" / resources / numa'] == "1.7.0"
+    assert {field.path for field in newer_fields(job, "1.11.3")} == {'group "g" / max_run_duration'}
+    assert newer_fields(job, "2.0.5") == []
+
+
+def test_every_block_and_argument_stands_in_a_golden_jobspec():
+    """Nomad's own answer is beside each jobspec, so each field of the schema was seen by a real server at least once."""
+    seen: set[tuple[str, str]] = set()
+    for path in GOLDEN.glob("*.json"):
+        _see(BLOCK_TYPES["job"], json.loads(path.read_text(encoding="utf-8")), seen)
+    known = {(kind.name, field.api) for kind in BLOCK_TYPES.values() for field in kind.fields if field.name}
+    assert known - seen == {
+        ("job", "Secrets"),  # goes to the tasks
+        ("job", "Tasks"),  # each gets a group
+        ("job", "Vault"),  # goes to the tasks
+        ("group", "Vault"),  # goes to the tasks
+        ("task_scaling", "Resource"),  # becomes the policy's type
+    }
+
+
+def _see(kind: BlockType, block: dict, seen: set[tuple[str, str]]) -> None:
+    for field in kind.fields:
+        value = block.get(field.api)
+        if value in (None, field.kind.absent):
+            continue
+        seen.add((kind.name, field.api))
+        if field.block:
+            for inner in (
+                value.values() if field.kind.how == "by_label" else value if isinstance(value, list) else [value]
+            ):
+                _see(BLOCK_TYPES[field.block], inner, seen)
 
 
 @pytest.mark.parametrize("name", ["expressions", "story", "training"])

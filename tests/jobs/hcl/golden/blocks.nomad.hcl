@@ -93,6 +93,7 @@ job "blocks" {
 
   periodic {
     cron             = "*/15 * * * *"
+    crons            = ["0 3 * * *", "0 4 * * *"]
     prohibit_overlap = true
     time_zone        = "Europe/Berlin"
     enabled          = false
@@ -526,6 +527,31 @@ job "blocks" {
         stage_publish_base_dir = "/stage"
         health_timeout         = "45s"
       }
+    }
+  }
+
+  group "more" {
+    constraint {
+      attribute = "${attr.os.name}"
+      value     = "debian"
+    }
+    affinity {
+      attribute = "${node.class}"
+      value     = "gpu"
+    }
+    spread {
+      attribute = "${meta.rack}"
+    }
+    update { max_parallel = 0 }
+    migrate { max_parallel = 2 }
+    network {
+      device = "eth0"
+      cidr   = "10.0.0.0/8"
+      ip     = "10.0.0.1"
+    }
+    task "t" {
+      driver = "raw_exec"
+      logs { enabled = false }
     }
   }
 
