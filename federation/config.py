@@ -96,6 +96,9 @@ class Config:
     warnings: tuple[str, ...] = ()
     tags: Mapping[str, TagRule] = field(default_factory=dict)
     """Protected tags of the index, by name."""
+    hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Event (`run_finished`, …) → the command that is run then."""
+    stalled_after_s: float = 900.0
 
     @property
     def root(self) -> Path:

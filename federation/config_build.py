@@ -76,6 +76,10 @@ class Builder:
             dev=dev,
             warnings=self.warnings(),
             tags={name: self.tag(name, table) for name, table in self.document.tags.items()},
+            hooks={
+                event: tuple(command) for event, command in self.document.hooks if command and isinstance(command, list)
+            },
+            stalled_after_s=self.document.hooks.stalled_after_s,
         )
 
     def error(self, key: str, text: str, hint: str = "") -> ConfigError:

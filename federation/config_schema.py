@@ -211,6 +211,18 @@ class TagTable(Table):
     )
 
 
+Command = Annotated[list[str], Field(min_length=1)]
+
+
+class HooksTable(Table):
+    """Commands (program and arguments, no shell) that are run when something happened. None can hurt what it follows."""
+
+    run_finished: Command | None = Field(default=None, description="A run ended with all its results in the index.")
+    run_failed: Command | None = Field(default=None, description="A run ended failed or cancelled.")
+    run_stalled: Command | None = Field(default=None, description="Nothing of a run went on for `stalled_after_s`.")
+    stalled_after_s: float = Field(default=900.0, gt=0, description="When a run counts as stalled.")
+
+
 class DevDeviceTable(Table):
     """Devices of one model on a pretend node; tasks ask for `TYPE`, `VENDOR/TYPE` or `VENDOR/TYPE/NAME`."""
 
@@ -292,6 +304,7 @@ class Document(Table):
     federation: FederationTable = Field(description="The federation as a whole.")
     regions: dict[str, RegionTable] = Field(default_factory=dict, description="The regions, at least one.")
     tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
+    hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 
 

@@ -12,7 +12,10 @@ from federation.cli.options import (
     ConfigOption,
     JobOption,
     JsonOption,
+    LogFileOption,
     MetaOption,
+    MetricsFileOption,
+    MetricsOption,
     RegionsOption,
     SlotsOption,
     VarFileOption,
@@ -44,6 +47,9 @@ def dispatch(
     allow_secret_meta: Annotated[
         bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
     ] = False,
+    metrics: MetricsOption = "",
+    metrics_file: MetricsFileOption = None,
+    log_file: LogFileOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -61,11 +67,11 @@ def dispatch(
       fedml dispatch -n 5 -var count=2 --json
     """
     from federation.app import JobRequest
-    from federation.cli.session import answer_json_line, note, opened
+    from federation.cli.drive import driven
+    from federation.cli.session import note, opened
     from federation.dispatch import begin
     from federation.runs import RunRequest, Runs
-    from federation.ui.run_progress import follower
-    from federation.ui.run_view import exit_code, outcome_document, show_outcome
+    from federation.ui.follow import Following
     from jobs.load import key_values
 
     given = key_values(meta or (), "-meta")
@@ -80,12 +86,14 @@ def dispatch(
             allow_secret_meta=allow_secret_meta,
         )
         opened_run, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=note)
-        with follower(opened_run.manifest, as_json=as_json) as observe:
-            outcome = Runs(app).start(opened_run, prepared, observe)
-        if as_json:
-            answer_json_line(outcome_document(outcome))
-        show_outcome(outcome)
-    raise typer.Exit(exit_code(outcome.state))
+        code = driven(
+            opened_run.manifest,
+            app.config,
+            Following(metrics, metrics_file, log_file),
+            lambda observe: Runs(app).start(opened_run, prepared, observe),
+            as_json=as_json,
+        )
+    raise typer.Exit(code)
 
 
 def _payload(name: str) -> bytes:

@@ -1,0 +1,118 @@
+"""What a run tells and how it ends enter, a person's commands are run: `[hooks]` of fedml.toml.
+
+A hook can't hurt its run: it gets a minute, one that fails is a warning, and nothing waits for it but the command's own end.
+It reads what happened from its environment (`FEDML_EVENT`, `FEDML_RUN`, `FEDML_JOB`, `FEDML_VERSION`, `FEDML_STATE`,
+`FEDML_REASON`) or, whole, as one JSON object from standard input. At least once: a run that is resumed tells its end again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from federation.run.commands import Tell
+from federation.run.manifest import Manifest
+
+HOOK_TIMEOUT_S = 60.0
+_PROGRESS = ("dispatched", "running", "committed", "failed")
+
+
+class Hooks:
+    """The hooks of one run, as a context manager around it. `commands` maps run_finished, run_failed, run_stalled to argv.
+
+    `warn` gets a sentence where a hook could not be run or failed. Calls to it may come from another thread.
+    """
+
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        manifest: Manifest,
+        *,
+        folder: Path,
+        stalled_after_s: float,
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._commands = commands
+        self._manifest = manifest
+        self._folder = folder
+        self._stalled_after_s = stalled_after_s
+        self._warn = warn
+        self._clock = clock
+        self._progress_s = clock()
+        self._is_stalled = False
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if "run_stalled" in self._commands:
+            self._thread = threading.Thread(target=self._watch, name="hooks", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+
+    def __call__(self, tell: Tell) -> None:
+        """The run told something."""
+        if tell.kind in _PROGRESS:
+            self._progress_s = self._clock()
+            self._is_stalled = False
+
+    def ended(self, document: Mapping[str, Any]) -> None:
+        """The run is over; `document` is what `--json` prints of its end."""
+        self._end.set()
+        self._run("run_finished" if document["state"] == "done" else "run_failed", document)
+
+    def look(self) -> None:
+        """Run the stalled hook where nothing went on for too long; once, until something goes on again."""
+        if not self._is_stalled and self._clock() - self._progress_s >= self._stalled_after_s:
+            self._is_stalled = True
+            reason = f"nothing was dispatched, started or committed for {self._stalled_after_s:.0f} s"
+            self._run("run_stalled", {"state": "open", "reason": reason})
+
+    def _watch(self) -> None:
+        while not self._end.wait(min(5.0, self._stalled_after_s / 4)):
+            self.look()
+
+    def _run(self, event: str, document: Mapping[str, Any]) -> None:
+        command = self._commands.get(event)
+        if not command:
+            return
+        told = {
+            "run": self._manifest.run,
+            "job": self._manifest.job,
+            "version": self._manifest.version,
+            **document,
+            "event": event,
+        }
+        environment = {f"FEDML_{name.upper()}": str(told.get(name, "")) for name in _IN_ENVIRONMENT}
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self._folder,
+                env={**os.environ, **environment},
+                input=json.dumps(told, ensure_ascii=False).encode(),
+                stdout=subprocess.DEVNULL,
+                timeout=HOOK_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            self._warn(f"hooks.{event}: {command[0]} took longer than {HOOK_TIMEOUT_S:.0f} s and was ended")
+        except OSError as error:
+            self._warn(f"hooks.{event}: {command[0]} can't be run: {error.strerror}")
+        else:
+            if done.returncode:
+                self._warn(f"hooks.{event}: {command[0]} ended with exit code {done.returncode}")
+
+
+_IN_ENVIRONMENT = ("event", "run", "job", "version", "state", "reason")

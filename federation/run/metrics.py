@@ -1,0 +1,89 @@
+"""What a run tells enters, Prometheus metrics leave: over HTTP (`--metrics`), or as a file for the textfile collector.
+
+Every metric carries the run and its job; per region where it makes sense. Counters count what this coordinator saw: a
+resumed run begins at nought, as a restarted process does.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from federation.errors import UsageError
+from federation.run.commands import Tell
+from federation.run.manifest import Manifest
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+_COUNTED = {
+    "bound": ("fedml_slots_bound", "Slots bound to a region."),
+    "dispatched": ("fedml_attempts_dispatched", "Attempts that got a child."),
+    "running": ("fedml_allocations_started", "Allocations that began to run."),
+    "committed": ("fedml_results_committed", "Results that the index took."),
+    "retry": ("fedml_attempts_retried", "Attempts that failed and are tried again."),
+    "failed": ("fedml_slots_failed", "Slots given up."),
+}
+
+
+class Metrics:
+    """The metrics of one run. Raises UsageError where prometheus-client isn't installed."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        try:
+            from prometheus_client import CollectorRegistry, Counter, Gauge
+        except ImportError:
+            raise UsageError(
+                "metrics need the package prometheus-client, which isn't installed",
+                hint="install the extra: fedml-nomad[metrics]",
+            ) from None
+        self.registry: CollectorRegistry = CollectorRegistry()
+        facts = {"run": manifest.run, "job": manifest.job, "version": manifest.version}
+        names = [*facts, "region"]
+        self._facts = facts
+        self._written_s = float("-inf")
+        self._counters = {
+            kind: Counter(name, text, names, registry=self.registry) for kind, (name, text) in _COUNTED.items()
+        }
+        self._up = Gauge("fedml_region_up", "1, or 0 while the region counts as lost.", names, registry=self.registry)
+        for region in manifest.regions:
+            self._up.labels(**facts, region=region).set(1)
+            for counter in self._counters.values():
+                counter.labels(**facts, region=region)
+        expected = Gauge("fedml_results_expected", "Results at the end.", list(facts), registry=self.registry)
+        expected.labels(**facts).set(manifest.expected_keys)
+
+    def __call__(self, tell: Tell) -> None:
+        """Count one change."""
+        counter = self._counters.get(tell.kind)
+        if counter is not None:
+            counter.labels(**self._facts, region=tell.region).inc(tell.count)
+        elif tell.kind in ("lost", "back"):
+            self._up.labels(**self._facts, region=tell.region).set(tell.kind == "back")
+
+    def serve(self, address: str) -> int:
+        """Answer scrapes at `PORT` or `HOST:PORT` (127.0.0.1 without a host) while this process lives; the port.
+
+        Raises UsageError where it can't listen there.
+        """
+        from prometheus_client import start_http_server
+
+        host, _, port = address.rpartition(":")
+        try:
+            server, _ = start_http_server(int(port), addr=host or "127.0.0.1", registry=self.registry)
+        except (OSError, ValueError, OverflowError) as error:
+            raise UsageError(f"--metrics {address}: can't listen there: {error}", hint="give a free port") from None
+        return int(server.server_port)
+
+    def write(self, path: Path, *, at_most_every_s: float = 0.0) -> None:
+        """Write the textfile, whole or not at all, unless it was written less than so long ago. Raises UsageError."""
+        from prometheus_client import write_to_textfile
+
+        if time.monotonic() - self._written_s < at_most_every_s:
+            return
+        self._written_s = time.monotonic()
+        try:
+            write_to_textfile(str(path), self.registry)
+        except OSError as error:
+            raise UsageError(f"--metrics-file {path}: can't be written: {error.strerror}") from None

@@ -1,0 +1,90 @@
+"""Commands of `[hooks]`: what they are told, when they run, and that they hurt nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from federation.run.commands import Tell
+from federation.run.hooks import Hooks
+from tests.federation.run.world import MANIFEST
+
+TELLER = """
+import json, os, sys
+told = [os.environ["FEDML_EVENT"], os.environ["FEDML_STATE"], json.load(sys.stdin)]
+open(sys.argv[1], "a").write(json.dumps(told) + "\\n")
+"""
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Path:
+    return tmp_path / "told"
+
+
+def _hooks(told: Path, clock: Clock, warnings: list[str], *events: str) -> Hooks:
+    commands = {event: [sys.executable, "-c", TELLER, str(told)] for event in events}
+    return Hooks(commands, MANIFEST, folder=told.parent, stalled_after_s=60, warn=warnings.append, clock=clock)
+
+
+def _lines(told: Path) -> list[list[object]]:
+    return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("state", "event"), [("done", "run_finished"), ("failed", "run_failed"), ("cancelled", "run_failed")]
+)
+def test_the_end_of_a_run_is_told_once_with_all_that_json_prints(told: Path, state: str, event: str) -> None:
+    hooks = _hooks(told, Clock(), [], "run_finished", "run_failed")
+    hooks.ended({"event": "end", "state": state, "done": 3})
+    ((name, its_state, document),) = _lines(told)
+    assert (name, its_state) == (event, state)
+    assert isinstance(document, dict)
+    assert (document["run"], document["done"]) == (MANIFEST.run, 3)
+
+
+def test_a_run_that_stands_still_is_told_once_until_it_goes_on(told: Path) -> None:
+    clock = Clock()
+    hooks = _hooks(told, clock, [], "run_stalled")
+    hooks.look()
+    for clock.now_s in (59.0, 60.0, 61.0, 500.0):
+        hooks.look()
+    assert len(_lines(told)) == 1
+    hooks(Tell("lost", "us"))
+    hooks.look()
+    assert len(_lines(told)) == 1
+    hooks(Tell("committed", "us"))
+    clock.now_s = 600.0
+    hooks.look()
+    assert [line[0] for line in _lines(told)] == ["run_stalled", "run_stalled"]
+
+
+def test_without_a_command_nothing_is_run(told: Path) -> None:
+    hooks = _hooks(told, Clock(), [], "run_failed")
+    hooks.ended({"state": "done"})
+    assert _lines(told) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "warning"),
+    [
+        (["/no/such/program"], "hooks.run_failed: /no/such/program can't be run: No such file or directory"),
+        ([sys.executable, "-c", "raise SystemExit(3)"], f"hooks.run_failed: {sys.executable} ended with exit code 3"),
+    ],
+)
+def test_a_hook_that_fails_is_a_warning(tmp_path: Path, command: list[str], warning: str) -> None:
+    warnings: list[str] = []
+    hooks = Hooks({"run_failed": command}, MANIFEST, folder=tmp_path, stalled_after_s=60, warn=warnings.append)
+    hooks.ended({"state": "failed"})
+    assert warnings == [warning]
