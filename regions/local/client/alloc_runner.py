@@ -11,9 +11,9 @@ from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
 from regions.local.client.task_env import Variable
 from regions.local.client.task_runner import Phase, TaskRunner
-from regions.local.client.task_state import timestamp
 from regions.local.drivers.driver import Driver
 from regions.local.drivers.loop import Loop
+from regions.local.state.times import format_time
 
 
 class Host(Protocol):
@@ -53,23 +53,11 @@ class AllocRunner:
         self._has_news = False
         self._awaits_end = False
         self.ended: list[tuple[Driver, str]] = []
-        self._host = host
+        self.host = host
         self._killing = False
         self._pending_look = False
         self._done_calls: list[Callable[[], None]] = []
         self._failure = ""
-
-    @property
-    def loop(self) -> Loop:
-        return self._host.loop
-
-    @property
-    def base_env(self) -> Mapping[str, str]:
-        return self._host.base_env
-
-    @property
-    def variable(self) -> Variable:
-        return self._host.variable
 
     @property
     def is_quiet(self) -> bool:
@@ -79,16 +67,13 @@ class AllocRunner:
     def is_done(self) -> bool:
         return bool(self._failure) or all(task.phase is Phase.COMPLETE for task in self.tasks)
 
-    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
-        self._host.work(job, done)
-
     # -- orders --
 
     def start(self, *, recover: bool = False) -> None:
         """Run the tasks; `recover`: find those that ran before the region ended."""
         states = self.alloc.get("TaskStates") or {} if recover else {}
         for task in self.group["Tasks"]:
-            driver = self._host.driver(task["Driver"])
+            driver = self.host.driver(task["Driver"])
             if driver is None:
                 self._fail(f'failed to create task runner: unknown driver "{task["Driver"]}"')
                 return
@@ -107,7 +92,7 @@ class AllocRunner:
     def _fail(self, reason: str) -> None:
         self.tasks = []
         self._failure = f"Unable to add allocation due to error: {reason}"
-        self._host.report(self)
+        self.host.report(self)
 
     def stop(self, done: Callable[[], None] | None = None) -> None:
         """End all tasks: the leader first, sidecars last, then poststop tasks run; `done` when all have ended."""
@@ -150,7 +135,7 @@ class AllocRunner:
             task.freeze(is_frozen)
         if not is_frozen and self._has_news:
             self._has_news = False
-            self._host.report(self)
+            self.host.report(self)
 
     # -- what follows from the tasks' states --
 
@@ -158,7 +143,7 @@ class AllocRunner:
         """Something about a task changed: look at the whole allocation once this round is over."""
         if not self._pending_look:
             self._pending_look = True
-            self.loop.at_end(self._look)
+            self.host.loop.at_end(self._look)
 
     def _look(self) -> None:
         self._pending_look = False
@@ -176,7 +161,7 @@ class AllocRunner:
         for task in self.tasks:
             task.start_if_allowed()
         if not self._awaits_end:
-            self._host.report(self)
+            self.host.report(self)
         if self.is_done:
             waiting, self._done_calls = self._done_calls, []
             for call in waiting:
@@ -235,7 +220,7 @@ class AllocRunner:
         now_ns = time.time_ns()
         if status in ("complete", "failed"):
             for state in states.values():
-                state["FinishedAt"] = state["FinishedAt"] or timestamp(now_ns)
+                state["FinishedAt"] = state["FinishedAt"] or format_time(now_ns)
         return {
             "ID": self.alloc_id,
             "ClientStatus": status,

@@ -139,7 +139,7 @@ class Client:
 
         def forget() -> None:
             self._runners.pop(alloc_id, None)
-            self._work(lambda: shutil.rmtree(self._allocs / alloc_id, ignore_errors=True), _ignore)
+            self.work(lambda: shutil.rmtree(self._allocs / alloc_id, ignore_errors=True), _ignore)
 
         def destroy() -> None:
             runner = self._runners.get(alloc_id)
@@ -192,10 +192,6 @@ class Client:
     def driver(self, name: str) -> Driver | None:
         return self._drivers.get(name)
 
-    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
-        """Run `job` on a worker thread, then `done` on the loop, with the exception if there was one."""
-        self._work(job, done)
-
     def report(self, runner: AllocRunner) -> None:
         """Tell the server of this allocation: at once when it has ended, else soon, with others."""
         self._changed[runner.alloc_id] = runner
@@ -236,7 +232,9 @@ class Client:
         if alloc.get("DesiredStatus") in ("stop", "evict"):
             runner.stop()
 
-    def _work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
+        """Run `job` on a worker thread, then `done` on the loop, with the exception if there was one."""
+
         def run() -> None:
             error: Exception | None = None
             try:

@@ -166,7 +166,7 @@ class TaskRunner:
             if self._prestart.must_fetch:
                 self.emit(events.downloading_artifacts())
                 env = self._env()
-                self._runner.work(lambda: self._prestart.fetch(env), self._launch)
+                self._runner.host.work(lambda: self._prestart.fetch(env), self._launch)
                 return
         except (PrestartFailed, OSError) as error:
             self._launch(error)
@@ -235,10 +235,10 @@ class TaskRunner:
             runner.job,
             self.task,
             runner.node,
-            runner.base_env,
+            runner.host.base_env,
             str(runner.folder),
             self._prestart.template_env,
-            runner.variable,
+            runner.host.variable,
         )
 
     # -- what the driver tells --
@@ -297,7 +297,7 @@ class TaskRunner:
         self.state.add(events.restarting(delay_ns, reason))
         self.phase = Phase.DELAYED
         self._become("pending")
-        self._timer = self._runner.loop.later(delay_ns / 1e9, self._delay_over)
+        self._timer = self._runner.host.loop.later(delay_ns / 1e9, self._delay_over)
 
     def _delay_over(self) -> None:
         self.phase = Phase.WAITING
@@ -309,7 +309,7 @@ class TaskRunner:
         if delay_ns := self.task.get("ShutdownDelay") or 0:
             self.state.add(events.shutdown_delay(delay_ns))
             self._become("pending")
-            self._timer = self._runner.loop.later(delay_ns / 1e9, self._end_process)
+            self._timer = self._runner.host.loop.later(delay_ns / 1e9, self._end_process)
         else:
             self._end_process()
 

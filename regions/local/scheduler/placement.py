@@ -11,8 +11,8 @@ from regions.local.scheduler.constraints import resolve, satisfied
 from regions.local.scheduler.feasibility import Filter
 from regions.local.scheduler.grants import Held, asks_for_more, grant, held_by, shares_per_core
 from regions.local.scheduler.properties import DistinctProperty, Hosts, Spreads
+from regions.local.state.derived import alloc_size, shared_maximum
 from regions.local.state.snapshot import Record, Snapshot
-from regions.local.state.transaction import alloc_size, shared_maximum
 
 Chosen = tuple[Record, Record, Record | None]
 """(node, metrics, what was granted there beside room)"""
@@ -24,14 +24,14 @@ _CANDIDATES_BY_TASTE = 100
 
 def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
     """(cpu MHz, memory MB, disk MB) that one instance of the group holds on a node."""
-    hooks: dict[str, list[int]] = {}
-    for task in group["Tasks"]:
-        hook = task["Lifecycle"]
-        kind = "main" if hook is None else hook["Hook"] + ("+" if hook["Sidecar"] else "")
-        total = hooks.setdefault(kind, [0, 0])
-        total[0] += task["Resources"]["Cores"] * mhz_per_core or task["Resources"]["CPU"]
-        total[1] += task["Resources"]["MemoryMB"]
-    cpu, memory = shared_maximum(hooks)
+    cpu, memory = shared_maximum(
+        (
+            task["Lifecycle"],
+            task["Resources"]["Cores"] * mhz_per_core or task["Resources"]["CPU"],
+            task["Resources"]["MemoryMB"],
+        )
+        for task in group["Tasks"]
+    )
     return cpu, memory, group["EphemeralDisk"]["SizeMB"]
 
 

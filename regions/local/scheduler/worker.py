@@ -161,12 +161,14 @@ class Worker:
     def _unblock(self) -> None:
         """Tries blocked evaluations, highest priority and oldest first; jobs of one shape fail together."""
         full: set[tuple[str, str, int]] = set()
-        for evaluation in self._store.snapshot.blocked.values():
+        state = self._store.snapshot
+        for eval_id in state.blocked.values():
+            evaluation = state.evals.get(eval_id)
             job = self._store.snapshot.jobs.get((evaluation["Namespace"], evaluation["JobID"]))
             shape = (job["ParentID"], str(id(job["TaskGroups"])), job["Priority"]) if job else ("", evaluation["ID"], 0)
             if shape in full:
                 continue
-            if self._process(evaluation["ID"]):
+            if self._process(eval_id):
                 full.add(shape)
 
     def _process(self, eval_id: str) -> bool:

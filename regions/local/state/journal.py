@@ -14,9 +14,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from regions.local.state.derived import TRACKED_VERSIONS, derive
 from regions.local.state.snapshot import PRIMARY, Record, Snapshot, version_key
 from regions.local.state.table import Table
-from regions.local.state.transaction import TRACKED_VERSIONS, Change, derive
+from regions.local.state.transaction import Change
 
 _REWRITE_AT_START_BYTES = 8 * 1024 * 1024
 _REWRITE_BYTES = 64 * 1024 * 1024

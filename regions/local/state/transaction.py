@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_terminal, version_key
+from regions.local.state.derived import derive
+from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.table import Table
 
-TRACKED_VERSIONS = 6
 _SUMMARY_OF = {
     "pending": "Starting",
     "running": "Running",
@@ -203,114 +202,3 @@ def apply(state: Snapshot, table: str, key: Any, old: Record | None, new: Record
     setattr(state, table, current.delete(key) if new is None else current.put(key, new))
     state.table_index[table] = state.index
     return derive(state, table, old, new)
-
-
-def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) -> bool:
-    """Brings the derived tables in line with one change. True when room became free."""
-    follow: Callable[[Snapshot, Record | None, Record | None], bool] | None = _DERIVE.get(table)
-    return follow(state, old, new) if follow else False
-
-
-def _derive_alloc(state: Snapshot, old: Record | None, new: Record | None) -> bool:
-    alloc = new or old
-    assert alloc is not None
-    job_key = (alloc["Namespace"], alloc["JobID"])
-    was_live, is_live = old is not None and not is_terminal(old), new is not None and not is_terminal(new)
-    if old is None:
-        state.allocs_by_job = state.allocs_by_job.put((*job_key, alloc["ID"]), None)
-        state.allocs_by_age = state.allocs_by_age.put((alloc["CreateIndex"], alloc["ID"]), None)
-    elif new is None:
-        state.allocs_by_job = state.allocs_by_job.delete((*job_key, alloc["ID"]))
-        state.allocs_by_age = state.allocs_by_age.delete((alloc["CreateIndex"], alloc["ID"]))
-    _count(state, job_key, (is_live - was_live, (new is not None) - (old is not None), 0, 0))
-    if was_live == is_live:
-        return False
-    node_key = (alloc["NodeID"], alloc["ID"])
-    sign = 1 if is_live else -1
-    state.allocs_by_node = (
-        state.allocs_by_node.put(node_key, None) if is_live else state.allocs_by_node.delete(node_key)
-    )
-    cpu, memory, disk = state.usage.get(alloc["NodeID"]) or (0, 0, 0)
-    more_cpu, more_memory, more_disk = alloc_size(alloc)
-    state.usage = state.usage.put(
-        alloc["NodeID"], (cpu + sign * more_cpu, memory + sign * more_memory, disk + sign * more_disk)
-    )
-    return was_live
-
-
-def _derive_eval(state: Snapshot, old: Record | None, new: Record | None) -> bool:
-    evaluation = new or old
-    assert evaluation is not None
-    job_key = (evaluation["Namespace"], evaluation["JobID"])
-    was_open = old is not None and old["Status"] not in TERMINAL_EVAL
-    is_open = new is not None and new["Status"] not in TERMINAL_EVAL
-    if old is None:
-        state.evals_by_job = state.evals_by_job.put((*job_key, evaluation["ID"]), None)
-        state.evals_by_age = state.evals_by_age.put((evaluation["CreateIndex"], evaluation["ID"]), None)
-    elif new is None:
-        state.evals_by_job = state.evals_by_job.delete((*job_key, evaluation["ID"]))
-        state.evals_by_age = state.evals_by_age.delete((evaluation["CreateIndex"], evaluation["ID"]))
-    for record, is_there in ((old, False), (new, True)):
-        if record is not None and record["Status"] == "blocked":
-            key = (-record["Priority"], record["CreateIndex"], record["ID"])
-            state.blocked = state.blocked.put(key, record) if is_there else state.blocked.delete(key)
-    _count(state, job_key, (0, 0, is_open - was_open, (new is not None) - (old is not None)))
-    return False
-
-
-def _derive_job(state: Snapshot, old: Record | None, new: Record | None) -> bool:
-    job = new or old
-    assert job is not None
-    if new is None:
-        for version in state.job_versions(job["Namespace"], job["ID"]):
-            state.versions = state.versions.delete(version_key(version))
-    elif new["ModifyIndex"] == new["JobModifyIndex"]:
-        # A version shows the status of the moment it was registered, as Nomad's do.
-        state.versions = state.versions.put(version_key(new), new)
-        if old is not None and old["Version"] != new["Version"]:
-            for version in state.job_versions(job["Namespace"], job["ID"])[TRACKED_VERSIONS:]:
-                state.versions = state.versions.delete(version_key(version))
-    token = job["DispatchIdempotencyToken"]
-    if token:
-        key = (job["Namespace"], job["ParentID"], token)
-        state.tokens = state.tokens.delete(key) if new is None else state.tokens.put(key, job["ID"])
-    return False
-
-
-def _count(state: Snapshot, job_key: tuple[str, str], more: tuple[int, int, int, int]) -> None:
-    if any(more):
-        counts = state.activity.get(job_key) or (0, 0, 0, 0)
-        counts = tuple(count + extra for count, extra in zip(counts, more, strict=True))
-        state.activity = state.activity.put(job_key, counts) if any(counts) else state.activity.delete(job_key)
-
-
-def alloc_size(alloc: Record) -> tuple[int, int, int]:
-    """(cpu MHz, memory MB, disk MB) that the allocation holds on its node: lifecycle hooks share, they don't add up."""
-    resources = alloc["AllocatedResources"]
-    hooks: dict[str, list[int]] = {}
-    for name, task in resources["Tasks"].items():
-        hook = resources["TaskLifecycles"].get(name)
-        kind = "main" if hook is None else hook["Hook"] + ("+" if hook["Sidecar"] else "")
-        total = hooks.setdefault(kind, [0, 0])
-        total[0] += task["Cpu"]["CpuShares"]
-        total[1] += task["Memory"]["MemoryMB"]
-    cpu, memory = shared_maximum(hooks)
-    return cpu, memory, resources["Shared"]["DiskMB"]
-
-
-def shared_maximum(hooks: dict[str, list[int]]) -> tuple[int, int]:
-    """What tasks need together: prestart, main and poststop take turns, prestart sidecars run throughout.
-
-    Poststart tasks count for nothing, as in Nomad 1.6.
-    """
-    none = [0, 0]
-    turns = [hooks.get(kind, none) for kind in ("prestart", "main", "poststop")]
-    sidecars = hooks.get("prestart+", none)
-    return max(turn[0] for turn in turns) + sidecars[0], max(turn[1] for turn in turns) + sidecars[1]
-
-
-_DERIVE: dict[str, Callable[[Snapshot, Record | None, Record | None], bool]] = {
-    "allocs": _derive_alloc,
-    "evals": _derive_eval,
-    "jobs": _derive_job,
-}

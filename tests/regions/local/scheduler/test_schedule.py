@@ -9,10 +9,10 @@ import pytest
 
 from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
+from regions.local.state.derived import alloc_size
 from regions.local.state.job_writes import next_version
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
-from regions.local.state.transaction import alloc_size
 from tests.regions.local.state.builders import job, store_with
 
 _NOW = 1_800_000_000 * 10**9

@@ -1,0 +1,112 @@
+"""One change of a record enters; the tables that follow from records alone, and so are never stored, are brought in line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_terminal, version_key
+
+TRACKED_VERSIONS = 6
+_INDEXES: dict[str, dict[str, Callable[[Record], Any]]] = {
+    "allocs": {
+        "allocs_by_job": lambda alloc: (alloc["Namespace"], alloc["JobID"], alloc["ID"]),
+        "allocs_by_age": lambda alloc: (alloc["CreateIndex"], alloc["ID"]),
+        "allocs_by_node": lambda alloc: None if is_terminal(alloc) else (alloc["NodeID"], alloc["ID"]),
+    },
+    "evals": {
+        "evals_by_job": lambda one: (one["Namespace"], one["JobID"], one["ID"]),
+        "evals_by_age": lambda one: (one["CreateIndex"], one["ID"]),
+        "blocked": lambda one: (
+            (-one["Priority"], one["CreateIndex"], one["ID"]) if one["Status"] == "blocked" else None
+        ),
+    },
+    "jobs": {
+        "tokens": lambda job: (
+            (job["Namespace"], job["ParentID"], job["DispatchIdempotencyToken"])
+            if job["DispatchIdempotencyToken"]
+            else None
+        ),
+    },
+}
+"""Table → index → the key under which a record's ID is found there; None: it isn't."""
+
+
+def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) -> bool:
+    """Brings the derived tables in line with one change. True when room became free."""
+    for name, key_of in _INDEXES.get(table, {}).items():
+        before, after = old and key_of(old), new and key_of(new)
+        if before != after:
+            index = getattr(state, name)
+            if before is not None:
+                index = index.delete(before)
+            if after is not None and new is not None:
+                index = index.put(after, new["ID"])
+            setattr(state, name, index)
+    if table == "jobs":
+        _keep_versions(state, old, new)
+    elif table == "evals":
+        is_open = [one is not None and one["Status"] not in TERMINAL_EVAL for one in (old, new)]
+        _add(state, "activity", _job_key(new or old), (0, 0, is_open[1] - is_open[0], (not old) - (not new)))
+    elif table == "allocs":
+        was_live, is_live = (one is not None and not is_terminal(one) for one in (old, new))
+        alloc = new or old
+        assert alloc is not None
+        _add(state, "activity", _job_key(alloc), (is_live - was_live, (not old) - (not new), 0, 0))
+        if was_live != is_live:
+            _add(state, "usage", alloc["NodeID"], [(is_live - was_live) * size for size in alloc_size(alloc)])
+            return was_live
+    return False
+
+
+def _keep_versions(state: Snapshot, old: Record | None, new: Record | None) -> None:
+    job = new or old
+    assert job is not None
+    key = (job["Namespace"], job["ID"])
+    if new is None:
+        for version in state.job_versions(*key):
+            state.versions = state.versions.delete(version_key(version))
+    elif new["ModifyIndex"] == new["JobModifyIndex"]:
+        # A version shows the status of the moment it was registered, as Nomad's do.
+        state.versions = state.versions.put(version_key(new), new)
+        if old is not None and old["Version"] != new["Version"]:
+            for version in state.job_versions(*key)[TRACKED_VERSIONS:]:
+                state.versions = state.versions.delete(version_key(version))
+
+
+def _job_key(record: Record | None) -> tuple[str, str]:
+    assert record is not None
+    return record["Namespace"], record["JobID"]
+
+
+def _add(state: Snapshot, name: str, key: Any, more: Iterable[int]) -> None:
+    """Adds to the counters under a key; where all are zero there is none."""
+    table = getattr(state, name)
+    more = tuple(more)
+    if any(more):
+        old = table.get(key) or (0,) * len(more)
+        counts = tuple(map(sum, zip(old, more, strict=True)))
+        setattr(state, name, table.put(key, counts) if any(counts) else table.delete(key))
+
+
+def alloc_size(alloc: Record) -> tuple[int, int, int]:
+    """(cpu MHz, memory MB, disk MB) that the allocation holds on its node."""
+    resources = alloc["AllocatedResources"]
+    cpu, memory = shared_maximum(
+        (resources["TaskLifecycles"].get(name), task["Cpu"]["CpuShares"], task["Memory"]["MemoryMB"])
+        for name, task in resources["Tasks"].items()
+    )
+    return cpu, memory, resources["Shared"]["DiskMB"]
+
+
+def shared_maximum(tasks: Iterable[tuple[Record | None, int, int]]) -> tuple[int, int]:
+    """What tasks (lifecycle, cpu, memory) need together: prestart, main and poststop take turns, prestart sidecars run
+    throughout. Poststart tasks count for nothing, as in Nomad 1.6."""
+    sums: dict[str, list[int]] = {}
+    for hook, cpu, memory in tasks:
+        total = sums.setdefault("main" if hook is None else hook["Hook"] + ("+" if hook["Sidecar"] else ""), [0, 0])
+        total[0] += cpu
+        total[1] += memory
+    turns = [sums.get(kind, [0, 0]) for kind in ("prestart", "main", "poststop")]
+    sidecars = sums.get("prestart+", [0, 0])
+    return max(turn[0] for turn in turns) + sidecars[0], max(turn[1] for turn in turns) + sidecars[1]
