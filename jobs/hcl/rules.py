@@ -29,6 +29,7 @@ def _finish_job(job: _Block) -> None:
 
 def _finish_group(group: _Block) -> None:
     _inherit_vault(group.pop("Vault", None), group["Tasks"] or [])
+    _split_ports(group["Networks"])
     scaling = group["Scaling"]
     if scaling is not None:
         scaling["Type"] = scaling["Type"] or "horizontal"
@@ -49,6 +50,7 @@ def _inherit_vault(vault: _Block | None, tasks: list[_Block]) -> None:
 
 def _finish_task(task: _Block) -> None:
     _split_identities(task)
+    _split_ports((task["Resources"] or {}).get("Networks"))
     resources: list[str] = []
     for policy in task["ScalingPolicies"] or []:
         resource = policy.pop("Resource").lower()
@@ -87,12 +89,12 @@ def _finish_periodic(periodic: _Block) -> None:
         periodic["SpecType"] = "cron"
 
 
-def _finish_network(network: _Block) -> None:
-    """Ports with a static number are reserved ones for Nomad, the others dynamic."""
-    ports = network["DynamicPorts"]
-    if ports:
-        network["DynamicPorts"] = [port for port in ports if port["Value"] <= 0] or None
-        network["ReservedPorts"] = [port for port in ports if port["Value"] > 0] or None
+def _split_ports(networks: list[_Block] | None) -> None:
+    """Ports with a static number are reserved ones for Nomad, the others dynamic; but not so in a sidecar's resources."""
+    for network in networks or []:
+        if ports := network["DynamicPorts"]:
+            network["DynamicPorts"] = [port for port in ports if port["Value"] <= 0] or None
+            network["ReservedPorts"] = [port for port in ports if port["Value"] > 0] or None
 
 
 def _set_absent(block: _Block, **values: object) -> None:
@@ -108,7 +110,6 @@ FINISHERS: dict[str, Callable[[_Block], None]] = {
     "vault": _finish_vault,
     "template": _finish_template,
     "periodic": _finish_periodic,
-    "network": _finish_network,
 }
 
 

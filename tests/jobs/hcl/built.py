@@ -139,7 +139,7 @@ class _Builder:
         how = field.kind.how
         if how == "duration":
             return self.chance.choice(['"30s"', '"1h30m"', '"1.5s"', '"250ms"', "5000000000"])
-        if field.name == "weight" or how in ("int8", "uint8"):
+        if how in ("int8", "uint8", "uint64"):
             return str(self.chance.randint(0, 100))
         if kind.name in ("constraint", "affinity") and field.name == "operator":
             return self.chance.choice(['"="', '"regexp"', '"is_set"', '"version"'])
