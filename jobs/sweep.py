@@ -1,0 +1,287 @@
+"""A run's axes, rows of parameters and payloads enter, what one slot is dispatched with leaves. Pure; typed.
+
+Combinations are counted with the rows slowest, then the axes in the order they were given, then the payloads fastest; slot i
+gets combination i modulo their number, so that the first slots cover all of them once before any comes a second time.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from math import prod
+
+from jobs.errors import InvalidMeta
+from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret
+
+SLOTS_MAX = 1_000_000
+"""Of one run: each is a child in Nomad and an object in a store."""
+
+Value = str | int | float | bool
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One meta key and the values that it takes, as written."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object of the home store that holds rows as gzipped JSON Lines; `sha256` is that of the text before gzip."""
+
+    object: str
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a manifest says of it; the rows themselves lie in objects of the home store."""
+
+    axes: tuple[Axis, ...] = ()
+    params: Kept | None = None
+    payloads: Kept | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Sweep:
+        """Again from JSON. Raises TypeError, ValueError or KeyError for what is none."""
+        axes, params, payloads = data["axes"], data["params"], data["payloads"]
+        if not isinstance(axes, list) or not all(one is None or isinstance(one, dict) for one in (params, payloads)):
+            raise TypeError("sweep")
+        return cls(
+            tuple(Axis(str(axis["name"]), tuple(axis["values"])) for axis in axes),
+            Kept(**params) if isinstance(params, dict) else None,
+            Kept(**payloads) if isinstance(payloads, dict) else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A file of parameters: each row as one line of JSON (`{"lr": 0.1}`), with the line where it stood in `source`."""
+
+    source: str
+    lines: tuple[bytes, ...]
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    """Every key of any row."""
+
+    def where(self, row: int) -> str:
+        """`params.csv:7`."""
+        return f"{self.source}:{self.numbers[row]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """One payload and the file it came from."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What a person asks slots to differ in. Empty: nothing."""
+
+    axes: tuple[Axis, ...] = ()
+    rows: Rows | None = None
+    payloads: tuple[Payload, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all slots are alike."""
+        return not (self.axes or self.rows or self.payloads)
+
+    @property
+    def combinations(self) -> int:
+        """How many different slots there are, at least 1."""
+        rows = len(self.rows.lines) if self.rows else 1
+        return rows * prod(len(axis.values) for axis in self.axes) * max(1, len(self.payloads))
+
+    def slots(self, asked: int | None) -> int | None:
+        """How many slots the run has: as many as asked for, which must be each combination equally often; without that each
+        once; None where neither says it. Raises InvalidMeta."""
+        if self.is_empty:
+            return asked
+        count = self.combinations
+        if asked is None:
+            return count
+        if asked % count:
+            more = -(-asked // count)
+            raise InvalidMeta(
+                f"-n {asked} is no multiple of the {count} combinations",
+                hint=f"-n is the number of slots: without it each combination gets one, -n {count * max(2, more)} gives "
+                f"each {max(2, more)}",
+            )
+        return asked
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What every slot of a run is dispatched with: `inputs(slot)` gives (meta, payload)."""
+
+    meta: Mapping[str, str]
+    """Of all slots."""
+    payload: bytes = b""
+    axes: tuple[Axis, ...] = ()
+    lines: Sequence[bytes] = field(default=())
+    payloads: Sequence[bytes] = field(default=())
+
+    def __call__(self, slot: int) -> tuple[Mapping[str, str], bytes]:
+        """The slot's meta and payload."""
+        _, payload = self._places(slot)
+        own = {name: text_of(value) for name, value in self.parameters(slot).items()}
+        return {**self.meta, **own}, self.payloads[payload] if self.payloads else self.payload
+
+    def parameters(self, slot: int) -> dict[str, Value]:
+        """What the slot differs in, typed: whole numbers, numbers, true and false, else text."""
+        places, _ = self._places(slot)
+        row = places.pop(0)
+        values: dict[str, Value] = dict(json.loads(self.lines[row])) if self.lines else {}
+        for axis, place in zip(self.axes, places, strict=True):
+            values[axis.name] = typed(axis.values[place])
+        return values
+
+    def _places(self, slot: int) -> tuple[list[int], int]:
+        """(row and place on each axis, payload) of a slot: the digits of its number in mixed radix."""
+        sizes = [max(1, len(self.lines)), *(len(axis.values) for axis in self.axes), max(1, len(self.payloads))]
+        digits: list[int] = []
+        for size in reversed(sizes):
+            slot, digit = divmod(slot, size)
+            digits.append(digit)
+        payload, *reversed_places = digits
+        return reversed_places[::-1], payload
+
+
+def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
+    """`["lr=0.1,0.01", "depth=3,5"]` as axes. Values are split as a line of CSV: one that holds a comma stands in double
+    quotes (`'layers="64,32",128'`). Raises InvalidMeta."""
+    axes: list[Axis] = []
+    for item in items:
+        name, equals, text = item.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise InvalidMeta(f"--sweep {item!r} is not of the form key=value,value", hint="write  --sweep lr=0.1,0.01")
+        if any(axis.name == name for axis in axes):
+            raise InvalidMeta(
+                f"--sweep {name} is given twice", hint=f"write all its values at once: --sweep {name}=…,…"
+            )
+        try:
+            rows = list(csv.reader([text], strict=True))
+        except csv.Error as error:
+            raise InvalidMeta(
+                f"--sweep {item!r}: {error}", hint="a value with a comma stands in double quotes: 'name=\"a,b\",c'"
+            ) from None
+        values = tuple(rows[0]) if rows else ()
+        if not values or "" in values:
+            raise InvalidMeta(f"--sweep {item!r} has an empty value", hint=f"write  --sweep {name}=1,2,3")
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise InvalidMeta(
+                f"--sweep {name} has the value {twice!r} twice",
+                hint="give each once; -n gives every combination more than one slot",
+            )
+        axes.append(Axis(name, values))
+    return tuple(axes)
+
+
+def check_asks(
+    shape: JobShape, asks: Asks, meta: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
+) -> dict[str, str]:
+    """The meta of all slots, once that of each slot is what the job takes. Raises InvalidMeta, naming the row or file."""
+    if asks.is_empty:
+        return check_dispatch(shape, meta, payload, allow_secrets=allow_secrets)
+    for name in _names(asks):
+        _check_name(shape, name, meta, allow_secrets=allow_secrets)
+    if asks.payloads and payload:
+        raise InvalidMeta("--payload and --payload-dir exclude each other", hint="leave one of them out")
+    for one in asks.payloads:
+        try:
+            check_payload(shape, one.data)
+        except InvalidMeta as error:
+            raise InvalidMeta(f"{one.name}: {error.message}", hint=error.hint) from None
+    if not asks.payloads:
+        check_payload(shape, payload)
+    inputs = Inputs(meta, payload, asks.axes, asks.rows.lines[:1] if asks.rows else ())
+    first = dispatch_meta(shape, inputs(0)[0], allow_secrets=allow_secrets)
+    base = {name: value for name, value in first.items() if name not in inputs.parameters(0)}
+    for axis in asks.axes:
+        for value in axis.values:
+            dispatch_meta(shape, {**first, axis.name: value}, allow_secrets=allow_secrets)
+    if asks.rows is not None:
+        others = {name: value for name, value in first.items() if name not in asks.rows.names}
+        _check_rows(shape, asks.rows, others, allow_secrets=allow_secrets)
+    return base
+
+
+def typed(text: str) -> Value:
+    """The value that a text means; always one whose `text_of` is that text again, so "007" and "0.10" stay texts."""
+    if text in ("true", "false"):
+        return text == "true"
+    if _NUMBER.fullmatch(text):
+        for kind in (int, float):
+            try:
+                value = kind(text)
+            except ValueError:
+                continue
+            if text_of(value) == text:
+                return value
+    return text
+
+
+def text_of(value: Value) -> str:
+    """The value as meta carries it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _names(asks: Asks) -> list[str]:
+    names = [*(asks.rows.names if asks.rows else ()), *(axis.name for axis in asks.axes)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        assert asks.rows is not None
+        raise InvalidMeta(f"{twice!r} is in {asks.rows.source} and in --sweep", hint="give it in one place")
+    return names
+
+
+def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_secrets: bool) -> None:
+    if name in meta:
+        raise InvalidMeta(f"-meta {name} is given, and {name} is swept", hint="give it in one place")
+    if name == shape.version_key:
+        raise InvalidMeta(f"{name} carries the version, and a run has one version", hint="one run a version: --version")
+    if name not in shape.declared_meta:
+        near = get_close_matches(name, shape.declared_meta, n=1)
+        raise InvalidMeta(
+            f'job "{shape.id}" declares no meta key {name!r} to sweep over',
+            hint=f"did you mean {near[0]!r}?"
+            if near
+            else f"add it to meta_optional; it declares: {', '.join(shape.declared_meta) or 'none'}",
+        )
+    if looks_secret(name) and not allow_secrets:
+        raise InvalidMeta(
+            f"meta key {name!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
+            hint="--allow-secret-meta sends it all the same",
+        )
+
+
+def _check_rows(shape: JobShape, rows: Rows, others: Mapping[str, str], *, allow_secrets: bool) -> None:
+    """Each row once: keys that Nomad requires, no path that leaves its folder, not too large."""
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in others.items())
+    needed = [key for key in shape.meta_required if key in rows.names]
+    paths = [name for name in rows.names if name.lower().endswith(("path", "dir"))]
+    for number, line in enumerate(rows.lines):
+        if not needed and not paths and size + len(line) <= META_BYTES_MAX:
+            continue
+        own = {name: text_of(value) for name, value in json.loads(line).items()}
+        try:
+            dispatch_meta(shape, {**others, **own}, allow_secrets=allow_secrets)
+        except InvalidMeta as error:
+            raise InvalidMeta(f"{rows.where(number)}: {error.message}", hint=error.hint) from None
