@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options import ConfigOption, JsonOption, LogFileOption, MetricsFileOption, MetricsOption
+from federation.cli.runs_logs import logs
+
+if TYPE_CHECKING:
+    from federation.ui.follow import Following
 
 app = typer.Typer(help="Runs: what was dispatched, how it stands, and going on with it.", no_args_is_help=True)
+app.command("logs")(logs)
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
 
 
@@ -74,14 +79,23 @@ def show(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = N
 
 
 @app.command("resume")
-def resume(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
+def resume(
+    run: RunArgument,
+    metrics: MetricsOption = "",
+    metrics_file: MetricsFileOption = None,
+    log_file: LogFileOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
     """Go on with a run that was interrupted, from wherever it was left. Exits as the run does.
 
     Example:
 
       fedml runs resume 0193
     """
-    _drive(run, as_json, config, cancel=None)
+    from federation.ui.follow import Following
+
+    _drive(run, as_json, config, Following(metrics, metrics_file, log_file))
 
 
 @app.command("cancel")
@@ -97,14 +111,16 @@ def cancel(
 
       fedml runs cancel 0193 --reason "wrong data"
     """
-    _drive(run, as_json, config, cancel=reason)
+    from federation.ui.follow import Following
+
+    _drive(run, as_json, config, Following(), cancel=reason)
 
 
-def _drive(run: str, as_json: bool, config: ConfigOption, *, cancel: str | None) -> None:
+def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, cancel: str | None = None) -> None:
+    from federation.cli.drive import driven
     from federation.cli.session import answer_json_line, note, opened
     from federation.runs import Runs
-    from federation.ui.run_progress import follower
-    from federation.ui.run_view import exit_code, outcome_document, show_outcome
+    from federation.ui.run_view import exit_code
 
     with opened(config) as project:
         runs = Runs(project)
@@ -119,10 +135,11 @@ def _drive(run: str, as_json: bool, config: ConfigOption, *, cancel: str | None)
             if as_json:
                 answer_json_line({"event": "end", "run": row.run, "state": "cancelled", "reason": cancel})
             raise typer.Exit(exit_code("cancelled"))
-        manifest = runs.manifest(row.run)
-        with follower(manifest, as_json=as_json) as observe:
-            outcome = runs.resume(row.run, observe, cancel=cancel)
-        if as_json:
-            answer_json_line(outcome_document(outcome))
-        show_outcome(outcome)
-    raise typer.Exit(exit_code(outcome.state))
+        code = driven(
+            runs.manifest(row.run),
+            project.config,
+            also,
+            lambda observe: runs.resume(row.run, observe, cancel=cancel),
+            as_json=as_json,
+        )
+    raise typer.Exit(code)
