@@ -32,7 +32,7 @@ class Allocation:
     key: Key
     attempt: int
     job: str
-    """The job that was dispatched, not the child."""
+    """The job that was dispatched, not the child; of an isolated run the job whose copy was (FEDML_JOB)."""
     job_id: str
     version: str
     spec_hash: str
@@ -83,7 +83,7 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
     return Allocation(
         key=key,
         attempt=attempt,
-        job=environ.get("NOMAD_JOB_PARENT_ID") or _INHERITED.split(job_id)[0],
+        job=environ.get("FEDML_JOB") or environ.get("NOMAD_JOB_PARENT_ID") or _INHERITED.split(job_id)[0],
         job_id=job_id,
         version=checked_version(meta[version_key]) if version_key else UNVERSIONED,
         spec_hash=meta.get(SPEC_KEY, ""),

@@ -5,8 +5,7 @@ The only place where stages meet. Region clients and stores are opened when they
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -20,37 +19,18 @@ from federation.deploy import Deployment, deploy
 from federation.errors import ConfigError, FederationError, UsageError
 from federation.index import Index
 from federation.plan import Plan, Reason, plan
-from jobs.errors import FedmlError, InvalidSpec
-from jobs.spec import JobShape, checked_version, shape_of
+from federation.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
+from jobs.errors import FedmlError
+from jobs.multiregion import EACH_FOR_ITSELF, Strategy
+from jobs.spec import checked_version
 from regions.model import Region, StoreConfig
-from regions.storage import open_store, store_url
+from regions.storage import open_store
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
-    from jobs.load import JobSource, LoadedJob
     from regions.nomad import NomadRegion
 
-JOB_SUFFIXES = (".nomad.hcl", ".nomad", ".hcl", ".json")
-
-
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """Which job, with which variables, in which regions, as a command line says it. Empty means the project's own."""
-
-    job: str = ""
-    variables: tuple[str, ...] = ()
-    var_files: tuple[Path, ...] = ()
-    regions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedJob:
-    """One jobspec, rendered for each chosen region, or why it can't be there."""
-
-    file: Path
-    shape: JobShape
-    spec_hash: str
-    rendered: Mapping[str, dict[str, Any] | FedmlError]
+__all__ = ["App", "JobRequest", "PreparedJob", "Preview"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +132,7 @@ class App:
         if version is not None:
             checked_version(version)
         prepared = prepared or self.prepare(request)
-        regions = self.chosen_regions(request.regions)
+        regions = [self.config.regions[name] for name in prepared.rendered]
         clients = [self.client(region.name) for region in regions]
         snapshot = capacity.snapshot(clients, prepared.rendered, prepared.shape)
         rooms = snapshot.rooms(
@@ -168,9 +148,17 @@ class App:
             existing_results=len(existing),
         )
 
-    def deploy(self, prepared: PreparedJob, regions: Sequence[str] = (), *, may_register: bool = True) -> Deployment:
+    def deploy(
+        self,
+        prepared: PreparedJob,
+        regions: Sequence[str] = (),
+        *,
+        may_register: bool = True,
+        allow_drift: bool = False,
+        strategy: Strategy | None = None,
+    ) -> Deployment:
         """Register the job in these regions (none: all it was prepared for), or (not `may_register`) only compare what is
-        there. Raises what keeps it from being rendered."""
+        there; `strategy` None: what the job's multiregion block says. Raises what keeps it from being rendered."""
         chosen: dict[str, dict[str, Any]] = {}
         for name, rendered in prepared.rendered.items():
             if not regions or name in regions:
@@ -178,7 +166,14 @@ class App:
                     raise rendered
                 chosen[name] = rendered
         clients = [self.client(name) for name in chosen]
-        return deploy(clients, chosen, spec_hash=prepared.spec_hash, may_register=may_register)
+        return deploy(
+            clients,
+            chosen,
+            spec_hash=prepared.spec_hash,
+            may_register=may_register,
+            allow_drift=allow_drift,
+            strategy=strategy or prepared.strategy or EACH_FOR_ITSELF,
+        )
 
     def _next_version(self, job: str) -> str:
         latest = self.index.latest_version(job)
@@ -203,49 +198,28 @@ class App:
             hint=f'write  job = "{found[0].name if found else "my-job.nomad.hcl"}"  under [federation], or use --job',
         )
 
-    def prepare(self, request: JobRequest) -> PreparedJob:
-        """Load the jobspec and render it for each chosen region. Raises HclError or InvalidSpec for what is wrong with
-        the job itself; what is wrong for one region only is in `rendered`."""
-        from jobs.load import read_job
-
-        file = self.job_file(request.job)
-        source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
+    def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
+        """The job for each chosen region: rendered from its file, or as it is registered there (`--job ID`). Raises what
+        is wrong with the job itself (see `federation.prepare`); what is wrong for one region only is in `rendered`."""
         regions = self.chosen_regions(request.regions)
-        first = _first_evaluated(source, regions)
-        shape = shape_of(first.job, version_meta=self.config.version_meta, where=file.name)
-        rendered = {region.name: _render_one(source, region, shape) for region in regions}
-        return PreparedJob(file, shape, first.spec_hash, rendered)
+        job_id = self.registered_job(request.job)
+        if job_id:
+            if request.variables or request.var_files:
+                raise UsageError(
+                    f"-var changes nothing in the job {job_id!r}, which is registered already",
+                    hint="name a jobspec's file with --job",
+                )
+            return self.prepare_registered(job_id, [region.name for region in regions], allow_drift=allow_drift)
+        return prepare_file(self.job_file(request.job), request, regions, self.config.version_meta)
 
+    def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
+        """The job as it stands in these regions, which must agree on it."""
+        clients = [self.client(name) for name in regions]
+        return prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift)
 
-def _first_evaluated(source: JobSource, regions: Sequence[Region]) -> LoadedJob:
-    """The job as the first region for which it evaluates has it. Raises what the first region's evaluation raised."""
-    first_error: FedmlError | None = None
-    for region in regions:
-        try:
-            return source.evaluate(region.variables, region=region.name)
-        except FedmlError as error:
-            first_error = first_error or error
-    assert first_error is not None
-    raise first_error
-
-
-def _render_one(source: JobSource, region: Region, shape: JobShape) -> dict[str, Any] | FedmlError:
-    from jobs.render import Place, render
-
-    place = Place(
-        name=region.name,
-        nomad_region=region.nomad_region,
-        namespace=region.namespace,
-        stores={name: store_url(datacenter.store) for name, datacenter in region.datacenters.items()},
-    )
-    try:
-        loaded = source.evaluate(region.variables, region=region.name)
-        own = shape_of(loaded.job)
-        if (own.id, own.groups) != (shape.id, shape.groups):
-            raise InvalidSpec(
-                f"the job has groups {dict(own.groups)} in region {region.name} and {dict(shape.groups)} elsewhere",
-                hint=f"[regions.{region.name}.vars] may not change the job's ID, groups or counts",
-            )
-        return render(loaded.job, shape, place, spec_hash=loaded.spec_hash)
-    except FedmlError as error:
-        return error
+    def registered_job(self, job: str = "") -> str:
+        """The ID of the registered job that `--job` or fedml.toml names; "" where that is a file."""
+        if job:
+            return job if is_job_id(job, Path.cwd()) else ""
+        own = self.config.job or ""
+        return own if is_job_id(own, self.config.root) else ""

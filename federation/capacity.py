@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from federation.plan import Reason, Room
+from jobs.drift import as_marked, spec_of
 from jobs.errors import FedmlError
 from jobs.render import probe
-from jobs.spec import JobShape
-from regions.errors import InvalidJob, NotFound, PermissionDenied
+from jobs.spec import JobShape, group_counts
+from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
 from regions.resources import Resources, estimated_slots
 
@@ -97,7 +98,8 @@ def look(
     """Ask one region. Never raises a FedmlError: what went wrong is in the answer."""
     name = client.name
     if isinstance(rendered, FedmlError):
-        return RegionCapacity(name, problem=Reason.INFEASIBLE, detail=str(rendered))
+        why = Reason.UNREACHABLE if isinstance(rendered, RegionUnreachable) else Reason.INFEASIBLE
+        return RegionCapacity(name, problem=why, detail=str(rendered), hint=rendered.hint)
     try:
         version = _version(client)
         nodes = _ready_nodes(client, rendered)
@@ -139,17 +141,18 @@ def free_slots(
     One group: one dry run. Several groups: bisected, since the first could eat all the room (at most 11 dry runs).
     """
     shortage: dict[str, GroupShortfall] = {}
+    counts = group_counts(rendered)  # of this region: a multiregion block may give groups that publish nothing its own
 
     def ask(slots: int) -> Mapping[str, GroupShortfall]:
-        instances = {group: count * slots for group, count in shape.group_counts.items()}
+        instances = {group: count * slots for group, count in counts.items()}
         return client.plan_job(probe(rendered, instances, probe_id=_probe_id(shape.id))).shortfalls
 
     answer = ask(PROBE_SLOTS_MAX)
     if not answer:
         return PROBE_SLOTS_MAX, {}
     shortage.update(answer)
-    if len(shape.group_counts) == 1:
-        ((group, count),) = shape.group_counts.items()
+    if len(counts) == 1:
+        ((group, count),) = counts.items()
         placed = count * PROBE_SLOTS_MAX - (answer[group].coalesced + 1)
         return placed // max(count, 1), shortage
     low, high = 0, PROBE_SLOTS_MAX
@@ -186,14 +189,15 @@ def queued_children(client: Planner, job_id: str) -> int:
 
 def _change(client: Planner, rendered: dict[str, Any]) -> tuple[str, int, Mapping[str, object] | None]:
     try:
-        dry = client.plan_job(rendered, diff=True)
+        there: dict[str, Any] | None = client.job(str(rendered["ID"]))
+    except NotFound:
+        there = None
+    try:
+        dry = client.plan_job(as_marked(rendered, there), diff=True)
     except PermissionDenied:
-        try:
-            there = client.job(str(rendered["ID"]))
-        except NotFound:
+        if there is None:
             return "Added", 0, None
-        same = (there.get("Meta") or {}).get("fedml_spec") == rendered["Meta"]["fedml_spec"]
-        return "None" if same else "Edited", int(there.get("JobModifyIndex", 0)), None
+        return "None" if spec_of(there) == spec_of(rendered) else "Edited", int(there.get("JobModifyIndex", 0)), None
     return dry.diff_type, dry.job_modify_index, dry.diff
 
 

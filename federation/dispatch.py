@@ -1,45 +1,144 @@
 """A run request enters; an opened run leaves, whose job stands in all regions that it may use. Nothing is dispatched yet.
 
 In this order, so that a mistake is told before anything is written: the request against the job, all regions asked, the
-home store written to on trial, the job deployed, what earlier runs left behind stopped, the version reserved.
+home store written to on trial, other runs of the job made way for, the job deployed, what earlier runs left behind
+stopped, the version reserved.
+
+Where fedml.toml says `deploy = "never"` or `results = "adopt"`, nothing is registered: what is dispatched is the job as it
+stands in the regions, once it was compared with the file and between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from federation.app import App, PreparedJob, Preview
-from federation.errors import NoPlace, UsageError
+from federation.deploy import Deployment, summary
+from federation.errors import JobDrifted, NoPlace, UsageError
+from federation.in_the_way import make_way
+from federation.prepare import isolated
 from federation.project import check_training
 from federation.runs import Opened, RunRequest, Runs
-from jobs.spec import check_dispatch
+from jobs.drift import file_differences
+from jobs.errors import FedmlError, InvalidSpec
+from jobs.multiregion import EACH_FOR_ITSELF, checked_on_failure
+from jobs.spec import RUN_KEYS, check_dispatch
 
 Tell = Callable[[str], None]
 
 
-def begin(app: App, request: RunRequest, *, skip_unreachable: bool, tell: Tell) -> tuple[Opened, PreparedJob]:
+@dataclass(frozen=True, slots=True)
+class Deploying:
+    """How a job is deployed, where a person says other than usual."""
+
+    allow_drift: bool = False
+    """What somebody else changed in Nomad is replaced (or, where nothing may be registered, dispatched as it is)."""
+    wait: bool = False
+    """Other runs that still dispatch the job are waited for."""
+    force: bool = False
+    """They are not heeded."""
+    isolate: bool = False
+    """This run gets a job of its own, removed at its end."""
+    on_failure: str | None = None
+    """fail_all, fail_local or "": None: what the job's multiregion block says."""
+
+
+def begin(
+    app: App,
+    request: RunRequest,
+    *,
+    skip_unreachable: bool,
+    tell: Tell,
+    deploying: Deploying | None = None,
+) -> tuple[Opened, PreparedJob]:
     """Everything that comes before the first dispatch; `tell` gets lines for the person.
 
     Raises what is wrong with the request or the job; UsageError for regions that don't answer or refuse (unless
-    `skip_unreachable`); NoPlace where no region can take the job; the first region's error where it can't be deployed.
+    `skip_unreachable`); NoPlace where no region can take the job; RunInTheWay and JobDrifted, having changed nothing; the
+    first region's error where it can't be deployed.
     """
-    prepared = app.prepare(request.job)
+    how = deploying or Deploying()
+    prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
         check_training(prepared.rendered.values())
     check_dispatch(prepared.shape, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
-    preview = app.preview(request.job, slots=request.slots, version=request.version, prepared=prepared)
-    _choose(preview, tell, skip_unreachable=skip_unreachable)
-    app.index.require_writable()
-    _deploy(app, preview, tell)
+    while True:
+        preview = app.preview(request.job, slots=request.slots, version=request.version, prepared=prepared)
+        _choose(preview, tell, skip_unreachable=skip_unreachable)
+        app.index.require_writable()
+        changing = set() if prepared.is_registered else set(preview.changes).intersection(preview.usable)
+        if not make_way(app, prepared, changing, tell, wait=how.wait, force=how.force):
+            break
+    regions, deployed_over = preview.usable, {}
+    if not prepared.is_registered:
+        deployment = _deploy(app, preview, how, tell)
+        failed = {one.region for one in deployment.failed}
+        regions, deployed_over = [name for name in regions if name not in failed], deployment.deployed_over
+    _say_what_cannot_be_stopped(preview, tell)
     runs = Runs(app)
-    for region, children in runs.stop_stale(prepared.shape.id, preview.usable).items():
+    for region, children in runs.stop_stale(prepared.shape.id, regions).items():
         tell(f"{region:<10} {len(children)} attempts of runs that are over stopped")
-    opened = runs.open(request, prepared, preview.usable)
+    opened = runs.open(request, prepared, regions, deployed_over=deployed_over)
     manifest = opened.manifest
     tell(f"Run {manifest.run}: {manifest.slots} slots of {manifest.job}, version {manifest.version}")
+    if manifest.parent:
+        tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
     if opened.existing_results:
         tell(f"Version {manifest.version} has {opened.existing_results} results already: these are added to it")
     return opened, prepared
+
+
+def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
+    """The job that this request dispatches: the file's, an isolated copy, or what is registered already."""
+    prepared = app.prepare(request.job, allow_drift=how.allow_drift)
+    why = _not_registering(app)
+    if how.isolate:
+        if prepared.is_registered or why:
+            raise UsageError(
+                "--isolate registers a job of the run's own"
+                + (f", and {why}" if why else f", and {prepared.file} is no file"),
+                hint="leave --isolate out: nobody's job is changed",
+            )
+        return isolated(prepared)
+    if why and not prepared.is_registered:
+        prepared = _as_registered(app, prepared, why, how)
+    declared = prepared.declared_meta
+    if declared is not None and app.config.results == "publish" and not set(RUN_KEYS) <= set(declared):
+        missing = ", ".join(key for key in RUN_KEYS if key not in declared)
+        raise InvalidSpec(
+            f"the registered job {prepared.shape.id!r} declares no meta key {missing}: "
+            "what it publishes couldn't be told from other runs' results",
+            hint='say in fedml.toml how its results are found:  results = "adopt"  or  results = "none"; '
+            "or have the keys added to its meta_optional",
+        )
+    return prepared
+
+
+def _not_registering(app: App) -> str:
+    """Why this project registers nothing; "" where it does."""
+    if app.config.deploy == "never":
+        return 'fedml.toml says deploy = "never"'
+    return 'fedml.toml says results = "adopt"' if app.config.results == "adopt" else ""
+
+
+def _as_registered(app: App, prepared: PreparedJob, why: str, how: Deploying) -> PreparedJob:
+    """What stands in the regions, if it is what the file says. Raises JobDrifted."""
+    found = app.prepare_registered(prepared.shape.id, list(prepared.rendered), allow_drift=how.allow_drift)
+    if how.allow_drift:
+        return found
+    for name, there in found.rendered.items():
+        wanted = prepared.rendered[name]
+        if isinstance(there, FedmlError) or isinstance(wanted, FedmlError):
+            continue
+        differing = file_differences(wanted, there)
+        if differing or (found.spec_hash and found.spec_hash != prepared.spec_hash):
+            told = "; ".join(map(str, differing[:3])) or f"made from spec {found.spec_hash[:12]}"
+            raise JobDrifted(
+                f"region {name}: the job {prepared.shape.id} isn't what {prepared.file.name} says ({told}), and {why}",
+                hint="see: fedml job diff; --allow-drift dispatches what is registered",
+            )
+    return found
 
 
 def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
@@ -56,11 +155,30 @@ def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
 
 
-def _deploy(app: App, preview: Preview, tell: Tell) -> None:
-    deployment = app.deploy(preview.prepared, preview.usable, may_register=app.config.deploy == "auto")
-    for one in deployment.regions:
-        if one.action != "unchanged":
-            tell(f"{one.region:<10} job {one.action}{f': {one.error}' if one.error else ''}")
-    for failed in deployment.failed:
-        if failed.error is not None:
-            raise failed.error
+def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:
+    """Raises the first failed region's error, unless each region was to fail for itself and another has the job."""
+    strategy = preview.prepared.strategy
+    if how.on_failure is not None:
+        strategy = replace(strategy or EACH_FOR_ITSELF, on_failure=checked_on_failure(how.on_failure))
+    deployment = app.deploy(preview.prepared, preview.usable, allow_drift=how.allow_drift, strategy=strategy)
+    changed = [one for one in deployment.regions if one.action != "unchanged"]
+    failed = deployment.failed
+    goes_on = strategy is not None and strategy.on_failure == "fail_local" and len(failed) < len(deployment.regions)
+    if failed:
+        for line in summary(deployment):
+            tell(line)
+        if not goes_on and failed[0].error is not None:
+            raise failed[0].error
+    for one in changed if not failed else ():
+        tell(f"{one.region:<10} job {one.action}")
+    return deployment
+
+
+def _say_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:
+    """A token that may not plan has no submit-job, which stopping takes too."""
+    for name, one in preview.snapshot.regions.items():
+        if one.problem is None and one.exactness != "exact":
+            tell(
+                f"{name}: the token may not stop what it dispatches (submit-job): an attempt that is given up, or "
+                "cancelled, goes on there until it ends by itself"
+            )

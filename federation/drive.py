@@ -11,6 +11,7 @@ from typing import Any
 
 from federation.app import App, PreparedJob
 from federation.errors import Interrupted, LogConflict, RunCancelled
+from federation.in_the_way import end_isolation
 from federation.log import Entry, Log
 from federation.places import Places
 from federation.run.brain import Brain, Limits
@@ -69,7 +70,8 @@ def drive(
     app.index.close_run(manifest.run, closed.state, closed.reason)
     # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
     clients = [app.client(name) for name in manifest.regions]
-    stop_stale(clients, manifest.job, {manifest.run}, known=brain.children)
+    stop_stale(clients, manifest.parent_id, {manifest.run}, known=brain.children)
+    end_isolation(app, manifest)
     return _outcome(manifest, brain, closed)
 
 

@@ -6,6 +6,8 @@
     ├── ConfigError                fedml.toml: file, key and what to write instead
     ├── UsageError                 arguments that can't be meant
     ├── NoPlace                    no region can take the job (exit code 2)
+    ├── JobDrifted                 somebody else changed the registered job
+    ├── RunInTheWay                a deployment would change the job of a run that still has open slots
     ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
     ├── FormatTooNew               written by a newer fedml
     ├── LogConflict                a log moved on for longer than patience lasted
@@ -38,6 +40,14 @@ class NoPlace(FederationError):
     """No region can take the job: none has a node that fits."""
 
     exit_code: ClassVar[int] = 2
+
+
+class JobDrifted(FederationError):
+    """A registered job isn't what fedml registered any more; what somebody else did isn't undone unless it is allowed."""
+
+
+class RunInTheWay(FederationError):
+    """Another run of the job has open slots, and its next dispatches would be of another job."""
 
 
 class IndexCorrupt(FederationError):

@@ -89,7 +89,7 @@ class Places:
 
         watch(
             self._app.client(region),
-            self._manifest.job,
+            self._manifest.parent_id,
             on_allocation=on_allocation,
             on_heard=on_heard,
             parse=lambda event: allocation_from_json(event.payload),

@@ -17,11 +17,12 @@ from federation.errors import UsageError
 from federation.index import RunRow
 from federation.index.rows import RUN_STATES_CLOSED
 from federation.log import Log, default_author
+from federation.prepare import isolated
 from federation.result import Key
 from federation.run.brain import Brain
 from federation.run.commands import Tell
 from federation.run.events import Appended, CancelRequested, Event, Resumed
-from federation.run.manifest import Manifest, new_run_id
+from federation.run.manifest import Manifest, manifest_key, new_run_id
 from federation.run.stale import stop_stale
 from federation.run.state import Slot
 from jobs.spec import check_dispatch
@@ -66,8 +67,16 @@ class Runs:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    def open(self, request: RunRequest, prepared: PreparedJob, regions: Sequence[str]) -> Opened:
-        """Reserve the version and write the manifest. `regions` are those that may be used, in order.
+    def open(
+        self,
+        request: RunRequest,
+        prepared: PreparedJob,
+        regions: Sequence[str],
+        *,
+        deployed_over: Mapping[str, int] | None = None,
+    ) -> Opened:
+        """Reserve the version and write the manifest. `regions` are those that may be used, in order; `deployed_over` is
+        what this run's deployment changed there (`Deployment.deployed_over`).
 
         Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
         an open run without a manifest: it holds its version and nothing else.
@@ -85,14 +94,14 @@ class Runs:
         manifest = Manifest(
             run=run,
             job=shape.id,
-            job_file=_portable(prepared.file, config.root),
+            job_file="" if prepared.is_registered else _portable(prepared.file, config.root),
             spec_hash=prepared.spec_hash,
             version=opened.version,
             slots=slots,
             groups=dict(shape.groups),
             regions=tuple(regions),
             one_each=request.slots is None,
-            meta={**meta, shape.version_key: opened.version},
+            meta={**meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
             policy=config.policy,
             results=config.results,
@@ -101,8 +110,12 @@ class Runs:
             created=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             variables=request.job.variables,
             var_files=tuple(_portable(path, config.root) for path in request.job.var_files),
+            parent=prepared.parent,
+            deployed_over=dict(deployed_over or {}),
+            registered_at=dict(prepared.registered_at),
+            declared_meta=prepared.declared_meta,
         )
-        self._app.home.put(_manifest_key(run), manifest.to_json(), Create(), content_type="application/json")
+        self._app.home.put(manifest_key(run), manifest.to_json(), Create(), content_type="application/json")
         return Opened(manifest, opened.existing_results)
 
     def start(self, opened: Opened, prepared: PreparedJob, observe: Callable[[Tell], None]) -> RunOutcome:
@@ -119,6 +132,13 @@ class Runs:
         replay = self._replay(log, manifest.run)
         if cancel is not None:
             replay.append(CancelRequested(cancel))
+        prepared = self._prepared_again(manifest)
+        return drive(self._app, manifest, prepared, log, replay, observe)
+
+    def _prepared_again(self, manifest: Manifest) -> PreparedJob:
+        """The run's job, from its file or as it stands in the regions."""
+        if not manifest.job_file:
+            return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
         root = self._app.config.root
         prepared = self._app.prepare(
             JobRequest(
@@ -128,13 +148,13 @@ class Runs:
                 manifest.regions,
             )
         )
-        return drive(self._app, manifest, prepared, log, replay, observe)
+        return isolated(prepared) if manifest.parent else prepared
 
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Close a run that was interrupted before it had a manifest, so before anything of it was dispatched. False, and
         nothing is done, for one that has a manifest."""
         try:
-            self._app.home.stat(_manifest_key(run))
+            self._app.home.stat(manifest_key(run))
         except NotFound:
             self._app.index.close_run(run, "cancelled", reason)
             return True
@@ -176,7 +196,7 @@ class Runs:
         """A run's manifest. Raises UsageError where it has none (it crashed before it was written)."""
         try:
             return Manifest.from_json(
-                self._app.home.get(_manifest_key(run)), source=self._app.home.url_of(_manifest_key(run))
+                self._app.home.get(manifest_key(run)), source=self._app.home.url_of(manifest_key(run))
             )
         except NotFound:
             raise UsageError(
@@ -188,8 +208,10 @@ class Runs:
         return Log(self._app.home, f"runs/{run}/log/", author=default_author())
 
 
-def _manifest_key(run: str) -> str:
-    return f"runs/{run}/manifest.json"
+def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:
+    """The meta that carries the version: none where the job, which isn't fedml's, declares none for it."""
+    declared, key = prepared.declared_meta, prepared.shape.version_key
+    return {key: version} if declared is None or key in declared else {}
 
 
 def _portable(path: Path, root: Path) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from jobs.canonical import WrongType, canonical_job
+from jobs.errors import InvalidSpec
 from jobs.spec import SPEC_KEY
 
 MARK_KEY = "fedml_registered"
@@ -105,9 +107,21 @@ def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Diffe
     return list(_walk(_comparable(left), _comparable(right), "", is_open=False))
 
 
+def file_differences(rendered: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
+    """Where a registered job differs from what a file says, told without asking the region: the file's side is completed
+    by Nomad's defaults. Raises InvalidSpec for a field of the wrong type."""
+    try:
+        return differences(canonical_job(dict(rendered), str(there.get("Region") or "")), there)
+    except WrongType as error:
+        raise InvalidSpec(str(error)) from None
+
+
 def _comparable(job: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in job.items() if name not in _SERVER_SIDE | _PLACE}
     own["Meta"] = {name: value for name, value in (job.get("Meta") or {}).items() if name not in (MARK_KEY, SPEC_KEY)}
+    if parameterized := job.get("ParameterizedJob"):
+        optional = [key for key in parameterized.get("MetaOptional") or () if not key.startswith("fedml_")]
+        own["ParameterizedJob"] = {**parameterized, "MetaOptional": optional}
     own["TaskGroups"] = [
         {**group, "Tasks": [_without_own_environment(task) for task in group.get("Tasks") or ()]}
         for group in job.get("TaskGroups") or ()

@@ -27,6 +27,10 @@ class Strategy:
     on_failure: OnFailure = ""
 
 
+EACH_FOR_ITSELF = Strategy(on_failure="fail_local")
+"""The strategy of a job without the block: all regions at once, and one's failure is its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegionBlock:
     """One `region` of the block."""

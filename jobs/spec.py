@@ -97,7 +97,6 @@ def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: 
             hint=f"it declares: {', '.join(declared) or 'none'}",
         )
     version_key = version_meta or next((key for key in VERSION_KEYS if key in declared), FALLBACK_VERSION_KEY)
-    counts = {str(group["Name"]): _count(group) for group in groups}
     publishing = {
         str(group["Name"]): _count(group)
         for group in groups
@@ -110,8 +109,13 @@ def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: 
         payload=str(parameterized.get("Payload") or "optional"),
         version_key=version_key,
         groups=publishing,
-        group_counts=counts,
+        group_counts=group_counts(job),
     )
+
+
+def group_counts(job: Mapping[str, Any]) -> dict[str, int]:
+    """How many allocations each group of the job makes a dispatch."""
+    return {str(group["Name"]): _count(group) for group in job.get("TaskGroups") or ()}
 
 
 def _count(group: Mapping[str, Any]) -> int:

@@ -155,6 +155,13 @@ class NomadRegion:
         job = self._get("read", nomad.api.Job, _quoted(job_id), about=f"job {job_id}")
         return self._parse("read", lambda: _as(dict, job))
 
+    def job_versions(self, job_id: str) -> list[dict[str, Any]]:
+        """The versions of the job that Nomad still keeps (six, unless a server is told otherwise), newest first. Raises
+        NotFound."""
+        about = f"versions of job {job_id}"
+        answer = self._get("read", nomad.api.Job, _quoted(job_id), "versions", about=about)
+        return self._parse("read", lambda: [_as(dict, one) for one in answer["Versions"]])
+
     def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
         """A dry run of the scheduler; nothing is registered. Raises InvalidJob."""
         body = {"Job": dict(job), "Diff": diff}

@@ -116,6 +116,11 @@ class Manifest:
             raise IndexCorrupt(f"{source} is no manifest: {type(error).__name__} {error}") from error
 
 
+def manifest_key(run: str) -> str:
+    """Where a run's manifest lies in the home store."""
+    return f"runs/{run}/manifest.json"
+
+
 def new_run_id(unix_ms: int) -> str:
     """A UUIDv7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, then random."""
     value = (unix_ms & (2**48 - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
