@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from federation.dev.state import read_state
 from federation.errors import ConfigError
+from federation.plan import Shares
 from federation.tag_rule import TagRule
 from regions.model import Region, StoreConfig
 
@@ -82,7 +83,7 @@ class Config:
     job: str | None
     """As written: a path relative to `root`, or the ID of a registered job."""
     slots: int | None
-    policy: Literal["spread"]
+    policy: str
     results: Literal["publish", "adopt", "none"]
     deploy: Literal["auto", "never"]
     version_meta: str | None
@@ -94,6 +95,9 @@ class Config:
     dev: DevConfig | None
     """None where the file declares no development federation."""
     warnings: tuple[str, ...] = ()
+    allowed_regions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Job ID → the only regions that it may run in."""
+    shares: Shares = field(default_factory=Shares)
     tags: Mapping[str, TagRule] = field(default_factory=dict)
     """Protected tags of the index, by name."""
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -17,9 +17,10 @@ from urllib.parse import unquote, urlsplit
 from federation.config import Config, DevConfig, DevNode, DevRegion, DevStore
 from federation.dev.state import DevState, token_path
 from federation.errors import ConfigError, UsageError
+from federation.plan import Shares, policy_named
 from federation.tag_rule import TagRule
 from regions.credentials import SecretRef, SecretUnavailable
-from regions.model import Datacenter, Region, StoreConfig, TLSFiles
+from regions.model import Datacenter, Price, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
 from regions.storage.errors import StoreError
 from regions.storage.url import folder_url
@@ -58,6 +59,7 @@ class Builder:
         regions = {name: self.region(name, table) for name, table in self.document.regions.items()}
         self.refuse_twins(regions)
         dev = self.dev(regions)
+        shares = self.document.shares
         return Config(
             path=self.path,
             name=self.checked_name("federation.name", federation.name)
@@ -66,13 +68,15 @@ class Builder:
             home=self.store("federation.home", federation.home),
             job=federation.job,
             slots=federation.slots,
-            policy=federation.policy,
+            policy=self.policy_name(federation.policy),
             results=federation.results,
             deploy=federation.deploy,
             version_meta=federation.version_meta,
             max_attempts=federation.max_attempts,
             grace_s=federation.grace_s,
             regions=regions,
+            allowed_regions=self.allowed_regions(regions),
+            shares=Shares(shares.owners, shares.namespaces),
             dev=dev,
             warnings=self.warnings(),
             tags={name: self.tag(name, table) for name, table in self.document.tags.items()},
@@ -130,10 +134,35 @@ class Builder:
             order=table.order,
             weight=table.weight,
             price_per_hour=table.price_per_hour,
+            prices=tuple(Price(one.per_hour, one.node_class, one.node_pool, one.device) for one in table.prices),
+            minimum=table.minimum,
+            cap=table.cap,
+            elastic_slots=table.elastic_slots,
             variables={
                 variable: self.variable(f"{key}.vars.{variable}", value) for variable, value in table.vars.items()
             },
         )
+
+    def policy_name(self, name: str) -> str:
+        try:
+            policy_named(name)
+        except UsageError as error:
+            raise self.error("federation.policy", error.message, error.hint) from error
+        return name
+
+    def allowed_regions(self, regions: Mapping[str, Region]) -> dict[str, frozenset[str]]:
+        allowed: dict[str, frozenset[str]] = {}
+        for job, table in self.document.jobs.items():
+            for name in table.allowed_regions or ():
+                if name not in regions:
+                    raise self.error(
+                        f"jobs.{job}.allowed_regions",
+                        f"there is no region {name!r}",
+                        f"known here: {', '.join(regions)}",
+                    )
+            if table.allowed_regions is not None:
+                allowed[job] = frozenset(table.allowed_regions)
+        return allowed
 
     def datacenter(
         self, region: str, name: str, table: schema.DatacenterTable, default: schema.StoreTable | None

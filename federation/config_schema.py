@@ -30,6 +30,7 @@ class Table(BaseModel):
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
 
 
 class SecretTable(Table):
@@ -127,6 +128,27 @@ class TLSTable(Table):
     verify: bool = Field(default=True, description="`false` turns verification off.")
 
 
+class PriceTable(Table):
+    """What a slot costs on some of the region's nodes. All that is set must be so; the first entry that fits counts."""
+
+    per_hour: float = Field(ge=0, description="Price of one slot for an hour.")
+    node_class: str = Field(default="", description="On nodes of this class.")
+    node_pool: str = Field(default="", description="On nodes of this pool.")
+    device: str = Field(
+        default="", description="For jobs that ask for this device: `gpu`, `nvidia/gpu` or `nvidia/gpu/A100`."
+    )
+
+    @model_validator(mode="after")
+    def _is_of_some_nodes(self) -> PriceTable:
+        if not (self.node_class or self.node_pool or self.device):
+            raise PydanticCustomError(
+                "price",
+                "names neither node_class, node_pool nor device",
+                {"hint": "a price of all nodes is the region's price_per_hour"},
+            )
+        return self
+
+
 class RegionTable(Table):
     """One Nomad region."""
 
@@ -145,8 +167,23 @@ class RegionTable(Table):
     order: int = Field(default=0, description="Preference of policies that go by order; lower first.")
     weight: float = Field(default=1.0, gt=0, description="Share in policies that go by weight.")
     price_per_hour: float | None = Field(
-        default=None, ge=0, description="Price of one slot, for policies that go by price."
+        default=None, ge=0, description="Price of one slot for an hour; absent: not known."
     )
+    prices: list[PriceTable] = Field(default=[], description="Prices by node class, node pool or device.")
+    minimum: NonNegativeInt = Field(default=0, description="Slots of a run that it gets before the policy goes on.")
+    cap: PositiveInt | None = Field(default=None, description="Slots of a run that it gets at most.")
+    elastic_slots: NonNegativeInt = Field(
+        default=0, description="Slots sent there beyond what is free, so that an autoscaler sees the demand."
+    )
+
+    @model_validator(mode="after")
+    def _minimum_is_below_the_cap(self) -> RegionTable:
+        if self.cap is not None and self.minimum > self.cap:
+            raise PydanticCustomError(
+                "minimum", "has a minimum above its cap", {"hint": "lower one, or raise the other"}
+            )
+        return self
+
     tls: TLSTable = Field(default=TLSTable(), description="TLS towards the region.")
     datacenters: dict[str, DatacenterTable] = Field(default_factory=dict, description="Its datacenters, at least one.")
     vars: dict[str, Any] = Field(
@@ -165,8 +202,10 @@ class FederationTable(Table):
     slots: PositiveInt | None = Field(
         default=None, description="Default of `-n`; absent: one slot in each chosen region."
     )
-    policy: Literal["spread"] = Field(
-        default="spread", description="How slots are shared out: `spread`, by free capacity."
+    policy: Annotated[str, Field(min_length=1)] = Field(
+        default="spread",
+        description="How slots are shared out: `spread` (by free capacity), `pack`, `order`, `cheapest`, `fastest`, "
+        "`weights`, or one that a package brings.",
     )
     results: Literal["publish", "adopt", "none"] = Field(
         default="publish",
@@ -221,6 +260,23 @@ class HooksTable(Table):
     run_failed: Command | None = Field(default=None, description="A run ended failed or cancelled.")
     run_stalled: Command | None = Field(default=None, description="Nothing of a run went on for `stalled_after_s`.")
     stalled_after_s: float = Field(default=900.0, gt=0, description="When a run counts as stalled.")
+
+
+class JobTable(Table):
+    """What holds for one job, by its ID."""
+
+    allowed_regions: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="It never runs elsewhere, retries and fail-over included; absent: no limit."
+    )
+
+
+class SharesTable(Table):
+    """Most slots that may be outstanding at once, over all runs. Cooperative: each coordinator keeps to it."""
+
+    owners: dict[str, PositiveInt] = Field(
+        default_factory=dict, description='By who dispatched, as a pattern: `"ann@*" = 50`; the first that fits holds.'
+    )
+    namespaces: dict[str, PositiveInt] = Field(default_factory=dict, description="By Nomad namespace: `ml = 200`.")
 
 
 class DevDeviceTable(Table):
@@ -303,6 +359,8 @@ class Document(Table):
 
     federation: FederationTable = Field(description="The federation as a whole.")
     regions: dict[str, RegionTable] = Field(default_factory=dict, description="The regions, at least one.")
+    jobs: dict[str, JobTable] = Field(default_factory=dict, description="What holds for single jobs.")
+    shares: SharesTable = Field(default=SharesTable(), description="How much of the federation one may hold.")
     tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
     hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")

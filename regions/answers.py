@@ -49,6 +49,9 @@ def node_from_json(node: Mapping[str, Any]) -> Node:
         memory_mb=_size(total, "Memory", "MemoryMB") - _size(reserved, "Memory", "MemoryMB"),
         drivers=frozenset(drivers),
         host_volumes=frozenset(node.get("HostVolumes") or {}),
+        node_class=node.get("NodeClass") or "",
+        node_pool=node.get("NodePool") or "",
+        devices=frozenset(f"{one['Vendor']}/{one['Type']}/{one['Name']}" for one in total.get("Devices") or ()),
     )
 
 
@@ -77,6 +80,7 @@ def allocation_from_json(alloc: Mapping[str, Any]) -> Allocation:
         follow_up_eval=alloc.get("FollowupEvalID") or "",
         modify_index=int(alloc.get("ModifyIndex") or 0),
         tasks={name: _task_state(state) for name, state in (alloc.get("TaskStates") or {}).items()},
+        is_preempted=bool(alloc.get("PreemptedByAllocation")),
     )
 
 
@@ -89,6 +93,7 @@ def _task_state(state: Mapping[str, Any]) -> TaskState:
         restarts=int(state.get("Restarts") or 0),
         last_event=_sentence(_telling(events)) if events else "",
         exit_code=None if ended is None else int(ended.get("ExitCode") or 0),
+        is_oom_killed=any((event.get("Details") or {}).get("oom_killed") == "true" for event in events),
     )
 
 

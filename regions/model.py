@@ -47,6 +47,17 @@ class Datacenter:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What one slot costs for an hour on nodes of one kind: all that is set here must be so of the node."""
+
+    per_hour: float
+    node_class: str = ""
+    node_pool: str = ""
+    device: str = ""
+    """`TYPE`, `VENDOR/TYPE` or `VENDOR/TYPE/NAME`; counts for jobs that ask for such a device."""
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """One Nomad region, as `fedml.toml` names it.
 
@@ -64,6 +75,14 @@ class Region:
     order: int = 0
     weight: float = 1.0
     price_per_hour: float | None = None
+    prices: tuple[Price, ...] = ()
+    """Of some kinds of nodes; the first that fits a node holds, `price_per_hour` for the others."""
+    minimum: int = 0
+    """So many slots of each run it gets first."""
+    cap: int | None = None
+    """It never gets more slots of one run."""
+    elastic_slots: int = 0
+    """How many slots are sent there beyond what is free."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """HCL variables of this region (`[regions.NAME.vars]`)."""
 
@@ -85,6 +104,11 @@ class Node:
     memory_mb: int
     drivers: frozenset[str] = frozenset()
     host_volumes: frozenset[str] = frozenset()
+    node_class: str = ""
+    node_pool: str = ""
+    """"" where the servers know no pools (before 1.6)."""
+    devices: frozenset[str] = frozenset()
+    """`VENDOR/TYPE/NAME` of each model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +122,8 @@ class TaskState:
     last_event: str = ""
     """What the newest event that tells of the task says (`Exit Code: 1`)."""
     exit_code: int | None = None
+    """Of its last run; None when it never ran."""
+    is_oom_killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +144,8 @@ class Allocation:
     follow_up_eval: str = ""
     modify_index: int = 0
     tasks: Mapping[str, TaskState] = field(default_factory=dict)
+    is_preempted: bool = False
+    """Its room was taken by a job of higher priority."""
 
 
 @dataclass(frozen=True, slots=True)

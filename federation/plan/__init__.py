@@ -9,19 +9,25 @@ from federation.plan.make import Wishes, plan
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import POLICIES, spread
 from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
+from federation.plan.sharing import Claim, Shares, held_by_owner, held_in_namespaces, own_part
 
 __all__ = [
     "ENTRY_POINTS",
     "POLICIES",
+    "Claim",
     "Placement",
     "Plan",
     "Policy",
     "Reason",
     "Room",
+    "Shares",
     "Unplaced",
     "Wishes",
     "check_limits",
+    "held_by_owner",
+    "held_in_namespaces",
     "left_of",
+    "own_part",
     "plan",
     "policy_named",
     "policy_names",

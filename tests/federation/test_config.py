@@ -11,6 +11,7 @@ from federation.config import Config, find, load
 from federation.dev.state import Process, Server, new_state, state_folder, write_state
 from federation.errors import ConfigError
 from regions.credentials import SecretRef, SecretUnavailable
+from regions.model import Price
 
 MINIMAL = """
 [federation]
@@ -389,3 +390,66 @@ def test_importing_the_module_loads_no_pydantic() -> None:
     code = "import sys, federation.config; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+PLANNED = """
+[federation]
+home = "file://./home"
+policy = "cheapest"
+
+[regions.us]
+addresses = ["https://us:4646"]
+store = "file://./us"
+price_per_hour = 0.5
+prices = [{ node_class = "gpu", per_hour = 3.1 }, { device = "nvidia/gpu", per_hour = 4 }]
+minimum = 2
+cap = 10
+elastic_slots = 20
+[regions.us.datacenters.dc1]
+
+[jobs.train]
+allowed_regions = ["us"]
+
+[shares.owners]
+"ann@*" = 50
+[shares.namespaces]
+ml = 200
+"""
+
+
+def test_what_planning_goes_by(tmp_path: Path) -> None:
+    (tmp_path / "fedml.toml").write_text(PLANNED)
+    config = load(tmp_path)
+    us = config.regions["us"]
+    assert (config.policy, us.minimum, us.cap, us.elastic_slots, us.price_per_hour) == ("cheapest", 2, 10, 20, 0.5)
+    assert us.prices == (Price(3.1, node_class="gpu"), Price(4, device="nvidia/gpu"))
+    assert config.allowed_regions == {"train": frozenset({"us"})}
+    assert (config.shares.of_owner("ann@laptop"), config.shares.of_owner("bob"), config.shares.namespaces) == (
+        50,
+        None,
+        {"ml": 200},
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"cheapest"', '"cheepest"', "federation.policy: there is no policy 'cheepest'"),
+        ("minimum = 2", "minimum = 12", "regions.us: has a minimum above its cap"),
+        ("cap = 10", "cap = 0", "regions.us.cap: "),
+        ('["us"]\n\n[shares', '["moon"]\n\n[shares', "jobs.train.allowed_regions: there is no region 'moon'"),
+        ('["us"]\n\n[shares', "[]\n\n[shares", "jobs.train.allowed_regions: "),
+        (
+            '{ node_class = "gpu", per_hour = 3.1 }',
+            "{ per_hour = 3.1 }",
+            "names neither node_class, node_pool nor device",
+        ),
+        ("ml = 200", "ml = 0", "shares.namespaces.ml: "),
+    ],
+)
+def test_what_planning_can_not_go_by(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in PLANNED
+    (tmp_path / "fedml.toml").write_text(PLANNED.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert told in str(caught.value)

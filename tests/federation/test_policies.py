@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import UsageError
-from federation.plan import POLICIES, Reason, Room, left_of, policy_named, policy_names, registry, within_limits
+from federation.plan import POLICIES, Reason, Room, left_of, policy_named, policy_names, within_limits
 from federation.plan.policies import fill
 
 room = st.builds(
@@ -154,7 +154,7 @@ def test_a_package_brings_one_by_its_entry_point(monkeypatch: pytest.MonkeyPatch
         SimpleNamespace(name="broken", value="x:z", load=lambda: exec("import nowhere_at_all")),
     ]
     monkeypatch.setattr(
-        registry, "entry_points", lambda group, name=None: [one for one in points if name in (None, one.name)]
+        "importlib.metadata.entry_points", lambda group, name=None: [one for one in points if name in (None, one.name)]
     )
     assert policy_named("last")(3, [US, EU]) == {"us": 3, "eu": 0}
     assert policy_names() == [*POLICIES, "broken", "last"]
