@@ -5,18 +5,17 @@ Nothing outside of the folder is ever read: a symbolic link that leaves it is re
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from federation.errors import PublishError
 from federation.provenance import told_data, without_secrets
-from federation.result import MetricValue, ResultFile
+from federation.result import MetricValue, ResultFile, manifest_sha256
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import CHUNK_BYTES, opened_source
 from regions.storage.store import checked_key
@@ -38,8 +37,7 @@ class Artifact:
     @property
     def manifest_sha256(self) -> str:
         """The hash of all names, sizes and hashes: the same for the same bytes, wherever they were made."""
-        manifest = json.dumps([asdict(file) for file in self.files], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(manifest.encode()).hexdigest()
+        return manifest_sha256(self.files)
 
 
 def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:

@@ -5,10 +5,12 @@ A leaf of pure values: the record's JSON (format 1), its key, and where record a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from dataclasses import fields as fields_of
 from typing import Any
 
 from federation.errors import FormatTooNew, PublishError
@@ -48,6 +50,8 @@ class ResultFile:
     path: str
     size_bytes: int
     sha256: str
+    etag: str = ""
+    """The store's mark of this very version of an object that was recorded where it lay; "" for what fedml wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,9 @@ class ResultRecord:
         data["format"] = RECORD_FORMAT
         if self.prefix is None:
             del data["prefix"]
+        for file in data["files"]:
+            if not file["etag"]:
+                del file["etag"]
         data["metrics"] = {name: _metric_to_json(value) for name, value in self.metrics.items()}
         return data
 
@@ -105,17 +112,18 @@ class ResultRecord:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, source: str = "record") -> ResultRecord:
-        """The record again. Raises FormatTooNew for a newer format, PublishError for what is no record."""
+        """The record again; what it has beyond the known fields is left out: a node may run a newer fedml of the same
+        format. Raises FormatTooNew for a newer format, PublishError for what is no record."""
         try:
             if int(data["format"]) > RECORD_FORMAT:
                 raise FormatTooNew(
                     f"{source} has format {data['format']}, this fedml knows {RECORD_FORMAT}: upgrade fedml"
                 )
-            fields = {name: data[name] for name in cls.__slots__ if name in data}
-            fields["key"] = Key(**data["key"])
+            fields = _known(cls, data)
+            fields["key"] = Key(**_known(Key, data["key"]))
             if not isinstance(fields.get("prefix", ""), str):
                 raise ValueError(f"prefix {fields['prefix']!r}")
-            fields["files"] = tuple(ResultFile(**file) for file in data["files"])
+            fields["files"] = tuple(ResultFile(**_known(ResultFile, file)) for file in data["files"])
             fields["metrics"] = {name: _metric_from_json(value) for name, value in data.get("metrics", {}).items()}
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
@@ -131,6 +139,16 @@ class ResultRecord:
         if not isinstance(data, dict):
             raise PublishError(f"{source} is no result record")
         return cls.from_dict(data, source=source)
+
+
+def manifest_sha256(files: Iterable[ResultFile]) -> str:
+    """The hash of all names, sizes and hashes: the same for the same bytes, wherever they were made."""
+    listed = [{"path": file.path, "sha256": file.sha256, "size_bytes": file.size_bytes} for file in files]
+    return hashlib.sha256(json.dumps(listed, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _known(kind: type[Key | ResultFile | ResultRecord], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {each.name: data[each.name] for each in fields_of(kind) if each.name in data}
 
 
 def _metric_to_json(value: MetricValue) -> Any:

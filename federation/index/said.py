@@ -4,10 +4,8 @@ uses fedml would have written. No I/O.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from federation.index.chain import Chain, entry_key
@@ -15,6 +13,7 @@ from federation.index.fold import RECORD_CHANGES
 from federation.index.problem import Problem
 from federation.log import Entry
 from federation.result import ResultRecord
+from federation.result import manifest_sha256 as hash_of
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -105,5 +104,4 @@ class Said:
 
 def manifest_sha256(record: ResultRecord) -> str:
     """The hash that the record's files have, as `publish` makes it."""
-    files = json.dumps([asdict(file) for file in record.files], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(files.encode()).hexdigest()
+    return hash_of(record.files)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from federation.index import Index
-from federation.result import Key, ResultFile, ResultRecord
+from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import StoreConfig
 from regions.storage.file import FileStore
 from regions.storage.store import Create, Store
@@ -57,7 +55,6 @@ class Clouds:
         described = tuple(
             ResultFile(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in sorted(files.items())
         )
-        manifest = json.dumps([asdict(file) for file in described], sort_keys=True, ensure_ascii=False)
         store = self.us if region == "us" else self.eu
         fields: dict[str, Any] = {
             "key": Key(run, slot, "train", 0),
@@ -71,7 +68,7 @@ class Clouds:
             "alloc_id": alloc_id,
             "job_id": f"sales/dispatch-{number}",
             "store": store.url,
-            "manifest_sha256": hashlib.sha256(manifest.encode()).hexdigest(),
+            "manifest_sha256": manifest_sha256(described),
             "files": described,
             "created": f"2026-11-24T10:{number:02d}:00Z",
             "metrics": {"auc": 0.7 + number / 100},
