@@ -1,0 +1,180 @@
+"""A run's log, its committed results and what was kept of its attempts enter; when each attempt did what leaves. Pure.
+
+Times are seconds from the run's first binding. What Nomad told of an attempt's tasks (kept attempts) is exact; without it,
+computing is taken to begin when the child was acknowledged and to end when its record was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, Protocol
+
+from federation.run.kept_logs import KeptAttempt
+
+Outcome = Literal["done", "failed", "open"]
+
+
+class LogEntry(Protocol):
+    """The part of a run log's entry that is read."""
+
+    @property
+    def time(self) -> str: ...
+    @property
+    def changes(self) -> tuple[dict[str, object], ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One attempt over time: bound, then sent, then computing from `started_s` to `ended_s` (None: not yet, or unknown)."""
+
+    slot: int
+    attempt: int
+    region: str
+    bound_s: float
+    sent_s: float | None = None
+    started_s: float | None = None
+    ended_s: float | None = None
+    outcome: Outcome = "open"
+    reason: str = ""
+
+    @property
+    def waited_s(self) -> float:
+        """From its binding until it began to compute (until it ended, where it never did)."""
+        until = self.started_s if self.started_s is not None else self.ended_s
+        return max(0.0, until - self.bound_s) if until is not None else 0.0
+
+    @property
+    def computed_s(self) -> float:
+        """How long it computed; 0 while it does."""
+        if self.started_s is None or self.ended_s is None:
+            return 0.0
+        return max(0.0, self.ended_s - self.started_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTime:
+    """One region's part of a run. `cost` is None where the region has no price."""
+
+    region: str
+    attempts: int
+    done: int
+    failed: int
+    waited_s: float
+    computed_s: float
+    peak: int
+    """The most attempts that computed at once."""
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A run over time. `bound_s` is the shortest that it could have taken with the room that it had: the work over the
+    most attempts that computed at once, or the longest attempt, whichever is more."""
+
+    spans: tuple[Span, ...]
+    regions: tuple[RegionTime, ...]
+    took_s: float
+    bound_s: float
+
+    @property
+    def efficiency(self) -> float | None:
+        """The lower bound over the time that it took; None before anything was computed."""
+        return self.bound_s / self.took_s if self.took_s and self.bound_s else None
+
+
+def timeline(
+    entries: Iterable[LogEntry],
+    committed: Mapping[tuple[int, int], str],
+    kept: Iterable[KeptAttempt],
+    prices_per_hour: Mapping[str, float | None],
+) -> Timeline:
+    """`committed` maps (slot, attempt) to when its last record was written; `prices_per_hour` each region of the run."""
+    begin: float | None = None
+    spans: dict[tuple[int, int], Span] = {}
+    for entry in entries:
+        at = _seconds(entry.time)
+        for change in entry.changes:
+            if change.get("type") not in ("bind", "ack", "fail"):
+                continue
+            begin = at if begin is None else begin
+            pair = (int(str(change["slot"])), int(str(change["attempt"])))
+            if change["type"] == "bind":
+                spans[pair] = Span(*pair, region=str(change["region"]), bound_s=at - begin)
+            elif change["type"] == "ack":
+                spans[pair] = replace(spans[pair], sent_s=at - begin, started_s=at - begin)
+            else:
+                reason = str(change.get("reason", ""))
+                spans[pair] = replace(spans[pair], ended_s=at - begin, outcome="failed", reason=reason)
+    start = begin or 0.0
+    for pair, written in committed.items():
+        if pair in spans:
+            spans[pair] = replace(spans[pair], ended_s=_seconds(written) - start, outcome="done")
+    for one in kept:
+        pair = (one.slot, one.attempt)
+        if pair in spans:
+            spans[pair] = _exact(spans[pair], one, start)
+    ordered = tuple(spans[pair] for pair in sorted(spans))
+    regions = tuple(_region(name, ordered, price) for name, price in prices_per_hour.items())
+    took_s = max((span.ended_s for span in ordered if span.ended_s is not None), default=0.0)
+    work_s = sum(span.computed_s for span in ordered)
+    longest_s = max((span.computed_s for span in ordered if span.outcome == "done"), default=0.0)
+    peak = sum(region.peak for region in regions)
+    return Timeline(ordered, regions, took_s, max(work_s / peak if peak else 0.0, longest_s))
+
+
+def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float) -> list[int]:
+    """How many attempts compute at each moment; one that hasn't ended does until `until_s`."""
+    return [
+        sum(
+            1
+            for span in spans
+            if span.started_s is not None
+            and span.started_s <= moment < (until_s if span.ended_s is None else span.ended_s)
+        )
+        for moment in moments_s
+    ]
+
+
+def _exact(span: Span, one: KeptAttempt, begin: float) -> Span:
+    """With the times that Nomad told of the attempt's tasks: of several allocations the earliest and the latest."""
+    started = [_seconds(task.started) - begin for task in one.story.tasks.values() if task.started]
+    ended = [_seconds(task.finished) - begin for task in one.story.tasks.values() if task.started and task.finished]
+    if not started:
+        return replace(span, started_s=None) if one.is_failed else span
+    first = min(started)
+    return replace(span, started_s=max(first, span.bound_s), ended_s=max(ended) if ended else span.ended_s)
+
+
+def _region(name: str, spans: Sequence[Span], price_per_hour: float | None) -> RegionTime:
+    own = [span for span in spans if span.region == name]
+    computed_s = sum(span.computed_s for span in own)
+    return RegionTime(
+        region=name,
+        attempts=len(own),
+        done=sum(span.outcome == "done" for span in own),
+        failed=sum(span.outcome == "failed" for span in own),
+        waited_s=sum(span.waited_s for span in own),
+        computed_s=computed_s,
+        peak=_peak(own),
+        cost=None if price_per_hour is None else computed_s / 3600 * price_per_hour,
+    )
+
+
+def _peak(spans: Sequence[Span]) -> int:
+    steps = sorted(
+        step
+        for span in spans
+        if span.started_s is not None and span.ended_s is not None
+        for step in ((span.started_s, 1), (span.ended_s, -1))
+    )
+    now = peak = 0
+    for _, step in steps:
+        now += step
+        peak = max(peak, now)
+    return peak
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

@@ -1,0 +1,103 @@
+"""When each attempt of a run waited and computed, from its log, its results and what was kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from federation.run.kept_logs import KeptAttempt
+from federation.run.timeline import Timeline, running_at, timeline
+from regions.story import AllocationStory, TaskStory
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a run log, at a second of one minute."""
+
+    second: float
+    changes: tuple[dict[str, object], ...]
+
+    @property
+    def time(self) -> str:
+        return _at(self.second)
+
+
+def _at(second: float) -> str:
+    return f"2026-11-25T00:00:{second:09.6f}Z"
+
+
+def _change(kind: str, slot: int, attempt: int = 1, **more: object) -> dict[str, object]:
+    return {"type": kind, "slot": slot, "attempt": attempt, **more}
+
+
+def _kept(slot: int, *tasks: tuple[float, float], is_failed: bool = False) -> KeptAttempt:
+    told = {
+        f"task-{number}": TaskStory("dead", is_failed, 0, 0, False, _at(start), _at(end), 100, 64, ())
+        for number, (start, end) in enumerate(tasks)
+    }
+    story = AllocationStory("a", "job/dispatch-1", "main", 0, "us-1", "complete", told)
+    return KeptAttempt(slot, 1, "us", is_failed, story, {})
+
+
+ENTRIES = (
+    Entry(10, (_change("bind", 0, region="us"), _change("bind", 1, region="us"), _change("bind", 2, region="eu"))),
+    Entry(11, (_change("ack", 0), _change("ack", 1), _change("ack", 2))),
+    Entry(20, (_change("fail", 2, reason="exit code 7"), _change("bind", 2, 2, region="us"))),
+    Entry(21, (_change("ack", 2, 2),)),
+)
+
+
+@pytest.fixture
+def run() -> Timeline:
+    committed = {(0, 1): _at(15), (1, 1): _at(19), (2, 2): _at(30)}
+    return timeline(ENTRIES, committed, [_kept(0, (12, 13), (13, 14.5))], {"us": 36.0, "eu": None})
+
+
+def test_each_attempt_waits_and_computes_and_what_nomad_told_is_preferred(run: Timeline) -> None:
+    told = [(s.slot, s.attempt, s.region, s.bound_s, s.started_s, s.ended_s, s.outcome) for s in run.spans]
+    assert told == [
+        (0, 1, "us", 0, 2, 4.5, "done"),
+        (1, 1, "us", 0, 1, 9, "done"),
+        (2, 1, "eu", 0, 1, 10, "failed"),
+        (2, 2, "us", 10, 11, 20, "done"),
+    ]
+    assert [(span.waited_s, span.computed_s) for span in run.spans] == [(2, 2.5), (1, 8), (1, 9), (1, 9)]
+    assert run.spans[2].reason == "exit code 7"
+
+
+def test_regions_are_summed_and_priced(run: Timeline) -> None:
+    us, eu = run.regions
+    assert (us.attempts, us.done, us.failed, us.computed_s, us.peak, us.cost) == (
+        3,
+        3,
+        0,
+        19.5,
+        2,
+        pytest.approx(0.195),
+    )
+    assert (eu.attempts, eu.done, eu.failed, eu.peak, eu.cost) == (1, 0, 1, 1, None)
+
+
+def test_the_run_is_held_against_its_lower_bound(run: Timeline) -> None:
+    assert run.took_s == 20
+    assert run.bound_s == pytest.approx(28.5 / 3)
+    assert run.efficiency == pytest.approx(0.475)
+
+
+def test_a_run_that_goes_on_has_open_attempts_and_no_end(run: Timeline) -> None:
+    going = timeline(ENTRIES[:2], {}, [], {"us": None, "eu": None})
+    assert [(span.outcome, span.started_s, span.ended_s) for span in going.spans] == [("open", 1, None)] * 3
+    assert (going.took_s, going.efficiency) == (0, None)
+    assert running_at(going.spans, [0.5, 1.0, 5.0], 6.0) == [0, 3, 3]
+
+
+def test_an_attempt_that_never_began_only_waited() -> None:
+    failed = timeline(ENTRIES[:1], {}, [_kept(2, is_failed=True)], {"us": None, "eu": None})
+    assert failed.spans[2].started_s is None
+    assert failed.spans[2].computed_s == 0
+
+
+def test_a_log_without_bindings_gives_an_empty_timeline() -> None:
+    empty = timeline([Entry(1, ({"type": "cancel"},))], {}, [], {"us": 1.0})
+    assert (empty.spans, empty.took_s, empty.bound_s, empty.efficiency) == ((), 0, 0, None)
