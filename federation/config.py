@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from federation.adoption import Pattern
 from federation.dev.state import read_state
 from federation.errors import ConfigError
 from federation.plan import Shares
@@ -98,6 +99,8 @@ class Config:
     allowed_regions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Job ID → the only regions that it may run in."""
     shares: Shares = field(default_factory=Shares)
+    adopt: Mapping[str, Pattern] = field(default_factory=dict)
+    """By region: where its jobs write results themselves; regions that have no pattern are left out."""
     tags: Mapping[str, TagRule] = field(default_factory=dict)
     """Protected tags of the index, by name."""
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from federation.adoption import Pattern
+from federation.adoption import parse as parse_pattern
 from federation.config import Config, DevConfig, DevNode, DevRegion, DevStore
 from federation.dev.state import DevState, token_path
 from federation.errors import ConfigError, UsageError
@@ -79,6 +81,7 @@ class Builder:
             shares=Shares(shares.owners, shares.namespaces),
             dev=dev,
             warnings=self.warnings(),
+            adopt=self.adoption(),
             tags={name: self.tag(name, table) for name, table in self.document.tags.items()},
             hooks={
                 event: tuple(command) for event, command in self.document.hooks if command and isinstance(command, list)
@@ -95,6 +98,23 @@ class Builder:
             return ()
         names = f"{' and '.join(ignored)} of this shell {'are' if len(ignored) > 1 else 'is'}"
         return (f"{names} ignored: regions and their addresses come from {self.path}",)
+
+    def adoption(self) -> dict[str, Pattern]:
+        federation = self.document.federation
+        found: dict[str, Pattern] = {}
+        for name, region in self.document.regions.items():
+            key = f"regions.{name}.adopt" if region.adopt else "federation.adopt"
+            text = region.adopt or federation.adopt
+            if text is None:
+                if federation.results == "adopt":
+                    hint = 'write adopt = "gs://bucket/{save_path}_v{version}_{alloc_id}.json", as the job names it'
+                    raise self.error("federation.adopt", f"is missing, and results is 'adopt' (region {name})", hint)
+                continue
+            try:
+                found[name] = parse_pattern(text)
+            except UsageError as error:
+                raise self.error(key, str(error), error.hint) from None
+        return found
 
     def tag(self, name: str, table: schema.TagTable) -> TagRule:
         from federation.index.names import checked_tag

@@ -164,6 +164,7 @@ class RegionTable(Table):
     store: StoreTable | None = Field(
         default=None, description="Store (URL or table) of the datacenters that name none."
     )
+    adopt: str | None = Field(default=None, description="As in [federation], for this region.")
     order: int = Field(default=0, description="Preference of policies that go by order; lower first.")
     weight: float = Field(default=1.0, gt=0, description="Share in policies that go by weight.")
     price_per_hour: float | None = Field(
@@ -209,7 +210,13 @@ class FederationTable(Table):
     )
     results: Literal["publish", "adopt", "none"] = Field(
         default="publish",
-        description="What closes a slot: `publish`, records that jobs publish; `none`, Nomad's status alone.",
+        description="What closes a slot: `publish`, records that jobs publish; `adopt`, objects that jobs wrote "
+        "themselves; `none`, Nomad's status alone.",
+    )
+    adopt: str | None = Field(
+        default=None,
+        description="Where jobs write results themselves: `gs://bucket/{save_path}_v{version}_{alloc_id}.json`; "
+        "without a scheme it counts from each datacenter's store.",
     )
     deploy: Literal["auto", "never"] = Field(
         default="auto", description="Whether `fedml dispatch` deploys a changed jobspec."
@@ -222,16 +229,6 @@ class FederationTable(Table):
     grace_s: float = Field(
         default=60.0, ge=0, description="Seconds for which a region may be lost before its slots go elsewhere."
     )
-
-    @model_validator(mode="after")
-    def _results_are_known(self) -> FederationTable:
-        if self.results == "adopt":
-            raise PydanticCustomError(
-                "adopt",
-                "has results = 'adopt', which this version of fedml doesn't do yet",
-                {"hint": "use 'publish' (jobs run `fedml publish`) or 'none' (only Nomad's status counts)"},
-            )
-        return self
 
 
 class TagTable(Table):

@@ -208,7 +208,8 @@ def test_shell_variables_of_nomad_count_only_where_referenced(tmp_path: Path, mo
             "federation.results: must be one of",
             "did you mean 'publish'",
         ),
-        ("[federation]\n", "[federation]\nresults = 'adopt'\n", "this version of fedml doesn't do yet", "'none'"),
+        ("[federation]\n", "[federation]\nresults = 'adopt'\n", "federation.adopt: is missing, and", "{alloc_id}"),
+        ("[federation]\n", "[federation]\nadopt = 'v{version}.json'\n", "federation.adopt: the pattern", "{alloc_id}"),
         ('home = "file://./stores/home"', "", "federation.home: is missing", "home ="),
         (
             '"file://./stores/home"',
@@ -453,3 +454,15 @@ def test_what_planning_can_not_go_by(tmp_path: Path, old: str, new: str, told: s
     with pytest.raises(ConfigError) as caught:
         load(tmp_path)
     assert told in str(caught.value)
+
+
+def test_where_jobs_write_results_themselves(tmp_path: Path) -> None:
+    assert read(tmp_path, MINIMAL).adopt == {}
+    text = MINIMAL.replace("[federation]\n", "[federation]\nresults = 'adopt'\nadopt = '{save_path}_{alloc_id}.json'\n")
+    config = read(tmp_path, text)
+    assert config.results == "adopt"
+    assert {name: pattern.text for name, pattern in config.adopt.items()} == dict.fromkeys(
+        config.regions, "{save_path}_{alloc_id}.json"
+    )
+    own = text.replace("addresses", "adopt = 'gs://b/{alloc_id}/'\naddresses", 1)
+    assert next(iter(read(tmp_path, own).adopt.values())).text == "gs://b/{alloc_id}/"
