@@ -22,9 +22,11 @@ from federation.result import Key
 from federation.run.brain import Brain
 from federation.run.commands import Tell
 from federation.run.events import Appended, CancelRequested, Event, Resumed
+from federation.run.kept_logs import kept
 from federation.run.manifest import Manifest, manifest_key, new_run_id
 from federation.run.stale import stop_stale
 from federation.run.state import Slot
+from federation.run.timeline import Timeline, timeline
 from jobs.spec import check_dispatch
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
@@ -174,6 +176,19 @@ class Runs:
         for event in self._replay(self._run_log(row.run), row.run):
             brain.step(event)
         return RunStory(manifest, row.state, row.reason, tuple(brain.slots))
+
+    def timeline(self, run: str) -> Timeline:
+        """When each attempt of a run waited and computed. Raises UsageError."""
+        row = self.find(run)
+        committed: dict[tuple[int, int], str] = {}
+        for result in self._app.index.won(row.run):
+            pair = (result.slot, result.attempt)
+            committed[pair] = max(committed.get(pair, ""), result.created)
+        regions = self._app.config.regions
+        prices = {
+            name: regions[name].price_per_hour if name in regions else None for name in self.manifest(row.run).regions
+        }
+        return timeline(self._run_log(row.run).refresh(), committed, kept(self._app.home, row.run), prices)
 
     def _replay(self, log: Log, run: str) -> list[Event]:
         """What brings a brain to where the run stands."""

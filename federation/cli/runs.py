@@ -1,7 +1,8 @@
-"""`fedml runs`: list them, show one, go on with one, cancel one. From any machine: all state is in the home store."""
+"""`fedml runs`: list, show, watch, resume, cancel, logs, prune. From any machine: all state is in the home store."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,24 +59,64 @@ def list_runs(
 
 
 @app.command("show")
-def show(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show a run: each slot, its attempts and why they ended. Exits as that run did (0 done, 2 failed).
+def show(
+    run: RunArgument,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it over time, as .svg or .png.")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show a run: its slots and attempts, why they ended, when they waited and computed. Exits as that run did.
 
-    Example:
+    Examples:
 
       fedml runs show 0193
+
+      fedml runs show 0193 --plot run.svg
     """
-    from federation.cli.session import answer_json, opened
+    from federation.cli.session import answer_json, note, opened
     from federation.runs import Runs
-    from federation.ui.run_view import exit_code, show_story, story_document
+    from federation.ui.run_chart import plot as draw
+    from federation.ui.run_view import exit_code, show_story, show_timeline, story_document, timeline_document
 
     with opened(config) as project:
         story = Runs(project).story(run)
+        timeline = Runs(project).timeline(run)
+        if plot is not None:
+            draw(timeline, plot, title=f"run {story.manifest.run}, {story.manifest.job} {story.manifest.version}")
         if as_json:
-            answer_json(story_document(story))
+            answer_json({**story_document(story), "timeline": timeline_document(timeline)})
         else:
             show_story(story)
+            show_timeline(timeline)
+        if plot is not None:
+            note(f"Drawn: {plot}")
     raise typer.Exit(exit_code(story.state))
+
+
+@app.command("watch")
+def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Follow a run that is driven elsewhere, until it is over. Ctrl-C ends the watching only. Exits as the run does.
+
+    Example:
+
+      fedml runs watch 0193
+    """
+    from federation.cli.session import answer_json_line, note, opened
+    from federation.runs import Runs
+    from federation.spectate import spectate
+    from federation.ui.run_progress import follower
+    from federation.ui.run_view import exit_code
+
+    with opened(config) as project:
+        manifest = Runs(project).manifest(Runs(project).find(run).run)
+        with follower(manifest, as_json=as_json) as observe:
+            row = spectate(project, manifest.run, observe)
+        if as_json:
+            answer_json_line({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
+        note(f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {row.committed} results")
+    raise typer.Exit(exit_code(row.state))
 
 
 @app.command("resume")
@@ -114,6 +155,42 @@ def cancel(
     from federation.ui.follow import Following
 
     _drive(run, as_json, config, Following(), cancel=reason)
+
+
+@app.command("prune")
+def prune(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="AGE", help="Runs that ended longer ago: 36h, 30d, 8w.")
+    ] = "30d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Remove what old runs left for reading in the home store: kept logs and leases. Runs and results stay.
+
+    Example:
+
+      fedml runs prune --older-than 8w --dry-run
+    """
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from federation.cli.session import answer_json, note, opened
+    from federation.index.retention import parse_age
+    from federation.prune import prune as pruned
+    from federation.ui.console import out, table
+
+    age = parse_age(older_than)
+    with opened(config) as project:
+        rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
+    if as_json:
+        answer_json({"dry_run": dry_run, "runs": [asdict(row) for row in rows]})
+        return
+    if rows:
+        shown = [(row.run, row.job, row.closed, row.objects, row.size_bytes) for row in rows]
+        out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
+    verb = "would go" if dry_run else "gone"
+    note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
 
 
 def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, cancel: str | None = None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol
@@ -22,6 +23,7 @@ from regions.story import AllocationStory, TaskEvent, TaskStory
 KEPT_FORMAT = 1
 FAILED_TAIL_BYTES = 256 * 1024
 GOOD_TAIL_BYTES = 64 * 1024
+READ_THREADS = 16
 
 
 class LogSource(Protocol):
@@ -81,8 +83,10 @@ def keep(
 def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt]:
     """What was kept of a run, or of one slot of it, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
     prefix = f"runs/{run}/logs/" if slot is None else f"runs/{run}/logs/{slot:09d}/"
-    for info in home.list(prefix):
-        yield _from_json(home.get(info.key), home.url_of(info.key))
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        yield from pool.map(
+            lambda info: _from_json(home.get(info.key), home.url_of(info.key)), home.list(prefix)
+        )  # fmt: skip
 
 
 def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> AllocationStory:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.markup import escape
 
 from federation.drive import RunOutcome
+from federation.run.timeline import Timeline
 from federation.runs import RunStory
 from federation.ui.console import err, out, table
+from federation.ui.run_chart import chart
 
 FAILURES_SHOWN = 10
+ATTEMPTS_SHOWN = 50
 
 
 def show_outcome(outcome: RunOutcome) -> None:
@@ -75,8 +79,62 @@ def show_story(story: RunStory) -> None:
         for number, slot in enumerate(story.slots)
         for attempt in slot.attempts
     ]
+    good = [row for row in rows if row[1] == "done" and not row[6]]
+    if len(rows) > ATTEMPTS_SHOWN and good:
+        rows = [row for row in rows if row not in good][:ATTEMPTS_SHOWN]
+        console.print(f"{len(good)} attempts went well; the others, at most {ATTEMPTS_SHOWN} (all of them: --json):")
     columns = ("slot", "state", "results", "attempt", "region", "dispatched job", "why it ended")
-    console.print(table(columns, rows, numbers=("slot", "attempt")))
+    if rows:
+        console.print(table(columns, rows, numbers=("slot", "attempt")))
+
+
+def show_timeline(timeline: Timeline) -> None:
+    """Print a run over time: each attempt or wave as a bar, and where the time went, per region."""
+    console = out()
+    for line in chart(timeline):
+        console.print(line, highlight=False, markup=False, no_wrap=True)
+    has_prices = any(region.cost is not None for region in timeline.regions)
+    rows = [
+        (
+            region.region,
+            region.attempts,
+            region.done,
+            region.failed,
+            region.peak,
+            f"{region.waited_s / max(region.attempts, 1):.1f}",
+            f"{region.computed_s / max(region.attempts, 1):.1f}",
+            *((("" if region.cost is None else f"{region.cost:.4f}"),) if has_prices else ()),
+        )
+        for region in timeline.regions
+    ]
+    columns = (
+        "region",
+        "attempts",
+        "done",
+        "failed",
+        "at once",
+        "waited s",
+        "computed s",
+        *(("cost",) if has_prices else ()),
+    )
+    console.print(table(columns, rows, numbers=columns[1:]))
+    if timeline.efficiency is not None:
+        console.print(
+            f"{timeline.took_s:.1f} s; with the room that it had, no less than {timeline.bound_s:.1f} s "
+            f"({timeline.efficiency:.0%} of the best)",
+            highlight=False,
+        )
+
+
+def timeline_document(timeline: Timeline) -> dict[str, Any]:
+    """A run over time as `--json` prints it."""
+    return {
+        "took_s": timeline.took_s,
+        "bound_s": timeline.bound_s,
+        "efficiency": timeline.efficiency,
+        "regions": [asdict(region) for region in timeline.regions],
+        "attempts": [asdict(span) for span in timeline.spans],
+    }
 
 
 def story_document(story: RunStory) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Runs that are over enter, what they left for reading leaves the home store: kept logs and leases, by age.
+
+The manifest, the run log and every result stay: a pruned run is still shown and told, only without its tasks' output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from federation.app import App
+
+PARTS = ("logs", "lease")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """One run: how many objects went (or would go), and their bytes."""
+
+    run: str
+    job: str
+    closed: str
+    objects: int
+    size_bytes: int
+
+
+def prune(app: App, *, older_than: timedelta, now: datetime, is_dry: bool) -> Iterator[Pruned]:
+    """Prune each closed run that ended longer ago than that, oldest first; with `is_dry` only look.
+
+    Interrupted, what went is gone and the next time goes on. Raises StoreError.
+    """
+    closed = [row for row in app.index.runs() if row.closed and datetime.fromisoformat(row.closed) < now - older_than]
+    for row in sorted(closed, key=lambda one: one.closed):
+        found = [info for part in PARTS for info in app.home.list(f"runs/{row.run}/{part}/")]
+        if not found:
+            continue
+        if not is_dry:
+            app.home.delete_many([info.key for info in found])
+        yield Pruned(row.run, row.job, row.closed, len(found), sum(info.size_bytes for info in found))
