@@ -79,10 +79,12 @@ def show_story(story: RunStory) -> None:
         for number, slot in enumerate(story.slots)
         for attempt in slot.attempts
     ]
-    good = [row for row in rows if row[1] == "done" and not row[6]]
-    if len(rows) > ATTEMPTS_SHOWN and good:
-        rows = [row for row in rows if row not in good][:ATTEMPTS_SHOWN]
-        console.print(f"{len(good)} attempts went well; the others, at most {ATTEMPTS_SHOWN} (all of them: --json):")
+    if len(rows) > ATTEMPTS_SHOWN:
+        bad = [row for row in rows if row[1] != "done" or row[6]]
+        console.print(
+            f"{len(rows) - len(bad)} attempts went well; of the others at most {ATTEMPTS_SHOWN} (all: --json)"
+        )
+        rows = bad[:ATTEMPTS_SHOWN]
     columns = ("slot", "state", "results", "attempt", "region", "dispatched job", "why it ended")
     if rows:
         console.print(table(columns, rows, numbers=("slot", "attempt")))
