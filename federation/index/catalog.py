@@ -20,7 +20,7 @@ from federation.index.where.fields import Fields
 from federation.index.where.functions import register
 from federation.log import Change, Entry, Position
 
-SCHEMA = 4
+SCHEMA = 5
 
 _BUSY_TIMEOUT_S = 10.0
 _FILE_UNAVAILABLE = {

@@ -14,6 +14,7 @@ from federation.index.curation import CURATION_TABLES, fold_curation
 from federation.index.lineage import named_parents
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
 from federation.index.upkeep import UPKEEP_TABLES, fold_upkeep
+from federation.index.where.fields import NUMBER
 from federation.log import Change, Entry
 from federation.result import RECORD_FORMAT, Key
 
@@ -40,7 +41,9 @@ CREATE TABLE unknown (number INTEGER, change TEXT);
 CREATE TABLE event (number INTEGER, kind TEXT, change TEXT);
 CREATE INDEX event_by_number ON event (number);
 CREATE INDEX event_by_kind ON event (kind);
-CREATE TABLE field (kind TEXT, name TEXT, type TEXT, number INTEGER, PRIMARY KEY (kind, name, type)) WITHOUT ROWID;
+CREATE TABLE field (id INTEGER PRIMARY KEY, kind TEXT, name TEXT, type TEXT, number INTEGER, UNIQUE (kind, name, type));
+CREATE TABLE metric (field INTEGER, value, result INTEGER, PRIMARY KEY (field, value, result)) WITHOUT ROWID;
+CREATE TABLE version (job TEXT, version TEXT, number INTEGER, PRIMARY KEY (job, version)) WITHOUT ROWID;
 CREATE TABLE parent (alloc_id TEXT, parent TEXT, number INTEGER, PRIMARY KEY (alloc_id, parent));
 CREATE INDEX parent_by_name ON parent (parent);
 CREATE TABLE run (
@@ -58,6 +61,13 @@ CREATE INDEX result_by_version ON result (job, version);
     + UPKEEP_TABLES
 )
 
+
+_METRICS = (
+    "INSERT INTO metric SELECT field.id, " + NUMBER.format(type="one.type", value="one.value") + " AS measured, ? "
+    "FROM json_each(?) AS one JOIN field ON field.kind = 'metric' AND field.name = one.key AND field.type = 'number' "
+    "WHERE measured IS NOT NULL"
+)
+"""A result's metrics that are numbers, so that few of many are found by value."""
 
 FieldsSeen = set[tuple[str, str, str]]
 """(kind, name, type) of metrics and parameters that were written already, within one transaction."""
@@ -81,6 +91,7 @@ def fold(db: sqlite3.Connection, entry: Entry, fields: FieldsSeen) -> None:
                         *(OPEN, entry.time, entry.number),
                     ),
                 )
+                _fold_version(db, entry, change["job"], change["version"])
             else:
                 fold_event(db, entry, change)
         except _UNREADABLE as error:
@@ -120,24 +131,34 @@ def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], s
     if prefix is None:
         prefix = Key(run, slot, group, index).artifact_prefix(alloc_id, record["manifest_sha256"])
     url = f"{store.partition('?')[0].rstrip('/')}/{prefix}"
-    db.execute(
+    metrics, params, environment = (_members(record, name) for name in ("metrics", "params", "environment"))
+    written = _dumps(metrics)
+    inserted = db.execute(
         f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 21)})",  # noqa: S608
         (
             *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
             *(record["datacenter"], record["node"], alloc_id, state),
-            *(_dumps(_members(record, "metrics")), _dumps(_members(record, "params"))),
+            *(written, _dumps(params)),
             sum(file["size_bytes"] for file in record["files"]),
             *(store, url, record["created"], entry.time, entry.number, state),
         ),
     )
-    metrics, params, environment = (_members(record, name) for name in ("metrics", "params", "environment"))
+    if not inserted.rowcount:
+        return
+    _fold_version(db, entry, record["job"], record["version"])
     for parent in named_parents(environment, params):
         db.execute("INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", (alloc_id, parent, entry.number))
     found = {("metric", name, _type_of(value)) for name, value in metrics.items()}
     found |= {("param", name, "text") for name in params}
     for field in found - fields:
-        db.execute("INSERT OR IGNORE INTO field VALUES (?, ?, ?, ?)", (*field, entry.number))
+        db.execute("INSERT OR IGNORE INTO field (kind, name, type, number) VALUES (?, ?, ?, ?)", (*field, entry.number))
     fields |= found
+    if metrics:
+        db.execute(_METRICS, (inserted.lastrowid, written))
+
+
+def _fold_version(db: sqlite3.Connection, entry: Entry, job: str, version: str) -> None:
+    db.execute("INSERT OR IGNORE INTO version VALUES (?, ?, ?)", (job, version, entry.number))
 
 
 def _members(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -22,8 +22,16 @@ from federation.log import Entry, timestamp
 
 Answer = TypeVar("Answer")
 
-_BY_REVISION = {"result": "revision", "run": "revision", "field": "number", "parent": "number", "entry": "number"}
-"""Tables whose rows stay as they were written, by the column that tells when; all others follow from events."""
+_LATER = {
+    "metric": "result > (SELECT IFNULL(MAX(rowid), 0) FROM result WHERE revision <= ?)",
+    "result": "revision > ?",
+    "run": "revision > ?",
+    "version": "number > ?",
+    "field": "number > ?",
+    "parent": "number > ?",
+    "entry": "number > ?",
+}
+"""Tables whose rows stay as they were written, and which of them came after a revision; all others follow from events."""
 
 
 class Past(Reader):
@@ -79,8 +87,8 @@ def rewind(db: sqlite3.Connection, number: int) -> None:
     ).fetchall()
     tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     for table in tables:
-        if table in _BY_REVISION:
-            db.execute(f"DELETE FROM {table} WHERE {_BY_REVISION[table]} > ?", (number,))  # noqa: S608 - our own tables
+        if table in _LATER:
+            db.execute(f"DELETE FROM {table} WHERE {_LATER[table]}", (number,))  # noqa: S608 - our own tables
         elif table != "position":
             db.execute(f"DELETE FROM {table}")  # noqa: S608
     db.execute("UPDATE result SET state = entered WHERE state != entered")

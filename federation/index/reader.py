@@ -13,12 +13,14 @@ from federation.index.history import Revision, TagMove, moves, revisions
 from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
 from federation.index.rows import Note, Row, RunRow
 from federation.index.where import columns, condition, order
+from federation.index.where.candidates import fewest, of_columns
 from federation.index.where.fields import Field
 from federation.log import Change, Entry
 from federation.result import ResultRecord
 
 _CANDIDATES_SHOWN = 10
 _ROWS_MAX = 1 << 62
+_TAGGED = "alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)"
 
 Answer = TypeVar("Answer")
 
@@ -70,25 +72,30 @@ class Reader(ABC):
         at_most = None if limit is None else min(limit, _ROWS_MAX)
 
         def ask(catalog: Catalog) -> tuple[int, list[Row]]:
-            parts = [f"{column} = ?" for column in asked]
+            parts = [f"+{column} = ?" for column in asked]
             values: list[object] = [*asked.values()]
+            candidates = list(of_columns(asked))
             names_state = state is not None
             if tag is not None:
-                parts.append("alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)")
+                parts.append(_TAGGED)
                 values.append(tag)
             if where is not None:
                 found = condition(where, catalog.fields())
                 parts.append(found.sql)
                 values += found.values
                 names_state |= found.names_state
+                candidates += found.candidates
             if not names_state:
                 parts.append("state NOT IN ('retired', 'removed')")
+            few = fewest(candidates, catalog.value)
+            parts.append(few.text)
+            values += few.values
             by = "rowid DESC"
             if sort is not None:
                 ordered = order(sort, catalog.fields())
                 by = f"{ordered.text}, {by}"
                 values += ordered.values
-            return catalog.rows(" AND ".join(parts) or "1", values, order=by, limit=at_most)
+            return catalog.rows(" AND ".join(parts), values, order=by, limit=at_most)
 
         self._revision, rows = self.ask(ask)
         return rows
@@ -103,7 +110,7 @@ class Reader(ABC):
         none."""
         text = ref.strip()
         _refuse_no_text(text)
-        tagged = self._rows("alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)", (text,))
+        tagged = self._rows(_TAGGED, (text,))
         if tagged:
             return [row for row in tagged if job in (None, row.job)]
         named_job, at, rest = text.rpartition("@")
@@ -249,9 +256,7 @@ class Reader(ABC):
 
 def highest_version(catalog: Catalog, job: str) -> int:
     """The highest whole-number version of the job, reserved or with results; 0 without any."""
-    numbers = catalog.values(
-        "SELECT version FROM run WHERE job = ? UNION SELECT version FROM result WHERE job = ?", job, job
-    )
+    numbers = catalog.values("SELECT version FROM version WHERE job = ?", job)
     return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
 
 

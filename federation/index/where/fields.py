@@ -44,6 +44,13 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]+")
 _NAN, _INF, _MINUS_INF = (f'\'{{"$float":"{name}"}}\'' for name in ("nan", "inf", "-inf"))
 """How the catalog's JSON writes what JSON lacks, as SQL literals."""
 
+NUMBER = (
+    "CASE {type} WHEN 'integer' THEN {value} WHEN 'real' THEN {value} WHEN 'object' THEN "
+    f"CASE {{value}} WHEN {_INF.replace('{', '{{').replace('}', '}}')} THEN 9e999 "
+    f"WHEN {_MINUS_INF.replace('{', '{{').replace('}', '}}')} THEN -9e999 END END"
+)
+"""A metric as a number, in SQL; NULL for what is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sql:
@@ -64,10 +71,11 @@ class Field:
     types: frozenset[Type]
 
     def typed(self, wanted: Type) -> Sql:
-        """Its value as that type; NULL where it is missing, of another type, or a NaN."""
+        """Its value as that type; NULL where it is missing, of another type, or a NaN. The `+` keeps SQLite from choosing
+        an index for it: `candidates` does."""
         if self.kind == "metric":
             return _metric(self.key, wanted)
-        text = Sql(self.key) if self.kind == "fixed" else _member("params", self.key, "CAST(VALUE AS TEXT)")
+        text = Sql(f"+{self.key}") if self.kind == "fixed" else _member("params", self.key, "CAST(VALUE AS TEXT)")
         if wanted == "number" and "text or number" in self.types:
             return Sql(f"fedml_number({text.text})", text.values)
         if self.key == "created":
@@ -156,9 +164,7 @@ def _quoted(name: str) -> str:
 
 def _metric(name: str, wanted: Type) -> Sql:
     if wanted == "number":
-        infinite = f"CASE VALUE WHEN {_INF} THEN 9e999 WHEN {_MINUS_INF} THEN -9e999 END"
-        number = f"CASE TYPE WHEN 'integer' THEN VALUE WHEN 'real' THEN VALUE WHEN 'object' THEN {infinite} END"
-        return _member("metrics", name, number)
+        return _member("metrics", name, NUMBER.format(type="TYPE", value="VALUE"))
     if wanted == "bool":
         return _member("metrics", name, "CASE TYPE WHEN 'true' THEN 1 WHEN 'false' THEN 0 END")
     return _member("metrics", name, "CASE TYPE WHEN 'text' THEN VALUE END")

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from federation.index.rows import RESULT_STATES
+from federation.index.where.candidates import of_condition
 from federation.index.where.fields import Field, Fields, Sql, Type
 from federation.index.where.functions import time_of
 from federation.index.where.syntax import Chain, Comparison, Constant, Not, Operator, Tree, parse
@@ -27,11 +28,13 @@ _SIGNS: dict[Operator, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """SQL with `?` for each of `values`, and the fields that it asks for."""
+    """SQL with `?` for each of `values`, the fields that it asks for, and queries for the rowids of results of which each
+    has all that meet it (see `candidates`)."""
 
     sql: str
     values: tuple[object, ...]
     fields: tuple[Field, ...]
+    candidates: tuple[Sql, ...] = ()
 
     @property
     def names_state(self) -> bool:
@@ -44,12 +47,13 @@ def condition(text: str, fields: Fields, *, what: str = "--where") -> Condition:
     result has, and for a comparison of a field with what it never is."""
     compiler = _Compiler(text, fields)
     try:
-        sql = compiler.tree(parse(text))
+        tree = parse(text)
+        sql = compiler.tree(tree)
     except WhereError as error:
         if what == "--where":
             raise
         raise WhereError(error.problem, text=error.text, place=error.place, hint=error.hint, what=what) from None
-    return Condition(sql.text, sql.values, tuple(compiler.found))
+    return Condition(sql.text, sql.values, tuple(compiler.found), tuple(of_condition(tree, fields)))
 
 
 class _Compiler:

@@ -14,7 +14,7 @@ import pytest
 from federation.errors import UsageError
 from federation.index import Index
 from federation.index.fold import TABLES
-from federation.index.past import _BY_REVISION
+from federation.index.past import _LATER
 from federation.index.reader import Reader
 from federation.log import Log
 from federation.result import ResultRecord
@@ -115,10 +115,10 @@ def test_every_revision_is_what_was_seen_then(memory_store: Any, make_record: Ma
 
 def test_every_table_is_told_how_to_go_back() -> None:
     """A table that records fill must be among those that are cut by revision; one that only events fill need not."""
-    written_by_records = {"result", "field", "parent"}
+    written_by_records = {"result", "field", "metric", "parent", "version"}
 
-    assert written_by_records | {"run", "entry"} == set(_BY_REVISION)
-    assert all(f"CREATE TABLE {table} " in TABLES for table in _BY_REVISION)
+    assert written_by_records | {"run", "entry"} == set(_LATER)
+    assert all(f"CREATE TABLE {table} " in TABLES for table in _LATER)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from federation.errors import UsageError
 from federation.index import Index, Row
-from federation.index.where import WhereError
+from federation.index.where import WhereError, candidates
 from federation.result import Key, ResultRecord
 from regions.model import StoreConfig
 from regions.storage.file import FileStore
@@ -259,11 +260,13 @@ TREES = st.recursive(
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(tree=TREES)
-def test_where_finds_what_a_python_evaluator_finds(rows_of: tuple[Index, list[Row]], tree: Any) -> None:
+@given(tree=TREES, few=st.sampled_from([-1, 2, candidates.FEW]))
+def test_where_finds_what_a_python_evaluator_finds(rows_of: tuple[Index, list[Row]], tree: Any, few: int) -> None:
+    """However many candidates are few: whether an index is used makes no difference."""
     index, rows = rows_of
 
-    found = {row.alloc_id for row in index.query(where=written(tree))}
+    with patch.object(candidates, "FEW", few):
+        found = {row.alloc_id for row in index.query(where=written(tree))}
 
     assert found == {row.alloc_id for row in rows if evaluate(tree, row) is True}, written(tree)
 
