@@ -15,7 +15,8 @@ class InvalidConfig(RegionError):
 
 
 class NodeConfig:
-    """One pretend node: sizes are totals, `devices` a list of {vendor, type, name, count, attributes}."""
+    """One pretend node: sizes are totals, `devices` a list of {vendor, type, name, count, attributes}, `host_volumes`
+    folders by name, or {path, read_only}."""
 
     __slots__ = (
         "attributes",
@@ -29,6 +30,7 @@ class NodeConfig:
         "meta",
         "name",
         "node_class",
+        "node_pool",
     )
 
     def __init__(self, raw: dict[str, Any], datacenter: str) -> None:
@@ -40,9 +42,15 @@ class NodeConfig:
         self.memory_mb = int(raw.get("memory_mb", 8192))
         self.drivers = tuple(str(name) for name in raw.get("drivers", ["raw_exec"]))
         self.node_class = str(raw.get("node_class", ""))
+        self.node_pool = str(raw.get("node_pool", "default"))
         self.meta = {str(key): str(value) for key, value in raw.get("meta", {}).items()}
         self.attributes = {str(key): str(value) for key, value in raw.get("attributes", {}).items()}
-        self.host_volumes = {str(key): str(value) for key, value in raw.get("host_volumes", {}).items()}
+        self.host_volumes: dict[str, tuple[str, bool]] = {}
+        """Name → (path, whether it is read-only)."""
+        for name, volume in raw.get("host_volumes", {}).items():
+            is_plain = isinstance(volume, str)
+            found = (volume, False) if is_plain else (str(volume["path"]), bool(volume.get("read_only")))
+            self.host_volumes[str(name)] = found
 
 
 class TokenConfig:
@@ -58,9 +66,9 @@ class TokenConfig:
 
 class RegionConfig:
     """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses;
-    `namespaces` are their descriptions by name; `event_buffer` is how many commits the event stream can look
-    back; `heartbeat_grace_s` is for how long a node may be silent before it is down; `tokens` are
-    those besides the region's own."""
+    `namespaces` are their descriptions by name; `pools` the node pools that there are; `event_buffer` is how many
+    commits the event stream can look back; `heartbeat_grace_s` is for how long a node may be silent before it is down;
+    `tokens` are those besides the region's own."""
 
     __slots__ = (
         "address",
@@ -72,6 +80,7 @@ class RegionConfig:
         "nodes",
         "path_prepend",
         "peers",
+        "pools",
         "region",
         "token",
         "tokens",
@@ -90,6 +99,7 @@ class RegionConfig:
         self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]
         self.namespaces = {"default": "Default shared namespace"}
         self.namespaces |= {str(name): str(text) for name, text in raw.get("namespaces", {}).items()}
+        self.pools = sorted({"all", "default", *(node.node_pool for node in self.nodes)})
         self.event_buffer = int(raw.get("event_buffer", 1000))
         self.heartbeat_grace_s = float(raw.get("heartbeat_grace_s", 10.0))
         self.path_prepend = [str(folder) for folder in raw.get("path_prepend", [])]

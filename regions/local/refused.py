@@ -6,15 +6,13 @@ from collections.abc import Collection
 
 from regions.local.state.snapshot import Record
 
-POOLS = ("all", "default")
 
-
-def misplaced(job: Record, namespaces: Collection[str]) -> list[str]:
+def misplaced(job: Record, namespaces: Collection[str], pools: Collection[str]) -> list[str]:
     """What the job names and the region doesn't have, in Nomad's words."""
     found = []
     if job["Namespace"] not in namespaces:
         found.append(f'job "{job["ID"]}" is in nonexistent namespace "{job["Namespace"]}"')
-    if job["NodePool"] not in POOLS:
+    if job["NodePool"] not in pools:
         found.append(f'job "{job["ID"]}" is in nonexistent node pool "{job["NodePool"]}"')
     return found
 

@@ -11,7 +11,7 @@ from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
 from regions.local.client.task_env import Variable
 from regions.local.client.task_runner import Phase, TaskRunner
-from regions.local.drivers.driver import Driver
+from regions.local.drivers.driver import Driver, DriverKind
 from regions.local.drivers.loop import Loop
 from regions.local.state.times import format_time
 
@@ -22,8 +22,8 @@ class Host(Protocol):
     loop: Loop
     base_env: Mapping[str, str]
     variable: Variable
+    drivers: Mapping[str, DriverKind]
 
-    def driver(self, name: str) -> Driver | None: ...
     def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
     def report(self, runner: AllocRunner) -> None: ...
 
@@ -73,12 +73,12 @@ class AllocRunner:
         """Run the tasks; `recover`: find those that ran before the region ended."""
         states = self.alloc.get("TaskStates") or {} if recover else {}
         for task in self.group["Tasks"]:
-            driver = self.host.driver(task["Driver"])
-            if driver is None:
+            kind = self.host.drivers.get(task["Driver"])
+            if kind is None:
                 self._fail(f'failed to create task runner: unknown driver "{task["Driver"]}"')
                 return
             state = states.get(task["Name"])
-            self.tasks.append(TaskRunner(self, task, driver, state))
+            self.tasks.append(TaskRunner(self, task, kind, state))
         try:
             alloc_dir.create(self.folder)
         except OSError as error:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from regions.local.client import usage
 from regions.local.client.alloc_runner import AllocRunner
 from regions.local.client.task_env import DENIED, Variable
-from regions.local.drivers.driver import Driver
+from regions.local.drivers.driver import DriverKind
 from regions.local.drivers.executor_link import ExecutorLink
 from regions.local.drivers.loop import Loop
-from regions.local.drivers.mock import Mock
-from regions.local.drivers.raw_exec import RawExec
+from regions.local.drivers.mock import MOCK, Mock
+from regions.local.drivers.raw_exec import EXEC, RAW_EXEC, RawExec
 
 _T = TypeVar("_T")
 _COALESCE_S = 0.01
@@ -66,7 +66,11 @@ class Client:
         self._silent: dict[str, str] = {}
         """Nodes that were hurt on purpose: their IDs, and `killed` or `paused`."""
         self._raw_exec = RawExec(self.loop, data_dir.absolute() / "executor", base_env.get("PATH", ""))
-        self._drivers: dict[str, Driver] = {"raw_exec": self._raw_exec, "mock_driver": Mock(self.loop)}
+        self.drivers: Mapping[str, DriverKind] = {
+            "raw_exec": DriverKind(self._raw_exec, RAW_EXEC),
+            "exec": DriverKind(self._raw_exec, EXEC, is_sandboxed=True),
+            "mock_driver": DriverKind(Mock(self.loop), MOCK),
+        }
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._workers = 0
         self._allocs.mkdir(parents=True, exist_ok=True)
@@ -188,9 +192,6 @@ class Client:
         self.loop.stop()
 
     # -- what allocations need --
-
-    def driver(self, name: str) -> Driver | None:
-        return self._drivers.get(name)
 
     def report(self, runner: AllocRunner) -> None:
         """Tell the server of this allocation: at once when it has ended, else soon, with others."""

@@ -6,11 +6,13 @@ The steps are Nomad's prestart hooks, in its order; those that are done once are
 from __future__ import annotations
 
 import base64
+import posixpath
 from pathlib import Path
 from typing import Any
 
 from regions.local.client import alloc_dir, artifact, events, template
 from regions.local.client.task_env import TaskEnv
+from regions.local.drivers.sandbox import Mount
 
 
 class PrestartFailed(Exception):
@@ -71,16 +73,23 @@ class Prestart:
             path.chmod(0o755)
         self._set_up = True
 
-    def check_volumes(self) -> None:
-        """Refuse mounts of host volumes, which neither driver here can give. Raises PrestartFailed."""
-        volumes = self._group.get("Volumes") or {}
+    def volume_mounts(self, node: dict[str, Any], *, is_sandboxed: bool) -> list[Mount]:
+        """The host volumes that the task mounts. Raises PrestartFailed for a driver that can't give it any."""
+        mounts = []
         for mount in self._task.get("VolumeMounts") or []:
-            if (volumes.get(mount["Volume"]) or {}).get("Type") == "host":
+            volume = (self._group.get("Volumes") or {}).get(mount["Volume"]) or {}
+            if volume.get("Type") != "host":
+                continue
+            if not is_sandboxed:
                 text = (
                     f"volumes: task driver {events.go_quote(self._task['Driver'])} for "
                     f"{events.go_quote(self._task['Name'])} does not support host volumes"
                 )
                 raise PrestartFailed(events.hook_failed(text), recoverable=False)
+            host = node["HostVolumes"][volume["Source"]]
+            is_read_only = host["ReadOnly"] or volume["ReadOnly"] or mount["ReadOnly"]
+            mounts.append(Mount(host["Path"], posixpath.join("/", mount["Destination"]), is_read_only))
+        return mounts
 
     def fetch(self, env: TaskEnv) -> None:
         """The artifacts that are missing. Raises PrestartFailed after all were tried."""

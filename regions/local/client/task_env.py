@@ -89,15 +89,18 @@ def build(
     alloc_dir: str,
     template_env: Mapping[str, str],
     variable: Variable = lambda _namespace, _path: None,
+    *,
+    is_inside: bool = False,
 ) -> TaskEnv:
     """The task's environment by Nomad's rules: NOMAD_* and meta, then the agent's, then the task's `env`, then
-    templates' with `env = true`; later ones win, but the agent's never hides a NOMAD_* one."""
+    templates' with `env = true`; later ones win, but the agent's never hides a NOMAD_* one. `is_inside`: its folders
+    as a task in a sandbox sees them."""
     task_dir = f"{alloc_dir}/{task['Name']}"
     known = _node_values(node, job.get("Region") or "global")
     env = _identity(alloc, job, task, node)
-    env["NOMAD_ALLOC_DIR"] = f"{alloc_dir}/alloc"
-    env["NOMAD_TASK_DIR"] = f"{task_dir}/local"
-    env["NOMAD_SECRETS_DIR"] = f"{task_dir}/secrets"
+    env["NOMAD_ALLOC_DIR"] = "/alloc" if is_inside else f"{alloc_dir}/alloc"
+    env["NOMAD_TASK_DIR"] = "/local" if is_inside else f"{task_dir}/local"
+    env["NOMAD_SECRETS_DIR"] = "/secrets" if is_inside else f"{task_dir}/secrets"
     _add_ports(env, alloc, task["Name"])
     for key, value in _meta(alloc, job, task).items():
         env[replace(key, known, env)] = replace(value, known, env)

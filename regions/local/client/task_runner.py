@@ -15,7 +15,8 @@ from regions.local.client.lifecycle import stage
 from regions.local.client.prestart import Prestart, PrestartFailed
 from regions.local.client.restarts import RestartTracker
 from regions.local.client.task_state import TaskState
-from regions.local.drivers.driver import ConfigInvalid, Driver, ExitResult, StartOrder, TaskEvents
+from regions.local.drivers import sandbox
+from regions.local.drivers.driver import ConfigInvalid, DriverKind, ExitResult, StartOrder, TaskEvents
 from regions.local.drivers.loop import Timer
 
 if TYPE_CHECKING:
@@ -37,19 +38,22 @@ class Phase(Enum):
 class TaskRunner:
     """Runs on the client's loop, told by its allocation and its driver; every change of `state` tells the allocation."""
 
-    def __init__(self, runner: AllocRunner, task: dict[str, Any], driver: Driver, state: dict[str, Any] | None) -> None:
+    def __init__(
+        self, runner: AllocRunner, task: dict[str, Any], kind: DriverKind, state: dict[str, Any] | None
+    ) -> None:
         self.name: str = task["Name"]
         self.task = task
         self.stage = stage(task)
         self.phase = Phase.WAITING
         self.task_id = ""
         self._runner = runner
-        self._driver = driver
+        self._driver, self._schema, self._is_sandboxed = kind
         self._prestart = Prestart(runner.alloc, runner.job, task, runner.folder)
         self._restarts = RestartTracker(
             task.get("RestartPolicy") or runner.group["RestartPolicy"], task.get("Lifecycle")
         )
         self._starts = itertools.count()
+        self._mounts: list[sandbox.Mount] = []
         self._killed = False
         self._restart_asked = False
         self._timer: Timer | None = None
@@ -134,9 +138,11 @@ class TaskRunner:
         if started_ns:
             self._prestart.resume()
         config: dict[str, Any] = {}
-        if self.state.word == "running" or self._driver.schema.required:
+        if self.state.word == "running" or self._schema.required:
             try:
-                config = self._driver.schema.check(interpolate(self.task["Config"] or {}, self._env()))
+                config = self._schema.check(
+                    interpolate(self.task["Config"] or {}, self._env(is_inside=self._is_sandboxed))
+                )
             except ConfigInvalid:
                 return
             found = self._driver.recover(self._runner.alloc_id, self.name, config, started_ns / 1e9, self._events())
@@ -162,7 +168,7 @@ class TaskRunner:
             if not self._prestart.is_set_up:
                 self.emit(events.setup())
                 self._prestart.set_up()
-            self._prestart.check_volumes()
+            self._mounts = self._prestart.volume_mounts(self._runner.node, is_sandboxed=self._is_sandboxed)
             if self._prestart.must_fetch:
                 self.emit(events.downloading_artifacts())
                 env = self._env()
@@ -200,9 +206,9 @@ class TaskRunner:
             self._after(succeeded=False, recoverable=error.recoverable)
 
     def _run_driver(self) -> None:
-        env = self._env()
+        env = self._env(is_inside=self._is_sandboxed)
         try:
-            config = self._driver.schema.check(interpolate(self.task.get("Config") or {}, env))
+            config = self._schema.check(interpolate(self.task.get("Config") or {}, env))
         except ConfigInvalid as error:
             count = len(error.errors) + 1
             text = (
@@ -225,10 +231,12 @@ class TaskRunner:
             max_files=limits.get("MaxFiles") or 10,
             max_bytes=(limits.get("MaxFileSizeMB") or 10) << 20,
             user=self.task.get("User") or "",
+            mounts=sandbox.mounts(env.task_dir, env.shared_dir, self._mounts) if self._is_sandboxed else (),
         )
         self._driver.start(order, self._events())
 
-    def _env(self) -> task_env.TaskEnv:
+    def _env(self, *, is_inside: bool = False) -> task_env.TaskEnv:
+        """The task's variables; `is_inside`: with the folders' names in its sandbox."""
         runner = self._runner
         return task_env.build(
             runner.alloc,
@@ -239,6 +247,7 @@ class TaskRunner:
             str(runner.folder),
             self._prestart.template_env,
             runner.host.variable,
+            is_inside=is_inside,
         )
 
     # -- what the driver tells --

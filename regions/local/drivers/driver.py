@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
+
+from regions.local.drivers.sandbox import Mount
 
 
 class ConfigInvalid(Exception):
@@ -37,7 +39,8 @@ class TaskEvents(NamedTuple):
 
 class StartOrder(NamedTuple):
     """One start of a task. `task_id` is unique for each start; `stdout` and `stderr` are log files' names without
-    number (empty: the output is thrown away); `config` is checked and interpolated; `user` "" is the region's own."""
+    number (empty: the output is thrown away); `config` is checked and interpolated; `user` "" is the region's own;
+    `mounts` is all that a task in a sandbox sees."""
 
     task_id: str
     config: dict[str, Any]
@@ -48,6 +51,7 @@ class StartOrder(NamedTuple):
     max_files: int
     max_bytes: int
     user: str = ""
+    mounts: Sequence[Mount] = ()
 
 
 class Schema(NamedTuple):
@@ -110,8 +114,6 @@ def _converted(value: Any, kind: type) -> Any:
 class Driver(Protocol):
     """A way to run tasks. All methods are called on the client's loop and don't wait."""
 
-    schema: Schema
-
     def start(self, order: StartOrder, events: TaskEvents) -> None:
         """Start a task; one of `events` follows."""
 
@@ -126,3 +128,11 @@ class Driver(Protocol):
 
     def recover(self, alloc_id: str, task: str, config: dict[str, Any], started_s: float, events: TaskEvents) -> str:
         """Find a task that ran before the region ended: its `task_id`, or "" when it is lost."""
+
+
+class DriverKind(NamedTuple):
+    """What a task's `driver` names: who runs it, what its `config` may hold, whether it sees its own folders only."""
+
+    driver: Driver
+    schema: Schema
+    is_sandboxed: bool = False

@@ -7,8 +7,8 @@ runs (unacknowledged exits are then left in `exits.json` of its folder). It read
 rotated log files.
 
 Messages are JSON, one a line.
-In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes), `kill` (id, signal, grace_s), `signal` (id,
-signal), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello` (running, exits), `started` (id, pid, ticks),
+In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes, user, search_path, mounts), `kill` (id, signal,
+grace_s), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello` (running, exits), `started` (id, pid, ticks),
 `failed` (id, error), `exited` (id, exit_code, signal, time_ns).
 
 It loads few modules and only the standard library, so that it is small and starts fast.
@@ -29,6 +29,7 @@ from typing import IO, Any
 
 from regions.local.drivers.log_files import LogFiles
 from regions.local.drivers.processes import start_process, start_ticks
+from regions.local.drivers.sandbox import process_inside
 
 _CHUNK = 1 << 16
 _OPEN_FILES = 65_536  # tasks inherit the limit: not more than programs that close them all can bear
@@ -189,14 +190,10 @@ class Executor:
         if task is None:
             return
         if order["grace_s"] > 0:
-            os.kill(task.pid, order["signal"])
+            os.kill(process_inside(task.pid), order["signal"])
             heapq.heappush(self._deadlines, (time.monotonic() + order["grace_s"], task.task_id))
         else:
             self._kill_group(task)
-
-    def _on_signal(self, order: dict[str, Any]) -> None:
-        if task := self._running.get(order["id"]):
-            os.kill(task.pid, order["signal"])
 
     def _on_signal_group(self, order: dict[str, Any]) -> None:
         if task := self._running.get(order["id"]):

@@ -28,6 +28,22 @@ _COMMAND: dict[str, type] = {
 }
 
 
+MOCK = Schema(
+    {
+        **_COMMAND,
+        "start_error": str,
+        "start_error_recoverable": bool,
+        "start_block_for": str,
+        "kill_after": str,
+        "plugin_exit_after": str,
+        "driver_ip": str,
+        "driver_advertise": bool,
+        "driver_port_map": str,
+        "exec_command": dict,
+    }
+)
+
+
 class _Run:
     __slots__ = ("config", "events", "timers")
 
@@ -39,21 +55,6 @@ class _Run:
 
 class Mock:
     """Tasks that only pretend, for tests at scale: thousands cost a timer each."""
-
-    schema = Schema(
-        {
-            **_COMMAND,
-            "start_error": str,
-            "start_error_recoverable": bool,
-            "start_block_for": str,
-            "kill_after": str,
-            "plugin_exit_after": str,
-            "driver_ip": str,
-            "driver_advertise": bool,
-            "driver_port_map": str,
-            "exec_command": dict,
-        }
-    )
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop

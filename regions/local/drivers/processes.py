@@ -8,6 +8,8 @@ import signal
 import subprocess
 from typing import Any
 
+from regions.local.drivers import sandbox
+
 
 def start_ticks(pid: int) -> int:
     """When the process started, in clock ticks since boot (field 22 of its `stat`); 0 when no such process runs.
@@ -52,7 +54,11 @@ def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
 
     Raises ValueError in the words of Nomad's executor.
     """
-    argv = [find_binary(order["cwd"], order["argv"][0], order["search_path"]), *order["argv"][1:]]
+    argv = order["argv"]
+    if order["mounts"]:
+        argv = sandbox.command(argv, [sandbox.Mount(*mount) for mount in order["mounts"]])
+    else:
+        argv = [find_binary(order["cwd"], argv[0], order["search_path"]), *argv[1:]]
     output = subprocess.PIPE if order["stdout"] else subprocess.DEVNULL
     identity = _identity(order["user"])
     try:

@@ -1,4 +1,4 @@
-"""A command goes in, a process (with its own session and process group) and its exit come out: Nomad's `raw_exec`."""
+"""Commands go in, processes (each with a session and group of its own) and their exits come out: Nomad's `raw_exec`, `exec`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from regions.local.drivers.driver import ExitResult, Schema, StartOrder, TaskEve
 from regions.local.drivers.executor_link import ExecutorLink
 from regions.local.drivers.loop import Loop
 
+RAW_EXEC = Schema({"command": str, "args": list}, frozenset({"command"}))
+EXEC = Schema(
+    {**RAW_EXEC.attributes, "pid_mode": str, "ipc_mode": str, "cap_add": list, "cap_drop": list}, RAW_EXEC.required
+)
+
 
 class RawExec:
     """Runs tasks as real processes, through the region's executor process (see `executor`).
@@ -18,8 +23,6 @@ class RawExec:
     Commands are looked for in the task's folder and on `search_path`. After a crash of the region its tasks run on,
     and `recover` finds them; after a crash of the executor they are killed and reported as lost.
     """
-
-    schema = Schema({"command": str, "args": list}, frozenset({"command"}))
 
     def __init__(self, loop: Loop, folder: Path, search_path: str) -> None:
         self._loop = loop
@@ -64,6 +67,7 @@ class RawExec:
             "max_files": order.max_files,
             "max_bytes": order.max_bytes,
             "user": order.user,
+            "mounts": order.mounts,
             "search_path": self._search_path,
         }
         was_open = self._link.is_open

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from regions.local.http.context import Context, blocking, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.refused import POOLS
 from regions.local.state.snapshot import Record
 
 _SEARCHED = (
@@ -145,7 +144,7 @@ def _matches(context: Context, namespace: str, name: str, prefix: str) -> list[s
     if name == "namespaces":
         return [one for one in sorted(context.config.namespaces) if one.startswith(prefix)]
     if name == "node_pools":
-        return [one for one in POOLS if one.startswith(prefix)]
+        return [one for one in context.config.pools if one.startswith(prefix)]
     if name == "jobs":
         pairs = state.jobs.items((namespace, prefix))
     elif name in ("allocs", "evals", "nodes"):

@@ -102,7 +102,7 @@ def _job_in(
 def _problems(context: Context, wanted: Record) -> list[str]:
     from jobs.problems import problems
 
-    return problems(wanted) + misplaced(wanted, context.config.namespaces)
+    return problems(wanted) + misplaced(wanted, context.config.namespaces, context.config.pools)
 
 
 def _checked(context: Context, wanted: Record) -> Record:

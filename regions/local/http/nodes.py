@@ -69,7 +69,7 @@ def node(context: Context, request: Request) -> Reply:
 def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
     request.only("PUT", "POST")
     wanted = str(request.json().get("Eligibility") or "")
-    return _changed(context, lambda txn: node_writes.set_eligibility(txn, node_id, wanted), tells_index=False)
+    return _changed(context, node_id, lambda txn: node_writes.set_eligibility(txn, node_id, wanted), tells_index=False)
 
 
 def _drain(context: Context, request: Request, node_id: str) -> Reply:
@@ -85,23 +85,35 @@ def _drain(context: Context, request: Request, node_id: str) -> Reply:
         if at_ns is not None:
             context.worker.force_drain(node_id, at_ns)
 
-    reply = _changed(context, change, tells_index=True)
+    reply = _changed(context, node_id, change, tells_index=True)
     context.store.commit("NodeDrain", lambda transaction: node_writes.complete_drain(transaction, node_id))
     return reply
 
 
-def _changed(context: Context, change: Callable[[Transaction], None], *, tells_index: bool) -> Reply:
-    """The event is a NodeDrain for a node's eligibility too, as Nomad's."""
+def _changed(context: Context, node_id: str, change: Callable[[Transaction], None], *, tells_index: bool) -> Reply:
+    """The event is a NodeDrain for a node's eligibility too, as Nomad's. One that is eligible again is evaluated for."""
+    before = context.store.snapshot.nodes.get(node_id)
     try:
         _, transaction = context.store.commit("NodeDrain", change)
     except Refused as refused:
         raise Failure(refused.status, refused.message) from refused
-    context.worker.room_appeared()
     index = transaction.index if transaction.changes else 0
-    return Reply(
-        write_reply(index, EvalCreateIndex=0, EvalIDs=None, NodeModifyIndex=index if tells_index else 0),
-        headers={"X-Nomad-Index": str(index)},
+    created: list[Record] = []
+    after = transaction.state.nodes.get(node_id)
+    if [one["SchedulingEligibility"] for one in (before, after)] == ["ineligible", "eligible"]:
+        created, evaluated = context.store.commit(
+            "EvaluationUpdated", lambda txn: node_writes.evaluate_jobs(txn, node_id)
+        )
+    for evaluation in created:
+        context.worker.enqueue(evaluation)
+    context.worker.room_appeared()
+    reply = write_reply(
+        index,
+        EvalCreateIndex=evaluated.index if created else 0,
+        EvalIDs=[one["ID"] for one in created] or None,
+        NodeModifyIndex=index if tells_index else 0,
     )
+    return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
 def host_stats(context: Context, request: Request) -> Reply:

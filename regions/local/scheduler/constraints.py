@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from fnmatch import translate
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from regions.local.state.snapshot import Record
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 def describe(constraint: Record) -> str:
@@ -60,10 +71,10 @@ def satisfied_by(operand: str, left: str | None, right: str | None) -> bool:
         return False
     if operand in ("=", "==", "is"):
         return left == right
-    if operand in ("<", "<=", ">", ">="):
+    if operand in _COMPARE:
         return _ordered(operand, left, right)
     if operand in ("version", "semver"):
-        return _version_matches(left, right)
+        return version_matches(left, right, is_semver=operand == "semver")
     if operand == "regexp":
         return re.search(right, left) is not None
     have = {part.strip() for part in left.split(",")}
@@ -82,54 +93,59 @@ def in_datacenters(node: Record, patterns: list[str]) -> bool:
 
 def knows_globs(node: Record) -> bool:
     """Whether the node is of a Nomad that matches datacenters by globs."""
-    return _version_matches(node["Attributes"]["nomad.version"], ">= 1.5")
+    return version_matches(node["Attributes"]["nomad.version"], ">= 1.5", is_semver=True)
 
 
 def _ordered(operand: str, left: str, right: str) -> bool:
     for kind in (int, float):
         try:
-            return _compare(operand, kind(left), kind(right))
+            return bool(_COMPARE[operand](kind(left), kind(right)))
         except ValueError:
             continue
-    return _compare(operand, left, right)
+    return bool(_COMPARE[operand](left, right))
 
 
-def _compare(operand: str, left: object, right: object) -> bool:
-    if operand == "<":
-        return bool(left < right)  # type: ignore[operator]
-    if operand == "<=":
-        return bool(left <= right)  # type: ignore[operator]
-    if operand == ">":
-        return bool(left > right)  # type: ignore[operator]
-    return bool(left >= right)  # type: ignore[operator]
-
-
-def _version_matches(version: str, wanted: str) -> bool:
+@lru_cache(maxsize=4096)
+def version_matches(version: str, wanted: str, *, is_semver: bool = False) -> bool:
+    """Whether the version is as wanted (`>= 1.2, < 2`). Unless by `semver`, which has no `~>`, a pre-release is
+    beyond all limits but those on a pre-release of the same version."""
     have = _version(version)
     if have is None:
         return False
     for part in wanted.split(","):
         match = re.fullmatch(r"\s*(=|!=|>=|<=|>|<|~>|)\s*(\S+)\s*", part)
         limit = _version(match.group(2)) if match else None
-        if match is None or limit is None:
+        if match is None or limit is None or (is_semver and match.group(1) == "~>"):
             return False
         operand = match.group(1) or "="
-        if operand == "~>":
-            fixed = max(1, len(match.group(2).split("-")[0].split(".")) - 1)
-            holds = have >= limit and have[0][:fixed] == limit[0][:fixed]
-        elif operand in ("=", "!="):
+        if operand in ("=", "!="):
             holds = (have == limit) == (operand == "=")
+        elif not is_semver and not have.is_release and (limit.is_release or have.numbers != limit.numbers):
+            holds = False
+        elif operand == "~>":
+            fixed = max(1, len(match.group(2).split("-")[0].split(".")) - 1)
+            holds = have >= limit and have.numbers[:fixed] == limit.numbers[:fixed]
         else:
-            holds = _compare(operand, have, limit)
+            holds = _COMPARE[operand](have, limit)
         if not holds:
             return False
     return True
 
 
-def _version(text: str) -> tuple[tuple[int, ...], bool, str] | None:
+class _Version(NamedTuple):
+    """Ordered as versions are: a pre-release before its release, its numbers as numbers and before words."""
+
+    numbers: tuple[int, ...]
+    is_release: bool
+    pre_release: tuple[tuple[bool, int, str], ...]
+
+
+def _version(text: str) -> _Version | None:
     match = re.fullmatch(r"v?(\d+(?:\.\d+)*)(?:-([0-9A-Za-z.-]+))?(?:\+\S*)?", text.strip())
     if match is None:
         return None
     numbers = [int(number) for number in match.group(1).split(".")]
     numbers += [0] * (3 - len(numbers))
-    return tuple(numbers), match.group(2) is None, match.group(2) or ""
+    parts = match.group(2).split(".") if match.group(2) else []
+    words = tuple((False, int(part), "") if part.isdigit() else (True, 0, part) for part in parts)
+    return _Version(tuple(numbers), not parts, words)

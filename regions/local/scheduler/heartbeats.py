@@ -9,16 +9,13 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from regions.local.scheduler.worker import Worker
-from regions.local.state import job_writes
-from regions.local.state.snapshot import Record, is_terminal
+from regions.local.state import node_writes
+from regions.local.state.snapshot import Record
 from regions.local.state.store import Store
-from regions.local.state.times import format_time
-from regions.local.state.transaction import Transaction
 
 
 class Client(Protocol):
@@ -86,40 +83,9 @@ class Heartbeats:
                 self._update(node_id, "down", "Node heartbeat missed")
 
     def _update(self, node_id: str, status: str, message: str) -> None:
-        now_ns = time.time_ns()
-
-        def change(transaction: Transaction) -> list[Record]:
-            node = transaction.state.nodes.get(node_id)
-            if node is None or node["Status"] == status:
-                return []
-            event: dict[str, Any] = {
-                "CreateIndex": transaction.index,
-                "Details": None,
-                "Message": message,
-                "Subsystem": "Cluster",
-                "Timestamp": format_time(now_ns // 1_000_000_000 * 1_000_000_000),
-            }
-            transaction.put_node(
-                {
-                    **node,
-                    "Status": status,
-                    "StatusDescription": "",
-                    "StatusUpdatedAt": now_ns // 1_000_000_000,
-                    "Events": [*(node.get("Events") or []), event][-_KEPT_EVENTS:],
-                }
-            )
-            evaluations = []
-            allocs = [
-                one for one in transaction.state.allocs.values() if one["NodeID"] == node_id and not is_terminal(one)
-            ]
-            for key in dict.fromkeys((alloc["Namespace"], alloc["JobID"]) for alloc in allocs):
-                job = transaction.state.jobs.get(key) or next(one["Job"] for one in allocs if one["JobID"] == key[1])
-                evaluation = job_writes.evaluate(transaction, job, "node-update", now_ns)
-                transaction.put_eval({**evaluation, "NodeID": node_id, "NodeModifyIndex": transaction.index})
-                evaluations.append(evaluation)
-            return evaluations
-
-        evaluations, _ = self._store.commit("NodeStreamEvent", change)
+        evaluations, _ = self._store.commit(
+            "NodeStreamEvent", lambda transaction: node_writes.set_status(transaction, node_id, status, message)
+        )
         for evaluation in evaluations:
             self._worker.enqueue(evaluation)
 
@@ -131,6 +97,3 @@ class Heartbeats:
         beside = self._path.with_suffix(".new")
         beside.write_text(json.dumps(self.hurt))
         os.replace(beside, self._path)  # noqa: PTH105
-
-
-_KEPT_EVENTS = 10

@@ -109,7 +109,7 @@ def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, p
         "TriggeredBy": trigger,
         "Type": job["Type"],
     }
-    if trigger != "alloc-failure":
+    if trigger not in ("alloc-failure", "node-update"):
         evaluation["JobModifyIndex"] = job["JobModifyIndex"]
     transaction.put_eval(evaluation)
     return evaluation

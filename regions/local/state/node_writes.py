@@ -32,6 +32,28 @@ def set_eligibility(transaction: Transaction, node_id: str, wanted: str) -> None
         _put(transaction, node, {"SchedulingEligibility": wanted}, "Cluster", message)
 
 
+def set_status(transaction: Transaction, node_id: str, status: str, message: str) -> list[Record]:
+    """The node is `ready` or `down`; the evaluations that follow, none when it was so already."""
+    node = transaction.state.nodes.get(node_id)
+    if node is None or node["Status"] == status:
+        return []
+    _put(transaction, node, {"Status": status, "StatusDescription": ""}, "Cluster", message)
+    return evaluate_jobs(transaction, node_id)
+
+
+def evaluate_jobs(transaction: Transaction, node_id: str) -> list[Record]:
+    """Evaluations of all jobs that have, or had, an allocation on the node."""
+    state, evaluations = transaction.state, []
+    jobs = {(one["Namespace"], one["JobID"]): one["Job"] for one in state.allocs.values() if one["NodeID"] == node_id}
+    for key, job in jobs.items():
+        evaluation = job_writes.evaluate(transaction, state.jobs.get(key) or job, "node-update", time.time_ns())
+        transaction.put_eval(
+            {**evaluation, "NodeID": node_id, "NodeModifyIndex": state.nodes.get(node_id)["ModifyIndex"]}
+        )
+        evaluations.append(state.evals.get(evaluation["ID"]))
+    return evaluations
+
+
 def set_drain(
     transaction: Transaction, node_id: str, spec: Record | None, *, mark_eligible: bool, meta: dict[str, str]
 ) -> int | None:

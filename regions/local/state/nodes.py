@@ -8,6 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from regions.local.config import NodeConfig, RegionConfig
+from regions.local.drivers import sandbox
 from regions.local.state.devices import device_groups
 from regions.local.state.job_writes import new_id
 from regions.local.state.snapshot import Record
@@ -40,6 +41,7 @@ def declare(store: Store, config: RegionConfig, address: str) -> None:
 
 def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record | None) -> Record:
     system = os.uname()
+    offered = [name for name in declared.drivers if name != "exec" or sandbox.works()]
     kernel, machine = system.sysname.lower(), system.machine
     attributes = {
         "cpu.arch": _ARCHITECTURES.get(machine, machine),
@@ -54,7 +56,7 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "os.name": kernel,
         "unique.hostname": declared.name,
         "unique.network.ip-address": "127.0.0.1",
-        **{f"driver.{name}": "1" for name in declared.drivers},
+        **{f"driver.{name}": "1" for name in offered},
         **declared.attributes,
     }
     updated = old["Drivers"] if old else {}
@@ -66,9 +68,12 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
             "Healthy": True,
             "UpdateTime": updated[name]["UpdateTime"] if name in updated else format_time(time.time_ns()),
         }
-        for name in declared.drivers
+        for name in offered
     }
-    volumes = {name: {"Name": name, "Path": path, "ReadOnly": False} for name, path in declared.host_volumes.items()}
+    volumes = {
+        name: {"Name": name, "Path": path, "ReadOnly": is_read_only}
+        for name, (path, is_read_only) in declared.host_volumes.items()
+    }
     node: Record = {
         "Attributes": attributes,
         "CSIControllerPlugins": {},
@@ -89,7 +94,7 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "Meta": declared.meta,
         "Name": declared.name,
         "NodeClass": declared.node_class,
-        "NodePool": "default",
+        "NodePool": declared.node_pool,
         "NodeResources": {
             "Cpu": {
                 "CpuShares": declared.cpu_mhz,
@@ -168,7 +173,7 @@ _NODE_NETWORK = {
 def _computed_class(declared: NodeConfig, attributes: dict[str, str]) -> str:
     shared = sorted((key, value) for key, value in attributes.items() if not key.startswith(("unique.", "nomad.adv")))
     meta = sorted((key, value) for key, value in declared.meta.items() if not key.startswith("unique."))
-    text = repr((declared.datacenter, declared.node_class, shared, meta, declared.devices))
+    text = repr((declared.datacenter, declared.node_class, declared.node_pool, shared, meta, declared.devices))
     return f"v1:{crc32(text.encode()) << 32 | crc32(text[::-1].encode())}"
 
 

@@ -51,6 +51,21 @@ def test_an_ineligible_node_gets_nothing_new(us, federation, node, new_job, in_s
     assert federation.get(node)["Events"][-1]["Message"] == "Node marked as eligible for scheduling"
 
 
+def test_a_node_that_is_eligible_again_has_its_jobs_evaluated(us, federation, node, new_job, in_states):
+    job = new_job()
+    us.register(job, enforce_index=0)
+    federation.wait_for_allocations(job["ID"], in_states("complete"))
+    _put(federation, f"{node}/eligibility", {"Eligibility": "ineligible"})
+    reply = _put(federation, f"{node}/eligibility", {"Eligibility": "eligible"})
+    assert reply["EvalCreateIndex"] > 0
+    evals = federation.wait(
+        f"/v1/job/{job['ID']}/evaluations", lambda found: all(one["Status"] == "complete" for one in found)
+    )
+    (mine,) = [one for one in evals if one["TriggeredBy"] == "node-update"]
+    assert mine["ID"] in reply["EvalIDs"]
+    assert (mine["NodeID"], "JobModifyIndex" in mine) == (node.rpartition("/")[2], False)
+
+
 @pytest.mark.parametrize("word", ["maybe", ""])
 def test_what_is_no_eligibility(federation, node, word):
     answer = federation.raw("PUT", f"{node}/eligibility", body={"Eligibility": word})

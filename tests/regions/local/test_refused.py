@@ -5,8 +5,8 @@ from tests.regions.local.state.builders import job
 
 
 def test_what_the_region_does_not_have_is_said_in_nomads_words() -> None:
-    assert misplaced(job(), ("default",)) == []
-    assert misplaced({**job(), "Namespace": "other", "NodePool": "gpu"}, ("default",)) == [
+    assert misplaced(job(), ("default",), ("default",)) == []
+    assert misplaced({**job(), "Namespace": "other", "NodePool": "gpu"}, ("default",), ("default",)) == [
         'job "train" is in nonexistent namespace "other"',
         'job "train" is in nonexistent node pool "gpu"',
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from regions.local.drivers.driver import ConfigInvalid, ExitResult, StartOrder, TaskEvents
 from regions.local.drivers.loop import Loop
-from regions.local.drivers.mock import Mock
+from regions.local.drivers.mock import MOCK, Mock
 
 
 class Run:
@@ -26,7 +26,7 @@ class Run:
         self.over = threading.Event()
 
     def start(self, **config: Any) -> Run:
-        checked = self.driver.schema.check(config)
+        checked = MOCK.check(config)
         base = f"{self.folder}/a"
         order = StartOrder("a", checked, {}, str(self.folder), f"{base}.stdout", f"{base}.stderr", 10, 1 << 20)
         events = TaskEvents(self.started.set, self.failed, self.exited)
@@ -88,7 +88,7 @@ def test_a_wrong_duration_is_no_task(run: Run) -> None:
 
 def test_a_wrong_config_is_refused_at_once() -> None:
     with pytest.raises(ConfigInvalid) as refused:
-        Mock.schema.check({"run": "1s", "exit_code": "x"})
+        MOCK.check({"run": "1s", "exit_code": "x"})
     assert refused.value.errors == [
         'Invalid label: No argument or block type is named "run".',
         'Incorrect attribute value type: Inappropriate value for attribute "exit_code": a number required.',
