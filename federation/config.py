@@ -75,6 +75,17 @@ class DevConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CoordinatorJob:
+    """How a detached run's coordinator runs in a region."""
+
+    driver: str = "raw_exec"
+    image: str | None = None
+    command: str = "fedml"
+    cpu_mhz: int = 200
+    memory_mb: int = 256
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One federation. `root` is the folder of the file; `warnings` are sentences to show once."""
 
@@ -106,6 +117,7 @@ class Config:
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Event (`run_finished`, …) → the command that is run then."""
     stalled_after_s: float = 900.0
+    coordinator: CoordinatorJob = CoordinatorJob()
 
     @property
     def root(self) -> Path:

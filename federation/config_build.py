@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from federation.adoption import Pattern
 from federation.adoption import parse as parse_pattern
-from federation.config import Config, DevConfig, DevNode, DevRegion, DevStore
+from federation.config import Config, CoordinatorJob, DevConfig, DevNode, DevRegion, DevStore
 from federation.dev.state import DevState, token_path
 from federation.errors import ConfigError, UsageError
 from federation.plan import Shares, policy_named
@@ -87,6 +87,7 @@ class Builder:
                 event: tuple(command) for event, command in self.document.hooks if command and isinstance(command, list)
             },
             stalled_after_s=self.document.hooks.stalled_after_s,
+            coordinator=CoordinatorJob(**dict(self.document.coordinator)),
         )
 
     def error(self, key: str, text: str, hint: str = "") -> ConfigError:

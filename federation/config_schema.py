@@ -276,6 +276,16 @@ class SharesTable(Table):
     namespaces: dict[str, PositiveInt] = Field(default_factory=dict, description="By Nomad namespace: `ml = 200`.")
 
 
+class CoordinatorTable(Table):
+    """The job that drives a detached run (`fedml dispatch --detach`): an ordinary Nomad batch job."""
+
+    driver: str = Field(default="raw_exec", description="Its task's driver.")
+    image: str | None = Field(default=None, description="Image with fedml in it, where the driver takes one.")
+    command: str = Field(default="fedml", description="The command `fedml` as the node or the image has it.")
+    cpu_mhz: PositiveInt = Field(default=200, description="CPU that it asks for.")
+    memory_mb: PositiveInt = Field(default=256, description="Memory that it asks for.")
+
+
 class DevDeviceTable(Table):
     """Devices of one model on a pretend node; tasks ask for `TYPE`, `VENDOR/TYPE` or `VENDOR/TYPE/NAME`."""
 
@@ -359,6 +369,9 @@ class Document(Table):
     jobs: dict[str, JobTable] = Field(default_factory=dict, description="What holds for single jobs.")
     shares: SharesTable = Field(default=SharesTable(), description="How much of the federation one may hold.")
     tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
+    coordinator: CoordinatorTable = Field(
+        default=CoordinatorTable(), description="The job that drives a detached run."
+    )
     hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 

@@ -250,6 +250,11 @@ class NomadRegion:
             evals = self._pages("evaluations", nomad.api.Job, _quoted(job_id), "evaluations", params={})[0]
         return self._parse("evaluations", lambda: [one for one in evals if status in ("", one["Status"])])
 
+    def variable_names(self, path: str) -> frozenset[str]:
+        """The names in a Nomad variable, not what they hold. Raises NotFound, also for servers before 1.4, which have none."""
+        answer = self._get("variable", nomad.api.Variable, path, about=f"variable {path}")
+        return self._parse("variable", lambda: frozenset(answer["Items"]))
+
     # --- allocations -------------------------------------------------------------------------------------------------
 
     def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
