@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from federation.adopted import AdoptedPlaces
 from federation.app import App, PreparedJob
 from federation.errors import Interrupted, LogConflict, RunCancelled
 from federation.in_the_way import end_isolation
@@ -49,7 +50,7 @@ def drive(
     config = app.config
     weights = {name: region.weight for name, region in config.regions.items()}
     brain = Brain(manifest, Limits(grace_s=config.grace_s), weights=weights)
-    places = Places(app, manifest, prepared)
+    places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     ports = Ports(
         clients={name: app.client(name) for name in manifest.regions},
         run_log=_OwnLog(log, manifest.run),

@@ -1,4 +1,4 @@
-"""The URL of what lies in a store already enters, its files with sizes and sha256 leave: nothing is copied.
+"""The URL of what lies in a store already enters, its files with sizes, etags and sha256 leave: nothing is copied.
 
 `s3://bucket/models/model.json` is one object, `s3://bucket/models/run-7/` (with a slash at its end) all objects below. An
 object that fedml wrote tells its sha256; any other is read once for it.
@@ -56,25 +56,30 @@ def read_in_place(url: str, own: StoreConfig, told: Path, *, ignore: Sequence[st
         name = unquote(name)
     config, prefix = _located(parent, query, own)
     store = open_store(config)
-    if is_folder:
-        prefix += f"{name}/"
-        files = tuple(
-            _file(store, info, prefix)
-            for info in store.list(prefix)
-            if not any(
-                fnmatchcase(part, pattern) or fnmatchcase(info.key.removeprefix(prefix), pattern)
-                for pattern in ignore
-                for part in info.key.removeprefix(prefix).split("/")
-            )
+    if not is_folder:
+        return InPlace(config, prefix, read_objects(store, prefix, [store.stat(prefix + name)], told))
+    prefix += f"{name}/"
+    found = [
+        info
+        for info in store.list(prefix)
+        if not any(
+            fnmatchcase(part, pattern) or fnmatchcase(info.key.removeprefix(prefix), pattern)
+            for pattern in ignore
+            for part in info.key.removeprefix(prefix).split("/")
         )
-        for file in files:
-            if file.path in TOLD_FILES:
-                (told / file.path).write_bytes(store.get(prefix + file.path))
-    else:
-        files = (_file(store, store.stat(prefix + name), prefix),)
-    if not files:
+    ]
+    if not found:
         raise PublishError(f"there is no object below {bare}", hint="check the URL, and that the slash is meant")
-    return InPlace(config, prefix, Artifact(told, files))
+    return InPlace(config, prefix, read_objects(store, prefix, found, told))
+
+
+def read_objects(store: Store, prefix: str, found: Sequence[ObjectInfo], told: Path) -> Artifact:
+    """These objects as an artifact's files, with copies in `told` of what they tell. Raises StoreError."""
+    files = tuple(_file(store, info, prefix) for info in found)
+    for file in files:
+        if file.path in TOLD_FILES:
+            (told / file.path).write_bytes(store.get(prefix + file.path))
+    return Artifact(told, files)
 
 
 def _located(parent: str, query: str, own: StoreConfig) -> tuple[StoreConfig, str]:
@@ -101,7 +106,8 @@ def _located(parent: str, query: str, own: StoreConfig) -> tuple[StoreConfig, st
 def _file(store: Store, info: ObjectInfo, prefix: str) -> ResultFile:
     if info.sha256 is None:
         info = store.stat(info.key)
-    return ResultFile(info.key.removeprefix(prefix), info.size_bytes, info.sha256 or _sha256(store, info.key))
+    sha256 = info.sha256 or _sha256(store, info.key)
+    return ResultFile(info.key.removeprefix(prefix), info.size_bytes, sha256, info.etag)
 
 
 def _sha256(store: Store, key: str) -> str:
