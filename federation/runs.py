@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from federation.adopted import check_adoption
 from federation.app import App, JobRequest, PreparedJob
 from federation.drive import RunOutcome, drive
 from federation.errors import UsageError
@@ -87,6 +88,8 @@ class Runs:
         if request.slots is not None and request.slots < 1:
             raise UsageError(f"-n {request.slots}: a run has at least one slot")
         meta = check_dispatch(shape, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
+        if self._app.config.results == "adopt":
+            check_adoption(self._app.config.adopt, prepared, meta)
         slots = request.slots or len(regions)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
