@@ -17,7 +17,7 @@ from federation.errors import PublishError
 from federation.provenance import told_data, without_secrets
 from federation.result import MetricValue, ResultFile, manifest_sha256
 from regions.storage.errors import InvalidStoreURL
-from regions.storage.source import CHUNK_BYTES, opened_source
+from regions.storage.source import opened_source
 from regions.storage.store import checked_key
 
 METRICS_FILE = "metrics.json"
@@ -132,8 +132,7 @@ def _file(root: Path, path: Path) -> ResultFile:
     except InvalidStoreURL as error:
         raise PublishError(f"file name {relative!r} can't be published: {error}", hint="rename the file") from None
     with opened_source(path) as source:
-        _, sha256 = source.digests(CHUNK_BYTES)
-        return ResultFile(relative, source.size_bytes, sha256)
+        return ResultFile(relative, source.size_bytes, source.sha256())
 
 
 def _json_object(path: Path) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ from federation.provenance import found_origin
 from federation.result import MetricValue, ResultFile, ResultRecord
 from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url, store_url
-from regions.storage.errors import AlreadyExists, IntegrityError, InvalidStoreURL, NotFound, PermissionDenied
+from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
 from regions.storage.store import Create, checked_key
 
 DISTRIBUTION = "fedml-nomad"
@@ -215,15 +215,7 @@ def _is_sent(store: Store, record: ResultRecord, file: ResultFile) -> bool:
 
 
 def _send_file(store: Store, record: ResultRecord, artifact: Artifact, file: ResultFile) -> None:
-    sent = store.put_file(record.artifact_prefix + file.path, artifact.root / file.path)
-    if sent.sha256 != file.sha256:
-        raise IntegrityError(
-            f"{file.path} changed while it was published",
-            store=store.url,
-            operation="publish",
-            key=file.path,
-            hint="publish when nothing writes to the artifact any more",
-        )
+    store.put_file(record.artifact_prefix + file.path, artifact.root / file.path, sha256=file.sha256)
 
 
 def _write_record(store: Store, record: ResultRecord) -> tuple[ResultRecord, bool]:

@@ -84,9 +84,7 @@ def _copy_file(record: ResultRecord, file: ResultFile, sources: list[Store], tar
         if problem:
             reasons.append(f"{source.url_of(key)}: {problem}")
             continue
-        sent = target.put_file(key, place)
-        if sent.sha256 != file.sha256:
-            raise IntegrityError(f"{file.path} changed on its way", store=target.url, operation="copy", key=key)
+        target.put_file(key, place, sha256=file.sha256)
         place.unlink()
         return file.size_bytes
     where = "; ".join(reasons) or "no other store is known to hold it"

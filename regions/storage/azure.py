@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 from regions.model import StoreConfig
 from regions.storage.azure_errors import CREDENTIALS, store_error
 from regions.storage.azure_order import in_byte_order
-from regions.storage.bucket import BucketStore
+from regions.storage.bucket import RANGE_BYTES, BucketStore
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
 from regions.storage.parts import part_bytes, send_parts
-from regions.storage.source import SourceFile
+from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_account
 from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
@@ -64,7 +64,7 @@ class AzureStore(BucketStore):
         return _etag(answer["etag"])
 
     def _put_large(
-        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+        self, key: str, source: SourceFile, sha256: str, nonce: str, content_type: str, progress: Progress
     ) -> tuple[str, str]:
         """Reads the file once: its sha256 goes with the list of its blocks."""
         from azure.storage.blob import BlobBlock, ContentSettings
@@ -76,6 +76,8 @@ class AzureStore(BucketStore):
             for part in source.parts(part_bytes(source.size_bytes)):
                 digest.update(part)
                 yield part
+            if sha256 not in ("", digest.hexdigest()):
+                raise source.changed()
 
         def send(number: int, body: bytes) -> str:
             block = f"{nonce}-{number:06d}"
@@ -117,7 +119,7 @@ class AzureStore(BucketStore):
                 raise
             return self._head_object(client, name, key), ()  # it starts beyond the end
         size = str(body.properties.content_range or "").rpartition("/")[2]
-        return _found(key, body.properties, int(size) if size.isdecimal() else body.size), (body.readall(),)
+        return _found(key, body.properties, int(size) if size.isdecimal() else body.size), body.chunks()
 
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
         pages = client.list_blobs(name_starts_with=prefix or None, results_per_page=_PAGE).by_page(token)
@@ -196,7 +198,8 @@ class AzureStore(BucketStore):
             self._address(),
             self._bucket,
             credential=_credential(self._config, self._account),
-            transport=RequestsTransport(session=session, session_owner=False),
+            transport=RequestsTransport(session=session, session_owner=False, connection_data_block_size=CHUNK_BYTES),
+            max_chunk_get_size=RANGE_BYTES,
             connection_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             retry_total=0,

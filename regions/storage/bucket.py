@@ -94,19 +94,28 @@ class BucketStore(Vendor, Store):
             return ObjectInfo(key, len(data), etag, noted.sha256, None, content_type, noted.metadata)
 
     def put_file(
-        self, key: str, path: Path, *, content_type: str = BINARY, progress: Progress | None = None
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = BINARY,
+        sha256: str = "",
+        progress: Progress | None = None,
     ) -> ObjectInfo:
         """See `Store.put_file`."""
         self._name(key)
         with opened_source(path) as source:
             if source.size_bytes <= self.single_put_bytes_max:
-                info = self.put(key, b"".join(source.chunks()), content_type=content_type)
+                data = b"".join(source.chunks())
+                if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+                    raise source.changed()
+                info = self.put(key, data, content_type=content_type)
                 if progress is not None:
                     progress(source.size_bytes)
                 return info
             nonce = secrets.token_hex(16)
             try:
-                etag, sha256 = self._put_large(key, source, nonce, content_type, progress or _ignore)
+                etag, sha256 = self._put_large(key, source, sha256, nonce, content_type, progress or _ignore)
             except StoreError as failure:
                 found = None
                 if not isinstance(failure, IntegrityError | PermissionDenied):

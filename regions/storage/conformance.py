@@ -279,6 +279,20 @@ class StoreConformance(ABC):
                 assert (got.size_bytes, got.content_type) == (size, "image/png")
             assert sorted(path.name for path in scratch.iterdir()) == ["source", "target"]
 
+    def test_a_file_of_a_known_sha256_is_stored_and_any_other_refused(self) -> None:
+        store, folder = self.make_store(), _folder()
+        with _scratch() as scratch:
+            for size in (5, 17 * MIB + 11):
+                data = secrets.token_bytes(size)
+                (scratch / "source").write_bytes(data)
+                sha256 = hashlib.sha256(data).hexdigest()
+                assert store.put_file(f"{folder}/{size}", scratch / "source", sha256=sha256).sha256 == sha256
+                assert store.stat(f"{folder}/{size}").sha256 == sha256
+                (scratch / "source").write_bytes(bytes([data[0] ^ 1]) + data[1:])
+                with _raises(IntegrityError):
+                    store.put_file(f"{folder}/other", scratch / "source", sha256=sha256)
+                assert not store.exists(f"{folder}/other")
+
     def test_a_range_is_that_part_of_the_object(self) -> None:
         store, key = self.make_store(), f"{_folder()}/object"
         data = secrets.token_bytes(9 * MIB)

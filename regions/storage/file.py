@@ -96,11 +96,24 @@ class FileStore(Store):
         return self._write(key, write, mode, content_type, metadata or {})
 
     def put_file(
-        self, key: str, path: Path, *, content_type: str = _BINARY, progress: Progress | None = None
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = _BINARY,
+        sha256: str = "",
+        progress: Progress | None = None,
     ) -> ObjectInfo:
         """See `Store.put_file`."""
         with opened_source(path) as source:
-            return self._write(key, lambda file: _copy(source, file, progress), Overwrite(), content_type, {})
+
+            def write(file: int) -> str:
+                copied = _copy(source, file, progress)
+                if sha256 not in ("", copied):
+                    raise source.changed()
+                return copied
+
+            return self._write(key, write, Overwrite(), content_type, {})
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""

@@ -15,7 +15,8 @@ from __future__ import annotations
 import io
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -71,13 +72,16 @@ class GCSStore(BucketStore):
         return _etag(blob.generation)
 
     def _put_large(
-        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+        self, key: str, source: SourceFile, sha256: str, nonce: str, content_type: str, progress: Progress
     ) -> tuple[str, str]:
-        """Reads the file twice: its sha256 goes ahead of its bytes. They go in one request, without a buffer."""
+        """Reads the file twice: its checksums go ahead of its bytes. These go in one request, without a buffer."""
         import google_crc32c
 
         checksum: Any = cast("Any", google_crc32c).Checksum()
-        checks, sha256 = source.digests(part_bytes(source.size_bytes), checksum.update)
+        if sha256:
+            deque(map(checksum.update, source.chunks()), maxlen=0)
+        else:
+            sha256 = source.sha256(checksum.update)
         noted = Noted(sha256, nonce, content_type)
         url = self._call("put", key, lambda client: self._begin(client, self._name(key), source.size_bytes, noted))
         headers = {"X-Goog-Hash": f"crc32c={b64encode(checksum.digest()).decode()}"}
@@ -85,7 +89,7 @@ class GCSStore(BucketStore):
         retries = Retries(self.patience)
         while True:
             span = f"bytes {arrived}-{source.size_bytes - 1}/{source.size_bytes}"
-            body = _Rest(source, checks, arrived, progress)
+            body = _Rest(source, sha256, arrived, progress)
             try:
                 answer = self._sent(key, url, body, headers | {"Content-Range": span})
             except Unavailable as failure:
@@ -233,11 +237,11 @@ class GCSStore(BucketStore):
 
 
 class _Rest:
-    """A file's bytes from some place on, as the body of a request; what changed meanwhile is never sent."""
+    """A file's bytes from some place on, as the body of a request; the last part of a file that changed is never sent."""
 
-    def __init__(self, source: SourceFile, checks: Sequence[int], start: int, progress: Progress) -> None:
+    def __init__(self, source: SourceFile, sha256: str, start: int, progress: Progress) -> None:
         self._source = source
-        self._checks = checks
+        self._sha256 = sha256
         self._start = start
         self._progress = progress
         self.sent = start
@@ -247,7 +251,7 @@ class _Rest:
 
     def __iter__(self) -> Iterator[bytes]:
         size_bytes = part_bytes(self._source.size_bytes)
-        for number, part in enumerate(self._source.parts(size_bytes, self._checks)):
+        for number, part in enumerate(self._source.parts(size_bytes, self._sha256)):
             skipped = max(0, self._start - number * size_bytes)
             for offset in range(skipped, len(part), CHUNK_BYTES):
                 chunk = part[offset : offset + CHUNK_BYTES]

@@ -60,11 +60,10 @@ class S3Store(BucketStore):
         return _etag(client.put_object(**fields))
 
     def _put_large(
-        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+        self, key: str, source: SourceFile, sha256: str, nonce: str, content_type: str, progress: Progress
     ) -> tuple[str, str]:
-        """Reads the file twice: its sha256 goes ahead of its bytes."""
-        size_bytes = part_bytes(source.size_bytes)
-        checks, sha256 = source.digests(size_bytes)
+        """The sha256 goes ahead of the bytes: where it isn't known, the file is read twice."""
+        sha256 = sha256 or source.sha256()
         fields = self._fields(self._name(key), Noted(sha256, nonce, content_type))
         upload = self._call("put", key, lambda client: client.create_multipart_upload(**fields))["UploadId"]
         place = {"Bucket": self._bucket, "Key": self._name(key), "UploadId": upload}
@@ -75,8 +74,9 @@ class S3Store(BucketStore):
             progress(len(body))
             return {"PartNumber": number + 1, "ETag": f'"{etag}"'}
 
+        parts = source.parts(part_bytes(source.size_bytes), sha256)
         try:
-            whole = place | {"MultipartUpload": {"Parts": send_parts(source.parts(size_bytes, checks), send)}}
+            whole = place | {"MultipartUpload": {"Parts": send_parts(parts, send)}}
             answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole))
             return _etag(answer), sha256
         except BaseException:

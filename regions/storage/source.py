@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,30 +37,28 @@ class SourceFile:
             yield chunk
         self.refuse_changed(offset)
 
-    def digests(self, part_size: int, also: Callable[[bytes], object] = len) -> tuple[list[int], str]:
-        """CRC-32 of each part and, as hex, the sha256 of the whole; `also` is called with every part.
+    def sha256(self, also: Callable[[bytes], object] = len) -> str:
+        """The sha256 of the whole as hex; `also` is called with every piece. Raises IntegrityError as `chunks` does."""
+        digest = hashlib.sha256()
+        for chunk in self.chunks():
+            digest.update(chunk)
+            also(chunk)
+        return digest.hexdigest()
 
-        Raises IntegrityError when the file changed meanwhile.
+    def parts(self, part_size: int, sha256: str = "") -> Iterator[bytes]:
+        """The file in parts of that size. Raises IntegrityError when it changed meanwhile, or isn't what `sha256` names.
+
+        The last part of such a file is never given, so that nothing whole can be made of the others.
         """
-        whole = hashlib.sha256()
-        checks: list[int] = []
-        for part in self.parts(part_size):
-            whole.update(part)
-            checks.append(zlib.crc32(part))
-            also(part)
-        return checks, whole.hexdigest()
-
-    def parts(self, part_size: int, checks: Sequence[int] = ()) -> Iterator[bytes]:
-        """The file in parts of that size. Raises IntegrityError when it changed meanwhile, or since `checks` were taken.
-
-        A part that isn't as `checks` say is never given, nor is the last one of a file that changed.
-        """
-        for number, offset in enumerate(range(0, self.size_bytes, part_size)):
+        digest = hashlib.sha256()
+        for offset in range(0, self.size_bytes, part_size):
             part = self.read(offset, part_size)
-            if checks and zlib.crc32(part) != checks[number]:
-                raise self.changed()
+            if sha256:
+                digest.update(part)
             if offset + part_size >= self.size_bytes:
                 self.refuse_changed(offset + len(part))
+                if sha256 and digest.hexdigest() != sha256:
+                    raise self.changed()
             yield part
 
     def refuse_changed(self, read_bytes: int) -> None:

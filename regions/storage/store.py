@@ -113,11 +113,15 @@ class Store(ABC):
         path: Path,
         *,
         content_type: str = "application/octet-stream",
+        sha256: str = "",
         progress: Progress | None = None,
     ) -> ObjectInfo:
-        """Store a file's bytes (overwriting: large files have keys that hold their own hash), sha256 computed while
-        streaming. A file that changes while it is read is refused with IntegrityError, and nothing is visible. Where a
-        connection breaks, what arrived of a large file isn't sent again."""
+        """Store a file's bytes (overwriting: large files have keys that hold their own hash) with their sha256.
+
+        Who knows the `sha256` gives it: a file of other bytes is refused, and none has to be read twice. One that changes
+        while it is read is refused too, both with IntegrityError, and nothing is visible. Where a connection breaks, what
+        arrived of a large file isn't sent again.
+        """
 
     @abstractmethod
     def get(self, key: str) -> bytes:

@@ -123,9 +123,12 @@ class Vendor(ABC):
 
     @abstractmethod
     def _put_large(
-        self, key: str, source: SourceFile, nonce: str, content_type: str, progress: Progress
+        self, key: str, source: SourceFile, sha256: str, nonce: str, content_type: str, progress: Progress
     ) -> tuple[str, str]:
-        """An upload that is invisible until it is whole; gives etag and sha256."""
+        """An upload that is invisible until it is whole; gives etag and sha256 (`sha256` where that isn't empty).
+
+        Raises IntegrityError for a source that is not what `sha256` names.
+        """
 
     @abstractmethod
     def _head_object(self, client: Any, name: str, key: str) -> Found:

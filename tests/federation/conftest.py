@@ -43,7 +43,9 @@ class MemoryStore(Store):
             self.objects[key] = data
         return self._info(key, data)
 
-    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+    def put_file(
+        self, key: str, path: Path, *, content_type: str = "application/octet-stream", sha256: str = ""
+    ) -> ObjectInfo:
         return self.put(key, path.read_bytes())
 
     def get(self, key: str) -> bytes:

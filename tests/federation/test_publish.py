@@ -210,9 +210,9 @@ def test_killed_anywhere_there_is_no_half_result_and_the_next_try_goes_on(
     sent: list[str] = []
     put_file = FileStore.put_file
 
-    def counting(self: FileStore, key: str, path: Path) -> object:
+    def counting(self: FileStore, key: str, path: Path, **named: str) -> object:
         sent.append(key)
-        return put_file(self, key, path)
+        return put_file(self, key, path, **named)
 
     monkeypatch.setattr(FileStore, "put_file", counting)
     outcome = publish(folder, environ=environ)
@@ -244,7 +244,7 @@ def test_many_and_large_files_go_side_by_side_within_bounds(
     together = threading.Barrier(2)
     put_file = FileStore.put_file
 
-    def watched(self: FileStore, key: str, path: Path) -> object:
+    def watched(self: FileStore, key: str, path: Path, **named: str) -> object:
         kind = "large" if path.name.startswith("large") else "small"
         with lock:
             running[kind] += 1
@@ -252,7 +252,7 @@ def test_many_and_large_files_go_side_by_side_within_bounds(
             assert kind == "large" or not running["large"]
         if path.name in ("small-1", "small-2"):
             together.wait(timeout=30)  # only passed when both are under way at once
-        info = put_file(self, key, path)
+        info = put_file(self, key, path, **named)
         with lock:
             running[kind] -= 1
         return info
@@ -277,10 +277,10 @@ def test_a_file_that_changes_between_hash_and_copy_is_refused(
 ) -> None:
     put_file = FileStore.put_file
 
-    def changing(self: FileStore, key: str, path: Path) -> object:
+    def changing(self: FileStore, key: str, path: Path, **named: str) -> object:
         if path.name == "model.bin":
             path.write_bytes(b"changed")
-        return put_file(self, key, path)
+        return put_file(self, key, path, **named)
 
     monkeypatch.setattr(FileStore, "put_file", changing)
     with pytest.raises(StoreError, match=r"model\.bin changed"):

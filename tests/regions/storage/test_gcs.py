@@ -83,16 +83,16 @@ def test_a_large_file_that_changes_is_refused_and_nothing_is_visible(
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(secrets.token_bytes(17 * MIB))
-    digests = SourceFile.digests
+    sha256 = SourceFile.sha256
 
     def changing(self: SourceFile, *arguments: Any) -> Any:
-        found = digests(self, *arguments)
+        found = sha256(self, *arguments)
         with source.open("r+b") as file:
             file.seek(16 * MIB)
             file.write(b"changed")
         return found
 
-    monkeypatch.setattr(SourceFile, "digests", changing)
+    monkeypatch.setattr(SourceFile, "sha256", changing)
     with pytest.raises(IntegrityError, match="changed while it was read"):
         store.put_file("key", source)
     assert not store.exists("key")
