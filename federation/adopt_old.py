@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federation.adopted import Objects, located, mapped_in, params_of, recorded
-from federation.adoption import FIELDS, Pattern
+from federation.adoption import FIELDS, Field, Pattern
 from federation.allocation import UNVERSIONED, ad_hoc_run
 from federation.app import App
+from federation.errors import UsageError
+from federation.index.problem import Problem
 from federation.index.rows import OPEN
+from federation.index.sync import SyncPlan
 from federation.log import Log
+from federation.prepare import JobRequest
 from federation.result import Key, ResultRecord
 from federation.run.manifest import Manifest
 from jobs.errors import FedmlError
@@ -33,7 +37,8 @@ class OldResults:
 
     records: list[ResultRecord] = field(default_factory=list)
     in_flight: int = 0
-    problems: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    """Where, what, and how to mend it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ def find_old(app: App, job: str, *, known: Collection[str]) -> OldResults:
             try:
                 found = _listed(pattern, region, datacenter, app)
             except FedmlError as error:
-                result.problems.append(f"{region}/{datacenter.name}: {error.message}")
+                mend = error.hint or "fedml stores check"
+                result.problems.append((f"{region}/{datacenter.name}", f"can't be listed: {error.message}", mend))
                 continue
             for alloc_id, one in sorted(found.items()):
                 where, allocation = allocations.get(alloc_id, ("", None))
@@ -73,8 +79,28 @@ def find_old(app: App, job: str, *, known: Collection[str]) -> OldResults:
                 try:
                     result.records.append(recorded(template, one.objects, pattern))
                 except FedmlError as error:
-                    result.problems.append(error.message)
+                    mend = error.hint or "fedml index sync --adopt again"
+                    result.problems.append((f"{region}/{datacenter.name}", error.message, mend))
     return result
+
+
+def add_old(plan: SyncPlan, app: App, job: str) -> None:
+    """What lies where the patterns say, added to what `sync` would do. `job`: its file or ID, where it isn't the project's.
+
+    Raises UsageError where fedml.toml has no pattern, and what is wrong with the job where a pattern needs to know it.
+    """
+    if not app.config.adopt:
+        raise UsageError(
+            "fedml.toml doesn't say where jobs write results themselves",
+            hint='add to [federation]:  adopt = "gs://bucket/{save_path}_v{version}_{alloc_id}.json"',
+        )
+    needs_job = not all(Field("job") in pattern.parts for pattern in app.config.adopt.values())
+    name = app.prepare(JobRequest(job)).shape.id if needs_job else ""
+    known = set(app.index.ask(lambda catalog: catalog.values("SELECT alloc_id FROM result")))
+    old = find_old(app, name, known=known | {record.alloc_id for record in plan.commit})
+    plan.commit += old.records
+    plan.in_flight += old.in_flight
+    plan.problems += [Problem("adopt-unreadable", where, what, mend) for where, what, mend in old.problems]
 
 
 def _listed(pattern: Pattern, region: str, datacenter: Datacenter, app: App) -> dict[str, _Found]:

@@ -80,19 +80,29 @@ def verify(
 
 def sync(
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Also what jobs wrote themselves, where adopt in fedml.toml says.")
+    ] = False,
+    job: Annotated[
+        str,
+        typer.Option(metavar="FILE|ID", help="With --adopt: whose results they are, where the pattern names no {job}."),
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Enter results that lie in the stores and not in the index, and write again the records that a store lost.
 
     They are committed as what they are: the first of their key, superseded, or late. Results of open runs are left to
-    their coordinator (fedml runs resume). Exit code 1 when a result in a store can't be taken.
+    their coordinator (fedml runs resume). With --adopt also what older pipelines wrote, each an ad-hoc run, recorded where
+    it lies. Exit code 1 when a result in a store can't be taken.
 
     Examples:
 
       fedml index sync
 
       fedml index sync --yes
+
+      fedml index sync --adopt
     """
     from federation.cli.session import answer, answer_json, note, opened
     from federation.index.stores import Stores
@@ -101,6 +111,10 @@ def sync(
     with opened(config) as federation:
         stores = Stores(federation.config.regions)
         plan = plan_sync(federation.index, stores.of, stores.names)
+        if adopt:
+            from federation.adopt_old import add_old
+
+            add_old(plan, federation, job)
         outcomes = apply_sync(federation.index, stores.of, plan) if yes else {}
     done = "" if yes else "would be "
     if as_json:
