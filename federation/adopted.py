@@ -21,7 +21,7 @@ from federation.in_place import read_objects
 from federation.log import Log
 from federation.places import Places
 from federation.prepare import PreparedJob
-from federation.result import Key, ResultRecord
+from federation.result import ADOPTED, Key, ResultRecord
 from federation.run.manifest import Manifest
 from jobs.errors import FedmlError
 from jobs.spec import looks_secret
@@ -30,8 +30,6 @@ from regions.storage import Store, parse_store_url, store_url
 from regions.storage.errors import InvalidStoreURL, NotFound
 from regions.storage.store import ObjectInfo
 
-MARK = "adopted"
-"""In a record's environment: the pattern by which it was found."""
 OpenStore = Callable[[StoreConfig], Store]
 
 
@@ -182,10 +180,10 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
     with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
         told = Path(folder)
         artifact = read_objects(objects.store, objects.prefix, objects.infos, told)
-        environment, metrics = {MARK: pattern.text}, dict(template.metrics)
+        environment, metrics = {ADOPTED: pattern.text}, dict(template.metrics)
         with suppress(PublishError):  # a metrics.json that is none
             metrics |= read_metrics(told)[0]
-            environment |= read_environment(told) | read_data(told)
+            environment |= read_environment(told) | read_data(told) | {ADOPTED: pattern.text}
     written = max((info.modified for info in objects.infos if info.modified), default=datetime.now(UTC))
     return replace(
         template,

@@ -16,6 +16,8 @@ from typing import Any
 from federation.errors import FormatTooNew, PublishError
 
 RECORD_FORMAT = 1
+ADOPTED = "adopted"
+"""In the environment of a record that no job published: the pattern of `fedml.toml` by which its objects were found."""
 
 MetricValue = float | int | str | bool
 
@@ -81,6 +83,11 @@ class ResultRecord:
     prefix: str | None = None
     """Where in `store` the files lie that were there already and weren't copied (`models/`, or empty); None: at the
     key's own place."""
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether fedml found it where its job wrote it: then only the index has its record."""
+        return self.prefix is not None and ADOPTED in self.environment
 
     @property
     def size_bytes(self) -> int:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -139,8 +140,8 @@ class _Look:
         key = record.key.record_key(record.alloc_id)
         info = self._found.records.get(key)
         where = self._store.url_of(key)
-        if info is None and record.prefix is not None and key in self._records:
-            return  # an artifact that was adopted where it lay: its record is in its datacenter's own store
+        if info is None and (record.is_adopted or (record.prefix is not None and key in self._records)):
+            return  # only the index has the record; or it is in its datacenter's own store, and the artifact elsewhere
         if info is None:
             what = f"the record of result {record.alloc_id} is gone (the index has it, in revision {one.revision})"
             yield Problem("record-missing", where, what, "fedml index sync (it writes the record again)")
@@ -194,8 +195,11 @@ class _Look:
             yield Problem("file-extra", where, what, "get never brings it; look at who wrote it, and delete it")
 
     def _adopted(self, record: ResultRecord) -> dict[str, ObjectInfo]:
-        prefix = record.artifact_prefix
-        return {info.key.removeprefix(prefix): info for info in self._store.list(prefix)}
+        found = {}
+        for file in record.files:
+            with suppress(NotFound):
+                found[file.path] = self._store.stat(record.artifact_prefix + file.path)
+        return found
 
     def _changed(self, key: str, sha256: str) -> str:
         """Why the object isn't the file of that hash; empty when it is. Reads it in pieces, through a temporary file."""

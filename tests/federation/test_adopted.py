@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from federation.adopt_old import ADOPTED_GROUP, add_old, find_old
-from federation.adopted import MARK, AdoptedPlaces, check_adoption, find, located
+from federation.adopted import AdoptedPlaces, check_adoption, find, located
 from federation.adoption import parse
 from federation.app import App
 from federation.config import load
@@ -123,7 +123,8 @@ def test_an_object_of_an_allocation_is_recorded_where_it_lies(app: App) -> None:
     assert (record.region, record.datacenter, record.node, record.job_id) == ("us", "b", "b-1", "train/dispatch-1-a")
     assert (record.prefix, [file.path for file in record.files]) == ("models/", [f"close_v4_{ALLOC}.json"])
     assert (record.files[0].size_bytes, record.files[0].etag, record.files[0].sha256) == (15, sent.etag, sent.sha256)
-    assert record.environment == {MARK: "{save_path}_v{version}_{alloc_id}.json"}
+    assert record.environment == {"adopted": "{save_path}_v{version}_{alloc_id}.json"}
+    assert record.is_adopted
     assert record.params == {"save_path": "models/close"}
     assert record == type(record).from_json(record.to_json())
 

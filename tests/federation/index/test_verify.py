@@ -298,3 +298,16 @@ def test_verify_writes_nothing(clouds: Clouds, record: ResultRecord) -> None:
     look(clouds, deep=True)
 
     assert sorted(info.key for store in (clouds.home, clouds.us, clouds.eu) for info in store.list()) == before
+
+
+def test_an_adopted_result_has_no_record_but_its_objects_are_looked_at(clouds: Clouds) -> None:
+    adopted = clouds.publish(
+        0, run="nomad:us:4", prefix="mine/", files={"model.bin": b"x" * 5}, environment={"adopted": "mine/{alloc_id}"}
+    )
+    clouds.us.delete(adopted.key.record_key(adopted.alloc_id))
+    clouds.us.put("mine/other.bin", b"another's")
+    assert look(clouds, deep=True).problems == ()
+    clouds.us.put("mine/model.bin", b"y" * 5)
+    assert kinds(look(clouds, deep=True)) == ["file-changed"]
+    clouds.us.delete("mine/model.bin")
+    assert kinds(look(clouds)) == ["artifact-missing"]
