@@ -6,19 +6,23 @@ Whatever happens in between, the run can be resumed from the home store.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from federation.adopted import AdoptedPlaces
 from federation.app import App, PreparedJob
-from federation.errors import Interrupted, LogConflict, RunCancelled
+from federation.errors import Interrupted, LogConflict
 from federation.in_the_way import end_isolation
+from federation.inputs import inputs_of
 from federation.log import Entry, Log
 from federation.places import Places
-from federation.run.brain import Brain, Limits
+from federation.plan import Room
+from federation.run.brain import Brain
 from federation.run.commands import Close, Tell
-from federation.run.coordinator import Coordinator, Ports
-from federation.run.events import Event
+from federation.run.coordinator import Coordinator
+from federation.run.events import Change, Event
+from federation.run.execution import Ports
+from federation.run.limits import Limits
 from federation.run.manifest import Manifest
 from federation.run.stale import stop_stale
 
@@ -48,18 +52,25 @@ def drive(
 ) -> RunOutcome:
     """Drive the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C."""
     config = app.config
-    weights = {name: region.weight for name, region in config.regions.items()}
-    brain = Brain(manifest, Limits(grace_s=config.grace_s), weights=weights)
+    known = [config.regions[name] for name in manifest.regions]
+    brain = Brain(
+        manifest,
+        Limits(grace_s=config.grace_s),
+        rooms={room.region: room for room in manifest.rooms}
+        or {one.name: Room(one.name, 0, one.weight, one.order, price_per_hour=one.price_per_hour) for one in known},
+    )
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     ports = Ports(
         clients={name: app.client(name) for name in manifest.regions},
-        run_log=_OwnLog(log, manifest.run),
+        run_log=SharedLog(log),
         index=app.index,
         probe=places.probe,
+        ping=places.ping,
         read=places.read,
         search=places.search,
         watch=places.watch,
         observe=observe,
+        inputs=inputs_of(manifest, app.home),
     )
     try:
         closed = Coordinator(brain, ports).run(replay)
@@ -76,25 +87,29 @@ def drive(
     return _outcome(manifest, brain, closed)
 
 
-class _OwnLog:
-    """A run log that only this coordinator writes: an entry of somebody else ends the run here."""
+class SharedLog:
+    """A run's log, which another coordinator or a command (a cancel) may write too. For one thread."""
 
-    def __init__(self, log: Log, run: str) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._run = run
+        self._own: set[int] = set()
 
-    def append(self, changes: Sequence[dict[str, Any]], *, reason: str = "") -> object:
-        def give_up(news: Sequence[Entry]) -> None:
-            for change in (change for entry in news for change in entry.changes):
-                if change["type"] == "cancel":
-                    raise RunCancelled(f"run {self._run} was cancelled meanwhile: {change.get('reason', '')}")
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]:
+        """See `federation.run.execution.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
+        later, as somebody else's."""
+        stands = False
+        if self._log.head == after:
+            with suppress(LogConflict):
+                self._own.add(self._log.append(changes, reason="run", rebase=lambda _: None).number)
+                stands = True
+        return stands, self._theirs(self._log.take())
 
-        try:
-            return self._log.append(changes, reason=reason, rebase=give_up)
-        except LogConflict as error:
-            raise LogConflict(
-                "another coordinator writes this run's log", hint="let it go on, or stop it and resume the run here"
-            ) from error
+    def news(self) -> Sequence[tuple[Change, ...]]:
+        """Read on."""
+        return self._theirs(self._log.refresh())
+
+    def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:
+        return [entry.changes for entry in entries if entry.number not in self._own]
 
 
 def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from federation import capacity
 from federation.app import App, PreparedJob
@@ -16,15 +18,22 @@ from federation.errors import PublishError, UsageError
 from federation.index import checked_record
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
-from federation.run.events import RegionProbed
+from federation.run.events import Pinged, RegionProbed
 from federation.run.manifest import Manifest
 from federation.watch import watch
 from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
+from regions.errors import RegionUnreachable
 from regions.model import Allocation, Node
 from regions.storage.errors import NotFound, PermissionDenied, Unavailable
 from regions.storage.store import Store
+
+if TYPE_CHECKING:
+    from regions.nomad import NomadRegion
+
+PING_S = 5.0
+"""How long another region is asked for a sign of life of one that doesn't answer itself."""
 
 
 class Places:
@@ -38,10 +47,56 @@ class Places:
         self._lock = threading.Lock()
 
     def probe(self, region: str) -> RegionProbed:
-        one = capacity.look(self._app.client(region), self._prepared.rendered[region], self._prepared.shape, diff=False)
+        """The region's room for the run's job, and how many of its children the region keeps."""
+        rendered = self._prepared.rendered[region]
+        client = self._app.client(region)
+        one = capacity.look(
+            client, rendered, self._prepared.shape, diff=False, allow_preemption=self._manifest.allow_preemption
+        )
         if one.problem is None:
-            return RegionProbed(region, one.free)
-        return RegionProbed(region, 0, f"{one.problem}: {one.detail}", is_fatal=one.problem is not Reason.UNREACHABLE)
+            return RegionProbed(region, one.free, children=self._children(client))
+        problem = f"{one.problem}: {one.detail}"
+        is_passing = one.problem in (Reason.UNREACHABLE, Reason.REFUSED)
+        return RegionProbed(
+            region, 0, problem, is_fatal=not is_passing, is_denied=one.problem is Reason.REFUSED
+        )  # fmt: skip
+
+    def _children(self, client: NomadRegion) -> int:
+        with suppress(FedmlError):
+            counts = client.summary(self._manifest.parent_id).get("Children") or {}
+            return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
+        return 0
+
+    def ping(self, region: str) -> Pinged:
+        """Whether the region answers at any of its addresses or, if not, through another region that forwards to it."""
+        try:
+            self._app.client(region).leader()
+        except RegionUnreachable:
+            return self._ping_through_others(region)
+        except FedmlError:  # that it refuses is a sign of life too
+            return Pinged(region, is_alive=True)
+        return Pinged(region, is_alive=True)
+
+    def _ping_through_others(self, name: str) -> Pinged:
+        from regions.nomad import NomadRegion
+
+        region = self._app.config.regions[name]
+        for other in self._app.config.regions.values():
+            addresses = tuple(each for each in other.addresses if each not in region.addresses)
+            if other.name == name or not addresses:
+                continue
+            # Without its token, which the other region needn't see: who leads is told to everybody.
+            client = NomadRegion(
+                replace(region, addresses=addresses, tls=other.tls, token=None), timeout_s=PING_S, deadline_s=PING_S
+            )
+            try:
+                if client.leader():
+                    return Pinged(name, is_alive=True, via=other.name)
+            except FedmlError:
+                continue
+            finally:
+                client.close()
+        return Pinged(name, is_alive=False)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         """From the store of the allocation's datacenter, or, where that can't be read from here, through Nomad."""
@@ -72,17 +127,17 @@ class Places:
         found = []
         for store in self._stores(region, None):
             for info in store.list(prefix):
-                with suppress(PublishError, NotFound):
+                with suppress(PublishError, NotFound, UsageError):
                     record = ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key))
                     if record.key.record_key(record.alloc_id) == info.key:
-                        found.append(record)
+                        found.append(checked_record(record))
         return found
 
     def watch(
         self,
         region: str,
         on_allocation: Callable[[Allocation], None],
-        on_heard: Callable[[], None],
+        on_heard: Callable[[bool], None],
         stop: threading.Event,
     ) -> None:
         from regions.nomad import allocation_from_json

@@ -34,13 +34,14 @@ def watch(
     job_id: str,
     *,
     on_allocation: Callable[[Allocation], None],
-    on_heard: Callable[[], None],
+    on_heard: Callable[[bool], None],
     parse: Callable[[Event], Allocation],
     stop: threading.Event,
 ) -> None:
     """Follow the children of `job_id` until `stop` is set. Never raises for what a region does; silence is the sign.
 
-    `on_heard` is called at every line that the region sends, heartbeats included.
+    `on_heard` is called at every line that the region sends, heartbeats included, with whether somebody else's work ended
+    there, which makes room.
     """
     prefix = f"{job_id}/dispatch-"
     wait_s = RECONNECT_S[0]
@@ -49,7 +50,7 @@ def watch(
             stream = client.events(topics=["Allocation"], index=0, stop=stop)
             is_listed = False
             for events in stream:
-                on_heard()
+                on_heard(any(_ends_others(event, prefix) for event in events))
                 if not is_listed:
                     is_listed = True
                     for allocation in client.allocations()[0]:
@@ -65,3 +66,8 @@ def watch(
             pass
         stop.wait(wait_s)
         wait_s = min(wait_s * 2, RECONNECT_S[1])
+
+
+def _ends_others(event: Event, prefix: str) -> bool:
+    is_over = event.payload.get("ClientStatus") in ("complete", "failed", "lost")
+    return event.topic == "Allocation" and is_over and not str(event.payload.get("JobID", "")).startswith(prefix)

@@ -9,7 +9,9 @@ from federation.result import ResultRecord
 from federation.run.events import Change, Pair
 from regions.model import Allocation
 
-TellKind = Literal["bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel"]
+TellKind = Literal[
+    "bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,16 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Write one entry to the run log → Appended. There is never more than one under way."""
+    """Write one entry to the run log → Appended, or AppendRefused where the log has other than `after` entries before it.
+    There is never more than one under way."""
 
     changes: tuple[Change, ...]
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """Read on in the run log → LogRead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +96,30 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop a child → Stopped."""
+    """Stop a child, and (`is_purge`) have it forgotten → Stopped."""
 
     region: str
     job_id: str
+    is_purge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLogs:
+    """Keep what an allocation's tasks wrote and what happened to them, in the home store → LogsKept."""
+
+    slot: int
+    attempt: int
+    region: str
+    allocation: Allocation
+    is_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """Bring the region's job back to the version before this run's deployment: its canaries failed."""
+
+    region: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +149,7 @@ class Close:
     reason: str
 
 
-Command = Probe | Ping | Append | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | Commit | Tell | Close
+Command = (
+    Probe | Ping | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs | Revert
+    | Commit | Tell | Close
+)  # fmt: skip

@@ -15,7 +15,8 @@ from regions.model import Allocation
 Pair = tuple[int, int]
 """(slot, attempt)"""
 Change = dict[str, Any]
-"""One change of a run log entry: `bind`, `ack`, `fail` or `cancel`."""
+"""One change of a run log entry: `bind`, `ack`, `fail`, `cancel`, `halt` (stopped before its end, with a reason), `rebind` (a
+region's open attempts are given up by hand) or `retry` (failed slots get new attempts). Others are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class RegionProbed:
     problem: str = ""
     is_fatal: bool = False
     """The problem won't go away by waiting (no node fits, the job is refused)."""
+    is_denied: bool = False
+    """The problem is the token."""
+    children: int = 0
+    """Children of the job that the region keeps, finished ones too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class RegionHeard:
     """The region gave any sign of life."""
 
     region: str
+    is_room_likely: bool = False
+    """It told that work of somebody else ended there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class Pinged:
 
     region: str
     is_alive: bool
+    via: str = ""
+    """It answered at none of its own addresses, but through this other region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,23 @@ class Appended:
 
     changes: tuple[Change, ...]
     is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """Entries of the run log that somebody else wrote, in order."""
+
+    entries: tuple[tuple[Change, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRefused:
+    """Our entry isn't in the run log: others wrote `entries` before it, or (`error`) the home store doesn't answer; then
+    it may be found there later as somebody else's."""
+
+    changes: tuple[Change, ...]
+    entries: tuple[tuple[Change, ...], ...]
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +98,8 @@ class ParentChecked:
 
     region: str
     spec_hash: str | None
+    is_denied: bool = False
+    """The token was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +113,19 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class DispatchFailed:
-    """A dispatch that gave no child. `unknown`: it may have happened all the same; `refused`: it did not and won't."""
+    """A dispatch that gave no child. `unknown`: it may have happened all the same; `throttled`: likewise, and the region asks
+    for patience; `denied`: the token was refused; `refused`: the region takes the job no more; `input`: it refuses the
+    slot's own meta or payload."""
 
     slot: int
     attempt: int
-    outcome: Literal["unknown", "refused"]
+    outcome: Literal["unknown", "throttled", "denied", "refused", "input"]
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The region was searched for children of attempts without acknowledgement."""
+    """The region was searched for children of attempts without acknowledgement; both are empty where it didn't answer."""
 
     region: str
     children: Mapping[Pair, str]
@@ -149,6 +179,22 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """The index did not take these records, or nobody knows whether it did."""
+
+    records: tuple[ResultRecord, ...]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogsKept:
+    """A KeepLogs was done, as far as that was possible."""
+
+    slot: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """A Stop was done, or (not `is_done`) may not have been: it is to be tried again. `problem`: it never will be."""
 
@@ -166,6 +212,7 @@ class CancelRequested:
 
 
 Event = (
-    Tick | RegionProbed | RegionHeard | Pinged | Appended | Resumed | ParentChecked | Acknowledged | DispatchFailed | Found
-    | ChildSpec | AllocationChanged | ChildInspected | Looked | Committed | Stopped | CancelRequested
+    Tick | RegionProbed | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked | Acknowledged
+    | DispatchFailed | Found | ChildSpec | AllocationChanged | ChildInspected | Looked | Committed | CommitFailed | LogsKept
+    | Stopped | CancelRequested
 )  # fmt: skip

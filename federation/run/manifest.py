@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
+from federation.plan import Room
 from jobs.spec import RUN_KEYS, SPEC_KEY
+from jobs.sweep import Sweep
 
 MANIFEST_FORMAT = 1
 
@@ -52,8 +54,32 @@ class Manifest:
     """Region → the Nomad version of the job that stood there before this run's deployment changed it (-1: none)."""
     registered_at: Mapping[str, int] = field(default_factory=dict)
     """Region → JobModifyIndex of a job that fedml didn't register, which carries no spec hash (`spec_hash` is "")."""
+    sweep: Sweep = field(default_factory=Sweep)
+    """What slots differ in; their rows and payloads lie beside the manifest."""
+    rooms: tuple[Room, ...] = ()
+    """What its policy goes by in each region (price, duration, minimum, cap, weight, elastic slots), as it was when the run
+    was opened; what was free then isn't in it."""
+    allow_preemption: bool = False
+    """Room that Nomad makes by evicting other work counts."""
     declared_meta: tuple[str, ...] | None = None
     """The meta keys that such a job declares: no other is sent. None: the renderer has declared all of fedml's."""
+
+    max_failures: int | None = None
+    """When more slots than this have failed, the run is stopped; None: it goes on."""
+    slot_timeout_s: float | None = None
+    """An attempt that runs for longer is stopped."""
+    pending_timeout_s: float | None = None
+    """An attempt that waits for a node for longer is bound elsewhere, where there is room; a region's own setting wins."""
+    on_region_lost: str = "rebind"
+    """What becomes of a lost region's attempts: rebind (bound anew), wait or ask (only by `fedml runs rebind`)"""
+    canary: int = 0
+    """So many slots a region come first, the rest when their results are in the index."""
+    canary_on_failure: str = "all"
+    """A canary's failure ends the run (all), or leaves its region out (local)."""
+    purge_finished: bool = False
+    """Children whose results are committed are purged from Nomad."""
+    priority: int = 50
+    """Between runs of one job at the same time: the higher one gets room first (1 to 100, as Nomad's)."""
 
     @property
     def parent_id(self) -> str:
@@ -109,6 +135,9 @@ class Manifest:
             fields["payload"] = base64.b64decode(data["payload"])
             for name in ("regions", "variables", "var_files"):
                 fields[name] = tuple(data[name])
+            if "sweep" in data:
+                fields["sweep"] = Sweep.from_dict(data["sweep"])
+            fields["rooms"] = tuple(_room(room) for room in data.get("rooms", ()))
             if fields.get("declared_meta") is not None:
                 fields["declared_meta"] = tuple(fields["declared_meta"])
             return cls(**fields)
@@ -119,6 +148,11 @@ class Manifest:
 def manifest_key(run: str) -> str:
     """Where a run's manifest lies in the home store."""
     return f"runs/{run}/manifest.json"
+
+
+def _room(data: Mapping[str, Any]) -> Room:
+    known = {name: data[name] for name in Room.__slots__ if name in data}
+    return Room(**{**known, "excluded": None, "free": 0})
 
 
 def new_run_id(unix_ms: int) -> str:

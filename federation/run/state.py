@@ -1,18 +1,26 @@
-"""What the brain knows of slots, attempts and regions. Plain records, changed by the brain only."""
+"""What the brain knows: slots, attempts and regions as plain records, and the run's state that its parts share."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from federation.plan import Policy, Room
+from federation.result import ResultRecord
+from federation.run.causes import CONSEQUENCES, Cause
+from federation.run.commands import Command, Tell, TellKind
+from federation.run.events import AllocationChanged, Change, Pair
+from federation.run.limits import Limits
+from federation.run.manifest import Manifest
 from regions.model import Allocation
 
 GroupIndex = tuple[str, int]
 
 
 class Phase(StrEnum):
-    """Where an attempt is. BINDING and BOUND precede the child; SENT and RUNNING have one; ENDED is over."""
+    """Where an attempt is. BINDING: proposed to the run log; BOUND: in it; SENT and RUNNING have a child; ENDED is over."""
 
     BINDING = "binding"
     BOUND = "bound"
@@ -31,25 +39,50 @@ class Attempt:
     job_id: str = ""
     reason: str = ""
     """Why it ended badly; empty otherwise."""
-    is_region_loss: bool = False
-    """It ended because its region was lost: that isn't counted against the slot."""
-    is_own_failure: bool = False
-    """It failed for the slot's own reason (its task failed), not the region's."""
-    misses: dict[str, int] = field(default_factory=dict)
-    """How often the record of each allocation ("": of any) was looked for and not found."""
-    looking: dict[str, Allocation | None] = field(default_factory=dict)
-    """The allocations whose record is wanted and not there yet."""
+    cause: Cause | None = None
+    since_s: float = 0.0
+    """When it came to its phase, as far as this coordinator knows."""
+    is_inherited: bool = False
+    """Bound by another coordinator: whether it was dispatched is not known here."""
+    searches: dict[str, Search] | None = None
+    """What is looked for in the stores, by allocation ID ("": whatever the slot has left there)."""
     inspect_at_s: float | None = None
     """When its child is looked at next; None when that isn't due."""
-    verdict: tuple[str, bool] | None = None
-    """(why, own) of an attempt whose child failed, while the stores are asked whether it published all the same."""
-    complete: set[GroupIndex] = field(default_factory=set)
+    verdict: tuple[Cause, str] | None = None
+    """Why its child failed, while the stores are asked whether it published all the same."""
+    complete: tuple[GroupIndex, ...] = ()
     """Allocation indices that Nomad calls complete."""
+    is_logged: bool = False
+    """The run log has its binding …"""
+    is_acknowledged: bool = False
+    """… its child …"""
+    is_failure_logged: bool = False
+    """… and its end."""
+    kept: tuple[str, ...] = ()
+    """Allocations whose logs are kept, or about to be."""
 
     @property
     def is_open(self) -> bool:
         """Whether it may still give a result."""
         return self.phase is not Phase.ENDED
+
+    @property
+    def is_own_failure(self) -> bool:
+        """It failed for the slot's own reason (its task failed), not the region's."""
+        return self.cause is not None and CONSEQUENCES[self.cause].is_own
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it counts against the slot's attempts."""
+        return self.cause is None or CONSEQUENCES[self.cause].is_counted
+
+
+@dataclass(slots=True)
+class Search:
+    """A record that is wanted: of one allocation, or (None) of the whole slot. `misses`: looks that didn't find it."""
+
+    allocation: Allocation | None
+    misses: int = 0
 
 
 @dataclass(slots=True)
@@ -57,15 +90,22 @@ class Slot:
     """One slot: done when all its keys are committed."""
 
     attempts: list[Attempt] = field(default_factory=list)
-    committed: set[GroupIndex] = field(default_factory=set)
+    committed: tuple[GroupIndex, ...] = ()
     state: str = "open"
     """open, done, failed or cancelled"""
     reason: str = ""
+    forgiven: int = 0
+    """So many of the first attempts count no more: somebody asked for new ones."""
 
     @property
     def last(self) -> Attempt | None:
         """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def counting(self) -> list[Attempt]:
+        """The attempts that speak against another one."""
+        return [one for one in self.attempts[self.forgiven :] if one.is_counted]
 
 
 @dataclass(slots=True)
@@ -74,61 +114,173 @@ class RegionState:
 
     name: str
     order: int
+    fixed: Room
+    """What policies know of it besides its free slots."""
+    pending_timeout_s: float | None = None
+    max_outstanding: int | None = None
     limit: int = 0
     open: int = 0
+    unacknowledged: int = 0
+    """Attempts without a child, of the open ones."""
+    running: int = 0
+    done: int = 0
+    """Attempts that gave their slot's results."""
+    window: int = 0
+    """How many unacknowledged attempts it may have: grows with each acknowledgement, halves when it fails to give one."""
+    others: int = 0
+    """Slots that other runs are due there, as far as is known."""
+    children: int = 0
+    """Children of the job that the region keeps, of all runs, as far as is known."""
     problem: str = ""
     is_fatal: bool = False
+    is_paused: bool = False
+    """Its token is refused: nothing is asked of it until that is over."""
+    has_worked: bool = False
+    """It has answered in this run, with the token that it has …"""
+    has_dispatched: bool = False
+    """… and taken a dispatch: that it refuses now will pass."""
     heard_s: float = 0.0
+    is_silent: bool = False
     is_lost: bool = False
     is_pinged: bool = False
     """A sign of life was asked for and not answered yet."""
+    pinged_s: float = 0.0
+    is_deaf: bool = False
+    """The last ping reached it at none of its addresses, nor through another region."""
     probe_sent_s: float | None = None
     """When the probe under way was sent; None when none is."""
     probed_s: float = float("-inf")
+    probe_after_s: float = 0.0
     open_at_probe: int = 0
-    unknown: set[tuple[int, int]] = field(default_factory=set)
+    """Attempts that had a child when it was sent: what may be free is beyond those."""
+    acknowledged_since: int = 0
+    """Attempts that got a child since then."""
+    unknown: set[Pair] = field(default_factory=set)
     """Attempts whose dispatch has no known outcome."""
     find_at_s: float | None = None
-    waiting: list[tuple[int, int]] = field(default_factory=list)
+    waiting: list[Pair] = field(default_factory=list)
     """Attempts that are in the log and wait for the check of the registered job before they are sent."""
     is_checking: bool = False
+    hold_until_s: float = 0.0
+    """Nothing is sent before then: the region asked for patience, or didn't answer."""
+    hold_s: float = 0.0
     stopping: set[str] = field(default_factory=set)
     """Children whose stop is under way."""
     to_stop: set[str] = field(default_factory=set)
     """Children whose stop may not have happened: tried again at `stop_at_s`."""
     stop_at_s: float = 0.0
-    abandoned: list[tuple[int, int]] = field(default_factory=list)
-    """Attempts that were open when the region was lost: stopped when it is back."""
+    abandoned: list[Pair] = field(default_factory=list)
+    """Attempts that were given up when the region was lost: stopped when it is back."""
     unverified: list[str] = field(default_factory=list)
     """Children whose spec hash wasn't read back yet."""
 
     @property
     def is_usable(self) -> bool:
         """Whether anything may be sent there now, as far as is known."""
-        return not self.problem and not self.is_lost
+        return not (self.problem or self.is_lost or self.is_silent or self.is_paused or self.is_fatal)
 
     @property
     def left(self) -> int:
         """Attempts that may still run there and could not be stopped."""
         return len(self.abandoned) + len(self.unknown) + len(self.stopping | self.to_stop)
 
+    def room(self, now_s: float, ahead: int = 0) -> int:
+        """How many more attempts it may take now; `ahead`: so many may wait there for a node."""
+        if not self.is_usable or now_s < self.hold_until_s:
+            return 0
+        room = self.limit - self.others - self.open
+        if ahead:
+            room = max(room, ahead - (self.open - self.running))
+        room = min(room, self.window - self.unacknowledged)
+        if self.fixed.cap is not None:
+            room = min(room, self.fixed.cap - self.open - self.done)
+        if self.max_outstanding is not None:
+            room = min(room, self.max_outstanding - self.children)
+        return max(0, room)
+
+
+@dataclass(slots=True)
+class RunState:
+    """All that one run is. Its parts change it; nothing in it does anything."""
+
+    manifest: Manifest
+    limits: Limits
+    policy: Policy
+    slots: list[Slot]
+    regions: dict[str, RegionState]
+    now_s: float = 0.0
+    is_cancelled: bool = False
+    halted: str = ""
+    """Why the run was stopped before its end (too many failures, a canary's); empty while it wasn't."""
+    is_cut_off: bool = False
+    unbound: deque[int] = field(default_factory=deque)
+    retries: list[int] = field(default_factory=list)
+    """Slots whose next attempt may be bound now."""
+    delayed: list[tuple[float, int]] = field(default_factory=list)
+    """A heap of (when, slot): those whose next attempt may be bound later."""
+    open_slots: int = 0
+    failed_slots: int = 0
+    children: dict[str, Pair] = field(default_factory=dict)
+    strangers: dict[str, dict[str, AllocationChanged]] = field(default_factory=dict)
+    in_flight: set[Pair] = field(default_factory=set)
+    sendable: set[str] = field(default_factory=set)
+    """Regions in which something waits to be sent."""
+    changes: list[Change] = field(default_factory=list)
+    """What the next entry of the run log will say."""
+    to_commit: list[ResultRecord] = field(default_factory=list)
+    is_roomy: bool = True
+    """Something happened since the last binding that may have made room."""
+    out: list[Command] = field(default_factory=list)
+
     @property
-    def room(self) -> int:
-        """How many more attempts it may take now."""
-        return max(0, self.limit - self.open) if self.is_usable else 0
+    def is_ending(self) -> bool:
+        """Nothing new is begun any more."""
+        return self.is_cancelled or bool(self.halted)
 
+    @property
+    def keys_a_slot(self) -> int:
+        """How many results make a slot done."""
+        return sum(self.manifest.groups.values())
 
-def task_failure(allocation: Allocation) -> str:
-    """Why an allocation failed, in one line: its failed task, and what that task's events say."""
-    for name, task in allocation.tasks.items():
-        if task.failed:
-            code = (
-                f" (exit code {task.exit_code})"
-                if task.exit_code and str(task.exit_code) not in task.last_event
-                else ""
-            )
-            return f"task {name}: {task.last_event or 'failed'}{code}"
-    return f"allocation {allocation.client_status}"
+    def send(self, slot: int, attempt: Attempt) -> None:
+        """It may be sent as soon as its region's job was checked."""
+        self.regions[attempt.region].waiting.append((slot, attempt.number))
+        self.sendable.add(attempt.region)
+
+    def attempt(self, slot: int, number: int) -> Attempt:
+        """One attempt of a slot."""
+        return self.slots[slot].attempts[number - 1]
+
+    def move(self, attempt: Attempt, phase: Phase) -> None:
+        """Bring an attempt to a phase; its region's counts follow."""
+        region = self.regions.get(attempt.region)
+        if region is not None:
+            before, attempt_has_child = attempt.phase, phase in (Phase.SENT, Phase.RUNNING)
+            if before in (Phase.BINDING, Phase.BOUND) and (attempt_has_child or phase is Phase.ENDED):
+                region.unacknowledged -= 1
+            if before is Phase.RUNNING:
+                region.running -= 1
+            if phase is Phase.RUNNING:
+                region.running += 1
+            if phase is Phase.ENDED and before is not Phase.ENDED:
+                region.open -= 1
+                self.is_roomy = True
+        attempt.phase = phase
+        attempt.since_s = self.now_s
+
+    def tell(
+        self,
+        kind: TellKind,
+        *,
+        region: str = "",
+        slot: int = -1,
+        attempt: Attempt | None = None,
+        detail: str = "",
+        count: int = 1,
+    ) -> None:
+        """Say it to whoever follows the run."""
+        where = region or (attempt.region if attempt else "")
+        self.out.append(Tell(kind, where, slot, attempt.number if attempt else 0, detail, count))
 
 
 def newest(allocations: tuple[Allocation, ...]) -> Mapping[GroupIndex, Allocation]:

@@ -52,7 +52,7 @@ def follow(connections: list[list[list[Event] | Exception]]) -> tuple[list[str],
         region,
         "train",
         on_allocation=lambda one: heard.append(one.id),
-        on_heard=lambda: beats.append(None),
+        on_heard=beats.append,
         parse=lambda one: one.payload["one"],  # type: ignore[return-value, arg-type]
         stop=stop,
     )

@@ -8,7 +8,8 @@ import pytest
 
 from federation.run import commands as cmd
 from federation.run import events as ev
-from federation.run.brain import Brain, Limits
+from federation.run.brain import Brain
+from federation.run.limits import Limits
 from regions.model import Allocation
 from tests.federation.run.world import MANIFEST, World
 
@@ -83,13 +84,48 @@ def test_a_lost_region_has_its_slots_bound_elsewhere_and_is_stopped_when_it_is_b
     assert len(world.index) == 3
 
 
-def test_all_regions_silent_together_is_us_who_are_cut_off() -> None:
+def losses(out: list[cmd.Command]) -> list[str]:
+    return [c.region for c in out if isinstance(c, cmd.Tell) and c.kind == "lost"]
+
+
+def deaf(brain: Brain, *names: str) -> None:
+    for name in names:
+        brain.step(ev.Pinged(name, is_alive=False))
+
+
+def test_most_regions_silent_together_is_us_who_are_cut_off() -> None:
     brain = Brain(MANIFEST, Limits(grace_s=30))
     brain.step(ev.Tick(1.0))
-    assert not [c for c in brain.step(ev.Tick(1000.0)) if isinstance(c, cmd.Tell) and c.kind == "lost"]
+    deaf(brain, *MANIFEST.regions)
+    out = brain.step(ev.Tick(1000.0))
+    assert not losses(out)
+    assert next(c.detail for c in out if isinstance(c, cmd.Tell)).startswith("most regions fell silent together")
     brain.step(ev.RegionHeard("eu"))
-    lost = [c.region for c in brain.step(ev.Tick(1001.0)) if isinstance(c, cmd.Tell) and c.kind == "lost"]
-    assert lost == ["us", "onprem"]
+    assert losses(brain.step(ev.Tick(1001.0))) == [], "two of three are still most"
+    brain.step(ev.RegionHeard("onprem"))
+    assert losses(brain.step(ev.Tick(1002.0))) == ["us"]
+
+
+def test_a_region_that_fell_silent_a_moment_before_the_others_is_not_lost() -> None:
+    brain = Brain(MANIFEST, Limits(grace_s=30))
+    brain.step(ev.Tick(1.0))
+    brain.step(ev.Tick(5.0))
+    for name in ("eu", "onprem"):
+        brain.step(ev.RegionHeard(name))
+    brain.step(ev.Tick(20.0))
+    deaf(brain, *MANIFEST.regions)
+    assert losses(brain.step(ev.Tick(32.0))) == []
+
+
+def test_while_most_regions_are_silent_nothing_is_bound() -> None:
+    brain = Brain(MANIFEST, Limits(grace_s=30))
+    brain.step(ev.Tick(1.0))
+    brain.step(ev.Tick(40.0))
+    out = [c for name in MANIFEST.regions for c in brain.step(ev.RegionProbed(name, 0, "unreachable"))]
+    deaf(brain, *MANIFEST.regions)
+    brain.step(ev.Tick(41.0))
+    out = brain.step(ev.RegionProbed("us", 4))
+    assert not [c for c in out if isinstance(c, cmd.Append)]
 
 
 def test_a_changed_parent_gets_nothing_more() -> None:
@@ -162,14 +198,18 @@ def test_a_task_that_published_and_then_failed_has_a_result() -> None:
     brain = Brain(replace(MANIFEST, slots=1))
     sent(brain)
     out = brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
-    assert out == [cmd.Look(0, 1, "us", None)]
+    assert out == [cmd.KeepLogs(0, 1, "us", failed, is_failed=True), cmd.Look(0, 1, "us", None)]
+    assert brain.step(ev.LogsKept(0, 1)) == []
     assert brain.step(ev.Looked(0, 1, "", (record,))) == [cmd.Commit((record,))]
     assert brain.step(ev.Committed(((record, "added"),)))[-1] == cmd.Close("done", "")
     brain = Brain(replace(MANIFEST, slots=1))
     sent(brain)
     brain.step(ev.ChildInspected(0, 1, "dead", (failed,)))
     out = brain.step(ev.Looked(0, 1, "", ()))
-    assert [c["type"] for a in out if isinstance(a, cmd.Append) for c in a.changes] == ["fail", "bind"]
+    assert appended(out) == ["fail"]
+    brain.step(ev.Appended(tuple(c for a in out if isinstance(a, cmd.Append) for c in a.changes)))
+    assert appended(brain.step(ev.Tick(1.5))) == [], "a pause comes first"
+    assert appended(brain.step(ev.Tick(2.5))) == ["bind"]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -192,6 +232,10 @@ def test_faults_and_restarts_lose_nothing_and_double_nothing(seed: int) -> None:
     assert closed.state == ("failed" if set(range(12)) - done else "done")
 
 
+def appended(out: list[cmd.Command]) -> list[str]:
+    return [change["type"] for append in out if isinstance(append, cmd.Append) for change in append.changes]
+
+
 def sent(brain: Brain) -> str:
     """Bring slot 0 of the brain to a child that was acknowledged; the child's ID."""
     brain.step(ev.Tick(1.0))
@@ -209,7 +253,7 @@ def test_a_child_that_was_stopped_while_it_waited_for_room_is_noticed() -> None:
     """It never had an allocation, so no event tells of it."""
     brain = Brain(MANIFEST)
     child = sent(brain)
-    quiet_s = brain.limits.quiet_s
+    quiet_s = brain.state.limits.quiet_s
     assert not [command for command in brain.step(ev.Tick(quiet_s / 2)) if isinstance(command, cmd.Inspect)]
     looks = [command for command in brain.step(ev.Tick(quiet_s + 2.0)) if isinstance(command, cmd.Inspect)]
     assert [look.job_id for look in looks] == [child]
@@ -255,8 +299,11 @@ def test_a_quiet_region_is_asked_before_it_is_called_lost() -> None:
 def test_the_loss_of_a_region_is_not_counted_against_a_slot() -> None:
     brain = Brain(replace(MANIFEST, slots=1, max_attempts=1), Limits(grace_s=3.0))
     sent(brain)
-    brain.step(ev.RegionHeard("eu"))
-    out = [*brain.step(ev.Tick(2.0)), *brain.step(ev.RegionHeard("eu")), *brain.step(ev.Tick(5.0))]
+    brain.step(ev.Tick(2.0))
+    deaf(brain, "us")
+    for name in ("eu", "onprem"):
+        brain.step(ev.RegionHeard(name))
+    out = brain.step(ev.Tick(5.0))
     fails = [c for append in out if isinstance(append, cmd.Append) for c in append.changes if c["type"] == "fail"]
-    assert [fail.get("lost") for fail in fails] == [True]
+    assert [fail["cause"] for fail in fails] == ["region lost"]
     assert brain.slots[0].state == "open"

@@ -11,10 +11,12 @@ import pytest
 
 from federation.errors import LogConflict
 from federation.result import Key, ResultFile, ResultRecord
-from federation.run.brain import Brain, Limits
+from federation.run.brain import Brain
 from federation.run.commands import Close, Tell
-from federation.run.coordinator import Coordinator, Ports
-from federation.run.events import RegionProbed
+from federation.run.coordinator import Coordinator
+from federation.run.events import Pinged, RegionProbed
+from federation.run.execution import Ports
+from federation.run.limits import Limits
 from federation.run.manifest import Manifest
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Dispatched, TaskState
@@ -36,9 +38,6 @@ class Region:
         self.ends = "complete"
         self.stopped: list[str] = []
         self.is_watched = threading.Event()
-
-    def leader(self) -> str:
-        return "127.0.0.1:4647"
 
     def job(self, job_id: str) -> dict[str, Any]:
         if job_id == ONE.job:
@@ -73,6 +72,9 @@ class Region:
     def stop_job(self, job_id: str, *, purge: bool = False) -> None:
         self.stopped.append(job_id)
 
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
+        return []
+
     def evaluate(self, job_id: str) -> str:
         return "eval"
 
@@ -85,11 +87,17 @@ class RunLog:
         self.entries: list[Sequence[dict[str, Any]]] = []
         self.fails_at = fails_at
 
-    def append(self, changes: Sequence[dict[str, Any]], *, reason: str = "") -> object:
+    def append(
+        self, changes: Sequence[dict[str, Any]], *, after: int
+    ) -> tuple[bool, Sequence[tuple[dict[str, Any], ...]]]:
         if len(self.entries) + 1 == self.fails_at:
-            raise LogConflict("another coordinator")
+            raise LogConflict("nobody can write")
+        assert after == len(self.entries)
         self.entries.append(changes)
-        return None
+        return True, ()
+
+    def news(self) -> Sequence[tuple[dict[str, Any], ...]]:
+        return ()
 
 
 class Index:
@@ -110,11 +118,11 @@ def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None
         )  # fmt: skip
 
     def watch(
-        name: str, on_allocation: Callable[[Allocation], None], on_heard: Callable[[], None], stop: threading.Event
+        name: str, on_allocation: Callable[[Allocation], None], on_heard: Callable[[bool], None], stop: threading.Event
     ) -> None:
         region.on_allocation = on_allocation
         region.is_watched.set()
-        on_heard()
+        on_heard(False)
         stop.wait(30)
 
     made = Ports(
@@ -122,6 +130,8 @@ def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None
         run_log=run_log,
         index=index or Index(),
         probe=lambda name: RegionProbed(name, 10),
+        ping=lambda name: Pinged(name, is_alive=True),
+        inputs=lambda slot: ({}, b""),
         read=read,
         search=lambda name, slot: (),
         watch=watch,

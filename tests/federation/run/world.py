@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run import commands as cmd
 from federation.run import events as ev
-from federation.run.brain import Brain, Limits
+from federation.run.brain import Brain
+from federation.run.limits import Limits
 from federation.run.manifest import Manifest
 from regions.model import Allocation, TaskState
 
@@ -130,7 +131,7 @@ class World:
         }
         assert set(self.dispatched) <= logged, "dispatched what the log doesn't have"
         for slot in brain.slots:
-            assert sum(not attempt.is_region_loss for attempt in slot.attempts) <= manifest.max_attempts
+            assert len(slot.counting) <= manifest.max_attempts
 
     def _check_nothing_is_left(self, brain: Brain) -> None:
         left = [
@@ -177,6 +178,10 @@ class World:
             case cmd.Append():
                 self.log.append(command.changes)
                 self.inbox.append(ev.Appended(command.changes))
+            case cmd.ReadLog():
+                self.inbox.append(ev.LogRead(()))
+            case cmd.KeepLogs():
+                self.inbox.append(ev.LogsKept(command.slot, command.attempt))
             case cmd.Probe():
                 region = self.regions[command.region]
                 problem = "unreachable" if region.is_cut else ""

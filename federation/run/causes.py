@@ -1,0 +1,93 @@
+"""An allocation that ended badly enters, the class of its failure leaves, and what follows from each class. Pure.
+
+Nomad's own `restart` and `reschedule` come first: an attempt has failed when its child is dead. What is said here is about the
+next attempt, which is another child, elsewhere where that is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from regions.model import Allocation
+
+
+class Cause(StrEnum):
+    """Why an attempt ended badly."""
+
+    EXIT = "exit"
+    """A task ended with an exit code other than 0."""
+    OOM = "oom"
+    """A task was killed for its memory."""
+    SETUP = "setup"
+    """An artifact or a driver failed before a task ran."""
+    NO_RESULT = "no result"
+    """It completed and published nothing."""
+    TIMEOUT = "timeout"
+    """It ran for longer than --slot-timeout."""
+    NODE_LOST = "node lost"
+    PREEMPTED = "preempted"
+    PENDING = "pending"
+    """It waited for a node for longer than the pending timeout."""
+    STOPPED = "stopped"
+    """Somebody else stopped its job."""
+    VANISHED = "vanished"
+    """Its job was garbage-collected, and left no result."""
+    REGION_LOST = "region lost"
+    REFUSED = "refused"
+    """The region takes the job no more (it was changed, or removed)."""
+    INPUT = "input"
+    """The region refused the slot's own meta or payload: it would be refused everywhere."""
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """`is_own`: the slot's own reason, so that two regions are enough to know it; `is_counted`: against the slot's attempts;
+    `is_final`: no other attempt is made. `backoff_s` is the pause before the next one, doubled each time."""
+
+    is_own: bool
+    is_counted: bool
+    backoff_s: float = 0.0
+    is_final: bool = False
+
+
+CONSEQUENCES: Mapping[Cause, Consequence] = {
+    Cause.EXIT: Consequence(is_own=True, is_counted=True, backoff_s=1),
+    Cause.OOM: Consequence(is_own=True, is_counted=True, backoff_s=1),
+    Cause.SETUP: Consequence(is_own=True, is_counted=True, backoff_s=5),
+    Cause.NO_RESULT: Consequence(is_own=True, is_counted=True, backoff_s=1),
+    Cause.TIMEOUT: Consequence(is_own=True, is_counted=True, backoff_s=1),
+    Cause.NODE_LOST: Consequence(is_own=False, is_counted=True, backoff_s=1),
+    Cause.PREEMPTED: Consequence(is_own=False, is_counted=False, backoff_s=10),
+    Cause.PENDING: Consequence(is_own=False, is_counted=False),
+    Cause.STOPPED: Consequence(is_own=False, is_counted=True, backoff_s=2),
+    Cause.VANISHED: Consequence(is_own=False, is_counted=True),
+    Cause.REGION_LOST: Consequence(is_own=False, is_counted=False),
+    Cause.REFUSED: Consequence(is_own=False, is_counted=False),
+    Cause.INPUT: Consequence(is_own=True, is_counted=True, is_final=True),
+    Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
+}
+BACKOFF_MAX_S = 60.0
+
+
+def cause_of(allocation: Allocation) -> tuple[Cause, str]:
+    """(class, one line that tells it) of an allocation that failed, was lost or was preempted."""
+    for name, task in allocation.tasks.items():
+        if task.failed:
+            said = task.last_event or "failed"
+            code = f" (exit code {task.exit_code})" if task.exit_code and str(task.exit_code) not in said else ""
+            if task.is_oom_killed:
+                return Cause.OOM, f"task {name}: killed for its memory (OOM){code}"
+            return Cause.EXIT if task.exit_code is not None else Cause.SETUP, f"task {name}: {said}{code}"
+    if allocation.is_preempted:
+        return Cause.PREEMPTED, "preempted by a job of higher priority"
+    if allocation.client_status == "lost":
+        return Cause.NODE_LOST, f"node {allocation.node_name or allocation.node_id} was lost"
+    return Cause.EXIT, f"allocation {allocation.client_status}"
+
+
+def backoff_s(cause: Cause, times: int) -> float:
+    """The pause before the next attempt, of a slot that has failed so many times for this cause."""
+    return min(BACKOFF_MAX_S, CONSEQUENCES[cause].backoff_s * 2.0 ** (max(times, 1) - 1))

@@ -1,0 +1,320 @@
+"""A command of the brain enters, what happened leaves as an event: the one place where a run touches regions and stores.
+
+Each act is called in a pool's thread and may wait. What a region or store does wrong is part of the answer; only what ends
+the run is raised. Load: a dispatch is one request, its check one for a whole batch; a search for lost dispatches is one list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+from federation.result import Key, ResultRecord
+from federation.run.commands import (
+    Append,
+    CheckParent,
+    Command,
+    Dispatch,
+    Find,
+    Inspect,
+    KeepLogs,
+    Look,
+    Ping,
+    Probe,
+    ReadLog,
+    Revert,
+    Stop,
+    Tell,
+    Verify,
+)
+from federation.run.events import (
+    Acknowledged,
+    Appended,
+    AppendRefused,
+    Change,
+    ChildInspected,
+    ChildSpec,
+    DispatchFailed,
+    Event,
+    Found,
+    LogRead,
+    LogsKept,
+    Looked,
+    Pair,
+    ParentChecked,
+    Pinged,
+    RegionProbed,
+    Stopped,
+)
+from federation.run.manifest import Manifest, idempotency_token
+from jobs.errors import FedmlError
+from jobs.spec import SPEC_KEY
+from regions.errors import InvalidJob, NotFound, PermissionDenied, Throttled
+from regions.model import Allocation, Dispatched
+from regions.storage.errors import Unavailable
+
+LOG_TAIL_BYTES = 2000
+LINE_CHARS = 300
+GONE = ("is stopped", "not a parameterized job")
+"""What Nomad says of a job that nobody can dispatch any more; other refusals are about the dispatch's own meta or payload."""
+
+
+class RegionClient(Protocol):
+    """The part of a region client that a run uses."""
+
+    @property
+    def name(self) -> str: ...
+    def job(self, job_id: str) -> dict[str, Any]: ...
+    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]: ...
+    def dispatch(
+        self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""
+    ) -> Dispatched: ...
+    def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
+    def evaluate(self, job_id: str) -> str: ...
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
+    def logs(
+        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
+    ) -> bytes: ...
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
+
+
+class RunLog(Protocol):
+    """The run's own log, which others may write too.
+
+    `append` writes one entry where the log has `after` entries so far: whether it stands, and the entries of others that
+    weren't given before, which come before ours where it was refused and after it where it stands. `news` reads on.
+    """
+
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]: ...
+    def news(self) -> Sequence[tuple[Change, ...]]: ...
+
+
+class ResultIndex(Protocol):
+    """The part of the index that a run uses."""
+
+    def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a run is connected to.
+
+    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
+    allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
+    on_allocation, on_heard, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the meta and
+    payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`, `search` and
+    `inputs` raise FedmlError.
+    """
+
+    clients: Mapping[str, RegionClient]
+    run_log: RunLog
+    index: ResultIndex
+    probe: Callable[[str], RegionProbed]
+    ping: Callable[[str], Pinged]
+    read: Callable[[str, Key, Allocation], ResultRecord | None]
+    search: Callable[[str, int], Sequence[ResultRecord]]
+    watch: Callable[[str, Callable[[Allocation], None], Callable[[bool], None], Any], None]
+    observe: Callable[[Tell], None]
+    inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
+    keep_logs: Callable[[KeepLogs], None] = lambda _: None
+    revert: Callable[[Revert], None] = lambda _: None
+
+
+class Execution:
+    """Does what one run's commands say."""
+
+    def __init__(self, manifest: Manifest, ports: Ports) -> None:
+        self._manifest = manifest
+        self._ports = ports
+        self._acts: dict[type, Callable[..., Sequence[Event]]] = {
+            Append: self._append,
+            ReadLog: self._read_log,
+            Dispatch: self._dispatch,
+            CheckParent: self._check_parent,
+            Ping: lambda command: [ports.ping(command.region)],
+            Probe: lambda command: [ports.probe(command.region)],
+            Find: self._find,
+            Verify: self._verify,
+            Inspect: self._inspect,
+            Stop: self._stop,
+            Look: self._look,
+            KeepLogs: self._keep_logs,
+            Revert: self._revert,
+        }
+
+    def do(self, command: Command) -> Sequence[Event]:
+        """Execute one command (any but Tell, Commit and Close); the events that tell what came of it, in order."""
+        return self._acts[type(command)](command)
+
+    # ── the run log ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _append(self, command: Append) -> Sequence[Event]:
+        try:
+            stands, entries = self._ports.run_log.append(command.changes, after=command.after)
+        except Unavailable as error:
+            return [AppendRefused(command.changes, (), error.message)]
+        if not stands:
+            return [AppendRefused(command.changes, tuple(entries))]
+        return [Appended(command.changes), *([LogRead(tuple(entries))] if entries else [])]
+
+    def _read_log(self, command: ReadLog) -> Sequence[Event]:
+        try:
+            return [LogRead(tuple(self._ports.run_log.news()))]
+        except Unavailable:
+            return [LogRead(())]
+
+    # ── dispatching ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _dispatch(self, command: Dispatch) -> Sequence[Event]:
+        manifest, pair = self._manifest, (command.slot, command.attempt)
+        token = idempotency_token(manifest.run, *pair)
+        client = self._ports.clients[command.region]
+        try:
+            inputs, payload = self._ports.inputs(command.slot)
+            meta = {**inputs, **manifest.own_meta(*pair)}
+            done = client.dispatch(manifest.parent_id, meta=meta, payload=payload, idempotency_token=token)
+        except NotFound as error:
+            return [DispatchFailed(*pair, "refused", error.message)]
+        except InvalidJob as error:
+            is_gone = any(text in error.message for text in GONE)
+            return [DispatchFailed(*pair, "refused" if is_gone else "input", error.message)]
+        except PermissionDenied as error:
+            return [DispatchFailed(*pair, "denied", error.message)]
+        except Throttled as error:
+            return [DispatchFailed(*pair, "throttled", error.message)]
+        except FedmlError as error:
+            return [DispatchFailed(*pair, "unknown", error.message)]
+        if not done.eval_id:
+            _ensure_evaluation(client, done.job_id)
+        return [Acknowledged(*pair, done.job_id)]
+
+    def _check_parent(self, command: CheckParent) -> Sequence[Event]:
+        try:
+            parent = self._ports.clients[command.region].job(self._manifest.parent_id)
+        except NotFound:
+            return [ParentChecked(command.region, "gone")]
+        except PermissionDenied:
+            return [ParentChecked(command.region, None, is_denied=True)]
+        except FedmlError:
+            return [ParentChecked(command.region, None)]
+        return [
+            ParentChecked(
+                command.region, "gone" if parent.get("Stop") else self._manifest.spec_in(command.region, parent)
+            )
+        ]
+
+    def _find(self, command: Find) -> Sequence[Event]:
+        """Which of these attempts have a child: by meta or token, read from the job's children."""
+        manifest = self._manifest
+        client = self._ports.clients[command.region]
+        wanted = set(command.pairs)
+        found: dict[Pair, str] = {}
+        try:
+            has_meta = manifest.declared_meta is None
+            for stub in client.jobs(f"{manifest.parent_id}/dispatch-", meta=has_meta):
+                is_told = has_meta and stub.get("Meta") is not None
+                pair = manifest.child_of(stub if is_told else client.job(str(stub["ID"])))
+                if pair in wanted:
+                    found[pair] = str(stub["ID"])
+                if len(found) == len(wanted):
+                    break
+            for job_id in found.values():
+                _ensure_evaluation(client, job_id)
+        except FedmlError:
+            return [Found(command.region, {}, ())]
+        missing = tuple(pair for pair in command.pairs if pair not in found)
+        return [Found(command.region, found, missing)]
+
+    def _verify(self, command: Verify) -> Sequence[Event]:
+        client = self._ports.clients[command.region]
+        wanted = set(command.job_ids)
+        told: list[Event] = []
+        # Where it fails it is left: the record carries the hash too, and a result of another spec never wins.
+        with suppress(FedmlError):
+            if len(wanted) > 3:
+                for stub in client.jobs(f"{self._manifest.parent_id}/dispatch-", meta=True):
+                    if stub["ID"] in wanted and stub.get("Meta") is not None:
+                        wanted.discard(str(stub["ID"]))
+                        told.append(ChildSpec(str(stub["ID"]), str(stub["Meta"].get(SPEC_KEY, ""))))
+            told.extend(
+                ChildSpec(job_id, str((client.job(job_id).get("Meta") or {}).get(SPEC_KEY, ""))) for job_id in wanted
+            )
+        return told
+
+    # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _inspect(self, command: Inspect) -> Sequence[Event]:
+        pair, client = (command.slot, command.attempt), self._ports.clients[command.region]
+        try:
+            job = client.job(command.job_id)
+            allocations, _ = client.allocations(job_id=command.job_id)
+            status = str(job.get("Status", ""))
+            if status == "pending" and not allocations and not client.evaluations(command.job_id):
+                client.evaluate(command.job_id)
+        except NotFound:
+            return [ChildInspected(*pair, "gone")]
+        except FedmlError:
+            return [ChildInspected(*pair, "unknown")]
+        last_line = _last_line(client, allocations) if status == "dead" else ""
+        return [ChildInspected(*pair, status, tuple(allocations), last_line)]
+
+    def _stop(self, command: Stop) -> Sequence[Event]:
+        done = Stopped(command.region, command.job_id, is_done=True)
+        try:
+            self._ports.clients[command.region].stop_job(command.job_id, purge=command.is_purge)
+        except NotFound:
+            pass
+        except PermissionDenied as error:
+            done = replace(done, problem=error.message)
+        except FedmlError:
+            done = replace(done, is_done=False)
+        return [done]
+
+    def _look(self, command: Look) -> Sequence[Event]:
+        manifest, allocation = self._manifest, command.allocation
+        alloc_id = allocation.id if allocation else ""
+        records: tuple[ResultRecord, ...]
+        try:
+            if allocation is None:
+                records = tuple(self._ports.search(command.region, command.slot))
+            else:
+                key = Key(manifest.run, command.slot, allocation.group, allocation.index)
+                record = self._ports.read(command.region, key, allocation)
+                records = (record,) if record is not None else ()
+        except FedmlError as error:
+            return [Looked(command.slot, command.attempt, alloc_id, (), error.message)]
+        return [Looked(command.slot, command.attempt, alloc_id, records)]
+
+    def _keep_logs(self, command: KeepLogs) -> Sequence[Event]:
+        with suppress(FedmlError):
+            self._ports.keep_logs(command)
+        return [LogsKept(command.slot, command.attempt)]
+
+    def _revert(self, command: Revert) -> Sequence[Event]:
+        self._ports.revert(command)
+        return []
+
+
+def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
+    """A token hit names a child that may never have got its evaluation (NOMAD.md): one that is pending gets one."""
+    with suppress(FedmlError):
+        if client.job(job_id).get("Status") == "pending" and not client.allocations(job_id=job_id)[0]:
+            client.evaluate(job_id)
+
+
+def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
+    """The last line that a failed task wrote to stderr, for whoever reads why the attempt failed; "" without any."""
+    for allocation in allocations:
+        for task, state in allocation.tasks.items():
+            if state.failed and allocation.client_status == "failed":
+                try:
+                    text = client.logs(allocation.id, task, kind="stderr", tail_bytes=LOG_TAIL_BYTES)
+                except FedmlError:
+                    return ""
+                told = (line.strip() for line in text.decode(errors="replace").splitlines())
+                lines = [line for line in told if line and not line.startswith("→")]  # a hint isn't what happened
+                words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
+                return " ".join(words)[:LINE_CHARS]
+    return ""

@@ -1,0 +1,298 @@
+"""The run log, as the brain sees it: own entries, those of others and those of before enter; what is next to be written leaves.
+
+Whatever is decided stands in the log before it is done. Another coordinator may write too: an entry is refused when others
+came first, then what was proposed is taken back, theirs is obeyed, and it is decided again. So a (slot, attempt) is bound
+once in the log, whoever writes it.
+"""
+
+from __future__ import annotations
+
+from federation.run.binding import Binding
+from federation.run.causes import Cause
+from federation.run.commands import Append, ReadLog, Revert
+from federation.run.dispatching import Dispatching
+from federation.run.ends import Ends
+from federation.run.events import Appended, AppendRefused, CancelRequested, Change, LogRead, Pair, Resumed
+from federation.run.health import Health
+from federation.run.results import Results
+from federation.run.state import Attempt, Phase, RunState
+from federation.run.watching import Watching
+
+
+class Ledger:
+    """What the run log says, and what it is to say next."""
+
+    def __init__(
+        self,
+        state: RunState,
+        ends: Ends,
+        health: Health,
+        binding: Binding,
+        dispatching: Dispatching,
+        watching: Watching,
+        results: Results,
+    ) -> None:
+        self._state = state
+        self._ends = ends
+        self._health = health
+        self._binding = binding
+        self._dispatching = dispatching
+        self._watching = watching
+        self._results = results
+        self._head = 0
+        self._is_under_way = False
+        self._append_at_s = 0.0
+        self._read_at_s = 0.0
+        self._is_reading = False
+        self._to_rebind: list[Pair] = []
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is on its way to the log."""
+        return not (self._is_under_way or self._state.changes)
+
+    @property
+    def may_propose(self) -> bool:
+        """Whether an entry could be written now."""
+        return not self._is_under_way and self._append_at_s <= self._state.now_s
+
+    # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def flush(self) -> None:
+        """Send the collected changes on."""
+        state = self._state
+        if state.changes and self.may_propose:
+            state.out.append(Append(tuple(state.changes), self._head))
+            state.changes = []
+            self._is_under_way = True
+
+    def tick(self) -> None:
+        """Read on, from time to time: somebody may have cancelled the run."""
+        state = self._state
+        if self._read_at_s <= state.now_s and not self._is_reading:
+            self._is_reading = True
+            self._read_at_s = state.now_s + state.limits.read_log_s
+            state.out.append(ReadLog())
+
+    def appended(self, event: Appended) -> None:
+        """An entry of ours stands, or (a replay) one of before."""
+        self._head += 1
+        if event.is_replay:
+            for change in event.changes:
+                self._replay(change)
+            return
+        self._is_under_way = False
+        for change in event.changes:
+            if change["type"] in ("bind", "ack", "fail"):
+                number, attempt_number = int(change["slot"]), int(change["attempt"])
+                self._mark(self._state.attempt(number, attempt_number), str(change["type"]))
+                if change["type"] == "bind":
+                    self._dispatching.bound(number, attempt_number)
+            else:
+                self._obey(change)
+
+    def refused(self, event: AppendRefused) -> None:
+        """Ours isn't in the log: bindings are taken back, facts are said again unless somebody else has said them."""
+        state = self._state
+        self._is_under_way = False
+        for change in reversed(event.changes):
+            if change["type"] == "bind":
+                self._take_back(int(change["slot"]), int(change["attempt"]))
+        for entry in event.entries:
+            self._theirs(entry)
+        facts = [change for change in event.changes if change["type"] != "bind"]
+        state.changes = [change for change in (*facts, *state.changes) if not self._is_said(change)]
+        state.is_roomy = True
+        if event.error:
+            if self._append_at_s <= state.now_s - state.limits.store_retry_s:
+                state.tell(
+                    "run",
+                    detail=f"the home store doesn't answer, and nothing is dispatched until it does: {event.error}",
+                )
+            self._append_at_s = state.now_s + state.limits.store_retry_s
+
+    def _take_back(self, number: int, attempt_number: int) -> None:
+        last = self._state.slots[number].last
+        if last is not None and last.number == attempt_number and not last.is_logged:
+            self._binding.take_back(number)
+
+    def _is_said(self, change: Change) -> bool:
+        if change["type"] in ("cancel", "halt"):
+            return self._state.is_ending
+        if change["type"] not in ("ack", "fail"):
+            return False
+        attempt = self._state.attempt(int(change["slot"]), int(change["attempt"]))
+        return attempt.is_acknowledged if change["type"] == "ack" else attempt.is_failure_logged
+
+    @staticmethod
+    def _mark(attempt: Attempt, kind: str) -> None:
+        if kind == "bind":
+            attempt.is_logged = True
+        elif kind == "ack":
+            attempt.is_acknowledged = True
+        else:
+            attempt.is_failure_logged = True
+
+    # ── others ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read(self, event: LogRead) -> None:
+        """Others wrote."""
+        self._is_reading = False
+        for entry in event.entries:
+            self._theirs(entry)
+        state = self._state
+        state.changes = [change for change in state.changes if not self._is_said(change)]
+
+    def _theirs(self, changes: tuple[Change, ...]) -> None:
+        self._head += 1
+        for change in changes:
+            if change["type"] not in ("bind", "ack", "fail"):
+                self._obey(change)
+                continue
+            number, attempt_number = int(change["slot"]), int(change["attempt"])
+            if change["type"] == "bind":
+                self._their_binding(number, attempt_number, str(change["region"]))
+                continue
+            attempt = self._state.attempt(number, attempt_number)
+            self._mark(attempt, str(change["type"]))
+            if change["type"] == "ack" and not attempt.job_id:
+                self._their_child(number, attempt, str(change["job_id"]))
+            elif change["type"] == "fail" and attempt.is_open:
+                self._ends.close(attempt, _cause(change), str(change.get("reason", "")))
+                region = self._state.regions[attempt.region]
+                if region.is_lost:
+                    region.abandoned.append((number, attempt_number))
+                else:
+                    self._ends.stop(attempt)
+                self._ends.go_on(number)
+
+    def _their_binding(self, number: int, attempt_number: int, region: str) -> None:
+        slot = self._state.slots[number]
+        if slot.last is not None and not slot.last.is_logged:
+            self._binding.take_back(number)
+        if attempt_number == len(slot.attempts) + 1:  # else it is void: the log had one of this number before
+            slot.attempts.append(Attempt(attempt_number, region, Phase.BOUND, is_logged=True))
+            self._binding.count(region)
+            if slot.state == "open":
+                self._dispatching.inherited(number, attempt_number, after_s=self._state.limits.takeover_s)
+            else:
+                self._ends.close(slot.attempts[-1], None, "")
+
+    def _their_child(self, number: int, attempt: Attempt, job_id: str) -> None:
+        region = self._state.regions[attempt.region]
+        region.unknown.discard((number, attempt.number))
+        self._dispatching.has_child(number, attempt.number, job_id)
+        if not attempt.is_open and self._state.slots[number].state != "done":
+            self._ends.stop(attempt)
+
+    # ── what concerns the run ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def cancel(self, event: CancelRequested) -> None:
+        """Recorded first; obeyed when the log has it."""
+        self._state.changes.append({"type": "cancel", "reason": event.reason})
+
+    def _obey(self, change: Change) -> None:
+        state, reason = self._state, str(change.get("reason", ""))
+        match change["type"]:
+            case "cancel" | "halt":
+                self._ends.obey(str(change["type"]), reason)
+                state.out.extend(Revert(region, reason) for region in change.get("revert", ()))
+            case "exclude":
+                region = str(change["region"])
+                self._health.give_up_on(state.regions[region], reason)
+                state.out.append(Revert(region, reason))
+                self._health.rebind(region, reason)
+                self._health.give_up_if_nowhere()
+            case "rebind":
+                self._health.rebind(str(change["region"]), "bound anew by hand")
+            case "retry":
+                for number in change["slots"]:
+                    self._retry(int(number))
+
+    def _retry(self, number: int) -> None:
+        """New attempts for a slot that failed, or was left when the run was halted."""
+        state = self._state
+        slot = state.slots[number]
+        if state.is_cancelled or slot.state == "done":
+            return
+        state.halted = ""
+        slot.forgiven = len(slot.attempts)
+        if slot.state == "open":
+            return
+        state.failed_slots -= slot.state == "failed"
+        state.open_slots += 1
+        slot.state, slot.reason = "open", ""
+        (state.retries if slot.attempts else state.unbound).append(number)
+        state.is_roomy = True
+
+    # ── resuming ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _replay(self, change: Change) -> None:
+        state = self._state
+        if change["type"] == "rebind":
+            self._to_rebind = self._health.open_in(str(change["region"]))
+        if change["type"] not in ("bind", "ack", "fail"):
+            if change["type"] != "rebind":
+                self._obey(change)
+            return
+        number, attempt_number = int(change["slot"]), int(change["attempt"])
+        slot = state.slots[number]
+        if change["type"] == "bind":
+            if attempt_number == len(slot.attempts) + 1:
+                slot.attempts.append(Attempt(attempt_number, str(change["region"]), Phase.BOUND, is_logged=True))
+                self._binding.count(str(change["region"]))
+            return
+        attempt = slot.attempts[attempt_number - 1]
+        self._mark(attempt, str(change["type"]))
+        if change["type"] == "ack":
+            attempt.job_id = str(change["job_id"])
+            state.children[attempt.job_id] = (number, attempt_number)
+            if attempt.region in state.regions:
+                state.regions[attempt.region].has_worked = state.regions[attempt.region].has_dispatched = True
+            if attempt.is_open:
+                state.move(attempt, Phase.SENT)
+        elif attempt.is_open:
+            self._ends.close(attempt, _cause(change), str(change.get("reason", "")))
+
+    def resumed(self, event: Resumed) -> None:
+        """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
+        state = self._state
+        for key in event.committed:
+            slot = state.slots[key.slot]
+            slot.committed = (*slot.committed, (key.group, key.index))
+        state.unbound.clear()
+        state.retries, state.delayed = [], []
+        for number, slot in enumerate(state.slots):
+            if len(slot.committed) >= state.keys_a_slot:
+                self._ends.finish_slot(number)
+            elif slot.state == "open" and slot.last is None:
+                state.unbound.append(number)
+            elif slot.state == "open" and slot.last is not None and not slot.last.is_open:
+                self._ends.go_on(number)
+        if state.now_s:
+            self.begin()
+
+    def begin(self) -> None:
+        """The clock is known: what is open from before is watched, and what has no known child searched for."""
+        state = self._state
+        for number, slot in enumerate(state.slots):
+            last = slot.last
+            if last is not None and last.is_open:
+                last.since_s = state.now_s
+                if last.job_id:
+                    self._watching.begin(number, last)
+                else:
+                    self._dispatching.inherited(number, last.number, after_s=0.0)
+        for number, attempt_number in self._to_rebind:
+            attempt = state.attempt(number, attempt_number)
+            self._ends.end(number, attempt, Cause.REGION_LOST, "bound anew by hand")
+        self._to_rebind = []
+
+
+def _cause(change: Change) -> Cause:
+    """The cause in a `fail` change; entries of earlier versions have none."""
+    if "cause" in change:
+        return Cause(change["cause"])
+    if change.get("lost"):
+        return Cause.REGION_LOST
+    return Cause.EXIT if change.get("own") else Cause.STOPPED

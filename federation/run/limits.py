@@ -1,0 +1,35 @@
+"""How patient a run is: times and bounds that are the same for all runs, or come from fedml.toml. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a run is. Times in seconds."""
+
+    grace_s: float = 60.0
+    reprobe_s: float = 5.0
+    reprobe_max_s: float = 30.0
+    """Between two probes of a region in which nothing changes."""
+    look_again_s: float = 2.0
+    look_retry_s: float = 5.0
+    inspect_s: float = 0.5
+    quiet_s: float = 10.0
+    """A child that got no allocation for so long is looked at: one that was stopped while it waited sends no news."""
+    find_s: float = 2.0
+    takeover_s: float = 30.0
+    """What another coordinator bound is dispatched here when it wasn't acknowledged for so long."""
+    read_log_s: float = 3.0
+    """How often the run log is read for what others wrote (a cancel)."""
+    pause_s: float = 15.0
+    """How often a region whose token is refused is asked again."""
+    store_retry_s: float = 5.0
+    hold_max_s: float = 60.0
+    """The longest pause after a region asked for patience."""
+    window: int = 64
+    window_max: int = 2000
+    head_start: float = 0.05
+    """So much of a region's slots may wait there for a node, so that the next one is there when one ends."""
+    bindings_an_entry: int = 500
