@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from federation.errors import FederationError, UsageError
 from federation.result import ResultFile, ResultRecord
-from regions.storage.errors import IntegrityError, InvalidStoreURL, NotFound
+from regions.storage.errors import IntegrityError, InvalidStoreURL, NotFound, Unavailable
 from regions.storage.store import Store, checked_key
 
 _DOWNLOADS_AT_ONCE = 4
@@ -36,9 +37,10 @@ class Fetched:
 def fetch(record: ResultRecord, store: Store, target: Path, *, force: bool = False) -> Fetched:
     """Download all files of a result into the folder `target`, each verified against the sha256 that the index holds.
 
-    Everything is downloaded and verified beside its place first: a new folder appears whole or not at all, and a crash
-    leaves at most a hidden `.fedml-get-…` folder. In a folder that exists each file is placed by itself: one that is
-    not empty is refused without `force`; with it, files of the same names are replaced and all others left alone.
+    Everything is downloaded and verified beside its place first: a new folder appears whole or not at all. A crash, Ctrl-C
+    or a store that is gone leaves at most a hidden `.fedml-get-…` folder, and the next fetch of the same artifact to the
+    same place brings only the files that aren't in it. In a folder that exists each file is placed by itself: one that
+    is not empty is refused without `force`; with it, files of the same names are replaced and all others left alone.
     Where the same files are there already, nothing is done.
 
     Raises IntegrityError for a byte that differs or a file name that would leave the folder, NotFound where the
@@ -53,23 +55,78 @@ def fetch(record: ResultRecord, store: Store, target: Path, *, force: bool = Fal
         if paths and all(_holds(target / path, file) for path, file in paths.items()):
             return Fetched(target, len(paths), record.size_bytes, is_new=False)
         into_existing = target.exists()
-        if into_existing and any(target.iterdir()) and not force:
+        left = _left_name(record)
+        if into_existing and any(path.name != left for path in target.iterdir()) and not force:
             raise UsageError(
                 f"{target} holds something else", hint="name another folder with --to, or write into it with --force"
             )
         if not into_existing:
             target.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=".fedml-get-", dir=target if into_existing else target.parent))
-        try:
+        with _staging(target if into_existing else target.parent, left) as place:
             _download(record, store, paths, place)
             if into_existing:
                 _move_into(place, paths, target)
             else:
+                _leave_only(place, paths)
                 place.chmod(0o777 & ~_umask())
                 place.rename(target)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
     return done
+
+
+def _left_name(record: ResultRecord) -> str:
+    return f".fedml-get-{record.alloc_id[:8]}-{record.manifest_sha256[:12]}"
+
+
+@contextmanager
+def _staging(folder: Path, name: str) -> Iterator[Path]:
+    """A folder of that name to download into, this process's alone; what is in it is from a fetch that was broken off.
+    Where another process is at it, one of another name."""
+    place, lock = _locked(folder / name)
+    if lock is None:
+        place = Path(tempfile.mkdtemp(prefix=".fedml-get-", dir=folder))
+    is_kept = False
+    try:
+        yield place
+    except (Unavailable, KeyboardInterrupt):
+        is_kept = lock is not None and any(path.is_file() for path in place.rglob("*"))
+        raise
+    finally:
+        if not is_kept:
+            shutil.rmtree(place, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(place: Path) -> tuple[Path, int | None]:
+    """The folder, made if need be, and the descriptor that locks it; None where it isn't this user's, or another process
+    holds the lock."""
+    while True:
+        place.mkdir(mode=0o700, exist_ok=True)
+        try:
+            lock = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+        except FileNotFoundError:  # whoever held it has just placed it
+            continue
+        except (NotADirectoryError, PermissionError):
+            return place, None
+        if os.fstat(lock).st_uid != os.geteuid():
+            os.close(lock)
+            return place, None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return place, None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock), place.stat()):
+                return place, lock
+        os.close(lock)
+
+
+def _leave_only(place: Path, paths: Mapping[str, ResultFile]) -> None:
+    """Remove what a broken download left besides."""
+    for found in [path for path in place.rglob("*") if not path.is_dir() or path.is_symlink()]:
+        if found.relative_to(place).as_posix() not in paths:
+            found.unlink()
 
 
 def _checked_paths(record: ResultRecord) -> Mapping[str, ResultFile]:
@@ -97,6 +154,8 @@ def _refused(record: ResultRecord, problem: str) -> IntegrityError:
 def _download(record: ResultRecord, store: Store, paths: Mapping[str, ResultFile], place: Path) -> None:
     def download(path: str) -> None:
         key = record.artifact_prefix + path
+        if _holds(place / path, paths[path]):
+            return
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         try:
             store.get_file(key, place / path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from federation.index.fetch import fetch
 from federation.result import ResultFile, ResultRecord
 from regions.storage.errors import IntegrityError, NotFound, Unavailable
 
+fetching = importlib.import_module("federation.index.fetch")
 MakeRecord = Callable[..., ResultRecord]
 
 FILES = {"metrics.json": b'{"auc": 0.7}', "model/model.bin": bytes(range(256)) * 40, "model/deep/empty": b""}
@@ -215,6 +218,58 @@ def test_a_lost_line_leaves_nothing(
     with pytest.raises(Unavailable):
         fetch(record, memory_store, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_arrived_before_the_line_was_lost_is_not_brought_again(
+    memory_store: Any, record: ResultRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[str] = []
+    get_file = memory_store.get_file
+    is_down = True
+
+    def fragile(key: str, path: Path) -> Any:
+        if is_down and key.endswith("model.bin"):
+            raise Unavailable("no answer", store="memory://us", operation="get", key=key)
+        brought.append(key.removeprefix(record.artifact_prefix))
+        return get_file(key, path)
+
+    monkeypatch.setattr(fetching, "_DOWNLOADS_AT_ONCE", 1)
+    monkeypatch.setattr(memory_store, "get_file", fragile)
+    with pytest.raises(Unavailable):
+        fetch(record, memory_store, tmp_path / "model")
+    assert "metrics.json" in brought
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".fedml-get-")
+    (left / "of-nobody").write_text("x")
+    is_down = False
+    assert fetch(record, memory_store, tmp_path / "model").is_new
+    assert sorted(brought) == sorted(FILES)
+    assert contents(tmp_path / "model") == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_a_killed_fetch_left_damaged_is_brought_again(
+    memory_store: Any, record: ResultRecord, tmp_path: Path
+) -> None:
+    left = tmp_path / fetching._left_name(record)
+    left.mkdir()
+    (left / "metrics.json").write_bytes(FILES["metrics.json"][:-1])
+    (tmp_path / "model").mkdir()
+    fetch(record, memory_store, tmp_path / "model")
+    fetch(record, memory_store, tmp_path / "other")
+    assert contents(tmp_path / "model") == contents(tmp_path / "other") == FILES
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "other"]
+
+
+def test_two_that_fetch_the_same_do_not_meet(memory_store: Any, record: ResultRecord, tmp_path: Path) -> None:
+    place, lock = fetching._locked(tmp_path / fetching._left_name(record))
+    assert lock is not None
+    (place / "metrics.json").write_text("another process is writing this")
+    assert fetching._locked(place) == (place, None)
+    fetch(record, memory_store, tmp_path / "model")
+    assert contents(tmp_path / "model") == FILES
+    assert (place / "metrics.json").read_text() == "another process is writing this"
+    os.close(lock)
 
 
 def test_a_full_disk_is_told_without_a_traceback(
