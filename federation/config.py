@@ -21,6 +21,7 @@ from federation.dev.state import read_state
 from federation.errors import ConfigError
 from federation.plan import Shares
 from federation.tag_rule import TagRule
+from regions.credentials import SecretRef
 from regions.model import Region, StoreConfig
 
 FILE_NAME = "fedml.toml"
@@ -123,6 +124,15 @@ class Config:
     def root(self) -> Path:
         """The project's folder."""
         return self.path.parent
+
+    def secret_references(self) -> list[tuple[str, SecretRef]]:
+        """Every reference to a credential, each with what it is for."""
+        found = [(f"regions.{name}.token", region.token) for name, region in self.regions.items()]
+        own = [datacenter.store for region in self.regions.values() for datacenter in region.datacenters.values()]
+        for store in dict.fromkeys([self.home, *own]):
+            found.append((f"access_key_id of {store.url}", store.access_key_id))
+            found.append((f"secret_access_key of {store.url}", store.secret_access_key))
+        return [(key, reference) for key, reference in found if reference is not None]
 
     @property
     def cache_dir(self) -> Path:

@@ -18,9 +18,8 @@ from typing import Any, Protocol
 from federation.config import Config, CoordinatorJob
 from federation.errors import UsageError
 from jobs.errors import FedmlError
-from regions.credentials import SecretRef
 from regions.errors import NotFound
-from regions.model import Dispatched, Region, StoreConfig
+from regions.model import Dispatched, Region
 
 RUN_META = "fedml_resume"
 CONFIG_META = "fedml_config"
@@ -148,30 +147,15 @@ def coordinator_job(how: CoordinatorJob, region: Region, job_id: str, variables:
     }
 
 
-def _stores(config: Config) -> list[StoreConfig]:
-    own = [datacenter.store for region in config.regions.values() for datacenter in region.datacenters.values()]
-    return [config.home, *own]
-
-
-def _references(config: Config) -> Iterable[tuple[str, SecretRef]]:
-    for name, region in config.regions.items():
-        if region.token is not None:
-            yield f"regions.{name}.token", region.token
-    for store in _stores(config):
-        for part, reference in (("access_key_id", store.access_key_id), ("secret_access_key", store.secret_access_key)):
-            if reference is not None:
-                yield f"{part} of {store.url}", reference
-
-
 def _variables(config: Config) -> list[str]:
     """The environment variables that fedml.toml refers to, each once; none in a development federation."""
     if config.dev is not None:
         return []
-    return list(dict.fromkeys(reference.env for _, reference in _references(config) if reference.env))
+    return list(dict.fromkeys(reference.env for _, reference in config.secret_references() if reference.env))
 
 
 def _not_portable(config: Config) -> Iterable[str]:
-    for key, reference in _references(config):
+    for key, reference in config.secret_references():
         if reference.env is None:
             yield f"{key} is a {reference} of this machine: refer to an environment variable instead"
     if config.home.url.startswith("file://"):

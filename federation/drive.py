@@ -18,13 +18,16 @@ from federation.log import Entry, Log
 from federation.places import Places
 from federation.plan import Room
 from federation.run.brain import Brain
-from federation.run.commands import Close, Tell
+from federation.run.commands import Close, KeepLogs, Tell
 from federation.run.coordinator import Coordinator
 from federation.run.events import Change, Event
 from federation.run.execution import Ports
+from federation.run.kept_logs import keep
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
+from federation.run.redaction import Redactor
 from federation.run.stale import stop_stale
+from regions.credentials import SecretUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ def drive(
         watch=places.watch,
         observe=observe,
         inputs=inputs_of(manifest, app.home),
+        keep_logs=_keeper(app, manifest),
     )
     try:
         closed = Coordinator(brain, ports).run(replay)
@@ -110,6 +114,29 @@ class SharedLog:
 
     def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:
         return [entry.changes for entry in entries if entry.number not in self._own]
+
+
+def _keeper(app: App, manifest: Manifest) -> Callable[[KeepLogs], None]:
+    """Keeps in the home store what attempts wrote, without the credentials that this process knows."""
+    secrets = []
+    for _, reference in app.config.secret_references():
+        with suppress(SecretUnavailable):
+            secrets.append(reference.read())
+    redact = Redactor(secrets)
+
+    def keep_logs(command: KeepLogs) -> None:
+        keep(
+            app.client(command.region),
+            app.home,
+            manifest.run,
+            slot=command.slot,
+            attempt=command.attempt,
+            alloc_id=command.allocation.id,
+            is_failed=command.is_failed,
+            redact=redact,
+        )
+
+    return keep_logs
 
 
 def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:
