@@ -6,23 +6,19 @@ The only place where stages meet. Region clients and stores are opened when they
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation import capacity
-from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.config import Config
 from federation.deploy import Deployment, deploy
-from federation.errors import ConfigError, FederationError, UsageError
+from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
-from federation.plan import Plan, Reason, plan
 from federation.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
+from federation.residency import limited
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
-from jobs.spec import checked_version
 from regions.model import Region, StoreConfig
 from regions.storage import open_store
 from regions.storage.store import Store
@@ -30,45 +26,7 @@ from regions.storage.store import Store
 if TYPE_CHECKING:
     from regions.nomad import NomadRegion
 
-__all__ = ["App", "JobRequest", "PreparedJob", "Preview"]
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a dispatch would do now. `version` is the one it would get; nothing is reserved."""
-
-    prepared: PreparedJob
-    snapshot: CapacitySnapshot
-    plan: Plan
-    version: str
-    existing_results: int
-    """Results that this version has already; they would be added to."""
-
-    @property
-    def usable(self) -> list[str]:
-        """Regions that may get slots, now or later, retries included."""
-        return [name for name, one in self.snapshot.regions.items() if one.problem is None]
-
-    @property
-    def changes(self) -> list[str]:
-        """Regions whose registered job would change."""
-        return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
-
-    @property
-    def unanswered(self) -> list[RegionCapacity]:
-        """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
-        problems = (Reason.UNREACHABLE, Reason.REFUSED)
-        return [one for one in self.snapshot.regions.values() if one.problem in problems]
-
-    def require_an_answer(self) -> None:
-        """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
-        regions = self.unanswered
-        if len(regions) == len(self.snapshot.regions):
-            details, hints = ({getattr(one, of): None for one in regions} for of in ("detail", "hint"))
-            raise FederationError(
-                f"no region can be asked: {'; '.join(details)}",
-                hint="\n".join(filter(None, hints)) or "see: fedml doctor",
-            )
+__all__ = ["App", "JobRequest", "PreparedJob"]
 
 
 class App:
@@ -123,31 +81,6 @@ class App:
         """The index in the home store."""
         return Index(self.home, cache_dir=self.config.cache_dir)
 
-    def preview(
-        self, request: JobRequest, *, slots: int | None, version: str | None, prepared: PreparedJob | None = None
-    ) -> Preview:
-        """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere."""
-        if slots is not None and slots < 1:
-            raise UsageError(f"-n {slots}: a run has at least one slot")
-        if version is not None:
-            checked_version(version)
-        prepared = prepared or self.prepare(request)
-        regions = [self.config.regions[name] for name in prepared.rendered]
-        clients = [self.client(region.name) for region in regions]
-        snapshot = capacity.snapshot(clients, prepared.rendered, prepared.shape)
-        rooms = snapshot.rooms(
-            {region.name: region.weight for region in regions}, {region.name: region.order for region in regions}
-        )
-        wanted = slots if slots is not None else self.config.slots
-        existing = self.index.query(job=prepared.shape.id, version=version) if version else []
-        return Preview(
-            prepared=prepared,
-            snapshot=snapshot,
-            plan=plan(wanted, rooms, self.config.policy),
-            version=version or self._next_version(prepared.shape.id),
-            existing_results=len(existing),
-        )
-
     def deploy(
         self,
         prepared: PreparedJob,
@@ -162,9 +95,13 @@ class App:
         chosen: dict[str, dict[str, Any]] = {}
         for name, rendered in prepared.rendered.items():
             if not regions or name in regions:
+                if isinstance(rendered, RegionNotAllowed) and name not in regions:
+                    continue
                 if isinstance(rendered, FedmlError):
                     raise rendered
                 chosen[name] = rendered
+        if not chosen:
+            raise NoPlace("no region may have the job", hint="see: fedml plan")
         clients = [self.client(name) for name in chosen]
         return deploy(
             clients,
@@ -174,10 +111,6 @@ class App:
             allow_drift=allow_drift,
             strategy=strategy or prepared.strategy or EACH_FOR_ITSELF,
         )
-
-    def _next_version(self, job: str) -> str:
-        latest = self.index.latest_version(job)
-        return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
 
     # ── the job ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -210,12 +143,20 @@ class App:
                     hint="name a jobspec's file with --job",
                 )
             return self.prepare_registered(job_id, [region.name for region in regions], allow_drift=allow_drift)
-        return prepare_file(self.job_file(request.job), request, regions, self.config.version_meta)
+        return self.prepare_from_file(request)
+
+    def prepare_from_file(self, request: JobRequest) -> PreparedJob:
+        """The job rendered from its file for each chosen region; no region is asked."""
+        regions = self.chosen_regions(request.regions)
+        return self._limited(prepare_file(self.job_file(request.job), request, regions, self.config.version_meta))
 
     def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
         """The job as it stands in these regions, which must agree on it."""
         clients = [self.client(name) for name in regions]
-        return prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift)
+        return self._limited(prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift))
+
+    def _limited(self, prepared: PreparedJob) -> PreparedJob:
+        return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
 
     def registered_job(self, job: str = "") -> str:
         """The ID of the registered job that `--job` or fedml.toml names; "" where that is a file."""

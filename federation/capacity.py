@@ -5,7 +5,8 @@ value in the snapshot, never an exception that loses the others.
 
 The dry run (`PUT /v1/job/:id/plan`) of the job, not parameterized, with N instances tells how many would be placed:
 N − (CoalescedFailures + 1) where a group falls short (NOMAD.md, "Capacity"). Children already queued (pending or blocked
-evaluations) are deducted, since the dry run doesn't see them.
+evaluations) are deducted, since the dry run doesn't see them. Room that Nomad would make by evicting other work (it says
+whom) isn't counted, unless that is allowed.
 """
 
 from __future__ import annotations
@@ -13,22 +14,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from federation.plan import Reason, Room
+from federation.errors import RegionNotAllowed
+from federation.plan import Reason
 from jobs.drift import as_marked, spec_of
 from jobs.errors import FedmlError
 from jobs.render import probe
 from jobs.spec import JobShape, group_counts
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
-from regions.resources import Resources, estimated_slots
+from regions.resources import Resources, estimated_slots, missing, offers
 
 PROBE_SLOTS_MAX = 1000
 """A dry run asks for no more slots than this: what is beyond is learnt when those are used."""
 UNKNOWN_FREE = 2
 """Slots sent at a time where the token may neither plan nor read nodes."""
+
+
+_PROBLEMS: Mapping[type[FedmlError], Reason] = {
+    RegionUnreachable: Reason.UNREACHABLE,
+    RegionNotAllowed: Reason.NOT_ALLOWED,
+}
+"""What a region's job that isn't there means, by its error."""
 
 
 class Planner(Protocol):
@@ -63,6 +72,8 @@ class RegionCapacity:
     detail: str = ""
     hint: str = ""
     """What to do about the problem."""
+    fitting: tuple[Node, ...] = ()
+    """The ready nodes that offer what the job needs, as far as nodes tell (prices may differ by node)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +82,6 @@ class CapacitySnapshot:
 
     regions: Mapping[str, RegionCapacity]
 
-    def rooms(self, weights: Mapping[str, float], orders: Mapping[str, int]) -> list[Room]:
-        """The snapshot as the planner wants it."""
-        return [
-            Room(name, one.free, weights.get(name, 1.0), orders.get(name, 0), one.problem, one.detail)
-            for name, one in self.regions.items()
-        ]
-
 
 def snapshot(
     clients: Sequence[Planner],
@@ -85,47 +89,59 @@ def snapshot(
     shape: JobShape,
     *,
     diff: bool = True,
+    allow_preemption: bool = False,
 ) -> CapacitySnapshot:
     """Ask all regions at once. `rendered` holds for each region's name its job, or why it has none."""
+
+    def ask(client: Planner) -> RegionCapacity:
+        return look(client, rendered[client.name], shape, diff=diff, allow_preemption=allow_preemption)
+
     with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
-        answers = pool.map(lambda client: look(client, rendered[client.name], shape, diff=diff), clients)
+        answers = pool.map(ask, clients)
         return CapacitySnapshot({answer.region: answer for answer in answers})
 
 
 def look(
-    client: Planner, rendered: dict[str, Any] | FedmlError, shape: JobShape, *, diff: bool = True
+    client: Planner,
+    rendered: dict[str, Any] | FedmlError,
+    shape: JobShape,
+    *,
+    diff: bool = True,
+    allow_preemption: bool = False,
 ) -> RegionCapacity:
     """Ask one region. Never raises a FedmlError: what went wrong is in the answer."""
     name = client.name
     if isinstance(rendered, FedmlError):
-        why = Reason.UNREACHABLE if isinstance(rendered, RegionUnreachable) else Reason.INFEASIBLE
-        return RegionCapacity(name, problem=why, detail=str(rendered), hint=rendered.hint)
+        problem = _PROBLEMS.get(type(rendered), Reason.INFEASIBLE)
+        return RegionCapacity(name, problem=problem, detail=str(rendered), hint=rendered.hint)
     try:
-        version = _version(client)
         nodes = _ready_nodes(client, rendered)
-        queued = queued_children(client, shape.id)
+        queued = queued_children(client, str(rendered["ID"]))
         change, index, changes = _change(client, rendered) if diff else ("", 0, None)
+        answer = RegionCapacity(
+            name,
+            _version(client),
+            len(nodes),
+            queued=queued,
+            change=change,
+            diff=changes,
+            job_modify_index=index,
+            fitting=tuple(node for node in nodes if all(offers(node, group) for group in rendered["TaskGroups"])),
+        )
         try:
-            free, shortage = free_slots(client, rendered, shape)
+            free, shortage = free_slots(client, rendered, shape, allow_preemption=allow_preemption)
         except PermissionDenied:
             free, exactness, detail = _estimate(client, rendered)
-            free = max(0, free - queued)
-            return RegionCapacity(
-                name, version, nodes, free, queued, exactness, change, changes, index, detail=detail
-            )  # fmt: skip
-        problem = Reason.INFEASIBLE if free == 0 and not _could_ever(shortage) else None
-        return RegionCapacity(
-            name,
-            version,
-            nodes,
-            max(0, free - queued),
-            queued,
-            "exact",
-            change,
-            changes,
-            index,
-            problem,
-            _told(shortage) if free == 0 else "",
+            return replace(answer, free=max(0, free - queued), exactness=exactness, detail=detail)
+        if free:
+            return replace(answer, free=max(0, free - queued))
+        if not shortage:
+            return replace(answer, detail="room only by preemption (--allow-preemption counts it)")
+        lacking = [] if _could_ever(shortage) else missing(nodes, rendered)
+        return replace(
+            answer,
+            problem=None if _could_ever(shortage) else Reason.INFEASIBLE,
+            detail="; ".join(filter(None, (*lacking, _told(shortage) if not lacking else ""))),
         )
     except (InvalidJob, PermissionDenied) as error:
         return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=error.hint)
@@ -134,36 +150,39 @@ def look(
 
 
 def free_slots(
-    client: Planner, rendered: Mapping[str, Any], shape: JobShape
+    client: Planner, rendered: Mapping[str, Any], shape: JobShape, *, allow_preemption: bool = False
 ) -> tuple[int, Mapping[str, GroupShortfall]]:
     """How many whole slots the region would place now, queue not deducted, and what stood in the way of more.
 
-    One group: one dry run. Several groups: bisected, since the first could eat all the room (at most 11 dry runs).
+    One group: one dry run. Several groups, since the first could eat all the room, and room that would be won by
+    preemption: bisected (at most 11 dry runs).
     """
     shortage: dict[str, GroupShortfall] = {}
     counts = group_counts(rendered)  # of this region: a multiregion block may give groups that publish nothing its own
 
-    def ask(slots: int) -> Mapping[str, GroupShortfall]:
+    def ask(slots: int) -> DryRun:
         instances = {group: count * slots for group, count in counts.items()}
-        return client.plan_job(probe(rendered, instances, probe_id=_probe_id(shape.id))).shortfalls
+        answer = client.plan_job(probe(rendered, instances, probe_id=_probe_id(shape.id)))
+        shortage.update(answer.shortfalls)
+        return answer
+
+    def is_whole(answer: DryRun) -> bool:
+        return not answer.shortfalls and (allow_preemption or not answer.preempted)
 
     answer = ask(PROBE_SLOTS_MAX)
-    if not answer:
+    if is_whole(answer):
         return PROBE_SLOTS_MAX, {}
-    shortage.update(answer)
-    if len(counts) == 1:
+    if len(counts) == 1 and (allow_preemption or not answer.preempted):
         ((group, count),) = counts.items()
-        placed = count * PROBE_SLOTS_MAX - (answer[group].coalesced + 1)
+        placed = count * PROBE_SLOTS_MAX - (answer.shortfalls[group].coalesced + 1)
         return placed // max(count, 1), shortage
     low, high = 0, PROBE_SLOTS_MAX
     while high - low > 1:
         middle = (low + high) // 2
-        answer = ask(middle)
-        if answer:
-            shortage.update(answer)
-            high = middle
-        else:
+        if is_whole(ask(middle)):
             low = middle
+        else:
+            high = middle
     return low, shortage
 
 
@@ -208,11 +227,19 @@ def _version(client: Planner) -> str:
         return ""
 
 
-def _ready_nodes(client: Planner, rendered: Mapping[str, Any]) -> int:
+def _ready_nodes(client: Planner, rendered: Mapping[str, Any]) -> list[Node]:
+    """Those in the job's datacenters and pool; none where the token may not read them."""
+    pool = rendered.get("NodePool") or ""
     try:
-        return sum(1 for node in client.nodes() if node.is_ready and node.datacenter in rendered["Datacenters"])
+        return [
+            node
+            for node in client.nodes()
+            if node.is_ready
+            and node.datacenter in rendered["Datacenters"]
+            and (pool in ("", "all") or not node.node_pool or node.node_pool == pool)
+        ]
     except PermissionDenied:
-        return 0
+        return []
 
 
 def _probe_id(job_id: str) -> str:

@@ -13,17 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from federation.app import App, PreparedJob, Preview
+from federation.app import App, JobRequest, PreparedJob
 from federation.deploy import Deployment, summary
 from federation.errors import JobDrifted, NoPlace, UsageError
 from federation.in_the_way import make_way
+from federation.job_diff import diff_of
+from federation.plan import counted
+from federation.plan_file import SavedPlan
 from federation.prepare import isolated
+from federation.preview import Preview
+from federation.preview import preview as previewed
 from federation.project import check_training
-from federation.runs import Opened, RunRequest, Runs
+from federation.request import RunRequest
+from federation.runs import Opened, Runs
 from jobs.drift import file_differences
 from jobs.errors import FedmlError, InvalidSpec
-from jobs.multiregion import EACH_FOR_ITSELF, checked_on_failure
-from jobs.spec import RUN_KEYS, check_dispatch
+from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
+from jobs.spec import RUN_KEYS
+from jobs.sweep import check_asks
 
 Tell = Callable[[str], None]
 
@@ -51,20 +58,28 @@ def begin(
     skip_unreachable: bool,
     tell: Tell,
     deploying: Deploying | None = None,
+    saved: SavedPlan | None = None,
 ) -> tuple[Opened, PreparedJob]:
-    """Everything that comes before the first dispatch; `tell` gets lines for the person.
+    """Everything that comes before the first dispatch; `tell` gets lines for the person. A `saved` plan's request stands for
+    `request`, if all that it rests on is as it was (else PlanMoved).
 
     Raises what is wrong with the request or the job; UsageError for regions that don't answer or refuse (unless
     `skip_unreachable`); NoPlace where no region can take the job; RunInTheWay and JobDrifted, having changed nothing; the
     first region's error where it can't be deployed.
     """
     how = deploying or Deploying()
+    request = saved.request if saved is not None else request
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
         check_training(prepared.rendered.values())
-    check_dispatch(prepared.shape, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
+    checked = request.checked(app.config)
+    check_asks(
+        prepared.shape, checked.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
+    )
     while True:
-        preview = app.preview(request.job, slots=request.slots, version=request.version, prepared=prepared)
+        preview = previewed(app, request, prepared=prepared)
+        if saved is not None:
+            saved.check(app, preview)
         _choose(preview, tell, skip_unreachable=skip_unreachable)
         app.index.require_writable()
         changing = set() if prepared.is_registered else set(preview.changes).intersection(preview.usable)
@@ -78,15 +93,37 @@ def begin(
     _say_what_cannot_be_stopped(preview, tell)
     runs = Runs(app)
     for region, children in runs.stop_stale(prepared.shape.id, regions).items():
-        tell(f"{region:<10} {len(children)} attempts of runs that are over stopped")
-    opened = runs.open(request, prepared, regions, deployed_over=deployed_over)
+        tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
+    opened = runs.open(request, prepared, regions, rooms=preview.rooms, deployed_over=deployed_over)
     manifest = opened.manifest
-    tell(f"Run {manifest.run}: {manifest.slots} slots of {manifest.job}, version {manifest.version}")
+    tell(f"Run {manifest.run}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
     if manifest.parent:
         tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
     if opened.existing_results:
-        tell(f"Version {manifest.version} has {opened.existing_results} results already: these are added to it")
+        tell(
+            f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
+        )
     return opened, prepared
+
+
+def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
+    """The job deployed, and nothing dispatched; a region's failure is in the outcome.
+
+    Raises what is wrong with the job, UsageError for one without a file, RunInTheWay.
+    """
+    prepared = app.prepare(request, allow_drift=how.allow_drift)
+    if prepared.is_registered:
+        raise UsageError(
+            f"{prepared.file} is no file: a job that is registered already isn't deployed",
+            hint="name a jobspec's file; to compare the regions:  fedml job diff " + prepared.shape.id,
+        )
+    clients = [app.client(name) for name in prepared.rendered]
+    while True:
+        found = diff_of(prepared, clients)
+        changing = {one.region for one in found.regions if one.change == "Edited"}
+        if not make_way(app, prepared, changing, tell, wait=how.wait, force=how.force):
+            break
+    return app.deploy(prepared, allow_drift=how.allow_drift, strategy=_strategy(prepared, how))
 
 
 def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
@@ -151,15 +188,20 @@ def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
         )
     for room in preview.plan.excluded:
         tell(f"Left out: {room.region}: {room.excluded}{f', {room.detail}' if room.detail else ''}")
+    for region, warning in preview.warnings():
+        tell(f"{region}: {warning}")
+    if preview.plan.problems:
+        raise UsageError(
+            f"{'; '.join(preview.plan.problems)}; nothing was dispatched",
+            hint="see what fits:  fedml plan  with the same options",
+        )
     if not preview.usable:
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
 
 
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:
     """Raises the first failed region's error, unless each region was to fail for itself and another has the job."""
-    strategy = preview.prepared.strategy
-    if how.on_failure is not None:
-        strategy = replace(strategy or EACH_FOR_ITSELF, on_failure=checked_on_failure(how.on_failure))
+    strategy = _strategy(preview.prepared, how)
     deployment = app.deploy(preview.prepared, preview.usable, allow_drift=how.allow_drift, strategy=strategy)
     changed = [one for one in deployment.regions if one.action != "unchanged"]
     failed = deployment.failed
@@ -172,6 +214,13 @@ def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deploymen
     for one in changed if not failed else ():
         tell(f"{one.region:<10} job {one.action}")
     return deployment
+
+
+def _strategy(prepared: PreparedJob, how: Deploying) -> Strategy | None:
+    """None: neither the job nor the person says any."""
+    if how.on_failure is None:
+        return prepared.strategy
+    return replace(prepared.strategy or EACH_FOR_ITSELF, on_failure=checked_on_failure(how.on_failure))
 
 
 def _say_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:

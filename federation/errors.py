@@ -5,6 +5,8 @@
     FederationError(FedmlError)
     ├── ConfigError                fedml.toml: file, key and what to write instead
     ├── UsageError                 arguments that can't be meant
+    ├── RegionNotAllowed           a region that the job's limit leaves out
+    ├── PlanMoved                  a saved plan that doesn't hold any more, or was edited
     ├── NoPlace                    no region can take the job (exit code 2)
     ├── JobDrifted                 somebody else changed the registered job
     ├── RunInTheWay                a deployment would change the job of a run that still has open slots
@@ -34,6 +36,14 @@ class ConfigError(FederationError):
 
 class UsageError(FederationError):
     """Arguments that contradict each other or the project."""
+
+
+class RegionNotAllowed(FederationError):
+    """The job may not run in that region (`allowed_regions`)."""
+
+
+class PlanMoved(FederationError):
+    """What a saved plan rests on is another now, or the file isn't as it was written."""
 
 
 class NoPlace(FederationError):

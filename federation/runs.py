@@ -7,7 +7,7 @@ resumed from the home store. The order of writes is DESIGN 3's: `open` in the in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +17,11 @@ from federation.drive import RunOutcome, drive
 from federation.errors import UsageError
 from federation.index import RunRow
 from federation.index.rows import RUN_STATES_CLOSED
+from federation.inputs import keep_asks
 from federation.log import Log, default_author
+from federation.plan import Room
 from federation.prepare import isolated
+from federation.request import RunRequest
 from federation.result import Key
 from federation.run.brain import Brain
 from federation.run.commands import Tell
@@ -28,21 +31,9 @@ from federation.run.manifest import Manifest, manifest_key, new_run_id
 from federation.run.stale import stop_stale
 from federation.run.state import Slot
 from federation.run.timeline import Timeline, timeline
-from jobs.spec import check_dispatch
+from jobs.sweep import Inputs, check_asks
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What a person asks for. `slots` None: one in each region; `version` None: the next one."""
-
-    job: JobRequest
-    slots: int | None = None
-    version: str | None = None
-    meta: Mapping[str, str] | None = None
-    payload: bytes = b""
-    allow_secret_meta: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +67,30 @@ class Runs:
         prepared: PreparedJob,
         regions: Sequence[str],
         *,
+        rooms: Sequence[Room] = (),
         deployed_over: Mapping[str, int] | None = None,
     ) -> Opened:
-        """Reserve the version and write the manifest. `regions` are those that may be used, in order; `deployed_over` is
-        what this run's deployment changed there (`Deployment.deployed_over`).
+        """Reserve the version and write the manifest. `regions` are those that may be used, in order, `rooms` what the
+        policy goes by there; `deployed_over` is what this run's deployment changed there (`Deployment.deployed_over`).
 
         Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
         an open run without a manifest: it holds its version and nothing else.
         """
-        shape = prepared.shape
-        if request.slots is not None and request.slots < 1:
-            raise UsageError(f"-n {request.slots}: a run has at least one slot")
-        meta = check_dispatch(shape, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
-        if self._app.config.results == "adopt":
-            check_adoption(self._app.config.adopt, prepared, meta)
+        shape, app = prepared.shape, self._app
+        request = request.checked(app.config)
+        meta = check_asks(
+            shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
+        )
+        if app.config.results == "adopt":
+            first, _ = Inputs(meta, b"", request.asks.axes, request.asks.rows.lines if request.asks.rows else ())(0)
+            check_adoption(app.config.adopt, prepared, first)
         slots = request.slots or len(regions)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = slots * shape.keys_a_slot
         opened = self._app.index.open_run(run, shape.id, request.version, prepared.spec_hash, slots, keys)
-        config = self._app.config
+        config = app.config
+        sweep = keep_asks(app.home, run, request.asks)
         manifest = Manifest(
             run=run,
             job=shape.id,
@@ -108,7 +103,7 @@ class Runs:
             one_each=request.slots is None,
             meta={**meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
-            policy=config.policy,
+            policy=request.placing.policy or config.policy,
             results=config.results,
             max_attempts=config.max_attempts,
             author=default_author(),
@@ -119,6 +114,9 @@ class Runs:
             deployed_over=dict(deployed_over or {}),
             registered_at=dict(prepared.registered_at),
             declared_meta=prepared.declared_meta,
+            sweep=sweep,
+            rooms=tuple(replace(room, free=0, detail="") for room in rooms if room.region in regions),
+            allow_preemption=request.placing.allow_preemption,
         )
         self._app.home.put(manifest_key(run), manifest.to_json(), Create(), content_type="application/json")
         return Opened(manifest, opened.existing_results)

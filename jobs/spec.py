@@ -25,6 +25,8 @@ SPEC_KEY = "fedml_spec"
 RUN_KEYS = ("fedml_run", "fedml_slot", "fedml_attempt")
 FALLBACK_VERSION_KEY = "fedml_version"
 VERSION_KEYS = ("model_version", "version")
+ALLOWED_REGIONS_KEY = "fedml_allowed_regions"
+"""Job meta: the only regions (`eu,onprem`) that the job may ever run in."""
 PUBLISH_KEY = "fedml_publish"
 """Group meta: `fedml_publish = "false"` says that this group's allocations publish nothing."""
 

@@ -1,7 +1,8 @@
 """Nodes, what is used on them and a job enter, an estimate of free slots leaves. Pure.
 
 For tokens that may not ask Nomad's scheduler (no `submit-job`). Counts processor and memory, ready nodes, datacenters,
-drivers and host volumes; knows nothing of constraints, devices, ports or cores, so the number is an estimate from above.
+drivers, host volumes and devices; knows nothing of constraints, ports, cores or how many devices are taken, so the number
+is an estimate from above.
 As in Nomad, a prestart task and the main tasks share their maximum, and sidecars run beside both.
 """
 
@@ -79,7 +80,7 @@ def estimated_slots(
         if node.is_ready and node.datacenter in job["Datacenters"]
     }
     instances = [
-        (_demand(group), [node.id for node in nodes if node.id in free and _offers(node, group)])
+        (_demand(group), [node.id for node in nodes if node.id in free and offers(node, group)])
         for group in job["TaskGroups"]
         for _ in range(1 if group.get("Count") is None else int(group["Count"]))
     ]
@@ -104,10 +105,58 @@ def _asked(task: Mapping[str, Any]) -> Resources:
     return Resources(DEFAULT_CPU_MHZ if cpu is None else cpu, DEFAULT_MEMORY_MB if memory is None else memory)
 
 
-def _offers(node: Node, group: Mapping[str, Any]) -> bool:
-    drivers = {task.get("Driver") for task in group.get("Tasks") or []}
-    volumes = {volume.get("Source") for volume in (group.get("Volumes") or {}).values() if volume.get("Type") == "host"}
-    return drivers <= node.drivers and volumes <= node.host_volumes
+def offers(node: Node, group: Mapping[str, Any]) -> bool:
+    """Whether the node has the group's drivers, host volumes and devices."""
+    return (
+        _drivers(group) <= node.drivers
+        and _volumes(group) <= node.host_volumes
+        and all(any(is_device(asked, one) for one in node.devices) for asked in devices_of(group))
+    )
+
+
+def missing(nodes: Sequence[Node], job: Mapping[str, Any]) -> list[str]:
+    """What of the job's drivers, host volumes and devices no node offers, each as a clause; nothing without nodes."""
+    if not nodes:
+        return []
+    groups = job["TaskGroups"]
+    drivers = frozenset[str]().union(*(node.drivers for node in nodes))
+    volumes = frozenset[str]().union(*(node.host_volumes for node in nodes))
+    devices = frozenset[str]().union(*(node.devices for node in nodes))
+    asked = {name for group in groups for name in devices_of(group)}
+    lacking = {
+        "driver": ({name for group in groups for name in _drivers(group)} - drivers, drivers),
+        "host volume": ({name for group in groups for name in _volumes(group)} - volumes, volumes),
+        "device": ({name for name in asked if not any(is_device(name, one) for one in devices)}, devices),
+    }
+    return [
+        f"no node has {what} {name} (they have {', '.join(sorted(offered)) or 'none'})"
+        for what, (names, offered) in lacking.items()
+        for name in sorted(names)
+    ]
+
+
+def devices_of(group: Mapping[str, Any]) -> set[str]:
+    """The devices that the group's tasks ask for, as written: `gpu`, `nvidia/gpu` or `nvidia/gpu/A100`."""
+    return {
+        str(device["Name"])
+        for task in group.get("Tasks") or []
+        for device in (task.get("Resources") or {}).get("Devices") or []
+    }
+
+
+def is_device(asked: str, model: str) -> bool:
+    """Whether a device `VENDOR/TYPE/NAME` is what was asked for by type, vendor and type, or all three."""
+    vendor, kind, _ = model.split("/", 2)
+    return asked in (kind, f"{vendor}/{kind}", model)
+
+
+def _drivers(group: Mapping[str, Any]) -> set[str]:
+    return {str(task.get("Driver")) for task in group.get("Tasks") or []}
+
+
+def _volumes(group: Mapping[str, Any]) -> set[str]:
+    volumes = (group.get("Volumes") or {}).values()
+    return {str(volume.get("Source")) for volume in volumes if volume.get("Type") == "host"}
 
 
 def _unit(task: Mapping[str, Any], kind: str, unit: str) -> int:

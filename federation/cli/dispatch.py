@@ -9,19 +9,37 @@ from typing import Annotated
 import typer
 
 from federation.cli.options import (
+    AllowDriftOption,
     ConfigOption,
+    ForceOption,
     JobOption,
     JsonOption,
     LogFileOption,
     MetaOption,
     MetricsFileOption,
     MetricsOption,
+    OnFailureOption,
     RegionsOption,
     SlotsOption,
     VarFileOption,
     VarOption,
     VersionOption,
+    WaitOption,
     names,
+)
+from federation.cli.plan_options import (
+    AllowPreemptionOption,
+    CapOption,
+    DeadlineOption,
+    ExpectedDurationOption,
+    MaxCostOption,
+    MinimumOption,
+    ParamsOption,
+    PayloadDirOption,
+    PolicyOption,
+    SweepOption,
+    asks_of,
+    placing_of,
 )
 
 
@@ -38,12 +56,33 @@ def dispatch(
     payload: Annotated[
         str, typer.Option("--payload", metavar="FILE", help="The dispatch's payload ('-': standard input).")
     ] = "",
+    sweep: SweepOption = None,
+    params: ParamsOption = None,
+    payload_dir: PayloadDirOption = None,
+    policy: PolicyOption = "",
+    cap: CapOption = None,
+    minimum: MinimumOption = None,
+    deadline: DeadlineOption = "",
+    max_cost: MaxCostOption = None,
+    expected_duration: ExpectedDurationOption = "",
+    allow_preemption: AllowPreemptionOption = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="What `fedml plan --out FILE` planned, if nothing moved since."),
+    ] = None,
     job: JobOption = "",
     var: VarOption = None,
     var_file: VarFileOption = None,
     skip_unreachable: Annotated[
         bool, typer.Option("--skip-unreachable", help="Go on without the regions that don't answer, or refuse.")
     ] = False,
+    allow_drift: AllowDriftOption = False,
+    wait: WaitOption = False,
+    force: ForceOption = False,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Give this run a job of its own, JOB-HASH, removed at its end.")
+    ] = False,
+    on_failure: OnFailureOption = None,
     allow_secret_meta: Annotated[
         bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
     ] = False,
@@ -64,28 +103,34 @@ def dispatch(
 
       fedml dispatch -n 200 -meta epochs=3
 
+      fedml dispatch --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest
+
       fedml dispatch -n 5 -var count=2 --json
     """
     from federation.app import JobRequest
     from federation.cli.drive import driven
     from federation.cli.session import note, opened
-    from federation.dispatch import begin
-    from federation.runs import RunRequest, Runs
+    from federation.dispatch import Deploying, begin
+    from federation.plan_file import read_plan
+    from federation.request import RunRequest
+    from federation.runs import Runs
     from federation.ui.follow import Following
     from jobs.load import key_values
 
-    given = key_values(meta or (), "-meta")
-    data = _payload(payload)
+    how = Deploying(allow_drift=allow_drift, wait=wait, force=force, isolate=isolate, on_failure=on_failure)
+    request = RunRequest(
+        job=JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)),
+        slots=slots,
+        version=version,
+        meta=key_values(meta or (), "-meta"),
+        payload=_payload(payload),
+        allow_secret_meta=allow_secret_meta,
+        asks=asks_of(sweep, params, payload_dir),
+        placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
+    )
+    saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        request = RunRequest(
-            job=JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)),
-            slots=slots if slots is not None else app.config.slots,
-            version=version,
-            meta=given,
-            payload=data,
-            allow_secret_meta=allow_secret_meta,
-        )
-        opened_run, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=note)
+        opened_run, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=how)
         code = driven(
             opened_run.manifest,
             app.config,

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from federation.cli.options import (
     ConfigOption,
     JobOption,
     JsonOption,
+    MetaOption,
     RegionsOption,
     SlotsOption,
     VarFileOption,
     VarOption,
     VersionOption,
     names,
+)
+from federation.cli.plan_options import (
+    AllowPreemptionOption,
+    CapOption,
+    DeadlineOption,
+    ExpectedDurationOption,
+    MaxCostOption,
+    MinimumOption,
+    ParamsOption,
+    PayloadDirOption,
+    PolicyOption,
+    SweepOption,
+    asks_of,
+    placing_of,
+    sources_of,
 )
 
 
@@ -26,16 +45,34 @@ def plan(
     slots: SlotsOption = None,
     version: VersionOption = None,
     regions: RegionsOption = "",
+    meta: MetaOption = None,
+    sweep: SweepOption = None,
+    params: ParamsOption = None,
+    payload_dir: PayloadDirOption = None,
+    policy: PolicyOption = "",
+    cap: CapOption = None,
+    minimum: MinimumOption = None,
+    deadline: DeadlineOption = "",
+    max_cost: MaxCostOption = None,
+    expected_duration: ExpectedDurationOption = "",
+    allow_preemption: AllowPreemptionOption = False,
     job: JobOption = "",
     var: VarOption = None,
     var_file: VarFileOption = None,
+    explain: Annotated[
+        int | None,
+        typer.Option("--explain", metavar="SLOT", help="Only this slot: its parameters, its place, and why."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep the plan for `fedml dispatch --plan FILE`.")
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Show how dispatches would spread over the regions by their real free capacity, and what would change.
 
     Asks every region's own scheduler by dry run; writes and reserves nothing. Exit code 0: nothing would change; 1: a
-    region's registered job would change, or a slot has no place; 255: error.
+    region's registered job would change, a slot has no place, or a deadline or cost can't be kept; 255: error.
 
     Examples:
 
@@ -43,20 +80,42 @@ def plan(
 
       fedml plan -n 200 --regions us,eu
 
-      fedml plan -n 20 -var count=2 --json
+      fedml plan --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest --out plan.json
     """
     from federation.app import JobRequest
-    from federation.cli.session import answer_json, note, opened
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.plan_file import keep_plan
+    from federation.preview import preview
+    from federation.request import RunRequest
+    from federation.ui.plan_view import explain as explained
     from federation.ui.plan_view import plan_document, show_plan
+    from jobs.load import key_values
 
-    request = JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions))
+    request = RunRequest(
+        JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)),
+        slots,
+        version,
+        key_values(meta or (), "-meta"),
+        asks=asks_of(sweep, params, payload_dir),
+        placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
+    )
     with opened(config) as app:
-        preview = app.preview(request, slots=slots, version=version)
-        preview.require_an_answer()
-        if as_json:
-            answer_json(plan_document(preview, app.config))
+        made = preview(app, request)
+        made.require_an_answer()
+        document = plan_document(made, app.config)
+        if explain is not None:
+            if not 0 <= explain < made.plan.slots:
+                raise UsageError(f"--explain {explain}: the slots are 0 to {made.plan.slots - 1}")
+            for line in explained(made, explain):
+                answer(line)
+        elif as_json:
+            answer_json(document)
         else:
-            show_plan(preview, app.config)
-        for one in preview.unanswered:
+            show_plan(made, app.config)
+        for one in made.unanswered:
             note(f"Warning: region {one.region} is left out: {one.detail}")
-    raise typer.Exit(1 if preview.changes or not preview.plan.is_complete else 0)
+        if to is not None:
+            keep_plan(to, app, made, document, sources_of(params, payload_dir))
+            note(f"Kept in {to}; go by it:  fedml dispatch --plan {to}")
+    raise typer.Exit(1 if made.changes or not made.plan.is_complete or made.plan.problems else 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from federation.cli.options import ConfigOption, JobOption, JsonOption, RegionsOption, names
@@ -21,28 +23,45 @@ def list_regions(
     """
     from federation.app import JobRequest
     from federation.cli.session import answer_json, opened
-    from federation.ui.console import out, table
+    from federation.preview import preview
+    from federation.request import RunRequest
+    from federation.ui.regions_view import regions_document, show_regions
 
     with opened(config) as project:
-        preview = project.preview(JobRequest(job, regions=names(regions)), slots=None, version=None)
-        answers = preview.snapshot.regions.values()
+        answers = preview(project, RunRequest(JobRequest(job, regions=names(regions)))).snapshot.regions.values()
         if as_json:
-            fields = ("region", "version", "nodes", "free", "queued", "exactness", "detail")
-            answer_json(
-                {"regions": [{**{f: getattr(one, f) for f in fields}, "problem": one.problem} for one in answers]}
-            )
-            return
-        rows = [
-            (
-                one.region,
-                str(one.problem) if one.problem else "ready",
-                one.version or "-",
-                one.nodes,
-                one.free,
-                one.queued,
-                one.detail,
-            )
-            for one in answers
-        ]
-        columns = ("region", "state", "nomad", "nodes", "free", "queued", "detail")
-        out().print(table(columns, rows, numbers=("nodes", "free", "queued")))
+            answer_json(regions_document(answers))
+        else:
+            show_regions(answers)
+
+
+@app.command("show")
+def show(
+    region: Annotated[str, typer.Argument(metavar="REGION", help="Its name in fedml.toml.")],
+    job: JobOption = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show one region: how it is reached, its servers, nodes by datacenter and class, free slots, queue and stores.
+
+    Exit code 1 when it doesn't answer.
+
+    Example:
+
+      fedml regions show us
+    """
+    from federation.app import JobRequest
+    from federation.cli.session import answer_json, opened
+    from federation.preview import preview
+    from federation.region_report import report
+    from federation.request import RunRequest
+    from federation.ui.regions_view import region_document, show_region
+
+    with opened(config) as project:
+        made = preview(project, RunRequest(JobRequest(job, regions=(region,))))
+        told = report(project, made, region)
+        if as_json:
+            answer_json(region_document(told))
+        else:
+            show_region(told)
+    raise typer.Exit(1 if told.capacity.problem == "unreachable" else 0)

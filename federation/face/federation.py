@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from federation.app import App, JobRequest, Preview
+from federation.app import App, JobRequest
 from federation.config import load
 from federation.dispatch import begin
 from federation.face.index import FederatedIndex
 from federation.face.run import Run
-from federation.runs import RunRequest, Runs
+from federation.preview import Preview, preview
+from federation.request import RunRequest
+from federation.runs import Runs
 
 _LOG = logging.getLogger("fedml")
 
@@ -63,9 +65,9 @@ class Federation:
     ) -> Preview:
         """How dispatches would spread now, and what would change; writes nothing. Raises FederationError when no region
         can be asked, HclError, InvalidSpec."""
-        preview = self._app.preview(_request(job, variables, regions), slots=slots, version=version)
-        preview.require_an_answer()
-        return preview
+        made = preview(self._app, RunRequest(_request(job, variables, regions), slots, version))
+        made.require_an_answer()
+        return made
 
     def dispatch(
         self,
@@ -85,8 +87,7 @@ class Federation:
         where a region doesn't answer (unless `skip_unreachable`), NoPlace where none has room, and what `plan` raises.
         """
         app = self._app
-        wanted = slots if slots is not None else app.config.slots
-        request = RunRequest(_request(job, variables, regions), wanted, version, meta)
+        request = RunRequest(_request(job, variables, regions), slots, version, meta)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
         return Run(

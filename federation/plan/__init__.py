@@ -4,12 +4,14 @@ Pure: no I/O, clock or randomness; equal inputs give equal plans. A leaf that ot
 speaks to it, and the run's brain calls a `Policy` again whenever room appears.
 """
 
+from federation.plan.expected import When, expected_place
 from federation.plan.limits import check_limits, left_of, within_limits
 from federation.plan.make import Wishes, plan
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import POLICIES, spread
 from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
 from federation.plan.sharing import Claim, Shares, held_by_owner, held_in_namespaces, own_part
+from federation.plan.words import counted, in_words
 
 __all__ = [
     "ENTRY_POINTS",
@@ -22,10 +24,14 @@ __all__ = [
     "Room",
     "Shares",
     "Unplaced",
+    "When",
     "Wishes",
     "check_limits",
+    "counted",
+    "expected_place",
     "held_by_owner",
     "held_in_namespaces",
+    "in_words",
     "left_of",
     "own_part",
     "plan",

@@ -7,13 +7,17 @@ from typing import Any
 
 from rich.markup import escape
 
-from federation.app import Preview
+from federation.capacity import RegionCapacity
 from federation.config import Config
+from federation.plan import Placement, Room, counted, expected_place, in_words
+from federation.preview import Preview
 from federation.ui.console import out, table
-from jobs.errors import FedmlError
-from jobs.hcl import newer_fields
+from jobs.sweep import Inputs
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
+OPTIONAL = ("starting", "finish", "price", "cost")
+"""Columns that are left out where nothing is known of them."""
+NUMBERS = ("nodes", "free", "queued", "now", "starting", "later", "waves", "finish", "price", "cost")
 
 
 def show_plan(preview: Preview, config: Config) -> None:
@@ -21,36 +25,17 @@ def show_plan(preview: Preview, config: Config) -> None:
     console = out()
     plan, shape = preview.plan, preview.prepared.shape
     console.print(
-        f"[bold]{escape(shape.id)}[/] version [bold]{escape(preview.version)}[/]: {plan.slots} slots, "
-        f"{shape.keys_a_slot} result{'s' if shape.keys_a_slot != 1 else ''} a slot, "
-        f"spec {preview.prepared.spec_hash[:12]}"
+        f"[bold]{escape(shape.id)}[/] version [bold]{escape(preview.version)}[/]: {counted(plan.slots, 'slot')}, "
+        f"{counted(shape.keys_a_slot, 'result')} a slot, spec {preview.prepared.spec_hash[:12]}"
     )
     if preview.existing_results:
-        console.print(
-            f"Version {escape(preview.version)} has {preview.existing_results} results: these would be added to it."
-        )
-    placed = {placement.region: placement for placement in plan.placements}
-    rows = []
-    for name, one in preview.snapshot.regions.items():
-        place = placed.get(name)
-        stores = {datacenter.store.url for datacenter in config.regions[name].datacenters.values()}
-        free = f"~{one.free}" if one.exactness != "exact" else str(one.free)
-        rows.append(
-            (
-                name,
-                one.version or "-",
-                one.nodes,
-                "-" if one.problem else free,
-                one.queued,
-                place.now if place else 0,
-                place.later if place else 0,
-                place.waves if place else "-",
-                "-" if one.problem else CHANGES[one.change],
-                ", ".join(sorted(stores)),
-            )
-        )
-    columns = ("region", "nomad", "nodes", "free", "queued", "now", "later", "waves", "job", "results go to")
-    console.print(table(columns, rows, numbers=("nodes", "free", "queued", "now", "later", "waves")))
+        had = counted(preview.existing_results, "result")
+        console.print(f"Version {escape(preview.version)} has {had}: these would be added to it.")
+    rows = list(_rows(preview, config))
+    columns = [name for name in rows[0] if name not in OPTIONAL or any(row[name] not in ("", 0) for row in rows)]
+    console.print(
+        table(columns, [[row[name] for name in columns] for row in rows], numbers=[n for n in NUMBERS if n in columns])
+    )
     for line in why(preview):
         console.print(f"  {escape(line)}")
     for name, one in preview.snapshot.regions.items():
@@ -60,30 +45,107 @@ def show_plan(preview: Preview, config: Config) -> None:
                 console.print(f"  {escape(line)}")
 
 
+def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
+    placed = {placement.region: placement for placement in preview.plan.placements}
+    rooms = {room.region: room for room in preview.rooms}
+    for name, one in preview.snapshot.regions.items():
+        place, room = placed.get(name), rooms.get(name)
+        stores = {datacenter.store.url for datacenter in config.regions[name].datacenters.values()}
+        yield {
+            "region": name,
+            "nomad": one.version or "-",
+            "nodes": one.nodes,
+            "free": _free(one),
+            "queued": one.queued,
+            "now": place.now if place else 0,
+            "starting": place.starting if place else 0,
+            "later": place.later if place else 0,
+            "waves": place.waves if place else "-",
+            "finish": in_words(place.finish_s) if place and place.finish_s is not None else "",
+            "price": f"{room.price_per_hour:g}" if room and room.price_per_hour is not None else "",
+            "cost": f"{place.cost:.2f}" if place and place.cost is not None else "",
+            "job": "-" if one.problem else CHANGES[one.change],
+            "results go to": ", ".join(sorted(stores)),
+        }
+
+
+def _free(one: RegionCapacity) -> str:
+    if one.problem:
+        return "-"
+    return str(one.free) if one.exactness == "exact" else f"~{one.free}"
+
+
 def why(preview: Preview) -> list[str]:
     """Every exclusion, overflow and unplaced slot, with its reason."""
-    lines = list(preview.plan.why)
+    plan = preview.plan
+    lines = list(plan.why)
     lines.extend(
-        f"{room.region}: left out, {room.excluded}{f': {room.detail}' if room.detail else ''}"
-        for room in preview.plan.excluded
+        f"{room.region}: left out, {room.excluded}{f': {room.detail}' if room.detail else ''}" for room in plan.excluded
     )
     lines.extend(
         f"{name}: {one.detail}" for name, one in preview.snapshot.regions.items() if one.detail and not one.problem
     )
     lines.extend(
-        f"{one.slots} slot{'s have' if one.slots != 1 else ' has'} no place: {one.reason}"
-        for one in preview.plan.unplaced
+        f"{counted(one.slots, 'slot')} {'has' if one.slots == 1 else 'have'} no place: {one.reason}"
+        for one in plan.unplaced
     )
-    for name, version in ((name, one.version) for name, one in preview.snapshot.regions.items()):
-        rendered = preview.prepared.rendered[name]
-        newer = newer_fields(rendered, version) if version and not isinstance(rendered, FedmlError) else []
-        lines.extend(f"{name}: Nomad {version} ignores {field.path} (since {field.since})" for field in newer)
+    lines.extend(f"{region}: {warning}" for region, warning in preview.warnings())
+    total = [f"done in about {in_words(plan.finish_s)}"] if plan.finish_s is not None else []
+    total += [f"cost about {plan.cost:.2f}"] if plan.cost else []
+    lines.extend([", ".join(total)] if total else [])
+    lines.extend(f"PROBLEM: {problem}" for problem in plan.problems)
     return lines
+
+
+def explain(preview: Preview, slot: int) -> list[str]:
+    """One slot: its parameters, where it is expected to go, and why not elsewhere."""
+    request, plan = preview.request, preview.plan
+    assert request is not None
+    asks = request.asks
+    inputs = Inputs(
+        {}, b"", asks.axes, asks.rows.lines if asks.rows else (), [payload.data for payload in asks.payloads]
+    )
+    lines = [f"slot {slot} of {counted(plan.slots, 'slot')}"]
+    parameters = inputs.parameters(slot)
+    if parameters:
+        lines.append(f"  parameters: {', '.join(f'{name}={value}' for name, value in inputs(slot)[0].items())}")
+    if asks.payloads:
+        lines.append(f"  payload: {asks.payloads[slot % len(asks.payloads)].name}")
+    place = expected_place(plan, slot)
+    if place is None:
+        lines.append("  it has no place: " + "; ".join(f"{one.reason} ({one.detail})" for one in plan.unplaced))
+        return lines
+    region, when = place
+    lines.append(
+        {
+            "now": f"  {region}, at once",
+            "starting": f"  {region}, at once, beyond what is free there: its autoscaler is to see it",
+            "later": f"  waits; expected in {region}, and bound where room appears first",
+        }[when]
+    )
+    placed = {placement.region: placement for placement in plan.placements}
+    lines += [f"  {room.region}: {_verdict(room, placed.get(room.region))}" for room in preview.rooms]
+    lines.append(f"  a retry may go to: {', '.join(preview.usable)}")
+    return lines
+
+
+def _verdict(room: Room, placement: Placement | None) -> str:
+    if room.excluded is not None:
+        return f"left out, {room.excluded}{f' ({room.detail})' if room.detail else ''}"
+    parts = [f"{room.free} free"]
+    parts += [f"weight {room.weight:g}"] if room.weight != 1 else []
+    parts += [f"price {room.price_per_hour:g} an hour"] if room.price_per_hour is not None else []
+    parts += [f"a slot takes about {in_words(room.expected_duration_s)}"] if room.expected_duration_s else []
+    parts += [f"minimum {room.minimum}"] if room.minimum else []
+    parts += [f"cap {room.cap}"] if room.cap is not None else []
+    got = placement.slots if placement else 0
+    return f"{', '.join(parts)}: it gets {got}"
 
 
 def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
     """The plan as `--json` prints it (docs/reference/json.md)."""
     placed = {placement.region: placement for placement in preview.plan.placements}
+    rooms = {room.region: room for room in preview.rooms}
     return {
         "job": preview.prepared.shape.id,
         "version": preview.version,
@@ -93,6 +155,9 @@ def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
         "results_a_slot": preview.prepared.shape.keys_a_slot,
         "policy": preview.plan.policy,
         "is_complete": preview.plan.is_complete,
+        "finish_s": preview.plan.finish_s,
+        "cost": preview.plan.cost,
+        "problems": list(preview.plan.problems),
         "regions": [
             {
                 "region": name,
@@ -102,9 +167,13 @@ def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
                 "queued_slots": one.queued,
                 "exactness": one.exactness,
                 "now": placed[name].now if name in placed else 0,
+                "starting": placed[name].starting if name in placed else 0,
                 "later": placed[name].later if name in placed else 0,
                 "waves": placed[name].waves if name in placed else 0,
+                "finish_s": placed[name].finish_s if name in placed else None,
+                "price_per_hour": rooms[name].price_per_hour if name in rooms else None,
                 "job_change": one.change,
+                "job_modify_index": one.job_modify_index,
                 "problem": str(one.problem) if one.problem else None,
                 "detail": one.detail,
                 "stores": {dc: place.store.url for dc, place in config.regions[name].datacenters.items()},

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast, get_args
 
-from federation.app import PreparedJob, Preview
+from federation.app import PreparedJob
 from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.config import Config
-from federation.plan import plan
+from federation.plan import Room, plan
+from federation.preview import Preview
 from federation.run.commands import TellKind
 from federation.runs import RunOutcome, RunStory
 from federation.ui.plan_view import plan_document
@@ -32,9 +33,7 @@ def test_every_key_is_documented_and_nothing_else() -> None:
     snapshot = CapacitySnapshot({"us": RegionCapacity("us", "1.6.3", 1, 5)})
     store = StoreConfig("file:///x")
     config = SimpleNamespace(regions={"us": SimpleNamespace(datacenters={"dc1": Datacenter("dc1", store)})})
-    preview = Preview(
-        PreparedJob(Path("x"), shape, "5ec", {"us": {}}), snapshot, plan(2, snapshot.rooms({}, {})), "4", 0
-    )
+    preview = Preview(PreparedJob(Path("x"), shape, "5ec", {"us": {}}), snapshot, plan(2, [Room("us", 5)]), "4", 0)
     planned: Any = plan_document(preview, cast(Config, config))
     outcome = outcome_document(RunOutcome(MANIFEST, "done", "", 6, 0, {}, {}))
     story = story_document(RunStory(MANIFEST, "done", "", ()))

@@ -1,0 +1,188 @@
+"""A run request enters, what a dispatch would do now leaves: every region asked at once, and the plan. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from federation import capacity
+from federation.app import App
+from federation.capacity import CapacitySnapshot, RegionCapacity
+from federation.durations import expected_durations
+from federation.errors import FederationError, UsageError
+from federation.plan import Plan, Reason, Room, Wishes, plan, policy_named
+from federation.prepare import PreparedJob
+from federation.price import price_per_hour
+from federation.request import Placing, RunRequest
+from jobs.errors import FedmlError
+from jobs.hcl import newer_fields
+from jobs.images import images_of
+from jobs.spec import checked_version
+from jobs.sweep import check_asks
+from regions.model import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a dispatch would do now. `version` is the one it would get; nothing is reserved."""
+
+    prepared: PreparedJob
+    snapshot: CapacitySnapshot
+    plan: Plan
+    version: str
+    existing_results: int
+    """Results that this version has already; they would be added to."""
+    request: RunRequest | None = None
+    rooms: tuple[Room, ...] = ()
+    """What the plan was made from, in the federation's order."""
+
+    @property
+    def usable(self) -> list[str]:
+        """Regions that may get slots, now or later, retries included."""
+        return [name for name, one in self.snapshot.regions.items() if one.problem is None]
+
+    @property
+    def changes(self) -> list[str]:
+        """Regions whose registered job would change."""
+        return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
+
+    @property
+    def unanswered(self) -> list[RegionCapacity]:
+        """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
+        problems = (Reason.UNREACHABLE, Reason.REFUSED)
+        return [one for one in self.snapshot.regions.values() if one.problem in problems]
+
+    def require_an_answer(self) -> None:
+        """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
+        regions = self.unanswered
+        if regions and len(regions) == len(self.snapshot.regions):
+            details, hints = ({getattr(one, of): None for one in regions} for of in ("detail", "hint"))
+            raise FederationError(
+                f"no region can be asked: {'; '.join(details)}",
+                hint="\n".join(filter(None, hints)) or "see: fedml doctor",
+            )
+
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """(region, what it would do otherwise than the jobspec says), before anything is sent."""
+        for name, one in self.snapshot.regions.items():
+            rendered = self.prepared.rendered[name]
+            if one.version and not isinstance(rendered, FedmlError):
+                for field in newer_fields(rendered, one.version):
+                    yield name, f"Nomad {one.version} ignores {field.path} (since {field.since})"
+        yield from _image_warnings(self)
+
+
+def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = None) -> Preview:
+    """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere.
+
+    Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
+    with the job; UsageError for limits that no placement keeps.
+    """
+    request = request.checked(app.config)
+    if request.version is not None:
+        checked_version(request.version)
+    policy = request.placing.policy or app.config.policy
+    place = policy_named(policy)
+    prepared = prepared or app.prepare(request.job)
+    if not request.asks.is_empty:
+        check_asks(
+            prepared.shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
+        )
+    job = prepared.shape.id
+    durations = expected_durations(app.index, app.home, job)
+    _require_durations(request.placing, policy, durations)
+    regions = [app.config.regions[name] for name in prepared.rendered]
+    clients = [app.client(region.name) for region in regions]
+    allow_preemption = request.placing.allow_preemption
+    snapshot = capacity.snapshot(clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption)
+    rooms = [
+        _room(region, rank, snapshot.regions[region.name], prepared, request.placing, durations)
+        for rank, region in enumerate(sorted(regions, key=lambda region: region.order))
+    ]
+    by_name = {room.region: room for room in rooms}
+    rooms = [by_name[region.name] for region in regions]
+    wishes = Wishes(request.placing.deadline_s, request.placing.max_cost)
+    existing = app.index.query(job=job, version=request.version) if request.version else []
+    made = plan(request.slots, rooms, policy, place=place, wishes=wishes)
+    _require_costs(request.placing, made, rooms)
+    return Preview(
+        prepared, snapshot, made, request.version or _next_version(app, job), len(existing), request, tuple(rooms)
+    )
+
+
+def _room(
+    region: Region,
+    rank: int,
+    one: RegionCapacity,
+    prepared: PreparedJob,
+    placing: Placing,
+    durations: Mapping[str, float],
+) -> Room:
+    rendered = prepared.rendered[region.name]
+    price = None if isinstance(rendered, FedmlError) else price_per_hour(region, rendered, one.fitting)
+    return Room(
+        region.name,
+        one.free,
+        region.weight,
+        rank,
+        one.problem,
+        one.detail,
+        price,
+        placing.expected_duration_s or durations.get(region.name),
+        placing.minimums.get(region.name, region.minimum),
+        placing.caps.get(region.name, region.cap),
+        region.elastic_slots,
+    )
+
+
+def _require_durations(placing: Placing, policy: str, durations: Mapping[str, float]) -> None:
+    if placing.expected_duration_s or durations:
+        return
+    why = "--deadline" if placing.deadline_s is not None else "--max-cost" if placing.max_cost is not None else ""
+    if why or policy == "fastest":
+        raise UsageError(
+            f"{why or 'policy fastest'} needs to know how long a slot runs, and the index has no finished run of this job",
+            hint="say it:  --expected-duration 20m",
+        )
+
+
+def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
+    """A wish that can't be judged isn't passed over."""
+    used = {placement.region for placement in made.placements}
+    unknown = [room.region for room in rooms if room.region in used and room.expected_duration_s is None]
+    if unknown and placing.deadline_s is not None:
+        raise UsageError(
+            f"--deadline can't be judged: no finished run of this job was in {', '.join(unknown)}",
+            hint="say how long a slot runs:  --expected-duration 20m",
+        )
+    if placing.max_cost is not None and made.cost is None:
+        free_of_price = [room.region for room in rooms if room.region in used and room.price_per_hour is None]
+        if free_of_price:
+            raise UsageError(
+                f"--max-cost can't be judged: no price is known for {', '.join(free_of_price)}",
+                hint="set price_per_hour in [regions.NAME] (0 where it costs nothing)",
+            )
+        raise UsageError(
+            f"--max-cost can't be judged: no finished run of this job was in {', '.join(unknown)}",
+            hint="say how long a slot runs:  --expected-duration 20m",
+        )
+
+
+def _next_version(app: App, job: str) -> str:
+    latest = app.index.latest_version(job)
+    return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
+
+
+def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:
+    """Regions whose image of one tag is another by its digest; which digest a tag without one means, no region tells."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in preview.usable:
+        rendered = preview.prepared.rendered[name]
+        if not isinstance(rendered, FedmlError):
+            for tag, digest in images_of(rendered):
+                found.setdefault(tag, {}).setdefault(digest, []).append(name)
+    for tag, digests in found.items():
+        if len(digests) > 1:
+            for digest, names in digests.items():
+                for name in names:
+                    yield name, f"runs {tag} as {digest or 'whatever its tag means there'}; other regions run another"

@@ -1,0 +1,17 @@
+"""A job's JSON enters, the container images that its tasks run leave: each as (name with tag, digest). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def images_of(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of tasks whose driver takes an image (`config { image = … }`); the digest is "" where the name has none, and then
+    it is the registry that says, at each pull, what the tag means."""
+    for group in job.get("TaskGroups") or ():
+        for task in group.get("Tasks") or ():
+            image = (task.get("Config") or {}).get("image")
+            if isinstance(image, str) and image:
+                name, _, digest = image.partition("@")
+                yield name, digest
