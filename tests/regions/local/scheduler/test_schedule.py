@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 
 from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
-from regions.local.state.derived import alloc_size
 from regions.local.state.job_writes import next_version
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
@@ -167,49 +165,3 @@ def test_a_complete_allocation_stays_and_a_changed_job_runs_again(tmp_path: Path
     assert same.is_noop
     assert same.updates["g"]["Ignore"] == 1
     assert len(_dry_run(store.snapshot, job(Meta={"a": "b"})).placed) == 1
-
-
-@pytest.mark.parametrize("seed", range(150))
-def test_never_over_capacity_no_room_left_idle_and_dry_runs_tell_the_truth(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    nodes = [
-        {
-            "name": f"n{number}",
-            "datacenter": chance.choice(["dc1", "dc2"]),
-            "cpu_mhz": chance.randrange(500, 4000, 100),
-            "memory_mb": chance.randrange(256, 4096, 128),
-            "drivers": chance.choice([["raw_exec"], ["raw_exec"], []]),
-        }
-        for number in range(chance.randrange(1, 7))
-    ]
-    store = store_with(tmp_path, *nodes)
-    for number in range(chance.randrange(1, 6)):
-        wanted = job(
-            f"job-{number}",
-            count=chance.randrange(1, 12),
-            cpu=chance.randrange(50, 1200, 50),
-            memory_mb=chance.randrange(32, 1024, 32),
-            Datacenters=chance.choice([["dc1"], ["dc2"], ["*"]]),
-        )
-        promised = _dry_run(store.snapshot, wanted)
-        decision = _place(store, wanted)
-        assert len(decision.placed) == len(promised.placed)
-        assert {name: one["CoalescedFailures"] for name, one in decision.failed.items()} == {
-            name: one["CoalescedFailures"] for name, one in promised.failed.items()
-        }
-        free = {}
-        for node in store.snapshot.nodes.values():
-            held = [alloc_size(alloc) for alloc in store.snapshot.live_allocs(node["ID"])]
-            total = node["NodeResources"]
-            free[node["ID"]] = (
-                total["Cpu"]["CpuShares"] - sum(cpu for cpu, _, _ in held),
-                total["Memory"]["MemoryMB"] - sum(memory for _, memory, _ in held),
-            )
-            assert min(free[node["ID"]]) >= 0
-        if decision.failed:
-            resources = wanted["TaskGroups"][0]["Tasks"][0]["Resources"]
-            for node in store.snapshot.nodes.values():
-                allowed = wanted["Datacenters"] == ["*"] or node["Datacenter"] in wanted["Datacenters"]
-                if allowed and "raw_exec" in node["Drivers"]:
-                    cpu, memory = free[node["ID"]]
-                    assert cpu < resources["CPU"] or memory < resources["MemoryMB"]
