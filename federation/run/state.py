@@ -60,6 +60,8 @@ class Attempt:
     """… and its end."""
     kept: tuple[str, ...] = ()
     """Allocations whose logs are kept, or about to be."""
+    mapped: tuple[str, ...] = ()
+    """Of a run that adopts: allocations whose key the run log has, or is about to have."""
 
     @property
     def is_open(self) -> bool:

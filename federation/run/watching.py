@@ -94,12 +94,21 @@ class Watching:
                 state.strangers.setdefault(allocation.job_id, {})[allocation.id] = event
             return
         number, attempt = pair[0], state.attempt(*pair)
+        if state.manifest.results == "adopt" and allocation.id not in attempt.mapped:
+            self._map(number, attempt, allocation)
         if allocation.client_status == "running" and attempt.phase is Phase.SENT:
             self._running(number, attempt, allocation)
         elif allocation.client_status == "complete" and not allocation.is_preempted:
             self._completed(number, attempt, allocation)
         elif allocation.client_status in ("failed", "lost") or allocation.is_preempted:
             self.inspect_after(state.limits.inspect_s, number, attempt)
+
+    def _map(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
+        """What it writes is known by its ID, which Nomad forgets: the run log keeps whose it is."""
+        attempt.mapped = (*attempt.mapped, allocation.id)
+        place = {"group": allocation.group, "index": allocation.index}
+        change = {"type": "alloc", "slot": number, "attempt": attempt.number, "alloc_id": allocation.id}
+        self._state.changes.append(change | place)
 
     def _running(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
         self._state.move(attempt, Phase.RUNNING)

@@ -42,6 +42,18 @@ def test_a_binding_is_logged_before_its_dispatch_is_commanded() -> None:
     }
 
 
+def test_a_run_that_adopts_logs_whose_each_allocation_is_and_any_other_does_not() -> None:
+    world = World()
+    assert world.run(replace(MANIFEST, results="adopt")).state == "done"
+    mapped = [change for entry in world.log for change in entry if change["type"] == "alloc"]
+    assert sorted({change["slot"] for change in mapped}) == list(range(6))
+    assert len({change["alloc_id"] for change in mapped}) == len(mapped)
+    assert all(change["group"] in MANIFEST.groups and change["attempt"] == 1 for change in mapped)
+    other = World()
+    other.run(MANIFEST)
+    assert not [change for entry in other.log for change in entry if change["type"] == "alloc"]
+
+
 def test_without_n_each_region_gets_one_slot_even_a_full_one() -> None:
     world = World(sizes={"us": 3, "eu": 0, "onprem": 1})
     world.regions["eu"].size = 0
