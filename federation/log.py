@@ -44,7 +44,8 @@ _CLOCK_CHECK_EVERY_S = 300.0
 _READ_AHEAD = (1, 8, 32)
 _READ_THREADS = 8
 _GAP_LOOKS = 5
-_PAUSE_MAX_S = 0.25
+_PAUSE_MIN_S = 0.005
+_PAUSE_MAX_S = 2.0
 
 Change = dict[str, Any]
 Rebase = Callable[[list["Entry"]], list[Change] | None]
@@ -177,8 +178,10 @@ class Log:
             wanted = list(changes)
             nonce = secrets.token_hex(8)
             deadline_s = time.monotonic() + self._patience_s
-            for attempt in itertools.count():
+            pause_s = 0.0
+            while True:
                 entry, data = self._draft(wanted, reason, nonce)
+                began_s = time.monotonic()
                 try:
                     self._store.put(self._key(entry.number), data, Create(), content_type="application/json")
                 except (AlreadyExists, Unavailable) as error:
@@ -186,8 +189,10 @@ class Log:
                 else:
                     self._accept(entry)
                     return entry
+                # As on a wire that many share: a room of twice the last one, from what one try takes, and anywhere in it.
                 # The pause comes before the look: whoever looks and then waits is always behind a busy writer.
-                time.sleep(random.uniform(0, min(_PAUSE_MAX_S, 0.005 * 2 ** min(attempt, 10))))  # noqa: S311
+                pause_s = min(_PAUSE_MAX_S, max(_PAUSE_MIN_S, 2 * pause_s, time.monotonic() - began_s))
+                time.sleep(random.uniform(0, pause_s))  # noqa: S311
                 others = self._read_tail()
                 for other in others:
                     if other.nonce == nonce:
@@ -201,7 +206,6 @@ class Log:
                     if rebased is None:
                         raise self._conflict("another writer was faster, and the change no longer holds")
                     wanted = rebased
-        raise AssertionError("unreachable")
 
     def _conflict(self, why: str) -> LogConflict:
         return LogConflict(f"log {self._store.url_of(self._prefix + 'x')[:-1]}: {why}", hint="run the command again")

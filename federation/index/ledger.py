@@ -17,6 +17,7 @@ from federation.index.catalog import Catalog, catalog_path, open_catalog
 from federation.index.checkpoint import is_due, restore_checkpoint, write_checkpoint
 from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
 from federation.log import Change, Entry, Log, Position, default_author, utc_now
+from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 _CATALOGS_TRIED = 3
@@ -103,10 +104,17 @@ class Ledger:
             probe_write(self._store)
 
     def _append(self, decide: Callable[[Catalog], list[Change]], *, reason: str) -> None:
-        """Sync, decide, append; what is decided anew to nothing is not written."""
+        """Decide, append; what is decided to nothing is not written.
+
+        The first decision may rest on what this process knew last: if its entry then gets the next number, nothing lies
+        between. Where it is to do nothing, or to refuse, the log is asked first.
+        """
+        knows = self._catalog is not None and bool(self._home_id)
         self._make_home()
-        self._sync()
-        changes = self._ask(decide)
+        changes = self._decide_on_the_known(decide) if knows else []
+        if not changes:
+            self._sync()
+            changes = self._ask(decide)
         if not changes:
             return
 
@@ -125,6 +133,13 @@ class Ledger:
         self._take_in()
         if is_due(written):
             self._write_checkpoint()
+
+    def _decide_on_the_known(self, decide: Callable[[Catalog], list[Change]]) -> list[Change]:
+        self._align()
+        try:
+            return self._ask(decide)
+        except FedmlError:
+            return []
 
     def _make_home(self) -> None:
         if not self._home_id:
@@ -154,11 +169,16 @@ class Ledger:
             if self._catalog is None or not self._home_id:
                 home = read_home(self._store)
                 self._open_catalog(home.id if home else "")
-            at = self._ask(lambda catalog: catalog.position())
-            if at != self._log.position:
-                self._log.start_at(at)
+            at = self._align()
             entries = self._refreshed(at)
             self._ask(lambda catalog: catalog.apply(entries))
+
+    def _align(self) -> Position:
+        """Let the log go on where the catalog is: another process may have brought it further."""
+        at = self._ask(lambda catalog: catalog.position())
+        if at != self._log.position:
+            self._log.start_at(at)
+        return at
 
     def _take_in(self) -> None:
         entries = self._log.take()

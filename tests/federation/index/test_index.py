@@ -199,13 +199,13 @@ def test_what_is_known_is_not_written_again(index: Index, memory_store: Any, mak
     assert memory_store.objects == objects
 
 
-def test_a_commit_is_two_requests(index: Index, memory_store: Any, make_record: MakeRecord) -> None:
+def test_a_commit_is_one_request(index: Index, memory_store: Any, make_record: MakeRecord) -> None:
     index.commit([make_record()])
     memory_store.requests.clear()
 
     index.commit([make_record(), make_record()])
 
-    assert [kind for kind, _ in memory_store.requests] == ["get", "put"]
+    assert [kind for kind, _ in memory_store.requests] == ["put"]
 
 
 def test_results_of_a_cancelled_run_are_late(index: Index, make_record: MakeRecord) -> None:
