@@ -41,6 +41,10 @@ class DevNode:
     host_volumes: Mapping[str, Path] = field(default_factory=dict)
     devices: tuple[Mapping[str, Any], ...] = ()
     """Each `{vendor, type, name, count, attributes}`."""
+    read_only_volumes: frozenset[str] = frozenset()
+    cores: int | None = None
+    """None: this machine's."""
+    node_pool: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,6 +361,9 @@ class Builder:
                     if each.name is None
                     else each.name + (f"-{number + 1}" if each.count > 1 else "")
                 )
+                if unknown := [one for one in each.read_only_volumes if one not in each.host_volumes]:
+                    hint = "name it in host_volumes too, with its folder"
+                    raise self.error(f"{key}.nodes", f"read_only_volumes has no host volume {unknown[0]!r}", hint)
                 if any(name == node.name for node in nodes):
                     raise self.error(f"{key}.nodes", f"two nodes are named {name!r}", "give each its own name")
                 nodes.append(
@@ -374,6 +377,9 @@ class Builder:
                         dict(each.meta),
                         {volume: self.file(folder) for volume, folder in each.host_volumes.items()},
                         tuple(device.model_dump() for device in each.devices),
+                        frozenset(each.read_only_volumes),
+                        each.cores,
+                        each.node_pool,
                     )
                 )
         return tuple(nodes)

@@ -306,12 +306,17 @@ class DevNodeTable(Table):
     cpu_mhz: PositiveInt = Field(default=4000, description="CPU in MHz.")
     memory_mb: PositiveInt = Field(default=4096, description="Memory in MB.")
     drivers: list[str] = Field(default=["raw_exec"], description="Task drivers it offers.")
+    cores: PositiveInt | None = Field(
+        default=None, description="Cores that tasks can reserve; absent: this machine's (embedded regions only)."
+    )
     node_class: str = Field(default="", description="Node class.")
+    node_pool: str = Field(default="default", description="Node pool (from Nomad 1.6 on).")
     meta: dict[str, str] = Field(default_factory=dict, description="Node meta.")
     host_volumes: dict[str, str] = Field(
         default_factory=dict,
         description="Folders by the volume's name; relative ones count from here, missing ones are made.",
     )
+    read_only_volumes: list[str] = Field(default=[], description="Which of them tasks may only read.")
     devices: list[DevDeviceTable] = Field(default=[], description="Pretend devices (embedded regions only).")
     count: PositiveInt = Field(default=1, description="That many alike.")
 
@@ -369,9 +374,7 @@ class Document(Table):
     jobs: dict[str, JobTable] = Field(default_factory=dict, description="What holds for single jobs.")
     shares: SharesTable = Field(default=SharesTable(), description="How much of the federation one may hold.")
     tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
-    coordinator: CoordinatorTable = Field(
-        default=CoordinatorTable(), description="The job that drives a detached run."
-    )
+    coordinator: CoordinatorTable = Field(default=CoordinatorTable(), description="The job that drives a detached run.")
     hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 

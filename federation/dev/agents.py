@@ -99,7 +99,12 @@ def node_settings(config: Config, region: DevRegion, node: DevNode, state: DevSt
         "meta": dict(node.meta),
         "options": {"driver.allowlist": ",".join(node.drivers), "fingerprint.denylist": _FINGERPRINTS_OFF},
     }
-    volumes = {volume: [{"path": str(folder), "read_only": False}] for volume, folder in node.host_volumes.items()}
+    if node.node_pool != "default":
+        settings["client"]["node_pool"] = node.node_pool
+    volumes = {
+        volume: [{"path": str(folder), "read_only": volume in node.read_only_volumes}]
+        for volume, folder in node.host_volumes.items()
+    }
     if volumes:
         settings["client"]["host_volume"] = [volumes]
     settings["plugin"] = [{"raw_exec": [{"config": [{"enabled": "raw_exec" in node.drivers}]}]}]

@@ -68,7 +68,12 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
                 "drivers": list(node.drivers),
                 "node_class": node.node_class,
                 "meta": dict(node.meta),
-                "host_volumes": {volume: str(folder) for volume, folder in node.host_volumes.items()},
+                "node_pool": node.node_pool,
+                "host_volumes": {
+                    volume: {"path": str(folder), "read_only": volume in node.read_only_volumes}
+                    for volume, folder in node.host_volumes.items()
+                },
+                **({"cores": node.cores} if node.cores else {}),
                 "devices": [dict(device) for device in node.devices],
             }
             for node in region.nodes

@@ -31,9 +31,9 @@ datacenters.dc1 = {}
 nodes = [{ cpu_mhz = 1000, memory_mb = 512, count = 2 }]
 [dev.regions.eu]
 nodes = [
-    { cpu_mhz = 1000, memory_mb = 512, host_volumes = { data = "volumes" }, devices = [
+    { cpu_mhz = 1000, memory_mb = 512, host_volumes = { data = "volumes" }, read_only_volumes = ["data"], devices = [
         { vendor = "nvidia", name = "A100", count = 2, attributes = { memory = "80 GiB" } },
-    ] },
+    ], cores = 3, node_pool = "gpu" },
 ]
 """
 
@@ -118,7 +118,12 @@ def test_declared_volumes_and_devices_are_the_nodes(config: Config) -> None:
         asks = task | {"Resources": {"CPU": 20, "MemoryMB": 10, "Devices": [{"Name": "nvidia/gpu/A100", "Count": 1}]}}
         group = {"Name": "g", "Count": 3, "Tasks": [asks]}
         job = {"ID": "gpu", "Name": "gpu", "Type": "batch", "Datacenters": ["dc1"], "TaskGroups": [group]}
+        job |= {"NodePool": "gpu"}
         assert client.plan_job(job).shortfalls["g"].coalesced == 0, "two of three found a device"
+        asks["Resources"] = {"Cores": 1, "MemoryMB": 10}
+        assert client.plan_job(job | {"TaskGroups": [group | {"Count": 4}]}).shortfalls["g"].coalesced == 0, "3 cores"
+        group["Volumes"] = {"v": {"Name": "v", "Type": "host", "Source": "data"}}
+        assert client.plan_job(job).shortfalls["g"].coalesced == 2, "it can only be read"
     finally:
         client.close()
 
