@@ -207,6 +207,25 @@ def revert(client: Registrar, job_id: str, spec_hash: str, *, to_version: int) -
         return Deployed(client.name, "failed", error=error)
 
 
+def check_drift(clients: Sequence[Registrar], job_id: str) -> None:
+    """Raises JobDrifted, before anything is changed, where a deployment to these regions would undo what somebody else
+    did. Regions that don't answer are left to the deployment itself."""
+    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
+        found = list(pool.map(lambda client: _drift_in(client, job_id), clients))
+    errors = [error for error in found if error is not None]
+    if errors:
+        others = "".join(f"\n  also {error.message}" for error in errors[1:])
+        raise JobDrifted(errors[0].message + others, hint=errors[0].hint)
+
+
+def _drift_in(client: Registrar, job_id: str) -> JobDrifted | None:
+    try:
+        there = _there(client, job_id)
+    except FedmlError:
+        return None
+    return drifted(client, job_id, there) if there is not None and standing_of(there).is_drift else None
+
+
 def drifted(client: Registrar, job_id: str, there: Mapping[str, Any]) -> JobDrifted:
     """What to raise where somebody else changed the registered job; it names what changed, where Nomad still knows."""
     standing, version = standing_of(there), version_of(there)

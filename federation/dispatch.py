@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
-from federation.deploy import Deployment, summary
+from federation.deploy import Deployment, check_drift, summary
 from federation.errors import JobDrifted, NoPlace, UsageError
 from federation.in_the_way import make_way
 from federation.job_diff import diff_of
@@ -83,6 +83,8 @@ def begin(
         _choose(preview, tell, skip_unreachable=skip_unreachable)
         app.index.require_writable()
         changing = set() if prepared.is_registered else set(preview.changes).intersection(preview.usable)
+        if not how.allow_drift:
+            check_drift([app.client(name) for name in sorted(changing)], prepared.job_id)
         if not make_way(app, prepared, changing, tell, wait=how.wait, force=how.force):
             break
     regions, deployed_over = preview.usable, {}
@@ -121,6 +123,8 @@ def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> D
     while True:
         found = diff_of(prepared, clients)
         changing = {one.region for one in found.regions if one.change == "Edited"}
+        if not how.allow_drift:
+            check_drift([app.client(name) for name in sorted(changing)], prepared.job_id)
         if not make_way(app, prepared, changing, tell, wait=how.wait, force=how.force):
             break
     return app.deploy(prepared, allow_drift=how.allow_drift, strategy=_strategy(prepared, how))

@@ -1,8 +1,9 @@
 """The command `fedml`: arguments enter, printed results and an exit code leave. Thin: parse → app → print.
 
 Exit codes: 0 done; 1 any error, wrong usage included; 2 some slots failed or had no place; 130 interrupted. `plan` has 1
-for "something would change" and 255 for errors, as `nomad plan` has. Modules here import nothing heavy at their top, so that
-`fedml --help` stays fast; a subprocess test looks at what got loaded.
+for "something would change" and 255 for errors, as `nomad plan` has; `job diff` 1 for drift and 2 for errors, as `diff` has.
+Modules here import nothing heavy at their top, so that `fedml --help` stays fast; a subprocess test looks at what got
+loaded.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code of one command line."""
     if not arguments:
         arguments = ["--help"]
-    error_code = 255 if next((word for word in arguments if not word.startswith("-")), "") == "plan" else 1
+    words = [word for word in arguments if not word.startswith("-")]
+    error_code = 255 if words[:1] == ["plan"] else 2 if words[:2] == ["job", "diff"] else 1
     try:
         return int(app(list(arguments), prog_name="fedml", standalone_mode=False) or 0)
     except FedmlError as error:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from federation.cli.options import (
+    AllowDriftOption,
     ConfigOption,
+    ForceOption,
     JobOption,
     JsonOption,
+    OnFailureOption,
     RegionsOption,
     VarFileOption,
     VarOption,
+    WaitOption,
     names,
 )
 
@@ -21,49 +27,46 @@ def register(app: typer.Typer) -> None:
 
 
 def deploy(
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="A jobspec (else the project's own).")] = "",
     regions: RegionsOption = "",
     job: JobOption = "",
     var: VarOption = None,
     var_file: VarFileOption = None,
+    on_failure: OnFailureOption = None,
+    allow_drift: AllowDriftOption = False,
+    wait: WaitOption = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Register the jobspec in all chosen regions, wherever it differs from what is there.
 
-    A change that somebody else makes meanwhile is never overwritten (EnforceIndex). Exit code 1 if a region failed.
+    Regions are changed in the order of the job's `multiregion` block, as many at a time as it says (without one: all at
+    once). A change that somebody else makes meanwhile is never overwritten (EnforceIndex), one that was made before only
+    with --allow-drift. Exit code 1 if a region failed; the table says which version stands where then.
 
     Examples:
 
       fedml deploy
 
-      fedml deploy --regions eu -var count=2
+      fedml deploy train.nomad.hcl --regions eu -var count=2
+
+      fedml deploy --on-failure fail_all
     """
     from federation.app import JobRequest
-    from federation.cli.session import answer_json, opened
-    from federation.ui.console import out, table
+    from federation.cli.session import answer_json, note, opened
+    from federation.dispatch import Deploying, deploy_alone
+    from federation.ui.job_view import deployment_document, show_deployment
 
+    request = JobRequest(file or job, tuple(var or ()), tuple(var_file or ()), names(regions))
+    how = Deploying(allow_drift=allow_drift, wait=wait, force=force, on_failure=on_failure)
     with opened(config) as app:
-        prepared = app.prepare(JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)))
-        deployment = app.deploy(prepared)
+        deployment = deploy_alone(app, request, how, note)
         if as_json:
-            answer_json(
-                {
-                    "job": deployment.job_id,
-                    "spec_hash": deployment.spec_hash,
-                    "regions": [
-                        {
-                            "region": one.region,
-                            "action": one.action,
-                            "job_modify_index": one.job_modify_index,
-                            "error": str(one.error) if one.error else None,
-                        }
-                        for one in deployment.regions
-                    ],
-                }
-            )
+            answer_json(deployment_document(deployment))
         else:
-            rows = [
-                (one.region, one.action, one.job_modify_index or "-", one.error or "") for one in deployment.regions
-            ]
-            out().print(table(("region", "job", "index", "problem"), rows, numbers=("index",)))
+            show_deployment(deployment)
+        for failed in deployment.failed:
+            if failed.error is not None and failed.error.hint:
+                note(f"{failed.region}: {failed.error.hint}")
     raise typer.Exit(1 if deployment.failed else 0)

@@ -130,7 +130,9 @@ def dispatch(
     )
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        opened_run, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=how)
+        opened_run, prepared = begin(
+            app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=how
+        )
         code = driven(
             opened_run.manifest,
             app.config,

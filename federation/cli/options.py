@@ -15,7 +15,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 RegionsOption = Annotated[
     str, typer.Option("--regions", metavar="A,B", help="Only these regions: a hard limit, for retries too.")
 ]
-JobOption = Annotated[str, typer.Option("--job", metavar="FILE", help="A jobspec (else the project's own).")]
+JobOption = Annotated[
+    str, typer.Option("--job", metavar="FILE", help="A jobspec, or a registered job's ID (else the project's own).")
+]
 VarOption = Annotated[
     list[str] | None, typer.Option("-var", "--var", metavar="NAME=VALUE", help="A variable of the jobspec.")
 ]
@@ -39,6 +41,25 @@ MetricsFileOption = Annotated[
 ]
 LogFileOption = Annotated[
     Path | None, typer.Option("--log-file", metavar="FILE", help="Append what happens as JSON Lines.")
+]
+AllowDriftOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-drift",
+        help="Replace what somebody else changed in Nomad (where nothing is registered: take it as it is).",
+    ),
+]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for other runs that still dispatch the job as it is.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Deploy although other runs still dispatch the job as it is.")
+]
+OnFailureOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-failure",
+        metavar="WHAT",
+        help="What a region's failure means for others: fail_all (all are put back), fail_local (none), '' (those after it).",
+    ),
 ]
 
 

@@ -53,7 +53,8 @@ class Manifest:
     deployed_over: Mapping[str, int] = field(default_factory=dict)
     """Region → the Nomad version of the job that stood there before this run's deployment changed it (-1: none)."""
     registered_at: Mapping[str, int] = field(default_factory=dict)
-    """Region → JobModifyIndex of a job that fedml didn't register, which carries no spec hash (`spec_hash` is "")."""
+    """Region → JobModifyIndex of a job that isn't as fedml registered it: another index is another job. One that fedml never
+    registered carries no spec hash (`spec_hash` is "")."""
     sweep: Sweep = field(default_factory=Sweep)
     """What slots differ in; their rows and payloads lie beside the manifest."""
     rooms: tuple[Room, ...] = ()
@@ -92,11 +93,11 @@ class Manifest:
         return {key: value for key, value in own.items() if self.declared_meta is None or key in self.declared_meta}
 
     def spec_in(self, region: str, parent: Mapping[str, Any]) -> str:
-        """The spec hash of a region's registered job, to be compared with the run's own; of a job that fedml didn't
-        register, "" as long as nobody registered another one since."""
+        """The spec hash of a region's registered job, to be compared with the run's own; of a job that isn't as fedml
+        registered it, that holds only as long as nobody registered another one since."""
         at = self.registered_at.get(region)
-        if at is not None:
-            return "" if int(parent.get("JobModifyIndex") or 0) == at else "changed"
+        if at is not None and int(parent.get("JobModifyIndex") or 0) != at:
+            return "changed"
         return str((parent.get("Meta") or {}).get(SPEC_KEY, ""))
 
     def child_of(self, job: Mapping[str, Any]) -> tuple[int, int] | None:

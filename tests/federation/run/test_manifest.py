@@ -27,6 +27,8 @@ def test_a_job_that_fedml_did_not_register_gets_the_meta_that_it_declares_and_is
     assert MANIFEST.own_meta(3, 2) == {"fedml_run": MANIFEST.run, "fedml_slot": "3", "fedml_attempt": "2"}
     assert own.spec_in("us", {"JobModifyIndex": 7, "Meta": None}) == own.spec_hash
     assert own.spec_in("us", {"JobModifyIndex": 8}) != own.spec_hash
+    drifted = replace(MANIFEST, registered_at={"us": 7})
+    assert drifted.spec_in("us", {"JobModifyIndex": 7, "Meta": {"fedml_spec": "5ec"}}) == "5ec"
     assert MANIFEST.spec_in("us", {"Meta": {"fedml_spec": "5ec"}}) == "5ec"
 
 
