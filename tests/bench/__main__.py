@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import index, main_job
+from tests.bench import engine, index, main_job
 
-SUITES = (main_job, index)
+SUITES = (main_job, index, engine)
 
 
 def main(names: list[str]) -> int:
