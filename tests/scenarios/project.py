@@ -173,13 +173,13 @@ class Project:
         rows = self.rows("--run", run, "--state", "committed")
         return Counter((row["slot"], row["group"], row["index"]) for row in rows)
 
-    def region(self, name: str, path: str) -> Any:
-        """GET of a region's API."""
+    def region(self, name: str, path: str, *, method: str = "GET") -> Any:
+        """A request to a region's API."""
         state = json.loads((self.root / ".fedml/dev/state.json").read_text())
         token = (self.root / ".fedml/dev/token").read_text().strip()
         url = f"http://127.0.0.1:{state['servers'][f'region:{name}']['port']}{path}"
         with urllib.request.urlopen(
-            urllib.request.Request(url, headers={"X-Nomad-Token": token}), timeout=10
+            urllib.request.Request(url, headers={"X-Nomad-Token": token}, method=method), timeout=10
         ) as answer:
             return json.load(answer)
 
@@ -196,6 +196,10 @@ class Project:
         """The children of a job in a region, whole."""
         names = [name for name in self.jobs(region) if name.startswith(f"{job}/dispatch-")]
         return [self.region(region, f"/v1/job/{name.replace('/', '%2F')}") for name in names]
+
+    def forget(self, region: str, job_id: str) -> None:
+        """Purge the job, as Nomad's garbage collection does in time."""
+        self.region(region, f"/v1/job/{job_id.replace('/', '%2F')}?purge=true", method="DELETE")
 
     def still_open(self, region: str, job: str) -> list[str]:
         """The children of a job in a region that aren't over."""
