@@ -16,6 +16,7 @@ from federation import capacity
 from federation.app import App, PreparedJob
 from federation.errors import PublishError, UsageError
 from federation.index import checked_record
+from federation.neighbours import Neighbours, claim_of
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
 from federation.run.events import Pinged, RegionProbed
@@ -44,6 +45,7 @@ class Places:
         self._manifest = manifest
         self._prepared = prepared
         self._nodes: dict[str, dict[str, Node]] = {}
+        self._neighbours = Neighbours(app, claim_of(manifest))
         self._lock = threading.Lock()
 
     def probe(self, region: str) -> RegionProbed:
@@ -54,7 +56,8 @@ class Places:
             client, rendered, self._prepared.shape, diff=False, allow_preemption=self._manifest.allow_preemption
         )
         if one.problem is None:
-            return RegionProbed(region, one.free, children=self._children(client))
+            free = self._neighbours.part({region: one.free})[region]
+            return RegionProbed(region, free, children=self._children(client))
         problem = f"{one.problem}: {one.detail}"
         is_passing = one.problem in (Reason.UNREACHABLE, Reason.REFUSED)
         return RegionProbed(

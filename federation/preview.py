@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from federation import capacity
 from federation.app import App
 from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.durations import expected_durations
 from federation.errors import FederationError, UsageError
-from federation.plan import Plan, Reason, Room, Wishes, plan, policy_named
+from federation.log import default_author
+from federation.neighbours import Neighbours
+from federation.plan import Claim, Plan, Reason, Room, Wishes, counted, plan, policy_named
 from federation.prepare import PreparedJob
 from federation.price import price_per_hour
 from federation.request import Placing, RunRequest
@@ -101,10 +103,12 @@ def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = Non
     ]
     by_name = {room.region: room for room in rooms}
     rooms = [by_name[region.name] for region in regions]
+    rooms, shared = _shared(app, request, rooms)
     wishes = Wishes(request.placing.deadline_s, request.placing.max_cost)
     existing = app.index.query(job=job, version=request.version) if request.version else []
     made = plan(request.slots, rooms, policy, place=place, wishes=wishes)
     _require_costs(request.placing, made, rooms)
+    made = replace(made, why=(*made.why, *shared))
     return Preview(
         prepared, snapshot, made, request.version or _next_version(app, job), len(existing), request, tuple(rooms)
     )
@@ -132,6 +136,26 @@ def _room(
         placing.minimums.get(region.name, region.minimum),
         placing.caps.get(region.name, region.cap),
         region.elastic_slots,
+    )
+
+
+def _shared(app: App, request: RunRequest, rooms: list[Room]) -> tuple[list[Room], list[str]]:
+    """The rooms less what other open runs want of them, and who they are."""
+    free = {room.region: room.free for room in rooms if room.excluded is None}
+    wanted = request.slots if request.slots is not None else len(free)
+    neighbours = Neighbours(app, Claim("", wanted, frozenset(free), owner=default_author()))
+    parts = neighbours.part(free)
+    # This run's part is never more than it wants: only what others take of it is less room.
+    taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}
+    if not any(taken.values()):
+        return rooms, []
+    told = "; ".join(
+        f"run {one.run} of {one.owner} waits for {counted(one.unbound, 'slot')}" for one in neighbours.others
+    )
+    left = ", ".join(f"{name} {free[name] - slots} of {free[name]}" for name, slots in taken.items() if slots)
+    return (
+        [replace(room, free=room.free - taken.get(room.region, 0)) for room in rooms],
+        [f"shared with other runs: {left}" + (f" ({told})" if told else " ([shares] in fedml.toml)")],
     )
 
 

@@ -10,7 +10,7 @@ from federation.plan.make import Wishes, plan
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import POLICIES, spread
 from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
-from federation.plan.sharing import Claim, Shares, held_by_owner, held_in_namespaces, own_part
+from federation.plan.sharing import Claim, Shares, own_part, within_shares
 from federation.plan.words import counted, in_words
 
 __all__ = [
@@ -29,8 +29,6 @@ __all__ = [
     "check_limits",
     "counted",
     "expected_place",
-    "held_by_owner",
-    "held_in_namespaces",
     "in_words",
     "left_of",
     "own_part",
@@ -39,4 +37,5 @@ __all__ = [
     "policy_names",
     "spread",
     "within_limits",
+    "within_shares",
 ]

@@ -51,36 +51,37 @@ def own_part(free: Mapping[str, int], mine: Claim, others: Sequence[Claim]) -> d
     return _take(left, equals)[mine.run]
 
 
-def held_by_owner(shares: Shares, mine: Claim, others: Sequence[Claim]) -> int | None:
-    """How many more slots this run's owner may have outstanding; None: no limit."""
-    most = shares.of_owner(mine.owner)
-    if most is None:
-        return None
-    own = [one for one in (mine, *others) if shares.of_owner(one.owner) is not None and _same(shares, one, mine)]
-    return max(0, most - sum(sum(one.outstanding.values()) for one in own))
-
-
-def held_in_namespaces(
-    shares: Shares, namespaces: Mapping[str, str], mine: Claim, others: Sequence[Claim]
+def within_shares(
+    parts: Mapping[str, int], shares: Shares, namespaces: Mapping[str, str], mine: Claim, others: Sequence[Claim]
 ) -> dict[str, int]:
-    """Region → how many more slots may be outstanding in its namespace, over all regions; only where there is a limit."""
-    held: dict[str, int] = {}
-    for one in (mine, *others):
-        for region, slots in one.outstanding.items():
-            if region in namespaces:
-                held[namespaces[region]] = held.get(namespaces[region], 0) + slots
-    return {
-        region: max(0, shares.namespaces[namespace] - held.get(namespace, 0))
-        for region, namespace in namespaces.items()
-        if namespace in shares.namespaces
-    }
+    """The parts, as far as `[shares]` leaves room for more outstanding slots of this run's owner, and of the namespace (by
+    region) that each is in."""
+    left = dict(parts)
+    most = shares.of_owner(mine.owner)
+    if most is not None:
+        held = sum(sum(one.outstanding.values()) for one in (mine, *others) if _has_same_owner(shares, one, mine))
+        left = _at_most(most - held, left)
+    for namespace, most in shares.namespaces.items():
+        own = {region: slots for region, slots in left.items() if namespaces.get(region) == namespace}
+        held = sum(
+            slots
+            for one in (mine, *others)
+            for region, slots in one.outstanding.items()
+            if namespaces.get(region) == namespace
+        )
+        left |= _at_most(most - held, own)
+    return left
 
 
-def _same(shares: Shares, one: Claim, mine: Claim) -> bool:
-    """Whether the same limit counts for both."""
-    return next(p for p in shares.owners if fnmatchcase(one.owner, p)) == next(
-        p for p in shares.owners if fnmatchcase(mine.owner, p)
-    )
+def _at_most(slots: int, parts: Mapping[str, int]) -> dict[str, int]:
+    ranks = {region: (0, region) for region in parts}
+    return fill(max(0, slots), parts, parts, ranks)
+
+
+def _has_same_owner(shares: Shares, one: Claim, mine: Claim) -> bool:
+    """Whether the same pattern's limit counts for both."""
+    first = [next((p for p in shares.owners if fnmatchcase(each.owner, p)), None) for each in (one, mine)]
+    return first[0] == first[1]
 
 
 def _take(left: dict[str, int], claims: Sequence[Claim]) -> dict[str, dict[str, int]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.plan import Claim, Shares, held_by_owner, held_in_namespaces, own_part
+from federation.plan import Claim, Shares, own_part, within_shares
 
 NAMES = ("us", "eu", "ap")
 claims = st.lists(
@@ -63,14 +65,29 @@ def test_together_equal_runs_never_take_more_than_there_is_nor_more_than_they_wa
 
 
 def test_an_owner_and_a_namespace_have_their_share() -> None:
-    shares = Shares({"ann@*": 10, "*": 100}, {"ml": 8})
     mine = Claim("a", 5, frozenset(NAMES), owner="ann@laptop", outstanding={"us": 3})
     others = [
         Claim("b", 5, frozenset(NAMES), owner="ann@ci", outstanding={"eu": 4}),
         Claim("c", 5, frozenset(NAMES), owner="bob", outstanding={"us": 50}),
     ]
-    assert held_by_owner(shares, mine, others) == 3
-    assert held_by_owner(Shares(), mine, others) is None
+    parts = {"us": 4, "eu": 4, "ap": 1}
     namespaces = {"us": "ml", "eu": "default", "ap": "ml"}
-    assert held_in_namespaces(shares, namespaces, mine, others[:1]) == {"us": 5, "ap": 5}
-    assert held_in_namespaces(shares, namespaces, mine, others) == {"us": 0, "ap": 0}
+
+    def left(shares: Shares, others: list[Claim] = others) -> dict[str, int]:
+        return within_shares(parts, shares, namespaces, mine, others)
+
+    assert left(Shares()) == parts
+    assert left(Shares({"ann@*": 10, "*": 100})) == {"us": 1, "eu": 1, "ap": 1}
+    assert left(Shares({"ann@*": 7})) == {"us": 0, "eu": 0, "ap": 0}
+    assert left(Shares({"bob": 1})) == parts
+    assert left(Shares({}, {"ml": 55})) == {"us": 2, "eu": 4, "ap": 0}
+    assert left(Shares({}, {"ml": 8}), others[:1]) == {"us": 4, "eu": 4, "ap": 1}
+
+
+@given(claims, st.dictionaries(st.sampled_from(NAMES), st.integers(0, 30), min_size=1), st.integers(1, 40))
+def test_a_share_is_never_exceeded(runs: list[Claim], parts: dict[str, int], most: int) -> None:
+    mine, *others = [replace(run, owner="ann", outstanding={"us": run.unbound}) for run in runs]
+    held = sum(run.unbound for run in runs)
+    left = within_shares(parts, Shares({"ann": most}), {}, mine, others)
+    assert sum(left.values()) == min(max(0, most - held), sum(parts.values()))
+    assert all(left[region] <= parts[region] for region in parts)
