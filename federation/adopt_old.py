@@ -63,7 +63,8 @@ def find_old(app: App, job: str, *, known: Collection[str]) -> OldResults:
                 found = _listed(pattern, region, datacenter, app)
             except FedmlError as error:
                 mend = error.hint or "fedml stores check"
-                result.problems.append((f"{region}/{datacenter.name}", f"can't be listed: {error.message}", mend))
+                what = f"what jobs of {region}/{datacenter.name} wrote can't be listed: {error.message}"
+                result.problems.append((f"{region}/{datacenter.name}", what, mend))
                 continue
             for alloc_id, one in sorted(found.items()):
                 where, allocation = allocations.get(alloc_id, ("", None))

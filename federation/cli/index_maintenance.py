@@ -149,7 +149,8 @@ def sync(
         if not count:
             note("nothing to do: the index and the stores agree")
         elif not yes:
-            note(f"{count} to do; nothing was written:  fedml index sync --yes")
+            flag = " --adopt" if adopt else ""
+            note(f"{count} to do; nothing was written:  fedml index sync{flag} --yes")
     if plan.problems:
         raise typer.Exit(1)
 
