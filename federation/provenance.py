@@ -12,12 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from federation.errors import PublishError
+from federation.errors import PublishError, UsageError
 from jobs.spec import looks_secret
 
 COMMIT_VARIABLE = "GIT_COMMIT"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_ALLOCATION = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _LIMITS = {"NOMAD_CPU_LIMIT": "task_cpu_mhz", "NOMAD_MEMORY_LIMIT": "task_memory_mb"}
 """Of the task that publishes. What an allocation used is told by Nomad's API only, to tokens that tasks don't have."""
@@ -39,6 +40,18 @@ def told_data(url: str, sha256: str) -> dict[str, str]:
         raise PublishError(f"the data's sha256 is {sha256[:80]!r}, not 64 hexadecimal digits")
     told = {"data_url": without_secrets(url), "data_sha256": sha256.lower()}
     return {name: value for name, value in told.items() if value}
+
+
+def told_parent(text: str) -> str:
+    """The allocation id of a result that this one was made from, or its beginning: a node knows the index's tags not.
+    Raises UsageError for what is none."""
+    found = text.strip().lower()
+    if not _ALLOCATION.fullmatch(found):
+        raise UsageError(
+            f"--parent {text[:80]!r} is no allocation id, nor 8 characters or more of one",
+            hint="fedml index list shows them; a tag has no meaning on a node",
+        )
+    return found
 
 
 def without_secrets(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from federation.doctor.check import is_healthy
 from federation.errors import UsageError
-from federation.provenance import told_data
+from federation.provenance import told_data, told_parent
 from federation.publish import PublishOutcome
 from federation.publish_check import check_from_inside, to_line
 from federation.result import MetricValue
@@ -72,9 +72,13 @@ def typed_metrics(given: Sequence[str]) -> dict[str, MetricValue]:
     return metrics
 
 
-def told_origin(model_format: str, framework: str, data_url: str, data_sha256: str) -> dict[str, str]:
-    """What the options tell of a model's origin, those that are given. Raises PublishError for a hash that is none."""
+def told_origin(
+    model_format: str, framework: str, data_url: str, data_sha256: str, parents: Sequence[str] = ()
+) -> dict[str, str]:
+    """What the options tell of a model's origin, those that are given; `parents` are allocation ids. Raises PublishError
+    for a hash, UsageError for an id that is none."""
     told = {"format": model_format, "framework": framework, **told_data(data_url, data_sha256)}
+    told["parents"] = ",".join(map(told_parent, parents))
     return {name: value for name, value in told.items() if value}
 
 

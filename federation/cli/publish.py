@@ -44,6 +44,12 @@ def publish(
         str, typer.Option("--data-url", metavar="URL", help="The data it was trained on, else as data.json says.")
     ] = "",
     data_sha256: Annotated[str, typer.Option("--data-sha256", metavar="HEX", help="That data's sha256.")] = "",
+    parent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parent", metavar="ALLOCATION", help="A result that this one was made from, by its id; may be repeated."
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Publish nothing: only look whether this task could. One line of JSON.")
     ] = False,
@@ -63,6 +69,8 @@ def publish(
       fedml publish model.bin --metric auc=0.71 --metric passed=true
 
       fedml publish s3://models/sales/model.json --format xgboost-json
+
+      fedml publish tuned --parent "$NOMAD_META_parent"
     """
     from federation import published
     from federation.cli.session import answer, answer_json, note
@@ -75,7 +83,7 @@ def publish(
     outcome = publish_artifact(
         published.named(path),
         metrics=published.typed_metrics(metric or []),
-        told=published.told_origin(model_format, framework, data_url, data_sha256),
+        told=published.told_origin(model_format, framework, data_url, data_sha256, parent or ()),
         ignore=ignore or [],
     )
     for line in outcome.notes:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from federation.index.rows import Row
 from federation.result import ResultRecord
 
+_RESOURCE = "task_"
+"""What a record's environment tells of the size of the task begins so."""
+
 Value = str | int | float | bool | None
 
 
@@ -23,12 +26,19 @@ class Line:
 
 
 def compare(rows: Sequence[Row], records: Sequence[ResultRecord]) -> list[Line]:
-    """All lines, by section (metrics, parameters, environment, place, artifact), differing ones first in each. Numbers
-    are the same when they are equal; a NaN is the same as a NaN."""
+    """All lines, by section (metrics, parameters, environment, resources, place, artifact), differing ones first
+    in each. Numbers are the same when they are equal; a NaN is the same as a NaN."""
     sections: dict[str, Sequence[Mapping[str, Value]]] = {
         "metrics": [row.metrics for row in rows],
         "parameters": [row.params for row in rows],
-        "environment": [record.environment for record in records],
+        "environment": [
+            {name: value for name, value in record.environment.items() if not name.startswith(_RESOURCE)}
+            for record in records
+        ],
+        "resources": [
+            {name: _number(value) for name, value in record.environment.items() if name.startswith(_RESOURCE)}
+            for record in records
+        ],
         "place": [_place(row, record) for row, record in zip(rows, records, strict=True)],
         "artifact": [
             {file.path: f"{file.size_bytes} B, sha256 {file.sha256[:12]}" for file in r.files} for r in records
@@ -50,6 +60,10 @@ def _comparable(value: Value) -> object:
     if isinstance(value, float) and math.isnan(value):
         return "NaN", ""
     return (type(value) if isinstance(value, (bool, str)) or value is None else float, value)
+
+
+def _number(text: str) -> Value:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else text
 
 
 def _place(row: Row, record: ResultRecord) -> dict[str, Value]:

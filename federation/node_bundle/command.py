@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--framework", metavar="NAME", default="", help="what it was trained with")
     made.add_argument("--data-url", metavar="URL", default="", help="the data it was trained on")
     made.add_argument("--data-sha256", metavar="HEX", default="", help="that data's sha256")
+    made.add_argument("--parent", metavar="ALLOCATION", action="append", default=[], help="what it was made from")
     made.add_argument("--check", action="store_true", help="publish nothing: only look whether this task could")
     made.add_argument("--json", action="store_true", help="one JSON document on stdout; everything else on stderr")
     made.add_argument("--version", action="version", version=f"fedml-publish {_version()}")
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
         outcome = publish(
             named(given.path),
             metrics=typed_metrics(given.metric),
-            told=told_origin(given.format, given.framework, given.data_url, given.data_sha256),
+            told=told_origin(given.format, given.framework, given.data_url, given.data_sha256, given.parent),
             ignore=given.ignore,
         )
     except ModuleNotFoundError as error:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from federation.errors import PublishError
-from federation.provenance import found_origin, git_commit, told_data, without_secrets
+from federation.errors import PublishError, UsageError
+from federation.provenance import found_origin, git_commit, told_data, told_parent, without_secrets
+from federation.published import told_origin
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -97,3 +98,11 @@ def test_told_data() -> None:
     assert told_data("s3://b/a", "AB" * 32) == {"data_url": "s3://b/a", "data_sha256": "ab" * 32}
     with pytest.raises(PublishError, match="not 64 hexadecimal digits"):
         told_data("", "abc")
+
+
+def test_a_parent_is_an_allocation_id_or_its_beginning() -> None:
+    assert told_parent(" 52F51EF5-7c74 ") == "52f51ef5-7c74"
+    assert told_origin("", "", "", "", ["52f51ef5", "cfe9fc16-2c55"]) == {"parents": "52f51ef5,cfe9fc16-2c55"}
+    for wrong in ("production", "52f51e", "", "52f51ef5/.."):
+        with pytest.raises(UsageError, match="is no allocation id"):
+            told_parent(wrong)

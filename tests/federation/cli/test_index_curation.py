@@ -44,8 +44,9 @@ class Project:
         self.config = load(root / "fedml.toml")
         self.index = Index(open_store(self.config.home), cache_dir=root / "another-cache", author="ann@host")
         self.index.open_run("run-1", "sales", "1", "5pec", 1, 1)
-        self.publish(A, "1", 0, {"auc": 0.71, "loss": float("nan")}, {"lr": "0.1"}, {"git_commit": "9f3c"})
-        self.publish(B, "2", 0, {"auc": 0.74}, {"lr": "0.01"}, {"git_commit": "9f3c", "data_sha256": "beef"})
+        small, large = ({"git_commit": "9f3c", "task_memory_mb": size} for size in ("256", "1024"))
+        self.publish(A, "1", 0, {"auc": 0.71, "loss": float("nan")}, {"lr": "0.1"}, small)
+        self.publish(B, "2", 0, {"auc": 0.74}, {"lr": "0.01"}, large | {"data_sha256": "beef"})
         self.publish(C, "2", 1, {"auc": 0.73}, {"lr": "0.01", "parent": B[:8]}, {"data_url": "s3://d/x.csv"})
         self.index.close_run("run-1", "done")
 
@@ -321,6 +322,7 @@ def test_compare_puts_what_differs_first(cli: Cli) -> None:
     assert lines[0] == ["metrics", "production", "(aaaa1111)", "bbbb1111"]
     assert lines[1] == ["auc", "0.71", "0.74", "+0.03"]
     assert lines[2] == ["loss", "nan", "-"]
+    assert ["task_memory_mb", "256", "1024", "+768"] in lines
     same = out[out.index("the same in all") :]
     assert "git_commit  9f3c" in same
     assert "lr" not in same
