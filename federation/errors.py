@@ -80,6 +80,10 @@ class DevError(FederationError):
     """The development federation can't do that."""
 
 
+class RunIsDriven(FederationError):
+    """Another coordinator drives the run, and lives."""
+
+
 class RunCancelled(FederationError):
     """Somebody else cancelled the run meanwhile, and stops what it has in its regions."""
 

@@ -1,0 +1,183 @@
+"""A run enters, the right to drive it leaves, one coordinator at a time. It only saves work: two at once do no harm.
+
+Numbered objects `runs/{run}/lease/{n:020d}.json`, each made by create-if-absent: whoever makes the next one holds the lease,
+and makes another every third of its lifetime. A holder counts as gone when its number stood still for a lifetime by the
+*watcher's* monotonic clock, so that no two clocks are ever compared; at once, when it let go, or when it ran on this
+machine and its lock file is free (the system frees it, however a process ends).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from federation.errors import IndexCorrupt, RunIsDriven
+from regions.storage.errors import AlreadyExists, NotFound, StoreError
+from regions.storage.store import Create, Store
+
+LEASE_S = 60.0
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lease, as its newest object says."""
+
+    id: str
+    """Drawn anew by each process."""
+    author: str
+    host: str
+    lock: str
+    """The lock file on that host."""
+    is_released: bool = False
+
+
+class Lease:
+    """The lease of one run. Not held before `acquire`; given back by `release`, or by leaving the `with`.
+
+    `on_lost` is called from another thread when somebody else took the lease over: this coordinator was silent for longer
+    than its lifetime, or was told to give way.
+    """
+
+    def __init__(
+        self,
+        home: Store,
+        run: str,
+        *,
+        author: str,
+        folder: Path,
+        lease_s: float = LEASE_S,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._home = home
+        self._run = run
+        self._prefix = f"runs/{run}/lease/"
+        self._folder = folder
+        self._lease_s = lease_s
+        self._clock = clock
+        self._pause = pause
+        self._self = Holder(os.urandom(8).hex(), author, socket.gethostname(), str(folder / f"{run}.lock"))
+        self._number = 0
+        self._lock: IO[bytes] | None = None
+        self._end = threading.Event()
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def acquire(
+        self,
+        *,
+        is_patient: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> bool:
+        """Wait until nobody else holds it, and hold it; False when `is_over` before that.
+
+        A holder of which nothing is known is watched for one lifetime at most. One that lives raises RunIsDriven, unless
+        `is_patient`: then it is stood by until it is gone. Raises StoreError.
+        """
+        seen, since_s, has_told = 0, self._clock(), False
+        while not is_over():
+            if self._lock is None:
+                self._take_lock()
+            number, holder = self._newest()
+            if number != seen:
+                if seen and holder is not None and not holder.is_released and not is_patient:
+                    raise RunIsDriven(
+                        f"run {self._run} is driven by {holder.author}",
+                        hint=f"follow it:  fedml runs watch {self._run}",
+                    )
+                seen, since_s = number, self._clock()
+            if holder is None or self._is_gone(holder) or self._clock() - since_s > self._lease_s:
+                if self._make(number + 1, self._self):
+                    threading.Thread(target=self._keep, name="lease", daemon=True).start()
+                    return True
+                continue
+            if not has_told:
+                has_told = True
+                doing = "standing by" if is_patient else f"looking for {self._lease_s:.0f} s whether that still lives"
+                tell(f"Run {self._run} was driven by {holder.author}: {doing}")
+            self._pause(LOOK_S)
+        return False
+
+    def release(self) -> None:
+        """Let go, if it is held; whoever waits has it at once. What can't be written expires by itself."""
+        if self._number and not self._end.is_set():
+            self._end.set()
+            with suppress(StoreError):
+                self._make(self._number + 1, Holder(**{**asdict(self._self), "is_released": True}))
+        self._end.set()
+        if self._lock is not None:
+            Path(self._self.lock).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def _keep(self) -> None:
+        """Make the next object in time, until released; a store that doesn't answer is asked again."""
+        while not self._end.wait(self._lease_s / 3):
+            try:
+                is_held = self._make(self._number + 1, self._self)
+            except StoreError:
+                continue
+            if not is_held:
+                self._end.set()
+                self.on_lost()
+
+    def _make(self, number: int, holder: Holder) -> bool:
+        try:
+            self._home.put(self._key(number), json.dumps(asdict(holder)).encode(), Create())
+        except AlreadyExists:
+            return False
+        self._number = number
+        return True
+
+    def _newest(self) -> tuple[int, Holder | None]:
+        """The highest number and who made it; (0, None) before the first."""
+        number = max(self._number, 0)
+        for info in self._home.list(self._prefix, start_after=self._key(number) if number else ""):
+            number = int(info.key.removeprefix(self._prefix).removesuffix(".json"))
+        if not number:
+            return 0, None
+        key = self._key(number)
+        try:
+            return number, Holder(**json.loads(self._home.get(key)))
+        except NotFound:  # pruned meanwhile: its run is over
+            return number, None
+        except (ValueError, TypeError) as error:
+            raise IndexCorrupt(f"{self._home.url_of(key)} is no lease: {error}") from error
+
+    def _key(self, number: int) -> str:
+        return f"{self._prefix}{number:020d}.json"
+
+    def _is_gone(self, holder: Holder) -> bool:
+        is_ours = (holder.host, holder.lock) == (self._self.host, self._self.lock)
+        return holder.is_released or (is_ours and self._lock is not None)
+
+    def _take_lock(self) -> None:
+        """Hold the lock file, if no other process of this machine does."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / f"{self._run}.lock").open("ab")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                raise
+            self._lock = lock
