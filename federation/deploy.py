@@ -291,6 +291,15 @@ def purge_isolated(clients: Sequence[Registrar], parent: str) -> dict[str, str]:
     return problems
 
 
+def standing_now(done: Deployed, job_id: str) -> str:
+    """A revert's outcome, for a person."""
+    if done.error is not None:
+        return f"the job {job_id} could not be put back: {done.error}"
+    if done.version == ABSENT_VERSION:
+        return f"the job {job_id} was removed: there was none before"
+    return f"the job {job_id} is as it was before, as version {done.version}"
+
+
 def summary(deployment: Deployment) -> list[str]:
     """Which version runs where, in a line a region, for the person who reads how a deployment failed."""
     told = []

@@ -49,6 +49,8 @@ class Deploying:
     """This run gets a job of its own, removed at its end."""
     on_failure: str | None = None
     """fail_all, fail_local or "": None: what the job's multiregion block says."""
+    canary: int = 0
+    """So many slots a region first, the rest when their results are in the index; a failure puts the jobs back."""
 
 
 def begin(
@@ -68,6 +70,8 @@ def begin(
     first region's error where it can't be deployed.
     """
     how = deploying or Deploying()
+    if how.canary < 0:
+        raise UsageError(f"--canary {how.canary}: so many slots a region come first, so it is 1 or more")
     request = saved.request if saved is not None else request
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
@@ -96,7 +100,15 @@ def begin(
     runs = Runs(app)
     for region, children in runs.stop_stale(prepared.shape.id, regions).items():
         tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
-    opened = runs.open(request, prepared, regions, rooms=preview.rooms, deployed_over=deployed_over)
+    opened = runs.open(
+        request,
+        prepared,
+        regions,
+        rooms=preview.rooms,
+        deployed_over=deployed_over,
+        canary=how.canary,
+        canary_on_failure="local" if _is_local(_strategy(prepared, how)) else "all",
+    )
     manifest = opened.manifest
     tell(f"Run {manifest.run}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
     if manifest.parent:
@@ -225,6 +237,11 @@ def _strategy(prepared: PreparedJob, how: Deploying) -> Strategy | None:
     if how.on_failure is None:
         return prepared.strategy
     return replace(prepared.strategy or EACH_FOR_ITSELF, on_failure=checked_on_failure(how.on_failure))
+
+
+def _is_local(strategy: Strategy | None) -> bool:
+    """Whether a region's failure is its own. A canary that fails by the default rule, or without any, stops all."""
+    return strategy is not None and strategy.on_failure == "fail_local"
 
 
 def _say_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:

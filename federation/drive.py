@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from federation.adopted import AdoptedPlaces
 from federation.app import App, PreparedJob
+from federation.deploy import revert, standing_now
 from federation.errors import Interrupted, LogConflict
 from federation.in_the_way import end_isolation
 from federation.inputs import inputs_of
@@ -18,7 +19,7 @@ from federation.log import Entry, Log
 from federation.places import Places
 from federation.plan import Room
 from federation.run.brain import Brain
-from federation.run.commands import Close, KeepLogs, Tell
+from federation.run.commands import Close, KeepLogs, Revert, Tell
 from federation.run.coordinator import Coordinator
 from federation.run.events import Change, Event
 from federation.run.execution import Ports
@@ -75,6 +76,7 @@ def drive(
         observe=observe,
         inputs=inputs_of(manifest, app.home),
         keep_logs=_keeper(app, manifest),
+        revert=_reverter(app, manifest, observe),
     )
     try:
         closed = Coordinator(brain, ports).run(replay)
@@ -114,6 +116,26 @@ class SharedLog:
 
     def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:
         return [entry.changes for entry in entries if entry.number not in self._own]
+
+
+def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> Callable[[Revert], None]:
+    """Puts back, in a region that this run's deployment changed, the job that stood there before, and says which does now.
+
+    Saying it again (after a crash) changes nothing: what isn't this deployment's job any more is left as it is.
+    """
+
+    def put_back(command: Revert) -> None:
+        if command.region not in manifest.deployed_over:
+            return
+        done = revert(
+            app.client(command.region),
+            manifest.parent_id,
+            manifest.spec_hash,
+            to_version=manifest.deployed_over[command.region],
+        )
+        observe(Tell("region", command.region, detail=standing_now(done, manifest.parent_id)))
+
+    return put_back
 
 
 def _keeper(app: App, manifest: Manifest) -> Callable[[KeepLogs], None]:

@@ -69,9 +69,12 @@ class Runs:
         *,
         rooms: Sequence[Room] = (),
         deployed_over: Mapping[str, int] | None = None,
+        canary: int = 0,
+        canary_on_failure: str = "all",
     ) -> Opened:
         """Reserve the version and write the manifest. `regions` are those that may be used, in order, `rooms` what the
-        policy goes by there; `deployed_over` is what this run's deployment changed there (`Deployment.deployed_over`).
+        policy goes by there; `deployed_over` is what this run's deployment changed there (`Deployment.deployed_over`), and
+        what is reverted when one of the first `canary` slots of a region fails: in all regions, or (local) in that one.
 
         Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
         an open run without a manifest: it holds its version and nothing else.
@@ -112,6 +115,8 @@ class Runs:
             var_files=tuple(_portable(path, config.root) for path in request.job.var_files),
             parent=prepared.parent,
             deployed_over=dict(deployed_over or {}),
+            canary=canary,
+            canary_on_failure=canary_on_failure,
             registered_at=dict(prepared.registered_at),
             declared_meta=prepared.declared_meta,
             sweep=sweep,

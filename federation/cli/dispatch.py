@@ -83,6 +83,12 @@ def dispatch(
         bool, typer.Option("--isolate", help="Give this run a job of its own, JOB-HASH, removed at its end.")
     ] = False,
     on_failure: OnFailureOption = None,
+    canary: Annotated[
+        int,
+        typer.Option(
+            "--canary", metavar="K", help="K slots a region first, the rest when their results are in the index."
+        ),
+    ] = 0,
     allow_secret_meta: Annotated[
         bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
     ] = False,
@@ -105,6 +111,8 @@ def dispatch(
 
       fedml dispatch --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest
 
+      fedml dispatch -n 500 --canary 2 --on-failure fail_all
+
       fedml dispatch -n 5 -var count=2 --json
     """
     from federation.app import JobRequest
@@ -117,7 +125,9 @@ def dispatch(
     from federation.ui.follow import Following
     from jobs.load import key_values
 
-    how = Deploying(allow_drift=allow_drift, wait=wait, force=force, isolate=isolate, on_failure=on_failure)
+    how = Deploying(
+        allow_drift=allow_drift, wait=wait, force=force, isolate=isolate, on_failure=on_failure, canary=canary
+    )
     request = RunRequest(
         job=JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)),
         slots=slots,

@@ -216,6 +216,40 @@ def test_a_region_that_fails_in_the_middle_of_a_rollout(shop: Project, on_failur
     assert shop.fedml("job", "diff", job).code == 1
 
 
+GOOD = "echo x > model && exec fedml publish model"
+
+
+def spec_in(shop: Project, region: str, name: str) -> str:
+    return str(shop.region(region, f"/v1/job/{name}")["Meta"]["fedml_spec"])
+
+
+def test_a_canary_that_fails_puts_all_regions_back(shop: Project) -> None:
+    shop.ran("deploy", shop.job("canary", GOOD))
+    before = {region: spec_in(shop, region, "canary") for region in REGIONS}
+    job = shop.job("canary", "echo out of luck >&2; exit 3")
+    done = shop.fedml("dispatch", "--job", job, "--canary", "1", "-n", "9")
+    assert done.code == 2, done.err
+    assert "a canary failed in" in done.err
+    assert done.err.count("the job canary is as it was before, as version 2") == 3
+    assert {region: spec_in(shop, region, "canary") for region in REGIONS} == before
+    children = [child for region in REGIONS for child in shop.children(region, "canary")]
+    assert len(children) <= 3, "the rest was never dispatched"
+    shop.job("canary", GOOD)
+    assert shop.fedml("job", "diff", job).code == 0
+
+
+def test_a_canary_that_fails_in_one_region_puts_that_one_back(shop: Project) -> None:
+    """It wasn't there before, so it is removed; the others go on once their canaries' results are in the index."""
+    job = shop.job("local", f'test "$FEDML_REGION" = us && exit 3; {GOOD}')
+    done = shop.fedml("dispatch", "--job", job, "--canary", "1", "-n", "6", "--on-failure", "fail_local")
+    assert done.code == 0, done.err
+    assert "the job local was removed: there was none before" in done.err
+    assert "local" not in shop.jobs("us")
+    run = run_id(done.err)
+    assert shop.committed(run) == expected_keys(6)
+    assert {row["region"] for row in shop.rows("--run", run)} == {"eu", "onprem"}
+
+
 def test_a_registered_job_without_a_file_is_dispatched_as_it_stands(shop: Project) -> None:
     """The job is fedml's own spec, so its results are told apart; nothing is registered."""
     shop.ran("deploy", shop.job("standing"))
