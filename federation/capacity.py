@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from federation.errors import RegionNotAllowed
-from federation.plan import Reason
+from federation.plan import Reason, counted
 from jobs.drift import as_marked, spec_of
 from jobs.errors import FedmlError
 from jobs.render import probe
@@ -256,16 +256,14 @@ def _told(shortage: Mapping[str, GroupShortfall]) -> str:
     for name, group in shortage.items():
         if group.nodes_exhausted:
             what = ", ".join(f"{dimension} on {count}" for dimension, count in group.dimension_exhausted.items())
-            parts.append(
-                f"group {name}: {group.nodes_exhausted} nodes are full ({what})"
-                if what
-                else f"group {name}: nodes are full"
-            )
+            full = f"{counted(group.nodes_exhausted, 'node')} {'is' if group.nodes_exhausted == 1 else 'are'} full"
+            parts.append(f"group {name}: {full}{f' ({what})' if what else ''}")
         elif group.constraint_filtered:
-            what = ", ".join(f"{reason} ({count} nodes)" for reason, count in group.constraint_filtered.items())
+            filtered = group.constraint_filtered.items()
+            what = ", ".join(f"{reason} ({counted(count, 'node')})" for reason, count in filtered)
             parts.append(f"group {name}: {what}")
         elif not group.nodes_evaluated:
             parts.append(f"group {name}: no ready node in its datacenters")
         else:
-            parts.append(f"group {name}: {group.nodes_filtered} nodes filtered")
+            parts.append(f"group {name}: {counted(group.nodes_filtered, 'node')} filtered")
     return "; ".join(parts)

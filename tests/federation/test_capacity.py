@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from federation.capacity import PROBE_SLOTS_MAX, UNKNOWN_FREE, free_slots, look, queued_children, snapshot
+from federation.errors import RegionNotAllowed
 from federation.plan import Reason
 from jobs.errors import InvalidSpec
 from jobs.spec import shape_of
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
 from regions.resources import Resources
+from tests.federation.planning import FakeRegion, node
 
 
 def job(**groups: int) -> dict[str, Any]:
@@ -111,8 +113,8 @@ def test_what_is_queued_is_deducted_once_a_child() -> None:
 
 def test_full_is_not_infeasible() -> None:
     full, unfit = look(Region(0), job(), shape_of(job())), look(Region(0, fits=False), job(), shape_of(job()))
-    assert (full.problem, full.detail) == (None, "group g: 1 nodes are full (cpu on 1)")
-    assert (unfit.problem, unfit.detail) == (Reason.INFEASIBLE, "group g: missing drivers (1 nodes)")
+    assert (full.problem, full.detail) == (None, "group g: 1 node is full (cpu on 1)")
+    assert (unfit.problem, unfit.detail) == (Reason.INFEASIBLE, "group g: missing drivers (1 node)")
 
 
 def test_a_token_that_may_not_plan_gets_an_estimate_and_one_that_sees_nothing_a_few_slots_at_a_time() -> None:
@@ -152,3 +154,36 @@ def test_regions_are_asked_at_once() -> None:
     regions = [Meeting(name) for name in ("us", "eu", "ap")]
     answer = snapshot(regions, {region.name: job() for region in regions}, shape_of(job()))
     assert [one.free for one in answer.regions.values()] == [5, 5, 5]
+
+
+def test_room_won_by_preemption_is_found_by_bisection_and_left_out() -> None:
+    region = FakeRegion("us", 37, evicting=10)
+    assert free_slots(region, job(), shape_of(job()))[0] == 37
+    assert region.asked <= 11
+    assert free_slots(region, job(), shape_of(job()), allow_preemption=True)[0] == 47
+    full = look(FakeRegion("us", 0, evicting=2000), job(), shape_of(job()))
+    assert (full.free, full.problem, full.detail) == (0, None, "room only by preemption (--allow-preemption counts it)")
+
+
+def test_what_no_node_offers_is_named() -> None:
+    asked = job()
+    asked["TaskGroups"][0]["Tasks"] = [
+        {"Name": "t", "Driver": "docker", "Resources": {"Devices": [{"Name": "nvidia/gpu", "Count": 1}]}}
+    ]
+    asked["TaskGroups"][0]["Volumes"] = {"data": {"Type": "host", "Source": "datasets"}}
+    assert look(Region(0, fits=False), asked, shape_of(asked)).detail == (
+        "no node has driver docker (they have raw_exec); no node has host volume datasets (they have none); "
+        "no node has device nvidia/gpu (they have none)"
+    )
+
+
+def test_nodes_of_another_pool_do_not_count() -> None:
+    region = FakeRegion("us", 5, node_list=[node(node_pool="ml"), node(id="2", node_pool="default")])
+    answer = look(region, {**job(), "NodePool": "ml"}, shape_of(job()))
+    assert (answer.nodes, [one.node_pool for one in answer.fitting]) == (1, ["ml"])
+
+
+def test_a_region_that_the_job_may_not_run_in_is_not_asked() -> None:
+    region = FakeRegion("us", 5)
+    answer = look(region, RegionNotAllowed("only eu"), shape_of(job()))
+    assert (answer.problem, answer.detail, region.asked) == (Reason.NOT_ALLOWED, "only eu", 0)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import UsageError
-from federation.plan import Reason, Room, Wishes, plan, spread
+from federation.plan import Reason, Room, Wishes, expected_place, plan, spread
+from federation.plan.expected import turn_of
 
 rooms = st.lists(
     st.builds(
@@ -58,10 +59,10 @@ def test_what_does_not_fit_now_waits_and_makes_waves() -> None:
 
 
 def test_no_region_can_take_it() -> None:
-    made = plan(3, [Room("us", 0, excluded=Reason.INFEASIBLE, detail="missing drivers (1 nodes)")])
+    made = plan(3, [Room("us", 0, excluded=Reason.INFEASIBLE, detail="missing drivers (1 node)")])
     assert not made.is_complete
     assert made.unplaced[0].slots == 3
-    assert "us: no node fits (missing drivers (1 nodes))" in made.unplaced[0].detail
+    assert "us: no node fits (missing drivers (1 node))" in made.unplaced[0].detail
 
 
 def test_weights_scale_and_order_breaks_ties() -> None:
@@ -133,3 +134,27 @@ def test_a_million_slots_over_a_hundred_regions() -> None:
     made = plan(1_000_000, [Room(f"r{n:03}", 50 + n) for n in range(100)])
     assert sum(one.slots for one in made.placements) == 1_000_000
     assert len(made.placements) == 100
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=2), st.integers(1, 30), min_size=1, max_size=6))
+def test_each_slot_has_the_place_that_counting_all_turns_gives(shares: dict[str, int]) -> None:
+    turns = sorted(
+        ((turn + 0.5) / share, rank, name) for rank, (name, share) in enumerate(shares.items()) for turn in range(share)
+    )
+    assert [turn_of(place, shares) for place in range(len(turns))] == [name for _, _, name in turns]
+
+
+def test_where_one_slot_is_expected() -> None:
+    made = plan(12, [Room("us", 4, elastic=2), Room("eu", 2)])
+    places = [expected_place(made, slot) for slot in range(12)]
+    assert [when for _, when in filter(None, places)] == ["now"] * 6 + ["starting"] * 2 + ["later"] * 4
+    assert [place for place in places if place and place[1] != "later"].count(("us", "starting")) == 2
+    assert expected_place(plan(None, [Room("us", 4), Room("eu", 0)]), 1) == ("eu", "later")
+    assert expected_place(plan(1, [Room("us", 4, excluded=Reason.REFUSED)]), 0) is None
+
+
+def test_the_last_of_a_million_slots_is_found_without_making_the_others() -> None:
+    made = plan(1_000_000, [Room(f"r{n:03}", 50 + n) for n in range(100)])
+    place = expected_place(made, 999_999)
+    assert place is not None
+    assert place[1] == "later"
