@@ -256,6 +256,11 @@ class HooksTable(Table):
     run_finished: Command | None = Field(default=None, description="A run ended with all its results in the index.")
     run_failed: Command | None = Field(default=None, description="A run ended failed or cancelled.")
     run_stalled: Command | None = Field(default=None, description="Nothing of a run went on for `stalled_after_s`.")
+    index_commit: Command | None = Field(
+        default=None, description="A result was entered into the index (`fedml index watch --hooks` runs these)."
+    )
+    index_tag: Command | None = Field(default=None, description="A tag was moved, or taken away.")
+    index_retire: Command | None = Field(default=None, description="A result was retired, or is shown again.")
     stalled_after_s: float = Field(default=900.0, gt=0, description="When a run counts as stalled.")
 
 
@@ -277,11 +282,14 @@ class SharesTable(Table):
 
 
 class CoordinatorTable(Table):
-    """The job that drives a detached run (`fedml dispatch --detach`): an ordinary Nomad batch job."""
+    """Who drives runs; and the ordinary Nomad batch job that does for `fedml dispatch --detach`."""
 
     driver: str = Field(default="raw_exec", description="Its task's driver.")
     image: str | None = Field(default=None, description="Image with fedml in it, where the driver takes one.")
     command: str = Field(default="fedml", description="The command `fedml` as the node or the image has it.")
+    lease_s: float = Field(
+        default=60.0, ge=1, description="For how long a coordinator may be silent before another takes its run over."
+    )
     cpu_mhz: PositiveInt = Field(default=200, description="CPU that it asks for.")
     memory_mb: PositiveInt = Field(default=256, description="Memory that it asks for.")
 
@@ -374,7 +382,9 @@ class Document(Table):
     jobs: dict[str, JobTable] = Field(default_factory=dict, description="What holds for single jobs.")
     shares: SharesTable = Field(default=SharesTable(), description="How much of the federation one may hold.")
     tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
-    coordinator: CoordinatorTable = Field(default=CoordinatorTable(), description="The job that drives a detached run.")
+    coordinator: CoordinatorTable = Field(
+        default=CoordinatorTable(), description="Who drives runs, and the job that drives detached ones."
+    )
     hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 

@@ -7,9 +7,6 @@ It reads what happened from its environment (`FEDML_EVENT`, `FEDML_RUN`, `FEDML_
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from federation.hook import run_hook
 from federation.run.commands import Tell
 from federation.run.manifest import Manifest
 
-HOOK_TIMEOUT_S = 60.0
 _PROGRESS = ("dispatched", "running", "committed", "failed")
 
 
@@ -95,24 +92,9 @@ class Hooks:
             **document,
             "event": event,
         }
-        environment = {f"FEDML_{name.upper()}": str(told.get(name, "")) for name in _IN_ENVIRONMENT}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self._folder,
-                env={**os.environ, **environment},
-                input=json.dumps(told, ensure_ascii=False).encode(),
-                stdout=subprocess.DEVNULL,
-                timeout=HOOK_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            self._warn(f"hooks.{event}: {command[0]} took longer than {HOOK_TIMEOUT_S:.0f} s and was ended")
-        except OSError as error:
-            self._warn(f"hooks.{event}: {command[0]} can't be run: {error.strerror}")
-        else:
-            if done.returncode:
-                self._warn(f"hooks.{event}: {command[0]} ended with exit code {done.returncode}")
+        problem = run_hook(event, command, told, names=_IN_ENVIRONMENT, folder=self._folder)
+        if problem:
+            self._warn(problem)
 
 
 _IN_ENVIRONMENT = ("event", "run", "job", "version", "state", "reason")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,6 +49,21 @@ def change_text(change: Change) -> str:
             return f"note on {alloc_id}: {change['text']}"
     rest = ", ".join(f"{name} {value}" for name, value in change.items() if name not in ("type", "alloc_id"))
     return f"{kind} {alloc_id}  {rest[:100]}".strip()
+
+
+def event_text(told: Mapping[str, Any]) -> str:
+    """One event of `fedml index watch`, in a line."""
+    short = str(told["alloc_id"])[:8] or "nothing"
+    match told["event"]:
+        case "index_commit":
+            what = f"{short} is {told['state']}: {told['job']} {told['version']}, slot {told['slot']}, {told['region']}"
+        case "index_tag":
+            was = str(told["previous"])[:8]
+            what = f"{told['tag']} points to {short}" + (f" (was {was})" if was else "")
+        case _:
+            what = f"{short} is {'shown again' if told['is_undone'] else 'retired'}"
+    why = f": {told['reason']}" if told["reason"] else ""
+    return printable(f"revision {told['revision']}  {when_text(told['time'])}  {told['author']}  {what}{why}")
 
 
 def difference_text(found: Difference) -> str:

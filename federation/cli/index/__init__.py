@@ -10,6 +10,7 @@ MODULES = {
     "index.results": ("list", "show", "get", "compare"),
     "index.tags": ("tag", "untag", "note", "retire"),
     "index.history": ("log", "diff", "lineage"),
+    "index.watching": ("watch",),
     "index_maintenance": ("verify", "sync", "rebuild"),
     "index_artifacts": ("gc", "copy", "sign", "export", "import"),
 }

@@ -368,3 +368,45 @@ def test_wrong_arguments_are_one_clear_error(cli: Cli, arguments: list[str]) -> 
     assert (code, out) == (1, "")
     assert err.startswith("Error: ")
     assert "Traceback" not in err
+
+
+HOOKS = """
+[hooks]
+index_tag = ["sh", "-c", "cat >> told.jsonl; echo >> told.jsonl; echo $FEDML_EVENT $FEDML_TAG $FEDML_ALLOC_ID >> told.txt"]
+index_retire = ["sh", "-c", "exit 3"]
+"""
+
+
+def test_watch_runs_a_command_for_each_tag_and_begins_again_with_one_that_failed(cli: Cli, project: Project) -> None:
+    with (project.root / "fedml.toml").open("a") as file:
+        file.write(HOOKS)
+    code, out, err = cli("watch", "--hooks", "--once")
+    assert (code, out, err) == (0, "", "hooks: what comes after revision 5\n")
+    cli("tag", "production", "bbbb", "-m", "good")
+    cli("retire", "aaaa")
+    cli("tag", "production", "cccc")
+
+    code, out, err = cli("watch", "--hooks", "--once")
+
+    assert code == 1
+    assert "hooks.index_retire: sh ended with exit code 3 (revision 7)" in err
+    assert "--after 7" in err
+    assert [line.split("  ", 2)[2] for line in out.splitlines()] == [
+        "ann@host  production points to bbbb1111: good",
+        "ann@host  aaaa1111 is retired",
+    ]
+    assert (project.root / "told.txt").read_text() == f"index_tag production {B}\n"
+    told = json.loads((project.root / "told.jsonl").read_text())
+    assert (told["tag"], told["alloc_id"], told["previous"], told["reason"]) == ("production", B, "", "good")
+    assert cli("watch", "--hooks", "--once")[0] == 1
+    assert cli("watch", "--hooks", "--once", "--after", "7")[0] == 0
+    assert (project.root / "told.txt").read_text().splitlines()[-1] == f"index_tag production {C}"
+    code, out, _ = cli("watch", "--once", "--name", "reader", "--after", "0", "--json")
+    assert [json.loads(line)["event"] for line in out.splitlines()][:4] == ["index_commit"] * 3 + ["index_tag"]
+
+
+def test_watch_with_hooks_wants_one(cli: Cli) -> None:
+    code, _, err = cli("watch", "--hooks", "--once")
+
+    assert code == 1
+    assert "has no hook for the index" in err
