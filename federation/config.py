@@ -86,6 +86,8 @@ class CoordinatorJob:
     driver: str = "raw_exec"
     image: str | None = None
     command: str = "fedml"
+    lease_s: float = 60.0
+    """For how long any coordinator may be silent before another takes its run over."""
     cpu_mhz: int = 200
     memory_mb: int = 256
 

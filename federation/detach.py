@@ -11,6 +11,7 @@ federation is on this machine: its coordinators read the project's folder.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,11 +21,13 @@ from federation.errors import UsageError
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Dispatched, Region
+from regions.storage.store import Store
 
 RUN_META = "fedml_resume"
 CONFIG_META = "fedml_config"
 TASK = "coordinate"
 PAYLOAD_FILE = "fedml.toml"
+TAKEN_UP_S = 60.0
 PAYLOAD_BYTES_MAX = 16 * 1024
 """Nomad's limit of a dispatch's payload."""
 
@@ -99,6 +102,16 @@ def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
     return started
 
 
+def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
+    """Whether a coordinator drives the run, waiting so long for it. Raises StoreError."""
+    deadline_s = time.monotonic() + wait_s
+    while not any(home.list(f"runs/{run}/lease/")):
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def coordinator_job(how: CoordinatorJob, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
     """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads the payload."""
     path = f"nomad/jobs/{job_id}"
@@ -116,7 +129,7 @@ def coordinator_job(how: CoordinatorJob, region: Region, job_id: str, variables:
             "args": ["runs", "coordinate", f"${{NOMAD_META_{RUN_META}}}"],
             **({"image": how.image} if how.image else {}),
         },
-        "Env": {"FEDML_CACHE_DIR": "${NOMAD_TASK_DIR}/cache"},
+        "Env": {"FEDML_CACHE_DIR": "${NOMAD_TASK_DIR}/cache", "FEDML_AUTHOR": "fedml-coordinator@${NOMAD_REGION}"},
         "DispatchPayload": {"File": PAYLOAD_FILE},
         "Templates": [template] if variables else [],
         "Resources": {"CPU": how.cpu_mhz, "MemoryMB": how.memory_mb},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from federation.adopted import AdoptedPlaces
 from federation.app import App, PreparedJob
 from federation.deploy import revert, standing_now
-from federation.errors import Interrupted, LogConflict
+from federation.errors import Interrupted, LogConflict, RunIsDriven
 from federation.in_the_way import end_isolation
 from federation.inputs import inputs_of
 from federation.log import Entry, Log
@@ -24,6 +24,7 @@ from federation.run.coordinator import Coordinator
 from federation.run.events import Change, Event
 from federation.run.execution import Ports
 from federation.run.kept_logs import keep
+from federation.run.lease import Lease
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
 from federation.run.redaction import Redactor
@@ -53,8 +54,10 @@ def drive(
     log: Log,
     replay: Sequence[Event],
     observe: Callable[[Tell], None],
+    lease: Lease | None = None,
 ) -> RunOutcome:
-    """Drive the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C."""
+    """Drive the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C, RunIsDriven when another
+    coordinator takes the lease over."""
     config = app.config
     known = [config.regions[name] for name in manifest.regions]
     brain = Brain(
@@ -78,8 +81,11 @@ def drive(
         keep_logs=_keeper(app, manifest),
         revert=_reverter(app, manifest, observe),
     )
+    coordinator = Coordinator(brain, ports)
+    if lease is not None:
+        lease.on_lost = lambda: coordinator.abandon(RunIsDriven(f"another coordinator took over run {manifest.run}"))
     try:
-        closed = Coordinator(brain, ports).run(replay)
+        closed = coordinator.run(replay)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",

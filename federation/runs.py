@@ -6,6 +6,7 @@ resumed from the home store. The order of writes is DESIGN 3's: `open` in the in
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from federation.run.brain import Brain
 from federation.run.commands import Tell
 from federation.run.events import Appended, CancelRequested, Event, Resumed
 from federation.run.kept_logs import kept
+from federation.run.lease import Lease
 from federation.run.manifest import Manifest, manifest_key, new_run_id
 from federation.run.stale import stop_stale
 from federation.run.state import Slot
@@ -34,6 +36,9 @@ from federation.run.timeline import Timeline, timeline
 from jobs.sweep import Inputs, check_asks
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
+
+STANDBY_LOOK_S = 10.0
+"""How often a coordinator that stands by asks whether the run is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +134,71 @@ class Runs:
     def start(self, opened: Opened, prepared: PreparedJob, observe: Callable[[Tell], None]) -> RunOutcome:
         """Drive a new run to its end. Raises Interrupted at Ctrl-C."""
         manifest = opened.manifest
-        return drive(self._app, manifest, prepared, self._run_log(manifest.run), (), observe)
+        with self._lease(manifest.run) as lease:
+            lease.acquire()
+            return drive(self._app, manifest, prepared, self._run_log(manifest.run), (), observe, lease)
 
-    def resume(self, run: str, observe: Callable[[Tell], None], *, cancel: str | None = None) -> RunOutcome:
-        """Go on with a run from its log, wherever it was left; with `cancel` (a reason) to end it: recorded first, then
-        everything that is open and reachable is stopped. A run that is over is told, not done again."""
-        row = self.find(run)
-        manifest = self.manifest(row.run)
+    def resume(self, run: str, observe: Callable[[Tell], None]) -> RunOutcome:
+        """Go on with a run from its log, wherever it was left. Raises RunIsDriven when somebody drives it."""
+        manifest = self.manifest(self.find(run).run)
+        with self._lease(manifest.run) as lease:
+            lease.acquire(tell=lambda text: observe(Tell("run", detail=text)))
+            return self._go_on(manifest, observe, lease)
+
+    def cancel(self, run: str, reason: str, observe: Callable[[Tell], None]) -> RunOutcome:
+        """End a run: recorded first, so that whoever drives it obeys; then all that is open and reachable is stopped."""
+        return self._go_on(self.manifest(self.find(run).run), observe, cancel=reason)
+
+    def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
+        """Drive a run when nobody else does, stand by while somebody does, until it is over; its row then."""
+        manifest = self.manifest(self.find(run).run)
+        looked_s = float("-inf")
+        state = "open"
+
+        def is_over() -> bool:
+            nonlocal looked_s, state
+            if time.monotonic() - looked_s >= STANDBY_LOOK_S:
+                looked_s = time.monotonic()
+                state = self.find(manifest.run).state
+            return state in RUN_STATES_CLOSED
+
+        with self._lease(manifest.run) as lease:
+            said = lease.acquire(
+                is_patient=True, is_over=is_over, tell=lambda text: observe(Tell("run", detail=text))
+            )  # fmt: skip
+            if said and self.find(manifest.run).state not in RUN_STATES_CLOSED:
+                self._go_on(manifest, observe, lease)
+        return self.find(manifest.run)
+
+    def _go_on(
+        self,
+        manifest: Manifest,
+        observe: Callable[[Tell], None],
+        lease: Lease | None = None,
+        *,
+        cancel: str | None = None,
+    ) -> RunOutcome:
         log = self._run_log(manifest.run)
         replay = self._replay(log, manifest.run)
         if cancel is not None:
             replay.append(CancelRequested(cancel))
-        prepared = self._prepared_again(manifest)
-        return drive(self._app, manifest, prepared, log, replay, observe)
+        return drive(self._app, manifest, self._prepared_again(manifest), log, replay, observe, lease)
+
+    def _lease(self, run: str) -> Lease:
+        config = self._app.config
+        return Lease(
+            self._app.home,
+            run,
+            author=default_author(),
+            folder=config.cache_dir / "runs",
+            lease_s=config.coordinator.lease_s,
+        )
 
     def _prepared_again(self, manifest: Manifest) -> PreparedJob:
-        """The run's job, from its file or as it stands in the regions."""
-        if not manifest.job_file:
-            return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
+        """The run's job, from its file, or (where this machine has none) as it stands in the regions."""
         root = self._app.config.root
+        if not manifest.job_file or not (root / manifest.job_file).is_file():
+            return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
         prepared = self._app.prepare(
             JobRequest(
                 str(root / manifest.job_file),
@@ -200,7 +251,7 @@ class Runs:
         """What brings a brain to where the run stands."""
         events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in log.refresh()]
         rows = self._app.index.won(run)
-        events.append(Resumed(frozenset(Key(row.run, row.slot, row.group, row.index) for row in rows)))
+        events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in rows}))
         return events
 
     def find(self, run: str) -> RunRow:

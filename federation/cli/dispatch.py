@@ -92,6 +92,12 @@ def dispatch(
     allow_secret_meta: Annotated[
         bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
     ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Let a Nomad job drive the run: this machine may go. Returns at once.")
+    ] = False,
+    on: Annotated[
+        str, typer.Option("--on", metavar="A,B", help="The regions of such jobs (else the run's first); one is active.")
+    ] = "",
     metrics: MetricsOption = "",
     metrics_file: MetricsFileOption = None,
     log_file: LogFileOption = None,
@@ -113,9 +119,12 @@ def dispatch(
 
       fedml dispatch -n 500 --canary 2 --on-failure fail_all
 
+      fedml dispatch -n 500 --detach --on us,eu
+
       fedml dispatch -n 5 -var count=2 --json
     """
     from federation.app import JobRequest
+    from federation.cli.detach import coordinator_hosts, detached
     from federation.cli.drive import driven
     from federation.cli.session import note, opened
     from federation.dispatch import Deploying, begin
@@ -140,9 +149,13 @@ def dispatch(
     )
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
+        hosts = coordinator_hosts(app, names(on) or names(regions)[:1]) if detach or on else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=how
         )
+        if hosts:
+            detached(app, hosts, opened_run.manifest.run, as_json=as_json)
+            return
         code = driven(
             opened_run.manifest,
             app.config,

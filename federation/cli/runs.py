@@ -157,6 +157,35 @@ def cancel(
     _drive(run, as_json, config, Following(), cancel=reason)
 
 
+@app.command("coordinate")
+def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
+    """Drive a run whenever nobody else does, until it is over: what the jobs of `fedml dispatch --detach` do.
+
+    Exit code 0 when the run is over, however it ended.
+
+    Example:
+
+      fedml runs coordinate 0193
+    """
+    import os
+
+    from federation.cli.session import note, opened
+    from federation.detach import CONFIG_META, PAYLOAD_FILE
+    from federation.runs import Runs
+    from federation.ui.follow import Following, following
+
+    if config is None and "NOMAD_META_fedml_resume" in os.environ:
+        told = os.environ.get(f"NOMAD_META_{CONFIG_META}")
+        config = Path(told) if told else Path(os.environ["NOMAD_TASK_DIR"]) / PAYLOAD_FILE
+    with opened(config) as project:
+        runs = Runs(project)
+        manifest = runs.manifest(runs.find(run).run)
+        with following(manifest, project.config, Following(), as_json=False, warn=note) as followers:
+            row = runs.coordinate(manifest.run, followers.observe)
+            followers.ended({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
+        note(f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {row.committed} results")
+
+
 @app.command("prune")
 def prune(
     older_than: Annotated[
@@ -216,7 +245,7 @@ def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, ca
             runs.manifest(row.run),
             project.config,
             also,
-            lambda observe: runs.resume(row.run, observe, cancel=cancel),
+            lambda observe: runs.resume(row.run, observe) if cancel is None else runs.cancel(row.run, cancel, observe),
             as_json=as_json,
         )
     raise typer.Exit(code)

@@ -18,6 +18,7 @@ from federation.run.brain import Brain
 from federation.run.commands import Append, Close, Command, Commit, KeepLogs, Look, ReadLog, Tell
 from federation.run.events import AllocationChanged, CancelRequested, CommitFailed, Committed, Event, RegionHeard, Tick
 from federation.run.execution import Execution, Ports
+from jobs.errors import FedmlError
 from regions.storage.errors import Unavailable
 
 TICK_S = 0.2
@@ -69,6 +70,10 @@ class Coordinator:
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run (from any thread)."""
         self._events.put(CancelRequested(reason))
+
+    def abandon(self, error: FedmlError) -> None:
+        """Stop driving with this error (from any thread); what is under way in regions and stores stays."""
+        self._events.put(error)
 
     def _take_news(self) -> Close | None:
         """Take what comes in until the next tick is due."""
