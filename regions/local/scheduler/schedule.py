@@ -16,7 +16,7 @@ from regions.local.scheduler.placement import Chosen, GroupPlacer, Room, coalesc
 from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, desired_updates, reconcile, stopped
 from regions.local.scheduler.sysbatch import Slot, missing_on_nodes, place_on_nodes
-from regions.local.state.snapshot import Record, Snapshot, is_terminal
+from regions.local.state.snapshot import Record, Snapshot, is_terminal, version_key
 
 
 def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[[], str]) -> Decision:
@@ -38,6 +38,8 @@ def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[
             by_group = [alloc["TaskGroup"] for alloc in decision.stops]
             decision.updates = {name: desired_updates(Stop=by_group.count(name)) for name in decision.queued}
         return decision
+    # Allocations show their job as it was registered: that is what their journal's lines refer to.
+    job = state.versions.get(version_key(job)) or job
     nodes = _rotated(ready_nodes(state, job), evaluation["ID"])
     room = Room(state)
     missing: list[tuple[Record, list[tuple[int, Record | None]]]] = []

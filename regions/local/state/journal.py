@@ -21,6 +21,7 @@ from regions.local.state.transaction import Change
 
 _REWRITE_AT_START_BYTES = 8 * 1024 * 1024
 _REWRITE_BYTES = 64 * 1024 * 1024
+_REWRITE_FACTOR = 4
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -79,7 +80,7 @@ class Journal:
             os.lseek(self._file, self._size, os.SEEK_SET)
             raise
         self._size += len(line)
-        if self._size > max(_REWRITE_BYTES, 4 * self._rewritten_size):
+        if self._size > max(_REWRITE_BYTES, _REWRITE_FACTOR * self._rewritten_size):
             self._rewrite(after)
 
     def close(self) -> None:
@@ -108,7 +109,7 @@ class Journal:
         line = (_encode({"i": state.index, "c": changes, "t": state.table_index}) + "\n").encode()
         _write_all(file, line)
         os.fsync(file)
-        new.replace(self._path)
+        os.replace(new, self._path)  # noqa: PTH105
         os.close(self._file)
         self._file, self._size, self._rewritten_size = file, len(line), len(line)
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ _ROOT = Path(__file__).parents[4]
 class Region:
     """A region's own process on an inherited socket."""
 
-    def __init__(self, folder: Path, **more: Any) -> None:
+    def __init__(self, folder: Path, *, program: Sequence[str] = ("-m", "regions.local"), **more: Any) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         folder.mkdir(exist_ok=True)
@@ -36,7 +36,7 @@ class Region:
             "nodes": [{"name": "us-1", "cpu_mhz": 2000, "memory_mb": 2000}],
         } | more
         (folder / "config.json").write_text(json.dumps(config))
-        command = [sys.executable, "-m", "regions.local", str(folder / "config.json"), "--fd", str(listener.fileno())]
+        command = [sys.executable, *program, str(folder / "config.json"), "--fd", str(listener.fileno())]
         with (folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(command, pass_fds=[listener.fileno()], cwd=_ROOT, stderr=stderr)
         listener.close()
@@ -49,7 +49,7 @@ class Region:
         text = response.read()
         connection.close()
         assert response.status == 200, text
-        return json.loads(text)
+        return json.loads(text) if text else None
 
     def until(self, path: str, holds: Any) -> Any:
         """What `path` answers once `holds` is true of it, by blocking queries."""
@@ -78,7 +78,7 @@ def running(folder: Path, **more: Any) -> Iterator[Region]:
         region.process.wait(30)
 
 
-def _sleeper(seconds: str) -> dict[str, Any]:
+def sleeper(seconds: str) -> dict[str, Any]:
     wanted = parameterized()
     task = wanted["TaskGroups"][0]["Tasks"][0]
     task["Config"] = {"command": "/bin/sh", "args": ["-c", f"echo ran ${{NOMAD_META_slot}}; sleep {seconds}"]}
@@ -87,7 +87,7 @@ def _sleeper(seconds: str) -> dict[str, Any]:
 
 def test_a_job_runs_and_the_region_ends_cleanly_with_its_tasks(tmp_path: Path) -> None:
     with running(tmp_path) as region:
-        region.ask("PUT", "/v1/jobs", {"Job": _sleeper("0.2")})
+        region.ask("PUT", "/v1/jobs", {"Job": sleeper("0.2")})
         child = region.ask("PUT", "/v1/job/train/dispatch", {"Meta": {"slot": "7"}})["DispatchedJobID"]
         region.until(f"/v1/job/{child}", lambda job: job["Status"] == "dead")
         [alloc] = region.ask("GET", f"/v1/job/{child}/allocations")
@@ -105,7 +105,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path) -> No
     acknowledged: set[str] = set()
     last_index = 0
     with running(tmp_path) as region:
-        region.ask("PUT", "/v1/jobs", {"Job": _sleeper("600")})
+        region.ask("PUT", "/v1/jobs", {"Job": sleeper("600")})
     for round_ in range(3):
         with running(tmp_path) as region:
             for slot in range(7 + 3 * round_):

@@ -10,7 +10,7 @@ from jobs.canonical import canonical_job
 from regions.local.config import NodeConfig, RegionConfig
 from regions.local.state import job_writes
 from regions.local.state.nodes import declare
-from regions.local.state.snapshot import Record
+from regions.local.state.snapshot import DERIVED, PRIMARY, Record, Snapshot
 from regions.local.state.store import Store
 
 
@@ -82,6 +82,12 @@ def dispatch(store: Store, job_id: str = "train", *, slot: str = "1", token: str
         stored = store.snapshot.jobs.get(("default", child["ID"]))
         store.commit("EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", time.time_ns()))
     return child
+
+
+def contents(state: Snapshot) -> dict[str, Any]:
+    """All that a snapshot holds, to be compared."""
+    tables = {name: list(getattr(state, name).items()) for name in (*PRIMARY, *DERIVED)}
+    return {**tables, "index": state.index, "table_index": state.table_index}
 
 
 class StillClient:

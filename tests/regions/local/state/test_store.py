@@ -11,24 +11,27 @@ import pytest
 from regions.local.scheduler.worker import Worker
 from regions.local.state import job_writes, journal
 from regions.local.state.events import EventsLost
-from regions.local.state.snapshot import DERIVED, PRIMARY, Snapshot
 from regions.local.state.store import Store
-from tests.regions.local.state.builders import StillClient, dispatch, ended, job, parameterized, register, store_with
-
-
-def _contents(state: Snapshot) -> dict[str, Any]:
-    tables = {name: list(getattr(state, name).items()) for name in (*PRIMARY, *DERIVED)}
-    return {**tables, "index": state.index, "table_index": state.table_index}
+from tests.regions.local.state.builders import (
+    StillClient,
+    contents,
+    dispatch,
+    ended,
+    job,
+    parameterized,
+    register,
+    store_with,
+)
 
 
 def _session(store: Store) -> list[dict[str, Any]]:
     """A life with every kind of change; what the state was after each commit."""
-    seen = [_contents(store.snapshot)]
+    seen = [contents(store.snapshot)]
     commit = store.commit
 
     def noted(kind: str, operation: Any) -> Any:
         result = commit(kind, operation)
-        seen.append(_contents(store.snapshot))
+        seen.append(contents(store.snapshot))
         return result
 
     store.commit = noted  # type: ignore[method-assign]
@@ -52,7 +55,7 @@ def test_killed_after_any_commit_or_in_the_middle_of_one_it_is_what_it_was(tmp_p
     store = store_with(tmp_path / "life")
     seen = _session(store)
     lines = (tmp_path / "life" / "data" / "state.jsonl").read_bytes().splitlines(keepends=True)
-    by_index = {contents["index"]: contents for contents in seen}
+    by_index = {one["index"]: one for one in seen}
     assert len(lines) > 25
     for count in range(1, len(lines) + 1):
         folder = tmp_path / "again"
@@ -61,7 +64,7 @@ def test_killed_after_any_commit_or_in_the_middle_of_one_it_is_what_it_was(tmp_p
         torn = lines[count][: len(lines[count]) // 2] if count < len(lines) else b""
         (folder / "state.jsonl").write_bytes(b"".join(lines[:count]) + torn)
         again = Store(folder)
-        assert _contents(again.snapshot) == by_index[again.snapshot.index]
+        assert contents(again.snapshot) == by_index[again.snapshot.index]
         again.close()
         assert (folder / "state.jsonl").read_bytes() == b"".join(lines[:count])
 
@@ -76,7 +79,7 @@ def test_a_rewritten_journal_holds_the_same_state_and_shares_the_parents_groups(
     Store(tmp_path / "data").close()
     assert len((tmp_path / "data" / "state.jsonl").read_bytes().splitlines()) == 1
     again = Store(tmp_path / "data").snapshot
-    assert _contents(again) == last
+    assert contents(again) == last
     children = [one for one in again.jobs.values() if one["ParentID"]]
     assert len({id(child["TaskGroups"]) for child in children}) == 1
 
@@ -153,7 +156,7 @@ def test_what_could_not_be_written_did_not_happen(tmp_path: Path, monkeypatch: p
     monkeypatch.undo()
     register(store, parameterized())
     store.close()
-    assert _contents(Store(tmp_path / "data").snapshot) == _contents(store.snapshot)
+    assert contents(Store(tmp_path / "data").snapshot) == contents(store.snapshot)
 
 
 def test_a_folder_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
