@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 # What must be there for the tests: a missing one fails instead of being skipped.
-export FEDML_REQUIRE ?= file,s3,gcs,azure,seaweedfs
+export FEDML_REQUIRE ?= file,s3,gcs,azure,seaweedfs,rclone,s3rver
 
 .PHONY: demo test check types conformance chaos soak bench node-bundle format clean
 
@@ -30,7 +30,8 @@ chaos: .dev
 
 # The long versions of tests, for before a release: they ask the environment variable SOAK.
 soak: .dev
-	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/conformance
+	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/conformance \
+		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py
 
 bench: .dev
 	$(BIN)/python -m tests.bench

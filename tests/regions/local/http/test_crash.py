@@ -1,6 +1,6 @@
 """kill -9 of a region's process at changes of its disk, in a session over HTTP with real tasks.
 
-Each class of change here; with FEDML_CRASH_POINTS=all (`make soak`) every single one of the session. The state's own
+Each class of change here; with SOAK=1 (`make soak`) every single one of the session. The state's own
 crash points, all of them: `tests/regions/local/state/test_crash_points.py`.
 """
 
@@ -106,9 +106,7 @@ def _go_on(client: _Client, region: Region) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("kind", "number", "when"), _ALL if os.environ.get("FEDML_CRASH_POINTS") == "all" else _CLASSES
-)
+@pytest.mark.parametrize(("kind", "number", "when"), _ALL if os.environ.get("SOAK") else _CLASSES)
 def test_killed_at_a_change_of_its_disk(tmp_path: Path, kind: str, number: int, when: str) -> None:
     client = _Client()
     with running(tmp_path, program=("-c", _DYING, str(number), when, kind)) as region:

@@ -1,6 +1,6 @@
 """What holds for every cluster and every job: on 2,000 random ones, and on 200 of them as a real Nomad has it.
 
-FEDML_WORLDS (default 2000) is how many worlds are tried.
+With SOAK=1 (`make soak`) on 20,000.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.regions.local.scheduler import worlds
 from tests.regions.local.scheduler.agreement import KEPT, WORLDS, reasons
 from tests.regions.local.state.builders import StillClient, ended, register, store_with
 
-_WORLDS = int(os.environ.get("FEDML_WORLDS", "2000"))
+_WORLDS = 20_000 if os.environ.get("SOAK") else 2_000
 _AT_ONCE = 100
 
 
