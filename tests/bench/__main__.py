@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import engine, index, main_job
+from tests.bench import engine, index, main_job, plan
 
-SUITES = (main_job, index, engine)
+SUITES = (main_job, index, engine, plan)
 
 
 def main(names: list[str]) -> int:
