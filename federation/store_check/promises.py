@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from federation.doctor.check import Check, Outcome, clock_check
+from federation.store_check.rules import lifecycle, lock, rules_check, versions
 from jobs.errors import FedmlError
 from regions.storage.errors import (
     AlreadyExists,
@@ -25,6 +26,7 @@ from regions.storage.errors import (
     PreconditionFailed,
 )
 from regions.storage.race import race_create, race_update
+from regions.storage.rules import Kind
 from regions.storage.store import Create, ObjectInfo, Store, Update
 
 WRITERS = 16
@@ -85,6 +87,8 @@ class _Examination:
         finally:
             self.clean_up()
         self.clock()
+        for kind, judge in ((Kind.LIFECYCLE, lifecycle), (Kind.LOCK, lock), (Kind.VERSIONS, versions)):
+            self.checks.append(rules_check(self.store, self.subject, kind, judge))
         return self.checks
 
     # ── permissions ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,6 +28,7 @@ from regions.storage.bucket import RANGE_BYTES, BucketStore
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
 from regions.storage.parts import part_bytes, send_parts
+from regions.storage.rules import Kind, Rule, azure_lock, azure_versions
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_account
@@ -145,14 +146,34 @@ class AzureStore(BucketStore):
                 raise NotSupported(
                     "these credentials can't sign URLs", store=self.url, operation="sign", hint="an account key can"
                 )
-            from azure.storage.blob import BlobServiceClient
-
-            service = BlobServiceClient(self._address(), credential=client.credential)
-            signer = {"user_delegation_key": service.get_user_delegation_key(now - timedelta(minutes=5), ends)}
+            delegated = self._service(client).get_user_delegation_key(now - timedelta(minutes=5), ends)
+            signer = {"user_delegation_key": delegated}
         signature = generate_blob_sas(
             self._account, self._bucket, name, permission=BlobSasPermissions(read=True), expiry=ends, **signer
         )
         return f"{client.get_blob_client(name).url.partition('?')[0]}?{signature}"
+
+    def _rules(self, client: Any, kind: Kind) -> Iterable[Rule]:
+        if kind is Kind.LOCK:
+            container = client.get_container_properties()
+            return azure_lock(
+                has_immutability_policy=bool(container.has_immutability_policy),
+                has_legal_hold=bool(container.has_legal_hold),
+            )
+        if kind is Kind.VERSIONS:
+            kept = self._service(client).get_service_properties()["delete_retention_policy"]
+            return azure_versions(kept.days if kept.enabled else None)
+        raise NotSupported(
+            "not readable from here, only by the account's management",
+            store=self.url,
+            operation="look at",
+            hint=f"az storage account management-policy show --account-name {self._account} --resource-group GROUP",
+        )
+
+    def _service(self, client: Any) -> Any:
+        from azure.storage.blob import BlobServiceClient
+
+        return BlobServiceClient(self._address(), credential=client.credential, retry_total=0)
 
     def _date(self, client: Any) -> str | None:
         from azure.core.exceptions import HttpResponseError

@@ -14,7 +14,7 @@ import hashlib
 import os
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -35,6 +35,7 @@ from regions.storage.errors import (
 from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.noted import Noted
 from regions.storage.retry import Retries
+from regions.storage.rules import Kind, Rule, within
 from regions.storage.source import opened_source
 from regions.storage.store import (
     Create,
@@ -213,6 +214,10 @@ class BucketStore(Vendor, Store):
         """The `Date` of the server's answer, to the second; also of one that refuses."""
         date = self._call("ask", "", self._date)
         return parsedate_to_datetime(date) if date else None
+
+    def rules(self, kind: Kind) -> Sequence[Rule]:
+        """See `Store.rules`."""
+        return within(self._call("look at", "", lambda client: list(self._rules(client, kind))), self._base)
 
     # How it is done
 

@@ -27,7 +27,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +51,7 @@ from regions.storage.localfs import (
     sync_folder,
     write_all,
 )
+from regions.storage.rules import Kind, Rule
 from regions.storage.sidecar import etag_of, modified_of, notes_of_other_versions, read_note, sidecar_of, write_note
 from regions.storage.source import SourceFile, opened_source
 from regions.storage.store import (
@@ -191,6 +192,10 @@ class FileStore(Store):
     def url_of(self, key: str) -> str:
         """The file's own URL."""
         return folder_url(file_of(self._root, checked_key(key)))
+
+    def rules(self, kind: Kind) -> Sequence[Rule]:
+        """None: a folder does nothing by itself."""
+        return ()
 
     def server_time(self) -> datetime | None:
         """The file system's clock, by a file written for it; None where the folder isn't there or can't be written."""

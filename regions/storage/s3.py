@@ -19,9 +19,10 @@ from typing import Any
 
 from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
-from regions.storage.errors import PermissionDenied, StoreError, Unavailable
+from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted, read_fields
 from regions.storage.parts import part_bytes, send_parts
+from regions.storage.rules import Kind, Rule, s3_lifecycle, s3_lock, s3_versions
 from regions.storage.s3_errors import store_error
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update, checked_key
@@ -29,6 +30,8 @@ from regions.storage.url import checked_endpoint, split_bucket
 from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
 
 _DELETED_AT_ONCE = 1000
+_NO_RULES = ("NoSuchLifecycleConfiguration", "ObjectLockConfigurationNotFoundError")
+_UNTOLD = ("NotImplemented", "MethodNotAllowed", "501", "405")
 
 
 class S3Store(BucketStore):
@@ -126,6 +129,26 @@ class S3Store(BucketStore):
     def _sign(self, client: Any, name: str, expires_s: int) -> str:
         place = {"Bucket": self._bucket, "Key": name}
         return str(client.generate_presigned_url("get_object", Params=place, ExpiresIn=expires_s))
+
+    def _rules(self, client: Any, kind: Kind) -> Iterable[Rule]:
+        from botocore.exceptions import ClientError
+
+        ask, read = {
+            Kind.LIFECYCLE: (client.get_bucket_lifecycle_configuration, s3_lifecycle),
+            Kind.LOCK: (client.get_object_lock_configuration, s3_lock),
+            Kind.VERSIONS: (client.get_bucket_versioning, s3_versions),
+        }[kind]
+        try:
+            return read(ask(Bucket=self._bucket))
+        except ClientError as error:
+            code = error.response["Error"].get("Code")
+            if code in _NO_RULES:
+                return ()
+            if code in _UNTOLD:
+                raise NotSupported(
+                    "not readable: this server doesn't tell", store=self.url, operation="look at"
+                ) from error
+            raise
 
     def _date(self, client: Any) -> str | None:
         from botocore.exceptions import ClientError

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported
+from regions.storage.rules import Kind, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,14 @@ class Store(ABC):
     def signed_url(self, key: str, *, expires_s: int = 3600) -> str:
         """A URL that reads the object without credentials, for so long. Raises NotSupported where there is no such."""
         raise NotSupported(f"this store signs no URLs ({key})", store=self.url, operation="sign", key=key)
+
+    def rules(self, kind: Kind) -> Sequence[Rule]:
+        """What the bucket will do by itself to objects of this store, as far as its settings of that kind tell.
+
+        Raises PermissionDenied where these credentials may not read them, NotSupported where the store has no such
+        settings, or its server doesn't tell them.
+        """
+        raise NotSupported("this store has no such rules", store=self.url, operation="look at")
 
     def exists(self, key: str) -> bool:
         """Whether the object is there now. For looking, never for guarding a write: that is what modes are for."""

@@ -16,6 +16,7 @@ from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
 from regions.storage.retry import Patience, Retries
+from regions.storage.rules import Kind, Rule
 from regions.storage.source import SourceFile
 from regions.storage.store import KEY_BYTES_MAX, Mode, ObjectInfo, Progress, checked_key
 
@@ -151,6 +152,10 @@ class Vendor(ABC):
     @abstractmethod
     def _sign(self, client: Any, name: str, expires_s: int) -> str:
         """A URL that anybody can read the object with."""
+
+    @abstractmethod
+    def _rules(self, client: Any, kind: Kind) -> Iterable[Rule]:
+        """The bucket's settings of that kind, all of them. Raises NotSupported where the vendor doesn't tell them."""
 
     @abstractmethod
     def _date(self, client: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Answer:
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """The answer's body comes in pieces of so many bytes, each after a pause."""
+
+    piece_bytes: int
+    pause_s: float
+
+
+@dataclass(frozen=True)
 class Flipped:
     """One bit of the answer's body is wrong."""
 
@@ -52,7 +62,7 @@ class FlippedOnTheWay:
     """One bit of the request's body is wrong."""
 
 
-Fault = Answer | Lost | Refused | Cut | Flipped | FlippedOnTheWay
+Fault = Answer | Lost | Refused | Cut | Slow | Flipped | FlippedOnTheWay
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class FaultProxy:
                 request = Request(self.command, self.path, len(body), headers)
                 fault = proxy.instead(request) or proxy._fault_of(request)
                 if isinstance(fault, Answer):
-                    return self._reply(fault.status, list(fault.headers.items()), b"")
+                    return self._reply(fault.status, list(fault.headers.items()), fault.body)
                 if isinstance(fault, Refused):
                     return self._hang_up()
                 if isinstance(fault, FlippedOnTheWay):
@@ -99,9 +109,7 @@ class FaultProxy:
                     return self._hang_up()
                 if isinstance(fault, Flipped):
                     answer = _flipped(answer)
-                if isinstance(fault, Cut):
-                    return self._reply(status, told, answer, cut=fault)
-                return self._reply(status, told, answer)
+                return self._reply(status, told, answer, fault)
 
             do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_PATCH = relay
 
@@ -142,17 +150,25 @@ class FaultProxy:
                     with proxy._lock:
                         proxy.forwarded.append(request)
 
-            def _reply(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: Cut | None = None) -> None:
+            def _reply(
+                self, status: int, headers: list[tuple[str, str]], body: bytes, fault: Fault | None = None
+            ) -> None:
                 self.send_response_only(status)
                 for name, value in headers:
                     self.send_header(name, value)
                 if self.command != "HEAD" and status != 204:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body if cut is None else body[: cut.after_bytes])
-                if cut is not None:
+                if isinstance(fault, Slow):
+                    for start in range(0, len(body), fault.piece_bytes):
+                        self.wfile.write(body[start : start + fault.piece_bytes])
+                        self.wfile.flush()
+                        time.sleep(fault.pause_s)
+                    return
+                self.wfile.write(body[: fault.after_bytes] if isinstance(fault, Cut) else body)
+                if isinstance(fault, Cut):
                     self.wfile.flush()
-                    self._hang_up(is_reset=cut.is_reset)
+                    self._hang_up(is_reset=fault.is_reset)
 
             def _hang_up(self, *, is_reset: bool = True) -> None:
                 self.close_connection = True

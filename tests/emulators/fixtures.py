@@ -10,7 +10,7 @@ import pytest
 
 from regions.credentials import SecretRef
 from regions.model import StoreConfig
-from tests.emulators import azurite, gcs, moto, rclone, seaweed
+from tests.emulators import azurite, gcs, moto, rclone, s3rver, seaweed
 from tests.emulators.requirements import missing
 
 
@@ -57,6 +57,17 @@ def rclone_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     (tmp_path / "bucket").mkdir()
     with rclone.rclone_server(program, tmp_path) as endpoint:
         yield StoreConfig(url="s3://bucket", endpoint=endpoint, location="us-east-1")
+
+
+@pytest.fixture
+def s3rver_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreConfig]:
+    """Another one that breaks its promises without a word."""
+    program = s3rver.program()
+    if program is None:
+        missing("s3rver", "s3rver is not installed: python3 tools/azurite.py")
+    _only(monkeypatch, s3rver.CREDENTIALS)
+    with s3rver.s3rver_server(program, tmp_path) as endpoint:
+        yield StoreConfig(url=f"s3://{s3rver.BUCKET}", endpoint=endpoint, location="us-east-1")
 
 
 def _only(monkeypatch: pytest.MonkeyPatch, credentials: dict[str, str]) -> None:

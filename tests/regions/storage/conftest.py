@@ -9,6 +9,7 @@ from tests.emulators.fixtures import (
     moto_endpoint,
     rclone_config,
     s3_config,
+    s3rver_config,
     seaweed_config,
     seaweed_endpoint,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "moto_endpoint",
     "rclone_config",
     "s3_config",
+    "s3rver_config",
     "seaweed_config",
     "seaweed_endpoint",
 ]
