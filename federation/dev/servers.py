@@ -59,6 +59,7 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
         "token_file": str(token_path(config.root)),
         "address": addresses[region.name].removeprefix("http://"),
         "peers": {nomad_names[peer]: address for peer, address in addresses.items() if nomad_names[peer] != name},
+        "peer_datacenters": {nomad_names[peer]: next(iter(config.regions[peer].datacenters)) for peer in addresses},
         "nodes": [
             {
                 "name": node.name,

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from regions.local.config import InvalidConfig, RegionConfig, load
 from regions.local.http.access import Tokens
@@ -21,6 +22,9 @@ from regions.local.state.journal import StateInUse
 from regions.local.state.nodes import declare
 from regions.local.state.snapshot import is_client_terminal
 from regions.local.state.store import Store
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _COLLECT_EVERY_S = 300.0
 _GC_THRESHOLD = 20_000
@@ -37,15 +41,18 @@ def main(arguments: list[str]) -> int:
         config = load(Path(arguments[0]))
         listener = _listen(config, int(arguments[2]) if len(arguments) == 3 else None)
         tokens = Tokens(config)
+        tls = _tls(config)
         store = Store(config.data_dir, event_buffer=config.event_buffer)
     except (InvalidConfig, StateInUse, OSError, ValueError) as error:
         print(f"regions.local: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    run(config, listener, store, tokens)
+    run(config, listener, store, tokens, tls)
     return 0
 
 
-def run(config: RegionConfig, listener: socket.socket, store: Store, tokens: Tokens) -> None:
+def run(
+    config: RegionConfig, listener: socket.socket, store: Store, tokens: Tokens, tls: SSLContext | None = None
+) -> None:
     """The region's life on a listening socket, until a signal ends it."""
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,7 +60,7 @@ def run(config: RegionConfig, listener: socket.socket, store: Store, tokens: Tok
     host, port = listener.getsockname()[:2]
     address = f"{host}:{port}"
     print(  # noqa: T201
-        f"region {config.region} on http://{address}: a development engine, not Nomad; "
+        f"region {config.region} on {config.scheme}://{address}: a development engine, not Nomad; "
         "it listens on loopback only, and raw_exec runs tasks as you",
         file=sys.stderr,
         flush=True,
@@ -71,7 +78,7 @@ def run(config: RegionConfig, listener: socket.socket, store: Store, tokens: Tok
     def variable(namespace: str, path: str) -> dict[str, str] | None:
         return (store.snapshot.variables.get((namespace, path)) or {}).get("Items")
 
-    client = Client(config.data_dir, on_update, config.base_env(), f"http://{address}", variable)
+    client = Client(config.data_dir, on_update, config.base_env(), f"{config.scheme}://{address}", variable)
     worker = Worker(store, client)
     declare(store, config, address)
     heartbeats = Heartbeats(store, worker, client, config.data_dir, config.heartbeat_grace_s)
@@ -90,7 +97,7 @@ def run(config: RegionConfig, listener: socket.socket, store: Store, tokens: Tok
         collect(store, client.destroy, force=force)
 
     context = Context(config, store, worker, client, address, collect_now, heartbeats, tokens)
-    server = Server(listener, lambda request: answer(context, request), context.faults.hold)
+    server = Server(listener, lambda request: answer(context, request), context.faults.hold, tls=tls)
     server.start()
     while not done.wait(_COLLECT_EVERY_S):
         collect_now()
@@ -99,6 +106,17 @@ def run(config: RegionConfig, listener: socket.socket, store: Store, tokens: Tok
     worker.stop()
     client.shutdown(kill=True)
     store.close()
+
+
+def _tls(config: RegionConfig) -> SSLContext | None:
+    """What the server shows to its clients. Raises OSError where a file isn't what it should be."""
+    if not config.tls:
+        return None
+    import ssl  # loaded when asked for, so that start-up is quick
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(config.tls["cert_file"], config.tls["key_file"])
+    return context
 
 
 def _listen(config: RegionConfig, inherited: int | None) -> socket.socket:

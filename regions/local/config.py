@@ -65,7 +65,8 @@ class TokenConfig:
 
 
 class RegionConfig:
-    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses;
+    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses,
+    `peer_datacenters` where their servers are; `tls` has `cert_file` and `key_file`, and `ca_file` to know the peers by;
     `namespaces` are their descriptions by name; `pools` the node pools that there are; `event_buffer` is how many
     commits the event stream can look back; `heartbeat_grace_s` is for how long a node may be silent before it is down;
     `tokens` are those besides the region's own."""
@@ -79,9 +80,11 @@ class RegionConfig:
         "namespaces",
         "nodes",
         "path_prepend",
+        "peer_datacenters",
         "peers",
         "pools",
         "region",
+        "tls",
         "token",
         "tokens",
         "version",
@@ -96,6 +99,8 @@ class RegionConfig:
         self.tokens = [TokenConfig(one) for one in raw.get("tokens", [])]
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
+        self.peer_datacenters = {str(name): str(text) for name, text in raw.get("peer_datacenters", {}).items()}
+        self.tls = {str(name): str(path) for name, path in raw.get("tls", {}).items()}
         self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]
         self.namespaces = {"default": "Default shared namespace"}
         self.namespaces |= {str(name): str(text) for name, text in raw.get("namespaces", {}).items()}
@@ -111,6 +116,10 @@ class RegionConfig:
     @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
 
     def has(self, *version: int) -> bool:
         """Whether the declared version is at least this one."""

@@ -24,7 +24,16 @@ from regions.local.state.store import Store
 from regions.local.state.transaction import Transaction
 from tests.bench.measure import Figure, at_least, at_most, process_s, ratio_of
 from tests.conformance import nomad_nodes
-from tests.conformance.conftest import BINARIES, CPU_MHZ, MEMORY_MB, NO_BINARY, Federation, start_nomad, stop
+from tests.conformance.conftest import (
+    BINARIES,
+    CPU_MHZ,
+    MEMORY_MB,
+    NO_BINARY,
+    Federation,
+    start_nomad,
+    stop,
+    unmount_below,
+)
 
 RUNS = 5
 THREADS = 32
@@ -337,6 +346,7 @@ def real(folder: Path) -> Iterator[tuple[Federation, tuple[str, int]]]:
         yield region, ("127.0.0.1", int(port[1]))
     finally:
         stop(region)
+        unmount_below(place)
 
 
 def wait_for(is_done: Callable[[], bool], *, seconds: float = 120) -> None:

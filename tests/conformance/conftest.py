@@ -193,6 +193,7 @@ def start_embedded(
             "token_file": str(token_file),
             "address": addresses[name].removeprefix("http://"),
             "peers": {other: address for other, address in addresses.items() if other != name},
+            "peer_datacenters": REGIONS,
             "tokens": tokens,
             "nodes": [node | {"drivers": ["raw_exec", "mock_driver"]}],
         }
@@ -225,6 +226,13 @@ def stop(federation: Federation) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def unmount_below(folder: Path) -> None:
+    """What an agent that ended left mounted: each task's secrets, where it ran as root."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        if (place := line.split()[1]).startswith(f"{folder}/"):
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
 
 
 def wait_until_ready(federation: Federation, folder: Path) -> None:
@@ -272,6 +280,7 @@ def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield started
     finally:
         stop(started)
+        unmount_below(folder)
         for one in started.regions.values():
             one.close()
 
@@ -333,3 +342,4 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield agent
     finally:
         stop(started)
+        unmount_below(folder)

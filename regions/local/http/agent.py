@@ -73,7 +73,7 @@ def self_(context: Context, request: Request) -> Reply:
                 "Ports": {"HTTP": int(port), "RPC": int(port), "Serf": int(port)},
                 "Region": config.region,
                 "Server": {"BootstrapExpect": 1, "Enabled": True},
-                "TLSConfig": {"EnableHTTP": False, "EnableRPC": False},
+                "TLSConfig": {"EnableHTTP": bool(config.tls), "EnableRPC": False},
                 "Vault": {"Enabled": None},
                 "Version": {
                     "Revision": "",
@@ -112,10 +112,11 @@ def collect(context: Context, request: Request) -> Reply:
 
 def _member(context: Context, region: str, address: str, status: str) -> Record:
     host, _, port = address.rpartition(":")
+    peer_datacenters = context.config.peer_datacenters
     tags: dict[str, Any] = {
         "bootstrap": "1",
         "build": context.config.version,
-        "dc": context.config.datacenter if region == context.config.region else "",
+        "dc": context.config.datacenter if region == context.config.region else peer_datacenters.get(region, ""),
         "expect": "1",
         "id": _server_id(region),
         "port": port,

@@ -162,6 +162,11 @@ def _forward(context: Context, request: Request, region: str) -> Relay:
     try:
         connection = socket.create_connection((address.hostname, address.port), timeout=_CONNECT_S)
         connection.settimeout(None)
+        if address.scheme == "https":
+            import ssl
+
+            authority = ssl.create_default_context(cafile=context.config.tls.get("ca_file"))
+            connection = authority.wrap_socket(connection, server_hostname=address.hostname)
         headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
         headers |= {"connection": "close", "content-length": str(len(request.body)), "host": address.netloc}
         lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]

@@ -7,9 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regions.local.http.messages import TEXT, Failure, Relay, Reply, Request, Stream
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 64 * 1024 * 1024
@@ -33,7 +36,7 @@ Handler = Callable[[Request], Any]
 
 
 class Server:
-    """Serves a listening socket, one thread a connection, until `close`. `hold` is called before a request is handled
+    """Serves a listening socket, over TLS where it is given, one thread a connection, until `close`. `hold` is called before a request is handled
     and before anything is sent, but for paths under `never_held`: it returns when the region can be reached."""
 
     def __init__(
@@ -42,11 +45,13 @@ class Server:
         handler: Handler,
         hold: Callable[[], object] = lambda: None,
         never_held: str = "/v1/fedml/",
+        tls: SSLContext | None = None,
     ) -> None:
         self._listener = listener
         self._handler = handler
         self._hold = hold
         self._never_held = never_held
+        self._tls = tls
         self._connections: set[socket.socket] = set()
         self._is_closing = False
         self._thread = threading.Thread(target=self._accept, name="http", daemon=True)
@@ -71,10 +76,12 @@ class Server:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), name="connection", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self._connections.add(connection)
         try:
             connection.settimeout(_IDLE_S)
             reader = _Reader(connection)

@@ -53,6 +53,32 @@ job "session" {
   }
 }
 """
+OPERATED = """
+job "session" {
+  datacenters = ["us-east-1"]
+  region      = "us"
+  type        = "batch"
+  group "g" {
+    ephemeral_disk { size = 10 }
+    reschedule { attempts = 0 }
+    task "main" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/sleep"
+        args    = ["600"]
+      }
+      resources {
+        cpu    = 20
+        memory = 10
+      }
+      logs {
+        max_files     = 1
+        max_file_size = 1
+      }
+    }
+  }
+}
+"""
 COMMANDS = [
     "job validate FILE",
     "job plan FILE",
@@ -75,6 +101,45 @@ COMMANDS = [
     "job stop -detach CHILD",
     "job stop -detach -purge session",
     "job status session",
+]
+OPERATIONS = [
+    "job run -detach FILE",
+    "job inspect session",
+    "job allocs session",
+    "job eval -detach session",
+    "job status session",
+    "eval list -job session -status complete",
+    "eval status EVAL",
+    "alloc fs ALLOC",
+    "alloc fs -stat ALLOC alloc/logs",
+    "alloc logs -stderr ALLOC main",
+    "alloc restart ALLOC",
+    "alloc restart ALLOC nobody",
+    "server members",
+    "status",
+    "status session",
+    "node eligibility -disable NODE",
+    "node eligibility -enable NODE",
+    "node drain -enable -yes -detach NODE",
+    "node drain -disable -yes NODE",
+    "node eligibility -enable NODE",
+    "node eligibility NODE",
+    "var put fedml/session a=1 b=two",
+    "var put -check-index 1 fedml/session a=2",
+    "var get fedml/session",
+    "var get fedml/nothing",
+    "var list fedml/session",
+    "var purge fedml/session",
+    "job validate nothing.nomad",
+    "job inspect nothing",
+    "job eval nothing",
+    "job stop nothing",
+    "eval status 00000000",
+    "alloc stop 00000000",
+    "alloc stop -detach ALLOC",
+    "job stop -detach -purge session",
+    "system gc",
+    "job history session",
 ]
 REQUESTS = [
     ("POST", "/v1/validate/job", "job"),
@@ -105,7 +170,11 @@ _PATTERNS = (
     (r"(Index:?\"?[:=]? *|-check-index )\d+", r"\1<index>"),
     (r"v1:\d+", "<class>"),
     (r"\b\d{19}\b", "<time>"),
-    (r"127\.0\.0\.1:\d+", "<address>"),
+    (r"127\.0\.0\.1( +|:)\d+", "<address>"),
+    (r"\b(us|eu)-\w+\.", "<server>."),
+    (r"index \(\d+\)|check-index=\d+", "<index>"),
+    (r"/\S+/(?=nothing.nomad)", ""),
+    (r'("args": \[\s+"600"\s+\]),\s+("command": "/bin/sleep")', r"\2,\n \1"),
 )
 KNOWN = {"NetworkStatus": "no bridge networks", "SigningKeyID": "no workload identities"}
 """Fields that real Nomad has and the embedded region leaves out, by reason: the list that the docs tell of."""
@@ -151,6 +220,7 @@ def _version(federation) -> str:
 
 @pytest.fixture
 def clean(federation):
+    """Whatever the session leaves is gone afterwards, and the node takes tasks again."""
     yield
     for stub in sorted(federation.get("/v1/jobs", prefix="session"), key=lambda one: one["ID"], reverse=True):
         federation.raw("DELETE", f"/v1/job/{quote(stub['ID'], safe='')}", purge="true")
@@ -194,32 +264,87 @@ def test_the_requests_of_a_session(federation, clean, in_states):
         assert not difference, f"{mine['request']}\n{difference}"
 
 
-def test_a_session_of_the_command_line(federation, clean, in_states, tmp_path):
-    version = _version(federation)
-    binary = next((path for path in BINARIES if version in path), None)
-    if binary is None:
+@pytest.fixture
+def binary(federation) -> str:
+    """The `nomad` of the region's version."""
+    version = federation.regions["us"].version()
+    found = next((path for path in BINARIES if version in path), None)
+    if found is None:
         pytest.skip(f"no `nomad` {version} in NOMAD_BIN")
+    return found
+
+
+def _hold_against(path: Path, engine: str, said: list[str]) -> None:
+    _record(path, engine, "\n".join(said))
+    real = path.read_text().splitlines()
+    difference = "\n".join(difflib.unified_diff(real, "\n".join(said).splitlines(), "real", "here", n=3, lineterm=""))
+    assert not difference, difference
+
+
+class _Shell:
+    """Runs commands of one binary against one region; `names` are the words that it replaces."""
+
+    def __init__(self, binary: str, address: str, token: str, folder: Path) -> None:
+        self.binary, self.folder = binary, folder
+        self.names: dict[str, str] = {}
+        self.environment = {
+            "HOME": str(folder),
+            "NO_COLOR": "1",
+            "NOMAD_ADDR": address,
+            "NOMAD_TOKEN": token,
+            "TZ": "UTC",
+        }
+
+    def run(self, command: str) -> tuple[str, int]:
+        """What is to be compared of a command's output, and its exit code."""
+        words = [self.names.get(word, word) for word in command.split()]
+        done = subprocess.run(
+            [self.binary, *words],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return f"$ nomad {command}\n{_plain(done.stdout + done.stderr)}\n[{done.returncode}]\n", done.returncode
+
+
+def test_a_session_of_the_command_line(federation, clean, in_states, tmp_path, binary):
+    shell = _Shell(binary, federation.addresses["us"], federation.token, tmp_path)
     (tmp_path / "session.nomad").write_text(JOBSPEC)
-    environment = {
-        "HOME": str(tmp_path),
-        "NO_COLOR": "1",
-        "NOMAD_ADDR": federation.addresses["us"],
-        "NOMAD_TOKEN": federation.token,
-        "TZ": "UTC",
-    }
-    names = {"FILE": "session.nomad"}
+    shell.names["FILE"] = "session.nomad"
     said = []
     for command in COMMANDS:
-        words = [names.get(word, word) for word in command.split()]
-        done = subprocess.run(
-            [binary, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-        said.append(f"$ nomad {command}\n{_plain(done.stdout + done.stderr)}\n[{done.returncode}]\n")
-        if "-meta slot=1 session" in command and done.returncode == 0:
-            names["CHILD"], names["ALLOC"], _ = _run_child(federation, in_states)
-    path = FOLDER / f"nomad-{version}.txt"
-    _record(path, federation.engine, "\n".join(said))
-    assert "\n".join(said).splitlines() == path.read_text().splitlines()
+        text, code = shell.run(command)
+        said.append(text)
+        if "-meta slot=1 session" in command and code == 0:
+            shell.names["CHILD"], shell.names["ALLOC"], _ = _run_child(federation, in_states)
+    _hold_against(FOLDER / f"nomad-{_version(federation)}.txt", federation.engine, said)
+
+
+def _has_started_twice(alloc: dict[str, Any]) -> bool:
+    starts = [event["Type"] for event in alloc["TaskStates"]["main"]["Events"]].count("Started")
+    return starts == 2 and alloc["ClientStatus"] == "running"
+
+
+def test_operations_on_the_command_line(federation, clean, in_states, tmp_path, binary):
+    shell = _Shell(binary, federation.addresses["us"], federation.token, tmp_path)
+    (tmp_path / "session.nomad").write_text(OPERATED)
+    shell.names["FILE"] = "session.nomad"
+    said = []
+    for command in OPERATIONS:
+        said.append(shell.run(command)[0])
+        if command == OPERATIONS[0]:
+            (alloc,) = federation.wait_for_allocations("session", in_states("running"))
+            shell.names |= {"ALLOC": alloc["ID"], "EVAL": alloc["EvalID"], "NODE": alloc["NodeID"]}
+        if command == "alloc restart ALLOC":
+            federation.wait(f"/v1/allocation/{alloc['ID']}", _has_started_twice)
+        if command.startswith("job eval -detach"):
+            federation.wait(
+                "/v1/job/session/evaluations", lambda found: {one["Status"] for one in found} == {"complete"}
+            )
+    _hold_against(FOLDER / f"operations-{_version(federation)}.txt", federation.engine, said)
 
 
 def test_the_docs_tell_what_is_left_out():
