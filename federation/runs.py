@@ -17,7 +17,7 @@ from federation.app import App, JobRequest, PreparedJob
 from federation.drive import RunOutcome, drive
 from federation.errors import UsageError
 from federation.index import RunRow
-from federation.index.rows import RUN_STATES_CLOSED
+from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
 from federation.inputs import keep_asks
 from federation.log import Log, default_author
 from federation.plan import Room
@@ -148,6 +148,45 @@ class Runs:
     def cancel(self, run: str, reason: str, observe: Callable[[Tell], None]) -> RunOutcome:
         """End a run: recorded first, so that whoever drives it obeys; then all that is open and reachable is stopped."""
         return self._go_on(self.manifest(self.find(run).run), observe, cancel=reason)
+
+    def retry(self, run: str, slots: Sequence[int] = ()) -> tuple[int, ...]:
+        """Enter in the run's log that failed slots get new attempts (these, else all); which. Whoever drives the run makes
+        them, or `resume`. Raises UsageError for a run without such slots, or a cancelled one."""
+        story = self.story(run)
+        is_over = story.state in RUN_STATES_CLOSED
+        failed = [
+            number
+            for number, slot in enumerate(story.slots)
+            if slot.state == "failed" or (is_over and slot.state == "open")
+        ]
+        if story.state == CANCELLED:
+            raise UsageError(f"run {story.manifest.run} was cancelled: that is for ever", hint="dispatch again")
+        if wrong := [number for number in slots if number not in failed]:
+            raise UsageError(
+                f"slot {wrong[0]} of run {story.manifest.run} hasn't failed",
+                hint=f"those that have: {', '.join(map(str, failed[:20])) or 'none'}",
+            )
+        chosen = tuple(slots or failed)
+        if not chosen:
+            raise UsageError(f"no slot of run {story.manifest.run} has failed", hint="see: fedml runs show")
+        self._run_log(story.manifest.run).append([{"type": "retry", "slots": list(chosen)}], reason="retry")
+        return chosen
+
+    def rebind(self, run: str, region: str) -> int:
+        """Enter in the run's log that what is open in a region is bound elsewhere; how many attempts that concerns.
+        Whoever drives the run does it, or `resume`. Raises UsageError."""
+        story = self.story(run)
+        manifest = story.manifest
+        if story.state in RUN_STATES_CLOSED:
+            raise UsageError(f"run {manifest.run} is {story.state}: nothing of it is open")
+        if region not in manifest.regions:
+            raise UsageError(
+                f"run {manifest.run} has no region {region!r}", hint=f"it has: {', '.join(manifest.regions)}"
+            )
+        if len(manifest.regions) == 1:
+            raise UsageError(f"run {manifest.run} may use no region but {region}", hint="regions are a hard limit")
+        self._run_log(manifest.run).append([{"type": "rebind", "region": region}], reason="rebind")
+        return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 
     def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
         """Drive a run when nobody else does, stand by while somebody does, until it is over; its row then."""

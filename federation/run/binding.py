@@ -40,6 +40,8 @@ class Binding:
                 bind_one_each(list(filter(self._waits, state.unbound)), state.manifest.regions, state.regions)
             )
             state.unbound = deque(number for number in state.unbound if number not in bound)
+            for name in bound.values():
+                room[name] = max(0, room[name] - 1)
         if state.unbound:
             bound |= self._bind_first(room, must_wait=False)
             if state.unbound and not any(room.values()) and not state.manifest.canary:
@@ -151,7 +153,8 @@ def bind_retries(
             break
         tried = frozenset(attempt.region for attempt in slots[number].attempts)
         if tried not in choices:
-            others = [one.name for one in regions.values() if one.name not in tried and one.is_usable and one.limit]
+            may = [one.name for one in regions.values() if one.is_usable and one.limit and not one.is_full]
+            others = [name for name in may if name not in tried]
             choices[tried] = others or list(regions)
         region = max(choices[tried], key=lambda name: (room[name], -regions[name].order))
         if room[region] > 0:

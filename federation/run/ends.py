@@ -106,15 +106,17 @@ class Ends:
         slot = state.slots[number]
         if slot.state == "open":
             state.open_slots -= 1
+        elif slot.state == "done":
+            return
         elif slot.state == "failed":
             state.failed_slots -= 1
         slot.state, slot.reason = "done", ""
         for attempt in slot.attempts:
+            if attempt.has_given and attempt.region in state.regions:
+                state.regions[attempt.region].done += 1
             if attempt.is_open:
-                if len(slot.attempts) > 1 and not attempt.complete:
+                if not (attempt.has_given or attempt.complete):
                     self.stop(attempt)
-                elif attempt.region in state.regions:
-                    state.regions[attempt.region].done += 1
                 self.close(attempt, None, "")
                 self._purge(number, attempt)
 
@@ -161,6 +163,7 @@ class Ends:
         region = state.regions[event.region]
         region.stopping.discard(event.job_id)
         if event.problem:
+            region.unstoppable.add(event.job_id)
             state.tell("region", region=region.name, detail=f"may not stop {event.job_id}: {event.problem}")
         elif not event.is_done:
             region.to_stop.add(event.job_id)

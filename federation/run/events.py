@@ -87,9 +87,9 @@ class AppendRefused:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The whole log was replayed; these keys are in the index."""
+    """The whole log was replayed; these keys are in the index, each with the number of the attempt that gave it."""
 
-    committed: frozenset[Key]
+    committed: Mapping[Key, int]
 
 
 @dataclass(frozen=True, slots=True)

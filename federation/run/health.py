@@ -157,6 +157,10 @@ class Health:
         region.probed_s = sent_s if sent_s is not None else state.now_s
         open_then = region.open_at_probe if sent_s is not None else region.open - region.unacknowledged
         state.is_roomy = True
+        if region.is_fatal:
+            if not event.problem:
+                self.heard(RegionHeard(region.name))
+            return
         if event.is_denied and region.has_worked:
             self.pause(region, event.problem)
             return
@@ -164,9 +168,8 @@ class Health:
         if event.problem and event.problem != region.problem:
             state.tell("region", region=region.name, detail=event.problem)
         region.problem = "" if waits_for_nodes else event.problem
-        region.is_fatal = region.is_fatal or (
-            not region.has_worked and (event.is_fatal or event.is_denied) and not waits_for_nodes
-        )
+        is_hopeless = event.is_fatal or event.is_denied
+        region.is_fatal = is_hopeless and not (region.has_worked or waits_for_nodes)
         if not region.problem:
             before = region.limit
             region.limit = open_then + event.free
@@ -189,6 +192,8 @@ class Health:
         if region.is_paused:
             region.is_paused = False
             region.problem = ""
+            region.to_stop |= region.unstoppable
+            region.unstoppable = set()
             self._state.tell("region", region=region.name, detail="its token is accepted again")
 
     def pause(self, region: RegionState, problem: str) -> None:

@@ -18,6 +18,9 @@ from federation.run.results import Results
 from federation.run.state import Attempt, Phase, RunState
 from federation.run.watching import Watching
 
+STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.CANCELLED)
+"""Ends that Nomad knows nothing of: the child is stopped."""
+
 
 class Ledger:
     """What the run log says, and what it is to say next."""
@@ -257,9 +260,11 @@ class Ledger:
     def resumed(self, event: Resumed) -> None:
         """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
         state = self._state
-        for key in event.committed:
+        for key, attempt_number in event.committed.items():
             slot = state.slots[key.slot]
             slot.committed = (*slot.committed, (key.group, key.index))
+            if 0 < attempt_number <= len(slot.attempts):
+                slot.attempts[attempt_number - 1].has_given = True
         state.unbound.clear()
         state.retries, state.delayed = [], []
         for number, slot in enumerate(state.slots):
@@ -283,6 +288,10 @@ class Ledger:
                     self._watching.begin(number, last)
                 else:
                     self._dispatching.inherited(number, last.number, after_s=0.0)
+            for attempt in slot.attempts:  # whether it was stopped isn't in the log
+                region = state.regions.get(attempt.region)
+                if attempt.cause in STOPPED and attempt.job_id and region and attempt.job_id not in region.stopping:
+                    region.to_stop.add(attempt.job_id)
         for number, attempt_number in self._to_rebind:
             attempt = state.attempt(number, attempt_number)
             self._ends.end(number, attempt, Cause.REGION_LOST, "bound anew by hand")

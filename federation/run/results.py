@@ -122,11 +122,13 @@ class Results:
                 attempt = slot.attempts[record.attempt - 1] if known else slot.last
                 detail = f"{key.group}[{key.index}] {outcome}"
                 self._state.tell("committed", attempt=attempt, slot=key.slot, detail=detail)
-            self.has(key.slot, (key.group, key.index))
+            self.has(key.slot, (key.group, key.index), record.attempt)
 
-    def has(self, number: int, place: GroupIndex) -> None:
-        """A key of the slot is committed; with all of them it is done."""
+    def has(self, number: int, place: GroupIndex, attempt_number: int) -> None:
+        """A key of the slot is committed, given by this attempt; with all of them it is done."""
         slot = self._state.slots[number]
+        if 0 < attempt_number <= len(slot.attempts):
+            slot.attempts[attempt_number - 1].has_given = True
         if place not in slot.committed:
             slot.committed = (*slot.committed, place)
         if len(slot.committed) >= self._state.keys_a_slot:

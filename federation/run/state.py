@@ -52,6 +52,8 @@ class Attempt:
     """Why its child failed, while the stores are asked whether it published all the same."""
     complete: tuple[GroupIndex, ...] = ()
     """Allocation indices that Nomad calls complete."""
+    has_given: bool = False
+    """A key of its slot is its."""
     is_logged: bool = False
     """The run log has its binding …"""
     is_acknowledged: bool = False
@@ -171,6 +173,8 @@ class RegionState:
     to_stop: set[str] = field(default_factory=set)
     """Children whose stop may not have happened: tried again at `stop_at_s`."""
     stop_at_s: float = 0.0
+    unstoppable: set[str] = field(default_factory=set)
+    """Children that the token may not stop: tried again only when a refused token is accepted again."""
     abandoned: list[Pair] = field(default_factory=list)
     """Attempts that were given up when the region was lost: stopped when it is back."""
     unverified: list[str] = field(default_factory=list)
@@ -184,7 +188,12 @@ class RegionState:
     @property
     def left(self) -> int:
         """Attempts that may still run there and could not be stopped."""
-        return len(self.abandoned) + len(self.unknown) + len(self.stopping | self.to_stop)
+        return len(self.abandoned) + len(self.unknown) + len(self.stopping | self.to_stop | self.unstoppable)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its cap allows no more, even when what is open there ends badly."""
+        return self.fixed.cap is not None and self.done >= self.fixed.cap
 
     def room(self, now_s: float, ahead: int = 0) -> int:
         """How many more attempts it may take now; `ahead`: so many may wait there for a node."""

@@ -127,7 +127,7 @@ class Watching:
             self._results.look(number, attempt, allocation)
         elif attempt.is_open:
             self._ends.keep_logs(number, attempt, allocation, is_failed=False)
-            self._results.has(number, place)
+            self._results.has(number, place, attempt.number)
 
     def inspected(self, event: ChildInspected) -> None:
         """What a child and its allocations are."""

@@ -1,281 +1,392 @@
-"""A virtual world for the run's brain: regions, stores and an index that execute its commands, with seeded faults.
+"""A virtual world for the run's brain: regions, a home store and stores in virtual time, with seeded faults.
 
-Nothing here waits: time is virtual. `World(seed).run(brain)` drives a brain to its end and checks after every step what
-DESIGN 3 promises; `restart_at` kills the coordinator there and continues with a new brain from the run log.
+The brain's commands are executed by the real shell's `Execution` against virtual regions; only threads and time are not
+real. `World(seed).run(manifest)` drives a run to its end, however many coordinators die or work at once on the way, and has
+`invariants.Watchdog` look after every step.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from federation.plan import Room
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
+from federation.run.execution import Execution, Ports
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
-from regions.model import Allocation, TaskState
+from federation.run.stale import stop_stale
+from regions.model import Allocation
+from regions.storage.errors import Unavailable
+from tests.federation.run.faults import Faults
+from tests.federation.run.invariants import Watchdog
+from tests.federation.run.virtual_region import Child, VirtualRegion
 
 MANIFEST = Manifest(
     run="0193-run", job="train", job_file="train.nomad.hcl", spec_hash="5ec", version="4", slots=6, groups={"model": 1},
     regions=("us", "eu", "onprem"), one_each=False, meta={}, payload=b"", policy="spread", results="publish",
     max_attempts=3, author="tester", created="2026-01-01T00:00:00Z",
 )  # fmt: skip
-
-
 CALM_S = 400.0
-"""From here on no region is cut any more."""
+"""From here on nothing goes wrong any more."""
+STEP_S = 0.5
+LIMITS = Limits(grace_s=30)
 
 
 @dataclass
-class Child:
-    """One dispatched child of a virtual region."""
+class Seat:
+    """A place for one coordinator after another: the brain that sits there now, and what is on its way to it."""
 
-    pair: ev.Pair
-    job_id: str
-    ends_at: float
-    is_bad: bool
-    status: str = "running"
-    allocations: list[Allocation] = field(default_factory=list)
-
-
-@dataclass
-class VirtualRegion:
-    """A region with `size` slots. While it is cut nobody reaches it; its children go on."""
-
-    name: str
-    size: int
-    children: dict[ev.Pair, Child] = field(default_factory=dict)
-    is_cut: bool = False
-
-    def free(self) -> int:
-        return max(0, self.size - sum(child.status == "running" for child in self.children.values()))
+    number: int
+    brain: Brain | None = None
+    life: int = 0
+    """Counts the coordinators that sat here: what was meant for one that died isn't given to the next."""
+    seated_at: float = 0.0
+    read: int = 0
+    """So many entries of the run log were given to it."""
+    own: set[int] = field(default_factory=set)
+    clock_ahead_s: float = 0.0
 
 
 class World:
-    """Executes commands. `faults` is the probability of each fault at each occasion, `bad` of a child that fails, `cuts`
-    of a region that is cut off (or comes back) in each half second."""
+    """Executes commands. `sizes` are the regions' slots; `scale` how often things go wrong (0: never), but for `without`."""
 
     def __init__(
         self,
         seed: int = 0,
         *,
-        sizes: dict[str, int] | None = None,
-        faults: float = 0.0,
-        bad: float = 0.0,
-        cuts: float = 0.0,
+        sizes: Mapping[str, int] | None = None,
+        scale: float = 0.0,
+        without: Collection[str] = (),
+        seats: int = 1,
+        make_brain: Callable[..., Brain] = Brain,
+        rooms: Mapping[str, Room] | None = None,
+        max_outstanding: Mapping[str, int] | None = None,
+        limits: Limits = LIMITS,
+        watches: bool = True,
     ) -> None:
-        self.random = random.Random(seed)
-        self.regions = {
-            name: VirtualRegion(name, size) for name, size in (sizes or {"us": 3, "eu": 2, "onprem": 1}).items()
-        }
-        self.faults, self.bad, self.cuts = faults, bad, cuts
+        self.faults = Faults(seed, scale=scale, without=without)
+        self.sizes = sizes or {"us": 3, "eu": 2, "onprem": 1}
         self.now = 1.0
+        self.regions: dict[str, VirtualRegion] = {}
         self.log: list[tuple[ev.Change, ...]] = []
         self.index: dict[Key, str] = {}
+        self.entered: set[str] = set()
+        self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
         self.told: list[cmd.Tell] = []
+        self.told_at: list[float] = []
         self.dispatched: list[tuple[int, int, str]] = []
-        self.inbox: list[ev.Event] = []
+        self.seats = [Seat(number) for number in range(seats)]
+        self.closed: cmd.Close | None = None
+        self.cancel_at = float("inf")
+        self.scripts: list[tuple[float, Callable[[], None]]] = []
+        """What a test has happen at a time."""
+        self._make_brain = make_brain
+        self.rooms, self._max_outstanding, self.limits = rooms, max_outstanding, limits
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._commands = 0
+        self._kill_at: list[int] = []
+        self.watchdog = Watchdog(self) if watches else None
 
-    def chance(self) -> bool:
-        return self.random.random() < self.faults
+    # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, manifest: Manifest, *, restart_at: Iterable[int] = (), until_s: float = 5000.0) -> cmd.Close:
-        restarts, steps = set(restart_at), 0
-        brain = Brain(manifest, Limits(grace_s=30))
+    def run(self, manifest: Manifest, *, kill_at: Iterable[int] = (), until_s: float = 6000.0) -> cmd.Close:
+        """Drive the run to its end. `kill_at`: numbers of commands at which the coordinator dies instead."""
+        self.manifest = manifest
+        self._kill_at = sorted(kill_at)
+        for name in manifest.regions:
+            has_tokens = self.faults.rng("tokens").random() < (0.7 if self.faults.scale else 1.0)
+            region = VirtualRegion(name, self.sizes[name], self.faults, manifest.spec_hash, has_tokens=has_tokens)
+            region.on_news, region.on_result = self._news, self._published
+            self.regions[name] = region
+        for seat in self.seats:
+            self._seat(seat)
         while self.now < until_s:
+            if self.now >= CALM_S:
+                self.faults.is_over = True
             self._live()
-            batch, self.inbox = [ev.Tick(self.now), *self.inbox], []
-            self.random.shuffle(batch)
-            for event in batch:
-                steps += 1
-                if steps in restarts:
-                    brain, closed = self._restarted(manifest)
-                    if closed:
-                        return closed
-                    break
-                for command in brain.step(event):
-                    if isinstance(command, cmd.Close):
-                        self._check_nothing_is_left(brain)
-                        return command
-                    self._execute(command, manifest)
-                self._check(brain, manifest)
-            self.now += 0.5
-        raise AssertionError(f"the run did not end; told: {self.told[-5:]}")
+            for seat in self.seats:
+                self._give(seat, ev.Tick(self.now + seat.clock_ahead_s))
+            while self._due and self._due[0][0] <= self.now:
+                heapq.heappop(self._due)[2]()
+            if self.closed:
+                self._sweep()
+                return self.closed
+            self.now += STEP_S
+        told = [f"{tell.kind} {tell.region} {tell.slot} {tell.detail}" for tell in self.told[-5:]]
+        raise AssertionError(f"the run did not end; told last: {told}")
 
-    def _restarted(self, manifest: Manifest) -> tuple[Brain, cmd.Close | None]:
-        """The coordinator died: what was under way is forgotten, the log and the index remain."""
-        self.inbox = []
-        brain = Brain(manifest, Limits(grace_s=30))
-        out: list[cmd.Command] = []
-        for changes in self.log:
-            out += brain.step(ev.Appended(changes, is_replay=True))
-        out += brain.step(ev.Resumed(frozenset(self.index)))
-        for command in out:
-            if isinstance(command, cmd.Close):
-                return brain, command
-            self._execute(command, manifest)
-        for region in self.regions.values():  # the watch lists first
-            for child in region.children.values():
-                self.inbox += [ev.AllocationChanged(region.name, one) for one in child.allocations]
-        return brain, None
+    def script(self, at_s: float, act: Callable[[], None]) -> None:
+        """Have something happen at a time."""
+        self.scripts.append((at_s, act))
 
-    def _check(self, brain: Brain, manifest: Manifest) -> None:
-        bound = [(c["slot"], c["attempt"]) for changes in self.log for c in changes if c["type"] == "bind"]
-        assert len(bound) == len(set(bound)), "an attempt was bound twice"
-        logged = {
-            (c["slot"], c["attempt"], c["region"]) for changes in self.log for c in changes if c["type"] == "bind"
-        }
-        assert set(self.dispatched) <= logged, "dispatched what the log doesn't have"
-        for slot in brain.slots:
-            assert len(slot.counting) <= manifest.max_attempts
-
-    def _check_nothing_is_left(self, brain: Brain) -> None:
-        left = [
-            child.job_id
-            for region in self.regions.values()
-            for child in region.children.values()
-            if child.status == "running" and not region.is_cut and not brain.regions[region.name].is_lost
-        ]
-        assert not left, "children still run in reachable regions after the end"
+    def region(self, name: str) -> VirtualRegion:
+        return self.regions[name]
 
     def _live(self) -> None:
-        """Children end; regions that are not cut tell of it, and give a heartbeat."""
+        for at_s, act in [one for one in self.scripts if one[0] <= self.now]:
+            act()
+            self.scripts.remove((at_s, act))
+        rng = self.faults.rng("lengths")
+        for seat in self.seats:
+            if self.faults.hits("clock_jump"):
+                seat.clock_ahead_s += rng.uniform(5, 100)
+        if self.faults.hits("cut_off"):
+            for region in self.regions.values():
+                self._cut(region, "all", self.now + rng.uniform(5, 120))
         for region in self.regions.values():
-            is_flipped = self.random.random() < self.cuts if self.now < CALM_S else region.is_cut
-            if is_flipped:
-                region.is_cut = not region.is_cut
-            if is_flipped and not region.is_cut:  # the watch reconnects and lists
-                self.inbox += [
-                    ev.AllocationChanged(region.name, one) for c in region.children.values() for one in c.allocations
-                ]
-            for child in region.children.values():
-                if child.status == "running" and child.ends_at <= self.now:
-                    self._end(region, child)
-            if not region.is_cut:
-                self.inbox.append(ev.RegionHeard(region.name))
-
-    def _end(self, region: VirtualRegion, child: Child) -> None:
-        child.status = "dead"
-        state = TaskState("dead", failed=child.is_bad, exit_code=1 if child.is_bad else 0, last_event="Exit Code: 1")
-        child.allocations = [
-            replace(one, client_status="failed" if child.is_bad else "complete", tasks={"t": state})
-            for one in child.allocations
-        ]
-        for one in child.allocations:
-            if not child.is_bad:
-                self.records[one.id] = _record(child, region.name, one)
-            if not region.is_cut:
-                self.inbox.append(ev.AllocationChanged(region.name, one))
-
-    def _execute(self, command: cmd.Command, manifest: Manifest) -> None:
-        match command:
-            case cmd.Tell():
-                self.told.append(command)
-            case cmd.Append():
-                self.log.append(command.changes)
-                self.inbox.append(ev.Appended(command.changes))
-            case cmd.ReadLog():
-                self.inbox.append(ev.LogRead(()))
-            case cmd.KeepLogs():
-                self.inbox.append(ev.LogsKept(command.slot, command.attempt))
-            case cmd.Probe():
-                region = self.regions[command.region]
-                problem = "unreachable" if region.is_cut else ""
-                self.inbox.append(ev.RegionProbed(command.region, region.free(), problem))
-            case cmd.Ping():
-                self.inbox.append(ev.Pinged(command.region, not self.regions[command.region].is_cut))
-            case cmd.CheckParent():
-                cut = self.regions[command.region].is_cut
-                self.inbox.append(ev.ParentChecked(command.region, None if cut else manifest.spec_hash))
-            case cmd.Dispatch():
-                self._dispatch(command)
-            case cmd.Find():
-                self._find(command)
-            case cmd.Verify():
-                self.inbox += [ev.ChildSpec(job_id, manifest.spec_hash) for job_id in command.job_ids]
-            case cmd.Inspect():
-                self._inspect(command)
-            case cmd.Look():
-                self._look(command)
-            case cmd.Stop():
-                region = self.regions[command.region]
-                is_done = not region.is_cut and not self.chance()
-                for child in region.children.values():
-                    if is_done and child.job_id == command.job_id:
-                        child.status = "dead"
-                self.inbox.append(ev.Stopped(command.region, command.job_id, is_done))
-            case cmd.Commit():
-                outcomes = []
-                for record in command.records:
-                    winner = self.index.setdefault(record.key, record.alloc_id)
-                    outcomes.append((record, "added" if winner == record.alloc_id else "superseded"))
-                self.inbox.append(ev.Committed(tuple(outcomes)))
-
-    def _dispatch(self, command: cmd.Dispatch) -> None:
-        region = self.regions[command.region]
-        pair = (command.slot, command.attempt)
-        self.dispatched.append((*pair, command.region))
-        if region.is_cut:
-            self.inbox.append(ev.DispatchFailed(*pair, "unknown", "timeout"))
-            return
-        if not self.chance():
-            if pair not in region.children:  # the idempotency token
-                child = Child(
-                    pair, f"train/dispatch-{command.region}-{command.slot}-{command.attempt}",
-                    self.now + self.random.uniform(1, 20), self.random.random() < self.bad,
-                )  # fmt: skip
-                child.allocations = [
-                    Allocation(
-                        f"alloc-{command.region}-{command.slot}-{command.attempt}", child.job_id, "model", 0, "n", "n-1",
-                        "running", "run",
-                    )
-                ]  # fmt: skip
-                region.children[pair] = child
-            if not self.chance():  # else: the answer is lost after success
-                self.inbox.append(ev.Acknowledged(*pair, region.children[pair].job_id))
-                return
-        self.inbox.append(ev.DispatchFailed(*pair, "unknown", "connection reset"))
-
-    def _find(self, command: cmd.Find) -> None:
-        region = self.regions[command.region]
-        if region.is_cut or self.chance():
-            self.inbox.append(ev.Found(command.region, {}, ()))
-            return
-        there = {pair: region.children[pair].job_id for pair in command.pairs if pair in region.children}
-        self.inbox.append(ev.Found(command.region, there, tuple(pair for pair in command.pairs if pair not in there)))
-
-    def _inspect(self, command: cmd.Inspect) -> None:
-        region = self.regions[command.region]
-        child = next((one for one in region.children.values() if one.job_id == command.job_id), None)
-        if region.is_cut:
-            self.inbox.append(ev.ChildInspected(command.slot, command.attempt, "unknown"))
-        elif child is None:
-            self.inbox.append(ev.ChildInspected(command.slot, command.attempt, "gone"))
-        else:
-            self.inbox.append(ev.ChildInspected(command.slot, command.attempt, child.status, tuple(child.allocations)))
-
-    def _look(self, command: cmd.Look) -> None:
-        if self.chance():
-            alloc_id = command.allocation.id if command.allocation else ""
-            self.inbox.append(ev.Looked(command.slot, command.attempt, alloc_id, (), "store unavailable"))
-        elif command.allocation is None:
-            found = tuple(one for one in self.records.values() if one.key.slot == command.slot)
-            self.inbox.append(ev.Looked(command.slot, command.attempt, "", found))
-        else:
-            record = self.records.get(command.allocation.id)
-            self.inbox.append(
-                ev.Looked(command.slot, command.attempt, command.allocation.id, (record,) if record else ())
+            for kind in ("cut", "cut_answers", "cut_stream", "cut_direct"):
+                if not region.cut and self.faults.hits(kind):
+                    self._cut(region, kind.partition("_")[2] or "all", self.now + rng.uniform(2, 120))
+            if region.cut and (region.cut_until <= self.now or self.faults.is_over):
+                region.cut = ""
+                self._relist(region)
+            region.is_token_expired = (region.is_token_expired or self.faults.hits("token_expired")) and (
+                not self.faults.is_over and rng.random() > 0.02
             )
+            if self.faults.hits("strangers_work"):
+                region.strangers = rng.randint(0, region.size)
+            if self.faults.is_over:
+                region.strangers = 0
+            if region.name != self.manifest.regions[-1] and self.faults.hits("changed_job"):
+                region.spec_hash = "another"
+            region.live(self.now)
+            if region.cut in ("", "direct"):
+                self._hear(region.name, ev.RegionHeard(region.name), 0.0)
+        if self.now >= self.cancel_at:
+            self.cancel_at = float("inf")
+            self.log.append(({"type": "cancel", "reason": "enough"},))
+
+    @staticmethod
+    def _cut(region: VirtualRegion, how: str, until: float) -> None:
+        region.cut, region.cut_until = how, until
+
+    def _sweep(self) -> None:
+        """What the command does when the brain has closed, and then nothing may be left."""
+        known = {child for seat in self.seats if seat.brain for child in seat.brain.children}
+        self.faults.is_over = True
+        reachable = [one for one in self.regions.values() if not one.cut and not one.is_token_expired]
+        stop_stale(reachable, self.manifest.job, {self.manifest.run}, known=known)
+        if self.watchdog:
+            self.watchdog.at_the_end()
+
+    # ── coordinators ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _seat(self, seat: Seat) -> None:
+        """A coordinator begins, with the log and the index as they are."""
+        seat.life += 1
+        seat.brain = self._make_brain(
+            self.manifest, self.limits, rooms=self.rooms, max_outstanding=self._max_outstanding
+        )
+        seat.seated_at = self.now
+        seat.read, seat.own = len(self.log), set()
+        execution = Execution(self.manifest, self._ports(seat))
+        seat_life = seat.life
+        self._execute = getattr(self, "_execute_by", {})
+        self._execute_by = {**self._execute, seat.number: execution}
+        for event in (
+            *(ev.Appended(changes, is_replay=True) for changes in self.log),
+            ev.Resumed({key: self.attempt_of[alloc_id] for key, alloc_id in self.index.items()}),
+        ):
+            if seat.life == seat_life:
+                self._give(seat, event)
+        for region in self.regions.values():
+            self._relist(region)
+
+    def _die(self, seat: Seat) -> None:
+        seat.brain = None
+        self.later(self.faults.rng("killed").uniform(0.5, 40), lambda: self._seat(seat))
+
+    def _give(self, seat: Seat, event: ev.Event) -> None:
+        brain = seat.brain
+        if brain is None or self.closed:
+            return
+        commands = brain.step(event)
+        for command in commands:
+            self._commands += 1
+            if (self._kill_at and self._commands >= self._kill_at[0]) or self.faults.hits("killed"):
+                self._kill_at = self._kill_at[1:]
+                self._die(seat)
+                break
+            if isinstance(command, cmd.Close):
+                self._close(seat, command)
+                break
+            self._begin(seat, command)
+        if self.watchdog:
+            self.watchdog.after_step(brain, event, commands)
+
+    def _close(self, seat: Seat, closed: cmd.Close) -> None:
+        """One is done; others go on until they have noticed too."""
+        if closed.state == "cancelled" or all(one.brain is None or one.brain.is_closed for one in self.seats):
+            self.closed = closed
+
+    def later(self, after_s: float, act: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (self.now + after_s, self._count, act))
+
+    def _delay(self) -> float:
+        rng = self.faults.rng("delay")
+        return rng.uniform(2, 25) if self.faults.hits("late_answer") else rng.uniform(0, 0.9)
+
+    def _begin(self, seat: Seat, command: cmd.Command) -> None:
+        """The command is on its way; what it does happens a little later, even if the coordinator dies meanwhile."""
+        if isinstance(command, cmd.Tell):
+            self.told.append(command)
+            self.told_at.append(self.now)
+        if self.watchdog:
+            self.watchdog.before(seat, command)
+        if isinstance(command, cmd.Tell):
+            return
+        life = seat.life
+
+        def act() -> None:
+            if (seat.life, seat.brain is None) != (life, False) and self.faults.rng("wire").random() < 0.5:
+                return
+            events = self._do(seat, command)
+            delay_s = 0.0 if isinstance(command, cmd.Append | cmd.ReadLog) else self._delay()
+            for event in events:
+                self.later(delay_s, lambda event=event: self._give(seat, event) if seat.life == life else None)  # type: ignore[misc]
+
+        self.later(0.0 if isinstance(command, cmd.Append | cmd.ReadLog) else self._delay() / 2, act)
+
+    def _do(self, seat: Seat, command: cmd.Command) -> Sequence[ev.Event]:
+        if isinstance(command, cmd.Commit):
+            return [self._commit(command)]
+        if isinstance(command, cmd.Dispatch):
+            self.dispatched.append((command.slot, command.attempt, command.region))
+        return self._execute_by[seat.number].do(command)
+
+    # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ports(self, seat: Seat) -> Ports:
+        return Ports(
+            clients=self.regions,  # type: ignore[arg-type]
+            run_log=_SeatLog(self, seat),
+            index=None,  # type: ignore[arg-type]
+            probe=self._probe,
+            ping=self._ping,
+            read=self._read,
+            search=lambda _, slot: self._search(slot),
+            watch=lambda *_: None,
+            observe=lambda _: None,
+            inputs=lambda slot: ({}, b""),
+        )
+
+    def _probe(self, name: str) -> ev.RegionProbed:
+        region = self.regions[name]
+        if region.is_token_expired and region.cut not in ("all", "direct", "answers"):
+            return ev.RegionProbed(name, 0, "403", is_denied=True)
+        if region.cut in ("all", "direct", "answers"):
+            return ev.RegionProbed(name, 0, "unreachable")
+        return ev.RegionProbed(name, region.free, children=len(region.children))
+
+    def _ping(self, name: str) -> ev.Pinged:
+        cut = self.regions[name].cut
+        via = next((one.name for one in self.regions.values() if one.name != name and not one.cut), "")
+        if cut == "direct":
+            return ev.Pinged(name, is_alive=bool(via), via=via)
+        return ev.Pinged(name, is_alive=cut not in ("all", "answers"))
+
+    def _read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
+        if self.faults.hits("store_down"):
+            raise Unavailable("503")
+        record = self.records.get(allocation.id)
+        return record if record is None or record.key == key else None
+
+    def _search(self, slot: int) -> Sequence[ResultRecord]:
+        if self.faults.hits("store_down"):
+            raise Unavailable("503")
+        return [one for one in self.records.values() if one.key.slot == slot]
+
+    def _commit(self, command: cmd.Commit) -> ev.Event:
+        if self.faults.hits("index_down"):
+            return ev.CommitFailed(command.records, "503")
+        outcomes = []
+        for record in command.records:
+            if self.watchdog:
+                self.watchdog.committing(record)
+            is_known = record.alloc_id in self.entered
+            self.entered.add(record.alloc_id)
+            self.attempt_of[record.alloc_id] = record.attempt
+            winner = self.index.setdefault(record.key, record.alloc_id)
+            outcomes.append((record, "known" if is_known else "added" if winner == record.alloc_id else "superseded"))
+        if self.faults.hits("index_answer_lost"):
+            return ev.CommitFailed(command.records, "the answer was lost")
+        return ev.Committed(tuple(outcomes))
+
+    # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _news(self, name: str, allocation: Allocation) -> None:
+        region = self.regions[name]
+        if region.cut in ("all", "answers", "stream") or region.is_token_expired:
+            return
+        if self.faults.hits("stream_gap"):
+            self.later(self.faults.rng("gaps").uniform(1, 15), lambda: self._relist(region))
+            return
+        for _ in range(1 + self.faults.hits("news_twice")):
+            late_s = self.faults.rng("news").uniform(1, 10) if self.faults.hits("news_late") else 0.0
+            self._hear(name, ev.AllocationChanged(name, allocation), late_s)
+
+    def _relist(self, region: VirtualRegion) -> None:
+        """The watch (re)connects and lists."""
+        if region.cut in ("all", "answers", "stream") or region.is_token_expired:
+            if not self.faults.is_over:
+                self.later(5.0, lambda: self._relist(region))
+            return
+        for child in list(region.children.values()):
+            for allocation in child.allocations:
+                self._hear(region.name, ev.AllocationChanged(region.name, allocation), 0.1)
+
+    def _hear(self, region: str, event: ev.Event, after_s: float) -> None:
+        for seat in self.seats:
+            if seat.brain is not None:
+                life = seat.life
+                self.later(
+                    after_s,
+                    lambda seat=seat, life=life: self._give(seat, event) if seat.life == life else None,  # type: ignore[misc]
+                )
+
+    def _published(self, name: str, child: Child, allocation: Allocation) -> None:
+        self.records[allocation.id] = ResultRecord(
+            key=Key(self.manifest.run, child.slot, allocation.group, allocation.index), attempt=child.attempt, job="train",
+            version="4", spec_hash=str(child.meta["fedml_spec"]), region=name, datacenter="dc1", node="n-1",
+            alloc_id=allocation.id, job_id=child.id, store="file:///x", manifest_sha256="0" * 64,
+            files=(ResultFile("m", 1, "0" * 64),), created="2026-01-01T00:00:00Z",
+        )  # fmt: skip
 
 
-def _record(child: Child, region: str, allocation: Allocation) -> ResultRecord:
-    return ResultRecord(
-        key=Key(MANIFEST.run, child.pair[0], allocation.group, allocation.index), attempt=child.pair[1], job="train",
-        version="4", spec_hash=MANIFEST.spec_hash, region=region, datacenter="dc1", node="n-1", alloc_id=allocation.id,
-        job_id=child.job_id, store="file:///x", manifest_sha256="0" * 64, files=(ResultFile("m", 1, "0" * 64),),
-        created="2026-01-01T00:00:00Z",
-    )  # fmt: skip
+class _SeatLog:
+    """The run log as one coordinator sees it."""
+
+    def __init__(self, world: World, seat: Seat) -> None:
+        self._world = world
+        self._seat = seat
+
+    def append(self, changes: Sequence[ev.Change], *, after: int) -> tuple[bool, Sequence[tuple[Any, ...]]]:
+        world, seat = self._world, self._seat
+        if world.faults.hits("home_down"):
+            raise Unavailable("503")
+        if len(world.log) != after or seat.read != after:
+            return False, self.news()
+        world.log.append(tuple(changes))
+        if world.watchdog:
+            world.watchdog.appended(seat, tuple(changes))
+        if world.faults.hits("home_answer_lost"):
+            raise Unavailable("the answer was lost")
+        seat.own.add(len(world.log))
+        return True, self.news()
+
+    def news(self) -> Sequence[tuple[Any, ...]]:
+        world, seat = self._world, self._seat
+        entries = [
+            changes for number, changes in enumerate(world.log[seat.read :], seat.read + 1) if number not in seat.own
+        ]
+        seat.read = len(world.log)
+        return entries
