@@ -58,7 +58,9 @@ class Builder:
             raise self.error(
                 "regions", "no region in the file", 'add [regions.NAME] with addresses = ["https://…:4646"]'
             )
-        regions = {name: self.region(name, table) for name, table in self.document.regions.items()}
+        regions = {
+            name: self.region(name, table, place) for place, (name, table) in enumerate(self.document.regions.items())
+        }
         self.refuse_twins(regions)
         dev = self.dev(regions)
         shares = self.document.shares
@@ -133,7 +135,7 @@ class Builder:
         signed_by = self.root / Path(table.signed_by).expanduser() if table.signed_by else None
         return TagRule(table.where or "", tuple(table.authors), table.copies, signed_by)
 
-    def region(self, name: str, table: schema.RegionTable) -> Region:
+    def region(self, name: str, table: schema.RegionTable, place: int) -> Region:
         key = f"regions.{name}"
         self.checked_name(key, name)
         addresses = tuple(self.address(f"{key}.addresses", address) for address in table.addresses)
@@ -152,7 +154,7 @@ class Builder:
             token=token,
             namespace=os.environ.get(table.namespace.env or "") or table.namespace.name,
             tls=self.tls(table.tls),
-            order=table.order,
+            order=place if table.order is None else table.order,
             weight=table.weight,
             price_per_hour=table.price_per_hour,
             prices=tuple(Price(one.per_hour, one.node_class, one.node_pool, one.device) for one in table.prices),

@@ -165,7 +165,9 @@ class RegionTable(Table):
         default=None, description="Store (URL or table) of the datacenters that name none."
     )
     adopt: str | None = Field(default=None, description="As in [federation], for this region.")
-    order: int = Field(default=0, description="Preference of policies that go by order; lower first.")
+    order: int | None = Field(
+        default=None, description="Preference, lower first; absent: its place among the regions of this file, from 0."
+    )
     weight: float = Field(default=1.0, gt=0, description="Share in policies that go by weight.")
     price_per_hour: float | None = Field(
         default=None, ge=0, description="Price of one slot for an hour; absent: not known."

@@ -12,6 +12,7 @@ ConfigOption = Annotated[
     typer.Option("--config", metavar="FILE", help="The fedml.toml (else FEDML_CONFIG, else found upward from here)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
 RegionsOption = Annotated[
     str, typer.Option("--regions", metavar="A,B", help="Only these regions: a hard limit, for retries too.")
 ]

@@ -1,4 +1,4 @@
-"""`fedml runs`: list, show, watch, resume, cancel, logs, prune. From any machine: all state is in the home store."""
+"""`fedml runs`: read runs and change what becomes of them. From any machine: all state is in the home store."""
 
 from __future__ import annotations
 
@@ -7,116 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption, LogFileOption, MetricsFileOption, MetricsOption
+from federation.cli.options import (
+    ConfigOption,
+    JsonOption,
+    LogFileOption,
+    MetricsFileOption,
+    MetricsOption,
+    RunArgument,
+)
 from federation.cli.runs_logs import logs
+from federation.cli.runs_read import list_runs, show, watch
 
 if TYPE_CHECKING:
+    from federation.app import App
     from federation.ui.follow import Following
 
 app = typer.Typer(help="Runs: what was dispatched, how it stands, and going on with it.", no_args_is_help=True)
+app.command("list")(list_runs)
+app.command("show")(show)
+app.command("watch")(watch)
 app.command("logs")(logs)
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
-
-
-@app.command("list")
-def list_runs(
-    job: Annotated[str | None, typer.Option("--job", metavar="ID", help="Only runs of this job.")] = None,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """List the runs, newest first.
-
-    Example:
-
-      fedml runs list
-    """
-    from dataclasses import asdict
-
-    from federation.cli.session import answer_json, note, opened
-    from federation.ui.console import out, table
-
-    with opened(config) as project:
-        rows = project.index.runs(job=job)
-        if as_json:
-            answer_json({"revision": project.index.revision, "runs": [asdict(row) for row in rows]})
-        elif not rows:
-            note("No runs yet:  fedml dispatch")
-        else:
-            shown = [
-                (
-                    row.run,
-                    row.job,
-                    row.version,
-                    row.state,
-                    row.slots,
-                    f"{row.committed}/{row.expected_keys}",
-                    row.opened,
-                )
-                for row in rows
-            ]
-            columns = ("run", "job", "version", "state", "slots", "results", "opened")
-            out().print(table(columns, shown, numbers=("slots",)))
-
-
-@app.command("show")
-def show(
-    run: RunArgument,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it over time, as .svg or .png.")
-    ] = None,
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Show a run: its slots and attempts, why they ended, when they waited and computed. Exits as that run did.
-
-    Examples:
-
-      fedml runs show 0193
-
-      fedml runs show 0193 --plot run.svg
-    """
-    from federation.cli.session import answer_json, note, opened
-    from federation.runs import Runs
-    from federation.ui.run_chart import plot as draw
-    from federation.ui.run_view import exit_code, show_story, show_timeline, story_document, timeline_document
-
-    with opened(config) as project:
-        story = Runs(project).story(run)
-        timeline = Runs(project).timeline(run)
-        if plot is not None:
-            draw(timeline, plot, title=f"run {story.manifest.run}, {story.manifest.job} {story.manifest.version}")
-        if as_json:
-            answer_json({**story_document(story), "timeline": timeline_document(timeline)})
-        else:
-            show_story(story)
-            show_timeline(timeline)
-        if plot is not None:
-            note(f"Drawn: {plot}")
-    raise typer.Exit(exit_code(story.state))
-
-
-@app.command("watch")
-def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Follow a run that is driven elsewhere, until it is over. Ctrl-C ends the watching only. Exits as the run does.
-
-    Example:
-
-      fedml runs watch 0193
-    """
-    from federation.cli.session import answer_json_line, note, opened
-    from federation.runs import Runs
-    from federation.spectate import spectate
-    from federation.ui.run_progress import follower
-    from federation.ui.run_view import exit_code
-
-    with opened(config) as project:
-        manifest = Runs(project).manifest(Runs(project).find(run).run)
-        with follower(manifest, as_json=as_json) as observe:
-            row = spectate(project, manifest.run, observe)
-        if as_json:
-            answer_json_line({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
-        note(f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {row.committed} results")
-    raise typer.Exit(exit_code(row.state))
 
 
 @app.command("resume")
@@ -155,6 +65,60 @@ def cancel(
     from federation.ui.follow import Following
 
     _drive(run, as_json, config, Following(), cancel=reason)
+
+
+@app.command("retry")
+def retry(
+    run: RunArgument,
+    slots: Annotated[
+        list[int] | None, typer.Argument(metavar="[SLOT]...", help="Only these.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Give failed slots new attempts: in the run's log first, so that whoever drives it does it; else it goes on here.
+
+    Examples:
+
+      fedml runs retry 0193
+
+      fedml runs retry 0193 17 42
+    """
+    from federation.cli.session import note, opened
+    from federation.runs import Runs
+
+    with opened(config) as project:
+        runs = Runs(project)
+        row = runs.find(run)
+        chosen = runs.retry(row.run, slots or ())
+        note(f"Run {row.run}: {len(chosen)} failed slot{'s' if len(chosen) != 1 else ''} tried again")
+        raise typer.Exit(_go_on(project, row.run, as_json=as_json))
+
+
+@app.command("rebind")
+def rebind(
+    run: RunArgument,
+    region: Annotated[str, typer.Option("--from", metavar="REGION", help="The region that is given up on.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Bind elsewhere what is open in a region: in the run's log first, so that whoever drives it does it; else here.
+
+    What still runs there is stopped when the region answers; a result that it gave meanwhile counts, if it is first.
+
+    Example:
+
+      fedml runs rebind 0193 --from us
+    """
+    from federation.cli.session import note, opened
+    from federation.runs import Runs
+
+    with opened(config) as project:
+        runs = Runs(project)
+        row = runs.find(run)
+        count = runs.rebind(row.run, region)
+        note(f"Run {row.run}: {count} open attempt{'s' if count != 1 else ''} in {region} bound elsewhere")
+        raise typer.Exit(_go_on(project, row.run, as_json=as_json))
 
 
 @app.command("coordinate")
@@ -220,6 +184,28 @@ def prune(
         out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
     verb = "would go" if dry_run else "gone"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
+
+
+def _go_on(project: App, run: str, *, as_json: bool) -> int:
+    """Drive the run, unless somebody does; its exit code (0 where somebody else drives it)."""
+    from federation.cli.drive import driven
+    from federation.cli.session import note
+    from federation.errors import RunIsDriven
+    from federation.runs import Runs
+    from federation.ui.follow import Following
+
+    runs = Runs(project)
+    try:
+        return driven(
+            runs.manifest(run),
+            project.config,
+            Following(),
+            lambda observe: runs.resume(run, observe),
+            as_json=as_json,
+        )
+    except RunIsDriven as error:
+        note(f"{error}: it is done there.  Follow it:  fedml runs watch {run}")
+        return 0
 
 
 def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, cancel: str | None = None) -> None:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options import ConfigOption, JsonOption, RunArgument
 
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")],
+    run: RunArgument,
     slot: Annotated[int | None, typer.Argument(metavar="[SLOT]", help="Only this slot.", show_default=False)] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only attempts that failed.")] = False,
     follow: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -232,3 +233,45 @@ def test_plan_has_nothing_to_change_after_a_dispatch_and_shows_an_edit(project: 
     assert [one["job_change"] for one in edited.json["regions"]] == ["Edited"] * 3
     assert json.loads(edited.out)["spec_hash"] != ""
     assert "CPU: '250' => '500'" in project.fedml("plan", "--job", job).out
+
+
+# ── by hand ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_failed_slots_are_tried_again_by_hand_once_the_cause_is_gone(project: Project, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    script = f"test $NOMAD_META_fedml_slot = 0 -o ! -e {broken} || exit 7; echo x > model && exec fedml publish model"
+    done = project.fedml("dispatch", "--job", project.job("mended", script), "-n", "3", "--version", "1")
+    assert done.code == 2, done.err
+    run = run_id(done.err)
+    assert "slot 0 of run" in project.fedml("runs", "retry", run, "0").err
+    broken.unlink()
+    again = project.fedml("runs", "retry", run, "1")
+    assert again.code == 2, again.err
+    assert "1 failed slot tried again" in again.err
+    assert project.committed(run) == Counter({(0, "work", 0): 1, (1, "work", 0): 1})
+    rest = project.fedml("runs", "retry", run)
+    assert rest.code == 0, rest.err
+    assert project.committed(run) == expected_keys(3)
+    assert project.ran("runs", "show", run, "--json").json["state"] == "done"
+    assert "no slot of run" in project.fedml("runs", "retry", run).err
+
+
+def test_what_is_open_in_a_region_is_bound_elsewhere_by_hand(project: Project, tmp_path: Path) -> None:
+    with gate(tmp_path / "gate") as closed:
+        script = (
+            f'while test "$FEDML_REGION" = us -a -e {closed}; do sleep 0.2; done; '
+            "echo x > model && exec fedml publish model"
+        )
+        job = project.job("given-up", script)
+        dispatching = project.started("dispatch", "--job", job, "-n", "2", "--regions", "us,eu", "--policy", "order")
+        run = run_id(told(dispatching, "running", 2))
+        rebound = project.fedml("runs", "rebind", run, "--from", "us")
+        assert rebound.code == 0, rebound.err
+        assert "2 open attempts in us bound elsewhere" in rebound.err
+        out, err = dispatching.communicate(timeout=60)
+    assert dispatching.returncode == 0, out + err
+    assert {row["region"] for row in project.rows("--run", run)} == {"eu"}
+    assert project.still_open("us", "given-up") == []
+    assert "is done: nothing of it is open" in project.fedml("runs", "rebind", run, "--from", "us").err

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.index.options import JobNameOption, ResultArgument
+from federation.cli.index.options import JobNameOption, OfflineOption, ResultArgument, as_of, reading
 from federation.cli.options import ConfigOption, JsonOption
 
 FOLLOW_PAUSE_S = 2.0
@@ -24,6 +24,7 @@ def log(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new ones as they come, until interrupted.")
     ] = False,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -43,10 +44,13 @@ def log(
     import time
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json, note, opened
+    from federation.cli.session import answer, answer_json, note
+    from federation.errors import UsageError
     from federation.ui.index_history import revision_text
 
-    with opened(config) as federation:
+    if follow and offline:
+        raise UsageError("--follow waits for what comes, and --offline asks no store")
+    with reading(config, offline=offline) as federation:
         index = federation.index
         entries = index.log(limit=limit)
         revision = index.revision
@@ -55,7 +59,9 @@ def log(
             for entry in index.follow(max(0, revision - limit), pause=lambda: time.sleep(FOLLOW_PAUSE_S)):
                 answer(json.dumps(asdict(entry), ensure_ascii=False) if as_json else revision_text(entry))
         elif as_json:
-            answer_json({"revision": revision, "entries": [asdict(entry) for entry in reversed(entries)]})
+            answer_json(
+                {"revision": revision, **as_of(index), "entries": [asdict(entry) for entry in reversed(entries)]}
+            )
         else:
             for entry in reversed(entries):
                 answer(revision_text(entry))
@@ -65,6 +71,7 @@ def log(
 def diff(
     first: Annotated[str, typer.Argument(metavar="REV", help="A revision, or a time with a zone.")],
     last: Annotated[str | None, typer.Argument(metavar="[REV]", help="A later one (else now).")] = None,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -76,13 +83,14 @@ def diff(
 
       fedml index diff 2026-11-24T00:00:00Z
     """
-    from federation.cli.session import answer, answer_json, note, opened
+    from federation.cli.session import answer, answer_json, note
     from federation.ui.index_history import difference_json, difference_text
 
-    with opened(config) as federation:
+    with reading(config, offline=offline) as federation:
         found = federation.index.diff(first, last)
+        told = as_of(federation.index)
     if as_json:
-        answer_json(difference_json(found))
+        answer_json(told | difference_json(found))
         return
     text = difference_text(found)
     if text:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.index.options import AtOption, JobNameOption, ResultArgument, reader
+from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def list_results(
         typer.Option(min=1, metavar="N", help=f"At most N (else {TERMINAL_ROWS} on a terminal, all in a pipe)."),
     ] = None,
     at: AtOption = None,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -73,7 +74,7 @@ def list_results(
 
       fedml index list --at 2026-11-01T00:00:00Z
     """
-    from federation.cli.session import answer_json, note, opened
+    from federation.cli.session import answer_json, note
     from federation.errors import UsageError
     from federation.index import RESULT_STATES
 
@@ -82,7 +83,7 @@ def list_results(
     is_terminal = sys.stdout.isatty() and not as_json
     at_most = limit or (TERMINAL_ROWS if is_terminal else None)
     asked = None if at_most is None else at_most + 1
-    with opened(config) as federation:
+    with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
         rows = index.query(
             job=job,
@@ -97,12 +98,13 @@ def list_results(
         )
         revision, unknown = index.revision, index.unknown_changes()
         fields = index.columns(columns) if columns is not None else None
+        told = as_of(federation.index)
     more = len(rows) == asked
     rows = rows[:at_most]
     if as_json:
         from federation.ui.index_table import result_json
 
-        answer_json({"revision": revision, "entries": [result_json(row) for row in rows]})
+        answer_json({"revision": revision, **told, "entries": [result_json(row) for row in rows]})
     elif rows:
         _show(rows, fields, is_terminal=is_terminal)
     if not as_json:
@@ -124,6 +126,7 @@ def show(
     result: ResultArgument,
     job: JobNameOption = None,
     at: AtOption = None,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -141,11 +144,11 @@ def show(
     """
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json, opened
+    from federation.cli.session import answer, answer_json
     from federation.errors import UsageError
     from federation.ui import index_table
 
-    with opened(config) as federation:
+    with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
         rows = index.find(result, job=job)
         if rows:
@@ -159,15 +162,17 @@ def show(
         if as_json:
             results = [
                 index_table.result_json(row)
-                | {"record": index.record(row).to_dict(), "notes": [asdict(one) for one in index.notes(row)]}
+                | ({} if offline else {"record": index.record(row).to_dict()})
+                | {"notes": [asdict(one) for one in index.notes(row)]}
                 for row in rows
             ]
             shown_runs = [index_table.run_json(run) for run in runs]
-            answer_json({"revision": index.revision, "runs": shown_runs, "results": results})
+            told = as_of(federation.index)
+            answer_json({"revision": index.revision, **told, "runs": shown_runs, "results": results})
         elif len(rows) == 1:
             story = index_table.result_story(
                 rows[0],
-                index.record(rows[0]),
+                None if offline else index.record(rows[0]),
                 index.provenance(rows[0].revision),
                 index.rivals(rows[0]),
                 index.notes(rows[0]),

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.index.options import IfCurrentOption, JobNameOption, ReasonOption, ResultArgument
+from federation.cli.index.options import (
+    IfCurrentOption,
+    JobNameOption,
+    OfflineOption,
+    ReasonOption,
+    ResultArgument,
+    as_of,
+    reading,
+)
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -34,6 +42,7 @@ def tag(
         bool, typer.Option("--rollback", help="Back to its previous holder; once more goes further back.")
     ] = False,
     reason: ReasonOption = "",
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -54,14 +63,13 @@ def tag(
 
       fedml index tag --json
     """
-    from federation.cli.session import opened
     from federation.errors import UsageError
 
     if name is None and (if_current is not None or rollback or reason):
         raise UsageError("which tag?", hint="fedml index tag NAME RESULT, or fedml index tag --rollback NAME")
     if rollback and result is not None:
         raise UsageError("--rollback goes to the previous holder, and takes no result")
-    with opened(config) as federation:
+    with reading(config, offline=offline) as federation:
         index = federation.index
         if name is None:
             _show_tags(federation, as_json=as_json)
@@ -189,7 +197,7 @@ def _show_tags(federation: App, *, as_json: bool) -> None:
 
     found = federation.index.tags()
     if as_json:
-        answer_json({"tags": [asdict(one) for one in found]})
+        answer_json(as_of(federation.index) | {"tags": [asdict(one) for one in found]})
     elif found:
         answer(tags_text(found))
     else:
@@ -210,6 +218,7 @@ def _show_history(federation: App, name: str, *, as_json: bool) -> None:
             f"there is no tag {name!r}", hint=f"tags: {known}" if known else f"fedml index tag {name} RESULT makes it"
         )
     if as_json:
-        answer_json({"name": name, "alloc_id": moves[0].alloc_id, "history": [asdict(one) for one in moves]})
+        told = {"name": name, "alloc_id": moves[0].alloc_id, "history": [asdict(one) for one in moves]}
+        answer_json(as_of(federation.index) | told)
     else:
         answer(moves_text(moves))
