@@ -19,6 +19,7 @@ from typing import Any, Literal
 from federation.adoption import Pattern
 from federation.dev.state import read_state
 from federation.errors import ConfigError
+from federation.patience import Patience
 from federation.plan import Shares
 from federation.tag_rule import TagRule
 from regions.credentials import SecretRef
@@ -125,6 +126,8 @@ class Config:
     """Event (`run_finished`, …) → the command that is run then."""
     stalled_after_s: float = 900.0
     coordinator: CoordinatorJob = CoordinatorJob()
+    patience: Patience = field(default_factory=Patience)
+    """How long runs go on with what goes badly, where the command line says nothing."""
 
     @property
     def root(self) -> Path:

@@ -19,6 +19,7 @@ from federation.adoption import parse as parse_pattern
 from federation.config import Config, CoordinatorJob, DevConfig, DevNode, DevRegion, DevStore
 from federation.dev.state import DevState, token_path
 from federation.errors import ConfigError, UsageError
+from federation.patience import Patience
 from federation.plan import Shares, policy_named
 from federation.tag_rule import TagRule
 from regions.credentials import SecretRef, SecretUnavailable
@@ -78,6 +79,14 @@ class Builder:
             version_meta=federation.version_meta,
             max_attempts=federation.max_attempts,
             grace_s=federation.grace_s,
+            patience=Patience(
+                federation.max_failures,
+                federation.max_attempts,
+                federation.slot_timeout_s,
+                federation.pending_timeout_s,
+                federation.on_region_lost,
+                federation.purge_finished,
+            ),
             regions=regions,
             allowed_regions=self.allowed_regions(regions),
             shares=Shares(shares.owners, shares.namespaces),
@@ -161,6 +170,8 @@ class Builder:
             minimum=table.minimum,
             cap=table.cap,
             elastic_slots=table.elastic_slots,
+            pending_timeout_s=table.pending_timeout_s,
+            max_outstanding=table.max_outstanding,
             variables={
                 variable: self.variable(f"{key}.vars.{variable}", value) for variable, value in table.vars.items()
             },

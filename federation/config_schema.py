@@ -30,6 +30,7 @@ class Table(BaseModel):
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 
 
@@ -178,6 +179,14 @@ class RegionTable(Table):
     elastic_slots: NonNegativeInt = Field(
         default=0, description="Slots sent there beyond what is free, so that an autoscaler sees the demand."
     )
+    pending_timeout_s: PositiveFloat | None = Field(
+        default=None, description="As in [federation], for this region: nodes that are to be started need longer."
+    )
+    max_outstanding: PositiveInt = Field(
+        default=10_000,
+        description="Children of one job, finished ones too, that the region keeps at most; more wait until Nomad has "
+        "forgotten some (or `purge_finished`).",
+    )
 
     @model_validator(mode="after")
     def _minimum_is_below_the_cap(self) -> RegionTable:
@@ -230,6 +239,25 @@ class FederationTable(Table):
     max_attempts: PositiveInt = Field(default=3, description="Attempts a slot.")
     grace_s: float = Field(
         default=60.0, ge=0, description="Seconds for which a region may be lost before its slots go elsewhere."
+    )
+    on_region_lost: Literal["rebind", "wait", "ask"] = Field(
+        default="rebind",
+        description="What becomes of a lost region's attempts: `rebind`, bound anew; `wait` and `ask`, left until the "
+        "region is back or somebody says `fedml runs rebind`.",
+    )
+    max_failures: Annotated[str, Field(pattern=r"^\d+(\.\d+)?%?$")] | None = Field(
+        default=None,
+        description='When more slots than this have failed the run is stopped: `"5"` or `"5%"`; absent: it goes on.',
+    )
+    slot_timeout_s: PositiveFloat | None = Field(
+        default=None, description="An attempt that runs for longer is stopped; absent: no limit."
+    )
+    pending_timeout_s: PositiveFloat | None = Field(
+        default=None,
+        description="An attempt that waits for a node for longer is bound elsewhere, where there is room; absent: never.",
+    )
+    purge_finished: bool = Field(
+        default=False, description="Whether Nomad is to forget children whose results are in the index."
     )
 
 

@@ -65,6 +65,8 @@ def drive(
         Limits(grace_s=config.grace_s),
         rooms={room.region: room for room in manifest.rooms}
         or {one.name: Room(one.name, 0, one.weight, one.order, price_per_hour=one.price_per_hour) for one in known},
+        pending_timeouts_s={one.name: one.pending_timeout_s for one in known if one.pending_timeout_s is not None},
+        max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
     )
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     ports = Ports(

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from federation.config import Config
 from federation.errors import UsageError
+from federation.patience import Patience
 from federation.prepare import JobRequest
 from jobs.sweep import SLOTS_MAX, Asks
 
@@ -47,6 +48,7 @@ class RunRequest:
     allow_secret_meta: bool = False
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
+    patience: Patience = field(default_factory=Patience)
 
     def checked(self, config: Config) -> RunRequest:
         """The same with how many slots it comes to (None: one in each usable region). Raises UsageError and InvalidMeta for

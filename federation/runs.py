@@ -93,6 +93,7 @@ class Runs:
             first, _ = Inputs(meta, b"", request.asks.axes, request.asks.rows.lines if request.asks.rows else ())(0)
             check_adoption(app.config.adopt, prepared, first)
         slots = request.slots or len(regions)
+        limits = request.patience.over(app.config.patience).limits(slots)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = slots * shape.keys_a_slot
@@ -113,7 +114,6 @@ class Runs:
             payload=request.payload,
             policy=request.placing.policy or config.policy,
             results=config.results,
-            max_attempts=config.max_attempts,
             author=default_author(),
             created=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             variables=request.job.variables,
@@ -127,6 +127,7 @@ class Runs:
             sweep=sweep,
             rooms=tuple(replace(room, free=0, detail="") for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
+            **limits,
         )
         self._app.home.put(manifest_key(run), manifest.to_json(), Create(), content_type="application/json")
         return Opened(manifest, opened.existing_results)

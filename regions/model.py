@@ -83,6 +83,10 @@ class Region:
     """It never gets more slots of one run."""
     elastic_slots: int = 0
     """How many slots are sent there beyond what is free."""
+    pending_timeout_s: float | None = None
+    """How long an attempt may wait for a node there; None: as everywhere."""
+    max_outstanding: int | None = None
+    """Children of one job, finished ones too, that it keeps at most."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """HCL variables of this region (`[regions.NAME.vars]`)."""
 

@@ -27,6 +27,15 @@ from federation.cli.options import (
     WaitOption,
     names,
 )
+from federation.cli.patience_options import (
+    MaxFailuresOption,
+    OnRegionLostOption,
+    PendingTimeoutOption,
+    PriorityOption,
+    PurgeFinishedOption,
+    SlotTimeoutOption,
+    patience_of,
+)
 from federation.cli.plan_options import (
     AllowPreemptionOption,
     CapOption,
@@ -66,6 +75,12 @@ def dispatch(
     max_cost: MaxCostOption = None,
     expected_duration: ExpectedDurationOption = "",
     allow_preemption: AllowPreemptionOption = False,
+    max_failures: MaxFailuresOption = "",
+    slot_timeout: SlotTimeoutOption = "",
+    pending_timeout: PendingTimeoutOption = "",
+    on_region_lost: OnRegionLostOption = "",
+    purge_finished: PurgeFinishedOption = False,
+    priority: PriorityOption = 0,
     plan: Annotated[
         Path | None,
         typer.Option("--plan", metavar="FILE", help="What `fedml plan --out FILE` planned, if nothing moved since."),
@@ -146,6 +161,7 @@ def dispatch(
         allow_secret_meta=allow_secret_meta,
         asks=asks_of(sweep, params, payload_dir),
         placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
+        patience=patience_of(max_failures, slot_timeout, pending_timeout, on_region_lost, purge_finished, priority),
     )
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:

@@ -1,0 +1,53 @@
+"""How long a run goes on with what goes badly, as fedml.toml and a command line say it, enters; a manifest's limits leave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from federation.errors import UsageError
+
+OnRegionLost = Literal["rebind", "wait", "ask"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The limits of one run; None: none, or what fedml.toml says."""
+
+    max_failures: str | None = None
+    """How many slots may fail before the run is stopped: `5` or `5%`."""
+    max_attempts: int | None = None
+    slot_timeout_s: float | None = None
+    pending_timeout_s: float | None = None
+    on_region_lost: OnRegionLost | None = None
+    purge_finished: bool | None = None
+    priority: int | None = None
+
+    def over(self, other: Patience) -> Patience:
+        """This one where it says something, else the other."""
+        mine = {name: getattr(self, name) for name in self.__slots__}
+        return Patience(**{name: getattr(other, name) if value is None else value for name, value in mine.items()})
+
+    def limits(self, slots: int) -> Mapping[str, Any]:
+        """The fields of a manifest that it decides. Raises UsageError."""
+        return {
+            "max_failures": failures(self.max_failures, slots),
+            "max_attempts": 3 if self.max_attempts is None else self.max_attempts,
+            "slot_timeout_s": self.slot_timeout_s,
+            "pending_timeout_s": self.pending_timeout_s,
+            "on_region_lost": self.on_region_lost or "rebind",
+            "purge_finished": bool(self.purge_finished),
+            "priority": 50 if self.priority is None else self.priority,
+        }
+
+
+def failures(text: str | None, slots: int) -> int | None:
+    """How many of so many slots may fail: `5`, or `5%` of them, rounded down. Raises UsageError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", text.strip())
+    if found is None or (found[1] and float(found[1]) > 100):
+        raise UsageError(f"max failures {text!r}: neither a number nor a share", hint="write  5  or  5%")
+    return int(float(found[1]) * slots / 100) if found[1] else int(found[2])
