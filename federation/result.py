@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from dataclasses import fields as fields_of
-from typing import Any
+from typing import Any, Union
 
 from federation.errors import FormatTooNew, PublishError
 
@@ -19,7 +19,7 @@ RECORD_FORMAT = 1
 ADOPTED = "adopted"
 """In the environment of a record that no job published: the pattern of `fedml.toml` by which its objects were found."""
 
-MetricValue = float | int | str | bool
+MetricValue = Union[float, int, str, bool]  # noqa: UP007 - in the archive for nodes it runs under Python 3.9
 
 
 @dataclass(frozen=True, slots=True, order=True)

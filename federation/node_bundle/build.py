@@ -2,10 +2,9 @@
 
     python -m federation.node_bundle.build [--out FOLDER] [--store file --store s3]
 
-A node needs Python 3.11 or newer and nothing else. Each archive serves `file://` too. What is in it: the modules that
-publishing imports, found by reading their imports, and the SDK with its dependencies as they are installed here (pure
-Python only, licences included). The same installation gives the same bytes; the sha256 that is printed goes into the
-job's `artifact` block.
+A node needs a Python that the SDK allows (3.9 for `file`) and nothing else. Each archive serves `file://` too. What is in it:
+the modules that publishing imports, found by reading their imports, and the SDK with its dependencies as they are installed
+here (`vendored`). The same installation gives the same bytes; the sha256 that is printed goes into the job's `artifact` block.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import ast
 import hashlib
 import io
 import os
-import re
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -25,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from federation.errors import FederationError
+from federation.node_bundle.vendored import files_of, python_needed, with_requirements
 from federation.publish import DISTRIBUTION
 from jobs.errors import FedmlError
 from regions.storage import BUILT_IN
@@ -33,23 +32,25 @@ ENTRY = "federation.node_bundle.command"
 OWN_PACKAGES = ("federation", "jobs", "regions")
 SDKS: dict[str, tuple[str, ...]] = {
     "file": (),
-    "s3": ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3"),
+    "s3": ("botocore",),
+    "gs": ("google-cloud-storage",),
+    "az": ("azure-storage-blob",),
 }
-"""The distributions of each flavour. Google's and Azure's SDKs need compiled code, so there is no archive for them."""
+"""The SDK of each flavour."""
 
-_LEFT_OUT = re.compile(r"(^|/)(__pycache__|tests?|examples)/|\.(pyc|pyi|exe)$|(^|/)(RECORD|INSTALLER|REQUESTED)$|\.\./")
-_SERVICES = ("s3", "sts", "sso", "sso-oidc", "signin")
-_OTHER_SERVICE = re.compile(rf"^(botocore/data/(?!({'|'.join(_SERVICES)})/)[^/]+/|boto3/data/)")
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 _MAIN = """\
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < {python!r}:
     found = "%d.%d (%s)" % (sys.version_info[0], sys.version_info[1], sys.executable)
-    sys.exit("Error: fedml-publish needs Python 3.11 or newer, this is " + found)
+    sys.exit("Error: this fedml-publish needs Python {needed} or newer, this is " + found)
 
 {prepare}
+from federation.node_bundle.older_python import fill_in
+
+fill_in()
 from federation.node_bundle.command import main
 
 sys.exit(main(sys.argv[1:], stores={stores!r}))
@@ -69,6 +70,13 @@ with zipfile.ZipFile(sys.path[0]) as archive:
     archive.extractall(folder)
 sys.path[0] = folder
 """
+_NO_CRYPTOGRAPHY = """\
+from federation.node_bundle.no_cryptography import stand_in
+
+stand_in()
+"""
+_WITHOUT_CRYPTOGRAPHY = ("gs", "az")
+_AT_START = ("federation.node_bundle.older_python", "federation.node_bundle.no_cryptography")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +94,16 @@ def build(out: Path, store: str) -> Bundle:
     installed here or isn't pure Python."""
     version = metadata.version(DISTRIBUTION)
     files = {**_own_files(store), **_own_metadata(version)}
-    for distribution in SDKS[store]:
-        files |= _vendored(distribution)
-    schemes = sorted({"file", store})
-    main = _MAIN.format(prepare=_UNPACK if SDKS[store] else "", stores=schemes)
+    distributions = with_requirements(SDKS[store])
+    for distribution in distributions:
+        files |= files_of(distribution)
+    python = python_needed(distributions)
+    prepare = _UNPACK if SDKS[store] else ""
+    if store in _WITHOUT_CRYPTOGRAPHY:
+        prepare += _NO_CRYPTOGRAPHY
+    main = _MAIN.format(
+        prepare=prepare, stores=sorted({"file", store}), python=python, needed=".".join(map(str, python))
+    )
     data = _zipped({**files, "__main__.py": main.encode()})
     path = out / f"fedml-publish-{version}-{store}.pyz"
     try:
@@ -105,7 +119,7 @@ def build(out: Path, store: str) -> Bundle:
 
 def _own_files(store: str) -> dict[str, bytes]:
     """The modules of ours that publishing needs: everything that is imported, at whatever level, from its entry on."""
-    wanted = [ENTRY, *(BUILT_IN[scheme][0] for scheme in {"file", store})]
+    wanted = [ENTRY, *_AT_START, *(BUILT_IN[scheme][0] for scheme in {"file", store})]
     files = {f"{package}/__init__.py": b"" for package in OWN_PACKAGES}  # what they offer to others isn't needed here
     seen = set(OWN_PACKAGES)
     while wanted:
@@ -153,24 +167,6 @@ def _own_metadata(version: str) -> dict[str, bytes]:
         f"{folder}/METADATA": text.encode(),
         **{f"{folder}/{file.name}": Path(str(file.locate())).read_bytes() for file in licences},
     }
-
-
-def _vendored(name: str) -> dict[str, bytes]:
-    try:
-        distribution = metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        raise FederationError(f"{name} isn't installed here", hint=f"pip install {name}") from None
-    if distribution.files is None:
-        raise FederationError(f"{name} is installed here without a list of its files", hint="install it with pip or uv")
-    files = {}
-    for file in distribution.files:
-        key = file.as_posix()
-        if _LEFT_OUT.search(key) or _OTHER_SERVICE.search(key):
-            continue
-        if key.endswith((".so", ".pyd")):
-            raise FederationError(f"{name} has compiled code ({key}), which runs on one kind of machine only")
-        files[key] = Path(str(file.locate())).read_bytes()
-    return files
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:

@@ -119,7 +119,7 @@ class BucketStore(Vendor, Store):
                 etag, sha256 = self._put_large(key, source, sha256, nonce, content_type, progress or _ignore)
             except StoreError as failure:
                 found = None
-                if not isinstance(failure, IntegrityError | PermissionDenied):
+                if not isinstance(failure, (IntegrityError, PermissionDenied)):
                     with suppress(Unavailable):
                         found = self._own(key, nonce)  # only the answer to the last request was lost
                 if found is None or found.sha256 is None:

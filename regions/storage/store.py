@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Union
 
 from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported
 from regions.storage.rules import Kind, Rule
@@ -35,7 +36,7 @@ class Update:
     etag: str
 
 
-Mode = Overwrite | Create | Update
+Mode = Union[Overwrite, Create, Update]  # noqa: UP007 - in the archive for nodes it runs under Python 3.9
 
 Progress = Callable[[int], None]
 """Called with how many bytes more went over, from any thread; with a negative number where a transfer starts again."""
