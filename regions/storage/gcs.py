@@ -177,7 +177,7 @@ class GCSStore(BucketStore):
                 found["name"],
                 int(found["size"]),
                 _etag(found["generation"]),
-                modified=datetime.fromisoformat(found["updated"]),
+                modified=datetime.fromisoformat(found["updated"].replace("Z", "+00:00")),
             )
             for found in page.get("items", ())
         ]
