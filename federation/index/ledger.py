@@ -12,10 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from federation.errors import IndexCorrupt, LogConflict
+from federation.errors import FederationError, IndexCorrupt, LogConflict
 from federation.index.catalog import Catalog, catalog_path, open_catalog
 from federation.index.checkpoint import is_due, restore_checkpoint, write_checkpoint
 from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
+from federation.index.seen import last_seen, saw
 from federation.log import Change, Entry, Log, Position, default_author, utc_now
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -41,6 +42,8 @@ class Ledger:
         self._home_id = ""
         self._catalog: Catalog | None = None
         self._lock = threading.RLock()
+        self.as_of = ""
+        """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
 
     def close(self) -> None:
         """Give back the local catalog."""
@@ -53,6 +56,18 @@ class Ledger:
     def home(self) -> Store:
         """The home store."""
         return self._store
+
+    def go_offline(self) -> str:
+        """From now on answer from the local catalog and ask the store nothing; when that was last in step with the store.
+        Raises FederationError where this machine has none. Writes, and whatever stands in the log only, are refused."""
+        with self._lock:
+            seen = last_seen(self._cache_dir, self._store.url)
+            if seen is not None and catalog_path(self._cache_dir, seen.home_id).exists():
+                self._open_known(seen.home_id)
+                self.as_of = seen.when
+                if self._ask(lambda catalog: catalog.position().number):
+                    return self.as_of
+            raise self._knows_nothing()
 
     def now(self) -> datetime:
         """The machine's clock."""
@@ -79,6 +94,7 @@ class Ledger:
 
     def entry(self, number: int) -> Entry:
         """One entry of the log, whole. Raises IndexCorrupt where it isn't any more what the catalog took in."""
+        self._refuse_offline("the records of results lie in the home store")
         entry = self._log.read(number)
         known = self.ask_again(lambda catalog: catalog.entry(number))
         if known is None or known[-1] != entry.sha256:
@@ -109,6 +125,7 @@ class Ledger:
         The first decision may rest on what this process knew last: if its entry then gets the next number, nothing lies
         between. Where it is to do nothing, or to refuse, the log is asked first.
         """
+        self._refuse_offline("nothing is written")
         knows = self._catalog is not None and bool(self._home_id)
         self._make_home()
         changes = self._decide_on_the_known(decide) if knows else []
@@ -147,12 +164,25 @@ class Ledger:
             self._open_catalog(home.id)
 
     def _open_catalog(self, home_id: str) -> None:
-        self.close()
-        self._home_id = home_id
         path = catalog_path(self._cache_dir, home_id)
         if home_id and not path.exists():
             restore_checkpoint(self._store, path, is_of_this_log=self._is_in_log)
-        self._catalog = open_catalog(path) if home_id else Catalog(None)
+        self._open_known(home_id)
+
+    def _open_known(self, home_id: str) -> None:
+        self.close()
+        self._home_id = home_id
+        self._catalog = open_catalog(catalog_path(self._cache_dir, home_id)) if home_id else Catalog(None)
+
+    def _knows_nothing(self) -> FederationError:
+        return FederationError(
+            f"this machine has no catalog of {self._store.url}: offline there is nothing to answer from",
+            hint="without --offline the store is asked, and a catalog is kept",
+        )
+
+    def _refuse_offline(self, why: str) -> None:
+        if self.as_of:
+            raise FederationError(f"offline: {why}", hint="run it without --offline")
 
     def _is_in_log(self, position: Position) -> bool:
         return self._log.read(position.number).sha256 == position.sha256
@@ -165,6 +195,8 @@ class Ledger:
 
     def _sync(self) -> None:
         """Bring the catalog up to the end of the log."""
+        if self.as_of:
+            return
         with self._lock:
             if self._catalog is None or not self._home_id:
                 home = read_home(self._store)
@@ -172,6 +204,7 @@ class Ledger:
             at = self._align()
             entries = self._refreshed(at)
             self._ask(lambda catalog: catalog.apply(entries))
+            saw(self._cache_dir, self._store.url, self._home_id)
 
     def _align(self) -> Position:
         """Let the log go on where the catalog is: another process may have brought it further."""
@@ -205,6 +238,8 @@ class Ledger:
                     return question(self._catalog)
                 except sqlite3.Error as error:
                     self._catalog = self._catalog.replacement(error)
+                    if self.as_of:
+                        raise self._knows_nothing() from error
                 try:
                     self._log.start_at(self._catalog.position())
                     self._catalog.apply(self._log.refresh())

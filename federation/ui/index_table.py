@@ -212,12 +212,13 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def result_story(
     row: Row,
-    record: ResultRecord,
+    record: ResultRecord | None,
     provenance: tuple[str, str, str],
     others: Sequence[Row],
     notes: Sequence[Note] = (),
 ) -> str:
-    """All that the index knows of one result. `others` are the further results of the same key."""
+    """All that the index knows of one result. `others` are the further results of the same key. Without its record (which
+    the log holds, and no catalog) there are no files and no environment."""
     time, author, reason = provenance
     facts = [
         ("result", row.alloc_id),
@@ -231,7 +232,7 @@ def result_story(
         *([("tags", ", ".join(row.tags))] if row.tags else []),
         ("run", f"{row.run}, slot {row.slot}, group {row.group}[{row.index}], attempt {row.attempt}"),
         ("place", f"region {row.region}, datacenter {row.datacenter}, node {row.node or '-'}"),
-        ("job", f"{record.job_id}, spec {record.spec_hash}"),
+        *([("job", f"{record.job_id}, spec {record.spec_hash}")] if record else []),
         ("published", when_text(row.created)),
         ("artifact", row.url),
     ]
@@ -239,12 +240,14 @@ def result_story(
     for heading, pairs in (
         ("metrics", [(name, number_text(row.metrics[name])) for name in ranked(row.metrics)]),
         ("parameters", sorted(row.params.items())),
-        ("environment", sorted(record.environment.items())),
+        ("environment", sorted(record.environment.items()) if record else []),
     ):
         if pairs:
             parts.append(f"{heading}\n" + indented(aligned(pairs)))
-    files = [(file.path, size_text(file.size_bytes), f"sha256 {file.sha256}") for file in record.files]
-    parts.append(f"files ({len(files)}, {size_text(row.size_bytes)})\n" + indented(aligned(files) if files else "none"))
+    if record:
+        files = [(file.path, size_text(file.size_bytes), f"sha256 {file.sha256}") for file in record.files]
+        heading = f"files ({len(files)}, {size_text(row.size_bytes)})"
+        parts.append(f"{heading}\n" + indented(aligned(files) if files else "none"))
     if others:
         same = [(other.alloc_id, other.state, f"attempt {other.attempt}", other.region) for other in others]
         parts.append("other results of the same slot\n" + indented(aligned(same)))

@@ -14,6 +14,8 @@ from federation.errors import ConfigError
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord
 from regions.storage import open_store, store_url
+from regions.storage.errors import Unavailable
+from regions.storage.file import FileStore
 
 CONFIG = """
 [federation]
@@ -410,3 +412,42 @@ def test_watch_with_hooks_wants_one(cli: Cli) -> None:
 
     assert code == 1
     assert "has no hook for the index" in err
+
+
+def test_offline_answers_from_the_catalog_and_says_as_of_when(cli: Cli, project: Project) -> None:
+    cli("tag", "production", "bbbb", "-m", "good")
+    online = {
+        name: cli.json(*name.split()) for name in ("list", "show production", "log", "diff 5", "tag", "tag production")
+    }
+    (project.root / "home").rename(project.root / "gone")
+
+    for name, before in online.items():
+        code, out, err = cli(*name.split(), "--offline", "--json")
+        assert code == 0, err
+        assert err.startswith("offline: as of 20")
+        told = json.loads(out)
+        assert told.pop("as_of")[:16].replace("T", " ") + "Z\n" == err.removeprefix("offline: as of ")
+        for result in before.get("results", []):
+            result.pop("record", None)
+        assert told == before
+    text = cli("show", "production", "--offline")[1]
+    assert f"result     {B}" in text or f"result       {B}" in text
+    assert "files (" not in text
+    assert "nothing is written" in cli("tag", "production", "aaaa", "--offline")[2]
+    assert "--offline asks no store" in cli("log", "--follow", "--offline")[2]
+
+
+def test_a_home_store_that_does_not_answer_says_what_would(
+    cli: Cli, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("list")
+
+    def silent(*_: object) -> None:
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(FileStore, "get", silent)
+
+    code, _, err = cli("list")
+    assert code == 1
+    assert "what this machine knew last: the same with --offline" in err
+    assert cli("list", "--offline")[0] == 0

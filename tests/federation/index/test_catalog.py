@@ -34,7 +34,7 @@ def filled(memory_store: Any, open_index: OpenIndex, make_record: MakeRecord) ->
 
 @pytest.fixture
 def path(tmp_path: Path, filled: Any) -> Path:
-    [found] = (tmp_path / "cache" / "index").iterdir()
+    [found] = (tmp_path / "cache" / "index").glob("*.sqlite")
     return found
 
 
