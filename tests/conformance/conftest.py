@@ -31,6 +31,8 @@ from regions.model import Allocation, Region
 from regions.nomad import NomadRegion
 
 REGIONS = {"us": "us-east-1", "eu": "eu-west-1"}
+NAMESPACE = "ml"
+"""A namespace beside the default one."""
 CPU_MHZ, MEMORY_MB = 4000, 2048
 START_S = 60.0
 BINARIES = [path for path in os.environ.get("NOMAD_BIN", "").split(os.pathsep) if path] or [
@@ -194,6 +196,7 @@ def start_embedded(
             "address": addresses[name].removeprefix("http://"),
             "peers": {other: address for other, address in addresses.items() if other != name},
             "peer_datacenters": REGIONS,
+            "namespaces": {NAMESPACE: ""},
             "tokens": tokens,
             "nodes": [node | {"drivers": ["raw_exec", "mock_driver"]}],
         }
@@ -277,6 +280,9 @@ def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             region = Region(name=name, addresses=(started.addresses[name],), datacenters={}, token=token)
             started.regions[name] = NomadRegion(region, deadline_s=5)
         wait_until_ready(started, folder)
+        if not is_embedded:  # where they are declared
+            for name in REGIONS:
+                assert started.raw("PUT", f"/v1/namespace/{NAMESPACE}", via=name, body={"Name": NAMESPACE})[0] == 200
         yield started
     finally:
         stop(started)

@@ -60,7 +60,7 @@ class Context:
 
 def namespace_of(request: Request) -> str:
     """The namespace asked for; `*` means all."""
-    return request.get("namespace") or request.headers.get("x-nomad-namespace", "") or "default"
+    return request.get("namespace") or "default"
 
 
 def blocking(

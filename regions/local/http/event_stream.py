@@ -1,4 +1,7 @@
-"""A wish for topics enters, a stream of newline-separated JSON leaves: events as they happen, `{}` as a heartbeat."""
+"""A wish for topics enters, a stream of newline-separated JSON leaves: events as they happen, `{}` as a heartbeat.
+
+A stream that the server ends says why in plain text, as Nomad's does.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ def _follow(context: Context, topics: Topics, namespace: str, position: int) -> 
     while True:
         try:
             position, batches = log.read(position, _HEARTBEAT_S)
-        except EventsLost:
+        except EventsLost as lost:
+            yield str(lost).encode()
             return
         if not batches:
             yield b"{}\n"

@@ -92,7 +92,7 @@ def _job_in(
         wanted["Datacenters"] = raw.get("Datacenters") or []
     # The request's region and namespace outweigh the job's; one for another region was sent on before.
     wanted["Region"] = context.config.region
-    if request.get("namespace"):
+    if request.get("namespace") and context.config.has(1, 1, 3):
         wanted["Namespace"] = request.get("namespace")
     if job_id and wanted["ID"] != job_id:
         raise Failure(400, mismatch)
@@ -185,10 +185,12 @@ def dispatch(context: Context, request: Request, job_id: str) -> Reply:
         size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
     except (binascii.Error, ValueError, TypeError) as error:
         raise Failure(400, "illegal base64 data at input byte 0") from error
-    # `idempotency_token` counts in the query only, as in Nomad, which reads the body by its own names.
-    token = request.get("idempotency_token") or str(body.get("IdempotencyToken") or "")
-    if not context.config.has(1, 1, 3):
-        token = ""
+    # Older versions ignore what they don't know. `idempotency_token` counts in the query only: of the body, Nomad reads
+    # its own names.
+    has = context.config.has
+    token = (request.get("idempotency_token") or str(body.get("IdempotencyToken") or "")) if has(1, 1, 3) else ""
+    id_prefix = str(body.get("IdPrefixTemplate") or "") if has(1, 4, 2) else ""
+    priority = int(body.get("Priority") or 0) if has(1, 10, 1) else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
     races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
@@ -197,7 +199,17 @@ def dispatch(context: Context, request: Request, job_id: str) -> Reply:
         context,
         "JobRegistered",
         lambda txn: job_writes.dispatch(
-            txn, namespace, job_id, meta, payload, size, token=token, now_ns=now_ns, ignores_use=races
+            txn,
+            namespace,
+            job_id,
+            meta,
+            payload,
+            size,
+            token=token,
+            now_ns=now_ns,
+            ignores_use=races,
+            id_prefix=id_prefix,
+            priority=priority,
         ),
     )
     if is_new and context.faults.loses_evaluation():

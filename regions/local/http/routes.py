@@ -96,7 +96,8 @@ def answer(context: Context, request: Request) -> Reply | Relay:
         raise Failure(404, "", {})
     if handler is None:
         parts = request.path.split("/")
-        if len(parts) > 2 and parts[1] == "v1" and parts[2] in _ELSEWHERE:
+        is_nomads = len(parts) > 2 and parts[1] == "v1" and parts[2] in _ELSEWHERE
+        if is_nomads or (request.path == "/v1/jobs/statuses" and context.config.has(1, 8)):
             raise Failure(501, f"{request.path} is not supported by this development engine")
         raise Failure(404, "", {})
     region = request.get("region")
@@ -104,7 +105,7 @@ def answer(context: Context, request: Request) -> Reply | Relay:
         region = _job_region(request) or region
     if region and region != context.config.region and not _is_local(context, request):
         return _forward(context, request, region)
-    if request.path not in _OPEN:
+    if request.path not in _OPEN and (request.path != "/v1/jobs/parse" or context.config.has(1, 1, 12)):
         _authenticate(context, request)
         check(request, request.rights, namespace_of(request), context.store.snapshot)
     reply = handler(context, request)

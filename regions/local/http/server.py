@@ -36,8 +36,9 @@ Handler = Callable[[Request], Any]
 
 
 class Server:
-    """Serves a listening socket, over TLS where it is given, one thread a connection, until `close`. `hold` is called before a request is handled
-    and before anything is sent, but for paths under `never_held`: it returns when the region can be reached."""
+    """Serves a listening socket, over TLS where it is given, one thread a connection, until `close`. `hold` is called
+    before a request is handled and before anything is sent, but for paths under `never_held`: it returns when the region
+    can be reached."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ Topics = dict[str, set[str]]
 
 
 class EventsLost(Exception):
-    """The follower was too slow: what it hasn't read is no longer in the buffer."""
+    """The follower can't go on, in Nomad's words: what it hasn't read is no longer in the buffer, or the log was closed."""
 
 
 class EventLog:
@@ -61,12 +61,12 @@ class EventLog:
             if position >= self._next and not self._is_closed:
                 self._changed.wait(timeout_s)
             if self._is_closed:
-                raise EventsLost
+                raise EventsLost("subscription closed by server, client should resubscribe")
             if not self._batches or position >= self._next:
                 return position, []
             first = self._batches[0][0]
             if position < first:
-                raise EventsLost
+                raise EventsLost("event dropped from buffer")
             fresh = [(index, events) for number, index, events in self._batches if number >= position]
             return self._next, fresh
 

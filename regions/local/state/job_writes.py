@@ -126,11 +126,13 @@ def dispatch(
     token: str,
     now_ns: int,
     ignores_use: bool = False,
+    id_prefix: str = "",
+    priority: int = 0,
 ) -> tuple[Record, bool]:
     """A child of a parameterized job, and whether it is new; not so when `token` was used before (`ignores_use`: even
     then).
 
-    `payload` is base64 of `size` bytes.
+    `payload` is base64 of `size` bytes; `id_prefix` comes before the time in the child's ID; `priority` 0 is the parent's.
     """
     state = transaction.state
     parent = state.jobs.get((namespace, job_id))
@@ -143,7 +145,9 @@ def dispatch(
     _check_dispatch(parent["ParameterizedJob"], meta, size)
     if token and not ignores_use and (existing := state.tokens.get((namespace, job_id, token))):
         return state.jobs.get((namespace, existing)), False
-    child_id = f"{job_id}/dispatch-{now_ns // 1_000_000_000}-{os.urandom(4).hex()}"
+    if id_prefix:
+        id_prefix += "-"
+    child_id = f"{job_id}/dispatch-{id_prefix}{now_ns // 1_000_000_000}-{os.urandom(4).hex()}"
     child = {
         **parent,
         "ID": child_id,
@@ -151,6 +155,7 @@ def dispatch(
         "ParentID": job_id,
         "Dispatched": True,
         "DispatchIdempotencyToken": token,
+        "Priority": priority or parent["Priority"],
         "Meta": {**(parent["Meta"] or {}), **meta} or None,
         "Payload": payload or None,
         "Status": "",

@@ -136,7 +136,8 @@ def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
         time.sleep(0.1)
     alloc, evaluation = allocs[0].id, dispatcher.evaluations()[0]["ID"]
     node = deployer.nodes()[0].id
-    body = {"Job": JOB, "JobID": "train"}
+    version = deployer.version()
+    body = {"Job": JOB, "JobID": "train", "Prefix": "tr", "Context": "jobs", "JobHCL": "job x {}"}
     cases = {
         ("GET", "/v1/jobs"): "dispatcher deployer",
         ("GET", "/v1/job/train"): "dispatcher deployer",
@@ -166,6 +167,20 @@ def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
         ("PUT", f"/v1/allocation/{alloc}/stop"): "",
         ("PUT", f"/v1/node/{node}/eligibility"): "",
         ("PUT", "/v1/system/gc"): "",
+        ("PUT", f"/v1/node/{node}/drain"): "",
+        ("PUT", f"/v1/client/allocation/{alloc}/restart"): "",
+        ("PUT", "/v1/job/train/dispatch"): "dispatcher",
+        ("PUT", "/v1/job/train/evaluate"): "dispatcher deployer" if version == "1.1.2" else "deployer",
+        ("PUT", "/v1/search"): "dispatcher deployer",
+        ("PUT", "/v1/jobs/parse"): "dispatcher deployer" if version == "1.1.2" else "deployer",
+        ("GET", "/v1/job/train/allocations"): "dispatcher deployer",
+        ("GET", "/v1/job/train/deployments"): "dispatcher deployer",
+        ("GET", f"/v1/evaluation/{evaluation}/allocations"): "dispatcher deployer",
+        ("GET", f"/v1/client/fs/stat/{alloc}?path=/"): "",
+        ("GET", "/v1/deployments"): "dispatcher deployer",
+        ("GET", "/v1/status/leader"): "dispatcher deployer",
+        ("GET", "/v1/status/peers"): "dispatcher deployer",
+        ("GET", "/v1/regions"): "dispatcher deployer",
         ("PUT", "/v1/jobs"): "deployer",
         ("DELETE", "/v1/job/none"): "deployer",
     }

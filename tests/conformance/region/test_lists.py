@@ -131,6 +131,63 @@ def test_allocations_come_in_the_order_of_their_age(us, federation, new_job, in_
     assert backwards == (made[::-1] if pages else sorted(made))
 
 
+def test_what_lists_tell_when_asked(us, federation, jobs, new_job, in_states):
+    job = new_job()
+    us.register(job, enforce_index=0)
+    federation.wait_for_allocations(job["ID"], in_states("complete"))
+    for path, query, name in (
+        ("/v1/nodes", "resources", "NodeResources"),
+        ("/v1/nodes", "resources", "ReservedResources"),
+        ("/v1/allocations", "resources", "AllocatedResources"),
+    ):
+        assert all(name in one for one in federation.get(path, **{query: "true"}))
+        assert not any(name in one for one in federation.get(path))
+    has_meta = us.version() != "1.1.2"  # since 1.4.3
+    stubs = federation.get("/v1/jobs", prefix=jobs[0], meta="true")
+    assert [one.get("Meta") for one in stubs] == [{"number": str(n)} if has_meta else None for n in range(3)]
+    assert not any("Meta" in one for one in federation.get("/v1/jobs", prefix=jobs[0]))
+    states = federation.get("/v1/allocations", task_states="false")
+    assert {one["TaskStates"] is None for one in states} == {True}
+
+
+def test_jobs_know_no_reverse(federation, jobs):
+    prefix, made = jobs
+    assert [one["ID"] for one in federation.get("/v1/jobs", prefix=prefix, reverse="true")] == made
+
+
+def test_headers_and_stale_reads(federation, jobs):
+    for query in ({}, {"stale": ""}, {"consistent": ""}):
+        status, headers, _ = federation.raw("GET", "/v1/jobs", prefix=jobs[0], **query)
+        assert status == 200
+        assert int(headers["X-Nomad-Index"]) > 0
+        assert headers["X-Nomad-KnownLeader"] == "true"
+        assert headers["X-Nomad-LastContact"].isdigit()
+    status, headers, text = federation.raw("GET", f"/v1/job/{jobs[1][0]}", pretty="")
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    assert text.startswith("{\n    ")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"index": "x"}, (400, "Invalid index")),
+        ({"wait": "x"}, (400, "Invalid wait time")),
+        ({"resources": "perhaps"}, None),
+        ({"prefix": "zz"}, None),
+        ({"prefix": "abc"}, None),
+    ],
+)
+def test_parameters_that_mean_nothing(federation, query, expected):
+    status, _, text = federation.raw("GET", "/v1/allocations", **query)
+    no_bool = 'strconv.ParseBool: parsing "perhaps": invalid syntax'
+    wrong = {
+        "resources": f'Failed to parse value of "resources" (perhaps) as a bool: {no_bool}',
+        "zz": "alloc lookup failed: index error: Invalid UUID: encoding/hex: invalid byte: U+007A 'z'",
+        "abc": "alloc lookup failed: index error: Input (without hyphens) must be even length",
+    }
+    assert (status, text) == (expected or (500, wrong[query.get("prefix", "resources")]))
+
+
 def test_filters_of_other_lists(us, federation, new_job, in_states, pages):
     job = new_job()
     us.register(job, enforce_index=0)
