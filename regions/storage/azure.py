@@ -3,7 +3,7 @@
 What holds, and on what it rests (the rest is `bucket`):
 
 - `Create` is `If-None-Match: *` and `Update` is `If-Match`, on single puts (Put Blob), whatever their size.
-- Files above 16 MiB go up as blocks, four at a time; the blob appears when the list of them is committed. Blocks of an
+- Files above 16 MiB go up as blocks, some at a time; the blob appears when the list of them is committed. Blocks of an
   upload that failed stay invisible, and the service drops them after a week: there is no request that does.
 - Azure lists without a start: what comes up to `start_after` is read and left out. Its order is put right (`azure_order`).
 - The bytes of every put carry an MD5 that the server verifies.
@@ -27,7 +27,7 @@ from regions.storage.azure_order import in_byte_order
 from regions.storage.bucket import RANGE_BYTES, BucketStore
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
-from regions.storage.parts import part_bytes, send_parts
+from regions.storage.parts import part_bytes, parts_at_once, send_parts
 from regions.storage.rules import Kind, Rule, azure_lock, azure_versions
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
@@ -90,7 +90,7 @@ class AzureStore(BucketStore):
             progress(len(body))
             return block
 
-        blocks = [BlobBlock(block) for block in send_parts(parts(), send)]
+        blocks = [BlobBlock(block) for block in send_parts(parts(), send, parts_at_once(source.size_bytes))]
         noted = Noted(digest.hexdigest(), nonce, content_type)
 
         def commit(client: Any) -> Any:

@@ -35,7 +35,7 @@ from regions.storage.errors import (
 )
 from regions.storage.gcs_errors import store_error
 from regions.storage.noted import Noted, read_fields
-from regions.storage.parts import part_bytes
+from regions.storage.parts import PART_BYTES_MIN
 from regions.storage.retry import Retries
 from regions.storage.rules import Kind, Rule, gcs_lifecycle, gcs_lock, gcs_versions
 from regions.storage.source import CHUNK_BYTES, SourceFile
@@ -259,9 +259,8 @@ class _Rest:
         return self._source.size_bytes - self._start
 
     def __iter__(self) -> Iterator[bytes]:
-        size_bytes = part_bytes(self._source.size_bytes)
-        for number, part in enumerate(self._source.parts(size_bytes, self._sha256)):
-            skipped = max(0, self._start - number * size_bytes)
+        for number, part in enumerate(self._source.parts(PART_BYTES_MIN, self._sha256)):
+            skipped = max(0, self._start - number * PART_BYTES_MIN)
             for offset in range(skipped, len(part), CHUNK_BYTES):
                 chunk = part[offset : offset + CHUNK_BYTES]
                 yield chunk

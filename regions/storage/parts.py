@@ -13,7 +13,9 @@ _MIB = 1 << 20
 
 PART_BYTES_MIN = 8 * _MIB
 PARTS_MAX = 10_000
-PARTS_AT_ONCE = 4
+PARTS_AT_ONCE_MAX = 6
+BUFFER_BYTES_MAX = 64 * _MIB
+"""What all parts in memory have together; only a file of more than 640 GB, whose single part has more, exceeds it."""
 
 
 def part_bytes(size_bytes: int) -> int:
@@ -21,19 +23,26 @@ def part_bytes(size_bytes: int) -> int:
     return max(PART_BYTES_MIN, -(-size_bytes // (PARTS_MAX * _MIB)) * _MIB)
 
 
-def send_parts(parts: Iterable[bytes], send: Callable[[int, bytes], T]) -> list[T]:
-    """What `send(number, bytes)` gave for each part, in order. One part is read while the others are under way.
+def parts_at_once(size_bytes: int) -> int:
+    """How many parts of a file of that size are in memory at once."""
+    return max(1, min(PARTS_AT_ONCE_MAX, BUFFER_BYTES_MAX // part_bytes(size_bytes)))
+
+
+def send_parts(parts: Iterable[bytes], send: Callable[[int, bytes], T], at_once: int) -> list[T]:
+    """What `send(number, bytes)` gave for each part, in order; one is read only where fewer than `at_once` are under way.
 
     The first failure, of `send` or of the reading, ends it, when the parts under way have ended.
     """
-    pool = ThreadPoolExecutor(PARTS_AT_ONCE)
+    pool = ThreadPoolExecutor(at_once)
     pending: deque[Future[T]] = deque()
     answers: list[T] = []
+    unread = iter(parts)
     try:
-        for number, part in enumerate(parts):
-            if len(pending) == PARTS_AT_ONCE:
+        while (part := next(unread, None)) is not None:
+            pending.append(pool.submit(send, len(answers) + len(pending), part))
+            del part
+            if len(pending) == at_once:
                 answers.append(pending.popleft().result())
-            pending.append(pool.submit(send, number, part))
         answers.extend(future.result() for future in pending)
     finally:
         pool.shutdown(cancel_futures=True)

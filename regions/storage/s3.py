@@ -6,7 +6,7 @@ What holds, and on what it rests (the rest is `bucket`):
 - `Create` is `If-None-Match: *` and `Update` is `If-Match`, on single puts. A server that ignores these headers breaks
   the promise without a word: `regions.storage.race.race_create` finds out.
 - S3's 409 for two conditional writes at the same time is tried again, a bounded number of times.
-- Files above 16 MiB go up in parts, four at a time; an upload that fails is aborted, and an object appears only when all
+- Files above 16 MiB go up in parts, some at a time; an upload that fails is aborted, and an object appears only when all
   parts are there. After a kill the parts remain, invisible: a lifecycle rule for incomplete uploads removes them.
 - AWS verifies a CRC of the bytes of every put; of other servers, those reached by http a sha256, part of the signature.
 """
@@ -21,7 +21,7 @@ from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted, read_fields
-from regions.storage.parts import part_bytes, send_parts
+from regions.storage.parts import part_bytes, parts_at_once, send_parts
 from regions.storage.rules import Kind, Rule, s3_lifecycle, s3_lock, s3_versions
 from regions.storage.s3_errors import store_error
 from regions.storage.source import CHUNK_BYTES, SourceFile
@@ -79,7 +79,8 @@ class S3Store(BucketStore):
 
         parts = source.parts(part_bytes(source.size_bytes), sha256)
         try:
-            whole = place | {"MultipartUpload": {"Parts": send_parts(parts, send)}}
+            sent = send_parts(parts, send, parts_at_once(source.size_bytes))
+            whole = place | {"MultipartUpload": {"Parts": sent}}
             answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole))
             return _etag(answer), sha256
         except BaseException:

@@ -27,7 +27,7 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
-from regions.storage.parts import PARTS_AT_ONCE, PARTS_MAX, part_bytes
+from regions.storage.parts import BUFFER_BYTES_MAX, PARTS_MAX, part_bytes, parts_at_once
 from regions.storage.retry import Patience
 from regions.storage.s3 import S3Store
 from regions.storage.source import SourceFile
@@ -274,9 +274,9 @@ def test_an_upload_whose_part_fails_is_aborted(store: S3Store, tmp_path: Path) -
     assert "Uploads" not in store._opened().list_multipart_uploads(Bucket=store.url.split("/")[2])
 
 
-@pytest.mark.parametrize("size_bytes", [1, 17 << 20, 5 << 30, 79 << 30])
+@pytest.mark.parametrize("size_bytes", [1, 17 << 20, 5 << 30, 79 << 30, 300 << 30, 600 << 30])
 def test_parts_stay_small_and_few(size_bytes: int) -> None:
-    assert part_bytes(size_bytes) * PARTS_AT_ONCE <= 64 << 20
+    assert part_bytes(size_bytes) * parts_at_once(size_bytes) <= BUFFER_BYTES_MAX == 64 << 20
     assert -(-size_bytes // part_bytes(size_bytes)) <= PARTS_MAX
 
 
