@@ -148,7 +148,8 @@ class App:
     def prepare_from_file(self, request: JobRequest) -> PreparedJob:
         """The job rendered from its file for each chosen region; no region is asked."""
         regions = self.chosen_regions(request.regions)
-        return self._limited(prepare_file(self.job_file(request.job), request, regions, self.config.version_meta))
+        file, config = self.job_file(request.job), self.config
+        return self._limited(prepare_file(file, request, regions, config.version_meta, config.store_task))
 
     def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
         """The job as it stands in these regions, which must agree on it."""

@@ -22,6 +22,7 @@ from federation.errors import ConfigError
 from federation.patience import Patience
 from federation.plan import Shares
 from federation.tag_rule import TagRule
+from jobs.store_task import StoreTask
 from regions.credentials import SecretRef
 from regions.model import Region, StoreConfig
 
@@ -122,6 +123,8 @@ class Config:
     """By region: where its jobs write results themselves; regions that have no pattern are left out."""
     tags: Mapping[str, TagRule] = field(default_factory=dict)
     """Protected tags of the index, by name."""
+    store_task: StoreTask | None = None
+    """The task that publishes, where it is added to jobs."""
     hooks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Event (`run_finished`, …) → the command that is run then."""
     stalled_after_s: float = 900.0

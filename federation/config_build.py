@@ -22,6 +22,7 @@ from federation.errors import ConfigError, UsageError
 from federation.patience import Patience
 from federation.plan import Shares, policy_named
 from federation.tag_rule import TagRule
+from jobs.store_task import Archive, StoreTask
 from regions.credentials import SecretRef, SecretUnavailable
 from regions.model import Datacenter, Price, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
@@ -94,6 +95,7 @@ class Builder:
             warnings=self.warnings(),
             adopt=self.adoption(),
             tags={name: self.tag(name, table) for name, table in self.document.tags.items()},
+            store_task=self.store_task(),
             hooks={
                 event: tuple(command) for event, command in self.document.hooks if command and isinstance(command, list)
             },
@@ -110,6 +112,17 @@ class Builder:
             return ()
         names = f"{' and '.join(ignored)} of this shell {'are' if len(ignored) > 1 else 'is'}"
         return (f"{names} ignored: regions and their addresses come from {self.path}",)
+
+    def store_task(self) -> StoreTask | None:
+        table = self.document.publish
+        if not table.add_task:
+            return None
+        if table.path.startswith("/") or ".." in Path(table.path).parts or not table.path:
+            hint = 'a path in the allocation\'s folder, which is shared by its tasks: path = "model"'
+            raise self.error("publish.path", f"{table.path!r} is not in the allocation's folder", hint)
+        archives = {str(scheme): Archive(one.url, one.sha256) for scheme, one in table.archives.items()}
+        rest = table.model_dump(exclude={"add_task", "archives"})
+        return StoreTask(archives=archives, **rest)
 
     def adoption(self) -> dict[str, Pattern]:
         federation = self.document.federation

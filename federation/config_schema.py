@@ -280,6 +280,28 @@ class TagTable(Table):
 Command = Annotated[list[str], Field(min_length=1)]
 
 
+class ArchiveTable(Table):
+    """The archive of `make node-bundle` that serves one kind of store, as nodes fetch it."""
+
+    url: str = Field(description="Where nodes fetch it: what Nomad's `artifact` block takes as `source`.")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(description="Its sha256, as the build printed it.")
+
+
+class PublishTable(Table):
+    """The task that publishes, added to jobs that have none of their own."""
+
+    add_task: bool = Field(default=False, description="Add a task `store` to each group that publishes.")
+    path: str = Field(default="model", description="What it publishes: a folder or file in the allocation's folder.")
+    archives: dict[Literal["file", "s3", "gs", "az"], ArchiveTable] = Field(
+        default_factory=dict, description="The archives, by the kind of store that they serve."
+    )
+    driver: str | None = Field(default=None, description="Its task driver; absent: that of the group's own tasks.")
+    image: str = Field(default="python:3.13-slim", description="For a driver that takes an image: any with Python.")
+    python: str = Field(default="python3", description="Python on the node or in the image.")
+    cpu_mhz: PositiveInt = Field(default=100, description="CPU in MHz that it asks for.")
+    memory_mb: PositiveInt = Field(default=256, description="Memory in MB that it asks for.")
+
+
 class HooksTable(Table):
     """Commands (program and arguments, no shell) that are run when something happened. None can hurt what it follows."""
 
@@ -415,6 +437,7 @@ class Document(Table):
     coordinator: CoordinatorTable = Field(
         default=CoordinatorTable(), description="Who drives runs, and the job that drives detached ones."
     )
+    publish: PublishTable = Field(default=PublishTable(), description="The task that publishes, where it is added.")
     hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 

@@ -19,6 +19,7 @@ from jobs.drift import Standing, differences, spec_of, standing_of
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.multiregion import Multiregion, Strategy, for_region, multiregion_of
 from jobs.spec import JobShape, shape_of
+from jobs.store_task import StoreTask
 from regions.errors import NotFound
 from regions.model import Region
 from regions.storage import store_url
@@ -82,10 +83,16 @@ def is_job_id(name: str, root: Path) -> bool:
     return bool(name) and not name.endswith(JOB_SUFFIXES) and "/" not in name and not (root / name).exists()
 
 
-def prepare_file(file: Path, request: JobRequest, regions: Sequence[Region], version_meta: str | None) -> PreparedJob:
-    """Load the jobspec and render it for each region. Raises HclError or InvalidSpec for what is wrong with the job
-    itself, UsageError for a region that its multiregion block leaves out; what is wrong for one region only is in
-    `rendered`."""
+def prepare_file(
+    file: Path,
+    request: JobRequest,
+    regions: Sequence[Region],
+    version_meta: str | None,
+    store_task: StoreTask | None = None,
+) -> PreparedJob:
+    """Load the jobspec and render it for each region, with the task that publishes where that is added. Raises HclError or
+    InvalidSpec for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out; what
+    is wrong for one region only is in `rendered`."""
     from jobs.load import read_job
 
     source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
@@ -97,7 +104,7 @@ def prepare_file(file: Path, request: JobRequest, regions: Sequence[Region], ver
     shape = shape_of(usable[0] if usable else first.job, version_meta=version_meta, where=file.name)
     if block is not None:
         _check_counts(file.name, shape, by_region)
-    rendered = {region.name: _render_one(by_region[region.name], region, shape) for region in chosen}
+    rendered = {region.name: _render_one(by_region[region.name], region, shape, store_task) for region in chosen}
     return PreparedJob(file, shape, first.spec_hash, rendered, block.strategy if block else None)
 
 
@@ -235,7 +242,9 @@ def _evaluated(source: JobSource, region: Region, block: Multiregion | None) -> 
         return error
 
 
-def _render_one(loaded: LoadedJob | FedmlError, region: Region, shape: JobShape) -> dict[str, Any] | FedmlError:
+def _render_one(
+    loaded: LoadedJob | FedmlError, region: Region, shape: JobShape, store_task: StoreTask | None
+) -> dict[str, Any] | FedmlError:
     from jobs.render import Place, render
 
     if isinstance(loaded, FedmlError):
@@ -245,6 +254,7 @@ def _render_one(loaded: LoadedJob | FedmlError, region: Region, shape: JobShape)
         nomad_region=region.nomad_region,
         namespace=region.namespace,
         stores={name: store_url(datacenter.store) for name, datacenter in region.datacenters.items()},
+        store_task=store_task,
     )
     try:
         own = shape_of(loaded.job)

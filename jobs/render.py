@@ -2,7 +2,8 @@
 
 Added are: the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
 the spec hash in the parent's meta (Nomad copies it into each child), and in each task's environment `FEDML_STORES` (this
-region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`.
+region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`. Where it is asked for, each group
+that publishes gets the task that does it (`store_task`).
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ from typing import Any
 
 from jobs.errors import InvalidSpec
 from jobs.spec import RUN_KEYS, SPEC_KEY, JobShape
+from jobs.store_task import StoreTask, with_store_task
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the renderer needs to know of a region. `stores` maps each of its datacenters to a store URL."""
+    """What the renderer needs to know of a region. `stores` maps each of its datacenters to a store URL; `store_task` is
+    what is added to groups that publish, None: nothing."""
 
     name: str
     nomad_region: str
     namespace: str
     stores: Mapping[str, str]
+    store_task: StoreTask | None = None
 
 
 def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: str) -> dict[str, Any]:
-    """The job for that region, to be registered there. Raises InvalidSpec when no datacenter of the region fits."""
+    """The job for that region, to be registered there. Raises InvalidSpec when no datacenter of the region fits, or when
+    the task that publishes can't be added."""
     rendered: dict[str, Any] = copy.deepcopy(dict(job))
     datacenters = matching_datacenters(job.get("Datacenters"), place)
     rendered["Region"] = place.nomad_region
@@ -49,6 +54,12 @@ def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: 
         "FEDML_NODE": "${node.unique.name}",
         "FEDML_VERSION_KEY": shape.version_key,
     }
+    if place.store_task is not None:
+        schemes = {place.stores[name].partition("://")[0] for name in datacenters}
+        rendered["TaskGroups"] = [
+            with_store_task(group, place.store_task, schemes) if group["Name"] in shape.groups else group
+            for group in rendered["TaskGroups"]
+        ]
     for group in rendered["TaskGroups"]:
         for task in group.get("Tasks") or []:
             task["Env"] = {**(task.get("Env") or {}), **environment}

@@ -466,3 +466,17 @@ def test_where_jobs_write_results_themselves(tmp_path: Path) -> None:
     )
     own = text.replace("addresses", "adopt = 'gs://b/{alloc_id}/'\naddresses", 1)
     assert next(iter(read(tmp_path, own).adopt.values())).text == "gs://b/{alloc_id}/"
+
+
+def test_the_task_that_publishes(tmp_path: Path) -> None:
+    assert read(tmp_path, MINIMAL).store_task is None
+    table = '[publish]\nadd_task = true\npath = "out/model"\ndriver = "docker"\n'
+    archive = f'[publish.archives.s3]\nurl = "https://files/s3.pyz"\nsha256 = "{"a" * 64}"\n'
+    task = read(tmp_path, f"{MINIMAL}\n{table}{archive}").store_task
+    assert task is not None
+    assert (task.path, task.driver, task.python, task.memory_mb) == ("out/model", "docker", "python3", 256)
+    assert task.archives["s3"].sha256 == "a" * 64
+    for wrong in ("/tmp/model", "../model", ""):
+        told = refusal(tmp_path, f"{MINIMAL}\n{table.replace('out/model', wrong)}{archive}")
+        assert "publish.path" in str(told)
+    assert "publish.archives.s3.sha256" in str(refusal(tmp_path, f"{MINIMAL}\n{table}{archive.replace('a' * 64, 'A')}"))
