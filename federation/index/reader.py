@@ -115,9 +115,9 @@ class Reader(ABC):
             return [row for row in tagged if job in (None, row.job)]
         named_job, at, rest = text.rpartition("@")
         version, slash, slot = rest.partition("/")
-        where, values = "version = ? AND state = 'committed'", [version]
-        if at or job:
-            where, values = f"{where} AND job = ?", [*values, named_job if at else str(job)]
+        known = {"version": version} | ({"job": named_job if at else str(job)} if at or job else {})
+        of_version = next(of_columns(known))
+        where, values = f"rowid IN ({of_version.text}) AND state = 'committed'", list(of_version.values)
         if slash and slot.isdecimal():
             where, values = f"{where} AND slot = ?", [*values, str(int(slot))]
         found = self._rows(where, values) if version else []

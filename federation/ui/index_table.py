@@ -56,13 +56,13 @@ def run_json(run: RunRow) -> dict[str, Any]:
 
 
 def plain_table(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> str:
-    """All columns, or those of `fields`, aligned by spaces, ids and URLs in full."""
+    """All columns but for the URL, or those of `fields`, aligned by spaces, ids in full."""
     return aligned(cells(rows, fields))
 
 
 def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> list[list[str]]:
     """The headings, and a line of cells for each row."""
-    columns = _columns(rows, in_full=True) if fields is None else _field_columns(fields)
+    columns = _columns(rows, in_full=True)[:-1] if fields is None else _field_columns(fields)
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
 
 

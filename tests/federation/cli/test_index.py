@@ -123,13 +123,14 @@ def test_list_is_aligned_text_in_a_pipe(filled: Project, cli: Cli) -> None:
     lines = out.splitlines()
     assert code == 0
     assert " ".join(lines[0].split()) == (
-        "version run slot region datacenter allocation state roc_auc loss customers size when url"
+        "version run slot region datacenter allocation state roc_auc loss customers size when"
     )
     assert [line.split()[0] for line in lines[1:]] == ["5", "4", "4", "4"]
     first = lines[-1]
     told = "4 run-1 0 us us-east-1 aaaa1111-0000-4000-8000-000000000000 committed 0.7422 inf 1165 45 B"
     assert " ".join(first.split()).startswith(told)
-    assert first.endswith(f"file://{filled.root}/us/artifacts/run-1/000000000/train/0/{first.split()[5]}/{'m' * 64}/")
+    assert len(first) < 180
+    assert "file://" not in out
     assert {line.index("us-east-1") for line in lines if "us-east-1" in line} == {lines[0].index("datacenter")}
     assert err == "4 results, revision 5\n"
 
