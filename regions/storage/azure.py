@@ -215,14 +215,19 @@ class AzureStore(BucketStore):
         session = Session()
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+        transport = RequestsTransport(
+            session=session,
+            session_owner=False,
+            connection_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            connection_data_block_size=CHUNK_BYTES,
+        )
         return ContainerClient(
             self._address(),
             self._bucket,
             credential=_credential(self._config, self._account),
-            transport=RequestsTransport(session=session, session_owner=False, connection_data_block_size=CHUNK_BYTES),
+            transport=transport,
             max_chunk_get_size=RANGE_BYTES,
-            connection_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
             retry_total=0,
             max_single_put_size=_SINGLE_PUT_BYTES_MAX,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 from regions.storage.errors import Unavailable
 
@@ -52,5 +53,12 @@ class Retries:
 
 
 def seconds_of(retry_after: str | None) -> float:
-    """The seconds of a Retry-After header; 0 where there is none or it is a date."""
-    return float(retry_after) if retry_after and retry_after.strip().isdecimal() else 0.0
+    """The seconds from now that a Retry-After header asks for, as a number or as a date; 0 where it says nothing."""
+    if not retry_after:
+        return 0.0
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -79,7 +80,7 @@ class Request:
 class FaultProxy:
     """`address` is where clients go. `suffer` plans faults; `seen` are all requests, `forwarded` what reached the server."""
 
-    def __init__(self, upstream: str, *, keeps_host: bool) -> None:
+    def __init__(self, upstream: str, *, keeps_host: bool, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Request] = []
         self.forwarded: list[Request] = []
         self.instead: Callable[[Request], Answer | None] = lambda request: None
@@ -96,7 +97,9 @@ class FaultProxy:
             def relay(self) -> None:
                 body = self._body()
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.command, self.path, len(body), headers)
+                # As a proxy on the way it is asked for whole URLs.
+                path = self.path if self.path.startswith("/") else self.path.partition("://")[2].partition("/")[2]
+                request = Request(self.command, f"/{path.lstrip('/')}", len(body), headers)
                 fault = proxy.instead(request) or proxy._fault_of(request)
                 if isinstance(fault, Answer):
                     return self._reply(fault.status, list(fault.headers.items()), fault.body)
@@ -136,7 +139,7 @@ class FaultProxy:
                     headers["Content-Length"] = str(len(body))
                 connection = http.client.HTTPConnection(target, timeout=60)
                 try:
-                    connection.request(self.command, self.path, body or None, headers)
+                    connection.request(self.command, request.path, body or None, headers)
                     answer = connection.getresponse()
                     found = [
                         # Where to go on is told by the server's own address.
@@ -189,7 +192,9 @@ class FaultProxy:
                 """A client that hung up is no news."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.address = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
 
     def suffer(self, *faults: Fault, when: Callable[[Request], bool] = lambda request: True) -> None:
         """The next requests for which `when` holds suffer these, one each."""
@@ -213,9 +218,9 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(upstream: str, *, keeps_host: bool = True) -> Iterator[FaultProxy]:
+def fault_proxy(upstream: str, *, keeps_host: bool = True, tls: ssl.SSLContext | None = None) -> Iterator[FaultProxy]:
     """A proxy in front of the server. `keeps_host`: signatures cover the Host header, so it goes on as it came."""
-    proxy = FaultProxy(upstream, keeps_host=keeps_host)
+    proxy = FaultProxy(upstream, keeps_host=keeps_host, tls=tls)
     thread = Thread(target=proxy._server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

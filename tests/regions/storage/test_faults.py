@@ -26,6 +26,7 @@ from tests.emulators.fault_proxy import (
     Lost,
     Refused,
     Request,
+    Slow,
     fault_proxy,
 )
 
@@ -159,6 +160,29 @@ def test_a_body_that_breaks_off_is_read_whole(
     for after_bytes in (0, 1, 70_000):
         proxy.suffer(Cut(after_bytes, is_reset), when=reads)
         assert store.get("key") == data
+
+
+def test_slow_bytes_are_waited_for_and_stalled_ones_are_asked_for_again(
+    config: StoreConfig, proxy: FaultProxy, behind: BucketStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("s3.READ_TIMEOUT_S", "azure.READ_TIMEOUT_S"):
+        monkeypatch.setattr(f"regions.storage.{name}", 0.3)
+    monkeypatch.setattr("regions.storage.gcs._TIMEOUT_S", (5, 0.3))
+    store = open_store(replace(config, endpoint=proxy.address))
+    assert isinstance(store, BucketStore)
+    store.patience = Patience(tries=3, first_wait_s=0.001)
+    behind.put("key", data := secrets.token_bytes(5000))
+    proxy.suffer(Slow(1000, 0.1), when=reads)  # slower than its timeout in all, but never silent for so long
+    assert store.get("key") == data
+    assert len(proxy.seen) == 1
+    proxy.forget()
+    proxy.suffer(Slow(3000, 1.0), when=reads)
+    assert store.get("key") == data
+    assert len(proxy.seen) == 2
+    proxy.forget()
+    proxy.suffer(*[Slow(3000, 1.0)] * 9, when=reads)
+    with pytest.raises(Unavailable):
+        store.get("key")
 
 
 def test_a_flipped_bit_on_the_way_down_is_read_again(
