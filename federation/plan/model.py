@@ -14,7 +14,6 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     INFEASIBLE = "no node fits"
-    CAPPED = "caps"
     NO_REGION = "no region can take it"
 
 
