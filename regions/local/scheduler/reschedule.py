@@ -35,7 +35,7 @@ def next_time(alloc: Record) -> int | None:
     if not policy["Attempts"] and not policy["Unlimited"]:
         return None
     failed_at, wait = _failed_at(alloc), delay(alloc)
-    events = (alloc.get("RescheduleTracker") or {}).get("Events") or []
+    events = _events(alloc)
     if events and policy["Attempts"] > 0:
         recent = sum(1 for event in events if failed_at - event["RescheduleTime"] < policy["Interval"])
         if recent >= policy["Attempts"] or wait >= policy["Interval"]:
@@ -49,33 +49,42 @@ def is_due(at_ns: int, now_ns: int, alloc: Record, eval_id: str) -> bool:
 
 
 def delay(alloc: Record) -> int:
-    """How long (ns) the policy waits before the next attempt."""
-    policy = policy_of(alloc)
-    events = (alloc.get("RescheduleTracker") or {}).get("Events") or []
-    wait: int = policy["Delay"]
-    if policy["DelayFunction"] == "constant" or not events:
-        return wait
+    """How long (ns) the policy waits before the next attempt. At its ceiling it begins anew, once an attempt held longer."""
+    policy, events = policy_of(alloc), _events(alloc)
+    first: int = policy["Delay"]
+    if policy["DelayFunction"] not in ("exponential", "fibonacci") or not events:
+        return first
     last: int = events[-1]["Delay"]
+    wait = first
     if policy["DelayFunction"] == "exponential":
         wait = last * 2
     elif len(events) > 1:
-        wait = last + events[-2]["Delay"]
-    return min(wait, policy["MaxDelay"]) if policy["MaxDelay"] else wait
+        before: int = events[-2]["Delay"]
+        wait = first if before == policy["MaxDelay"] and last == first else last + before
+    if 0 < policy["MaxDelay"] < wait:
+        held_ns = _failed_at(alloc) - events[-1]["RescheduleTime"]
+        return first if held_ns > policy["MaxDelay"] else int(policy["MaxDelay"])
+    return wait
 
 
 def tracker(previous: Record, now_ns: int) -> dict[str, Any]:
     """The replacement's RescheduleTracker."""
-    policy = policy_of(previous)
-    events = (previous.get("RescheduleTracker") or {}).get("Events") or []
+    policy, events = policy_of(previous), _events(previous)
     if policy["Attempts"] > 0:
         events = [event for event in events if now_ns - event["RescheduleTime"] <= policy["Interval"]]
+    else:
+        events = events[-_KEPT_EVENTS:]
     event = {
         "Delay": delay(previous),
         "PrevAllocID": previous["ID"],
         "PrevNodeID": previous["NodeID"],
         "RescheduleTime": now_ns,
     }
-    return {"Events": [*events[-_KEPT_EVENTS:], event]}
+    return {"Events": [*events, event]}
+
+
+def _events(alloc: Record) -> list[Record]:
+    return (alloc.get("RescheduleTracker") or {}).get("Events") or []
 
 
 def _failed_at(alloc: Record) -> int:
