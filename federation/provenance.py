@@ -7,6 +7,7 @@ where it costs nothing: the git commit above the artifact, the size that Nomad g
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ALLOCATION = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _LIMITS = {"NOMAD_CPU_LIMIT": "task_cpu_mhz", "NOMAD_MEMORY_LIMIT": "task_memory_mb"}
-"""Of the task that publishes. What an allocation used is told by Nomad's API only, to tokens that tasks don't have."""
+"""Of the task that publishes; what it used is told by `federation.usage`."""
 
 
 def found_origin(environ: Mapping[str, str], places: Sequence[Path]) -> dict[str, str]:
@@ -71,16 +72,61 @@ def _signs(name: str) -> bool:
 
 
 def git_commit(place: Path) -> str:
-    """The commit that is checked out in the repository that `place` is in; empty when it is in none. Only files are
+    """The commit that is checked out in the repository that `place` is in; empty when it is in none, and when nothing in
+    `place` is under version control (a folder of results inside a checkout tells nothing of the code). Only files are
     read: no git is needed, and changes that weren't committed aren't seen."""
     try:
         place = place.resolve()
         for folder in (place, *place.parents):
             if (folder / ".git").exists():
-                return _head(_git_folder(folder / ".git"))
-    except (OSError, ValueError):
+                git = _git_folder(folder / ".git")
+                return _head(git) if _tracks(git, place.relative_to(folder).as_posix()) else ""
+    except (OSError, ValueError, IndexError, struct.error):
         pass
     return ""
+
+
+def _tracks(git: Path, place: str) -> bool:
+    """Whether the repository's index (gitformat-index(5), versions 2 to 4) has a file at or below that path."""
+    index = (git / "index").read_bytes()
+    if index[:4] != b"DIRC":
+        return False
+    version, count = struct.unpack(">II", index[4:12])
+    oid_bytes = 32 if b"objectformat = sha256" in _read(_common(git) / "config") else 20
+    wanted = b"" if place == "." else place.encode()
+    at, name = 12, b""
+    for _ in range(count):
+        begin = at
+        at += 40 + oid_bytes
+        flags = struct.unpack(">H", index[at : at + 2])[0]
+        at += 4 if flags & 0x4000 else 2
+        if version == 4:
+            cut, at = _offset(index, at)
+            name = name[: len(name) - cut]
+        else:
+            name = b""
+        end = index.index(b"\0", at)
+        name += index[at:end]
+        if not wanted or name == wanted or name.startswith(wanted + b"/"):
+            return True
+        at = end + 1 if version == 4 else begin + (end - begin + 8) // 8 * 8
+    return False
+
+
+def _offset(data: bytes, at: int) -> tuple[int, int]:
+    """A number as git's packs have offsets, and where what follows begins."""
+    value = data[at] & 0x7F
+    while data[at] & 0x80:
+        at += 1
+        value = ((value + 1) << 7) | (data[at] & 0x7F)
+    return value, at + 1
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _git_folder(found: Path) -> Path:
@@ -90,14 +136,19 @@ def _git_folder(found: Path) -> Path:
     return (found.parent / found.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
 
 
+def _common(folder: Path) -> Path:
+    """What a worktree shares with its repository."""
+    with suppress(OSError):
+        return (folder / (folder / "commondir").read_text(encoding="utf-8").strip()).resolve()
+    return folder
+
+
 def _head(folder: Path) -> str:
     head = (folder / "HEAD").read_text(encoding="utf-8").strip()
     if not head.startswith("ref:"):
         return head if _COMMIT.fullmatch(head) else ""
     name = head.removeprefix("ref:").strip()
-    common = folder
-    with suppress(OSError):
-        common = (folder / (folder / "commondir").read_text(encoding="utf-8").strip()).resolve()
+    common = _common(folder)
     for place in (folder, common):
         with suppress(OSError):
             commit = (place / name).read_text(encoding="utf-8").strip()

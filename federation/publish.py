@@ -25,6 +25,7 @@ from federation.errors import PublishError
 from federation.in_place import is_url, read_in_place
 from federation.provenance import found_origin
 from federation.result import MetricValue, ResultFile, ResultRecord
+from federation.usage import task_usage
 from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
@@ -120,7 +121,7 @@ def _environment(environ: Mapping[str, str], material: _Material) -> dict[str, s
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     places = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
-    environment |= found_origin(environ, places)
+    environment |= found_origin(environ, places) | task_usage(environ)
     if material.told is not None:
         environment |= read_environment(material.told) | read_data(material.told)
     return environment

@@ -15,11 +15,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def repository(folder: Path) -> str:
-    """A git repository with one commit; the commit."""
-    folder.mkdir()
+    """A git repository with one commit of `train.py`, `src/model.py` and `src/model_2.py`; the commit."""
+    (folder / "src").mkdir(parents=True)
+    for name in ("train.py", "src/model.py", "src/model_2.py"):
+        (folder / name).write_text("code")
     for command in (
         ("init", "-q", "-b", "main"),
-        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "first"),
+        ("add", "."),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"),
     ):
         subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
     return revision(folder)
@@ -32,13 +35,37 @@ def revision(folder: Path) -> str:
 
 def test_the_commit_is_the_one_that_git_tells(tmp_path: Path) -> None:
     commit = repository(tmp_path / "code")
-    (tmp_path / "code/model/deep").mkdir(parents=True)
-    assert git_commit(tmp_path / "code/model/deep") == commit
+    assert git_commit(tmp_path / "code/src") == commit
     subprocess.run(["git", "pack-refs", "--all"], cwd=tmp_path / "code", check=True)
     assert not (tmp_path / "code/.git/refs/heads/main").exists()
     assert git_commit(tmp_path / "code") == commit
     subprocess.run(["git", "checkout", "-q", "--detach"], cwd=tmp_path / "code", check=True)
     assert git_commit(tmp_path / "code") == commit
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_a_folder_that_the_checkout_does_not_track_has_no_commit(tmp_path: Path, version: int) -> None:
+    commit = repository(tmp_path / "code")
+    (tmp_path / "code/src/out/deep").mkdir(parents=True)
+    (tmp_path / "code/sr").mkdir()
+    (tmp_path / "code/new.py").write_text("code")
+    (tmp_path / "code/zz").mkdir()
+    (tmp_path / "code/zz/last.py").write_text("code")
+    for command in (("add", "-N", "new.py"), ("add", "zz"), ("update-index", "--index-version", str(version))):
+        subprocess.run(["git", *command], cwd=tmp_path / "code", check=True)
+    index = (tmp_path / "code/.git/index").read_bytes()
+    assert index[7] == max(version, 3)  # what is only meant to be added needs version 3
+    for place, is_tracked in (
+        ("", True),
+        ("src", True),
+        ("zz", True),
+        ("src/out", False),
+        ("src/out/deep", False),
+        ("sr", False),
+    ):
+        assert git_commit(tmp_path / "code" / place) == (commit if is_tracked else "")
+    (tmp_path / "code/.git/index").write_bytes(index[:100])
+    assert git_commit(tmp_path / "code/zz") == ""
 
 
 def test_a_worktree_has_its_own_commit(tmp_path: Path) -> None:

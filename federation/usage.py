@@ -1,0 +1,78 @@
+"""A process enters, what its Nomad task has used so far leaves, as a record's texts: CPU seconds, the peak of its memory, time.
+
+Told by the task's own cgroup where that is to be seen (cgroup v2: drivers that isolate), else by the processes between
+this one and the task's first, with the children that they waited for. Linux only; what can't be read is left out. What
+other tasks of the allocation used is told by Nomad's API only, to tokens that tasks don't have.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+_TICKS = "SC_CLK_TCK"
+
+
+def task_usage(
+    environ: Mapping[str, str], *, root: Path = Path("/"), children_peak_kb: int | None = None
+) -> dict[str, str]:
+    """`task_cpu_seconds`, `task_memory_peak_mb` and `task_seconds` since the task's first process began. Without a cgroup
+    the peak is that of the largest process that is still there or was waited for by this one (`children_peak_kb`: the
+    kernel's word for it), as where a shell trains and then turns into this by `exec`. Raises nothing."""
+    alloc_id = environ.get("NOMAD_ALLOC_ID", "")
+    chain = list(_chain(root / "proc", alloc_id)) if alloc_id else []
+    if not chain:
+        return {}
+    used: dict[str, str] = {}
+    ticks = os.sysconf(_TICKS)
+    cpu_s = sum(process.cpu_ticks for process in chain) / ticks
+    if children_peak_kb is None:
+        children_peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    peak_kb = max(children_peak_kb, *(process.peak_kb for process in chain))
+    with suppress(OSError, ValueError, StopIteration):
+        folder = _cgroup(root, alloc_id)
+        peak_kb = int((folder / "memory.peak").read_text()) // 1024
+        lines = (folder / "cpu.stat").read_text().splitlines()
+        cpu_s = int(next(line for line in lines if line.startswith("usage_usec")).split()[1]) / 1e6
+    used["task_cpu_seconds"] = f"{cpu_s:.2f}"
+    if peak_kb:
+        used["task_memory_peak_mb"] = str(round(peak_kb / 1024))
+    with suppress(OSError, ValueError, IndexError):
+        up_s = float((root / "proc/uptime").read_text().split()[0])
+        used["task_seconds"] = f"{max(0.0, up_s - chain[-1].start_ticks / ticks):.1f}"
+    return used
+
+
+class _Process:
+    """One process as /proc tells of it, with the children that it waited for."""
+
+    def __init__(self, folder: Path) -> None:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        self.parent = int(fields[1])
+        self.cpu_ticks = sum(map(int, fields[11:15]))
+        self.start_ticks = int(fields[19])
+        lines = (folder / "status").read_text().splitlines()
+        self.peak_kb = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def _chain(proc: Path, alloc_id: str) -> Iterator[_Process]:
+    """This process and those above it that belong to the allocation's task, this one first."""
+    mark = f"NOMAD_ALLOC_ID={alloc_id}".encode()
+    pid = os.getpid()
+    with suppress(OSError, ValueError, IndexError):
+        while pid > 0 and mark in (proc / str(pid) / "environ").read_bytes().split(b"\0"):
+            process = _Process(proc / str(pid))
+            yield process
+            pid = process.parent
+
+
+def _cgroup(root: Path, alloc_id: str) -> Path:
+    """The task's own cgroup: one that is named for the allocation, or a container's. Raises OSError, StopIteration."""
+    lines = (root / "proc/self/cgroup").read_text().splitlines()
+    name = next(line for line in lines if line.startswith("0::")).removeprefix("0::")
+    if name != "/" and alloc_id not in name:
+        raise OSError(f"{name} is shared with others")
+    return root / "sys/fs/cgroup" / name.lstrip("/")
