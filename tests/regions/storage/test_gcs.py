@@ -145,7 +145,7 @@ def test_a_service_accounts_key_by_reference(gcs_config: StoreConfig, monkeypatc
         with pytest.raises(PermissionDenied, match="is no service account's key") as caught:
             GCSStore(config).get("key")
         assert "planted-secret" not in str(caught.value) + caught.value.hint + repr(config)
-    monkeypatch.setenv("KEY", _service_account())
+    monkeypatch.setenv("KEY", service_account())
     store = GCSStore(config)
     url = store.signed_url("key", expires_s=60)
     assert url.startswith(f"{gcs_config.endpoint}/")
@@ -159,7 +159,7 @@ def test_anonymous_credentials_sign_nothing(store: GCSStore) -> None:
         store.signed_url("key")
 
 
-def _service_account() -> str:
+def service_account(token_url: str = "http://127.0.0.1:1/token") -> str:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -167,7 +167,7 @@ def _service_account() -> str:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     account = {"type": "service_account", "client_email": "me@x.iam.gserviceaccount.com", "private_key": key.decode()}
-    return json.dumps(account | {"token_uri": "http://127.0.0.1:1/token", "project_id": "x"})
+    return json.dumps(account | {"token_uri": token_url, "project_id": "x"})
 
 
 def test_every_error_class_of_the_sdk_has_its_meaning() -> None:
