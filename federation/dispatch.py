@@ -72,7 +72,8 @@ def begin(
     how = deploying or Deploying()
     if how.canary < 0:
         raise UsageError(f"--canary {how.canary}: so many slots a region come first, so it is 1 or more")
-    request = saved.request if saved is not None else request
+    if saved is not None:
+        request = replace(saved.request, patience=request.patience)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
         check_training(prepared.rendered.values())

@@ -17,6 +17,7 @@ from typing import Any
 
 from federation.app import App
 from federation.errors import FormatTooNew, PlanMoved, UsageError
+from federation.patience import Patience
 from federation.plan import counted
 from federation.prepare import JobRequest
 from federation.preview import Preview
@@ -104,11 +105,11 @@ def keep_plan(to: Path, app: App, preview: Preview, document: Mapping[str, Any],
 
 
 def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
-    """The plan again, which says all that `instead_of`, what else a person asked for, may not say.
+    """The plan again, which says all that `instead_of`, what else a person asked for, may not say (but for its patience).
 
     Raises PlanMoved for a file that was edited or whose parameters changed, UsageError for what is no plan, FormatTooNew.
     """
-    if instead_of is not None and instead_of != RunRequest(JobRequest(), meta={}):
+    if instead_of is not None and replace(instead_of, patience=Patience()) != RunRequest(JobRequest(), meta={}):
         raise UsageError(
             "--plan says already what is dispatched, how often and where",
             hint="leave the other options out, or plan anew with them:  fedml plan --out " + path.name,

@@ -12,7 +12,7 @@ from federation.durations import expected_durations
 from federation.errors import FederationError, UsageError
 from federation.log import default_author
 from federation.neighbours import Neighbours
-from federation.plan import Claim, Plan, Reason, Room, Wishes, counted, plan, policy_named
+from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, counted, plan, policy_named
 from federation.prepare import PreparedJob
 from federation.price import price_per_hour
 from federation.request import Placing, RunRequest
@@ -57,7 +57,8 @@ class Preview:
     def require_an_answer(self) -> None:
         """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
         regions = self.unanswered
-        if regions and len(regions) == len(self.snapshot.regions):
+        asked = [one for one in self.snapshot.regions.values() if one.problem is not Reason.NOT_ALLOWED]
+        if regions and len(regions) == len(asked):
             details, hints = ({getattr(one, of): None for one in regions} for of in ("detail", "hint"))
             raise FederationError(
                 f"no region can be asked: {'; '.join(details)}",
@@ -96,7 +97,10 @@ def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = Non
     regions = [app.config.regions[name] for name in prepared.rendered]
     clients = [app.client(region.name) for region in regions]
     allow_preemption = request.placing.allow_preemption
-    snapshot = capacity.snapshot(clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption)
+    asked = capacity.snapshot(clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption)
+    snapshot = CapacitySnapshot(
+        {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}
+    )
     rooms = [
         _room(region, rank, snapshot.regions[region.name], prepared, request.placing, durations)
         for rank, region in enumerate(sorted(regions, key=lambda region: region.order))
@@ -112,6 +116,15 @@ def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = Non
     return Preview(
         prepared, snapshot, made, request.version or _next_version(app, job), len(existing), request, tuple(rooms)
     )
+
+
+def _elastic(region: Region, one: RegionCapacity, prepared: PreparedJob) -> RegionCapacity:
+    """An elastic region in which no node fits now isn't left out: its autoscaler brings some when there is something to do."""
+    if not region.elastic_slots or one.problem is not Reason.INFEASIBLE:
+        return one
+    if isinstance(prepared.rendered[region.name], FedmlError):
+        return one
+    return replace(one, problem=None, detail=f"no node fits now ({one.detail}); its autoscaler may bring some")
 
 
 def _room(
@@ -143,7 +156,8 @@ def _shared(app: App, request: RunRequest, rooms: list[Room]) -> tuple[list[Room
     """The rooms less what other open runs want of them, and who they are."""
     free = {room.region: room.free for room in rooms if room.excluded is None}
     wanted = request.slots if request.slots is not None else len(free)
-    neighbours = Neighbours(app, Claim("", wanted, frozenset(free), owner=default_author()))
+    priority = request.patience.over(app.config.patience).priority or DEFAULT_PRIORITY
+    neighbours = Neighbours(app, Claim("", wanted, frozenset(free), priority, default_author()))
     parts = neighbours.part(free)
     # This run's part is never more than it wants: only what others take of it is less room.
     taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}

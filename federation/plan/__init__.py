@@ -10,10 +10,11 @@ from federation.plan.make import Wishes, plan
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import POLICIES, spread
 from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
-from federation.plan.sharing import Claim, Shares, own_part, within_shares
+from federation.plan.sharing import DEFAULT_PRIORITY, Claim, Shares, own_part, within_shares
 from federation.plan.words import counted, in_words
 
 __all__ = [
+    "DEFAULT_PRIORITY",
     "ENTRY_POINTS",
     "POLICIES",
     "Claim",

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 
 from federation.plan.policies import fill
 
+DEFAULT_PRIORITY = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Shares:
@@ -31,7 +33,7 @@ class Claim:
     run: str
     unbound: int
     regions: frozenset[str]
-    priority: int = 50
+    priority: int = DEFAULT_PRIORITY
     owner: str = ""
     outstanding: Mapping[str, int] = field(default_factory=dict)
     """Region → its slots that are bound there and not over."""

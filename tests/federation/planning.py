@@ -57,6 +57,7 @@ class FakeRegion:
     free: int = 4
     evicting: int = 0
     is_silent: bool = False
+    fits: bool = True
     change: str = "None"
     index: int = 7
     nomad: str = "1.6.3"
@@ -94,7 +95,7 @@ class FakeRegion:
         self.asked += 1
         wanted = sum(group["Count"] for group in job["TaskGroups"])
         placed = min(wanted, self.free + self.evicting)
-        shortfall = {"g": GroupShortfall(wanted - placed - 1, nodes_evaluated=1, nodes_exhausted=1)}
+        shortfall = {"g": GroupShortfall(wanted - placed - 1, nodes_evaluated=1, nodes_exhausted=int(self.fits))}
         return DryRun(self.index, "", {} if placed == wanted else shortfall, preempted=max(0, placed - self.free))
 
 

@@ -237,3 +237,12 @@ def test_shares_bound_what_an_owner_has_outstanding(tmp_path: Path, monkeypatch:
     made = preview(app.app, replace(ASK, slots=20))
     assert sum(room.free for room in made.rooms) == 3
     assert made.plan.why[-1] == "shared with other runs: us 2 of 8, eu 1 of 4 ([shares] in fedml.toml)"
+
+
+def test_an_elastic_region_without_a_node_that_fits_is_used(tmp_path: Path) -> None:
+    app = FakeApp(tmp_path, FakeRegion("us", 0, fits=False), FakeRegion("eu", 4), us="elastic_slots = 5")
+    made = preview(app.app, replace(ASK, slots=6))
+    assert made.usable == ["us", "eu"]
+    assert {one.region: (one.now, one.starting) for one in made.plan.placements} == {"us": (0, 2), "eu": (4, 0)}
+    app = FakeApp(tmp_path, FakeRegion("us", 0, fits=False), FakeRegion("eu", 4))
+    assert preview(app.app, replace(ASK, slots=6)).usable == ["eu"]
