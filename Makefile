@@ -31,7 +31,8 @@ chaos: .dev
 # The long versions of tests, for before a release: they ask the environment variable SOAK.
 soak: .dev
 	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/conformance \
-		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py
+		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py \
+		tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py
 
 bench: .dev
 	$(BIN)/python -m tests.bench
