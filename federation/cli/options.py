@@ -32,7 +32,8 @@ SlotsOption = Annotated[
     int | None, typer.Option("-n", "--slots", metavar="N", help="How many slots (else one in each chosen region).")
 ]
 VersionOption = Annotated[
-    str | None, typer.Option("--version", metavar="V", help="The model version (else the next whole number).")
+    str | None,
+    typer.Option("--version", metavar="V", help="The model version (else, or with `next`, the next whole number)."),
 ]
 MetricsOption = Annotated[
     str, typer.Option("--metrics", metavar="[HOST:]PORT", help="Answer Prometheus there while the run is driven.")
