@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 _SHARED = ("data", "logs", "tmp")
@@ -23,6 +22,9 @@ def create_task(alloc_dir: Path, task: str) -> None:
 
 
 def destroy(alloc_dir: Path) -> None:
+    """Removes it, as far as that goes."""
+    import shutil  # not loaded before something is removed
+
     shutil.rmtree(alloc_dir, ignore_errors=True)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from regions.local.client import usage
+from regions.local.client import alloc_dir, usage
 from regions.local.client.alloc_runner import AllocRunner
 from regions.local.client.task_env import DENIED, Variable
 from regions.local.drivers.driver import DriverKind
@@ -143,7 +142,7 @@ class Client:
 
         def forget() -> None:
             self._runners.pop(alloc_id, None)
-            self.work(lambda: shutil.rmtree(self._allocs / alloc_id, ignore_errors=True), _ignore)
+            self.work(lambda: alloc_dir.destroy(self._allocs / alloc_id), _ignore)
 
         def destroy() -> None:
             runner = self._runners.get(alloc_id)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regions.local.drivers import sandbox
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def start_ticks(pid: int) -> int:
@@ -29,6 +31,7 @@ def start_ticks(pid: int) -> int:
 def _start_by_ps(pid: int) -> int:
     """Where there is no /proc (macOS): seconds since the epoch, by `ps`."""
     import calendar
+    import subprocess
     import time
 
     answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -54,6 +57,8 @@ def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
 
     Raises ValueError in the words of Nomad's executor.
     """
+    import subprocess  # loaded in the executor, not in the region
+
     argv = order["argv"]
     if order["mounts"]:
         argv = sandbox.command(argv, [sandbox.Mount(*mount) for mount in order["mounts"]])

@@ -7,7 +7,6 @@ Its processes have PIDs and IPC of their own. It runs as the region's user: this
 from __future__ import annotations
 
 import os
-import subprocess
 from functools import cache
 from typing import NamedTuple
 
@@ -28,6 +27,8 @@ class Mount(NamedTuple):
 @cache
 def works() -> bool:
     """Whether bubblewrap is installed and may do here what is asked of it."""
+    import subprocess
+
     shown = [part for path in _SHOWN if os.path.isdir(path) for part in ("--ro-bind", path, path)]  # noqa: PTH112
     command = ["bwrap", "--tmpfs", "/", *shown, *_OWN_NAMESPACES, "true"]
     try:

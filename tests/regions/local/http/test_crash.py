@@ -19,7 +19,7 @@ from tests.regions.local.http.test_process import Region, running, sleeper
 
 _DYING = """
 import os, signal, sys
-from regions.local.__main__ import main
+from regions.local.process import main
 from regions.local.scheduler import heartbeats
 from regions.local.state import journal
 from tests.regions.local.state.dying import DyingOs
