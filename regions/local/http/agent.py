@@ -14,31 +14,26 @@ from regions.local.state.snapshot import Record
 
 def leader(context: Context, request: Request) -> Reply:
     """/v1/status/leader"""
-    request.only("GET")
     return Reply(context.address)
 
 
 def peers(context: Context, request: Request) -> Reply:
     """/v1/status/peers"""
-    request.only("GET")
     return Reply([context.address])
 
 
 def regions(context: Context, request: Request) -> Reply:
     """/v1/regions"""
-    request.only("GET")
     return Reply(sorted({context.config.region, *context.config.peers}))
 
 
 def health(_context: Context, request: Request) -> Reply:
     """/v1/agent/health"""
-    request.only("GET")
     return Reply({"client": {"message": "ok", "ok": True}, "server": {"message": "ok", "ok": True}})
 
 
 def members(context: Context, request: Request) -> Reply:
     """/v1/agent/members: one server a region; a peer that doesn't listen has failed."""
-    request.only("GET")
     found = [_member(context, context.config.region, context.address, "alive")]
     for name, url in sorted(context.config.peers.items()):
         address = urlsplit(url).netloc
@@ -55,7 +50,6 @@ def members(context: Context, request: Request) -> Reply:
 
 def self_(context: Context, request: Request) -> Reply:
     """/v1/agent/self"""
-    request.only("GET")
     config = context.config
     state = context.store.snapshot
     host, _, port = context.address.rpartition(":")
@@ -105,7 +99,6 @@ def self_(context: Context, request: Request) -> Reply:
 
 def collect(context: Context, request: Request) -> Reply:
     """/v1/system/gc"""
-    request.only("PUT", "POST")
     context.collect(force=True)
     return Reply(b"")
 

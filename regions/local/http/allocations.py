@@ -19,13 +19,11 @@ from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record, Snapshot
-from regions.local.state.table import Table
 from regions.local.state.transaction import Transaction
 
 
 def evaluations(context: Context, request: Request) -> Reply:
     """/v1/evaluations"""
-    request.only("GET")
     prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
     wanted_job = wanted_status = ""
     if context.config.has(1, 2, 4):
@@ -45,32 +43,47 @@ def evaluations(context: Context, request: Request) -> Reply:
     return listing(context, request, ("evals",), rows, lambda _state, one: one, age_token(request))
 
 
+def of_evaluation(context: Context, request: Request) -> Reply:
+    """/v1/evaluation/:id/allocations"""
+    eval_id = request.name
+
+    def allocs(state: Snapshot) -> list[Record]:
+        found = state.evals.get(eval_id)
+        of_job = state.job_allocs(found["Namespace"], found["JobID"]) if found else []
+        return [alloc_stub(alloc) for alloc in of_job if alloc["EvalID"] == eval_id]
+
+    return blocking(context, request, lambda state: state.last("allocs"), allocs)
+
+
 def evaluation(context: Context, request: Request) -> Reply:
-    """/v1/evaluation/:id, and its allocations"""
-    request.only("GET")
-    eval_id, _, what = request.path.removeprefix("/v1/evaluation/").partition("/")
-    if what == "allocations":
+    """/v1/evaluation/:id"""
+    return _one(context, request, "evals", "eval")
 
-        def allocs(state: Snapshot) -> list[Record]:
-            found = state.evals.get(eval_id)
-            of_job = state.job_allocs(found["Namespace"], found["JobID"]) if found else []
-            return [alloc_stub(alloc) for alloc in of_job if alloc["EvalID"] == eval_id]
 
-        return blocking(context, request, lambda state: state.last("allocs"), allocs)
-    check_id("eval", eval_id)
+def allocation(context: Context, request: Request) -> Reply:
+    """/v1/allocation/:id"""
+    return _one(context, request, "allocs", "alloc")
+
+
+def _one(context: Context, request: Request, table: str, kind: str) -> Reply:
+    key = request.name
+    check_id(kind, key)
 
     def build(state: Snapshot) -> Record:
-        found: Record | None = state.evals.get(eval_id)
+        found: Record | None = getattr(state, table).get(key)
         if found is None:
-            raise Failure(404, "eval not found")
+            raise Failure(404, f"{kind} not found")
         return found
 
-    return blocking(context, request, lambda state: _modified(state.evals, eval_id) or state.last("evals"), build)
+    def index(state: Snapshot) -> int:
+        found = getattr(state, table).get(key)
+        return int(found["ModifyIndex"]) if found else state.last(table)
+
+    return blocking(context, request, index, build)
 
 
 def allocations(context: Context, request: Request) -> Reply:
     """/v1/allocations"""
-    request.only("GET")
     prefix, namespace = check_prefix("alloc", request.get("prefix")), namespace_of(request)
     resources = request.flag("resources")
     task_states = request.flag("task_states") if request.get("task_states") else True
@@ -88,27 +101,9 @@ def allocations(context: Context, request: Request) -> Reply:
     )
 
 
-def allocation(context: Context, request: Request) -> Reply:
-    """/v1/allocation/:id, and stopping it"""
-    alloc_id, _, what = request.path.removeprefix("/v1/allocation/").partition("/")
-    if what == "stop":
-        return _stop(context, request, alloc_id)
-    if what:
-        raise Failure(404, "resource not found")
-    request.only("GET")
-    check_id("alloc", alloc_id)
-
-    def build(state: Snapshot) -> Record:
-        found: Record | None = state.allocs.get(alloc_id)
-        if found is None:
-            raise Failure(404, "alloc not found")
-        return found
-
-    return blocking(context, request, lambda state: _modified(state.allocs, alloc_id) or state.last("allocs"), build)
-
-
-def _stop(context: Context, request: Request, alloc_id: str) -> Reply:
-    request.only("PUT", "POST")
+def stop(context: Context, request: Request) -> Reply:
+    """/v1/allocation/:id/stop"""
+    alloc_id = request.name
     check_id("alloc", alloc_id)
 
     def change(transaction: Transaction) -> Record:
@@ -121,8 +116,3 @@ def _stop(context: Context, request: Request, alloc_id: str) -> Reply:
     context.worker.enqueue(stopping)
     reply = {"EvalID": stopping["ID"], "Index": transaction.index}
     return Reply(reply, headers={"X-Nomad-Index": str(transaction.index)})
-
-
-def _modified(table: Table, key: str) -> int:
-    record = table.get(key)
-    return int(record["ModifyIndex"]) if record else 0

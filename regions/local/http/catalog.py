@@ -24,7 +24,6 @@ _SEARCH_LIMIT = 20
 
 def namespaces(context: Context, request: Request) -> Reply:
     """/v1/namespaces, as they are declared"""
-    request.only("GET")
     prefix = request.get("prefix")
     found = [_namespace(context, name) for name in sorted(context.config.namespaces) if name.startswith(prefix)]
     found = [one for one in found if request.rights.may_any(one["Name"])]
@@ -33,9 +32,7 @@ def namespaces(context: Context, request: Request) -> Reply:
 
 def namespace(context: Context, request: Request) -> Reply:
     """/v1/namespace/:name"""
-    if request.method != "GET":
-        raise Failure(501, "managing namespaces is not supported by this development engine: declare them")
-    name = request.path.removeprefix("/v1/namespace/")
+    name = request.name
     if name not in context.config.namespaces:
         raise Failure(404, "Namespace not found")
     return blocking(context, request, lambda _state: 1, lambda _state: _namespace(context, name))
@@ -61,13 +58,11 @@ def _namespace(context: Context, name: str) -> Record:
 
 def token_self(_context: Context, request: Request) -> Reply:
     """/v1/acl/token/self"""
-    request.only("GET")
     return Reply(request.token, index=1)
 
 
 def pools(context: Context, request: Request) -> Reply:
     """/v1/node/pools"""
-    request.only("GET")
     texts = {"all": "Node pool with all nodes in the cluster.", "default": "Default node pool."}
     found = [
         {
@@ -85,28 +80,8 @@ def pools(context: Context, request: Request) -> Reply:
     return blocking(context, request, lambda _state: 1, lambda _state: found)
 
 
-def scheduler_configuration(_context: Context, request: Request) -> Reply:
-    """/v1/operator/scheduler/configuration"""
-    if request.method != "GET":
-        raise Failure(501, "changing the scheduler's configuration is not supported by this development engine")
-    off = ("BatchSchedulerEnabled", "ServiceSchedulerEnabled", "SysBatchSchedulerEnabled", "SystemSchedulerEnabled")
-    config = {
-        "CreateIndex": 1,
-        "MemoryOversubscriptionEnabled": False,
-        "ModifyIndex": 1,
-        "PauseEvalBroker": False,
-        "PreemptionConfig": dict.fromkeys(off, False),
-        "RejectJobRegistration": False,
-        "SchedulerAlgorithm": "binpack",
-    }
-    return Reply(
-        {"Index": 1, "KnownLeader": True, "LastContact": 0, "NextToken": "", "SchedulerConfig": config}, index=1
-    )
-
-
 def search(context: Context, request: Request) -> Reply:
     """/v1/search: objects by the beginning of their ID"""
-    request.only("PUT", "POST")
     body = request.json()
     prefix, wanted = str(body.get("Prefix") or ""), str(body.get("Context") or "all")
     if wanted != "all" and wanted not in _SEARCHED:
@@ -135,7 +110,6 @@ def search(context: Context, request: Request) -> Reply:
 
 def empty_list(_context: Context, request: Request) -> Reply:
     """Kinds of objects that exist here never: an empty list is the truth."""
-    request.only("GET")
     return Reply([], index=1)
 
 

@@ -19,7 +19,6 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 def events(context: Context, request: Request) -> Reply:
     """/v1/event/stream"""
-    request.only("GET")
     index = request.get("index", "0")
     if not index.isdigit():
         raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')

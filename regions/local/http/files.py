@@ -7,7 +7,7 @@ import os
 import stat as stat_bits
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,69 +31,89 @@ _UNTRUSTED = {
 }
 
 
-def files(context: Context, request: Request) -> Reply:
-    """/v1/client/fs/{ls,stat,cat,readat,stream,logs}/:alloc"""
-    what, _, alloc_id = request.path.removeprefix("/v1/client/fs/").partition("/")
-    if what == "logs":
-        return _logs(context, request, alloc_id)
-    if what in ("ls", "stat"):
-        path = _inside(context, alloc_id, request.get("path", "/"))
-        try:
-            return Reply(_list(path) if what == "ls" else _info(path, path.stat(), with_type=True))
-        except OSError as error:
-            verb = "open" if what == "ls" else "stat"
-            raise Failure(404 if context.config.has(1, 6) else 500, f"{verb} {path}: {_reason(error)}") from error
-    if what in ("cat", "readat"):
-        # Nomad answers 200 with the error's text here: its status was written before the file was looked at.
-        refused = 200
-        if not request.get("path"):
-            raise Failure(refused, "must provide a file name")
-        try:
-            path = _inside(context, alloc_id, request.get("path"))
-        except Failure as failure:
-            raise Failure(refused, failure.message) from failure
-        offset = int(request.get("offset", "0")) if what == "readat" else 0
-        limit = int(request.get("limit", "-1")) if what == "readat" else -1
-        try:
-            size = path.stat().st_size
-            file = path.open("rb")
-        except OSError as error:
-            raise Failure(refused, f"stat {path}: {_reason(error)}") from error
-        length = max(0, size - offset) if limit < 0 else limit
-        return stream(_read(file, offset, length), _UNTRUSTED)
-    if what == "stream":
-        return _stream_file(context, request, alloc_id)
-    raise Failure(404, "Invalid method")
+def ls(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/ls/:alloc"""
+    return _look(context, request, "open", _list)
 
 
-def tasks(context: Context, request: Request) -> Reply:
-    """/v1/client/allocation/:id/{stats,restart}"""
-    alloc_id, _, what = request.path.removeprefix("/v1/client/allocation/").partition("/")
-    if what not in ("stats", "restart", "gc", "checks"):
-        raise Failure(501, f"{what} of an allocation is not supported by this development engine")
-    if context.store.snapshot.allocs.get(alloc_id) is None:
-        raise Failure(404, f'Unknown allocation "{alloc_id}"')
-    if what == "checks":
-        return Reply({})
-    if what == "gc":
-        raise Failure(501, "gc of an allocation is not supported by this development engine")
+def stat(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/stat/:alloc"""
+    return _look(context, request, "stat", lambda path: _info(path, path.stat(), with_type=True))
+
+
+def _look(context: Context, request: Request, verb: str, look: Callable[[Path], Any]) -> Reply:
+    path = _inside(context, request.name, request.get("path", "/"))
     try:
-        if what == "stats":
-            return Reply(context.client.stats(alloc_id))
-        request.only("PUT", "POST")
-        body = request.json() if request.body else {}
-        context.client.restart(alloc_id, body.get("TaskName") or None)
+        return Reply(look(path))
+    except OSError as error:
+        raise Failure(404 if context.config.has(1, 6) else 500, f"{verb} {path}: {_reason(error)}") from error
+
+
+def cat(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/cat/:alloc"""
+    return _bytes(context, request, 0, -1)
+
+
+def readat(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/readat/:alloc"""
+    return _bytes(context, request, int(request.get("offset", "0")), int(request.get("limit", "-1")))
+
+
+def _bytes(context: Context, request: Request, offset: int, limit: int) -> Reply:
+    """Nomad answers 200 with the error's text here: its status was written before the file was looked at."""
+    try:
+        if not request.get("path"):
+            raise Failure(200, "must provide a file name")
+        path = _inside(context, request.name, request.get("path"))
+    except Failure as failure:
+        raise Failure(200, failure.message) from failure
+    try:
+        size = path.stat().st_size
+        file = path.open("rb")
+    except OSError as error:
+        raise Failure(200, f"stat {path}: {_reason(error)}") from error
+    return stream(_read(file, offset, max(0, size - offset) if limit < 0 else limit), _UNTRUSTED)
+
+
+def checks(context: Context, request: Request) -> Reply:
+    """/v1/client/allocation/:id/checks: of Nomad's own services, which batch jobs here have none of"""
+    _known(context, request.name)
+    return Reply({})
+
+
+def usage(context: Context, request: Request) -> Reply:
+    """/v1/client/allocation/:id/stats"""
+    _known(context, request.name)
+    return Reply(_of_client(lambda: context.client.stats(request.name)))
+
+
+def restart(context: Context, request: Request) -> Reply:
+    """/v1/client/allocation/:id/restart"""
+    _known(context, request.name)
+    task = (request.json() if request.body else {}).get("TaskName") or None
+    _of_client(lambda: context.client.restart(request.name, task))
+    return Reply(write_reply(0))
+
+
+def _of_client(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
     except LookupError as error:
         raise Failure(404, str(error.args[0])) from error
     except RuntimeError as error:
         raise Failure(500, str(error)) from error
-    return Reply(write_reply(0))
+
+
+def _known(context: Context, alloc_id: str, headers: dict[str, str] | None = None) -> Record:
+    alloc: Record | None = context.store.snapshot.allocs.get(alloc_id)
+    if alloc is None:
+        raise Failure(404, f'Unknown allocation "{alloc_id}"', headers or _TEXT)
+    return alloc
 
 
 def _inside(context: Context, alloc_id: str, path: str) -> Path:
     """The file in the allocation's folder; secrets and what lies outside are refused."""
-    if context.store.snapshot.allocs.get(alloc_id) is None:
-        raise Failure(404, f'Unknown allocation "{alloc_id}"')
+    _known(context, alloc_id)
     root = Path(os.path.realpath(context.client.alloc_dir(alloc_id)))
     wanted = Path(os.path.normpath("/" + path.lstrip("/")).lstrip("/"))
     real = Path(os.path.realpath(root / wanted))
@@ -149,7 +169,9 @@ def _read(file: Any, offset: int, length: int) -> Iterator[bytes]:
             yield data
 
 
-def _logs(context: Context, request: Request, alloc_id: str) -> Reply:
+def logs(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/logs/:alloc"""
+    alloc_id = request.name
     task, kind, origin = request.get("task"), request.get("type"), request.get("origin", "start") or "start"
     if not task:
         raise Failure(400, "must provide task name")
@@ -157,9 +179,7 @@ def _logs(context: Context, request: Request, alloc_id: str) -> Reply:
         raise Failure(400, "must provide log type (stdout/stderr)")
     if origin not in ("start", "end"):
         raise Failure(400, "origin must be start or end")
-    alloc = context.store.snapshot.allocs.get(alloc_id)
-    if alloc is None:
-        raise Failure(404, f'Unknown allocation "{alloc_id}"', _JSON)
+    alloc = _known(context, alloc_id, _JSON)
     state = (alloc.get("TaskStates") or {}).get(task)
     if state is None:
         known = any(one == task for one in alloc["AllocatedResources"]["Tasks"])
@@ -168,10 +188,10 @@ def _logs(context: Context, request: Request, alloc_id: str) -> Reply:
     if state is None or not state.get("StartedAt"):
         raise Failure(404, f'task "{task}" not started yet. No logs available', _JSON)
     offset = int(request.get("offset", "0") or 0)
-    follow, plain = request.flag("follow"), request.flag("plain")
+    goes_on, plain = request.flag("follow"), request.flag("plain")
     folder = context.client.alloc_dir(alloc_id) / "alloc" / "logs"
     cursor = _LogCursor(folder, f"{task}.{kind}.", offset, origin)
-    frames = _frames(context, alloc_id, task, cursor, follow=follow, plain=plain)
+    frames = _frames(context, alloc_id, task, cursor, goes_on=goes_on, plain=plain)
     return stream(frames, _PLAIN if plain else _JSON)
 
 
@@ -224,7 +244,7 @@ class _LogCursor:
 
 
 def _frames(
-    context: Context, alloc_id: str, task: str, cursor: _LogCursor, *, follow: bool, plain: bool
+    context: Context, alloc_id: str, task: str, cursor: _LogCursor, *, goes_on: bool, plain: bool
 ) -> Iterator[bytes]:
     beat = time.monotonic()
     while True:
@@ -233,7 +253,7 @@ def _frames(
         if data:
             yield data if plain else _frame({"Data": b64encode(data).decode(), "File": file, "Offset": offset})
             continue
-        if ended or not follow:
+        if ended or not goes_on:
             return
         time.sleep(_POLL_S)
         if not plain and time.monotonic() - beat > _HEARTBEAT_S:
@@ -249,14 +269,16 @@ def _task_ended(context: Context, alloc_id: str, task: str) -> bool:
     return state is not None and state["State"] == "dead"
 
 
-def _stream_file(context: Context, request: Request, alloc_id: str) -> Reply:
+def follow(context: Context, request: Request) -> Reply:
+    """/v1/client/fs/stream/:alloc"""
+    alloc_id = request.name
     if not request.get("path"):
         raise Failure(400, "must provide a file name")
     path = _inside(context, alloc_id, request.get("path"))
     if not path.is_file():
         raise Failure(404, f"stat {path}: no such file or directory", _JSON)
     offset, origin = int(request.get("offset", "0") or 0), request.get("origin", "start") or "start"
-    follow = request.get("follow", "true") != "false"
+    goes_on = request.get("follow", "true") != "false"
     start = max(0, path.stat().st_size - offset) if origin == "end" else offset
 
     def chunks() -> Iterator[bytes]:
@@ -271,7 +293,7 @@ def _stream_file(context: Context, request: Request, alloc_id: str) -> Reply:
                     yield _frame({"Data": b64encode(data).decode(), "File": name, "Offset": at})
                     continue
                 alloc = context.store.snapshot.allocs.get(alloc_id)
-                if not follow or alloc is None or is_client_terminal(alloc):
+                if not goes_on or alloc is None or is_client_terminal(alloc):
                     return
                 time.sleep(_POLL_S)
 

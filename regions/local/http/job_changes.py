@@ -22,7 +22,6 @@ from regions.local.state.transaction import Transaction
 
 def parse(context: Context, request: Request) -> Reply:
     """/v1/jobs/parse"""
-    request.only("PUT", "POST")
     body = request.json()
     text = body.get("JobHCL")
     if not text:
@@ -57,7 +56,6 @@ def _variables(text: str) -> list[Any]:
 
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
-    request.only("PUT", "POST")
     from jobs.problems import joined
 
     wanted = _job_in(context, request, request.json())
@@ -118,9 +116,10 @@ def _checked(context: Context, wanted: Record) -> Record:
     return wanted
 
 
-def register(context: Context, request: Request, job_id: str) -> Reply:
+def register(context: Context, request: Request) -> Reply:
+    """/v1/jobs, /v1/job/:id"""
     body = request.json()
-    wanted = _job_in(context, request, body, job_id, mismatch="Job ID does not match name")
+    wanted = _job_in(context, request, body, request.name, mismatch="Job ID does not match name")
     old = context.store.snapshot.jobs.get((wanted["Namespace"], wanted["ID"]))
     if wanted["Periodic"] and old is not None:
         raise Failure(500, "cannot update non-periodic job to being periodic")
@@ -151,8 +150,8 @@ def register(context: Context, request: Request, job_id: str) -> Reply:
     return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
-def deregister(context: Context, request: Request, job_id: str) -> Reply:
-    purge = request.flag("purge")
+def deregister(context: Context, request: Request) -> Reply:
+    job_id, purge = request.name, request.flag("purge")
     namespace, now_ns = namespace_of(request), time.time_ns()
     evaluation, transaction = _write(
         context,
@@ -172,9 +171,8 @@ def deregister(context: Context, request: Request, job_id: str) -> Reply:
     return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
-def dispatch(context: Context, request: Request, job_id: str) -> Reply:
-    request.only("PUT", "POST")
-    body = request.json()
+def dispatch(context: Context, request: Request) -> Reply:
+    job_id, body = request.name, request.json()
     if body.get("JobID") not in (None, "", job_id):
         raise Failure(400, "Job ID does not match")
     meta = body.get("Meta") or {}
@@ -231,11 +229,10 @@ def dispatch(context: Context, request: Request, job_id: str) -> Reply:
     return Reply(reply, headers={"X-Nomad-Index": str(reply["Index"])})
 
 
-def plan(context: Context, request: Request, job_id: str) -> Reply:
+def plan(context: Context, request: Request) -> Reply:
     from jobs.diff import job_diff
 
-    request.only("PUT", "POST")
-    body = request.json()
+    job_id, body = request.name, request.json()
     wanted = _checked(
         context,
         _job_in(context, request, body, job_id, mismatch="Job ID does not match", no_id="Job must have a valid ID"),
@@ -272,9 +269,8 @@ def plan(context: Context, request: Request, job_id: str) -> Reply:
     )
 
 
-def evaluate(context: Context, request: Request, job_id: str) -> Reply:
-    request.only("PUT", "POST")
-    body = request.json() if request.body else {}
+def evaluate(context: Context, request: Request) -> Reply:
+    job_id, body = request.name, request.json() if request.body else {}
     if body.get("JobID") not in (None, "", job_id):
         raise Failure(400, "JobID not same as job name")
     key = (namespace_of(request), job_id)

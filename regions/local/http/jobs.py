@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from regions.local.http import job_changes
 from regions.local.http.context import Context, blocking, listing, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub, job_stub
@@ -14,9 +12,6 @@ from regions.local.state.snapshot import Record, Snapshot
 
 def jobs(context: Context, request: Request) -> Reply:
     """/v1/jobs"""
-    if request.method in ("PUT", "POST"):
-        return job_changes.register(context, request, "")
-    request.only("GET")
     prefix, namespace = request.get("prefix"), namespace_of(request)
     with_meta = context.config.has(1, 4, 3) and request.flag("meta")
 
@@ -39,20 +34,8 @@ def jobs(context: Context, request: Request) -> Reply:
 
 
 def job(context: Context, request: Request) -> Reply:
-    """/v1/job/…: the ID may hold slashes, so what is asked about it is told by the path's end."""
-    rest = request.path.removeprefix("/v1/job/")
-    for suffix, handler in _BY_SUFFIX.items():
-        if rest.endswith(suffix):
-            return handler(context, request, rest.removesuffix(suffix))
-    for suffix in ("/periodic/force", "/scale", "/services", "/revert", "/stable"):
-        if rest.endswith(suffix):
-            raise Failure(501, f"{suffix.strip('/')} of a job is not supported by this development engine")
-    if request.method in ("PUT", "POST"):
-        return job_changes.register(context, request, rest)
-    if request.method == "DELETE":
-        return job_changes.deregister(context, request, rest)
-    request.only("GET")
-    key = (namespace_of(request), rest)
+    """/v1/job/:id"""
+    key = (namespace_of(request), request.name)
 
     def build(state: Snapshot) -> Record:
         found: Record | None = state.jobs.get(key)
@@ -68,8 +51,9 @@ def job(context: Context, request: Request) -> Reply:
 _NOTHING: Record = {"ModifyIndex": 0}
 
 
-def _allocations(context: Context, request: Request, job_id: str) -> Reply:
-    namespace = namespace_of(request)
+def allocations(context: Context, request: Request) -> Reply:
+    """/v1/job/:id/allocations"""
+    namespace, job_id = namespace_of(request), request.name
     return blocking(
         context,
         request,
@@ -78,8 +62,9 @@ def _allocations(context: Context, request: Request, job_id: str) -> Reply:
     )
 
 
-def _evaluations(context: Context, request: Request, job_id: str) -> Reply:
-    namespace = namespace_of(request)
+def evaluations(context: Context, request: Request) -> Reply:
+    """/v1/job/:id/evaluations"""
+    namespace, job_id = namespace_of(request), request.name
     return blocking(
         context,
         request,
@@ -88,8 +73,9 @@ def _evaluations(context: Context, request: Request, job_id: str) -> Reply:
     )
 
 
-def _summary(context: Context, request: Request, job_id: str) -> Reply:
-    key = (namespace_of(request), job_id)
+def summary(context: Context, request: Request) -> Reply:
+    """/v1/job/:id/summary"""
+    key = (namespace_of(request), request.name)
 
     def build(state: Snapshot) -> Record:
         found: Record | None = state.summaries.get(key)
@@ -100,8 +86,9 @@ def _summary(context: Context, request: Request, job_id: str) -> Reply:
     return blocking(context, request, lambda state: (state.summaries.get(key) or _NOTHING)["ModifyIndex"], build)
 
 
-def _versions(context: Context, request: Request, job_id: str) -> Reply:
-    namespace = namespace_of(request)
+def versions(context: Context, request: Request) -> Reply:
+    """/v1/job/:id/versions"""
+    namespace, job_id = namespace_of(request), request.name
     diffs = request.flag("diffs")
 
     def build(state: Snapshot) -> Record:
@@ -122,34 +109,18 @@ def _versions(context: Context, request: Request, job_id: str) -> Reply:
     )
 
 
-def _deployments(_context: Context, _request: Request, _job_id: str) -> Reply:
-    return Reply([], index=0)
-
-
-def _deployment(_context: Context, _request: Request, _job_id: str) -> Reply:
+def deployment(_context: Context, _request: Request) -> Reply:
+    """The newest: batch jobs have none."""
     return Reply(None, index=0)
 
 
-def _submission(_context: Context, _request: Request, _job_id: str) -> Reply:
+def submission(_context: Context, _request: Request) -> Reply:
+    """A job's source isn't kept."""
     raise Failure(404, "job source not found")
 
 
 def _newest_first(records: list[Record]) -> list[Record]:
     return sorted(records, key=lambda record: -record["CreateIndex"])
-
-
-_BY_SUFFIX: dict[str, Callable[[Context, Request, str], Reply]] = {
-    "/evaluate": job_changes.evaluate,
-    "/allocations": _allocations,
-    "/evaluations": _evaluations,
-    "/plan": job_changes.plan,
-    "/summary": _summary,
-    "/dispatch": job_changes.dispatch,
-    "/versions": _versions,
-    "/deployments": _deployments,
-    "/deployment": _deployment,
-    "/submission": _submission,
-}
 
 
 def _diffs(versions: list[Record]) -> list[Record]:

@@ -26,7 +26,7 @@ class Failure(Exception):
 class Request:
     """One request: `path` is decoded, as Go's servers see it; `raw` is the request line's target, as it came."""
 
-    __slots__ = ("_json", "body", "headers", "method", "path", "query", "raw", "rights", "token")
+    __slots__ = ("_json", "body", "headers", "method", "name", "path", "query", "raw", "rights", "token")
 
     def __init__(self, method: str, raw: str, headers: dict[str, str], body: bytes) -> None:
         self.method = method
@@ -37,6 +37,8 @@ class Request:
         self.headers = headers
         self.body = body
         self._json: dict[str, Any] | None = None
+        self.name = ""
+        """The object that the path names, once its route is known."""
         self.rights: Rights = NOTHING
         """What its token may do, and the token's record: set when it is authenticated."""
         self.token: dict[str, Any] = {}

@@ -17,7 +17,6 @@ from regions.local.state.transaction import Transaction
 
 def nodes(context: Context, request: Request) -> Reply:
     """/v1/nodes"""
-    request.only("GET")
     prefix = check_prefix("node", request.get("prefix"))
     resources = request.flag("resources")
 
@@ -34,27 +33,8 @@ def nodes(context: Context, request: Request) -> Reply:
 
 
 def node(context: Context, request: Request) -> Reply:
-    """/v1/node/:id, its allocations, and whether it may be used"""
-    node_id, _, what = request.path.removeprefix("/v1/node/").partition("/")
-    if what == "allocations":
-        request.only("GET")
-        return blocking(
-            context,
-            request,
-            lambda state: state.last("allocs"),
-            lambda state: [
-                alloc
-                for alloc in state.allocs.values()
-                if alloc["NodeID"] == node_id and request.rights.may(alloc["Namespace"], "read-job")
-            ],
-        )
-    if what == "eligibility":
-        return _eligibility(context, request, node_id)
-    if what == "drain":
-        return _drain(context, request, node_id)
-    if what:
-        raise Failure(501, f"{what} of a node is not supported by this development engine")
-    request.only("GET")
+    """/v1/node/:id"""
+    node_id = request.name
     check_id("node", node_id)
 
     def build(state: Snapshot) -> Record:
@@ -66,15 +46,30 @@ def node(context: Context, request: Request) -> Reply:
     return blocking(context, request, lambda state: (state.nodes.get(node_id) or {}).get("ModifyIndex", 0), build)
 
 
-def _eligibility(context: Context, request: Request, node_id: str) -> Reply:
-    request.only("PUT", "POST")
+def allocations(context: Context, request: Request) -> Reply:
+    """/v1/node/:id/allocations"""
+    return blocking(
+        context,
+        request,
+        lambda state: state.last("allocs"),
+        lambda state: [
+            alloc
+            for alloc in state.allocs.values()
+            if alloc["NodeID"] == request.name and request.rights.may(alloc["Namespace"], "read-job")
+        ],
+    )
+
+
+def eligibility(context: Context, request: Request) -> Reply:
+    """/v1/node/:id/eligibility"""
+    node_id = request.name
     wanted = str(request.json().get("Eligibility") or "")
     return _changed(context, node_id, lambda txn: node_writes.set_eligibility(txn, node_id, wanted), tells_index=False)
 
 
-def _drain(context: Context, request: Request, node_id: str) -> Reply:
-    request.only("PUT", "POST")
-    body = request.json()
+def drain(context: Context, request: Request) -> Reply:
+    """/v1/node/:id/drain"""
+    node_id, body = request.name, request.json()
     spec, meta = body.get("DrainSpec"), body.get("Meta") or {}
     if not isinstance(spec, dict | None) or not isinstance((spec or {}).get("Deadline"), int | None):
         raise Failure(400, "json: cannot unmarshal value into Go struct field NodeUpdateDrainRequest.DrainSpec")
@@ -116,24 +111,19 @@ def _changed(context: Context, node_id: str, change: Callable[[Transaction], Non
     return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
-def host_stats(context: Context, request: Request) -> Reply:
+def host_stats(context: Context, _request: Request) -> Reply:
     """/v1/client/stats: this machine's, whichever of its pretend nodes is asked for"""
-    request.only("GET")
     page = os.sysconf("SC_PAGE_SIZE")
-    total = page * os.sysconf("SC_PHYS_PAGES")
-    free = page * os.sysconf("SC_AVPHYS_PAGES")
+    total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
     disk = os.statvfs(context.config.data_dir)
-    size, available = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-    used_percent = 100.0 * (size - disk.f_bfree * disk.f_frsize) / size
+    size, used = disk.f_blocks * disk.f_frsize, (disk.f_blocks - disk.f_bfree) * disk.f_frsize
     busy = min(100.0, 100.0 * os.getloadavg()[0] / (os.cpu_count() or 1))
-    place = {
-        "Available": available,
-        "Device": "",
-        "InodesUsedPercent": 0.0,
+    place = {"Available": disk.f_bavail * disk.f_frsize, "Device": "", "InodesUsedPercent": 0.0}
+    place |= {
         "Mountpoint": str(context.config.data_dir),
         "Size": size,
-        "Used": size - disk.f_bfree * disk.f_frsize,
-        "UsedPercent": used_percent,
+        "Used": used,
+        "UsedPercent": 100.0 * used / size,
     }
     return Reply(
         {

@@ -1,10 +1,12 @@
-"""A request enters, is authenticated, sent on to another region where it asks for one, and answered by its handler."""
+"""A request enters, is authenticated, sent on to another region where it asks for one, and answered by its handler.
+
+The table says for each path and method who answers, and which right Nomad asks for.
+"""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from urllib.parse import quote, urlsplit
+from typing import NamedTuple
 
 from regions.local.http import (
     agent,
@@ -18,165 +20,239 @@ from regions.local.http import (
     nodes,
     variables,
 )
-from regions.local.http.access import check
 from regions.local.http.context import Context, namespace_of
+from regions.local.http.forwarding import forward, job_region
 from regions.local.http.messages import Failure, Relay, Reply, Request
 from regions.local.http.older import without
 
 Handle = Callable[[Context, Request], Reply]
-_CONNECT_S = 3.0
+Allows = Callable[[Context, Request], bool]
 
-_EXACT: dict[str, Handle] = {
-    "/v1/acl/token/self": catalog.token_self,
-    "/v1/agent/health": agent.health,
-    "/v1/agent/members": agent.members,
-    "/v1/agent/self": agent.self_,
-    "/v1/allocations": allocations.allocations,
-    "/v1/client/stats": nodes.host_stats,
-    "/v1/deployments": catalog.empty_list,
-    "/v1/evaluations": allocations.evaluations,
-    "/v1/event/stream": event_stream.events,
-    "/v1/jobs": jobs.jobs,
-    "/v1/jobs/parse": job_changes.parse,
-    "/v1/namespaces": catalog.namespaces,
-    "/v1/node/pools": catalog.pools,
-    "/v1/nodes": nodes.nodes,
-    "/v1/operator/scheduler/configuration": catalog.scheduler_configuration,
-    "/v1/plugins": catalog.empty_list,
-    "/v1/regions": agent.regions,
-    "/v1/scaling/policies": catalog.empty_list,
-    "/v1/search": catalog.search,
-    "/v1/services": catalog.empty_list,
-    "/v1/status/leader": agent.leader,
-    "/v1/status/peers": agent.peers,
-    "/v1/system/gc": agent.collect,
-    "/v1/validate/job": job_changes.validate,
-    "/v1/vars": variables.variables,
-    "/v1/volumes": catalog.empty_list,
+
+class Route(NamedTuple):
+    """`refused_with`: by the status that Nomad has sent when it asks the client that has the files."""
+
+    handle: Handle
+    allows: Allows
+    refused_with: int = 403
+
+
+# --- rights -----------------------------------------------------------------------------------------------------------
+
+
+def _may(*capabilities: str) -> Allows:
+    """One of these in the request's namespace."""
+    return lambda _, request: request.rights.may(namespace_of(request), *capabilities)
+
+
+def _may_in_jobs(capability: str) -> Allows:
+    """In the namespace where the body's job would go: the query's outweighs the job's."""
+
+    def allows(_: Context, request: Request) -> bool:
+        job = request.json().get("Job") if request.body else None
+        own = job.get("Namespace") if isinstance(job, dict) else None
+        return request.rights.may(request.get("namespace") or str(own or "default"), capability)
+
+    return allows
+
+
+def _may_in(table: str, *capabilities: str) -> Allows:
+    """In the namespace of the object that the path names; the request's where there is none."""
+
+    def allows(context: Context, request: Request) -> bool:
+        found = getattr(context.store.snapshot, table).get(request.name)
+        return request.rights.may(found["Namespace"] if found else namespace_of(request), *capabilities)
+
+    return allows
+
+
+def _may_evaluate(context: Context, request: Request) -> bool:
+    return request.rights.may(namespace_of(request), "submit-job" if context.config.has(1, 6) else "read-job")
+
+
+def _may_variable(capability: str) -> Allows:
+    return lambda _, request: request.rights.may_variable(namespace_of(request), request.name, capability)
+
+
+def _may_search(_: Context, request: Request) -> bool:
+    return request.rights.may(namespace_of(request), "list-jobs", "read-job") or request.rights.may_read("node")
+
+
+def _may_follow(_: Context, request: Request) -> bool:
+    def may(topic: str) -> bool:
+        if topic in ("Deployment", "Evaluation", "Allocation", "Job", "Service"):
+            return request.rights.may(namespace_of(request), "read-job")
+        return topic == "Node" and request.rights.may_read("node")
+
+    return all(may(text.partition(":")[0]) for text in request.query.get("topic", ["*"]))
+
+
+def _reads(area: str) -> Allows:
+    return lambda _, request: request.rights.may_read(area)
+
+
+def _writes(area: str) -> Allows:
+    return lambda _, request: request.rights.may_write(area)
+
+
+def _any_token(_: Context, _request: Request) -> bool:
+    """Handlers choose what a token sees."""
+    return True
+
+
+def _nobody(_: Context, _request: Request) -> bool:
+    """The region's own token only."""
+    return False
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def _unsupported(_: Context, request: Request) -> Reply:
+    raise Failure(501, f"{request.path} is not supported by this development engine")
+
+
+_read_job, _of_alloc = _may("read-job"), _may_in("allocs", "read-job")
+_read_fs = _may_in("allocs", "read-fs")
+_UNSUPPORTED = {"*": Route(_unsupported, _any_token)}
+_EMPTY = Route(catalog.empty_list, _read_job)
+_PARSE = Route(job_changes.parse, _may("parse-job", "submit-job"))
+_TABLE: dict[str, dict[str, Route]] = {
+    "/v1/acl/token/self": {"GET": Route(catalog.token_self, _any_token)},
+    "/v1/agent/health": {"GET": Route(agent.health, _any_token)},
+    "/v1/agent/members": {"GET": Route(agent.members, _reads("node"))},
+    "/v1/agent/self": {"GET": Route(agent.self_, _reads("agent"))},
+    "/v1/allocations": {"GET": Route(allocations.allocations, _read_job)},
+    "/v1/allocation/*/stop": {"PUT": Route(allocations.stop, _may_in("allocs", "alloc-lifecycle"))},
+    "/v1/allocation/*": {"GET": Route(allocations.allocation, _of_alloc)},
+    "/v1/client/allocation/*/checks": {"GET": Route(files.checks, _of_alloc)},
+    "/v1/client/allocation/*/restart": {"PUT": Route(files.restart, _may_in("allocs", "alloc-lifecycle"))},
+    "/v1/client/allocation/*/stats": {"GET": Route(files.usage, _of_alloc)},
+    "/v1/client/fs/cat/*": {"GET": Route(files.cat, _read_fs, 200)},
+    "/v1/client/fs/logs/*": {"GET": Route(files.logs, _may_in("allocs", "read-fs", "read-logs"), 500)},
+    "/v1/client/fs/ls/*": {"GET": Route(files.ls, _read_fs)},
+    "/v1/client/fs/readat/*": {"GET": Route(files.readat, _read_fs, 200)},
+    "/v1/client/fs/stat/*": {"GET": Route(files.stat, _read_fs)},
+    "/v1/client/fs/stream/*": {"GET": Route(files.follow, _read_fs, 500)},
+    "/v1/client/stats": {"GET": Route(nodes.host_stats, _reads("node"))},
+    "/v1/deployments": {"GET": _EMPTY},
+    "/v1/evaluations": {"GET": Route(allocations.evaluations, _read_job)},
+    "/v1/evaluation/*/allocations": {"GET": Route(allocations.of_evaluation, _may_in("evals", "read-job"))},
+    "/v1/evaluation/*": {"GET": Route(allocations.evaluation, _may_in("evals", "read-job"))},
+    "/v1/event/stream": {"GET": Route(event_stream.events, _may_follow)},
+    f"{hurting.PREFIX}*": {"*": Route(hurting.hurting, _nobody)},
+    "/v1/jobs": {
+        "GET": Route(jobs.jobs, _may("list-jobs")),
+        "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),
+    },
+    "/v1/jobs/parse": {"PUT": _PARSE},
+    "/v1/job/*/allocations": {"GET": Route(jobs.allocations, _read_job)},
+    "/v1/job/*/deployment": {"GET": Route(jobs.deployment, _read_job)},
+    "/v1/job/*/deployments": {"GET": _EMPTY},
+    "/v1/job/*/dispatch": {"PUT": Route(job_changes.dispatch, _may("dispatch-job"))},
+    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may_evaluate)},
+    "/v1/job/*/evaluations": {"GET": Route(jobs.evaluations, _read_job)},
+    "/v1/job/*/plan": {"PUT": Route(job_changes.plan, _may_in_jobs("submit-job"))},
+    "/v1/job/*/submission": {"GET": Route(jobs.submission, _read_job)},
+    "/v1/job/*/summary": {"GET": Route(jobs.summary, _read_job)},
+    "/v1/job/*/versions": {"GET": Route(jobs.versions, _read_job)},
+    **{f"/v1/job/*/{what}": _UNSUPPORTED for what in ("periodic/force", "revert", "scale", "services", "stable")},
+    "/v1/job/*": {
+        "GET": Route(jobs.job, _read_job),
+        "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),
+        "DELETE": Route(job_changes.deregister, _may("submit-job")),
+    },
+    "/v1/namespaces": {"GET": Route(catalog.namespaces, _any_token)},
+    "/v1/namespace/*": {
+        "GET": Route(catalog.namespace, lambda _, request: request.rights.may_any(request.name)),
+        **_UNSUPPORTED,
+    },
+    "/v1/nodes": {"GET": Route(nodes.nodes, _reads("node"))},
+    "/v1/node/pools": {"GET": Route(catalog.pools, _any_token)},
+    "/v1/node/*/allocations": {"GET": Route(nodes.allocations, _reads("node"))},
+    "/v1/node/*/drain": {"PUT": Route(nodes.drain, _writes("node"))},
+    "/v1/node/*/eligibility": {"PUT": Route(nodes.eligibility, _writes("node"))},
+    "/v1/node/*/evaluate": _UNSUPPORTED,
+    "/v1/node/*/purge": _UNSUPPORTED,
+    "/v1/node/*": {"GET": Route(nodes.node, _reads("node"))},
+    "/v1/plugins": {"GET": Route(catalog.empty_list, _any_token)},
+    "/v1/regions": {"GET": Route(agent.regions, _any_token)},
+    "/v1/scaling/policies": {"GET": _EMPTY},
+    "/v1/search": {"PUT": Route(catalog.search, _may_search)},
+    "/v1/services": {"GET": _EMPTY},
+    "/v1/status/leader": {"GET": Route(agent.leader, _any_token)},
+    "/v1/status/peers": {"GET": Route(agent.peers, _any_token)},
+    "/v1/system/gc": {"PUT": Route(agent.collect, _nobody)},
+    "/v1/validate/job": {"PUT": Route(job_changes.validate, _may_in_jobs("read-job"))},
+    "/v1/vars": {"GET": Route(variables.variables, _any_token)},
+    "/v1/var/*": {
+        "GET": Route(variables.read, _may_variable("read")),
+        "PUT": Route(variables.put, _may_variable("write")),
+        "DELETE": Route(variables.delete, _may_variable("destroy")),
+    },
+    "/v1/volumes": {"GET": Route(catalog.empty_list, _any_token)},
 }
-_PREFIXES: dict[str, Handle] = {
-    "/v1/job/": jobs.job,
-    "/v1/allocation/": allocations.allocation,
-    "/v1/evaluation/": allocations.evaluation,
-    "/v1/node/": nodes.node,
-    "/v1/client/fs/": files.files,
-    "/v1/client/allocation/": files.tasks,
-    hurting.PREFIX: hurting.hurting,
-    "/v1/namespace/": catalog.namespace,
-    "/v1/var/": variables.variable,
-}
-_WITH_JOB = (jobs.jobs, jobs.job, job_changes.validate)
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
 """What Nomad answers without a token."""
 _LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")
-_ELSEWHERE = (
-    "acl",
-    "agent",
-    "client",
-    "deployment",
-    "metrics",
-    "namespace",
-    "operator",
-    "plugin",
-    "scaling",
-    "search",
-    "service",
-    "system",
-    "volume",
-    "volumes",
-)
+"""What it answers itself whatever region the request names."""
+_NEWER = {"/v1/vars": variables.SINCE, "/v1/var/*": variables.SINCE}
+_ELSEWHERE = frozenset((
+    "acl", "agent", "client", "deployment", "metrics", "operator", "plugin", "scaling", "search", "service", "system",
+    "volume", "volumes",
+))  # fmt: skip
+"""What Nomad has under these, and the table doesn't name, is refused by its name."""
+
+
+def _segment(path: str) -> str:
+    return path.split("/", 3)[2] if path.startswith("/v1/") else ""
+
+
+_BY_SEGMENT: dict[str, list[tuple[str, str, str]]] = {}
+for _pattern in _TABLE:
+    if "*" in _pattern:
+        _prefix, _, _suffix = _pattern.partition("*")
+        _BY_SEGMENT.setdefault(_segment(_pattern), []).append((_prefix, _suffix, _pattern))
+
+
+def _ways(context: Context, request: Request) -> dict[str, Route]:
+    """The routes by method; sets the request's `name`. A job's ID may hold slashes, so a path is told by its end."""
+    pattern, path = request.path, request.path
+    if pattern not in _TABLE:
+        for prefix, suffix, one in _BY_SEGMENT.get(_segment(path), ()):
+            if path.startswith(prefix) and path.endswith(suffix) and len(path) >= len(prefix) + len(suffix):
+                pattern, request.name = one, path[len(prefix) : len(path) - len(suffix)]
+                break
+    if pattern in _TABLE and context.config.has(*_NEWER.get(pattern, (0,))):
+        return _TABLE[pattern]
+    if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.has(1, 8)):
+        return _UNSUPPORTED
+    raise Failure(404, "", {})
 
 
 def answer(context: Context, request: Request) -> Reply | Relay:
     """The whole way of one request. Raises Failure."""
-    handler = _EXACT.get(request.path)
-    if handler is None:
-        handler = next((one for prefix, one in _PREFIXES.items() if request.path.startswith(prefix)), None)
-    if handler in (variables.variables, variables.variable) and not context.config.has(*variables.SINCE):
-        raise Failure(404, "", {})
-    if handler is None:
-        parts = request.path.split("/")
-        is_nomads = len(parts) > 2 and parts[1] == "v1" and parts[2] in _ELSEWHERE
-        if is_nomads or (request.path == "/v1/jobs/statuses" and context.config.has(1, 8)):
-            raise Failure(501, f"{request.path} is not supported by this development engine")
-        raise Failure(404, "", {})
+    ways = _ways(context, request)
+    route = ways.get("PUT" if request.method == "POST" else request.method) or ways.get("*")
+    if route is None:
+        raise Failure(405, "Invalid method")
     region = request.get("region")
-    if handler in _WITH_JOB and request.body and request.method in ("PUT", "POST"):
-        region = _job_region(request) or region
+    if request.body and request.path.startswith(("/v1/job", "/v1/validate/")) and request.method in ("PUT", "POST"):
+        region = job_region(request) or region
     if region and region != context.config.region and not _is_local(context, request):
-        return _forward(context, request, region)
-    if request.path not in _OPEN and (request.path != "/v1/jobs/parse" or context.config.has(1, 1, 12)):
-        _authenticate(context, request)
-        check(request, request.rights, namespace_of(request), context.store.snapshot)
-    reply = handler(context, request)
+        return forward(context, request, region)
+    if request.path not in _OPEN and (route is not _PARSE or context.config.has(1, 1, 12)):
+        context.tokens.authenticate(request, tells_unknown=not context.config.has(1, 5))
+        if not request.rights.is_management and not route.allows(context, request):
+            raise Failure(route.refused_with, "Permission denied")
+    reply = route.handle(context, request)
     if context.missing and isinstance(reply.body, (dict, list)):
         reply.body = without(reply.body, context.missing)
     return reply
 
 
 def _is_local(context: Context, request: Request) -> bool:
-    """What Nomad answers itself whatever region the request names: about the agent, and about an allocation it runs."""
+    """Also an allocation that the region runs itself."""
     if request.path in _LOCAL:
         return True
-    if not request.path.startswith("/v1/client/"):
-        return False
-    return any(context.store.snapshot.allocs.get(part) is not None for part in request.path.split("/")[4:])
-
-
-def _authenticate(context: Context, request: Request) -> None:
-    token = request.headers.get("x-nomad-token", "")
-    if not token:
-        scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-        token = credential.strip() if scheme.lower() == "bearer" else ""
-    if found := context.tokens.find(token):
-        request.token, request.rights = found
-        return
-    if request.path == "/v1/acl/token/self":
-        raise (
-            Failure(404, "ACL token not found") if token else Failure(500, "acl token lookup failed: missing secret id")
-        )
-    # From 1.5 on, only the agent's own endpoints still tell a wrong token from none.
-    told_apart = token and (request.path.startswith("/v1/agent/") or not context.config.has(1, 5))
-    raise Failure(403, "ACL token not found" if told_apart else "Permission denied")
-
-
-def _job_region(request: Request) -> str:
-    """The region that the body asks for; the job's own counts only where neither body nor query names another."""
-    body = request.json()
-    if isinstance(body.get("Region"), str) and body["Region"]:
-        return str(body["Region"])
-    job = body.get("Job")
-    region = job.get("Region") if isinstance(job, dict) and not request.get("region") else None
-    return region if isinstance(region, str) and region != "global" else ""
-
-
-def _forward(context: Context, request: Request, region: str) -> Relay:
-    url = context.config.peers.get(region)
-    if url is None:
-        raise Failure(500, "No path to region")
-    address = urlsplit(url)
-    target = request.raw
-    if request.get("region") != region:
-        # The first value of a parameter is the one that counts.
-        path, _, query = target.partition("?")
-        target = f"{path}?region={quote(region)}" + (f"&{query}" if query else "")
-    try:
-        connection = socket.create_connection((address.hostname, address.port), timeout=_CONNECT_S)
-        connection.settimeout(None)
-        if address.scheme == "https":
-            import ssl
-
-            authority = ssl.create_default_context(cafile=context.config.tls.get("ca_file"))
-            connection = authority.wrap_socket(connection, server_hostname=address.hostname)
-        headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
-        headers |= {"connection": "close", "content-length": str(len(request.body)), "host": address.netloc}
-        lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body)
-    except OSError as error:
-        raise Failure(
-            500, f"rpc error: failed to get conn: dial tcp {address.netloc}: {error.strerror or error}"
-        ) from error
-    return Relay(connection)
-
-
-_HOP_BY_HOP = ("connection", "content-length", "expect", "host", "keep-alive", "transfer-encoding")
+    return request.path.startswith("/v1/client/") and request.name in context.store.snapshot.allocs

@@ -18,7 +18,6 @@ _PATH = re.compile(r"[a-zA-Z0-9\-_~/]{1,128}")
 
 def variables(context: Context, request: Request) -> Reply:
     """/v1/vars: where there are variables, without what is in them"""
-    request.only("GET")
     prefix, namespace = request.get("prefix"), namespace_of(request)
 
     def rows(state: Snapshot) -> Iterator[Record]:
@@ -37,18 +36,9 @@ def variables(context: Context, request: Request) -> Reply:
     return listing(context, request, ("variables",), rows, show, token)
 
 
-def variable(context: Context, request: Request) -> Reply:
+def read(context: Context, request: Request) -> Reply:
     """/v1/var/:path"""
-    path = request.path.removeprefix("/v1/var/")
-    if not path:
-        raise Failure(400, "missing variable path")
-    if request.method in ("PUT", "POST"):
-        return _put(context, request, path)
-    if request.method == "DELETE":
-        return _delete(context, request, path)
-    if request.method != "GET":
-        raise Failure(400, "Invalid method")
-    key = (namespace_of(request), path)
+    key = (namespace_of(request), request.name)
 
     def build(state: Snapshot) -> Record:
         found: Record | None = state.variables.get(key)
@@ -63,8 +53,10 @@ def variable(context: Context, request: Request) -> Reply:
     return blocking(context, request, index, build)
 
 
-def _put(context: Context, request: Request, path: str) -> Reply:
-    body = request.json()
+def put(context: Context, request: Request) -> Reply:
+    path, body = request.name, request.json()
+    if not path:
+        raise Failure(400, "missing variable path")
     items = body.get("Items")
     if not items:
         raise Failure(400, "variable missing required Items object")
@@ -98,8 +90,8 @@ def _put(context: Context, request: Request, path: str) -> Reply:
     return Reply(written, headers={"X-Nomad-Index": str(transaction.index)})
 
 
-def _delete(context: Context, request: Request, path: str) -> Reply:
-    namespace, expected = namespace_of(request), _expected(request)
+def delete(context: Context, request: Request) -> Reply:
+    namespace, path, expected = namespace_of(request), request.name, _expected(request)
 
     def change(transaction: Transaction) -> bool:
         old = transaction.state.variables.get((namespace, path))

@@ -158,7 +158,6 @@ def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
         ("GET", f"/v1/node/{node}/allocations"): "deployer",
         ("GET", "/v1/agent/members"): "deployer",
         ("GET", "/v1/agent/self"): "",
-        ("GET", "/v1/operator/scheduler/configuration"): "",
         ("GET", "/v1/namespaces"): "dispatcher deployer",
         ("GET", "/v1/namespace/default"): "dispatcher deployer",
         ("GET", "/v1/acl/token/self"): "dispatcher deployer",

@@ -114,7 +114,6 @@ def test_what_each_may(guarded: Api) -> None:
         ("GET", f"/v1/node/{node}"): "reader",
         ("GET", "/v1/client/stats"): "reader",
         ("GET", "/v1/agent/self"): "other",
-        ("GET", "/v1/operator/scheduler/configuration"): "",
         ("GET", "/v1/fedml/hurt"): "",
         ("GET", f"/v1/client/fs/ls/{alloc['ID']}?path=/"): "",
         ("PUT", f"/v1/node/{node}/eligibility"): "",
