@@ -7,7 +7,7 @@ Nomad. What a record says of itself is checked against its place: it was written
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -141,6 +141,7 @@ class Places:
         region: str,
         on_allocation: Callable[[Allocation], None],
         on_heard: Callable[[bool], None],
+        on_listed: Callable[[Collection[str]], None],
         stop: threading.Event,
     ) -> None:
         from regions.nomad import allocation_from_json
@@ -150,6 +151,7 @@ class Places:
             self._manifest.parent_id,
             on_allocation=on_allocation,
             on_heard=on_heard,
+            on_listed=on_listed,
             parse=lambda event: allocation_from_json(event.payload),
             stop=stop,
         )

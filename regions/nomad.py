@@ -131,6 +131,11 @@ class NomadRegion:
         ]
         return self._parse("nodes", lambda: [node_from_json(node) for node in whole])
 
+    def variable_keys(self, path: str) -> frozenset[str]:
+        """The keys of a Nomad variable of this namespace (1.4 or newer); what they hold isn't kept. Raises NotFound."""
+        found = self._get("variable", nomad.api.Variable, *path.split("/"), about=f"variable {path}")
+        return self._parse("variable", lambda: frozenset(_as(dict, _as(dict, found)["Items"])))
+
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
@@ -257,12 +262,25 @@ class NomadRegion:
 
     # --- allocations -------------------------------------------------------------------------------------------------
 
-    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
-        """All allocations of a job, or of the namespace, and the index up to which the list is complete."""
+    def has_event_stream(self) -> bool:
+        """Whether the servers tell of events (since 1.0); assumed where the token may not read their version."""
+        version = self._known_version()
+        return not version or has_feature(version, "event_stream")
+
+    def allocations(
+        self, *, job_id: str | None = None, after: int | None = None, wait_s: float = 0.0
+    ) -> tuple[list[Allocation], int]:
+        """All allocations of a job, or of the namespace, and the index up to which the list is complete.
+
+        With `after` (such an index) the server answers when something changed since then, or after `wait_s`, which must
+        be below the client's own timeout.
+        """
+        blocking = {} if after is None else {"index": str(after), "wait": f"{wait_s:g}s"}
         if job_id is None:
-            stubs, index = self._pages("allocations", nomad.api.Allocations, params={})
+            stubs, index = self._pages("allocations", nomad.api.Allocations, params={}, first=blocking)
         else:
-            stubs, index = self._pages("allocations", nomad.api.Job, _quoted(job_id), "allocations", params={})
+            path = (_quoted(job_id), "allocations")
+            stubs, index = self._pages("allocations", nomad.api.Job, *path, params={}, first=blocking)
         return self._parse("allocations", lambda: [allocation_from_json(stub) for stub in stubs]), index
 
     def used(self) -> dict[str, Resources]:
@@ -351,9 +369,15 @@ class NomadRegion:
         return self._door.call(request).response.content
 
     def _pages(
-        self, operation: str, endpoint: type, *path: str, params: Mapping[str, Any]
+        self,
+        operation: str,
+        endpoint: type,
+        *path: str,
+        params: Mapping[str, Any],
+        first: Mapping[str, str] | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
-        """A list over all its pages, and the first page's index. Servers before 1.3 give all of it as one page.
+        """A list over all its pages, and the first page's index. Servers before 1.3 give all of it as one page. `first`:
+        parameters of the first page only.
 
         Each object comes once: Nomad 1.6 compares page tokens as text, so a page may begin too early when an index gains
         a digit. A page that brings nothing new ends the list, since it would come for ever.
@@ -361,7 +385,12 @@ class NomadRegion:
         items: dict[str, dict[str, Any]] = {}
         index, next_token = 0, ""
         while True:
-            page = {**params, "per_page": PAGE_SIZE, "next_token": next_token or None}
+            page = {
+                **params,
+                **({} if next_token else first or {}),
+                "per_page": PAGE_SIZE,
+                "next_token": next_token or None,
+            }
             answer = self._door.call(Request(operation, endpoint, path, params=page))
             before = len(items)
             for number, item in enumerate(self._parse(operation, partial(_items, answer))):

@@ -36,9 +36,9 @@ class Binding:
             bound |= self._take(bind_retries(state.retries, state.slots, state.regions, room))
             state.retries = [number for number in state.retries if number not in bound]
         if state.manifest.one_each and state.unbound:
-            bound |= self._take(
-                bind_one_each(list(filter(self._waits, state.unbound)), state.manifest.regions, state.regions)
-            )
+            waiting = list(filter(self._waits, state.unbound))
+            names, canary = state.manifest.regions, state.manifest.canary
+            bound |= self._take(bind_one_each(waiting, names, state.regions, canary))
             state.unbound = deque(number for number in state.unbound if number not in bound)
             for name in bound.values():
                 room[name] = max(0, room[name] - 1)
@@ -164,10 +164,15 @@ def bind_retries(
     return bound
 
 
-def bind_one_each(waiting: Collection[int], names: Sequence[str], regions: Mapping[str, RegionState]) -> dict[int, str]:
-    """Slot i in region i, whether that one is full or not, unless it can't be used."""
+def bind_one_each(
+    waiting: Collection[int], names: Sequence[str], regions: Mapping[str, RegionState], canary: int
+) -> dict[int, str]:
+    """Slot i in region i, whether that one is full or not, unless it can't be used, or proves other canaries."""
+    may = {
+        one.name for one in regions.values() if one.is_usable and (not canary or one.done or one.open < canary)
+    }  # fmt: skip
     homes = {number: names[number % len(names)] for number in waiting}
-    return {number: name for number, name in homes.items() if regions[name].is_usable}
+    return {number: name for number, name in homes.items() if name in may}
 
 
 def interleaved(shares: Mapping[str, int], regions: Mapping[str, RegionState]) -> list[str]:

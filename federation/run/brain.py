@@ -34,6 +34,7 @@ from federation.run.events import (
     DispatchFailed,
     Event,
     Found,
+    Listed,
     LogRead,
     LogsKept,
     Looked,
@@ -118,6 +119,7 @@ class Brain:
             Found: self._dispatching.found,
             ChildSpec: self._dispatching.child_spec,
             AllocationChanged: self._allocation_changed,
+            Listed: self._watching.listed,
             ChildInspected: self._watching.inspected,
             Looked: self._results.looked,
             Committed: self._results.committed,
@@ -193,15 +195,17 @@ class Brain:
                 state.out.append(Close("done", ""))
 
     def _is_quiet(self) -> bool:
-        """Nothing is under way, and no region that was heard of lately may hold a child that nobody knows or that isn't
-        stopped yet."""
+        """Nothing is under way, and no region that can be reached may hold a child that nobody knows or that isn't stopped
+        yet."""
         state = self.state
         return (
             self._ledger.is_quiet
             and self._results.is_quiet
             and not state.in_flight
             and not any(
-                (one.unknown or one.stopping or one.to_stop) and state.now_s - one.heard_s <= state.limits.grace_s
+                (one.unknown or one.stopping or one.to_stop)
+                and not one.is_lost
+                and (state.now_s - one.heard_s <= state.limits.grace_s or not one.is_deaf)
                 for one in state.regions.values()
             )
         )

@@ -16,7 +16,16 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from federation.result import ResultRecord
 from federation.run.brain import Brain
 from federation.run.commands import Append, Close, Command, Commit, KeepLogs, Look, ReadLog, Tell
-from federation.run.events import AllocationChanged, CancelRequested, CommitFailed, Committed, Event, RegionHeard, Tick
+from federation.run.events import (
+    AllocationChanged,
+    CancelRequested,
+    CommitFailed,
+    Committed,
+    Event,
+    Listed,
+    RegionHeard,
+    Tick,
+)
 from federation.run.execution import Execution, Ports
 from jobs.errors import FedmlError
 from regions.storage.errors import Unavailable
@@ -148,5 +157,6 @@ class Coordinator:
             region,
             lambda allocation: self._events.put(AllocationChanged(region, allocation)),
             lambda is_room_likely: self._events.put(RegionHeard(region, is_room_likely)),
+            lambda job_ids: self._events.put(Listed(region, frozenset(job_ids))),
             self._stop,
         )

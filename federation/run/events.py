@@ -149,6 +149,14 @@ class AllocationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """All allocations of a region were told; children of these IDs had any."""
+
+    region: str
+    job_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ChildInspected:
     """A child's status (pending, running, dead, or gone) and all its allocations."""
 
@@ -213,6 +221,6 @@ class CancelRequested:
 
 Event = (
     Tick | RegionProbed | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked | Acknowledged
-    | DispatchFailed | Found | ChildSpec | AllocationChanged | ChildInspected | Looked | Committed | CommitFailed | LogsKept
-    | Stopped | CancelRequested
+    | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | ChildInspected | Looked | Committed | CommitFailed
+    | LogsKept | Stopped | CancelRequested
 )  # fmt: skip

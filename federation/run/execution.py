@@ -6,7 +6,7 @@ the run is raised. Load: a dispatch is one request, its check one for a whole ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -103,9 +103,9 @@ class Ports:
 
     `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
     allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
-    on_allocation, on_heard, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the meta and
-    payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`, `search` and
-    `inputs` raise FedmlError.
+    on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
+    meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
+    `search` and `inputs` raise FedmlError.
     """
 
     clients: Mapping[str, RegionClient]
@@ -115,7 +115,9 @@ class Ports:
     ping: Callable[[str], Pinged]
     read: Callable[[str, Key, Allocation], ResultRecord | None]
     search: Callable[[str, int], Sequence[ResultRecord]]
-    watch: Callable[[str, Callable[[Allocation], None], Callable[[bool], None], Any], None]
+    watch: Callable[
+        [str, Callable[[Allocation], None], Callable[[bool], None], Callable[[Collection[str]], None], Any], None
+    ]
     observe: Callable[[Tell], None]
     inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
     keep_logs: Callable[[KeepLogs], None] = lambda _: None

@@ -22,11 +22,14 @@ class Health:
 
     def tick(self, *, is_first: bool) -> None:
         """Time passed: ask what is due, judge the silence."""
-        for region in self._state.regions.values():
+        state = self._state
+        for region in state.regions.values():
             if is_first:
-                region.heard_s = self._state.now_s
+                region.heard_s = state.now_s
             self._ask(region)
         self._judge_silence()
+        if state.unbound or state.retries:
+            self.give_up_if_nowhere()
 
     def _ask(self, region: RegionState) -> None:
         """Probe a region that could take work, ping a quiet one, find lost dispatches, read back spec hashes."""
@@ -218,8 +221,11 @@ class Health:
     def give_up_if_nowhere(self) -> None:
         """Where no region can take it, what waits has failed."""
         state = self._state
-        if all(region.is_fatal for region in state.regions.values()):
-            problems = "; ".join(f"{region.name}: {region.problem}" for region in state.regions.values())
+        if all(region.is_fatal or region.is_full for region in state.regions.values()):
+            problems = "; ".join(
+                f"{region.name}: {region.problem if region.is_fatal else f'its cap of {region.fixed.cap} is reached'}"
+                for region in state.regions.values()
+            )
             waiting = [*state.unbound, *state.retries, *(number for _, number in state.delayed)]
             state.unbound.clear()
             state.retries, state.delayed = [], []

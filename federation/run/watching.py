@@ -10,7 +10,7 @@ import heapq
 from federation.run.causes import Cause, cause_of
 from federation.run.commands import Inspect
 from federation.run.ends import Ends
-from federation.run.events import AllocationChanged, ChildInspected
+from federation.run.events import AllocationChanged, ChildInspected, Listed
 from federation.run.results import Results
 from federation.run.state import Attempt, Phase, RunState, newest
 from regions.model import Allocation
@@ -128,6 +128,13 @@ class Watching:
         elif attempt.is_open:
             self._ends.keep_logs(number, attempt, allocation, is_failed=False)
             self._results.has(number, place, attempt.number)
+
+    def listed(self, event: Listed) -> None:
+        """A running child that isn't in the region's list any more may have ended while nobody listened."""
+        for job_id, pair in self._state.children.items():
+            attempt = self._state.attempt(*pair)
+            if attempt.phase is Phase.RUNNING and attempt.region == event.region and job_id not in event.job_ids:
+                self.inspect_after(self._state.limits.inspect_s, pair[0], attempt)
 
     def inspected(self, event: ChildInspected) -> None:
         """What a child and its allocations are."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
+import pytest
+
 from federation.watch import watch
 from regions.errors import EventGap, RegionUnreachable
 from regions.model import Allocation, Event
@@ -27,9 +29,21 @@ class Region:
         self.stop, self.connections = stop, connections
         self.calls: list[str] = []
         self.listed = [allocation(0), allocation(1, "other/dispatch-2")]
+        self.has_stream = True
+        self.indices: list[int] = []
 
-    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
-        self.calls.append("list")
+    def has_event_stream(self) -> bool:
+        return self.has_stream
+
+    def allocations(
+        self, *, job_id: str | None = None, after: int | None = None, wait_s: float = 0.0
+    ) -> tuple[list[Allocation], int]:
+        self.calls.append("list" if after is None else f"list after {after}")
+        if self.indices:
+            index = self.indices.pop(0)
+            if not self.indices:
+                self.stop.set()
+            return self.listed, index
         return self.listed, 5
 
     def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[Event]]:
@@ -43,16 +57,20 @@ class Region:
             yield line
 
 
-def follow(connections: list[list[list[Event] | Exception]]) -> tuple[list[str], list[str], int]:
+def follow(
+    connections: list[list[list[Event] | Exception]], *, indices: Sequence[int] = ()
+) -> tuple[list[str], list[str], int]:
     stop = threading.Event()
     region = Region(stop, connections)
+    region.has_stream, region.indices = not indices, list(indices)
     heard: list[str] = []
-    beats: list[None] = []
+    beats: list[bool] = []
     watch(
         region,
         "train",
         on_allocation=lambda one: heard.append(one.id),
         on_heard=beats.append,
+        on_listed=lambda job_ids: heard.append(f"listed {sorted(job_ids)}"),
         parse=lambda one: one.payload["one"],  # type: ignore[return-value, arg-type]
         stop=stop,
     )
@@ -61,7 +79,7 @@ def follow(connections: list[list[list[Event] | Exception]]) -> tuple[list[str],
 
 def test_subscribed_first_then_listed_then_read_on() -> None:
     heard, calls, beats = follow([[[], [event(allocation(2)), event(allocation(3, "other/dispatch-9"))], []]])
-    assert heard == ["a0", "a2"]
+    assert heard == ["a0", "listed ['train/dispatch-1']", "a2"]
     assert calls == ["subscribe 0", "list", "subscribe 0"]
     assert beats == 3
 
@@ -69,5 +87,29 @@ def test_subscribed_first_then_listed_then_read_on() -> None:
 def test_a_gap_or_a_broken_connection_lists_again() -> None:
     gap, broken = EventGap("gone", region="us"), RegionUnreachable("reset", region="us")
     heard, calls, _ = follow([[[], gap], [broken], [[], [event(allocation(4))]]])
-    assert heard == ["a0", "a0", "a4"]
+    assert [one for one in heard if one.startswith("a")] == ["a0", "a0", "a4"]
     assert calls.count("list") == 2
+
+
+def test_a_region_without_an_event_stream_is_asked_by_blocking_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.watch.POLL_S", 0.0)
+    heard, calls, beats = follow([], indices=[5, 9, 3, 4])
+    assert calls == ["list", "list after 5", "list after 9", "list"], "a smaller index: the server was restored"
+    assert [one for one in heard if one.startswith("a")] == ["a0"] * 4
+    assert beats == 4
+
+
+def test_what_others_end_is_told_as_room() -> None:
+    stop = threading.Event()
+    other = Event("Allocation", "AllocationUpdated", "x", "default", 1, {"JobID": "else", "ClientStatus": "complete"})
+    rooms: list[bool] = []
+    watch(
+        Region(stop, [[[], [other], [event(allocation(2))]]]),
+        "train",
+        on_allocation=lambda _: None,
+        on_heard=rooms.append,
+        on_listed=lambda _: None,
+        parse=lambda one: one.payload["one"],  # type: ignore[return-value, arg-type]
+        stop=stop,
+    )
+    assert rooms == [False, True, False]

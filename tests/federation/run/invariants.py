@@ -15,6 +15,7 @@ from federation.run.brain import Brain
 from federation.run.causes import Cause
 
 if TYPE_CHECKING:
+    from tests.federation.run.virtual_region import Child
     from tests.federation.run.world import Seat, World
 
 NOT_COUNTED = (Cause.REGION_LOST, Cause.PREEMPTED, Cause.PENDING, Cause.REFUSED, Cause.CANCELLED)
@@ -62,6 +63,11 @@ class Watchdog:
             elif kind == "fail":
                 assert pair in self.bound, f"{pair} failed, never bound"
                 self.failed.setdefault(pair, str(change["cause"]))
+                if change["cause"] in (Cause.EXIT, Cause.VANISHED, Cause.NO_RESULT) and world.sends_good(
+                    self.bound[pair]
+                ):
+                    since = world.now - world.published_at.get(pair, world.now)
+                    assert since < 60, f"{pair} was given up ({change['cause']}), though it published {since} s ago"
             else:
                 assert pair not in self.bound, f"attempt {pair} was bound twice"
                 assert change["region"] in manifest.regions, f"{pair} was bound outside the run's regions"
@@ -89,6 +95,15 @@ class Watchdog:
             assert len(here) <= room.cap, f"{region} has {len(here)} slots, above its cap"
         if manifest.canary and region not in self.proven:
             assert len(here) <= manifest.canary, f"{region} has {len(here)} slots before its canary's result"
+
+    def dispatched(self, region: str, child: Child) -> None:
+        """A region made a child."""
+        alike = [
+            one.id for one in self.world.regions[region].children.values()
+            if (one.slot, one.attempt) == (child.slot, child.attempt)
+        ]  # fmt: skip
+        assert len(alike) == 1 or not self.world.regions[region].has_tokens, f"two children of one attempt: {alike}"
+        assert (child.slot, child.attempt) in self.bound, "a child of an attempt that isn't bound"
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,7 +191,7 @@ class Watchdog:
         ended = [one for one in slot.attempts[slot.forgiven :] if one.cause is not None]
         counted = [one for one in ended if one.cause not in NOT_COUNTED]
         own = {one.region for one in ended if one.cause in OWN}
-        is_nowhere = all(region.is_fatal for region in brain.regions.values())
+        is_nowhere = all(region.is_fatal or region.is_full for region in brain.regions.values())
         assert tell.detail, "a failure without a reason"
         assert (
             len(counted) >= brain.manifest.max_attempts
@@ -202,7 +217,10 @@ class Watchdog:
         brain = next(seat.brain for seat in world.seats if seat.brain is not None)
         if world.closed.state == "cancelled":
             return
+        assert self.cancelled_at is None or world.now < self.cancelled_at + 90, "the cancel was not obeyed"
         named = {number for number, slot in enumerate(brain.slots) if slot.state == "failed" and slot.reason}
+        allowed = manifest.max_failures
+        assert allowed is None or len(named) <= allowed or brain.state.halted, "too many failures, and not halted"
         if not brain.state.halted:
             assert done | named == set(range(manifest.slots)), "a slot has neither its keys nor a named failure"
             assert world.closed.state == ("done" if done == set(range(manifest.slots)) else "failed")

@@ -54,7 +54,7 @@ def one_run(
         purge_finished=seed % 7 == 0,
         canary=1 if seed % 9 == 0 else 0,
         canary_on_failure="local" if seed % 2 else "all",
-        max_failures=1 if seed % 8 == 0 else None,
+        max_failures=seed % 16 // 8 if seed % 4 == 0 else None,
     )
     world.run(manifest)
     return world

@@ -118,7 +118,11 @@ def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None
         )  # fmt: skip
 
     def watch(
-        name: str, on_allocation: Callable[[Allocation], None], on_heard: Callable[[bool], None], stop: threading.Event
+        name: str,
+        on_allocation: Callable[[Allocation], None],
+        on_heard: Callable[[bool], None],
+        on_listed: Callable[[Any], None],
+        stop: threading.Event,
     ) -> None:
         region.on_allocation = on_allocation
         region.is_watched.set()

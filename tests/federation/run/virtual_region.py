@@ -58,6 +58,7 @@ class VirtualRegion:
         self.refuses: Callable[[int], str] = lambda _: ""
         """Why it refuses a slot's dispatch for the slot's own input."""
         self.on_news: Callable[[str, Allocation], None] = lambda _region, _allocation: None
+        self.on_child: Callable[[str, Child], None] = lambda _region, _child: None
         self.on_result: Callable[[str, Child, Allocation], None] = lambda _region, _child, _allocation: None
 
     # ── the client's calls ────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,6 +120,7 @@ class VirtualRegion:
         child.has_evaluation = not self.faults.hits("no_evaluation")
         self.children[child.id] = child
         self.by_token[token] = child.id
+        self.on_child(self.name, child)
         return Dispatched(child.id, "evaluation")
 
     def stop_job(self, job_id: str, *, purge: bool = False) -> None:

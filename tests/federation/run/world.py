@@ -79,6 +79,7 @@ class World:
         self.entered: set[str] = set()
         self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
+        self.published_at: dict[tuple[int, int], float] = {}
         self.told: list[cmd.Tell] = []
         self.told_at: list[float] = []
         self.dispatched: list[tuple[int, int, str]] = []
@@ -105,6 +106,8 @@ class World:
             has_tokens = self.faults.rng("tokens").random() < (0.7 if self.faults.scale else 1.0)
             region = VirtualRegion(name, self.sizes[name], self.faults, manifest.spec_hash, has_tokens=has_tokens)
             region.on_news, region.on_result = self._news, self._published
+            if self.watchdog:
+                region.on_child = self.watchdog.dispatched
             self.regions[name] = region
         for seat in self.seats:
             self._seat(seat)
@@ -127,8 +130,9 @@ class World:
         """Have something happen at a time."""
         self.scripts.append((at_s, act))
 
-    def region(self, name: str) -> VirtualRegion:
-        return self.regions[name]
+    def sends_good(self, name: str) -> bool:
+        """Whether what is published in that region counts."""
+        return self.regions[name].spec_hash == self.manifest.spec_hash
 
     def _live(self) -> None:
         for at_s, act in [one for one in self.scripts if one[0] <= self.now]:
@@ -148,9 +152,12 @@ class World:
             if region.cut and (region.cut_until <= self.now or self.faults.is_over):
                 region.cut = ""
                 self._relist(region)
+            was_expired = region.is_token_expired
             region.is_token_expired = (region.is_token_expired or self.faults.hits("token_expired")) and (
                 not self.faults.is_over and rng.random() > 0.02
             )
+            if was_expired and not region.is_token_expired:
+                self._relist(region)
             if self.faults.hits("strangers_work"):
                 region.strangers = rng.randint(0, region.size)
             if self.faults.is_over:
@@ -163,6 +170,8 @@ class World:
         if self.now >= self.cancel_at:
             self.cancel_at = float("inf")
             self.log.append(({"type": "cancel", "reason": "enough"},))
+            if self.watchdog:
+                self.watchdog.cancelled_at = self.now
 
     @staticmethod
     def _cut(region: VirtualRegion, how: str, until: float) -> None:
@@ -343,6 +352,8 @@ class World:
         for child in list(region.children.values()):
             for allocation in child.allocations:
                 self._hear(region.name, ev.AllocationChanged(region.name, allocation), 0.1)
+        listed = frozenset(child.id for child in region.children.values() if child.allocations)
+        self._hear(region.name, ev.Listed(region.name, listed), 0.2)
 
     def _hear(self, region: str, event: ev.Event, after_s: float) -> None:
         for seat in self.seats:
@@ -354,6 +365,7 @@ class World:
                 )
 
     def _published(self, name: str, child: Child, allocation: Allocation) -> None:
+        self.published_at[child.slot, child.attempt] = self.now
         self.records[allocation.id] = ResultRecord(
             key=Key(self.manifest.run, child.slot, allocation.group, allocation.index), attempt=child.attempt, job="train",
             version="4", spec_hash=str(child.meta["fedml_spec"]), region=name, datacenter="dc1", node="n-1",
