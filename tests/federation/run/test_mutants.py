@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from federation.plan import Room
 from federation.run import execution
 from federation.run.binding import Binding
 from federation.run.brain import Brain
@@ -22,7 +23,7 @@ from federation.run.ends import Ends
 from federation.run.health import Health
 from federation.run.ledger import Ledger
 from federation.run.results import Results
-from federation.run.state import RunState
+from federation.run.state import RegionState, RunState
 from federation.run.watching import Watching
 from tests.federation.run.test_chaos import one_run
 
@@ -119,8 +120,6 @@ def ignores_a_cancel(patch: MonkeyPatch) -> None:
 
 
 def ignores_caps(patch: MonkeyPatch) -> None:
-    from federation.run.state import RegionState
-
     room = RegionState.room
 
     def roomy(self: RegionState, now_s: float, ahead: int = 0) -> int:
@@ -171,7 +170,9 @@ def binds_outside_the_regions(patch: MonkeyPatch) -> None:
 
     def wider(self: Brain, manifest: Any, *args: Any, **kwargs: Any) -> None:
         init(self, manifest, *args, **kwargs)
-        mars = replace(self.state.regions[manifest.regions[0]], name="mars", limit=5, probed_s=0.0, probe_sent_s=0.0)
+        mars = RegionState(
+            "mars", 9, Room("mars", 0), limit=5, window=5, probed_s=0.0, probe_sent_s=0.0, is_pinged=True
+        )
         self.state.regions["mars"] = mars
 
     patch.setattr(Brain, "__init__", wider)
