@@ -10,10 +10,13 @@ from typing import Any, cast, get_args
 from federation.app import PreparedJob
 from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.config import Config
+from federation.deploy import Deployed, Deployment
+from federation.job_diff import JobDiff, RegionJob
 from federation.plan import Room, plan
 from federation.preview import Preview
 from federation.run.commands import TellKind
 from federation.runs import RunOutcome, RunStory
+from federation.ui.job_view import deployment_document, job_diff_document
 from federation.ui.plan_view import plan_document
 from federation.ui.run_view import outcome_document, story_document
 from jobs.spec import JobShape
@@ -37,7 +40,18 @@ def test_every_key_is_documented_and_nothing_else() -> None:
     planned: Any = plan_document(preview, cast(Config, config))
     outcome = outcome_document(RunOutcome(MANIFEST, "done", "", 6, 0, {}, {}))
     story = story_document(RunStory(MANIFEST, "done", "", ()))
-    assert documented() == [list(planned), list(planned["regions"][0]), list(outcome), list(story)]
+    deployed = deployment_document(Deployment("train", "5ec", (Deployed("us", "registered"),)))
+    compared = job_diff_document(JobDiff("train", "5ec", (RegionJob("us"),), {}))
+    assert documented() == [
+        list(planned),
+        list(planned["regions"][0]),
+        list(outcome),
+        list(story),
+        list(deployed),
+        list(deployed["regions"][0]),
+        list(compared),
+        list(compared["regions"][0]),
+    ]
 
 
 def test_every_event_is_documented() -> None:
