@@ -61,7 +61,6 @@ class NomadRegion:
         self.name = region.name
         self._door = Door(region, _sender(region), timeout_s=timeout_s, deadline_s=deadline_s)
         self._version: str | None = None
-        self._has_tokens: bool | None = None
 
     def __repr__(self) -> str:
         return f"NomadRegion({self.name!r}, {', '.join(self.region.addresses)})"
@@ -198,12 +197,12 @@ class NomadRegion:
     ) -> Dispatched:
         """Dispatch a child of a parameterized job. Raises NotFound and InvalidJob (meta, payload, a stopped job).
 
-        Repeated only with an idempotency token that the servers honour (`honours_tokens`); otherwise a lost answer
-        raises RegionUnreachable, and a child may or may not exist. Servers before 1.11.2 (1.10.8, 1.8.20) look a token
-        up without a lock: two dispatches of one token at the same moment can still give two children.
+        Repeated only with an idempotency token that the servers are known to honour without a race (since 1.11.2, 1.10.8,
+        1.8.20): before, two dispatches of one token at the same moment can give two children, and before 1.1.3 tokens
+        count for nothing. Otherwise a lost answer raises RegionUnreachable, and a child may or may not exist.
         """
         body = {"Meta": dict(meta), "Payload": base64.b64encode(payload).decode() if payload else None}
-        is_repeatable = bool(idempotency_token) and self.honours_tokens(job_id)
+        is_safe = has_feature(self._known_version(), "dispatch_idempotency_race_safe")
         answer = self._post(
             "dispatch",
             nomad.api.Job,
@@ -212,22 +211,9 @@ class NomadRegion:
             params={"idempotency_token": idempotency_token or None},
             json=body,
             about=f"job {job_id}",
-            is_repeatable=is_repeatable,
+            is_repeatable=is_safe and bool(idempotency_token),
         )
         return self._parse("dispatch", lambda: Dispatched(answer["DispatchedJobID"], answer.get("EvalID") or ""))
-
-    def honours_tokens(self, job_id: str) -> bool:
-        """Whether the servers honour a dispatch's idempotency token (since 1.1.3), asked once. Raises NotFound.
-
-        A token that may not read the version (it lacks `node:read`) sees it by the field that jobs have since then.
-        """
-        if self._has_tokens is None:
-            version = self._known_version()
-            if version:
-                self._has_tokens = has_feature(version, "dispatch_idempotency_token")
-            else:
-                self._has_tokens = "DispatchIdempotencyToken" in self.job(job_id)
-        return self._has_tokens
 
     def stop_job(self, job_id: str, *, purge: bool = False) -> None:
         """Stop the job and its allocations; with `purge` it is forgotten. Raises NotFound where Nomad says so."""

@@ -131,8 +131,6 @@ class RegionState:
     """Attempts that gave their slot's results."""
     window: int = 0
     """How many unacknowledged attempts it may have: grows with each acknowledgement, halves when it fails to give one."""
-    others: int = 0
-    """Slots that other runs are due there, as far as is known."""
     children: int = 0
     """Children of the job that the region keeps, of all runs, as far as is known."""
     problem: str = ""
@@ -199,7 +197,7 @@ class RegionState:
         """How many more attempts it may take now; `ahead`: so many may wait there for a node."""
         if not self.is_usable or now_s < self.hold_until_s:
             return 0
-        room = self.limit - self.others - self.open
+        room = self.limit - self.open
         if ahead:
             room = max(room, ahead - (self.open - self.running))
         room = min(room, self.window - self.unacknowledged)

@@ -85,12 +85,6 @@ def test_a_dispatcher_may_dispatch_and_watch_and_nothing_else(guarded, client_wi
     assert dispatcher.federation_regions() == ["us"]
 
 
-def test_a_dispatcher_learns_by_the_jobs_fields_whether_tokens_count(client_with):
-    deployer, dispatcher = client_with(DEPLOYER), client_with(DISPATCHER)
-    deployer.register(JOB, enforce_index=None)
-    assert dispatcher.honours_tokens("train") is deployer.honours_tokens("train")
-
-
 @pytest.mark.parametrize("token", [None, "5613431a-779e-761b-9083-101c1cd7c992", "no-uuid"])
 def test_tokens_that_nobody_knows(client_with, token):
     client = client_with(token=token)
