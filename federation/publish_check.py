@@ -1,7 +1,7 @@
 """A task's environment enters, checks leave: whether this task could publish, looked at from where it runs.
 
-What no laptop can see: the node's own credentials, its way to the store, its clock. One small object is created under
-`artifacts/doctor/`, read back, and removed where the node's role allows it (the least one doesn't).
+What no laptop can see: the archive that is there, the node's own credentials, its way to the store, its clock. One small
+object is created under `artifacts/doctor/`, read back, and removed where the node's role allows it (the least one doesn't).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import platform
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import metadata
 
 from federation.allocation import allocation_of
-from federation.doctor.check import Check, Outcome, clock_check
+from federation.doctor.check import DISTRIBUTION, Check, Outcome, clock_check
 from jobs.errors import FedmlError
 from regions.storage import open_store, parse_store_url
 from regions.storage.errors import PermissionDenied
@@ -23,13 +24,23 @@ from regions.storage.store import Create
 
 MARK = "fedml_publish_check"
 CLOCK_LIMIT_S = 300.0
-_ALLOW = "give the node's identity the right: `fedml stores check --policy` prints what it needs"
+CREDENTIALS = "credentials"
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+_RIGHTS = {
+    "s3": ("s3:PutObject", "s3:GetObject"),
+    "gs": ("storage.objects.create", "storage.objects.get"),
+    "az": (f"{_BLOBS}/add/action and {_BLOBS}/write", f"{_BLOBS}/read"),
+}
+"""What creating and reading need, in each vendor's words."""
 
 
-def check_from_inside(environ: Mapping[str, str]) -> list[Check]:
-    """Every check, the first failure of those that build on one another last. Raises nothing but for a bug."""
+def check_from_inside(environ: Mapping[str, str], *, archive: Sequence[str] = ()) -> list[Check]:
+    """Every check, the first failure of those that build on one another last. `archive`: the URL schemes that the archive
+    serves which this runs from. Raises nothing but for a bug."""
     subject = environ.get("FEDML_NODE") or socket.gethostname()
-    checks = [Check(subject, "python", Outcome.OK, platform.python_version())]
+    served = f", an archive for {' and '.join(f'{scheme}://' for scheme in archive)}" if archive else ""
+    about = f"{fedml_version()}{served}, on Python {platform.python_version()}"
+    checks = [Check(subject, "fedml publish", Outcome.OK, about)]
     probe = f"artifacts/doctor/{secrets.token_hex(8)}"
     data = secrets.token_bytes(64)
     try:
@@ -49,12 +60,18 @@ def check_from_inside(environ: Mapping[str, str]) -> list[Check]:
         return "" if store.get(probe) == data else "it gave back other bytes than were written"
 
     steps: dict[str, Callable[[], str]] = {"create in the store": create, "read it back": read}
-    for name, step in steps.items():
+    for number, (name, step) in enumerate(steps.items()):
         try:
             wrong = step()
+        except PermissionDenied as error:
+            if number == 0 and not _are_known(error):
+                return [*checks, Check(subject, CREDENTIALS, Outcome.FAILED, error.message, error.hint)]
+            right = _right(store.url, number)
+            return [*checks, Check(subject, name, Outcome.FAILED, error.message, right)]
         except FedmlError as error:
-            remedy = _ALLOW if isinstance(error, PermissionDenied) else error.hint
-            return [*checks, Check(subject, name, Outcome.FAILED, error.message, remedy)]
+            return [*checks, Check(subject, name, Outcome.FAILED, error.message, error.hint)]
+        if number == 0:
+            checks.append(Check(subject, CREDENTIALS, Outcome.OK))
         checks.append(Check(subject, name, Outcome.FAILED if wrong else Outcome.OK, wrong))
     with suppress(FedmlError):
         store.delete(probe)
@@ -64,6 +81,27 @@ def check_from_inside(environ: Mapping[str, str]) -> list[Check]:
         return [*checks, Check(subject, "clock", Outcome.SKIPPED, error.message)]
     skew_s = None if theirs is None else (theirs - datetime.now(UTC)).total_seconds()
     return [*checks, clock_check(subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=2.0)]
+
+
+def fedml_version() -> str:
+    """Of the fedml that this is; empty where it isn't installed as a distribution."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _are_known(error: PermissionDenied) -> bool:
+    """Whether the store knows who asks, and refuses the act: what else it says is of the credentials themselves."""
+    return error.store.startswith("file:") or "may not" in error.hint
+
+
+def _right(url: str, number: int) -> str:
+    scheme, _, place = url.partition("://")
+    if scheme not in _RIGHTS:
+        return f"let the task's user {('write', 'read')[number]} below {url}"
+    below = "artifacts/ and results/" if scheme != "s3" else f"arn:aws:s3:::{place}/artifacts/* and …/results/*"
+    return f"it lacks {_RIGHTS[scheme][number]} on {below}: `fedml stores check --policy` prints all that a node needs"
 
 
 _OTHER_ARCHIVE = "take the archive for this kind of store, or install fedml-nomad on the node"

@@ -55,9 +55,9 @@ def named(source: str) -> str:
     return source
 
 
-def checked(environ: Mapping[str, str]) -> tuple[str, bool]:
-    """What `--check` prints, and whether all is well."""
-    checks = check_from_inside(environ)
+def checked(environ: Mapping[str, str], archive: Sequence[str] = ()) -> tuple[str, bool]:
+    """What `--check` prints, and whether all is well. `archive`: the URL schemes that it serves, if it is one."""
+    checks = check_from_inside(environ, archive=archive)
     return to_line(checks), is_healthy(checks)
 
 

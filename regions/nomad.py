@@ -130,11 +130,6 @@ class NomadRegion:
         ]
         return self._parse("nodes", lambda: [node_from_json(node) for node in whole])
 
-    def variable_keys(self, path: str) -> frozenset[str]:
-        """The keys of a Nomad variable of this namespace (1.4 or newer); what they hold isn't kept. Raises NotFound."""
-        found = self._get("variable", nomad.api.Variable, *path.split("/"), about=f"variable {path}")
-        return self._parse("variable", lambda: frozenset(_as(dict, _as(dict, found)["Items"])))
-
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+DISTRIBUTION = "fedml-nomad"
+
 
 class Outcome(StrEnum):
     """`failed` is something needed that is missing; `skipped` could not be looked at, and `detail` says why."""

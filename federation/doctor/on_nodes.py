@@ -1,20 +1,25 @@
 """The job as rendered for a region enters, checks leave that were made on a node of each datacenter, by a task like its own.
 
 A tiny batch job a datacenter, with the driver, image, environment and artifacts of the task that publishes, runs
-`fedml publish --check` and is purged, whatever happens. It tells by one line in its log.
+`fedml publish --check` and is purged, whatever happens. It tells by one line in its log. Nomad variables that the job's
+templates read are looked at from here (`variables`).
 """
 
 from __future__ import annotations
 
 import copy
+import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from federation.doctor.check import Check, Outcome
-from federation.publish_check import from_log
+from federation.doctor.variables import check_variables, is_own, needed_by, put_command
+from federation.publish_check import CREDENTIALS, fedml_version, from_log
 from jobs.errors import FedmlError
 from jobs.spec import PUBLISH_KEY, SPEC_KEY
 from regions.model import Allocation
@@ -27,6 +32,8 @@ TASK = "check"
 WAIT_S = 120.0
 """For a place, an image and the check itself."""
 _POLL_S = 0.5
+_VARIABLES = {"s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "az": ("AZURE_STORAGE_KEY",)}
+"""What the SDKs read from a task's environment."""
 _OVER = ("complete", "failed", "lost")
 _LOG_BYTES = 16384
 
@@ -57,6 +64,13 @@ def check_nodes(
 ) -> list[Check]:
     """The checks of every datacenter of a rendered job, side by side. Raises nothing but for a bug."""
     datacenters = [str(name) for name in job.get("Datacenters") or ()]
+    try:
+        variables = check_variables(client, region, job)
+    except FedmlError as error:
+        return [Check(f"variables in {region}", "Nomad variables", Outcome.FAILED, error.message, error.hint)]
+    missing = {check.name for check in variables if check.outcome is Outcome.FAILED}
+    if any(not is_own(name, str(job["ID"])) for name in missing):
+        return variables  # the task would wait for it
 
     def check(datacenter: str) -> list[Check]:
         subject = f"node in {region}/{datacenter}"
@@ -66,14 +80,14 @@ def check_nodes(
         except FedmlError as error:
             return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
         try:
-            return _told(client, job_id, subject, wait_s, sleep)
+            return [_explained(check, job, datacenter) for check in _told(client, job_id, subject, wait_s, sleep)]
         except FedmlError as error:
             return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
         finally:
             _purge(client, job_id)
 
     with ThreadPoolExecutor(max_workers=max(len(datacenters), 1)) as pool:
-        return [found for group in pool.map(check, datacenters) for found in group]
+        return [*variables, *(found for group in pool.map(check, datacenters) for found in group)]
 
 
 def check_job(job: Mapping[str, Any], datacenter: str, job_id: str) -> dict[str, Any]:
@@ -85,6 +99,7 @@ def check_job(job: Mapping[str, Any], datacenter: str, job_id: str) -> dict[str,
     publishing = next((task for task in tasks if task.get("Leader")), tasks[-1])
     task: dict[str, Any] = copy.deepcopy(dict(publishing))
     task |= {"Name": TASK, "Leader": False, "Lifecycle": None, "DispatchPayload": None}
+    task["Templates"] = [one for one in task.get("Templates") or () if not _reads_own(one, str(job["ID"]))]
     task["Config"] = {**(task.get("Config") or {}), **command_of(task)}
     kept = {name: copy.deepcopy(group[name]) for name in ("Volumes", "Networks", "Constraints") if group.get(name)}
     return {
@@ -110,6 +125,38 @@ def check_job(job: Mapping[str, Any], datacenter: str, job_id: str) -> dict[str,
     }
 
 
+def _reads_own(template: Mapping[str, Any], job_id: str) -> bool:
+    """Whether it needs a variable that no other job's tasks may read."""
+    text = {"TaskGroups": [{"Tasks": [{"Templates": [template]}]}]}
+    return any(is_own(one.path, job_id) for one in needed_by(text))
+
+
+def _explained(check: Check, job: Mapping[str, Any], datacenter: str) -> Check:
+    """A node without credentials: how Nomad hands them over, or that it does."""
+    if check.name != CREDENTIALS or check.outcome is not Outcome.FAILED:
+        return check
+    own = [one.path for one in needed_by(job) if is_own(one.path, str(job["ID"]))]
+    if own:
+        detail = f"the job's own tasks have them from variable {own[0]}, which no other job may read"
+        return replace(check, outcome=Outcome.SKIPPED, detail=detail, remedy="")
+    scheme = _store_of(job, datacenter).partition("://")[0]
+    if scheme not in _VARIABLES:
+        return check
+    path = f"nomad/jobs/{job['ID']}"
+    command = put_command(
+        path, list(_VARIABLES[scheme]), str(job.get("Namespace") or "default"), str(job.get("Region"))
+    )
+    return replace(check, remedy=f"{check.remedy}; or by Nomad, with a template in the task that reads it: {command}")
+
+
+def _store_of(job: Mapping[str, Any], datacenter: str) -> str:
+    for task in (task for group in job["TaskGroups"] for task in group.get("Tasks") or ()):
+        stores = (task.get("Env") or {}).get("FEDML_STORES")
+        if stores:
+            return str(json.loads(stores).get(datacenter, ""))
+    return ""
+
+
 def command_of(task: Mapping[str, Any]) -> dict[str, Any]:
     """The command and arguments that check: with the archive for nodes where the task runs that, else `fedml`."""
     config = task.get("Config") or {}
@@ -133,7 +180,9 @@ def _told(client: NomadRegion, job_id: str, subject: str, wait_s: float, sleep: 
             ]
         if time.monotonic() > deadline:
             state = allocations[0].client_status if allocations else "without a place"
-            return [Check(subject, "job", Outcome.FAILED, f"after {wait_s:.0f} s its task was still {state}")]
+            task = allocations[0].tasks.get(TASK) if allocations else None
+            said = f": {task.last_event}" if task and task.last_event else ""
+            return [Check(subject, "job", Outcome.FAILED, f"after {wait_s:.0f} s its task was still {state}{said}")]
         sleep(_POLL_S)
 
 
@@ -141,12 +190,28 @@ def _read(client: NomadRegion, allocation: Allocation, subject: str) -> list[Che
     name = f"{subject} ({allocation.node_name})"
     found = from_log(_log(client, allocation, "stdout"))
     if found is not None:
-        return [Check(name, check.name, check.outcome, check.detail, check.remedy) for check in found]
+        return [_compared(replace(check, subject=name)) for check in found]
     state = allocation.tasks.get(TASK)
     said = _log(client, allocation, "stderr").strip().splitlines()[-1:]
     detail = "; ".join(["its task ended without an answer", *filter(None, [state.last_event if state else "", *said])])
     remedy = "is fedml there: on the task's PATH, in its image, or as the archive of `make node-bundle`?"
     return [Check(name, "fedml publish --check", Outcome.FAILED, detail, remedy)]
+
+
+def _compared(check: Check) -> Check:
+    """A fedml on the node that is more than one minor version from this one."""
+    if check.name != "fedml publish" or check.outcome is not Outcome.OK:
+        return check
+    theirs, own = _minor(check.detail), _minor(fedml_version())
+    if theirs is None or own is None or (theirs[0] == own[0] and abs(theirs[1] - own[1]) <= 1):
+        return check
+    detail = f"{check.detail}; this one is {fedml_version()}"
+    return replace(check, outcome=Outcome.WARNING, detail=detail, remedy="keep them at most one minor version apart")
+
+
+def _minor(text: str) -> tuple[int, int] | None:
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _log(client: NomadRegion, allocation: Allocation, kind: Any) -> str:

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
     try:
         given = parser().parse_args(arguments)
         if given.check:
-            line, is_healthy = checked(os.environ)
+            line, is_healthy = checked(os.environ, stores)
             print(line, flush=True)  # noqa: T201
             return 0 if is_healthy else 1
         outcome = publish(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from federation import publish_check
 from federation.doctor.check import Outcome
 from federation.publish_check import check_from_inside, from_log, to_line
 from regions.model import StoreConfig
@@ -33,8 +34,9 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def test_all_is_well_and_nothing_is_left(environ: dict[str, str], tmp_path: Path) -> None:
     checks = check_from_inside(environ)
     assert [(check.name, check.outcome) for check in checks] == [
-        ("python", Outcome.OK),
+        ("fedml publish", Outcome.OK),
         ("environment", Outcome.OK),
+        ("credentials", Outcome.OK),
         ("create in the store", Outcome.OK),
         ("read it back", Outcome.OK),
         ("clock", Outcome.OK),
@@ -45,12 +47,59 @@ def test_all_is_well_and_nothing_is_left(environ: dict[str, str], tmp_path: Path
 
 def test_a_node_that_may_not_create(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: FileStore, *_: object, **__: object) -> None:
-        raise PermissionDenied("access denied")
+        raise PermissionDenied("access denied", store=self.url)
 
     monkeypatch.setattr(FileStore, "put", refuse)
     last = check_from_inside(environ)[-1]
-    assert (last.name, last.outcome, last.detail) == ("create in the store", Outcome.FAILED, "access denied")
+    assert (last.name, last.outcome) == ("create in the store", Outcome.FAILED)
+    assert last.remedy.startswith("let the task's user write below file://")
+
+
+@pytest.mark.parametrize(
+    ("url", "rights"),
+    [
+        ("s3://bucket/x", ("s3:PutObject", "s3:GetObject")),
+        ("gs://bucket/x", ("storage.objects.create", "storage.objects.get")),
+        ("az://account/box/x", ("blobs/add/action", "blobs/read")),
+    ],
+)
+def test_the_missing_permission_is_named_and_missing_credentials_are_told_from_it(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, url: str, rights: tuple[str, str]
+) -> None:
+    environ["FEDML_STORES"] = json.dumps({"dc1": url})
+    held: dict[str, bytes] = {}
+
+    class Guarded:
+        refuses, hint = "put", "the credentials may not put there: see `fedml doctor`"
+
+        def __init__(self) -> None:
+            self.url = url
+
+        def put(self, key: str, data: bytes, *_: object) -> None:
+            self.guard("put")
+            held[key] = data
+
+        def get(self, key: str) -> bytes:
+            self.guard("get")
+            return held[key]
+
+        def guard(self, operation: str) -> None:
+            if self.refuses == operation:
+                raise PermissionDenied("access denied", store=url, hint=self.hint)
+
+    monkeypatch.setattr(publish_check, "open_store", lambda _: Guarded())
+    last = check_from_inside(environ)[-1]
+    assert (last.name, last.outcome) == ("create in the store", Outcome.FAILED)
+    assert rights[0] in last.remedy
     assert "--policy" in last.remedy
+    monkeypatch.setattr(Guarded, "refuses", "get")
+    last = check_from_inside(environ)[-1]
+    assert (last.name, last.outcome) == ("read it back", Outcome.FAILED)
+    assert rights[1] in last.remedy
+    monkeypatch.setattr(Guarded, "refuses", "put")
+    monkeypatch.setattr(Guarded, "hint", "set AWS_ACCESS_KEY_ID and so on")
+    last = check_from_inside(environ)[-1]
+    assert (last.name, last.outcome, last.remedy) == ("credentials", Outcome.FAILED, "set AWS_ACCESS_KEY_ID and so on")
 
 
 def test_a_node_that_may_not_delete_is_well(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,9 @@ def app(project: Project) -> App:
 def test_a_node_that_can_publish(project: Project, app: App) -> None:
     checks = looked_at(project, rendered(app, project, "seen", "eu"), "eu")
     assert [check.name for check in checks] == [
-        "python",
+        "fedml publish",
         "environment",
+        "credentials",
         "create in the store",
         "read it back",
         "clock",
@@ -60,6 +61,26 @@ def test_the_command_looks_in_every_region(project: Project) -> None:
     }
     assert {one["outcome"] for one in checks} == {"ok"}
     assert not any(job.startswith(PREFIX) for region in REGIONS for job in project.jobs(region))
+
+
+TEMPLATE = {
+    "EmbeddedTmpl": '{{ with nomadVar "PATH" }}KEY={{ .access_key }}{{ end }}',
+    "DestPath": "local/x",
+    "Envvars": True,
+}
+
+
+def test_a_variable_that_is_not_there_is_told_with_what_puts_it_there(project: Project, app: App) -> None:
+    job = rendered(app, project, "seen", "eu")
+    task = job["TaskGroups"][0]["Tasks"][0]
+    task["Templates"] = [{**TEMPLATE, "EmbeddedTmpl": TEMPLATE["EmbeddedTmpl"].replace("PATH", "ml/store")}]
+    (check,) = looked_at(project, job, "eu")
+    assert (check.subject, check.name, check.outcome) == ("variables in eu", "ml/store", Outcome.FAILED)
+    assert check.remedy == "nomad var put -region=eu ml/store access_key=…"
+    task["Templates"] = [{**TEMPLATE, "EmbeddedTmpl": TEMPLATE["EmbeddedTmpl"].replace("PATH", "nomad/jobs/seen")}]
+    first, *others = looked_at(project, job, "eu")
+    assert (first.name, first.outcome) == ("nomad/jobs/seen", Outcome.FAILED)
+    assert {check.outcome for check in others} == {Outcome.OK}  # the others don't need what it holds
 
 
 def test_without_a_job_it_says_so() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from federation.node_bundle.build import Bundle, build
+from tests.scenarios.light_job import light_job
 from tests.scenarios.project import Project
 
 pytestmark = pytest.mark.xdist_group("scenarios")
@@ -79,3 +80,36 @@ def test_another_file_at_that_address_is_never_run(project: Project, job: str, a
     events = [event["DisplayMessage"] for stub in stubs for event in stub["TaskStates"]["store"]["Events"]]
     assert any("checksum" in message.lower() for message in events), events
     assert project.rows("--job", "any-training", "--version", "5") == []
+
+
+TRAINING = """\
+! command -v fedml && test "$NOMAD_META_epochs" != 0 && mkdir -p $NOMAD_ALLOC_DIR/model &&
+echo weights > $NOMAD_ALLOC_DIR/model/model.bin && echo '{"auc": 0.71}' > $NOMAD_ALLOC_DIR/model/metrics.json
+"""
+
+
+def test_the_task_that_publishes_is_added_and_runs_only_after_success(
+    project: Project, bundle: Bundle, address: str
+) -> None:
+    """The job has one task, without Python and without anything of fedml in it."""
+    text = light_job("plain-training", TRAINING)
+    assert text.count('driver = "raw_exec"') == 1
+    job = project.write(
+        "plain-training.nomad.hcl",
+        text.replace(
+            'driver = "raw_exec"', 'driver = "raw_exec"\n\n      env {\n        PATH = "/usr/bin:/bin"\n      }'
+        ),
+    )
+    table = (
+        f'[publish]\nadd_task = true\npython = "{sys.executable}"\n\n'
+        f'[publish.archives.file]\nurl = "{address}"\nsha256 = "{bundle.sha256}"\n\n[dev.regions.us]\n'
+    )
+    config = project.variant("adds-a-task", ("[dev.regions.us]\n", table))
+    common = ("--config", config, "--job", job, "--regions", "us,eu")
+    project.ran("dispatch", *common, "--version", "1", "-meta", "epochs=1")
+    rows = project.rows("--job", "plain-training")
+    assert sorted((row["region"], row["metrics"]["auc"]) for row in rows) == [("eu", 0.71), ("us", 0.71)]
+    failed = project.fedml("dispatch", *common, "-n", "1", "--version", "2", "-meta", "epochs=0")
+    assert failed.code == 2
+    assert "train" not in failed.out
+    assert project.rows("--job", "plain-training", "--version", "2") == []
