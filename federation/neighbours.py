@@ -21,7 +21,8 @@ from jobs.errors import FedmlError
 
 REFRESH_S = 10.0
 """How often the other runs are read."""
-FRESH_FOR = timedelta(minutes=10)
+FRESH_FOR = timedelta(seconds=90)
+"""Longer than a lease takes to be renewed."""
 
 
 class Neighbours:
@@ -51,7 +52,9 @@ class Neighbours:
                     pass
             mine = next((one for one in self._claims if one.run == self._mine.run), self._mine)
             others = [one for one in self._claims if one.run != self._mine.run]
-            parts = own_part(self._free, self._mine, others)
+            # Alone, the policy has the choice between all that is free.
+            is_shared = any(one.unbound and one.priority >= self._mine.priority for one in others)
+            parts = own_part(self._free, self._mine, others) if is_shared else dict(self._free)
             namespaces = {name: region.namespace for name, region in self._app.config.regions.items()}
             parts = within_shares(parts, self._app.config.shares, namespaces, mine, others)
             return {region: parts[region] for region in free}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federation.neighbours import Neighbours
 from federation.plan import Claim, Shares, own_part, within_shares
 
 NAMES = ("us", "eu", "ap")
@@ -91,3 +94,10 @@ def test_a_share_is_never_exceeded(runs: list[Claim], parts: dict[str, int], mos
     left = within_shares(parts, Shares({"ann": most}), {}, mine, others)
     assert sum(left.values()) == min(max(0, most - held), sum(parts.values()))
     assert all(left[region] <= parts[region] for region in parts)
+
+
+def test_a_run_that_is_alone_has_all_that_is_free_in_each_region_for_its_policy_to_choose_from() -> None:
+    config = SimpleNamespace(shares=Shares(), regions={})
+    app: Any = SimpleNamespace(config=config, index=SimpleNamespace(runs=lambda state: []))
+    neighbours = Neighbours(app, Claim("mine", 4, frozenset(("us", "eu"))))
+    assert (neighbours.part({"eu": 8}), neighbours.part({"us": 16})) == ({"eu": 8}, {"us": 16})
