@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from regions.local.client import alloc_dir, usage
+from regions.local.client import alloc_dir
 from regions.local.client.alloc_runner import AllocRunner
 from regions.local.client.task_env import DENIED, Variable
 from regions.local.drivers.driver import DriverKind
@@ -171,6 +171,8 @@ class Client:
                 self._ended(alloc_id)
                 return {}
             return {t.name: self._raw_exec.pid(t.task_id) for t in runner.tasks if t.state.word == "running"}
+
+        from regions.local.client import usage  # seldom asked for
 
         return usage.alloc_usage(self._ask(pids))
 

@@ -10,7 +10,7 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from regions.local.client import alloc_dir, artifact, events, template
+from regions.local.client import alloc_dir, events
 from regions.local.client.task_env import TaskEnv
 from regions.local.drivers.sandbox import Mount
 
@@ -93,6 +93,8 @@ class Prestart:
 
     def fetch(self, env: TaskEnv) -> None:
         """The artifacts that are missing. Raises PrestartFailed after all were tried."""
+        from regions.local.client import artifact  # few tasks have any
+
         failed: artifact.ArtifactFailed | None = None
         for number, wanted in enumerate(self._task.get("Artifacts") or []):
             if number not in self._fetched:
@@ -106,6 +108,8 @@ class Prestart:
 
     def render(self, env: TaskEnv) -> None:
         """The templates' files and variables. Raises PrestartFailed."""
+        from regions.local.client import template  # few tasks have any
+
         try:
             self.template_env = template.render_all(self._task["Templates"], env)
         except template.TemplateRefused as error:

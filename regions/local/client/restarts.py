@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any, NamedTuple
 
@@ -57,5 +56,7 @@ class RestartTracker:
         return Verdict("restart", "Exceeded allowed attempts, applying a delay", wait_ns)
 
     def _jittered(self) -> int:
+        import random  # not needed before something fails
+
         delay = max(int(self._policy["Delay"]), 1)
         return delay + int(random.randrange(delay) * 0.25)  # noqa: S311
