@@ -193,7 +193,7 @@ publish(Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("moment", ["before:1", "after:1", "before:2", "after:3", "before:5", "after:5"])
+@pytest.mark.parametrize("moment", [f"{when}:{number}" for number in range(1, 6) for when in ("before", "after")])
 def test_killed_anywhere_there_is_no_half_result_and_the_next_try_goes_on(
     folder: Path, environ: dict[str, str], place: StoreConfig, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
