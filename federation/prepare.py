@@ -114,7 +114,7 @@ def prepare_registered(
     """The job as it stands in the regions, which must agree on it.
 
     Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no
-    run has two), or (not `allow_drift`) they differ otherwise; the first region's error where none answers.
+    run has two), or (not `allow_drift`) they differ otherwise; the error of the first that couldn't be asked where none has it.
     """
     found = read_registered(job_id, clients)
     there = {name: job for name, job in found.items() if not isinstance(job, FedmlError)}
@@ -124,7 +124,7 @@ def prepare_registered(
                 f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
                 hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
             )
-        raise next(one for one in found.values() if isinstance(one, FedmlError))
+        raise next(one for one in found.values() if isinstance(one, FedmlError) and not isinstance(one, NotFound))
     first_name, first = next(iter(there.items()))
     shape = shape_of(first, version_meta=version_meta, where=f"region {first_name}")
     specs = {name: spec_of(job) for name, job in there.items()}
