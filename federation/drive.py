@@ -28,6 +28,7 @@ from federation.run.lease import Lease
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
 from federation.run.redaction import Redactor
+from federation.run.sampling import Sampler
 from federation.run.stale import stop_stale
 from regions.credentials import SecretUnavailable
 
@@ -69,6 +70,7 @@ def drive(
         max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
     )
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
+    sampler = Sampler({name: app.client(name) for name in manifest.regions})
     ports = Ports(
         clients={name: app.client(name) for name in manifest.regions},
         run_log=SharedLog(log),
@@ -77,17 +79,18 @@ def drive(
         ping=places.ping,
         read=places.read,
         search=places.search,
-        watch=places.watch,
+        watch=sampler.watching(places.watch),
         observe=observe,
         inputs=inputs_of(manifest, app.home),
-        keep_logs=_keeper(app, manifest),
+        keep_logs=_keeper(app, manifest, sampler),
         revert=_reverter(app, manifest, observe),
     )
     coordinator = Coordinator(brain, ports)
     if lease is not None:
         lease.on_lost = lambda: coordinator.abandon(RunIsDriven(f"another coordinator took over run {manifest.run}"))
     try:
-        closed = coordinator.run(replay)
+        with sampler:
+            closed = coordinator.run(replay)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
@@ -146,7 +149,7 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
     return put_back
 
 
-def _keeper(app: App, manifest: Manifest) -> Callable[[KeepLogs], None]:
+def _keeper(app: App, manifest: Manifest, sampler: Sampler) -> Callable[[KeepLogs], None]:
     """Keeps in the home store what attempts wrote, without the credentials that this process knows."""
     secrets = []
     for _, reference in app.config.secret_references():
@@ -164,6 +167,7 @@ def _keeper(app: App, manifest: Manifest) -> Callable[[KeepLogs], None]:
             alloc_id=command.allocation.id,
             is_failed=command.is_failed,
             redact=redact,
+            used=sampler.taken(command.allocation.id),
         )
 
     return keep_logs

@@ -36,7 +36,7 @@ from regions.errors import NotFound, PermissionDenied, RegionUnreachable, Unexpe
 from regions.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.model import Allocation, Dispatched, DryRun, Event, Node, Region
 from regions.resources import Resources, used_by_node
-from regions.story import AllocationStory, allocation_story
+from regions.story import AllocationStory, TaskUsage, allocation_story, usage_from_json
 from regions.versions import has_feature
 
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
@@ -280,6 +280,12 @@ class NomadRegion:
         about = f"allocation {alloc_id}"
         answer = self._get("read", nomad.api.Allocation, _quoted(alloc_id), about=about)
         return self._parse("allocation", lambda: allocation_story(answer))
+
+    def usage(self, alloc_id: str) -> dict[str, TaskUsage]:
+        """What each task of a running allocation takes now, asked of its node. Raises NotFound, also when it is over."""
+        about = f"allocation {alloc_id}"
+        answer = self._get("read", nomad.api.client.allocation, _quoted(alloc_id), "stats", about=about)
+        return self._parse("usage", lambda: usage_from_json(answer))
 
     def logs(
         self,

@@ -47,6 +47,30 @@ class AllocationStory:
     tasks: Mapping[str, TaskStory]
 
 
+@dataclass(frozen=True, slots=True)
+class TaskUsage:
+    """What a task takes at one moment; its memory, where Nomad knows it, is the most that it took until then."""
+
+    cpu_mhz: float
+    memory_mb: float
+
+    def peak(self, other: TaskUsage) -> TaskUsage:
+        """The greater of each."""
+        return TaskUsage(max(self.cpu_mhz, other.cpu_mhz), max(self.memory_mb, other.memory_mb))
+
+
+def usage_from_json(answer: Mapping[str, Any]) -> dict[str, TaskUsage]:
+    """Task → usage, of `GET /v1/client/allocation/:id/stats`. Which memory a driver measures differs: the greatest is
+    taken. Raises KeyError, TypeError or ValueError where it isn't of Nomad's shape."""
+    found = {}
+    for task, usage in (answer.get("Tasks") or {}).items():
+        used = usage["ResourceUsage"]
+        memory = used.get("MemoryStats") or {}
+        memory_bytes = max(int(memory.get(name) or 0) for name in ("RSS", "Usage", "MaxUsage"))
+        found[task] = TaskUsage(float((used.get("CpuStats") or {}).get("TotalTicks") or 0.0), memory_bytes / 2**20)
+    return found
+
+
 def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
     """The story in `GET /v1/allocation/:id`. Raises KeyError, TypeError or ValueError where it isn't of Nomad's shape."""
     asked = (alloc.get("AllocatedResources") or {}).get("Tasks") or {}

@@ -68,7 +68,7 @@ def show(
     from federation.cli.session import answer_json, note, opened
     from federation.runs import Runs
     from federation.ui.run_chart import plot as draw
-    from federation.ui.run_view import exit_code, show_story, show_timeline, story_document, timeline_document
+    from federation.ui.run_view import exit_code, show_fit, show_story, show_timeline, story_document, timeline_document
 
     with opened(config) as project:
         story = Runs(project).story(run)
@@ -80,6 +80,7 @@ def show(
         else:
             show_story(story)
             show_timeline(timeline)
+            show_fit(timeline)
         if plot is not None:
             note(f"Drawn: {plot}")
     raise typer.Exit(exit_code(story.state))

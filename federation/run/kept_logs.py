@@ -12,13 +12,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from jobs.errors import FedmlError
 from regions.storage.store import Overwrite, Store
-from regions.story import AllocationStory, TaskEvent, TaskStory
+from regions.story import AllocationStory, TaskEvent, TaskStory, TaskUsage
 
 KEPT_FORMAT = 1
 FAILED_TAIL_BYTES = 256 * 1024
@@ -47,6 +47,8 @@ class KeptAttempt:
     is_failed: bool
     story: AllocationStory
     output: Mapping[str, Mapping[str, str]]
+    used: Mapping[str, TaskUsage] = field(default_factory=dict)
+    """The most that each task was seen to take; only of allocations that were sampled while they ran."""
 
 
 def keep(
@@ -59,6 +61,7 @@ def keep(
     alloc_id: str,
     is_failed: bool,
     redact: Callable[[bytes], bytes],
+    used: Mapping[str, TaskUsage] | None = None,
 ) -> KeptAttempt:
     """Read one allocation's story and output, and write them home. Again: the same object, written over.
 
@@ -74,7 +77,7 @@ def keep(
                 text = source.logs(alloc_id, task, kind=kind, tail_bytes=tail_bytes)[-tail_bytes:]
                 streams[kind] = redact(text).decode(errors="replace")
         output[task] = streams
-    kept = KeptAttempt(slot, attempt, source.name, is_failed, story, output)
+    kept = KeptAttempt(slot, attempt, source.name, is_failed, story, output, used or {})
     data = gzip.compress(json.dumps({"format": KEPT_FORMAT, **asdict(kept)}, ensure_ascii=False).encode(), mtime=0)
     home.put(_key(run, slot, attempt, alloc_id), data, Overwrite(), content_type="application/gzip")
     return kept
@@ -115,6 +118,7 @@ def _from_json(data: bytes, source: str) -> KeptAttempt:
             name: TaskStory(**{**task, "events": tuple(TaskEvent(**event) for event in task["events"])})
             for name, task in story.pop("tasks").items()
         }
-        return KeptAttempt(story=AllocationStory(tasks=tasks, **story), **document)
+        used = {task: TaskUsage(**usage) for task, usage in document.pop("used", {}).items()}
+        return KeptAttempt(story=AllocationStory(tasks=tasks, **story), used=used, **document)
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise IndexCorrupt(f"{source} holds no kept logs: {type(error).__name__} {error}") from error

@@ -6,6 +6,7 @@ computing is taken to begin when the child was acknowledged and to end when its 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -69,6 +70,23 @@ class RegionTime:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskFit:
+    """What one task asked for, and the most that it was seen to take in any of the allocations that were sampled."""
+
+    task: str
+    sampled: int
+    cpu_mhz: int
+    memory_mb: int
+    used_cpu_mhz: float
+    used_memory_mb: float
+
+    @property
+    def fitting(self) -> tuple[int, int]:
+        """(cpu_mhz, memory_mb) to ask for instead: a quarter more than was seen, rounded up to 50 MHz and 32 MB."""
+        return _rounded(self.used_cpu_mhz * 1.25, 50), _rounded(self.used_memory_mb * 1.25, 32)
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """A run over time. `bound_s` is the shortest that it could have taken with the room that it had: the work over the
     most attempts that computed at once, or the longest attempt, whichever is more."""
@@ -77,6 +95,7 @@ class Timeline:
     regions: tuple[RegionTime, ...]
     took_s: float
     bound_s: float
+    tasks: tuple[TaskFit, ...] = ()
 
     @property
     def efficiency(self) -> float | None:
@@ -111,7 +130,8 @@ def timeline(
     for pair, written in committed.items():
         if pair in spans:
             spans[pair] = replace(spans[pair], ended_s=_seconds(written) - start, outcome="done")
-    for one in kept:
+    attempts = list(kept)
+    for one in attempts:
         pair = (one.slot, one.attempt)
         if pair in spans:
             spans[pair] = _exact(spans[pair], one, start)
@@ -121,7 +141,7 @@ def timeline(
     work_s = sum(span.computed_s for span in ordered)
     longest_s = max((span.computed_s for span in ordered if span.outcome == "done"), default=0.0)
     peak = sum(region.peak for region in regions)
-    return Timeline(ordered, regions, took_s, max(work_s / peak if peak else 0.0, longest_s))
+    return Timeline(ordered, regions, took_s, max(work_s / peak if peak else 0.0, longest_s), _fits(attempts))
 
 
 def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float) -> list[int]:
@@ -174,6 +194,26 @@ def _peak(spans: Sequence[Span]) -> int:
         now += step
         peak = max(peak, now)
     return peak
+
+
+def _fits(attempts: Sequence[KeptAttempt]) -> tuple[TaskFit, ...]:
+    fits: dict[str, TaskFit] = {}
+    for one in attempts:
+        for task, used in one.used.items():
+            if (told := one.story.tasks.get(task)) is None:
+                continue
+            fit = fits.get(task) or TaskFit(task, 0, told.cpu_mhz, told.memory_mb, 0.0, 0.0)
+            fits[task] = replace(
+                fit,
+                sampled=fit.sampled + 1,
+                used_cpu_mhz=max(fit.used_cpu_mhz, used.cpu_mhz),
+                used_memory_mb=max(fit.used_memory_mb, used.memory_mb),
+            )
+    return tuple(fits.values())
+
+
+def _rounded(value: float, step: int) -> int:
+    return max(step, math.ceil(value / step) * step)
 
 
 def _seconds(time: str) -> float:

@@ -128,6 +128,24 @@ def show_timeline(timeline: Timeline) -> None:
         )
 
 
+def show_fit(timeline: Timeline) -> None:
+    """Print what tasks took against what they asked for, and the `resources` that would fit; nothing when none was seen."""
+    if not timeline.tasks:
+        return
+    console = out()
+    rows = [
+        (one.task, one.sampled, one.cpu_mhz, f"{one.used_cpu_mhz:.0f}", one.memory_mb, f"{one.used_memory_mb:.0f}")
+        for one in timeline.tasks
+    ]
+    columns = ("task", "sampled", "cpu MHz asked", "most used", "memory MB asked", "most used")
+    console.print(table(columns, rows, numbers=columns[1:]))
+    for one in timeline.tasks:
+        cpu_mhz, memory_mb = one.fitting
+        if (cpu_mhz, memory_mb) != (one.cpu_mhz, one.memory_mb):
+            told = f"task {one.task} would do with:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}"
+            console.print(told, highlight=False, markup=False)
+
+
 def timeline_document(timeline: Timeline) -> dict[str, Any]:
     """A run over time as `--json` prints it."""
     return {
@@ -136,6 +154,7 @@ def timeline_document(timeline: Timeline) -> dict[str, Any]:
         "efficiency": timeline.efficiency,
         "regions": [asdict(region) for region in timeline.regions],
         "attempts": [asdict(span) for span in timeline.spans],
+        "tasks": [asdict(one) for one in timeline.tasks],
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from federation.run.kept_logs import KeptAttempt
 from federation.run.timeline import Timeline, running_at, timeline
-from regions.story import AllocationStory, TaskStory
+from regions.story import AllocationStory, TaskStory, TaskUsage
 
 
 @dataclass(frozen=True)
@@ -101,3 +101,13 @@ def test_an_attempt_that_never_began_only_waited() -> None:
 def test_a_log_without_bindings_gives_an_empty_timeline() -> None:
     empty = timeline([Entry(1, ({"type": "cancel"},))], {}, [], {"us": 1.0})
     assert (empty.spans, empty.took_s, empty.bound_s, empty.efficiency) == ((), 0, 0, None)
+
+
+def test_what_was_seen_of_tasks_is_held_against_what_they_asked_for() -> None:
+    kept = [
+        replace(_kept(0, (12, 13)), used={"task-0": used}) for used in (TaskUsage(410.0, 70.2), TaskUsage(90.0, 99.0))
+    ]
+    (fit,) = timeline(ENTRIES, {}, [*kept, _kept(1, (12, 13))], {"us": None, "eu": None}).tasks
+    assert (fit.task, fit.sampled, fit.cpu_mhz, fit.memory_mb) == ("task-0", 2, 100, 64)
+    assert (fit.used_cpu_mhz, fit.used_memory_mb) == (410, 99)
+    assert fit.fitting == (550, 128)

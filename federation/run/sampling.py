@@ -1,0 +1,98 @@
+"""Running allocations enter, the most that each was seen to take leaves: one of each region is asked every few seconds.
+
+So few requests whatever the run's size: 10,000 running slots cost a region what one does, and are seen as a sample.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from jobs.errors import FedmlError
+from regions.model import Allocation
+from regions.story import TaskUsage
+
+SAMPLE_S = 5.0
+
+
+Watch = Callable[..., None]
+"""(region, on_allocation, …): calls `on_allocation` with each allocation that changed, until it is over."""
+
+
+class UsageSource(Protocol):
+    """The part of a region client that is asked."""
+
+    def usage(self, alloc_id: str) -> dict[str, TaskUsage]: ...
+
+
+class Sampler:
+    """Samples while its `with` lasts. May be told and asked from several threads."""
+
+    def __init__(self, sources: Mapping[str, UsageSource], *, every_s: float = SAMPLE_S) -> None:
+        self._sources = sources
+        self._every_s = every_s
+        self._running: dict[str, deque[str]] = {region: deque() for region in sources}
+        self._peaks: dict[str, dict[str, TaskUsage]] = {}
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+
+    def __enter__(self) -> Self:
+        for region in self._sources:
+            threading.Thread(target=self._sample, args=(region,), name=f"sample-{region}", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+
+    def watching(self, watch: Watch) -> Watch:
+        """The same watch, which tells of each allocation here too."""
+
+        def watched(region: str, on_allocation: Callable[[Allocation], None], *rest: Any) -> None:
+            def told(allocation: Allocation) -> None:
+                self.changed(region, allocation)
+                on_allocation(allocation)
+
+            watch(region, told, *rest)
+
+        return watched
+
+    def changed(self, region: str, allocation: Allocation) -> None:
+        """News of an allocation: one that runs is sampled from now on, any other isn't any more."""
+        with self._lock:
+            running = self._running[region]
+            if allocation.client_status == "running":
+                if allocation.id not in running:
+                    running.append(allocation.id)
+            elif allocation.id in running:
+                running.remove(allocation.id)
+
+    def taken(self, alloc_id: str) -> Mapping[str, TaskUsage]:
+        """The most that each of its tasks was seen to take; empty when it was never sampled. It is forgotten here."""
+        with self._lock:
+            return self._peaks.pop(alloc_id, {})
+
+    def sample(self, region: str) -> None:
+        """Ask for the allocation of the region whose turn it is."""
+        with self._lock:
+            running = self._running[region]
+            if not running:
+                return
+            alloc_id = running[0]
+            running.rotate(-1)
+        try:
+            now = self._sources[region].usage(alloc_id)
+        except FedmlError:
+            return
+        with self._lock:
+            seen = self._peaks.setdefault(alloc_id, {})
+            for task, usage in now.items():
+                seen[task] = usage.peak(seen[task]) if task in seen else usage
+
+    def _sample(self, region: str) -> None:
+        while not self._end.wait(self._every_s):
+            self.sample(region)
