@@ -1,5 +1,5 @@
 """The index's figures: list with a million entries, cold start, sizes, appends. By default up to 100,000 entries, and with
-FEDML_SOAK=1 up to 1,000,000. Catalogs are filled by the code that folds a log, from entries that no store holds."""
+SOAK=1 up to 1,000,000. Catalogs are filled by the code that folds a log, from entries that no store holds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.emulators import moto
 
 FEDML = str(Path(sys.executable).with_name("fedml"))
 BUCKET = "fedml-bench"
-SIZES = [10**3, 10**4, 10**5] + ([10**6] if os.environ.get("FEDML_SOAK") else [])
+SIZES = [10**3, 10**4, 10**5] + ([10**6] if os.environ.get("SOAK") else [])
 BATCH = 100
 RUNS = 5
 WRITERS = 32

@@ -1,6 +1,6 @@
 """Real processes that are killed (kill -9) while they write to one index: some order of all operations explains every answer.
 
-Few and short by default; with FEDML_SOAK=1 (`make soak`) 8 to 32 at once, over a folder and over a server.
+Few and short by default; with SOAK=1 (`make soak`) 8 to 32 at once, over a folder and over a server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.emulators.fixtures import aws_credentials, moto_endpoint, s3_config  
 from tests.federation.index.clients import entries_of
 from tests.federation.index.linearizable import UNKNOWN, Operation, problems
 
-IS_LONG = bool(os.environ.get("FEDML_SOAK"))
+IS_LONG = bool(os.environ.get("SOAK"))
 PROCESSES = [8, 16, 32] if IS_LONG else [3]
 LIVES = 5 if IS_LONG else 2
 OPERATIONS = 20 if IS_LONG else 8
