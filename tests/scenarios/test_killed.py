@@ -190,7 +190,7 @@ def test_a_jobspec_that_changed_meanwhile_is_not_what_the_run_dispatches(project
     job = project.job("moving")
     run = run_id(killed(project, "before:dispatch:1", "dispatch", "--job", job, "--regions", "eu"))
     project.job("moving", "exit 3")
-    project.ran("deploy", "--job", job, "--regions", "eu")
+    project.ran("deploy", "--job", job, "--regions", "eu", "--force")
     resumed = project.fedml("runs", "resume", run)
     assert resumed.code == 2, resumed.err
     assert "isn't this run's any more" in resumed.err
