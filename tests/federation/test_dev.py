@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from federation.cli import run
-from federation.config import Config, load
+from federation.config import Config, DevStore, load
 from federation.dev import lifecycle, servers
 from federation.dev.lock import locked
 from federation.dev.processes import MARKER, end, marked, spawn
@@ -415,6 +415,9 @@ def test_nothing_of_nomads_own_environment_reaches_the_servers(monkeypatch: pyte
     environment = servers.environment("id")
     assert environment[MARKER] == "id"
     assert not [name for name in environment if name.startswith("NOMAD_")]
+    assert "AZURE_STORAGE_KEY" not in environment
+    azure = DevStore("local", "azure", ("box",))
+    assert servers.environment("id", [azure])["AZURE_STORAGE_KEY"] == emulators.AZURITE_KEY
 
 
 def test_no_development_federation_declared(project: Project) -> None:
