@@ -131,6 +131,10 @@ def hook_failed(message: str) -> dict[str, Any]:
     return _event("Task hook failed", message, {"message": message}, Message=message)
 
 
+def template_waits(text: str) -> dict[str, Any]:
+    return _event("Template", text)
+
+
 def downloading_artifacts() -> dict[str, Any]:
     return _event("Downloading Artifacts", "Client is downloading artifacts")
 

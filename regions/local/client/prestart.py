@@ -17,13 +17,16 @@ from regions.local.drivers.sandbox import Mount
 
 class PrestartFailed(Exception):
     """The task can't be started this time: `event` says why, `recoverable` whether its restart policy may try again,
-    `kills` that it is over in any case."""
+    `kills` that it is over in any case, `waits` that it is to be tried again soon."""
 
-    def __init__(self, event: dict[str, Any], *, recoverable: bool, kills: bool = False) -> None:
+    def __init__(
+        self, event: dict[str, Any], *, recoverable: bool = False, kills: bool = False, waits: bool = False
+    ) -> None:
         super().__init__(event["DisplayMessage"])
         self.event = event
         self.recoverable = recoverable
         self.kills = kills
+        self.waits = waits
 
 
 class Prestart:
@@ -85,7 +88,7 @@ class Prestart:
                     f"volumes: task driver {events.go_quote(self._task['Driver'])} for "
                     f"{events.go_quote(self._task['Name'])} does not support host volumes"
                 )
-                raise PrestartFailed(events.hook_failed(text), recoverable=False)
+                raise PrestartFailed(events.hook_failed(text))
             host = node["HostVolumes"][volume["Source"]]
             is_read_only = host["ReadOnly"] or volume["ReadOnly"] or mount["ReadOnly"]
             mounts.append(Mount(host["Path"], posixpath.join("/", mount["Destination"]), is_read_only))
@@ -112,9 +115,11 @@ class Prestart:
 
         try:
             self.template_env = template.render_all(self._task["Templates"], env)
+        except template.TemplateWaits as error:
+            raise PrestartFailed(events.template_waits(str(error)), waits=True) from error
         except template.TemplateRefused as error:
-            raise PrestartFailed(events.hook_failed(f"template: {error}"), recoverable=False) from error
+            raise PrestartFailed(events.hook_failed(f"template: {error}")) from error
         except (template.TemplateFailed, OSError, ValueError, LookupError, TypeError) as error:
             text = str(error) if isinstance(error, template.TemplateFailed) else f"Template failed: {error}"
-            raise PrestartFailed(events.killing_failed(text), recoverable=False, kills=True) from error
+            raise PrestartFailed(events.killing_failed(text), kills=True) from error
         self._rendered = True

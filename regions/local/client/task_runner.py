@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from regions.local.client.alloc_runner import AllocRunner
 
 _MAX_KILL_TIMEOUT_NS = 30_000_000_000  # Nomad's client default `max_kill_timeout`
+_LOOK_AGAIN_S = 0.2
 
 
 class Phase(Enum):
@@ -197,7 +198,12 @@ class TaskRunner:
 
     def _prestart_failed(self, error: Exception) -> None:
         if not isinstance(error, PrestartFailed):
-            error = PrestartFailed(events.hook_failed(f"task_dir: {error}"), recoverable=False)
+            error = PrestartFailed(events.hook_failed(f"task_dir: {error}"))
+        if error.waits:
+            if self.state.last_message != error.event["DisplayMessage"]:
+                self.emit(error.event)
+            self._timer = self._runner.host.loop.later(_LOOK_AGAIN_S, lambda: self._launch(None))
+            return
         self.emit(error.event)
         if error.kills or self._killed:
             self._killed = True

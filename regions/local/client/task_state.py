@@ -32,6 +32,11 @@ class TaskState:
         return str(self.data["State"])
 
     @property
+    def last_message(self) -> str:
+        """What its last event says."""
+        return str(self.data["Events"][-1]["DisplayMessage"]) if self.data["Events"] else ""
+
+    @property
     def started_ns(self) -> int:
         """When it last started, since the epoch; 0 if it never did."""
         return parse_time(self.data["StartedAt"]) if self.data["StartedAt"] else 0

@@ -20,6 +20,10 @@ class TemplateFailed(Exception):
     """A template can't be rendered; the message is the event's, in Nomad's words."""
 
 
+class TemplateWaits(Exception):
+    """A variable that the template reads isn't there yet; the message is the event's."""
+
+
 class TemplateRefused(Exception):
     """A template's own settings are wrong (a destination outside of the allocation)."""
 
@@ -40,7 +44,7 @@ _FUNCTIONS: dict[str, Callable[..., str]] = {
 def render_all(templates: list[dict[str, Any]], env: TaskEnv) -> dict[str, str]:
     """Write every template's file; the variables of those with `env = true`.
 
-    Raises TemplateFailed, TemplateRefused, OSError. A file is replaced as a whole.
+    Raises TemplateFailed, TemplateWaits, TemplateRefused, OSError. A file is replaced as a whole.
     """
     variables: dict[str, str] = {}
     for template in templates:
@@ -149,7 +153,9 @@ def _action(action: str, line: int, env: TaskEnv, dots: list[Any]) -> Any:
 
 
 def _nomad_variable(path: str, env: TaskEnv) -> Any:
-    """What the variable holds. A task may read what is under its own job, and no more, without further rights."""
+    """What the variable holds: a task may read what is under its own job, and no more, without further rights.
+
+    Raises TemplateWaits, which names the region `global` whatever it is called, as Nomad does."""
     job = env.env.get("NOMAD_JOB_PARENT_ID") or env.env.get("NOMAD_JOB_ID", "")
     own = ["nomad/jobs"]
     for name in (job, env.env.get("NOMAD_GROUP_NAME", ""), env.env.get("NOMAD_TASK_NAME", "")):
@@ -159,7 +165,7 @@ def _nomad_variable(path: str, env: TaskEnv) -> Any:
         raise TemplateFailed(f"Template failed: nomad.var.get({path}): Permission denied")
     found = env.variable(namespace, path)
     if found is None:
-        raise TemplateFailed(f"Missing: nomad.var.block({path}@{namespace}.{env.env.get('NOMAD_REGION', '')})")
+        raise TemplateWaits(f"Missing: nomad.var.block({path}@{namespace}.global)")
     return found
 
 

@@ -125,3 +125,27 @@ def test_a_template_reads_what_its_job_may(us, federation, new_job, task, has_va
     alloc = federation.finished(job["ID"])
     assert us.logs(alloc.id, "main") == b"sesame\n"
     federation.raw("DELETE", f"/v1/var/{where}")
+
+
+def test_a_template_waits_for_its_variable(us, federation, new_job, task, has_variables):
+    if not has_variables:
+        pytest.skip("no variables before 1.4")
+    job = new_job()
+    where = f"nomad/jobs/{job['ID']}"
+    template = {"EmbeddedTmpl": '{{ with nomadVar "' + where + '" }}{{ .key }}{{ end }}', "DestPath": "local/key"}
+    job["TaskGroups"][0]["Tasks"] = [task("main", "cat local/key", Templates=[template])]
+    us.register(job, enforce_index=0)
+    missing = f"Missing: nomad.var.block({where}@default.global)"
+    (stub,) = federation.wait_for_allocations(
+        job["ID"], lambda stubs: stubs and missing in json.dumps(stubs[0]["TaskStates"])
+    )
+    (event,) = [one for one in stub["TaskStates"]["main"]["Events"] if one["DisplayMessage"] == missing]
+    assert (event["Type"], stub["ClientStatus"], stub["TaskStates"]["main"]["State"]) == (
+        "Template",
+        "pending",
+        "pending",
+    )
+    assert _put(federation, where, {"key": "sesame"})[0] == 200
+    alloc = federation.finished(job["ID"])
+    assert us.logs(alloc.id, "main") == b"sesame"
+    federation.raw("DELETE", f"/v1/var/{where}")
