@@ -43,6 +43,7 @@ from federation.run.events import (
     RegionHeard,
     RegionProbed,
     Resumed,
+    Reverted,
     Stopped,
     Tick,
 )
@@ -126,8 +127,12 @@ class Brain:
             CommitFailed: self._results.commit_failed,
             LogsKept: self._ends.logs_kept,
             Stopped: self._ends.stopped,
+            Reverted: self._reverted,
             CancelRequested: self._ledger.cancel,
         }
+
+    def _reverted(self, event: Reverted) -> None:
+        self.state.reverting.discard(event.region)
 
     @property
     def manifest(self) -> Manifest:
@@ -202,6 +207,7 @@ class Brain:
             self._ledger.is_quiet
             and self._results.is_quiet
             and not state.in_flight
+            and not state.reverting
             and not any(
                 (one.unknown or one.stopping or one.to_stop)
                 and not one.is_lost

@@ -116,7 +116,7 @@ class KeepLogs:
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """Bring the region's job back to the version before this run's deployment: its canaries failed."""
+    """Bring the region's job back to the version before this run's deployment: its canaries failed → Reverted."""
 
     region: str
     reason: str

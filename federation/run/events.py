@@ -213,6 +213,13 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Reverted:
+    """A Revert was done, or told why it can't be."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Somebody wants the run to end."""
 
@@ -222,5 +229,5 @@ class CancelRequested:
 Event = (
     Tick | RegionProbed | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked | Acknowledged
     | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | ChildInspected | Looked | Committed | CommitFailed
-    | LogsKept | Stopped | CancelRequested
+    | LogsKept | Stopped | Reverted | CancelRequested
 )  # fmt: skip

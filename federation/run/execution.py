@@ -46,6 +46,7 @@ from federation.run.events import (
     ParentChecked,
     Pinged,
     RegionProbed,
+    Reverted,
     Stopped,
 )
 from federation.run.manifest import Manifest, idempotency_token
@@ -296,7 +297,7 @@ class Execution:
 
     def _revert(self, command: Revert) -> Sequence[Event]:
         self._ports.revert(command)
-        return []
+        return [Reverted(command.region)]
 
 
 def _ensure_evaluation(client: RegionClient, job_id: str) -> None:

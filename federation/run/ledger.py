@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from federation.run.binding import Binding
 from federation.run.causes import Cause
-from federation.run.commands import Append, ReadLog, Revert
+from federation.run.commands import Append, ReadLog
 from federation.run.dispatching import Dispatching
 from federation.run.ends import Ends
 from federation.run.events import Appended, AppendRefused, CancelRequested, Change, LogRead, Pair, Resumed
@@ -199,11 +199,12 @@ class Ledger:
         match change["type"]:
             case "cancel" | "halt":
                 self._ends.obey(str(change["type"]), reason)
-                state.out.extend(Revert(region, reason) for region in change.get("revert", ()))
+                for region in change.get("revert", ()):
+                    state.revert(str(region), reason)
             case "exclude":
                 region = str(change["region"])
                 self._health.give_up_on(state.regions[region], reason)
-                state.out.append(Revert(region, reason))
+                state.revert(region, reason)
                 self._health.rebind(region, reason)
                 self._health.give_up_if_nowhere()
             case "rebind":

@@ -10,7 +10,7 @@ from enum import StrEnum
 from federation.plan import Policy, Room
 from federation.result import ResultRecord
 from federation.run.causes import CONSEQUENCES, Cause
-from federation.run.commands import Command, Tell, TellKind
+from federation.run.commands import Command, Revert, Tell, TellKind
 from federation.run.events import AllocationChanged, Change, Pair
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
@@ -221,6 +221,8 @@ class RunState:
     is_cancelled: bool = False
     halted: str = ""
     """Why the run was stopped before its end (too many failures, a canary's); empty while it wasn't."""
+    reverting: set[str] = field(default_factory=set)
+    """Regions whose job is being put back: the run isn't over before that is done."""
     is_cut_off: bool = False
     unbound: deque[int] = field(default_factory=deque)
     retries: list[int] = field(default_factory=list)
@@ -250,6 +252,11 @@ class RunState:
     def keys_a_slot(self) -> int:
         """How many results make a slot done."""
         return sum(self.manifest.groups.values())
+
+    def revert(self, region: str, reason: str) -> None:
+        """The job that stood there before is to be put back."""
+        self.reverting.add(region)
+        self.out.append(Revert(region, reason))
 
     def send(self, slot: int, attempt: Attempt) -> None:
         """It may be sent as soon as its region's job was checked."""

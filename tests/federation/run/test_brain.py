@@ -291,3 +291,13 @@ def test_the_loss_of_a_region_is_not_counted_against_a_slot() -> None:
     fails = [c for append in out if isinstance(append, cmd.Append) for c in append.changes if c["type"] == "fail"]
     assert [fail["cause"] for fail in fails] == ["region lost"]
     assert brain.slots[0].state == "open"
+
+
+def test_a_run_whose_canary_failed_is_not_over_before_the_jobs_are_put_back() -> None:
+    halt = {"type": "halt", "reason": "a canary failed", "revert": ["us", "eu"]}
+    brain = Brain(replace(MANIFEST, canary=1))
+    brain.step(ev.Resumed({}))
+    out = brain.step(ev.Appended((halt,)))
+    assert [c.region for c in out if isinstance(c, cmd.Revert)] == ["us", "eu"]
+    assert not [c for c in (*out, *brain.step(ev.Reverted("us"))) if isinstance(c, cmd.Close)]
+    assert brain.step(ev.Reverted("eu"))[-1] == cmd.Close("failed", "a canary failed")
