@@ -135,6 +135,7 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
 
     from federation.cli.session import note, opened
     from federation.detach import CONFIG_META, PAYLOAD_FILE
+    from federation.plan import counted
     from federation.runs import Runs
     from federation.ui.follow import Following, following
 
@@ -147,7 +148,9 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
         with following(manifest, project.config, Following(), as_json=False, warn=note) as followers:
             row = runs.coordinate(manifest.run, followers.observe)
             followers.ended({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
-        note(f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {row.committed} results")
+        note(
+            f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {counted(row.committed, 'result')}"
+        )
 
 
 @app.command("prune")
@@ -211,6 +214,7 @@ def _go_on(project: App, run: str, *, as_json: bool) -> int:
 def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, cancel: str | None = None) -> None:
     from federation.cli.drive import driven
     from federation.cli.session import answer_json_line, note, opened
+    from federation.plan import counted
     from federation.runs import Runs
     from federation.ui.run_view import exit_code
 
@@ -220,7 +224,8 @@ def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, ca
         if row.state in ("done", "cancelled"):
             note(f"Run {row.run} is {row.state}: there is nothing to go on with")
             for region, children in runs.stop_stale(row.job, tuple(project.config.regions)).items():
-                note(f"{region}: stopped {len(children)} attempts that runs left there when it could not be reached")
+                stopped = counted(len(children), "attempt")
+                note(f"{region}: stopped {stopped} that runs left there when it could not be reached")
             raise typer.Exit(exit_code(row.state))
         if cancel is not None and runs.cancel_unstarted(row.run, cancel):
             note(f"Run {row.run}: cancelled; nothing of it had been dispatched")

@@ -94,6 +94,7 @@ def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = 
       fedml runs watch 0193
     """
     from federation.cli.session import answer_json_line, note, opened
+    from federation.plan import counted
     from federation.runs import Runs
     from federation.spectate import spectate
     from federation.ui.run_progress import follower
@@ -105,5 +106,7 @@ def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = 
             row = spectate(project, manifest.run, observe)
         if as_json:
             answer_json_line({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
-        note(f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {row.committed} results")
+        note(
+            f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {counted(row.committed, 'result')}"
+        )
     raise typer.Exit(exit_code(row.state))

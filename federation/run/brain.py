@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from federation.plan import Policy, Room, policy_named
+from federation.plan import Policy, Room, counted, policy_named
 from federation.run.binding import Binding
 from federation.run.commands import Close, Command
 from federation.run.dispatching import Dispatching
@@ -195,7 +195,7 @@ class Brain:
             elif state.halted:
                 state.out.append(Close("failed", state.halted))
             elif failed:
-                state.out.append(Close("failed", f"{failed} of {len(state.slots)} slots failed"))
+                state.out.append(Close("failed", f"{failed} of {counted(len(state.slots), 'slot')} failed"))
             else:
                 state.out.append(Close("done", ""))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
+from federation.plan import counted
 from federation.run.causes import CONSEQUENCES, Cause, backoff_s
 from federation.run.commands import KeepLogs, Stop
 from federation.run.events import Change, LogsKept, Stopped
@@ -97,7 +98,7 @@ class Ends:
         allowed = state.manifest.max_failures
         if allowed is not None and state.failed_slots > allowed:
             self.halt(
-                f"{state.failed_slots} slots failed, more than --max-failures allows ({allowed}); the last: {reason}"
+                f"{counted(state.failed_slots, 'slot')} failed, more than --max-failures allows ({allowed}); the last: {reason}"
             )
 
     def finish_slot(self, number: int) -> None:

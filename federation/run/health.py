@@ -6,6 +6,7 @@ it is pinged). When more than half of the regions that aren't lost fall silent t
 
 from __future__ import annotations
 
+from federation.plan import counted
 from federation.run.causes import Cause
 from federation.run.commands import Find, Ping, Probe, Stop, Verify
 from federation.run.ends import Ends
@@ -94,7 +95,7 @@ class Health:
         mode = state.manifest.on_region_lost
         detail = f"silent for {state.now_s - region.heard_s:.0f} s"
         if open_ and not state.is_ending:
-            detail += f"; {len(open_)} attempts are open there, {hours:.1f} compute-hours to be repeated"
+            detail += f"; {counted(len(open_), 'attempt')} open there, {hours:.1f} compute-hours to be repeated"
             if mode != "rebind":
                 detail += f": they are waited for; fedml runs rebind {state.manifest.run} --from {region.name}"
         state.tell("lost", region=region.name, detail=detail)

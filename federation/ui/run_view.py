@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from federation.drive import RunOutcome
+from federation.plan import counted
 from federation.run.timeline import Timeline
 from federation.runs import RunStory
 from federation.ui.console import err, out, table
@@ -22,7 +23,7 @@ def show_outcome(outcome: RunOutcome) -> None:
     console = err()
     manifest = outcome.manifest
     console.print(
-        f"Run {manifest.run}: [bold]{outcome.state}[/], {outcome.done} of {manifest.slots} slots, "
+        f"Run {manifest.run}: [bold]{outcome.state}[/], {outcome.done} of {counted(manifest.slots, 'slot')}, "
         f"version {escape(manifest.version)} of {escape(manifest.job)}",
         soft_wrap=True,
     )
@@ -32,7 +33,7 @@ def show_outcome(outcome: RunOutcome) -> None:
         console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
     for region, attempts in outcome.left.items():
         console.print(
-            f"{escape(region)} did not answer: up to {attempts} attempts may still run there; "
+            f"{escape(region)} did not answer: up to {counted(attempts, 'attempt')} may still run there; "
             f"stopped by the next dispatch that reaches it, or:  fedml runs resume {manifest.run}",
             soft_wrap=True,
         )

@@ -75,7 +75,7 @@ def test_more_slots_than_room_are_bound_late() -> None:
 def test_a_slot_that_fails_in_two_regions_for_its_own_reason_is_not_sent_round_the_world() -> None:
     world = World(scale=100.0, without=[kind for kind in KINDS if kind != "exit"])
     closed = world.run(replace(MANIFEST, slots=1))
-    assert closed == cmd.Close("failed", "1 of 1 slots failed")
+    assert closed == cmd.Close("failed", "1 of 1 slot failed")
     assert len({region for _, _, region in world.dispatched}) == 2
     assert kinds(world, "failed")[0].detail == "task t: Exit Code: 1: the last line"
 
