@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import engine, index, main_job, plan
+from tests.bench import engine, index, main_job, plan, stores
 
-SUITES = (main_job, index, engine, plan)
+SUITES = (main_job, index, engine, plan, stores)
 
 
 def main(names: list[str]) -> int:
