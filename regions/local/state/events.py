@@ -31,7 +31,7 @@ class EventLog:
     def publish(self, index: int, kind: str, changes: list[Change]) -> None:
         events = [
             _event(index, kind, _TOPICS[table], new)
-            for table, _, _, new in _last_of_each(changes)
+            for table, _, _, new in _last_of_each(changes, kind)
             if table in _TOPICS and new is not None  # Nomad says nothing of what is forgotten
         ]
         if events:
@@ -79,11 +79,12 @@ def wanted(event: Record, topics: Topics, namespace: str) -> bool:
     return "*" in keys or event["Key"] in keys or any(key in keys for key in event["FilterKeys"] or ())
 
 
-def _last_of_each(changes: list[Change]) -> list[Change]:
+def _last_of_each(changes: list[Change], kind: str) -> list[Change]:
+    """One change an object. What is done to a job comes before what follows from it; else a job's status follows."""
     latest: dict[tuple[str, Any], Change] = {}
     for change in changes:
         latest[change[0], change[1]] = change
-    order = {"evals": 0, "allocs": 1, "jobs": 2, "nodes": 3}
+    order = {"evals": 1, "allocs": 2, "jobs": 0 if kind.startswith("Job") else 3, "nodes": 4}
     return sorted(latest.values(), key=lambda change: order.get(change[0], 9))
 
 

@@ -48,6 +48,13 @@ def test_the_order_of_events(us, child):
     assert payload.get("Job") is None
 
 
+def test_a_registration_tells_of_the_job_and_then_of_its_evaluation(us, new_job):
+    job = new_job()
+    us.register(job, enforce_index=0)
+    told = [(event.topic, event.type) for _, event in watch(us, job["ID"])]
+    assert told[:2] == [("Job", "JobRegistered"), ("Evaluation", "JobRegistered")]
+
+
 def test_the_first_line_is_a_heartbeat(us, new_job):
     stream = us.events(topics=TOPICS, index=0, stop=threading.Event())
     assert next(stream) == []
