@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from federation import capacity
 from federation.app import App
@@ -16,12 +17,13 @@ from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes,
 from federation.prepare import PreparedJob
 from federation.price import price_per_hour
 from federation.request import Placing, RunRequest
+from jobs.dependencies import images_of, templates_of
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
-from jobs.images import images_of
 from jobs.spec import checked_version
 from jobs.sweep import check_asks
 from regions.model import Region
+from regions.versions import has_feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Preview:
             if one.version and not isinstance(rendered, FedmlError):
                 for field in newer_fields(rendered, one.version):
                     yield name, f"Nomad {one.version} ignores {field.path} (since {field.since})"
+                yield from ((name, lacking) for lacking in _lacking(rendered, one.version))
         yield from _image_warnings(self)
 
 
@@ -209,6 +212,16 @@ def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
 def _next_version(app: App, job: str) -> str:
     latest = app.index.latest_version(job)
     return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
+
+
+def _lacking(job: Mapping[str, Any], version: str) -> Iterator[str]:
+    """What the region's servers don't have and this job or its run would use."""
+    if not has_feature(version, "dispatch_idempotency_token"):
+        yield f"Nomad {version} has no idempotency tokens: a dispatch whose answer is lost is searched for, not repeated"
+    if not has_feature(version, "event_stream"):
+        yield f"Nomad {version} has no event stream: it is watched by blocking queries"
+    if not has_feature(version, "variables") and any("nomadVar" in text for text in templates_of(job)):
+        yield f"Nomad {version} has no variables, which a template reads: its task would fail there"
 
 
 def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,9 +142,34 @@ def test_an_elastic_region_has_a_column_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_region_would_drop_or_run_otherwise_is_named(tmp_path: Path) -> None:
-    app = FakeApp(tmp_path, FakeRegion("us", nomad="1.1.2"), FakeRegion("eu"), job={**JOB, "NodePool": "gpu"})
-    assert list(preview(app.app, ASK).warnings()) == [("us", "Nomad 1.1.2 ignores node_pool (since 1.6.0)")]
+def test_what_a_region_would_drop_or_lacks_is_named(tmp_path: Path) -> None:
+    group = JOB["TaskGroups"][0]
+    task = {**group["Tasks"][0], "Templates": [{"EmbeddedTmpl": '{{ with nomadVar "x" }}{{ end }}'}]}
+    job = {**JOB, "NodePool": "gpu", "TaskGroups": [{**group, "Tasks": [task]}]}
+    app = FakeApp(tmp_path, FakeRegion("us", nomad="1.1.2"), FakeRegion("eu"), job=job)
+    assert list(preview(app.app, ASK).warnings()) == [
+        ("us", "Nomad 1.1.2 ignores node_pool (since 1.6.0)"),
+        ("us", "Nomad 1.1.2 has no idempotency tokens: a dispatch whose answer is lost is searched for, not repeated"),
+        ("us", "Nomad 1.1.2 has no variables, which a template reads: its task would fail there"),
+    ]
+
+
+def test_one_tag_with_different_digests_is_named_by_region(tmp_path: Path) -> None:
+    app = FakeApp(tmp_path)
+
+    def running(image: str) -> dict[str, Any]:
+        group = JOB["TaskGroups"][0]
+        return {**JOB, "TaskGroups": [{**group, "Tasks": [{**group["Tasks"][0], "Config": {"image": image}}]}]}
+
+    made = preview(app.app, ASK)
+    pinned = {"us": running("train:1.2@sha256:aaa"), "eu": running("train:1.2@sha256:bbb")}
+    made = replace(made, prepared=replace(made.prepared, rendered=pinned))
+    assert list(made.warnings()) == [
+        ("us", "runs train:1.2 as sha256:aaa; other regions run another"),
+        ("eu", "runs train:1.2 as sha256:bbb; other regions run another"),
+    ]
+    same = {"us": running("train:1.2@sha256:aaa"), "eu": running("train:1.2@sha256:aaa")}
+    assert list(replace(made, prepared=replace(made.prepared, rendered=same)).warnings()) == []
 
 
 def finished_run(app: FakeApp, run: str, seconds: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""A job's JSON enters, the container images that its tasks run leave: each as (name with tag, digest). Pure."""
+"""A job's JSON enters, what its tasks bring from elsewhere leaves: container images, the text of templates. Pure."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def images_of(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if isinstance(image, str) and image:
                 name, _, digest = image.partition("@")
                 yield name, digest
+
+
+def templates_of(job: Mapping[str, Any]) -> Iterator[str]:
+    """The text of each template that stands in the job itself."""
+    for group in job.get("TaskGroups") or ():
+        for task in group.get("Tasks") or ():
+            for template in task.get("Templates") or ():
+                yield str(template.get("EmbeddedTmpl") or "")
