@@ -9,7 +9,7 @@ from rich.markup import escape
 from federation.deploy import Deployment
 from federation.job_diff import JobDiff, RegionJob
 from federation.ui.console import out, table
-from federation.ui.plan_view import diff_lines
+from federation.ui.diff_lines import diff_lines
 from jobs.drift import ABSENT_VERSION, Standing
 
 AGAINST_THE_FILE = {"None": "same", "Added": "would be registered", "Edited": "differs", "": "-"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rich.markup import escape
@@ -12,6 +12,7 @@ from federation.config import Config
 from federation.plan import Placement, Room, counted, expected_place, in_words
 from federation.preview import Preview
 from federation.ui.console import out, table
+from federation.ui.diff_lines import diff_lines
 from jobs.sweep import Inputs
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
@@ -185,24 +186,3 @@ def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
         ],
         "why": why(preview),
     }
-
-
-SIGNS = {"Added": "+", "Deleted": "-", "Edited": "+/-", "None": " "}
-
-
-def diff_lines(diff: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Nomad's job diff as lines: what is added (+), deleted (-) and edited (+/-)."""
-    for field in diff.get("Fields") or []:
-        if field["Type"] != "None":
-            yield f"{indent}{SIGNS[field['Type']]} {field['Name']}: {_short(field.get('Old'))} => {_short(field.get('New'))}"
-    for kind, label in (("Objects", ""), ("TaskGroups", "group "), ("Tasks", "task ")):
-        for inner in diff.get(kind) or []:
-            if inner.get("Type") not in (None, "None"):
-                yield f"{indent}{SIGNS[inner['Type']]} {label}{inner.get('Name', '')} {{"
-                yield from diff_lines(inner, indent + "  ")
-                yield f"{indent}}}"
-
-
-def _short(value: object) -> str:
-    text = repr(value) if value else '""'
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -160,3 +160,16 @@ def test_a_package_brings_one_by_its_entry_point(monkeypatch: pytest.MonkeyPatch
     assert policy_names() == [*POLICIES, "broken", "last"]
     with pytest.raises(UsageError, match=r"'broken' \(x:z\) can't be loaded: ModuleNotFoundError"):
         policy_named("broken")
+
+
+@every_policy
+@given(st.integers(0, 300), federations, st.data())
+def test_among_equals_the_first_in_order_gets_no_less(
+    name: str, slots: int, rooms: list[Room], data: st.DataObject
+) -> None:
+    if not rooms:
+        return
+    one = data.draw(st.sampled_from(rooms))
+    twins = [replace(one, region="x", order=3), replace(one, region="y", order=4)]
+    shares = POLICIES[name](slots, [*rooms, *twins])
+    assert shares.get("x", 0) >= shares.get("y", 0)

@@ -232,7 +232,7 @@ def test_plan_has_nothing_to_change_after_a_dispatch_and_shows_an_edit(project: 
     assert edited.code == 1
     assert [one["job_change"] for one in edited.json["regions"]] == ["Edited"] * 3
     assert json.loads(edited.out)["spec_hash"] != ""
-    assert "CPU: '250' => '500'" in project.fedml("plan", "--job", job).out
+    assert 'CPU: "250" => "500"' in project.fedml("plan", "--job", job).out
 
 
 # ── by hand ───────────────────────────────────────────────────────────────────────────────────────────────────────────

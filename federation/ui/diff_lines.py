@@ -1,0 +1,52 @@
+"""A job diff of Nomad's enters, the lines that `nomad plan` prints of it leave: + what is added, - deleted, +/- edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SIGNS = {"Added": "+", "Deleted": "-", "Edited": "+/-"}
+VALUE_CHARS_MAX = 60
+
+
+def diff_lines(diff: Mapping[str, Any]) -> Iterator[str]:
+    """The whole job: its own fields and blocks, then each group with its tasks."""
+    if diff.get("ID") and diff.get("Type") in SIGNS:
+        yield f'{SIGNS[diff["Type"]]} Job: "{diff["ID"]}"'
+    yield from _inside(diff, "")
+    for group in _changed(diff, "TaskGroups"):
+        yield f'{SIGNS[group["Type"]]} Task Group: "{group.get("Name", "")}"{_updates(group)}'
+        yield from _inside(group, "  ")
+        for task in _changed(group, "Tasks"):
+            yield f'  {SIGNS[task["Type"]]} Task: "{task.get("Name", "")}"{_notes(task)}'
+            yield from _inside(task, "    ")
+
+
+def _inside(block: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for field in _changed(block, "Fields"):
+        old, new = _short(field.get("Old")), _short(field.get("New"))
+        value = {"Added": new, "Deleted": old, "Edited": f"{old} => {new}"}[field["Type"]]
+        yield f"{indent}{SIGNS[field['Type']]} {field['Name']}: {value}{_notes(field)}"
+    for inner in _changed(block, "Objects"):
+        yield f"{indent}{SIGNS[inner['Type']]} {inner.get('Name', '')} {{"
+        yield from _inside(inner, indent + "  ")
+        yield f"{indent}  }}"
+
+
+def _changed(block: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
+    return (inner for inner in block.get(kind) or () if inner.get("Type") in SIGNS)
+
+
+def _notes(block: Mapping[str, Any]) -> str:
+    notes = block.get("Annotations") or ()
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _updates(group: Mapping[str, Any]) -> str:
+    updates = [f"{count} {what}" for what, count in sorted((group.get("Updates") or {}).items())]
+    return f" ({', '.join(updates)})" if updates else ""
+
+
+def _short(value: object) -> str:
+    text = str(value or "").replace("\n", "\\n")
+    return f'"{text}"' if len(text) <= VALUE_CHARS_MAX else f'"{text[: VALUE_CHARS_MAX - 1]}…"'
