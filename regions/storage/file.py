@@ -44,6 +44,7 @@ from regions.storage.errors import (
 from regions.storage.layout import META_FOLDER, file_of, keys_under
 from regions.storage.localfs import (
     folder_lock,
+    identity_of,
     is_lockable,
     make_folder,
     mapped_errors,
@@ -78,6 +79,7 @@ class FileStore(Store):
     def __init__(self, config: StoreConfig) -> None:
         self.url = config.url
         self._root = folder_of(config.url)
+        self._identity: tuple[int, int] | None = None
 
     def put(
         self,
@@ -120,9 +122,13 @@ class FileStore(Store):
         """See `Store.get`."""
         target = file_of(self._root, checked_key(key))
         for _ in range(_TRIES):
-            with mapped_errors(self.url, "get", key), target.open("rb") as file:
-                status = os.fstat(file.fileno())
-                data = file.read()
+            try:
+                with mapped_errors(self.url, "get", key), target.open("rb") as file:
+                    status = os.fstat(file.fileno())
+                    data = file.read()
+            except NotFound:
+                self._require_same_folder("get", key)
+                raise
             if self._is_verified(target, etag_of(status), hashlib.sha256(data).hexdigest(), key):
                 return data
         raise _too_fast(self.url, "get", key)
@@ -211,10 +217,26 @@ class FileStore(Store):
         finally:
             remove_quietly(probe)
 
+    def _require_same_folder(self, operation: str, key: str) -> None:
+        """Raises Unavailable where the folder that was used before is gone, or another one is at its place (a file system that
+        was unmounted): what is written there would be in another store."""
+        now = identity_of(self._root)
+        if self._identity is None:
+            self._identity = now
+        elif now != self._identity:
+            raise Unavailable(
+                "the folder is gone" if now is None else "another folder is at its place",
+                store=self.url,
+                operation=operation,
+                key=key,
+                hint="bring it back (is its file system mounted?), and say the command again",
+            )
+
     def _write(
         self, key: str, write: Callable[[int], str], mode: Mode, content_type: str, metadata: Mapping[str, str]
     ) -> ObjectInfo:
         target = file_of(self._root, checked_key(key))
+        self._require_same_folder("put", key)
         with mapped_errors(self.url, "put", key, is_write=True):
             self._refuse_early(target, mode, key)
             temporary, file = _open_temporary(target)

@@ -109,6 +109,15 @@ def filesystem_kind(folder: Path, mountinfo: str) -> str:
     return ""
 
 
+def identity_of(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from any other that is at its place later (device and inode); None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def make_folder(folder: Path) -> None:
     """The folder with its parents, durable when this returns. Raises OSError where a file is in the way."""
     missing: list[Path] = []

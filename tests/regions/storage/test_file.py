@@ -349,3 +349,21 @@ def test_sha256_is_of_the_bytes(store: FileStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc" * 700_000)
     expected = hashlib.sha256(b"abc" * 700_000).hexdigest()
     assert store.put_file("f", tmp_path / "f").sha256 == store.put("g", b"abc" * 700_000).sha256 == expected
+
+
+def test_a_folder_that_vanished_is_not_made_anew(store: FileStore, root: Path, tmp_path: Path) -> None:
+    """As when its file system is unmounted: what is written then would be in another store."""
+    store.put("a", b"1")
+    store.put("b", b"2")
+    root.rename(tmp_path / "gone")
+    for act in (lambda: store.put("c", b"3", Create()), lambda: store.get("a")):
+        with pytest.raises(Unavailable, match="the folder is gone"):
+            act()
+    assert not root.exists()
+    root.mkdir()
+    with pytest.raises(Unavailable, match="another folder is at its place"):
+        store.put("c", b"3")
+    root.rmdir()
+    (tmp_path / "gone").rename(root)
+    store.put("c", b"3", Create())
+    assert [store.get(key) for key in "abc"] == [b"1", b"2", b"3"]
