@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -18,6 +18,9 @@ from jobs.sweep import Inputs
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
 OPTIONAL = ("starting", "finish", "price", "cost")
 """Columns that are left out where nothing is known of them."""
+DISPENSABLE = ("nomad", "waves", "cost", "queued", "nodes", "later")
+"""Columns that a narrow terminal is spared, the first ones first."""
+COLUMN_GAP, STORE_WIDTH = 3, 20
 NUMBERS = ("nodes", "free", "queued", "now", "starting", "later", "waves", "finish", "price", "cost")
 
 
@@ -33,7 +36,7 @@ def show_plan(preview: Preview, config: Config) -> None:
         had = counted(preview.existing_results, "result")
         console.print(f"Version {escape(preview.version)} has {had}: these would be added to it.")
     rows = list(_rows(preview, config))
-    columns = [name for name in rows[0] if name not in OPTIONAL or any(row[name] not in ("", 0) for row in rows)]
+    columns = _columns(rows, console.width)
     console.print(
         table(columns, [[row[name] for name in columns] for row in rows], numbers=[n for n in NUMBERS if n in columns])
     )
@@ -44,6 +47,17 @@ def show_plan(preview: Preview, config: Config) -> None:
             console.print(f"\n[bold]{escape(name)}[/]: the registered job would change")
             for line in diff_lines(one.diff):
                 console.print(f"  {escape(line)}")
+
+
+def _columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
+    """Those of which something is known, as many as leave room for the stores."""
+    columns = [name for name in rows[0] if name not in OPTIONAL or any(row[name] not in ("", 0) for row in rows)]
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) + COLUMN_GAP for name in columns[:-1]}
+    for name in DISPENSABLE:
+        if sum(widths.values()) + STORE_WIDTH > width and name in widths:
+            columns.remove(name)
+            del widths[name]
+    return columns
 
 
 def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from federation.prepare import JobRequest
 from federation.preview import preview
@@ -46,13 +47,18 @@ def test_one_slot_is_one_slot(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert lines[0].startswith("train version 1: 1 slot, 1 result a slot")
 
 
-def test_the_table_fits_a_hundred_columns_without_the_stores(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_narrow_terminal_is_spared_what_is_dispensable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = FakeApp(tmp_path)
-    show_plan(preview(app.app, ASK), app.config)
-    header = capsys.readouterr().out.splitlines()[1]
-    assert header.index("results go to") + len("s3://fedml-us") < 100
+    app = FakeApp(tmp_path, us="price_per_hour = 2.0\nelastic_slots = 3", eu="price_per_hour = 0.5")
+    request = replace(ASK, slots=20, placing=Placing(expected_duration_s=1800))
+    for width, header in (
+        (100, "region free now starting later finish price job results go to"),
+        (80, "region free now starting finish price job results go to"),
+    ):
+        monkeypatch.setattr("federation.ui.plan_view.out", lambda width=width: Console(width=width, highlight=False))
+        lines = shown(app, request, capsys)
+        assert lines[1].replace("nodes ", "") == header
 
 
 def test_one_region_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
