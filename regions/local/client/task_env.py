@@ -101,7 +101,7 @@ def build(
     env["NOMAD_ALLOC_DIR"] = "/alloc" if is_inside else f"{alloc_dir}/alloc"
     env["NOMAD_TASK_DIR"] = "/local" if is_inside else f"{task_dir}/local"
     env["NOMAD_SECRETS_DIR"] = "/secrets" if is_inside else f"{task_dir}/secrets"
-    _add_ports(env, alloc, task["Name"])
+    _add_ports(env, alloc)
     for key, value in _meta(alloc, job, task).items():
         env[replace(key, known, env)] = replace(value, known, env)
     for key, value in base_env.items():
@@ -120,13 +120,14 @@ def _clean(name: str) -> str:
 
 
 def _identity(alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any], node: dict[str, Any]) -> dict[str, str]:
-    resources = _task_resources(alloc, task)
+    given = alloc["AllocatedResources"]["Tasks"][task["Name"]]
+    cpu, memory = given["Cpu"], given["Memory"]
     index = re.search(r"\[(\d+)\]$", alloc["Name"])
     values: dict[str, Any] = {
-        "NOMAD_MEMORY_LIMIT": resources.get("memory_mb") or "",
-        "NOMAD_MEMORY_MAX_LIMIT": resources.get("memory_max_mb") or "",
-        "NOMAD_CPU_LIMIT": resources.get("cpu_mhz") or "",
-        "NOMAD_CPU_CORES": _cpu_set(resources.get("cores") or []),
+        "NOMAD_MEMORY_LIMIT": memory["MemoryMB"],
+        "NOMAD_MEMORY_MAX_LIMIT": memory.get("MemoryMaxMB") or "",
+        "NOMAD_CPU_LIMIT": cpu["CpuShares"],
+        "NOMAD_CPU_CORES": _cpu_set(cpu.get("ReservedCores") or []),
         "NOMAD_ALLOC_ID": alloc["ID"],
         "NOMAD_SHORT_ALLOC_ID": alloc["ID"][:8],
         "NOMAD_ALLOC_NAME": alloc["Name"],
@@ -142,24 +143,6 @@ def _identity(alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any], 
         "NOMAD_REGION": job.get("Region") or "global",
     }
     return {name: str(value) for name, value in values.items() if value != ""}
-
-
-def _task_resources(alloc: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
-    allocated = ((alloc.get("AllocatedResources") or {}).get("Tasks") or {}).get(task["Name"])
-    if allocated:
-        cpu, memory = allocated.get("Cpu") or {}, allocated.get("Memory") or {}
-        return {
-            "cpu_mhz": cpu.get("CpuShares"),
-            "cores": cpu.get("ReservedCores"),
-            "memory_mb": memory.get("MemoryMB"),
-            "memory_max_mb": memory.get("MemoryMaxMB"),
-        }
-    asked = task.get("Resources") or {}
-    return {
-        "cpu_mhz": asked.get("CPU"),
-        "memory_mb": asked.get("MemoryMB"),
-        "memory_max_mb": asked.get("MemoryMaxMB"),
-    }
 
 
 def _cpu_set(cores: list[int]) -> str:
@@ -187,26 +170,14 @@ def _meta(alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any]) -> d
     return named
 
 
-def _add_ports(env: dict[str, str], alloc: dict[str, Any], task_name: str) -> None:
-    allocated = alloc.get("AllocatedResources") or {}
-    for name, resources in (allocated.get("Tasks") or {}).items():
-        own = name == task_name
-        for network in resources.get("Networks") or []:
-            for port in (network.get("ReservedPorts") or []) + (network.get("DynamicPorts") or []):
-                label = port["Label"] if own else f"{name}_{port['Label']}"
-                _add_port(env, label, network.get("IP") or "", port["Value"], host_port=own)
-    for port in (allocated.get("Shared") or {}).get("Ports") or []:
-        label, ip, value = port["Label"], port.get("HostIP") or "", port["Value"]
-        inner = port.get("To") if (port.get("To") or 0) > 0 else value
-        env |= {f"NOMAD_HOST_ADDR_{label}": f"{ip}:{value}", f"NOMAD_HOST_IP_{label}": ip}
-        _add_port(env, label, ip, value, host_port=True)
-        env |= {f"NOMAD_PORT_{label}": str(inner), f"NOMAD_ALLOC_PORT_{label}": str(inner)}
-
-
-def _add_port(env: dict[str, str], label: str, ip: str, value: int, *, host_port: bool) -> None:
-    env |= {f"NOMAD_ADDR_{label}": f"{ip}:{value}", f"NOMAD_IP_{label}": ip, f"NOMAD_PORT_{label}": str(value)}
-    if host_port:
-        env[f"NOMAD_HOST_PORT_{label}"] = str(value)
+def _add_ports(env: dict[str, str], alloc: dict[str, Any]) -> None:
+    for port in (alloc["AllocatedResources"].get("Shared") or {}).get("Ports") or []:
+        label, ip, value = port["Label"], port["HostIP"], str(port["Value"])
+        inner = str(port["To"]) if port["To"] > 0 else value
+        for name, text in (("ADDR", f"{ip}:{value}"), ("IP", ip), ("PORT", value)):
+            env[f"NOMAD_HOST_{name}_{label}"] = text
+            env[f"NOMAD_{name}_{label}"] = inner if name == "PORT" else text
+        env[f"NOMAD_ALLOC_PORT_{label}"] = inner
 
 
 def _node_values(node: dict[str, Any], region: str) -> dict[str, str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
+from jobs.durations import parse_duration
 from regions.local.drivers.driver import ExitResult, Schema, StartOrder, TaskEvents
 from regions.local.drivers.log_files import LogFiles
 from regions.local.drivers.loop import Loop, Timer
-
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 _COMMAND: dict[str, type] = {
     "run_for": str,
@@ -128,9 +125,7 @@ class Mock:
 def _seconds(config: dict[str, Any], name: str) -> float:
     """A Go duration of the configuration, in seconds. Raises ValueError in Nomad's words."""
     text = config.get(name) or "0s"
-    parts = _PART.findall(text)
-    if text in ("0", "+0", "-0"):
-        return 0
-    if not parts or "".join(number + unit for number, unit in parts) != text.lstrip("+"):
-        raise ValueError(f"{name} {text} not a valid duration: time: invalid duration {text!r}".replace("'", '"'))
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    try:
+        return parse_duration(text) / 1e9
+    except ValueError as error:
+        raise ValueError(f'{name} {text} not a valid duration: time: invalid duration "{text}"') from error

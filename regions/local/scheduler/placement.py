@@ -12,6 +12,7 @@ from regions.local.scheduler.feasibility import Filter
 from regions.local.scheduler.grants import Held, asks_for_more, grant, held_by, shares_per_core
 from regions.local.scheduler.properties import DistinctProperty, Hosts, Spreads
 from regions.local.state.derived import alloc_size, shared_maximum
+from regions.local.state.resources import legacy_resources
 from regions.local.state.snapshot import Record, Snapshot
 
 Chosen = tuple[Record, Record, Record | None]
@@ -286,16 +287,10 @@ def coalesce(metrics: Record, group: Record, more: int) -> None:
         return
     times = metrics["CoalescedFailures"] + 1
     metrics["ResourcesExhausted"] = {
-        task["Name"]: {
-            "CPU": times * task["Resources"]["CPU"] if "cpu" in exhausted else 0,
-            "Cores": 0,
-            "Devices": None,
-            "DiskMB": 0,
-            "IOPS": 0,
-            "MemoryMB": times * task["Resources"]["MemoryMB"] if "memory" in exhausted else 0,
-            "MemoryMaxMB": 0,
-            "Networks": None,
-        }
+        task["Name"]: legacy_resources(
+            times * task["Resources"]["CPU"] if "cpu" in exhausted else 0,
+            times * task["Resources"]["MemoryMB"] if "memory" in exhausted else 0,
+        )
         for task in group["Tasks"]
     }
 

@@ -16,6 +16,7 @@ from regions.local.scheduler.placement import Chosen, GroupPlacer, Room, coalesc
 from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, desired_updates, reconcile, stopped
 from regions.local.scheduler.sysbatch import Slot, missing_on_nodes, place_on_nodes
+from regions.local.state.resources import legacy_resources
 from regions.local.state.snapshot import Record, Snapshot, is_terminal, version_key
 
 
@@ -152,7 +153,7 @@ def _placed(template: Record, name: str, chosen: Chosen, alloc_id: str) -> Recor
 def _new_alloc(job: Record, group: Record, evaluation: Record, now_ns: int) -> Record:
     tasks = {task["Name"]: task for task in group["Tasks"]}
     disk_mb = group["EphemeralDisk"]["SizeMB"]
-    total: dict[str, Any] = {**_NO_RESOURCES, "DiskMB": disk_mb}
+    total: dict[str, Any] = legacy_resources(disk_mb=disk_mb)
     for task in tasks.values():
         total["CPU"] += task["Resources"]["CPU"]
         total["MemoryMB"] += task["Resources"]["MemoryMB"]
@@ -181,22 +182,10 @@ def _new_alloc(job: Record, group: Record, evaluation: Record, now_ns: int) -> R
         "ModifyTime": now_ns,
         "Namespace": job["Namespace"],
         "Resources": total,
-        "SharedResources": {**_NO_RESOURCES, "DiskMB": disk_mb},
+        "SharedResources": legacy_resources(disk_mb=disk_mb),
         "TaskGroup": group["Name"],
         "TaskResources": {name: task["Resources"] for name, task in tasks.items()},
     }
-
-
-_NO_RESOURCES = {
-    "CPU": 0,
-    "Cores": 0,
-    "Devices": None,
-    "DiskMB": 0,
-    "IOPS": 0,
-    "MemoryMB": 0,
-    "MemoryMaxMB": 0,
-    "Networks": None,
-}
 
 
 def _rotated(nodes: list[Record], eval_id: str) -> list[Record]:

@@ -281,36 +281,27 @@ def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> R
         optional["ClassEligibility"] = decision.classes
     if evaluation.get("JobModifyIndex"):
         optional["JobModifyIndex"] = evaluation["JobModifyIndex"]
-    return {
+    return job_writes.new_evaluation(
+        evaluation["JobID"],
+        evaluation,
+        "queued-allocs",
+        now_ns,
+        FailedTGAllocs=decision.failed,
+        PreviousEval=evaluation["ID"],
+        Status="blocked",
+        StatusDescription="created to place remaining allocations",
         **optional,
-        "CreateTime": now_ns,
-        "FailedTGAllocs": decision.failed,
-        "ID": new_id(),
-        "JobID": evaluation["JobID"],
-        "ModifyTime": now_ns,
-        "Namespace": evaluation["Namespace"],
-        "PreviousEval": evaluation["ID"],
-        "Priority": evaluation["Priority"],
-        "Status": "blocked",
-        "StatusDescription": "created to place remaining allocations",
-        "TriggeredBy": "queued-allocs",
-        "Type": evaluation["Type"],
-    }
+    )
 
 
 def _follow_up(evaluation: Record, job_index: int, at_ns: int, now_ns: int) -> Record:
-    return {
-        "CreateTime": now_ns,
-        "ID": new_id(),
-        "JobID": evaluation["JobID"],
-        "JobModifyIndex": job_index,
-        "ModifyTime": now_ns,
-        "Namespace": evaluation["Namespace"],
-        "PreviousEval": evaluation["ID"],
-        "Priority": evaluation["Priority"],
-        "Status": "pending",
-        "StatusDescription": "created for delayed rescheduling",
-        "TriggeredBy": "alloc-failure",
-        "Type": evaluation["Type"],
-        "WaitUntil": format_time(at_ns),
-    }
+    return job_writes.new_evaluation(
+        evaluation["JobID"],
+        evaluation,
+        "alloc-failure",
+        now_ns,
+        JobModifyIndex=job_index,
+        PreviousEval=evaluation["ID"],
+        StatusDescription="created for delayed rescheduling",
+        WaitUntil=format_time(at_ns),
+    )

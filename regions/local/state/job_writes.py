@@ -12,6 +12,7 @@ from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
 PAYLOAD_LIMIT_BYTES = 16384
+NO_TRANSITION: Record = dict.fromkeys(("ForceReschedule", "Migrate", "NoShutdownDelay", "Reschedule"))
 _NOT_SPEC = (
     "CreateIndex",
     "ModifyIndex",
@@ -97,22 +98,28 @@ def next_version(old: Record | None, job: Record, index: int, now_ns: int) -> Re
 
 def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, priority: int = 0) -> Record:
     """A pending evaluation for the job."""
-    evaluation: Record = {
-        "CreateIndex": transaction.index,
-        "CreateTime": now_ns,
-        "ID": new_id(),
-        "JobID": job["ID"],
-        "ModifyTime": now_ns,
-        "Namespace": job["Namespace"],
-        "Priority": priority or job["Priority"],
-        "Status": "pending",
-        "TriggeredBy": trigger,
-        "Type": job["Type"],
-    }
+    evaluation = new_evaluation(job["ID"], job, trigger, now_ns)
+    evaluation |= {"CreateIndex": transaction.index, "Priority": priority or job["Priority"]}
     if trigger not in ("alloc-failure", "node-update"):
         evaluation["JobModifyIndex"] = job["JobModifyIndex"]
     transaction.put_eval(evaluation)
     return evaluation
+
+
+def new_evaluation(job_id: str, like: Record, trigger: str, now_ns: int, **fields: Any) -> Record:
+    """An evaluation of the job, with the namespace, priority and type of `like`, pending unless `fields` say else."""
+    return {
+        "CreateTime": now_ns,
+        "ID": new_id(),
+        "JobID": job_id,
+        "ModifyTime": now_ns,
+        "Namespace": like["Namespace"],
+        "Priority": like["Priority"],
+        "Status": "pending",
+        "TriggeredBy": trigger,
+        "Type": like["Type"],
+        **fields,
+    }
 
 
 def dispatch(
@@ -206,17 +213,11 @@ def force_reschedule(transaction: Transaction, job: Record) -> None:
     }
     for alloc in transaction.state.job_allocs(job["Namespace"], job["ID"]):
         if alloc["TaskGroup"] in enabled and alloc["ClientStatus"] == "failed" and not alloc.get("NextAllocation"):
-            transition = {"ForceReschedule": True, "Migrate": None, "NoShutdownDelay": None, "Reschedule": None}
-            transaction.put_alloc({**alloc, "DesiredTransition": transition})
+            transaction.put_alloc({**alloc, "DesiredTransition": {**NO_TRANSITION, "ForceReschedule": True}})
 
 
 def stop_alloc(transaction: Transaction, alloc: Record, now_ns: int) -> Record:
     """Marks the allocation to be stopped and replaced; the evaluation that does it."""
-    transition: dict[str, Any] = {
-        "ForceReschedule": None,
-        "Migrate": True,
-        "NoShutdownDelay": False,
-        "Reschedule": None,
-    }
+    transition = {**NO_TRANSITION, "Migrate": True, "NoShutdownDelay": False}
     transaction.put_alloc({**alloc, "DesiredTransition": transition})
     return evaluate(transaction, alloc["Job"], "alloc-stop", now_ns)

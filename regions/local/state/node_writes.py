@@ -104,8 +104,7 @@ def force_drain(transaction: Transaction, node_id: str, now_ns: int) -> list[Rec
         return []  # it was changed since
     jobs: dict[tuple[str, str], Record] = {}
     for alloc in list(transaction.state.live_allocs(node_id)):
-        transition = {"ForceReschedule": None, "Migrate": True, "NoShutdownDelay": None, "Reschedule": None}
-        transaction.put_alloc({**alloc, "DesiredTransition": transition})
+        transaction.put_alloc({**alloc, "DesiredTransition": {**job_writes.NO_TRANSITION, "Migrate": True}})
         jobs[alloc["Namespace"], alloc["JobID"]] = alloc["Job"]
     _end_drain(transaction, node, {"deadline_reached": "true"})
     return [job_writes.evaluate(transaction, job, "node-drain", now_ns) for job in jobs.values()]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 from zlib import crc32
 
 from regions.local.config import NodeConfig, RegionConfig
 from regions.local.drivers import sandbox
-from regions.local.state.devices import device_groups
 from regions.local.state.job_writes import new_id
+from regions.local.state.resources import device_groups, legacy_resources
 from regions.local.state.snapshot import Record
 from regions.local.state.store import Store
 from regions.local.state.times import format_time
@@ -109,14 +108,14 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
             "Networks": [_NETWORK],
             "NodeNetworks": [_NODE_NETWORK],
         },
-        "Reserved": _resources(0, 0, 0),
+        "Reserved": legacy_resources(),
         "ReservedResources": {
             "Cpu": {"CpuShares": 0, "ReservedCpuCores": None},
             "Disk": {"DiskMB": 0},
             "Memory": {"MemoryMB": 0},
             "Networks": {"ReservedHostPorts": ""},
         },
-        "Resources": _resources(declared.cpu_mhz, declared.memory_mb, _DISK_MB),
+        "Resources": legacy_resources(declared.cpu_mhz, declared.memory_mb, _DISK_MB),
         "SchedulingEligibility": "eligible",
         "SecretID": "",
         "Status": "ready",
@@ -176,16 +175,3 @@ def _computed_class(declared: NodeConfig, attributes: dict[str, str]) -> str:
     devices = [(one["vendor"], one["type"], one["name"], one.get("attributes")) for one in declared.devices]
     text = repr((declared.datacenter, declared.node_class, declared.node_pool, shared, meta, devices))
     return f"v1:{crc32(text.encode()) << 32 | crc32(text[::-1].encode())}"
-
-
-def _resources(cpu: int, memory_mb: int, disk_mb: int) -> dict[str, Any]:
-    return {
-        "CPU": cpu,
-        "Cores": 0,
-        "Devices": None,
-        "DiskMB": disk_mb,
-        "IOPS": 0,
-        "MemoryMB": memory_mb,
-        "MemoryMaxMB": 0,
-        "Networks": None,
-    }

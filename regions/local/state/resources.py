@@ -1,4 +1,4 @@
-"""Devices as a node's configuration declares them enter, Nomad's shape of them leaves."""
+"""Sizes, and devices as a node's configuration declares them, enter; Nomad's shapes of them leave."""
 
 from __future__ import annotations
 
@@ -31,3 +31,17 @@ def _attribute(value: Any) -> Record:
         return made | {"Int": int(match[1]), "Unit": match[2]}
     kinds = {bool: "Bool", int: "Int", float: "Float"}
     return made | {kinds.get(type(value), "String"): value if type(value) in kinds else str(value)}
+
+
+def legacy_resources(cpu: int = 0, memory_mb: int = 0, disk_mb: int = 0) -> Record:
+    """Nomad's older shape of resources, which nodes and allocations still show."""
+    return {
+        "CPU": cpu,
+        "Cores": 0,
+        "Devices": None,
+        "DiskMB": disk_mb,
+        "IOPS": 0,
+        "MemoryMB": memory_mb,
+        "MemoryMaxMB": 0,
+        "Networks": None,
+    }
