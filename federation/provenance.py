@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -23,6 +24,22 @@ _ALLOCATION = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _LIMITS = {"NOMAD_CPU_LIMIT": "task_cpu_mhz", "NOMAD_MEMORY_LIMIT": "task_memory_mb"}
 """Of the task that publishes; what it used is told by `federation.usage`."""
+
+
+_PACKAGES = (
+    *("catboost", "jax", "keras", "lightgbm", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "pytorch-lightning"),
+    *("scikit-learn", "scipy", "statsmodels", "tensorflow", "torch", "torchvision", "transformers", "xgboost"),
+)
+"""Packages whose versions tell how a model can be loaded again."""
+
+
+def package_versions() -> dict[str, str]:
+    """Of those that the Python has which publishes: where it trained too, those it trained with."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def found_origin(environ: Mapping[str, str], places: Sequence[Path]) -> dict[str, str]:

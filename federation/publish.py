@@ -23,7 +23,7 @@ from federation.allocation import Allocation, allocation_of
 from federation.artifact import Artifact, read_artifact, read_data, read_environment, read_metrics
 from federation.errors import PublishError
 from federation.in_place import is_url, read_in_place
-from federation.provenance import found_origin
+from federation.provenance import found_origin, package_versions
 from federation.result import MetricValue, ResultFile, ResultRecord
 from federation.usage import task_usage
 from regions.model import StoreConfig
@@ -121,7 +121,7 @@ def _environment(environ: Mapping[str, str], material: _Material) -> dict[str, s
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     places = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
-    environment |= found_origin(environ, places) | task_usage(environ)
+    environment |= package_versions() | found_origin(environ, places) | task_usage(environ)
     if material.told is not None:
         environment |= read_environment(material.told) | read_data(material.told)
     return environment

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from federation.errors import PublishError, UsageError
-from federation.provenance import found_origin, git_commit, told_data, told_parent, without_secrets
+from federation.provenance import found_origin, git_commit, package_versions, told_data, told_parent, without_secrets
 from federation.published import told_origin
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -133,3 +134,15 @@ def test_a_parent_is_an_allocation_id_or_its_beginning() -> None:
     for wrong in ("production", "52f51e", "", "52f51ef5/.."):
         with pytest.raises(UsageError, match="is no allocation id"):
             told_parent(wrong)
+
+
+def test_versions_of_the_packages_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"torch": "2.9.0", "scikit-learn": "1.7.2"}
+
+    def version(name: str) -> str:
+        if name not in found:
+            raise metadata.PackageNotFoundError(name)
+        return found[name]
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert package_versions() == found
