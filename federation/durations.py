@@ -1,34 +1,54 @@
 """A job's last runs in the index and the home store enter, how long one slot took in each region leaves.
 
 From the run log (when a child was acknowledged) and the record (when it published): the median of what was computed. It
-includes what a child waited for a node, so that a plan made from it is not too hopeful.
+includes what a child waited for a node, so that a plan made from it is not too hopeful. A run that is over doesn't change:
+what it tells is kept in the cache folder.
 """
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 
-from federation.index import Index
+from federation.index import Index, RunRow
 from federation.log import Log
 from federation.run.timeline import timeline
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 RUNS = 3
-"""So many of the job's newest runs that gave any result are read."""
+"""So many of the job's newest runs that are over and gave any result are looked at."""
 
 
-def expected_durations(index: Index, home: Store, job: str) -> dict[str, float]:
-    """Region → median seconds of its slots in the job's last runs; regions that none of them used are left out."""
+def expected_durations(index: Index, home: Store, job: str, *, cache_dir: Path) -> dict[str, float]:
+    """Region → median seconds of its slots in the newest run that used it; regions that none of the last runs used are left
+    out."""
+    rows = [row for row in index.runs(job=job) if row.committed and row.closed and not row.run.startswith("nomad:")]
+    found: dict[str, float] = {}
+    for row in sorted(rows, key=lambda row: row.opened, reverse=True)[:RUNS]:
+        found = {**_of_run(index, home, row, cache_dir), **found}
+    return found
+
+
+def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str, float]:
+    kept = cache_dir / "durations" / f"{row.run}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        data = json.loads(kept.read_text())
+        if data["committed"] == row.committed:
+            return {str(region): float(seconds) for region, seconds in data["seconds"].items()}
+    committed = {(one.slot, one.attempt): one.created for one in index.query(run=row.run)}
+    try:
+        entries = Log(home, f"runs/{row.run}/log/").refresh()
+    except FedmlError:
+        return {}
     seconds: dict[str, list[float]] = {}
-    runs = [row for row in reversed(index.runs(job=job)) if row.committed and not row.run.startswith("nomad:")]
-    for run in sorted(runs, key=lambda row: row.opened, reverse=True)[:RUNS]:
-        committed = {(row.slot, row.attempt): row.created for row in index.query(run=run.run)}
-        try:
-            entries = Log(home, f"runs/{run.run}/log/").refresh()
-        except FedmlError:
-            continue
-        for span in timeline(entries, committed, (), {}).spans:
-            if span.outcome == "done" and span.computed_s > 0:
-                seconds.setdefault(span.region, []).append(span.computed_s)
-    return {region: median(found) for region, found in seconds.items()}
+    for span in timeline(entries, committed, (), {}).spans:
+        if span.outcome == "done" and span.computed_s > 0:
+            seconds.setdefault(span.region, []).append(span.computed_s)
+    found = {region: median(each) for region, each in seconds.items()}
+    with suppress(OSError):  # it is a short cut, no more
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps({"committed": row.committed, "seconds": found}))
+    return found

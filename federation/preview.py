@@ -95,7 +95,7 @@ def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = Non
             prepared.shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
         )
     job = prepared.shape.id
-    durations = expected_durations(app.index, app.home, job)
+    durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
     _require_durations(request.placing, policy, durations)
     regions = [app.config.regions[name] for name in prepared.rendered]
     clients = [app.client(region.name) for region in regions]

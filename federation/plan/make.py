@@ -44,6 +44,11 @@ def plan(
         check_limits(slots, rooms)
         wanted, shares = slots, _shares(slots, usable, place or policy_named(policy))
         why = _explain(slots, usable, shares, policy)
+    why += [
+        f"{room.region}: its minimum of {room.minimum} isn't kept, since it is left out"
+        for room in excluded
+        if room.minimum and slots is not None
+    ]
     placements = tuple(_placement(room, shares[room.region]) for room in usable if any(shares[room.region].counts))
     missing = wanted - sum(placement.slots for placement in placements)
     unplaced: tuple[Unplaced, ...] = ()

@@ -158,3 +158,8 @@ def test_the_last_of_a_million_slots_is_found_without_making_the_others() -> Non
     place = expected_place(made, 999_999)
     assert place is not None
     assert place[1] == "later"
+
+
+def test_a_minimum_of_a_region_that_is_left_out_is_told() -> None:
+    made = plan(3, [Room("us", 9, minimum=2, excluded=Reason.UNREACHABLE), Room("eu", 4)])
+    assert made.why[-1] == "us: its minimum of 2 isn't kept, since it is left out"

@@ -206,6 +206,20 @@ def test_durations_come_from_the_last_runs_by_region(tmp_path: Path) -> None:
     assert said.plan.problems == ()
 
 
+def test_what_a_run_took_is_read_once_and_a_broken_cache_is_no_harm(tmp_path: Path) -> None:
+    app = FakeApp(tmp_path)
+    run = "01a21000-0000-7000-8000-000000000001"
+    finished_run(app, run, {"us": 600, "eu": 60})
+    first = [room.expected_duration_s for room in preview(app.app, ASK).rooms]
+    app.home.requests.clear()
+    assert [room.expected_duration_s for room in preview(app.app, ASK).rooms] == first
+    assert not [key for _, key in app.home.requests if key.startswith(f"runs/{run}/log/")]
+    (app.config.cache_dir / "durations" / f"{run}.json").write_text("[]")
+    assert [room.expected_duration_s for room in preview(app.app, ASK).rooms] == first
+    finished_run(app, "01a21000-0000-7000-8000-000000000002", {"us": 300})
+    assert [round(room.expected_duration_s or 0) for room in preview(app.app, ASK).rooms] == [300, 60]
+
+
 def test_a_deadline_in_a_region_that_no_run_was_in(tmp_path: Path) -> None:
     app = FakeApp(tmp_path)
     finished_run(app, "01a21000-0000-7000-8000-000000000001", {"us": 600})
