@@ -115,6 +115,12 @@ def test_what_jobs_write_themselves_closes_slots_and_what_they_wrote_before_is_t
     mapped = {change["alloc_id"] for change in project.run_log(run) if change["type"] == "alloc"}
     assert mapped == {row["alloc_id"] for row in rows}
 
+    by_id = ("--config", config, "--job", "close-prediction", "--regions", "us,eu")  # without a file
+    project.ran("dispatch", *by_id, "-n", "1", "--version", "5", "-meta", "save_path=by-id")
+    (row,) = project.rows("--config", config, "--job", "close-prediction", "--version", "5")
+    assert row["params"] == {"epochs": "20", "save_path": "by-id"}
+    assert {region: project.jobs(region)["close-prediction"] for region in DATACENTERS} == registered
+
     told = project.ran("index", "sync", "--config", config, "--adopt", "--job", job)
     assert told.out.count("close-prediction version 3") == 1
     assert "would be committed" in told.out
@@ -125,4 +131,4 @@ def test_what_jobs_write_themselves_closes_slots_and_what_they_wrote_before_is_t
     project.ran("index", "get", old["alloc_id"], "--config", config, "--to", "old-model")
     name = f"close_v3_{old['alloc_id']}.json"
     assert (project.root / "old-model" / name).read_bytes() == b'{"weights": [1, 2]}\n'
-    assert sum(1 for _ in buckets["eu"].list()) == sum(1 for row in rows if row["region"] == "eu") + 1
+    assert sum(1 for store in buckets.values() for _ in store.list()) == len(rows) + 2  # nothing else was written
