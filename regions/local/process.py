@@ -93,8 +93,10 @@ def run(
     )
     worker.start()
 
+    declared = frozenset(node.name for node in config.nodes)
+
     def collect_now(*, force: bool = False) -> None:
-        collect(store, client.destroy, force=force)
+        collect(store, client.destroy, declared=declared, force=force)
 
     context = Context(config, store, worker, client, address, collect_now, heartbeats, tokens)
     server = Server(listener, lambda request: answer(context, request), context.faults.hold, tls=tls)

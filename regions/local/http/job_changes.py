@@ -28,8 +28,11 @@ def parse(context: Context, request: Request) -> Reply:
         raise Failure(400, "Job spec is empty")
     if body.get("HCLv1") or body.get("hclv1"):
         raise Failure(501, "HCL1 is not supported by this development engine")
-    from jobs.canonical import canonical_job  # the language is loaded when it is first needed
-    from jobs.errors import JobError
+    if body.get("Canonicalize"):
+        raise Failure(
+            501, "Canonicalize is not supported by this development engine: registering fills in the defaults"
+        )
+    from jobs.errors import JobError  # the language is loaded when it is first needed
     from jobs.hcl import parse_job
 
     try:
@@ -37,7 +40,7 @@ def parse(context: Context, request: Request) -> Reply:
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
         raise Failure(400, f"Failed to parse job: {error}") from error
-    return Reply(canonical_job(parsed, context.config.region) if body.get("Canonicalize") else parsed)
+    return Reply(parsed)
 
 
 def _variables(text: str) -> list[Any]:

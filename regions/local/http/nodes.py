@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from regions.local.http.context import Context, blocking, check_id, check_prefix, id_token, listing
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.views import node_stub, write_reply
+from regions.local.http.views import node_stub
 from regions.local.state import node_writes
 from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
@@ -102,12 +102,12 @@ def _changed(context: Context, node_id: str, change: Callable[[Transaction], Non
     for evaluation in created:
         context.worker.enqueue(evaluation)
     context.worker.room_appeared()
-    reply = write_reply(
-        index,
-        EvalCreateIndex=evaluated.index if created else 0,
-        EvalIDs=[one["ID"] for one in created] or None,
-        NodeModifyIndex=index if tells_index else 0,
-    )
+    reply: Record = {
+        "EvalCreateIndex": evaluated.index if created else 0,
+        "EvalIDs": [one["ID"] for one in created] or None,
+        "Index": index,
+        "NodeModifyIndex": index if tells_index else 0,
+    }
     return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 

@@ -1,23 +1,27 @@
-"""Dead jobs, evaluations and allocations older than Nomad's thresholds enter, a state without them leaves."""
+"""Dead jobs, evaluations, allocations and nodes older than Nomad's thresholds enter, a state without them leaves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_terminal
+from regions.local.state.snapshot import TERMINAL_EVAL, Record, Snapshot, is_client_terminal, is_terminal
 from regions.local.state.store import Store
 from regions.local.state.transaction import Transaction
 
 _JOB_S = 4 * 3600
 _EVAL_S = 3600
+_NODE_S = 24 * 3600
 _BATCH = 200
 """Objects removed in one commit, so that others get their turn."""
 
 
-def collect(store: Store, destroy: Callable[[str], None], *, force: bool = False) -> None:
-    """Removes jobs that have been dead for four hours with all that belongs to them, and evaluations of jobs that
-    are gone after one hour; `force` (system gc): all that is over, however young."""
+def collect(
+    store: Store, destroy: Callable[[str], None], *, declared: Collection[str] = (), force: bool = False
+) -> None:
+    """Removes jobs that have been dead for four hours with all that belongs to them, evaluations of jobs that are gone
+    after one hour, and nodes that are down (and not `declared`, by name) after a day; `force` (system gc): all that is
+    over, however young."""
     now_ns = time.time_ns()
     state = store.snapshot
     dead = [job for job in state.jobs.values() if _is_over(state, job, 0 if force else now_ns - _JOB_S * 1_000_000_000)]
@@ -32,6 +36,16 @@ def collect(store: Store, destroy: Callable[[str], None], *, force: bool = False
     over = [key for key in orphans if _all_ended(state, key)]
     for at in range(0, len(over), _BATCH):
         _remove(store, destroy, over[at : at + _BATCH])
+    before_s = now_ns // 1_000_000_000 - (0 if force else _NODE_S)
+    store.commit("NodeDeregistration", lambda transaction: _forget_nodes(transaction, declared, before_s))
+
+
+def _forget_nodes(transaction: Transaction, declared: Collection[str], before_s: int) -> None:
+    for node in list(transaction.state.nodes.values()):
+        is_gone = node["Status"] == "down" and node["Name"] not in declared and node["StatusUpdatedAt"] <= before_s
+        allocs = (one for one in transaction.state.allocs.values() if is_gone and one["NodeID"] == node["ID"])
+        if is_gone and all(is_client_terminal(alloc) for alloc in allocs):
+            transaction.delete_node(node)
 
 
 def _is_over(state: Snapshot, job: Record, before_ns: int) -> bool:

@@ -31,9 +31,8 @@ def declare(store: Store, config: RegionConfig, address: str) -> None:
                 transaction.put_node(node)
         for gone in known.values():
             if gone["Status"] != "down":
-                transaction.put_node(
-                    {**gone, "Status": "down", "StatusDescription": "", "SchedulingEligibility": "eligible"}
-                )
+                down = {"Status": "down", "StatusDescription": "", "StatusUpdatedAt": int(time.time())}
+                transaction.put_node({**gone, **down, "SchedulingEligibility": "eligible"})
 
     store.commit("NodeRegistration", change)
 

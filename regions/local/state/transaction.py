@@ -117,6 +117,9 @@ class Transaction:
         node.setdefault("CreateIndex", self.index)
         self._put("nodes", node["ID"], node)
 
+    def delete_node(self, node: Record) -> None:
+        self._delete("nodes", node["ID"])
+
     def put_variable(self, variable: Record) -> None:
         self._put("variables", (variable["Namespace"], variable["Path"]), variable)
 

@@ -6,9 +6,19 @@ from pathlib import Path
 from regions.local.scheduler.collection import collect
 from regions.local.scheduler.worker import Worker
 from regions.local.state import job_writes
+from regions.local.state.nodes import declare
 from regions.local.state.store import Store
 from regions.local.state.times import format_time
-from tests.regions.local.state.builders import StillClient, dispatch, ended, job, parameterized, register, store_with
+from tests.regions.local.state.builders import (
+    StillClient,
+    config,
+    dispatch,
+    ended,
+    job,
+    parameterized,
+    register,
+    store_with,
+)
 
 
 def _process_open(store: Store, worker: Worker) -> None:
@@ -110,3 +120,14 @@ def test_collection_removes_what_is_over_with_its_folders(tmp_path: Path) -> Non
     assert destroyed == over
     assert {job["ID"] for job in store.snapshot.jobs.values()} == {"train", other["ID"]}
     assert len(store.snapshot.allocs) == 1
+
+
+def test_a_node_that_is_no_longer_declared_is_forgotten_in_the_end(tmp_path: Path) -> None:
+    store = store_with(tmp_path, {"name": "a"}, {"name": "b"})
+    declare(store, config(tmp_path, {"name": "b"}), "127.0.0.1:4646")
+    status = {node["Name"]: node["Status"] for node in store.snapshot.nodes.values()}
+    assert status == {"a": "down", "b": "ready"}
+    collect(store, lambda _: None, declared={"b"})
+    assert len(store.snapshot.nodes) == 2
+    collect(store, lambda _: None, declared={"b"}, force=True)
+    assert [node["Name"] for node in store.snapshot.nodes.values()] == ["b"]
