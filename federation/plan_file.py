@@ -153,7 +153,7 @@ def _request_document(request: RunRequest, policy: str, sources: Mapping[str, st
         "meta": dict(request.meta or {}),
         "payload": base64.b64encode(request.payload).decode(),
         "allow_secret_meta": request.allow_secret_meta,
-        "sweep": [_axis_text(axis.name, axis.values) for axis in request.asks.axes],
+        "sweep": [str(axis) for axis in request.asks.axes],
         "sources": dict(sources),
         "asks_sha256": _asks_sha256(request.asks),
         "placing": placing,
@@ -185,11 +185,6 @@ def _request_of(path: Path, data: Mapping[str, Any]) -> RunRequest:
         asks,
         Placing(**data["placing"], deadline_s=seconds),
     )
-
-
-def _axis_text(name: str, values: tuple[str, ...]) -> str:
-    quoted = ('"' + value.replace('"', '""') + '"' for value in values)
-    return f"{name}={','.join(quoted)}"
 
 
 def _asks_sha256(asks: Asks) -> str:

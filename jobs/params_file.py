@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,29 +50,39 @@ def read_params(path: Path) -> Rows:
     except UnicodeDecodeError as error:
         number = error.object.count(b"\n", 0, error.start) + 1
         raise InvalidMeta(f"{path.name}:{number}: no UTF-8 text", hint="save the file as UTF-8") from None
+    return rows_of(path.name, readers[path.suffix.lower()](path.name, text))
+
+
+def rows_of(source: str, numbered: Iterable[tuple[int, Mapping[str, object]]]) -> Rows:
+    """Rows with their numbers as a sweep wants them. Raises InvalidMeta, naming the number, for a value that meta can't hold
+    and a row that comes twice; where there is none."""
     lines: list[bytes] = []
     numbers: list[int] = []
     names: dict[str, None] = {}
     seen: dict[bytes, int] = {}
-    for number, row in readers[path.suffix.lower()](path.name, text):
+    for number, row in numbered:
+        for name, value in row.items():
+            if not isinstance(value, (str, int, float, bool)) or value != value:
+                what = "no number" if value != value else f"a {type(value).__name__}"
+                raise InvalidMeta(f"{source}:{number}: {name!r} is {what}: meta holds texts and numbers")
         try:
             line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode()
         except UnicodeEncodeError:
-            raise InvalidMeta(f"{path.name}:{number}: half of a surrogate pair is no text") from None
+            raise InvalidMeta(f"{source}:{number}: half of a surrogate pair is no text") from None
         first = seen.setdefault(line, number)
         if first != number:
             raise InvalidMeta(
-                f"{path.name}:{number}: the same row as line {first}",
+                f"{source}:{number}: the same row as line {first}",
                 hint="give each once; -n gives every row more than one slot",
             )
         names.update(dict.fromkeys(row))
         lines.append(line)
         numbers.append(number)
         if len(lines) > SLOTS_MAX:
-            raise InvalidMeta(f"{path.name} has more than {SLOTS_MAX:,} rows", hint="a run has no more slots than that")
+            raise InvalidMeta(f"{source} has more than {SLOTS_MAX:,} rows", hint="a run has no more slots than that")
     if not lines:
-        raise InvalidMeta(f"{path.name} has no row", hint="a header and at least one row, or one JSON object a line")
-    return Rows(path.name, tuple(lines), tuple(numbers), tuple(names))
+        raise InvalidMeta(f"{source} has no row", hint="a header and at least one row, or one JSON object a line")
+    return Rows(source, tuple(lines), tuple(numbers), tuple(names))
 
 
 def read_payloads(folder: Path) -> tuple[Payload, ...]:
@@ -182,9 +192,6 @@ def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]
             broken("a number too long, or nested too deep")
         if not isinstance(row, dict):
             broken("no JSON object")
-        for name, value in row.items():
-            if value is not None and not isinstance(value, (str, int, float, bool)):
-                broken(f"{name!r} is a {'list' if isinstance(value, list) else 'table'}: meta holds texts and numbers")
         yield number, {name: value for name, value in row.items() if value is not None}
 
 

@@ -32,6 +32,10 @@ class Axis:
     name: str
     values: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """As `--sweep` takes it."""
+        return f"{self.name}={','.join(_quoted(value) for value in self.values)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -241,6 +245,10 @@ def text_of(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
 
 
 def _names(asks: Asks) -> list[str]:

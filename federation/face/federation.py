@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from federation.app import App, JobRequest
 from federation.config import load
@@ -14,8 +15,9 @@ from federation.dispatch import begin
 from federation.face.index import FederatedIndex
 from federation.face.run import Run
 from federation.preview import Preview, preview
-from federation.request import RunRequest
+from federation.request import Placing, RunRequest
 from federation.runs import Runs
+from jobs.sweep import Asks, Axis, Value, axes_of, text_of
 
 _LOG = logging.getLogger("fedml")
 
@@ -62,10 +64,22 @@ class Federation:
         regions: Sequence[str] = (),
         job: str = "",
         variables: Mapping[str, str] | None = None,
+        meta: Mapping[str, str] | None = None,
+        sweep: Mapping[str, Sequence[object]] | None = None,
+        params: Sequence[Mapping[str, object]] = (),
+        policy: str | None = None,
     ) -> Preview:
         """How dispatches would spread now, and what would change; writes nothing. Raises FederationError when no region
-        can be asked, HclError, InvalidSpec."""
-        made = preview(self._app, RunRequest(_request(job, variables, regions), slots, version))
+        can be asked, HclError, InvalidSpec, InvalidMeta."""
+        request = RunRequest(
+            _request(job, variables, regions),
+            slots,
+            version,
+            meta,
+            asks=_asks(sweep, params),
+            placing=Placing(policy=policy),
+        )
+        made = preview(self._app, request)
         made.require_an_answer()
         return made
 
@@ -78,16 +92,27 @@ class Federation:
         job: str = "",
         variables: Mapping[str, str] | None = None,
         meta: Mapping[str, str] | None = None,
+        sweep: Mapping[str, Sequence[object]] | None = None,
+        params: Sequence[Mapping[str, object]] = (),
+        policy: str | None = None,
         skip_unreachable: bool = False,
     ) -> Run:
         """Deploy the job where its file changed, dispatch the slots by free capacity, and return the run, which a thread
-        drives to its end. `regions` is a hard limit; `slots` None: as fedml.toml says, else one in each region.
+        drives to its end. `regions` is a hard limit; `slots` None: one a combination of `sweep` (`{"lr": [0.1, 0.01]}`) and
+        `params` (rows: `[{"depth": 3}, …]`), else as fedml.toml says, else one in each region.
 
         What it does before the first dispatch is told to the logger `fedml`. Raises, before anything is written, UsageError
         where a region doesn't answer (unless `skip_unreachable`), NoPlace where none has room, and what `plan` raises.
         """
         app = self._app
-        request = RunRequest(_request(job, variables, regions), slots, version, meta)
+        request = RunRequest(
+            _request(job, variables, regions),
+            slots,
+            version,
+            meta,
+            asks=_asks(sweep, params),
+            placing=Placing(policy=policy),
+        )
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
         return Run(
@@ -103,3 +128,19 @@ class Federation:
 def _request(job: str, variables: Mapping[str, str] | None, regions: Sequence[str]) -> JobRequest:
     given = tuple(f"{name}={value}" for name, value in (variables or {}).items())
     return JobRequest(job, given, (), tuple(regions))
+
+
+def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
+    from jobs.params_file import rows_of
+
+    axes = [
+        str(Axis(name, tuple(text_of(_plain(value)) for value in values))) for name, values in (sweep or {}).items()
+    ]
+    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
+    return Asks(axes_of(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+
+
+def _plain(value: object) -> Value:
+    """A NumPy scalar as Python's own; whatever else it is, `rows_of` judges."""
+    item = getattr(value, "item", None)
+    return cast("Value", item() if callable(item) else value)

@@ -165,7 +165,7 @@ def test_rows_of_json_lines(tmp_path: Path) -> None:
         ("p.jsonl", '{"lr": 1}\n{"lr": }\n', "p.jsonl:2: broken JSON: Expecting value (column 8)"),
         ("p.jsonl", '{"lr": 1}\n[1]\n', "p.jsonl:2: no JSON object"),
         ("p.jsonl", '{"lr": [1]}\n', "p.jsonl:1: 'lr' is a list"),
-        ("p.jsonl", '{"lr": {"a": 1}}\n', "p.jsonl:1: 'lr' is a table"),
+        ("p.jsonl", '{"lr": {"a": 1}}\n', "p.jsonl:1: 'lr' is a dict"),
         ("p.jsonl", '{"lr": 1, "lr": 2}\n', "p.jsonl:1: key 'lr' comes twice"),
         ("p.jsonl", '{"lr": NaN}\n', "p.jsonl:1: NaN is no number"),
         ("p.jsonl", '{"lr": "\\ud800"}\n', "p.jsonl:1: half of a surrogate pair"),

@@ -19,6 +19,7 @@ from federation.face import FederatedIndex
 from federation.index import Index
 from federation.index.tags import TagRefused
 from federation.result import Key, ResultFile, ResultRecord
+from jobs.errors import InvalidMeta
 from regions.storage import open_store, store_url
 
 CONFIG = """
@@ -85,7 +86,8 @@ def test_the_names_are_exactly_these() -> None:
     assert public(federation.Run) == {"results", "state", "wait"}
     assert [*inspect.signature(federation.open).parameters] == ["path"]
     assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
-        *("self", "slots", "version", "regions", "job", "variables", "meta", "skip_unreachable")
+        *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
+        "skip_unreachable",
     ]
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = federation.opne  # type: ignore[attr-defined]
@@ -185,6 +187,12 @@ def test_a_plan_that_no_region_answers_is_one_clear_error(fed: Any, tmp_path: Pa
     )
     with pytest.raises(federation.errors.FederationError, match="no region can be asked"):
         fed.plan(slots=2)
+    with pytest.raises(InvalidMeta, match="declares no meta key 'depth' to sweep over"):
+        fed.dispatch(sweep={"lr": [0.1, 0.01]}, params=[{"depth": 3}, {"depth": None}])
+    with pytest.raises(InvalidMeta, match="params:2: 'depth' is a list"):
+        fed.plan(params=[{"depth": 3}, {"depth": [4]}])
+    with pytest.raises(InvalidMeta, match="--sweep lr has the value '1' twice"):
+        fed.plan(sweep={"lr": [1, 1]})
     with pytest.raises(federation.errors.FederationError, match="no region can be asked"):
         fed.dispatch(slots=2)
     assert [row.version for row in fed.index.list(limit=1)] == ["3"]
