@@ -176,7 +176,11 @@ _PATTERNS = (
     (r"/\S+/(?=nothing.nomad)", ""),
     (r'("args": \[\s+"600"\s+\]),\s+("command": "/bin/sleep")', r"\2,\n \1"),
 )
-KNOWN = {"NetworkStatus": "no bridge networks", "SigningKeyID": "no workload identities"}
+KNOWN = {
+    "NetworkStatus": "no bridge networks",
+    "SigningKeyID": "no workload identities",
+    "LastAllocUpdateIndex": "the servers' own bookkeeping",
+}
 """Fields that real Nomad has and the embedded region leaves out, by reason: the list that the docs tell of."""
 _VARYING = re.compile(r"(Index|Time|CreateTime|ModifyTime|SubmitTime|AllocationTime|StartedAt|FinishedAt)$")
 
