@@ -18,6 +18,14 @@ def joined(problems: list[str]) -> str:
     return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
 
 
+def sentences(problems: list[str]) -> list[str]:
+    """The same, for people: a sentence each, without the counts; a place before what is wrong in it."""
+    lines = (
+        re.sub(r"\d+ errors? occurred:$", "", line.strip().removeprefix("* ")) for line in joined(problems).split("\n")
+    )
+    return [line.strip() for line in lines if line.strip()]
+
+
 def problems(job: Record) -> list[str]:
     """Everything wrong with the job in itself, whatever region it is for; empty when it is good."""
     found = [] if job["ID"] else ["Missing job ID"]

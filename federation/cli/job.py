@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The jobspec: check it, see what each region gets, or how far the regions are from it.", no_args_is_help=True
 )
+_CHANGE = "change it in the jobspec; these are the words of Nomad's servers"
 FileArgument = Annotated[str, typer.Argument(metavar="[FILE]", help="A jobspec (else the project's own).")]
 
 
@@ -27,7 +28,8 @@ def validate(
     regions: RegionsOption = "",
     config: ConfigOption = None,
 ) -> None:
-    """Check the jobspec: its language, that fedml can dispatch it, and that each region can render it. Asks no region.
+    """Check the jobspec: its language, what Nomad's servers would refuse (in their words), that fedml can dispatch it,
+    and that each region can render it. Asks no region.
 
     Examples:
 
@@ -38,7 +40,9 @@ def validate(
       fedml job validate --regions us,eu
     """
     from federation.cli.session import answer, opened
-    from jobs.errors import FedmlError
+    from jobs.canonical import canonical_job
+    from jobs.errors import FedmlError, InvalidSpec
+    from jobs.problems import problems, sentences
 
     request = _request(file, job, var, var_file, regions)
     with opened(config) as app_:
@@ -46,6 +50,9 @@ def validate(
         for region, rendered in prepared.rendered.items():
             if isinstance(rendered, FedmlError):
                 raise rendered
+            if found := problems(canonical_job(rendered, region)):
+                listed = "\n  ".join(sentences(found))
+                raise InvalidSpec(f"{prepared.file.name} would be refused by Nomad:\n  {listed}", hint=_CHANGE)
             answer(f"{region}: {prepared.file.name} is valid; datacenters {', '.join(rendered['Datacenters'])}")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.problems import joined, problems
+from jobs.problems import joined, problems, sentences
 from tests.regions.local.state.builders import job
 
 
@@ -26,3 +26,12 @@ def test_problems_nest_as_nomads_errors_do() -> None:
 )
 def test_a_problem_has_nomads_sentence(fields: dict[str, object], sentence: str) -> None:
     assert problems({**job(), **fields}) == [sentence]
+
+
+def test_for_people_each_is_a_sentence_after_its_place() -> None:
+    assert sentences(problems(job(cpu=0, memory_mb=5))) == [
+        "Task group g validation failed:",
+        "Task t validation failed:",
+        "minimum CPU value is 1; got 0",
+        "minimum MemoryMB value is 10; got 5",
+    ]
