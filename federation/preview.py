@@ -90,7 +90,7 @@ def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = Non
     policy = request.placing.policy or app.config.policy
     place = policy_named(policy)
     prepared = prepared or app.prepare(request.job)
-    if not request.asks.is_empty:
+    if request.meta or request.payload or not request.asks.is_empty:
         check_asks(
             prepared.shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +37,7 @@ from federation.cli.patience_options import (
 )
 from federation.cli.plan_options import (
     AllowPreemptionOption,
+    AllowSecretMetaOption,
     CapOption,
     DeadlineOption,
     ExpectedDurationOption,
@@ -45,9 +45,11 @@ from federation.cli.plan_options import (
     MinimumOption,
     ParamsOption,
     PayloadDirOption,
+    PayloadOption,
     PolicyOption,
     SweepOption,
     asks_of,
+    payload_of,
     placing_of,
 )
 
@@ -62,9 +64,7 @@ def dispatch(
     version: VersionOption = None,
     regions: RegionsOption = "",
     meta: MetaOption = None,
-    payload: Annotated[
-        str, typer.Option("--payload", metavar="FILE", help="The dispatch's payload ('-': standard input).")
-    ] = "",
+    payload: PayloadOption = "",
     sweep: SweepOption = None,
     params: ParamsOption = None,
     payload_dir: PayloadDirOption = None,
@@ -104,9 +104,7 @@ def dispatch(
             "--canary", metavar="K", help="K slots a region first, the rest when their results are in the index."
         ),
     ] = 0,
-    allow_secret_meta: Annotated[
-        bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
-    ] = False,
+    allow_secret_meta: AllowSecretMetaOption = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Let a Nomad job drive the run: this machine may go. Returns at once.")
     ] = False,
@@ -157,7 +155,7 @@ def dispatch(
         slots=slots,
         version=version,
         meta=key_values(meta or (), "-meta"),
-        payload=_payload(payload),
+        payload=payload_of(payload),
         allow_secret_meta=allow_secret_meta,
         asks=asks_of(sweep, params, payload_dir),
         placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
@@ -180,14 +178,3 @@ def dispatch(
             as_json=as_json,
         )
     raise typer.Exit(code)
-
-
-def _payload(name: str) -> bytes:
-    from jobs.errors import InvalidMeta
-
-    if not name:
-        return b""
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InvalidMeta(f"payload {name}: {error.strerror}") from error

@@ -21,6 +21,7 @@ from federation.cli.options import (
 )
 from federation.cli.plan_options import (
     AllowPreemptionOption,
+    AllowSecretMetaOption,
     CapOption,
     DeadlineOption,
     ExpectedDurationOption,
@@ -28,9 +29,11 @@ from federation.cli.plan_options import (
     MinimumOption,
     ParamsOption,
     PayloadDirOption,
+    PayloadOption,
     PolicyOption,
     SweepOption,
     asks_of,
+    payload_of,
     placing_of,
     sources_of,
 )
@@ -46,6 +49,7 @@ def plan(
     version: VersionOption = None,
     regions: RegionsOption = "",
     meta: MetaOption = None,
+    payload: PayloadOption = "",
     sweep: SweepOption = None,
     params: ParamsOption = None,
     payload_dir: PayloadDirOption = None,
@@ -56,6 +60,7 @@ def plan(
     max_cost: MaxCostOption = None,
     expected_duration: ExpectedDurationOption = "",
     allow_preemption: AllowPreemptionOption = False,
+    allow_secret_meta: AllowSecretMetaOption = False,
     job: JobOption = "",
     var: VarOption = None,
     var_file: VarFileOption = None,
@@ -97,6 +102,8 @@ def plan(
         slots,
         version,
         key_values(meta or (), "-meta"),
+        payload_of(payload),
+        allow_secret_meta,
         asks=asks_of(sweep, params, payload_dir),
         placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
     )

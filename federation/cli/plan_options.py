@@ -22,6 +22,12 @@ ParamsOption = Annotated[
 PayloadDirOption = Annotated[
     Path | None, typer.Option("--payload-dir", metavar="DIR", help="One slot a file, which is its payload.")
 ]
+PayloadOption = Annotated[
+    str, typer.Option("--payload", metavar="FILE", help="The dispatch's payload ('-': standard input).")
+]
+AllowSecretMetaOption = Annotated[
+    bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
+]
 PolicyOption = Annotated[
     str, typer.Option("--policy", metavar="NAME", help="spread, pack, order, cheapest, fastest, weights, or another's.")
 ]
@@ -86,3 +92,17 @@ def sources_of(params: Path | None, payload_dir: Path | None) -> dict[str, str]:
     """Where the parameters were read, for a plan that is kept."""
     given = {"params": params, "payload_dir": payload_dir}
     return {name: str(path.absolute()) for name, path in given.items() if path is not None}
+
+
+def payload_of(name: str) -> bytes:
+    """The bytes of `--payload`. Raises InvalidMeta."""
+    import sys
+
+    from jobs.errors import InvalidMeta
+
+    if not name:
+        return b""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InvalidMeta(f"payload {name}: {error.strerror}") from error
