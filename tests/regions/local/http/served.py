@@ -48,8 +48,8 @@ class FolderClient(StillClient):
 class Api:
     """Asks a region over one keep-alive connection."""
 
-    def __init__(self, port: int, store: Store, worker: Worker, client: FolderClient) -> None:
-        self.port, self.store, self.worker, self.client = port, store, worker, client
+    def __init__(self, port: int, store: Store, worker: Worker, client: FolderClient, context: Context) -> None:
+        self.port, self.store, self.worker, self.client, self.context = port, store, worker, client, context
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self.headers: dict[str, str] = {}
 
@@ -90,7 +90,7 @@ def serve(config: RegionConfig) -> Iterator[Api]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     address = f"127.0.0.1:{port}"
-    store = Store(config.data_dir)
+    store = Store(config.data_dir, event_buffer=config.event_buffer)
     client = FolderClient(config.data_dir / "alloc")
     worker = Worker(store, client)
     declare(store, config, address)
@@ -103,7 +103,7 @@ def serve(config: RegionConfig) -> Iterator[Api]:
     server = Server(listener, lambda request: answer(context, request), context.faults.hold)
     worker.start()
     server.start()
-    api = Api(port, store, worker, client)
+    api = Api(port, store, worker, client, context)
     try:
         yield api
     finally:
