@@ -33,7 +33,8 @@ soak: .dev
 	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/conformance \
 		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py \
 		tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
-		tests/federation/index/test_linearizable_processes.py tests/federation/index/test_past.py
+		tests/federation/index/test_linearizable_processes.py tests/federation/index/test_past.py \
+		tests/scenarios/test_scripts.py
 
 bench: .dev
 	$(BIN)/python -m tests.bench
