@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 _CATALOGS_TRIED = 3
+_LOOKS_NOTED_EVERY_S = 1.0
 _logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
@@ -42,6 +44,7 @@ class Ledger:
         self._home_id = ""
         self._catalog: Catalog | None = None
         self._lock = threading.RLock()
+        self._noted_s = float("-inf")
         self.as_of = ""
         """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
 
@@ -204,6 +207,12 @@ class Ledger:
             at = self._align()
             entries = self._refreshed(at)
             self._ask(lambda catalog: catalog.apply(entries))
+            self._note_the_look()
+
+    def _note_the_look(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
+            self._noted_s = now_s
             saw(self._cache_dir, self._store.url, self._home_id)
 
     def _align(self) -> Position:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,8 +23,10 @@ from federation.result import ResultRecord
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]
 
-HISTORIES = 200
-STEPS = 14
+HISTORIES = 2500 if os.environ.get("SOAK") else 500
+STEPS = 9
+IN_A_FILE = 10
+"""Every 10th history has its catalog in a file, the others in memory, as where no file can be had."""
 TAGS = ["production", "staging"]
 
 
@@ -81,14 +84,16 @@ def step(index: Index, draw: random.Random, make_record: MakeRecord, store: Any)
             Log(store, "index/log/", author="other").append([draw.choice(changes)])
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(8))
 def test_every_revision_is_what_was_seen_then(memory_store: Any, make_record: MakeRecord, part: int) -> None:
     kinds: set[str] = set()
-    for seed in range(part, HISTORIES, 4):
+    for seed in range(part, HISTORIES, 8):
         store, draw = type(memory_store)(), random.Random(seed)
         store.put("format.json", b'{"format": 1, "id": "%032x", "created": "now"}' % 7)
         with TemporaryDirectory() as folder:
-            index = Index(store, cache_dir=Path(folder, "a"), author="a@b")
+            Path(folder, "no-folder").touch()
+            places = ("a", "cold") if seed // 8 % IN_A_FILE == 0 else ("no-folder", "no-folder")
+            index = Index(store, cache_dir=Path(folder, places[0]), author="a@b")
             then: dict[int, Any] = {}
             for _ in range(STEPS):
                 try:
@@ -104,7 +109,7 @@ def test_every_revision_is_what_was_seen_then(memory_store: Any, make_record: Ma
                 assert seen(past) == expected, (seed, revision)
                 past.close()
             assert len(store.requests) - requests <= 2 * len(then)  # the tail is looked at, nothing is read again
-            cold = Index(store, cache_dir=Path(folder, "cold"), author="a")
+            cold = Index(store, cache_dir=Path(folder, places[1]), author="a")
             if then:
                 assert seen(cold.at(str(max(then)))) == then[max(then)]
             assert seen(index) == then[max(then)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import pytest
 
 from federation.index.chain import entry_key
 from federation.index.checkpoint import checkpoint_key
+from federation.index.copy import copy_result
 from federation.index.problem import KINDS
 from federation.index.verify import Verified, verify
 from federation.log import Log
@@ -79,6 +84,22 @@ def wrong_manifest(clouds: Clouds, record: ResultRecord) -> None:
     clouds.publish(5, manifest_sha256="a" * 64)
 
 
+def change_copy(clouds: Clouds, record: ResultRecord) -> None:
+    """The result lies in a second store too, and there a byte is another one."""
+    copy_result(clouds.index, clouds.store, clouds.index.result(record.alloc_id), clouds.eu.url)
+    data = bytearray(file_of(clouds, model(record), "eu").read_bytes())
+    data[7] ^= 1
+    overwrite(clouds, model(record), bytes(data), "eu")
+
+
+def checkpoint_of_another_log(clouds: Clouds, _: ResultRecord) -> None:
+    catalog = clouds.root / "another.sqlite"
+    shutil.copy(clouds.index._catalog.path, catalog)
+    with closing(sqlite3.connect(catalog, isolation_level=None)) as db:
+        db.execute("UPDATE position SET sha256 = ?", ("f" * 64,))
+    clouds.home.put(checkpoint_key(5), gzip.compress(catalog.read_bytes()))
+
+
 FAULTS: dict[str, tuple[str, Plant]] = {
     "a lost artifact": (
         "artifact-missing",
@@ -125,6 +146,8 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "rebuild-unfinished",
         lambda clouds, _: forge(clouds, {"type": "rebuild", "is_done": False}),
     ),
+    "a changed copy in another store": ("file-changed", change_copy),
+    "a checkpoint of another log": ("checkpoint-torn", checkpoint_of_another_log),
     "a lost format.json": ("format-missing", lambda clouds, _: clouds.home.delete("format.json")),
 }
 
