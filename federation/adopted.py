@@ -12,12 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from federation.adoption import Pattern
 from federation.app import App
 from federation.artifact import read_data, read_environment, read_metrics
 from federation.errors import PublishError, UsageError
 from federation.in_place import read_objects
+from federation.inputs import inputs_of
 from federation.log import Log
 from federation.places import Places
 from federation.prepare import PreparedJob
@@ -50,13 +52,14 @@ class AdoptedPlaces(Places):
         super().__init__(app, manifest, prepared)
         self._run_log = Log(app.home, f"runs/{manifest.run}/log/", author="")
         self._mapped: dict[str, tuple[int, Key]] = {}
-        self._metas: dict[str, Mapping[str, str]] = {}
+        self._known_children: dict[str, dict[str, Any]] = {}
+        self._inputs = inputs_of(manifest, app.home)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         """A record of what the allocation wrote, if it is there. Raises StoreError."""
-        meta = self._meta(region, allocation.job_id)
-        pair = self._manifest.child_of({"Meta": meta})
-        return self._found(region, key, pair[1] if pair else 1, allocation.id, meta, allocation)
+        child = self._child(region, allocation.job_id)
+        pair = self._manifest.child_of(child)
+        return self._found(region, key, pair[1] if pair else 1, allocation.id, child.get("Meta") or {}, allocation)
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
         """Records of all that the slot's allocations wrote, those too that Nomad forgot since: the run log has them."""
@@ -66,14 +69,14 @@ class AdoptedPlaces(Places):
         found = (self._found(region, key, attempt, alloc_id, {}) for alloc_id, attempt, key in mapped)
         return [record for record in found if record is not None]
 
-    def _meta(self, region: str, job_id: str) -> Mapping[str, str]:
-        """What the child was dispatched with, and what its job says besides; nothing where Nomad doesn't tell."""
-        if job_id not in self._metas:
+    def _child(self, region: str, job_id: str) -> dict[str, Any]:
+        """The dispatched child as Nomad has it, with the meta that its job gives besides; empty where it doesn't tell."""
+        if job_id not in self._known_children:
             try:
-                self._metas[job_id] = self._app.client(region).job(job_id).get("Meta") or {}
+                self._known_children[job_id] = self._app.client(region).job(job_id)
             except FedmlError:
                 return {}
-        return self._metas[job_id]
+        return self._known_children[job_id]
 
     def _found(
         self,
@@ -85,7 +88,7 @@ class AdoptedPlaces(Places):
         allocation: Allocation | None = None,
     ) -> ResultRecord | None:
         manifest = self._manifest
-        meta = {**manifest.meta, **meta}
+        meta = {**self._inputs(key.slot)[0], **meta}
         named = {
             "alloc_id": alloc_id,
             "version": manifest.version,

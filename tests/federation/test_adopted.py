@@ -129,6 +129,15 @@ def test_an_object_of_an_allocation_is_recorded_where_it_lies(app: App) -> None:
     assert record == type(record).from_json(record.to_json())
 
 
+def test_a_job_that_declares_nothing_of_fedml_is_known_by_its_token(app: App) -> None:
+    child = {"ID": "train/dispatch-1-a", "Meta": {"save_path": "x"}, "DispatchIdempotencyToken": f"fedml-{RUN}-0-3"}
+    app._clients["us"] = cast("Any", SimpleNamespace(job=lambda _: child, nodes=list, close=lambda: None))
+    store(app, "a").put(f"x_v4_{ALLOC}.json", b"{}")
+    record = places(app).read("us", Key(RUN, 0, "pipeline", 1), allocation())
+    assert record is not None
+    assert record.attempt == 3
+
+
 def test_a_slot_is_searched_for_by_what_the_run_log_maps(app: App) -> None:
     log = Log(app.home, f"runs/{RUN}/log/", author="ann")
     changes = [
