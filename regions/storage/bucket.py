@@ -4,7 +4,7 @@
   tells, and the put succeeds.
 - sha256 lies in the metadata. A read that doesn't match it is done once more (the wire may have flipped a bit), then
   refused.
-- Large objects come down by ranges, some at once, at most 48 MiB in memory; a range that breaks off goes on where it
+- Large objects come down by ranges, some at once, at most 64 MiB in memory; a range that breaks off goes on where it
   broke, and always with the etag of the first, so that two versions are never mixed.
 """
 

@@ -13,7 +13,7 @@ _MIB = 1 << 20
 
 PART_BYTES_MIN = 8 * _MIB
 PARTS_MAX = 10_000
-PARTS_AT_ONCE_MAX = 6
+PARTS_AT_ONCE_MAX = 7
 BUFFER_BYTES_MAX = 64 * _MIB
 """What all parts in memory have together; only a file of more than 640 GB, whose single part has more, exceeds it."""
 
