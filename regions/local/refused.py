@@ -27,14 +27,18 @@ def unsupported(job: Record) -> str | None:
         return "all_at_once"
     for group in job["TaskGroups"]:
         for field, feature in _GROUP_FEATURES.items():
-            if group[field]:
+            if group.get(field):
                 return feature
         if any(volume["Type"] == "csi" for volume in (group["Volumes"] or {}).values()):
             return "CSI volumes"
         for task in group["Tasks"]:
             for field, feature in _TASK_FEATURES.items():
-                if task[field]:
+                if task.get(field):
                     return feature
+            if (task.get("Identity") or {}).get("Env") or (task.get("Identity") or {}).get("File"):
+                return "workload identities"
+            if task["Resources"].get("NUMA"):
+                return "numa"
             if task["Resources"]["Networks"]:
                 return "networks in a task's resources"
     return None
@@ -45,6 +49,8 @@ _GROUP_FEATURES = {
     "Scaling": "scaling",
     "MaxClientDisconnect": "max_client_disconnect",
     "StopAfterClientDisconnect": "stop_after_client_disconnect",
+    "Disconnect": "disconnect",
+    "PreventRescheduleOnLost": "prevent_reschedule_on_lost",
 }
 _TASK_FEATURES = {
     "Services": "services",
@@ -52,4 +58,7 @@ _TASK_FEATURES = {
     "CSIPluginConfig": "CSI plugins",
     "ScalingPolicies": "scaling",
     "Kind": "Consul Connect",
+    "Identities": "workload identities",
+    "Schedule": "schedule",
+    "Secrets": "secrets",
 }

@@ -101,6 +101,25 @@ def test_topics_and_keys(us, federation, new_job, child):
     assert stop.is_set()
 
 
+@pytest.mark.parametrize("topic", ["Evaluation", "Allocation"])
+def test_filter_keys(us, child, topic):
+    """Evaluations and allocations are found by their job's ID too."""
+    watch(us, child)
+    found = []
+    stop = threading.Event()
+    for events in us.events(topics=[f"{topic}:{child}"], index=0, stop=stop):
+        found += events
+        if events and events[-1].payload.get("ClientStatus", events[-1].payload.get("Status")) == "complete":
+            stop.set()
+    assert {(event.topic, event.payload["JobID"]) for event in found} == {(topic, child)}
+
+
+def test_a_topic_with_two_keys(federation):
+    status, _, text = federation.raw("GET", "/v1/event/stream", topic="Job:a:b")
+    assert status == 400
+    assert "Invalid key value pair for topic, topic: Job:a:b" in text
+
+
 def test_a_blocking_query_returns_at_a_change(us, federation, new_job):
     job = new_job(ParameterizedJob={})
     us.register(job, enforce_index=None)

@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.regions.local.http.served import Api, serve
 from tests.regions.local.http.test_jobs import job
@@ -15,6 +18,7 @@ from tests.regions.local.state.builders import config
 
 PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "embedded-region.md"
 BEGIN, END = "<!-- refused: begin -->\n", "<!-- refused: end -->"
+VERSION = "1.11.2"
 NOBODY = "11111111-1111-1111-1111-111111111111"
 
 
@@ -44,6 +48,15 @@ JOBS: dict[str, dict[str, Any]] = {
     "`vault`": with_task(Vault={"Policies": ["p"]}),
     "`csi_plugin`": with_task(CSIPluginConfig={"ID": "p", "Type": "node"}),
     '`kind = "connect-…"`': with_task(Kind="connect-proxy:s"),
+    "`scaling` of a task": with_task(ScalingPolicies=[{"Type": "vertical_cpu", "Max": 100, "Enabled": True}]),
+    "`network` of a task's resources": with_task(Resources={"CPU": 20, "MemoryMB": 10, "Networks": [{"MBits": 1}]}),
+    "`identity` with `env` or `file`": with_task(Identity={"Env": True}),
+    "`identity` with a name": with_task(Identities=[{"Name": "aws", "Audience": ["x"]}]),
+    "`numa`": with_task(Resources={"CPU": 20, "MemoryMB": 10, "NUMA": {"Affinity": "require"}}),
+    "`schedule`": with_task(Schedule={"Cron": {"Start": "0 9 * * *"}}),
+    "`secret`": with_task(Secrets=[{"Name": "s", "Provider": "nomad", "Path": "p"}]),
+    "`disconnect`": with_group(Disconnect={"LostAfter": 10**9}),
+    "`prevent_reschedule_on_lost`": with_group(PreventRescheduleOnLost=True),
 }
 PATHS = (
     ("PUT", "/v1/job/train/scale"),
@@ -87,12 +100,25 @@ def table(api: Api) -> str:
     return head + "\n".join(jobs) + "\n\nOf the API: " + ", ".join(paths) + ".\n"
 
 
-def test_the_page_tells_what_the_region_refuses(api: Api) -> None:
+@pytest.fixture
+def newest(tmp_path: Path) -> Iterator[Api]:
+    """A region that knows all of the job specification: older ones drop what they don't know in silence."""
+    with serve(config(tmp_path, version=VERSION)) as served:
+        yield served
+
+
+def test_all_of_these_are_refused(newest: Api) -> None:
+    for name, wanted in JOBS.items():
+        assert newest.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})[0] == 501, name
+
+
+def test_the_page_tells_what_the_region_refuses(newest: Api) -> None:
+    api = newest
     told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
     assert told == table(api), "run: python -m tests.regions.local.http.test_refused"
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder))) as served:
+    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder), version=VERSION)) as served:
         before, _, rest = PAGE.read_text().partition(BEGIN)
         PAGE.write_text(before + BEGIN + table(served) + END + rest.partition(END)[2])
