@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from federation.adoption import Pattern
 from federation.app import App
@@ -52,12 +51,14 @@ class AdoptedPlaces(Places):
         super().__init__(app, manifest, prepared)
         self._run_log = Log(app.home, f"runs/{manifest.run}/log/", author="")
         self._mapped: dict[str, tuple[int, Key]] = {}
-        self._known_children: dict[str, dict[str, Any]] = {}
         self._inputs = inputs_of(manifest, app.home)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         """A record of what the allocation wrote, if it is there. Raises StoreError."""
-        child = self._child(region, allocation.job_id)
+        try:
+            child = self._app.client(region).job(allocation.job_id)
+        except FedmlError:  # it is asked for again where the object isn't found by what is known here
+            child = {}
         pair = self._manifest.child_of(child)
         return self._found(region, key, pair[1] if pair else 1, allocation.id, child.get("Meta") or {}, allocation)
 
@@ -68,15 +69,6 @@ class AdoptedPlaces(Places):
             mapped = [(alloc_id, *known) for alloc_id, known in self._mapped.items() if known[1].slot == slot]
         found = (self._found(region, key, attempt, alloc_id, {}) for alloc_id, attempt, key in mapped)
         return [record for record in found if record is not None]
-
-    def _child(self, region: str, job_id: str) -> dict[str, Any]:
-        """The dispatched child as Nomad has it, with the meta that its job gives besides; empty where it doesn't tell."""
-        if job_id not in self._known_children:
-            try:
-                self._known_children[job_id] = self._app.client(region).job(job_id)
-            except FedmlError:
-                return {}
-        return self._known_children[job_id]
 
     def _found(
         self,
