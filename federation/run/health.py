@@ -55,7 +55,8 @@ class Health:
             state.out.extend(Stop(region.name, job_id) for job_id in sorted(region.to_stop))
             region.stopping |= region.to_stop
             region.to_stop = set()
-        if region.unverified:
+        if region.unverified and now_s >= region.verify_at_s:
+            region.verify_at_s = now_s + state.limits.verify_s
             state.out.append(Verify(region.name, tuple(region.unverified)))
             region.unverified = []
 

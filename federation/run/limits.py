@@ -28,7 +28,9 @@ class Limits:
     store_retry_s: float = 5.0
     hold_max_s: float = 60.0
     """The longest pause after a region asked for patience."""
-    window: int = 64
+    verify_s: float = 5.0
+    """How often the spec hashes of new children are read back, by one list a region."""
+    window: int = 500
     window_max: int = 2000
     head_start: float = 0.05
     """So much of a region's slots may wait there for a node, so that the next one is there when one ends."""

@@ -175,6 +175,7 @@ class RegionState:
     """Children that the token may not stop: tried again only when a refused token is accepted again."""
     abandoned: list[Pair] = field(default_factory=list)
     """Attempts that were given up when the region was lost: stopped when it is back."""
+    verify_at_s: float = 0.0
     unverified: list[str] = field(default_factory=list)
     """Children whose spec hash wasn't read back yet."""
 
