@@ -30,7 +30,7 @@ ALLOWED_REGIONS_KEY = "fedml_allowed_regions"
 PUBLISH_KEY = "fedml_publish"
 """Group meta: `fedml_publish = "false"` says that this group's allocations publish nothing."""
 
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_VERSION = re.compile(r"[^\W_][\w.+-]{0,63}")
 _SECRET_WORDS = {
     "cred",
     "creds",
@@ -130,7 +130,7 @@ def checked_version(version: str) -> str:
     if not _VERSION.fullmatch(version) or version == "next":
         raise InvalidSpec(
             f"{version!r} is no version",
-            hint="a version is 1 to 64 letters, digits, '.', '_', '+' or '-', such as 4 or 2026.1; "
+            hint="a version is 1 to 64 letters (of any script), digits, '.', '_', '+' or '-', such as 4 or 2026.1; "
             "without --version it is the next whole number",
         )
     return version

@@ -6,10 +6,10 @@ import unicodedata
 
 from federation.errors import UsageError
 from federation.result import ResultRecord
+from jobs.errors import InvalidSpec
+from jobs.spec import checked_version as checked_by_jobs
 
 NAME_CHARS_MAX = 256
-VERSION_CHARS_MAX = 64
-
 TAG_CHARS_MAX = 64
 TEXT_CHARS_MAX = 10_000
 
@@ -30,17 +30,11 @@ def checked_name(what: str, name: str) -> str:
 
 
 def checked_version(version: str) -> str:
-    """The version itself. Raises UsageError for one that is none: white space, `/`, `@`, too long, empty."""
-    problem = _problem(version, VERSION_CHARS_MAX)
-    if not problem and any(char in "/@" or char.isspace() for char in version):
-        problem = "holds white space, '/' or '@'"
-    if not problem and version in (".", "..", "next"):
-        problem = "is a word with a meaning of its own"
-    if problem:
-        raise UsageError(
-            f"version {version[:80]!r} {problem}", hint="a version is a number or a word, like 4 or 2026-11"
-        )
-    return version
+    """The version itself. Raises UsageError for what a job can't have as one (`jobs.spec.checked_version`)."""
+    try:
+        return checked_by_jobs(version)
+    except InvalidSpec as error:
+        raise UsageError(f"version {error.message}", hint=error.hint) from error
 
 
 def checked_tag(name: str) -> str:

@@ -55,12 +55,12 @@ def test_what_cannot_be_dispatched_is_refused(changes: dict[str, Any], words: st
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("version", ["4", "2026.1", "v1.2-rc+3", "a" * 64])
+@pytest.mark.parametrize("version", ["4", "2026.1", "v1.2-rc+3", "größe", "模型", "a" * 64])
 def test_versions(version: str) -> None:
     assert checked_version(version) == version
 
 
-@pytest.mark.parametrize("version", ["", "next", "../4", "a b", "-4", "a" * 65, "é"])
+@pytest.mark.parametrize("version", ["", "next", "../4", "a b", "-4", "a" * 65, "_a", "a/b", "a@b", "é\n", "\ud800"])
 def test_what_is_no_version(version: str) -> None:
     with pytest.raises(InvalidSpec, match="is no version"):
         checked_version(version)
