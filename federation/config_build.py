@@ -21,6 +21,7 @@ from federation.dev.state import DevState, azure_key_path, token_path
 from federation.errors import ConfigError, UsageError
 from federation.patience import Patience
 from federation.plan import Shares, policy_named
+from federation.provenance import without_secrets
 from federation.tag_rule import TagRule
 from jobs.store_task import Archive, StoreTask
 from regions.credentials import SecretRef, SecretUnavailable
@@ -121,6 +122,10 @@ class Builder:
         if table.path.startswith("/") or ".." in Path(table.path).parts or not table.path:
             hint = 'a path in the allocation\'s folder, which is shared by its tasks: path = "model"'
             raise self.error("publish.path", f"{table.path!r} is not in the allocation's folder", hint)
+        for scheme, one in table.archives.items():
+            if without_secrets(one.url) != one.url:
+                hint = "it goes into jobspecs as it stands: serve the archive where nodes need no credentials for it"
+                raise self.error(f"publish.archives.{scheme}.url", "holds credentials", hint)
         archives = {str(scheme): Archive(one.url, one.sha256) for scheme, one in table.archives.items()}
         rest = table.model_dump(exclude={"add_task", "archives"})
         return StoreTask(archives=archives, **rest)

@@ -479,4 +479,8 @@ def test_the_task_that_publishes(tmp_path: Path) -> None:
     for wrong in ("/tmp/model", "../model", ""):
         told = refusal(tmp_path, f"{MINIMAL}\n{table.replace('out/model', wrong)}{archive}")
         assert "publish.path" in str(told)
+    for url in ("https://ann:planted@files/s3.pyz", "https://files/s3.pyz?X-Amz-Signature=planted"):
+        told = str(refusal(tmp_path, f"{MINIMAL}\n{table}{archive.replace('https://files/s3.pyz', url)}"))
+        assert "publish.archives.s3.url: holds credentials" in told
+        assert "planted" not in told
     assert "publish.archives.s3.sha256" in str(refusal(tmp_path, f"{MINIMAL}\n{table}{archive.replace('a' * 64, 'A')}"))
