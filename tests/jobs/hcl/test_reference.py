@@ -11,8 +11,12 @@ from jobs.errors import HclError
 from jobs.hcl import parse_job
 from jobs.hcl.files import Files
 from jobs.hcl.functions import FUNCTIONS
+from jobs.hcl.schema_job import BLOCK_TYPES
+from jobs.hcl.versions import version_key
 
-PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "jobspec-language.md").read_text(encoding="utf-8")
+PATH = Path(__file__).parents[3] / "docs" / "reference" / "jobspec-language.md"
+PAGE = PATH.read_text(encoding="utf-8")
+BEGIN, END = "<!-- newer: begin -->\n", "<!-- newer: end -->"
 
 
 def test_every_function_is_listed_and_no_other():
@@ -39,3 +43,25 @@ def test_the_error_shown_is_a_real_one():
 def test_what_is_stricter_than_nomad_is_an_error(inside):
     with pytest.raises(HclError):
         parse_job(f'job "j" {{\n{inside}\n}}\n')
+
+
+def newer_table() -> str:
+    """A row for each version after 1.6.3 that added something to the job specification."""
+    found: dict[tuple[int, ...], list[str]] = {}
+    for kind in BLOCK_TYPES.values():
+        for field in kind.fields:
+            if field.name and version_key(field.since or "0") > (1, 6, 3):
+                place = f"`{field.name}`" if kind.name == "job" else f"`{field.name}` in {kind.name.replace('_', ' ')}"
+                found.setdefault(version_key(field.since), []).append(place)
+    rows = [f"| {'.'.join(map(str, since))} | {', '.join(sorted(places))} |" for since, places in sorted(found.items())]
+    return "\n".join(["| since | what |", "| --- | --- |", *rows]) + "\n"
+
+
+def test_the_page_lists_what_is_newer():
+    told = PAGE.partition(BEGIN)[2].partition(END)[0]
+    assert told == newer_table(), "run: python -m tests.jobs.hcl.test_reference"
+
+
+if __name__ == "__main__":
+    before, _, rest = PAGE.partition(BEGIN)
+    PATH.write_text(before + BEGIN + newer_table() + END + rest.partition(END)[2], encoding="utf-8")
