@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from federation.app import App
 from federation.face.results import Results
 from federation.index import Row
+from federation.index.reader import Reader
 from federation.index.stores import result_store
 from federation.index.tags import TagChange
 from federation.tag_rule import NO_RULE, TagRule
@@ -40,14 +42,12 @@ class FederatedIndex:
     ) -> Results:
         """Results that match all that is given, newest first or as `sort` says; `at` a revision or time, as they were."""
         asked = {"job": job, "version": version, "region": region, "run": run, "state": state, "tag": tag}
-        if at is None:
-            rows = self._index.query(**asked, where=where, sort=sort, limit=limit)
-            return Results(rows, self._index.revision)
-        past = self._index.at(str(at))
-        try:
-            return Results(past.query(**asked, where=where, sort=sort, limit=limit), past.revision)
-        finally:
-            past.close()
+        with ExitStack() as stack:
+            index: Reader = self._index
+            if at is not None:
+                index = stack.enter_context(closing(self._index.at(str(at))))
+            rows = index.query(**asked, where=where, sort=sort, limit=limit)
+            return Results(rows, index.revision)
 
     def result(self, ref: str) -> Row:
         """The one result that `ref` names."""

@@ -1,15 +1,17 @@
-"""A run that is being driven enters; waiting for it and its results leave."""
+"""A run that is being driven enters; waiting for it, what its tasks wrote, and its results leave."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from federation.app import App
 from federation.config import Config
 from federation.drive import RunOutcome
 from federation.errors import FederationError
 from federation.face.results import Results
+from federation.output import Wanted, Written, followed, written
 from federation.runs import Runs
 
 
@@ -46,6 +48,15 @@ class Run:
             raise self._error
         assert self._outcome is not None
         return self._outcome
+
+    def logs(
+        self, slot: int | None = None, *, failed: bool = False, task: str = "", follow: bool = False
+    ) -> Iterator[Written]:
+        """What its tasks wrote, piece by piece (`.text`, with `.slot`, `.attempt`, `.region`, `.task`, `.kind`): live from the
+        regions, or as it was kept. `follow`: live, until the run is over. Raises UsageError for a slot that it hasn't."""
+        wanted = Wanted(slot, failed, task)
+        with closing(App(self._app.config)) as app:
+            yield from followed(app, self.id, wanted) if follow else written(app, self.id, wanted)
 
     def results(self) -> Results:
         """Its results that are in the index by now."""

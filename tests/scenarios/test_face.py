@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import federation
+from federation.errors import UsageError
 from tests.scenarios.project import Project
 
 pytestmark = pytest.mark.xdist_group("scenarios")
@@ -21,6 +22,9 @@ def test_dispatch_wait_promote_and_get(project: Project) -> None:
 
         assert (outcome.state, outcome.done, run.state, run.version) == ("done", 3, "done", "7")
         assert len(run.results()) == 3
+        assert "version 7, slot 1" in "".join(piece.text for piece in run.logs(1))
+        with pytest.raises(UsageError, match="slots 0 to 2"):
+            next(run.logs(9))
         best = fed.index.list("version = 7 and job = 'from-python'", limit=1)[0]
         fed.index.tag("from-python-best", best.alloc_id)
         assert fed.index.get("from-python-best").is_dir()

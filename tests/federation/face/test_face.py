@@ -83,7 +83,7 @@ def test_the_names_are_exactly_these() -> None:
     assert public(federation.Federation) == {"close", "dispatch", "index", "plan", "resume"}
     assert public(FederatedIndex) == {"follow", "get", "list", "result", "rollback", "tag", "untag"}
     assert public(federation.Results) == {"count", "index", "to_dicts", "to_pandas"}
-    assert public(federation.Run) == {"results", "state", "wait"}
+    assert public(federation.Run) == {"logs", "results", "state", "wait"}
     assert [*inspect.signature(federation.open).parameters] == ["path"]
     assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
         *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
