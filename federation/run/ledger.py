@@ -45,14 +45,16 @@ class Ledger:
         self._head = 0
         self._is_under_way = False
         self._append_at_s = 0.0
+        self._is_away = False
         self._read_at_s = 0.0
         self._is_reading = False
         self._to_rebind: list[Pair] = []
+        self._is_replaying = False
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing is on its way to the log."""
-        return not (self._is_under_way or self._state.changes)
+        """Nothing is on its way to the log, and what it says is known."""
+        return not (self._is_under_way or self._state.changes or self._is_replaying)
 
     @property
     def may_propose(self) -> bool:
@@ -80,11 +82,12 @@ class Ledger:
     def appended(self, event: Appended) -> None:
         """An entry of ours stands, or (a replay) one of before."""
         self._head += 1
+        self._is_replaying = event.is_replay
         if event.is_replay:
             for change in event.changes:
                 self._replay(change)
             return
-        self._is_under_way = False
+        self._is_under_way = self._is_away = False
         for change in event.changes:
             if change["type"] in ("bind", "ack", "fail"):
                 number, attempt_number = int(change["slot"]), int(change["attempt"])
@@ -107,11 +110,9 @@ class Ledger:
         state.changes = [change for change in (*facts, *state.changes) if not self._is_said(change)]
         state.is_roomy = True
         if event.error:
-            if self._append_at_s <= state.now_s - state.limits.store_retry_s:
-                state.tell(
-                    "run",
-                    detail=f"the home store doesn't answer, and nothing is dispatched until it does: {event.error}",
-                )
+            if not self._is_away:
+                state.tell("run", detail=f"nothing is dispatched until the home store answers: {event.error}")
+            self._is_away = True
             self._append_at_s = state.now_s + state.limits.store_retry_s
 
     def _take_back(self, number: int, attempt_number: int) -> None:
@@ -261,6 +262,7 @@ class Ledger:
     def resumed(self, event: Resumed) -> None:
         """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
         state = self._state
+        self._is_replaying = False
         for key, attempt_number in event.committed.items():
             slot = state.slots[key.slot]
             slot.committed = (*slot.committed, (key.group, key.index))
