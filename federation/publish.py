@@ -29,7 +29,7 @@ from federation.usage import task_usage
 from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
-from regions.storage.store import Create, checked_key
+from regions.storage.store import Create, Progress, checked_key
 
 DISTRIBUTION = "fedml-nomad"
 SMALL_FILES_AT_ONCE = 16
@@ -70,12 +70,14 @@ def publish(
     metrics: Mapping[str, MetricValue] | None = None,
     told: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> PublishOutcome:
     """Publish the folder or file at `source` as the result of this allocation; or, when it is the URL of something in a
     store, record it where it lies, without copying.
 
     `environ` is the task's environment (default: the process's own); `metrics` add to those of `metrics.json` and win
-    over them, `told` likewise to what the record's environment holds (`format`, `framework`, `data_url`). Raises
+    over them, `told` likewise to what the record's environment holds (`format`, `framework`, `data_url`). `progress` is
+    told of the bytes that went over. Raises
     PublishError or StoreError, and then no record was written. It is refused when this allocation has published another
     artifact: one allocation, one result.
     """
@@ -89,6 +91,7 @@ def publish(
     record = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     _check_keys(record)
     store = open_store(config)
+    store.progress = progress
     kept = _published_before(store, record)
     was_there = kept is not None
     if kept is None:

@@ -11,6 +11,7 @@ from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.index.export import Format
+    from regions.storage.store import Store
 
 JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
 
@@ -140,6 +141,7 @@ def copy(
     from federation.index.stores import Stores
     from federation.store_check.places import by_store, chosen, places_of
     from federation.ui.index_table import size_text
+    from federation.ui.transfer import transfer
     from regions.storage import parse_store_url, store_url
 
     with opened(config) as federation:
@@ -155,7 +157,14 @@ def copy(
                 f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
             )
         stores = Stores(federation.config.regions, targets)
-        copied = copy_result(federation.index, stores.of, row, store_url(targets[0]))
+        with transfer("copying") as progress:
+
+            def open_store(url: str) -> Store:
+                store = stores.of(url)
+                store.progress = progress
+                return store
+
+            copied = copy_result(federation.index, open_store, row, store_url(targets[0]))
     if as_json:
         from dataclasses import asdict
 

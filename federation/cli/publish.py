@@ -75,17 +75,20 @@ def publish(
     from federation import published
     from federation.cli.session import answer, answer_json, note
     from federation.publish import publish as publish_artifact
+    from federation.ui.transfer import transfer
 
     if check:
         line, is_healthy = published.checked(os.environ)
         answer(line)
         raise typer.Exit(0 if is_healthy else 1)
-    outcome = publish_artifact(
-        published.named(path),
-        metrics=published.typed_metrics(metric or []),
-        told=published.told_origin(model_format, framework, data_url, data_sha256, parent or ()),
-        ignore=ignore or [],
-    )
+    with transfer("publishing") as progress:
+        outcome = publish_artifact(
+            published.named(path),
+            metrics=published.typed_metrics(metric or []),
+            told=published.told_origin(model_format, framework, data_url, data_sha256, parent or ()),
+            ignore=ignore or [],
+            progress=progress,
+        )
     for line in outcome.notes:
         note(f"Note: {line}")
     if as_json:

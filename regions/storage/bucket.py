@@ -105,6 +105,7 @@ class BucketStore(Vendor, Store):
     ) -> ObjectInfo:
         """See `Store.put_file`."""
         self._name(key)
+        progress = progress or self.progress
         with opened_source(path) as source:
             if source.size_bytes <= self.single_put_bytes_max:
                 data = b"".join(source.chunks())
@@ -148,6 +149,7 @@ class BucketStore(Vendor, Store):
 
     def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
         """See `Store.get_file`."""
+        progress = progress or self.progress
         unfinished = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
         try:
             with mapped_errors("", "write", str(path), is_write=True), unfinished.open("wb") as file:

@@ -108,6 +108,7 @@ class FileStore(Store):
         progress: Progress | None = None,
     ) -> ObjectInfo:
         """See `Store.put_file`."""
+        progress = progress or self.progress
         with opened_source(path) as source:
 
             def write(file: int) -> str:
@@ -142,6 +143,7 @@ class FileStore(Store):
 
     def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
         """See `Store.get_file`."""
+        progress = progress or self.progress
         target = file_of(self._root, checked_key(key))
         partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
         try:

@@ -91,6 +91,8 @@ class Store(ABC):
     """
 
     url: str
+    progress: Progress | None = None
+    """Told of the bytes of each file's transfer whose call names nobody else to tell."""
 
     @abstractmethod
     def put(

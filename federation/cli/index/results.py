@@ -14,6 +14,7 @@ from federation.cli.options import ConfigOption, JsonOption
 if TYPE_CHECKING:
     from federation.index import Row
     from federation.index.where.fields import Field
+    from regions.storage.store import Store
 
 TERMINAL_ROWS = 100
 
@@ -210,6 +211,7 @@ def get(
     from federation.cli.session import answer, answer_json, note, opened
     from federation.index.stores import result_store
     from federation.ui.index_table import size_text
+    from federation.ui.transfer import transfer
 
     with opened(config) as federation:
         regions = federation.config.regions
@@ -218,12 +220,15 @@ def get(
             from federation.index.signing import read_public_keys, require_signature
 
             require_signature(federation.index, row, read_public_keys(signed_by))
-        fetched = federation.index.get(
-            row,
-            open_store=lambda row: result_store(row, regions),
-            to=to or Path.cwd() / _folder_name(row),
-            force=force,
-        )
+        with transfer("fetching", row.size_bytes) as progress:
+
+            def open_store(row: Row) -> Store:
+                store = result_store(row, regions)
+                store.progress = progress
+                return store
+
+            place = to or Path.cwd() / _folder_name(row)
+            fetched = federation.index.get(row, open_store=open_store, to=place, force=force)
     how = f"from {fetched.store}" if fetched.is_new else "there already"
     note(f"{row.job} version {row.version}: {fetched.files} files, {size_text(fetched.size_bytes)}, {how}, verified")
     if as_json:
