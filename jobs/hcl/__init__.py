@@ -6,7 +6,7 @@ What this package offers is listed in `__all__`; its modules are its own. It nee
 from __future__ import annotations
 
 from jobs.hcl.job import ParsedJob, parse_job
-from jobs.hcl.variables import VariableSource, environment_variables, load_var_file
+from jobs.hcl.variables import VariableSource, environment_variables, load_var_file, read_var_file
 from jobs.hcl.versions import NewerField, newer_fields
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "load_var_file",
     "newer_fields",
     "parse_job",
+    "read_var_file",
 ]

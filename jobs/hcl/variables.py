@@ -53,16 +53,20 @@ class _Variable:
 
 def load_var_file(path: Path) -> VariableSource:
     """The values in a file of `name = value` lines, or one JSON object. Raises HclError, also when it can't be read."""
-    text = read_text(path)
-    source = Source(text, str(path))
+    return read_var_file(read_text(path), str(path))
+
+
+def read_var_file(text: str, name: str) -> VariableSource:
+    """The same of a text; `name` is what errors call it."""
+    source = Source(text, name)
     if text.lstrip().startswith("{"):
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError) as error:
             at = error.pos if isinstance(error, json.JSONDecodeError) else 0
             raise source.error("this is no JSON", at) from None
-        values = {name: Evaluated(value) if isinstance(value, str) else value for name, value in parsed.items()}
-        return VariableSource(str(path), values, text=source)
+        values = {key: Evaluated(value) if isinstance(value, str) else value for key, value in parsed.items()}
+        return VariableSource(name, values, text=source)
     body = parse_body(source)
     for block in body.blocks:
         if block.type == "variable":
@@ -72,14 +76,14 @@ def load_var_file(path: Path) -> VariableSource:
         raise source.error(f'a variable file holds name = value, no blocks such as "{block.type}"', block.start)
     evaluator = Evaluator(source)
     values = {}
-    for name, attribute in body.attributes.items():
+    for key, attribute in body.attributes.items():
         try:
             value = evaluator.value(attribute.expression)
         except RecursionError:
             raise source.error("nested too deeply", attribute.start) from None
-        values[name] = Evaluated(value) if isinstance(value, str) else value
-    offsets = {name: attribute.start for name, attribute in body.attributes.items()}
-    return VariableSource(str(path), values, text=source, offsets=offsets)
+        values[key] = Evaluated(value) if isinstance(value, str) else value
+    offsets = {key: attribute.start for key, attribute in body.attributes.items()}
+    return VariableSource(name, values, text=source, offsets=offsets)
 
 
 def environment_variables(environ: Mapping[str, str]) -> VariableSource:

@@ -48,53 +48,38 @@ def members(context: Context, request: Request) -> Reply:
     )
 
 
-def self_(context: Context, request: Request) -> Reply:
-    """/v1/agent/self"""
-    config = context.config
-    state = context.store.snapshot
-    host, _, port = context.address.rpartition(":")
-    return Reply(
-        {
-            "config": {
-                "ACL": {"Enabled": True},
-                "AdvertiseAddrs": {"HTTP": context.address, "RPC": context.address, "Serf": context.address},
-                "BindAddr": host,
-                "Client": {"Enabled": True},
-                "DataDir": str(config.data_dir),
-                "Datacenter": config.datacenter,
-                "DevMode": True,
-                "NodeName": _server_name(config.region),
-                "Ports": {"HTTP": int(port), "RPC": int(port), "Serf": int(port)},
-                "Region": config.region,
-                "Server": {"BootstrapExpect": 1, "Enabled": True},
-                "TLSConfig": {"EnableHTTP": bool(config.tls), "EnableRPC": False},
-                "Vault": {"Enabled": None},
-                "Version": {
-                    "Revision": "",
-                    "Version": config.version,
-                    "VersionMetadata": "embedded",
-                    "VersionPrerelease": "",
-                },
-            },
-            "member": _member(context, config.region, context.address, "alive"),
-            "stats": {
-                "client": {
-                    "known_servers": context.address,
-                    "node_id": next((node["ID"] for node in state.nodes.values()), ""),
-                    "num_allocations": str(len(state.allocs_by_node)),
-                },
-                "nomad": {
-                    "bootstrap": "true",
-                    "known_regions": str(len(config.peers) + 1),
-                    "leader": "true",
-                    "leader_addr": context.address,
-                    "server": "true",
-                },
-                "raft": {"applied_index": str(state.index), "commit_index": str(state.index), "state": "Leader"},
-                "runtime": {"cpu_count": str(os.cpu_count()), "pid": str(os.getpid())},
-            },
-        }
-    )
+def self_(context: Context, _request: Request) -> Reply:
+    """/v1/agent/self: what tools read of it"""
+    config, address = context.config, context.address
+    version = {"Revision": "", "Version": config.version, "VersionMetadata": "embedded", "VersionPrerelease": ""}
+    own = {
+        "ACL": {"Enabled": True},
+        "AdvertiseAddrs": {"HTTP": address, "RPC": address, "Serf": address},
+        "BindAddr": config.host,
+        "Client": {"Enabled": True},
+        "DataDir": str(config.data_dir),
+        "Datacenter": config.datacenter,
+        "DevMode": True,
+        "NodeName": _server_name(config.region),
+        "Region": config.region,
+        "Server": {"BootstrapExpect": 1, "Enabled": True},
+        "TLSConfig": {"EnableHTTP": bool(config.tls), "EnableRPC": False},
+        "Vault": {"Enabled": None},
+        "Version": version,
+    }
+    index = str(context.store.snapshot.index)
+    stats = {
+        "nomad": {
+            "bootstrap": "true",
+            "known_regions": str(len(config.peers) + 1),
+            "leader": "true",
+            "leader_addr": address,
+            "server": "true",
+        },
+        "raft": {"applied_index": index, "commit_index": index, "state": "Leader"},
+        "runtime": {"cpu_count": str(os.cpu_count()), "pid": str(os.getpid())},
+    }
+    return Reply({"config": own, "member": _member(context, config.region, address, "alive"), "stats": stats})
 
 
 def collect(context: Context, request: Request) -> Reply:

@@ -7,18 +7,10 @@ from regions.local.http.messages import Failure, Reply, Request
 from regions.local.state.snapshot import Record
 
 _SEARCHED = (
-    "allocs",
-    "jobs",
-    "nodes",
-    "node_pools",
-    "evals",
-    "deployment",
-    "plugins",
-    "volumes",
-    "scaling_policy",
-    "vars",
+    "allocs", "jobs", "nodes", "node_pools", "evals", "deployment", "plugins", "volumes", "scaling_policy", "vars",
     "namespaces",
-)
+)  # fmt: skip
+_POOLS = {"all": "Node pool with all nodes in the cluster.", "default": "Default node pool."}
 _SEARCH_LIMIT = 20
 
 
@@ -63,20 +55,9 @@ def token_self(_context: Context, request: Request) -> Reply:
 
 def pools(context: Context, request: Request) -> Reply:
     """/v1/node/pools"""
-    texts = {"all": "Node pool with all nodes in the cluster.", "default": "Default node pool."}
-    found = [
-        {
-            "CreateIndex": 1,
-            "Description": text,
-            "Hash": None,
-            "Meta": None,
-            "ModifyIndex": 1,
-            "Name": name,
-            "SchedulerConfiguration": None,
-        }
-        for name, text in texts.items()
-        if name.startswith(request.get("prefix"))
-    ]
+    fixed = {"CreateIndex": 1, "Hash": None, "Meta": None, "ModifyIndex": 1, "SchedulerConfiguration": None}
+    names = [name for name in context.config.pools if name.startswith(request.get("prefix"))]
+    found = [{**fixed, "Description": _POOLS.get(name, ""), "Name": name} for name in names]
     return blocking(context, request, lambda _state: 1, lambda _state: found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import binascii
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from regions.local.http.context import Context, namespace_of
@@ -33,28 +32,15 @@ def parse(context: Context, request: Request) -> Reply:
             501, "Canonicalize is not supported by this development engine: registering fills in the defaults"
         )
     from jobs.errors import JobError  # the language is loaded when it is first needed
-    from jobs.hcl import parse_job
+    from jobs.hcl import parse_job, read_var_file
 
     try:
-        sources = _variables(str(body.get("Variables") or "")) if context.config.has(1, 6) else []
+        variables = str(body.get("Variables") or "") if context.config.has(1, 6) else ""
+        sources = [read_var_file(variables, "input.vars")] if variables else []
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
         raise Failure(400, f"Failed to parse job: {error}") from error
     return Reply(parsed)
-
-
-def _variables(text: str) -> list[Any]:
-    """A request's variables, which are the text of a variables file."""
-    if not text:
-        return []
-    from tempfile import TemporaryDirectory
-
-    from jobs.hcl import load_var_file
-
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "input.vars"
-        path.write_text(text, encoding="utf-8")
-        return [load_var_file(path)]
 
 
 def validate(context: Context, request: Request) -> Reply:

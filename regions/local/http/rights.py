@@ -7,30 +7,14 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-_READ = frozenset(
-    {
-        "csi-list-volume",
-        "csi-read-volume",
-        "list-jobs",
-        "list-scaling-policies",
-        "parse-job",
-        "read-job",
-        "read-job-scaling",
-        "read-scaling-policy",
-    }
-)
-_WRITE = _READ | {
-    "alloc-exec",
-    "alloc-lifecycle",
-    "csi-mount-volume",
-    "csi-write-volume",
-    "dispatch-job",
-    "read-fs",
-    "read-logs",
-    "scale-job",
-    "submit-job",
-    "submit-recommendation",
-}
+_READ = frozenset((
+    "csi-list-volume", "csi-read-volume", "list-jobs", "list-scaling-policies", "parse-job", "read-job", "read-job-scaling",
+    "read-scaling-policy",
+))  # fmt: skip
+_WRITE = _READ | frozenset((
+    "alloc-exec", "alloc-lifecycle", "csi-mount-volume", "csi-write-volume", "dispatch-job", "read-fs", "read-logs",
+    "scale-job", "submit-job", "submit-recommendation",
+))  # fmt: skip
 _SCALE = frozenset({"list-scaling-policies", "read-job-scaling", "read-scaling-policy", "scale-job"})
 _BY_POLICY = {"read": _READ, "write": _WRITE, "scale": _SCALE, "deny": frozenset({"deny"}), "": frozenset()}
 _CAPABILITIES = _WRITE | {"deny", "sentinel-override", "alloc-node-exec", "csi-register-plugin"}

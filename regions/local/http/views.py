@@ -6,32 +6,25 @@ from typing import Any
 
 from regions.local.state.snapshot import Record, Snapshot
 
+_OF_JOB = (
+    "CreateIndex", "Datacenters", "ID", "JobModifyIndex", "ModifyIndex", "Multiregion", "Name", "Namespace", "NodePool",
+    "ParentID", "Priority", "Status", "StatusDescription", "Stop", "SubmitTime", "Type",
+)  # fmt: skip
+_OF_ALLOC = (
+    "ClientStatus", "CreateIndex", "CreateTime", "DesiredStatus", "EvalID", "ID", "JobID", "ModifyIndex", "ModifyTime", "Name",
+    "Namespace", "NodeID", "NodeName", "TaskGroup",
+)  # fmt: skip
+_OF_ALLOC_IF_SET = ("ClientDescription", "DesiredDescription", "FollowupEvalID", "NextAllocation")
+_OF_NODE = (
+    "CreateIndex", "Datacenter", "Drain", "Drivers", "HostVolumes", "ID", "LastDrain", "ModifyIndex", "Name", "NodeClass",
+    "NodePool", "SchedulingEligibility", "Status", "StatusDescription",
+)  # fmt: skip
 _NO_TRANSITION = {"ForceReschedule": None, "Migrate": None, "NoShutdownDelay": None, "Reschedule": None}
 
 
 def job_stub(state: Snapshot, job: Record, *, with_meta: bool) -> Record:
     """An entry of the list of jobs."""
-    stub = {
-        name: job[name]
-        for name in (
-            "CreateIndex",
-            "Datacenters",
-            "ID",
-            "JobModifyIndex",
-            "ModifyIndex",
-            "Multiregion",
-            "Name",
-            "Namespace",
-            "NodePool",
-            "ParentID",
-            "Priority",
-            "Status",
-            "StatusDescription",
-            "Stop",
-            "SubmitTime",
-            "Type",
-        )
-    }
+    stub = {name: job[name] for name in _OF_JOB}
     stub["JobSummary"] = state.summaries.get((job["Namespace"], job["ID"]))
     stub["ParameterizedJob"] = job["ParameterizedJob"] is not None and not job["Dispatched"]
     stub["Periodic"] = False
@@ -43,32 +36,15 @@ def job_stub(state: Snapshot, job: Record, *, with_meta: bool) -> Record:
 def alloc_stub(alloc: Record, *, resources: bool = False, task_states: bool = True) -> Record:
     """An entry of a list of allocations: every field is there, empty or not."""
     job = alloc["Job"]
-    stub = {
-        "ClientDescription": alloc.get("ClientDescription", ""),
-        "ClientStatus": alloc["ClientStatus"],
-        "CreateIndex": alloc["CreateIndex"],
-        "CreateTime": alloc["CreateTime"],
+    stub = {name: alloc[name] for name in _OF_ALLOC} | {name: alloc.get(name, "") for name in _OF_ALLOC_IF_SET}
+    stub |= {
         "DeploymentStatus": None,
-        "DesiredDescription": alloc.get("DesiredDescription", ""),
-        "DesiredStatus": alloc["DesiredStatus"],
         "DesiredTransition": alloc.get("DesiredTransition", _NO_TRANSITION),
-        "EvalID": alloc["EvalID"],
-        "FollowupEvalID": alloc.get("FollowupEvalID", ""),
-        "ID": alloc["ID"],
-        "JobID": alloc["JobID"],
         "JobType": job["Type"],
         "JobVersion": job["Version"],
-        "ModifyIndex": alloc["ModifyIndex"],
-        "ModifyTime": alloc["ModifyTime"],
-        "Name": alloc["Name"],
-        "Namespace": alloc["Namespace"],
-        "NextAllocation": alloc.get("NextAllocation", ""),
-        "NodeID": alloc["NodeID"],
-        "NodeName": alloc["NodeName"],
         "PreemptedAllocations": None,
         "PreemptedByAllocation": "",
         "RescheduleTracker": alloc.get("RescheduleTracker"),
-        "TaskGroup": alloc["TaskGroup"],
         "TaskStates": alloc.get("TaskStates") if task_states else None,
     }
     if resources:
@@ -78,25 +54,7 @@ def alloc_stub(alloc: Record, *, resources: bool = False, task_states: bool = Tr
 
 def node_stub(node: Record, *, resources: bool) -> Record:
     """An entry of the list of nodes."""
-    stub = {
-        name: node[name]
-        for name in (
-            "CreateIndex",
-            "Datacenter",
-            "Drain",
-            "Drivers",
-            "HostVolumes",
-            "ID",
-            "LastDrain",
-            "ModifyIndex",
-            "Name",
-            "NodeClass",
-            "NodePool",
-            "SchedulingEligibility",
-            "Status",
-            "StatusDescription",
-        )
-    }
+    stub = {name: node[name] for name in _OF_NODE}
     stub["Address"] = node["HTTPAddr"].rpartition(":")[0]
     stub["Version"] = node["Attributes"]["nomad.version"]
     if resources:

@@ -87,7 +87,7 @@ def test_a_blocking_query_answers_when_something_changed(api: Api) -> None:
     index = api.headers["X-Nomad-Index"]
     assert api.headers["X-Nomad-KnownLeader"] == "true"
     answers = []
-    asking = Api(api.port, api.store, api.worker, api.client)
+    asking = Api(api.port, api.store, api.worker, api.client, api.context)
     thread = threading.Thread(target=lambda: answers.append(asking.get(f"/v1/jobs?index={index}&wait=60s")))
     thread.start()
     api.put("/v1/jobs", {"Job": parameterized()})
