@@ -14,6 +14,7 @@ from regions.local.http.context import (
     in_order,
     listing,
     namespace_of,
+    single,
 )
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub
@@ -57,29 +58,14 @@ def of_evaluation(context: Context, request: Request) -> Reply:
 
 def evaluation(context: Context, request: Request) -> Reply:
     """/v1/evaluation/:id"""
-    return _one(context, request, "evals", "eval")
+    check_id("eval", request.name)
+    return single(context, request, "evals", lambda state: state.evals.get(request.name), "eval not found")
 
 
 def allocation(context: Context, request: Request) -> Reply:
     """/v1/allocation/:id"""
-    return _one(context, request, "allocs", "alloc")
-
-
-def _one(context: Context, request: Request, table: str, kind: str) -> Reply:
-    key = request.name
-    check_id(kind, key)
-
-    def build(state: Snapshot) -> Record:
-        found: Record | None = getattr(state, table).get(key)
-        if found is None:
-            raise Failure(404, f"{kind} not found")
-        return found
-
-    def index(state: Snapshot) -> int:
-        found = getattr(state, table).get(key)
-        return int(found["ModifyIndex"]) if found else state.last(table)
-
-    return blocking(context, request, index, build)
+    check_id("alloc", request.name)
+    return single(context, request, "allocs", lambda state: state.allocs.get(request.name), "alloc not found")
 
 
 def allocations(context: Context, request: Request) -> Reply:

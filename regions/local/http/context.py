@@ -74,6 +74,24 @@ def blocking(
     return Reply(build(state), index=max(1, index_of(state)))
 
 
+def single(
+    context: Context, request: Request, table: str, find: Callable[[Snapshot], Record | None], missing: str
+) -> Reply:
+    """One object, whole; 404 with `missing` where there is none."""
+
+    def build(state: Snapshot) -> Record:
+        found = find(state)
+        if found is None:
+            raise Failure(404, missing)
+        return found
+
+    def index(state: Snapshot) -> int:
+        found = find(state)
+        return int(found["ModifyIndex"]) if found else state.last(table)
+
+    return blocking(context, request, index, build)
+
+
 def listing(
     context: Context,
     request: Request,

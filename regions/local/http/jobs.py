@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regions.local.http.context import Context, blocking, listing, namespace_of
+from regions.local.http.context import Context, blocking, listing, namespace_of, single
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub, job_stub
 from regions.local.state.snapshot import Record, Snapshot
@@ -36,19 +36,7 @@ def jobs(context: Context, request: Request) -> Reply:
 def job(context: Context, request: Request) -> Reply:
     """/v1/job/:id"""
     key = (namespace_of(request), request.name)
-
-    def build(state: Snapshot) -> Record:
-        found: Record | None = state.jobs.get(key)
-        if found is None:
-            raise Failure(404, "job not found")
-        return found
-
-    return blocking(
-        context, request, lambda state: (state.jobs.get(key) or _NOTHING)["ModifyIndex"] or state.last("jobs"), build
-    )
-
-
-_NOTHING: Record = {"ModifyIndex": 0}
+    return single(context, request, "jobs", lambda state: state.jobs.get(key), "job not found")
 
 
 def allocations(context: Context, request: Request) -> Reply:
@@ -76,14 +64,7 @@ def evaluations(context: Context, request: Request) -> Reply:
 def summary(context: Context, request: Request) -> Reply:
     """/v1/job/:id/summary"""
     key = (namespace_of(request), request.name)
-
-    def build(state: Snapshot) -> Record:
-        found: Record | None = state.summaries.get(key)
-        if found is None:
-            raise Failure(404, "job not found")
-        return found
-
-    return blocking(context, request, lambda state: (state.summaries.get(key) or _NOTHING)["ModifyIndex"], build)
+    return single(context, request, "summaries", lambda state: state.summaries.get(key), "job not found")
 
 
 def versions(context: Context, request: Request) -> Reply:
@@ -105,7 +86,7 @@ def versions(context: Context, request: Request) -> Reply:
         }
 
     return blocking(
-        context, request, lambda state: (state.jobs.get((namespace, job_id)) or _NOTHING)["ModifyIndex"], build
+        context, request, lambda state: (state.jobs.get((namespace, job_id)) or {}).get("ModifyIndex", 0), build
     )
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from regions.local.http.context import Context, blocking, check_id, check_prefix, id_token, listing
+from regions.local.http.context import Context, blocking, check_id, check_prefix, id_token, listing, single
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import node_stub
 from regions.local.state import node_writes
@@ -34,16 +34,8 @@ def nodes(context: Context, request: Request) -> Reply:
 
 def node(context: Context, request: Request) -> Reply:
     """/v1/node/:id"""
-    node_id = request.name
-    check_id("node", node_id)
-
-    def build(state: Snapshot) -> Record:
-        found: Record | None = state.nodes.get(node_id)
-        if found is None:
-            raise Failure(404, "node not found")
-        return found
-
-    return blocking(context, request, lambda state: (state.nodes.get(node_id) or {}).get("ModifyIndex", 0), build)
+    check_id("node", request.name)
+    return single(context, request, "nodes", lambda state: state.nodes.get(request.name), "node not found")
 
 
 def allocations(context: Context, request: Request) -> Reply:

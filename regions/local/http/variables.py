@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from regions.local.http.context import Context, blocking, listing, namespace_of
+from regions.local.http.context import Context, listing, namespace_of, single
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
@@ -39,18 +39,7 @@ def variables(context: Context, request: Request) -> Reply:
 def read(context: Context, request: Request) -> Reply:
     """/v1/var/:path"""
     key = (namespace_of(request), request.name)
-
-    def build(state: Snapshot) -> Record:
-        found: Record | None = state.variables.get(key)
-        if found is None:
-            raise Failure(404, "variable not found")
-        return found
-
-    def index(state: Snapshot) -> int:
-        found = state.variables.get(key)
-        return int(found["ModifyIndex"]) if found else state.last("variables")
-
-    return blocking(context, request, index, build)
+    return single(context, request, "variables", lambda state: state.variables.get(key), "variable not found")
 
 
 def put(context: Context, request: Request) -> Reply:
