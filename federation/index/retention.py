@@ -68,7 +68,7 @@ def unwanted(catalog: Catalog, rule: Retention, now: datetime) -> dict[str, Row]
 
 
 def _protected(catalog: Catalog, rows: Iterable[Row]) -> set[str]:
-    kept = set(catalog.values("SELECT alloc_id FROM holder"))
+    kept = set(catalog.values("SELECT json_extract(change, '$.alloc_id') FROM event WHERE kind = 'tag'"))
     open_runs = set(catalog.values("SELECT run FROM run WHERE state = 'open'"))
     parents = tuple(set(catalog.values("SELECT parent FROM parent")))
     for row in rows:

@@ -145,7 +145,7 @@ def _writers(ordered: Sequence[Operation], entries: Sequence[Any], found: list[s
     by_reason = {one.id: one for one in ordered if one.kind != "open"}
     by_run: dict[str, Operation] = {}
     for one in ordered:
-        if one.kind == "open":
+        if one.kind == "open" and one.told != GAVE_UP:
             by_run.setdefault(f"run {one.asked['run']}", one)  # whoever came first: later ones found it there
     writers: dict[int, Operation] = {}
     seen: set[int] = set()

@@ -23,8 +23,8 @@ from tests.federation.index.clients import entries_of
 from tests.federation.index.linearizable import UNKNOWN, Operation, problems
 
 IS_LONG = bool(os.environ.get("SOAK"))
-PROCESSES = [8, 16, 32] if IS_LONG else [3]
-LIVES = 5 if IS_LONG else 2
+PROCESSES = [8, 32] if IS_LONG else [3]
+LIVES = 3 if IS_LONG else 2
 OPERATIONS = 20 if IS_LONG else 8
 ROOT = Path(__file__).parents[3]
 
@@ -74,5 +74,5 @@ def test_processes_killed_at_work_have_an_order(
 
     entries = entries_of(store)
     assert problems(history, entries) == []
-    assert len(entries) > processes
+    assert len(entries) > OPERATIONS / 2
     assert sum(operation.told != UNKNOWN for operation in history) > processes * OPERATIONS
