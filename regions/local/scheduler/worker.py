@@ -160,15 +160,9 @@ class Worker:
 
     def _unblock(self) -> None:
         """Tries blocked evaluations, highest priority and oldest first; jobs of one shape fail together."""
-        full: set[tuple[str, str, int]] = set()
-        state = self._store.snapshot
-        for eval_id in state.blocked.values():
-            evaluation = state.evals.get(eval_id)
-            job = self._store.snapshot.jobs.get((evaluation["Namespace"], evaluation["JobID"]))
-            shape = (job["ParentID"], str(id(job["TaskGroups"])), job["Priority"]) if job else ("", evaluation["ID"], 0)
-            if shape in full:
-                continue
-            if self._process(eval_id):
+        full = set()
+        for eval_id, shape in self._store.snapshot.blocked.values():
+            if shape not in full and self._process(eval_id):
                 full.add(shape)
 
     def _process(self, eval_id: str) -> bool:

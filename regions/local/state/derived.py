@@ -17,9 +17,6 @@ _INDEXES: dict[str, dict[str, Callable[[Record], Any]]] = {
     "evals": {
         "evals_by_job": lambda one: (one["Namespace"], one["JobID"], one["ID"]),
         "evals_by_age": lambda one: (one["CreateIndex"], one["ID"]),
-        "blocked": lambda one: (
-            (-one["Priority"], one["CreateIndex"], one["ID"]) if one["Status"] == "blocked" else None
-        ),
     },
     "jobs": {
         "tokens": lambda job: (
@@ -46,6 +43,7 @@ def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) 
     if table == "jobs":
         _keep_versions(state, old, new)
     elif table == "evals":
+        _keep_blocked(state, old, new)
         is_open = [one is not None and one["Status"] not in TERMINAL_EVAL for one in (old, new)]
         _add(state, "activity", _job_key(new or old), (0, 0, is_open[1] - is_open[0], (not old) - (not new)))
     elif table == "allocs":
@@ -72,6 +70,20 @@ def _keep_versions(state: Snapshot, old: Record | None, new: Record | None) -> N
         if old is not None and old["Version"] != new["Version"]:
             for version in state.job_versions(*key)[TRACKED_VERSIONS:]:
                 state.versions = state.versions.delete(version_key(version))
+
+
+def _keep_blocked(state: Snapshot, old: Record | None, new: Record | None) -> None:
+    for record, is_there in ((old, False), (new, True)):
+        if record is not None and record["Status"] == "blocked":
+            key = (-record["Priority"], record["CreateIndex"], record["ID"])
+            blocked = (record["ID"], _shape(state, record))
+            state.blocked = state.blocked.put(key, blocked) if is_there else state.blocked.delete(key)
+
+
+def _shape(state: Snapshot, evaluation: Record) -> Any:
+    """What is the same for all that ask for the same: children of one version of a job, of one priority."""
+    job = state.jobs.get(_job_key(evaluation))
+    return (id(job["TaskGroups"]), job["Priority"]) if job and job["ParentID"] else evaluation["ID"]
 
 
 def _job_key(record: Record | None) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Snapshot:
     allocs_by_job, evals_by_job: (namespace, job, id) · allocs_by_node: (node, id), live ones only ·
     activity: (namespace, job) → (live allocs, allocs, open evals, evals) · usage: node → (cpu, memory, disk) ·
     tokens: (namespace, parent, idempotency token) → child id ·
-    blocked: (−priority, create index, id) → evaluation id, in the order in which they are woken
+    blocked: (−priority, create index, id) → (evaluation id, what it asks for), in the order in which they are woken
     """
 
     __slots__ = (*PRIMARY, *DERIVED, "index", "table_index")

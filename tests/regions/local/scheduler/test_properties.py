@@ -115,7 +115,7 @@ def _check(state: Snapshot, seed: int) -> None:
         free, held = _free(node, live[node["ID"]])
         assert min(free) >= 0, (seed, node["Name"], free)
         assert not [one for one, number in held.items() if number > 1], (seed, node["Name"], held)
-    for eval_id in state.blocked.values():
+    for eval_id, _ in state.blocked.values():
         evaluation = state.evals.get(eval_id)
         job = state.jobs.get((evaluation["Namespace"], evaluation["JobID"]))
         for node in state.nodes.values():

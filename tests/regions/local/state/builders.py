@@ -85,8 +85,9 @@ def dispatch(store: Store, job_id: str = "train", *, slot: str = "1", token: str
 
 
 def contents(state: Snapshot) -> dict[str, Any]:
-    """All that a snapshot holds, to be compared."""
+    """All that a snapshot holds, to be compared (what a blocked evaluation asks for is an address in memory)."""
     tables = {name: list(getattr(state, name).items()) for name in (*PRIMARY, *DERIVED)}
+    tables["blocked"] = [(key, eval_id) for key, (eval_id, _) in tables["blocked"]]
     return {**tables, "index": state.index, "table_index": state.table_index}
 
 
