@@ -18,6 +18,7 @@ from federation.log import Entry, Log
 from federation.plan import Claim, own_part, within_shares
 from federation.run.manifest import Manifest, manifest_key
 from jobs.errors import FedmlError
+from regions.storage.store import Store
 
 REFRESH_S = 10.0
 """How often the other runs are read."""
@@ -66,14 +67,17 @@ class Neighbours:
 
     def _read(self) -> list[Claim]:
         counts_outstanding = bool(self._app.config.shares.owners or self._app.config.shares.namespaces)
+        since = datetime.now(UTC) - FRESH_FOR
         claims = []
         for row in self._app.index.runs(state="open"):
+            if row.run == self._mine.run and not counts_outstanding:
+                continue  # its coordinator knows it without reading its log a second time
             run = self._runs.get(row.run) or self._opened(row)
             if run is None:
                 continue
             self._runs[row.run] = run
-            run.follow()
-            if row.run == self._mine.run or self._is_fresh(run):
+            run.follow(since)
+            if row.run == self._mine.run or run.written >= since:
                 done = Counter(one.slot for one in self._app.index.won(row.run)) if counts_outstanding else Counter()
                 claims.append(run.claim({slot for slot, count in done.items() if count >= run.keys_a_slot}))
         return claims
@@ -84,14 +88,7 @@ class Neighbours:
             manifest = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
         except FedmlError:  # none yet, or one that this fedml can't read: it dispatches nothing that is known here
             return None
-        return _Run(manifest, Log(self._app.home, f"runs/{row.run}/log/"))
-
-    def _is_fresh(self, run: _Run) -> bool:
-        since = datetime.now(UTC) - FRESH_FOR
-        if run.written >= since:
-            return True
-        leases = [info.modified for info in self._app.home.list(f"runs/{run.manifest.run}/lease/") if info.modified]
-        return max(leases, default=run.written) >= since
+        return _Run(manifest, self._app.home)
 
 
 def claim_of(manifest: Manifest) -> Claim:
@@ -102,19 +99,25 @@ def claim_of(manifest: Manifest) -> Claim:
 class _Run:
     """One open run, followed by its log."""
 
-    def __init__(self, manifest: Manifest, log: Log) -> None:
+    def __init__(self, manifest: Manifest, home: Store) -> None:
         self.manifest = manifest
         self.keys_a_slot = sum(manifest.groups.values())
         self.written = datetime.fromisoformat(manifest.created)
-        self._log = log
+        self._home = home
+        self._log = Log(home, f"runs/{manifest.run}/log/")
+        self._last_lease = ""
         self._bound: dict[int, str] = {}
         self._over: set[int] = set()
 
-    def follow(self) -> None:
-        """Read on in its log."""
+    def follow(self, since: datetime) -> None:
+        """Read on in its log; where that has nothing since then, look whether it is driven."""
         for entry in self._log.refresh():
             self.written = max(self.written, datetime.fromisoformat(entry.time))
             self._take(entry)
+        if self.written < since:
+            for info in self._home.list(f"runs/{self.manifest.run}/lease/", start_after=self._last_lease):
+                self._last_lease = info.key
+                self.written = max(self.written, info.modified or self.written)
 
     def _take(self, entry: Entry) -> None:
         for change in entry.changes:

@@ -78,7 +78,8 @@ class MemoryStore(Store):
         return self.clock()
 
     def _info(self, key: str, data: bytes) -> ObjectInfo:
-        return ObjectInfo(key, len(data), hashlib.md5(data).hexdigest(), hashlib.sha256(data).hexdigest())
+        etag, sha256 = hashlib.md5(data).hexdigest(), hashlib.sha256(data).hexdigest()
+        return ObjectInfo(key, len(data), etag, sha256, modified=self.clock())
 
 
 class FaultyStore(MemoryStore):

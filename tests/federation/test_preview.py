@@ -268,6 +268,8 @@ def test_a_run_of_higher_priority_comes_first_and_a_forgotten_one_not_at_all(tmp
     key = "runs/01a21000-0000-7000-8000-00000000000a/manifest.json"
     app.home.objects[key] = app.home.objects[key].replace(b'"created": "20', b'"created": "19')
     assert sum(room.free for room in preview(app.app, replace(ASK, slots=20)).rooms) == 12
+    app.home.put("runs/01a21000-0000-7000-8000-00000000000a/lease/00000000000000000001.json", b"{}", Create())
+    assert sum(room.free for room in preview(app.app, replace(ASK, slots=20)).rooms) == 1
 
 
 def test_shares_bound_what_an_owner_has_outstanding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
