@@ -98,9 +98,10 @@ def drive(
         ) from None
     app.index.close_run(manifest.run, closed.state, closed.reason)
     # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
-    clients = [app.client(name) for name in manifest.regions]
-    stop_stale(clients, manifest.parent_id, {manifest.run}, known=brain.children)
-    end_isolation(app, manifest)
+    # A lost region isn't waited for: whichever later command reaches it stops what it has.
+    there = [name for name in manifest.regions if not brain.regions[name].is_lost]
+    stop_stale([app.client(name) for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
+    end_isolation(app, manifest, there)
     return _outcome(manifest, brain, closed)
 
 

@@ -7,7 +7,7 @@ before anything is changed. An isolated run has a parent of its own, which is re
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from federation.app import App, PreparedJob
@@ -83,14 +83,14 @@ def make_way(
     return True
 
 
-def end_isolation(app: App, manifest: Manifest) -> None:
-    """Remove an isolated run's own job at its end, unless another open run has the same one. A region that can't be
-    reached then keeps the job, which does nothing by itself."""
+def end_isolation(app: App, manifest: Manifest, regions: Sequence[str]) -> None:
+    """Remove an isolated run's own job from these regions at its end, unless another open run has the same one. A region that
+    can't be reached then keeps the job, which does nothing by itself."""
     if not manifest.parent:
         return
     others = (other for other, _ in _open_runs(app, manifest.job) if other.run != manifest.run)
     if not any(other.parent == manifest.parent for other in others):
-        purge_isolated([app.client(name) for name in manifest.regions], manifest.parent)
+        purge_isolated([app.client(name) for name in regions], manifest.parent)
 
 
 def _open_runs(app: App, job: str) -> Iterator[tuple[Manifest, int]]:

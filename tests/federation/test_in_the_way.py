@@ -87,9 +87,9 @@ def test_a_run_that_is_waited_for_is_told_once(monkeypatch: pytest.MonkeyPatch) 
 def test_an_isolated_runs_job_is_removed_by_the_last_run_that_has_it() -> None:
     alone = replace(MANIFEST, parent="train-5ec5ec5e")
     app: Any = App(alone, replace(alone, run="second"))
-    end_isolation(app, alone)
+    end_isolation(app, alone, alone.regions)
     assert [one.purged for one in app.clients.values()] == [[], [], []]
     app = App(alone, replace(MANIFEST, run="second"))
-    end_isolation(app, alone)
-    end_isolation(app, MANIFEST)
+    end_isolation(app, alone, alone.regions)
+    end_isolation(app, MANIFEST, MANIFEST.regions)
     assert [one.purged for one in app.clients.values()] == [["train-5ec5ec5e"]] * 3

@@ -353,7 +353,7 @@ SCENARIOS = [
             dispatch(),
             running("us"),
             beside(),
-            hears("standing by"),
+            hears("was driven by"),
             lambda stage: stage.others[0].kill(),
             opens(),
             ends(0),
