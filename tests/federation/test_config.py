@@ -484,3 +484,15 @@ def test_the_task_that_publishes(tmp_path: Path) -> None:
         assert "publish.archives.s3.url: holds credentials" in told
         assert "planted" not in told
     assert "publish.archives.s3.sha256" in str(refusal(tmp_path, f"{MINIMAL}\n{table}{archive.replace('a' * 64, 'A')}"))
+
+
+def test_a_local_azure_store_has_azurites_account_and_its_key_by_reference(tmp_path: Path) -> None:
+    text = DEV.replace('url = "s3://fedml-us/models"', 'url = "az://devstoreaccount1/fedml-us/models"')
+    text = text.replace('buckets = ["fedml-us"]', 'kind = "azure"\nbuckets = ["fedml-us"]')
+    store = next(iter(read(tmp_path, text).regions["us"].datacenters.values())).store
+    assert store.secret_access_key is not None
+    assert store.secret_access_key.file == tmp_path / ".fedml/dev/azure.key"
+    assert not store.anonymous
+    told = refusal(tmp_path, text.replace("devstoreaccount1", "mine"))
+    assert "isn't of Azurite's account" in str(told)
+    assert told.hint == "write az://devstoreaccount1/CONTAINER"

@@ -441,6 +441,11 @@ def test_a_missing_extra_is_named_before_anything_starts(project: Project, monke
     monkeypatch.setattr(emulators, "find_spec", lambda _: None)
     with pytest.raises(DevError, match="google needs fake-gcs-server"):
         lifecycle.up(config, quiet)
+    config = project(us="n1", extra='[dev.stores.blobs]\nkind = "azure"\nbuckets = ["fedml-north"]\n')
+    monkeypatch.setattr(emulators, "azure_command", lambda _: None)
+    with pytest.raises(DevError, match="blobs needs Azurite") as caught:
+        lifecycle.up(config, quiet)
+    assert "tools/azurite.py" in caught.value.hint
     assert read_state(config.root) is None
 
 

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from federation.config import Config, load
-from federation.dev import lifecycle
+from federation.dev import lifecycle, servers
 from federation.dev.processes import end
 from federation.dev.s3_server import KeptObjects
 from federation.dev.state import Process
-from regions.storage import open_store, parse_store_url, store_url
+from regions.storage import emulators, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, NotFound
 from regions.storage.race import race_create
 from regions.storage.store import Create, Store
@@ -92,6 +92,14 @@ def test_of_writers_that_race_for_one_key_one_wins(config: Config) -> None:
     lifecycle.up(config, quiet)
     assert race_create(store_of(config), writers=8, rounds=3).problem == ""
     assert not (config.root / ".fedml/dev/stores/local").stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize("command", [emulators.gcs_command(1), emulators.azure_command(1)])
+def test_an_emulator_that_nobody_recorded_is_known_by_its_command_line(command: list[str] | None) -> None:
+    if command is None:
+        pytest.skip("it isn't installed")
+    assert servers.is_server(command)
+    assert not servers.is_server([command[0].replace("fake-gcs", "other"), "--port", "1"])
 
 
 class Key(SimpleNamespace):
