@@ -231,7 +231,7 @@ def checked_endpoint(endpoint: str) -> str:
 
 def _flag(value: str, text: str) -> bool:
     if value.lower() not in ("true", "false", "1", "0"):
-        raise InvalidStoreURL(f"{_shown(text)}: anonymous is true or false, not {value!r}")
+        raise InvalidStoreURL(f"{_shown(text)}: anonymous is true or false")
     return value.lower() in ("true", "1")
 
 

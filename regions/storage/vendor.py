@@ -99,6 +99,16 @@ class Vendor(ABC):
             raise
         except self._sdk_errors() as error:
             raise self._store_error(error, operation, key) from error
+        except (AttributeError, KeyError, TypeError) as error:  # what the SDKs stumble over in a stranger's answer
+            failure = Unavailable(
+                f"{operation} of {key or 'the bucket'} failed: what answers there can't be understood",
+                store=self.url,
+                operation=operation,
+                key=key,
+                hint="check the endpoint of the store",
+            )
+            failure.is_passing = False
+            raise failure from error
 
     def _opened(self) -> Any:
         with self._lock:
