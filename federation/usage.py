@@ -33,7 +33,7 @@ def task_usage(
         children_peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     peak_kb = max(children_peak_kb, *(process.peak_kb for process in chain))
     with suppress(OSError, ValueError, StopIteration):
-        folder = _cgroup(root, alloc_id)
+        folder = _cgroup(root, alloc_id, is_first=chain[-1].pid == 1)
         peak_kb = int((folder / "memory.peak").read_text()) // 1024
         lines = (folder / "cpu.stat").read_text().splitlines()
         cpu_s = int(next(line for line in lines if line.startswith("usage_usec")).split()[1]) / 1e6
@@ -51,6 +51,7 @@ class _Process:
 
     def __init__(self, folder: Path) -> None:
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        self.pid = int(folder.name)
         self.parent = int(fields[1])
         self.cpu_ticks = sum(map(int, fields[11:15]))
         self.start_ticks = int(fields[19])
@@ -69,10 +70,11 @@ def _chain(proc: Path, alloc_id: str) -> Iterator[_Process]:
             pid = process.parent
 
 
-def _cgroup(root: Path, alloc_id: str) -> Path:
-    """The task's own cgroup: one that is named for the allocation, or a container's. Raises OSError, StopIteration."""
+def _cgroup(root: Path, alloc_id: str, *, is_first: bool) -> Path:
+    """The task's own cgroup: one that is named for the allocation, or that of a container in which the task is the first
+    process. Raises OSError, StopIteration."""
     lines = (root / "proc/self/cgroup").read_text().splitlines()
     name = next(line for line in lines if line.startswith("0::")).removeprefix("0::")
-    if name != "/" and alloc_id not in name:
+    if alloc_id not in name and not (name == "/" and is_first):
         raise OSError(f"{name} is shared with others")
     return root / "sys/fs/cgroup" / name.lstrip("/")

@@ -29,9 +29,9 @@ print(json.dumps(task_usage(os.environ)))
 """
 
 
-def proc(root: Path, cgroup: str) -> Path:
-    """A /proc where this process is the only one of its task, below one that isn't of it."""
-    for pid, parent, alloc in ((os.getpid(), 77, ALLOC), (77, 1, "another")):
+def proc(root: Path, cgroup: str, above: int = 77) -> Path:
+    """A /proc where this process is the only one of its task, below one that isn't of it; `above` 1: it is of it."""
+    for pid, parent, alloc in ((os.getpid(), above, ALLOC), (above, 0, ALLOC if above == 1 else "another")):
         folder = root / "proc" / str(pid)
         folder.mkdir(parents=True)
         (folder / "environ").write_bytes(f"PATH=/bin\0NOMAD_ALLOC_ID={alloc}\0".encode())
@@ -50,15 +50,19 @@ def test_processes_of_the_task_with_what_they_waited_for(tmp_path: Path) -> None
     assert used == {"task_cpu_seconds": "5.00", "task_memory_peak_mb": "50", "task_seconds": "30.5"}
 
 
-@pytest.mark.parametrize("name", ["/", f"/nomad.slice/share.slice/{ALLOC}.train.scope"])
-def test_a_cgroup_of_its_own_tells_of_all(tmp_path: Path, name: str) -> None:
-    root = proc(tmp_path, name)
+@pytest.mark.parametrize(
+    ("name", "above", "is_own"),
+    [("/", 1, True), ("/", 77, False), (f"/nomad.slice/share.slice/{ALLOC}.train.scope", 77, True)],
+)
+def test_a_cgroup_of_its_own_tells_of_all(tmp_path: Path, name: str, above: int, is_own: bool) -> None:
+    root = proc(tmp_path, name, above)
     folder = root / "sys/fs/cgroup" / name.lstrip("/")
     folder.mkdir(parents=True)
     (folder / "memory.peak").write_text(f"{300 << 20}\n")
     (folder / "cpu.stat").write_text("usage_usec 12340000\nuser_usec 1\n")
-    used = task_usage({"NOMAD_ALLOC_ID": ALLOC}, root=root)
-    assert (used["task_cpu_seconds"], used["task_memory_peak_mb"]) == ("12.34", "300")
+    used = task_usage({"NOMAD_ALLOC_ID": ALLOC}, root=root, children_peak_kb=0)
+    told = (used["task_cpu_seconds"], used["task_memory_peak_mb"])
+    assert told == (("12.34", "300") if is_own else ("5.00", "50"))
 
 
 def test_outside_of_a_task_and_without_proc_there_is_nothing(tmp_path: Path) -> None:
