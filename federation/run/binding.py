@@ -90,12 +90,15 @@ class Binding:
 
     def _proven(self, room: dict[str, int]) -> dict[str, int]:
         """With canaries: so many slots a region first, and the rest when their results are in the index. A region that has
-        no room for its canaries isn't waited for."""
+        no room for its canaries, or for which no slot is left, isn't waited for."""
         canary = self._state.manifest.canary
         if not canary:
             return room
         regions = self._state.regions.values()
-        proving = {one.name for one in regions if one.done < canary and one.is_usable and (one.open or room[one.name])}
+        left = bool(self._state.unbound)
+        proving = {
+            one.name for one in regions if one.done < canary and one.is_usable and (one.open or (left and room[one.name]))
+        }  # fmt: skip
         return {
             one.name: min(room[one.name], max(0, canary - one.open - one.done))
             if one.done < canary

@@ -155,6 +155,8 @@ class Watchdog:
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def after_step(self, brain: Brain, event: ev.Event, commands: list[cmd.Command]) -> None:
+        if isinstance(event, ev.Tick) and not commands:
+            return
         world = self.world
         seat = next((one for one in world.seats if one.brain is brain), None)
         if seat is not None:
