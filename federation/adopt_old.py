@@ -32,8 +32,8 @@ ADOPTED_GROUP = "adopted"
 
 @dataclass(slots=True)
 class OldResults:
-    """`records` can be committed; `in_flight` are of open runs, whose coordinator adopts them (`fedml runs resume`);
-    `problems` say what couldn't be looked at."""
+    """`records` can be committed; `in_flight` are of open runs, whose coordinator adopts them (`fedml runs resume`), and of
+    allocations that still write; `problems` say what couldn't be looked at."""
 
     records: list[ResultRecord] = field(default_factory=list)
     in_flight: int = 0
@@ -72,7 +72,8 @@ def find_old(app: App, job: str, *, known: Collection[str]) -> OldResults:
                     continue
                 taken.add(alloc_id)
                 mapped = _mapped(app, job) if mapped is None else mapped
-                if alloc_id in mapped and mapped[alloc_id][-1]:
+                is_at_it = allocation is not None and allocation.client_status in ("pending", "running")
+                if is_at_it or (alloc_id in mapped and mapped[alloc_id][-1]):
                     result.in_flight += 1
                     continue
                 template = _of_run(*mapped[alloc_id][:3], region, one) if alloc_id in mapped else None
@@ -137,7 +138,7 @@ def _allocations(app: App) -> dict[str, tuple[str, Allocation]]:
 def _mapped(app: App, job: str) -> dict[str, tuple[Manifest, int, Key, bool]]:
     """Manifest, attempt, key and whether the run is open, by allocation, of all runs of the job that adopted."""
     found: dict[str, tuple[Manifest, int, Key, bool]] = {}
-    for row in app.index.runs(job=job):
+    for row in app.index.runs(job=job or None):
         key = f"runs/{row.run}/manifest.json"
         try:
             manifest = Manifest.from_json(app.home.get(key), source=app.home.url_of(key))

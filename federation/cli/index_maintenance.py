@@ -145,7 +145,7 @@ def sync(
             answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
         count = len(plan.commit) + len(plan.restore) + len(plan.locate)
         if plan.in_flight:
-            note(f"{plan.in_flight} results of open runs are left to them:  fedml runs resume RUN")
+            note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
         if not count:
             note("nothing to do: the index and the stores agree")
         elif not yes:
