@@ -120,7 +120,7 @@ class Brain:
             Found: self._dispatching.found,
             ChildSpec: self._dispatching.child_spec,
             AllocationChanged: self._allocation_changed,
-            Listed: self._watching.listed,
+            Listed: self._listed,
             ChildInspected: self._watching.inspected,
             Looked: self._results.looked,
             Committed: self._results.committed,
@@ -177,6 +177,10 @@ class Brain:
     def _allocation_changed(self, event: AllocationChanged) -> None:
         self._health.heard(RegionHeard(event.region))
         self._watching.allocation_changed(event)
+
+    def _listed(self, event: Listed) -> None:
+        self._health.heard(RegionHeard(event.region))
+        self._watching.listed(event)
 
     def _flush(self) -> None:
         """Bind what has room, then send the collected records and log changes on, and close when all is over."""
