@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 WORLDS = 200
-KEPT = Path(__file__).with_name("real_placements.json")
+VERSIONS = ("1.6.3", "1.1.2")
 _DETERMINISTIC = (
     "ClassExhausted",
     "ClassFiltered",
@@ -19,6 +19,10 @@ _DETERMINISTIC = (
     "NodesFiltered",
     "ResourcesExhausted",
 )
+
+
+def kept(version: str) -> Path:
+    return Path(__file__).with_name(f"real_placements-{version}.json")
 
 
 def reasons(failed: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A real Nomad server is asked what it makes of the first 200 worlds; its answers are kept in `real_placements.json`.
+"""A real Nomad server is asked what it makes of the first 200 worlds; its answers are kept in `real_placements-VERSION.json`.
 
     NOMAD_BIN=/path/to/nomad python -m tests.regions.local.scheduler.record_placements
 
@@ -19,7 +19,7 @@ from typing import Any
 from tests.conformance import nomad_nodes
 from tests.conformance.conftest import BINARIES, Federation, start_nomad, stop
 from tests.regions.local.scheduler import worlds
-from tests.regions.local.scheduler.agreement import KEPT, WORLDS, reasons
+from tests.regions.local.scheduler.agreement import WORLDS, kept, reasons
 from tests.regions.local.state.builders import store_with
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         finally:
             stop(agent)
     lines = ",\n".join(json.dumps(one, sort_keys=True) for one in answers)
-    KEPT.write_text(f'{{"version": "{version}", "worlds": [\n{lines}\n]}}\n')
+    kept(version).write_text(f"[\n{lines}\n]\n")
 
 
 def _rpc_address(agent: Federation) -> tuple[str, int]:

@@ -25,7 +25,7 @@ from regions.local.state.job_writes import new_id, next_version
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
 from tests.regions.local.scheduler import worlds
-from tests.regions.local.scheduler.agreement import KEPT, WORLDS, reasons
+from tests.regions.local.scheduler.agreement import VERSIONS, WORLDS, kept, reasons
 from tests.regions.local.state.builders import StillClient, ended, register, store_with
 
 _WORLDS = 20_000 if os.environ.get("SOAK") else 2_000
@@ -60,14 +60,13 @@ def test_capacity_holds_room_is_used_and_dry_runs_tell_the_truth(tmp_path: Path,
     assert placed > blocked > 0, "the worlds are neither empty nor without want"
 
 
-_REAL = json.loads(KEPT.read_text())["worlds"]
-
-
-@pytest.mark.parametrize("first", range(0, WORLDS, _AT_ONCE))
-def test_what_a_real_nomad_says_of_the_same_clusters_and_jobs(tmp_path: Path, first: int) -> None:
-    for seed in range(first, first + _AT_ONCE):
-        store = store_with(tmp_path / str(seed), *worlds.cluster(seed))
-        for raw, said in zip(worlds.jobs(seed, names_models=True), _REAL[seed], strict=True):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_real_nomad_says_of_the_same_clusters_and_jobs(tmp_path: Path, version: str) -> None:
+    real = json.loads(kept(version).read_text())
+    assert len(real) == WORLDS
+    for seed in range(WORLDS):
+        store = store_with(tmp_path / str(seed), *worlds.cluster(seed), version=version)
+        for raw, said in zip(worlds.jobs(seed, names_models=True), real[seed], strict=True):
             wanted = canonical_job(raw, "us")
             decision = dry_run(store.snapshot, wanted)
             assert len(decision.placed) == sum(said["placed"].values()), (seed, raw["ID"])

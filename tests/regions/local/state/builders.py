@@ -57,9 +57,9 @@ def config(
     )
 
 
-def store_with(folder: Path, *nodes: dict[str, Any]) -> Store:
+def store_with(folder: Path, *nodes: dict[str, Any], version: str = "1.6.3") -> Store:
     """A store in which the nodes are declared."""
-    made = config(folder, *nodes)
+    made = config(folder, *nodes, version=version)
     store = Store(made.data_dir)
     declare(store, made, "127.0.0.1:4646")
     return store
