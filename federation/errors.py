@@ -15,7 +15,6 @@
     ├── LogConflict                a log moved on for longer than patience lasted
     ├── PublishError               the artifact can't be published as it is
     ├── DevError                   the development federation
-    ├── RunCancelled               somebody cancelled the run that this command follows (exit code 2)
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
 """
 
@@ -82,12 +81,6 @@ class DevError(FederationError):
 
 class RunIsDriven(FederationError):
     """Another coordinator drives the run, and lives."""
-
-
-class RunCancelled(FederationError):
-    """Somebody else cancelled the run meanwhile, and stops what it has in its regions."""
-
-    exit_code: ClassVar[int] = 2
 
 
 class Interrupted(FederationError):

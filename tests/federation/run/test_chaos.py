@@ -90,15 +90,3 @@ def test_once_faults_stop_every_key_is_committed_or_its_failure_named(seed: int)
     except Exception as error:
         raise AssertionError(shrunk(seed)) from error
     assert world.closed is not None
-
-
-@pytest.mark.timeout(600)
-def test_a_thousand_regions() -> None:
-    """Three thousand slots over a thousand regions, with thousands of faults: every key is committed."""
-    names = tuple(f"r{number}" for number in range(3000 if os.environ.get("SOAK") else 1000))
-    sizes = {name: 1 + number % 4 for number, name in enumerate(names)}
-    world = World(BASE, sizes=sizes, scale=0.5)
-    closed = world.run(replace(MANIFEST, slots=3 * len(names), regions=names, max_attempts=30))
-    assert closed.state == "done"
-    assert len(world.index) == 3 * len(names)
-    assert sum(world.faults.happened.values()) > 5 * len(names)
