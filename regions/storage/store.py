@@ -7,7 +7,9 @@ threads.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,9 @@ from pathlib import Path
 from typing import Union
 
 from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported
+from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.rules import Kind, Rule
+from regions.storage.source import opened_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,29 +115,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def put_file(
-        self,
-        key: str,
-        path: Path,
-        *,
-        content_type: str = "application/octet-stream",
-        sha256: str = "",
-        progress: Progress | None = None,
-    ) -> ObjectInfo:
-        """Store a file's bytes (overwriting: large files have keys that hold their own hash) with their sha256.
-
-        Who knows the `sha256` gives it: a file of other bytes is refused, and none has to be read twice. One that changes
-        while it is read is refused too, both with IntegrityError, and nothing is visible. Where a connection breaks, what
-        arrived of a large file isn't sent again.
-        """
-
-    @abstractmethod
     def get(self, key: str) -> bytes:
         """The object's bytes, verified against its sha256 where there is one. Raises NotFound, IntegrityError."""
-
-    @abstractmethod
-    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
-        """The object into `path`, verified and placed atomically (a temporary name, then rename)."""
 
     @abstractmethod
     def stat(self, key: str) -> ObjectInfo:
@@ -155,6 +138,49 @@ class Store(ABC):
     @abstractmethod
     def server_time(self) -> datetime | None:
         """The store's own clock (`Date` header; for a folder the file system's), timezone-aware; None if unknown."""
+
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str = "application/octet-stream",
+        sha256: str = "",
+        progress: Progress | None = None,
+    ) -> ObjectInfo:
+        """Store a file's bytes (overwriting: large files have keys that hold their own hash) with their sha256.
+
+        Who knows the `sha256` gives it: a file of other bytes is refused, and none has to be read twice. One that changes
+        while it is read is refused too, both with IntegrityError, and nothing is visible. Where a connection breaks, what
+        arrived of a large file isn't sent again.
+
+        Here the whole file is in memory for a while; a backend for large files sends it in parts.
+        """
+        with opened_source(path) as source:
+            data = b"".join(source.chunks())
+            if sha256 not in ("", hashlib.sha256(data).hexdigest()):
+                raise source.changed()
+        info = self.put(key, data, content_type=content_type)
+        if tell := progress or self.progress:
+            tell(info.size_bytes)
+        return info
+
+    def get_file(self, key: str, path: Path, *, progress: Progress | None = None) -> ObjectInfo:
+        """The object into `path`, verified and placed atomically (a temporary name, then rename).
+
+        Here the whole object is in memory for a while; a backend for large ones gets it in ranges.
+        """
+        info, data = self.stat(key), self.get(key)
+        unfinished = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
+        try:
+            with mapped_errors("", "write", str(path), is_write=True):
+                unfinished.write_bytes(data)
+                unfinished.replace(path)
+        finally:
+            remove_quietly(unfinished)
+        if tell := progress or self.progress:
+            tell(len(data))
+        return info
 
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """`size_bytes` of the object from `start` on, fewer at its end and none beyond it. Raises NotFound.
