@@ -9,6 +9,7 @@ import pytest
 
 from regions.local.drivers import sandbox
 from tests.emulators.requirements import missing
+from tests.regions.local.client.test_restore import crashed_region, restore, runs
 from tests.regions.local.state.builders import config, store_with
 
 
@@ -111,3 +112,16 @@ def test_a_node_has_the_driver_only_where_it_works(tmp_path: Path, monkeypatch: 
 
 def test_pools_are_those_of_the_nodes(tmp_path: Path) -> None:
     assert config(tmp_path, {"name": "a", "node_pool": "gpu"}, {"name": "b"}).pools == ["all", "default", "gpu"]
+
+
+def test_it_is_found_again_after_its_region_was_killed(bench: Any) -> None:
+    script = "until [ -e $NOMAD_ALLOC_DIR/data/go ]; do sleep 0.01; done; echo on; exit 4"
+    job = bench.job(bench.shell("a", "") | _exec(script))
+    known = crashed_region(bench, job, runs)
+    restore(bench, job, known)
+    bench.until(known["ID"], runs)
+    assert bench.client.stats(known["ID"])["Tasks"]["a"]["Pids"]
+    (bench.client.alloc_dir(known["ID"]) / "alloc/data/go").touch()
+    update = bench.ended(known["ID"])
+    assert update["TaskStates"]["a"]["StartedAt"] == known["TaskStates"]["a"]["StartedAt"]
+    assert "Exit Code: 4" in bench.words(update, "a")
