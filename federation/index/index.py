@@ -247,9 +247,9 @@ class Index(Ledger, Reader):
         return "" if if_current == "none" else if_current and self.result(if_current).alloc_id
 
     def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
-        """Bring the result's artifact into the folder `to`, verified (see `fetch`): from the store where it was made, else
-        from the first further copy that is whole (`open_store` then gets the row with that store). Raises UsageError for
-        one that gc removed, and what the first store raised where no copy will do."""
+        """Bring the result's artifact into the folder `to`, verified (see `fetch`), from the nearest store where it is whole: a
+        folder, then where it was made, then its further copies, the oldest first (`open_store` gets the row with that
+        store). Raises UsageError for one that gc removed, and what the first store raised where no copy will do."""
         removed = self.ask_again(
             lambda catalog: catalog.value("SELECT number FROM removed WHERE alloc_id = ?", row.alloc_id)
         )
@@ -260,7 +260,8 @@ class Index(Ledger, Reader):
             )
         record = self.record(row)
         first: StoreError | None = None
-        for url in [row.store, *self.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))]:
+        copies = self.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))
+        for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
             try:
                 fetched = fetch(record, open_store(replace(row, store=url)), to, force=force)
                 return replace(fetched, store=url.partition("?")[0])

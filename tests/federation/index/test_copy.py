@@ -17,6 +17,8 @@ from federation.index.retention import Retention
 from federation.index.verify import verify
 from federation.result import ResultRecord
 from regions.storage.errors import IntegrityError, NotFound, Unavailable
+from tests.federation.conftest import MemoryStore
+from tests.federation.index.conftest import Clouds as CloudsInFolders
 
 Clouds = Any
 
@@ -76,6 +78,17 @@ def test_get_takes_the_first_copy_that_is_whole(clouds: Clouds, tmp_path: Path) 
 
     assert fetched.store == clouds.eu.url
     assert (tmp_path / "two/model/model.bin").read_bytes() == (tmp_path / "one/model/model.bin").read_bytes()
+
+
+def test_get_takes_a_copy_in_a_folder_before_one_in_a_cloud(tmp_path: Path) -> None:
+    clouds = CloudsInFolders(tmp_path / "project", us=MemoryStore("memory://us"))
+    record = clouds.publish(0)
+    copy(clouds, record)
+
+    assert get(clouds, record, tmp_path / "one").store == clouds.eu.url
+    damage(clouds, "eu", model(record))
+    assert get(clouds, record, tmp_path / "two").store == clouds.us.url
+    clouds.index.close()
 
 
 def test_without_a_whole_copy_get_says_what_is_wrong_with_the_first(clouds: Clouds, tmp_path: Path) -> None:
