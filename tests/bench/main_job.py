@@ -131,7 +131,7 @@ def index_figure(folder: Path) -> Figure:
     index = Index(open_store(home), cache_dir=config.cache_dir)
     for batch in range(0, ENTRIES, 50):
         index.commit([_record(number) for number in range(batch, batch + 50)])
-    revision = index.revision
+    revision = index.log(limit=1)[-1].number
     index.close()
     keys = ["home/format.json", f"home/index/log/{revision + 1:020d}.json"]
     script = folder / "same.py"
