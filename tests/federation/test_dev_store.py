@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -92,6 +94,26 @@ def test_of_writers_that_race_for_one_key_one_wins(config: Config) -> None:
     lifecycle.up(config, quiet)
     assert race_create(store_of(config), writers=8, rounds=3).problem == ""
     assert not (config.root / ".fedml/dev/stores/local").stat().st_mode & 0o077
+
+
+def test_two_side_by_side_know_nothing_of_each_other_and_give_their_ports_back(config: Config) -> None:
+    (config.root / "other").mkdir()
+    (config.root / "other/fedml.toml").write_text((config.root / "fedml.toml").read_text())
+    other = load(config.root / "other")
+    try:
+        for each in (config, other):
+            lifecycle.up(each, quiet)
+            store_of(each).put("mine", each.root.name.encode())
+        assert [store_of(each).get("mine") for each in (config, other)] == [config.root.name.encode(), b"other"]
+        addresses = [urlsplit(lifecycle.status(each)[0].address) for each in (config, other)]
+        lifecycle.down(config.root, quiet)
+        assert store_of(other).get("mine") == b"other"
+    finally:
+        lifecycle.down(other.root, quiet, purge=True)
+    for address in addresses:
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind((address.hostname, address.port))
 
 
 @pytest.mark.parametrize("command", [emulators.gcs_command(1), emulators.azure_command(1)])
