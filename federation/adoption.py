@@ -131,7 +131,9 @@ def parse(text: str) -> Pattern:
             f"the pattern {text!r} names no {{alloc_id}}, so two allocations could have written the same object",
             hint='write adopt = "gs://bucket/{save_path}_v{version}_{alloc_id}.json", as the job names what it writes',
         )
-    if "://" in text and (not parts or not isinstance(parts[0], Text) or not re.match(r"file:///.|[a-z0-9]+://[^/]", text)):
+    if "://" in text and (
+        not parts or not isinstance(parts[0], Text) or not re.match(r"file:///.|[a-z0-9]+://[^/]", text)
+    ):
         raise UsageError(f"the pattern {text!r} names no bucket", hint="write gs://bucket/… or s3://bucket/…")
     return Pattern(text, tuple(parts))
 
