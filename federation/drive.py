@@ -22,11 +22,11 @@ from federation.run.brain import Brain
 from federation.run.commands import Close, KeepLogs, Revert, Tell
 from federation.run.coordinator import Coordinator
 from federation.run.events import Change, Event
-from federation.run.execution import Ports
 from federation.run.kept_logs import keep
 from federation.run.lease import Lease
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
+from federation.run.ports import Ports
 from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
 from federation.run.stale import stop_stale
@@ -113,7 +113,7 @@ class SharedLog:
         self._own: set[int] = set()
 
     def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]:
-        """See `federation.run.execution.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
+        """See `federation.run.ports.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
         later, as somebody else's."""
         stands = False
         if self._log.head == after:

@@ -52,6 +52,7 @@ from federation.run.ledger import Ledger
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
 from federation.run.results import Results
+from federation.run.resume import Resume
 from federation.run.state import RegionState, RunState, Slot
 from federation.run.watching import Watching
 
@@ -102,9 +103,8 @@ class Brain:
         self._watching = Watching(state, self._ends, self._results)
         self._dispatching = Dispatching(state, self._ends, self._health, self._watching)
         self._binding = Binding(state)
-        self._ledger = Ledger(
-            state, self._ends, self._health, self._binding, self._dispatching, self._watching, self._results
-        )
+        self._resume = Resume(state, self._ends, self._health, self._binding, self._dispatching, self._watching)
+        self._ledger = Ledger(state, self._ends, self._health, self._binding, self._dispatching, self._resume)
         self._handlers: dict[type, Callable[..., None]] = {
             Tick: self._tick,
             RegionProbed: self._health.probed,
@@ -167,7 +167,7 @@ class Brain:
         self.state.now_s = max(event.now_s, self.state.now_s)
         self.state.is_roomy = True
         if is_first:
-            self._ledger.begin()
+            self._resume.begin()
         self._health.tick(is_first=is_first)
         self._ends.tick()
         self._watching.tick()

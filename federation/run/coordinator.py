@@ -26,7 +26,8 @@ from federation.run.events import (
     RegionHeard,
     Tick,
 )
-from federation.run.execution import Execution, Ports
+from federation.run.execution import Execution
+from federation.run.ports import Ports
 from jobs.errors import FedmlError
 from regions.storage.errors import Unavailable
 

@@ -6,10 +6,9 @@ the run is raised. Load: a dispatch is one request, its check one for a whole ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import replace
 
 from federation.result import Key, ResultRecord
 from federation.run.commands import (
@@ -26,14 +25,12 @@ from federation.run.commands import (
     ReadLog,
     Revert,
     Stop,
-    Tell,
     Verify,
 )
 from federation.run.events import (
     Acknowledged,
     Appended,
     AppendRefused,
-    Change,
     ChildInspected,
     ChildSpec,
     DispatchFailed,
@@ -44,85 +41,21 @@ from federation.run.events import (
     Looked,
     Pair,
     ParentChecked,
-    Pinged,
-    RegionProbed,
     Reverted,
     Stopped,
 )
 from federation.run.manifest import Manifest, idempotency_token
+from federation.run.ports import Ports, RegionClient
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY
 from regions.errors import InvalidJob, NotFound, PermissionDenied, Throttled
-from regions.model import Allocation, Dispatched
+from regions.model import Allocation
 from regions.storage.errors import Unavailable
 
 LOG_TAIL_BYTES = 2000
 LINE_CHARS = 300
 GONE = ("is stopped", "not a parameterized job")
 """What Nomad says of a job that nobody can dispatch any more; other refusals are about the dispatch's own meta or payload."""
-
-
-class RegionClient(Protocol):
-    """The part of a region client that a run uses."""
-
-    @property
-    def name(self) -> str: ...
-    def job(self, job_id: str) -> dict[str, Any]: ...
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]: ...
-    def dispatch(
-        self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""
-    ) -> Dispatched: ...
-    def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
-    def evaluate(self, job_id: str) -> str: ...
-    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
-    def logs(
-        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
-    ) -> bytes: ...
-    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
-
-
-class RunLog(Protocol):
-    """The run's own log, which others may write too.
-
-    `append` writes one entry where the log has `after` entries so far: whether it stands, and the entries of others that
-    weren't given before, which come before ours where it was refused and after it where it stands. `news` reads on.
-    """
-
-    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]: ...
-    def news(self) -> Sequence[tuple[Change, ...]]: ...
-
-
-class ResultIndex(Protocol):
-    """The part of the index that a run uses."""
-
-    def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What a run is connected to.
-
-    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
-    allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
-    on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
-    meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
-    `search` and `inputs` raise FedmlError.
-    """
-
-    clients: Mapping[str, RegionClient]
-    run_log: RunLog
-    index: ResultIndex
-    probe: Callable[[str], RegionProbed]
-    ping: Callable[[str], Pinged]
-    read: Callable[[str, Key, Allocation], ResultRecord | None]
-    search: Callable[[str, int], Sequence[ResultRecord]]
-    watch: Callable[
-        [str, Callable[[Allocation], None], Callable[[bool], None], Callable[[Collection[str]], None], Any], None
-    ]
-    observe: Callable[[Tell], None]
-    inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
-    keep_logs: Callable[[KeepLogs], None] = lambda _: None
-    revert: Callable[[Revert], None] = lambda _: None
 
 
 class Execution:

@@ -8,18 +8,13 @@ once in the log, whoever writes it.
 from __future__ import annotations
 
 from federation.run.binding import Binding
-from federation.run.causes import Cause
 from federation.run.commands import Append, ReadLog
 from federation.run.dispatching import Dispatching
 from federation.run.ends import Ends
-from federation.run.events import Appended, AppendRefused, CancelRequested, Change, LogRead, Pair, Resumed
+from federation.run.events import Appended, AppendRefused, CancelRequested, Change, LogRead, Resumed
 from federation.run.health import Health
-from federation.run.results import Results
+from federation.run.resume import Resume, cause_in, mark
 from federation.run.state import Attempt, Phase, RunState
-from federation.run.watching import Watching
-
-STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.CANCELLED)
-"""Ends that Nomad knows nothing of: the child is stopped."""
 
 
 class Ledger:
@@ -32,23 +27,20 @@ class Ledger:
         health: Health,
         binding: Binding,
         dispatching: Dispatching,
-        watching: Watching,
-        results: Results,
+        resume: Resume,
     ) -> None:
         self._state = state
         self._ends = ends
         self._health = health
         self._binding = binding
         self._dispatching = dispatching
-        self._watching = watching
-        self._results = results
+        self._resume = resume
         self._head = 0
         self._is_under_way = False
         self._append_at_s = 0.0
         self._is_away = False
         self._read_at_s = 0.0
         self._is_reading = False
-        self._to_rebind: list[Pair] = []
         self._is_replaying = False
 
     @property
@@ -85,13 +77,16 @@ class Ledger:
         self._is_replaying = event.is_replay
         if event.is_replay:
             for change in event.changes:
-                self._replay(change)
+                if change["type"] in ("bind", "ack", "fail", "rebind"):
+                    self._resume.replay(change)
+                else:
+                    self._obey(change)
             return
         self._is_under_way = self._is_away = False
         for change in event.changes:
             if change["type"] in ("bind", "ack", "fail"):
                 number, attempt_number = int(change["slot"]), int(change["attempt"])
-                self._mark(self._state.attempt(number, attempt_number), str(change["type"]))
+                mark(self._state.attempt(number, attempt_number), str(change["type"]))
                 if change["type"] == "bind":
                     self._dispatching.bound(number, attempt_number)
             else:
@@ -128,14 +123,10 @@ class Ledger:
         attempt = self._state.attempt(int(change["slot"]), int(change["attempt"]))
         return attempt.is_acknowledged if change["type"] == "ack" else attempt.is_failure_logged
 
-    @staticmethod
-    def _mark(attempt: Attempt, kind: str) -> None:
-        if kind == "bind":
-            attempt.is_logged = True
-        elif kind == "ack":
-            attempt.is_acknowledged = True
-        else:
-            attempt.is_failure_logged = True
+    def resumed(self, event: Resumed) -> None:
+        """The whole log was replayed."""
+        self._is_replaying = False
+        self._resume.resumed(event)
 
     # ── others ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,11 +149,11 @@ class Ledger:
                 self._their_binding(number, attempt_number, str(change["region"]))
                 continue
             attempt = self._state.attempt(number, attempt_number)
-            self._mark(attempt, str(change["type"]))
+            mark(attempt, str(change["type"]))
             if change["type"] == "ack" and not attempt.job_id:
                 self._their_child(number, attempt, str(change["job_id"]))
             elif change["type"] == "fail" and attempt.is_open:
-                self._ends.close(attempt, _cause(change), str(change.get("reason", "")))
+                self._ends.close(attempt, cause_in(change), str(change.get("reason", "")))
                 region = self._state.regions[attempt.region]
                 if region.is_lost:
                     region.abandoned.append((number, attempt_number))
@@ -229,82 +220,3 @@ class Ledger:
         slot.state, slot.reason = "open", ""
         (state.retries if slot.attempts else state.unbound).append(number)
         state.is_roomy = True
-
-    # ── resuming ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _replay(self, change: Change) -> None:
-        state = self._state
-        if change["type"] == "rebind":
-            self._to_rebind = self._health.open_in(str(change["region"]))
-        if change["type"] not in ("bind", "ack", "fail"):
-            if change["type"] != "rebind":
-                self._obey(change)
-            return
-        number, attempt_number = int(change["slot"]), int(change["attempt"])
-        slot = state.slots[number]
-        if change["type"] == "bind":
-            if attempt_number == len(slot.attempts) + 1:
-                slot.attempts.append(Attempt(attempt_number, str(change["region"]), Phase.BOUND, is_logged=True))
-                self._binding.count(str(change["region"]))
-            return
-        attempt = slot.attempts[attempt_number - 1]
-        self._mark(attempt, str(change["type"]))
-        if change["type"] == "ack":
-            attempt.job_id = str(change["job_id"])
-            state.children[attempt.job_id] = (number, attempt_number)
-            if attempt.region in state.regions:
-                state.regions[attempt.region].has_worked = state.regions[attempt.region].has_dispatched = True
-            if attempt.is_open:
-                state.move(attempt, Phase.SENT)
-        elif attempt.is_open:
-            self._ends.close(attempt, _cause(change), str(change.get("reason", "")))
-
-    def resumed(self, event: Resumed) -> None:
-        """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
-        state = self._state
-        self._is_replaying = False
-        for key, attempt_number in event.committed.items():
-            slot = state.slots[key.slot]
-            slot.committed = (*slot.committed, (key.group, key.index))
-            if 0 < attempt_number <= len(slot.attempts):
-                slot.attempts[attempt_number - 1].has_given = True
-        state.unbound.clear()
-        state.retries, state.delayed = [], []
-        for number, slot in enumerate(state.slots):
-            if len(slot.committed) >= state.keys_a_slot:
-                self._ends.finish_slot(number)
-            elif slot.state == "open" and slot.last is None:
-                state.unbound.append(number)
-            elif slot.state == "open" and slot.last is not None and not slot.last.is_open:
-                self._ends.go_on(number)
-        if state.now_s:
-            self.begin()
-
-    def begin(self) -> None:
-        """The clock is known: what is open from before is watched, and what has no known child searched for."""
-        state = self._state
-        for number, slot in enumerate(state.slots):
-            last = slot.last
-            if last is not None and last.is_open:
-                last.since_s = state.now_s
-                if last.job_id:
-                    self._watching.begin(number, last)
-                else:
-                    self._dispatching.inherited(number, last.number, after_s=0.0)
-            for attempt in slot.attempts:  # whether it was stopped isn't in the log
-                region = state.regions.get(attempt.region)
-                if attempt.cause in STOPPED and attempt.job_id and region and attempt.job_id not in region.stopping:
-                    region.to_stop.add(attempt.job_id)
-        for number, attempt_number in self._to_rebind:
-            attempt = state.attempt(number, attempt_number)
-            self._ends.end(number, attempt, Cause.REGION_LOST, "bound anew by hand")
-        self._to_rebind = []
-
-
-def _cause(change: Change) -> Cause:
-    """The cause in a `fail` change; entries of earlier versions have none."""
-    if "cause" in change:
-        return Cause(change["cause"])
-    if change.get("lost"):
-        return Cause.REGION_LOST
-    return Cause.EXIT if change.get("own") else Cause.STOPPED

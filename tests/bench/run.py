@@ -23,7 +23,7 @@ from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
 from federation.run.coordinator import Coordinator
-from federation.run.execution import Ports
+from federation.run.ports import Ports
 from federation.runs import Runs
 from regions.model import Allocation, Dispatched
 from tests.bench import makespan

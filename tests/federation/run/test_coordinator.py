@@ -15,9 +15,9 @@ from federation.run.brain import Brain
 from federation.run.commands import Close, Tell
 from federation.run.coordinator import Coordinator
 from federation.run.events import Pinged, RegionProbed
-from federation.run.execution import Ports
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
+from federation.run.ports import Ports
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Dispatched, TaskState
 from regions.storage.errors import Unavailable

@@ -23,6 +23,7 @@ from federation.run.ends import Ends
 from federation.run.health import Health
 from federation.run.ledger import Ledger
 from federation.run.results import Results
+from federation.run.resume import Resume
 from federation.run.state import RegionState, RunState
 from federation.run.watching import Watching
 from tests.federation.run.test_chaos import one_run
@@ -262,15 +263,15 @@ def gives_up_without_looking_for_results(patch: MonkeyPatch) -> None:
 
 def forgets_what_is_bound_after_a_restart(patch: MonkeyPatch) -> None:
     """Recorded bindings aren't continued: their slots are bound anew."""
-    resumed = Ledger.resumed
+    resumed = Resume.resumed
 
-    def anew(self: Ledger, event: Any) -> None:
+    def anew(self: Resume, event: Any) -> None:
         for slot in self._state.slots:
             if slot.attempts and not slot.attempts[-1].job_id:
                 slot.attempts.pop()
         resumed(self, event)
 
-    patch.setattr(Ledger, "resumed", anew)
+    patch.setattr(Resume, "resumed", anew)
 
 
 MUTANTS = [

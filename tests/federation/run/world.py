@@ -17,9 +17,10 @@ from federation.result import Key, ResultFile, ResultRecord
 from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
-from federation.run.execution import Execution, Ports
+from federation.run.execution import Execution
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
+from federation.run.ports import Ports
 from federation.run.stale import stop_stale
 from regions.model import Allocation
 from regions.storage.errors import Unavailable

@@ -1,0 +1,75 @@
+"""What a run is connected to: its regions, logs and stores as the shell calls them. Protocols and one record, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from federation.result import Key, ResultRecord
+from federation.run.commands import KeepLogs, Revert, Tell
+from federation.run.events import Change, Pinged, RegionProbed
+from regions.model import Allocation, Dispatched
+
+
+class RegionClient(Protocol):
+    """The part of a region client that a run uses."""
+
+    @property
+    def name(self) -> str: ...
+    def job(self, job_id: str) -> dict[str, Any]: ...
+    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]: ...
+    def dispatch(
+        self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""
+    ) -> Dispatched: ...
+    def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
+    def evaluate(self, job_id: str) -> str: ...
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
+    def logs(
+        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
+    ) -> bytes: ...
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
+
+
+class RunLog(Protocol):
+    """The run's own log, which others may write too.
+
+    `append` writes one entry where the log has `after` entries so far: whether it stands, and the entries of others that
+    weren't given before, which come before ours where it was refused and after it where it stands. `news` reads on.
+    """
+
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]: ...
+    def news(self) -> Sequence[tuple[Change, ...]]: ...
+
+
+class ResultIndex(Protocol):
+    """The part of the index that a run uses."""
+
+    def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a run is connected to.
+
+    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
+    allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
+    on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
+    meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
+    `search` and `inputs` raise FedmlError.
+    """
+
+    clients: Mapping[str, RegionClient]
+    run_log: RunLog
+    index: ResultIndex
+    probe: Callable[[str], RegionProbed]
+    ping: Callable[[str], Pinged]
+    read: Callable[[str, Key, Allocation], ResultRecord | None]
+    search: Callable[[str, int], Sequence[ResultRecord]]
+    watch: Callable[
+        [str, Callable[[Allocation], None], Callable[[bool], None], Callable[[Collection[str]], None], Any], None
+    ]
+    observe: Callable[[Tell], None]
+    inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
+    keep_logs: Callable[[KeepLogs], None] = lambda _: None
+    revert: Callable[[Revert], None] = lambda _: None
