@@ -64,7 +64,10 @@ _TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
         Meaning.NOT_FOUND,
         (
             *(f"Unknown {kind}" for kind in ("job", "allocation", "node", "evaluation", "deployment", "task")),
-            *(f"{kind} not found" for kind in ("job", "alloc", "allocation", "eval", "node", "task", "file", "variable")),
+            *(
+                f"{kind} not found"
+                for kind in ("job", "alloc", "allocation", "eval", "node", "task", "file", "variable")
+            ),
             "alloc lookup failed",
             "no such file or directory",
             "escapes the alloc directory",
