@@ -56,7 +56,7 @@ def cat(context: Context, request: Request) -> Reply:
 
 def readat(context: Context, request: Request) -> Reply:
     """/v1/client/fs/readat/:alloc"""
-    return _bytes(context, request, int(request.get("offset", "0")), int(request.get("limit", "-1")))
+    return _bytes(context, request, request.whole("offset", 0), request.whole("limit", -1))
 
 
 def _bytes(context: Context, request: Request, offset: int, limit: int) -> Reply:
@@ -90,7 +90,7 @@ def usage(context: Context, request: Request) -> Reply:
 def restart(context: Context, request: Request) -> Reply:
     """/v1/client/allocation/:id/restart"""
     _known(context, request.name)
-    task = (request.json() if request.body else {}).get("TaskName") or None
+    task = request.field("TaskName", str, "") or None if request.body else None
     _of_client(lambda: context.client.restart(request.name, task))
     return Reply(write_reply(0))
 
@@ -187,7 +187,7 @@ def logs(context: Context, request: Request) -> Reply:
             raise Failure(400, f'unknown task name "{task}"', _JSON)
     if state is None or not state.get("StartedAt"):
         raise Failure(404, f'task "{task}" not started yet. No logs available', _JSON)
-    offset = int(request.get("offset", "0") or 0)
+    offset = request.whole("offset", 0, 400)
     goes_on, plain = request.flag("follow"), request.flag("plain")
     folder = context.client.alloc_dir(alloc_id) / "alloc" / "logs"
     cursor = _LogCursor(folder, f"{task}.{kind}.", offset, origin)
@@ -277,7 +277,7 @@ def follow(context: Context, request: Request) -> Reply:
     path = _inside(context, alloc_id, request.get("path"))
     if not path.is_file():
         raise Failure(404, f"stat {path}: no such file or directory", _JSON)
-    offset, origin = int(request.get("offset", "0") or 0), request.get("origin", "start") or "start"
+    offset, origin = request.whole("offset", 0), request.get("origin", "start") or "start"
     goes_on = request.get("follow", "true") != "false"
     start = max(0, path.stat().st_size - offset) if origin == "end" else offset
 

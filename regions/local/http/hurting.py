@@ -23,9 +23,8 @@ def hurting(context: Context, request: Request) -> Reply:
         _region(context, _order(request))
     elif what == "faults" and not name:
         request.only("PUT", "POST")
-        body = request.json()
-        context.faults.forgotten_tokens = int(body.get("ForgottenTokens") or 0)
-        context.faults.lost_evaluations = int(body.get("LostEvaluations") or 0)
+        context.faults.forgotten_tokens = request.field("ForgottenTokens", int, 0)
+        context.faults.lost_evaluations = request.field("LostEvaluations", int, 0)
     else:
         raise Failure(404, "", {})
     return Reply({"IsCut": context.faults.is_cut, "Nodes": context.heartbeats.hurt})

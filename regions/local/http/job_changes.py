@@ -21,8 +21,7 @@ from regions.local.state.transaction import Transaction
 
 def parse(context: Context, request: Request) -> Reply:
     """/v1/jobs/parse"""
-    body = request.json()
-    text = body.get("JobHCL")
+    body, text = request.json(), request.field("JobHCL", str, "")
     if not text:
         raise Failure(400, "Job spec is empty")
     if body.get("HCLv1") or body.get("hclv1"):
@@ -35,7 +34,7 @@ def parse(context: Context, request: Request) -> Reply:
     from jobs.hcl import parse_job, read_var_file
 
     try:
-        variables = str(body.get("Variables") or "") if context.config.has(1, 6) else ""
+        variables = request.field("Variables", str, "") if context.config.has(1, 6) else ""
         sources = [read_var_file(variables, "input.vars")] if variables else []
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
@@ -113,18 +112,16 @@ def register(context: Context, request: Request) -> Reply:
     if wanted["Periodic"] and old is not None:
         raise Failure(500, "cannot update non-periodic job to being periodic")
     _checked(context, wanted)
-    enforce = int(body.get("JobModifyIndex") or 0) if body.get("EnforceIndex") else None
+    enforce = request.field("JobModifyIndex", int, 0) if body.get("EnforceIndex") else None
     if body.get("PreserveCounts") and old is not None:
         counts = {group["Name"]: group["Count"] for group in old["TaskGroups"]}
         for group in wanted["TaskGroups"]:
             group["Count"] = counts.get(group["Name"], group["Count"])
-    now_ns = time.time_ns()
+    now_ns, priority = time.time_ns(), request.field("EvalPriority", int, 0)
     evaluation, transaction = _write(
         context,
         "JobRegistered",
-        lambda txn: job_writes.register(
-            txn, wanted, now_ns=now_ns, enforce_index=enforce, eval_priority=int(body.get("EvalPriority") or 0)
-        ),
+        lambda txn: job_writes.register(txn, wanted, now_ns=now_ns, enforce_index=enforce, eval_priority=priority),
     )
     context.worker.enqueue(evaluation)
     stored = transaction.state.jobs.get((wanted["Namespace"], wanted["ID"]))
@@ -167,7 +164,7 @@ def dispatch(context: Context, request: Request) -> Reply:
     meta = body.get("Meta") or {}
     if not isinstance(meta, dict) or not all(isinstance(value, str) for value in meta.values()):
         raise Failure(400, "json: cannot unmarshal value into Go struct field JobDispatchRequest.Meta of type string")
-    payload = body.get("Payload") or ""
+    payload = request.field("Payload", str, "")
     try:
         size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
     except (binascii.Error, ValueError, TypeError) as error:
@@ -175,9 +172,9 @@ def dispatch(context: Context, request: Request) -> Reply:
     # Older versions ignore what they don't know. `idempotency_token` counts in the query only: of the body, Nomad reads
     # its own names.
     has = context.config.has
-    token = (request.get("idempotency_token") or str(body.get("IdempotencyToken") or "")) if has(1, 1, 3) else ""
-    id_prefix = str(body.get("IdPrefixTemplate") or "") if has(1, 4, 2) else ""
-    priority = int(body.get("Priority") or 0) if has(1, 10, 1) else 0
+    token = (request.get("idempotency_token") or request.field("IdempotencyToken", str, "")) if has(1, 1, 3) else ""
+    id_prefix = request.field("IdPrefixTemplate", str, "") if has(1, 4, 2) else ""
+    priority = request.field("Priority", int, 0) if has(1, 10, 1) else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
     races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
@@ -262,6 +259,7 @@ def evaluate(context: Context, request: Request) -> Reply:
     job_id, body = request.name, request.json() if request.body else {}
     if body.get("JobID") not in (None, "", job_id):
         raise Failure(400, "JobID not same as job name")
+    options: Record = request.field("EvalOptions", dict, {}) if body else {}
     key = (namespace_of(request), job_id)
 
     def change(transaction: Transaction) -> Record:
@@ -270,7 +268,7 @@ def evaluate(context: Context, request: Request) -> Reply:
             raise job_writes.Refused("job not found")
         if found["ParameterizedJob"] is not None and not found["Dispatched"]:
             raise job_writes.Refused("can't evaluate parameterized job")
-        if (body.get("EvalOptions") or {}).get("ForceReschedule"):
+        if options.get("ForceReschedule"):
             job_writes.force_reschedule(transaction, found)
         return job_writes.evaluate(transaction, found, "job-register", time.time_ns())
 

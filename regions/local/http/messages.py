@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
 from regions.local.http.rights import NOTHING, Rights
 
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+Value = TypeVar("Value", int, str, dict[str, Any])
+_GO_TYPES: dict[type, str] = {bool: "bool", dict: "object", list: "array", str: "string"}
 
 
 class Failure(Exception):
@@ -64,6 +68,29 @@ class Request:
             500,
             f'Failed to parse value of "{name}" ({text}) as a bool: strconv.ParseBool: parsing "{text}": invalid syntax',
         )
+
+    def whole(self, name: str, default: int, refused_with: int = 500) -> int:
+        """A query parameter as a whole number of 64 bits. Raises Failure."""
+        text = self.get(name)
+        digits = text[1:] if text[:1] in ("-", "+") else text
+        if not text:
+            return default
+        if not (digits.isascii() and digits.isdigit()):
+            raise Failure(refused_with, f'error parsing {name}: strconv.ParseInt: parsing "{text}": invalid syntax')
+        if not -(2**63) <= int(text) < 2**63:
+            raise Failure(refused_with, f'error parsing {name}: strconv.ParseInt: parsing "{text}": value out of range')
+        return int(text)
+
+    def field(self, name: str, kind: type[Value], default: Value) -> Value:
+        """A field of the body, `default` where it is null or not there. Raises Failure (400) for another type."""
+        value = self.json().get(name)
+        if value is None:
+            return default
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or not -(2**63) <= value < 2**63)):
+            raise Failure(
+                400, f"json: cannot unmarshal {_GO_TYPES.get(type(value), 'number')} into Go struct field {name}"
+            )
+        return value
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises Failure in Nomad's words."""
