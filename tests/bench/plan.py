@@ -43,7 +43,7 @@ def million_figure(folder: Path, policy: str) -> Figure:
 
 
 def together_figure(regions: int) -> Figure:
-    """Regions that are 20 ms and more away asked at once, against the slowest of them asked alone: the very probe of `plan`."""
+    """Regions that are 40 ms and more away asked at once, against the slowest of them asked alone: the very probe of `plan`."""
     far = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.slow_regions"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

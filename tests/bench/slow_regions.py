@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-DELAY_MIN_S = 0.02
+DELAY_MIN_S = 0.04
 DELAY_STEP_S = 0.002
 
 NODE = {
