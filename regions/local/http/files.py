@@ -191,7 +191,7 @@ def logs(context: Context, request: Request) -> Reply:
     goes_on, plain = request.flag("follow"), request.flag("plain")
     folder = context.client.alloc_dir(alloc_id) / "alloc" / "logs"
     cursor = _LogCursor(folder, f"{task}.{kind}.", offset, origin)
-    frames = _frames(context, alloc_id, task, cursor, goes_on=goes_on, plain=plain)
+    frames = _frames(cursor.next, lambda: _has_ended(context, alloc_id, task), goes_on=goes_on, plain=plain)
     return stream(frames, _PLAIN if plain else _JSON)
 
 
@@ -244,12 +244,13 @@ class _LogCursor:
 
 
 def _frames(
-    context: Context, alloc_id: str, task: str, cursor: _LogCursor, *, goes_on: bool, plain: bool
+    next_part: Callable[[], tuple[str, int, bytes]], is_over: Callable[[], bool], *, goes_on: bool, plain: bool
 ) -> Iterator[bytes]:
+    """What is there and, while it `goes_on`, what comes until it is over; framed as JSON with heartbeats, or plain."""
     beat = time.monotonic()
     while True:
-        ended = _task_ended(context, alloc_id, task)
-        file, offset, data = cursor.next()
+        ended = is_over()
+        file, offset, data = next_part()
         if data:
             yield data if plain else _frame({"Data": b64encode(data).decode(), "File": file, "Offset": offset})
             continue
@@ -261,7 +262,7 @@ def _frames(
             yield b"{}"
 
 
-def _task_ended(context: Context, alloc_id: str, task: str) -> bool:
+def _has_ended(context: Context, alloc_id: str, task: str = "") -> bool:
     alloc = context.store.snapshot.allocs.get(alloc_id)
     if alloc is None or is_client_terminal(alloc):
         return True
@@ -277,27 +278,19 @@ def follow(context: Context, request: Request) -> Reply:
     path = _inside(context, alloc_id, request.get("path"))
     if not path.is_file():
         raise Failure(404, f"stat {path}: no such file or directory", _JSON)
-    offset, origin = request.whole("offset", 0), request.get("origin", "start") or "start"
-    goes_on = request.get("follow", "true") != "false"
-    start = max(0, path.stat().st_size - offset) if origin == "end" else offset
+    offset, size = request.whole("offset", 0), path.stat().st_size
+    at = max(0, size - offset if request.get("origin") == "end" else offset)
+    name, goes_on = request.get("path").lstrip("/"), request.get("follow", "true") != "false"
 
-    def chunks() -> Iterator[bytes]:
-        at = start
+    def next_part() -> tuple[str, int, bytes]:
+        nonlocal at
         with path.open("rb") as file:
-            while True:
-                file.seek(at)
-                data = file.read(_CHUNK)
-                if data:
-                    at += len(data)
-                    name = request.get("path").lstrip("/")
-                    yield _frame({"Data": b64encode(data).decode(), "File": name, "Offset": at})
-                    continue
-                alloc = context.store.snapshot.allocs.get(alloc_id)
-                if not goes_on or alloc is None or is_client_terminal(alloc):
-                    return
-                time.sleep(_POLL_S)
+            file.seek(at)
+            data = file.read(_CHUNK)
+        at += len(data)
+        return name, at, data
 
-    return stream(chunks(), _JSON)
+    return stream(_frames(next_part, lambda: _has_ended(context, alloc_id), goes_on=goes_on, plain=False), _JSON)
 
 
 def _frame(frame: Record) -> bytes:
