@@ -39,6 +39,7 @@ from regions.storage.errors import (
     NotFound,
     NotSupported,
     PreconditionFailed,
+    StoreError,
     Unavailable,
 )
 from regions.storage.layout import META_FOLDER, file_of, keys_under
@@ -237,8 +238,17 @@ class FileStore(Store):
     def _write(
         self, key: str, write: Callable[[int], str], mode: Mode, content_type: str, metadata: Mapping[str, str]
     ) -> ObjectInfo:
-        target = file_of(self._root, checked_key(key))
         self._require_same_folder("put", key)
+        try:
+            return self._write_there(key, write, mode, content_type, metadata)
+        except StoreError:
+            self._require_same_folder("put", key)  # it may have gone meanwhile
+            raise
+
+    def _write_there(
+        self, key: str, write: Callable[[int], str], mode: Mode, content_type: str, metadata: Mapping[str, str]
+    ) -> ObjectInfo:
+        target = file_of(self._root, checked_key(key))
         with mapped_errors(self.url, "put", key, is_write=True):
             self._refuse_early(target, mode, key)
             temporary, file = _open_temporary(target)

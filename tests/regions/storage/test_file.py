@@ -345,3 +345,18 @@ def test_a_folder_that_vanished_is_not_made_anew(store: FileStore, root: Path, t
     (tmp_path / "gone").rename(root)
     store.put("c", b"3", Create())
     assert [store.get(key) for key in "abc"] == [b"1", b"2", b"3"]
+
+
+def test_a_folder_that_vanishes_while_it_is_written_to(
+    store: FileStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a", b"1")
+    link = os.link
+
+    def too_late(*arguments: object, **options: object) -> None:
+        root.rename(tmp_path / "gone")
+        link(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "link", too_late)
+    with pytest.raises(Unavailable, match="the folder is gone"):
+        store.put("b", b"2", Create())
