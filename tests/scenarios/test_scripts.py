@@ -18,7 +18,7 @@ import pytest
 
 from federation.dev.agents import find_binary
 from tests.scenarios.line import Line
-from tests.scenarios.project import Project
+from tests.scenarios.project import Project, QuickProject
 from tests.scenarios.script import (
     GRACE_S,
     Scenario,
@@ -464,7 +464,7 @@ def made(root: Path, engine: str) -> tuple[Project, dict[str, Line], str]:
         changes.append((f'addresses = ["dev:{name}"]', reached))
     config = project.variant("lines", *changes)
     project.variant("patient", *changes, (f"grace_s = {GRACE_S}", "grace_s = 60.0"))
-    return project, lines, config
+    return QuickProject(root), lines, config
 
 
 def ended(project: Project, lines: dict[str, Line]) -> None:
