@@ -80,10 +80,10 @@ class Server:
             threading.Thread(target=self._serve, args=(connection,), name="connection", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        if self._tls is not None:
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        self._connections.add(connection)
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            self._connections.add(connection)
             connection.settimeout(_IDLE_S)
             reader = _Reader(connection)
             while self._answer(connection, reader):
