@@ -233,7 +233,7 @@ def test_a_disk_that_is_full_while_publishing(project: Project) -> None:
 
 
 def test_the_storys_job_names_what_a_region_lacks(project: Project) -> None:
-    """It parses and renders; without Docker no region can place it, in Nomad's words."""
+    """It parses and renders; without Docker no region can place it, and what is missing is named."""
     shutil.copy(STORY, project.root / STORY.name)
     text = (project.root / STORY.name).read_text()
     (project.root / STORY.name).write_text(text.replace('["dc1"]', '["*"]'))
@@ -245,14 +245,14 @@ def test_the_storys_job_names_what_a_region_lacks(project: Project) -> None:
     before = project.traces()
     planned = project.fedml("plan", "--job", STORY.name, "--json")
     assert planned.code == 1, planned.err
-    assert "missing drivers" in planned.json["regions"][0]["detail"]
+    assert "no node has driver docker" in planned.json["regions"][0]["detail"]
     assert planned.json["is_complete"] is False
     dispatched = project.fedml(
         "dispatch", "--version", "4", "--job", STORY.name,
         "-meta", "save_path=gs://models/sales", "-meta", "data_url=https://example.com/sales.csv",
     )  # fmt: skip
     assert dispatched.code == 2, dispatched.err
-    assert "missing drivers" in dispatched.err
+    assert "no node has driver docker" in dispatched.err
     assert len(dispatched.errors) == 1
     assert project.traces() == before
 
