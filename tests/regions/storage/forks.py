@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from regions.model import StoreConfig
-from regions.storage import open_store
+from regions.storage import open_store, parts
+from regions.storage.bucket import BucketStore
 from regions.storage.errors import PreconditionFailed
+from regions.storage.gcs import GCSStore
 from regions.storage.store import Store, Update
 
 POINTS = 20
+PART_BYTES = 5 << 20
+"""The least that S3 takes."""
 PROCESSES = 8
 
 
@@ -120,6 +124,7 @@ def main(task: str, packed: str, *arguments: str) -> None:
     client = getattr(open_store(config), "_new_client", None)
     if client is not None:
         client()  # loads the SDK, which all forks then have
+    parts.PART_BYTES_MIN = BucketStore.single_put_bytes_max = GCSStore.single_put_bytes_max = PART_BYTES
     if task == "kill":
         source, key = arguments
         print(*kill(lambda: open_store(config), Path(source), key))
