@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from federation.config import Config
-from federation.deploy import Deployment, deploy
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
 from federation.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
@@ -24,6 +23,7 @@ from regions.storage import open_store
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
+    from federation.deploy import Deployment
     from regions.nomad import NomadRegion
 
 __all__ = ["App", "JobRequest", "PreparedJob"]
@@ -92,6 +92,8 @@ class App:
     ) -> Deployment:
         """Register the job in these regions (none: all it was prepared for), or (not `may_register`) only compare what is
         there; `strategy` None: what the job's multiregion block says. Raises what keeps it from being rendered."""
+        from federation.deploy import deploy  # brings the job language, which most commands have no use for
+
         chosen: dict[str, dict[str, Any]] = {}
         for name, rendered in prepared.rendered.items():
             if not regions or name in regions:

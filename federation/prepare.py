@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from federation.errors import UsageError
-from jobs.drift import Standing, differences, spec_of, standing_of
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.multiregion import Multiregion, Strategy, for_region, multiregion_of
 from jobs.spec import JobShape, shape_of
@@ -116,6 +115,8 @@ def prepare_registered(
     Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no
     run has two), or (not `allow_drift`) they differ otherwise; the error of the first that couldn't be asked where none has it.
     """
+    from jobs.drift import Standing, differences, spec_of, standing_of  # brings the job language
+
     found = read_registered(job_id, clients)
     there = {name: job for name, job in found.items() if not isinstance(job, FedmlError)}
     if not there:

@@ -59,7 +59,7 @@ app = typer.Typer(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. No traceback reaches a user (`FEDML_TRACEBACK=1` shows one)."""
     signal.signal(signal.SIGTERM, _interrupt)
-    gc.set_threshold(50_000)  # a start makes many objects and no garbage: looking for it there is a tenth of the start
+    gc.set_threshold(200_000)  # a start makes many objects and no garbage: looking for it there is a tenth of the start
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

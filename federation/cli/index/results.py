@@ -75,7 +75,7 @@ def list_results(
 
       fedml index list --at 2026-11-01T00:00:00Z
     """
-    from federation.cli.session import answer_json, note
+    from federation.cli.session import answer_json_rows, note
     from federation.errors import UsageError
     from federation.index import RESULT_STATES
 
@@ -105,7 +105,7 @@ def list_results(
     if as_json:
         from federation.ui.index_table import result_json
 
-        answer_json({"revision": revision, **told, "entries": [result_json(row) for row in rows]})
+        answer_json_rows({"revision": revision, **told}, "entries", [result_json(row) for row in rows])
     elif rows:
         _show(rows, fields, is_terminal=is_terminal)
     if not as_json:
