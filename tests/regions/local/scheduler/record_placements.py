@@ -3,7 +3,8 @@
     NOMAD_BIN=/path/to/nomad python -m tests.regions.local.scheduler.record_placements
 
 Of each job: what a dry run says, and then on which nodes it was placed when it was registered (which differs from run to
-run: the scheduler shuffles), so that the next job is asked of the embedded scheduler in the same situation.
+run: the scheduler shuffles), so that the next job is asked of the embedded scheduler in the same situation. Where one instance
+found a place: how the nodes were scored for it.
 """
 
 from __future__ import annotations
@@ -62,8 +63,14 @@ def _world(agent: Federation, server: tuple[str, int], seed: int, folder: Path) 
         status, _, text = agent.raw("PUT", "/v1/jobs", body={"Job": job})
         assert status == 200, text
         agent.wait(f"/v1/evaluation/{json.loads(text)['EvalID']}", lambda one: one["Status"] == "complete")
-        placed = Counter(names[one["NodeID"]] for one in agent.get(f"/v1/job/{job['ID']}/allocations"))
-        answers.append({"failed": reasons(failed), "placed": dict(placed)})
+        allocs = agent.get(f"/v1/job/{job['ID']}/allocations")
+        placed = Counter(names[one["NodeID"]] for one in allocs)
+        answer = {"failed": reasons(failed), "placed": dict(placed)}
+        if len(allocs) == 1:
+            metrics = agent.get(f"/v1/allocation/{allocs[0]['ID']}")["Metrics"]
+            scored = {names[one["NodeID"]]: one for one in metrics["ScoreMetaData"]}
+            answer["scores"] = {name: [one["NormScore"], one["Scores"]] for name, one in scored.items()}
+        answers.append(answer)
     print(seed, [sum(one["placed"].values()) for one in answers], file=sys.stderr)
     return answers
 

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from jobs.canonical import canonical_job
+from regions.local.scheduler.placement import GroupPlacer, Room
+from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
 from regions.local.scheduler.worker import Worker
@@ -71,9 +73,24 @@ def test_what_a_real_nomad_says_of_the_same_clusters_and_jobs(tmp_path: Path, ve
             decision = dry_run(store.snapshot, wanted)
             assert len(decision.placed) == sum(said["placed"].values()), (seed, raw["ID"])
             assert reasons(decision.failed) == said["failed"], (seed, raw["ID"])
+            for name, (norm, scores) in said.get("scores", {}).items():
+                expected = {part: value for part, value in scores.items() if value or part == "binpack"}
+                assert _scores(store.snapshot, wanted, name) == (pytest.approx(norm), pytest.approx(expected)), (
+                    seed,
+                    name,
+                )
             for node, number in said["placed"].items():
                 _place_there(store, wanted, node, number)
         store.close()
+
+
+def _scores(state: Snapshot, job: Record, name: str) -> tuple[float, dict[str, float]]:
+    """The node's score for the job's first instance, and what it is the mean of."""
+    nodes = {node["Name"]: node for node in state.nodes.values()}
+    placer = GroupPlacer(job, job["TaskGroups"][0], list(nodes.values()), Room(state), Hosts(state.nodes), {})
+    scores = placer._scores(nodes[name], "")
+    parts = {part: value for part, value in scores.items() if value or part == "binpack"}
+    return sum(parts.values()) / len(parts), parts
 
 
 def _place_there(store: Store, job: Record, node: str, number: int) -> None:

@@ -30,6 +30,16 @@ _CONSTRAINTS = [
     ("", "distinct_hosts", "true"),
     ("${meta.rack}", "distinct_property", "2"),
 ]
+_AFFINITIES = [("${meta.rack}", "=", "r1", 50), ("${node.class}", "=", "big", -30), ("${meta.size}", ">=", "10", 100)]
+_SPREADS = [
+    {"Attribute": "${meta.rack}", "Weight": 50},
+    {"Attribute": "${node.datacenter}", "Weight": 100},
+    {
+        "Attribute": "${meta.rack}",
+        "Weight": 70,
+        "SpreadTarget": [{"Value": "r1", "Percent": 60}, {"Value": "r2", "Percent": 40}],
+    },
+]
 _LIFECYCLES = [None, None, {"Hook": "prestart", "Sidecar": False}, {"Hook": "prestart", "Sidecar": True}]
 _LIFECYCLES += [{"Hook": "poststop", "Sidecar": False}]
 
@@ -90,6 +100,11 @@ def _job(chance: random.Random, seed: int, number: int) -> Raw:
         group["Volumes"] = {"v": {"Name": "v", "Type": "host", "Source": "data"}}
     if chance.random() < 0.15:
         group["Networks"] = [{"ReservedPorts": [{"Label": "p", "Value": 9000 + chance.randrange(2)}]}]
+    if chance.random() < 0.3:
+        left, operand, right, weight = chance.choice(_AFFINITIES)
+        group["Affinities"] = [{"LTarget": left, "Operand": operand, "RTarget": right, "Weight": weight}]
+    if chance.random() < 0.3:
+        group["Spreads"] = [chance.choice(_SPREADS)]
     return {
         "ID": f"w{seed}-{number}",
         "Type": "batch",
