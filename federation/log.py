@@ -110,7 +110,7 @@ class Log:
         *,
         author: str = "",
         clock: Callable[[], datetime] = utc_now,
-        patience_s: float = 30.0,
+        patience_s: float = 120.0,
     ) -> None:
         self._store = store
         self._prefix = prefix
