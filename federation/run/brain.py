@@ -191,7 +191,7 @@ class Brain:
         self._ledger.flush()
         if state.sendable:
             self._dispatching.check()
-        if not state.open_slots and self._is_quiet():
+        if not state.open_slots and state.now_s and self._is_quiet():
             self.is_closed = True
             failed = sum(1 for slot in state.slots if slot.state == "failed")
             if state.is_cancelled:

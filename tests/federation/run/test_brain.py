@@ -296,6 +296,7 @@ def test_the_loss_of_a_region_is_not_counted_against_a_slot() -> None:
 def test_a_run_whose_canary_failed_is_not_over_before_the_jobs_are_put_back() -> None:
     halt = {"type": "halt", "reason": "a canary failed", "revert": ["us", "eu"]}
     brain = Brain(replace(MANIFEST, canary=1))
+    brain.step(ev.Tick(1.0))
     brain.step(ev.Resumed({}))
     out = brain.step(ev.Appended((halt,)))
     assert [c.region for c in out if isinstance(c, cmd.Revert)] == ["us", "eu"]

@@ -132,6 +132,19 @@ def test_a_lost_regions_child_is_stopped_after_a_restart_too() -> None:
     assert cmd.Stop("us", "train/dispatch-1") in brain.step(ev.Tick(1.0))
 
 
+def test_a_run_that_has_all_its_results_when_it_is_resumed_stops_what_it_left_before_it_ends() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    bind = {"type": "bind", "slot": 0, "attempt": 1, "region": "us"}
+    ack = {"type": "ack", "slot": 0, "attempt": 1, "job_id": "train/dispatch-1"}
+    fail = {"type": "fail", "slot": 0, "attempt": 1, "cause": "region lost", "reason": "lost"}
+    brain.step(ev.Appended((bind, ack, fail), is_replay=True))
+    assert not of(brain.step(ev.Resumed({Key(MANIFEST.run, 0, "model", 0): 2})), cmd.Close)
+    out = brain.step(ev.Tick(1.0))
+    assert of(out, cmd.Stop) == [cmd.Stop("us", "train/dispatch-1")]
+    assert not of(out, cmd.Close)
+    assert of(brain.step(ev.Stopped("us", "train/dispatch-1", is_done=True)), cmd.Close) == [cmd.Close("done", "")]
+
+
 def test_a_log_of_an_earlier_version_is_read() -> None:
     brain = Brain(replace(MANIFEST, slots=2))
     for slot, extra in ((0, {"own": True}), (1, {"own": False, "lost": True})):
