@@ -16,7 +16,7 @@ from typing import Any
 import nomad  # noqa: TID253 - a test of python-nomad itself
 import pytest
 
-from tests.conformance.region.test_sessions import FOLDER, IS_RECORDING, KNOWN, _lines, _plain, _shape
+from tests.conformance.region.recorded import FOLDER, IS_RECORDING, KNOWN, lines, plain, shape
 
 HCL = 'job "parsed" {\n  type = "batch"\n  group "g" {\n    task "t" {\n      driver = "raw_exec"\n    }\n  }\n}\n'
 
@@ -134,8 +134,8 @@ def test_it_is_answered_as_by_nomad(federation, world):
         path.write_text(json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     recorded = json.loads(path.read_text())
     for name, answer in said.items():
-        lines = difflib.unified_diff(_lines(recorded[name]), _lines(answer), "real", "here", n=2, lineterm="")
-        difference = "\n".join(lines)
+        changes = difflib.unified_diff(lines(recorded[name]), lines(answer), "real", "here", n=2, lineterm="")
+        difference = "\n".join(changes)
         assert not difference, f"{name}\n{difference}"
 
 
@@ -147,10 +147,10 @@ def _changes_something(name: str) -> bool:
 
 def _said(call: Callable[[World], Any], world: World) -> Any:
     try:
-        said = _shape(call(world))
+        said = shape(call(world))
     except nomad.api.exceptions.BaseNomadException as error:
         response = error.nomad_resp
-        said = {"status": getattr(response, "status_code", None), "text": _plain(getattr(response, "text", str(error)))}
+        said = {"status": getattr(response, "status_code", None), "text": plain(getattr(response, "text", str(error)))}
     except ValueError:
         said = "no JSON"  # what python-nomad makes of an empty answer
     return json.loads(json.dumps(said, default=str).replace(world.job["ID"], "<job>").replace(world.parent, "<parent>"))

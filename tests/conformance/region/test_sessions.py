@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.conformance.conftest import BINARIES
+from tests.conformance.region.recorded import FOLDER, IS_RECORDING, KNOWN, lines, plain, shape
 
-FOLDER = Path(__file__).with_name("cli_sessions")
-IS_RECORDING = bool(os.environ.get("FEDML_RECORD"))
 JOBSPEC = """
 job "session" {
   datacenters = ["us-east-1"]
@@ -165,62 +162,6 @@ REQUESTS = [
     ("DELETE", "/v1/job/CHILD?purge=true", None),
     ("DELETE", "/v1/job/session?purge=true", None),
 ]
-_PATTERNS = (
-    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>"),
-    (r"dispatch-\d+-[0-9a-f]{8}", "dispatch-<n>"),
-    (r"\b(?=[0-9a-f]*\d)[0-9a-f]{8}\b", "<id8>"),
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)", "<time>"),
-    (r"\b\d+[hms]\d*[ms]?\d*s? ago", "<ago>"),
-    (r"(Index:?\"?[:=]? *|-check-index )\d+", r"\1<index>"),
-    (r"v1:\d+", "<class>"),
-    (r"\b\d{19}\b", "<time>"),
-    (r"127\.0\.0\.1( +|:)\d+", "<address>"),
-    (r"\b(us|eu)-\w+\.", "<server>."),
-    (r"\d+(\.\d+)?( [KM]?i?B)?/(\d+(\.\d+)? ([MG]Hz|[KMG]iB))", r"<used>/\3"),
-    (r"index \(\d+\)|check-index=\d+", "<index>"),
-    (r"/\S+/(?=nothing.nomad)", ""),
-    (r'("args": \[\s+"600"\s+\]),\s+("command": "/bin/sleep")', r"\2,\n \1"),
-)
-KNOWN = {
-    "NetworkStatus": "no bridge networks",
-    "SigningKeyID": "no workload identities",
-    "LastAllocUpdateIndex": "the servers' own bookkeeping",
-}
-"""Fields that real Nomad has and the embedded region leaves out, by reason: the list that the docs tell of."""
-_VARYING = re.compile(r"(Index|Time|CreateTime|ModifyTime|SubmitTime|AllocationTime|StartedAt|FinishedAt)$")
-
-
-def _plain(text: str) -> str:
-    for pattern, replacement in _PATTERNS:
-        text = re.sub(pattern, replacement, text)
-    lines = (re.sub(r"(  +|\t)", " ", line).rstrip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
-
-
-def _shape(value: Any, name: str = "") -> Any:
-    """The value without what differs from run to run."""
-    if isinstance(value, dict):
-        if name == "ClassEligibility":
-            return sorted(value.values())
-        if name == "Scores":
-            return sorted(value)
-        return {key: _shape(item, key) for key, item in sorted(value.items()) if key not in KNOWN}
-    if isinstance(value, list):
-        return [_shape(item) for item in value]
-    if isinstance(value, str):
-        return _plain(value)
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and (_VARYING.search(name) or name == "NormScore")
-    ):
-        return f"<{name}>"
-    return value
-
-
-def _lines(value: Any) -> list[str]:
-    """A value's text, so that a difference is told by its lines."""
-    return json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True).splitlines()
 
 
 def _version(federation) -> str:
@@ -261,7 +202,7 @@ def test_the_requests_of_a_session(federation, clean, in_states):
         for name, value in names.items():
             wanted = wanted.replace(name, quote(value, safe=""))
         status, _, text = federation.raw(method, wanted, body=bodies.get(body))
-        shown = _shape(json.loads(text)) if text[:1] in "{[" and status == 200 else _plain(text)
+        shown = shape(json.loads(text)) if text[:1] in "{[" and status == 200 else plain(text)
         said.append({"request": f"{method} {path}", "status": status, "answer": shown})
         if body == "dispatch":
             names["CHILD"], names["ALLOC"], names["EVAL"] = _run_child(federation, in_states)
@@ -269,7 +210,7 @@ def test_the_requests_of_a_session(federation, clean, in_states):
     _record(path, federation.engine, json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     recorded = json.loads(path.read_text())
     for mine, real in zip(said, recorded, strict=True):
-        difference = "\n".join(difflib.unified_diff(_lines(real), _lines(mine), "real", "here", n=2, lineterm=""))
+        difference = "\n".join(difflib.unified_diff(lines(real), lines(mine), "real", "here", n=2, lineterm=""))
         assert not difference, f"{mine['request']}\n{difference}"
 
 
@@ -316,7 +257,7 @@ class _Shell:
             timeout=60,
             check=False,
         )
-        return f"$ nomad {command}\n{_plain(done.stdout + done.stderr)}\n[{done.returncode}]\n", done.returncode
+        return f"$ nomad {command}\n{plain(done.stdout + done.stderr)}\n[{done.returncode}]\n", done.returncode
 
 
 def test_a_session_of_the_command_line(federation, clean, in_states, tmp_path, binary):
