@@ -35,12 +35,13 @@ _FILE_UNAVAILABLE = {
 
 
 class Catalog:
-    """The catalog in one file (made where there is none), or in memory. One thread at a time."""
+    """The catalog in one file (made where there is none), or in memory; a large one that `spills` goes on in a temporary
+    file of SQLite's own. One thread at a time."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, spills: bool = False) -> None:
         self.path = path
         if path is None:
-            self._db = _connect(":memory:")
+            self._db = _connect("" if spills else ":memory:")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = _connect(str(path))
@@ -150,10 +151,10 @@ class Catalog:
         return state_for(self._db, run, slot, group, index)
 
     def copy(self) -> Catalog:
-        """The same in memory."""
-        memory = Catalog(None)
-        self._db.backup(memory._db)
-        return memory
+        """The same, of nobody else's, and gone when it is closed."""
+        copy = Catalog(None, spills=True)
+        self._db.backup(copy._db)
+        return copy
 
     def change(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Let `work` write, in one transaction: for a copy only, a catalog itself is nothing but the fold of the log."""
