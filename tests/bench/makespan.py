@@ -15,7 +15,7 @@ from federation.plan import POLICIES, Room
 from tests.bench.virtual_run import VirtualRun, bound_early, lower_bound
 
 REGIONS = 100
-SLOTS = 20_000
+SLOTS = 8_000
 MEDIAN_S = 600.0
 
 

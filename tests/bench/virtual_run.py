@@ -21,8 +21,7 @@ from regions.model import Allocation
 
 LATENCY_S = 0.2
 """Between a command and its answer."""
-TICK_S = 5.0
-HEARTBEAT_TICKS = 2
+TICK_S = 10.0
 
 
 def manifest_of(slots: int, regions: Sequence[str], *, results: str) -> Manifest:
@@ -47,7 +46,6 @@ class VirtualRun:
         """Heartbeats and ticks aside."""
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
-        self._ticks = 0
         self._busy = dict.fromkeys(sizes, 0)
         self._queue: dict[str, deque[tuple[int, int]]] = {name: deque() for name in sizes}
         self._closed = False
@@ -67,10 +65,8 @@ class VirtualRun:
 
     def _tick(self) -> None:
         self.give(ev.Tick(self.now + 1.0))
-        self._ticks += 1
-        if self._ticks % HEARTBEAT_TICKS == 1:
-            for name in self.sizes:
-                self.give(ev.RegionHeard(name))
+        for name in self.sizes:
+            self.give(ev.RegionHeard(name))
         self._later(TICK_S, self._tick)
 
     def give(self, event: ev.Event) -> None:
