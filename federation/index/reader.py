@@ -13,8 +13,9 @@ from federation.index.history import Revision, TagMove, moves, revisions
 from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
 from federation.index.rows import Note, Row, RunRow
 from federation.index.where import columns, condition, order
-from federation.index.where.candidates import fewest, of_columns
+from federation.index.where.candidates import best_of, fewest, of_columns
 from federation.index.where.fields import Field
+from federation.index.where.order import only_metric
 from federation.log import Change, Entry
 from federation.result import ResultRecord
 
@@ -80,22 +81,28 @@ class Reader(ABC):
                 parts.append(_TAGGED)
                 values.append(tag)
             if where is not None:
-                found = condition(where, catalog.fields())
-                parts.append(found.sql)
-                values += found.values
-                names_state |= found.names_state
-                candidates += found.candidates
+                met = condition(where, catalog.fields())
+                parts.append(met.sql)
+                values += met.values
+                names_state |= met.names_state
+                candidates += met.candidates
             if not names_state:
                 parts.append("state NOT IN ('retired', 'removed')")
             few = fewest(candidates, catalog.value)
             parts.append(few.text)
             values += few.values
-            by = "rowid DESC"
-            if sort is not None:
-                ordered = order(sort, catalog.fields())
-                by = f"{ordered.text}, {by}"
-                values += ordered.values
-            return catalog.rows(" AND ".join(parts), values, order=by, limit=at_most)
+            if sort is None:
+                return catalog.rows(" AND ".join(parts), values, limit=at_most)
+            ordered = order(sort, catalog.fields())
+            by = f"{ordered.text}, rowid DESC"
+            one = only_metric(sort, catalog.fields()) if at_most is not None and few.text == "1" else None
+            if one is not None:  # the best few of all are enough where so many of them are asked for
+                best = best_of(*one)
+                asked_of_best = " AND ".join([*parts, best.text])
+                found = catalog.rows(asked_of_best, [*values, *best.values, *ordered.values], order=by, limit=at_most)
+                if len(found[1]) == at_most:
+                    return found
+            return catalog.rows(" AND ".join(parts), [*values, *ordered.values], order=by, limit=at_most)
 
         self._revision, rows = self.ask(ask)
         return rows

@@ -59,6 +59,11 @@ def of_condition(tree: Tree, fields: Fields) -> Iterator[Sql]:
     yield from of_columns(known)
 
 
+def best_of(metric: str, direction: str) -> Sql:
+    """The `FEW` results that come first by a metric, the newest of equals first. All others come after them."""
+    return Sql(f"rowid IN ({_METRIC} ORDER BY value {direction}, result DESC LIMIT {FEW})", (metric,))
+
+
 def fewest(candidates: Sequence[Sql], count: Callable[..., int]) -> Sql:
     """SQL that is true for results among the fewest candidates: for all, where there are many of each. `count` gives the
     first value of a query."""

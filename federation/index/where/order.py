@@ -29,6 +29,14 @@ def order(text: str, fields: Fields) -> Sql:
     return Sql(", ".join(term.text for term in terms), tuple(value for term in terms for value in term.values))
 
 
+def only_metric(text: str, fields: Fields) -> tuple[str, str] | None:
+    """(name, ASC or DESC) where the order is that of one metric and nothing else. Raises WhereError."""
+    items = _items(text, fields, "--sort")
+    field, direction = items[0]
+    is_one = len(items) == 1 and field.kind == "metric"
+    return (field.key, _DIRECTIONS[direction.lower()]) if is_one else None
+
+
 def columns(text: str, fields: Fields) -> list[Field]:
     """The fields of `FIELD,FIELD,…`, in that order. Raises WhereError."""
     found = _items(text, fields, "--columns")

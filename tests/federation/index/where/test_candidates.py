@@ -96,3 +96,21 @@ def test_a_result_that_was_said_twice_has_its_metrics_once(
 
     assert len(index.query(where="metrics.auc = 0.5")) == 1
     assert index.ask(lambda catalog: catalog.value("SELECT COUNT(*) FROM metric")) == 1
+
+
+@pytest.mark.parametrize("few", [3, 10, 30])
+@pytest.mark.parametrize("direction", ["", ":desc"])
+@pytest.mark.parametrize("limit", [1, 4, 12, 100])
+def test_the_best_by_a_metric_are_the_same_with_and_without_an_index(
+    open_index: OpenIndex, memory_store: Any, make_record: MakeRecord, few: int, direction: str, limit: int
+) -> None:
+    index = open_index(memory_store)
+    values: list[Any] = [0.5, float("nan"), "none", 0.7, float("inf"), 0.5, True, -1, 10**20, 0.7, float("-inf"), 0.5]
+    told = [{"auc": value} for value in values * 3] + [{"other": 1.0}]
+    index.commit([make_record(metrics=metrics, region="us" if n % 3 else "eu") for n, metrics in enumerate(told)])
+    asked: dict[str, Any] = {"sort": f"metrics.auc{direction}", "region": "us"}
+    with patch.object(candidates, "FEW", -1):
+        expected = index.query(**asked)[:limit]
+
+    with patch.object(candidates, "FEW", few):
+        assert [row.alloc_id for row in index.query(**asked, limit=limit)] == [row.alloc_id for row in expected]
