@@ -30,7 +30,8 @@ CHECKPOINTS_KEPT = 3
 _SUFFIX = ".sqlite.gz"
 _STEP_MIN = 64
 _SHARE = 64
-_LEVEL = 6
+_LEVEL = 1
+"""A tenth larger than the usual 6, in two fifths of the time: the process that commits waits for it."""
 _CHUNK_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
 
