@@ -57,7 +57,7 @@ class Places:
         )
         if one.problem is None:
             free = self._neighbours.part({region: one.free})[region]
-            return RegionProbed(region, free, children=self._children(client))
+            return RegionProbed(region, free or -one.queued, children=self._children(client))
         problem = f"{one.problem}: {one.detail}"
         is_passing = one.problem in (Reason.UNREACHABLE, Reason.REFUSED)
         return RegionProbed(

@@ -91,7 +91,7 @@ class VirtualRun:
                 self._answer(ev.ParentChecked(command.region, "5ec"))
             case cmd.Probe():
                 free = self.sizes[command.region] - self._busy[command.region] - len(self._queue[command.region])
-                self._answer(ev.RegionProbed(command.region, max(0, free)))
+                self._answer(ev.RegionProbed(command.region, free))
             case cmd.Dispatch():
                 self._queue[command.region].append((command.slot, command.attempt))
                 self._answer(ev.Acknowledged(command.slot, command.attempt, _child(command.region, command.slot)))

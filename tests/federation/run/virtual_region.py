@@ -164,7 +164,7 @@ class VirtualRegion:
     def free(self) -> int:
         """What a dry run would say, queue deducted."""
         queued = sum(child.status == "pending" for child in self.children.values())
-        return max(0, self.size - self.busy - queued)
+        return max(0, self.size - self.busy) - queued
 
     def live(self, now: float) -> None:
         """Time passes: children end, waiting ones begin, old ones are forgotten."""
