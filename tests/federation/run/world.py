@@ -133,8 +133,8 @@ class World:
         self.scripts.append((at_s, act))
 
     def sends_good(self, name: str) -> bool:
-        """Whether what is published in that region counts."""
-        return self.regions[name].spec_hash == self.manifest.spec_hash
+        """Whether what is published in that region counts, and an attempt has one child there."""
+        return self.regions[name].spec_hash == self.manifest.spec_hash and self.regions[name].has_tokens
 
     def _live(self) -> None:
         for at_s, act in [one for one in self.scripts if one[0] <= self.now]:
