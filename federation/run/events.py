@@ -28,7 +28,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class RegionProbed:
-    """A region's room: `free` slots now (queue deducted; negative: so many wait for room), or a problem for as long as it lasts."""
+    """A region's room: `free` slots now (queue deducted; negative: so many wait for room), or a problem while it lasts."""
 
     region: str
     free: int

@@ -64,7 +64,9 @@ def test_a_region_nobody_answers_for_is_told_soon(new_recorder, client):
     ("build", "token", "is_repeated"),
     [("1.11.2", "t", True), ("1.8.20", "t", True), ("1.6.3", "t", False), ("1.1.2", "t", False), ("1.11.2", "", False)],
 )
-def test_a_dispatch_is_repeated_only_where_its_token_counts_without_a_race(recorder, client, reply, build, token, is_repeated):
+def test_a_dispatch_is_repeated_only_where_its_token_counts_without_a_race(
+    recorder, client, reply, build, token, is_repeated
+):
     recorder.answers["/v1/agent/members"] = [reply(body=members(build))]
     recorder.answers[DISPATCH] = [reply(hangs_up=True), reply(body=CHILD)]
     ours = client()
