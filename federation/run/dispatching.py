@@ -95,8 +95,11 @@ class Dispatching:
         state.tell("dispatched", attempt=attempt, slot=event.slot, detail=event.job_id)
         region.unverified.append(event.job_id)
         state.is_roomy = state.is_roomy or region.unacknowledged + 1 >= region.window - 1
-        for news in state.strangers.pop(event.job_id, {}).values():
+        early = state.strangers.pop(event.job_id, {})
+        for news in early.values():
             self._watching.allocation_changed(news)
+        if early:  # more may have been told, and lost, before anybody knew whose it was
+            self._watching.inspect_after(state.limits.quiet_s, event.slot, attempt)
 
     def has_child(self, number: int, attempt_number: int, job_id: str) -> None:
         """Its child has this ID; as long as it is open it is watched."""

@@ -91,7 +91,12 @@ class Watching:
         pair = state.children.get(allocation.job_id)
         if pair is None:
             if state.in_flight or region.unknown:
-                state.strangers.setdefault(allocation.job_id, {})[allocation.id] = event
+                known = state.strangers.setdefault(allocation.job_id, {})
+                if (
+                    allocation.id not in known
+                    or known[allocation.id].allocation.modify_index <= allocation.modify_index
+                ):
+                    known[allocation.id] = event
             return
         number, attempt = pair[0], state.attempt(*pair)
         if state.manifest.results == "adopt" and allocation.id not in attempt.mapped:
