@@ -10,7 +10,7 @@ from federation.run.commands import CheckParent, Dispatch
 from federation.run.ends import Ends
 from federation.run.events import Acknowledged, ChildSpec, DispatchFailed, Found, Pair, ParentChecked
 from federation.run.health import Health
-from federation.run.state import Phase, RegionState, RunState
+from federation.run.state import Attempt, Phase, RegionState, RunState
 from federation.run.watching import Watching
 
 CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
@@ -95,11 +95,15 @@ class Dispatching:
         state.tell("dispatched", attempt=attempt, slot=event.slot, detail=event.job_id)
         region.unverified.append(event.job_id)
         state.is_roomy = state.is_roomy or region.unacknowledged + 1 >= region.window - 1
-        early = state.strangers.pop(event.job_id, {})
+        self.catch_up(event.slot, attempt)
+
+    def catch_up(self, number: int, attempt: Attempt) -> None:
+        """What was told of its child before anybody knew whose it was."""
+        early = self._state.strangers.pop(attempt.job_id, {})
         for news in early.values():
             self._watching.allocation_changed(news)
-        if early:  # more may have been told, and lost, before anybody knew whose it was
-            self._watching.inspect_after(state.limits.quiet_s, event.slot, attempt)
+        if early:  # more may have been told, and lost
+            self._watching.inspect_after(self._state.limits.quiet_s, number, attempt)
 
     def has_child(self, number: int, attempt_number: int, job_id: str) -> None:
         """Its child has this ID; as long as it is open it is watched."""

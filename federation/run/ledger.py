@@ -179,6 +179,7 @@ class Ledger:
         self._dispatching.has_child(number, attempt.number, job_id)
         if not attempt.is_open and self._state.slots[number].state != "done":
             self._ends.stop(attempt)
+        self._dispatching.catch_up(number, attempt)
 
     # ── what concerns the run ─────────────────────────────────────────────────────────────────────────────────────────
 
