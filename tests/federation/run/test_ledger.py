@@ -9,6 +9,7 @@ from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
 from federation.run.limits import Limits
+from regions.model import Allocation
 from tests.federation.run.test_brain import sent
 from tests.federation.run.test_ends import changes, of, write
 from tests.federation.run.world import MANIFEST
@@ -51,6 +52,16 @@ def test_what_another_coordinator_bound_and_never_acknowledged_is_searched_for_a
     assert of(brain.step(ev.Tick(40.0)), cmd.Find) == [cmd.Find("us", ((0, 1),))]
     out = brain.step(ev.Found("us", {}, ((0, 1),)))
     assert of(out, cmd.Look) == [cmd.Look(0, 1, "us", None)], "results first: it may have run, and be forgotten"
+
+
+def test_news_of_a_child_that_came_before_its_acknowledgement_was_read_are_caught_up_with() -> None:
+    brain, append = proposing(1)
+    brain.step(ev.AppendRefused(append.changes, (({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},),)))
+    done = Allocation("a", "train/dispatch-1", "model", 0, "n", "n-1", "complete", "run", modify_index=9)
+    brain.step(ev.AllocationChanged("us", done))
+    brain.step(ev.AllocationChanged("us", replace(done, client_status="running", modify_index=8)))  # late
+    theirs = ({"type": "ack", "slot": 0, "attempt": 1, "job_id": "train/dispatch-1"},)
+    assert of(brain.step(ev.LogRead((theirs,))), cmd.Look) == [cmd.Look(0, 1, "us", done)]
 
 
 def test_facts_are_said_again_when_an_entry_was_refused_unless_others_said_them() -> None:
