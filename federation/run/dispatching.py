@@ -155,6 +155,7 @@ class Dispatching:
         """These have a child, those have none; both are empty where the region didn't answer."""
         state = self._state
         region = state.regions[event.region]
+        region.is_finding = False
         if event.children or event.missing:
             self._health.worked(region)
         for (slot, number), job_id in event.children.items():

@@ -47,9 +47,10 @@ class Health:
             region.is_pinged = True
             region.pinged_s = now_s
             state.out.append(Ping(region.name))
-        if region.find_at_s is not None and region.find_at_s <= now_s and not region.is_lost:
+        if region.find_at_s is not None and region.find_at_s <= now_s and not (region.is_lost or region.is_finding):
             region.find_at_s = None
             if region.unknown:
+                region.is_finding = True
                 state.out.append(Find(region.name, tuple(sorted(region.unknown))))
         if region.to_stop and region.stop_at_s <= now_s and not region.is_lost:
             state.out.extend(Stop(region.name, job_id) for job_id in sorted(region.to_stop))

@@ -177,7 +177,7 @@ class Ledger:
         region = self._state.regions[attempt.region]
         region.unknown.discard((number, attempt.number))
         self._dispatching.has_child(number, attempt.number, job_id)
-        if not attempt.is_open and self._state.slots[number].state != "done":
+        if not (attempt.is_open or attempt.has_given):
             self._ends.stop(attempt)
         self._dispatching.catch_up(number, attempt)
 

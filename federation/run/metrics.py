@@ -6,7 +6,10 @@ resumed run begins at nought, as a restarted process does.
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,17 +30,36 @@ _COUNTED = {
 }
 
 
+def check(address: str, path: Path | None) -> None:
+    """That metrics could be told there. Raises UsageError."""
+    if find_spec("prometheus_client") is None:
+        raise UsageError(
+            "metrics need the package prometheus-client, which isn't installed",
+            hint="install the extra: fedml-nomad[metrics]",
+        )
+    if address:
+        try:
+            socket.create_server(_place(address)).close()
+        except OSError as error:
+            raise UsageError(f"--metrics {address}: can't listen there: {error}", hint="give a free port") from None
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--metrics-file {path}: can't be written there", hint="name a folder that is there")
+
+
+def _place(address: str) -> tuple[str, int]:
+    """(host, port) of `PORT` or `HOST:PORT`. Raises UsageError."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--metrics {address}: {port!r} is no port", hint="write PORT or HOST:PORT, as 9464")
+    return host or "127.0.0.1", int(port)
+
+
 class Metrics:
-    """The metrics of one run. Raises UsageError where prometheus-client isn't installed."""
+    """The metrics of one run; see `check` for what it needs."""
 
     def __init__(self, manifest: Manifest) -> None:
-        try:
-            from prometheus_client import CollectorRegistry, Counter, Gauge
-        except ImportError:
-            raise UsageError(
-                "metrics need the package prometheus-client, which isn't installed",
-                hint="install the extra: fedml-nomad[metrics]",
-            ) from None
+        from prometheus_client import CollectorRegistry, Counter, Gauge
+
         self.registry: CollectorRegistry = CollectorRegistry()
         facts = {"run": manifest.run, "job": manifest.job, "version": manifest.version}
         names = [*facts, "region"]
@@ -69,10 +91,10 @@ class Metrics:
         """
         from prometheus_client import start_http_server
 
-        host, _, port = address.rpartition(":")
+        host, port = _place(address)
         try:
-            server, _ = start_http_server(int(port), addr=host or "127.0.0.1", registry=self.registry)
-        except (OSError, ValueError, OverflowError) as error:
+            server, _ = start_http_server(port, addr=host, registry=self.registry)
+        except OSError as error:
             raise UsageError(f"--metrics {address}: can't listen there: {error}", hint="give a free port") from None
         return int(server.server_port)
 

@@ -85,7 +85,7 @@ class Results:
 
     def _not_there(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
         if allocation is None and not attempt.job_id:
-            attempt.is_inherited, attempt.searches = False, None
+            attempt.searches = None
             if attempt.is_open:
                 self._state.send(number, attempt)
         elif allocation is None:

@@ -160,6 +160,8 @@ class RegionState:
     unknown: set[Pair] = field(default_factory=set)
     """Attempts whose dispatch has no known outcome."""
     find_at_s: float | None = None
+    is_finding: bool = False
+    """A search is under way; a second one could be answered first, and tell of what was before a dispatch."""
     waiting: list[Pair] = field(default_factory=list)
     """Attempts that are in the log and wait for the check of the registered job before they are sent."""
     is_checking: bool = False

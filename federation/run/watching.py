@@ -117,7 +117,8 @@ class Watching:
 
     def _running(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
         self._state.move(attempt, Phase.RUNNING)
-        attempt.inspect_at_s = None
+        if not attempt.is_inherited:  # its later news may have come before it was known here
+            attempt.inspect_at_s = None
         self._state.tell("running", attempt=attempt, slot=number, detail=allocation.node_name)
         if self._state.manifest.slot_timeout_s is not None:
             self._expect(self._state.manifest.slot_timeout_s, number, attempt, Phase.RUNNING)
