@@ -131,3 +131,18 @@ def test_a_region_keeps_at_most_so_many_children() -> None:
     brain.step(ev.Tick(1.0))
     out = brain.step(ev.RegionProbed("us", 9, children=8))
     assert len(changes(out)) == 2
+
+
+def test_a_region_is_searched_by_one_search_at_a_time() -> None:
+    """An older answer would tell of what was before a dispatch was repeated."""
+    brain = Brain(replace(MANIFEST, slots=1), Limits(grace_s=600))
+    brain.step(ev.Tick(1.0))
+    out = [command for name in MANIFEST.regions for command in brain.step(ev.RegionProbed(name, 9))]
+    write(brain, out)
+    brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
+    brain.step(ev.DispatchFailed(0, 1, "unknown", "reset"))
+    assert of(brain.step(ev.Tick(4.0)), cmd.Find)
+    brain.state.regions["us"].find_at_s = 5.0
+    assert not of(brain.step(ev.Tick(6.0)), cmd.Find)
+    brain.step(ev.Found("us", {}, ()))
+    assert of(brain.step(ev.Tick(9.0)), cmd.Find)
