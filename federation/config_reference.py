@@ -72,7 +72,7 @@ def _type(annotation: Any) -> str:
     if inner in VALUES:
         return VALUES[inner]
     text = str(annotation)
-    if "Literal" in text:
+    if "Literal" in text and inner is None:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
     names = {"list": "list", "dict": "table", "bool": "true or false", "int": "whole number", "float": "number"}
     return next((told for name, told in names.items() if name in text), "text" if inner is None else "table")

@@ -181,6 +181,10 @@ def revert(client: Registrar, job_id: str, spec_hash: str, *, to_version: int) -
         there = _there(client, job_id)
         if there is None and to_version == ABSENT_VERSION:
             return Deployed(client.name, "reverted")
+        versions = client.job_versions(job_id) if there is not None else []
+        old = next((one for one in versions if version_of(one) == to_version), None)
+        if old is not None and spec_of(there) == spec_of(old) != spec_hash:
+            return Deployed(client.name, "reverted", version=version_of(there), version_before=to_version)
         if spec_of(there) != spec_hash or standing_of(there) is not Standing.OWN:
             raise Conflict(
                 f"the job {job_id} isn't what this deployment registered any more: it is left as it is",
@@ -192,7 +196,6 @@ def revert(client: Registrar, job_id: str, spec_hash: str, *, to_version: int) -
         if to_version == ABSENT_VERSION:
             client.stop_job(job_id, purge=True)
             return Deployed(client.name, "reverted", version_before=before)
-        old = next((one for one in client.job_versions(job_id) if version_of(one) == to_version), None)
         if old is None:
             raise NotFound(
                 f"Nomad keeps version {to_version} of the job {job_id} no more: it is left as it is",

@@ -104,6 +104,11 @@ def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: 
         for group in groups
         if str((group.get("Meta") or {}).get(PUBLISH_KEY, "true")).lower() != "false"
     }
+    if publishing and not any(publishing.values()):
+        raise InvalidSpec(
+            f'{where}: job "{job.get("ID")}" has count = 0 in every publishing group: a slot would give no result',
+            hint="give one of them a count of 1 or more",
+        )
     return JobShape(
         id=str(job["ID"]),
         meta_required=required,
@@ -153,6 +158,8 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
                 if near
                 else f"it declares: {', '.join(shape.declared_meta) or 'none'}",
             )
+        if key == shape.version_key:
+            raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {given[key]}")
         if looks_secret(key) and given[key] and not allow_secrets:
             raise InvalidMeta(
                 f"meta key {key!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",

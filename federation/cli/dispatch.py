@@ -141,6 +141,7 @@ def dispatch(
     from federation.cli.drive import driven
     from federation.cli.session import note, opened
     from federation.dispatch import Deploying, begin
+    from federation.errors import UsageError
     from federation.plan_file import read_plan
     from federation.request import RunRequest
     from federation.runs import Runs
@@ -161,9 +162,13 @@ def dispatch(
         placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
         patience=patience_of(max_failures, slot_timeout, pending_timeout, on_region_lost, purge_finished, priority),
     )
+    also = Following(metrics, metrics_file, log_file)
+    also.check()
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        hosts = coordinator_hosts(app, names(on) or names(regions)[:1]) if detach or on else []
+        if on and not detach:
+            raise UsageError("--on names the regions of a detached run's coordinators", hint="add --detach")
+        hosts = coordinator_hosts(app, names(on) or names(regions)[:1]) if detach else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=how
         )
@@ -173,7 +178,7 @@ def dispatch(
         code = driven(
             opened_run.manifest,
             app.config,
-            Following(metrics, metrics_file, log_file),
+            also,
             lambda observe: Runs(app).start(opened_run, prepared, observe),
             as_json=as_json,
         )

@@ -13,8 +13,24 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
+
+
+def _names_something(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """An empty list would mean all regions, where somebody asked for a limit (`--regions "$UNSET"`)."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name == "COMMANDLINE" and not names(value):
+        raise typer.BadParameter("names no region")
+    return value
+
+
 RegionsOption = Annotated[
-    str, typer.Option("--regions", metavar="A,B", help="Only these regions: a hard limit, for retries too.")
+    str,
+    typer.Option(
+        "--regions",
+        metavar="A,B",
+        help="Only these regions: a hard limit, for retries too.",
+        callback=_names_something,
+    ),
 ]
 JobOption = Annotated[
     str, typer.Option("--job", metavar="FILE", help="A jobspec, or a registered job's ID (else the project's own).")

@@ -46,7 +46,9 @@ def resume(
     """
     from federation.ui.follow import Following
 
-    _drive(run, as_json, config, Following(metrics, metrics_file, log_file))
+    also = Following(metrics, metrics_file, log_file)
+    also.check()
+    _drive(run, as_json, config, also)
 
 
 @app.command("cancel")

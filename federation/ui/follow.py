@@ -27,6 +27,15 @@ class Following:
     metrics_file: Path | None = None
     log_file: Path | None = None
 
+    def check(self) -> None:
+        """That all of it can begin, so that a mistake is told before a run is made for it. Raises UsageError."""
+        if self.metrics or self.metrics_file:
+            from federation.run.metrics import check
+
+            check(self.metrics, self.metrics_file)
+        if self.log_file is not None:
+            _appended(self.log_file, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Followers:
@@ -99,15 +108,15 @@ class _Log:
     def __init__(self, path: Path, run: str) -> None:
         self._path = path
         self._run = run
-        self._append("")
 
     def write(self, document: Mapping[str, Any]) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._append(json.dumps({"time": time, "run": self._run, **document}, ensure_ascii=False) + "\n")
+        _appended(self._path, json.dumps({"time": time, "run": self._run, **document}, ensure_ascii=False) + "\n")
 
-    def _append(self, text: str) -> None:
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise UsageError(f"--log-file {self._path}: can't be written: {error.strerror}") from None
+
+def _appended(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"--log-file {path}: can't be written: {error.strerror}", hint="name another file") from None

@@ -34,7 +34,8 @@ def show_outcome(outcome: RunOutcome) -> None:
     for region, attempts in outcome.left.items():
         console.print(
             f"{escape(region)} did not answer: up to {counted(attempts, 'attempt')} may still run there; "
-            f"stopped by the next dispatch that reaches it, or:  fedml runs resume {manifest.run}",
+            f"stopped by the next dispatch that reaches it, or:  fedml runs resume {manifest.run}; what they publish all "
+            "the same is entered by:  fedml index sync",
             soft_wrap=True,
         )
     if outcome.state == "done" and manifest.results == "publish":

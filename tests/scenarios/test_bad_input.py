@@ -139,3 +139,21 @@ def test_meta_that_looks_like_a_credential(project: Project, refused: Refused) -
     )  # fmt: skip
     done = project.fedml("dispatch", "--job", job, "-meta", f"gcp_creds={secret}")
     assert secret not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--metrics", "x"), "'x' is no port"),
+        (("--metrics-file", "/no/such/x.prom"), "can't be written"),
+        (("--log-file", "/no/such/x.jsonl"), "can't be written"),
+        (("--on", "us"), "add --detach"),
+        (("--regions", ""), "names no region"),
+        (("-meta", "model_version=31"), "is the version, which fedml sends itself"),
+        (("-var", "count=0"), "has count = 0 in every publishing group"),
+    ],
+)
+def test_what_a_run_could_not_do_is_told_before_it_is_made(
+    project: Project, refused: Refused, arguments: tuple[str, ...], said: str
+) -> None:
+    refused("--job", project.job("light"), *arguments, said=(said,), commands=("dispatch",))

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from federation.errors import UsageError
 from federation.run.commands import Tell
-from federation.run.metrics import Metrics
+from federation.run.metrics import Metrics, check
 from tests.federation.run.world import MANIFEST
 
 
@@ -55,7 +55,13 @@ def test_a_taken_port_and_a_folder_that_is_missing_are_named(tmp_path: Path) -> 
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UsageError, match=f"--metrics {address}: can't listen there"):
             metrics.serve(address)
-    with pytest.raises(UsageError, match="--metrics x: can't listen there"):
-        metrics.serve("x")
+        with pytest.raises(UsageError, match=f"--metrics {address}: can't listen there"):
+            check(address, None)
+    for wrong in ("x", "99999999"):
+        with pytest.raises(UsageError, match=f"--metrics {wrong}: '{wrong}' is no port"):
+            check(wrong, None)
+    with pytest.raises(UsageError, match="can't be written there"):
+        check("", tmp_path / "no" / "fedml.prom")
+    check("0", tmp_path / "fedml.prom")
     with pytest.raises(UsageError, match=r"--metrics-file .*: can't be written"):
         metrics.write(tmp_path / "no" / "fedml.prom")
