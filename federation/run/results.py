@@ -84,12 +84,10 @@ class Results:
             self._not_there(number, attempt, None)
 
     def _not_there(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
-        if allocation is None and not attempt.job_id:
+        if allocation is None:  # nobody knew of a child: it is dispatched, unless one was told of meanwhile
             attempt.searches = None
-            if attempt.is_open:
+            if attempt.is_open and not attempt.job_id:
                 self._state.send(number, attempt)
-        elif allocation is None:
-            self._ends.end(number, attempt, Cause.VANISHED, "its job vanished from Nomad and left no result")
         elif allocation.desired_status == "stop":
             self._ends.end(number, attempt, Cause.STOPPED, "its job was stopped by somebody else")
         else:

@@ -14,7 +14,7 @@ from federation.run.health import Health
 from federation.run.state import Attempt, Phase, RunState
 from federation.run.watching import Watching
 
-STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.CANCELLED)
+STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
 """Ends that Nomad knows nothing of: the child is stopped."""
 
 

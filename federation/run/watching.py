@@ -152,6 +152,7 @@ class Watching:
             self.inspect_after(state.limits.quiet_s, event.slot, attempt)
             return
         if event.status == "gone":
+            attempt.verdict = attempt.verdict or (Cause.VANISHED, "its job vanished from Nomad and left no result")
             self.look_for_results(event.slot, attempt)
             return
         latest = newest(event.allocations)
