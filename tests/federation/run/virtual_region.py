@@ -163,7 +163,7 @@ class VirtualRegion:
     @property
     def free(self) -> int:
         """What a dry run would say, queue deducted."""
-        queued = sum(child.status == "pending" for child in self.children.values())
+        queued = sum(child.status == "pending" and child.has_evaluation for child in self.children.values())
         return max(0, self.size - self.busy) - queued
 
     def live(self, now: float) -> None:
