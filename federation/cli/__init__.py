@@ -45,6 +45,7 @@ COMMANDS = (
     "stores",
 )
 """In the order of the help; each is a module here of that name."""
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="fedml",
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    if code == INTERRUPTED:  # threads may be in the middle of requests that nobody waits for: all state is kept already
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
@@ -101,10 +105,10 @@ def run(arguments: Sequence[str]) -> int:
         return int(app(list(arguments), prog_name="fedml", standalone_mode=False) or 0)
     except FedmlError as error:
         _complain(str(error), error.hint)
-        return max(error.exit_code, error_code) if error.exit_code != 130 else 130
+        return error.exit_code if error.exit_code == INTERRUPTED else max(error.exit_code, error_code)
     except KeyboardInterrupt:
         _complain("interrupted", "")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception as error:
