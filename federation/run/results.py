@@ -120,13 +120,17 @@ class Results:
                 attempt = slot.attempts[record.attempt - 1] if known else slot.last
                 detail = f"{key.group}[{key.index}] {outcome}"
                 self._state.tell("committed", attempt=attempt, slot=key.slot, detail=detail)
-            self.has(key.slot, (key.group, key.index), record.attempt)
+            self.has(key.slot, (key.group, key.index), 0 if outcome == "superseded" else record.attempt)
 
     def has(self, number: int, place: GroupIndex, attempt_number: int) -> None:
-        """A key of the slot is committed, given by this attempt; with all of them it is done."""
+        """A key of the slot is committed, given by this attempt (0: by one that isn't known here); with all of them it is
+        done."""
         slot = self._state.slots[number]
-        if 0 < attempt_number <= len(slot.attempts):
-            slot.attempts[attempt_number - 1].has_given = True
+        giver = slot.attempts[attempt_number - 1] if 0 < attempt_number <= len(slot.attempts) else None
+        if giver is not None and not giver.has_given:
+            giver.has_given = True
+            if slot.state == "done" and giver.region in self._state.regions:
+                self._state.regions[giver.region].done += 1
         if place not in slot.committed:
             slot.committed = (*slot.committed, place)
         if len(slot.committed) >= self._state.keys_a_slot:
