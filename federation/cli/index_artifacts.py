@@ -40,7 +40,8 @@ def gc(
 ) -> None:
     """Free the bytes of results that nothing keeps. The first gc marks them, one after the grace removes them.
 
-    A result is kept when any rule keeps it, per job. Never removed: what holds a tag or held one, what other results were
+    A result is kept when any rule keeps it, per job; best=METRIC:K keeps all results of a job that has no committed one
+    with that metric, and is refused where no job has. Never removed: what holds a tag or held one, what other results were
     made from, results of open runs, artifacts that fedml didn't write. A tag takes a mark away. What was removed stays in
     the index as such: its record, metrics and history.
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
 from federation.errors import UsageError
 from federation.index.catalog import Catalog
@@ -25,7 +26,8 @@ _EXAMPLE = "write --keep last=3,age=30d,best=roc_auc:2 (best=-log_loss:2 where l
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Per job: the committed results of the newest `last` versions, those committed within `age`, the best K by a metric
-    (the least, with `is_least`). Superseded, late and retired results are kept by `age` only."""
+    (the least, with `is_least`). Superseded, late and retired results are kept by `age` only. A job of which no
+    committed result has the metric keeps all that it has."""
 
     last: int = 0
     age: timedelta | None = None
@@ -61,10 +63,24 @@ def parse_age(text: str) -> timedelta:
 
 
 def unwanted(catalog: Catalog, rule: Retention, now: datetime) -> dict[str, Row]:
-    """Results by allocation, oldest first, that nothing keeps; those that are removed already aren't among them."""
+    """Results by allocation, oldest first, that nothing keeps; those that are removed already aren't among them. Raises
+    UsageError for a metric that no result ever had."""
+    _require_metrics(catalog, rule)
     _, rows = catalog.rows("alloc_id NOT IN (SELECT alloc_id FROM removed)", (), order="rowid")
     kept = _protected(catalog, rows) | _by_rule(rows, rule, now)
     return {row.alloc_id: row for row in rows if row.alloc_id not in kept}
+
+
+def _require_metrics(catalog: Catalog, rule: Retention) -> None:
+    fields = catalog.fields()
+    for metric in (metric for metric, _, _ in rule.best if fields.are_known and metric not in fields.metrics):
+        near = get_close_matches(metric, fields.metrics, n=1)
+        raise UsageError(
+            f"--keep best={metric}: no result has the metric {metric!r}",
+            hint=f"did you mean {near[0]!r}?"
+            if near
+            else f"metrics: {', '.join(sorted(fields.metrics)[:6]) or 'none'}",
+        )
 
 
 def _protected(catalog: Catalog, rows: Iterable[Row]) -> set[str]:
@@ -94,7 +110,8 @@ def _by_rule(rows: list[Row], rule: Retention, now: datetime) -> set[str]:
             ranked = sorted(
                 (value if is_least else -value, alloc_id) for value, alloc_id in measured if value is not None
             )
-            kept |= {alloc_id for _, alloc_id in ranked[:count]}
+            # a job that never measured it: nothing says which of its results are the best, so none is given up
+            kept |= {alloc_id for _, alloc_id in ranked[:count]} or {row.alloc_id for row in rows if row.job == job}
     return kept
 
 

@@ -148,7 +148,7 @@ def test_every_command_on_every_kind_of_home(
     }
     assert index.json("sync")["commit"] == []
     for _ in range(2):
-        index("gc", "--keep", "best=none:1", "--grace", "0m")
+        index("gc", "--keep", "last=1", "--grace", "0m")
     assert [row["alloc_id"] for row in index.json("list", "--state", "removed")["entries"]] == [C]
     assert index.json("verify", "--deep")["is_whole"]
 

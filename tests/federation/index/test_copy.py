@@ -146,7 +146,7 @@ def test_what_was_adopted_or_removed_is_not_copied(clouds: Clouds) -> None:
     with pytest.raises(UsageError, match="was adopted"):
         copy(clouds, adopted)
     record = clouds.publish(0, run="nomad:us/1")
-    rule = Retention(best=(("none", 1, False),))
+    rule = Retention()
     for days in (0, 2):
         run_gc(clouds.index, clouds.store, rule, datetime.now(UTC) + timedelta(days=days))
     with pytest.raises(UsageError, match="was removed by gc"):

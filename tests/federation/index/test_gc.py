@@ -136,13 +136,22 @@ def test_another_rule_takes_a_mark_away(clouds: Clouds, versions: list[ResultRec
         ("best=-auc:1", {1}),
         ("best=auc:1,best=-auc:1", {1, 3}),
         ("last=1,best=-auc:1", {1, 3}),
-        ("best=nothing:5", set()),
     ],
 )
 def test_rules(clouds: Clouds, versions: list[ResultRecord], rule: str, kept: set[int]) -> None:
     removed = gc_to_the_end(clouds, parse_retention([rule]))
 
     assert {number for number, record in enumerate(versions, start=1) if record.alloc_id not in removed} == kept
+
+
+def test_a_metric_that_no_result_has_marks_nothing(clouds: Clouds, versions: list[ResultRecord]) -> None:
+    with pytest.raises(UsageError, match="--keep best=acu: no result has the metric 'acu'") as refused:
+        gc(clouds, parse_retention(["best=acu:1"]))
+    assert refused.value.hint == "did you mean 'auc'?"
+    assert plan_gc(clouds.index, Retention(age=2 * DAY), datetime.now(UTC)).spare == []
+    other = clouds.publish(0, run="nomad:us/4", job="prices", metrics={"loss": 0.1})
+
+    assert other.alloc_id not in gc_to_the_end(clouds, parse_retention(["best=auc:1"]))
 
 
 def test_an_age_keeps_the_young(clouds: Clouds, versions: list[ResultRecord]) -> None:
@@ -166,7 +175,7 @@ def test_open_runs_parents_and_adopted_artifacts_are_kept(clouds: Clouds) -> Non
     clouds.publish(0, run="nomad:us/4", version="4", prefix="mine/", files={"model.bin": b"x" * 5})
     child = clouds.publish(0, run="nomad:us/5", version="5")
 
-    removed = gc_to_the_end(clouds, Retention(best=(("none", 1, False),)))
+    removed = gc_to_the_end(clouds, Retention())
 
     states = {row.version: row.state for row in clouds.index.ask(lambda catalog: catalog.rows("1", ()))[1]}
     assert states == {"1": "committed", "2": "committed", "3": "removed", "4": "committed", "5": "removed"}
@@ -266,7 +275,7 @@ def at_once(works: list[Callable[[], None]]) -> None:
 def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, tmp_path: Path, seed: int) -> None:
     records = [clouds.publish(0, run=f"nomad:us/{number}", version=str(number)) for number in range(6)]
     marked_at = datetime.now(UTC)
-    run_gc(clouds.index, clouds.store, Retention(best=(("none", 1, False),)), marked_at, grace=timedelta())
+    run_gc(clouds.index, clouds.store, Retention(), marked_at, grace=timedelta())
     tagged: list[str] = []
     refused: list[str] = []
     reasons: list[str] = []
@@ -275,7 +284,7 @@ def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, 
     def collect_garbage() -> None:
         index = clouds.another_index("gc")
         for _ in range(3):
-            run_gc(index, clouds.store, Retention(best=(("none", 1, False),)), datetime.now(UTC), grace=timedelta())
+            run_gc(index, clouds.store, Retention(), datetime.now(UTC), grace=timedelta())
         index.close()
 
     def tag(worker: int) -> None:

@@ -376,7 +376,7 @@ def test_stores_that_only_the_catalog_names_are_looked_into(full: Clouds) -> Non
 
 @pytest.mark.parametrize("survives", ["entries", "a catalog", "nothing"])
 def test_what_gc_removed_does_not_come_back(full: Clouds, nowhere: Path, survives: str) -> None:
-    rule = Retention(best=(("none", 1, False),))
+    rule = Retention()
     for days in (0, 2):
         run_gc(full.index, full.store, rule, datetime.now(UTC) + timedelta(days=days))
     before = {row.alloc_id: row.state for row in full.index.ask(lambda catalog: catalog.rows("1", ()))[1]}

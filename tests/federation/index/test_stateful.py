@@ -30,7 +30,7 @@ IS_LONG = bool(os.environ.get("SOAK"))
 RUNS = ("run-1", "run-2", "nomad:us/x")
 TAGS = ("production", "staging")
 NUMBERS = st.integers(0, 9)
-NOTHING = Retention(best=(("none", 1, False),))
+NOTHING = Retention()
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
 
