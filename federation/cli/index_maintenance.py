@@ -115,7 +115,8 @@ def sync(
             from federation.adopt_old import add_old
 
             add_old(plan, federation, job)
-        outcomes = apply_sync(federation.index, stores.of, plan) if yes else {}
+        index = federation.index
+        outcomes = apply_sync(index, stores.of, plan) if yes else index.outcomes(plan.commit)
     done = "" if yes else "would be "
     if as_json:
         from dataclasses import asdict
@@ -124,8 +125,7 @@ def sync(
             {
                 "is_done": yes,
                 "commit": [
-                    {"alloc_id": record.alloc_id, "outcome": outcomes.get(record.alloc_id, "")}
-                    for record in plan.commit
+                    {"alloc_id": record.alloc_id, "outcome": outcomes[record.alloc_id]} for record in plan.commit
                 ],
                 "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
                 "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
@@ -135,7 +135,9 @@ def sync(
         )
     else:
         for record in plan.commit:
-            outcome = outcomes.get(record.alloc_id, "committed")
+            outcome = outcomes[record.alloc_id]
+            if not yes and outcome == "added":
+                outcome = "committed"
             answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
         for name, record in plan.restore:
             answer(f"{record.alloc_id}  its record {done}written again to {name}")

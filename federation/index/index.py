@@ -32,7 +32,7 @@ from federation.index.tags import (
 )
 from federation.index.upkeep import copies_of
 from federation.log import Change
-from federation.result import ResultRecord
+from federation.result import Key, ResultRecord
 from federation.tag_rule import NO_RULE, TagRule
 from regions.storage.errors import StoreError
 from regions.storage.store import Store
@@ -106,24 +106,15 @@ class Index(Ledger, Reader):
         outcomes: dict[str, str] = {}
 
         def decide(catalog: Catalog) -> list[Change]:
-            outcomes.clear()
-            won: set[object] = set()
-            changes: list[Change] = []
-            for record in records:
-                alloc_id, key = record.alloc_id, record.key
-                if alloc_id in outcomes:
-                    continue
-                if catalog.value("SELECT 1 FROM result WHERE alloc_id = ?", alloc_id) is not None:
-                    outcomes[alloc_id] = "known"
-                    continue
-                state = catalog.state_for(key.run, key.slot, key.group, key.index)
-                if state == COMMITTED and key in won:
-                    state = SUPERSEDED
-                if state == COMMITTED:
-                    won.add(key)
-                outcomes[alloc_id] = _OUTCOME_OF_STATE[state]
-                changes.append({"type": _CHANGE_OF_STATE[state], "record": record.to_dict()})
-            return changes
+            nonlocal outcomes
+            states = _states(catalog, records)
+            outcomes = _outcomes(states)
+            by_alloc_id = {record.alloc_id: record for record in reversed(records)}
+            return [
+                {"type": _CHANGE_OF_STATE[state], "record": by_alloc_id[alloc_id].to_dict()}
+                for alloc_id, state in states.items()
+                if state
+            ]
 
         for record in records:
             checked_record(record)
@@ -131,6 +122,10 @@ class Index(Ledger, Reader):
             with self._lock:
                 self._append(decide, reason=reason)
         return outcomes
+
+    def outcomes(self, records: Sequence[ResultRecord]) -> dict[str, str]:
+        """What `commit` would tell of these now. Writes nothing."""
+        return self.ask(lambda catalog: _outcomes(_states(catalog, records)))
 
     def tag(
         self, name: str, ref: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
@@ -273,6 +268,26 @@ class Index(Ledger, Reader):
 
 def _checked_reason(reason: str) -> str:
     return checked_text("the reason", reason) if reason.strip() else ""
+
+
+def _states(catalog: Catalog, records: Sequence[ResultRecord]) -> dict[str, str]:
+    """What each allocation would become, entered in this order; "" for one that the catalog has."""
+    won: set[Key] = set()
+    states: dict[str, str] = {}
+    for record in records:
+        alloc_id, key = record.alloc_id, record.key
+        if alloc_id in states:
+            continue
+        is_known = catalog.value("SELECT 1 FROM result WHERE alloc_id = ?", alloc_id) is not None
+        state = "" if is_known else catalog.state_for(key.run, key.slot, key.group, key.index)
+        states[alloc_id] = SUPERSEDED if state == COMMITTED and key in won else state
+        if state == COMMITTED:
+            won.add(key)
+    return states
+
+
+def _outcomes(states: dict[str, str]) -> dict[str, str]:
+    return {alloc_id: _OUTCOME_OF_STATE.get(state, "known") for alloc_id, state in states.items()}
 
 
 def _opened(catalog: Catalog, run: str) -> OpenedRun:

@@ -175,17 +175,26 @@ def test_verify_sees_what_this_machine_read_before(filled: Project, cli: Cli) ->
 
 def test_sync_tells_first_and_writes_when_told_to(filled: Project, cli: Cli) -> None:
     assert cli("sync") == (0, "", "nothing to do: the index and the stores agree\n")
-    alloc_id = filled.publish("c", slot=1, commit=False)
+    late = filled.publish("c", slot=1, commit=False)
+    first, second = (filled.publish(name, slot=2, commit=False) for name in "de")
 
     code, out, err = cli("sync")
 
-    assert (code, out) == (0, f"{alloc_id}  sales version 4, run-1/000000001/train/0: would be committed\n")
-    assert err == "1 to do; nothing was written:  fedml index sync --yes\n"
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"{late}  sales version 4, run-1/000000001/train/0: would be superseded",
+            f"{first}  sales version 4, run-1/000000002/train/0: would be committed",
+            f"{second}  sales version 4, run-1/000000002/train/0: would be superseded",
+        ],
+    )
+    assert err == "3 to do; nothing was written:  fedml index sync --yes\n"
     assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
-    document = json.loads(cli("sync", "--yes", "--json")[1])
-    assert document["is_done"]
-    assert document["commit"] == [{"alloc_id": alloc_id, "outcome": "superseded"}]
-    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 3
+    told, document = (json.loads(cli("sync", *flags, "--json")[1]) for flags in ([], ["--yes"]))
+    assert (told["is_done"], document["is_done"]) == (False, True)
+    assert told["commit"] == document["commit"]
+    assert [one["outcome"] for one in document["commit"]] == ["superseded", "added", "superseded"]
+    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 5
 
 
 def test_sync_ends_with_1_when_a_result_cannot_be_taken(filled: Project, cli: Cli) -> None:
