@@ -100,6 +100,14 @@ def checked_record(record: ResultRecord) -> ResultRecord:
     return record
 
 
+def refuse_no_text(text: str) -> None:
+    """Raises UsageError for what a shell gave and is no text: SQLite can't be asked for it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!r} is no valid text") from None
+
+
 def _problem(text: str, chars_max: int) -> str:
     if not text.strip():
         return "is empty"

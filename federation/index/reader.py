@@ -11,6 +11,7 @@ from federation.index.catalog import Catalog
 from federation.index.fold import RECORD_CHANGES
 from federation.index.history import Revision, TagMove, moves, revisions
 from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
+from federation.index.names import refuse_no_text
 from federation.index.rows import Note, Row, RunRow
 from federation.index.where import columns, condition, order
 from federation.index.where.candidates import best_of, fewest, of_columns
@@ -69,7 +70,7 @@ class Reader(ABC):
         given = {"job": job, "version": version, "region": region, "run": run, "state": state}
         asked = {column: value for column, value in given.items() if value is not None}
         for text in (*asked.values(), tag or ""):
-            _refuse_no_text(text)
+            refuse_no_text(text)
         at_most = None if limit is None else min(limit, _ROWS_MAX)
 
         def ask(catalog: Catalog) -> tuple[int, list[Row]]:
@@ -116,7 +117,7 @@ class Reader(ABC):
         committed results; one slot of it (`job@4/0`); else the allocation ids that begin with it. Empty when there are
         none."""
         text = ref.strip()
-        _refuse_no_text(text)
+        refuse_no_text(text)
         tagged = self._rows(_TAGGED, (text,))
         if tagged:
             return [row for row in tagged if job in (None, row.job)]
@@ -265,11 +266,3 @@ def highest_version(catalog: Catalog, job: str) -> int:
     """The highest whole-number version of the job, reserved or with results; 0 without any."""
     numbers = catalog.values("SELECT version FROM version WHERE job = ?", job)
     return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
-
-
-def _refuse_no_text(text: str) -> None:
-    """Raises UsageError for what a shell gave and is no text: SQLite can't be asked for it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{text!r} is no valid text") from None

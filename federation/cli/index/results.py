@@ -30,7 +30,9 @@ def list_results(
     job: JobNameOption = None,
     version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None,
     region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only results of this run.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Only results of this run (a unique prefix is enough).")
+    ] = None,
     state: Annotated[
         str | None,
         typer.Option(metavar="STATE", help="Only results that are committed, superseded, late, retired or removed."),
@@ -78,6 +80,7 @@ def list_results(
     from federation.cli.session import answer_json_rows, note
     from federation.errors import UsageError
     from federation.index import RESULT_STATES
+    from federation.index.chosen import require_region, require_tag, run_named
 
     if state is not None and state not in RESULT_STATES:
         raise UsageError(f"--state {state}: a result is {', '.join(RESULT_STATES[:-1])} or {RESULT_STATES[-1]}")
@@ -86,6 +89,12 @@ def list_results(
     asked = None if at_most is None else at_most + 1
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
+        if run is not None:
+            run = run_named(index, run)
+        if region is not None:
+            require_region(index, region, federation.config.regions)
+        if tag is not None:
+            require_tag(index, tag)
         rows = index.query(
             job=job,
             version=version,

@@ -159,6 +159,7 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
         (["--region", "eu"], ["cccc", "bbbb"]),
         (["--region", "eu", "--state", "committed"], ["bbbb"]),
         (["--run", "run-2"], ["dddd"]),
+        (["--run", "run-2", "--region", "us"], ["dddd"]),
         (["--job", "sales", "--limit", "2"], ["dddd", "cccc"]),
         (["--job", "other"], []),
     ],
@@ -167,6 +168,28 @@ def test_list_is_filtered(filled: Project, cli: Cli, arguments: list[str], found
     document = json.loads(cli("list", "--json", *arguments)[1])
 
     assert [entry["alloc_id"][:4] for entry in document["entries"]] == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--run", "run"], "Error: 2 runs begin with 'run': run-1, run-2\n  → give more of the id\n"),
+        (["--run", "rum-1"], "Error: the index knows no run 'rum-1'\n  → did you mean 'run-1'?\n"),
+        (["--region", "uss"], "Error: there is no region 'uss' in fedml.toml"),
+        (["--tag", "prodution"], "Error: the index has no tag 'prodution'\n  → did you mean 'production'?\n"),
+    ],
+)
+def test_a_run_region_or_tag_that_is_not_there_is_an_error(
+    filled: Project, cli: Cli, arguments: list[str], says: str
+) -> None:
+    filled.index.tag("production", "dddd4444")
+    filled.publish("eeee5555-0000-4000-8000-000000000000", run="nightly-1", version="6")
+    assert cli("list", "--run", "nightly")[1].count("eeee5555") == 1
+
+    code, out, err = cli("list", *arguments)
+
+    assert (code, out) == (1, "")
+    assert err.startswith(says)
 
 
 def test_what_is_left_out_is_told(filled: Project, cli: Cli) -> None:
