@@ -127,7 +127,6 @@ def cli(capfd: pytest.CaptureFixture[str], project: Project) -> Cli:
         (["--where", "size_bytes = 2kB and version = '1'"], "a"),
         (["--sort", "metrics.auc:desc"], "bca"),
         (["--sort", "metrics.auc", "--limit", "1"], "a"),
-        (["--tag", "nobody"], ""),
         (["--at", "2"], "a"),
         (["--at", "0"], ""),
     ],
