@@ -134,6 +134,9 @@ class StillRegion:
         self.on_allocation(Allocation(f"a-{idempotency_token}", child, "g", 0, "n", "n-1", "running", "run"))
         return Dispatched(child, "e")
 
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
+        return [Allocation(f"a-{job_id}", str(job_id), "g", 0, "n", "n-1", "running", "run")], 1
+
 
 class MemoryLog:
     """A run log that is nowhere."""
@@ -185,7 +188,7 @@ def idle_figure() -> Figure:
     thread = threading.Thread(target=drive, daemon=True)
     thread.start()
     assert all_run.wait(120), "not all slots run"
-    time.sleep(1.0)
+    time.sleep(12.0)  # until children whose news came before their acknowledgement were looked at once
     before, start = time.process_time(), time.perf_counter()
     time.sleep(IDLE_S)
     share = (time.process_time() - before) / (time.perf_counter() - start)

@@ -227,7 +227,8 @@ class Watchdog:
         if world.closed.state == "cancelled":
             return
         assert self.cancelled_at is None or world.now < self.cancelled_at + 90, "the cancel was not obeyed"
-        named = {number for number, slot in enumerate(brain.slots) if slot.state == "failed" and slot.reason}
+        slots = [pair for seat in world.seats if seat.brain for pair in enumerate(seat.brain.slots)]
+        named = {number for number, slot in slots if slot.state == "failed" and slot.reason}
         allowed = manifest.max_failures
         assert allowed is None or len(named) <= allowed or brain.state.halted, "too many failures, and not halted"
         if not brain.state.halted:
