@@ -77,7 +77,7 @@ class Index(Ledger, Reader):
 
     def close_run(self, run: str, state: str, reason: str = "") -> str:
         """Close a run as done, failed or cancelled, and return the state that it has: a cancelled run stays cancelled,
-        a failed one may still be done. Saying the same again changes nothing. Raises UsageError for an unknown run."""
+        one that is done stays done (another coordinator may know less), a failed one may still be done. Saying the same again changes nothing. Raises UsageError for an unknown run."""
         if state not in RUN_STATES_CLOSED:
             raise UsageError(f"a run is closed as {', '.join(RUN_STATES_CLOSED)}, not as {state!r}")
         holds = state
@@ -87,7 +87,7 @@ class Index(Ledger, Reader):
             now = catalog.value("SELECT state FROM run WHERE run = ?", run)
             if now is None:
                 raise UsageError(f"the index knows no run {run}")
-            if now in (state, CANCELLED):
+            if now in (state, CANCELLED) or (now, state) == ("done", "failed"):
                 holds = now
                 return []
             return [{"type": "close", "run": run, "state": state, "reason": reason}]

@@ -206,7 +206,7 @@ class Model:
         return self.versions[run]
 
     def close(self, run: str, state: str) -> str:
-        if self.states[run] != "cancelled":
+        if self.states[run] != "cancelled" and (self.states[run], state) != ("done", "failed"):
             self.states[run] = state
         return self.states[run]
 

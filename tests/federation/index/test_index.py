@@ -228,6 +228,7 @@ def test_a_cancelled_run_stays_cancelled_and_a_failed_one_may_be_done(index: Ind
     assert index.close_run("run-2", "failed", "2 slots") == "failed"
     assert index.close_run("run-2", "failed", "2 slots") == "failed"
     assert index.close_run("run-2", "done") == "done"
+    assert index.close_run("run-2", "failed", "another coordinator knows less") == "done"
     assert [(run.run, run.state) for run in index.runs()] == [("run-2", "done"), ("run-1", "cancelled")]
     assert [run.run for run in index.runs(state="done")] == ["run-2"]
 

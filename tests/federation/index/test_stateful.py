@@ -99,7 +99,7 @@ class IndexMachine(RuleBasedStateMachine):
     def close(self, run: str, state: str) -> None:
         known = run in self.runs
         if self.expect(not known, lambda: self.index.close_run(run, state)) and self.runs[run] != "cancelled":
-            self.runs[run] = state
+            self.runs[run] = "done" if (self.runs[run], state) == ("done", "failed") else state
 
     @rule(run=st.sampled_from(RUNS), slot=st.integers(0, 1))
     def commit(self, run: str, slot: int) -> None:

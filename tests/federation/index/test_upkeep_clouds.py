@@ -83,9 +83,7 @@ def test_kept_healthy_from_end_to_end(cloud: Clouds) -> None:
 
     index.tag("production", first.alloc_id)
     for days in (0, 2):
-        done = run_gc(
-            index, cloud.store, Retention(), datetime.now(UTC) + timedelta(days=days)
-        )
+        done = run_gc(index, cloud.store, Retention(), datetime.now(UTC) + timedelta(days=days))
     assert {row.alloc_id for row in done.removed} == before.keys() - {first.alloc_id}
     left = [info.key for store in (cloud.us, cloud.eu) for info in store.list()]
     assert len(left) == 6
