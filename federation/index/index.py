@@ -76,8 +76,10 @@ class Index(Ledger, Reader):
             return self._ask(lambda catalog: _opened(catalog, run))
 
     def close_run(self, run: str, state: str, reason: str = "") -> str:
-        """Close a run as done, failed or cancelled, and return the state that it has: a cancelled run stays cancelled,
-        one that is done stays done (another coordinator may know less), a failed one may still be done. Saying the same again changes nothing. Raises UsageError for an unknown run."""
+        """Close a run as done, failed or cancelled, and return the state that it has.
+
+        A cancelled run stays cancelled, one that is done stays done (another coordinator may know less), a failed one may
+        still be done. Saying the same again changes nothing. Raises UsageError for an unknown run."""
         if state not in RUN_STATES_CLOSED:
             raise UsageError(f"a run is closed as {', '.join(RUN_STATES_CLOSED)}, not as {state!r}")
         holds = state
