@@ -136,9 +136,12 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
     Saying it again (after a crash) changes nothing: what isn't this deployment's job any more is left as it is.
     """
 
+    put_back_in: set[str] = set()
+
     def put_back(command: Revert) -> None:
-        if command.region not in manifest.deployed_over:
+        if command.region not in manifest.deployed_over or command.region in put_back_in:
             return
+        put_back_in.add(command.region)
         done = revert(
             app.client(command.region),
             manifest.parent_id,

@@ -1,5 +1,7 @@
 """Rules of the whole suite: the order of its tests, and that none of them says a secret.
 
+Ctrl-C means what it says, also where the suite was begun in a shell's background.
+
 The long groups that share a federation begin first, so that two workers end together. Secrets that tests plant in
 credentials begin with `planted`: a test in whose captured output or log one shows up has failed.
 """
@@ -7,11 +9,16 @@ credentials begin with `planted`: a test in whose captured output or log one sho
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Generator
 
 import pytest
 
 PLANTED = re.compile(r"planted[-0-9a-f]\w*")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background of a shell: commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -223,10 +223,11 @@ class FileStore(Store):
     def _require_same_folder(self, operation: str, key: str) -> None:
         """Raises Unavailable where the folder that was used before is gone, or another one is at its place (a file system that
         was unmounted): what is written there would be in another store."""
+        before = self._identity  # read before the look at the folder: another thread may make both meanwhile
         now = identity_of(self._root)
-        if self._identity is None:
-            self._identity = now
-        elif now != self._identity:
+        if before is None:
+            self._identity = self._identity or now
+        elif now != before:
             raise Unavailable(
                 "the folder is gone" if now is None else "another folder is at its place",
                 store=self.url,

@@ -29,7 +29,7 @@ from federation.run.watching import Watching
 from tests.federation.run.test_chaos import one_run
 
 MonkeyPatch = pytest.MonkeyPatch
-SEEDS = range(1, 400)
+SEEDS = range(1, 1500)
 
 
 def token_is_drawn(patch: MonkeyPatch) -> None:
