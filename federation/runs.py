@@ -17,9 +17,10 @@ from federation.app import App, JobRequest, PreparedJob
 from federation.drive import RunOutcome, drive
 from federation.errors import UsageError
 from federation.index import RunRow
-from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
+from federation.index.chosen import the_one
+from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, Row
 from federation.inputs import keep_asks
-from federation.log import Log, default_author
+from federation.log import Entry, Log, default_author
 from federation.plan import Room
 from federation.prepare import isolated
 from federation.request import RunRequest
@@ -58,6 +59,10 @@ class RunStory:
     state: str
     reason: str
     slots: Sequence[Slot]
+    entries: Sequence[Entry] = ()
+    """Its run log."""
+    results: Sequence[Row] = ()
+    """Those that won their keys."""
 
 
 class Runs:
@@ -219,7 +224,7 @@ class Runs:
         cancel: str | None = None,
     ) -> RunOutcome:
         log = self._run_log(manifest.run)
-        replay = self._replay(log, manifest.run)
+        replay = _replay(log.refresh(), self._app.index.won(manifest.run))
         if cancel is not None:
             replay.append(CancelRequested(cancel))
         return drive(self._app, manifest, self._prepared_again(manifest), log, replay, observe, lease)
@@ -269,40 +274,29 @@ class Runs:
         """A run as its log and the index tell it. Raises UsageError."""
         row = self.find(run)
         manifest = self.manifest(row.run)
+        entries, results = self._run_log(row.run).refresh(), self._app.index.won(row.run)
         brain = Brain(manifest)
-        for event in self._replay(self._run_log(row.run), row.run):
+        for event in _replay(entries, results):
             brain.step(event)
-        return RunStory(manifest, row.state, row.reason, tuple(brain.slots))
+        return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results)
 
-    def timeline(self, run: str) -> Timeline:
-        """When each attempt of a run waited and computed. Raises UsageError."""
-        row = self.find(run)
+    def timeline(self, story: RunStory) -> Timeline:
+        """When each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
         committed: dict[tuple[int, int], str] = {}
-        for result in self._app.index.won(row.run):
+        for result in story.results:
             pair = (result.slot, result.attempt)
             committed[pair] = max(committed.get(pair, ""), result.created)
-        regions = self._app.config.regions
-        prices = {
-            name: regions[name].price_per_hour if name in regions else None for name in self.manifest(row.run).regions
-        }
-        return timeline(self._run_log(row.run).refresh(), committed, kept(self._app.home, row.run), prices)
-
-    def _replay(self, log: Log, run: str) -> list[Event]:
-        """What brings a brain to where the run stands."""
-        events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in log.refresh()]
-        rows = self._app.index.won(run)
-        events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in rows}))
-        return events
+        regions, manifest = self._app.config.regions, story.manifest
+        prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
+        return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
 
     def find(self, run: str) -> RunRow:
         """The run of that id or unique prefix. Raises UsageError."""
-        rows = [row for row in self._app.index.runs() if row.run.startswith(run)]
-        if not rows:
+        rows = {row.run: row for row in self._app.index.runs() if row.run.startswith(run)}
+        chosen = the_one(run, list(rows))
+        if chosen is None:
             raise UsageError(f"the index knows no run {run!r}", hint="see: fedml runs list")
-        if len(rows) > 1 and run not in {row.run for row in rows}:
-            shown = ", ".join(row.run for row in rows[:5])
-            raise UsageError(f"{len(rows)} runs begin with {run!r}: {shown}", hint="give more of the id")
-        return next((row for row in rows if row.run == run), rows[0])
+        return rows[chosen]
 
     def manifest(self, run: str) -> Manifest:
         """A run's manifest. Raises UsageError where it has none (it crashed before it was written)."""
@@ -318,6 +312,13 @@ class Runs:
 
     def _run_log(self, run: str) -> Log:
         return Log(self._app.home, f"runs/{run}/log/", author=default_author())
+
+
+def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
+    """What brings a brain to where the run stands."""
+    events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in entries]
+    events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
+    return events
 
 
 def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from regions.answers import allocation_from_json
+from regions.model import TaskState
+
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
@@ -74,28 +77,26 @@ def usage_from_json(answer: Mapping[str, Any]) -> dict[str, TaskUsage]:
 def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
     """The story in `GET /v1/allocation/:id`. Raises KeyError, TypeError or ValueError where it isn't of Nomad's shape."""
     asked = (alloc.get("AllocatedResources") or {}).get("Tasks") or {}
+    states = alloc.get("TaskStates") or {}
+    told = allocation_from_json(alloc)
     return AllocationStory(
-        id=alloc["ID"],
-        job_id=alloc["JobID"],
-        group=alloc["TaskGroup"],
-        index=int(alloc["Name"].rpartition("[")[2].rstrip("]")),
-        node_name=alloc.get("NodeName") or "",
-        client_status=alloc["ClientStatus"],
-        tasks={
-            name: _task_story(state, asked.get(name) or {}) for name, state in (alloc.get("TaskStates") or {}).items()
-        },
+        id=told.id,
+        job_id=told.job_id,
+        group=told.group,
+        index=told.index,
+        node_name=told.node_name,
+        client_status=told.client_status,
+        tasks={name: _task_story(task, states[name], asked.get(name) or {}) for name, task in told.tasks.items()},
     )
 
 
-def _task_story(state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory:
-    events = state.get("Events") or []
-    ended = next((event for event in reversed(events) if event.get("Type") == "Terminated"), None)
+def _task_story(told: TaskState, state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory:
     return TaskStory(
-        state=state["State"],
-        is_failed=bool(state["Failed"]),
-        restarts=int(state.get("Restarts") or 0),
-        exit_code=None if ended is None else int(ended.get("ExitCode") or 0),
-        is_oom_killed=any((event.get("Details") or {}).get("oom_killed") == "true" for event in events),
+        state=told.state,
+        is_failed=told.failed,
+        restarts=told.restarts,
+        exit_code=told.exit_code,
+        is_oom_killed=told.is_oom_killed,
         started=_time(state.get("StartedAt")),
         finished=_time(state.get("FinishedAt")),
         cpu_mhz=int((asked.get("Cpu") or {}).get("CpuShares") or 0),
@@ -106,7 +107,7 @@ def _task_story(state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory
                 str(event.get("Type") or ""),
                 str(event.get("DisplayMessage") or event.get("Message") or ""),
             )
-            for event in events
+            for event in state.get("Events") or []
         ),
     )
 

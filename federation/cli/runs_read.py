@@ -71,8 +71,9 @@ def show(
     from federation.ui.run_view import exit_code, show_fit, show_story, show_timeline, story_document, timeline_document
 
     with opened(config) as project:
-        story = Runs(project).story(run)
-        timeline = Runs(project).timeline(run)
+        runs = Runs(project)
+        story = runs.story(run)
+        timeline = runs.timeline(story)
         if plot is not None:
             draw(timeline, plot, title=f"run {story.manifest.run}, {story.manifest.job} {story.manifest.version}")
         if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from federation.errors import UsageError
@@ -22,15 +22,22 @@ def run_named(index: Reader, run: str) -> str:
             *asked,
         )
     )
+    chosen = the_one(run, found)
+    if chosen is None:
+        known = index.ask(lambda catalog: catalog.values("SELECT run FROM run UNION SELECT run FROM result"))
+        raise UsageError(f"the index knows no run {run!r}", hint=_hint(run, known, "see: fedml runs list"))
+    return chosen
+
+
+def the_one(run: str, found: Sequence[str]) -> str | None:
+    """Of the runs that begin with `run` the one that is meant: the whole id, else the only one; None where there is none.
+    Raises UsageError for several."""
     if run in found:
         return run
     if len(found) > 1:
         shown = ", ".join(found[:_SHOWN])
         raise UsageError(f"{len(found)} runs begin with {run!r}: {shown}", hint="give more of the id")
-    if not found:
-        known = index.ask(lambda catalog: catalog.values("SELECT run FROM run UNION SELECT run FROM result"))
-        raise UsageError(f"the index knows no run {run!r}", hint=_hint(run, known, "see: fedml runs list"))
-    return str(found[0])
+    return found[0] if found else None
 
 
 def require_region(index: Reader, region: str, configured: Collection[str]) -> None:

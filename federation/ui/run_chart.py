@@ -42,8 +42,7 @@ def waves(timeline: Timeline) -> list[str]:
 
 def chart(timeline: Timeline) -> list[str]:
     """Whichever suits the number of attempts, with a scale below."""
-    lines = gantt(timeline) if len(timeline.spans) <= ROWS_MAX else waves(timeline)
-    indent = 19 if len(timeline.spans) <= ROWS_MAX else 11
+    lines, indent = (gantt(timeline), 19) if len(timeline.spans) <= ROWS_MAX else (waves(timeline), 11)
     end = f"{_until(timeline):.0f} s"
     return [*lines, f"{'':<{indent}}0{end:>{WIDTH - 1}}"] if lines else []
 

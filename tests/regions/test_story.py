@@ -15,6 +15,7 @@ ALLOCATION: dict[str, Any] = {
     "TaskGroup": "main",
     "NodeName": "us-1",
     "ClientStatus": "failed",
+    "DesiredStatus": "run",
     "AllocatedResources": {"Tasks": {"train": {"Cpu": {"CpuShares": 500}, "Memory": {"MemoryMB": 256}}}},
     "TaskStates": {
         "train": {
