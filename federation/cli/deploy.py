@@ -6,36 +6,19 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.options import (
-    AllowDriftOption,
-    ConfigOption,
-    ForceOption,
-    JobOption,
-    JsonOption,
-    OnFailureOption,
-    RegionsOption,
-    VarFileOption,
-    VarOption,
-    WaitOption,
-    names,
-)
+from federation.cli.option_groups import DeployOptions, JobOptions, grouped
+from federation.cli.options import ConfigOption, JsonOption
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("deploy")(deploy)
+    app.command("deploy")(grouped(deploy))
 
 
 def deploy(
+    job: JobOptions,
+    how: DeployOptions,
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A jobspec (else the project's own).")] = "",
-    regions: RegionsOption = "",
-    job: JobOption = "",
-    var: VarOption = None,
-    var_file: VarFileOption = None,
-    on_failure: OnFailureOption = None,
-    allow_drift: AllowDriftOption = False,
-    wait: WaitOption = False,
-    force: ForceOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -53,15 +36,12 @@ def deploy(
 
       fedml deploy --on-failure fail_all
     """
-    from federation.app import JobRequest
     from federation.cli.session import answer_json, note, opened
-    from federation.dispatch import Deploying, deploy_alone
+    from federation.dispatch import deploy_alone
     from federation.ui.job_view import deployment_document, show_deployment
 
-    request = JobRequest(file or job, tuple(var or ()), tuple(var_file or ()), names(regions))
-    how = Deploying(allow_drift=allow_drift, wait=wait, force=force, on_failure=on_failure)
     with opened(config) as app:
-        deployment = deploy_alone(app, request, how, note)
+        deployment = deploy_alone(app, job.request(file), how.deploying(), note)
         if as_json:
             answer_json(deployment_document(deployment))
         else:

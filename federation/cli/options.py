@@ -51,15 +51,6 @@ VersionOption = Annotated[
     str | None,
     typer.Option("--version", metavar="V", help="The model version (else, or with `next`, the next whole number)."),
 ]
-MetricsOption = Annotated[
-    str, typer.Option("--metrics", metavar="[HOST:]PORT", help="Answer Prometheus there while the run is driven.")
-]
-MetricsFileOption = Annotated[
-    Path | None, typer.Option("--metrics-file", metavar="FILE", help="Prometheus metrics for the textfile collector.")
-]
-LogFileOption = Annotated[
-    Path | None, typer.Option("--log-file", metavar="FILE", help="Append what happens as JSON Lines.")
-]
 AllowDriftOption = Annotated[
     bool,
     typer.Option(

@@ -7,63 +7,20 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.options import (
-    ConfigOption,
-    JobOption,
-    JsonOption,
-    MetaOption,
-    RegionsOption,
-    SlotsOption,
-    VarFileOption,
-    VarOption,
-    VersionOption,
-    names,
-)
-from federation.cli.plan_options import (
-    AllowPreemptionOption,
-    AllowSecretMetaOption,
-    CapOption,
-    DeadlineOption,
-    ExpectedDurationOption,
-    MaxCostOption,
-    MinimumOption,
-    ParamsOption,
-    PayloadDirOption,
-    PayloadOption,
-    PolicyOption,
-    SweepOption,
-    asks_of,
-    payload_of,
-    placing_of,
-    sources_of,
-)
+from federation.cli.option_groups import JobOptions, grouped
+from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.plan_options import PlacingOptions, SlotOptions
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("plan")(plan)
+    app.command("plan")(grouped(plan))
 
 
 def plan(
-    slots: SlotsOption = None,
-    version: VersionOption = None,
-    regions: RegionsOption = "",
-    meta: MetaOption = None,
-    payload: PayloadOption = "",
-    sweep: SweepOption = None,
-    params: ParamsOption = None,
-    payload_dir: PayloadDirOption = None,
-    policy: PolicyOption = "",
-    cap: CapOption = None,
-    minimum: MinimumOption = None,
-    deadline: DeadlineOption = "",
-    max_cost: MaxCostOption = None,
-    expected_duration: ExpectedDurationOption = "",
-    allow_preemption: AllowPreemptionOption = False,
-    allow_secret_meta: AllowSecretMetaOption = False,
-    job: JobOption = "",
-    var: VarOption = None,
-    var_file: VarFileOption = None,
+    slots: SlotOptions,
+    placing: PlacingOptions,
+    job: JobOptions,
     explain: Annotated[
         int | None,
         typer.Option("--explain", metavar="SLOT", help="Only this slot: its parameters, its place, and why."),
@@ -87,26 +44,14 @@ def plan(
 
       fedml plan --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest --out plan.json
     """
-    from federation.app import JobRequest
     from federation.cli.session import answer, answer_json, note, opened
     from federation.errors import UsageError
     from federation.plan_file import keep_plan
     from federation.preview import preview
-    from federation.request import RunRequest
     from federation.ui.plan_view import explain as explained
     from federation.ui.plan_view import plan_document, show_plan
-    from jobs.load import key_values
 
-    request = RunRequest(
-        JobRequest(job, tuple(var or ()), tuple(var_file or ()), names(regions)),
-        slots,
-        version,
-        key_values(meta or (), "-meta"),
-        payload_of(payload),
-        allow_secret_meta,
-        asks=asks_of(sweep, params, payload_dir),
-        placing=placing_of(policy, cap, minimum, deadline, max_cost, expected_duration, allow_preemption),
-    )
+    request = slots.request(job.request(), placing.placing())
     with opened(config) as app:
         made = preview(app, request)
         made.require_an_answer()
@@ -123,6 +68,6 @@ def plan(
         for one in made.unanswered:
             note(f"Warning: region {one.region} is left out: {one.detail}")
         if to is not None:
-            keep_plan(to, app, made, document, sources_of(params, payload_dir))
+            keep_plan(to, app, made, document, slots.sources())
             note(f"Kept in {to}; go by it:  fedml dispatch --plan {to}")
     raise typer.Exit(1 if made.changes or not made.plan.is_complete or made.plan.problems else 0)

@@ -1,100 +1,135 @@
-"""The options by which `plan` and `dispatch` say what slots differ in and where they go, and what they come to."""
+"""Options of `plan` and `dispatch`: how many slots with which parameters, and where they go."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from federation.cli import options as common
+
 if TYPE_CHECKING:
-    from federation.request import Placing
-    from jobs.sweep import Asks
-
-SweepOption = Annotated[
-    list[str] | None,
-    typer.Option("--sweep", metavar="KEY=A,B", help="One slot a combination of these values; may be given again."),
-]
-ParamsOption = Annotated[
-    Path | None, typer.Option("--params", metavar="FILE", help="One slot a row of this CSV or JSON Lines file.")
-]
-PayloadDirOption = Annotated[
-    Path | None, typer.Option("--payload-dir", metavar="DIR", help="One slot a file, which is its payload.")
-]
-PayloadOption = Annotated[
-    str, typer.Option("--payload", metavar="FILE", help="The dispatch's payload ('-': standard input).")
-]
-AllowSecretMetaOption = Annotated[
-    bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
-]
-PolicyOption = Annotated[
-    str, typer.Option("--policy", metavar="NAME", help="spread, pack, order, cheapest, fastest, weights, or another's.")
-]
-CapOption = Annotated[
-    list[str] | None, typer.Option("--cap", metavar="REGION=N", help="At most so many of the run's slots there.")
-]
-MinimumOption = Annotated[
-    list[str] | None,
-    typer.Option("--minimum", metavar="REGION=N", help="So many slots there before the policy goes on."),
-]
-DeadlineOption = Annotated[
-    str, typer.Option("--deadline", metavar="WHEN", help="Refuse unless done by then: 8h, or 2026-11-25T18:00.")
-]
-MaxCostOption = Annotated[
-    float | None, typer.Option("--max-cost", metavar="X", help="Refuse if it is expected to cost more.")
-]
-ExpectedDurationOption = Annotated[
-    str,
-    typer.Option("--expected-duration", metavar="TIME", help="How long a slot runs (else what earlier runs took)."),
-]
-AllowPreemptionOption = Annotated[
-    bool, typer.Option("--allow-preemption", help="Count room that Nomad makes by evicting other work.")
-]
+    from federation.app import JobRequest
+    from federation.request import Placing, RunRequest
 
 
-def asks_of(sweep: Sequence[str] | None, params: Path | None, payload_dir: Path | None) -> Asks:
-    """What slots differ in. Raises InvalidMeta."""
-    from jobs.params_file import read_asks
+@dataclass(frozen=True, slots=True)
+class SlotOptions:
+    """How many slots, of which version, and what each gets."""
 
-    return read_asks(sweep or (), params, payload_dir)
+    slots: common.SlotsOption = None
+    version: common.VersionOption = None
+    meta: common.MetaOption = None
+    payload: Annotated[
+        str, typer.Option("--payload", metavar="FILE", help="Send this file as the payload ('-': standard input).")
+    ] = ""
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", metavar="KEY=A,B", help="One slot for each combination of these values; repeatable."),
+    ] = None
+    params: Annotated[
+        Path | None,
+        typer.Option("--params", metavar="FILE", help="One slot for each row of this CSV or JSON Lines file."),
+    ] = None
+    payload_dir: Annotated[
+        Path | None,
+        typer.Option("--payload-dir", metavar="DIR", help="One slot for each file, which becomes its payload."),
+    ] = None
+    allow_secret_meta: Annotated[
+        bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
+    ] = False
+
+    def request(self, job: JobRequest, placing: Placing, **further: Any) -> RunRequest:
+        """The run that is asked for. Raises InvalidMeta and UsageError."""
+        from federation.request import RunRequest
+        from jobs.load import key_values
+        from jobs.params_file import read_asks
+
+        return RunRequest(
+            job,
+            self.slots,
+            self.version,
+            key_values(self.meta or (), "-meta"),
+            _payload(self.payload),
+            self.allow_secret_meta,
+            asks=read_asks(self.sweep or (), self.params, self.payload_dir),
+            placing=placing,
+            **further,
+        )
+
+    def sources(self) -> dict[str, str]:
+        """Where the parameters were read, for a plan that is kept."""
+        given = {"params": self.params, "payload_dir": self.payload_dir}
+        return {name: str(path.absolute()) for name, path in given.items() if path is not None}
 
 
-def placing_of(
-    policy: str,
-    cap: Sequence[str] | None,
-    minimum: Sequence[str] | None,
-    deadline: str,
-    max_cost: float | None,
-    expected_duration: str,
-    allow_preemption: bool,
-) -> Placing:
-    """Where slots go. Raises UsageError."""
-    from datetime import UTC, datetime
+@dataclass(frozen=True, slots=True)
+class PlacingOptions:
+    """Where slots go, and what that may take and cost."""
 
-    from federation.errors import UsageError
-    from federation.request import Placing, by_region, deadline_s, duration_s
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            help="Placement policy: spread, pack, order, cheapest, fastest, weights, or a plug-in's.",
+        ),
+    ] = ""
+    cap: Annotated[
+        list[str] | None,
+        typer.Option("--cap", metavar="REGION=N", help="Place at most N of the run's slots in REGION; repeatable."),
+    ] = None
+    minimum: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--minimum",
+            metavar="REGION=N",
+            help="Place at least N slots in REGION before the policy is applied; repeatable.",
+        ),
+    ] = None
+    deadline: Annotated[
+        str,
+        typer.Option("--deadline", metavar="WHEN", help="Refuse unless done by then: 8h, or 2026-11-25T18:00."),
+    ] = ""
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="X", help="Refuse if the expected cost is higher.")
+    ] = None
+    expected_duration: Annotated[
+        str,
+        typer.Option(
+            "--expected-duration", metavar="TIME", help="How long a slot runs (default: what earlier runs took)."
+        ),
+    ] = ""
+    allow_preemption: Annotated[
+        bool, typer.Option("--allow-preemption", help="Count room that Nomad makes by evicting other work.")
+    ] = False
 
-    if max_cost is not None and not 0 <= max_cost < float("inf"):
-        raise UsageError(f"--max-cost {max_cost:g} is no amount", hint="a number from 0, in the money of the prices")
-    return Placing(
-        policy or None,
-        by_region(cap or (), "--cap"),
-        by_region(minimum or (), "--minimum"),
-        deadline_s(deadline, datetime.now(UTC)) if deadline else None,
-        max_cost,
-        duration_s(expected_duration, "--expected-duration") if expected_duration else None,
-        allow_preemption,
-    )
+    def placing(self) -> Placing:
+        """The same for the workflow. Raises UsageError."""
+        from datetime import UTC, datetime
+
+        from federation.errors import UsageError
+        from federation.request import Placing, by_region, deadline_s, duration_s
+
+        if self.max_cost is not None and not 0 <= self.max_cost < float("inf"):
+            raise UsageError(
+                f"--max-cost {self.max_cost:g} is not a valid amount",
+                hint="a number from 0, in the currency of the prices",
+            )
+        return Placing(
+            self.policy or None,
+            by_region(self.cap or (), "--cap"),
+            by_region(self.minimum or (), "--minimum"),
+            deadline_s(self.deadline, datetime.now(UTC)) if self.deadline else None,
+            self.max_cost,
+            duration_s(self.expected_duration, "--expected-duration") if self.expected_duration else None,
+            self.allow_preemption,
+        )
 
 
-def sources_of(params: Path | None, payload_dir: Path | None) -> dict[str, str]:
-    """Where the parameters were read, for a plan that is kept."""
-    given = {"params": params, "payload_dir": payload_dir}
-    return {name: str(path.absolute()) for name, path in given.items() if path is not None}
-
-
-def payload_of(name: str) -> bytes:
+def _payload(name: str) -> bytes:
     """The bytes of `--payload`. Raises InvalidMeta."""
     import sys
 

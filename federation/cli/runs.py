@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import (
-    ConfigOption,
-    JsonOption,
-    LogFileOption,
-    MetricsFileOption,
-    MetricsOption,
-    RunArgument,
-)
+from federation.cli.option_groups import FollowOptions, grouped
+from federation.cli.options import ConfigOption, JsonOption, RunArgument
 from federation.cli.runs_logs import logs
 from federation.cli.runs_read import list_runs, show, watch
 
@@ -30,11 +24,10 @@ app.command("logs")(logs)
 
 
 @app.command("resume")
+@grouped
 def resume(
     run: RunArgument,
-    metrics: MetricsOption = "",
-    metrics_file: MetricsFileOption = None,
-    log_file: LogFileOption = None,
+    follow: FollowOptions,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -44,11 +37,7 @@ def resume(
 
       fedml runs resume 0193
     """
-    from federation.ui.follow import Following
-
-    also = Following(metrics, metrics_file, log_file)
-    also.check()
-    _drive(run, as_json, config, also)
+    _drive(run, as_json, config, follow.following())
 
 
 @app.command("cancel")

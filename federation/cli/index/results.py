@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
+from federation.cli.option_groups import grouped
 from federation.cli.options import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -21,26 +23,33 @@ TERMINAL_ROWS = 100
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    app.command("list")(list_results)
+    app.command("list")(grouped(list_results))
     for command in (show, get, compare):
         app.command()(command)
 
 
-def list_results(
-    job: JobNameOption = None,
-    version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None,
-    region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None,
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """Which results are listed."""
+
+    job: JobNameOption = None
+    version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None
+    region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None
     run: Annotated[
         str | None, typer.Option(metavar="RUN", help="Only results of this run (a unique prefix is enough).")
-    ] = None,
+    ] = None
     state: Annotated[
         str | None,
         typer.Option(metavar="STATE", help="Only results that are committed, superseded, late, retired or removed."),
-    ] = None,
-    tag: Annotated[str | None, typer.Option(metavar="NAME", help="Only the result that this tag points to.")] = None,
+    ] = None
+    tag: Annotated[str | None, typer.Option(metavar="NAME", help="Only the result that this tag points to.")] = None
     where: Annotated[
         str | None, typer.Option(metavar="CONDITION", help="Only results that meet it (see the examples).")
-    ] = None,
+    ] = None
+
+
+def list_results(
+    which: FilterOptions,
     sort: Annotated[
         str | None, typer.Option(metavar="FIELD[:desc],…", help="In this order (else the newest first).")
     ] = None,
@@ -82,6 +91,8 @@ def list_results(
     from federation.index import RESULT_STATES
     from federation.index.chosen import require_region, require_tag, run_named
 
+    filters = asdict(which)
+    state = which.state
     if state is not None and state not in RESULT_STATES:
         raise UsageError(f"--state {state}: a result is {', '.join(RESULT_STATES[:-1])} or {RESULT_STATES[-1]}")
     is_terminal = sys.stdout.isatty() and not as_json
@@ -89,23 +100,13 @@ def list_results(
     asked = None if at_most is None else at_most + 1
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
-        if run is not None:
-            run = run_named(index, run)
-        if region is not None:
-            require_region(index, region, federation.config.regions)
-        if tag is not None:
-            require_tag(index, tag)
-        rows = index.query(
-            job=job,
-            version=version,
-            region=region,
-            run=run,
-            state=state,
-            tag=tag,
-            where=where,
-            sort=sort,
-            limit=asked,
-        )
+        if which.run is not None:
+            filters["run"] = run_named(index, which.run)
+        if which.region is not None:
+            require_region(index, which.region, federation.config.regions)
+        if which.tag is not None:
+            require_tag(index, which.tag)
+        rows = index.query(**filters, sort=sort, limit=asked)
         revision, unknown = index.revision, index.unknown_changes()
         fields = index.columns(columns) if columns is not None else None
         told = as_of(federation.index)
@@ -124,7 +125,7 @@ def list_results(
                 revision,
                 is_sorted=sort is not None,
                 more=more,
-                filtered=any((job, version, region, run, state, tag, where)),
+                filtered=any(filters.values()),
             )
         )
     if unknown:
