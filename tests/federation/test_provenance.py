@@ -44,29 +44,26 @@ def test_the_commit_is_the_one_that_git_tells(tmp_path: Path) -> None:
     assert git_commit(tmp_path / "code") == commit
 
 
-@pytest.mark.parametrize("version", [2, 3, 4])
-def test_a_folder_that_the_checkout_does_not_track_has_no_commit(tmp_path: Path, version: int) -> None:
+def test_a_folder_that_the_checkout_does_not_track_has_no_commit(tmp_path: Path) -> None:
     commit = repository(tmp_path / "code")
     (tmp_path / "code/src/out/deep").mkdir(parents=True)
     (tmp_path / "code/sr").mkdir()
-    (tmp_path / "code/new.py").write_text("code")
-    (tmp_path / "code/zz").mkdir()
-    (tmp_path / "code/zz/last.py").write_text("code")
-    for command in (("add", "-N", "new.py"), ("add", "zz"), ("update-index", "--index-version", str(version))):
-        subprocess.run(["git", *command], cwd=tmp_path / "code", check=True)
-    index = (tmp_path / "code/.git/index").read_bytes()
-    assert index[7] == max(version, 3)  # what is only meant to be added needs version 3
-    for place, is_tracked in (
-        ("", True),
-        ("src", True),
-        ("zz", True),
-        ("src/out", False),
-        ("src/out/deep", False),
-        ("sr", False),
-    ):
+    for place, is_tracked in (("", True), ("src", True), ("src/out", False), ("src/out/deep", False), ("sr", False)):
         assert git_commit(tmp_path / "code" / place) == (commit if is_tracked else "")
-    (tmp_path / "code/.git/index").write_bytes(index[:100])
-    assert git_commit(tmp_path / "code/zz") == ""
+
+
+def test_a_repository_starts_no_program_of_its_own(tmp_path: Path) -> None:
+    commit = repository(tmp_path / "code")
+    trap = f"touch {tmp_path}/started"
+    subprocess.run(["git", "config", "core.fsmonitor", trap], cwd=tmp_path / "code", check=True)
+    assert git_commit(tmp_path / "code") == commit
+    assert not (tmp_path / "started").exists()
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository(tmp_path / "code")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit(tmp_path / "code") == ""
 
 
 def test_a_worktree_has_its_own_commit(tmp_path: Path) -> None:
@@ -132,7 +129,7 @@ def test_a_parent_is_an_allocation_id_or_its_beginning() -> None:
     assert told_parent(" 52F51EF5-7c74 ") == "52f51ef5-7c74"
     assert told_origin("", "", "", "", ["52f51ef5", "cfe9fc16-2c55"]) == {"parents": "52f51ef5,cfe9fc16-2c55"}
     for wrong in ("production", "52f51e", "", "52f51ef5/.."):
-        with pytest.raises(UsageError, match="is no allocation id"):
+        with pytest.raises(UsageError, match="is not an allocation id"):
             told_parent(wrong)
 
 
