@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from federation.errors import RegionNotAllowed
-from federation.plan import Reason, counted
+from federation.plan import Reason
+from federation.text import counted
 from jobs.drift import as_marked, spec_of
 from jobs.errors import FedmlError
 from jobs.render import probe

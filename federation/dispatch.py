@@ -18,7 +18,6 @@ from federation.deploy import Deployment, check_drift, summary
 from federation.errors import JobDrifted, NoPlace, UsageError
 from federation.in_the_way import make_way
 from federation.job_diff import diff_of
-from federation.plan import counted
 from federation.plan_file import SavedPlan
 from federation.prepare import isolated
 from federation.preview import Preview
@@ -26,6 +25,7 @@ from federation.preview import preview as previewed
 from federation.project import check_training
 from federation.request import RunRequest
 from federation.runs import Opened, Runs
+from federation.text import counted
 from jobs.drift import file_differences
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure

@@ -18,10 +18,10 @@ from typing import Any
 from federation.app import App
 from federation.errors import FormatTooNew, PlanMoved, UsageError
 from federation.patience import Patience
-from federation.plan import counted
 from federation.prepare import JobRequest
 from federation.preview import Preview
 from federation.request import Placing, RunRequest
+from federation.text import counted
 from jobs.params_file import payload_lines, read_asks
 from jobs.sweep import Asks
 

@@ -13,10 +13,11 @@ from federation.durations import expected_durations
 from federation.errors import FederationError, UsageError
 from federation.log import default_author
 from federation.neighbours import Neighbours
-from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, counted, plan, policy_named
+from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named
 from federation.prepare import PreparedJob
 from federation.price import price_per_hour
 from federation.request import Placing, RunRequest
+from federation.text import counted
 from jobs.dependencies import images_of, templates_of
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields

@@ -13,6 +13,7 @@ from federation.provenance import told_data, told_parent
 from federation.publish import PublishOutcome
 from federation.publish_check import check_from_inside, to_line
 from federation.result import MetricValue
+from federation.text import size_text
 
 _FILES_SHOWN = 10
 
@@ -25,14 +26,14 @@ def as_lines(outcome: PublishOutcome) -> list[str]:
         done = "Already published, nothing sent:"
     lines = [
         f"{done} {record.job} version {record.version}, slot {record.key.slot}, allocation {record.alloc_id[:8]}",
-        *(f"  {file.path}  {_size(file.size_bytes)}" for file in record.files[:_FILES_SHOWN]),
+        *(f"  {file.path}  {size_text(file.size_bytes)}" for file in record.files[:_FILES_SHOWN]),
     ]
     if len(record.files) > _FILES_SHOWN:
         lines.append(f"  … and {len(record.files) - _FILES_SHOWN} more")
     count = f"{len(record.files)} file{'s' if len(record.files) != 1 else ''}"
     return [
         *lines,
-        f"  {count}, {_size(record.size_bytes)} in {outcome.artifact_url}/",
+        f"  {count}, {size_text(record.size_bytes)} in {outcome.artifact_url}/",
         f"  record {outcome.record_url}",
     ]
 
@@ -80,15 +81,6 @@ def told_origin(
     told = {"format": model_format, "framework": framework, **told_data(data_url, data_sha256)}
     told["parents"] = ",".join(map(told_parent, parents))
     return {name: value for name, value in told.items() if value}
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def _typed(text: str) -> MetricValue:

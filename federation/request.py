@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,11 +13,8 @@ from federation.config import Config
 from federation.errors import UsageError
 from federation.patience import Patience
 from federation.prepare import JobRequest
+from federation.text import duration_s, is_duration
 from jobs.sweep import SLOTS_MAX, Asks
-
-_UNITS_S = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([dhms]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +67,10 @@ class RunRequest:
         return replace(self, slots=slots, version=None if self.version == "next" else self.version)
 
 
-def duration_s(text: str, flag: str) -> float:
-    """`90m`, `1h30m`, `45s`, `2d` in seconds. Raises UsageError."""
-    if not _DURATION.fullmatch(text.strip()):
-        raise UsageError(f"{flag} {text!r} is no duration", hint=f"write  {flag} 90m  (d, h, m, s)")
-    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(text))
-    if not seconds:
-        raise UsageError(f"{flag} {text!r} is no time at all", hint=f"write  {flag} 90m")
-    return seconds
-
-
 def deadline_s(text: str, now: datetime) -> float:
     """A duration, or a time (ISO 8601; without a zone, this machine's), as seconds from `now`, which has a zone. Raises
     UsageError for what is neither, and for a time that is past."""
-    if _DURATION.fullmatch(text.strip()):
+    if is_duration(text):
         return duration_s(text, "--deadline")
     try:
         moment = datetime.fromisoformat(text.strip())

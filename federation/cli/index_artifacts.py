@@ -53,23 +53,24 @@ def gc(
 
       fedml index gc --orphans 7d
     """
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     from federation.cli.session import answer, answer_json, note, opened
     from federation.errors import UsageError
     from federation.index import gc as gc_index
-    from federation.index.retention import parse_age, parse_retention
+    from federation.index.retention import parse_retention
     from federation.index.stores import Stores
-    from federation.ui.index_table import size_text
+    from federation.text import duration_s, size_text
 
     if not keep and not orphans:
         raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
     rule = parse_retention(keep) if keep else None
-    wait, now = parse_age(grace), datetime.now(UTC)
+    wait, now = timedelta(seconds=duration_s(grace, "--grace", least_s=0)), datetime.now(UTC)
+    age = timedelta(seconds=duration_s(orphans, "--orphans", least_s=0)) if orphans else None
     with opened(config) as federation:
         stores = Stores(federation.config.regions)
         plan = gc_index.plan_gc(federation.index, rule, now) if rule else gc_index.GcPlan()
-        found = gc_index.orphans(stores.of, stores.names, federation.index, now, parse_age(orphans)) if orphans else []
+        found = gc_index.orphans(stores.of, stores.names, federation.index, now, age) if age is not None else []
         outcome = gc_index.GcOutcome()
         if not dry_run:
             if rule:
@@ -141,7 +142,7 @@ def copy(
     from federation.index.copy import copy_result
     from federation.index.stores import Stores
     from federation.store_check.places import by_store, chosen, places_of
-    from federation.ui.index_table import size_text
+    from federation.text import size_text
     from federation.ui.transfer import transfer
     from regions.storage import parse_store_url, store_url
 

@@ -230,7 +230,7 @@ def rebuild(
 
 
 def _verdict(found: Verified, *, deep: bool) -> str:
-    from federation.ui.index_table import size_text
+    from federation.text import size_text
 
     looked = f"revision {found.revision}, {found.results} results in {found.stores} stores"
     if deep:

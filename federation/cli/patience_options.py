@@ -54,7 +54,7 @@ class LimitOptions:
 
         from federation.errors import UsageError
         from federation.patience import OnRegionLost, Patience
-        from federation.request import duration_s
+        from federation.text import duration_s
 
         how: OnRegionLost | None = next((one for one in get_args(OnRegionLost) if one == self.on_region_lost), None)
         if self.on_region_lost and how is None:

@@ -111,7 +111,8 @@ class PlacingOptions:
         from datetime import UTC, datetime
 
         from federation.errors import UsageError
-        from federation.request import Placing, by_region, deadline_s, duration_s
+        from federation.request import Placing, by_region, deadline_s
+        from federation.text import duration_s
 
         if self.max_cost is not None and not 0 <= self.max_cost < float("inf"):
             raise UsageError(

@@ -126,8 +126,8 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
 
     from federation.cli.session import note, opened
     from federation.detach import CONFIG_META, PAYLOAD_FILE
-    from federation.plan import counted
     from federation.runs import Runs
+    from federation.text import counted
     from federation.ui.follow import Following, following
 
     if config is None and "NOMAD_META_fedml_resume" in os.environ:
@@ -160,14 +160,14 @@ def prune(
       fedml runs prune --older-than 8w --dry-run
     """
     from dataclasses import asdict
-    from datetime import UTC, datetime
+    from datetime import UTC, datetime, timedelta
 
     from federation.cli.session import answer_json, note, opened
-    from federation.index.retention import parse_age
     from federation.prune import prune as pruned
+    from federation.text import duration_s
     from federation.ui.console import out, table
 
-    age = parse_age(older_than)
+    age = timedelta(seconds=duration_s(older_than, "--older-than", least_s=0))
     with opened(config) as project:
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
     if as_json:
@@ -205,8 +205,8 @@ def _go_on(project: App, run: str, *, as_json: bool) -> int:
 def _drive(run: str, as_json: bool, config: ConfigOption, also: Following, *, cancel: str | None = None) -> None:
     from federation.cli.drive import driven
     from federation.cli.session import answer_json_line, note, opened
-    from federation.plan import counted
     from federation.runs import Runs
+    from federation.text import counted
     from federation.ui.run_view import exit_code
 
     with opened(config) as project:

@@ -95,9 +95,9 @@ def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = 
       fedml runs watch 0193
     """
     from federation.cli.session import answer_json_line, note, opened
-    from federation.plan import counted
     from federation.runs import Runs
     from federation.spectate import spectate
+    from federation.text import counted
     from federation.ui.run_progress import follower
     from federation.ui.run_view import exit_code
 

@@ -18,8 +18,8 @@ from federation.index.catalog import Catalog
 from federation.index.rows import COMMITTED, Row
 from federation.index.stores import store_name
 from federation.log import timestamp
+from federation.text import duration_s
 
-_UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _EXAMPLE = "write --keep last=3,age=30d,best=roc_auc:2 (best=-log_loss:2 where less is better)"
 
 
@@ -44,7 +44,8 @@ def parse_retention(texts: Iterable[str]) -> Retention:
         if name == "last" and value.isdecimal() and int(value) > 0:
             last = max(last, int(value))
         elif name == "age" and value:
-            age = max(filter(None, (age, parse_age(value))))
+            given = timedelta(seconds=duration_s(value, "--keep age", least_s=0))
+            age = given if age is None else max(age, given)
         elif name == "best" and (found := re.fullmatch(r"(-?)(.+):([1-9]\d*)", value)):
             best.append((found[2], int(found[3]), bool(found[1])))
         else:
@@ -52,14 +53,6 @@ def parse_retention(texts: Iterable[str]) -> Retention:
     if not (last or age or best):
         raise UsageError("nothing says what to keep", hint=_EXAMPLE)
     return Retention(last, age, tuple(best))
-
-
-def parse_age(text: str) -> timedelta:
-    """`90m`, `36h`, `30d`, `8w`. Raises UsageError."""
-    found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if not found:
-        raise UsageError(f"{text!r} is no length of time", hint="write 90m, 36h, 30d or 8w")
-    return timedelta(seconds=int(found[1]) * _UNITS_S[found[2]])
 
 
 def unwanted(catalog: Catalog, rule: Retention, now: datetime) -> dict[str, Row]:

@@ -11,7 +11,6 @@ from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplace
 from federation.plan.policies import POLICIES, spread
 from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
 from federation.plan.sharing import DEFAULT_PRIORITY, Claim, Shares, own_part, within_shares
-from federation.plan.words import counted, in_words
 
 __all__ = [
     "DEFAULT_PRIORITY",
@@ -28,9 +27,7 @@ __all__ = [
     "When",
     "Wishes",
     "check_limits",
-    "counted",
     "expected_place",
-    "in_words",
     "left_of",
     "own_part",
     "plan",

@@ -9,7 +9,7 @@ from federation.plan.limits import check_limits
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import fill, ranks
 from federation.plan.registry import policy_named
-from federation.plan.words import counted, in_words
+from federation.text import counted, in_words
 
 
 @dataclass(frozen=True, slots=True)

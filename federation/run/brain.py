@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from federation.plan import Policy, Room, counted, policy_named
+from federation.plan import Policy, Room, policy_named
 from federation.run.binding import Binding
 from federation.run.commands import Close, Command
 from federation.run.dispatching import Dispatching
@@ -55,6 +55,7 @@ from federation.run.results import Results
 from federation.run.resume import Resume
 from federation.run.state import RegionState, RunState, Slot
 from federation.run.watching import Watching
+from federation.text import counted
 
 
 class Brain:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
-from federation.plan import counted
 from federation.run.causes import CONSEQUENCES, Cause, backoff_s
 from federation.run.commands import KeepLogs, Stop
 from federation.run.events import Change, LogsKept, Stopped
 from federation.run.state import Attempt, Phase, RunState
+from federation.text import counted
 from regions.model import Allocation
 
 

@@ -6,12 +6,12 @@ it is pinged). When more than half of the regions that aren't lost fall silent t
 
 from __future__ import annotations
 
-from federation.plan import counted
 from federation.run.causes import Cause
 from federation.run.commands import Find, Ping, Probe, Stop, Verify
 from federation.run.ends import Ends
 from federation.run.events import Pinged, RegionHeard, RegionProbed
 from federation.run.state import RegionState, RunState
+from federation.text import counted
 
 
 class Health:

@@ -13,6 +13,7 @@ from federation.index import Row, RunRow
 from federation.index.rows import Note
 from federation.index.where.fields import Field
 from federation.result import MetricValue, ResultRecord
+from federation.text import size_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,18 +167,6 @@ def number_text(value: MetricValue | None) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
-
-
-def size_text(size_bytes: int) -> str:
-    """`812 B`, `1.2 MB`: decimal units."""
-    if size_bytes < 1000:
-        return f"{size_bytes} B"
-    size = float(size_bytes)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        size /= 1000
-        if size < 999.95 or unit == "PB":
-            return f"{size:.1f} {unit}"
-    raise AssertionError("unreachable")
 
 
 def when_text(moment: str) -> str:

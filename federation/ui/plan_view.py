@@ -9,8 +9,9 @@ from rich.markup import escape
 
 from federation.capacity import RegionCapacity
 from federation.config import Config
-from federation.plan import Placement, Room, counted, expected_place, in_words
+from federation.plan import Placement, Room, expected_place
 from federation.preview import Preview
+from federation.text import counted, in_words
 from federation.ui.console import out, table
 from federation.ui.diff_lines import diff_lines
 from jobs.sweep import Inputs

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from federation.capacity import RegionCapacity
-from federation.plan import counted
 from federation.region_report import RegionReport
+from federation.text import counted
 from federation.ui.console import out, table
 from regions.model import Node
 from regions.resources import Resources

@@ -8,9 +8,9 @@ from typing import Any
 from rich.markup import escape
 
 from federation.drive import RunOutcome
-from federation.plan import counted
 from federation.run.timeline import Timeline
 from federation.runs import RunStory
+from federation.text import counted
 from federation.ui.console import err, out, table
 from federation.ui.run_chart import chart
 

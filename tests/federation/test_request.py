@@ -7,23 +7,13 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from federation.errors import UsageError
-from federation.request import by_region, deadline_s, duration_s
+from federation.request import by_region, deadline_s
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("45s", 45), ("90m", 5400), ("1h30m", 5400), ("1.5h", 5400), ("2d", 172_800), (" 8h ", 28_800)],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert duration_s(text, "--x") == deadline_s(text, NOW) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "8", "h", "-8h", "8 h", "8h30", "1w", "0s", "8hours", "1e3s"])
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="--x"):
-        duration_s(text, "--x")
+def test_a_deadline_is_a_duration_or_a_time() -> None:
+    assert deadline_s("1h30m", NOW) == 5400
 
 
 def test_a_time_counts_with_its_zone_or_this_machines() -> None:

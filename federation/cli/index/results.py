@@ -220,7 +220,7 @@ def get(
     """
     from federation.cli.session import answer, answer_json, note, opened
     from federation.index.stores import result_store
-    from federation.ui.index_table import size_text
+    from federation.text import size_text
     from federation.ui.transfer import transfer
 
     with opened(config) as federation:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from federation.index import Row
+from federation.text import size_text
 from federation.ui.index_table import (
     aligned,
     number_text,
@@ -16,7 +17,6 @@ from federation.ui.index_table import (
     print_table,
     ranked,
     short_run,
-    size_text,
     when_text,
 )
 
