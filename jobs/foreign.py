@@ -35,6 +35,9 @@ class Limits:
     """Whole numbers lie between this and its negative."""
     refuse_twice: bool = True
     """Whether an object that has a name twice is refused: readers disagree about which of the two counts."""
+    is_python: bool = False
+    """Whether what Python's own writer gives beyond JSON (NaN, Infinity, halves of surrogate pairs) is let through: the
+    caller then looks at each value itself."""
 
 
 DOCUMENT_LIMITS = Limits()
@@ -61,7 +64,7 @@ def parse_json(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LIMI
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         value = json.loads(
             decoded,
-            parse_constant=_refuse_constant,
+            parse_constant=None if limits.is_python else _refuse_constant,
             object_pairs_hook=_refuse_twice if limits.refuse_twice else None,
         )
     except RecursionError:
@@ -258,7 +261,8 @@ def _check(value: Any, source: str, limits: Limits) -> None:
             elif kind is int:
                 problem = "" if -limits.whole_max <= each <= limits.whole_max else "is a whole number out of range"
             else:
-                problem = "is not a finite number" if kind is float and not math.isfinite(each) else ""
+                is_odd = kind is float and not limits.is_python and not math.isfinite(each)
+                problem = "is not a finite number" if is_odd else ""
             if named and not problem:
                 problem = _text_problem(str(name), limits)
             if problem:
@@ -268,7 +272,7 @@ def _check(value: Any, source: str, limits: Limits) -> None:
 def _text_problem(text: str, limits: Limits) -> str:
     if len(text) > limits.text_chars_max:
         return f"has {len(text):,} characters; the limit is {limits.text_chars_max:,}"
-    return "" if text.isascii() or is_text(text) else "is not valid Unicode text"
+    return "" if text.isascii() or limits.is_python or is_text(text) else "is not valid Unicode text"
 
 
 def _path(place: _Place) -> str:
