@@ -128,8 +128,13 @@ class ResultRecord:
         for file in data["files"]:
             if not file["etag"]:
                 del file["etag"]
-        data["metrics"] = {name: _metric_to_json(value) for name, value in self.metrics.items()}
+        data["metrics"] = self.written_metrics
         return data
+
+    @property
+    def written_metrics(self) -> dict[str, Any]:
+        """The metrics, JSON-ready."""
+        return {name: _metric_to_json(value) for name, value in self.metrics.items()}
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, UTF-8."""

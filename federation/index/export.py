@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 from federation.errors import PublishError, UsageError
-from federation.index.fold import RECORD_CHANGES
+from federation.index.changes import RECORD_CHANGES
 from federation.index.index import Index
 from federation.index.names import checked_record
 from federation.index.rows import Row
