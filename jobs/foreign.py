@@ -7,11 +7,14 @@ than the limits allow. No dependency: the archive for nodes holds this module an
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypeVar, Union
 
 from jobs.errors import ForeignTextError
 
@@ -20,6 +23,7 @@ WHOLE_NUMBER_MAX = 2**53 - 1
 
 _SHOWN_CHARS_MAX = 60
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+Value = TypeVar("Value")
 _Place = Optional[tuple[Any, Union[str, int]]]  # noqa: UP007,UP045 - runs under Python 3.9
 
 
@@ -83,6 +87,18 @@ def parse_object(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LI
     if not isinstance(value, dict):
         raise _error(source, f"is {kind_of(value)}, not a JSON object")
     return value
+
+
+def unpacked(data: bytes, *, source: str, size_bytes_max: int = DOCUMENT_LIMITS.size_bytes_max) -> bytes:
+    """The text that gzip packed. Stops at the limit: a kilobyte can hold a gigabyte. Raises ForeignTextError."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+            text = packed.read(size_bytes_max + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _error(source, f"is not whole gzip: {error}") from None
+    if len(text) > size_bytes_max:
+        raise _error(source, f"is packed from more than {size_bytes_max:,} bytes")
+    return text
 
 
 def is_text(text: str) -> bool:
@@ -231,7 +247,7 @@ class Members:
         return _error(self.source, f"can't be used: {_shown_place(self.place_of(name))} {problem}")
 
 
-def understood(source: str, build: Callable[[], Any]) -> Any:
+def understood(source: str, build: Callable[[], Value]) -> Value:
     """What `build` makes of values that were parsed; whatever it stumbles over is a ForeignTextError of `source`."""
     try:
         return build()

@@ -23,6 +23,8 @@ from federation.index.memory import LOST_PREFIX, is_rebuilt, remember, set_aside
 from federation.index.replay import ReadManifest, RebuildPlan, Replay
 from federation.index.said import Said
 from federation.log import Entry, Log, timestamp, utc_now
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_object
 from regions.storage.errors import IntegrityError, NotFound
 from regions.storage.store import Store
 
@@ -96,8 +98,10 @@ def _home_ids(home: Store, *, goes_on: bool) -> list[str]:
     """Under which ids the home may have a catalog here: its own (unless that is of this very rebuild), and earlier ones."""
     try:
         found = read_home(home)
-        earlier = json.loads(home.get(HOME_KEY)).get("rebuilt_from", []) if found else []
-    except (IndexCorrupt, IntegrityError, NotFound):
+        where = home.url_of(HOME_KEY)
+        document = parse_object(home.get(HOME_KEY), source=where) if found else {}
+        earlier = Members(document, source=where).items("rebuilt_from", ())
+    except (IndexCorrupt, IntegrityError, NotFound, ForeignTextError):
         return []
     own = [found.id] if found and not goes_on else []
     return own + [text for text in earlier if isinstance(text, str)]
@@ -114,5 +118,5 @@ def _renew_home(home: Store, now: datetime) -> None:
         make_home(home, now)
         return
     renewed = {"id": uuid.uuid4().hex, "created": timestamp(now), "rebuilt_from": _home_ids(home, goes_on=False)}
-    document = json.loads(home.get(HOME_KEY)) | renewed
+    document = parse_object(home.get(HOME_KEY), source=home.url_of(HOME_KEY)) | renewed
     home.put(HOME_KEY, json.dumps(document, indent=1).encode(), content_type="application/json")
