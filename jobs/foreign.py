@@ -115,6 +115,11 @@ def kind_of(value: object) -> str:
     return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
 
 
+def reason_of(error: ForeignTextError, source: str) -> str:
+    """The error's message without the source that it begins with, to be said after "X is not a manifest: "."""
+    return error.message.removeprefix(source).strip().removeprefix("can't be used: ")
+
+
 class Members:
     """Takes the members of a JSON object one by one, each with its type and limits.
 

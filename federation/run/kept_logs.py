@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from jobs.errors import FedmlError, ForeignTextError
-from jobs.foreign import Members, parse_json, understood, unpacked
+from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
 from regions.storage.store import Overwrite, Store
 from regions.story import AllocationStory, TaskEvent, TaskStory, TaskUsage
 
@@ -118,7 +118,7 @@ def _from_json(data: bytes, source: str) -> KeptAttempt:
             raise FormatTooNew(f"{source} was written by a newer fedml: upgrade this one")
         return _kept(document)
     except ForeignTextError as error:
-        raise IndexCorrupt(f"{error.message}: these are no kept logs", hint=error.hint) from error
+        raise IndexCorrupt(f"{source} does not hold kept logs: {reason_of(error, source)}", hint=error.hint) from error
 
 
 def _kept(document: Members) -> KeptAttempt:

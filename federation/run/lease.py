@@ -23,7 +23,7 @@ from typing import IO, Self
 
 from federation.errors import IndexCorrupt, RunIsDriven
 from jobs.errors import ForeignTextError
-from jobs.foreign import Members, parse_json
+from jobs.foreign import Members, parse_json, reason_of
 from regions.storage.errors import AlreadyExists, NotFound, StoreError
 from regions.storage.store import Create, Store
 
@@ -161,16 +161,17 @@ class Lease:
         if not number:
             return 0, None
         key = self._key(number)
+        where = self._home.url_of(key)
         try:
-            where = self._home.url_of(key)
             held = Members(parse_json(self._home.get(key), source=where), source=where)
             texts = {name: held.text(name) for name in ("id", "author", "host", "lock")}
             return number, Holder(**texts, is_released=held.flag("is_released", False))
         except NotFound:  # pruned meanwhile: its run is over
             return number, None
         except ForeignTextError as error:
+            why = reason_of(error, where)
             raise IndexCorrupt(
-                f"{error.message}: it is not a lease", hint="look at who writes there, and delete it"
+                f"{where} is not a lease: {why}", hint="look at who writes there, and delete it"
             ) from error
 
     def _key(self, number: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.plan import Room
 from jobs.errors import ForeignTextError
-from jobs.foreign import Members, parse_json, understood
+from jobs.foreign import Members, parse_json, reason_of, understood
 from jobs.spec import RUN_KEYS, SPEC_KEY
 from jobs.sweep import SLOTS_MAX, Sweep
 
@@ -137,7 +137,7 @@ class Manifest:
                 )
             return understood(source, lambda: cls(**_fields(data)))
         except ForeignTextError as error:
-            raise IndexCorrupt(f"{error.message}: it is not a manifest", hint=error.hint) from error
+            raise IndexCorrupt(f"{source} is not a manifest: {reason_of(error, source)}", hint=error.hint) from error
 
 
 def _fields(data: Members) -> dict[str, Any]:

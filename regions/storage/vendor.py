@@ -29,6 +29,10 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 
 
+_STUMBLES = (AttributeError, KeyError, TypeError, ValueError, RecursionError, ForeignTextError)
+"""What the SDKs, and we, stumble over in a stranger's answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """An object as the vendor tells of it. `info.size_bytes` is the whole object's, also where a range was read."""
