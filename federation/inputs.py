@@ -45,5 +45,5 @@ def _read(home: Store, kept: Kept | None) -> list[bytes]:
         return unpack(kept, home.get(kept.object))
     except NotFound:
         raise IndexCorrupt(f"{home.url_of(kept.object)} is gone: nobody knows this run's parameters") from None
-    except (ValueError, ForeignTextError) as error:
+    except ValueError as error:
         raise IndexCorrupt(f"{home.url_of(kept.object)} isn't what the run was opened with: {error}") from error

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.errors import InvalidMeta
+from jobs.errors import ForeignTextError, InvalidMeta
 from jobs.foreign import Members, parse_json, unpacked
 from jobs.spec import PAYLOAD_BYTES_MAX
 from jobs.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, Value, axes_of, typed
@@ -130,8 +130,11 @@ def pack(name: str, lines: Sequence[bytes]) -> tuple[Kept, bytes]:
 
 
 def unpack(kept: Kept, data: bytes) -> list[bytes]:
-    """The lines again. Raises ValueError where they aren't those that were packed, ForeignTextError for too much."""
-    text = unpacked(data, source=kept.object, size_bytes_max=_UNPACKED_BYTES_MAX)
+    """The lines again. Raises ValueError where they aren't those that were packed."""
+    try:
+        text = unpacked(data, source=kept.object, size_bytes_max=_UNPACKED_BYTES_MAX)
+    except ForeignTextError as error:
+        raise ValueError(error.message) from error
     if hashlib.sha256(text).hexdigest() != kept.sha256:
         raise ValueError("its sha256 isn't the manifest's")
     return text.split(b"\n")

@@ -21,9 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from federation.errors import IndexCorrupt, RunIsDriven
+from federation.errors import RunIsDriven
 from jobs.errors import ForeignTextError
-from jobs.foreign import Members, parse_json, reason_of
+from jobs.foreign import Members, parse_json
 from regions.storage.errors import AlreadyExists, NotFound, StoreError
 from regions.storage.store import Create, Store
 
@@ -168,11 +168,8 @@ class Lease:
             return number, Holder(**texts, is_released=held.flag("is_released", False))
         except NotFound:  # pruned meanwhile: its run is over
             return number, None
-        except ForeignTextError as error:
-            why = reason_of(error, where)
-            raise IndexCorrupt(
-                f"{where} is not a lease: {why}", hint="look at who writes there, and delete it"
-            ) from error
+        except ForeignTextError:  # nobody knows whose it is: it is watched for one lifetime, as any unknown holder's
+            return number, Holder("", "somebody whose lease can't be read", "", "")
 
     def _key(self, number: int) -> str:
         return f"{self._prefix}{number:0{_DIGITS}d}.json"

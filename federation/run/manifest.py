@@ -22,6 +22,7 @@ from jobs.spec import RUN_KEYS, SPEC_KEY
 from jobs.sweep import SLOTS_MAX, Sweep
 
 MANIFEST_FORMAT = 1
+_DIGITS_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Manifest:
         run, slot, attempt = (str(meta.get(key, "")) for key in RUN_KEYS)
         if not run and token.startswith(prefix := f"fedml-{self.run}-"):
             run, (slot, _, attempt) = self.run, token.removeprefix(prefix).partition("-")
-        if run != self.run or not (slot.isdecimal() and attempt.isdecimal()):
+        if run != self.run or not (slot.isdecimal() and attempt.isdecimal() and len(slot + attempt) <= _DIGITS_MAX):
             return None
         return int(slot), int(attempt)
 
