@@ -41,6 +41,7 @@ from regions.storage.store import Create, Store
 
 LOG_FORMAT = 1
 CLOCK_SKEW_MAX_S = 60.0
+ENTRY_BYTES_MAX = 64 * 1024 * 1024
 
 _CLOCK_CHECK_EVERY_S = 300.0
 _READ_AHEAD = (1, 8, 32)
@@ -58,7 +59,8 @@ _ENTRY_LIMITS = Limits(
     refuse_twice=False,
     is_python=True,
 )
-"""Wide, and blind to single values: an entry stays readable for ever, and whoever reads a change looks at its values."""
+"""Wider than what is written (an earlier fedml had no limit), and blind to single values: an entry stays readable for ever,
+and whoever reads a change looks at its values."""
 
 Change = dict[str, Any]
 Rebase = Callable[[list["Entry"]], list[Change] | None]
@@ -247,6 +249,11 @@ class Log:
             "changes": changes,
         }
         data = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        if len(data) > ENTRY_BYTES_MAX:
+            raise FederationError(
+                f"a log entry of {len(data):,} bytes is not written; the limit is {ENTRY_BYTES_MAX:,}",
+                hint="write less at once",
+            )
         digest = hashlib.sha256(data).hexdigest()
         return Entry(number, moment, self._author, reason, self._at.sha256, tuple(changes), nonce, digest), data
 

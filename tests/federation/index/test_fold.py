@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.errors import UsageError
+from federation.errors import FederationError, UsageError
 from federation.index import Index
 from federation.index.catalog import Catalog
 from federation.index.changes import RECORD_CHANGES, problem_of
 from federation.index.fold import TABLES, fold
 from federation.log import Change, Entry, Log
 from federation.result import Key, ResultFile, ResultRecord
+from federation.ui.index_history import change_text, without_effect
 from jobs.foreign import WHOLE_NUMBER_MAX
 from tests.federation.index.conftest import MakeRecord, OpenIndex
 
@@ -198,3 +199,38 @@ def test_any_value_in_a_record_of_the_log_is_folded(name: str, value: Any) -> No
     assert len(catalog.rows("1", ())[1]) + len(catalog.unknown()) == 1
     assert bool(catalog.unknown()) is not is_usable
     catalog.close()
+
+
+def test_results_of_many_megabytes_are_entered_in_several_entries(
+    index: Index, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.index.index._ENTRY_RECORDS_BYTES_MAX", 4_000)
+    records = [make_record(environment={"text": "x" * 1_000}) for _ in range(5)]
+    assert set(index.commit(records).values()) == {"added"}
+    assert [len(entry.changes) for entry in index.log()] == [1, 2, 2]
+    assert len(index.query()) == 5
+
+
+def test_an_entry_that_nobody_would_read_is_not_written(
+    index: Index, memory_store: Any, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.log.ENTRY_BYTES_MAX", 1_000)
+    with pytest.raises(FederationError, match=r"a log entry of .* bytes is not written; the limit is 1,000"):
+        index.commit([make_record(environment={"text": "x" * 1_000})])
+    assert not [key for key in memory_store.objects if key.startswith("index/log/")]
+
+
+def test_what_has_no_effect_is_said_in_words(index: Index, memory_store: Any, make_record: MakeRecord) -> None:
+    index.commit([make_record()])
+    log = Log(memory_store, "index/log/", author="mallory")
+    log.refresh()
+    log.append([{"type": "tag", "name": 5, "alloc_id": "x"}, {"type": "later"}])
+    assert len(index.query()) == 1
+    assert without_effect(index.unknown_changes()) == [
+        "changes that a newer fedml wrote have no effect here: 1 (later)",
+        "changes that can't be used have no effect: revision 2 (see fedml index log)",
+    ]
+    [unreadable] = [
+        change for change in index.log()[0].changes + index.log()[-1].changes if change["type"] == "unreadable"
+    ]
+    assert "name is a number, not a text" in change_text(unreadable)
