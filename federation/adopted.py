@@ -15,7 +15,7 @@ from pathlib import Path
 
 from federation.adoption import Pattern
 from federation.app import App
-from federation.artifact import read_data, read_environment, read_metrics
+from federation.artifact import fitting_metrics, fitting_texts, read_data, read_environment, read_metrics
 from federation.errors import PublishError, UsageError
 from federation.in_place import read_objects
 from federation.inputs import inputs_of
@@ -188,8 +188,8 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
         files=artifact.files,
         manifest_sha256=artifact.manifest_sha256,
         created=written.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        metrics=metrics,
-        environment=environment,
+        metrics=fitting_metrics(metrics)[0],
+        environment=fitting_texts(environment, "environment")[0],
     )
 
 

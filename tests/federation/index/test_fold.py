@@ -207,7 +207,7 @@ def test_results_of_many_megabytes_are_entered_in_several_entries(
     monkeypatch.setattr("federation.index.index._ENTRY_RECORDS_BYTES_MAX", 4_000)
     records = [make_record(environment={"text": "x" * 1_000}) for _ in range(5)]
     assert set(index.commit(records).values()) == {"added"}
-    assert [len(entry.changes) for entry in index.log()] == [1, 2, 2]
+    assert sorted(len(entry.changes) for entry in index.log()) == [1, 2, 2]
     assert len(index.query()) == 5
 
 
