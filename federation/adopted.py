@@ -15,7 +15,7 @@ from pathlib import Path
 
 from federation.adoption import Pattern
 from federation.app import App
-from federation.artifact import read_data, read_environment, read_metrics
+from federation.artifact import fitting_metrics, fitting_texts, read_data, read_environment, read_metrics
 from federation.errors import PublishError, UsageError
 from federation.in_place import read_objects
 from federation.inputs import inputs_of
@@ -23,6 +23,7 @@ from federation.log import Log
 from federation.places import Places
 from federation.prepare import PreparedJob
 from federation.result import ADOPTED, Key, ResultRecord
+from federation.run.changes import usable
 from federation.run.manifest import Manifest
 from jobs.errors import FedmlError
 from jobs.spec import looks_secret
@@ -134,7 +135,7 @@ def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
             Key(run, int(change["slot"]), str(change["group"]), int(change["index"])),
         )
         for entry in run_log.refresh()
-        for change in entry.changes
+        for change in usable(entry.changes)
         if change["type"] == "alloc"
     }
 
@@ -187,8 +188,8 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
         files=artifact.files,
         manifest_sha256=artifact.manifest_sha256,
         created=written.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        metrics=metrics,
-        environment=environment,
+        metrics=fitting_metrics(metrics)[0],
+        environment=fitting_texts(environment, "environment")[0],
     )
 
 

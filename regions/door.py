@@ -18,6 +18,8 @@ from typing import Any, Final, Protocol, TypeVar
 import requests
 from requests.adapters import HTTPAdapter
 
+from jobs.errors import ForeignTextError
+from jobs.foreign import ANSWER_LIMITS, parse_json
 from regions.errors import (
     Conflict,
     InvalidJob,
@@ -184,8 +186,8 @@ class Door:
         if not request.expects_json:
             return Answer(response)
         try:
-            return Answer(response, response.json())
-        except ValueError:
+            return Answer(response, parse_json(response.content, source="the answer", limits=ANSWER_LIMITS))
+        except ForeignTextError:
             return Refusal(Meaning.NOT_NOMAD, "something that isn't Nomad answers there")
 
     def _read_token(self, *, anew: bool = False) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import requests
 import urllib3.exceptions
 
-from regions.answers import events_from_line
+from regions.answers import NOT_OF_NOMADS_SHAPE, events_from_line
 from regions.door import Door, Request
 from regions.errors import EventGap, PermissionDenied, RegionError, RegionUnreachable
 from regions.model import Event
@@ -71,7 +71,7 @@ def _lines(
             if line.strip():
                 try:
                     yield events_from_line(line)
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except NOT_OF_NOMADS_SHAPE:
                     raise _refused(door, request, line) from None
         if not block:
             if stop.is_set():

@@ -25,11 +25,14 @@ import nomad.api.status  # noqa: TID253
 import requests
 
 from regions.answers import (
+    NOT_OF_NOMADS_SHAPE,
     RegisteredJob,
     allocation_from_json,
     dry_run_from_json,
+    job_from_json,
     node_from_json,
     server_version,
+    summary_from_json,
 )
 from regions.door import Answer, Door, Request, Send
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable, UnexpectedAnswer
@@ -138,7 +141,8 @@ class NomadRegion:
         With `meta`, each has its `Meta`; servers before 1.4.3 can't put it into the list, so there each job is read.
         """
         params = {"prefix": prefix or None, "meta": "true" if meta else None}
-        stubs = self._pages("jobs", nomad.api.Jobs, params=params)[0]
+        listed = self._pages("jobs", nomad.api.Jobs, params=params)[0]
+        stubs = self._parse("jobs", lambda: [job_from_json(one) for one in listed if _as(str, one["ID"])])
         if meta and stubs and not has_feature(self._known_version(), "jobs_list_meta"):
             return list(filter(None, map(self._with_meta, stubs)))
         return stubs
@@ -152,14 +156,14 @@ class NomadRegion:
     def job(self, job_id: str) -> dict[str, Any]:
         """The job as Nomad holds it. Raises NotFound."""
         job = self._get("read", nomad.api.Job, _quoted(job_id), about=f"job {job_id}")
-        return self._parse("read", lambda: _as(dict, job))
+        return self._parse("read", lambda: job_from_json(job))
 
     def job_versions(self, job_id: str) -> list[dict[str, Any]]:
         """The versions of the job that Nomad still keeps (six, unless a server is told otherwise), newest first. Raises
         NotFound."""
         about = f"versions of job {job_id}"
         answer = self._get("read", nomad.api.Job, _quoted(job_id), "versions", about=about)
-        return self._parse("read", lambda: [_as(dict, one) for one in answer["Versions"]])
+        return self._parse("read", lambda: [job_from_json(one) for one in answer["Versions"]])
 
     def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
         """A dry run of the scheduler; nothing is registered. Raises InvalidJob."""
@@ -226,7 +230,7 @@ class NomadRegion:
     def summary(self, job_id: str) -> dict[str, Any]:
         """Nomad's job summary: counts by group, and of children for a parameterized job. Raises NotFound."""
         summary = self._get("read", nomad.api.Job, _quoted(job_id), "summary", about=f"summary of job {job_id}")
-        return self._parse("read", lambda: _as(dict, summary))
+        return self._parse("read", lambda: summary_from_json(summary))
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         """Evaluations of one job or of the namespace, of one `status` (blocked, pending …) or all; Nomad's JSON."""
@@ -383,7 +387,7 @@ class NomadRegion:
             for number, item in enumerate(self._parse(operation, partial(_items, answer))):
                 items.setdefault(str(item.get("ID") or f"{before + number} without an ID"), item)
             headers = answer.response.headers
-            index = index or int(headers.get("X-Nomad-Index") or 0)
+            index = index or self._parse(operation, partial(_index_in, headers))
             next_token = headers.get("X-Nomad-NextToken", "")
             if not next_token or len(items) == before:
                 return list(items.values()), index
@@ -391,7 +395,7 @@ class NomadRegion:
     def _parse(self, operation: str, read: Callable[[], T]) -> T:
         try:
             return read()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except NOT_OF_NOMADS_SHAPE as error:
             problem = f"{', '.join(self.region.addresses)}: an answer not of Nomad's shape ({type(error).__name__})"
             raise UnexpectedAnswer(f"{operation}: {problem}", region=self.name, operation=operation) from None
 
@@ -441,6 +445,10 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
 def _quoted(segment: str) -> str:
     """One path segment. A child's ID holds `/`; python-nomad would send it as it is."""
     return quote(segment, safe="")
+
+
+def _index_in(headers: Mapping[str, str]) -> int:
+    return int(headers.get("X-Nomad-Index") or 0)
 
 
 def _as(kind: type[T], value: object) -> T:

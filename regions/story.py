@@ -1,4 +1,4 @@
-"""An allocation's whole JSON enters, what happened to its tasks leaves: times, exit codes, events. Pure: no I/O."""
+"""Reads from an allocation's whole JSON what happened to its tasks: times, exit codes, events. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from regions.answers import allocation_from_json
 from regions.model import TaskState
+
+_TIME_NS_END = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ def _time(text: object) -> str:
 
 
 def _time_of_ns(nanoseconds: object) -> str:
-    return _rfc_3339(datetime.fromtimestamp(nanoseconds / 1e9, UTC)) if isinstance(nanoseconds, int) else ""
+    if not isinstance(nanoseconds, int) or not 0 <= nanoseconds < _TIME_NS_END:
+        return ""
+    return _rfc_3339(datetime.fromtimestamp(nanoseconds / 1e9, UTC))
 
 
 def _rfc_3339(time: datetime) -> str:

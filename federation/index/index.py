@@ -37,6 +37,7 @@ from federation.tag_rule import NO_RULE, TagRule
 from regions.storage.errors import StoreError
 from regions.storage.store import Store
 
+_ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
 _CHANGE_OF_STATE = {COMMITTED: "add", SUPERSEDED: "supersede", "late": "late"}
 _OUTCOME_OF_STATE = {COMMITTED: "added", SUPERSEDED: "superseded", "late": "late"}
 
@@ -99,12 +100,21 @@ class Index(Ledger, Reader):
         return holds
 
     def commit(self, records: Sequence[ResultRecord], *, reason: str = "") -> dict[str, str]:
-        """Enter results, all in one entry, and return what became of each allocation: `added` (it won its key),
-        `superseded` (the key was won before), `late` (its run was cancelled), `known` (it is in the index already).
+        """Enter results in one entry, or in several where they take many megabytes. Return what became of each allocation:
+        `added` (it won its key), `superseded` (the key was won before), `late` (its run was cancelled), `known` (it is in
+        the index already).
 
         Raises UsageError for a record that `checked_record` refuses, before anything is written.
-        After a crash or Unavailable all of them are in the index or none; committing them again is right either way.
+        After a crash or Unavailable all of an entry are in the index or none; committing them again is right either way.
         """
+        for record in records:
+            checked_record(record)
+        outcomes: dict[str, str] = {}
+        for batch in _batches(records):
+            outcomes |= self._commit(batch, reason)
+        return outcomes
+
+    def _commit(self, records: Sequence[ResultRecord], reason: str) -> dict[str, str]:
         outcomes: dict[str, str] = {}
 
         def decide(catalog: Catalog) -> list[Change]:
@@ -118,11 +128,8 @@ class Index(Ledger, Reader):
                 if state
             ]
 
-        for record in records:
-            checked_record(record)
-        if records:
-            with self._lock:
-                self._append(decide, reason=reason)
+        with self._lock:
+            self._append(decide, reason=reason)
         return outcomes
 
     def outcomes(self, records: Sequence[ResultRecord]) -> dict[str, str]:
@@ -270,6 +277,21 @@ class Index(Ledger, Reader):
 
 def _checked_reason(reason: str) -> str:
     return checked_text("the reason", reason) if reason.strip() else ""
+
+
+def _batches(records: Sequence[ResultRecord]) -> Iterator[list[ResultRecord]]:
+    """The records in their order, as many at once as make an entry of bounded size."""
+    batch: list[ResultRecord] = []
+    size_bytes = 0
+    for record in records:
+        own_bytes = len(record.to_json())
+        if batch and size_bytes + own_bytes > _ENTRY_RECORDS_BYTES_MAX:
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(record)
+        size_bytes += own_bytes
+    if batch:
+        yield batch
 
 
 def _states(catalog: Catalog, records: Sequence[ResultRecord]) -> dict[str, str]:

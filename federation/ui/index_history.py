@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from federation.index import Row
+from federation.index.changes import UNREADABLE
 from federation.index.history import Difference, Revision, TagMove, Turn
 from federation.index.lineage import Lineage
 from federation.log import Change
@@ -25,6 +26,20 @@ def revision_text(revision: Revision) -> str:
     if len(lines) > _CHANGES_SHOWN:
         lines = [*lines[: _CHANGES_SHOWN - 1], f"… and {len(lines) - _CHANGES_SHOWN + 1} more changes"]
     return "\n".join([head, *(f"  {printable(line)}" for line in lines)])
+
+
+def without_effect(unknown: Sequence[tuple[int, Change]]) -> list[str]:
+    """What of the log has no effect here, and why: (revision, change) in, sentences out."""
+    newer = [str(change["type"]) for _, change in unknown if change["type"] != UNREADABLE]
+    lines = []
+    if newer:
+        kinds = ", ".join(sorted(set(newer)))
+        lines.append(f"changes that a newer fedml wrote have no effect here: {len(newer)} ({kinds})")
+    revisions = sorted({revision for revision, change in unknown if change["type"] == UNREADABLE})
+    if revisions:
+        numbers = ", ".join(map(str, revisions[:5])) + (" …" if len(revisions) > 5 else "")
+        lines.append(f"changes that can't be used have no effect: revision {numbers} (see fedml index log)")
+    return lines
 
 
 def change_text(change: Change) -> str:
@@ -47,6 +62,8 @@ def change_text(change: Change) -> str:
             return f"{'unretire' if change.get('undo') else 'retire'} {alloc_id}"
         case "note":
             return f"note on {alloc_id}: {change['text']}"
+        case "unreadable":
+            return f"{change.get('kind', '?')} without effect: {change.get('problem', '')}"
     rest = ", ".join(f"{name} {value}" for name, value in change.items() if name not in ("type", "alloc_id"))
     return f"{kind} {alloc_id}  {rest[:100]}".strip()
 

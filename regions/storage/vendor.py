@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
+from jobs.errors import ForeignTextError
 from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
@@ -26,6 +27,10 @@ BINARY = "application/octet-stream"
 CONNECTIONS = 64
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
+
+
+_STUMBLES = (AttributeError, KeyError, TypeError, ValueError, RecursionError, ForeignTextError)
+"""What the SDKs, and we, stumble over in a stranger's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,14 @@ class Vendor(ABC):
             raise
         except self._sdk_errors() as error:
             raise self._store_error(error, operation, key) from error
-        except (AttributeError, KeyError, TypeError) as error:  # what the SDKs stumble over in a stranger's answer
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            RecursionError,
+            ForeignTextError,
+        ) as error:  # what the SDKs stumble over in a stranger's answer
             failure = Unavailable(
                 f"{operation} of {key or 'the bucket'} failed: what answers there can't be understood",
                 store=self.url,

@@ -108,5 +108,5 @@ def test_a_prefix_stands_in_the_record_only_where_there_is_one(place: StoreConfi
     record = publish(tmp_path / "model.bin", environ=environ_for(place)).record.to_dict()
     assert "prefix" not in record
     assert ResultRecord.from_dict(record | {"prefix": ""}).artifact_prefix == ""
-    with pytest.raises(PublishError, match="no result record"):
+    with pytest.raises(PublishError, match="prefix is a number"):
         ResultRecord.from_dict(record | {"prefix": 3})

@@ -12,6 +12,17 @@ from regions.errors import RegionError, UnexpectedAnswer
 from regions.nomad import NomadRegion
 from tests.regions.conftest import Reply
 
+BOMBS = [
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"9" * 10_000,
+    b"Infinity",
+    b'"\\ud800"',
+    b"[1e999]",
+    b"\xff\xfe",
+    b"{",
+    b"",
+]
 STRANGE: list[Any] = [{"hello": "world"}, [1, 2], ["x"], None, "text", 7, {"Members": None}, {"Members": [3]}, [{}]]
 JOB = {"ID": "train", "TaskGroups": []}
 CALLS: dict[str, Callable[[NomadRegion], object]] = {
@@ -32,6 +43,17 @@ CALLS: dict[str, Callable[[NomadRegion], object]] = {
     "allocations": lambda region: region.allocations(),
     "allocation": lambda region: region.allocation("a"),
 }
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_bytes_that_are_no_json_or_too_much_of_it_are_an_error_of_that_region(
+    recorder: Any, client: Any, call: str
+) -> None:
+    for body in BOMBS:
+        recorder.answers.clear()
+        recorder.default = Reply(body=body)
+        with pytest.raises(RegionError):
+            CALLS[call](client())
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -129,8 +129,10 @@ def list_results(
             )
         )
     if unknown:
-        kinds = sorted({str(change["type"]) for _, change in unknown})
-        note(f"changes that a newer fedml wrote have no effect here: {len(unknown)} ({', '.join(kinds)})")
+        from federation.ui.index_history import without_effect
+
+        for line in without_effect(unknown):
+            note(line)
 
 
 def show(

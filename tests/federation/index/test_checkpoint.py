@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import logging
+import sqlite3
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,52 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
         logging.WARNING,
         True,
     )
+
+
+def rewritten(data: bytes, *statements: str) -> bytes:
+    """The catalog in a checkpoint, changed by somebody else's hand."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        path.write_bytes(gzip.decompress(data))
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            for statement in statements:
+                db.execute(statement)
+        return gzip.compress(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM result; END",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TABLE more (a)",
+        "DROP TABLE tag",
+        "ALTER TABLE result ADD COLUMN more",
+        "UPDATE position SET number = 'x'",
+        "UPDATE position SET number = 63",
+        "UPDATE position SET sha256 = x'00'",
+        "DELETE FROM position",
+    ],
+)
+def test_a_checkpoint_that_is_no_catalog_of_ours_is_passed_over(
+    filled: Any, open_index: OpenIndex, caplog: pytest.LogCaptureFixture, statement: str
+) -> None:
+    filled.objects[checkpoint_key(64)] = rewritten(filled.objects[checkpoint_key(64)], statement)
+
+    assert len(open_index(filled, cache="new machine").query()) == ENTRIES
+
+    assert [record.getMessage().startswith("Warning: checkpoint") for record in caplog.records] == [True]
+
+
+def test_a_checkpoint_that_unpacks_without_end_is_passed_over(
+    filled: Any, open_index: OpenIndex, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.index.checkpoint._UNPACKED_BYTES_MAX", 4_000_000)
+    filled.objects[checkpoint_key(64)] = gzip.compress(bytes(50_000_000))
+
+    assert len(open_index(filled, cache="new machine").query()) == ENTRIES
+
+    assert "unpacks to more than 4,000,000 bytes" in caplog.text
 
 
 def test_a_checkpoint_of_another_log_is_passed_over(

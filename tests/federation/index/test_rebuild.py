@@ -287,6 +287,32 @@ def test_a_damaged_log_is_salvaged_only_when_asked_for(full: Clouds, nowhere: Pa
     assert "--salvage" in raised.value.hint
 
 
+@pytest.mark.parametrize("survives", ["entries", "a catalog"])
+def test_a_log_with_changes_that_cant_be_used_is_salvaged_without_them(
+    full: Clouds, nowhere: Path, survives: str
+) -> None:
+    before, runs = seen(full.index), runs_of(full.index)
+    log = Log(full.home, "index/log/", author="mallory")
+    log.refresh()
+    log.append([{"type": "close", "run": ["x"]}, {"type": "add", "record": None}, {"type": "rebuild", "is_done": "no"}])
+    cache = full.root / "cache" if survives == "a catalog" else nowhere
+    assert seen(full.index) == before
+    assert [change["kind"] for _, change in full.index.unknown_changes()] == ["close", "add", "rebuild"]
+    assert [one.kind for one in verify(full.home, full.store, full.names).problems] == ["change-unreadable"] * 3
+
+    with pytest.raises(UsageError, match="holds a 'close' without effect") as raised:
+        plan(full, cache)
+    assert "--salvage" in raised.value.hint
+    planned = rebuild(full, cache, salvage=True)
+
+    assert any("they are left out" in sentence for sentence in planned.unknown)
+    fresh = full.another_index("fresh")
+    assert (seen(fresh), runs_of(fresh)) == (before, runs)
+    assert fresh.unknown_changes() == []
+    assert no_problems(full)
+    fresh.close()
+
+
 @pytest.mark.parametrize("damage", ["gap", "torn"])
 @pytest.mark.parametrize("survives", ["nothing", "a catalog"])
 def test_salvage_keeps_all_that_can_be_read(full: Clouds, nowhere: Path, damage: str, survives: str) -> None:
