@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage as a store: keys and bytes enter, requests leave through google-cloud-storage.
+"""A bucket of Google Cloud Storage as a store. Requests are sent through google-cloud-storage.
 
 What holds, and on what it rests (the rest is `bucket`):
 
@@ -41,7 +41,7 @@ from regions.storage.rules import Kind, Rule, gcs_lifecycle, gcs_lock, gcs_versi
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_bucket
-from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
+from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, SENDS, Found, Page
 
 _TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
 _PAGE: int | None = None
@@ -120,7 +120,7 @@ class GCSStore(BucketStore):
         def send(client: Any) -> int | str:
             return _progress_of(client._http.put(url, data=body, headers=headers, timeout=_TIMEOUT_S))
 
-        return self._once("put", key, send)
+        return self._once("put", key, send, SENDS)
 
     def _ask_how_far(self, client: Any, url: str, size_bytes: int) -> int | str:
         headers = {"Content-Range": f"bytes */{size_bytes}", "Content-Length": "0"}
@@ -233,7 +233,8 @@ class GCSStore(BucketStore):
 
     def _new_client(self) -> Any:
         from google.cloud.storage import Client
-        from requests.adapters import HTTPAdapter
+
+        from regions.limited_http import LimitedAdapter
 
         options = {"api_endpoint": self._endpoint} if self._endpoint else None
         # The project only matters for making and listing buckets.
@@ -241,7 +242,10 @@ class GCSStore(BucketStore):
         # Newer versions ask for the bucket's metadata for their telemetry, with retries, in a thread of their own.
         client._bucket_metadata_cache = None
         for scheme in ("http://", "https://"):
-            client._http.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+            client._http.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+            tokens = getattr(client._http, "_auth_request_session", None)  # which asks for access tokens
+            if tokens is not None:
+                tokens.mount(scheme, LimitedAdapter())
         return client
 
 
