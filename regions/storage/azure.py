@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,16 @@ from regions.storage.rules import Kind, Rule, azure_lock, azure_versions
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_account
-from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, SENDS, Found, Page
+from regions.storage.vendor import (
+    BINARY,
+    CONNECT_TIMEOUT_S,
+    CONNECTIONS,
+    READ_TIMEOUT_S,
+    SENDS,
+    Found,
+    Page,
+    closing_after,
+)
 
 _SHA256, _NONCE, _METADATA = "fedml_sha256", "fedml_nonce", "fedml_metadata"
 _PAGE = 5000
@@ -111,7 +120,7 @@ class AzureStore(BucketStore):
 
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
+    ) -> tuple[Found, Generator[bytes, None, None]]:
         from azure.core.exceptions import HttpResponseError
 
         condition = _condition(Update(etag)) if etag else {}
@@ -121,9 +130,10 @@ class AzureStore(BucketStore):
         except HttpResponseError as error:
             if error.status_code != 416:
                 raise
-            return self._head_object(client, name, key), ()  # it starts beyond the end
+            return self._head_object(client, name, key), closing_after(())  # it starts beyond the end
         size = str(body.properties.content_range or "").rpartition("/")[2]
-        return _found(key, body.properties, int(size) if size.isdecimal() else body.size), body.chunks()
+        found = _found(key, body.properties, int(size) if size.isdecimal() else body.size)
+        return found, closing_after(body.chunks())
 
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
         pages = client.list_blobs(name_starts_with=prefix or None, results_per_page=_PAGE).by_page(token)

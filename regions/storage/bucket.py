@@ -17,7 +17,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -340,11 +340,12 @@ class BucketStore(Vendor, Store):
                 nonlocal etag, arrived
                 found, body = self._read_object(client, name, key, start + arrived, size_bytes - arrived, etag)
                 etag = found.info.etag
-                for chunk in body:
-                    chunks.append(chunk)
-                    arrived += len(chunk)
-                    if arrived > size_bytes:  # it goes on and on
-                        break
+                with closing(body):
+                    for chunk in body:
+                        chunks.append(chunk)
+                        arrived += len(chunk)
+                        if arrived > size_bytes:  # it goes on and on
+                            break
                 return found
 
             try:

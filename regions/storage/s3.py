@@ -15,7 +15,7 @@ What holds, and on what it rests (the rest is `bucket`):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -39,6 +39,7 @@ from regions.storage.vendor import (
     Found,
     Limits,
     Page,
+    closing_after,
 )
 
 _DELETED_AT_ONCE = 1000
@@ -107,7 +108,7 @@ class S3Store(BucketStore):
 
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
+    ) -> tuple[Found, Generator[bytes, None, None]]:
         from botocore.exceptions import ClientError
 
         fields: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
@@ -118,10 +119,13 @@ class S3Store(BucketStore):
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 416:
                 raise
-            return self._head_object(client, name, key), ()  # it starts at the end: an empty object, or beyond
+            return self._head_object(client, name, key), closing_after(
+                (), lambda: None
+            )  # it starts at the end: an empty object, or beyond
         try:
-            return _found(key, answer), answer["Body"].iter_chunks(CHUNK_BYTES)
-        except StoreError:
+            body = answer["Body"]
+            return _found(key, answer), closing_after(body.iter_chunks(CHUNK_BYTES), body.close)
+        except BaseException:
             answer["Body"].close()
             raise
 

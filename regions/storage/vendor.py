@@ -7,7 +7,7 @@ bytes as a whole (`regions.call_limits`): an SDK's own timeout starts anew with 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -70,6 +70,14 @@ class Limits:
 
 SENDS = Limits(SLACK_BYTES, is_data=True)
 """For a request that sends an object's bytes."""
+
+
+def closing_after(chunks: Iterable[bytes], close: Callable[[], object] = lambda: None) -> Generator[bytes, None, None]:
+    """The chunks, then `close`, also where not all of them are taken."""
+    try:
+        yield from chunks
+    finally:
+        close()
 
 
 class Vendor(ABC):
@@ -203,8 +211,10 @@ class Vendor(ABC):
     @abstractmethod
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
-        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end."""
+    ) -> tuple[Found, Generator[bytes, None, None]]:
+        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end.
+
+        The connection is given back or closed when the bytes' generator ends or is closed."""
 
     @abstractmethod
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
