@@ -155,7 +155,7 @@ class GCSStore(BucketStore):
         answer = client._http.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S)
         if answer.status_code == 416:  # it starts at the end: an empty object, or beyond
             answer.close()
-            return self._head_object(client, name, key), ()
+            return self._head_object(client, name, key), closing_after(())
         if answer.status_code >= 300:
             raise from_http_response(answer)
         try:

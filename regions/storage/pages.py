@@ -26,6 +26,7 @@ class PageOrder:
         self._is_ordered = is_ordered
         self._last = ""
         self._first_of_page = ""
+        self._is_by_folder = False
         self._empty_pages = 0
         self._objects = 0
         self._spent_s = 0.0
@@ -51,7 +52,7 @@ class PageOrder:
         for found in page.objects:
             if not found.key.startswith(self._prefix):
                 raise self._wrong(f"{found.key!r} doesn't start with it")
-            if self._is_ordered and found.key <= self._last:
+            if self._is_ordered and not self._goes_on(found.key):
                 raise self._wrong(f"{found.key!r} comes after {self._last!r}")
             self._last = found.key
             yield found
@@ -59,6 +60,13 @@ class PageOrder:
         self._empty_pages = 0 if page.objects or page.token is None else self._empty_pages + 1
         if self._empty_pages > EMPTY_PAGES_MAX:
             raise self._wrong(f"{self._empty_pages:,} pages in a row are empty, and more are to be asked for")
+
+    def _goes_on(self, key: str) -> bool:
+        """Whether the key comes after the last one; by folders where the server turns out to list folder by folder."""
+        if not self._is_by_folder and key > self._last:
+            return True
+        self._is_by_folder = True
+        return key.split("/") > self._last.split("/")
 
     def _wrong(self, what: str) -> StoreError:
         return IntegrityError(

@@ -14,6 +14,7 @@ from regions.errors import NotFound, RegionError, RegionUnreachable, UnexpectedA
 from regions.model import Region
 from regions.nomad import NomadRegion
 from tests.emulators.hostile import BROKEN, DRIPPING, ENDLESS, HEAD, Way, answer, drip_handshake, hostile_server
+from tests.emulators.wire_proxy import Mode, wire_proxy
 
 pytestmark = pytest.mark.timeout(120)
 DEADLINE_S = 0.6
@@ -196,3 +197,28 @@ def test_a_long_line_in_many_pieces_is_read_whole() -> None:
         assert got.payload["Meta"]["text"] == "x" * 3_000_000
         assert next(lines) == []
         lines.close()
+
+
+# ── a network between us and an honest region ─────────────────────────────────────────────────────────────────────────
+
+NETWORK: list[Mode] = ["drip", "cut", "one_way", "max_bytes"]
+
+
+@pytest.mark.parametrize("mode", NETWORK)
+def test_a_region_behind_a_bad_network_is_unreachable_until_it_is_mended(mode: Mode) -> None:
+    jobs = [{"ID": f"job-{number}"} for number in range(100)]
+    with hostile_server(answer(json.dumps(jobs).encode())) as server, wire_proxy(server.address) as proxy:
+        client = region(f"http://{proxy.address}")
+        assert client.jobs() == jobs
+        proxy.mode(mode, limit_bytes=10)
+        assert isinstance(refused(client.within(DEADLINE_S).jobs), RegionUnreachable)
+        proxy.mode()
+        assert client.jobs() == jobs
+
+
+@pytest.mark.parametrize("mode", ["delay", "rate"])
+def test_a_region_that_is_slow_and_answers_whole_in_time_is_read(mode: Mode) -> None:
+    jobs = [{"ID": f"job-{number}"} for number in range(100)]
+    with hostile_server(answer(json.dumps(jobs).encode())) as server, wire_proxy(server.address) as proxy:
+        proxy.mode(mode, pause_s=0.01, limit_bytes=500)
+        assert region(f"http://{proxy.address}").jobs() == jobs

@@ -173,6 +173,8 @@ def test_pages_that_contradict_each_other_are_an_error_and_no_loop(wrong: str) -
 
 def test_honest_pages_are_listed_whole_with_some_empty_ones_between() -> None:
     assert listed(numbered(30)) == [f"key-{number:04d}" for number in range(30)]
+    by_folder = ["a/1", "a/2", "a-b/1", "a-b/2"]  # as some servers list
+    assert listed(lambda token: page(None, *by_folder)) == by_folder
     between = {None: page("1", "a"), "1": page("2"), "2": page("3"), "3": page(None, "b")}
     assert listed(lambda token: between[token]) == ["a", "b"]
 
