@@ -23,6 +23,7 @@ from federation.log import Log
 from federation.places import Places
 from federation.prepare import PreparedJob
 from federation.result import ADOPTED, Key, ResultRecord
+from federation.run.changes import usable
 from federation.run.manifest import Manifest
 from jobs.errors import FedmlError
 from jobs.spec import looks_secret
@@ -134,7 +135,7 @@ def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
             Key(run, int(change["slot"]), str(change["group"]), int(change["index"])),
         )
         for entry in run_log.refresh()
-        for change in entry.changes
+        for change in usable(entry.changes)
         if change["type"] == "alloc"
     }
 

@@ -1,4 +1,4 @@
-"""A Nomad task's environment enters, what it says of its allocation and of fedml's run leaves. Pure; no I/O.
+"""Reads from a Nomad task's environment what it says of its allocation and of fedml's run. Pure; no I/O.
 
 A child that fedml dispatched carries run, slot and attempt in its meta. One that plain `nomad job dispatch` or the UI
 started doesn't: it is a run of its own, `nomad:REGION:CHILD`, slot 0, attempt 1. In it, everything but ASCII letters,
@@ -8,19 +8,21 @@ a key, `train~2Fdispatch-1-a`, no two children share one, and neither `%` nor `/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from federation.errors import PublishError
 from federation.result import Key
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_json
 from jobs.spec import FALLBACK_VERSION_KEY, RUN_KEYS, SPEC_KEY, VERSION_KEYS, checked_version, looks_secret
 
 UNVERSIONED = "unversioned"
 """The version of an ad-hoc run whose job says none. No whole number, so `next` never counts from it."""
 
 _META = "NOMAD_META_"
+_DIGITS_MAX = 15
 _SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 _INHERITED = re.compile(r"/(dispatch|periodic)-")
 
@@ -135,14 +137,13 @@ def _stores(text: str) -> dict[str, str]:
             hint='deploy the job with `fedml deploy`, or set it in the task\'s env: {"DATACENTER": "s3://bucket/prefix"}',
         )
     try:
-        stores = json.loads(text)
-    except ValueError:
-        stores = None
-    if not isinstance(stores, dict) or not all(isinstance(url, str) for url in stores.values()):
+        stores = Members({"it": parse_json(text, source="FEDML_STORES")}, source="FEDML_STORES")
+        return stores.text_map("it")
+    except ForeignTextError as error:
         raise PublishError(
-            "FEDML_STORES is no JSON object of datacenter → store URL", hint="deploy the job with `fedml deploy`"
-        )
-    return stores
+            f"FEDML_STORES is no JSON object of datacenter → store URL ({error.message})",
+            hint="deploy the job with `fedml deploy`",
+        ) from error
 
 
 def _needed(environ: Mapping[str, str], name: str) -> str:
@@ -155,8 +156,8 @@ def _needed(environ: Mapping[str, str], name: str) -> str:
 
 
 def _whole(text: str, what: str, *, least: int) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) >= least):
-        raise PublishError(f"{what} is {text!r}, not a whole number from {least} on")
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) >= least):
+        raise PublishError(f"{what} is {text[:80]!a}, not a whole number from {least} on")
     return int(text)
 
 

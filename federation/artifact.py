@@ -1,4 +1,4 @@
-"""A folder or file enters, the list of its files with sizes and sha256 leaves, and the metrics that lie in it.
+"""Reads what a task made: the files of a folder with sizes and sha256, and the metrics that lie in it.
 
 Nothing outside of the folder is ever read: a symbolic link that leaves it is refused, and so is what isn't a file.
 """
@@ -15,7 +15,18 @@ from typing import Any
 
 from federation.errors import PublishError
 from federation.provenance import told_data, without_secrets
-from federation.result import MetricValue, ResultFile, manifest_sha256
+from federation.result import (
+    ENVIRONMENT_MAX,
+    FILES_MAX,
+    METRICS_MAX,
+    NAME_CHARS_MAX,
+    TEXT_CHARS_MAX,
+    MetricValue,
+    ResultFile,
+    manifest_sha256,
+)
+from jobs.errors import ForeignTextError
+from jobs.foreign import WHOLE_NUMBER_MAX, Limits, is_text, parse_json
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import opened_source
 from regions.storage.store import checked_key
@@ -23,8 +34,14 @@ from regions.storage.store import checked_key
 METRICS_FILE = "metrics.json"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
+_NOTES_MAX = 20
 TOLD_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
 """What a folder tells of itself."""
+
+_TOLD_LIMITS = Limits(
+    size_bytes_max=16 * 1024 * 1024, whole_max=10**4300, refuse_twice=False, is_python=True, items_max=1_000_000
+)
+"""For JSON that a task wrote with any library: what of it can't be kept is left out value by value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,11 @@ def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
         )
     if not paths:
         raise PublishError(f"{path} holds no file to publish", hint="check the folder and the --ignore patterns")
+    if len(paths) > FILES_MAX:
+        raise PublishError(
+            f"{path} holds {len(paths):,} files; the limit is {FILES_MAX:,}",
+            hint="publish an archive of them (tar, zip), or leave some out with --ignore",
+        )
     return Artifact(root, tuple(_file(root, found) for found in paths))
 
 
@@ -74,8 +96,54 @@ def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
         if isinstance(value, (bool, int, float, str)):
             metrics[name] = value
         else:
-            notes.append(f"{METRICS_FILE}: {name} is left out: {'null' if value is None else 'a list'} is no metric")
+            kind = "null" if value is None else "a list"
+            notes.append(f"{METRICS_FILE}: {_shown(name)} is left out: {kind} is no metric")
     return metrics, notes
+
+
+def fitting_metrics(metrics: Mapping[str, MetricValue]) -> tuple[dict[str, MetricValue], list[str]]:
+    """Those of the metrics that a record can hold, and a note for what is left out. A training is never lost for a metric.
+
+    Whole numbers beyond 2^53, which JSON's readers read differently, are kept as the nearest other number.
+    """
+    fitting, notes = _fitting(metrics, "metric", METRICS_MAX)
+    for name, value in list(fitting.items()):
+        if isinstance(value, int) and not -WHOLE_NUMBER_MAX <= value <= WHOLE_NUMBER_MAX:
+            if value.bit_length() < 1023:
+                fitting[name] = float(value)
+            else:
+                del fitting[name]
+                notes.append(f"metric {_shown(name)} is left out: the number has too many digits")
+    return fitting, notes
+
+
+def fitting_texts(texts: Mapping[str, str], what: str) -> tuple[dict[str, str], list[str]]:
+    """Those of the texts (parameters, members of the environment) that a record can hold, and a note for what is left out."""
+    return _fitting(texts, what, ENVIRONMENT_MAX)
+
+
+def _fitting(members: Mapping[str, Any], what: str, count_max: int) -> tuple[dict[str, Any], list[str]]:
+    fitting: dict[str, Any] = {}
+    notes = []
+    for name, value in members.items():
+        if not is_text(name) or (isinstance(value, str) and not is_text(value)):
+            notes.append(f"{what} {_shown(name)} is left out: it is not valid Unicode text")
+        elif len(name) > NAME_CHARS_MAX:
+            notes.append(f"{what} {_shown(name)} is left out: its name has more than {NAME_CHARS_MAX} characters")
+        elif isinstance(value, str) and len(value) > TEXT_CHARS_MAX:
+            notes.append(f"{what} {_shown(name)} is left out: it has more than {TEXT_CHARS_MAX:,} characters")
+        elif len(fitting) < count_max:
+            fitting[name] = value
+    if len(fitting) + len(notes) < len(members):
+        more = len(members) - len(fitting) - len(notes)
+        notes.append(f"{more:,} of {len(members):,} values are left out: a record holds {count_max:,} ({what})")
+    if len(notes) > _NOTES_MAX:
+        notes = [*notes[:_NOTES_MAX], f"{len(notes) - _NOTES_MAX:,} more values are left out ({what})"]
+    return fitting, notes
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() and is_text(name) and len(name) <= 80 else ascii(name[:80])
 
 
 def read_environment(root: Path) -> dict[str, str]:
@@ -137,11 +205,16 @@ def _file(root: Path, path: Path) -> ResultFile:
 
 def _json_object(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            found = parse_json(file.read(_TOLD_LIMITS.size_bytes_max + 1), source=f"{path.name}", limits=_TOLD_LIMITS)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise PublishError(f"{path.name} can't be read as JSON: {error}") from error
+    except OSError as error:
+        raise PublishError(f"{path.name} can't be read as JSON: {error.strerror}") from error
+    except ForeignTextError as error:
+        raise PublishError(
+            f"{path.name} can't be read as JSON: {error.message}", hint="look at what the task wrote"
+        ) from error
     if not isinstance(found, dict):
         raise PublishError(f"{path.name} is no JSON object of names and values")
     return found

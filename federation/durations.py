@@ -15,7 +15,8 @@ from statistics import median
 from federation.index import Index, RunRow
 from federation.log import Log
 from federation.run.timeline import timeline
-from jobs.errors import FedmlError
+from jobs.errors import FedmlError, ForeignTextError
+from jobs.foreign import Members, parse_json
 from regions.storage.store import Store
 
 RUNS = 3
@@ -34,10 +35,11 @@ def expected_durations(index: Index, home: Store, job: str, *, cache_dir: Path) 
 
 def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str, float]:
     kept = cache_dir / "durations" / f"{row.run}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        data = json.loads(kept.read_text())
-        if data["committed"] == row.committed:
-            return {str(region): float(seconds) for region, seconds in data["seconds"].items()}
+    with suppress(OSError, ForeignTextError):
+        data = Members(parse_json(kept.read_bytes(), source=str(kept)), source=str(kept))
+        if data.whole("committed") == row.committed:
+            seconds_of = data.members("seconds")
+            return {region: seconds_of.number(region, least=0) for region in seconds_of.names()}
     committed = {(one.slot, one.attempt): one.created for one in index.query(run=row.run)}
     try:
         entries = Log(home, f"runs/{row.run}/log/").refresh()

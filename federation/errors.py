@@ -13,7 +13,8 @@
     ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
     ├── FormatTooNew               written by a newer fedml
     ├── LogConflict                a log moved on for longer than patience lasted
-    ├── PublishError               the artifact can't be published as it is
+    ├── PublishError               the artifact can't be published as it is, or a record can't be used
+    │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
     ├── DevError                   the development federation
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
 """
@@ -73,6 +74,10 @@ class LogConflict(FederationError):
 
 class PublishError(FederationError):
     """What should be published isn't publishable."""
+
+
+class RecordTooNew(PublishError, FormatTooNew):
+    """A record of a newer format: a node runs a newer fedml, or says so."""
 
 
 class DevError(FederationError):

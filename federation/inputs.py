@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from federation.errors import IndexCorrupt
 from federation.run.manifest import Manifest
+from jobs.errors import ForeignTextError
 from jobs.params_file import pack, payload_lines, payload_of, unpack
 from jobs.sweep import Asks, Inputs, Kept, Sweep
 from regions.storage.errors import NotFound
@@ -24,7 +25,10 @@ def keep_asks(home: Store, run: str, asks: Asks) -> Sweep:
 def inputs_of(manifest: Manifest, home: Store) -> Inputs:
     """A pure function of the slot, once it is here. Raises IndexCorrupt where the home store hasn't what was kept."""
     sweep = manifest.sweep
-    payloads = [payload_of(line) for line in _read(home, sweep.payloads)]
+    try:
+        payloads = [payload_of(line) for line in _read(home, sweep.payloads)]
+    except (ValueError, ForeignTextError) as error:
+        raise IndexCorrupt(f"a payload of run {manifest.run} can't be read: {error}") from error
     return Inputs(manifest.meta, manifest.payload, sweep.axes, _read(home, sweep.params), payloads)
 
 
@@ -41,5 +45,5 @@ def _read(home: Store, kept: Kept | None) -> list[bytes]:
         return unpack(kept, home.get(kept.object))
     except NotFound:
         raise IndexCorrupt(f"{home.url_of(kept.object)} is gone: nobody knows this run's parameters") from None
-    except ValueError as error:
+    except (ValueError, ForeignTextError) as error:
         raise IndexCorrupt(f"{home.url_of(kept.object)} isn't what the run was opened with: {error}") from error

@@ -1,4 +1,4 @@
-"""Changes enter, numbered entries leave: an append-only log in an object store, without any server.
+"""Keeps changes as numbered entries: an append-only log in an object store, without any server.
 
 Entries are objects `{prefix}{number:020d}.json` with dense numbers from 1. Appending creates the next number; if it is
 taken, the writer reads on and tries again. Reading gets number + 1, + 2 … until not found; no listing is needed.
@@ -34,6 +34,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
+from jobs.errors import ForeignTextError
+from jobs.foreign import Limits, Members, parse_json
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, Unavailable
 from regions.storage.store import Create, Store
 
@@ -46,6 +48,17 @@ _READ_THREADS = 8
 _GAP_LOOKS = 5
 _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 2.0
+_REASON_CHARS_MAX = 1 << 20
+_ENTRY_LIMITS = Limits(
+    size_bytes_max=256 * 1024 * 1024,
+    depth_max=100,
+    items_max=20_000_000,
+    text_chars_max=256 * 1024 * 1024,
+    whole_max=10**4300,
+    refuse_twice=False,
+    is_python=True,
+)
+"""Wide, and blind to single values: an entry stays readable for ever, and whoever reads a change looks at its values."""
 
 Change = dict[str, Any]
 Rebase = Callable[[list["Entry"]], list[Change] | None]
@@ -85,6 +98,13 @@ def default_author() -> str:
     except (KeyError, OSError):
         user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def utc_now() -> datetime:
@@ -282,31 +302,32 @@ class Log:
             raise self._corrupt(number, f"is damaged ({error})") from error
 
     def _parsed(self, data: bytes, number: int) -> Entry:
+        where = f"log entry {self._store.url_of(self._key(number))}"
         try:
-            document = json.loads(data)
-            if int(document["format"]) > LOG_FORMAT:
+            document = Members(parse_json(data, source=where, limits=_ENTRY_LIMITS), source=where)
+            if document.whole("format", least=1) > LOG_FORMAT:
                 raise FormatTooNew(
-                    f"log entry {self._store.url_of(self._key(number))} has format {document['format']}, "
-                    f"this fedml knows {LOG_FORMAT}: upgrade fedml"
+                    f"{where} has format {document.any('format')}, this fedml knows {LOG_FORMAT}: upgrade fedml"
                 )
-            changes = document["changes"]
+            changes = document.items("changes", items_max=_ENTRY_LIMITS.items_max)
+            if not all(isinstance(change, dict) and isinstance(change.get("type"), str) for change in changes):
+                raise document.wrong("changes", "holds a change without a type")
             entry = Entry(
-                number=document["number"],
-                time=document["time"],
-                author=document["author"],
-                reason=document["reason"],
-                previous=document["previous"],
+                number=document.whole("number"),
+                time=document.text("time", chars_max=100),
+                author=document.text("author"),
+                reason=document.text("reason", chars_max=_REASON_CHARS_MAX),
+                previous=document.text("previous", chars_max=100),
                 changes=tuple(changes),
-                nonce=document.get("nonce", ""),
+                nonce=document.text("nonce", ""),
                 sha256=hashlib.sha256(data).hexdigest(),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise self._corrupt(number, f"is torn or no entry ({type(error).__name__})") from error
-        texts = (entry.time, entry.author, entry.reason, entry.previous, entry.nonce)
-        if not all(isinstance(text, str) for text in texts):
-            raise self._corrupt(number, "is no entry (a field has the wrong type)")
-        if not all(isinstance(change, dict) and isinstance(change.get("type"), str) for change in changes):
-            raise self._corrupt(number, "holds a change without a type")
+            if not _is_time(entry.time):
+                raise document.wrong("time", "is not a time")
+        except ForeignTextError as error:
+            raise self._corrupt(
+                number, f"is torn, or is not an entry: {error.message.removeprefix(where).strip()}"
+            ) from error
         if entry.number != number:
             raise self._corrupt(number, f"says that it is number {entry.number!r}")
         return entry

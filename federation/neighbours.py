@@ -16,6 +16,7 @@ from federation.app import App
 from federation.index import RunRow
 from federation.log import Entry, Log
 from federation.plan import Claim, own_part, within_shares
+from federation.run.changes import usable
 from federation.run.manifest import Manifest, manifest_key
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -120,7 +121,7 @@ class _Run:
                 self.written = max(self.written, info.modified or self.written)
 
     def _take(self, entry: Entry) -> None:
-        for change in entry.changes:
+        for change in usable(entry.changes):
             if change["type"] == "bind":
                 self._bound[int(change["slot"])] = str(change["region"])
                 self._over.discard(int(change["slot"]))

@@ -1,4 +1,4 @@
-"""A preview enters, a file leaves that a later `dispatch --plan` goes by; and the file again, if nothing that it rests on has
+"""Writes a preview to a file that a later `dispatch --plan` goes by, and reads it again if nothing that it rests on has
 moved: the jobspec, each region's registered job, the version, the parameters. What is free is asked anew.
 
 A hash over all of it guards against edits by hand, which would make the plan say what nobody checked.
@@ -22,10 +22,13 @@ from federation.plan import counted
 from federation.prepare import JobRequest
 from federation.preview import Preview
 from federation.request import Placing, RunRequest
+from jobs.errors import ForeignTextError
+from jobs.foreign import Limits, Members, parse_object, reason_of, understood
 from jobs.params_file import payload_lines, read_asks
 from jobs.sweep import Asks
 
 PLAN_FORMAT = 1
+_LIMITS = Limits(size_bytes_max=256 * 1024 * 1024, items_max=10_000_000, text_chars_max=32 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +118,41 @@ def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
             hint="leave the other options out, or plan anew with them:  fedml plan --out " + path.name,
         )
     try:
-        data = json.loads(path.read_bytes())
-        given = data.pop("sha256")
-        if int(data["format"]) > PLAN_FORMAT:
+        data = parse_object(path.read_bytes(), source=f"--plan {path}", limits=_LIMITS)
+        head = Members(data, source=f"--plan {path}")
+        if head.whole("format", least=1) > PLAN_FORMAT:
             raise FormatTooNew(f"{path} has format {data['format']}, this fedml knows {PLAN_FORMAT}: upgrade fedml")
+        given = head.text("sha256")
+        del data["sha256"]
     except OSError as error:
         raise UsageError(f"--plan {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"--plan {path} is no plan", hint="make one:  fedml plan --out plan.json") from None
+    except ForeignTextError as error:
+        why = reason_of(error, f"--plan {path}")
+        raise UsageError(f"--plan {path} is no plan: {why}", hint="make one:  fedml plan --out plan.json") from None
     if _sha256(data) != given:
         raise PlanMoved(
             f"{path} was changed since it was written",
             hint="make the plan that you want:  fedml plan --out " + path.name,
         )
-    return SavedPlan(path, _request_of(path, data["request"]), data)
+    try:
+        _check_shape(head)
+        return SavedPlan(path, understood(f"--plan {path}", lambda: _request_of(path, data["request"])), data)
+    except ForeignTextError as error:
+        raise UsageError(error.message, hint="make the plan anew:  fedml plan --out " + path.name) from error
+
+
+def _check_shape(data: Members) -> None:
+    """What `SavedPlan.check` compares has its type: whoever edits a plan may write its hash anew."""
+    for name in ("job", "spec_hash", "version"):
+        data.text(name)
+    data.whole("runs_of_version")
+    regions = data.members("regions")
+    for name in regions.names():
+        region = regions.members(name)
+        if region.any("problem") is not None:
+            region.text("problem")
+        if region.any("job_modify_index") is not None:
+            region.whole("job_modify_index")
 
 
 def _sha256(data: Mapping[str, Any]) -> str:

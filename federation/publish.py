@@ -20,7 +20,15 @@ from importlib import metadata
 from pathlib import Path
 
 from federation.allocation import Allocation, allocation_of
-from federation.artifact import Artifact, read_artifact, read_data, read_environment, read_metrics
+from federation.artifact import (
+    Artifact,
+    fitting_metrics,
+    fitting_texts,
+    read_artifact,
+    read_data,
+    read_environment,
+    read_metrics,
+)
 from federation.errors import PublishError
 from federation.in_place import is_url, read_in_place
 from federation.provenance import found_origin, package_versions
@@ -88,8 +96,10 @@ def publish(
         material = _material(source, config, Path(folder), ignore)
         in_file, notes = read_metrics(material.told) if material.told else ({}, [])
         environment = _environment(environ, material) | dict(told or {})
-    record = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
+    record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
+    notes += left_out
     _check_keys(record)
+    _check_record(record)
     store = open_store(config)
     store.progress = progress
     kept = _published_before(store, record)
@@ -135,8 +145,12 @@ def _record(
     material: _Material,
     metrics: Mapping[str, MetricValue],
     environment: Mapping[str, str],
-) -> ResultRecord:
-    return ResultRecord(
+) -> tuple[ResultRecord, list[str]]:
+    """The record, and notes on what it can't hold."""
+    measured, notes = fitting_metrics(metrics)
+    params, params_notes = fitting_texts(allocation.params, "parameter")
+    told, told_notes = fitting_texts(environment, "environment")
+    record = ResultRecord(
         key=allocation.key,
         attempt=allocation.attempt,
         job=allocation.job,
@@ -151,11 +165,12 @@ def _record(
         manifest_sha256=material.artifact.manifest_sha256,
         files=material.artifact.files,
         created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        metrics=metrics,
-        params=allocation.params,
-        environment=environment,
+        metrics=measured,
+        params=params,
+        environment=told,
         prefix=material.prefix,
     )
+    return record, [*notes, *params_notes, *told_notes]
 
 
 def _check_keys(record: ResultRecord) -> None:
@@ -166,6 +181,14 @@ def _check_keys(record: ResultRecord) -> None:
             checked_key(record.artifact_prefix + file.path)
     except InvalidStoreURL as error:
         raise PublishError(f"the artifact can't be published: {error}", hint="shorten the file's path") from None
+
+
+def _check_record(record: ResultRecord) -> None:
+    """Before anything is sent: the record can be read again, as its readers will read it."""
+    try:
+        ResultRecord.from_json(record.to_json(), source="the record")
+    except (ValueError, TypeError) as error:
+        raise PublishError(f"the record can't be written: {error}", hint="look at the task's environment") from error
 
 
 def _published_before(store: Store, record: ResultRecord) -> ResultRecord | None:

@@ -17,13 +17,15 @@ from importlib import metadata
 
 from federation.allocation import allocation_of
 from federation.doctor.check import DISTRIBUTION, Check, Outcome, clock_check
-from jobs.errors import FedmlError
+from jobs.errors import FedmlError, ForeignTextError
+from jobs.foreign import Members, parse_json, understood
 from regions.storage import open_store, parse_store_url
 from regions.storage.errors import PermissionDenied
 from regions.storage.store import Create
 
 MARK = "fedml_publish_check"
 CLOCK_LIMIT_S = 300.0
+_CHECKS_MAX = 100
 CREDENTIALS = "credentials"
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _RIGHTS = {
@@ -113,12 +115,23 @@ def to_line(checks: list[Check]) -> str:
     return json.dumps({MARK: rows})
 
 
+def _checks(line: str) -> list[Check]:
+    source = "the line"
+    rows = Members(parse_json(line, source=source), source=source).items(MARK, items_max=_CHECKS_MAX)
+    listed = Members({str(at): row for at, row in enumerate(rows)}, source=source)
+    texts = [listed.texts(at, items_max=5) for at in listed.names()]
+    return understood(source, lambda: [_check(*row) for row in texts])
+
+
+def _check(subject: str, name: str, outcome: str, detail: str, remedy: str) -> Check:
+    return Check(subject, name, Outcome(outcome), detail, remedy)
+
+
 def from_log(text: str) -> list[Check] | None:
     """The checks of the last such line; None where there is none."""
     for line in reversed(text.splitlines()):
         try:
-            rows = json.loads(line)[MARK]
-            return [Check(row[0], row[1], Outcome(row[2]), row[3], row[4]) for row in rows]
-        except (ValueError, KeyError, TypeError, IndexError):
+            return _checks(line)
+        except ForeignTextError:
             continue
     return None

@@ -1,6 +1,7 @@
 """A published artifact's record: written by `publish` on the node, read by the coordinator, committed to the index.
 
-A leaf of pure values: the record's JSON (format 1), its key, and where record and artifact lie in a store. No I/O.
+A leaf of pure values: the record's JSON (format 1), its limits, its key, and where record and artifact lie in a store. No
+I/O. A record is what a node says: reading one gives a record of the right types within the limits, or PublishError.
 """
 
 from __future__ import annotations
@@ -10,14 +11,31 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from dataclasses import fields as fields_of
 from typing import Any, Union
 
-from federation.errors import FormatTooNew, PublishError
+from federation.errors import PublishError, RecordTooNew
+from jobs.errors import ForeignTextError
+from jobs.foreign import WHOLE_NUMBER_MAX, Limits, Members, kind_of, parse_object
 
 RECORD_FORMAT = 1
+RECORD_BYTES_MAX = 16 * 1024 * 1024
+FILES_MAX = 50_000
+ARTIFACT_BYTES_MAX = WHOLE_NUMBER_MAX
+METRICS_MAX = 10_000
+PARAMS_MAX = 1_000
+ENVIRONMENT_MAX = 1_000
+NAME_CHARS_MAX = 512
+"""Of a metric, a parameter or a member of the environment."""
+TEXT_CHARS_MAX = 65_536
+PATH_CHARS_MAX = 1024
+_FIELD_CHARS_MAX = 4096
 ADOPTED = "adopted"
 """In the environment of a record that no job published: the pattern of `fedml.toml` by which its objects were found."""
+
+_LIMITS = Limits(
+    size_bytes_max=RECORD_BYTES_MAX, depth_max=16, items_max=1_000_000, text_chars_max=TEXT_CHARS_MAX, whole_max=10**308
+)
+_FLOATS = ("nan", "inf", "-inf")
 
 MetricValue = Union[float, int, str, bool]  # noqa: UP007 - in the archive for nodes it runs under Python 3.9
 
@@ -110,42 +128,68 @@ class ResultRecord:
         for file in data["files"]:
             if not file["etag"]:
                 del file["etag"]
-        data["metrics"] = {name: _metric_to_json(value) for name, value in self.metrics.items()}
+        data["metrics"] = self.written_metrics
         return data
+
+    @property
+    def written_metrics(self) -> dict[str, Any]:
+        """The metrics, JSON-ready."""
+        return {name: _metric_to_json(value) for name, value in self.metrics.items()}
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, UTF-8."""
         return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, source: str = "record") -> ResultRecord:
-        """The record again; what it has beyond the known fields is left out: a node may run a newer fedml of the same
-        format. Raises FormatTooNew for a newer format, PublishError for what is no record."""
+    def from_dict(cls, data: object, *, source: str = "record") -> ResultRecord:
+        """The record again, every value of its type; members beyond the known ones are left out: a node may run a newer
+        fedml of the same format. Limits of numbers and sizes are not looked at: an index may hold records from before
+        there were any (`refuse_too_large`). Raises RecordTooNew for a newer format, PublishError for anything else."""
         try:
-            if int(data["format"]) > RECORD_FORMAT:
-                raise FormatTooNew(
-                    f"{source} has format {data['format']}, this fedml knows {RECORD_FORMAT}: upgrade fedml"
-                )
-            fields = _known(cls, data)
-            fields["key"] = Key(**_known(Key, data["key"]))
-            if not isinstance(fields.get("prefix", ""), str):
-                raise ValueError(f"prefix {fields['prefix']!r}")
-            fields["files"] = tuple(ResultFile(**_known(ResultFile, file)) for file in data["files"])
-            fields["metrics"] = {name: _metric_from_json(value) for name, value in data.get("metrics", {}).items()}
-            return cls(**fields)
-        except (KeyError, TypeError, ValueError) as error:
-            raise PublishError(f"{source} is no result record: {type(error).__name__} {error}") from error
+            return _record(Members(data, source=source))
+        except ForeignTextError as error:
+            raise PublishError(error.message, hint=error.hint) from error
 
     @classmethod
     def from_json(cls, text: bytes, *, source: str = "record") -> ResultRecord:
-        """As `from_dict`, from bytes."""
+        """As `from_dict`, from bytes that a node wrote, within the limits."""
         try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise PublishError(f"{source} is no JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise PublishError(f"{source} is no result record")
-        return cls.from_dict(data, source=source)
+            data = parse_object(text, source=source, limits=_LIMITS)
+        except ForeignTextError as error:
+            raise PublishError(error.message, hint=error.hint) from error
+        return refuse_too_large(cls.from_dict(data, source=source), source=source)
+
+
+def refuse_too_large(record: ResultRecord, *, source: str = "record") -> ResultRecord:
+    """The record itself. Raises PublishError where it holds more than an index takes (docs/reference/index.md)."""
+    for what, count, most in (
+        ("files", len(record.files), FILES_MAX),
+        ("bytes in its files", record.size_bytes, ARTIFACT_BYTES_MAX),
+        ("metrics", len(record.metrics), METRICS_MAX),
+        ("parameters", len(record.params), PARAMS_MAX),
+        ("members of its environment", len(record.environment), ENVIRONMENT_MAX),
+    ):
+        if count > most:
+            raise PublishError(f"{source} has {count:,} {what}; the limit is {most:,}", hint=_HINT)
+    for what, members in (
+        ("metric", record.metrics),
+        ("parameter", record.params),
+        ("member of the environment", record.environment),
+    ):
+        for name, value in members.items():
+            if len(name) > NAME_CHARS_MAX:
+                raise PublishError(
+                    f"{source} has a {what} whose name has more than {NAME_CHARS_MAX} characters", hint=_HINT
+                )
+            if isinstance(value, str) and len(value) > TEXT_CHARS_MAX:
+                raise PublishError(
+                    f"{source} has a {what} {name!a} of {len(value):,} characters; the limit is {TEXT_CHARS_MAX:,}",
+                    hint=_HINT,
+                )
+    return record
+
+
+_HINT = "publish less: one archive instead of many files, a file in the artifact instead of a long text"
 
 
 def manifest_sha256(files: Iterable[ResultFile]) -> str:
@@ -154,19 +198,60 @@ def manifest_sha256(files: Iterable[ResultFile]) -> str:
     return hashlib.sha256(json.dumps(listed, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _known(kind: type[Key | ResultFile | ResultRecord], data: Mapping[str, Any]) -> dict[str, Any]:
-    return {each.name: data[each.name] for each in fields_of(kind) if each.name in data}
+def _record(data: Members) -> ResultRecord:
+    if data.whole("format", least=1) > RECORD_FORMAT:
+        raise RecordTooNew(
+            f"{data.source} has format {data.any('format')}, this fedml knows {RECORD_FORMAT}: upgrade fedml"
+        )
+    key = data.members("key")
+    texts = ("job", "version", "spec_hash", "region", "datacenter", "node", "alloc_id", "job_id", "store", "created")
+    return ResultRecord(
+        key=Key(key.text("run"), key.whole("slot"), key.text("group"), key.whole("index")),
+        attempt=data.whole("attempt"),
+        **{name: data.text(name, chars_max=_FIELD_CHARS_MAX) for name in texts},
+        manifest_sha256=data.text("manifest_sha256", chars_max=PATH_CHARS_MAX),
+        files=tuple(_file(file) for file in data.each("files")),
+        metrics=_metrics(data),
+        params=data.text_map("params", {}, chars_max=_ANY),
+        environment=data.text_map("environment", {}, chars_max=_ANY),
+        prefix=data.text("prefix", chars_max=PATH_CHARS_MAX) if "prefix" in data else None,
+    )
+
+
+_ANY = RECORD_BYTES_MAX * 16
+
+
+def _file(file: Members) -> ResultFile:
+    return ResultFile(
+        path=file.text("path", chars_max=PATH_CHARS_MAX),
+        size_bytes=file.whole("size_bytes"),
+        sha256=file.text("sha256", chars_max=PATH_CHARS_MAX),
+        etag=file.text("etag", "", chars_max=PATH_CHARS_MAX),
+    )
+
+
+def _metrics(data: Members) -> dict[str, MetricValue]:
+    metrics = data.members("metrics", {})
+    return {name: _metric(metrics, metrics.name(name, _ANY)) for name in metrics.names()}
+
+
+def _metric(metrics: Members, name: str) -> MetricValue:
+    value = metrics.any(name)
+    if isinstance(value, dict) and value.keys() == {"$float"} and value["$float"] in _FLOATS:
+        return float(value["$float"])
+    if isinstance(value, str):
+        return metrics.text(name, chars_max=_ANY)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, int):
+        if -WHOLE_NUMBER_MAX <= value <= WHOLE_NUMBER_MAX:
+            return value
+        if value.bit_length() < 1023:  # readers of JSON disagree about it as a whole number
+            return float(value)
+    raise metrics.wrong(name, f"is not a metric ({kind_of(value)})")
 
 
 def _metric_to_json(value: MetricValue) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": str(value)}
     return value
-
-
-def _metric_from_json(value: Any) -> MetricValue:
-    if isinstance(value, dict):
-        return float(value["$float"])
-    if isinstance(value, (float, int, str, bool)):
-        return value
-    raise ValueError(f"metric value {value!r}")

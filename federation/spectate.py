@@ -12,6 +12,7 @@ from typing import Any
 from federation.app import App
 from federation.index.rows import RUN_STATES_CLOSED, RunRow
 from federation.log import Log
+from federation.run.changes import problem_of
 from federation.run.commands import Tell
 from federation.runs import Runs
 
@@ -53,7 +54,7 @@ class _Teller:
         kind = change.get("type")
         if kind == "cancel":
             return Tell("cancel", detail=str(change.get("reason", "")))
-        if kind not in ("bind", "ack", "fail"):
+        if kind not in ("bind", "ack", "fail") or problem_of(dict(change)):
             return None
         pair = (int(change["slot"]), int(change["attempt"]))
         if kind == "bind":

@@ -7,6 +7,7 @@
     │   ├── HclError               file:line:col and a caret (jobs.hcl)
     │   ├── InvalidSpec            a job that Nomad or fedml can't run, and what to change
     │   └── InvalidMeta            meta or payload of a dispatch that the job doesn't take
+    ├── ForeignTextError           JSON that somebody else wrote and that can't be used (jobs.foreign)
     ├── RegionError                regions.errors
     ├── StoreError                 regions.storage.errors
     └── FederationError            federation.errors
@@ -43,6 +44,10 @@ class InvalidSpec(JobError):
 
 class InvalidMeta(JobError):
     """The meta or payload of a dispatch doesn't fit the job."""
+
+
+class ForeignTextError(FedmlError):
+    """Text from outside isn't JSON, exceeds a limit, or doesn't hold what it should: what, where, and what to do."""
 
 
 class HclError(JobError):

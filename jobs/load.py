@@ -107,6 +107,10 @@ def _job_of_json(text: str, path: Path) -> dict[str, Any]:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InvalidSpec(f"{path.name}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from error
+    except (ValueError, RecursionError):
+        raise InvalidSpec(
+            f"{path.name}: a number too long, or nested too deep", hint="look at what made the file"
+        ) from None
     job = data.get("Job", data) if isinstance(data, dict) else None
     if not isinstance(job, dict) or not job.get("ID"):
         raise InvalidSpec(

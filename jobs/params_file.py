@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobs.errors import InvalidMeta
+from jobs.foreign import Members, parse_json, unpacked
 from jobs.spec import PAYLOAD_BYTES_MAX
 from jobs.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, Value, axes_of, typed
 
 PAYLOADS_BYTES_MAX = 256 * 1024 * 1024
+_UNPACKED_BYTES_MAX = 2 * PAYLOADS_BYTES_MAX
+"""Payloads are kept in base64."""
 """All payloads of one run together: a coordinator holds them in memory."""
 
 
@@ -115,8 +118,9 @@ def payload_lines(payloads: Sequence[Payload]) -> list[bytes]:
 
 
 def payload_of(line: bytes) -> bytes:
-    """The bytes again. Raises ValueError or KeyError."""
-    return base64.b64decode(json.loads(line)["payload"])
+    """The bytes again. Raises ForeignTextError or ValueError."""
+    source = "a row of payloads"
+    return base64.b64decode(Members(parse_json(line, source=source), source=source).text("payload", chars_max=1 << 24))
 
 
 def pack(name: str, lines: Sequence[bytes]) -> tuple[Kept, bytes]:
@@ -126,11 +130,8 @@ def pack(name: str, lines: Sequence[bytes]) -> tuple[Kept, bytes]:
 
 
 def unpack(kept: Kept, data: bytes) -> list[bytes]:
-    """The lines again. Raises ValueError where they aren't those that were packed."""
-    try:
-        text = gzip.decompress(data)
-    except (OSError, EOFError) as error:
-        raise ValueError(str(error)) from error
+    """The lines again. Raises ValueError where they aren't those that were packed, ForeignTextError for too much."""
+    text = unpacked(data, source=kept.object, size_bytes_max=_UNPACKED_BYTES_MAX)
     if hashlib.sha256(text).hexdigest() != kept.sha256:
         raise ValueError("its sha256 isn't the manifest's")
     return text.split(b"\n")

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from math import prod
 
 from jobs.errors import InvalidMeta
+from jobs.foreign import Limits, parse_object
 from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret
 
 SLOTS_MAX = 1_000_000
@@ -23,6 +24,7 @@ SLOTS_MAX = 1_000_000
 Value = str | int | float | bool
 
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_ROW_LIMITS = Limits(whole_max=10**4300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,13 @@ class Inputs:
         """What the slot differs in, typed: whole numbers, numbers, true and false, else text."""
         places, _ = self._places(slot)
         row = places.pop(0)
-        values: dict[str, Value] = dict(json.loads(self.lines[row])) if self.lines else {}
+        values: dict[str, Value] = self._row(row) if self.lines else {}
         for axis, place in zip(self.axes, places, strict=True):
             values[axis.name] = typed(axis.values[place])
         return values
+
+    def _row(self, row: int) -> dict[str, Value]:
+        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=_ROW_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
         """(row and place on each axis, payload) of a slot: the digits of its number in mixed radix."""

@@ -1,19 +1,25 @@
-"""Nomad's JSON enters, values of `regions.model` leave. Pure: no I/O.
+"""Reads values of `regions.model` from Nomad's JSON. Pure: no I/O.
 
-Every function here raises KeyError, TypeError, ValueError or AttributeError where the JSON isn't of Nomad's shape; the
-region client turns that into `UnexpectedAnswer`. Absent, null and empty mean the same, as they do for Nomad.
+Every function here raises one of `NOT_OF_NOMADS_SHAPE` where the JSON isn't of Nomad's shape; the region client turns that
+into `UnexpectedAnswer`. Absent, null and empty mean the same, as they do for Nomad.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from jobs.errors import ForeignTextError
+from jobs.foreign import ANSWER_LIMITS, parse_object
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
 from regions.versions import parse_version
+
+NOT_OF_NOMADS_SHAPE = (
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ForeignTextError),
+)
+"""What reading an answer may raise: a server that isn't Nomad, or one that lies, may answer anything."""
 
 _CONSEQUENCES = ("Killing", "Killed", "Not Restarting", "Sibling Task Failed", "Leader Task Dead")
 _ALLOC_INDEX: Final = re.compile(r"\[(\d+)\]$")
@@ -135,8 +141,8 @@ def _shortfall(metric: Mapping[str, Any]) -> GroupShortfall:
 
 
 def events_from_line(line: bytes) -> tuple[int, list[Event]]:
-    """One line of the event stream: its index and events; (0, []) for a heartbeat. Raises ValueError if not JSON."""
-    message = json.loads(line)
+    """One line of the event stream: its index and events; (0, []) for a heartbeat. Raises ForeignTextError if not JSON."""
+    message = parse_object(line, source="an event", limits=ANSWER_LIMITS)
     if not message.get("Events"):
         return int(message.get("Index") or 0), []
     return int(message["Index"]), [_event(event) for event in message["Events"]]

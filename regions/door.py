@@ -21,6 +21,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import requests
 
+from jobs.errors import ForeignTextError
+from jobs.foreign import ANSWER_LIMITS, parse_json
 from regions.call_limits import CallLimits
 from regions.errors import (
     Conflict,
@@ -222,7 +224,7 @@ class Door:
             return Answer(response, limits)
         try:
             return Answer(response, limits, _json(response))
-        except (ValueError, RecursionError):
+        except ForeignTextError:
             return Refusal(Meaning.NOT_NOMAD, "something that isn't Nomad answers there")
 
     def _read_token(self, *, anew: bool = False) -> str:
@@ -281,8 +283,8 @@ class _Session(requests.Session):
 
 
 def _json(response: requests.Response) -> Any:
-    """The JSON of an answer. The one place where a region's JSON is parsed. Raises ValueError, RecursionError."""
-    return response.json()
+    """The JSON of an answer, within the limits for what a server says. Raises ForeignTextError."""
+    return parse_json(response.content, source="the answer", limits=ANSWER_LIMITS)
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import requests
 import urllib3.exceptions
 
-from regions.answers import events_from_line
+from regions.answers import NOT_OF_NOMADS_SHAPE, events_from_line
 from regions.call_limits import in_bytes
 from regions.door import Answer, Door, Request
 from regions.errors import EventGap, PermissionDenied, RegionError, RegionUnreachable, UnexpectedAnswer
@@ -66,7 +66,7 @@ def _lines(door: Door, request: Request, answer: Answer, stop: threading.Event) 
         is_empty = False
         try:
             yield events_from_line(line)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except NOT_OF_NOMADS_SHAPE:
             raise _refused(door, request, line) from None
     if stop.is_set():
         return

@@ -26,6 +26,7 @@ import nomad.api.status  # noqa: TID253
 import requests
 
 from regions.answers import (
+    NOT_OF_NOMADS_SHAPE,
     RegisteredJob,
     allocation_from_json,
     dry_run_from_json,
@@ -417,7 +418,7 @@ class NomadRegion:
     def _parse(self, operation: str, read: Callable[[], T]) -> T:
         try:
             return read()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except NOT_OF_NOMADS_SHAPE as error:
             problem = f"{', '.join(self.region.addresses)}: an answer not of Nomad's shape ({type(error).__name__})"
             raise UnexpectedAnswer(f"{operation}: {problem}", region=self.name, operation=operation) from None
 

@@ -8,19 +8,20 @@ templates read are looked at from here (`variables`).
 from __future__ import annotations
 
 import copy
-import json
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from federation.doctor.check import Check, Outcome
 from federation.doctor.variables import check_variables, is_own, needed_by, put_command
 from federation.publish_check import CREDENTIALS, fedml_version, from_log
-from jobs.errors import FedmlError
+from jobs.errors import FedmlError, ForeignTextError
+from jobs.foreign import parse_object
 from jobs.spec import PUBLISH_KEY, SPEC_KEY
 from regions.model import Allocation
 
@@ -153,7 +154,8 @@ def _store_of(job: Mapping[str, Any], datacenter: str) -> str:
     for task in (task for group in job["TaskGroups"] for task in group.get("Tasks") or ()):
         stores = (task.get("Env") or {}).get("FEDML_STORES")
         if stores:
-            return str(json.loads(stores).get(datacenter, ""))
+            with suppress(ForeignTextError):
+                return str(parse_object(str(stores), source="FEDML_STORES").get(datacenter, ""))
     return ""
 
 

@@ -11,10 +11,11 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from federation.index.fold import TABLES, FieldsSeen, fold, state_for
+from federation.index.fold import TABLES, FieldIds, fold, state_for
 from federation.index.rows import ROW_COLUMNS, RUN_COLUMNS, Row, RunRow, row_of
 from federation.index.where.fields import Fields
 from federation.index.where.functions import register
@@ -73,7 +74,7 @@ class Catalog:
             return
         with self._transaction("IMMEDIATE"):
             at = self.position()
-            fields: FieldsSeen = set()
+            fields: FieldIds = {}
             for entry in entries:
                 if entry.number <= at.number:
                     continue
@@ -82,6 +83,18 @@ class Catalog:
                 fold(self._db, entry, fields)
                 at = Position(entry.number, entry.sha256, entry.time)
             self._db.execute("UPDATE position SET number = ?, sha256 = ?, time = ?", at)
+
+    def refuse_unusable(self, changes: Sequence[Change], about: Entry) -> None:
+        """Fold the changes as the next entry (`about` tells when and by whom) and take it all back. Raises UsageError for a
+        change that can't be used: what can't be understood is never written."""
+        with self._transaction("IMMEDIATE"):
+            self._db.execute("SAVEPOINT trial")
+            try:
+                entry = replace(about, number=self.position().number + 1, changes=tuple(changes))
+                fold(self._db, entry, {}, strict=True)
+            finally:
+                self._db.execute("ROLLBACK TO trial")
+                self._db.execute("RELEASE trial")
 
     def rows(
         self, where: str, values: Sequence[object], *, order: str = "rowid DESC", limit: int | None = None

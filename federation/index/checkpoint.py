@@ -1,4 +1,4 @@
-"""A catalog enters, one object in the home store leaves that a new machine starts from; and back.
+"""Packs a catalog into one object in the home store that a new machine starts from; and back.
 
 `index/checkpoints/{revision:020d}.sqlite.gz` is the local catalog itself, packed (gzip: its checksum and length tell a torn
 one). Only committing processes write them: whoever's entry has a number that `is_due`. A checkpoint is a short cut and
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from federation.index.catalog import SCHEMA
+from federation.index.catalog import SCHEMA, Catalog
 from federation.log import Position
 from jobs.errors import FedmlError
 from regions.storage.errors import NotFound, PermissionDenied, StoreError
@@ -33,6 +33,9 @@ _SHARE = 64
 _LEVEL = 1
 """A tenth larger than the usual 6, in two fifths of the time: the process that commits waits for it."""
 _CHUNK_BYTES = 1 << 20
+_UNPACKED_BYTES_MAX = 64 << 30
+"""Ten times what a catalog of ten million results takes; a few megabytes can be packed from more."""
+_DEFINED = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _log = logging.getLogger(__name__)
 
 
@@ -109,9 +112,13 @@ def unpack_checkpoint(home: Store, revision: int, path: Path) -> Position:
     home.get_file(checkpoint_key(revision), packed)
     try:
         with gzip.open(packed, "rb") as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+            while chunk := source.read(_CHUNK_BYTES):
+                target.write(chunk)
+                if target.tell() > _UNPACKED_BYTES_MAX:
+                    raise ValueError(f"it unpacks to more than {_UNPACKED_BYTES_MAX:,} bytes")
     except zlib.error as error:
         raise ValueError(f"it is damaged ({error})") from error
+    check_catalog(path)
     position = _position(path)
     if position.number != revision:
         raise ValueError(f"it says that it is of revision {position.number}")
@@ -126,4 +133,22 @@ def _position(path: Path) -> Position:
         found = db.execute("SELECT number, sha256, time FROM position").fetchone()
         if found is None:
             raise ValueError("it has no position")
-        return Position(*found)
+        number, sha256, time = found
+        if not (isinstance(number, int) and isinstance(sha256, str) and isinstance(time, str)):
+            raise ValueError("its position isn't one")
+        return Position(number, sha256, time)
+
+
+def check_catalog(path: Path) -> None:
+    """Looks at a database that somebody else may have made. Raises ValueError or sqlite3.Error where it is damaged, or
+    defines anything else than a catalog does: a view or trigger would run in every question to it."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db, closing(Catalog(None)) as ours:
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA cell_size_check = ON")
+        if db.execute("PRAGMA user_version").fetchone() != (SCHEMA,):
+            return  # of another fedml: whoever wants its position says so
+        if set(db.execute(_DEFINED)) != set(ours.table(_DEFINED)):
+            raise ValueError("it defines something else than a catalog does")
+        (problem,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if problem != "ok":
+            raise ValueError(f"it is damaged ({problem})")

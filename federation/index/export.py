@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 from federation.errors import PublishError, UsageError
-from federation.index.fold import RECORD_CHANGES
+from federation.index.changes import RECORD_CHANGES
 from federation.index.index import Index
 from federation.index.names import checked_record
 from federation.index.rows import Row
 from federation.index.said import manifest_sha256
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
+from jobs.foreign import Limits, parse_object
 
 Format = Literal["jsonl", "csv"]
 
@@ -48,6 +49,10 @@ def export(index: Index, target: TextIO, kind: Format) -> int:
         values += [row.params.get(name, "") for name in params]
         table.writerow([*map(_cell, values), json.dumps(record, ensure_ascii=False, allow_nan=False)])
     return len(rows)
+
+
+_LIMITS = Limits(size_bytes_max=64 * 1024 * 1024, text_chars_max=64 * 1024 * 1024, whole_max=10**308)
+"""Of a line: a record, and in CSV nothing but."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,9 @@ def _records(source: TextIO, kind: Format, name: str) -> Iterator[ResultRecord]:
             number, line = next(iter(lines), (0, None))
             if line is None:
                 return
-            data = json.loads(line)["record"] if kind == "jsonl" else json.loads(line["record"] or "")
+            text = line if isinstance(line, str) else str(line["record"] or "")
+            data = parse_object(text, source=f"{name}, line {number}", limits=_LIMITS)
+            data = data["record"] if kind == "jsonl" else data
             record = checked_record(ResultRecord.from_dict(data, source=f"{name}, line {number}"))
             if manifest_sha256(record) != record.manifest_sha256:
                 raise PublishError("its files don't have its manifest's hash")

@@ -1,6 +1,7 @@
-"""One entry of the index's log enters, rows in the catalog's tables leave: what each kind of change means.
+"""Writes one entry of the index's log into the catalog's tables: what each kind of change means.
 
-The first commit of a key wins for ever, whatever a later writer says; changes of unknown kinds are kept as they are.
+The first commit of a key wins for ever, whatever a later writer says. Changes of unknown kinds are kept as they are; a change
+of a known kind that can't be used has no effect, and is kept with the reason.
 """
 
 from __future__ import annotations
@@ -9,20 +10,19 @@ import json
 import sqlite3
 from typing import Any
 
-from federation.errors import FormatTooNew, IndexCorrupt
+from federation.errors import FormatTooNew, PublishError, RecordTooNew, UsageError
+from federation.index.changes import RECORD_CHANGES, checked_change, unreadable
 from federation.index.curation import CURATION_TABLES, fold_curation
 from federation.index.lineage import named_parents
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
 from federation.index.upkeep import UPKEEP_TABLES, fold_upkeep
-from federation.index.where.fields import NUMBER
 from federation.log import Change, Entry
-from federation.result import RECORD_FORMAT, Key
+from federation.result import RECORD_FORMAT, ResultRecord
+from jobs.errors import FedmlError, ForeignTextError
 
-RECORD_CHANGES = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
-"""Changes that hold a result's record, and the state that it then has."""
-
-_OPEN_FIELDS = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
 _UNREADABLE = (
+    ForeignTextError,
+    PublishError,
     KeyError,
     TypeError,
     ValueError,
@@ -62,44 +62,53 @@ CREATE INDEX result_by_version ON result (job, version);
 )
 
 
-_METRICS = (
-    "INSERT INTO metric SELECT field.id, " + NUMBER.format(type="one.type", value="one.value") + " AS measured, ? "
-    "FROM json_each(?) AS one JOIN field ON field.kind = 'metric' AND field.name = one.key AND field.type = 'number' "
-    "WHERE measured IS NOT NULL"
-)
-"""A result's metrics that are numbers, so that few of many are found by value."""
-
-FieldsSeen = set[tuple[str, str, str]]
-"""(kind, name, type) of metrics and parameters that were written already, within one transaction."""
+FieldIds = dict[tuple[str, str, str], int]
+"""(kind, name, type) of metrics and parameters that were looked up already within one transaction, and their ids."""
 
 
-def fold(db: sqlite3.Connection, entry: Entry, fields: FieldsSeen) -> None:
-    """Write the entry's changes into the tables, within the caller's transaction. Raises IndexCorrupt for a change of a
-    known kind that can't be read, FormatTooNew for a record of a newer format."""
+def fold(db: sqlite3.Connection, entry: Entry, fields: FieldIds, *, strict: bool = False) -> None:
+    """Write the entry's changes into the tables, within the caller's transaction. A change that can't be used is rolled back
+    and kept with the reason; `strict` raises UsageError for it instead. Raises FormatTooNew for a record of a newer format."""
     about = (entry.number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
     db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", about)
     for change in entry.changes:
-        kind = change["type"]
+        found: FieldIds = {}
+        db.execute("SAVEPOINT change")
         try:
-            if kind in RECORD_CHANGES:
-                _fold_result(db, entry, change["record"], RECORD_CHANGES[kind], fields)
-            elif kind == "open":
-                db.execute(
-                    "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
-                    (
-                        *(change[name] for name in ("run", "job", "version", "spec_hash", "slots", "expected_keys")),
-                        *(OPEN, entry.time, entry.number),
-                    ),
-                )
-                _fold_version(db, entry, change["job"], change["version"])
-            else:
-                fold_event(db, entry, change)
+            _fold_change(db, entry, change, fields, found)
         except _UNREADABLE as error:
-            raise IndexCorrupt(
-                f"index revision {entry.number} holds a change {kind!r} that can't be read "
-                f"({type(error).__name__}: {error})",
-                hint="upgrade fedml, or look at who wrote it: " + entry.author,
-            ) from error
+            if isinstance(error, FormatTooNew):
+                raise
+            db.execute("ROLLBACK TO change")
+            problem = error.message if isinstance(error, FedmlError) else f"{type(error).__name__}: {error}"
+            if strict:
+                raise UsageError(f"a change {change['type']!r} can't be entered into the index: {problem}") from error
+            found.clear()
+            fold_event(db, entry, unreadable(change, problem))
+        fields.update(found)
+        db.execute("RELEASE change")
+
+
+def _fold_change(db: sqlite3.Connection, entry: Entry, change: Change, fields: FieldIds, found: FieldIds) -> None:
+    kind = change["type"]
+    try:
+        record = checked_change(change, source=f"index revision {entry.number}")
+    except RecordTooNew:
+        raise FormatTooNew(
+            f"index revision {entry.number} holds a record of format {change['record']['format']}, "
+            f"this fedml knows {RECORD_FORMAT}: upgrade fedml"
+        ) from None
+    if record is not None:
+        _fold_result(db, entry, record, RECORD_CHANGES[kind], fields, found)
+    elif kind == "open":
+        names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
+        db.execute(
+            "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
+            (*(change[name] for name in names), OPEN, entry.time, entry.number),
+        )
+        _fold_version(db, entry, change["job"], change["version"])
+    else:
+        fold_event(db, entry, change)
 
 
 def fold_event(db: sqlite3.Connection, entry: Entry, change: Change) -> None:
@@ -115,55 +124,51 @@ def fold_event(db: sqlite3.Connection, entry: Entry, change: Change) -> None:
         db.execute("INSERT INTO unknown VALUES (?, ?)", (entry.number, _dumps(change)))
 
 
-def _fold_result(db: sqlite3.Connection, entry: Entry, record: dict[str, Any], state: str, fields: FieldsSeen) -> None:
-    if int(record["format"]) > RECORD_FORMAT:
-        raise FormatTooNew(
-            f"index revision {entry.number} holds a record of format {record['format']}, "
-            f"this fedml knows {RECORD_FORMAT}: upgrade fedml"
-        )
-    key = record["key"]
-    alloc_id = record["alloc_id"]
-    run, slot, group, index = key["run"], key["slot"], key["group"], key["index"]
+def _fold_result(
+    db: sqlite3.Connection, entry: Entry, record: ResultRecord, state: str, fields: FieldIds, found: FieldIds
+) -> None:
+    key, alloc_id = record.key, record.alloc_id
     if state == COMMITTED:  # the first commit wins for ever, whatever a later writer says
-        state = state_for(db, run, slot, group, index)
-    store = record["store"]
-    prefix = record.get("prefix")
-    if prefix is None:
-        prefix = Key(run, slot, group, index).artifact_prefix(alloc_id, record["manifest_sha256"])
-    url = f"{store.partition('?')[0].rstrip('/')}/{prefix}"
-    metrics, params, environment = (_members(record, name) for name in ("metrics", "params", "environment"))
-    written = _dumps(metrics)
+        state = state_for(db, key.run, key.slot, key.group, key.index)
+    url = f"{record.store.partition('?')[0].rstrip('/')}/{record.artifact_prefix}"
     inserted = db.execute(
         f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 21)})",  # noqa: S608
         (
-            *(record["job"], record["version"], run, slot, group, index, record["attempt"], record["region"]),
-            *(record["datacenter"], record["node"], alloc_id, state),
-            *(written, _dumps(params)),
-            sum(file["size_bytes"] for file in record["files"]),
-            *(store, url, record["created"], entry.time, entry.number, state),
+            *(record.job, record.version, key.run, key.slot, key.group, key.index, record.attempt, record.region),
+            *(record.datacenter, record.node, alloc_id, state),
+            *(_dumps(record.written_metrics), _dumps(record.params), record.size_bytes),
+            *(record.store, url, record.created, entry.time, entry.number, state),
         ),
     )
     if not inserted.rowcount:
         return
-    _fold_version(db, entry, record["job"], record["version"])
-    for parent in named_parents(environment, params):
-        db.execute("INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", (alloc_id, parent, entry.number))
-    found = {("metric", name, _type_of(value)) for name, value in metrics.items()}
-    found |= {("param", name, "text") for name in params}
-    for field in found - fields:
+    _fold_version(db, entry, record.job, record.version)
+    parents = named_parents(record.environment, record.params)
+    db.executemany("INSERT OR IGNORE INTO parent VALUES (?, ?, ?)", [(alloc_id, one, entry.number) for one in parents])
+    for name in record.params:
+        _field(db, entry, ("param", name, "text"), fields, found)
+    numbers = []
+    for name, value in record.metrics.items():
+        field = _field(db, entry, ("metric", name, _type_of(value)), fields, found)
+        if _type_of(value) == "number" and value == value:  # not NaN
+            numbers.append((field, value, inserted.lastrowid))
+    # A result's metrics that are numbers, so that few of many are found by value.
+    db.executemany("INSERT INTO metric VALUES (?, ?, ?)", numbers)
+
+
+def _field(db: sqlite3.Connection, entry: Entry, field: tuple[str, str, str], fields: FieldIds, found: FieldIds) -> int:
+    """The id of a metric or parameter of that type. One indexed look-up for each that the transaction hasn't met: the work
+    is linear in a record's names, however many names the index has."""
+    known = fields.get(field) or found.get(field)
+    if known is None:
         db.execute("INSERT OR IGNORE INTO field (kind, name, type, number) VALUES (?, ?, ?, ?)", (*field, entry.number))
-    fields |= found
-    if metrics:
-        db.execute(_METRICS, (inserted.lastrowid, written))
+        (known,) = db.execute("SELECT id FROM field WHERE kind = ? AND name = ? AND type = ?", field).fetchone()
+        found[field] = known
+    return int(known)
 
 
 def _fold_version(db: sqlite3.Connection, entry: Entry, job: str, version: str) -> None:
     db.execute("INSERT OR IGNORE INTO version VALUES (?, ?, ?)", (job, version, entry.number))
-
-
-def _members(record: dict[str, Any], name: str) -> dict[str, Any]:
-    found = record.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _type_of(value: object) -> str:
@@ -190,4 +195,4 @@ def _value(db: sqlite3.Connection, sql: str, *values: object) -> Any:
 
 
 def _dumps(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""A store enters, what makes it a home store leaves: `format.json`, beside the index's log.
+"""Reads and makes what makes a store a home store: `format.json`, beside the index's log.
 
 It is created once, with create-if-absent, after the store passed a race of creators; it holds the format version and a
 random id by which local catalogs know the home again wherever it moves. A crash before its creation leaves nothing.
@@ -10,10 +10,11 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.log import timestamp
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_json, understood
 from regions.storage.errors import AlreadyExists, NotFound, NotSupported
 from regions.storage.store import Create, Store
 
@@ -42,12 +43,13 @@ def read_home(store: Store) -> Home | None:
         return None
     where = store.url_of(HOME_KEY)
     try:
-        document: dict[str, Any] = json.loads(data)
-        found = int(document["format"])
-        home = Home(id=uuid.UUID(document["id"]).hex, created=str(document["created"]))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        document = Members(parse_json(data, source=where), source=where)
+        found = document.whole("format", least=1)
+        home_id = understood(where, lambda: uuid.UUID(document.text("id")).hex)
+        home = Home(id=home_id, created=document.text("created"))
+    except ForeignTextError as error:
         raise IndexCorrupt(
-            f"{where} is not what fedml wrote ({type(error).__name__})",
+            f"{where} is not what fedml wrote ({error.message.removeprefix(where).strip()})",
             hint="restore it from the bucket's version history, or delete it: the next write makes a new one",
         ) from error
     if found > HOME_FORMAT:

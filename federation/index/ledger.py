@@ -1,5 +1,5 @@
-"""A home store enters, its index's log and the local catalog of it leave, always in step: what is asked is up to date,
-what is appended rests on everything before it.
+"""Keeps the log of a home store's index and the local catalog of it in step: what is asked is up to date, what is appended
+rests on everything before it and was understood before it is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from federation.index.catalog import Catalog, catalog_path, open_catalog
 from federation.index.checkpoint import is_due, restore_checkpoint, write_checkpoint
 from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
 from federation.index.seen import last_seen, saw
-from federation.log import Change, Entry, Log, Position, default_author, utc_now
+from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -137,11 +137,14 @@ class Ledger:
             changes = self._ask(decide)
         if not changes:
             return
+        self._refuse_unusable(changes, reason)
 
         def rebase(_: object) -> list[Change] | None:
             nonlocal changes
             self._take_in()
             changes = self._ask(decide)
+            if changes:
+                self._refuse_unusable(changes, reason)
             return changes or None
 
         written = 0
@@ -153,6 +156,11 @@ class Ledger:
         self._take_in()
         if is_due(written):
             self._write_checkpoint()
+
+    def _refuse_unusable(self, changes: list[Change], reason: str) -> None:
+        """Raises UsageError for changes that the catalog couldn't take in, before they are written."""
+        about = Entry(0, timestamp(self._clock()), self.author, reason, "", ())
+        self._ask(lambda catalog: catalog.refuse_unusable(changes, about))
 
     def _decide_on_the_known(self, decide: Callable[[Catalog], list[Change]]) -> list[Change]:
         self._align()

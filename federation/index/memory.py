@@ -1,5 +1,5 @@
-"""What survives of an index whose log was lost enters (a catalog, a checkpoint, entries that can still be read), the
-entries that it had leave, by number.
+"""Reads the entries of an index whose log was lost, by number, from what survives: a catalog, a checkpoint, entries that can
+still be read. Changes that can't be used are counted and left out.
 
 A catalog knows every entry but for the records of its results: those are in the stores. An entry that is read from the
 log wins where the catalog has the same hash for it, or doesn't know it.
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from federation.index.catalog import SCHEMA, catalog_path
 from federation.index.chain import read_entries
+from federation.index.changes import RECORD_CHANGES, UNREADABLE, usable
 from federation.index.checkpoint import checkpoints, unpack_checkpoint
-from federation.index.fold import RECORD_CHANGES
 from federation.index.home import LOG_PREFIX
 from federation.log import Change, Entry
 from jobs.errors import FedmlError
@@ -39,6 +39,8 @@ class Remembered:
     reason: str
     changes: tuple[Change, ...]
     sha256: str
+    unusable: int = 0
+    """How many changes of a known type it has besides, which can't be used."""
 
 
 def remember(
@@ -55,17 +57,24 @@ def remember(
     for number, entry in read.items():
         known = found.get(number)
         if known is None or known.sha256 == entry.sha256:
-            found[number] = Remembered(number, entry.time, entry.author, entry.reason, entry.changes, entry.sha256)
+            found[number] = _of_entry(entry)
             taken += 1
     if taken:
         sources.append(f"{taken} entries of the log")
     return dict(sorted(found.items())), sources
 
 
+def _of_entry(entry: Entry) -> Remembered:
+    changes = usable(entry.changes)
+    left_out = len(entry.changes) - len(changes)
+    return Remembered(entry.number, entry.time, entry.author, entry.reason, changes, entry.sha256, left_out)
+
+
 def stores_of(memory: Iterable[Remembered]) -> list[str]:
     """URLs of all stores that remembered entries name."""
     changes = [change for one in memory for change in one.changes]
-    named = [change.get("record", change).get("store") for change in changes]
+    records = [change.get("record", change) for change in changes]
+    named = [record.get("store") for record in records if isinstance(record, dict)]
     return sorted({url for url in named if isinstance(url, str)})
 
 
@@ -87,10 +96,12 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         for number, text in db.execute("SELECT number, change FROM event ORDER BY rowid"):
             changes.setdefault(number, []).append(json.loads(text))
         entries = db.execute("SELECT number, time, author, reason, lower(hex(sha256)) FROM entry ORDER BY number")
-        return {
-            number: Remembered(number, time, author, reason, tuple(changes.get(number, ())), sha256)
-            for number, time, author, reason, sha256 in entries
-        }
+        found = {}
+        for number, time, author, reason, sha256 in entries:
+            known = changes.get(number, [])
+            kept = tuple(change for change in known if change["type"] != UNREADABLE)
+            found[number] = Remembered(number, time, author, reason, kept, sha256, len(known) - len(kept))
+        return found
 
 
 def _from_catalogs(cache_dir: Path, home_ids: list[str]) -> tuple[dict[int, Remembered], list[str]]:
@@ -131,7 +142,7 @@ def _readable(home: Store, *, with_log: bool) -> dict[int, Entry]:
 
 def is_rebuilt(changes: tuple[Change, ...]) -> bool:
     """Whether an entry was made by `rebuild` (and not by whom it tells of)."""
-    return any(change["type"] == "rebuild" for change in changes)
+    return any(change["type"] == "rebuild" for change in usable(changes))
 
 
 def set_aside(home: Store, stamp: str) -> int:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog import Catalog
-from federation.index.fold import RECORD_CHANGES
+from federation.index.changes import RECORD_CHANGES
 from federation.index.history import Revision, TagMove, moves, revisions
 from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
 from federation.index.names import refuse_no_text

@@ -15,12 +15,16 @@ from pathlib import Path
 
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.chain import read_chain, read_entries
+from federation.index.changes import usable
 from federation.index.checkpoint import checkpoint_key, checkpoints
 from federation.index.collect import OpenStore, collect
 from federation.index.home import HOME_KEY, LOG_PREFIX, make_home, read_home
 from federation.index.memory import LOST_PREFIX, is_rebuilt, remember, set_aside, stores_of
 from federation.index.replay import ReadManifest, RebuildPlan, Replay
+from federation.index.said import Said
 from federation.log import Entry, Log, timestamp, utc_now
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_object
 from regions.storage.errors import IntegrityError, NotFound
 from regions.storage.store import Store
 
@@ -69,21 +73,22 @@ def apply_rebuild(home: Store, plan: RebuildPlan, *, author: str, clock: Callabl
 
 
 def _is_unfinished(entries: dict[int, Entry]) -> bool:
-    marks = [change for entry in entries.values() for change in entry.changes if change["type"] == "rebuild"]
+    marks = [change for entry in entries.values() for change in usable(entry.changes) if change["type"] == "rebuild"]
     return bool(marks) and not any(mark["is_done"] for mark in marks) and is_rebuilt(entries[min(entries)].changes)
 
 
 def _refuse_whole(home: Store, *, salvage: bool) -> None:
     chain = read_chain(home)
-    if not chain.problems:
+    problems = chain.problems or [one for one in Said(home, chain).problems if one.kind == "change-unreadable"]
+    if not problems:
         raise UsageError(
             f"the index isn't lost: its log is whole, up to revision {chain.head.number}",
             hint="fedml index verify looks at everything; fedml index sync --yes enters what only the stores have",
         )
     if not salvage:
         raise UsageError(
-            f"the index isn't lost but damaged: {chain.problems[0].what}"
-            + (f", and {len(chain.problems) - 1} more" if len(chain.problems) > 1 else ""),
+            f"the index isn't lost but damaged: {problems[0].what}"
+            + (f", and {len(problems) - 1} more" if len(problems) > 1 else ""),
             hint="restore the objects from the bucket's version history (fedml index verify names them);\n"
             f"or go on with what can be read of it: fedml index rebuild --salvage (moves it to {LOST_PREFIX})",
         )
@@ -93,8 +98,10 @@ def _home_ids(home: Store, *, goes_on: bool) -> list[str]:
     """Under which ids the home may have a catalog here: its own (unless that is of this very rebuild), and earlier ones."""
     try:
         found = read_home(home)
-        earlier = json.loads(home.get(HOME_KEY)).get("rebuilt_from", []) if found else []
-    except (IndexCorrupt, IntegrityError, NotFound):
+        where = home.url_of(HOME_KEY)
+        document = parse_object(home.get(HOME_KEY), source=where) if found else {}
+        earlier = Members(document, source=where).items("rebuilt_from", ())
+    except (IndexCorrupt, IntegrityError, NotFound, ForeignTextError):
         return []
     own = [found.id] if found and not goes_on else []
     return own + [text for text in earlier if isinstance(text, str)]
@@ -111,5 +118,5 @@ def _renew_home(home: Store, now: datetime) -> None:
         make_home(home, now)
         return
     renewed = {"id": uuid.uuid4().hex, "created": timestamp(now), "rebuilt_from": _home_ids(home, goes_on=False)}
-    document = json.loads(home.get(HOME_KEY)) | renewed
+    document = parse_object(home.get(HOME_KEY), source=home.url_of(HOME_KEY)) | renewed
     home.put(HOME_KEY, json.dumps(document, indent=1).encode(), content_type="application/json")

@@ -1,4 +1,4 @@
-"""What is remembered of a lost index and what lies in the stores enter, the entries of its new log leave. Writes nothing."""
+"""Plans the entries of a lost index's new log from what is remembered of it and what lies in the stores. Writes nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from federation.index.changes import RECORD_CHANGES, usable
 from federation.index.collect import Candidate, Collected
-from federation.index.fold import RECORD_CHANGES
 from federation.index.memory import Remembered
 from federation.index.problem import Problem
 from federation.log import Change, Entry, Log
@@ -89,10 +89,10 @@ class Replay:
         ]
         self._removed = frozenset(removed)
         self._dropped: set[str] = set()
-        self._done = {change["of"] for entry in there.values() for change in entry.changes if "of" in change}
-        for entry in there.values():
-            for change in entry.changes:
-                self._follow(change)
+        written = [change for entry in there.values() for change in usable(entry.changes)]
+        self._done = {change["of"] for change in written if change["type"] == "rebuild" and "of" in change}
+        for change in written:
+            self._follow(change)
 
     def run(self) -> None:
         for entry in self._memory.values():
@@ -122,7 +122,7 @@ class Replay:
         self._plan.entries.append((one.reason, [mark, *changes]))
 
     def _with_record(self, change: Change) -> Change | None:
-        alloc_id = change.get("alloc_id", "")
+        alloc_id = str(change.get("alloc_id", ""))
         if change["type"] not in RECORD_CHANGES:
             return None if alloc_id in self._dropped else change
         if "record" in change:
@@ -220,12 +220,18 @@ class Replay:
             return None
         for entry in entries:
             for change in entry.changes:
-                if change["type"] == "cancel":
-                    return str(change.get("reason", "")), datetime.fromisoformat(entry.time)
+                if change["type"] == "cancel" and isinstance(change.get("reason", ""), str):
+                    return change.get("reason", ""), datetime.fromisoformat(entry.time)
         return None
 
     def _tell(self, manifests: dict[str, RunManifest], left: dict[str, Candidate]) -> None:
         unknown = self._plan.unknown
+        unusable = [one.number for one in self._memory.values() if one.unusable]
+        if unusable:
+            numbers = ", ".join(map(str, unusable[:10]))
+            unknown.append(
+                f"what the changes of revisions {numbers} that can't be used were to mean: they are left out"
+            )
         if not self._memory:
             unknown.append("tags, notes, retirements and signatures of before: nothing that survived holds them")
         if self._judged_by_time:

@@ -1,5 +1,5 @@
-"""The entries of a log enter, what they say taken together leaves: results, runs that are open, and entries that nobody who
-uses fedml would have written. No I/O.
+"""Tells what the entries of a log say taken together: results, runs that are open, and entries that nobody who uses fedml
+would have written. No I/O.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.index.chain import Chain, entry_key
-from federation.index.fold import RECORD_CHANGES
+from federation.index.changes import checked_change
 from federation.index.problem import Problem
 from federation.log import Entry
 from federation.result import ResultRecord
@@ -44,12 +44,10 @@ class Said:
         for entry in chain.entries:
             for change in entry.changes:
                 try:
-                    self._take(entry, change)
-                except (KeyError, TypeError, ValueError, AttributeError, FedmlError) as error:
-                    what = (
-                        f"log entry {entry.number} by {entry.author!r} holds a {change['type']!r} that can't be read: "
-                    )
-                    self._wrong(entry, "change-unreadable", f"{what}{type(error).__name__} {error}")
+                    self._take(entry, change, checked_change(change, source="it"))
+                except FedmlError as error:
+                    what = f"log entry {entry.number} by {entry.author!r} holds a {change['type']!r} without effect: "
+                    self._wrong(entry, "change-unreadable", what + error.message)
         self.problems += self._unfinished()
 
     def _unfinished(self) -> Iterator[Problem]:
@@ -58,10 +56,10 @@ class Said:
             where = self._home.url_of(entry_key(self.rebuild.number))
             yield Problem("rebuild-unfinished", where, what, "fedml index rebuild --yes (it goes on)")
 
-    def _take(self, entry: Entry, change: Mapping[str, Any]) -> None:
+    def _take(self, entry: Entry, change: Mapping[str, Any], record: ResultRecord | None) -> None:
+        if record is not None:
+            self._take_result(entry, change["type"], record)
         match change["type"]:
-            case kind if kind in RECORD_CHANGES:
-                self._take_result(entry, str(kind), change)
             case "open":
                 self.open_runs.add(change["run"])
             case "close":
@@ -75,8 +73,7 @@ class Said:
             case "rebuild":
                 self.rebuild = None if change["is_done"] else (self.rebuild or entry)
 
-    def _take_result(self, entry: Entry, kind: str, change: Mapping[str, Any]) -> None:
-        record = ResultRecord.from_dict(change["record"], source=f"log entry {entry.number}")
+    def _take_result(self, entry: Entry, kind: str, record: ResultRecord) -> None:
         alloc_id = record.alloc_id
         if alloc_id in self.results:
             self._wrong(entry, "entered-twice", f"log entry {entry.number} enters result {alloc_id} again")
@@ -99,6 +96,8 @@ class Said:
 
     def _wrong(self, entry: Entry, kind: str, what: str) -> None:
         mend = f"fedml never writes that: look at who did ({entry.author!r}), and restore the log from before"
+        if kind == "change-unreadable":
+            mend += ", or make the log again without it: fedml index rebuild --salvage"
         self.problems.append(Problem(kind, self._home.url_of(entry_key(entry.number)), what, mend))
 
 

@@ -28,6 +28,7 @@ from federation.index.survey import SIGNATURE_SUFFIX
 from federation.log import Change
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
+from jobs.foreign import parse_json
 from regions.credentials import SecretRef
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound
 from regions.storage.store import Create, Store
@@ -258,7 +259,8 @@ def _put_beside(store: Store, record: ResultRecord, change: Change) -> None:
 def _beside_problem(open_store: OpenStore, row: Row, record: ResultRecord, change: Change) -> str:
     """Why the signature beside the result isn't the one in the log; empty when it is."""
     try:
-        there = json.loads(open_store(row.store).get(_sidecar_key(record, change["public_key"])))
+        where = _sidecar_key(record, change["public_key"])
+        there = parse_json(open_store(row.store).get(where), source=where)
     except NotFound:
         return "isn't beside its result"
     except (FedmlError, ValueError) as error:

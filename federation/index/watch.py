@@ -15,6 +15,8 @@ from typing import Any, Protocol
 from federation.errors import IndexCorrupt
 from federation.index.history import Revision
 from federation.index.names import checked_tag
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_json
 from regions.storage.errors import NotFound, Unavailable
 from regions.storage.store import Store
 
@@ -87,10 +89,11 @@ class Watcher:
 
     def _cursor(self) -> int | None:
         try:
-            return int(json.loads(self._home.get(self._key))["revision"])
+            where = self._home.url_of(self._key)
+            return Members(parse_json(self._home.get(self._key), source=where), source=where).whole("revision")
         except NotFound:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except ForeignTextError as error:
             raise IndexCorrupt(
                 f"the cursor {self._home.url_of(self._key)} is not what fedml wrote",
                 hint="say where to begin: fedml index watch --after REVISION",

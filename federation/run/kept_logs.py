@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Protocol
+from datetime import datetime
+from typing import Literal, Protocol
 
 from federation.errors import FormatTooNew, IndexCorrupt
-from jobs.errors import FedmlError
+from jobs.errors import FedmlError, ForeignTextError
+from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
 from regions.storage.store import Overwrite, Store
 from regions.story import AllocationStory, TaskEvent, TaskStory, TaskUsage
 
@@ -109,16 +111,62 @@ def _key(run: str, slot: int, attempt: int, alloc_id: str) -> str:
 
 
 def _from_json(data: bytes, source: str) -> KeptAttempt:
+    """Raises FormatTooNew or IndexCorrupt, naming `source`."""
     try:
-        document: dict[str, Any] = json.loads(gzip.decompress(data))
-        if int(document.pop("format")) > KEPT_FORMAT:
+        document = Members(parse_json(unpacked(data, source=source), source=source), source=source)
+        if document.whole("format", least=1) > KEPT_FORMAT:
             raise FormatTooNew(f"{source} was written by a newer fedml: upgrade this one")
-        story = document.pop("story")
-        tasks = {
-            name: TaskStory(**{**task, "events": tuple(TaskEvent(**event) for event in task["events"])})
-            for name, task in story.pop("tasks").items()
-        }
-        used = {task: TaskUsage(**usage) for task, usage in document.pop("used", {}).items()}
-        return KeptAttempt(story=AllocationStory(tasks=tasks, **story), used=used, **document)
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise IndexCorrupt(f"{source} holds no kept logs: {type(error).__name__} {error}") from error
+        return _kept(document)
+    except ForeignTextError as error:
+        raise IndexCorrupt(f"{source} does not hold kept logs: {reason_of(error, source)}", hint=error.hint) from error
+
+
+def _kept(document: Members) -> KeptAttempt:
+    output, used = document.members("output"), document.members("used", {})
+    usages = {task: used.members(task) for task in used.names()}
+    return KeptAttempt(
+        slot=document.whole("slot"),
+        attempt=document.whole("attempt"),
+        region=document.text("region"),
+        is_failed=document.flag("is_failed"),
+        story=_story(document.members("story")),
+        output={task: output.text_map(task, chars_max=FAILED_TAIL_BYTES * 2) for task in output.names()},
+        used={task: TaskUsage(one.number("cpu_mhz"), one.number("memory_mb")) for task, one in usages.items()},
+    )
+
+
+def _story(story: Members) -> AllocationStory:
+    tasks = story.members("tasks")
+    return AllocationStory(
+        id=story.text("id"),
+        job_id=story.text("job_id"),
+        group=story.text("group"),
+        index=story.whole("index"),
+        node_name=story.text("node_name"),
+        client_status=story.text("client_status"),
+        tasks={name: _task(tasks.members(name)) for name in tasks.names()},
+    )
+
+
+def _task(task: Members) -> TaskStory:
+    return TaskStory(
+        state=task.text("state"),
+        is_failed=task.flag("is_failed"),
+        restarts=task.whole("restarts"),
+        exit_code=None if task.any("exit_code") is None else task.whole("exit_code", least=-(2**31), most=2**32),
+        is_oom_killed=task.flag("is_oom_killed"),
+        started=_time(task, "started"),
+        finished=_time(task, "finished"),
+        cpu_mhz=task.whole("cpu_mhz"),
+        memory_mb=task.whole("memory_mb"),
+        events=tuple(
+            TaskEvent(event.text("time"), event.text("type"), event.text("text", chars_max=1 << 20))
+            for event in task.each("events")
+        ),
+    )
+
+
+def _time(task: Members, name: str) -> str:
+    text = task.text(name)
+    understood(task.source, lambda: text and datetime.fromisoformat(text).timestamp())
+    return text

@@ -22,11 +22,14 @@ from types import TracebackType
 from typing import IO, Self
 
 from federation.errors import IndexCorrupt, RunIsDriven
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_json, reason_of
 from regions.storage.errors import AlreadyExists, NotFound, StoreError
 from regions.storage.store import Create, Store
 
 LEASE_S = 60.0
 LOOK_S = 1.0
+_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +155,27 @@ class Lease:
         """The highest number and who made it; (0, None) before the first."""
         number = max(self._number, 0)
         for info in self._home.list(self._prefix, start_after=self._key(number) if number else ""):
-            number = int(info.key.removeprefix(self._prefix).removesuffix(".json"))
+            name = info.key.removeprefix(self._prefix).removesuffix(".json")
+            if len(name) == _DIGITS and name.isascii() and name.isdecimal():
+                number = int(name)
         if not number:
             return 0, None
         key = self._key(number)
+        where = self._home.url_of(key)
         try:
-            return number, Holder(**json.loads(self._home.get(key)))
+            held = Members(parse_json(self._home.get(key), source=where), source=where)
+            texts = {name: held.text(name) for name in ("id", "author", "host", "lock")}
+            return number, Holder(**texts, is_released=held.flag("is_released", False))
         except NotFound:  # pruned meanwhile: its run is over
             return number, None
-        except (ValueError, TypeError) as error:
-            raise IndexCorrupt(f"{self._home.url_of(key)} is no lease: {error}") from error
+        except ForeignTextError as error:
+            why = reason_of(error, where)
+            raise IndexCorrupt(
+                f"{where} is not a lease: {why}", hint="look at who writes there, and delete it"
+            ) from error
 
     def _key(self, number: int) -> str:
-        return f"{self._prefix}{number:020d}.json"
+        return f"{self._prefix}{number:0{_DIGITS}d}.json"
 
     def _is_gone(self, holder: Holder) -> bool:
         is_ours = (holder.host, holder.lock) == (self._self.host, self._self.lock)

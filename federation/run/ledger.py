@@ -1,4 +1,4 @@
-"""The run log, as the brain sees it: own entries, those of others and those of before enter; what is next to be written leaves.
+"""Keeps the run log as the brain sees it: own entries, those of others and those of before, and what is to be written next.
 
 Whatever is decided stands in the log before it is done. Another coordinator may write too: an entry is refused when others
 came first, then what was proposed is taken back, theirs is obeyed, and it is decided again. So a (slot, attempt) is bound
@@ -7,7 +7,10 @@ once in the log, whoever writes it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from federation.run.binding import Binding
+from federation.run.changes import problem_of
 from federation.run.commands import Append, ReadLog
 from federation.run.dispatching import Dispatching
 from federation.run.ends import Ends
@@ -76,7 +79,7 @@ class Ledger:
         self._head += 1
         self._is_replaying = event.is_replay
         if event.is_replay:
-            for change in event.changes:
+            for change in self._usable(event.changes):
                 if change["type"] in ("bind", "ack", "fail", "rebind"):
                     self._resume.replay(change)
                 else:
@@ -140,7 +143,7 @@ class Ledger:
 
     def _theirs(self, changes: tuple[Change, ...]) -> None:
         self._head += 1
-        for change in changes:
+        for change in self._usable(changes):
             if change["type"] not in ("bind", "ack", "fail"):
                 self._obey(change)
                 continue
@@ -160,6 +163,31 @@ class Ledger:
                 else:
                     self._ends.stop(attempt)
                 self._ends.go_on(number)
+
+    def _usable(self, changes: tuple[Change, ...]) -> Iterator[Change]:
+        """Those of an entry's changes that can be used, one by one as they are obeyed; of the others a note is told."""
+        for change in changes:
+            problem = problem_of(change) or self._contradiction(change)
+            if problem:
+                self._state.tell("run", detail=f"entry {self._head} of the run log: {problem}; it is passed over")
+            else:
+                yield change
+
+    def _contradiction(self, change: Change) -> str:
+        """What a change names and the run doesn't have."""
+        state, kind = self._state, change["type"]
+        if kind in ("bind", "ack", "fail"):
+            if change["slot"] >= len(state.slots):
+                return f"it names slot {change['slot']} of {len(state.slots)}"
+            if kind != "bind" and change["attempt"] > len(state.slots[change["slot"]].attempts):
+                return f"it names attempt {change['attempt']} of slot {change['slot']}, which was never bound"
+        if kind == "bind" and change["region"] not in state.manifest.regions:
+            return f"it binds a slot to region {change['region'][:80]!a}, which the manifest doesn't have"
+        if kind in ("exclude", "rebind") and change["region"] not in state.regions:
+            return f"it names region {change['region'][:80]!a}, which the run doesn't have"
+        if kind == "retry" and not all(slot < len(state.slots) for slot in change["slots"]):
+            return f"it retries a slot beyond the last, {len(state.slots) - 1}"
+        return ""
 
     def _their_binding(self, number: int, attempt_number: int, region: str) -> None:
         slot = self._state.slots[number]

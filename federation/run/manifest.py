@@ -11,12 +11,15 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.plan import Room
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_json, reason_of, understood
 from jobs.spec import RUN_KEYS, SPEC_KEY
-from jobs.sweep import Sweep
+from jobs.sweep import SLOTS_MAX, Sweep
 
 MANIFEST_FORMAT = 1
 
@@ -127,23 +130,53 @@ class Manifest:
     def from_json(cls, text: bytes, *, source: str) -> Manifest:
         """The manifest again. Raises FormatTooNew or IndexCorrupt, naming `source`."""
         try:
-            data = json.loads(text)
-            if int(data["format"]) > MANIFEST_FORMAT:
+            data = Members(parse_json(text, source=source), source=source)
+            if data.whole("format", least=1) > MANIFEST_FORMAT:
                 raise FormatTooNew(
-                    f"{source} has format {data['format']}, this fedml knows {MANIFEST_FORMAT}: upgrade fedml"
+                    f"{source} has format {data.any('format')}, this fedml knows {MANIFEST_FORMAT}: upgrade fedml"
                 )
-            fields = {name: data[name] for name in cls.__slots__ if name in data}
-            fields["payload"] = base64.b64decode(data["payload"])
-            for name in ("regions", "variables", "var_files"):
-                fields[name] = tuple(data[name])
-            if "sweep" in data:
-                fields["sweep"] = Sweep.from_dict(data["sweep"])
-            fields["rooms"] = tuple(_room(room) for room in data.get("rooms", ()))
-            if fields.get("declared_meta") is not None:
-                fields["declared_meta"] = tuple(fields["declared_meta"])
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise IndexCorrupt(f"{source} is no manifest: {type(error).__name__} {error}") from error
+            return understood(source, lambda: cls(**_fields(data)))
+        except ForeignTextError as error:
+            raise IndexCorrupt(f"{source} is not a manifest: {reason_of(error, source)}", hint=error.hint) from error
+
+
+def _fields(data: Members) -> dict[str, Any]:
+    """What the manifest has, every value of its type; what an earlier version didn't write keeps its default."""
+    fields: dict[str, Any] = {name: data.text(name) for name in _TEXTS}
+    fields |= {name: data.text(name) for name in _LATER_TEXTS if name in data}
+    fields |= {name: tuple(data.texts(name)) for name in ("regions", "variables", "var_files")}
+    fields |= {name: data.flag(name) for name in _FLAGS if name in data}
+    fields |= {name: _numbers(data, name, least=-1) for name in ("deployed_over", "registered_at") if name in data}
+    seconds = ("slot_timeout_s", "pending_timeout_s")
+    fields |= {name: data.number(name) for name in seconds if data.any(name, None) is not None}
+    fields |= {name: data.whole(name) for name in ("canary", "priority") if name in data}
+    if data.any("max_failures", None) is not None:
+        fields["max_failures"] = data.whole("max_failures")
+    if data.any("declared_meta", None) is not None:
+        fields["declared_meta"] = tuple(data.texts("declared_meta"))
+    if "sweep" in data:
+        fields["sweep"] = Sweep.from_dict(data.object("sweep"))
+    if datetime.fromisoformat(fields["created"]).tzinfo is None:
+        raise data.wrong("created", "has no time zone")
+    return fields | {
+        "slots": data.whole("slots", most=SLOTS_MAX),
+        "groups": _numbers(data, "groups", least=0),
+        "one_each": data.flag("one_each"),
+        "meta": data.text_map("meta", chars_max=1 << 20),
+        "payload": base64.b64decode(data.text("payload", chars_max=1 << 24)),
+        "max_attempts": data.whole("max_attempts"),
+        "rooms": tuple(_room(room) for room in data.each("rooms", ())),
+    }
+
+
+_TEXTS = ("run", "job", "job_file", "spec_hash", "version", "policy", "results", "author", "created")
+_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure")
+_FLAGS = ("allow_preemption", "purge_finished")
+
+
+def _numbers(data: Members, name: str, *, least: int) -> dict[str, int]:
+    members = data.members(name)
+    return {each: members.whole(each, least=least) for each in members.names()}
 
 
 def manifest_key(run: str) -> str:
@@ -151,9 +184,12 @@ def manifest_key(run: str) -> str:
     return f"runs/{run}/manifest.json"
 
 
-def _room(data: Mapping[str, Any]) -> Room:
-    known = {name: data[name] for name in Room.__slots__ if name in data}
-    return Room(**{**known, "excluded": None, "free": 0})
+def _room(data: Members) -> Room:
+    numbers = ("weight", "price_per_hour", "expected_duration_s")
+    known: dict[str, Any] = {name: data.number(name) for name in numbers if data.any(name, None) is not None}
+    wholes = ("order", "minimum", "cap", "elastic")
+    known |= {name: data.whole(name) for name in wholes if data.any(name, None) is not None}
+    return Room(data.text("region"), 0, detail=data.text("detail", ""), **known)
 
 
 def new_run_id(unix_ms: int) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
+from federation.run.changes import usable
 from federation.run.kept_logs import KeptAttempt
 
 Outcome = Literal["done", "failed", "open"]
@@ -114,11 +115,13 @@ def timeline(
     spans: dict[tuple[int, int], Span] = {}
     for entry in entries:
         at = _seconds(entry.time)
-        for change in entry.changes:
-            if change.get("type") not in ("bind", "ack", "fail"):
+        for change in usable(entry.changes):
+            if change["type"] not in ("bind", "ack", "fail"):
+                continue
+            pair = (change["slot"], change["attempt"])
+            if change["type"] != "bind" and pair not in spans:
                 continue
             begin = at if begin is None else begin
-            pair = (int(str(change["slot"])), int(str(change["attempt"])))
             if change["type"] == "bind":
                 spans[pair] = Span(*pair, region=str(change["region"]), bound_s=at - begin)
             elif change["type"] == "ack":

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from jobs.foreign import parse_object
 from regions.model import StoreConfig
 from regions.storage.azure_errors import CREDENTIALS, store_error
 from regions.storage.azure_order import in_byte_order
@@ -315,7 +316,7 @@ def _etag(etag: object) -> str:
 def _found(key: str, properties: Any, size_bytes: int) -> Found:
     noted: Mapping[str, str] = properties.metadata or {}
     sha256 = noted.get(_SHA256)
-    metadata = json.loads(noted.get(_METADATA, "{}")) if sha256 else dict(noted)
+    metadata = parse_object(noted.get(_METADATA, "{}"), source=f"the metadata of {key}") if sha256 else dict(noted)
     info = ObjectInfo(
         key,
         size_bytes,

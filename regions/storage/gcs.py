@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from base64 import b64encode
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -24,6 +23,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import quote
 
+from jobs.errors import ForeignTextError
+from jobs.foreign import ANSWER_LIMITS, parse_object
 from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
 from regions.storage.errors import (
@@ -180,7 +181,7 @@ class GCSStore(BucketStore):
         )
         if answer.status_code >= 300:
             raise from_http_response(answer)
-        page = answer.json()
+        page = _said(answer)
         objects = [
             ObjectInfo(
                 found["name"],
@@ -216,7 +217,7 @@ class GCSStore(BucketStore):
         answer = client._http.get(f"{client.api_endpoint}/storage/v1/b/{self._bucket}", timeout=_TIMEOUT_S)
         if answer.status_code >= 300:
             raise from_http_response(answer)
-        return read(answer.json())
+        return read(_said(answer))
 
     def _date(self, client: Any) -> str | None:
         answer = client._http.get(f"{client.api_endpoint}/storage/v1/b/{self._bucket}", timeout=_TIMEOUT_S)
@@ -296,8 +297,8 @@ def _credentials(config: StoreConfig) -> Any:
     from google.oauth2.service_account import Credentials
 
     secret = config.secret_access_key.read()
-    with suppress(ValueError):
-        return Credentials.from_service_account_info(json.loads(secret))
+    with suppress(ValueError, ForeignTextError):
+        return Credentials.from_service_account_info(parse_object(secret, source="the key"))
     raise PermissionDenied(
         f"what {config.secret_access_key} holds is no service account's key",
         store=config.url,
@@ -326,6 +327,10 @@ def _generation(mode: Mode) -> int | None:
     return None
 
 
+def _said(answer: Any) -> dict[str, Any]:
+    return parse_object(answer.content, source="the store's answer", limits=ANSWER_LIMITS)
+
+
 def _progress_of(answer: Any) -> int | str:
     from google.api_core.exceptions import from_http_response
 
@@ -333,7 +338,7 @@ def _progress_of(answer: Any) -> int | str:
         return int(answer.headers.get("Range", "bytes=0--1").partition("-")[2]) + 1
     if answer.status_code >= 300:
         raise from_http_response(answer)
-    return _etag(answer.json().get("generation"))
+    return _etag(_said(answer).get("generation"))
 
 
 def _etag(generation: object) -> str:

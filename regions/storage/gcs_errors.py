@@ -7,12 +7,13 @@ Every exception class of google-cloud-storage, google-auth, google-api-core, goo
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_object
 from regions.storage.errors import (
     IntegrityError,
     InvalidStoreURL,
@@ -97,8 +98,9 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
 def _reason(text: str) -> str:
     """The server's own words, without the request and the JSON around them."""
     text = _REQUEST.sub("", " ".join(text.split()))
-    with suppress(ValueError, KeyError, TypeError):
-        text = str(json.loads(text)["error"]["message"])
+    with suppress(ForeignTextError):
+        said = Members(parse_object(text, source="the answer"), source="the answer")
+        text = said.members("error").text("message")
     return text[:300].rstrip(".")
 
 

@@ -12,6 +12,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from jobs.errors import ForeignTextError
+from jobs.foreign import parse_object
 from regions.storage.errors import Unavailable
 from regions.storage.layout import META_FOLDER
 from regions.storage.localfs import remove_quietly
@@ -60,10 +62,10 @@ def write_note(file: int, target: Path, note: dict[str, Any]) -> tuple[os.stat_r
 def read_note(sidecar: Path) -> dict[str, Any] | None:
     """What is noted of that version; None for one that wasn't written by us, or whose note a crash tore."""
     try:
-        note = json.loads(sidecar.read_bytes())
-    except (OSError, ValueError):
+        note = parse_object(sidecar.read_bytes(), source=str(sidecar))
+    except (OSError, ForeignTextError):
         return None
-    return note if isinstance(note, dict) and isinstance(note.get("sha256"), str) else None
+    return note if isinstance(note.get("sha256"), str) else None
 
 
 def notes_of_other_versions(target: Path) -> Iterator[dict[str, Any]]:

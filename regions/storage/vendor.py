@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
+from jobs.errors import ForeignTextError
 from regions.call_limits import CallLimits
 from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
@@ -38,8 +39,11 @@ SLACK_BYTES = 1 << 20
 """What the answer to a read may have beyond the object's bytes: its headers, or a refusal."""
 
 
-_STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
-"""What the SDKs raise over an answer that no store of their vendor gives."""
+_STUMBLES = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError),
+    ForeignTextError,
+)
+"""What the SDKs, and we, stumble over in a stranger's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +159,7 @@ class Vendor(ABC):
             raise
         except self._sdk_errors() as error:
             raise self._store_error(error, operation, key) from error
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RecursionError,
-        ) as error:  # what the SDKs stumble over in a stranger's answer
+        except _STUMBLES as error:
             failure = Unavailable(
                 f"{operation} of {key or 'the bucket'} failed: what answers there can't be understood",
                 store=self.url,

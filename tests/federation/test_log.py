@@ -283,9 +283,15 @@ def edited(data: bytes, **fields: object) -> bytes:
         (lambda data: b"", "torn"),
         (lambda data: edited(data, number=7), "number 7"),
         (lambda data: edited(data, previous="0" * 64), "doesn't chain"),
-        (lambda data: edited(data, time=5), "wrong type"),
+        (lambda data: edited(data, time=5), "time is a number, not a text"),
+        (lambda data: edited(data, time="x"), "time is not a time"),
+        (lambda data: edited(data, author="\ud800"), "author is not valid Unicode text"),
+        (lambda data: edited(data, number=True), "number is true or false"),
+        (lambda data: edited(data, format=None), "format is null"),
+        (lambda data: b"[" * 100_000, "nested deeper"),
+        (lambda data: data.replace(b'"format":1', b'"format":' + b"9" * 5000), "too many digits"),
         (lambda data: edited(data, changes=[{"text": "?"}]), "without a type"),
-        (lambda data: edited(data, changes="abc"), "without a type"),
+        (lambda data: edited(data, changes="abc"), "changes is a text, not a list"),
     ],
 )
 def test_a_damaged_entry_is_named_with_its_repair(three: Any, spoil: Callable[[bytes], bytes], problem: str) -> None:

@@ -124,5 +124,5 @@ def test_what_a_later_version_adds_to_a_record_is_passed_over(model: Path, envir
     for name in ("key", "files", "alloc_id", "manifest_sha256"):
         lacking = changed(record.to_dict())
         del lacking[name]
-        with pytest.raises(PublishError, match="is no result record"):
+        with pytest.raises(PublishError, match=f"can't be used: {name} is missing"):
             ResultRecord.from_dict(lacking)

@@ -86,7 +86,7 @@ def first_line(text: str, change: Callable[[dict[str, Any]], object]) -> str:
         (lambda data: data["record"].update(job="../x"), "segment"),
         (lambda data: data["record"]["files"][0].update(size_bytes=1), "manifest's hash"),
         (lambda data: data["record"].update(format=99), "upgrade fedml"),
-        (lambda data: data["record"].pop("key"), "no result record"),
+        (lambda data: data["record"].pop("key"), "key is missing"),
     ],
 )
 def test_one_wrong_line_and_nothing_is_entered(

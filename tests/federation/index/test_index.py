@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from federation.errors import FormatTooNew, IndexCorrupt, LogConflict, UsageError
+from federation.errors import FormatTooNew, LogConflict, UsageError
 from federation.index import Index, OpenedRun
 from federation.log import Log
 from federation.result import ResultRecord
@@ -355,19 +355,40 @@ def forge(store: Any, change: dict[str, Any]) -> None:
         {"type": "close", "run": "x"},
         {"type": "add", "record": {"format": "x"}},
         {"type": "close", "run": "x", "state": "\ud800", "reason": ""},
+        {"type": "close", "run": "x", "state": "open", "reason": ""},
+        {"type": "tag", "name": "production", "alloc_id": None},
+        {"type": "tag", "name": "production", "alloc_id": "x", "depth": 2**70},
+        {"type": "tag", "name": "production", "alloc_id": "x", "depth": "7"},
+        {"type": "untag", "name": ["production"]},
+        {"type": "retire", "alloc_id": {}},
+        {"type": "retire", "alloc_id": "x", "undo": "no"},
+        {"type": "note", "alloc_id": "x", "text": "\udfff"},
+        {"type": "locate", "alloc_id": "x", "store": 5},
+        {"type": "sign", "alloc_id": "x", "public_key": "", "manifest_sha256": "", "signature": float("nan")},
+        {"type": "doom", "alloc_id": "x", "until": 0},
+        {"type": "remove"},
+        {"type": "freed", "alloc_id": "x", "size_bytes": -1},
+        {"type": "rebuild", "is_done": "yes"},
         {"type": "open", "run": "x", "job": "", "version": "", "spec_hash": "", "slots": 2**70, "expected_keys": 1},
         {"type": "open", "run": ["x"], "job": 1, "version": {}, "spec_hash": "", "slots": 1, "expected_keys": 1},
     ],
 )
-def test_a_change_that_cannot_be_read_is_named_with_its_author(
+def test_a_change_that_cannot_be_read_is_kept_with_a_note_and_the_index_goes_on(
     index: Index, memory_store: Any, make_record: MakeRecord, change: dict[str, Any]
 ) -> None:
-    index.commit([make_record()])
+    first, second = make_record(), make_record()
+    index.commit([first])
     forge(memory_store, change)
 
-    with pytest.raises(IndexCorrupt, match=f"revision 2 holds a change '{change['type']}' that can't be read") as told:
-        index.query()
-    assert "mallory" in told.value.hint
+    assert [row.alloc_id for row in index.query()] == [first.alloc_id]
+    assert index.commit([second]) == {second.alloc_id: "added"}
+    assert index.runs() == []
+    [(revision, kept)] = index.unknown_changes()
+    assert (revision, kept["type"], kept["kind"]) == (2, "unreadable", change["type"])
+    assert kept["problem"].startswith("index revision 2 ")
+    [entry] = [entry for entry in index.log() if entry.number == 2]
+    assert (entry.author, entry.changes) == ("mallory", (kept,))
+    assert [row.alloc_id for row in index.at("2").query()] == [first.alloc_id]
 
 
 def test_a_record_of_a_newer_format_is_refused_in_one_line(

@@ -101,5 +101,5 @@ def test_a_newer_format_and_a_broken_object_are_named(home: Store) -> None:
     with pytest.raises(FormatTooNew, match=r"a\.json\.gz was written by a newer fedml"):
         list(kept(home, RUN))
     home.put(key, b"\x1f\x8b torn", Overwrite())
-    with pytest.raises(IndexCorrupt, match=r"a\.json\.gz holds no kept logs"):
+    with pytest.raises(IndexCorrupt, match=r"a\.json\.gz does not hold kept logs"):
         list(kept(home, RUN))

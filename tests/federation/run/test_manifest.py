@@ -49,7 +49,7 @@ def test_a_newer_format_is_refused_in_one_line() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"format": 1}', b'{"format": "one"}', b"\xff"])
 def test_what_is_no_manifest(text: bytes) -> None:
-    with pytest.raises(IndexCorrupt, match="runs/x is no manifest"):
+    with pytest.raises(IndexCorrupt, match="runs/x is not a manifest"):
         Manifest.from_json(text, source="runs/x")
 
 

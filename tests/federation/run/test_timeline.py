@@ -42,9 +42,9 @@ def _kept(slot: int, *tasks: tuple[float, float], is_failed: bool = False) -> Ke
 
 ENTRIES = (
     Entry(10, (_change("bind", 0, region="us"), _change("bind", 1, region="us"), _change("bind", 2, region="eu"))),
-    Entry(11, (_change("ack", 0), _change("ack", 1), _change("ack", 2))),
+    Entry(11, (_change("ack", 0, job_id="c0"), _change("ack", 1, job_id="c1"), _change("ack", 2, job_id="c2"))),
     Entry(20, (_change("fail", 2, reason="exit code 7"), _change("bind", 2, 2, region="us"))),
-    Entry(21, (_change("ack", 2, 2),)),
+    Entry(21, (_change("ack", 2, 2, job_id="c3"),)),
 )
 
 
