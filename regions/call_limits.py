@@ -2,7 +2,7 @@
 
 A client's own timeout starts anew with each read, so a server that sends one byte every two seconds never reaches it.
 Here the time counts from the start of the call until its last byte, whatever the call does: connect, shake hands, send,
-wait, read. `regions.limited_http` applies the limits to every socket of a client.
+wait, read. `regions.limited_http` applies the limits to every socket of a client that is built on urllib3.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from regions.errors import (
     Throttled,
     UnexpectedAnswer,
 )
-from regions.limited_http import LimitedAdapter
+from regions.limited_requests import LimitedAdapter
 from regions.model import Region
 from regions.refusals import Meaning, Refusal, Silence, no_answer, read_refusal
 

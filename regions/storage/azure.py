@@ -247,7 +247,7 @@ class AzureStore(BucketStore):
         from azure.core.pipeline.transport import RequestsTransport
         from requests import Session
 
-        from regions.limited_http import LimitedAdapter
+        from regions.limited_requests import LimitedAdapter
 
         session = Session()
         for scheme in ("http://", "https://"):

@@ -244,7 +244,7 @@ class GCSStore(BucketStore):
     def _new_client(self) -> Any:
         from google.cloud.storage import Client
 
-        from regions.limited_http import LimitedAdapter
+        from regions.limited_requests import LimitedAdapter
 
         options = {"api_endpoint": self._endpoint} if self._endpoint else None
         # The project only matters for making and listing buckets.
