@@ -1,37 +1,99 @@
-"""A command of `[hooks]` and what happened enter, the command is run; what went wrong with it leaves, as a sentence.
+"""Run a command of `[hooks]` and say in a sentence what went wrong with it.
 
 The command (program and arguments, no shell) reads what happened from its environment (`FEDML_EVENT` and its like) or,
-whole, as one JSON object from standard input. It gets a minute. A leaf: no stage of the federation is known here.
+whole, as one JSON object from standard input. It gets a minute; then it is ended with all that it started. What it writes
+to standard output is dropped; of standard error the last line is told where it failed. A leaf: no stage of the federation
+is known here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 HOOK_TIMEOUT_S = 60.0
+ENVIRONMENT_CHARS_MAX = 8192
+"""What one variable holds at most; the whole stands on standard input."""
+ERROR_BYTES_MAX = 4096
+"""What is kept of standard error: its end."""
+_ENDED_S = 1.0
 
 
 def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, names: Sequence[str], folder: Path) -> str:
     """Run it in `folder`; "" when it ended with 0, else why not. `told` is what it reads, and `names` which members of that
     stand in its environment too, as `FEDML_{NAME}`."""
-    environment = {f"FEDML_{name.upper()}": str(told.get(name, "")) for name in names}
+    environment = {f"FEDML_{name.upper()}": _variable(told.get(name, "")) for name in names}
+    # A file and no pipe: a command that doesn't read it holds nobody up.
+    with tempfile.TemporaryFile() as given:
+        given.write(json.dumps(told, ensure_ascii=False).encode(errors="replace"))
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, **environment},
+                stdin=given,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return f"hooks.{event}: {command[0]} can't be run: {getattr(error, 'strerror', None) or error}"
+    said = _LastWords(process.stderr)
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, **environment},
-            input=json.dumps(told, ensure_ascii=False).encode(),
-            stdout=subprocess.DEVNULL,
-            timeout=HOOK_TIMEOUT_S,
-            check=False,
-        )
+        code = process.wait(HOOK_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        return f"hooks.{event}: {command[0]} took longer than {HOOK_TIMEOUT_S:.0f} s and was ended"
-    except (OSError, ValueError) as error:
-        return f"hooks.{event}: {command[0]} can't be run: {getattr(error, 'strerror', None) or error}"
-    return f"hooks.{event}: {command[0]} ended with exit code {done.returncode}" if done.returncode else ""
+        return f"hooks.{event}: {command[0]} took longer than {HOOK_TIMEOUT_S:g} s and was ended"
+    else:
+        return f"hooks.{event}: {command[0]} ended with exit code {code}{said.line()}" if code else ""
+    finally:
+        if process.returncode is None:
+            _end(process)
+        said.wait()
+
+
+def _variable(value: Any) -> str:
+    """A value as an environment can hold it."""
+    return str(value)[:ENVIRONMENT_CHARS_MAX].replace("\0", "").encode(errors="replace").decode()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the command and all that it started and that didn't leave its session."""
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+class _LastWords:
+    """The end of what a command writes to standard error, however much that is and however long it stays open."""
+
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        assert pipe is not None
+        self._pipe = pipe
+        self._end = b""
+        self._thread = threading.Thread(target=self._read, name="hook", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._pipe, suppress(OSError):
+            while block := os.read(self._pipe.fileno(), 65536):
+                self._end = (self._end + block)[-ERROR_BYTES_MAX:]
+
+    def line(self) -> str:
+        """The last line, in words for the end of a sentence."""
+        self.wait()
+        lines = self._end.decode(errors="replace").strip().splitlines()
+        last = "".join(char if char.isprintable() else "?" for char in lines[-1]) if lines else ""
+        return f": {last}" if last else ""
+
+    def wait(self) -> None:
+        """Read what is there; what a process writes that was left behind is dropped later, and not waited for."""
+        self._thread.join(_ENDED_S)

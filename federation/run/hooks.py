@@ -1,4 +1,4 @@
-"""What a run tells and how it ends enter, a person's commands are run: `[hooks]` of fedml.toml.
+"""Run the commands of `[hooks]` in fedml.toml for what a run tells and for its end.
 
 A hook can't hurt its run: it gets a minute, one that fails is a warning, and nothing waits for it but the command's own end.
 It reads what happened from its environment (`FEDML_EVENT`, `FEDML_RUN`, `FEDML_JOB`, `FEDML_VERSION`, `FEDML_STATE`,

@@ -1,4 +1,4 @@
-"""A backend enters, the verdict whether it keeps the contract of `regions.storage.store` leaves: a suite for pytest.
+"""Check that a backend keeps the contract of `regions.storage.store`: a suite for pytest.
 
 A backend proves itself by one subclass in a test file (pytest itself is not imported here)::
 
@@ -33,6 +33,7 @@ from regions.storage.errors import (
     NotSupported,
     PreconditionFailed,
     StoreError,
+    TooLarge,
 )
 from regions.storage.race import race_create, race_update
 from regions.storage.store import KEY_BYTES_MAX, Create, Overwrite, Store, Update
@@ -311,6 +312,16 @@ class StoreConformance(ABC):
         assert store.get_range(key, 0, 5) == b""
         with _raises(NotFound):
             store.get_range(f"{key}-missing", 0, 1)
+
+    def test_a_small_object_is_read_within_its_limit(self) -> None:
+        store, folder = self.make_store(), _folder()
+        for size in (0, 1000):
+            store.put(f"{folder}/{size}", b"x" * size)
+            assert store.get_small(f"{folder}/{size}", limit_bytes=1000) == b"x" * size
+        with _raises(TooLarge):
+            store.get_small(f"{folder}/1000", limit_bytes=999)
+        with _raises(NotFound):
+            store.get_small(f"{folder}/none", limit_bytes=999)
 
     def test_delete_many_removes_what_is_there(self) -> None:
         store, folder = self.make_store(), _folder()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from federation import hook
 from federation.run.commands import Tell
 from federation.run.hooks import Hooks
 from tests.federation.run.world import MANIFEST
@@ -88,3 +91,56 @@ def test_a_hook_that_fails_is_a_warning(tmp_path: Path, command: list[str], warn
     hooks = Hooks({"run_failed": command}, MANIFEST, folder=tmp_path, stalled_after_s=60, warn=warnings.append)
     hooks.ended({"state": "failed"})
     assert warnings == [warning]
+
+
+HOSTILE = {
+    "never exits": "import time; time.sleep(1000)",
+    "writes without end": "import sys\nwhile True: sys.stderr.write('x' * 65536); sys.stdout.write('y' * 65536)",
+    "ignores signals and leaves a child": (
+        "import signal, subprocess, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)']); time.sleep(1000)"
+    ),
+}
+
+
+def _living(group: int) -> list[str]:
+    """The processes of that group that aren't dead; a zombie is."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group, *_ = stat.read_text().rpartition(") ")[2].split()
+            found += [stat.parent.name] if int(its_group) == group and state != "Z" else []
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
+) -> None:
+    monkeypatch.setattr(hook, "HOOK_TIMEOUT_S", 1.0)
+    command = [sys.executable, "-c", f"import os; open('pid', 'w').write(str(os.getpid()))\n{HOSTILE[hostile]}"]
+    problem = hook.run_hook("run_failed", command, {"run": "r"}, names=["run"], folder=tmp_path)
+    assert problem == f"hooks.run_failed: {sys.executable} took longer than 1 s and was ended"
+    group = int((tmp_path / "pid").read_text())
+    while _living(group):  # until the system has ended them
+        time.sleep(0.02)
+
+
+@pytest.mark.timeout(120)
+def test_a_command_that_leaves_a_daemon_behind_holds_nothing_up(tmp_path: Path) -> None:
+    left = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(5)'])"
+    assert hook.run_hook("run_failed", [sys.executable, "-c", left], {}, names=[], folder=tmp_path) == ""
+
+
+def test_a_failure_tells_the_last_line_of_standard_error(tmp_path: Path) -> None:
+    fails = "import sys; print('x' * 100_000, file=sys.stderr); print('no such \\x1b[2J room', file=sys.stderr); sys.exit(3)"
+    problem = hook.run_hook("run_failed", [sys.executable, "-c", fails], {}, names=[], folder=tmp_path)
+    assert problem.endswith("ended with exit code 3: no such ?[2J room")
+
+
+@pytest.mark.parametrize("reason", ["x" * 10_000_000, "a\0b", "\ud800"])
+def test_whatever_a_node_gives_for_a_reason_the_command_runs(tmp_path: Path, reason: str) -> None:
+    reads = "import json, sys; assert json.load(sys.stdin)['reason']"
+    command = [sys.executable, "-c", reads]
+    assert hook.run_hook("run_failed", command, {"reason": reason}, names=["reason"], folder=tmp_path) == ""

@@ -1,0 +1,84 @@
+"""Sessions of requests under the limits of the current call.
+
+`LimitedAdapter` reads the body itself, so that neither a packed nor an endless one fills the memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from regions.call_limits import CallLimits, current_limits
+from regions.limited_http import limited_pools
+
+ERROR_BYTES_MAX = 64 << 10
+"""What is read of the body of a refusal."""
+_READ_BYTES = 64 << 10
+
+
+class BodyTooLarge(requests.RequestException):
+    """The answer's body, unpacked, has more bytes than it may."""
+
+
+class LimitedAdapter(HTTPAdapter):
+    """An adapter for sessions of requests whose calls keep the current limits."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools limited."""
+        super().init_poolmanager(*args, **kwargs)
+        limited_pools(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the pools of a proxy limited too."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        limited_pools(manager)
+        return manager
+
+    def send(self, request: Any, stream: bool = False, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send it and read the body within the limits, but for a stream that isn't refused. Raises BodyTooLarge."""
+        response = super().send(request, stream, *args, **kwargs)
+        limits = current_limits()
+        if limits is None:
+            return response
+        if response.status_code < 300 and request.method != "HEAD":
+            _refuse_declared(response, limits)
+        if not stream or response.status_code >= 300:
+            _read_body(response, limits)
+        else:
+            # A stream is given as it comes: unpacked, a few bytes could become any number.
+            response.raw.headers.pop("Content-Encoding", None)
+        return response
+
+
+def _refuse_declared(response: requests.Response, limits: CallLimits) -> None:
+    """Refuse a body that is too large by its own length. Raises BodyTooLarge."""
+    declared = response.headers.get("Content-Length", "")
+    if limits.answer_bytes_max is None or not (declared.isascii() and declared.isdigit()):
+        return
+    if len(declared) > 18 or int(declared) > limits.answer_bytes_max:
+        response.close()
+        raise BodyTooLarge(str(limits.too_large()))
+
+
+def _read_body(response: requests.Response, limits: CallLimits) -> None:
+    """Read what a body may have; of a refusal only its beginning is kept."""
+    is_refusal = response.status_code >= 300
+    size_max = ERROR_BYTES_MAX if is_refusal else limits.answer_bytes_max
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        for piece in response.iter_content(_READ_BYTES):
+            pieces.append(piece)
+            size += len(piece)
+            if size_max is not None and size > size_max:
+                if not is_refusal:
+                    raise BodyTooLarge(str(limits.too_large()))
+                response.close()
+                break
+    except BaseException:
+        response.close()
+        raise
+    response._content = b"".join(pieces)[:size_max]
+    response._content_consumed = True
