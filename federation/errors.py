@@ -13,6 +13,7 @@
     ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
     ├── FormatTooNew               written by a newer fedml
     ├── LogConflict                a log moved on for longer than patience lasted
+    ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is
     ├── DevError                   the development federation
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
@@ -69,6 +70,10 @@ class FormatTooNew(FederationError):
 
 class LogConflict(FederationError):
     """Other writers won every try to append."""
+
+
+class StoreRefused(FederationError):
+    """A record or the index names a store that `fedml.toml` doesn't have there. Nothing was sent to it."""
 
 
 class PublishError(FederationError):

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.index.export import Format
+    from federation.index.rows import Row
+    from federation.result import ResultRecord
     from regions.storage.store import Store
 
 JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
@@ -42,8 +44,11 @@ def gc(
 
     A result is kept when any rule keeps it, per job; best=METRIC:K keeps all results of a job that has no committed one
     with that metric, and is refused where no job has. Never removed: what holds a tag or held one, what other results were
-    made from, results of open runs, artifacts that fedml didn't write. A tag takes a mark away. What was removed stays in
-    the index as such: its record, metrics and history.
+    made from, results of open runs, artifacts that were adopted or published in place. A tag takes a mark away. What
+    was removed stays in the index as such: its record, metrics and history.
+
+    Deleted is only what lies under a result's own prefix, in the store that fedml.toml has for its region and datacenter
+    and in copies in other stores of fedml.toml. A result that lies elsewhere is told and left alone (exit code 1).
 
     Examples:
 
@@ -59,7 +64,6 @@ def gc(
     from federation.errors import UsageError
     from federation.index import gc as gc_index
     from federation.index.retention import parse_age, parse_retention
-    from federation.index.stores import Stores
     from federation.ui.index_table import size_text
 
     if not keep and not orphans:
@@ -67,14 +71,14 @@ def gc(
     rule = parse_retention(keep) if keep else None
     wait, now = parse_age(grace), datetime.now(UTC)
     with opened(config) as federation:
-        stores = Stores(federation.config.regions)
-        plan = gc_index.plan_gc(federation.index, rule, now) if rule else gc_index.GcPlan()
-        found = gc_index.orphans(stores.of, stores.names, federation.index, now, parse_age(orphans)) if orphans else []
-        outcome = gc_index.GcOutcome()
+        stores = federation.result_stores()
+        plan = gc_index.plan_gc(federation.index, stores, rule, now) if rule else gc_index.GcPlan()
+        found = gc_index.orphans(stores, federation.index, now, parse_age(orphans)) if orphans else []
+        outcome = gc_index.GcOutcome(problems=plan.skipped)
         if not dry_run:
             if rule:
-                outcome = gc_index.run_gc(federation.index, stores.of, rule, now, grace=wait)
-            outcome.freed_bytes += gc_index.remove_orphans(stores.of, found)
+                outcome = gc_index.run_gc(federation.index, stores, rule, now, grace=wait)
+            outcome.freed_bytes += gc_index.remove_orphans(stores, found)
     if as_json:
         from dataclasses import asdict
 
@@ -122,6 +126,7 @@ def copy(
         str, typer.Argument(metavar="STORE", help="A region, REGION/DATACENTER, a datacenter, or a store's URL.")
     ],
     job: JobNameOption = None,
+    allow_store: AllowStoreOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -139,7 +144,6 @@ def copy(
     from federation.cli.session import answer_json, note, opened
     from federation.errors import ConfigError, UsageError
     from federation.index.copy import copy_result
-    from federation.index.stores import Stores
     from federation.store_check.places import by_store, chosen, places_of
     from federation.ui.index_table import size_text
     from federation.ui.transfer import transfer
@@ -157,15 +161,18 @@ def copy(
             raise UsageError(
                 f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
             )
-        stores = Stores(federation.config.regions, targets)
+        stores = federation.result_stores(allow_store or ())
+        is_known = targets[0] in by_store(places_of(federation.config))
         with transfer("copying") as progress:
 
-            def open_store(url: str) -> Store:
-                store = stores.of(url)
+            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
+                store = stores.of(url, result)
                 store.progress = progress
                 return store
 
-            copied = copy_result(federation.index, open_store, row, store_url(targets[0]))
+            target = federation.store(targets[0])  # a person named it, not a record
+            target.progress = progress
+            copied = copy_result(federation.index, open_store, row, store_url(targets[0]), target=target)
     if as_json:
         from dataclasses import asdict
 
@@ -174,6 +181,10 @@ def copy(
         sent = f"{copied.files} files, {size_text(copied.size_bytes)} sent" if copied.files else "all of it was there"
         known = "" if copied.is_new else " (the index knew)"
         note(f"{row.alloc_id[:8]} ({row.job} version {row.version}) lies in {copied.store}{known}: {sent}, verified")
+        if not is_known:
+            note(
+                f"fedml.toml has no such store: to get it from there, add {copied.store} to further_stores under [federation]"
+            )
 
 
 def sign(
@@ -203,12 +214,11 @@ def sign(
     from federation.cli.session import answer, answer_json, note, opened
     from federation.index.signing import key_reference
     from federation.index.signing import sign as sign_result
-    from federation.index.stores import Stores
 
     reference = key_reference(key)
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
-        signed = sign_result(federation.index, Stores(federation.config.regions).of, row, reference)
+        signed = sign_result(federation.index, federation.result_stores().of, row, reference)
     if as_json:
         from dataclasses import asdict
 

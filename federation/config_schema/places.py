@@ -148,6 +148,11 @@ class RegionTable(Table):
     store: StoreTable | None = Field(
         default=None, description="Store (URL or table) of the datacenters that name none."
     )
+    further_stores: list[StoreTable] = Field(
+        default=[],
+        description="Other stores (URLs or tables) in which results of this region may lie: from before a store moved, or "
+        "published in place. No other store is opened because a record names it.",
+    )
     adopt: str | None = Field(default=None, description="As in [federation], for this region.")
     order: int | None = Field(
         default=None, description="Preference, lower first; absent: its place among the regions of this file, from 0."

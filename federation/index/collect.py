@@ -6,7 +6,7 @@ there with their sizes. Artifacts themselves aren't read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,14 +15,13 @@ from federation.errors import PublishError
 from federation.index.names import checked_record
 from federation.index.problem import Problem
 from federation.index.said import manifest_sha256
-from federation.index.stores import store_name
+from federation.index.stores import OpenStore, store_name
 from federation.index.survey import Survey, record_place, survey
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 _READS_AT_ONCE = 16
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ def _read(open_store: OpenStore, store: Store, held: Survey, key: str) -> tuple[
         if record.prefix is None:
             files = held.files.get(prefix, {})
         else:
-            files = {info.key.removeprefix(prefix): info for info in open_store(record.store).list(prefix)}
+            files = {info.key.removeprefix(prefix): info for info in open_store(record.store, record).list(prefix)}
         for file in record.files:
             if file.path not in files or files[file.path].size_bytes != file.size_bytes:
                 raise PublishError(f"result {record.alloc_id} isn't whole: {file.path} is gone or of another size")

@@ -15,8 +15,8 @@ from difflib import get_close_matches
 
 from federation.errors import UsageError
 from federation.index.catalog import Catalog
+from federation.index.removal import prefix_of
 from federation.index.rows import COMMITTED, Row
-from federation.index.stores import store_name
 from federation.log import timestamp
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -88,8 +88,7 @@ def _protected(catalog: Catalog, rows: Iterable[Row]) -> set[str]:
     open_runs = set(catalog.values("SELECT run FROM run WHERE state = 'open'"))
     parents = tuple(set(catalog.values("SELECT parent FROM parent")))
     for row in rows:
-        is_adopted = not row.url.startswith(f"{store_name(row.store)}/artifacts/")
-        if row.run in open_runs or is_adopted or (parents and row.alloc_id.startswith(parents)):
+        if row.run in open_runs or prefix_of(row) is None or (parents and row.alloc_id.startswith(parents)):
             kept.add(row.alloc_id)
     return kept
 

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from federation.index.index import Index
 from federation.index.problem import Problem
 from federation.index.rows import REMOVED, Row
 from federation.index.said import manifest_sha256
+from federation.index.stores import OpenStore
 from federation.index.survey import SIGNATURE_SUFFIX
 from federation.log import Change
 from federation.result import ResultRecord
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 SIGNATURE_FORMAT = 1
 DEFAULT_KEY = "env:FEDML_SIGNING_KEY"
-
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def sign(index: Index, open_store: OpenStore, row: Row, key: SecretRef) -> Signe
         "public_key": public_key,
         "signature": signature,
     }
-    _put_beside(open_store(row.store), record, change)
+    _put_beside(open_store(row.store, row), record, change)
     is_new = False
 
     def decide(catalog: Catalog) -> list[Change]:
@@ -258,7 +257,7 @@ def _put_beside(store: Store, record: ResultRecord, change: Change) -> None:
 def _beside_problem(open_store: OpenStore, row: Row, record: ResultRecord, change: Change) -> str:
     """Why the signature beside the result isn't the one in the log; empty when it is."""
     try:
-        there = json.loads(open_store(row.store).get(_sidecar_key(record, change["public_key"])))
+        there = json.loads(open_store(row.store, row).get(_sidecar_key(record, change["public_key"])))
     except NotFound:
         return "isn't beside its result"
     except (FedmlError, ValueError) as error:
