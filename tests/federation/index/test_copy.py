@@ -81,7 +81,7 @@ def test_get_takes_the_first_copy_that_is_whole(clouds: Clouds, tmp_path: Path) 
 
 
 def test_get_takes_a_copy_in_a_folder_before_one_in_a_cloud(tmp_path: Path) -> None:
-    clouds = CloudsInFolders(tmp_path / "project", us=MemoryStore("memory://us"))
+    clouds = CloudsInFolders(tmp_path / "project", us=MemoryStore("memory://models"))
     record = clouds.publish(0)
     copy(clouds, record)
 
