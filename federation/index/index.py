@@ -246,7 +246,7 @@ class Index(Ledger, Reader):
     def get(self, row: Row, *, open_store: OpenStore, to: Path, force: bool = False) -> Fetched:
         """Bring the result's artifact into the folder `to`, verified (see `fetch`), from the nearest store where it is whole: a
         folder, then where it was made, then its further copies, the oldest first. A store that `open_store` refuses is
-        left out. Raises UsageError for one that gc removed, and what the first store raised where no copy will do."""
+        left out. Raises UsageError for one that gc removed, and what its own store raised where no copy will do."""
         removed = self.ask_again(
             lambda catalog: catalog.value("SELECT number FROM removed WHERE alloc_id = ?", row.alloc_id)
         )
@@ -256,16 +256,16 @@ class Index(Ledger, Reader):
                 hint=f"who did that, and why:  fedml index log   others:  fedml index list --job {row.job}",
             )
         record = self.record(row)
-        first: StoreError | StoreRefused | None = None
+        own: StoreError | StoreRefused | None = None
         copies = self.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))
         for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
             try:
                 store = open_store(url, row if url == row.store else None)
                 return replace(fetch(record, store, to, force=force), store=store_name(url))
             except (StoreError, StoreRefused) as error:
-                first = first or error
-        assert first is not None
-        raise first
+                own = error if url == row.store else own
+        assert own is not None
+        raise own
 
 
 def _checked_reason(reason: str) -> str:

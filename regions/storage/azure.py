@@ -224,6 +224,8 @@ class AzureStore(BucketStore):
         from requests.adapters import HTTPAdapter
 
         session = Session()
+        if self._config.anonymous:
+            session.auth = lambda request: request  # else requests takes credentials from ~/.netrc
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
         transport = RequestsTransport(

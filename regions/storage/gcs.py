@@ -242,6 +242,8 @@ class GCSStore(BucketStore):
         client._bucket_metadata_cache = None
         for scheme in ("http://", "https://"):
             client._http.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+        if self._config.anonymous:
+            client._http.auth = lambda request: request  # else requests takes credentials from ~/.netrc
         return client
 
 
