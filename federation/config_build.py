@@ -240,6 +240,9 @@ class Builder:
         settings = {each: getattr(table, each) for each in table.model_fields_set - {"url"}}
         for reference in {"access_key_id", "secret_access_key"} & settings.keys():
             settings[reference] = self.secret(settings[reference])
+        for address in table.former_endpoints:
+            self.check_address(f"{key}.former_endpoints", address, "endpoint")
+        settings["former_endpoints"] = tuple(table.former_endpoints)
         return self.with_endpoint(key, replace(parsed, **settings))
 
     def stores(self, key: str, tables: Sequence[schema.StoreTable]) -> tuple[StoreConfig, ...]:

@@ -36,6 +36,8 @@ class StoreConfig:
     anonymous: bool = False
     access_key_id: SecretRef | None = None
     secret_access_key: SecretRef | None = None
+    former_endpoints: tuple[str, ...] = ()
+    """Addresses at which its server answered before: older records name them. Nothing is sent there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ class StoreTable(Table):
         default=None, description="Reference to the key ID; absent: the SDK's own chain."
     )
     secret_access_key: SecretTable | None = Field(default=None, description="Reference to the secret key.")
+    former_endpoints: list[str] = Field(
+        default=[],
+        description="Addresses at which its server answered before: results that name them lie in this store.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +94,7 @@ class DatacenterTable(Table):
     anonymous: bool | None = Field(default=None, description="Likewise.")
     access_key_id: SecretTable | None = Field(default=None, description="Likewise.")
     secret_access_key: SecretTable | None = Field(default=None, description="Likewise.")
+    former_endpoints: list[str] | None = Field(default=None, description="Likewise.")
 
     @model_validator(mode="after")
     def _flat_keys_have_a_store(self) -> DatacenterTable:

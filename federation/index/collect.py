@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from federation.errors import PublishError
+from federation.errors import PublishError, StoreRefused
 from federation.index.names import checked_record
 from federation.index.problem import Problem
 from federation.index.said import manifest_sha256
@@ -54,7 +54,8 @@ def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str]
         except FedmlError as error:
             what = f"store {name} can't be read, so its results aren't taken: {error.message}"
             mend = error.hint or f"fedml stores check {name}"
-            found.problems.append(Problem("store-unreachable", name, what, mend))
+            kind = "store-refused" if isinstance(error, StoreRefused) else "store-unreachable"
+            found.problems.append(Problem(kind, name, what, mend))
     for name, (store, held) in found.surveys.items():
         keys = [key for key in held.records if _alloc_id(key) not in known]
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:

@@ -213,9 +213,14 @@ def _same(claimed: StoreConfig, known: Iterable[StoreConfig], *, is_name: bool =
     place, endpoint = identity(claimed)
     alike = [config for config in known if identity(config)[0] == place]
     exact = (config for config in alike if identity(config)[1] == endpoint)
+    former = (config for config in alike if endpoint and endpoint in _former(config))
     is_local = _is_loopback(claimed.endpoint)
     near = (config for config in alike if (is_local and _is_loopback(config.endpoint)) or (is_name and not endpoint))
-    return next(exact, None) or next(near, None)
+    return next(exact, None) or next(former, None) or next(near, None)
+
+
+def _former(config: StoreConfig) -> set[str]:
+    return {identity(replace(config, endpoint=address))[1] for address in config.former_endpoints}
 
 
 def _is_loopback(endpoint: str | None) -> bool:

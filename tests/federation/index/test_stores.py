@@ -76,6 +76,19 @@ def test_a_server_on_this_machine_gets_another_port_and_stays_the_same_store(mak
         Opened(region("us", dc1=StoreConfig("s3://models/us", endpoint="https://minio"))).of(row.store, row)
 
 
+def test_a_server_that_got_another_address_is_asked_at_the_new_one(make_row: MakeRow) -> None:
+    old = "https://minio.old:9000"
+    ours = StoreConfig("s3://models/us", endpoint="https://minio.new", former_endpoints=("http://10.1.2.3", old))
+    opened = Opened(region("us", dc1=ours))
+
+    for url in (f"s3://models/us?endpoint={old}", "s3://models/us?endpoint=http://10.1.2.3:80/"):
+        row = make_row(url)
+        assert opened.of(url, row) == opened.own(row) == ours
+    for url in (f"s3://models?endpoint={old}", "s3://models/us?endpoint=http://10.1.2.4", "s3://models/us"):
+        with pytest.raises(StoreRefused):
+            opened.of(url, make_row(url))
+
+
 def test_two_datacenters_of_one_name_are_not_mixed_up(make_row: MakeRow) -> None:
     us, eu = StoreConfig("s3://models", endpoint="https://us"), StoreConfig("s3://models", endpoint="https://eu")
     row = make_row("s3://models?endpoint=https://eu", region="eu")
