@@ -15,7 +15,7 @@ from federation.errors import PublishError, StoreRefused
 from federation.index.names import checked_record
 from federation.index.problem import Problem
 from federation.index.said import manifest_sha256
-from federation.index.stores import OpenStore, store_name
+from federation.index.stores import OpenStore, shown_store, store_name
 from federation.index.survey import Survey, record_place, survey
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
@@ -47,15 +47,20 @@ def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str]
     """All results in the stores of these URLs but for the allocations that are `known`. A store that can't be read is
     among the problems."""
     found = Collected()
-    for name, url in sorted({store_name(url): url for url in reversed(urls)}.items()):
+    opened: dict[str, Store] = {}
+    for url in dict.fromkeys(urls):
         try:
             store = open_store(url)
+            opened.setdefault(store_name(store.url), store)
+        except StoreRefused as error:
+            found.problems.append(Problem("store-refused", shown_store(url), error.message, error.hint))
+        except FedmlError as error:
+            found.problems.append(_unreachable(shown_store(url), error))
+    for name, store in sorted(opened.items()):
+        try:
             found.surveys[name] = store, survey(store)
         except FedmlError as error:
-            what = f"store {name} can't be read, so its results aren't taken: {error.message}"
-            mend = error.hint or f"fedml stores check {name}"
-            kind = "store-refused" if isinstance(error, StoreRefused) else "store-unreachable"
-            found.problems.append(Problem(kind, name, what, mend))
+            found.problems.append(_unreachable(name, error))
     for name, (store, held) in found.surveys.items():
         keys = [key for key in held.records if _alloc_id(key) not in known]
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
@@ -67,6 +72,11 @@ def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str]
                 mend = "restore its objects from the bucket's version history, or leave it out"
                 found.problems.append(Problem("record-torn", store.url_of(key), problem, mend))
     return found
+
+
+def _unreachable(name: str, error: FedmlError) -> Problem:
+    what = f"store {name} can't be read, so its results aren't taken: {error.message}"
+    return Problem("store-unreachable", name, what, error.hint or f"fedml stores check {name}")
 
 
 def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: str) -> None:

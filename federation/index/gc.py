@@ -26,7 +26,7 @@ from federation.index.problem import Problem
 from federation.index.removal import key_of, prefix_of, remove_files, remove_result
 from federation.index.retention import Retention, unwanted
 from federation.index.rows import Row
-from federation.index.stores import Stores, store_name
+from federation.index.stores import Stores, shown_store, store_name
 from federation.index.survey import survey
 from federation.index.upkeep import copies_of
 from federation.log import Change, timestamp
@@ -150,7 +150,7 @@ def _plan(catalog: Catalog, stores: Stores, record_of: RecordOf, rule: Retention
             _check_place(catalog, stores, record_of, row)
         except StoreRefused as error:
             what = f"{error.message}; the result is left alone"
-            plan.skipped.append(Problem("store-refused", store_name(row.store), what, error.hint))
+            plan.skipped.append(Problem("store-refused", shown_store(row.store), what, error.hint))
             continue
         if alloc_id not in marked:
             plan.doom.append(row)
@@ -180,7 +180,12 @@ def _delete(index: Index, stores: Stores, row: Row) -> tuple[int, list[Problem]]
     if prefix is None or index.record(row).prefix is not None:
         what = f"result {row.alloc_id} was marked as removed, and its artifact isn't fedml's own; nothing was deleted"
         return 0, [
-            Problem("artifact-foreign", row.url, what, "fedml never writes that: look at who did (fedml index log)")
+            Problem(
+                "artifact-foreign",
+                shown_store(row.store),
+                what,
+                "fedml never writes that: look at who did (fedml index log)",
+            )
         ]
     freed = 0
     problems: list[Problem] = []
@@ -189,8 +194,8 @@ def _delete(index: Index, stores: Stores, row: Row) -> tuple[int, list[Problem]]
             store = stores.own(row) if url == row.store else stores.of(url)
             freed += remove_result(store, key_of(row), row.alloc_id, prefix)
         except StoreRefused as error:
-            what = f"result {row.alloc_id} is removed, and nothing was deleted in {store_name(url)!r}: {error.message}"
-            problems.append(Problem("store-refused", store_name(url), what, error.hint))
+            what = f"result {row.alloc_id} is removed, and {error.message}; nothing was deleted there"
+            problems.append(Problem("store-refused", shown_store(url), what, error.hint))
         except FedmlError as error:
             what = f"result {row.alloc_id} is removed, and {store_name(url)} still holds it: {error.message}"
             problems.append(

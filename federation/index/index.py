@@ -261,7 +261,7 @@ class Index(Ledger, Reader):
         for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
             try:
                 store = open_store(url, row if url == row.store else None)
-                return replace(fetch(record, store, to, force=force), store=store_name(url))
+                return replace(fetch(record, store, to, force=force), store=store_name(store.url))
             except (StoreError, StoreRefused) as error:
                 own = error if url == row.store else own
         assert own is not None

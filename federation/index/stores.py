@@ -51,6 +51,15 @@ def store_name(url: str) -> str:
     return url.partition("?")[0].rstrip("/")
 
 
+def shown_store(url: str) -> str:
+    """The name of a store that a record names, for people: what can't be a store's URL isn't repeated (it may hold a secret,
+    or control characters)."""
+    try:
+        return parse_store_url(url).url[:_SHOWN_CHARS]
+    except (InvalidStoreURL, ValueError):
+        return "(not a store's URL)"
+
+
 def identity(config: StoreConfig) -> tuple[str, str]:
     """What makes two configurations the same store: its place (`s3://bucket/prefix`), and the address of its server ("" for
     the vendor's own)."""

@@ -15,7 +15,7 @@ from federation.index.collect import collect
 from federation.index.index import Index
 from federation.index.problem import Problem
 from federation.index.rows import OPEN, Row, RunRow
-from federation.index.stores import OpenStore, store_name
+from federation.index.stores import OpenStore, shown_store, store_name
 from federation.log import Change
 from federation.result import Key, ResultRecord
 from regions.storage.errors import AlreadyExists
@@ -71,7 +71,7 @@ def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str]) -> Sync
         try:
             open_store(row.store, row)
         except StoreRefused as error:
-            plan.problems.append(Problem("store-refused", store_name(row.store), error.message, error.hint))
+            plan.problems.append(Problem("store-refused", shown_store(row.store), error.message, error.hint))
             continue
         record = index.record(row)
         if record.artifact_prefix in held[1].files:

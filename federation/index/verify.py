@@ -20,7 +20,7 @@ from federation.errors import StoreRefused
 from federation.index.chain import check_checkpoints, check_format, entry_key, read_chain
 from federation.index.problem import Problem
 from federation.index.said import Committed, Said
-from federation.index.stores import OpenStore, store_name
+from federation.index.stores import OpenStore, shown_store, store_name
 from federation.index.survey import Survey, record_place, survey
 from federation.log import utc_now
 from federation.result import ResultRecord
@@ -116,7 +116,9 @@ def _stores(open_store: OpenStore, names: Sequence[str], said: Said) -> tuple[di
             stores.setdefault(store_name(store.url), store)
         except StoreRefused as error:
             region = record.region if record else ""
-            problems.setdefault(f"{region} {url}", Problem("store-refused", store_name(url), error.message, error.hint))
+            problems.setdefault(
+                f"{region} {url}", Problem("store-refused", shown_store(url), error.message, error.hint)
+            )
             return False
         except FedmlError as error:
             what = f"store {store_name(url)} can't be read: {error.message}"
