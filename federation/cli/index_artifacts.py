@@ -64,6 +64,7 @@ def gc(
     from federation.errors import UsageError
     from federation.index import gc as gc_index
     from federation.index.retention import parse_age, parse_retention
+    from federation.index.stores import store_name
     from federation.ui.index_table import size_text
 
     if not keep and not orphans:
@@ -92,7 +93,7 @@ def gc(
                     {"alloc_id": row.alloc_id, "size_bytes": row.size_bytes}
                     for row in (plan.remove if dry_run else outcome.removed)
                 ],
-                "orphans": [asdict(orphan) for orphan in found],
+                "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in found],
                 "freed_bytes": outcome.freed_bytes,
                 "problems": [asdict(problem) for problem in outcome.problems],
             }
@@ -108,7 +109,9 @@ def gc(
         for row in plan.remove if dry_run else outcome.removed:
             answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}removed")
         for orphan in found:
-            answer(f"{orphan.store}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed")
+            answer(
+                f"{store_name(orphan.store)}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed"
+            )
         for problem in outcome.problems:
             answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
         if plan.doom and not dry_run:

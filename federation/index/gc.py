@@ -124,6 +124,7 @@ class Orphan:
     """Files that a broken publish left in a store."""
 
     store: str
+    """Its URL, as `Stores.names` has it."""
     prefix: str
     size_bytes: int
 

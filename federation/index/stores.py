@@ -55,7 +55,7 @@ def shown_store(url: str) -> str:
     """The name of a store that a record names, for people: what can't be a store's URL isn't repeated (it may hold a secret,
     or control characters)."""
     try:
-        return parse_store_url(url).url[:_SHOWN_CHARS]
+        return parse_store_url(url.partition("?")[0]).url[:_SHOWN_CHARS]
     except (InvalidStoreURL, ValueError):
         return "(not a store's URL)"
 
@@ -103,11 +103,12 @@ class Stores:
         self._allowed = {identity(parse_store_url(url)): allowed_store(url) for url in allow}
         self._opener = opener or open_store
         self._opened: dict[StoreConfig, Store] = {}
+        self._named = {store_url(config): config for config in reversed(self._datacenters())}
 
     @property
     def names(self) -> list[str]:
-        """The datacenters' stores by name, sorted."""
-        return sorted({store_name(config.url) for config in self._datacenters()})
+        """The datacenters' stores, each by its URL with its endpoint, sorted."""
+        return sorted({store_url(config) for config in self._datacenters()})
 
     def of(self, url: str, result: Row | ResultRecord | None = None, /) -> Store:
         """The store at `url`, as `fedml.toml` configures it. `result`: the result of which it is said that it was made there;
@@ -127,6 +128,8 @@ class Stores:
             self._config(url, None)
 
     def _config(self, url: str, result: Row | ResultRecord | None) -> StoreConfig:
+        if result is None and url in self._named:
+            return self._named[url]
         claimed = _claimed(url, result)
         known = self._all() if result is None else self._of_region(result)
         found = _same(claimed, known, is_name=result is None) or self._allowed.get(identity(claimed))
@@ -233,6 +236,8 @@ def _former(config: StoreConfig) -> set[str]:
 
 
 def _is_loopback(endpoint: str | None) -> bool:
+    if endpoint and endpoint.startswith("dev:"):  # a development server that isn't up
+        return True
     host = urlsplit(endpoint).hostname if endpoint else None
     try:
         return host is not None and (host == "localhost" or ip_address(host).is_loopback)

@@ -121,9 +121,10 @@ def _stores(open_store: OpenStore, names: Sequence[str], said: Said) -> tuple[di
             )
             return False
         except FedmlError as error:
-            what = f"store {store_name(url)} can't be read: {error.message}"
-            mend = error.hint or f"fedml stores check {store_name(url)}"
-            problems.setdefault(store_name(url), Problem("store-unreachable", store_name(url), what, mend))
+            name = shown_store(url)
+            what = f"store {name} can't be read: {error.message}"
+            mend = error.hint or f"fedml stores check {name}"
+            problems.setdefault(name, Problem("store-unreachable", name, what, mend))
         return True
 
     for name in names:

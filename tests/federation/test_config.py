@@ -525,7 +525,7 @@ def test_stores_that_moved_are_named(tmp_path: Path) -> None:
     assert us.further_stores == (StoreConfig("s3://old"), StoreConfig("s3://older", profile="archive"))
     assert us.datacenters["dc1"].store.former_endpoints == ("http://10.1.2.3:9000",)
     app = App(config)
-    assert app.result_stores().names == ["s3://models"]
+    assert app.result_stores().names == ["s3://models?endpoint=https://minio"]
     app.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from federation.errors import StoreRefused, UsageError
 from federation.index import Index, Row
-from federation.index.stores import NO_MORE, KnownStores, Stores, allowed_store
+from federation.index.stores import NO_MORE, KnownStores, Stores, allowed_store, shown_store
 from federation.result import ResultRecord
 from regions.model import Datacenter, Region, StoreConfig
 from regions.storage.errors import InvalidStoreURL
@@ -74,6 +74,19 @@ def test_a_server_on_this_machine_gets_another_port_and_stays_the_same_store(mak
     assert Opened(region("us", dc1=ours)).of(row.store, row) == ours
     with pytest.raises(StoreRefused):
         Opened(region("us", dc1=StoreConfig("s3://models/us", endpoint="https://minio"))).of(row.store, row)
+
+
+def test_a_development_store_that_is_not_up_is_still_that_store(make_row: MakeRow) -> None:
+    ours = StoreConfig("s3://models/us", endpoint="dev:s3")
+    row = make_row("s3://models/us?endpoint=http://127.0.0.1:6000")
+    opened = Opened(region("us", dc1=ours))
+
+    assert opened.of(row.store, row) == ours
+    assert [opened.of(name) for name in opened.stores.names] == [ours]
+    assert shown_store(opened.stores.names[0]) == "s3://models/us"
+    assert shown_store("s3://me:secret@models/us") == "(not a store's URL)"
+    with pytest.raises(StoreRefused):
+        opened.of("s3://models/us?endpoint=dev:s3", row)
 
 
 def test_a_server_that_got_another_address_is_asked_at_the_new_one(make_row: MakeRow) -> None:
@@ -173,6 +186,14 @@ def test_folders(make_row: MakeRow, url: str, is_same: bool) -> None:
     else:
         with pytest.raises(StoreRefused):
             opened.of(url, row)
+
+
+def test_a_datacenters_store_is_not_taken_for_another_of_its_name() -> None:
+    minio, aws = StoreConfig("s3://models", endpoint="https://minio"), StoreConfig("s3://models")
+    opened = Opened(region("us", dc1=minio), known=KnownStores(aws, further=[aws]))
+
+    assert [opened.of(name) for name in opened.stores.names] == [minio]
+    assert opened.of("s3://models") == aws
 
 
 def test_a_result_may_not_lie_in_another_regions_store_and_a_copy_may(make_row: MakeRow) -> None:
