@@ -22,6 +22,7 @@ from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
 
 _SHOWN_CHARS = 200
+_NAME_CHARS = 64
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -185,15 +186,15 @@ class Stores:
             where = "[federation]"
         else:
             where = f"[regions.{result.region}]"
-            has = f"fedml.toml has no such store for region {result.region!r}"
+            has = f"fedml.toml has no such store for region {result.region[:_NAME_CHARS]!r}"
             region = self._regions.get(result.region)
             if region is None:
-                has, where = f"fedml.toml has no region {result.region!r}", "[federation]"
+                has, where = f"fedml.toml has no region {result.region[:_NAME_CHARS]!r}", "[federation]"
             elif datacenter and datacenter not in region.datacenters:
-                has = f"fedml.toml has no datacenter {datacenter!r} in region {result.region!r}"
+                has = f"fedml.toml has no datacenter {datacenter[:_NAME_CHARS]!r} in region {result.region!r}"
             elif datacenter:
                 has = f"fedml.toml has another store for {result.region}/{datacenter}"
-            what = f"result {result.alloc_id[:36]!r} says that it lies in {shown}, and {has}"
+            what = f"result {result.alloc_id[:_NAME_CHARS]!r} says that it lies in {shown}, and {has}"
         stores = ", ".join(_shown(config) for config in known) or "none"
         return StoreRefused(
             f"{what}; the store wasn't asked",
@@ -210,7 +211,9 @@ def _claimed(url: str, result: Row | ResultRecord | None) -> StoreConfig:
         identity(config)
     except (InvalidStoreURL, ValueError) as error:
         whose = (
-            "the index names a copy in" if result is None else f"result {result.alloc_id[:36]!r} says that it lies in"
+            "the index names a copy in"
+            if result is None
+            else f"result {result.alloc_id[:_NAME_CHARS]!r} says that it lies in"
         )
         raise StoreRefused(
             f"{whose} a store that can't be meant: {str(error)[:_SHOWN_CHARS]}",

@@ -225,3 +225,35 @@ def test_no_variable_says_where_an_allowed_store_is(
     assert gcs._new_client().api_endpoint == "https://storage.googleapis.com"  # type: ignore[attr-defined]
     assert azure._new_client().url == "https://account.blob.core.windows.net/models"  # type: ignore[attr-defined]
     assert host.requests == []
+
+
+def test_a_store_that_moved_is_refused_until_it_is_named_or_allowed(
+    filled: Project,  # noqa: F811
+    cli: Cli,  # noqa: F811
+) -> None:
+    root = filled.root.as_uri()
+    config = filled.root / "fedml.toml"
+    moved = config.read_text().replace(f'store = "{root}/us"', f'store = "{root}/us-new"')
+    config.write_text(moved)
+
+    code, _, err = cli("get", "a000", "--to", "refused")
+    assert code == 1
+    assert f"says that it lies in '{root}/us', and fedml.toml has no such store for region 'us'" in err
+    assert f"stores that fedml.toml has for it: '{root}/us-new'" in err
+    assert not (filled.root / "refused").exists()
+    code, out, _ = cli("gc", "--keep", "best=auc:1", "--grace", "0m")
+    assert code == 1
+    assert f"store-refused: result '{ALLOCATION.format('a')}' says that it lies in '{root}/us'" in out
+    assert "fedml.toml has another store for us/us-east-1; the store wasn't asked; the result is left alone" in out
+    assert cli("get", "a000", "--to", "allowed", "--allow-store", f"{root}/us")[0] == 0
+    assert cli("get", "a000", "--to", "other", "--allow-store", f"{root}/us-other")[0] == 1
+    assert cli("get", "a000", "--allow-store", f"{root}/x/../us")[0] == 1
+    config.write_text(moved.replace("[regions.us]", f'[regions.us]\nfurther_stores = ["{root}/us"]'))
+    assert cli("get", "a000", "--to", "named")[0] == 0
+
+    removed = [cli("gc", "--keep", "best=auc:1", "--grace", "0m")[:2] for _ in range(2)]
+
+    assert [code for code, _ in removed] == [0, 0]
+    assert f"{ALLOCATION.format('a')}  version 4" in removed[1][1]
+    assert not list(filled.store("us").list())
+    assert list(filled.store("eu").list())
