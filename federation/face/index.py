@@ -1,4 +1,4 @@
-"""The index of an open federation enters, what a program asks of it leaves: results, a path, tags moved."""
+"""The index as a program uses it: find results, get their files, move tags."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores enter, the results that lie in them whole leave: what `sync` and `rebuild` may enter into an index.
+"""Find the results that lie whole in stores: what `sync` and `rebuild` may enter into an index.
 
 A result is taken only where its record lies under its own key, its files have its manifest's hash, and all of them are
 there with their sizes. Artifacts themselves aren't read.

@@ -1,4 +1,4 @@
-"""A result and another store enter, a verified copy of its artifact and record in that store leaves, known to the index.
+"""Copy a result's artifact and record into another store, verified, and record in the index where the copy lies.
 
 Files go one by one through a temporary file: memory stays bounded whatever their size, and not one byte is taken on that
 doesn't have the sha256 of the record. The record is written last, as `publish` does it.

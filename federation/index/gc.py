@@ -1,4 +1,4 @@
-"""What is to be kept enters, bytes that nobody wants any more leave the stores: in two phases, through the log.
+"""Free the bytes of results that no rule keeps, in two phases, through the log.
 
 1. `doom`: what nothing keeps is marked, with the time from which it may be removed (the grace).
 2. `remove`: what is still unwanted after its grace is removed by an entry of its own, decided against the catalog as it is

@@ -1,4 +1,4 @@
-"""Results enter in batches, one versioned index of all regions and clouds leaves.
+"""One versioned index of the results of all regions and clouds: enter results in batches, and ask for them.
 
 The index is the log `index/log/` in the home store, and nothing else: what it says is the fold of its entries, kept in
 a local catalog (`federation.index.catalog`). Each decision (which version is next, who wins a key) is made again

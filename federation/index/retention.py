@@ -1,7 +1,7 @@
-"""What should be kept enters as text (`last=3,age=30d,best=roc_auc:2`), a rule that a catalog can be asked leaves. No I/O.
+"""Parse what should be kept (`last=3,age=30d,best=roc_auc:2`), and find the results that nothing keeps. No I/O.
 
 A result is kept when any part keeps it. Whatever the rule says, kept are: results that hold a tag or held one before (a
-rollback may go there), parents of other results, results of open runs, and artifacts that were adopted where they lay.
+rollback may go there), parents of other results, results of open runs, and artifacts that were adopted or published in place.
 """
 
 from __future__ import annotations

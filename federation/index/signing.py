@@ -1,4 +1,4 @@
-"""A result and a key of one's own enter, a signature (ed25519) leaves that says: these bytes are that result.
+"""Sign results with an ed25519 key of one's own, and check signatures: these bytes are that result.
 
 Signed are the allocation, its key, job, version and the manifest's hash, so the name, size and sha256 of every file. The
 signature lies beside the record in the result's store and in the log. It holds against whoever may write to stores and

@@ -1,4 +1,4 @@
-"""A store enters, all that lies in it as results and artifacts leaves, by key: one listing, no object is read."""
+"""List the results and artifacts that lie in a store, by key. One listing; no object is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index and the stores of its results enter, everything that is wrong with them leaves, with what mends it.
+"""Find everything that is wrong with the index and the stores of its results, and say what mends it.
 
 Read only. Looks at the log (`federation.index.chain`), at what its entries say taken together, and at each store by one
 listing of its results and artifacts; only `deep` reads the artifacts.
