@@ -16,6 +16,7 @@ from pathlib import Path
 from federation.adoption import Pattern
 from federation.app import App
 from federation.artifact import fitting_metrics, fitting_texts, read_data, read_environment, read_metrics
+from federation.config import Config
 from federation.errors import PublishError, UsageError
 from federation.in_place import read_objects
 from federation.inputs import inputs_of
@@ -210,6 +211,19 @@ def located(text: str, pattern: Pattern, own: StoreConfig) -> tuple[StoreConfig,
     root = parse_store_url(f"{scheme}://{'/'.join(parts[:count])}")
     is_alike = own.url.partition("://")[0] == scheme
     return replace(own, url=root.url) if is_alike else root, "/".join(parts[count:])
+
+
+def adopted_stores(config: Config) -> dict[str, list[StoreConfig]]:
+    """By region, the buckets that its pattern itself names, whatever the values of a run are."""
+    found: dict[str, list[StoreConfig]] = {}
+    for region, pattern in config.adopt.items():
+        for datacenter in config.regions[region].datacenters.values() if pattern.is_place else ():
+            text = pattern.prefix({"region": region, "datacenter": datacenter.name})
+            with suppress(InvalidStoreURL):
+                store, key = located(text, pattern, datacenter.store)
+                if text.removesuffix(key).endswith("/"):  # else the bucket's name goes on with a value of the run
+                    found.setdefault(region, []).append(store)
+    return found
 
 
 def params_of(meta: Mapping[str, str], *others: str) -> dict[str, str]:

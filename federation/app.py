@@ -5,7 +5,7 @@ The only place where stages meet. Region clients and stores are opened when they
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from federation.config import Config
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
+from federation.index.stores import KnownStores, Stores
 from federation.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.residency import limited
 from jobs.errors import FedmlError
@@ -70,6 +71,14 @@ class App:
         if config not in self._stores:
             self._stores[config] = open_store(config)
         return self._stores[config]
+
+    def result_stores(self, allow: Iterable[str] = ()) -> Stores:
+        """The stores in which results may lie. `allow` are the URLs of `--allow-store`."""
+        from federation.adopted import adopted_stores
+
+        config = self.config
+        known = KnownStores(config.home, config.further_stores, adopted_stores(config))
+        return Stores(config.regions, known, allow=allow, opener=self.store)
 
     @cached_property
     def home(self) -> Store:

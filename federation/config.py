@@ -131,6 +131,8 @@ class Config:
     coordinator: CoordinatorJob = CoordinatorJob()
     patience: Patience = field(default_factory=Patience)
     """How long runs go on with what goes badly, where the command line says nothing."""
+    further_stores: tuple[StoreConfig, ...] = ()
+    """Stores with copies of results, or with results of regions that are no more."""
 
     @property
     def root(self) -> Path:
@@ -141,7 +143,8 @@ class Config:
         """Every reference to a credential, each with what it is for."""
         found = [(f"regions.{name}.token", region.token) for name, region in self.regions.items()]
         own = [datacenter.store for region in self.regions.values() for datacenter in region.datacenters.values()]
-        for store in dict.fromkeys([self.home, *own]):
+        further = [store for region in self.regions.values() for store in region.further_stores]
+        for store in dict.fromkeys([self.home, *own, *further, *self.further_stores]):
             found.append((f"access_key_id of {store.url}", store.access_key_id))
             found.append((f"secret_access_key of {store.url}", store.secret_access_key))
         return [(key, reference) for key, reference in found if reference is not None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
@@ -74,6 +74,7 @@ class Builder:
             if federation.name
             else self.root.resolve().name or "fedml",
             home=self.store("federation.home", federation.home),
+            further_stores=self.stores("federation.further_stores", federation.further_stores),
             job=federation.job,
             slots=federation.slots,
             policy=self.policy_name(federation.policy),
@@ -191,6 +192,7 @@ class Builder:
             elastic_slots=table.elastic_slots,
             pending_timeout_s=table.pending_timeout_s,
             max_outstanding=table.max_outstanding,
+            further_stores=self.stores(f"{key}.further_stores", table.further_stores),
             variables={
                 variable: self.variable(f"{key}.vars.{variable}", value) for variable, value in table.vars.items()
             },
@@ -238,7 +240,13 @@ class Builder:
         settings = {each: getattr(table, each) for each in table.model_fields_set - {"url"}}
         for reference in {"access_key_id", "secret_access_key"} & settings.keys():
             settings[reference] = self.secret(settings[reference])
+        for address in table.former_endpoints:
+            self.check_address(f"{key}.former_endpoints", address, "endpoint")
+        settings["former_endpoints"] = tuple(table.former_endpoints)
         return self.with_endpoint(key, replace(parsed, **settings))
+
+    def stores(self, key: str, tables: Sequence[schema.StoreTable]) -> tuple[StoreConfig, ...]:
+        return tuple(self.store(f"{key}[{number}]", table) for number, table in enumerate(tables))
 
     def absolute_url(self, key: str, url: str) -> str:
         """`file://./stores/home` with the project's folder before it; anything else as it is."""

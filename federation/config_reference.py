@@ -70,7 +70,8 @@ def _section(title: str, model: type[Table]) -> str:
 def _type(annotation: Any) -> str:
     inner = table_in(annotation)
     if inner in VALUES:
-        return VALUES[inner]
+        is_list = get_origin(annotation) is list
+        return f"list of {VALUES[inner].removeprefix('a ')}s" if is_list else VALUES[inner]
     text = str(annotation)
     if "Literal" in text and inner is None:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))

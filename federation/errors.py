@@ -13,6 +13,7 @@
     ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
     ├── FormatTooNew               written by a newer fedml
     ├── LogConflict                a log moved on for longer than patience lasted
+    ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
     ├── DevError                   the development federation
@@ -70,6 +71,10 @@ class FormatTooNew(FederationError):
 
 class LogConflict(FederationError):
     """Other writers won every try to append."""
+
+
+class StoreRefused(FederationError):
+    """A record or the index names a store that `fedml.toml` doesn't have there. Nothing was sent to it."""
 
 
 class PublishError(FederationError):

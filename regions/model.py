@@ -36,6 +36,8 @@ class StoreConfig:
     anonymous: bool = False
     access_key_id: SecretRef | None = None
     secret_access_key: SecretRef | None = None
+    former_endpoints: tuple[str, ...] = ()
+    """Addresses at which its server answered before: older records name them. Nothing is sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Region:
     """Children of one job, finished ones too, that it keeps at most."""
     variables: Mapping[str, object] = field(default_factory=dict)
     """HCL variables of this region (`[regions.NAME.vars]`)."""
+    further_stores: tuple[StoreConfig, ...] = ()
+    """Stores in which results of this region may lie besides its datacenters' own: those that moved, for example."""
 
     def __post_init__(self) -> None:
         if not self.nomad_region:

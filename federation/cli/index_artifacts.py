@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.index.export import Format
+    from federation.index.rows import Row
+    from federation.result import ResultRecord
     from regions.storage.store import Store
 
 JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
@@ -42,8 +44,11 @@ def gc(
 
     A result is kept when any rule keeps it, per job; best=METRIC:K keeps all results of a job that has no committed one
     with that metric, and is refused where no job has. Never removed: what holds a tag or held one, what other results were
-    made from, results of open runs, artifacts that fedml didn't write. A tag takes a mark away. What was removed stays in
-    the index as such: its record, metrics and history.
+    made from, results of open runs, artifacts that were adopted or published in place. A tag takes a mark away. What
+    was removed stays in the index as such: its record, metrics and history.
+
+    Deleted is only what lies under a result's own prefix, in the store that fedml.toml has for its region and datacenter
+    and in copies in other stores of fedml.toml. A result that lies elsewhere is told and left alone (exit code 1).
 
     Examples:
 
@@ -59,7 +64,7 @@ def gc(
     from federation.errors import UsageError
     from federation.index import gc as gc_index
     from federation.index.retention import parse_retention
-    from federation.index.stores import Stores
+    from federation.index.stores import store_name
     from federation.text import duration_s, size_text
 
     if not keep and not orphans:
@@ -68,14 +73,14 @@ def gc(
     wait, now = timedelta(seconds=duration_s(grace, "--grace", least_s=0)), datetime.now(UTC)
     age = timedelta(seconds=duration_s(orphans, "--orphans", least_s=0)) if orphans else None
     with opened(config) as federation:
-        stores = Stores(federation.config.regions)
-        plan = gc_index.plan_gc(federation.index, rule, now) if rule else gc_index.GcPlan()
-        found = gc_index.orphans(stores.of, stores.names, federation.index, now, age) if age is not None else []
-        outcome = gc_index.GcOutcome()
+        stores = federation.result_stores()
+        plan = gc_index.plan_gc(federation.index, stores, rule, now) if rule else gc_index.GcPlan()
+        found = gc_index.orphans(stores, federation.index, now, age) if age is not None else []
+        outcome = gc_index.GcOutcome(problems=plan.skipped)
         if not dry_run:
             if rule:
-                outcome = gc_index.run_gc(federation.index, stores.of, rule, now, grace=wait)
-            outcome.freed_bytes += gc_index.remove_orphans(stores.of, found)
+                outcome = gc_index.run_gc(federation.index, stores, rule, now, grace=wait)
+            outcome.freed_bytes += gc_index.remove_orphans(stores, found)
     if as_json:
         from dataclasses import asdict
 
@@ -89,7 +94,7 @@ def gc(
                     {"alloc_id": row.alloc_id, "size_bytes": row.size_bytes}
                     for row in (plan.remove if dry_run else outcome.removed)
                 ],
-                "orphans": [asdict(orphan) for orphan in found],
+                "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in found],
                 "freed_bytes": outcome.freed_bytes,
                 "problems": [asdict(problem) for problem in outcome.problems],
             }
@@ -105,7 +110,9 @@ def gc(
         for row in plan.remove if dry_run else outcome.removed:
             answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}removed")
         for orphan in found:
-            answer(f"{orphan.store}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed")
+            answer(
+                f"{store_name(orphan.store)}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed"
+            )
         for problem in outcome.problems:
             answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
         if plan.doom and not dry_run:
@@ -123,6 +130,7 @@ def copy(
         str, typer.Argument(metavar="STORE", help="A region, REGION/DATACENTER, a datacenter, or a store's URL.")
     ],
     job: JobNameOption = None,
+    allow_store: AllowStoreOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -140,7 +148,6 @@ def copy(
     from federation.cli.session import answer_json, note, opened
     from federation.errors import ConfigError, UsageError
     from federation.index.copy import copy_result
-    from federation.index.stores import Stores
     from federation.store_check.places import by_store, chosen, places_of
     from federation.text import size_text
     from federation.ui.transfer import transfer
@@ -158,15 +165,18 @@ def copy(
             raise UsageError(
                 f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
             )
-        stores = Stores(federation.config.regions, targets)
+        stores = federation.result_stores(allow_store or ())
+        is_known = targets[0] in by_store(places_of(federation.config))
         with transfer("copying") as progress:
 
-            def open_store(url: str) -> Store:
-                store = stores.of(url)
+            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
+                store = stores.of(url, result)
                 store.progress = progress
                 return store
 
-            copied = copy_result(federation.index, open_store, row, store_url(targets[0]))
+            target = federation.store(targets[0])  # a person named it, not a record
+            target.progress = progress
+            copied = copy_result(federation.index, open_store, row, store_url(targets[0]), target=target)
     if as_json:
         from dataclasses import asdict
 
@@ -175,6 +185,10 @@ def copy(
         sent = f"{copied.files} files, {size_text(copied.size_bytes)} sent" if copied.files else "all of it was there"
         known = "" if copied.is_new else " (the index knew)"
         note(f"{row.alloc_id[:8]} ({row.job} version {row.version}) lies in {copied.store}{known}: {sent}, verified")
+        if not is_known:
+            note(
+                f"fedml.toml has no such store: to get it from there, add {copied.store} to further_stores under [federation]"
+            )
 
 
 def sign(
@@ -204,12 +218,11 @@ def sign(
     from federation.cli.session import answer, answer_json, note, opened
     from federation.index.signing import key_reference
     from federation.index.signing import sign as sign_result
-    from federation.index.stores import Stores
 
     reference = key_reference(key)
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
-        signed = sign_result(federation.index, Stores(federation.config.regions).of, row, reference)
+        signed = sign_result(federation.index, federation.result_stores().of, row, reference)
     if as_json:
         from dataclasses import asdict
 

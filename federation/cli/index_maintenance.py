@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.index.verify import Verified
@@ -28,6 +28,7 @@ def verify(
     trust: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Public keys; a signature of another key is told (--signature).")
     ] = None,
+    allow_store: AllowStoreOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -50,12 +51,11 @@ def verify(
 
     from federation.cli.session import answer, answer_json, note, opened
     from federation.errors import IndexCorrupt
-    from federation.index.stores import Stores
     from federation.index.verify import verify as verify_index
     from regions.storage.errors import IntegrityError
 
     with opened(config) as federation:
-        stores = Stores(federation.config.regions)
+        stores = federation.result_stores(allow_store or ())
         try:
             remembered = federation.index.remembered()
         except (IndexCorrupt, IntegrityError):  # a torn format.json, which is among the problems
@@ -105,11 +105,10 @@ def sync(
       fedml index sync --adopt
     """
     from federation.cli.session import answer, answer_json, note, opened
-    from federation.index.stores import Stores
     from federation.index.sync import apply_sync, plan_sync
 
     with opened(config) as federation:
-        stores = Stores(federation.config.regions)
+        stores = federation.result_stores()
         plan = plan_sync(federation.index, stores.of, stores.names)
         if adopt:
             from federation.adopt_old import add_old
@@ -180,12 +179,11 @@ def rebuild(
     """
     from federation.cli.session import answer, answer_json, note, opened
     from federation.index.rebuild import apply_rebuild, plan_rebuild
-    from federation.index.stores import Stores
     from federation.log import default_author
     from federation.run.manifest import Manifest
 
     with opened(config) as federation:
-        stores = Stores(federation.config.regions)
+        stores = federation.result_stores()
         plan = plan_rebuild(
             federation.home,
             federation.config.cache_dir,

@@ -12,6 +12,14 @@ ConfigOption = Annotated[
     typer.Option("--config", metavar="FILE", help="The fedml.toml (else FEDML_CONFIG, else found upward from here)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+AllowStoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-store",
+        metavar="URL",
+        help="Also read this store, which fedml.toml doesn't have: without credentials. Repeatable.",
+    ),
+]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
 
 

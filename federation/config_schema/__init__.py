@@ -60,6 +60,10 @@ class FederationTable(Table):
 
     name: str | None = Field(default=None, description="Its name; absent: the folder's.")
     home: StoreTable = Field(description="Store (URL or table) that holds the index and the runs.")
+    further_stores: list[StoreTable] = Field(
+        default=[],
+        description="Stores (URLs or tables) that hold copies of results, or results of regions that this file has no more.",
+    )
     job: str | None = Field(
         default=None, description="Jobspec that commands use without `--job`; absent: the only `*.nomad.hcl`."
     )

@@ -73,6 +73,10 @@ class StoreTable(Table):
         default=None, description="Reference to the key ID; absent: the SDK's own chain."
     )
     secret_access_key: SecretTable | None = Field(default=None, description="Reference to the secret key.")
+    former_endpoints: list[str] = Field(
+        default=[],
+        description="Addresses at which its server answered before: results that name them lie in this store.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -90,6 +94,7 @@ class DatacenterTable(Table):
     anonymous: bool | None = Field(default=None, description="Likewise.")
     access_key_id: SecretTable | None = Field(default=None, description="Likewise.")
     secret_access_key: SecretTable | None = Field(default=None, description="Likewise.")
+    former_endpoints: list[str] | None = Field(default=None, description="Likewise.")
 
     @model_validator(mode="after")
     def _flat_keys_have_a_store(self) -> DatacenterTable:
@@ -147,6 +152,11 @@ class RegionTable(Table):
     )
     store: StoreTable | None = Field(
         default=None, description="Store (URL or table) of the datacenters that name none."
+    )
+    further_stores: list[StoreTable] = Field(
+        default=[],
+        description="Other stores (URLs or tables) in which results of this region may lie: from before a store moved, or "
+        "published in place. No other store is opened because a record names it.",
     )
     adopt: str | None = Field(default=None, description="As in [federation], for this region.")
     order: int | None = Field(

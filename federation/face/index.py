@@ -1,9 +1,9 @@
-"""The index of an open federation enters, what a program asks of it leaves: results, a path, tags moved."""
+"""The index as a program uses it: find results, get their files, move tags."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from federation.app import App
 from federation.face.results import Results
 from federation.index import Row
 from federation.index.reader import Reader
-from federation.index.stores import result_store
 from federation.index.tags import TagChange
 from federation.tag_rule import NO_RULE, TagRule
 
@@ -53,13 +52,16 @@ class FederatedIndex:
         """The one result that `ref` names."""
         return self._index.result(ref)
 
-    def get(self, ref: str, *, to: Path | str | None = None, force: bool = False) -> Path:
+    def get(
+        self, ref: str, *, to: Path | str | None = None, force: bool = False, allow_stores: Iterable[str] = ()
+    ) -> Path:
         """The folder with the result's verified files: `to`, else one of its own in the cache folder. It appears whole or
-        not at all; where it is already, nothing is loaded. Raises IntegrityError, NotFound."""
+        not at all; where it is already, nothing is loaded. A store that fedml.toml doesn't have for the result's region is
+        opened only where `allow_stores` names its URL, without credentials. Raises StoreRefused, IntegrityError, NotFound."""
         row = self._index.result(ref)
         target = Path(to) if to is not None else self._app.config.cache_dir / "artifacts" / row.alloc_id
-        regions = self._app.config.regions
-        return self._index.get(row, open_store=lambda row: result_store(row, regions), to=target, force=force).path
+        stores = self._app.result_stores(allow_stores)
+        return self._index.get(row, open_store=stores.of, to=target, force=force).path
 
     def tag(self, name: str, ref: str, *, if_current: str | None = None, reason: str = "") -> TagChange:
         """Point a tag to a result, by the rule in fedml.toml. Raises TagMoved, TagRefused (`federation.index.tags`)."""

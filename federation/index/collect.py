@@ -1,4 +1,4 @@
-"""Stores enter, the results that lie in them whole leave: what `sync` and `rebuild` may enter into an index.
+"""Find the results that lie whole in stores: what `sync` and `rebuild` may enter into an index.
 
 A result is taken only where its record lies under its own key, its files have its manifest's hash, and all of them are
 there with their sizes. Artifacts themselves aren't read.
@@ -6,23 +6,22 @@ there with their sizes. Artifacts themselves aren't read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from federation.errors import PublishError
+from federation.errors import PublishError, StoreRefused
 from federation.index.names import checked_record
 from federation.index.problem import Problem
 from federation.index.said import manifest_sha256
-from federation.index.stores import store_name
+from federation.index.stores import OpenStore, shown_store, store_name
 from federation.index.survey import Survey, record_place, survey
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 _READS_AT_ONCE = 16
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(slots=True)
@@ -48,14 +47,20 @@ def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str]
     """All results in the stores of these URLs but for the allocations that are `known`. A store that can't be read is
     among the problems."""
     found = Collected()
-    for name, url in sorted({store_name(url): url for url in reversed(urls)}.items()):
+    opened: dict[str, Store] = {}
+    for url in dict.fromkeys(urls):
         try:
             store = open_store(url)
+            opened.setdefault(store_name(store.url), store)
+        except StoreRefused as error:
+            found.problems.append(Problem("store-refused", shown_store(url), error.message, error.hint))
+        except FedmlError as error:
+            found.problems.append(_unreachable(shown_store(url), error))
+    for name, store in sorted(opened.items()):
+        try:
             found.surveys[name] = store, survey(store)
         except FedmlError as error:
-            what = f"store {name} can't be read, so its results aren't taken: {error.message}"
-            mend = error.hint or f"fedml stores check {name}"
-            found.problems.append(Problem("store-unreachable", name, what, mend))
+            found.problems.append(_unreachable(name, error))
     for name, (store, held) in found.surveys.items():
         keys = [key for key in held.records if _alloc_id(key) not in known]
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
@@ -67,6 +72,11 @@ def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str]
                 mend = "restore its objects from the bucket's version history, or leave it out"
                 found.problems.append(Problem("record-torn", store.url_of(key), problem, mend))
     return found
+
+
+def _unreachable(name: str, error: FedmlError) -> Problem:
+    what = f"store {name} can't be read, so its results aren't taken: {error.message}"
+    return Problem("store-unreachable", name, what, error.hint or f"fedml stores check {name}")
 
 
 def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: str) -> None:
@@ -95,7 +105,7 @@ def _read(open_store: OpenStore, store: Store, held: Survey, key: str) -> tuple[
         if record.prefix is None:
             files = held.files.get(prefix, {})
         else:
-            files = {info.key.removeprefix(prefix): info for info in open_store(record.store).list(prefix)}
+            files = {info.key.removeprefix(prefix): info for info in open_store(record.store, record).list(prefix)}
         for file in record.files:
             if file.path not in files or files[file.path].size_bytes != file.size_bytes:
                 raise PublishError(f"result {record.alloc_id} isn't whole: {file.path} is gone or of another size")

@@ -1,4 +1,4 @@
-"""A result and another store enter, a verified copy of its artifact and record in that store leaves, known to the index.
+"""Copy a result's artifact and record into another store, verified, and record in the index where the copy lies.
 
 Files go one by one through a temporary file: memory stays bounded whatever their size, and not one byte is taken on that
 doesn't have the sha256 of the record. The record is written last, as `publish` does it.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from federation.errors import UsageError
+from federation.errors import StoreRefused, UsageError
 from federation.index.catalog import Catalog
 from federation.index.index import Index
+from federation.index.removal import own_prefix, remove_result
 from federation.index.rows import REMOVED, Row
-from federation.index.stores import store_name
+from federation.index.stores import OpenStore, store_name
 from federation.index.survey import SIGNATURE_SUFFIX
 from federation.index.upkeep import copies_of
 from federation.log import Change
@@ -26,8 +27,6 @@ from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, Stor
 from regions.storage.store import Create, Store
 
 _AT_ONCE = 4
-
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,15 @@ class Copied:
     is_new: bool
 
 
-def copy_result(index: Index, open_store: OpenStore, row: Row, target_url: str) -> Copied:
+def copy_result(
+    index: Index, open_store: OpenStore, row: Row, target_url: str, *, target: Store | None = None
+) -> Copied:
     """Copy a result into the store of that URL, from whichever store has each file whole. Copying into the store where it
-    was made mends what is broken there. Nothing of it is recorded unless all of it is there.
+    was made mends what is broken there. Nothing of it is recorded unless all of it is there. `target` is that store opened,
+    where a person named one that `open_store` doesn't know.
 
-    Raises UsageError for a result that gc removed or that was adopted where it lay, StoreError when no store has a file
+    Raises UsageError for a result that gc removed or that was adopted where it lay, StoreRefused where no store of the result
+    may be opened, StoreError when no store has a file
     whole or the target can't be written. After a crash some files lie in the target without a record; do it again.
     """
     record = index.record(row)
@@ -57,8 +60,8 @@ def copy_result(index: Index, open_store: OpenStore, row: Row, target_url: str) 
         )
     _refuse_removed(index, row.alloc_id)
     known = [row.store, *index.ask(lambda catalog: copies_of(catalog, row.alloc_id))]
-    target = open_store(target_url)
-    sources = [open_store(url) for url in known if store_name(url) != store_name(target_url)]
+    target = target or open_store(target_url)
+    sources = _sources(open_store, row, [url for url in known if store_name(url) != store_name(target_url)])
     with tempfile.TemporaryDirectory(prefix="fedml-copy-") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         places = (Path(folder) / str(number) for number in range(len(record.files)))
         sent = list(
@@ -70,6 +73,20 @@ def copy_result(index: Index, open_store: OpenStore, row: Row, target_url: str) 
     if is_new:
         _record_location(index, record, target, target_url)
     return Copied(row.alloc_id, store_name(target_url), sum(map(bool, sent)), sum(sent), is_new)
+
+
+def _sources(open_store: OpenStore, row: Row, urls: list[str]) -> list[Store]:
+    """Those that may be opened. Raises StoreRefused where there are some, and none may be."""
+    found: list[Store] = []
+    refused: StoreRefused | None = None
+    for url in urls:
+        try:
+            found.append(open_store(url, row if url == row.store else None))
+        except StoreRefused as error:
+            refused = refused or error
+    if refused and not found:
+        raise refused
+    return found
 
 
 def _copy_file(record: ResultRecord, file: ResultFile, sources: list[Store], target: Store, place: Path) -> int:
@@ -147,9 +164,9 @@ def _write_record(record: ResultRecord, target: Store) -> None:
 def _record_location(index: Index, record: ResultRecord, target: Store, target_url: str) -> None:
     def decide(catalog: Catalog) -> list[Change]:
         if catalog.value("SELECT 1 FROM removed WHERE alloc_id = ?", record.alloc_id):
-            for prefix in (record.key.record_key(record.alloc_id), record.artifact_prefix):
-                for info in list(target.list(prefix)):
-                    target.delete(info.key)
+            prefix = own_prefix(record.key, record.alloc_id, record.manifest_sha256)
+            if prefix is not None:
+                remove_result(target, record.key, record.alloc_id, prefix)
             raise _removed(record.alloc_id)
         if any(store_name(url) == store_name(target_url) for url in copies_of(catalog, record.alloc_id)):
             return []

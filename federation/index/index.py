@@ -1,4 +1,4 @@
-"""Results enter in batches, one versioned index of all regions and clouds leaves.
+"""One versioned index of the results of all regions and clouds: enter results in batches, and ask for them.
 
 The index is the log `index/log/` in the home store, and nothing else: what it says is the fold of its entries, kept in
 a local catalog (`federation.index.catalog`). Each decision (which version is next, who wins a key) is made again
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from federation.errors import UsageError
+from federation.errors import StoreRefused, UsageError
 from federation.index.catalog import Catalog
 from federation.index.fetch import Fetched, fetch
 from federation.index.history import Difference, Revision, difference
@@ -20,6 +20,7 @@ from federation.index.names import checked_name, checked_record, checked_tag, ch
 from federation.index.past import Past, revision_at, rewind
 from federation.index.reader import Reader, highest_version
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
+from federation.index.stores import OpenStore, store_name
 from federation.index.tags import (
     Asked,
     TagChange,
@@ -35,7 +36,6 @@ from federation.log import Change
 from federation.result import Key, ResultRecord
 from federation.tag_rule import NO_RULE, TagRule
 from regions.storage.errors import StoreError
-from regions.storage.store import Store
 
 _ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
 _CHANGE_OF_STATE = {COMMITTED: "add", SUPERSEDED: "supersede", "late": "late"}
@@ -250,10 +250,10 @@ class Index(Ledger, Reader):
     def _expected(self, if_current: str | None) -> str | None:
         return "" if if_current == "none" else if_current and self.result(if_current).alloc_id
 
-    def get(self, row: Row, *, open_store: Callable[[Row], Store], to: Path, force: bool = False) -> Fetched:
+    def get(self, row: Row, *, open_store: OpenStore, to: Path, force: bool = False) -> Fetched:
         """Bring the result's artifact into the folder `to`, verified (see `fetch`), from the nearest store where it is whole: a
-        folder, then where it was made, then its further copies, the oldest first (`open_store` gets the row with that
-        store). Raises UsageError for one that gc removed, and what the first store raised where no copy will do."""
+        folder, then where it was made, then its further copies, the oldest first. A store that `open_store` refuses is
+        left out. Raises UsageError for one that gc removed, and what its own store raised where no copy will do."""
         removed = self.ask_again(
             lambda catalog: catalog.value("SELECT number FROM removed WHERE alloc_id = ?", row.alloc_id)
         )
@@ -263,16 +263,16 @@ class Index(Ledger, Reader):
                 hint=f"who did that, and why:  fedml index log   others:  fedml index list --job {row.job}",
             )
         record = self.record(row)
-        first: StoreError | None = None
+        own: StoreError | StoreRefused | None = None
         copies = self.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))
         for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
             try:
-                fetched = fetch(record, open_store(replace(row, store=url)), to, force=force)
-                return replace(fetched, store=url.partition("?")[0])
-            except StoreError as error:
-                first = first or error
-        assert first is not None
-        raise first
+                store = open_store(url, row if url == row.store else None)
+                return replace(fetch(record, store, to, force=force), store=store_name(store.url))
+            except (StoreError, StoreRefused) as error:
+                own = error if url == row.store else own
+        assert own is not None
+        raise own
 
 
 def _checked_reason(reason: str) -> str:

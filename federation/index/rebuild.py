@@ -17,11 +17,12 @@ from federation.errors import IndexCorrupt, UsageError
 from federation.index.chain import read_chain, read_entries
 from federation.index.changes import usable
 from federation.index.checkpoint import checkpoint_key, checkpoints
-from federation.index.collect import OpenStore, collect
+from federation.index.collect import collect
 from federation.index.home import HOME_KEY, LOG_PREFIX, make_home, read_home
 from federation.index.memory import LOST_PREFIX, is_rebuilt, remember, set_aside, stores_of
 from federation.index.replay import ReadManifest, RebuildPlan, Replay
 from federation.index.said import Said
+from federation.index.stores import OpenStore
 from federation.log import Entry, Log, timestamp, utc_now
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object

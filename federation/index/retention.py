@@ -1,7 +1,7 @@
-"""What should be kept enters as text (`last=3,age=30d,best=roc_auc:2`), a rule that a catalog can be asked leaves. No I/O.
+"""Parse what should be kept (`last=3,age=30d,best=roc_auc:2`), and find the results that nothing keeps. No I/O.
 
 A result is kept when any part keeps it. Whatever the rule says, kept are: results that hold a tag or held one before (a
-rollback may go there), parents of other results, results of open runs, and artifacts that were adopted where they lay.
+rollback may go there), parents of other results, results of open runs, and artifacts that were adopted or published in place.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from difflib import get_close_matches
 
 from federation.errors import UsageError
 from federation.index.catalog import Catalog
+from federation.index.removal import prefix_of
 from federation.index.rows import COMMITTED, Row
-from federation.index.stores import store_name
 from federation.log import timestamp
 from federation.text import duration_s
 
@@ -81,8 +81,7 @@ def _protected(catalog: Catalog, rows: Iterable[Row]) -> set[str]:
     open_runs = set(catalog.values("SELECT run FROM run WHERE state = 'open'"))
     parents = tuple(set(catalog.values("SELECT parent FROM parent")))
     for row in rows:
-        is_adopted = not row.url.startswith(f"{store_name(row.store)}/artifacts/")
-        if row.run in open_runs or is_adopted or (parents and row.alloc_id.startswith(parents)):
+        if row.run in open_runs or prefix_of(row) is None or (parents and row.alloc_id.startswith(parents)):
             kept.add(row.alloc_id)
     return kept
 

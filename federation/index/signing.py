@@ -1,4 +1,4 @@
-"""A result and a key of one's own enter, a signature (ed25519) leaves that says: these bytes are that result.
+"""Sign results with an ed25519 key of one's own, and check signatures: these bytes are that result.
 
 Signed are the allocation, its key, job, version and the manifest's hash, so the name, size and sha256 of every file. The
 signature lies beside the record in the result's store and in the log. It holds against whoever may write to stores and
@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from federation.index.index import Index
 from federation.index.problem import Problem
 from federation.index.rows import REMOVED, Row
 from federation.index.said import manifest_sha256
+from federation.index.stores import OpenStore
 from federation.index.survey import SIGNATURE_SUFFIX
 from federation.log import Change
 from federation.result import ResultRecord
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 SIGNATURE_FORMAT = 1
 DEFAULT_KEY = "env:FEDML_SIGNING_KEY"
-
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def sign(index: Index, open_store: OpenStore, row: Row, key: SecretRef) -> Signe
         "public_key": public_key,
         "signature": signature,
     }
-    _put_beside(open_store(row.store), record, change)
+    _put_beside(open_store(row.store, row), record, change)
     is_new = False
 
     def decide(catalog: Catalog) -> list[Change]:
@@ -260,7 +259,7 @@ def _beside_problem(open_store: OpenStore, row: Row, record: ResultRecord, chang
     """Why the signature beside the result isn't the one in the log; empty when it is."""
     try:
         where = _sidecar_key(record, change["public_key"])
-        there = parse_json(open_store(row.store).get(where), source=where)
+        there = parse_json(open_store(row.store, row).get(where), source=where)
     except NotFound:
         return "isn't beside its result"
     except (FedmlError, ValueError) as error:

@@ -1,7 +1,8 @@
-"""A store enters, all that lies in it as results and artifacts leaves, by key: one listing, no object is read."""
+"""List the results and artifacts that lie in a store, by key. One listing; no object is read."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from regions.storage.store import ObjectInfo, Store
 RESULTS = "results/"
 ARTIFACTS = "artifacts/"
 SIGNATURE_SUFFIX = ".sig.json"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def file_place(key: str) -> Place | None:
     segments = key.removeprefix(ARTIFACTS).split("/")
     for end in range(1, len(segments) - 5):
         slot, group, index, alloc_id, manifest = segments[end : end + 5]
-        if len(slot) < 9 or not slot.isdecimal() or len(manifest) != 64:
+        if len(slot) < 9 or not slot.isdecimal() or not _SHA256.fullmatch(manifest):
             continue
         found = _key("/".join(segments[:end]), slot, group, index)
         if found is not None:

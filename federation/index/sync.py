@@ -6,23 +6,22 @@ late). Records that the index has and a store lost are written again. Copies tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from federation.errors import UsageError
+from federation.errors import StoreRefused, UsageError
 from federation.index.collect import collect
 from federation.index.index import Index
 from federation.index.problem import Problem
 from federation.index.rows import OPEN, Row, RunRow
-from federation.index.stores import store_name
+from federation.index.stores import OpenStore, shown_store, store_name
 from federation.log import Change
 from federation.result import Key, ResultRecord
 from regions.storage.errors import AlreadyExists
-from regions.storage.store import Create, Store
+from regions.storage.store import Create
 
 _BATCH = 200
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(slots=True)
@@ -68,6 +67,11 @@ def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str]) -> Sync
         held = found.surveys.get(store_name(row.store))
         key = _key(row).record_key(row.alloc_id)
         if row.alloc_id in removed or held is None or key in held[1].records or _is_adopted(row):
+            continue
+        try:
+            open_store(row.store, row)
+        except StoreRefused as error:
+            plan.problems.append(Problem("store-refused", shown_store(row.store), error.message, error.hint))
             continue
         record = index.record(row)
         if record.artifact_prefix in held[1].files:

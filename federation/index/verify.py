@@ -1,4 +1,4 @@
-"""The index and the stores of its results enter, everything that is wrong with them leaves, with what mends it.
+"""Find everything that is wrong with the index and the stores of its results, and say what mends it.
 
 Read only. Looks at the log (`federation.index.chain`), at what its entries say taken together, and at each store by one
 listing of its results and artifacts; only `deep` reads the artifacts.
@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from federation.errors import StoreRefused
 from federation.index.chain import check_checkpoints, check_format, entry_key, read_chain
 from federation.index.problem import Problem
 from federation.index.said import Committed, Said
-from federation.index.stores import store_name
+from federation.index.stores import OpenStore, shown_store, store_name
 from federation.index.survey import Survey, record_place, survey
 from federation.log import utc_now
 from federation.result import ResultRecord
@@ -31,7 +32,6 @@ _AT_ONCE = 8
 _RESTORE = "restore it from the bucket's version history"
 _LOOKS_MAX = 3
 _PUBLISH_AT_WORK = timedelta(hours=1)
-OpenStore = Callable[[str], Store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,11 @@ def _verify_once(
     said = Said(home, chain)
     problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
     problems += check_checkpoints(home, chain)
-    urls = {store_name(url): url for one in said.results.values() for url in one.stores}
-    urls |= {store_name(name): name for name in names if store_name(name) not in urls}
+    stores, refused = _stores(open_store, names, said)
+    problems += refused
     surveys: list[tuple[str, Store, Survey]] = []
-    for name, url in sorted(urls.items()):
+    for name, store in sorted(stores.items()):
         try:
-            store = open_store(url)
             surveys.append((name, store, survey(store)))
         except FedmlError as error:
             mend = error.hint or f"fedml stores check {name}"
@@ -102,7 +101,38 @@ def _verify_once(
         in_flight += look.in_flight
         read_bytes += look.read_bytes
     last = chain.head
-    return Verified(last.number, last.sha256, len(said.results), len(urls), in_flight, read_bytes, tuple(problems))
+    return Verified(last.number, last.sha256, len(said.results), len(stores), in_flight, read_bytes, tuple(problems))
+
+
+def _stores(open_store: OpenStore, names: Sequence[str], said: Said) -> tuple[dict[str, Store], list[Problem]]:
+    """The stores to look into, by name, and those that can't be opened. What a result names and may not be opened is taken
+    out of its stores, so that nothing is looked for there."""
+    stores: dict[str, Store] = {}
+    problems: dict[str, Problem] = {}
+
+    def opened(url: str, record: ResultRecord | None) -> bool:
+        try:
+            store = open_store(url, record)
+            stores.setdefault(store_name(store.url), store)
+        except StoreRefused as error:
+            region = record.region if record else ""
+            problems.setdefault(
+                f"{region} {url}", Problem("store-refused", shown_store(url), error.message, error.hint)
+            )
+            return False
+        except FedmlError as error:
+            name = shown_store(url)
+            what = f"store {name} can't be read: {error.message}"
+            mend = error.hint or f"fedml stores check {name}"
+            problems.setdefault(name, Problem("store-unreachable", name, what, mend))
+        return True
+
+    for name in names:
+        opened(name, None)
+    for one in said.results.values():
+        if one.record.alloc_id not in said.removed:
+            one.stores = [url for url in one.stores if opened(url, one.record if url == one.record.store else None)]
+    return stores, list(problems.values())
 
 
 class _Look:

@@ -250,6 +250,8 @@ class AzureStore(BucketStore):
         from regions.limited_requests import LimitedAdapter
 
         session = Session()
+        if self._config.anonymous:
+            session.auth = lambda request: request  # else requests takes credentials from ~/.netrc
         for scheme in ("http://", "https://"):
             session.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
         return RequestsTransport(

@@ -256,6 +256,8 @@ class GCSStore(BucketStore):
             tokens = getattr(client._http, "_auth_request_session", None)  # which asks for access tokens
             if tokens is not None:
                 tokens.mount(scheme, LimitedAdapter())
+        if self._config.anonymous:
+            client._http.auth = lambda request: request  # else requests takes credentials from ~/.netrc
         return client
 
 

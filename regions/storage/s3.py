@@ -205,6 +205,7 @@ class S3Store(BucketStore):
         options |= {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": READ_TIMEOUT_S}
         if config.anonymous:
             options["signature_version"] = UNSIGNED
+            options["ignore_configured_endpoint_urls"] = True  # no AWS_ENDPOINT_URL: it would say where to
         if self._endpoint:
             # Other servers than AWS: the bucket stands in the path, and not all know the newer checksum trailers.
             options["s3"] = {"addressing_style": "path"}

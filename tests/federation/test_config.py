@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from federation.adopted import adopted_stores
+from federation.app import App
 from federation.config import Config, find, load
 from federation.dev.state import Process, Server, new_state, state_folder, write_state
 from federation.errors import ConfigError
 from regions.credentials import SecretRef, SecretUnavailable
-from regions.model import Price
+from regions.model import Price, StoreConfig
 
 MINIMAL = """
 [federation]
@@ -496,3 +498,62 @@ def test_a_local_azure_store_has_azurites_account_and_its_key_by_reference(tmp_p
     told = refusal(tmp_path, text.replace("devstoreaccount1", "mine"))
     assert "isn't of Azurite's account" in str(told)
     assert told.hint == "write az://devstoreaccount1/CONTAINER"
+
+
+STORES = """
+[federation]
+home = "s3://home"
+further_stores = ["s3://backup", "file://./old"]
+
+[regions.us]
+addresses = ["https://us:4646"]
+further_stores = ["s3://old", { url = "s3://older", profile = "archive" }]
+[regions.us.datacenters.dc1]
+store = "s3://models"
+endpoint = "https://minio"
+former_endpoints = ["http://10.1.2.3:9000"]
+"""
+
+
+def test_stores_that_moved_are_named(tmp_path: Path) -> None:
+    (tmp_path / "fedml.toml").write_text(STORES)
+
+    config = load(tmp_path / "fedml.toml")
+
+    assert [store.url for store in config.further_stores] == ["s3://backup", (tmp_path / "old").as_uri()]
+    us = config.regions["us"]
+    assert us.further_stores == (StoreConfig("s3://old"), StoreConfig("s3://older", profile="archive"))
+    assert us.datacenters["dc1"].store.former_endpoints == ("http://10.1.2.3:9000",)
+    app = App(config)
+    assert app.result_stores().names == ["s3://models?endpoint=https://minio"]
+    app.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"s3://backup"', '"backup"', "federation.further_stores[0]: "),
+        ('"s3://old",', '"s3://old", "S3://x",', "regions.us.further_stores[1]: "),
+        ('"http://10.1.2.3:9000"', '"minio:9000"', "regions.us.datacenters.dc1.store.former_endpoints: "),
+        ('"http://10.1.2.3:9000"', '"http://me:secret@10.1.2.3"', "holds a user name or password"),
+    ],
+)
+def test_what_is_wrong_with_stores_that_moved(tmp_path: Path, old: str, new: str, says: str) -> None:
+    (tmp_path / "fedml.toml").write_text(STORES.replace(old, new))
+
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "fedml.toml")
+
+    assert says in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_buckets_that_patterns_name_are_known(tmp_path: Path) -> None:
+    pattern = 'adopt = "gs://legacy-{datacenter}/{save_path}_{alloc_id}.json"\n[regions.us]'
+    (tmp_path / "fedml.toml").write_text(STORES.replace("[regions.us]", pattern, 1))
+    assert adopted_stores(load(tmp_path / "fedml.toml")) == {"us": [StoreConfig("gs://legacy-dc1")]}
+
+    for text in ("gs://legacy-{job}/{alloc_id}", "{save_path}/{alloc_id}", "gs://legacy-{datacenter}{alloc_id}/x"):
+        adopt = f'adopt = "{text}"\n[regions.us]'
+        (tmp_path / "fedml.toml").write_text(STORES.replace("[regions.us]", adopt, 1))
+        assert adopted_stores(load(tmp_path / "fedml.toml")) == {}

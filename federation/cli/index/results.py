@@ -11,11 +11,12 @@ import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
 from federation.cli.option_groups import grouped
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.index import Row
     from federation.index.where.fields import Field
+    from federation.result import ResultRecord
     from regions.storage.store import Store
 
 TERMINAL_ROWS = 100
@@ -204,11 +205,14 @@ def get(
     signed_by: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Only what one of these public keys signed.")
     ] = None,
+    allow_store: AllowStoreOption = None,
     job: JobNameOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Bring a result's files from its store, each verified against the sha256 in the index. Prints the folder.
+
+    A store that fedml.toml doesn't have for the result's region is refused (see further_stores there).
 
     A version is enough where it has one committed result; else the results are listed, to name one.
 
@@ -221,21 +225,20 @@ def get(
       cd "$(fedml index get sales-close-prediction@4/0)"
     """
     from federation.cli.session import answer, answer_json, note, opened
-    from federation.index.stores import result_store
     from federation.text import size_text
     from federation.ui.transfer import transfer
 
     with opened(config) as federation:
-        regions = federation.config.regions
         row = federation.index.result(result, job=job)
+        stores = federation.result_stores(allow_store or ())
         if signed_by:
             from federation.index.signing import read_public_keys, require_signature
 
             require_signature(federation.index, row, read_public_keys(signed_by))
         with transfer("fetching", row.size_bytes) as progress:
 
-            def open_store(row: Row) -> Store:
-                store = result_store(row, regions)
+            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
+                store = stores.of(url, result)
                 store.progress = progress
                 return store
 

@@ -297,8 +297,20 @@ def test_copy_names_the_store_and_get_uses_it(filled: Project, cli: Cli) -> None
 def test_copy_into_a_store_that_the_federation_does_not_have(filled: Project, cli: Cli) -> None:
     backup = (filled.root / "backup").as_uri()
 
-    assert cli("copy", "a000", backup)[0] == 0
+    code, _, err = cli("copy", "a000", backup)
+    assert code == 0
+    assert f"add {backup} to further_stores under [federation]" in err
     assert "there is no store 'nowhere'" in cli("copy", "a000", "nowhere")[2]
+    code, out, err = cli("verify", "--deep")
+    assert code == 1
+    assert out.startswith(f"store-refused: the index names a copy in {backup!r}, and fedml.toml has no such store")
+    assert "1 thing is wrong" in err
+    code, out, err = cli("verify", "--deep", "--allow-store", backup)
+    assert (code, out) == (0, "")
+    assert "2 results in 3 stores" in err
+    config = filled.root / "fedml.toml"
+    config.write_text(config.read_text().replace("[federation]", f'[federation]\nfurther_stores = ["{backup}"]'))
+
     code, out, err = cli("verify", "--deep")
 
     assert (code, out) == (0, "")

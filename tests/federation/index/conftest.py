@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from federation.index import Index
+from federation.index import Index, Row
+from federation.index.stores import Stores
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
-from regions.model import StoreConfig
+from regions.model import Datacenter, Region, StoreConfig
 from regions.storage.file import FileStore
 from regions.storage.store import Create, Store
 
@@ -36,8 +37,22 @@ class Clouds:
     def another_index(self, cache: str, **given: Any) -> Index:
         return Index(self.home, cache_dir=self.root / cache, author="ann@host", **given)
 
-    def store(self, url: str) -> Store:
-        return {self.us.url: self.us, self.eu.url: self.eu}[url.partition("?")[0].rstrip("/")]
+    def regions(self) -> dict[str, Region]:
+        """What a fedml.toml would say: us/us-1 and eu/eu-1, each with its store."""
+        return {
+            name: Region(name, ("http://127.0.0.1:1",), {f"{name}-1": Datacenter(f"{name}-1", StoreConfig(store.url))})
+            for name, store in (("us", self.us), ("eu", self.eu))
+        }
+
+    @property
+    def stores(self) -> Stores:
+        return self.stores_by(lambda config: {self.us.url: self.us, self.eu.url: self.eu}[config.url])
+
+    def stores_by(self, opener: Callable[[StoreConfig], Store]) -> Stores:
+        return Stores(self.regions(), opener=opener)
+
+    def store(self, url: str, result: Row | ResultRecord | None = None) -> Store:
+        return self.stores.of(url, result)
 
     def publish(
         self,

@@ -29,7 +29,7 @@ def copy(clouds: Clouds, record: ResultRecord, target: str = "") -> Copied:
 
 def get(clouds: Clouds, record: ResultRecord, to: Path) -> Any:
     row = clouds.index.result(record.alloc_id)
-    return clouds.index.get(row, open_store=lambda row: clouds.store(row.store), to=to)
+    return clouds.index.get(row, open_store=clouds.store, to=to)
 
 
 def problems(clouds: Clouds) -> list[str]:
@@ -81,7 +81,7 @@ def test_get_takes_the_first_copy_that_is_whole(clouds: Clouds, tmp_path: Path) 
 
 
 def test_get_takes_a_copy_in_a_folder_before_one_in_a_cloud(tmp_path: Path) -> None:
-    clouds = CloudsInFolders(tmp_path / "project", us=MemoryStore("memory://us"))
+    clouds = CloudsInFolders(tmp_path / "project", us=MemoryStore("memory://models"))
     record = clouds.publish(0)
     copy(clouds, record)
 
@@ -148,7 +148,7 @@ def test_what_was_adopted_or_removed_is_not_copied(clouds: Clouds) -> None:
     record = clouds.publish(0, run="nomad:us/1")
     rule = Retention()
     for days in (0, 2):
-        run_gc(clouds.index, clouds.store, rule, datetime.now(UTC) + timedelta(days=days))
+        run_gc(clouds.index, clouds.stores, rule, datetime.now(UTC) + timedelta(days=days))
     with pytest.raises(UsageError, match="was removed by gc"):
         copy(clouds, record)
 
@@ -167,7 +167,7 @@ def test_removed_while_it_is_copied_leaves_nothing(clouds: Clouds) -> None:
             clouds.another_index("gc").change(lambda _: [{"type": "remove", "alloc_id": record.alloc_id}])
             return done
 
-    def store(url: str) -> Any:
+    def store(url: str, result: Any = None) -> Any:
         return Slow() if url == clouds.eu.url else clouds.store(url)
 
     with pytest.raises(UsageError, match="was removed by gc"):
@@ -195,7 +195,7 @@ def test_a_target_that_breaks_off_leaves_no_record_and_goes_on(clouds: Clouds) -
     with pytest.raises(Unavailable):
         copy_result(
             clouds.index,
-            lambda url: broken if url == clouds.eu.url else clouds.store(url),  # type: ignore[arg-type,return-value]
+            lambda url, result=None: broken if url == clouds.eu.url else clouds.store(url),  # type: ignore[arg-type,return-value]
             clouds.index.result(record.alloc_id),
             clouds.eu.url,
         )

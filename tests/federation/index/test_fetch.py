@@ -303,8 +303,8 @@ def test_the_index_brings_it_from_the_store_that_the_caller_opens(
     index.commit([record])
     asked: list[str] = []
 
-    def open_store(row: Any) -> Any:
-        asked.append(row.store)
+    def open_store(url: str, result: Any = None) -> Any:
+        asked.append(url)
         return us
 
     fetched = index.get(index.result(record.alloc_id[:6]), open_store=open_store, to=tmp_path / "model")

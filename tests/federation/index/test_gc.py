@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 
 
 def gc(clouds: Clouds, rule: Retention = LAST_1, *, after: timedelta = timedelta(), **given: Any) -> GcOutcome:
-    return run_gc(clouds.index, clouds.store, rule, datetime.now(UTC) + after, **given)
+    return run_gc(clouds.index, clouds.stores, rule, datetime.now(UTC) + after, **given)
 
 
 def gc_to_the_end(clouds: Clouds, rule: Retention = LAST_1) -> list[str]:
@@ -57,7 +57,7 @@ def test_two_phases_with_a_grace_between(clouds: Clouds, versions: list[ResultRe
     marked = gc(clouds)
 
     assert (marked.removed, marked.freed_bytes, objects(clouds)) == ([], 0, before)
-    plan = plan_gc(clouds.index, LAST_1, datetime.now(UTC))
+    plan = plan_gc(clouds.index, clouds.stores, LAST_1, datetime.now(UTC))
     assert [row.alloc_id for row, _ in plan.waiting] == [first.alloc_id, second.alloc_id]
     assert gc(clouds, after=DAY / 2).removed == []
     removed = gc(clouds, after=2 * DAY)
@@ -82,7 +82,7 @@ def test_what_was_removed_stays_in_the_index_as_that(
     assert clouds.index.record(row) == first
     assert {one.alloc_id for one in clouds.index.query(state="removed")} == {one.alloc_id for one in versions[:2]}
     with pytest.raises(UsageError, match="was removed by gc, in revision"):
-        clouds.index.get(row, open_store=lambda row: clouds.us, to=tmp_path / "model")
+        clouds.index.get(row, open_store=clouds.store, to=tmp_path / "model")
     with pytest.raises(UsageError, match="was removed by gc"):
         clouds.index.tag("production", first.alloc_id)
     with pytest.raises(UsageError, match="was removed by gc"):
@@ -122,7 +122,7 @@ def test_another_rule_takes_a_mark_away(clouds: Clouds, versions: list[ResultRec
     assert gc(clouds, Retention(last=2), after=2 * DAY).removed != []
     assert gc(clouds, Retention(last=3), after=3 * DAY).removed == []
 
-    assert plan_gc(clouds.index, Retention(last=3), datetime.now(UTC)).waiting == []
+    assert plan_gc(clouds.index, clouds.stores, Retention(last=3), datetime.now(UTC)).waiting == []
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,15 @@ def test_a_metric_that_no_result_has_marks_nothing(clouds: Clouds, versions: lis
     with pytest.raises(UsageError, match="--keep best=acu: no result has the metric 'acu'") as refused:
         gc(clouds, parse_retention(["best=acu:1"]))
     assert refused.value.hint == "did you mean 'auc'?"
-    assert plan_gc(clouds.index, Retention(age=2 * DAY), datetime.now(UTC)).spare == []
+    assert plan_gc(clouds.index, clouds.stores, Retention(age=2 * DAY), datetime.now(UTC)).spare == []
     other = clouds.publish(0, run="nomad:us/4", job="prices", metrics={"loss": 0.1})
 
     assert other.alloc_id not in gc_to_the_end(clouds, parse_retention(["best=auc:1"]))
 
 
 def test_an_age_keeps_the_young(clouds: Clouds, versions: list[ResultRecord]) -> None:
-    assert plan_gc(clouds.index, Retention(age=DAY), datetime.now(UTC)).doom == []
-    assert len(plan_gc(clouds.index, Retention(age=DAY), datetime.now(UTC) + 2 * DAY).doom) == 3
+    assert plan_gc(clouds.index, clouds.stores, Retention(age=DAY), datetime.now(UTC)).doom == []
+    assert len(plan_gc(clouds.index, clouds.stores, Retention(age=DAY), datetime.now(UTC) + 2 * DAY).doom) == 3
 
 
 def test_superseded_ones_go_with_the_first_rule(clouds: Clouds) -> None:
@@ -199,10 +199,10 @@ def test_copies_are_removed_too(clouds: Clouds, versions: list[ResultRecord]) ->
 def test_a_silent_store_is_told_and_done_by_the_next_gc(clouds: Clouds, versions: list[ResultRecord]) -> None:
     gc(clouds)
 
-    def silent(url: str) -> Any:
-        raise Unavailable("no answer", store=url)
+    def silent(config: Any) -> Any:
+        raise Unavailable("no answer", store=config.url)
 
-    first = run_gc(clouds.index, silent, LAST_1, NOW + 2 * DAY)
+    first = run_gc(clouds.index, clouds.stores_by(silent), LAST_1, NOW + 2 * DAY)
     assert len(first.removed) == len(first.problems) == 2
     assert first.freed_bytes == 0
 
@@ -238,12 +238,12 @@ def test_orphans_of_broken_publishes(clouds: Clouds) -> None:
     late = Key("run-0", 1, "train", 0)
     clouds.us.put(late.artifact_prefix("a2", "f" * 64) + "model.bin", b"12345")
 
-    assert orphans(clouds.store, clouds.names, clouds.index, datetime.now(UTC), DAY) == []
-    found = orphans(clouds.store, clouds.names, clouds.index, datetime.now(UTC) + 2 * DAY, DAY)
+    assert orphans(clouds.stores, clouds.index, datetime.now(UTC), DAY) == []
+    found = orphans(clouds.stores, clouds.index, datetime.now(UTC) + 2 * DAY, DAY)
     assert [(one.prefix, one.size_bytes) for one in found] == [(left, 5), (late.artifact_prefix("a2", "f" * 64), 5)]
     clouds.us.put(late.record_key("a2"), b"{}")  # its publish went on meanwhile
 
-    assert remove_orphans(clouds.store, found) == 5
+    assert remove_orphans(clouds.stores, found) == 5
 
     assert not list(clouds.us.list(left))
     assert clouds.us.exists(kept.artifact_prefix + "metrics.json")
@@ -274,7 +274,7 @@ def at_once(works: list[Callable[[], None]]) -> None:
 def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, tmp_path: Path, seed: int) -> None:
     records = [clouds.publish(0, run=f"nomad:us/{number}", version=str(number)) for number in range(6)]
     marked_at = datetime.now(UTC)
-    run_gc(clouds.index, clouds.store, Retention(), marked_at, grace=timedelta())
+    run_gc(clouds.index, clouds.stores, Retention(), marked_at, grace=timedelta())
     tagged: list[str] = []
     refused: list[str] = []
     reasons: list[str] = []
@@ -283,7 +283,7 @@ def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, 
     def collect_garbage() -> None:
         index = clouds.another_index("gc")
         for _ in range(3):
-            run_gc(index, clouds.store, Retention(), datetime.now(UTC), grace=timedelta())
+            run_gc(index, clouds.stores, Retention(), datetime.now(UTC), grace=timedelta())
         index.close()
 
     def tag(worker: int) -> None:
@@ -299,7 +299,7 @@ def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, 
             else:
                 tagged.append(record.alloc_id)
                 row = index.result(f"tag-{record.version}")
-                index.get(row, open_store=lambda row: clouds.us, to=tmp_path / record.alloc_id)
+                index.get(row, open_store=clouds.store, to=tmp_path / record.alloc_id)
         index.close()
 
     def get() -> None:
@@ -308,7 +308,7 @@ def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, 
             row = index.result(record.alloc_id)
             target = tmp_path / f"read-{record.alloc_id}"
             try:
-                index.get(row, open_store=lambda row: clouds.us, to=target)
+                index.get(row, open_store=clouds.store, to=target)
                 got.append(record.alloc_id)
             except (UsageError, StoreError):
                 assert not target.exists()  # whole or not at all

@@ -404,7 +404,7 @@ def test_stores_that_only_the_catalog_names_are_looked_into(full: Clouds) -> Non
 def test_what_gc_removed_does_not_come_back(full: Clouds, nowhere: Path, survives: str) -> None:
     rule = Retention()
     for days in (0, 2):
-        run_gc(full.index, full.store, rule, datetime.now(UTC) + timedelta(days=days))
+        run_gc(full.index, full.stores, rule, datetime.now(UTC) + timedelta(days=days))
     before = {row.alloc_id: row.state for row in full.index.ask(lambda catalog: catalog.rows("1", ()))[1]}
     assert sorted(before.values()) == ["committed", *["removed"] * 5]  # that of the open run is kept
     if survives == "entries":

@@ -21,9 +21,11 @@ from federation.index.gc import run_gc
 from federation.index.rebuild import apply_rebuild, plan_rebuild
 from federation.index.retention import Retention
 from federation.index.said import manifest_sha256
+from federation.index.stores import Stores
 from federation.index.verify import verify
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run.manifest import Manifest
+from regions.model import Datacenter, Region, StoreConfig
 from tests.federation.conftest import MemoryStore
 
 IS_LONG = bool(os.environ.get("SOAK"))
@@ -40,7 +42,7 @@ class IndexMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(mkdtemp(prefix="fedml-stateful-"))
-        self.home, self.us = MemoryStore("memory://home"), MemoryStore("memory://us")
+        self.home, self.us = MemoryStore("memory://home"), MemoryStore("memory://models")
         self.home.put("format.json", b'{"format": 1, "id": "%032x", "created": "now"}' % 7)
         self.indexes = [self.opened(name) for name in ("one", "two")]
         self.turn = 0
@@ -174,10 +176,14 @@ class IndexMachine(RuleBasedStateMachine):
             if alloc_id not in self.held | self.removed and self.runs.get(run) != "open"
         }
         now = BEGIN + timedelta(hours=self.hours)
-        done = run_gc(self.index, lambda _: self.us, NOTHING, now, grace=timedelta(hours=1))
+        done = run_gc(self.index, self.stores(), NOTHING, now, grace=timedelta(hours=1))
         assert {row.alloc_id for row in done.removed} == self.marked & unkept
         self.removed |= self.marked & unkept
         self.marked = unkept - self.removed
+
+    def stores(self) -> Stores:
+        us = Region("us", ("http://127.0.0.1:1",), {"dc1": Datacenter("dc1", StoreConfig(self.us.url))})
+        return Stores({"us": us}, opener=lambda _: self.us)
 
     @precondition(has_results)
     @rule()
@@ -201,8 +207,8 @@ class IndexMachine(RuleBasedStateMachine):
         plan = plan_rebuild(
             self.home,
             cache,
-            lambda _: self.us,
-            ["memory://us"],
+            lambda *_: self.us,
+            ["memory://models"],
             lambda text, source: Manifest.from_json(text, source=source),
         )
         apply_rebuild(self.home, plan, author="b@c")
@@ -232,7 +238,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule()
     def nothing_is_wrong(self) -> None:
-        assert verify(self.home, lambda _: self.us, ["memory://us"], deep=True).problems == ()
+        assert verify(self.home, lambda *_: self.us, ["memory://models"], deep=True).problems == ()
 
 
 def published(store: MemoryStore, alloc_id: str, run: str, slot: int) -> ResultRecord:
@@ -249,7 +255,7 @@ def published(store: MemoryStore, alloc_id: str, run: str, slot: int) -> ResultR
         "node": "us-1",
         "alloc_id": alloc_id,
         "job_id": "child",
-        "store": "memory://us",
+        "store": "memory://models",
         "manifest_sha256": "",
         "files": (ResultFile("model.bin", len(data), sha256(data).hexdigest()),),
         "created": "2026-11-24T10:00:00Z",

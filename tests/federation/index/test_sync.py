@@ -141,7 +141,7 @@ def test_a_silent_store_is_told_and_the_others_are_taken(clouds: Clouds) -> None
     clouds.publish(0, region="eu", commit=False)
     taken = clouds.publish(1, commit=False)
 
-    def store(url: str) -> Any:
+    def store(url: str, result: Any = None) -> Any:
         if url == clouds.eu.url:
             raise Unavailable("no answer", store=url)
         return clouds.store(url)

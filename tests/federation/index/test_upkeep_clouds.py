@@ -64,7 +64,7 @@ def test_kept_healthy_from_end_to_end(cloud: Clouds) -> None:
     assert copy_result(cloud.index, cloud.store, row, cloud.us.url).files == 1
     assert kinds(cloud) == []
     to = cloud.root / "got"
-    assert cloud.index.get(row, open_store=lambda row: cloud.store(row.store), to=to).files == 2
+    assert cloud.index.get(row, open_store=cloud.store, to=to).files == 2
 
     before = {row.alloc_id: row.state for row in cloud.index.query()}
     for info in list(cloud.home.list("index/")):
@@ -83,7 +83,7 @@ def test_kept_healthy_from_end_to_end(cloud: Clouds) -> None:
 
     index.tag("production", first.alloc_id)
     for days in (0, 2):
-        done = run_gc(index, cloud.store, Retention(), datetime.now(UTC) + timedelta(days=days))
+        done = run_gc(index, cloud.stores, Retention(), datetime.now(UTC) + timedelta(days=days))
     assert {row.alloc_id for row in done.removed} == before.keys() - {first.alloc_id}
     left = [info.key for store in (cloud.us, cloud.eu) for info in store.list()]
     assert len(left) == 6

@@ -273,7 +273,7 @@ def test_what_a_publish_is_writing_is_no_fault(clouds: Clouds, record: ResultRec
 def test_what_others_write_meanwhile_is_no_fault(clouds: Clouds, record: ResultRecord) -> None:
     committed: list[str] = []
 
-    def store(url: str) -> Any:
+    def store(url: str, result: Any = None) -> Any:
         if not committed:  # after the log was read, before the stores are looked at
             committed.append(clouds.publish(0, run="nomad:us/x").alloc_id)
         return clouds.store(url)
@@ -287,7 +287,7 @@ def test_what_others_write_meanwhile_is_no_fault(clouds: Clouds, record: ResultR
 def test_a_store_that_cannot_be_read_is_told_and_the_others_are_looked_at(clouds: Clouds, record: ResultRecord) -> None:
     clouds.eu.delete(record_key_of_eu(clouds))
 
-    def store(url: str) -> Any:
+    def store(url: str, result: Any = None) -> Any:
         if url == clouds.us.url:
             raise Unavailable("no answer", store=url)
         return clouds.store(url)
