@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from federation.claims import Site
 from federation.plan import Room
-from federation.result import Key, ResultFile, ResultRecord
+from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
@@ -33,6 +34,8 @@ MANIFEST = Manifest(
     regions=("us", "eu", "onprem"), one_each=False, meta={}, payload=b"", policy="spread", results="publish",
     max_attempts=3, author="tester", created="2026-01-01T00:00:00Z",
 )  # fmt: skip
+STORE = "file:///x"
+FILES = (ResultFile("m", 1, "0" * 64),)
 CALM_S = 400.0
 """From here on nothing goes wrong any more."""
 STEP_S = 0.5
@@ -288,6 +291,7 @@ class World:
             watch=lambda *_: None,
             observe=lambda _: None,
             inputs=lambda slot: ({}, b""),
+            sites={name: Site((name,), {"dc1": STORE}) for name in self.regions},
         )
 
     def _probe(self, name: str) -> ev.RegionProbed:
@@ -371,8 +375,8 @@ class World:
         self.records[allocation.id] = ResultRecord(
             key=Key(self.manifest.run, child.slot, allocation.group, allocation.index), attempt=child.attempt, job="train",
             version="4", spec_hash=str(child.meta["fedml_spec"]), region=name, datacenter="dc1", node="n-1",
-            alloc_id=allocation.id, job_id=child.id, store="file:///x", manifest_sha256="0" * 64,
-            files=(ResultFile("m", 1, "0" * 64),), created="2026-01-01T00:00:00Z",
+            alloc_id=allocation.id, job_id=child.id, store=STORE, manifest_sha256=manifest_sha256(FILES), files=FILES,
+            created="2026-01-01T00:00:00Z",
         )  # fmt: skip
 
 
