@@ -54,8 +54,8 @@ class Bound:
     job_id: str = ""
 
 
-class RunFacts(Protocol):
-    """The part of a run's manifest that records are compared with."""
+class OpenedRun(Protocol):
+    """What the index knows of a run since it was opened."""
 
     @property
     def run(self) -> str: ...
@@ -67,6 +67,11 @@ class RunFacts(Protocol):
     def spec_hash(self) -> str: ...
     @property
     def slots(self) -> int: ...
+
+
+class RunFacts(OpenedRun, Protocol):
+    """The part of a run's manifest that records are compared with."""
+
     @property
     def groups(self) -> Mapping[str, int]: ...
 
@@ -88,7 +93,7 @@ def fields_of(record: ResultRecord) -> dict[str, object]:
         "region": record.region,
         "datacenter": record.datacenter,
         "node": record.node,
-        "store": store_name(record.store),
+        "store": _name_of(record.store),
         "endpoint": _endpoint(record.store),
         **{f"parameter {name}": value for name, value in record.params.items()},
     }
@@ -137,20 +142,27 @@ def known(told: str, *values: object) -> Known:
     return Known(values, f"{told} {' or '.join(map(_shown, values)) or 'nothing'}")
 
 
-def of_run(run: RunFacts, record: ResultRecord) -> dict[str, Known]:
-    """What a run's manifest tells of its records."""
-    has = "its run's manifest has"
-    count = run.groups.get(record.key.group, 0)
+def of_opened(run: OpenedRun, record: ResultRecord) -> dict[str, Known]:
+    """What is known of a run's records where its manifest isn't: what the index reserved when it was opened."""
+    has = f"run {run.run} has"
     # A job that fedml never registered may declare no meta for the version: then its nodes know none.
     versions = (run.version,) if run.spec_hash else (run.version, UNVERSIONED)
     return {
-        "run": known(has, run.run),
+        "run": known("it was looked for as run", run.run),
         "slot": Known(range(run.slots), f"{has} slots 0 to {run.slots - 1}"),
-        "group": known(has, *run.groups),
-        "index": Known(range(count), f"{has} {count} of group {_shown(record.key.group)}, from 0"),
         "job": known(has, run.job),
         "version": known(has, *versions),
         "spec hash": known(has, run.spec_hash),
+    }
+
+
+def of_run(run: RunFacts, record: ResultRecord) -> dict[str, Known]:
+    """What a run's manifest tells of its records."""
+    count = run.groups.get(record.key.group, 0)
+    told = f"the manifest has {count} of group {_shown(record.key.group)}, from 0"
+    return of_opened(run, record) | {
+        "group": known("the manifest has", *run.groups),
+        "index": Known(range(count), told),
     }
 
 
@@ -192,12 +204,12 @@ def of_place(sites: Mapping[str, Site], record: ResultRecord, found_in: str = ""
     found = {"datacenter": known(f"{has} for region {record.region}", *site.stores)}
     url = site.stores.get(record.datacenter)
     if url is not None:
-        found["store"] = known(f"{has} for {record.region}/{record.datacenter}", store_name(url))
+        found["store"] = known(f"{has} for {record.region}/{record.datacenter}", _name_of(url))
         claimed, own = _endpoint(record.store), _endpoint(url)
         if not (_is_loopback(claimed) and _is_loopback(own)):
             found["endpoint"] = Known(("", own), f"{has} {own or 'none'} for that store")
-        if found_in and store_name(found_in) != store_name(url):
-            found["store"] = Known((), f"it was found in {store_name(found_in)}, and the store of its place is {url}")
+        if found_in and _name_of(found_in) != _name_of(url):
+            found["store"] = Known((), f"it was found in {_name_of(found_in)}, and the store of its place is {url}")
     return found
 
 
@@ -209,6 +221,12 @@ def of_plain_child(record: ResultRecord) -> dict[str, Known]:
         "attempt": known("a run of plain Nomad has attempt", 1),
         "job": known("its child is of job", _INHERITED.split(record.job_id)[0]),
     }
+
+
+def of_child_name(record: ResultRecord) -> dict[str, Known]:
+    """What the name of the child tells of the job, where nothing else does; an isolated run's has its spec hash too."""
+    job = _INHERITED.split(record.job_id)[0]
+    return {"job": known("its child is of job", job, job.removesuffix(f"-{record.spec_hash[:8]}"))}
 
 
 def of_params(meta: Mapping[str, str]) -> dict[str, Known]:
@@ -231,7 +249,7 @@ def sites_of(regions: Mapping[str, Region]) -> dict[str, Site]:
     }
 
 
-def store_name(url: str) -> str:
+def _name_of(url: str) -> str:
     """What two URLs of one store share: without endpoint and other parameters."""
     return url.partition("?")[0].rstrip("/")
 
