@@ -7,6 +7,7 @@ strictest reading that is left: their place by fedml.toml, the names that a chil
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -29,8 +30,9 @@ from federation.claims import (
     refusal,
     sites_of,
 )
+from federation.errors import IndexCorrupt
 from federation.inputs import inputs_of
-from federation.log import Log
+from federation.log import Entry, Log
 from federation.result import ResultRecord
 from federation.run.manifest import Manifest, manifest_key
 from jobs.errors import FedmlError
@@ -121,7 +123,7 @@ class Evidence:
             key = manifest_key(run)
             try:
                 self._manifests[run] = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
-            except NotFound:
+            except (NotFound, IndexCorrupt):  # lost, or torn: the strictest reading
                 self._manifests[run] = None
         return self._manifests[run]
 
@@ -130,7 +132,10 @@ class Evidence:
         if run not in self._bound:
             bound: dict[tuple[int, int], str] = {}
             children: dict[tuple[int, int], str] = {}
-            for entry in Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh():
+            entries: list[Entry] = []
+            with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
+                entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
+            for entry in entries:
                 for change in entry.changes:
                     if change["type"] in ("bind", "ack"):
                         pair = int(change["slot"]), int(change["attempt"])

@@ -191,3 +191,9 @@ def test_a_node_that_lies_fails_its_attempt_and_the_slot_is_done_elsewhere(lie: 
     assert len(reasons) == len(forged)
     assert {one["cause"] for one in reasons} == {str(Cause.NO_RESULT)}
     assert all(one["reason"].startswith("NoResult: its record says ") for one in reasons)
+
+
+def test_metrics_are_the_nodes_own_word() -> None:
+    """Nothing else knows them: they are entered as the node says."""
+    record = replace(RECORD, metrics={"auc": 1.0}, environment={"framework": "any"}, created="2020-01-01T00:00:00Z")
+    assert look(RUN, ports(record), READ).records == (record,)
