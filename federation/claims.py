@@ -116,6 +116,8 @@ def difference(record: ResultRecord, *expected: Expected) -> str:
 
 def contradiction(record: ResultRecord) -> str:
     """Why a node's record can't be true whatever else is known; empty for one that may be."""
+    if not all(isinstance(file.path, str) and isinstance(file.sha256, str) for file in record.files):
+        return "its record names a file by something else than a text"
     if manifest_sha256(record.files) != record.manifest_sha256:
         return "the files that its record names don't have the record's manifest hash"
     if ADOPTED in record.environment:
@@ -231,10 +233,13 @@ def of_child_name(record: ResultRecord) -> dict[str, Known]:
 
 def of_params(meta: Mapping[str, str]) -> dict[str, Known]:
     """What the dispatch's meta tells of a record's parameters. A parameter that the dispatch didn't give stays a claim."""
+    values: dict[str, list[str]] = {}
+    for name, value in meta.items():
+        values.setdefault(re.sub(r"[^A-Za-z0-9_]", "_", name), []).append(value)  # as Nomad names the variable
     return {
-        f"parameter {re.sub(r'[^A-Za-z0-9_]', '_', name)}": known("the dispatch gave", value)
-        for name, value in meta.items()
-        if "${" not in value  # Nomad replaces such a part on the node
+        f"parameter {name}": known("the dispatch gave", *given)
+        for name, given in values.items()
+        if not any("${" in value for value in given)  # Nomad replaces such a part on the node
     }
 
 

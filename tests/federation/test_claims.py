@@ -97,6 +97,7 @@ def test_a_record_that_agrees_with_all_is_believed() -> None:
         ({"params": {"lr": "0.2"}}, "parameter lr '0.2'; the dispatch gave '0.1'"),
         ({"params": {"learning_rate": "4"}}, "parameter learning_rate '4'; the dispatch gave '3'"),
         ({"manifest_sha256": "0" * 64}, "don't have the record's manifest hash"),
+        ({"files": (ResultFile(5, 5, "a" * 64),), "prefix": "x/"}, "by something else than a text"),  # type: ignore[arg-type]
         ({"environment": {"adopted": "x"}}, "adopted, which only the index may say"),
         ({"prefix": "artifacts/"}, "prefix 'artifacts/'; what lies there is fedml's own"),
         ({"prefix": "artifacts/another-run/000000000/model/0/alloc-9/"}, "fedml's own, not this result's"),
