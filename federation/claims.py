@@ -116,7 +116,7 @@ def difference(record: ResultRecord, *expected: Expected) -> str:
 
 def contradiction(record: ResultRecord) -> str:
     """Why a node's record can't be true whatever else is known; empty for one that may be."""
-    if not all(isinstance(file.path, str) and isinstance(file.sha256, str) for file in record.files):
+    if {type(text) for file in record.files for text in (file.path, file.sha256)} - {str}:
         return "its record names a file by something else than a text"
     if manifest_sha256(record.files) != record.manifest_sha256:
         return "the files that its record names don't have the record's manifest hash"

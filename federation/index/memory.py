@@ -12,11 +12,12 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from federation.claims import Expected, fields_of, known
+from federation.errors import PublishError
 from federation.index.catalog import SCHEMA, catalog_path
 from federation.index.chain import read_entries
 from federation.index.checkpoint import checkpoints, unpack_checkpoint
@@ -81,12 +82,19 @@ def facts_of(memory: Iterable[Remembered]) -> dict[str, Expected]:
     for one in memory:
         for change in one.changes:
             if change["type"] in RECORD_CHANGES:
-                record = change.get("record")
-                facts = {**fields_of(ResultRecord.from_dict(record))} if record else dict(change.get("known", {}))
-                facts["store"] = change.get("record", change)["store"].partition("?")[0].rstrip("/")
-                alloc_id = record["alloc_id"] if record else change["alloc_id"]
-                found.setdefault(alloc_id, {name: known("the index had", value) for name, value in facts.items()})
+                with suppress(
+                    PublishError, KeyError, TypeError, AttributeError
+                ):  # one that can't be read tells nothing
+                    alloc_id, facts = _facts(change)
+                    found.setdefault(alloc_id, {name: known("the index had", value) for name, value in facts.items()})
     return found
+
+
+def _facts(change: Change) -> tuple[str, dict[str, object]]:
+    if "record" in change:
+        record = ResultRecord.from_dict(change["record"])
+        return record.alloc_id, fields_of(record)
+    return change["alloc_id"], {**change.get("known", {}), "store": change["store"].partition("?")[0].rstrip("/")}
 
 
 def of_catalog(path: Path) -> dict[int, Remembered]:
