@@ -14,7 +14,9 @@ from federation.adopted import Objects, located, mapped_in, params_of, recorded
 from federation.adoption import FIELDS, Field, Pattern
 from federation.allocation import UNVERSIONED, ad_hoc_run
 from federation.app import App
+from federation.claims import difference, of_child_name
 from federation.errors import UsageError
+from federation.index import checked_record
 from federation.index.problem import Problem
 from federation.index.rows import OPEN
 from federation.index.sync import SyncPlan
@@ -79,11 +81,21 @@ def find_old(app: App, job: str, *, known: Collection[str]) -> OldResults:
                 template = _of_run(*mapped[alloc_id][:3], region, one) if alloc_id in mapped else None
                 template = template or _ad_hoc(alloc_id, job, region, one, allocation)
                 try:
-                    result.records.append(recorded(template, one.objects, pattern))
+                    result.records.append(_believed(recorded(template, one.objects, pattern), allocation))
                 except FedmlError as error:
                     mend = error.hint or "fedml index sync --adopt again"
                     result.problems.append((f"{region}/{datacenter.name}", error.message, mend))
     return result
+
+
+def _believed(record: ResultRecord, allocation: Allocation | None) -> ResultRecord:
+    """The record, whose values an object's name tells, as whoever wrote the object chose it. Raises UsageError where they
+    can't be so, or aren't what Nomad or the run's manifest knows."""
+    checked_record(record)
+    expected = {} if allocation is None or record.spec_hash else of_child_name(record)
+    if reason := difference(record, expected):
+        raise UsageError(f"result {record.alloc_id} isn't believed: {reason}", hint="it is left out")
+    return record
 
 
 def add_old(plan: SyncPlan, app: App, job: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from federation.adopted import AdoptedPlaces
 from federation.app import App, PreparedJob
+from federation.claims import sites_of
 from federation.deploy import revert, standing_now
 from federation.errors import Interrupted, LogConflict, RunIsDriven
 from federation.in_the_way import end_isolation
@@ -82,6 +83,8 @@ def drive(
         watch=sampler.watching(places.watch),
         observe=observe,
         inputs=inputs_of(manifest, app.home),
+        sites=sites_of(config.regions),
+        node=places.node,
         keep_logs=_keeper(app, manifest, sampler),
         revert=_reverter(app, manifest, observe),
     )

@@ -1,12 +1,13 @@
-"""Regions and stores as a run's coordinator asks them: a region's room enters as an event, records by key or by slot.
+"""The regions and stores of a run, as its coordinator asks them: free room, signs of life, and records by key or by slot.
 
 `read` finds the record of one allocation in the store of its datacenter or, where that can't be read from here, through
-Nomad. What a record says of itself is checked against its place: it was written on a node.
+Nomad. A record is returned as its node wrote it: `federation.run.records` compares it with what is known.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from federation import capacity
 from federation.app import App, PreparedJob
-from federation.errors import PublishError, UsageError
+from federation.errors import FederationError, FormatTooNew, PublishError, UsageError
 from federation.index import checked_record
 from federation.neighbours import Neighbours, claim_of
 from federation.plan import Reason
@@ -33,6 +34,12 @@ from regions.storage.store import Store
 if TYPE_CHECKING:
     from regions.nomad import NomadRegion
 
+BAD_RECORD = (PublishError, UsageError, FormatTooNew)
+LEFT_RECORD = "alloc/fedml/result.json"
+"""Where `publish` leaves the record in the allocation's folder."""
+NODES_AGAIN_S = 10.0
+"""A region is asked for its nodes again after this long at the soonest."""
+
 PING_S = 5.0
 """How long another region is asked for a sign of life of one that doesn't answer itself."""
 
@@ -45,6 +52,7 @@ class Places:
         self._manifest = manifest
         self._prepared = prepared
         self._nodes: dict[str, dict[str, Node]] = {}
+        self._nodes_at_s: dict[str, float] = {}
         self._neighbours = Neighbours(app, claim_of(manifest))
         self._lock = threading.Lock()
 
@@ -102,39 +110,45 @@ class Places:
         return Pinged(name, is_alive=False)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
-        """From the store of the allocation's datacenter, or, where that can't be read from here, through Nomad."""
+        """The record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be read from
+        here, through Nomad. Raises PublishError or UsageError for one that isn't a record, StoreError."""
         name = key.record_key(allocation.id)
         denied: PermissionDenied | Unavailable | None = None
+        unreadable: FederationError | None = None
         for store in self._stores(region, allocation):
             try:
-                return _believed(ResultRecord.from_json(store.get(name), source=store.url_of(name)), key, allocation.id)
+                return checked_record(ResultRecord.from_json(store.get(name), source=store.url_of(name)))
             except NotFound:
                 continue
-            except PublishError:
-                return None
+            except BAD_RECORD as error:
+                unreadable = error
             except (PermissionDenied, Unavailable) as error:
                 denied = error
+        if unreadable is not None:
+            raise unreadable
         if denied is None:
             return None
         try:
-            text = self._app.client(region).read_file(allocation.id, "alloc/fedml/result.json")
+            text = self._app.client(region).read_file(allocation.id, LEFT_RECORD)
         except (NotFoundInRegion, DeniedByRegion):
             raise denied from None
-        try:
-            return _believed(ResultRecord.from_json(text, source=f"allocation {allocation.id}"), key, allocation.id)
-        except PublishError:
-            return None
+        return checked_record(ResultRecord.from_json(text, source=f"allocation {allocation.id}"))
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
+        """What nodes wrote as records of the slot. What isn't a record, or lies at another's key, is left out."""
         prefix = f"results/{self._manifest.run}/{slot:09d}/"
         found = []
         for store in self._stores(region, None):
             for info in store.list(prefix):
-                with suppress(PublishError, NotFound, UsageError):
-                    record = ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key))
+                with suppress(NotFound, *BAD_RECORD):
+                    record = checked_record(ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key)))
                     if record.key.record_key(record.alloc_id) == info.key:
-                        found.append(checked_record(record))
+                        found.append(record)
         return found
+
+    def node(self, region: str, node_id: str) -> Node | None:
+        """The node of that id, where the region tells it."""
+        return self._node(region, node_id)
 
     def watch(
         self,
@@ -168,18 +182,11 @@ class Places:
             return [self._app.store(store) for store in dict.fromkeys(stores)]
 
     def _node(self, region: str, node_id: str) -> Node | None:
-        if node_id not in self._nodes.get(region, {}):
+        is_due = time.monotonic() >= self._nodes_at_s.get(region, float("-inf")) + NODES_AGAIN_S
+        if node_id not in self._nodes.get(region, {}) and is_due:
+            self._nodes_at_s[region] = time.monotonic()
             try:
                 self._nodes[region] = {node.id: node for node in self._app.client(region).nodes()}
             except FedmlError:
                 return None
-        return self._nodes[region].get(node_id)
-
-
-def _believed(record: ResultRecord, key: Key, alloc_id: str) -> ResultRecord | None:
-    """The record, if it says of itself what its place in the store says and makes sense: it was written on a node."""
-    try:
-        is_own = record.key == key and record.alloc_id == alloc_id
-        return checked_record(record) if is_own else None
-    except UsageError:
-        return None
+        return self._nodes.get(region, {}).get(node_id)

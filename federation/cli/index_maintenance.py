@@ -105,11 +105,13 @@ def sync(
       fedml index sync --adopt
     """
     from federation.cli.session import answer, answer_json, note, opened
+    from federation.evidence import Evidence
     from federation.index.sync import apply_sync, plan_sync
 
     with opened(config) as federation:
         stores = federation.result_stores()
-        plan = plan_sync(federation.index, stores.of, stores.names)
+        evidence = Evidence(federation, federation.index.runs())
+        plan = plan_sync(federation.index, stores.of, stores.names, evidence.refusal)
         if adopt:
             from federation.adopt_old import add_old
 
@@ -178,6 +180,7 @@ def rebuild(
       fedml index rebuild --salvage --yes
     """
     from federation.cli.session import answer, answer_json, note, opened
+    from federation.evidence import Evidence
     from federation.index.rebuild import apply_rebuild, plan_rebuild
     from federation.log import default_author
     from federation.run.manifest import Manifest
@@ -190,6 +193,7 @@ def rebuild(
             stores.of,
             stores.names,
             lambda text, source: Manifest.from_json(text, source=source),
+            Evidence(federation).refusal,
             salvage=salvage,
         )
         revision = apply_rebuild(federation.home, plan, author=default_author()) if yes else 0

@@ -1,12 +1,12 @@
 """Find the results that lie whole in stores: what `sync` and `rebuild` may enter into an index.
 
-A result is taken only where its record lies under its own key, its files have its manifest's hash, and all of them are
-there with their sizes. Artifacts themselves aren't read.
+A result is taken only where its record lies under its own key, agrees with all that is known without it (`Refuse`), its files
+have its manifest's hash, and all of them are there with their sizes. Artifacts themselves aren't read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +19,16 @@ from federation.index.stores import OpenStore, shown_store, store_name
 from federation.index.survey import Survey, record_place, survey
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
-from regions.storage.store import Store
+from regions.storage.store import ObjectInfo, Store
 
 _READS_AT_ONCE = 16
+Refuse = Callable[[ResultRecord, str], str]
+"""Why the record that was found in the store of that name isn't believed; "" for one that is."""
+
+
+def believe_all(_record: ResultRecord, _found_in: str) -> str:
+    """Compares nothing: for records that were compared before, or in tests."""
+    return ""
 
 
 @dataclass(slots=True)
@@ -43,9 +50,11 @@ class Collected:
     surveys: dict[str, tuple[Store, Survey]] = field(default_factory=dict)
 
 
-def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str] = ()) -> Collected:
+def collect(
+    open_store: OpenStore, urls: Sequence[str], refuse: Refuse = believe_all, *, known: Container[str] = ()
+) -> Collected:
     """All results in the stores of these URLs but for the allocations that are `known`. A store that can't be read is
-    among the problems."""
+    among the problems, and so is a record that is refused."""
     found = Collected()
     opened: dict[str, Store] = {}
     for url in dict.fromkeys(urls):
@@ -64,13 +73,15 @@ def collect(open_store: OpenStore, urls: Sequence[str], *, known: Container[str]
     for name, (store, held) in found.surveys.items():
         keys = [key for key in held.records if _alloc_id(key) not in known]
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            read = pool.map(partial(_read, open_store, store, held), keys)
+            read = pool.map(partial(_read, store, held), keys)
             for key, (record, problem) in zip(keys, read, strict=True):
-                if record is not None:
+                if record is None:
+                    mend = "restore its objects from the bucket's version history, or leave it out"
+                    found.problems.append(Problem("record-torn", store.url_of(key), problem, mend))
+                elif problem := _refused(found, refuse, name, record, key) or _torn(open_store, record):
+                    found.problems.append(Problem("record-differs", store.url_of(key), problem, "it is left out"))
+                else:
                     _take(found, name, record, held, key)
-                    continue
-                mend = "restore its objects from the bucket's version history, or leave it out"
-                found.problems.append(Problem("record-torn", store.url_of(key), problem, mend))
     return found
 
 
@@ -80,6 +91,7 @@ def _unreachable(name: str, error: FedmlError) -> Problem:
 
 
 def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: str) -> None:
+    """Keep the record. That in its own store counts; the same in another store is a copy of it."""
     modified = held.records[key].modified
     written = modified.isoformat() if modified else ""
     known = found.candidates.get(record.alloc_id)
@@ -87,13 +99,25 @@ def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: 
     if known is None:
         found.candidates[record.alloc_id] = Candidate(record, written, [] if is_own else [name])
     elif is_own:
-        known.written = written
-    elif name not in known.copies:
+        known.copies = known.copies if known.record == record else []
+        known.record, known.written = record, written
+    elif known.record == record and name not in known.copies:
         known.copies.append(name)
 
 
-def _read(open_store: OpenStore, store: Store, held: Survey, key: str) -> tuple[ResultRecord | None, str]:
-    """The record at that key, or None and why it isn't taken."""
+def _refused(found: Collected, refuse: Refuse, name: str, record: ResultRecord, key: str) -> str:
+    """Why the record isn't believed. A copy is judged as what lies in its own store, where that has it too."""
+    own = store_name(record.store)
+    is_copy = own in found.surveys and key in found.surveys[own][1].records
+    try:
+        reason = refuse(record, own if is_copy else name)
+    except FedmlError as error:
+        reason = error.message
+    return f"result {record.alloc_id} isn't believed: {reason}" if reason else ""
+
+
+def _read(store: Store, held: Survey, key: str) -> tuple[ResultRecord | None, str]:
+    """The record at that key, or None and why it isn't one."""
     where = store.url_of(key)
     try:
         record = checked_record(ResultRecord.from_json(store.get(key), source=where))
@@ -101,17 +125,31 @@ def _read(open_store: OpenStore, store: Store, held: Survey, key: str) -> tuple[
             raise PublishError(f"{where} is the record of {record.alloc_id} for {record.key.path}")
         if manifest_sha256(record) != record.manifest_sha256:
             raise PublishError(f"the files that {where} names don't have its manifest's hash")
-        prefix = record.artifact_prefix
-        if record.prefix is None:
-            files = held.files.get(prefix, {})
-        else:
-            files = {info.key.removeprefix(prefix): info for info in open_store(record.store, record).list(prefix)}
-        for file in record.files:
-            if file.path not in files or files[file.path].size_bytes != file.size_bytes:
-                raise PublishError(f"result {record.alloc_id} isn't whole: {file.path} is gone or of another size")
+        if record.prefix is None and (torn := _missing(record, held.files.get(record.artifact_prefix, {}))):
+            raise PublishError(torn)
     except FedmlError as error:
         return None, error.message
     return record, ""
+
+
+def _torn(open_store: OpenStore, record: ResultRecord) -> str:
+    """What is missing of an artifact that lies in place. Its store is opened only after the record was believed."""
+    if record.prefix is None:
+        return ""
+    try:
+        prefix = record.prefix
+        return _missing(
+            record, {info.key.removeprefix(prefix): info for info in open_store(record.store, record).list(prefix)}
+        )
+    except FedmlError as error:
+        return error.message
+
+
+def _missing(record: ResultRecord, files: Mapping[str, ObjectInfo]) -> str:
+    for file in record.files:
+        if file.path not in files or files[file.path].size_bytes != file.size_bytes:
+            return f"result {record.alloc_id} isn't whole: {file.path} is gone or of another size"
+    return ""
 
 
 def _alloc_id(key: str) -> str:

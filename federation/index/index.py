@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from federation.claims import difference as contrary_to
+from federation.claims import of_opened
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog import Catalog
 from federation.index.fetch import Fetched, fetch
@@ -40,6 +43,14 @@ from regions.storage.errors import StoreError
 _ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
 _CHANGE_OF_STATE = {COMMITTED: "add", SUPERSEDED: "supersede", "late": "late"}
 _OUTCOME_OF_STATE = {COMMITTED: "added", SUPERSEDED: "superseded", "late": "late"}
+
+
+class _Opened(NamedTuple):
+    run: str
+    job: str
+    version: str
+    spec_hash: str
+    slots: int
 
 
 class Index(Ledger, Reader):
@@ -104,7 +115,8 @@ class Index(Ledger, Reader):
         `added` (it won its key), `superseded` (the key was won before), `late` (its run was cancelled), `known` (it is in
         the index already).
 
-        Raises UsageError for a record that `checked_record` refuses, before anything is written.
+        Raises UsageError for a record that `checked_record` refuses, and for one that says another job or version
+        than its run was opened for, before its entry is written.
         After a crash or Unavailable all of an entry are in the index or none; committing them again is right either way.
         """
         for record in records:
@@ -119,6 +131,7 @@ class Index(Ledger, Reader):
 
         def decide(catalog: Catalog) -> list[Change]:
             nonlocal outcomes
+            _refuse_foreign(catalog, records)
             states = _states(catalog, records)
             outcomes = _outcomes(states)
             by_alloc_id = {record.alloc_id: record for record in reversed(records)}
@@ -292,6 +305,18 @@ def _batches(records: Sequence[ResultRecord]) -> Iterator[list[ResultRecord]]:
         size_bytes += own_bytes
     if batch:
         yield batch
+
+
+def _refuse_foreign(catalog: Catalog, records: Sequence[ResultRecord]) -> None:
+    """Whoever enters records has compared them with all that it knows (`federation.claims`); whatever that was, a run's
+    results enter the job and version that it was opened for, and no other."""
+    asked = "SELECT run, job, version, spec_hash, slots FROM run WHERE run = ?"
+    runs = {name: catalog.table(asked, name) for name in {record.key.run for record in records}}
+    for record in records:
+        for values in runs[record.key.run]:
+            known = of_opened(_Opened(*values), record)
+            if reason := contrary_to(record, {name: known[name] for name in ("job", "version")}):
+                raise UsageError(f"result {record.alloc_id} isn't entered: {reason}")
 
 
 def _states(catalog: Catalog, records: Sequence[ResultRecord]) -> dict[str, str]:

@@ -12,26 +12,33 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from federation.claims import Expected, fields_of, known
+from federation.errors import PublishError
 from federation.index.catalog import SCHEMA, catalog_path
 from federation.index.chain import read_entries
 from federation.index.changes import RECORD_CHANGES, UNREADABLE, usable
 from federation.index.checkpoint import checkpoints, unpack_checkpoint
 from federation.index.home import LOG_PREFIX
 from federation.log import Change, Entry
+from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 LOST_PREFIX = "index/lost/"
+_FACTS = {"run": "run", "slot": "slot", "group": "grp", "index": "idx", "attempt": "attempt", "job": "job"}
+_FACTS |= {"version": "version", "region": "region", "datacenter": "datacenter", "node": "node"}
+"""What a catalog has of a result, by the field's name in `federation.claims`."""
 _CHANGE_OF_STATE = {state: change for change, state in RECORD_CHANGES.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """One entry as it was. A result's change holds its `record`, or (from a catalog) its `alloc_id` and `store` only."""
+    """One entry as it was. A result's change holds its `record`, or (from a catalog) its `alloc_id`, its `store` and
+    what else a catalog has of it (`known`)."""
 
     number: int
     time: str
@@ -78,6 +85,27 @@ def stores_of(memory: Iterable[Remembered]) -> list[str]:
     return sorted({url for url in named if isinstance(url, str)})
 
 
+def facts_of(memory: Iterable[Remembered]) -> dict[str, Expected]:
+    """What is remembered of each result, by allocation: a record in a store must agree with it."""
+    found: dict[str, Expected] = {}
+    for one in memory:
+        for change in one.changes:
+            if change["type"] in RECORD_CHANGES:
+                with suppress(
+                    PublishError, KeyError, TypeError, AttributeError
+                ):  # one that can't be read tells nothing
+                    alloc_id, facts = _facts(change)
+                    found.setdefault(alloc_id, {name: known("the index had", value) for name, value in facts.items()})
+    return found
+
+
+def _facts(change: Change) -> tuple[str, dict[str, object]]:
+    if "record" in change:
+        record = ResultRecord.from_dict(change["record"])
+        return record.alloc_id, fields_of(record)
+    return change["alloc_id"], {**change.get("known", {}), "store": change["store"].partition("?")[0].rstrip("/")}
+
+
 def of_catalog(path: Path) -> dict[int, Remembered]:
     """The entries that the catalog in that file was made from. Raises sqlite3.Error, ValueError."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
@@ -89,9 +117,10 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         for number, *values in db.execute(runs):
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
             changes.setdefault(number, []).append({"type": "open", **dict(zip(names, values, strict=True))})
-        results = "SELECT revision, alloc_id, entered, store FROM result ORDER BY rowid"
-        for number, alloc_id, state, store in db.execute(results):
-            change = {"type": _CHANGE_OF_STATE[state], "alloc_id": alloc_id, "store": store}
+        results = f"SELECT revision, alloc_id, entered, store, {', '.join(_FACTS.values())} FROM result ORDER BY rowid"  # noqa: S608
+        for number, alloc_id, state, store, *values in db.execute(results):
+            facts = dict(zip(_FACTS, values, strict=True))
+            change = {"type": _CHANGE_OF_STATE[state], "alloc_id": alloc_id, "store": store, "known": facts}
             changes.setdefault(number, []).append(change)
         for number, text in db.execute("SELECT number, change FROM event ORDER BY rowid"):
             changes.setdefault(number, []).append(json.loads(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -25,6 +26,14 @@ _ROWS_MAX = 1 << 62
 _TAGGED = "alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)"
 
 Answer = TypeVar("Answer")
+
+
+VERSION_STEP = 10_000
+"""How far above the versions before it a version that only results say may be, to count for the next one."""
+_VERSION = re.compile(r"[0-9]{1,18}")
+_OF_NO_RUN = """
+    SELECT 1 FROM result WHERE job = ? AND version = ? AND NOT EXISTS (SELECT 1 FROM run WHERE run.run = result.run) LIMIT 1
+"""
 
 
 class Reader(ABC):
@@ -263,6 +272,18 @@ class Reader(ABC):
 
 
 def highest_version(catalog: Catalog, job: str) -> int:
-    """The highest whole-number version of the job, reserved or with results; 0 without any."""
+    """The whole number above which the job's next version comes; 0 without any.
+
+    Versions that were opened count. A version that only results say counts where none of fedml's runs opened them (plain
+    Nomad, adoption) and it is at most VERSION_STEP above what counts already: no record moves the next version far.
+    """
     numbers = catalog.values("SELECT version FROM version WHERE job = ?", job)
-    return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
+    versions = {number: int(number) for number in numbers if _VERSION.fullmatch(number)}
+    opened = set(catalog.values("SELECT DISTINCT version FROM run WHERE job = ?", job))
+    highest = max((value for number, value in versions.items() if number in opened), default=0)
+    for number, value in sorted(versions.items(), key=lambda one: one[1]):
+        if value > highest + VERSION_STEP:
+            break
+        if value > highest and number not in opened and catalog.value(_OF_NO_RUN, job, number):
+            highest = value
+    return highest

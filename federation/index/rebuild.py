@@ -13,17 +13,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from federation.claims import difference
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.chain import read_chain, read_entries
 from federation.index.changes import usable
 from federation.index.checkpoint import checkpoint_key, checkpoints
-from federation.index.collect import collect
+from federation.index.collect import Refuse, believe_all, collect
 from federation.index.home import HOME_KEY, LOG_PREFIX, make_home, read_home
-from federation.index.memory import LOST_PREFIX, is_rebuilt, remember, set_aside, stores_of
+from federation.index.memory import LOST_PREFIX, facts_of, is_rebuilt, remember, set_aside, stores_of
 from federation.index.replay import ReadManifest, RebuildPlan, Replay
 from federation.index.said import Said
 from federation.index.stores import OpenStore
 from federation.log import Entry, Log, timestamp, utc_now
+from federation.result import ResultRecord
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object
 from regions.storage.errors import IntegrityError, NotFound
@@ -36,10 +38,12 @@ def plan_rebuild(
     open_store: OpenStore,
     names: Sequence[str],
     read_manifest: ReadManifest,
+    refuse: Refuse = believe_all,
     *,
     salvage: bool = False,
 ) -> RebuildPlan:
-    """Look at all that survives, and decide. Writes nothing. `names` are the stores to look into.
+    """Look at all that survives, and decide. Writes nothing. `names` are the stores to look into; `refuse`
+    says why a record that nothing remembers isn't believed (`federation.evidence`).
 
     Raises UsageError where the log isn't lost, or is damaged and `salvage` wasn't asked for.
     """
@@ -51,7 +55,13 @@ def plan_rebuild(
         _refuse_whole(home, salvage=salvage)
         plan.is_salvage = True
     memory, plan.sources = remember(home, cache_dir, _home_ids(home, goes_on=plan.goes_on), with_log=not plan.goes_on)
-    plan.found = collect(open_store, [*names, *stores_of(memory.values())])
+    remembered = facts_of(memory.values())
+
+    def refuse_new(record: ResultRecord, found_in: str) -> str:
+        facts = remembered.get(record.alloc_id)
+        return refuse(record, found_in) if facts is None else difference(record, facts)
+
+    plan.found = collect(open_store, [*names, *stores_of(memory.values())], refuse_new)
     Replay(home, plan, memory, there if plan.goes_on else {}, read_manifest).run()
     return plan
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from federation.claims import difference, of_opened
 from federation.index.changes import RECORD_CHANGES, usable
 from federation.index.collect import Candidate, Collected
 from federation.index.memory import Remembered
@@ -180,9 +181,10 @@ class Replay:
 
     def _is_own(self, manifest: RunManifest | None, record: ResultRecord) -> bool:
         """Whether the result is of the run that it names; told where it isn't."""
-        if manifest is None or record.spec_hash == manifest.spec_hash:
+        problem = difference(record, of_opened(manifest, record)) if manifest is not None else ""
+        if not problem:
             return True
-        what = f"result {record.alloc_id} was made from another spec than its run {manifest.run}"
+        what = f"result {record.alloc_id} isn't believed: {problem}"
         where = record.key.record_key(record.alloc_id)
         self._plan.found.problems.append(Problem("record-differs", where, what, "it is left out"))
         return False

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from federation.claims import difference, of_opened
 from federation.errors import StoreRefused, UsageError
-from federation.index.collect import collect
+from federation.index.collect import Refuse, believe_all, collect
 from federation.index.index import Index
 from federation.index.problem import Problem
-from federation.index.rows import OPEN, Row, RunRow
+from federation.index.rows import OPEN, Row
 from federation.index.stores import OpenStore, shown_store, store_name
 from federation.log import Change
 from federation.result import Key, ResultRecord
@@ -38,14 +39,15 @@ class SyncPlan:
     problems: list[Problem] = field(default_factory=list)
 
 
-def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str]) -> SyncPlan:
-    """Compare the index with the stores of these names and with all that its results name. Writes nothing. Raises
+def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str], refuse: Refuse = believe_all) -> SyncPlan:
+    """Compare the index with the stores of these names and with all that its results name. Writes nothing. `refuse` says
+    why a record isn't believed (`federation.evidence`); such a record is among the problems. Raises
     UsageError for an index without any entry while the stores hold results: that is for `rebuild`."""
     rows = {row.alloc_id: row for row in index.ask(lambda catalog: catalog.rows("1", ()))[1]}
     runs = {run.run: run for run in index.runs()}
     removed = set(index.ask(lambda catalog: catalog.values("SELECT alloc_id FROM removed")))
     copies = index.ask(lambda catalog: catalog.values("SELECT DISTINCT store FROM location"))
-    found = collect(open_store, [*names, *{row.store for row in rows.values()}, *copies], known=rows)
+    found = collect(open_store, [*names, *{row.store for row in rows.values()}, *copies], refuse, known=rows)
     if found.candidates and not index.ask(lambda catalog: catalog.position().number):
         raise UsageError(
             f"the index is empty, and the stores hold {len(found.candidates)} results: its log was lost, or it is new",
@@ -57,8 +59,9 @@ def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str]) -> Sync
         run = runs.get(record.key.run)
         if run is not None and run.state == OPEN:
             plan.in_flight += 1
-        elif run is not None and (problem := _foreign(run, record)):
-            plan.problems.append(Problem("record-differs", record.key.record_key(alloc_id), problem, "it is left out"))
+        elif run is not None and (problem := difference(record, of_opened(run, record))):
+            what = f"result {alloc_id} isn't believed: {problem}"
+            plan.problems.append(Problem("record-differs", record.key.record_key(alloc_id), what, "it is left out"))
         else:
             plan.commit.append(record)
             plan.locate += [(alloc_id, name) for name in candidate.copies]
@@ -97,15 +100,6 @@ def apply_sync(index: Index, open_store: OpenStore, plan: SyncPlan) -> dict[str,
         ]
         index.change(lambda _: changes, reason="sync: copies found in the stores")
     return outcomes
-
-
-def _foreign(run: RunRow, record: ResultRecord) -> str:
-    """Why the result isn't of that run though it says so; empty where it is."""
-    if record.spec_hash != run.spec_hash:
-        return f"result {record.alloc_id} was made from spec {record.spec_hash[:12]}, its run from {run.spec_hash[:12]}"
-    if (record.job, record.version) != (run.job, run.version):
-        return f"result {record.alloc_id} says {record.job}@{record.version}, its run is {run.job}@{run.version}"
-    return ""
 
 
 def _unrecorded(index: Index, rows: Mapping[str, Row], records: Mapping[str, set[str]]) -> list[tuple[str, str]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from federation.claims import Bound
 from federation.result import ResultRecord
 from federation.run.events import Change, Pair
 from regions.model import Allocation
@@ -86,12 +87,14 @@ class Inspect:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Ask the store for the record of an allocation; without one, for all records of the slot → Looked."""
+    """Ask the store for the record of an allocation; without one, for all records of the slot → Looked. `bound`: the
+    slot's attempts in the run log, which records are compared with."""
 
     slot: int
     attempt: int
     region: str
     allocation: Allocation | None
+    bound: tuple[Bound, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,13 +170,15 @@ class ChildInspected:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The store was asked for an attempt's record(s). `error` is set when it didn't answer."""
+    """The store was asked for an attempt's record(s). `error` is set when it didn't answer; `refusal` tells why a record
+    that is there isn't believed."""
 
     slot: int
     attempt: int
     alloc_id: str
     records: tuple[ResultRecord, ...]
     error: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

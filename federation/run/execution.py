@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from federation.result import Key, ResultRecord
 from federation.run.commands import (
     Append,
     CheckParent,
@@ -38,7 +37,6 @@ from federation.run.events import (
     Found,
     LogRead,
     LogsKept,
-    Looked,
     Pair,
     ParentChecked,
     Reverted,
@@ -46,6 +44,7 @@ from federation.run.events import (
 )
 from federation.run.manifest import Manifest, idempotency_token
 from federation.run.ports import Ports, RegionClient
+from federation.run.records import look
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY
 from regions.errors import InvalidJob, NotFound, PermissionDenied, Throttled
@@ -75,7 +74,7 @@ class Execution:
             Verify: self._verify,
             Inspect: self._inspect,
             Stop: self._stop,
-            Look: self._look,
+            Look: lambda command: [look(manifest, ports, command)],
             KeepLogs: self._keep_logs,
             Revert: self._revert,
         }
@@ -207,21 +206,6 @@ class Execution:
         except FedmlError:
             done = replace(done, is_done=False)
         return [done]
-
-    def _look(self, command: Look) -> Sequence[Event]:
-        manifest, allocation = self._manifest, command.allocation
-        alloc_id = allocation.id if allocation else ""
-        records: tuple[ResultRecord, ...]
-        try:
-            if allocation is None:
-                records = tuple(self._ports.search(command.region, command.slot))
-            else:
-                key = Key(manifest.run, command.slot, allocation.group, allocation.index)
-                record = self._ports.read(command.region, key, allocation)
-                records = (record,) if record is not None else ()
-        except FedmlError as error:
-            return [Looked(command.slot, command.attempt, alloc_id, (), error.message)]
-        return [Looked(command.slot, command.attempt, alloc_id, records)]
 
     def _keep_logs(self, command: KeepLogs) -> Sequence[Event]:
         with suppress(FedmlError):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from federation.claims import Site
 from federation.result import Key, ResultRecord
 from federation.run.commands import KeepLogs, Revert, Tell
 from federation.run.events import Change, Pinged, RegionProbed
-from regions.model import Allocation, Dispatched
+from regions.model import Allocation, Dispatched, Node
 
 
 class RegionClient(Protocol):
@@ -53,7 +54,9 @@ class Ports:
     """What a run is connected to.
 
     `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
-    allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
+    allocation, or None, and raises PublishError for one that can't be read; `search(region, slot)` gives all records that the
+    slot left in the region's stores (both as nodes wrote them); `node(region, node_id)` is the node, where the region tells it;
+    `sites` are the regions as fedml.toml has them; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
     meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
     `search` and `inputs` raise FedmlError.
@@ -71,5 +74,7 @@ class Ports:
     ]
     observe: Callable[[Tell], None]
     inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
+    sites: Mapping[str, Site]
+    node: Callable[[str, str], Node | None] = lambda _region, _node_id: None
     keep_logs: Callable[[KeepLogs], None] = lambda _: None
     revert: Callable[[Revert], None] = lambda _: None

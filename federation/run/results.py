@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 
+from federation.claims import Bound
 from federation.run.causes import Cause
 from federation.run.commands import Commit, Look
 from federation.run.ends import Ends
@@ -38,7 +39,7 @@ class Results:
         attempt.searches = attempt.searches or {}
         if alloc_id not in attempt.searches:
             attempt.searches[alloc_id] = Search(allocation)
-            self._state.out.append(Look(number, attempt.number, attempt.region, allocation))
+            self._ask(number, attempt, allocation)
 
     def tick(self) -> None:
         """Looks that are due again."""
@@ -47,10 +48,16 @@ class Results:
             _, number, attempt_number, alloc_id = heapq.heappop(self._looks)
             attempt = state.attempt(number, attempt_number)
             if attempt.searches and alloc_id in attempt.searches:
-                state.out.append(Look(number, attempt_number, attempt.region, attempt.searches[alloc_id].allocation))
+                self._ask(number, attempt, attempt.searches[alloc_id].allocation)
+
+    def _ask(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
+        attempts = self._state.slots[number].attempts
+        bound = tuple(Bound(one.number, one.region, one.job_id) for one in attempts if one.is_logged)
+        self._state.out.append(Look(number, attempt.number, attempt.region, allocation, bound))
 
     def looked(self, event: Looked) -> None:
-        """The records of an allocation, or of a slot; only those of the run's own spec count."""
+        """The records of an allocation, or of a slot; only those of the run's own spec count. An allocation whose record is
+        refused has given no result; what else lies where a slot's records are says nothing of its attempts."""
         state = self._state
         slot, attempt = state.slots[event.slot], state.attempt(event.slot, event.attempt)
         search = (attempt.searches or {}).get(event.alloc_id)
@@ -66,9 +73,12 @@ class Results:
             if attempt.searches:
                 attempt.searches.pop(event.alloc_id, None)
         elif not event.alloc_id and attempt.verdict:
-            self._ends.end(event.slot, attempt, *attempt.verdict)
-        elif event.records and not good:
-            self._ends.end(event.slot, attempt, Cause.REFUSED, "its result carries another spec hash")
+            cause, reason = attempt.verdict
+            self._ends.end(event.slot, attempt, cause, f"{reason}; {event.refusal}" if event.refusal else reason)
+        elif event.records and not good and event.alloc_id:
+            self._ends.end(event.slot, attempt, Cause.REFUSED, "its child carries another spec hash")
+        elif event.refusal and event.alloc_id:
+            self._ends.end(event.slot, attempt, Cause.NO_RESULT, f"NoResult: {event.refusal}")
         elif search is not None:
             search.misses += 1
             if search.misses < LOOKS:

@@ -177,6 +177,7 @@ def idle_figure() -> Figure:
         watch=watch,
         observe=observe,
         inputs=lambda slot: ({}, b""),
+        sites={},
     )
     manifest = replace(manifest_of(RUNNING, names, results="publish"), run="0193-idle")
     coordinator = Coordinator(Brain(manifest), ports)

@@ -71,3 +71,9 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_nobody_is_told_to_install_somebody_elses_package() -> None:
     for path in PAGES:
         assert not re.search(r"pip install fedml(?!-nomad)|install (federation|fedml)\b(?!-)", path.read_text()), path
+
+
+def test_every_test_that_the_security_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", (ROOT / "docs" / "explanation" / "security.md").read_text())
+    assert len(named) > 10
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []

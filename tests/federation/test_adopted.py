@@ -236,7 +236,7 @@ def test_old_results_are_ad_hoc_runs_and_those_of_a_run_are_its_own(app: App) ->
     assert (by_id[unknown].version, by_id[unknown].job, by_id[unknown].datacenter) == ("3", "train", "b")
     assert by_id[unknown].params == {"save_path": "models/close"}
     app._clients["us"] = cast("Any", Client({}, [replace(allocation(), client_status="running")]))
-    writing = find_old(app, "", known=())  # the pattern needs no job where it is known otherwise
+    writing = find_old(app, "train", known=())
     assert (writing.in_flight, {record.alloc_id for record in writing.records}) == (1, {mapped, unknown})
     assert {record.alloc_id: record for record in writing.records}[mapped].key == Key(RUN, 1, "pipeline", 0)
     outcomes = app.index.commit(found.records)
@@ -266,3 +266,35 @@ def test_a_store_that_cannot_be_listed_is_a_problem_and_the_others_are_looked_at
     (tmp_path / "fedml.toml").write_text(TOML.replace('results = "adopt"', "").replace("adopt =", "#"))
     with pytest.raises(UsageError, match="doesn't say where"):
         add_old(plan, App(load(tmp_path)), "")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "told"),
+    [
+        ("{job}/{alloc_id}", f"sales/{ALLOC}", "its record says job 'sales'; its child is of job 'train'"),
+        ("{alloc_index}/{version}_{alloc_id}", f"{'9' * 40}/4_{OTHER}", "holds no whole number"),
+    ],
+)
+def test_a_name_that_cannot_be_true_is_a_problem_and_the_others_are_adopted(
+    app: App, tmp_path: Path, pattern: str, name: str, told: str
+) -> None:
+    """Whoever writes an object chooses its name: what Nomad knows of the allocation wins, one lie costs the others nothing."""
+    third = "33333333-6c3f-4bb6-9d2a-1f6f2f9a0b11"
+    (tmp_path / "fedml.toml").write_text(TOML.replace("{save_path}_v{version}_{alloc_id}.json", pattern))
+    lying = App(load(tmp_path))
+    lying._clients["us"] = app._clients["us"]
+    store(lying, "b").put(name, b"{}")
+    honest = {"job": "train", "alloc_index": "0", "version": "4", "alloc_id": third}
+    store(lying, "b").put(str(parse(pattern).name(honest)), b"{}")
+    found = find_old(lying, "train", known=())
+    assert [record.alloc_id for record in found.records] == [third]
+    ((where, what, _),) = found.problems
+    assert where == "us/b"
+    assert told in what
+    assert set(lying.index.commit(found.records).values()) == {"added"}
+
+
+def test_a_version_in_an_objects_name_moves_the_next_one_only_so_far(app: App) -> None:
+    store(app, "b").put(f"models/close_v999999999_{OTHER}.json", b"{}")
+    app.index.commit(find_old(app, "train", known=()).records)
+    assert app.index.open_run("next", "train", None, "5pec", 1, 1).version == "1"

@@ -239,7 +239,7 @@ def test_the_catalog_is_the_fold_of_the_log(
             elif kind == "commit":
                 each_once = {alloc: slot for slot, alloc in argument}
                 batch = [
-                    make_record(run=run, slot=slot, alloc_id=f"alloc-{alloc}", version="x")
+                    make_record(run=run, slot=slot, alloc_id=f"alloc-{alloc}", version=model.versions.get(run, "x"))
                     for alloc, slot in each_once.items()
                 ]
                 expected = {record.alloc_id: model.commit(run, record.key.slot, record.alloc_id) for record in batch}

@@ -441,3 +441,49 @@ def test_lasting_conflicts_are_told(index: Index, make_record: MakeRecord, monke
 
     with pytest.raises(LogConflict):
         index.commit([make_record()])
+
+
+@pytest.mark.parametrize("version", ["9999999999999999999", "10006", "999999999999999999", "٣"])
+def test_a_version_that_only_a_result_says_does_not_move_the_next_one_far(
+    open_index: OpenIndex, memory_store: Any, make_record: MakeRecord, version: str
+) -> None:
+    index = open_index(memory_store)
+    index.open_run("run-1", "sales", "5", "hash", 1, 1)
+    index.commit([make_record(run="nomad:us:child", version=version)])
+    assert index.open_run("run-2", "sales", None, "hash", 1, 1).version == "6"
+
+
+def test_versions_of_plain_nomad_and_adopted_results_count_as_before(
+    open_index: OpenIndex, memory_store: Any, make_record: MakeRecord
+) -> None:
+    index = open_index(memory_store)
+    index.commit([make_record(run=f"nomad:us:{number}", version=str(number)) for number in (3, 7, 2026)])
+    assert index.open_run("run-1", "sales", None, "hash", 1, 1).version == "2027"
+
+
+def test_an_opened_version_counts_however_far_it_is(open_index: OpenIndex, memory_store: Any) -> None:
+    index = open_index(memory_store)
+    index.open_run("run-1", "sales", "20261130123000", "hash", 1, 1)
+    assert index.open_run("run-2", "sales", None, "hash", 1, 1).version == "20261130123001"
+
+
+def test_a_results_run_says_which_job_and_version_it_enters(
+    open_index: OpenIndex, memory_store: Any, make_record: MakeRecord
+) -> None:
+    index = open_index(memory_store)
+    index.open_run("run-1", "sales", "4", "hash", 2, 2)
+    with pytest.raises(UsageError, match="its record says job 'other'; run run-1 has 'sales'"):
+        index.commit([make_record(run="run-1"), make_record(run="run-1", job="other", version="99")])
+    with pytest.raises(UsageError, match="its record says version '99'; run run-1 has '4'"):
+        index.commit([make_record(run="run-1", version="99")])
+    assert index.query() == []
+
+
+def test_what_an_older_fedml_entered_into_another_job_moves_no_version_of_it(
+    open_index: OpenIndex, memory_store: Any, make_record: MakeRecord
+) -> None:
+    index = open_index(memory_store)
+    index.open_run("run-1", "sales", "4", "hash", 1, 1)
+    forged = make_record(run="run-1", job="other", version="99").to_dict()
+    index.change(lambda _: [{"type": "add", "record": forged}])
+    assert index.open_run("run-2", "other", None, "hash", 1, 1).version == "1"

@@ -421,3 +421,19 @@ def test_what_gc_removed_does_not_come_back(full: Clouds, nowhere: Path, survive
     assert planned.lost == []
     assert no_problems(full)
     fresh.close()
+
+
+@pytest.mark.parametrize("lie", [{"version": "99"}, {"node": "another"}, {"attempt": 9}, {"job": "other"}])
+def test_a_record_that_was_replaced_is_not_what_the_index_had(clouds: Clouds, lie: dict[str, Any]) -> None:
+    """A node that may overwrite its store's records can't rewrite what a catalog remembers."""
+    open_run(clouds, "run-1")
+    record = clouds.publish(0)
+    lose(clouds)
+    forged = dataclasses.replace(record, **lie)
+    clouds.us.put(record.key.record_key(record.alloc_id), forged.to_json())
+
+    planned = plan(clouds, clouds.root / "cache")
+
+    assert (planned.results, planned.lost) == (0, [record.alloc_id])
+    (problem,) = planned.found.problems
+    assert "the index had" in problem.what

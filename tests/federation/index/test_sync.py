@@ -84,8 +84,8 @@ def test_results_of_an_open_run_are_left_to_it(clouds: Clouds) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"spec_hash": "another"}, "was made from spec another, its run from 5pec"),
-        ({"version": "9"}, "says sales@9, its run is sales@4"),
+        ({"spec_hash": "another"}, "its record says spec hash 'another'; run run-1 has '5pec'"),
+        ({"version": "9"}, "its record says version '9'; run run-1 has '4'"),
         ({"manifest_sha256": "a" * 64}, "don't have its manifest's hash"),
         ({"job": "../etc"}, "segment"),
     ],

@@ -28,6 +28,7 @@ KINDS: Mapping[str, float] = {
     "preempted": 0.02,
     "no_result": 0.01,
     "failed_after_publishing": 0.02,
+    "forged": 0.02,
     "hang": 0.01,
     # regions: each half second
     "cut": 0.004,

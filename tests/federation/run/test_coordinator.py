@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from federation.claims import Site
 from federation.errors import LogConflict
-from federation.result import Key, ResultFile, ResultRecord
+from federation.result import Key, ResultRecord, manifest_sha256
 from federation.run.brain import Brain
 from federation.run.commands import Close, Tell
 from federation.run.coordinator import Coordinator
@@ -21,7 +22,7 @@ from federation.run.ports import Ports
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Dispatched, TaskState
 from regions.storage.errors import Unavailable
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.world import FILES, MANIFEST, STORE
 
 ONE = replace(MANIFEST, slots=4, regions=("us",))
 
@@ -112,9 +113,9 @@ class Index:
 def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None = None, **changes: Any) -> Ports:
     def read(name: str, key: Key, allocation: Allocation) -> ResultRecord:
         return ResultRecord(
-            key=key, attempt=1, job="train", version="4", spec_hash=ONE.spec_hash, region="us", datacenter="dc1", node="n",
-            alloc_id=allocation.id, job_id=allocation.job_id, store="file:///x", manifest_sha256="0",
-            files=(ResultFile("m", 1, "0"),), created="2026-01-01T00:00:00Z",
+            key=key, attempt=1, job="train", version="4", spec_hash=ONE.spec_hash, region="us", datacenter="dc1", node="n-1",
+            alloc_id=allocation.id, job_id=allocation.job_id, store=STORE, manifest_sha256=manifest_sha256(FILES),
+            files=FILES, created="2026-01-01T00:00:00Z",
         )  # fmt: skip
 
     def watch(
@@ -136,6 +137,7 @@ def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None
         probe=lambda name: RegionProbed(name, 10),
         ping=lambda name: Pinged(name, is_alive=True),
         inputs=lambda slot: ({}, b""),
+        sites={"us": Site(("us",), {"dc1": STORE})},
         read=read,
         search=lambda name, slot: (),
         watch=watch,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from federation.claims import Site
 from federation.plan import Room
-from federation.result import Key, ResultFile, ResultRecord
+from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
@@ -33,6 +34,14 @@ MANIFEST = Manifest(
     regions=("us", "eu", "onprem"), one_each=False, meta={}, payload=b"", policy="spread", results="publish",
     max_attempts=3, author="tester", created="2026-01-01T00:00:00Z",
 )  # fmt: skip
+STORE = "file:///x"
+FILES = (ResultFile("m", 1, "0" * 64),)
+LIES: Sequence[Mapping[str, Any]] = (
+    {"key": Key("another-run", 0, "model", 0)}, {"key": Key(MANIFEST.run, 0, "model", 7)}, {"attempt": 40}, {"job": "sales"},
+    {"version": "99"}, {"region": "mars"}, {"datacenter": "mars"}, {"node": "another"}, {"store": "file:///y"},
+    {"job_id": "sales/dispatch-1"}, {"prefix": "artifacts/"}, {"manifest_sha256": "1" * 64},
+)  # fmt: skip
+"""What a node may say instead of the truth."""
 CALM_S = 400.0
 """From here on nothing goes wrong any more."""
 STEP_S = 0.5
@@ -81,6 +90,7 @@ class World:
         self.entered: set[str] = set()
         self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
+        self.forged: set[str] = set()
         self.published_at: dict[tuple[int, int], float] = {}
         self.told: list[cmd.Tell] = []
         self.told_at: list[float] = []
@@ -288,6 +298,7 @@ class World:
             watch=lambda *_: None,
             observe=lambda _: None,
             inputs=lambda slot: ({}, b""),
+            sites={name: Site((name,), {"dc1": STORE}) for name in self.regions},
         )
 
     def _probe(self, name: str) -> ev.RegionProbed:
@@ -308,13 +319,12 @@ class World:
     def _read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         if self.faults.hits("store_down"):
             raise Unavailable("503")
-        record = self.records.get(allocation.id)
-        return record if record is None or record.key == key else None
+        return self.records.get(allocation.id)
 
     def _search(self, slot: int) -> Sequence[ResultRecord]:
         if self.faults.hits("store_down"):
             raise Unavailable("503")
-        return [one for one in self.records.values() if one.key.slot == slot]
+        return [one for one in self.records.values() if one.key.slot == slot and one.key.run == self.manifest.run]
 
     def _commit(self, command: cmd.Commit) -> ev.Event:
         if self.faults.hits("index_down"):
@@ -367,13 +377,18 @@ class World:
                 )
 
     def _published(self, name: str, child: Child, allocation: Allocation) -> None:
-        self.published_at[child.slot, child.attempt] = self.now
-        self.records[allocation.id] = ResultRecord(
+        record = ResultRecord(
             key=Key(self.manifest.run, child.slot, allocation.group, allocation.index), attempt=child.attempt, job="train",
             version="4", spec_hash=str(child.meta["fedml_spec"]), region=name, datacenter="dc1", node="n-1",
-            alloc_id=allocation.id, job_id=child.id, store="file:///x", manifest_sha256="0" * 64,
-            files=(ResultFile("m", 1, "0" * 64),), created="2026-01-01T00:00:00Z",
+            alloc_id=allocation.id, job_id=child.id, store=STORE, manifest_sha256=manifest_sha256(FILES), files=FILES,
+            created="2026-01-01T00:00:00Z",
         )  # fmt: skip
+        if self.faults.hits("forged"):
+            record = replace(record, **self.faults.rng("lies").choice(LIES))
+            self.forged.add(allocation.id)
+        else:
+            self.published_at[child.slot, child.attempt] = self.now
+        self.records[allocation.id] = record
 
 
 class _SeatLog:

@@ -1,0 +1,280 @@
+"""Compares a result's record, which a node wrote, with what is known without it: manifest, run log, fedml.toml and Nomad.
+
+A record is a claim. `Expected` holds, for each field that something else tells, the values that it may have; `refusal`
+names the first field that says anything else. Pure; no I/O. docs/explanation/security.md has the table of fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from federation.allocation import UNVERSIONED, ad_hoc_run
+from federation.result import ADOPTED, ResultRecord, manifest_sha256
+from regions.model import Allocation, Node, Region
+from regions.storage.url import store_url
+
+AD_HOC = "nomad:"
+_INHERITED = re.compile(r"/(?:dispatch|periodic)-")
+_RESERVED = ("artifacts/", "format.json", "index/", "results/", "runs/")
+"""Keys below which fedml itself writes: nothing there is anybody's artifact in place."""
+_TOLD_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The values that a field may have. `told` ends the sentence of a refusal: who knows them, and what they are."""
+
+    values: Container[object]
+    told: str
+
+
+Expected = Mapping[str, Known]
+"""By field (see `fields_of`): what is known. A field that nothing else tells is left out, and stays the node's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One region as fedml.toml has it: its own name first, then the one that Nomad knows; store URL by datacenter."""
+
+    names: tuple[str, ...]
+    stores: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One attempt of a slot, as the run log has it; `job_id` is its child, "" where the log names none."""
+
+    number: int
+    region: str
+    job_id: str = ""
+
+
+class OpenedRun(Protocol):
+    """What the index knows of a run since it was opened."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def job(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def spec_hash(self) -> str: ...
+    @property
+    def slots(self) -> int: ...
+
+
+class RunFacts(OpenedRun, Protocol):
+    """The part of a run's manifest that records are compared with."""
+
+    @property
+    def groups(self) -> Mapping[str, int]: ...
+
+
+def fields_of(record: ResultRecord) -> dict[str, object]:
+    """The fields of a record that may be compared, in the order in which a refusal looks at them."""
+    key = record.key
+    return {
+        "run": key.run,
+        "slot": key.slot,
+        "group": key.group,
+        "index": key.index,
+        "attempt": record.attempt,
+        "allocation": record.alloc_id,
+        "child": record.job_id,
+        "job": record.job,
+        "version": record.version,
+        "spec hash": record.spec_hash,
+        "region": record.region,
+        "datacenter": record.datacenter,
+        "node": record.node,
+        "store": _name_of(record.store),
+        "endpoint": _endpoint(record.store),
+        **{f"parameter {name}": value for name, value in record.params.items()},
+    }
+
+
+def refusal(record: ResultRecord, *expected: Expected) -> str:
+    """Why a record that was found in a store or on a node isn't believed; empty for one that agrees with all."""
+    return difference(record, *expected) or contradiction(record)
+
+
+def difference(record: ResultRecord, *expected: Expected) -> str:
+    """The first field that isn't as expected: what the record says, and who knows what. Empty where there is none."""
+    claims = fields_of(record)
+    for one in expected:
+        for name, claimed in claims.items():
+            if name in one and claimed not in one[name].values:
+                return f"its record says {name} {_shown(claimed)}; {one[name].told}"
+    return ""
+
+
+def contradiction(record: ResultRecord) -> str:
+    """Why a node's record can't be true whatever else is known; empty for one that may be."""
+    if {type(text) for file in record.files for text in (file.path, file.sha256)} - {str}:
+        return "its record names a file by something else than a text"
+    if manifest_sha256(record.files) != record.manifest_sha256:
+        return "the files that its record names don't have the record's manifest hash"
+    if ADOPTED in record.environment:
+        return "its record says that it was adopted, which only the index may say"
+    if record.prefix is None:
+        return ""
+    own = f"artifacts/{record.key.path}/{record.alloc_id}/"
+    if record.prefix and not record.prefix.endswith("/"):
+        return f"its record says prefix {_shown(record.prefix)}, which doesn't end with '/'"
+    for key in (record.prefix, *(record.prefix + file.path for file in record.files)):
+        segments = key.removesuffix("/").split("/")
+        if key and any(segment in ("", ".", "..") for segment in segments):
+            return f"its record says prefix {_shown(record.prefix)}, which can leave its folder"
+        if key.startswith(_RESERVED) and not key.startswith(own):
+            return f"its record says prefix {_shown(record.prefix)}; what lies there is fedml's own, not this result's"
+    return ""
+
+
+# ── what is known ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def known(told: str, *values: object) -> Known:
+    """These values; who knows them."""
+    return Known(values, f"{told} {' or '.join(map(_shown, values)) or 'nothing'}")
+
+
+def of_opened(run: OpenedRun, record: ResultRecord) -> dict[str, Known]:
+    """What is known of a run's records where its manifest isn't: what the index reserved when it was opened."""
+    has = f"run {run.run} has"
+    # A job that fedml never registered may declare no meta for the version: then its nodes know none.
+    versions = (run.version,) if run.spec_hash else (run.version, UNVERSIONED)
+    return {
+        "run": known("it was looked for as run", run.run),
+        "slot": Known(range(run.slots), f"{has} slots 0 to {run.slots - 1}"),
+        "job": known(has, run.job),
+        "version": known(has, *versions),
+        "spec hash": known(has, run.spec_hash),
+    }
+
+
+def of_run(run: RunFacts, record: ResultRecord) -> dict[str, Known]:
+    """What a run's manifest tells of its records."""
+    count = run.groups.get(record.key.group, 0)
+    told = f"the manifest has {count} of group {_shown(record.key.group)}, from 0"
+    return of_opened(run, record) | {
+        "group": known("the manifest has", *run.groups),
+        "index": Known(range(count), told),
+    }
+
+
+def of_attempt(bound: Iterable[Bound], record: ResultRecord, sites: Mapping[str, Site]) -> dict[str, Known]:
+    """What the run log tells: which attempts the slot has, where they are bound, and the children that they have."""
+    by_number = {one.number: one for one in bound}
+    found = {"attempt": known("the run log has", *by_number)}
+    one = by_number.get(record.attempt)
+    if one is not None:
+        found["region"] = known("the run log has it in", *_names(sites, one.region))
+        if one.job_id:
+            found["child"] = known("the run log has", one.job_id)
+    return found
+
+
+def of_allocation(allocation: Allocation, node: Node | None, *, names_node: bool = True) -> dict[str, Known]:
+    """What Nomad tells of an allocation. `names_node` False: its tasks don't know the node by Nomad's name for it."""
+    has = "Nomad has"
+    found = {
+        "allocation": known(has, allocation.id),
+        "child": known(has, allocation.job_id),
+        "group": known(has, allocation.group),
+        "index": known(has, allocation.index),
+    }
+    nodes = {allocation.node_name, node.name if node else ""} - {""}
+    if nodes and names_node:
+        found["node"] = known(has, *sorted(nodes))
+    if node is not None:
+        found["datacenter"] = known(has, node.datacenter)
+    return found
+
+
+def of_place(sites: Mapping[str, Site], record: ResultRecord, found_in: str = "") -> dict[str, Known]:
+    """What fedml.toml tells of the place that the record names, and (`found_in`) the store in which it was found."""
+    has = "fedml.toml has"
+    site = next((site for site in sites.values() if record.region in site.names), None)
+    if site is None:
+        return {"region": known(has, *(site.names[0] for site in sites.values()))}
+    found = {"datacenter": known(f"{has} for region {record.region}", *site.stores)}
+    url = site.stores.get(record.datacenter)
+    if url is not None:
+        found["store"] = known(f"{has} for {record.region}/{record.datacenter}", _name_of(url))
+        claimed, own = _endpoint(record.store), _endpoint(url)
+        if not (_is_loopback(claimed) and _is_loopback(own)):
+            found["endpoint"] = Known(("", own), f"{has} {own or 'none'} for that store")
+        if found_in and _name_of(found_in) != _name_of(url):
+            found["store"] = Known((), f"it was found in {_name_of(found_in)}, and the store of its place is {url}")
+    return found
+
+
+def of_plain_child(record: ResultRecord) -> dict[str, Known]:
+    """What the name of a plain-Nomad run, `nomad:REGION:CHILD`, tells of its only slot's records."""
+    return {
+        "run": known("its region and child make it", ad_hoc_run(record.region, record.job_id)),
+        "slot": known("a run of plain Nomad has slot", 0),
+        "attempt": known("a run of plain Nomad has attempt", 1),
+        "job": known("its child is of job", _INHERITED.split(record.job_id)[0]),
+    }
+
+
+def of_child_name(record: ResultRecord) -> dict[str, Known]:
+    """What the name of the child tells of the job, where nothing else does; an isolated run's has its spec hash too."""
+    job = _INHERITED.split(record.job_id)[0]
+    return {"job": known("its child is of job", job, job.removesuffix(f"-{record.spec_hash[:8]}"))}
+
+
+def of_params(meta: Mapping[str, str]) -> dict[str, Known]:
+    """What the dispatch's meta tells of a record's parameters. A parameter that the dispatch didn't give stays a claim."""
+    values: dict[str, list[str]] = {}
+    for name, value in meta.items():
+        values.setdefault(re.sub(r"[^A-Za-z0-9_]", "_", name), []).append(value)  # as Nomad names the variable
+    return {
+        f"parameter {name}": known("the dispatch gave", *given)
+        for name, given in values.items()
+        if not any("${" in value for value in given)  # Nomad replaces such a part on the node
+    }
+
+
+def sites_of(regions: Mapping[str, Region]) -> dict[str, Site]:
+    """The regions of fedml.toml. Nomad's name for one counts where no other region is called so."""
+    return {
+        name: Site(
+            (name,) if region.nomad_region in regions else (name, region.nomad_region),
+            {one.name: store_url(one.store) for one in region.datacenters.values()},
+        )
+        for name, region in regions.items()
+    }
+
+
+def _name_of(url: str) -> str:
+    """What two URLs of one store share: without endpoint and other parameters."""
+    return url.partition("?")[0].rstrip("/")
+
+
+def _names(sites: Mapping[str, Site], region: str) -> tuple[str, ...]:
+    return sites[region].names if region in sites else (region,)
+
+
+def _endpoint(url: str) -> str:
+    return next(iter(parse_qs(url.partition("?")[2]).get("endpoint", ())), "")
+
+
+def _is_loopback(endpoint: str) -> bool:
+    try:
+        host = urlsplit(endpoint).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _TOLD_CHARS else f"{text[:_TOLD_CHARS]}…"
