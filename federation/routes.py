@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 FORWARDING_REGIONS = 16
 """So many other regions are asked about one that doesn't answer itself, in turn where there are more."""
+SHORTEST_S = 0.75
+"""A ping gets as much however short the grace is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Routes(Mapping[str, "NomadRegion"]):
         self._regions = regions
         self._names = tuple(names)
         self._client = client
-        self._limit_s = grace_s / 4
+        self._limit_s = max(SHORTEST_S, grace_s / 4)
         self._via: dict[str, str] = {}
         self._relays: dict[tuple[str, str], NomadRegion] = {}
         self._turn: dict[str, int] = {}

@@ -16,6 +16,8 @@ from federation.run.events import Pinged
 from federation.run.region_state import Reach, RegionState
 from federation.run.state import RunState
 
+SHORTEST_S = 1.0
+"""A region gets as long to answer, however short the grace is."""
 SLOTS_NAMED = 8
 """So many open slots are named where a region is lost; the rest are counted."""
 
@@ -47,7 +49,7 @@ class Reaching:
 
     @property
     def _third_s(self) -> float:
-        return self._state.limits.grace_s / 3
+        return max(SHORTEST_S, self._state.limits.grace_s / 3)
 
     def _ask(self, region: RegionState) -> None:
         """One ping and one list each third of the grace while nothing comes unasked."""
