@@ -180,6 +180,22 @@ def test_a_list_of_its_own_is_preferred(tmp_path: Path, wire: Wire) -> None:
     assert {at for at, _, _ in wire.asked} == {"http://us:4646"}, "nobody else is asked where it answers"
 
 
+def test_a_list_does_not_wait_for_an_address_that_hangs(tmp_path: Path, wire: Wire) -> None:
+    end = threading.Event()
+    wire.lists = {"http://eu:4646": [HERE]}
+    wire.before = lambda address: end.wait(60) and None if "us" in address else None
+    answers: list[object] = []
+    ways = routes(tmp_path, TOML.replace("EU_TOKEN", "US_TOKEN"), grace_s=8.0)
+    try:
+        answers.append(ways.list_allocations("us"))
+        assert not end.is_set()
+        answers.append(ways.list_allocations("us"))
+    finally:
+        end.set()
+    assert answers == [([HERE], "eu")] * 2
+    assert [at for at, _, _ in wire.asked].count("http://us:4646") == 1
+
+
 def test_a_refused_token_is_told_as_that(tmp_path: Path, wire: Wire) -> None:
     wire.lists = {"http://us:4646": PermissionDenied("403", region="us")}
     with pytest.raises(PermissionDenied):

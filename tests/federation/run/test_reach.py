@@ -66,7 +66,7 @@ def test_one_that_is_read_through_another_region_is_not_lost_and_gets_nothing_ne
     told.answers = well_but_us(lambda _: [ev.RegionHeard("us")])
     told.until(80.0)
     assert us.is_usable
-    assert told.said("us")[1:] == ["is followed at its own addresses again"]
+    assert told.said("us")[1:] == ["answers at its own addresses again"]
 
 
 @pytest.mark.parametrize("via", ["", "eu"])
@@ -128,7 +128,27 @@ def test_a_flapping_region_is_told_once_however_often_it_changes() -> None:
     assert len(said) == len(set(said)) == 2, said
     told.answers = well_but_us(lambda _: [ev.RegionHeard("us")])
     told.until(130.0)
-    assert told.said("us")[2:] == ["is followed at its own addresses again"]
+    assert told.said("us")[2:] == ["answers at its own addresses again"]
+
+
+def test_probes_that_keep_failing_under_a_standing_stream_are_told_once() -> None:
+    def us(now_s: float) -> Sequence[ev.Event]:
+        return [ev.RegionHeard("us"), ev.RegionProbed("us", 0, f"unreachable: HTTP 500, request {now_s}")]
+
+    told = Hours(run_of_one(), well_but_us(us)).until(100.0)
+    assert told.said("us") == ["unreachable: HTTP 500, request 1.0"]
+    told.answers = well_but_us(lambda _: [ev.RegionHeard("us"), ev.RegionProbed("us", 1)])
+    told.until(130.0)
+    assert told.said("us")[1:] == ["answers at its own addresses again"]
+
+
+@pytest.mark.parametrize("results", ["adopt", "none"])
+def test_what_a_job_writes_itself_is_not_taken_while_it_may_still_write(results: str) -> None:
+    brain = Brain(replace(MANIFEST, slots=1, results=results), Limits(grace_s=12.0))
+    sent(brain)
+    told = Hours(brain, well_but_us(lambda _: [ev.Pinged("us", is_alive=True), ev.NotListed("us")])).until(11.0)
+    assert told.brain.regions["us"].reach is Reach.UNFOLLOWED
+    assert not of(told.commands, cmd.Look)
 
 
 def test_a_probe_or_a_dispatch_that_is_answered_does_not_make_up_for_news() -> None:
