@@ -14,7 +14,7 @@ from federation.app import App, PreparedJob
 from federation.claims import sites_of
 from federation.deploy import revert, standing_now
 from federation.errors import Interrupted, LogConflict, RunIsDriven
-from federation.in_the_way import end_isolation
+from federation.in_the_way import end_isolation, runs_in_the_way
 from federation.inputs import inputs_of
 from federation.log import Entry, Log
 from federation.places import Places
@@ -22,7 +22,7 @@ from federation.plan import Room
 from federation.run.brain import Brain
 from federation.run.commands import Close, KeepLogs, Revert, Tell
 from federation.run.coordinator import Coordinator
-from federation.run.events import Change, Event
+from federation.run.events import Change, Event, Joined
 from federation.run.kept_logs import keep
 from federation.run.lease import Lease
 from federation.run.limits import Limits
@@ -31,7 +31,11 @@ from federation.run.ports import Ports
 from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
 from federation.run.stale import stop_stale
+from jobs.drift import spec_of
+from jobs.errors import FedmlError
 from regions.credentials import SecretUnavailable
+from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
+from regions.storage.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,12 @@ def drive(
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
     ports = Ports(
-        clients={name: app.client(name) for name in manifest.regions},
+        clients=places.routes,
         run_log=SharedLog(log),
         index=app.index,
         probe=places.probe,
-        ping=places.ping,
+        ping=places.routes.ping,
+        list_allocations=places.routes.list_allocations,
         read=places.read,
         search=places.search,
         watch=sampler.watching(places.watch),
@@ -85,7 +90,8 @@ def drive(
         inputs=inputs_of(manifest, app.home),
         sites=sites_of(config.regions),
         node=places.node,
-        keep_logs=_keeper(app, manifest, sampler),
+        join=_joiner(app, manifest, prepared, places),
+        keep_logs=_keeper(app, manifest, places, sampler),
         revert=_reverter(app, manifest, observe),
     )
     coordinator = Coordinator(brain, ports)
@@ -99,11 +105,13 @@ def drive(
             f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
             hint=f"go on with it:  fedml runs resume {manifest.run}",
         ) from None
+    finally:
+        places.routes.close()
     app.index.close_run(manifest.run, closed.state, closed.reason)
     # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
     # A lost region isn't waited for: whichever later command reaches it stops what it has.
     there = [name for name in manifest.regions if not brain.regions[name].is_lost]
-    stop_stale([app.client(name) for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
+    stop_stale([places.routes[name] for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
     end_isolation(app, manifest, there)
     return _outcome(manifest, brain, closed)
 
@@ -133,6 +141,34 @@ class SharedLog:
         return [entry.changes for entry in entries if entry.number not in self._own]
 
 
+def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places) -> Callable[[str], Joined]:
+    """Brings the run's job to a region that hadn't answered when the run was opened, under the same rules as a deployment
+    before: another run's job isn't changed under it, nor what somebody else changed."""
+
+    def join(region: str) -> Joined:
+        try:
+            try:
+                there = spec_of(places.routes[region].job(manifest.parent_id))
+            except NotFound:
+                there = ""
+            if there == manifest.spec_hash:
+                return Joined(region)
+            in_the_way = runs_in_the_way(app, prepared, {region})
+            if in_the_way:
+                return Joined(
+                    region, f"the job would change under another run's open slots: {in_the_way[0]}", is_fatal=True
+                )
+            for done in app.deploy(prepared, [region]).failed:
+                raise done.error or RegionUnreachable(f"{region} did not get the job", region=region)
+        except (RegionUnreachable, Throttled, UnexpectedAnswer, Unavailable) as error:
+            return Joined(region, error.message)
+        except FedmlError as error:
+            return Joined(region, error.message, is_fatal=True)
+        return Joined(region)
+
+    return join
+
+
 def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> Callable[[Revert], None]:
     """Puts back, in a region that this run's deployment changed, the job that stood there before, and says which does now.
 
@@ -156,7 +192,7 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
     return put_back
 
 
-def _keeper(app: App, manifest: Manifest, sampler: Sampler) -> Callable[[KeepLogs], None]:
+def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> Callable[[KeepLogs], None]:
     """Keeps in the home store what attempts wrote, without the credentials that this process knows."""
     secrets = []
     for _, reference in app.config.secret_references():
@@ -166,7 +202,7 @@ def _keeper(app: App, manifest: Manifest, sampler: Sampler) -> Callable[[KeepLog
 
     def keep_logs(command: KeepLogs) -> None:
         keep(
-            app.client(command.region),
+            places.routes[command.region],
             app.home,
             manifest.run,
             slot=command.slot,

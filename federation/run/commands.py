@@ -23,8 +23,23 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """Bring the job to a region that hadn't answered when the run was opened → Joined."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Ask a region that was quiet for a while whether it is there → Pinged."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Ask a region whose event stream is quiet for the run's children, through another region where need be
+    → AllocationChanged each and Listed, or NotListed."""
 
     region: str
 
@@ -153,6 +168,6 @@ class Close:
 
 
 Command = (
-    Probe | Ping | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs | Revert
-    | Commit | Tell | Close
+    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs
+    | Revert | Commit | Tell | Close
 )  # fmt: skip

@@ -49,6 +49,8 @@ class Manifest:
     max_attempts: int
     author: str
     created: str
+    late: tuple[str, ...] = ()
+    """Those of its regions that hadn't answered when it was opened: they get the job when they join."""
     variables: tuple[str, ...] = ()
     """`-var` of the command line, and `-var-file` paths: what `resume` evaluates the jobspec with."""
     var_files: tuple[str, ...] = ()
@@ -146,6 +148,7 @@ def _fields(data: Members) -> dict[str, Any]:
     fields: dict[str, Any] = {name: data.text(name) for name in _TEXTS}
     fields |= {name: data.text(name) for name in _LATER_TEXTS if name in data}
     fields |= {name: tuple(data.texts(name)) for name in ("regions", "variables", "var_files")}
+    fields["late"] = tuple(data.texts("late", ()))
     fields |= {name: data.flag(name) for name in _FLAGS if name in data}
     fields |= {name: _numbers(data, name, least=-1) for name in ("deployed_over", "registered_at") if name in data}
     seconds = ("slot_timeout_s", "pending_timeout_s")

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from federation.claims import Site
 from federation.result import Key, ResultRecord
 from federation.run.commands import KeepLogs, Revert, Tell
-from federation.run.events import Change, Pinged, RegionProbed
+from federation.run.events import Change, Joined, Pinged, RegionProbed
 from regions.model import Allocation, Dispatched, Node
 
 
@@ -53,13 +53,15 @@ class ResultIndex(Protocol):
 class Ports:
     """What a run is connected to.
 
-    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
+    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `list_allocations(region)` all allocations there, and the
+    other region through which they were asked for ("" for none); `read(region, key, allocation)` the record of one
     allocation, or None, and raises PublishError for one that can't be read; `search(region, slot)` gives all records that the
     slot left in the region's stores (both as nodes wrote them); `node(region, node_id)` is the node, where the region tells it;
     `sites` are the regions as fedml.toml has them; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
-    meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
-    `search` and `inputs` raise FedmlError.
+    meta and payload of a slot; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` and `revert`
+    do what their commands say, as far as that is possible. `read`, `search`, `list_allocations` and `inputs` raise
+    FedmlError.
     """
 
     clients: Mapping[str, RegionClient]
@@ -67,6 +69,7 @@ class Ports:
     index: ResultIndex
     probe: Callable[[str], RegionProbed]
     ping: Callable[[str], Pinged]
+    list_allocations: Callable[[str], tuple[Sequence[Allocation], str]]
     read: Callable[[str, Key, Allocation], ResultRecord | None]
     search: Callable[[str, int], Sequence[ResultRecord]]
     watch: Callable[
@@ -76,5 +79,6 @@ class Ports:
     inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
     sites: Mapping[str, Site]
     node: Callable[[str, str], Node | None] = lambda _region, _node_id: None
+    join: Callable[[str], Joined] = Joined
     keep_logs: Callable[[KeepLogs], None] = lambda _: None
     revert: Callable[[Revert], None] = lambda _: None
