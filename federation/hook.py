@@ -13,19 +13,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from federation.visible import visible_json, visible_line
+
 HOOK_TIMEOUT_S = 60.0
+FIELD_CHARS_MAX = 8_000
+"""A system limits each variable and all of them together: a longer text is cut there, and whole on standard input."""
 
 
 def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, names: Sequence[str], folder: Path) -> str:
     """Run it in `folder`; "" when it ended with 0, else why not. `told` is what it reads, and `names` which members of that
     stand in its environment too, as `FEDML_{NAME}`."""
-    environment = {f"FEDML_{name.upper()}": str(told.get(name, "")) for name in names}
+    environment = {f"FEDML_{name.upper()}": _field(told.get(name, "")) for name in names}
     try:
         done = subprocess.run(
             command,
             cwd=folder,
             env={**os.environ, **environment},
-            input=json.dumps(told, ensure_ascii=False).encode(),
+            input=visible_json(json.dumps(told, ensure_ascii=False)).encode(),
             stdout=subprocess.DEVNULL,
             timeout=HOOK_TIMEOUT_S,
             check=False,
@@ -35,3 +39,8 @@ def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, nam
     except (OSError, ValueError) as error:
         return f"hooks.{event}: {command[0]} can't be run: {getattr(error, 'strerror', None) or error}"
     return f"hooks.{event}: {command[0]} ended with exit code {done.returncode}" if done.returncode else ""
+
+
+def _field(value: object) -> str:
+    """A value as an environment variable: one line, no hidden characters. So no text keeps the command from running."""
+    return visible_line(str(value)[:FIELD_CHARS_MAX])
