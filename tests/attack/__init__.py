@@ -1,1 +1,1 @@
-"""A property-based attacker: whatever nodes, regions, stores and other users can write, against every command."""
+"""A property-based attacker against every command: what nodes, regions, stores and other users could write."""
