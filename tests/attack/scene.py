@@ -34,6 +34,8 @@ SECRET = "sentinel-of-another-place"
 OPEN_RUN = "01936d2e-0000-7000-8000-000000000001"
 DONE_RUN = "01936d2e-0000-7000-8000-000000000002"
 NODE_ALLOC = "aaaaaaaa-0000-4000-8000-000000000001"
+SILENT = "http://127.0.0.1:1"
+"""An address where nobody listens."""
 TIME = "2026-11-24T10:00:00.000000Z"
 
 TOML = """
@@ -46,7 +48,7 @@ store = "file://./us"
 [regions.us.datacenters.dc1]
 
 [regions.eu]
-addresses = ["{address}"]
+addresses = ["{eu_address}"]
 store = "file://./eu"
 [regions.eu.datacenters.dc1]
 """
@@ -151,10 +153,10 @@ class Scene:
     # ── making it ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @classmethod
-    def made(cls, root: Path, *, address: str = "http://127.0.0.1:1", more: str = "") -> Scene:
+    def made(cls, root: Path, *, address: str = SILENT, eu_address: str = SILENT, more: str = "") -> Scene:
         """A federation with a finished run in us and eu, tagged, an open run, and objects that belong to nobody here."""
         root.mkdir(parents=True)
-        (root / "fedml.toml").write_text(TOML.format(address=address, more=more))
+        (root / "fedml.toml").write_text(TOML.format(address=address, eu_address=eu_address, more=more))
         (root / "sales.nomad.hcl").write_text(JOB)
         (root / "private.txt").write_text(SECRET)
         scene = cls(root)
