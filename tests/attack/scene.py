@@ -34,6 +34,7 @@ SECRET = "sentinel-of-another-place"
 OPEN_RUN = "01936d2e-0000-7000-8000-000000000001"
 DONE_RUN = "01936d2e-0000-7000-8000-000000000002"
 NODE_ALLOC = "aaaaaaaa-0000-4000-8000-000000000001"
+LATER_ALLOC = "55555555-0000-4000-8000-000000000005"
 SILENT = "http://127.0.0.1:1"
 """An address where nobody listens."""
 TIME = "2026-11-24T10:00:00.000000Z"
@@ -73,9 +74,9 @@ job "sales" {
 
 
 class Honeypot:
-    """A server on loopback that nobody has a reason to ask: it counts who does, and refuses."""
+    """A server on loopback that nobody has a reason to ask: it counts who does, and refuses, or gives `answer`."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes = b"") -> None:
         self.requests: list[str] = []
         honeypot = self
 
@@ -84,10 +85,12 @@ class Honeypot:
 
             def handle_any(self) -> None:
                 honeypot.requests.append(f"{self.command} {self.path} {dict(self.headers)}")
-                self.send_response(403)
-                self.send_header("Content-Length", "0")
+                self.send_response(200 if answer else 403)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
                 self.send_header("Connection", "close")
                 self.end_headers()
+                self.wfile.write(answer)
                 self.close_connection = True
 
             do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = handle_any
@@ -206,6 +209,26 @@ class Scene:
     def put_record(self, data: bytes, *, store: FileStore | None = None, key: str = "") -> None:
         """Write bytes where a node's record would lie."""
         (store or self.us).put(key or Key(DONE_RUN, 0, "train", 0).record_key(NODE_ALLOC), data)
+
+    def put_artifact(self, data: bytes = b"a model") -> None:
+        """The file of `record_of`'s artifact, where the node may write it: so its record is whole."""
+        self.us.put(record_of(self.us.url).artifact_prefix + "model.bin", data)
+
+    def supersede_version(self) -> None:
+        """A later honest version, so that `gc --keep last=1` has a reason to remove the node's."""
+        later = record_of(self.us.url, key=Key(DONE_RUN, 5, "train", 0), alloc_id=LATER_ALLOC, version="8")
+        self.append([{"type": "add", "record": later.to_dict()}])
+
+    def files_below(self, place: str, folder: str) -> tuple[ResultFile, ...]:
+        """What lies below a folder of a store, as a record would name it that claims all of it."""
+        base = self.root / place / folder
+        found = sorted(path for path in base.rglob("*") if path.is_file() and ".fedml-meta" not in path.parts)
+        return tuple(
+            ResultFile(
+                path.relative_to(base).as_posix(), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+            )
+            for path in found
+        )
 
     def append(self, changes: object, *, prefix: str = "index/log/", **fields: Any) -> None:
         """Append an entry that chains to a log, as any writer of the home store can. `fields` replace its own."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.result import Key
+from federation.result import ResultFile, manifest_sha256
 from tests.attack.scene import DONE_RUN, NODE_ALLOC, Honeypot, Scene, record_of
 from tests.attack.shapes import BYTES, attacked, json_bytes, spoilt
 
@@ -57,7 +58,7 @@ def claims(draw: st.DrawFn, scene: Scene, honeypot: Honeypot) -> Any:
         scene.eu.url,
         scene.home.url,
         scene.root.as_uri(),
-        f"s3://x?endpoint=http://{honeypot.address}",
+        f"s3://bucket?endpoint=http://{honeypot.address}",
     ]
     claimed = {
         "store": st.sampled_from(stores),
@@ -76,7 +77,12 @@ def claims(draw: st.DrawFn, scene: Scene, honeypot: Honeypot) -> Any:
     if draw(st.booleans()):
         for name in draw(st.lists(st.sampled_from(sorted(claimed)), min_size=1, max_size=3, unique=True)):
             document[name] = draw(claimed[name])
-        return document
+        if draw(st.booleans()):  # whatever lies there is claimed to be the node's, so that its record is whole
+            folder, place = document.get("prefix", "artifacts/"), draw(st.sampled_from(["us", "eu"]))
+            files = scene.files_below(place, folder) if not folder.startswith(("/", ".")) else ()
+            document |= {"files": [asdict(file) for file in files], "store": getattr(scene, place).url}
+        files = [ResultFile(file["path"], file["size_bytes"], file["sha256"]) for file in document["files"]]
+        return document | {"manifest_sha256": manifest_sha256(files)}
     return draw(spoilt(document))
 
 
@@ -94,7 +100,10 @@ def test_a_record_in_its_store_is_read_by_sync(scene: Scene, honeypot: Honeypot,
     scene.reset()
     honeypot.requests.clear()
     scene.put_record(json_bytes(data.draw(claims(scene, honeypot))))
-    scene.attack([("index", "sync", "--yes"), *data.draw(SOME), *FREES])
+    scene.put_artifact()
+    scene.attack([("index", "sync", "--yes"), *data.draw(SOME)])
+    scene.supersede_version()
+    scene.attack(FREES)
     assert_safe(scene, honeypot)
 
 
@@ -113,6 +122,7 @@ def test_a_record_that_is_in_the_index_already(scene: Scene, honeypot: Honeypot,
     scene.reset()
     honeypot.requests.clear()
     scene.append([{"type": "add", "record": data.draw(claims(scene, honeypot))}])
+    scene.supersede_version()
     scene.attack([*data.draw(SOME), *FREES])
     assert_safe(scene, honeypot)
 
@@ -131,9 +141,8 @@ def test_an_imported_record(scene: Scene, honeypot: Honeypot, data: st.DataObjec
 
 @pytest.mark.parametrize("command", [*READS, *ACTS, *FREES[:1]], ids=" ".join)
 def test_every_command_here_takes_a_right_record(scene: Scene, honeypot: Honeypot, command: tuple[str, ...]) -> None:
-    right = record_of(scene.us.url)
-    scene.us.put(right.artifact_prefix + "model.bin", b"a model")
-    scene.put_record(right.to_json(), key=Key(DONE_RUN, 0, "train", 0).record_key(NODE_ALLOC))
+    scene.put_artifact()
+    scene.put_record(record_of(scene.us.url).to_json())
     assert scene.run("index", "sync", "--yes").code == 0
     (done,) = scene.attack([command])
     assert done.code == WITH_AN_ERROR.get(command[:2], 0), done.err + done.out
