@@ -9,6 +9,15 @@ import pytest
 from tests.attack.scene import Honeypot, Scene
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A command that is interrupted in the middle of a request leaves its connection to the end of the process: here that
+    process goes on, and Python tells of it. That isn't what is attacked."""
+    for item in items:
+        if "attack" in item.path.parts:
+            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """A federation whose regions don't answer: the index and the stores are attacked."""

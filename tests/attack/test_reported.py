@@ -152,6 +152,18 @@ def test_an_entry_that_is_there_already_ends_the_index(scene: Scene) -> None:
     scene.assert_index_goes_on()
 
 
+@pytest.mark.parametrize("place", ["job", "region", "author", "reason", "metric", "param", "type"])
+def test_a_lone_surrogate_ends_the_index(scene: Scene, place: str) -> None:
+    record = record_of(scene.us.url).to_dict()
+    if place in record:
+        record[place] = "\ud800"
+    record |= {"metric": {"metrics": {"\ud800": 1.0}}, "param": {"params": {"\ud800": "\ud800"}}}.get(place, {})
+    changes = [{"type": "\ud800"}] if place == "type" else [{"type": "add", "record": record}]
+    scene.append(changes, **({place: "\ud800"} if place in ("author", "reason") else {}))
+    scene.attack([("index", "list"), ("index", "log")])
+    scene.assert_index_goes_on()
+
+
 @pytest.mark.parametrize(
     "text",
     [
