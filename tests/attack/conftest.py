@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from regions.nomad import NomadRegion
 from tests.attack.scene import Honeypot, Scene
 
 
@@ -55,3 +56,13 @@ def fresh(request: pytest.FixtureRequest) -> None:
     if "scene" in request.fixturenames:
         made: Scene = request.getfixturevalue("scene")
         made.reset()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient() -> Iterator[None]:
+    """Regions get seconds, not half a minute, so that broken ones don't fill the time."""
+    defaults = NomadRegion.__init__.__kwdefaults__
+    before = dict(defaults)
+    defaults.update({name: 1.0 for name in ("timeout_s", "deadline_s") if name in defaults})
+    yield
+    defaults.update(before)

@@ -109,6 +109,13 @@ class Honeypot:
         self._server.server_close()
 
 
+class Terminal(io.StringIO):
+    """A text file that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A command that ended."""
@@ -251,9 +258,9 @@ class Scene:
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def run(self, *arguments: str, limit_s: float = 60.0) -> Done:
+    def run(self, *arguments: str, limit_s: float = 60.0, is_terminal: bool = False) -> Done:
         """Run a command in this process. After `limit_s` it is interrupted, as by Ctrl-C."""
-        out, err = io.StringIO(), io.StringIO()
+        out, err = (Terminal() if is_terminal else io.StringIO() for _ in range(2))
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.root)
             patch.setenv("FEDML_CACHE_DIR", str(self.root / "cache"))

@@ -32,7 +32,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
 RUN_CHANGES: tuple[dict[str, Any], ...] = (
     {"type": "bind", "slot": 0, "attempt": 1, "region": "us"},
     {"type": "ack", "slot": 0, "attempt": 1, "job_id": "sales/dispatch-1"},
-    {"type": "fail", "slot": 0, "attempt": 1, "cause": "task", "reason": "it said no"},
+    {"type": "fail", "slot": 0, "attempt": 1, "cause": "exit", "reason": "it said no"},
     {"type": "cancel", "reason": "enough", "author": "ann"},
     {"type": "halt", "reason": "enough"},
     {"type": "retry", "slots": [0]},

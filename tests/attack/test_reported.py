@@ -206,3 +206,16 @@ def test_a_manifest_ends_every_command_that_lists_runs(scene: Scene, text: str) 
     scene.assert_index_goes_on()
     assert OPEN_RUN in scene.run("runs", "list").out
     assert manifest().run == OPEN_RUN
+
+
+@pytest.mark.parametrize("place", ["created", "policy", "slots", "groups", "regions", "spec_hash"])
+def test_a_manifest_of_an_open_run_ends_what_looks_at_regions(scene: Scene, place: str) -> None:
+    document = json.loads(manifest().to_json()) | {place: "\x1b[2J"}
+    open_run(scene, json.dumps(document).encode())
+    scene.attack([("regions", "list"), ("plan",), ("runs", "show", OPEN_RUN)], limit_s=20)
+
+
+def test_a_tag_with_hostile_text_ends_the_list_of_tags(scene: Scene) -> None:
+    scene.append([{"type": "tag", "name": "tag\x1b[2J\0x", "alloc_id": NODE_ALLOC, "previous": ""}])
+    scene.attack([("index", "tag"), ("index", "tag", "--json")])
+    scene.assert_index_goes_on()

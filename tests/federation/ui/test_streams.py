@@ -21,6 +21,7 @@ from federation.ui.console import ScreenedConsole, table
 from federation.ui.streams import screened_streams, write_line, write_notes, write_task_output
 from jobs.errors import FedmlError
 from tests.attack.hostile import ESCAPES, MARKUP, TEXTS, forbidden
+from tests.attack.scene import Terminal
 
 ROOT = Path(federation.__file__).parent
 DOOR = ("ui/streams.py", "ui/console.py")
@@ -29,13 +30,6 @@ PROGRAMS = ("node_bundle/build.py",)
 """Programs of their own, for whoever builds fedml."""
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 HARMLESS = ("isatty", "fileno", "flush")
-
-
-class Terminal(io.StringIO):
-    """A text file that says that it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def ways_out(path: Path) -> Iterator[str]:
