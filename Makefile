@@ -28,6 +28,9 @@ SEED ?= 1000
 chaos: .dev
 	SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest -q tests/federation/run/test_chaos.py
 
+# Examples that each of the attacker's 13 properties tries in a soak, over 100,000 together; `make test` tries a dozen each.
+ATTACK_EXAMPLES ?= 8000
+
 # The long versions of tests, for before a release: they ask the environment variable SOAK.
 soak: .dev
 	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/regions/local/http/test_nonsense.py tests/conformance \
@@ -35,6 +38,7 @@ soak: .dev
 		tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
 		tests/federation/index/test_linearizable_processes.py tests/federation/index/test_past.py \
 		tests/scenarios/test_scripts.py
+	ATTACK_EXAMPLES=$(ATTACK_EXAMPLES) $(BIN)/python -m pytest -q --timeout 0 tests/attack
 
 bench: .dev
 	$(BIN)/python -m tests.bench

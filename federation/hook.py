@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from federation.visible import visible_json, visible_line
+
 HOOK_TIMEOUT_S = 60.0
 ENVIRONMENT_CHARS_MAX = 8192
 """What one variable holds at most; the whole stands on standard input."""
@@ -33,7 +35,7 @@ def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, nam
     environment = {f"FEDML_{name.upper()}": _variable(told.get(name, "")) for name in names}
     # A file and no pipe: a command that doesn't read it holds nobody up.
     with tempfile.TemporaryFile() as given:
-        given.write(json.dumps(told, ensure_ascii=False).encode(errors="replace"))
+        given.write(visible_json(json.dumps(told, ensure_ascii=False)).encode())
         given.seek(0)
         try:
             process = subprocess.Popen(
@@ -61,8 +63,8 @@ def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, nam
 
 
 def _variable(value: Any) -> str:
-    """A value as an environment can hold it."""
-    return str(value)[:ENVIRONMENT_CHARS_MAX].replace("\0", "").encode(errors="replace").decode()
+    """A value as an environment variable: one line, no hidden characters. So no text keeps the command from running."""
+    return visible_line(str(value)[:ENVIRONMENT_CHARS_MAX])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -91,7 +93,7 @@ class _LastWords:
         """The last line, in words for the end of a sentence."""
         self.wait()
         lines = self._end.decode(errors="replace").strip().splitlines()
-        last = "".join(char if char.isprintable() else "?" for char in lines[-1]) if lines else ""
+        last = visible_line(lines[-1]) if lines else ""
         return f": {last}" if last else ""
 
     def wait(self) -> None:

@@ -12,12 +12,14 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from federation.cli.lazy import lazy_group
+from federation.ui.streams import screened_streams, write_block, write_line, write_notes
 from jobs.errors import FedmlError
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
@@ -82,7 +84,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"fedml {version('fedml-nomad')}")  # noqa: T201
+        write_line(f"fedml {version('fedml-nomad')}")
         raise typer.Exit
 
 
@@ -96,7 +98,12 @@ def fedml(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of one command line."""
+    """The exit code of one command line. Everything that it prints is screened (`federation.ui.streams`)."""
+    with screened_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     if not arguments:
         arguments = ["--help"]
     words = [word for word in arguments if not word.startswith("-")]
@@ -111,12 +118,13 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last net: whatever it is, one line
         if os.environ.get("FEDML_TRACEBACK"):
-            raise
+            write_notes("".join(traceback.format_exception(error)).rstrip())
+            return error_code
         tell = getattr(error, "format_message", None)  # a usage error of Click, wherever this Typer keeps its Click
         if type(error).__name__ == "NoArgsIsHelpError" and tell is not None:
-            print(tell())  # noqa: T201
+            write_block(tell())
             return 0
         if tell is not None:
             context = getattr(error, "ctx", None)
@@ -129,6 +137,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    """Texts from outside (a region, an index entry) may be in it, so no control character reaches the terminal."""
-    for line in (f"Error: {message}", *(f"  → {line}" for line in hint.splitlines())):
-        print("".join(char for char in line if char.isprintable() or char == "\n"), file=sys.stderr)  # noqa: T201
+    """Print an error and what to do. Further lines of it are indented, so that none looks like an error or a hint."""
+    first, *rest = f"Error: {message}".split("\n")
+    further = [line if line.startswith("  ") and line.lstrip()[:1] != "→" else f"    {line}" for line in rest]
+    write_notes("\n".join([first, *further, *(f"  → {line}" for line in hint.splitlines())]))

@@ -50,7 +50,7 @@ def doctor(
 
       fedml doctor --policy
     """
-    from federation.cli.session import answer, answer_json, note, opened
+    from federation.cli.session import answer_block, answer_json, note, opened
     from federation.doctor import policies, report
     from federation.doctor.check import is_healthy
     from federation.doctor.examination import examine
@@ -59,7 +59,7 @@ def doctor(
 
     with opened(config) as project:
         if policy:
-            answer(policies.text(project.config))
+            answer_block(policies.text(project.config))
             return
         jobs = _jobs(project, job)
         checks = examine(project.config, jobs)

@@ -114,7 +114,7 @@ def gc(
                 f"{store_name(orphan.store)}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed"
             )
         for problem in outcome.problems:
-            answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
+            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
         if plan.doom and not dry_run:
             note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
         note("nothing was written" if dry_run else f"{size_text(outcome.freed_bytes)} freed")
@@ -253,18 +253,17 @@ def export(
 
       fedml index export | jq .metrics.roc_auc
     """
-    import sys
-
     from federation.cli.session import answer_json, note, opened
     from federation.errors import FederationError, UsageError
     from federation.index.export import export as export_index
+    from federation.ui.streams import data_output
 
     kind = _format(as_format, to)
     if as_json and to is None:
         raise UsageError("--json tells what was written to a file", hint="name it with --to")
     with opened(config) as federation:
         if to is None:
-            count = export_index(federation.index, sys.stdout, kind)
+            count = export_index(federation.index, data_output(), kind)
         else:
             partial = to.with_name(f".{to.name}.part")
             try:

@@ -72,7 +72,7 @@ def verify(
         answer_json(asdict(found) | {"signatures": signed, "is_whole": not found.problems})
     else:
         for problem in found.problems:
-            answer(f"{problem.kind}: {problem.what}\n  at {problem.where}\n  → {problem.mend}")
+            answer(f"{problem.kind}: {problem.what}", f"  at {problem.where}", f"  → {problem.mend}")
         note(_verdict(found, deep=deep) + (f"; {signed} signatures" if signature or trust else ""))
     if found.problems:
         raise typer.Exit(1)
@@ -145,7 +145,7 @@ def sync(
         for alloc_id, name in plan.locate:
             answer(f"{alloc_id}  its copy in {name} {done}recorded")
         for problem in plan.problems:
-            answer(f"{problem.kind}: {problem.what}\n  → {problem.mend}")
+            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
         count = len(plan.commit) + len(plan.restore) + len(plan.locate)
         if plan.in_flight:
             note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
@@ -221,7 +221,7 @@ def rebuild(
     for alloc_id in plan.lost:
         answer(f"lost     {alloc_id} was in the index, and no store has its record any more")
     for problem in plan.found.problems:
-        answer(f"left out {problem.what}\n         → {problem.mend}")
+        answer(f"left out {problem.what}", f"         → {problem.mend}")
     for sentence in plan.unknown:
         answer(f"unknown  {sentence}")
     note(

@@ -64,28 +64,31 @@ def init(
 
 def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *, overwrite: bool) -> None:
     from federation import project
+    from federation.cli.session import answer, note
 
     project.check_extra(stores)
     files = project.example_files(name, stores)
     project.write(folder, files, overwrite=overwrite)
-    typer.echo(f"Made the project {name} in {folder}\n")
-    typer.echo("  fedml.toml                        three regions (us, eu, onprem) and their stores")
-    typer.echo("  sales-close-prediction.nomad.hcl  the job")
-    typer.echo("  pipeline/                         its six stages, and data of 5,822 customers")
-    typer.echo("  README.md                         one screen: read this first\n")
+    answer(f"Made the project {name} in {folder}", "")
+    answer("  fedml.toml                        three regions (us, eu, onprem) and their stores")
+    answer("  sales-close-prediction.nomad.hcl  the job")
+    answer("  pipeline/                         its six stages, and data of 5,822 customers")
+    answer("  README.md                         one screen: read this first", "")
     if missing := project.missing_for_training():
-        typer.echo(
-            f"The job's tasks need {' and '.join(missing)}, which this Python ({sys.executable}) lacks: install the extra,\n"
-            "as in `uv tool install '.[demo]'` in fedml's checkout, before `fedml dev up`, or set the variable `python`.\n",
-            err=True,
+        note(
+            f"The job's tasks need {' and '.join(missing)}, which this Python ({sys.executable}) lacks: install the extra,"
         )
-    typer.echo("Next:\n")
+        note(
+            "as in `uv tool install '.[demo]'` in fedml's checkout, before `fedml dev up`, or set the variable `python`."
+        )
+        note("")
+    answer("Next:", "")
     if folder != Path.cwd():
-        typer.echo(f"  cd {_relative(folder)}")
-    typer.echo("  fedml dev up")
-    typer.echo("  fedml plan")
-    typer.echo("  fedml dispatch --regions us,eu --version 4")
-    typer.echo("  fedml index list")
+        answer(f"  cd {_relative(folder)}")
+    answer("  fedml dev up")
+    answer("  fedml plan")
+    answer("  fedml dispatch --regions us,eu --version 4")
+    answer("  fedml index list")
 
 
 def _from_federation(
@@ -94,6 +97,7 @@ def _from_federation(
     from pathlib import PurePosixPath
 
     from federation import project
+    from federation.cli.session import answer, note
     from federation.project_templates import GITIGNORE
     from federation.survey import survey, toml_of
 
@@ -101,18 +105,22 @@ def _from_federation(
     project.refuse_collisions(folder, {toml: b""}, overwrite=overwrite)  # before anybody is asked
     regions = survey(address, os.environ)
     for region in regions:
-        typer.echo(f"  {region.name:<16} {region.problem or _told(region)}", err=bool(region.problem))
+        told = f"  {region.name:<16} {region.problem or _told(region)}"
+        if region.problem:
+            note(told)
+        else:
+            answer(told)
     home, chosen = _chosen_stores([region.name for region in regions if not region.problem], stores, home)
     text = toml_of(name, address, regions, home=home, stores=chosen, environ=os.environ)
     files = {toml: text.encode()}
     if overwrite or not (folder / ignore).exists():
         files[ignore] = GITIGNORE.encode()
     project.write(folder, files, overwrite=overwrite)
-    typer.echo(f"\nWrote {folder / toml}\n\nNext:\n")
+    answer("", f"Wrote {folder / toml}", "", "Next:", "")
     if folder != Path.cwd():
-        typer.echo(f"  cd {_relative(folder)}")
-    typer.echo("  fedml doctor              whether regions, permissions and stores are as they must be")
-    typer.echo("  fedml plan --job JOBSPEC  where there is room, and what would change")
+        answer(f"  cd {_relative(folder)}")
+    answer("  fedml doctor              whether regions, permissions and stores are as they must be")
+    answer("  fedml plan --job JOBSPEC  where there is room, and what would change")
 
 
 def _told(region: SurveyedRegion) -> str:
@@ -123,6 +131,7 @@ def _told(region: SurveyedRegion) -> str:
 def _chosen_stores(regions: list[str], given: list[str], home: str | None) -> tuple[str, dict[str, str]]:
     """Home and the regions' store URLs, from the options; what they leave out is asked for on a terminal."""
     from federation.errors import UsageError
+    from federation.visible import visible_line
 
     stores: dict[str, str] = {}
     for each in given:
@@ -143,7 +152,7 @@ def _chosen_stores(regions: list[str], given: list[str], home: str | None) -> tu
         )
     for region in missing:
         stores[region] = typer.prompt(
-            f"Store of region {region} (s3://…, gs://…, az://…, file://…)", value_proc=_asked_url
+            f"Store of region {visible_line(region)} (s3://…, gs://…, az://…, file://…)", value_proc=_asked_url
         )
     if not home:
         first = next(iter(stores.values())).rstrip("/")
@@ -160,12 +169,13 @@ def _checked_url(url: str) -> str:
 
 
 def _asked_url(url: str) -> str:
+    from federation.visible import visible_line
     from jobs.errors import FedmlError
 
     try:
         return _checked_url(url)
     except FedmlError as error:
-        raise typer.BadParameter(f"{error.message}. {error.hint}".rstrip()) from error
+        raise typer.BadParameter(visible_line(f"{error.message}. {error.hint}".rstrip())) from error
 
 
 def _relative(folder: Path) -> str:

@@ -24,6 +24,7 @@ def logs(
 ) -> None:
     """Print what a run's tasks wrote: live from its regions, or as it was kept in the home store when Nomad has forgotten.
 
+    On a terminal control characters are shown as escapes (\\x1b); a pipe or a file gets what the tasks wrote.
     Of a failed attempt the last 256 KB of each stream are kept, of a good one 64 KB, without credentials.
 
     Examples:
@@ -38,6 +39,8 @@ def logs(
 
     from federation.cli.session import answer, answer_json_line, note, opened
     from federation.output import Kind, Wanted, Written, followed, written
+    from federation.ui.streams import write_task_output
+    from federation.visible import visible_line
 
     kinds: tuple[Kind, ...] = ("stdout", "stderr") if stdout == stderr else ("stdout",) if stdout else ("stderr",)
     wanted = Wanted(slot, failed, task, kinds)
@@ -46,13 +49,14 @@ def logs(
         if as_json:
             answer_json_line(asdict(piece))
         elif follow:
-            for line in piece.text.splitlines():
-                answer(f"slot {piece.slot} {piece.task} | {line}")
+            head = visible_line(f"slot {piece.slot} {piece.task} | ")
+            for line in piece.text.rstrip("\n").split("\n"):
+                write_task_output(head + line)
         else:
             kept = ", kept" if piece.is_kept else ""
             attempt = f", attempt {piece.attempt}" if piece.attempt > 1 else ""
             answer(f"==> slot {piece.slot}{attempt}, {piece.region}, task {piece.task}, {piece.kind}{kept} <==")
-            answer(piece.text.rstrip("\n"))
+            write_task_output(piece.text.rstrip("\n"))
 
     with opened(config) as project:
         is_empty = True

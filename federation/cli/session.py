@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from federation.ui.streams import write_block, write_line, write_note
+from federation.visible import visible_json
 
 if TYPE_CHECKING:
     from federation.app import App
@@ -31,17 +33,23 @@ def opened(config: Path | None) -> Iterator[App]:
 
 def note(text: str) -> None:
     """A line for the person, on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    write_note(text)
 
 
-def answer(text: str) -> None:
-    """A line of data, on stdout."""
-    print(text, flush=True)  # noqa: T201
+def answer(*lines: str) -> None:
+    """Lines of data, on stdout; a line feed inside one is shown as an escape."""
+    for line in lines:
+        write_line(line)
+
+
+def answer_block(text: str) -> None:
+    """A text of several lines, on stdout, whose fields were made one line each."""
+    write_block(text)
 
 
 def answer_json(document: Any) -> None:
     """One JSON document on stdout."""
-    answer(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    write_block(visible_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
 
 
 def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> None:
@@ -49,9 +57,9 @@ def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> No
     indentation takes four times as long)."""
     start = json.dumps(head, ensure_ascii=False)[:-1] + (", " if head else "") + json.dumps(name) + ": ["
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
-    answer(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}")
+    write_block(visible_json(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}"))
 
 
 def answer_json_line(document: Any) -> None:
     """One of several JSON documents on stdout, each on a line of its own."""
-    answer(json.dumps(document, ensure_ascii=False, default=str))
+    write_block(visible_json(json.dumps(document, ensure_ascii=False, default=str)))

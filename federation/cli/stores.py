@@ -73,7 +73,7 @@ def check(
 
       fedml stores check home --policy
     """
-    from federation.cli.session import answer, answer_json, note
+    from federation.cli.session import answer, answer_block, answer_json, note
     from federation.store_check import policies, report
     from federation.ui.console import out, table
 
@@ -82,7 +82,7 @@ def check(
         if as_json:
             answer_json({"policies": policies.documents(list(stores), home)})
         else:
-            answer(policies.text(list(stores), home))
+            answer_block(policies.text(list(stores), home))
         return
     found: list[CheckedStore] = []
     for place, used_by in stores.items():

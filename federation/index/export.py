@@ -20,13 +20,14 @@ from federation.index.names import checked_record
 from federation.index.rows import Row
 from federation.index.said import manifest_sha256
 from federation.result import ResultRecord
+from federation.visible import visible_json, visible_line
 from jobs.errors import FedmlError
 from jobs.foreign import Limits, parse_object
 
 Format = Literal["jsonl", "csv"]
 
 _BATCH = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _FIELD_CHARS_MAX = 1 << 27
 
 
@@ -36,18 +37,18 @@ def export(index: Index, target: TextIO, kind: Format) -> int:
     if kind == "jsonl":
         for row, record in _with_records(index, rows):
             line = {**_columns(row), "metrics": record["metrics"], "params": record["params"], "record": record}
-            target.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            target.write(_json(line) + "\n")
         return len(rows)
     metrics = sorted({name for row in rows for name in row.metrics})
     params = sorted({name for row in rows for name in row.params})
     plain = list(_columns(rows[0])) if rows else []
     table = csv.writer(target, lineterminator="\n")
     names = [*(f"metrics.{name}" for name in metrics), *(f"params.{name}" for name in params)]
-    table.writerow([*plain, *names, "record"])
+    table.writerow([*map(_cell, [*plain, *names]), "record"])
     for row, record in _with_records(index, rows):
         values = [*_columns(row).values(), *(row.metrics.get(name, "") for name in metrics)]
         values += [row.params.get(name, "") for name in params]
-        table.writerow([*map(_cell, values), json.dumps(record, ensure_ascii=False, allow_nan=False)])
+        table.writerow([*map(_cell, values), _json(record)])
     return len(rows)
 
 
@@ -126,5 +127,13 @@ def _columns(row: Row) -> dict[str, Any]:
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets a quote before it: people open such files."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """A text as one line without hidden characters. One that a spreadsheet would take for a formula gets an apostrophe
+    before it: people open such files. Numbers stay numbers; the exact texts stand in the record."""
+    if not isinstance(value, str):
+        return value
+    is_formula = value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)
+    return ("'" if is_formula else "") + visible_line(value)
+
+
+def _json(document: Any) -> str:
+    return visible_json(json.dumps(document, ensure_ascii=False, allow_nan=False))

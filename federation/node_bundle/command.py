@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from typing import NoReturn
@@ -17,6 +16,8 @@ from typing import NoReturn
 from federation.errors import UsageError
 from federation.publish import DISTRIBUTION, publish
 from federation.published import as_json, as_lines, checked, named, told_origin, typed_metrics
+from federation.ui.streams import write_block, write_line, write_note
+from federation.visible import visible_json
 from jobs.errors import FedmlError
 
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
         given = parser().parse_args(arguments)
         if given.check:
             line, is_healthy = checked(os.environ, stores)
-            print(line, flush=True)  # noqa: T201
+            write_line(line)
             return 0 if is_healthy else 1
         outcome = publish(
             named(given.path),
@@ -73,17 +74,19 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
         _complain("interrupted", "run it again: it goes on where it was")
         return 130
     for note in outcome.notes:
-        print(f"Note: {note}", file=sys.stderr)  # noqa: T201
-    lines = [json.dumps(as_json(outcome), indent=2, ensure_ascii=False)] if given.json else as_lines(outcome)
-    for line in lines:
-        print(line, flush=True)  # noqa: T201
+        write_note(f"Note: {note}")
+    if given.json:
+        write_block(visible_json(json.dumps(as_json(outcome), indent=2, ensure_ascii=False)))
+    else:
+        for line in as_lines(outcome):
+            write_line(line)
     return 0
 
 
 def _complain(message: str, hint: str) -> None:
-    print(f"Error: {message}", file=sys.stderr)  # noqa: T201
+    write_note(f"Error: {message}")
     for line in hint.splitlines():
-        print(f"  → {line}", file=sys.stderr)  # noqa: T201
+        write_note(f"  → {line}")
 
 
 def _version() -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from federation.errors import UsageError
 from federation.run.commands import Tell
 from federation.run.manifest import Manifest
+from federation.visible import visible_line
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -61,7 +62,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Counter, Gauge
 
         self.registry: CollectorRegistry = CollectorRegistry()
-        facts = {"run": manifest.run, "job": manifest.job, "version": manifest.version}
+        facts = {name: visible_line(getattr(manifest, name)) for name in ("run", "job", "version")}
         names = [*facts, "region"]
         self._facts = facts
         self._written_s = float("-inf")
@@ -70,9 +71,9 @@ class Metrics:
         }
         self._up = Gauge("fedml_region_up", "1, or 0 while the region counts as lost.", names, registry=self.registry)
         for region in manifest.regions:
-            self._up.labels(**facts, region=region).set(1)
+            self._up.labels(**facts, region=visible_line(region)).set(1)
             for counter in self._counters.values():
-                counter.labels(**facts, region=region)
+                counter.labels(**facts, region=visible_line(region))
         expected = Gauge("fedml_results_expected", "Results at the end.", list(facts), registry=self.registry)
         expected.labels(**facts).set(manifest.expected_keys)
 
@@ -80,9 +81,9 @@ class Metrics:
         """Count one change."""
         counter = self._counters.get(tell.kind)
         if counter is not None:
-            counter.labels(**self._facts, region=tell.region).inc(tell.count)
+            counter.labels(**self._facts, region=visible_line(tell.region)).inc(tell.count)
         elif tell.kind in ("lost", "back"):
-            self._up.labels(**self._facts, region=tell.region).set(tell.kind == "back")
+            self._up.labels(**self._facts, region=visible_line(tell.region)).set(tell.kind == "back")
 
     def serve(self, address: str) -> int:
         """Answer scrapes at `PORT` or `HOST:PORT` (127.0.0.1 without a host) while this process lives; the port.

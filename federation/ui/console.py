@@ -1,27 +1,67 @@
-"""How things are printed: rich where a terminal is, plain text without colour elsewhere. `NO_COLOR` is honoured by rich."""
+"""Prints tables and coloured lines: rich where a terminal is, plain text without colour elsewhere. rich honours `NO_COLOR`.
+
+Foreign text is never interpreted: no markup (`[red]`, `[link=…]`), no emoji names, no hyperlinks; hidden characters become
+visible escapes. Styles are given beside the text, as `("us", "bold")`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from federation.ui.streams import unscreened
+from federation.visible import visible, visible_line
 
 PLAIN_WIDTH = 1000
 """Columns where no terminal is (a pipe, a log): nothing is folded there."""
 
-
-def out(*, plain_width: int = PLAIN_WIDTH) -> Console:
-    """Where data goes. `plain_width` is for tables of prose, which are folded in a pipe too."""
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else plain_width)
+Part = str | tuple[str, str]
+"""A piece of a line: text, or text with the name of its style."""
 
 
-def err() -> Console:
-    """Where everything else goes."""
-    return Console(file=sys.stderr, highlight=False, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+class ScreenedConsole(Console):
+    """A console that screens all text before it adds control sequences of its own."""
+
+    def __init__(self, stream: TextIO, *, plain_width: int = PLAIN_WIDTH) -> None:
+        width = None if stream.isatty() else plain_width
+        super().__init__(file=unscreened(stream), width=width, highlight=False, markup=False, emoji=False)
+
+    def print_line(self, *parts: Part, soft_wrap: bool = False) -> None:
+        """Print one line of these parts; a line feed in a part is shown as an escape."""
+        self.print(styled(*parts), soft_wrap=soft_wrap)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string, screened before it is measured, and with no markup in it."""
+        return super().render_str(visible(text), **(options | {"markup": False, "emoji": False, "highlight": False}))
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render anything, each piece of its text screened. Control codes are only those that rich makes itself."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+def out(*, plain_width: int = PLAIN_WIDTH) -> ScreenedConsole:
+    """The console on standard output, for data. `plain_width` is for tables of prose, which are folded in a pipe too."""
+    return ScreenedConsole(sys.stdout, plain_width=plain_width)
+
+
+def err() -> ScreenedConsole:
+    """The console on standard error, for everything else."""
+    return ScreenedConsole(sys.stderr)
+
+
+def styled(*parts: Part) -> Text:
+    """One line as text with styles, each part screened as a field of one line."""
+    return Text.assemble(
+        *(visible_line(part) if isinstance(part, str) else (visible_line(part[0]), part[1]) for part in parts)
+    )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
@@ -31,5 +71,5 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: 
         is_number = column in numbers
         made.add_column(column, justify="right" if is_number else "left", overflow="fold", no_wrap=is_number)
     for row in rows:
-        made.add_row(*(Text(str(cell)) for cell in row))  # text, not markup: names come from outside
+        made.add_row(*(styled(str(cell)) for cell in row))
     return made

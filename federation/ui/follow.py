@@ -16,6 +16,7 @@ from federation.run.commands import Tell
 from federation.run.hooks import Hooks
 from federation.run.manifest import Manifest
 from federation.ui.run_progress import follower
+from federation.visible import visible_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,10 @@ class _Log:
 
     def write(self, document: Mapping[str, Any]) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        _appended(self._path, json.dumps({"time": time, "run": self._run, **document}, ensure_ascii=False) + "\n")
+        _appended(
+            self._path,
+            visible_json(json.dumps({"time": time, "run": self._run, **document}, ensure_ascii=False)) + "\n",
+        )
 
 
 def _appended(path: Path, text: str) -> None:

@@ -12,7 +12,8 @@ from federation.index.history import Difference, Revision, TagMove, Turn
 from federation.index.lineage import Lineage
 from federation.log import Change
 from federation.result import ResultRecord
-from federation.ui.index_table import aligned, indented, printable, result_json, when_text
+from federation.ui.index_table import aligned, indented, result_json, when_text
+from federation.visible import visible_line
 
 _CHANGES_SHOWN = 6
 _RESULT_CHANGES = ("add", "supersede", "late")
@@ -21,11 +22,11 @@ _RESULT_CHANGES = ("add", "supersede", "late")
 def revision_text(revision: Revision) -> str:
     """A line with who, when and why, and one for each change."""
     why = f": {revision.reason}" if revision.reason else ""
-    head = printable(f"revision {revision.number}  {when_text(revision.time)}  {revision.author}{why}")
+    head = visible_line(f"revision {revision.number}  {when_text(revision.time)}  {revision.author}{why}")
     lines = [change_text(change) for change in revision.changes]
     if len(lines) > _CHANGES_SHOWN:
         lines = [*lines[: _CHANGES_SHOWN - 1], f"… and {len(lines) - _CHANGES_SHOWN + 1} more changes"]
-    return "\n".join([head, *(f"  {printable(line)}" for line in lines)])
+    return "\n".join([head, *(f"  {visible_line(line)}" for line in lines)])
 
 
 def without_effect(unknown: Sequence[tuple[int, Change]]) -> list[str]:
@@ -80,7 +81,7 @@ def event_text(told: Mapping[str, Any]) -> str:
         case _:
             what = f"{short} is {'shown again' if told['is_undone'] else 'retired'}"
     why = f": {told['reason']}" if told["reason"] else ""
-    return printable(f"revision {told['revision']}  {when_text(told['time'])}  {told['author']}  {what}{why}")
+    return visible_line(f"revision {told['revision']}  {when_text(told['time'])}  {told['author']}  {what}{why}")
 
 
 def difference_text(found: Difference) -> str:
@@ -96,7 +97,9 @@ def difference_text(found: Difference) -> str:
         if turns:
             parts.append(f"{heading}\n" + indented(aligned([_turn(turn) for turn in turns])))
     if found.others:
-        parts.append("other changes\n" + indented("\n".join(printable(change_text(change)) for change in found.others)))
+        parts.append(
+            "other changes\n" + indented("\n".join(visible_line(change_text(change)) for change in found.others))
+        )
     return "\n\n".join(parts)
 
 
@@ -141,7 +144,7 @@ def lineage_text(row: Row, record: ResultRecord, found: Lineage) -> str:
         lines = indented(aligned(list(told.items()))) if told else "  the record tells of none"
         parts.append(f"{heading}\n{lines}")
     for heading, ids in (("parents", found.parents), ("children", found.children)):
-        parts.append(f"{heading}\n" + indented("\n".join(map(printable, ids)) or "none"))
+        parts.append(f"{heading}\n" + indented("\n".join(map(visible_line, ids)) or "none"))
     return "\n\n".join(parts)
 
 

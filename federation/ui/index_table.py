@@ -14,9 +14,10 @@ from federation.index.rows import Note
 from federation.index.where.fields import Field
 from federation.result import MetricValue, ResultRecord
 from federation.text import size_text
+from federation.visible import visible_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from federation.ui.console import ScreenedConsole
 
 _HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
 """Metrics whose names hold one of these are shown first where there isn't room for all."""
@@ -67,14 +68,16 @@ def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> list[li
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
 
 
-def print_table(rows: Sequence[Row], console: Console, fields: Sequence[Field] | None = None) -> tuple[str, ...]:
+def print_table(
+    rows: Sequence[Row], console: ScreenedConsole, fields: Sequence[Field] | None = None
+) -> tuple[str, ...]:
     """A table with the columns, or those of `fields`, that fit; the headings of those that don't are returned."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     columns = _columns(rows, in_full=False) if fields is None else _field_columns(fields)
-    texts = [[printable(text) for text in (column.heading, *map(column.cell, rows))] for column in columns]
+    texts = [[visible_line(text) for text in (column.heading, *map(column.cell, rows))] for column in columns]
     room = console.width
     shown: list[int] = []
     for place in sorted(range(len(columns)), key=lambda place: columns[place].rank):
@@ -182,18 +185,9 @@ def short_run(run: str) -> str:
     return run[:13] if len(run) == 36 and run.count("-") == 4 else run
 
 
-def printable(text: str) -> str:
-    """The text without control characters, which could steer a terminal: names in records come from jobs."""
-    return (
-        text
-        if text.isprintable()
-        else "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    )
-
-
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Cells in columns two spaces apart, without spaces at the ends of lines."""
-    table = [[printable(cell) for cell in line] for line in lines]
+    table = [[visible_line(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table)
     return "\n".join(rows)
@@ -241,7 +235,7 @@ def result_story(
         same = [(other.alloc_id, other.state, f"attempt {other.attempt}", other.region) for other in others]
         parts.append("other results of the same slot\n" + indented(aligned(same)))
     if notes:
-        told = [(when_text(note.time), note.author, note.text.replace("\n", " ")) for note in notes]
+        told = [(when_text(note.time), note.author, note.text) for note in notes]
         parts.append("notes\n" + indented(aligned(told)))
     is_gone = row.state == "removed"
     parts.append("its files are gone" if is_gone else f"get it:  fedml index get {row.alloc_id[:8]}")
@@ -256,7 +250,7 @@ def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> 
         for run in runs:
             counted = f"{run.committed} of {run.expected_keys}"
             lines.append((run.run, run.job, run.state, counted, when_text(run.opened), run.spec_hash[:12]))
-        parts.append(f"version {version}\n" + indented(aligned(lines)))
+        parts.append(f"version {visible_line(version)}\n" + indented(aligned(lines)))
     if rows:
         columns = [column for column in _columns(rows, in_full=True) if column.heading not in ("version", "run", "url")]
         cells = [[column.cell(row) for column in columns] for row in rows]
@@ -267,4 +261,4 @@ def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> 
 
 def indented(text: str) -> str:
     """Each line two spaces in."""
-    return "\n".join(f"  {line}" for line in text.splitlines())
+    return "\n".join(f"  {line}" for line in text.split("\n"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
 from federation.deploy import Deployment
 from federation.job_diff import JobDiff, RegionJob
 from federation.ui.console import out, table
@@ -33,13 +31,15 @@ def show_job_diff(found: JobDiff) -> None:
     for one in found.regions:
         lines = list(diff_lines(one.diff)) if one.diff and one.change == "Edited" else [str(d) for d in one.differences]
         if lines:
-            console.print(f"\n[bold]{escape(one.region)}[/]: registered => file")
+            console.print()
+            console.print_line((one.region, "bold"), ": registered => file")
             for line in lines:
-                console.print(f"  {escape(line)}")
+                console.print_line(f"  {line}")
     for name, differing in found.between.items():
-        console.print(f"\n[bold]{escape(found.first)}[/] => [bold]{escape(name)}[/]")
+        console.print()
+        console.print_line((found.first, "bold"), " => ", (name, "bold"))
         for difference in differing:
-            console.print(f"  {escape(str(difference))}")
+            console.print_line(f"  {difference}")
     if found.is_same and not found.problems:
         console.print("No drift." if found.spec_hash else "The regions' jobs are the same.")
 

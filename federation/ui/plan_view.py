@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-
 from federation.capacity import RegionCapacity
 from federation.config import Config
 from federation.plan import Placement, Room, expected_place
@@ -29,25 +27,29 @@ def show_plan(preview: Preview, config: Config) -> None:
     """Print the plan: one line a region, then why."""
     console = out()
     plan, shape = preview.plan, preview.prepared.shape
-    console.print(
-        f"[bold]{escape(shape.id)}[/] version [bold]{escape(preview.version)}[/]: {counted(plan.slots, 'slot')}, "
-        f"{counted(shape.keys_a_slot, 'result')} a slot, spec {preview.prepared.spec_hash[:12]}"
+    console.print_line(
+        (shape.id, "bold"),
+        " version ",
+        (preview.version, "bold"),
+        f": {counted(plan.slots, 'slot')}, {counted(shape.keys_a_slot, 'result')} a slot, "
+        f"spec {preview.prepared.spec_hash[:12]}",
     )
     if preview.existing_results:
         had = counted(preview.existing_results, "result")
-        console.print(f"Version {escape(preview.version)} has {had}: these would be added to it.")
+        console.print_line(f"Version {preview.version} has {had}: these would be added to it.")
     rows = list(_rows(preview, config))
     columns = _columns(rows, console.width)
     console.print(
         table(columns, [[row[name] for name in columns] for row in rows], numbers=[n for n in NUMBERS if n in columns])
     )
     for line in why(preview):
-        console.print(f"  {escape(line)}")
+        console.print_line(f"  {line}")
     for name, one in preview.snapshot.regions.items():
         if one.change == "Edited" and one.diff:
-            console.print(f"\n[bold]{escape(name)}[/]: the registered job would change")
+            console.print()
+            console.print_line((name, "bold"), ": the registered job would change")
             for line in diff_lines(one.diff):
-                console.print(f"  {escape(line)}")
+                console.print_line(f"  {line}")
 
 
 def _columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:

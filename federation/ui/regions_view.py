@@ -51,14 +51,14 @@ def show_region(told: RegionReport) -> None:
         "leader": f"{told.leader} ({told.answered_in_s * 1000:.0f} ms)" if told.leader else "none that answers",
         "capacity": "-" if one.problem else free,
     }
-    console.print(f"[bold]{region.name}[/]")
+    console.print_line((region.name, "bold"))
     for name, text in lines.items():
-        console.print(f"  {name:<10} {text}", markup=False, highlight=False)
+        console.print_line(f"  {name:<10} {text}")
     for name, datacenter in region.datacenters.items():
-        console.print(f"  {'store':<10} {name}: {datacenter.store.url}", markup=False)
+        console.print_line(f"  {'store':<10} {name}: {datacenter.store.url}")
     for text in (one.detail if not one.problem else "", *told.unknown):
         if text:
-            console.print(f"  {'note':<10} {text}", markup=False)
+            console.print_line(f"  {'note':<10} {text}")
     if told.nodes:
         columns = ("datacenter", "pool", "class", "nodes", "ready", "cpu MHz", "free", "memory MB", "free ", "drivers")
         rows = [_kind(kind, nodes, told.used) for kind, nodes in sorted(_kinds(told.nodes).items())]

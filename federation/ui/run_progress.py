@@ -9,12 +9,13 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from federation.run.commands import Tell
 from federation.run.manifest import Manifest
 from federation.ui.console import err
+from federation.ui.streams import write_block, write_note
+from federation.visible import visible_json, visible_line
 
 SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
 """What is written as a line even above bars."""
@@ -50,13 +51,13 @@ def told(tell: Tell) -> str:
 
 
 def _print_line(tell: Tell) -> None:
-    print(told(tell), file=sys.stderr, flush=True)  # noqa: T201
+    write_note(told(tell))
 
 
 def _print_json(tell: Tell) -> None:
     told = asdict(tell)
     document = {"event": told.pop("kind"), **told}
-    print(json.dumps(document, ensure_ascii=False), flush=True)  # noqa: T201
+    write_block(visible_json(json.dumps(document, ensure_ascii=False)))
 
 
 class _Lines:
@@ -83,17 +84,17 @@ class _Bars:
     def __init__(self, manifest: Manifest) -> None:
         self._keys_a_slot = max(1, sum(manifest.groups.values()))
         self._progress = Progress(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             console=err(),
         )
         self._running = dict.fromkeys(manifest.regions, 0)
         self._sent = dict.fromkeys(manifest.regions, 0)
         self._tasks: dict[str, TaskID] = {
-            name: self._progress.add_task(escape(name), total=0, note="waits") for name in manifest.regions
+            name: self._progress.add_task(visible_line(name), total=0, note="waits") for name in manifest.regions
         }
         self._all = self._progress.add_task("all", total=manifest.expected_keys, note="results in the index")
 
@@ -108,7 +109,7 @@ class _Bars:
 
     def __call__(self, tell: Tell) -> None:
         if tell.kind in SHOWN_ALWAYS:
-            self._progress.console.print(escape(told(tell)))
+            self._progress.console.print(visible_line(told(tell)))
         task = self._tasks.get(tell.region)
         if task is None:
             return

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-
 from federation.drive import RunOutcome
 from federation.run.timeline import Timeline
 from federation.runs import RunStory
 from federation.text import counted
-from federation.ui.console import err, out, table
+from federation.ui.console import err, out, styled, table
 from federation.ui.run_chart import chart
 
 FAILURES_SHOWN = 10
@@ -22,24 +20,25 @@ def show_outcome(outcome: RunOutcome) -> None:
     """Print how a run ended and what to do next (on stderr: the data is in the index)."""
     console = err()
     manifest = outcome.manifest
-    console.print(
-        f"Run {manifest.run}: [bold]{outcome.state}[/], {outcome.done} of {counted(manifest.slots, 'slot')}, "
-        f"version {escape(manifest.version)} of {escape(manifest.job)}",
+    console.print_line(
+        f"Run {manifest.run}: ",
+        (outcome.state, "bold"),
+        f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
     for slot, reason in list(outcome.failures.items())[:FAILURES_SHOWN]:
-        console.print(f"  slot {slot}: {escape(reason)}", soft_wrap=True)
+        console.print_line(f"  slot {slot}: {reason}", soft_wrap=True)
     if len(outcome.failures) > FAILURES_SHOWN:
         console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
     for region, attempts in outcome.left.items():
-        console.print(
-            f"{escape(region)} did not answer: up to {counted(attempts, 'attempt')} may still run there; "
+        console.print_line(
+            f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there; "
             f"stopped by the next dispatch that reaches it, or:  fedml runs resume {manifest.run}; what they publish all "
             "the same is entered by:  fedml index sync",
             soft_wrap=True,
         )
     if outcome.state == "done" and manifest.results == "publish":
-        console.print(f"See them:  fedml index list --version {escape(manifest.version)}", soft_wrap=True)
+        console.print_line(f"See them:  fedml index list --version {manifest.version}", soft_wrap=True)
 
 
 def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
@@ -64,9 +63,11 @@ def show_story(story: RunStory) -> None:
     """Print a run: each slot with its attempts, and why those that ended badly did."""
     console = out()
     manifest = story.manifest
-    console.print(
-        f"Run {manifest.run}: [bold]{story.state}[/]{f' ({escape(story.reason)})' if story.reason else ''}, "
-        f"version {escape(manifest.version)} of {escape(manifest.job)}, by {escape(manifest.author)} at {manifest.created}"
+    console.print_line(
+        f"Run {manifest.run}: ",
+        (story.state, "bold"),
+        f"{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
+        f"by {manifest.author} at {manifest.created}",
     )
     rows = [
         (
@@ -96,7 +97,7 @@ def show_timeline(timeline: Timeline) -> None:
     """Print a run over time: each attempt or wave as a bar, and where the time went, per region."""
     console = out()
     for line in chart(timeline):
-        console.print(line, highlight=False, markup=False, no_wrap=True)
+        console.print(styled(line), no_wrap=True)
     has_prices = any(region.cost is not None for region in timeline.regions)
     rows = [
         (
@@ -125,8 +126,7 @@ def show_timeline(timeline: Timeline) -> None:
     if timeline.efficiency is not None:
         console.print(
             f"{timeline.took_s:.1f} s; with the room that it had, no less than {timeline.bound_s:.1f} s "
-            f"({timeline.efficiency:.0%} of the best)",
-            highlight=False,
+            f"({timeline.efficiency:.0%} of the best)"
         )
 
 
@@ -145,7 +145,7 @@ def show_fit(timeline: Timeline) -> None:
         cpu_mhz, memory_mb = one.fitting
         if (cpu_mhz, memory_mb) != (one.cpu_mhz, one.memory_mb):
             told = f"task {one.task} would do with:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}"
-            console.print(told, highlight=False, markup=False)
+            console.print_line(told)
 
 
 def timeline_document(timeline: Timeline) -> dict[str, Any]:

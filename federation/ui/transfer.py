@@ -23,7 +23,7 @@ def transfer(what: str, total_bytes: int | None = None) -> Iterator[Progress | N
 
     from federation.ui.console import err
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bars(*columns, console=err(), transient=True) as bars:
         task = bars.add_task(what, total=total_bytes)
         yield lambda size_bytes: bars.advance(task, size_bytes)

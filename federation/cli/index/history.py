@@ -40,11 +40,10 @@ def log(
 
       fedml index log --follow
     """
-    import json
     import time
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json, note
+    from federation.cli.session import answer_block, answer_json, answer_json_line, note
     from federation.errors import UsageError
     from federation.ui.index_history import revision_text
 
@@ -57,14 +56,17 @@ def log(
         if follow:
             note(f"revision {revision}; new ones as they come (Ctrl-C ends)")
             for entry in index.follow(max(0, revision - limit), pause=lambda: time.sleep(FOLLOW_PAUSE_S)):
-                answer(json.dumps(asdict(entry), ensure_ascii=False) if as_json else revision_text(entry))
+                if as_json:
+                    answer_json_line(asdict(entry))
+                else:
+                    answer_block(revision_text(entry))
         elif as_json:
             answer_json(
                 {"revision": revision, **as_of(index), "entries": [asdict(entry) for entry in reversed(entries)]}
             )
         else:
             for entry in reversed(entries):
-                answer(revision_text(entry))
+                answer_block(revision_text(entry))
             note(f"revision {revision}" + (f" (the newest {len(entries)})" if len(entries) < revision else ""))
 
 
@@ -83,7 +85,7 @@ def diff(
 
       fedml index diff 2026-11-24T00:00:00Z
     """
-    from federation.cli.session import answer, answer_json, note
+    from federation.cli.session import answer_block, answer_json, note
     from federation.ui.index_history import difference_json, difference_text
 
     with reading(config, offline=offline) as federation:
@@ -94,7 +96,7 @@ def diff(
         return
     text = difference_text(found)
     if text:
-        answer(text)
+        answer_block(text)
     note(f"revision {found.first} to {found.last}" + ("" if text else ": nothing is another"))
 
 
@@ -117,7 +119,7 @@ def lineage(
     """
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json, opened
+    from federation.cli.session import answer_block, answer_json, opened
     from federation.ui.index_history import lineage_text
 
     with opened(config) as federation:
@@ -127,4 +129,4 @@ def lineage(
     if as_json:
         answer_json({"version": row.version, "job": row.job, "job_id": record.job_id} | asdict(found))
     else:
-        answer(lineage_text(row, record, found))
+        answer_block(lineage_text(row, record, found))

@@ -158,7 +158,7 @@ def show(
     """
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json
+    from federation.cli.session import answer_block, answer_json
     from federation.errors import UsageError
     from federation.ui import index_table
 
@@ -191,9 +191,9 @@ def show(
                 index.rivals(rows[0]),
                 index.notes(rows[0]),
             )
-            answer(story)
+            answer_block(story)
         else:
-            answer(index_table.version_story(result, rows, runs))
+            answer_block(index_table.version_story(result, rows, runs))
 
 
 def get(
@@ -269,7 +269,7 @@ def compare(
 
       fedml index compare 3 4 5 --json
     """
-    from federation.cli.session import answer, answer_json, opened
+    from federation.cli.session import answer_block, answer_json, opened
     from federation.errors import UsageError
     from federation.index.compare import compare as compared
     from federation.ui.index_compare import comparison_json, comparison_text
@@ -284,7 +284,7 @@ def compare(
     if as_json:
         answer_json({"revision": revision} | comparison_json(rows, lines))
     else:
-        answer(comparison_text(results, rows, lines))
+        answer_block(comparison_text(results, rows, lines))
 
 
 def _folder_name(row: Row) -> str:
@@ -293,15 +293,15 @@ def _folder_name(row: Row) -> str:
 
 
 def _show(rows: list[Row], fields: list[Field] | None, *, is_terminal: bool) -> None:
-    from federation.cli.session import answer, note
+    from federation.cli.session import answer_block, note
     from federation.ui import index_table
 
     if not is_terminal:
-        answer(index_table.plain_table(rows, fields))
+        answer_block(index_table.plain_table(rows, fields))
         return
-    from rich.console import Console
+    from federation.ui.console import out
 
-    hidden = index_table.print_table(rows, Console(), fields)
+    hidden = index_table.print_table(rows, out(), fields)
     if hidden:
         note(f"no room for: {', '.join(hidden)} (a wider terminal, fedml index show, or --json has them)")
 

@@ -191,7 +191,7 @@ def _tell(federation: App, change: TagChange, *, as_json: bool) -> None:
 def _show_tags(federation: App, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json
+    from federation.cli.session import answer_block, answer_json
     from federation.cli.session import note as tell
     from federation.ui.index_history import tags_text
 
@@ -199,7 +199,7 @@ def _show_tags(federation: App, *, as_json: bool) -> None:
     if as_json:
         answer_json(as_of(federation.index) | {"tags": [asdict(one) for one in found]})
     elif found:
-        answer(tags_text(found))
+        answer_block(tags_text(found))
     else:
         tell("there is no tag yet: fedml index tag NAME RESULT")
 
@@ -207,7 +207,7 @@ def _show_tags(federation: App, *, as_json: bool) -> None:
 def _show_history(federation: App, name: str, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json
+    from federation.cli.session import answer_block, answer_json
     from federation.errors import UsageError
     from federation.ui.index_history import moves_text
 
@@ -221,4 +221,4 @@ def _show_history(federation: App, name: str, *, as_json: bool) -> None:
         told = {"name": name, "alloc_id": moves[0].alloc_id, "history": [asdict(one) for one in moves]}
         answer_json(as_of(federation.index) | told)
     else:
-        answer(moves_text(moves))
+        answer_block(moves_text(moves))

@@ -59,10 +59,9 @@ def watch(
 
       fedml index watch --after 0 --json
     """
-    import json
     import time
 
-    from federation.cli.session import answer, note, opened
+    from federation.cli.session import answer, answer_json_line, note, opened
     from federation.errors import FederationError, UsageError
     from federation.hook import run_hook
     from federation.index.watch import Watcher
@@ -84,7 +83,10 @@ def watch(
             unreachable=lambda error: note(f"Warning: {error} (asked again)"),
         ):
             for event in events:
-                answer(json.dumps(event.told, ensure_ascii=False) if as_json else event_text(event.told))
+                if as_json:
+                    answer_json_line(event.told)
+                else:
+                    answer(event_text(event.told))
                 command = commands.get(f"index_{event.kind}") if hooks else None
                 if command:
                     told, folder = event.told, federation.config.root

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from federation.prepare import JobRequest
 from federation.preview import preview
 from federation.region_report import report
 from federation.request import Placing, RunRequest
+from federation.ui.console import out
 from federation.ui.plan_view import show_plan
 from federation.ui.regions_view import region_document, show_region, show_regions
 from tests.federation.planning import FakeApp, FakeRegion, node
@@ -56,7 +56,7 @@ def test_a_narrow_terminal_is_spared_what_is_dispensable(
         (100, "region free now starting later finish price job results go to"),
         (80, "region free now starting finish price job results go to"),
     ):
-        monkeypatch.setattr("federation.ui.plan_view.out", lambda width=width: Console(width=width, highlight=False))
+        monkeypatch.setattr("federation.ui.plan_view.out", lambda width=width: out(plain_width=width))
         lines = shown(app, request, capsys)
         assert lines[1].replace("nodes ", "") == header
 
