@@ -1,12 +1,16 @@
-"""A request to one region enters, its answer leaves, over whichever address answers, within a deadline.
+"""Send a request to one region, over whichever of its addresses answers, and give the answer within a deadline.
 
 How a request is sent is given from outside (`Send`), so that this module knows HTTP and patience but no client library.
 What may have happened decides what is repeated: a request that never left, or that Nomad refused before doing anything,
 goes to the next address; one that may have been done is repeated only if the caller says that it may be.
+
+Deadlines hold for the whole of an attempt, from connecting to the last byte of the body (`regions.call_limits`). A region
+that has begun an answer and doesn't finish it in time is as unreachable as one that says nothing.
 """
 
 from __future__ import annotations
 
+import copy
 import random
 import threading
 import time
@@ -16,8 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from regions.call_limits import CallLimits
 from regions.errors import (
     Conflict,
     InvalidJob,
@@ -28,8 +32,9 @@ from regions.errors import (
     Throttled,
     UnexpectedAnswer,
 )
+from regions.limited_http import LimitedAdapter
 from regions.model import Region
-from regions.refusals import Meaning, Refusal, no_answer, read_refusal
+from regions.refusals import Meaning, Refusal, Silence, no_answer, read_refusal
 
 E = TypeVar("E", bound=RegionError)
 
@@ -37,6 +42,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 ROUNDS_WITHOUT_ANSWER: Final = 3
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 2.0
+ANSWER_BYTES_MAX: Final = 64 << 20
+"""What an answer may have, packed and unpacked, unless its request says otherwise."""
 
 _DEFINITE: Final[dict[Meaning, type[RegionError]]] = {
     Meaning.NOT_FOUND: NotFound,
@@ -67,6 +74,9 @@ class Request:
     is_repeatable: bool = True
     expects_json: bool = True
     is_stream: bool = False
+    answer_bytes_max: int = ANSWER_BYTES_MAX
+    silence_s: float | None = None
+    """Of a stream: how long it may take until it begins; None: as long as one attempt."""
 
 
 class Send(Protocol):
@@ -88,6 +98,8 @@ class Answer:
     """An answer with a status below 300. `value` is its JSON, where JSON was expected."""
 
     response: requests.Response
+    limits: CallLimits
+    """A stream is still read under them."""
     value: Any = None
 
 
@@ -106,6 +118,12 @@ class Door:
         # Weak, so that the connections of a thread that ended go with it.
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
+
+    def within(self, deadline_s: float) -> Door:
+        """The same door, with the same connections, whose calls take at most so long."""
+        door = copy.copy(self)
+        door._deadline_s = min(deadline_s, self._deadline_s)
+        return door
 
     def close(self) -> None:
         """Close the pooled connections of all threads."""
@@ -143,7 +161,9 @@ class Door:
             left_s = deadline - time.monotonic()
             if left_s <= 0 and failures:
                 break
-            outcome = self._attempt(request, addresses[number], max(left_s, 0.1))
+            # Of what is left, each address has its share: one that drips doesn't use up the time of the others.
+            share_s = left_s / (len(addresses) - offset)
+            outcome = self._attempt(request, addresses[number], max(share_s, 0.1))
             if isinstance(outcome, Answer):
                 self._first = number
                 return outcome
@@ -156,16 +176,19 @@ class Door:
         """One request to one address, or two when the token was refused and reads differently now."""
         token = self._read_token()
         timeout_s = min(self._timeout_s, left_s)
-        timeout = (min(CONNECT_TIMEOUT_S, timeout_s), timeout_s)
+        ends_s = request.silence_s if request.is_stream and request.silence_s is not None else timeout_s
+        timeout = (min(CONNECT_TIMEOUT_S, timeout_s, ends_s), ends_s)
+        answer_bytes_max = None if request.is_stream else request.answer_bytes_max
         while True:
+            limits = CallLimits(ends_s, answer_bytes_max=answer_bytes_max)
             try:
-                response = self._send(request, address=address, token=token, session=self._session(), timeout=timeout)
+                with limits.applied():
+                    response = self._send(
+                        request, address=address, token=token, session=self._session(), timeout=timeout
+                    )
+                    answer = self._read(request, response, limits)
             except requests.RequestException as error:
-                silence = no_answer(error)
-                if silence.was_sent and not request.is_repeatable:
-                    raise self._unknown_outcome(request, address, silence.text) from None
-                return self.error(RegionUnreachable, request, f"{address}: {silence.text}", hint=silence.hint)
-            answer = self._read(request, response)
+                return self._unanswered(request, address, error, limits)
             if isinstance(answer, Answer):
                 return answer
             if answer.meaning is Meaning.PERMISSION_DENIED:
@@ -178,14 +201,28 @@ class Door:
                 raise self._unknown_outcome(request, address, answer.text)
             return self.error(_PASSING[answer.meaning], request, f"{address}: {answer.text}")
 
-    def _read(self, request: Request, response: requests.Response) -> Answer | Refusal:
+    def _unanswered(
+        self, request: Request, address: str, error: requests.RequestException, limits: CallLimits
+    ) -> RegionError:
+        """The error for an attempt without a whole answer. Raises it where the request may have been done."""
+        silence = no_answer(error)
+        if limits.problem:
+            silence = Silence(limits.problem, silence.was_sent or limits.sent_bytes > 0)
+        elif limits.received_bytes:
+            silence = Silence(f"{silence.text} ({limits.progress()})", silence.was_sent, silence.hint)
+        if silence.was_sent and not request.is_repeatable:
+            raise self._unknown_outcome(request, address, silence.text) from None
+        kind: type[RegionError] = UnexpectedAnswer if limits.is_too_large else RegionUnreachable
+        return self.error(kind, request, f"{address}: {silence.text}", hint=silence.hint)
+
+    def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:
         if response.status_code >= 300:
             return read_refusal(response.status_code, response.text, operation=request.operation)
         if not request.expects_json:
-            return Answer(response)
+            return Answer(response, limits)
         try:
-            return Answer(response, response.json())
-        except ValueError:
+            return Answer(response, limits, _json(response))
+        except (ValueError, RecursionError):
             return Refusal(Meaning.NOT_NOMAD, "something that isn't Nomad answers there")
 
     def _read_token(self, *, anew: bool = False) -> str:
@@ -209,7 +246,8 @@ class Door:
         if session is None:
             session = self._own.session = _Session()
             server_name = self._region.tls.server_name
-            session.mount("https://", HTTPAdapter() if server_name is None else _NamedServerAdapter(server_name))
+            session.mount("http://", LimitedAdapter())
+            session.mount("https://", LimitedAdapter() if server_name is None else _NamedServerAdapter(server_name))
             with self._sessions_lock:
                 self._sessions.add(session)
         return session
@@ -242,12 +280,17 @@ class _Session(requests.Session):
         return None
 
 
+def _json(response: requests.Response) -> Any:
+    """The JSON of an answer. The one place where a region's JSON is parsed. Raises ValueError, RecursionError."""
+    return response.json()
+
+
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """No HTTP authentication, and so none from ~/.netrc, which requests would look up for every request."""
     return request
 
 
-class _NamedServerAdapter(HTTPAdapter):
+class _NamedServerAdapter(LimitedAdapter):
     """Checks the certificate against a fixed name (Nomad's are for `server.<region>.nomad`), not the address."""
 
     def __init__(self, server_name: str) -> None:

@@ -1,4 +1,4 @@
-"""Calls on one Nomad region enter, values of `regions.model` leave; every failure is one of `regions.errors`.
+"""Call one Nomad region and give values of `regions.model`; every failure is one of `regions.errors`.
 
 The only module that imports python-nomad. All requests go through its endpoint classes' `.request(…)`, built here from
 explicit settings, because `nomad.Nomad(…)` lets NOMAD_ADDR, NOMAD_TOKEN, NOMAD_REGION and NOMAD_NAMESPACE of the shell
@@ -9,6 +9,7 @@ token where Nomad doesn't look. docs/reference/nomad-facts.md lists each trap.
 from __future__ import annotations
 
 import base64
+import copy
 import email.utils
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from regions.answers import (
     node_from_json,
     server_version,
 )
-from regions.door import Answer, Door, Request, Send
+from regions.door import ANSWER_BYTES_MAX, Answer, Door, Request, Send
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable, UnexpectedAnswer
 from regions.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.model import Allocation, Dispatched, DryRun, Event, Node, Region
@@ -42,13 +43,18 @@ from regions.versions import has_feature
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
 
 PAGE_SIZE = 1000
+FILE_BYTES_MAX = 256 << 20
+"""What a log or a file of an allocation may have."""
+_SLACK_BYTES = 64 << 10
+"""What an answer may have beyond the bytes that were asked for: its headers."""
 T = TypeVar("T")
 
 
 class NomadRegion:
     """One Nomad region. Safe to share between threads; each thread keeps its own pooled connections.
 
-    `timeout_s` bounds one attempt, `deadline_s` a whole call with its retries. What is safe to repeat is repeated with
+    `timeout_s` bounds one attempt, from connecting to the last byte, `deadline_s` a whole call with its retries; `within`
+    gives the same region with a shorter deadline. What is safe to repeat is repeated with
     jitter: reads, dry runs, stops, evaluations, and a dispatch whose idempotency token the servers understand. Any
     other write whose answer is lost raises `RegionUnreachable` and leaves the outcome unknown.
 
@@ -64,6 +70,12 @@ class NomadRegion:
 
     def __repr__(self) -> str:
         return f"NomadRegion({self.name!r}, {', '.join(self.region.addresses)})"
+
+    def within(self, deadline_s: float) -> NomadRegion:
+        """The same region, over the same connections, whose calls take at most so long, all attempts together."""
+        region = copy.copy(self)
+        region._door = self._door.within(deadline_s)
+        return region
 
     def close(self) -> None:
         """Close all connections, those of other threads too. A later call opens new ones."""
@@ -304,17 +316,24 @@ class NomadRegion:
         elif offset_bytes:
             params |= {"origin": "start", "offset": offset_bytes}
         about = f"{kind} of task {task} of allocation {alloc_id}"
-        return self._bytes(nomad.api.client.stream_logs, alloc_id, params, about)
+        bytes_max = FILE_BYTES_MAX if tail_bytes is None else tail_bytes + _SLACK_BYTES
+        return self._bytes(nomad.api.client.stream_logs, alloc_id, params, about, bytes_max)
 
-    def read_file(self, alloc_id: str, path: str) -> bytes:
-        """A file of the allocation's folder, by its path from there (`alloc/data/x`). Raises NotFound."""
+    def read_file(self, alloc_id: str, path: str, *, limit_bytes: int = FILE_BYTES_MAX) -> bytes:
+        """A file of the allocation's folder, by its path from there (`alloc/data/x`). Raises NotFound, and UnexpectedAnswer
+        for one that has more than `limit_bytes`."""
         about = f"file {path} of allocation {alloc_id}"
         # A missing file would come as 200 with the error's text for content: only `stat` says so by its status.
         self._bytes(nomad.api.client.stat, alloc_id, {"path": path}, about)
-        return self._bytes(nomad.api.client.cat, alloc_id, {"path": path}, about)
+        return self._bytes(nomad.api.client.cat, alloc_id, {"path": path}, about, limit_bytes)
 
-    def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[Event]]:
+    def events(
+        self, *, topics: Sequence[str], index: int, stop: threading.Event, silence_s: float = HEARTBEAT_TIMEOUT_S
+    ) -> Iterator[list[Event]]:
         """The region's events, one list a line of the stream; a heartbeat gives []. Ends when `stop` is set.
+
+        A stream of which no whole line comes for `silence_s` is broken: servers send a heartbeat each 10 seconds, older
+        ones (before 1.1) each 30.
 
         `index` 0: all that the servers still hold, then what comes. To miss nothing: wait for the first line (Nomad
         sends a heartbeat when the subscription stands), then list, then go on with the stream.
@@ -323,7 +342,9 @@ class NomadRegion:
         and list. Raises RegionUnreachable when the stream breaks; reconnecting is the caller's.
         """
         params = {"topic": list(topics), "index": index}
-        request = Request("events", nomad.api.event.stream, params=params, expects_json=False, is_stream=True)
+        request = Request(
+            "events", nomad.api.event.stream, params=params, expects_json=False, is_stream=True, silence_s=silence_s
+        )
         return read_events(self._door, request, index=index, stop=stop)
 
     # --- the way to the door -----------------------------------------------------------------------------------------
@@ -351,8 +372,13 @@ class NomadRegion:
         request = Request(operation, endpoint, path, "post", params, json, about, is_repeatable=is_repeatable)
         return self._door.call(request).value
 
-    def _bytes(self, endpoint: type, alloc_id: str, params: Mapping[str, Any], about: str) -> bytes:
-        request = Request("read", endpoint, (_quoted(alloc_id),), params=params, about=about, expects_json=False)
+    def _bytes(
+        self, endpoint: type, alloc_id: str, params: Mapping[str, Any], about: str, bytes_max: int = ANSWER_BYTES_MAX
+    ) -> bytes:
+        path = (_quoted(alloc_id),)
+        request = Request(
+            "read", endpoint, path, params=params, about=about, expects_json=False, answer_bytes_max=bytes_max
+        )
         return self._door.call(request).response.content
 
     def _pages(
@@ -418,8 +444,8 @@ def _sender(region: Region) -> Send:
                 method=request.method,
                 params={**everywhere, **(request.params or {})},
                 json=request.json,
-                headers={"Accept-Encoding": "identity"} if request.is_stream else {},
-                timeout=(timeout[0], HEARTBEAT_TIMEOUT_S) if request.is_stream else timeout,
+                headers={"Accept-Encoding": "identity" if request.is_stream else "gzip"},
+                timeout=timeout,
                 stream=request.is_stream,
             )
         except nomad.api.exceptions.BaseNomadException as error:

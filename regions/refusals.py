@@ -1,4 +1,4 @@
-"""A status code and Nomad's text, or the exception of a broken connection, enter; what they mean leaves.
+"""Tell what a refusal means, from its status code and Nomad's text, or a broken connection, from its exception.
 
 Nomad answers 500 to many things that are the caller's doing ("Unknown job", unknown meta keys, a refused modify index),
 so the text decides before the code does.
@@ -54,6 +54,8 @@ _TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
             "ACL token expired",
             "ACL token is invalid",
             "acl token lookup failed",
+            "Reading secret file prohibited",
+            "Reading private file prohibited",
         ),
     ),
     (
@@ -64,15 +66,14 @@ _TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
         Meaning.NOT_FOUND,
         (
             *(f"Unknown {kind}" for kind in ("job", "allocation", "node", "evaluation", "deployment", "task")),
-            *(
-                f"{kind} not found"
-                for kind in ("job", "alloc", "allocation", "eval", "node", "task", "file", "variable")
-            ),
             "alloc lookup failed",
+            "unknown task name",
             "no such file or directory",
+            "is a directory",
             "escapes the alloc directory",
             "not started yet",
             "No path to node",
+            "Node does not support RPC",
         ),
     ),
     (
@@ -84,8 +85,19 @@ _TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
         ),
     ),
 )
+_KINDS: Final = "job|alloc|allocation|eval|evaluation|deployment|node|task|file|variable"
+_NOT_FOUND: Final = rf"\b(?:{_KINDS})\b[^;\n]{{0,300}}? not found\b"
+"""Nomad names what it doesn't find: `state for allocation ID not found on client`, `log entry for task … not found`."""
 _BY_TEXT: Final = tuple(
-    (meaning, re.compile("|".join(rf"\b{re.escape(text)}" for text in texts), re.IGNORECASE))
+    (
+        meaning,
+        re.compile(
+            "|".join(
+                [*(rf"\b{re.escape(text)}" for text in texts), *([_NOT_FOUND] if meaning.name == "NOT_FOUND" else ())]
+            ),
+            re.IGNORECASE,
+        ),
+    )
     for meaning, texts in _TEXTS
 )
 _VALIDATION: Final = re.compile(r"^\d+ errors? occurred:")
