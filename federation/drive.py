@@ -72,17 +72,18 @@ def drive(
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
     ports = Ports(
-        clients={name: app.client(name) for name in manifest.regions},
+        clients=places.routes,
         run_log=SharedLog(log),
         index=app.index,
         probe=places.probe,
-        ping=places.ping,
+        ping=places.routes.ping,
+        list_allocations=places.routes.list_allocations,
         read=places.read,
         search=places.search,
         watch=sampler.watching(places.watch),
         observe=observe,
         inputs=inputs_of(manifest, app.home),
-        keep_logs=_keeper(app, manifest, sampler),
+        keep_logs=_keeper(app, manifest, places, sampler),
         revert=_reverter(app, manifest, observe),
     )
     coordinator = Coordinator(brain, ports)
@@ -96,11 +97,13 @@ def drive(
             f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
             hint=f"go on with it:  fedml runs resume {manifest.run}",
         ) from None
+    finally:
+        places.routes.close()
     app.index.close_run(manifest.run, closed.state, closed.reason)
     # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
     # A lost region isn't waited for: whichever later command reaches it stops what it has.
     there = [name for name in manifest.regions if not brain.regions[name].is_lost]
-    stop_stale([app.client(name) for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
+    stop_stale([places.routes[name] for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
     end_isolation(app, manifest, there)
     return _outcome(manifest, brain, closed)
 
@@ -153,7 +156,7 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
     return put_back
 
 
-def _keeper(app: App, manifest: Manifest, sampler: Sampler) -> Callable[[KeepLogs], None]:
+def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> Callable[[KeepLogs], None]:
     """Keeps in the home store what attempts wrote, without the credentials that this process knows."""
     secrets = []
     for _, reference in app.config.secret_references():
@@ -163,7 +166,7 @@ def _keeper(app: App, manifest: Manifest, sampler: Sampler) -> Callable[[KeepLog
 
     def keep_logs(command: KeepLogs) -> None:
         keep(
-            app.client(command.region),
+            places.routes[command.region],
             app.home,
             manifest.run,
             slot=command.slot,

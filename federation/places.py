@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from federation import capacity
@@ -19,22 +18,19 @@ from federation.index import checked_record
 from federation.neighbours import Neighbours, claim_of
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
-from federation.run.events import Pinged, RegionProbed
+from federation.routes import Routes
+from federation.run.events import RegionProbed
 from federation.run.manifest import Manifest
 from federation.watch import watch
 from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
-from regions.errors import RegionUnreachable
 from regions.model import Allocation, Node
 from regions.storage.errors import NotFound, PermissionDenied, Unavailable
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
     from regions.nomad import NomadRegion
-
-PING_S = 5.0
-"""How long another region is asked for a sign of life of one that doesn't answer itself."""
 
 
 class Places:
@@ -47,17 +43,21 @@ class Places:
         self._nodes: dict[str, dict[str, Node]] = {}
         self._neighbours = Neighbours(app, claim_of(manifest))
         self._lock = threading.Lock()
+        self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
     def probe(self, region: str) -> RegionProbed:
         """The region's room for the run's job, and how many of its children the region keeps."""
         rendered = self._prepared.rendered[region]
-        client = self._app.client(region)
+        client = self.routes[region]
         one = capacity.look(
             client, rendered, self._prepared.shape, diff=False, allow_preemption=self._manifest.allow_preemption
         )
         if one.problem is None:
             free = self._neighbours.part({region: one.free})[region]
-            return RegionProbed(region, free or -one.queued, children=self._children(client))
+            try:
+                return RegionProbed(region, free or -one.queued, children=self._children(client))
+            except FedmlError as error:
+                return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
         problem = f"{one.problem}: {one.detail}"
         is_passing = one.problem in (Reason.UNREACHABLE, Reason.REFUSED)
         return RegionProbed(
@@ -65,41 +65,11 @@ class Places:
         )  # fmt: skip
 
     def _children(self, client: NomadRegion) -> int:
-        with suppress(FedmlError):
+        """How many children the region keeps; 0 where it knows no such job, or the token may not read it."""
+        with suppress(NotFoundInRegion, DeniedByRegion):
             counts = client.summary(self._manifest.parent_id).get("Children") or {}
             return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
         return 0
-
-    def ping(self, region: str) -> Pinged:
-        """Whether the region answers at any of its addresses or, if not, through another region that forwards to it."""
-        try:
-            self._app.client(region).leader()
-        except RegionUnreachable:
-            return self._ping_through_others(region)
-        except FedmlError:  # that it refuses is a sign of life too
-            return Pinged(region, is_alive=True)
-        return Pinged(region, is_alive=True)
-
-    def _ping_through_others(self, name: str) -> Pinged:
-        from regions.nomad import NomadRegion
-
-        region = self._app.config.regions[name]
-        for other in self._app.config.regions.values():
-            addresses = tuple(each for each in other.addresses if each not in region.addresses)
-            if other.name == name or not addresses:
-                continue
-            # Without its token, which the other region needn't see: who leads is told to everybody.
-            client = NomadRegion(
-                replace(region, addresses=addresses, tls=other.tls, token=None), timeout_s=PING_S, deadline_s=PING_S
-            )
-            try:
-                if client.leader():
-                    return Pinged(name, is_alive=True, via=other.name)
-            except FedmlError:
-                continue
-            finally:
-                client.close()
-        return Pinged(name, is_alive=False)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         """From the store of the allocation's datacenter, or, where that can't be read from here, through Nomad."""
@@ -117,7 +87,7 @@ class Places:
         if denied is None:
             return None
         try:
-            text = self._app.client(region).read_file(allocation.id, "alloc/fedml/result.json")
+            text = self.routes[region].read_file(allocation.id, "alloc/fedml/result.json")
         except (NotFoundInRegion, DeniedByRegion):
             raise denied from None
         try:
@@ -146,11 +116,15 @@ class Places:
     ) -> None:
         from regions.nomad import allocation_from_json
 
+        def heard(is_room_likely: bool) -> None:
+            self.routes.is_direct(region)
+            on_heard(is_room_likely)
+
         watch(
             self._app.client(region),
             self._manifest.parent_id,
             on_allocation=on_allocation,
-            on_heard=on_heard,
+            on_heard=heard,
             on_listed=on_listed,
             parse=lambda event: allocation_from_json(event.payload),
             stop=stop,
@@ -170,7 +144,7 @@ class Places:
     def _node(self, region: str, node_id: str) -> Node | None:
         if node_id not in self._nodes.get(region, {}):
             try:
-                self._nodes[region] = {node.id: node for node in self._app.client(region).nodes()}
+                self._nodes[region] = {node.id: node for node in self.routes[region].nodes()}
             except FedmlError:
                 return None
         return self._nodes[region].get(node_id)

@@ -49,8 +49,9 @@ def watch(
 ) -> None:
     """Follow the children of `job_id` until `stop` is set. Never raises for what a region does; silence is the sign.
 
-    `on_heard` is called at every line that the region sends, heartbeats included, with whether somebody else's work ended
-    there, which makes room; `on_listed` after every list, with the children that have allocations.
+    `on_heard` is called at every line that the region sends, heartbeats included, once its allocations were listed: a stream
+    without the list before it doesn't tell all. It says whether somebody else's work ended there, which makes room.
+    `on_listed` is called after every list, with the children that have allocations.
     """
     prefix = f"{job_id}/dispatch-"
     wait_s = RECONNECT_S[0]
@@ -66,11 +67,11 @@ def watch(
             if client.has_event_stream():
                 is_listed = False
                 for events in client.events(topics=["Allocation"], index=0, stop=stop):
-                    on_heard(any(_ends_others(event, prefix) for event in events))
                     if not is_listed:
                         is_listed = True
                         tell(client.allocations()[0])
                         wait_s = RECONNECT_S[0]
+                    on_heard(any(_ends_others(event, prefix) for event in events))
                     for event in events:
                         if event.topic == "Allocation" and str(event.payload.get("JobID", "")).startswith(prefix):
                             on_allocation(parse(event))

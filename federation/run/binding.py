@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from federation.plan import left_of
 from federation.run.events import Change
-from federation.run.state import Attempt, Phase, RegionState, RunState, Slot
+from federation.run.region_state import RegionState
+from federation.run.state import Attempt, Phase, RunState, Slot
 
 
 class Binding:
@@ -20,6 +21,7 @@ class Binding:
 
     def __init__(self, state: RunState) -> None:
         self._state = state
+        self._has_begun = False
 
     def bind(self) -> None:
         """Propose bindings, as far as there is room. Nothing while most regions are silent."""
@@ -27,7 +29,7 @@ class Binding:
         state.is_roomy = False
         if state.is_ending or state.is_cut_off or not (state.unbound or state.retries):
             return
-        if any(one.is_usable and one.probed_s == float("-inf") for one in state.regions.values()):
+        if self._waits_for_rooms():
             return
         state.retries = list(dict.fromkeys(filter(self._waits, state.retries)))
         room = self._proven({name: region.room(state.now_s) for name, region in state.regions.items()})
@@ -48,6 +50,23 @@ class Binding:
                 bound |= self._bind_first(self._room_ahead(), must_wait=True)
         for region in sorted(set(bound.values())):
             state.tell("bound", region=region, count=sum(1 for name in bound.values() if name == region))
+
+    def _waits_for_rooms(self) -> bool:
+        """Whether regions that haven't told their room yet may still do so in time. Then it begins without them, and they
+        join when they answer."""
+        state = self._state
+        usable = [one for one in state.regions.values() if one.is_usable]
+        late = [one.name for one in usable if not one.is_known]
+        if not late or self._has_begun:
+            return False
+        if state.now_s - state.begun_s < state.limits.first_probe_s:
+            return True
+        there = [one.name for one in usable if one.is_known]
+        if there:
+            self._has_begun = True
+            for name in late:
+                state.tell("region", region=name, detail=f"no answer yet: starting with {', '.join(there)}")
+        return not there
 
     def _bind_first(self, room: dict[str, int], *, must_wait: bool) -> dict[int, str]:
         """Bind slots that were never bound, by the policy; `room` is what is left afterwards."""
@@ -172,7 +191,7 @@ def bind_one_each(
 ) -> dict[int, str]:
     """Slot i in region i, whether that one is full or not, unless it can't be used, or proves other canaries."""
     may = {
-        one.name for one in regions.values() if one.is_usable and (not canary or one.done or one.open < canary)
+        one.name for one in regions.values() if one.is_usable and one.is_known and (not canary or one.done or one.open < canary)
     }  # fmt: skip
     homes = {number: names[number % len(names)] for number in waiting}
     return {number: name for number, name in homes.items() if name in may}

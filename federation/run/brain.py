@@ -2,7 +2,8 @@
 
 The shell (`federation.run.coordinator`) executes commands and feeds back what happened. Which slot goes where is said by a
 policy of `federation.plan`; everything else is decided by the parts of one run, which share its state: `ledger` (the run log),
-`binding`, `dispatching`, `watching`, `results`, `ends` and `health` (of the regions). On them rests what DESIGN 3 promises:
+`binding`, `dispatching`, `watching`, `results`, `peeking`, `ends`, `health` and `reach` (of the regions). On them rests what
+DESIGN 3 promises:
 
 - A binding (slot, attempt → region) is appended to the run log, and seen there, before its dispatch is commanded.
 - An attempt is bound once. After a crash the log is replayed; recorded bindings are continued with the same token.
@@ -38,6 +39,7 @@ from federation.run.events import (
     LogRead,
     LogsKept,
     Looked,
+    NotListed,
     ParentChecked,
     Pinged,
     RegionHeard,
@@ -51,9 +53,11 @@ from federation.run.health import Health
 from federation.run.ledger import Ledger
 from federation.run.limits import Limits
 from federation.run.manifest import Manifest
+from federation.run.peeking import Peeking
+from federation.run.region_state import RegionState
 from federation.run.results import Results
 from federation.run.resume import Resume
-from federation.run.state import RegionState, RunState, Slot
+from federation.run.state import RunState, Slot
 from federation.run.watching import Watching
 
 
@@ -100,6 +104,7 @@ class Brain:
         self._ends = Ends(state)
         self._health = Health(state, self._ends)
         self._results = Results(state, self._ends)
+        self._peeking = Peeking(state)
         self._watching = Watching(state, self._ends, self._results)
         self._dispatching = Dispatching(state, self._ends, self._health, self._watching)
         self._binding = Binding(state)
@@ -109,7 +114,7 @@ class Brain:
             Tick: self._tick,
             RegionProbed: self._health.probed,
             RegionHeard: self._health.heard,
-            Pinged: self._health.pinged,
+            Pinged: self._health.reaching.pinged,
             Appended: self._ledger.appended,
             LogRead: self._ledger.read,
             AppendRefused: self._ledger.refused,
@@ -121,8 +126,9 @@ class Brain:
             ChildSpec: self._dispatching.child_spec,
             AllocationChanged: self._allocation_changed,
             Listed: self._listed,
+            NotListed: self._health.not_listed,
             ChildInspected: self._watching.inspected,
-            Looked: self._results.looked,
+            Looked: self._looked,
             Committed: self._results.committed,
             CommitFailed: self._results.commit_failed,
             LogsKept: self._ends.logs_kept,
@@ -167,20 +173,27 @@ class Brain:
         self.state.now_s = max(event.now_s, self.state.now_s)
         self.state.is_roomy = True
         if is_first:
+            self.state.begun_s = self.state.now_s
             self._resume.begin()
         self._health.tick(is_first=is_first)
         self._ends.tick()
         self._watching.tick()
         self._results.tick()
+        self._peeking.tick()
         self._ledger.tick()
 
     def _allocation_changed(self, event: AllocationChanged) -> None:
-        self._health.heard(RegionHeard(event.region))
+        self._health.reaching.followed(self.state.regions[event.region])
         self._watching.allocation_changed(event)
 
     def _listed(self, event: Listed) -> None:
-        self._health.heard(RegionHeard(event.region))
+        self._health.listed(event)
         self._watching.listed(event)
+
+    def _looked(self, event: Looked) -> None:
+        """A search that nothing asked for but a region's silence decides nothing unless it found something."""
+        if not self._peeking.is_own(event) or event.records:
+            self._results.looked(event)
 
     def _flush(self) -> None:
         """Bind what has room, then send the collected records and log changes on, and close when all is over."""
@@ -215,7 +228,7 @@ class Brain:
             and not any(
                 (one.unknown or one.stopping or one.to_stop)
                 and not one.is_lost
-                and (state.now_s - one.heard_s <= state.limits.grace_s or not one.is_deaf)
+                and not self._health.reaching.is_given_up(one)
                 for one in state.regions.values()
             )
         )

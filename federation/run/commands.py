@@ -29,6 +29,14 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class List:
+    """Ask a region whose event stream is quiet for the run's children, through another region where need be
+    → AllocationChanged each and Listed, or NotListed."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class Append:
     """Write one entry to the run log → Appended, or AppendRefused where the log has other than `after` entries before it.
     There is never more than one under way."""
@@ -150,6 +158,6 @@ class Close:
 
 
 Command = (
-    Probe | Ping | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs | Revert
+    Probe | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs | Revert
     | Commit | Tell | Close
 )  # fmt: skip

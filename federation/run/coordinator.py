@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from federation.result import ResultRecord
 from federation.run.brain import Brain
-from federation.run.commands import Append, Close, Command, Commit, KeepLogs, Look, ReadLog, Tell
+from federation.run.commands import Append, Close, Command, Commit, KeepLogs, List, Look, Ping, ReadLog, Tell
 from federation.run.events import (
     AllocationChanged,
     CancelRequested,
@@ -35,6 +35,8 @@ TICK_S = 0.2
 DISPATCH_THREADS = 8
 STORE_THREADS = 8
 LOG_THREADS = 2
+REACH_THREADS = 2
+"""A region: one for a ping, one for a list, so that no slow call holds them up."""
 
 
 class Coordinator:
@@ -48,6 +50,7 @@ class Coordinator:
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._regions: dict[str, Executor] = {}
+        self._reach: dict[str, Executor] = {}
         self._stores: Executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
         self._log_keeper: Executor = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="kept-logs")
         self._log_writer: Executor = ThreadPoolExecutor(1, thread_name_prefix="run-log")
@@ -60,6 +63,7 @@ class Coordinator:
         ends the run with that error; all state is kept."""
         clients = self._ports.clients
         self._regions = {name: ThreadPoolExecutor(DISPATCH_THREADS, thread_name_prefix=name) for name in clients}
+        self._reach = {name: ThreadPoolExecutor(REACH_THREADS, thread_name_prefix=f"reach-{name}") for name in clients}
         is_over = False
         try:
             for event in first:
@@ -73,7 +77,8 @@ class Coordinator:
                     return closed
         finally:
             self._stop.set()
-            for executor in (*self._regions.values(), self._stores, self._log_writer, self._index_writer):
+            regions = (*self._regions.values(), *self._reach.values())
+            for executor in (*regions, self._stores, self._log_writer, self._index_writer):
                 executor.shutdown(wait=False, cancel_futures=True)
             self._log_keeper.shutdown(wait=is_over, cancel_futures=not is_over)
 
@@ -120,6 +125,8 @@ class Coordinator:
                 self._stores.submit(self._guarded, self._do, command)
             case KeepLogs():
                 self._log_keeper.submit(self._guarded, self._do, command)
+            case Ping() | List():
+                self._reach[command.region].submit(self._guarded, self._do, command)
             case Close():
                 pass
             case _:

@@ -10,7 +10,8 @@ from federation.run.commands import CheckParent, Dispatch
 from federation.run.ends import Ends
 from federation.run.events import Acknowledged, ChildSpec, DispatchFailed, Found, Pair, ParentChecked
 from federation.run.health import Health
-from federation.run.state import Attempt, Phase, RegionState, RunState
+from federation.run.region_state import RegionState
+from federation.run.state import Attempt, Phase, RunState
 from federation.run.watching import Watching
 
 CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
@@ -37,7 +38,7 @@ class Dispatching:
         state = self._state
         for name in sorted(state.sendable):
             region = state.regions[name]
-            if not (region.is_checking or region.is_lost) and region.hold_until_s <= state.now_s:
+            if not (region.is_checking or region.is_out_of_sight) and region.hold_until_s <= state.now_s:
                 state.sendable.discard(name)
                 region.is_checking = True
                 state.out.append(CheckParent(name))

@@ -43,7 +43,7 @@ class RegionProbed:
 
 @dataclass(frozen=True, slots=True)
 class RegionHeard:
-    """The region gave any sign of life."""
+    """The region's event stream stands, and its allocations were listed since it does."""
 
     region: str
     is_room_likely: bool = False
@@ -154,6 +154,17 @@ class Listed:
 
     region: str
     job_ids: frozenset[str]
+    via: str | None = None
+    """The other region through which they were listed; "": itself; None: by its own watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotListed:
+    """A region that was asked for the run's children told nothing of them."""
+
+    region: str
+    is_denied: bool = False
+    """It refused the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +239,6 @@ class CancelRequested:
 
 Event = (
     Tick | RegionProbed | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked | Acknowledged
-    | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | ChildInspected | Looked | Committed | CommitFailed
-    | LogsKept | Stopped | Reverted | CancelRequested
+    | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | NotListed | ChildInspected
+    | Looked | Committed | CommitFailed | LogsKept | Stopped | Reverted | CancelRequested
 )  # fmt: skip

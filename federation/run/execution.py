@@ -19,6 +19,7 @@ from federation.run.commands import (
     Find,
     Inspect,
     KeepLogs,
+    List,
     Look,
     Ping,
     Probe,
@@ -29,6 +30,7 @@ from federation.run.commands import (
 )
 from federation.run.events import (
     Acknowledged,
+    AllocationChanged,
     Appended,
     AppendRefused,
     ChildInspected,
@@ -36,9 +38,11 @@ from federation.run.events import (
     DispatchFailed,
     Event,
     Found,
+    Listed,
     LogRead,
     LogsKept,
     Looked,
+    NotListed,
     Pair,
     ParentChecked,
     Reverted,
@@ -70,6 +74,7 @@ class Execution:
             Dispatch: self._dispatch,
             CheckParent: self._check_parent,
             Ping: lambda command: [ports.ping(command.region)],
+            List: self._list,
             Probe: lambda command: [ports.probe(command.region)],
             Find: self._find,
             Verify: self._verify,
@@ -180,6 +185,18 @@ class Execution:
         return told
 
     # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _list(self, command: List) -> Sequence[Event]:
+        region, prefix = command.region, f"{self._manifest.parent_id}/dispatch-"
+        try:
+            allocations, via = self._ports.list_allocations(region)
+        except PermissionDenied:
+            return [NotListed(region, is_denied=True)]
+        except FedmlError:
+            return [NotListed(region)]
+        own = [one for one in allocations if one.job_id.startswith(prefix)]
+        news = (AllocationChanged(region, one) for one in own)
+        return [*news, Listed(region, frozenset(one.job_id for one in own), via)]
 
     def _inspect(self, command: Inspect) -> Sequence[Event]:
         pair, client = (command.slot, command.attempt), self._ports.clients[command.region]

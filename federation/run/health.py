@@ -1,17 +1,13 @@
-"""What is known of each region: ticks, probes, pings and signs of life enter; lost, back, silent, paused or cut off leaves.
-
-A region is lost when it was silent for longer than the grace, at its own addresses and through another region (that is how
-it is pinged). When more than half of the regions that aren't lost fall silent together it is us who are cut off.
-"""
+"""What is known of each region besides its reach (`reach`): its room, whether its token is accepted, what it refuses."""
 
 from __future__ import annotations
 
-from federation.plan import counted
-from federation.run.causes import Cause
-from federation.run.commands import Find, Ping, Probe, Stop, Verify
+from federation.run.commands import Find, Probe, Stop, Verify
 from federation.run.ends import Ends
-from federation.run.events import Pinged, RegionHeard, RegionProbed
-from federation.run.state import RegionState, RunState
+from federation.run.events import Listed, NotListed, RegionHeard, RegionProbed
+from federation.run.reach import Reaching
+from federation.run.region_state import Reach, RegionState
+from federation.run.state import RunState
 
 
 class Health:
@@ -20,33 +16,28 @@ class Health:
     def __init__(self, state: RunState, ends: Ends) -> None:
         self._state = state
         self._ends = ends
+        self.reaching = Reaching(state, ends)
 
     def tick(self, *, is_first: bool) -> None:
-        """Time passed: ask what is due, judge the silence."""
+        """Time passed: ask what is due, and decide what silence means."""
         state = self._state
         for region in state.regions.values():
-            if is_first:
-                region.heard_s = state.now_s
             self._ask(region)
-        self._judge_silence()
+        self.reaching.tick(is_first=is_first)
         if state.unbound or state.retries:
             self.give_up_if_nowhere()
 
     def _ask(self, region: RegionState) -> None:
-        """Probe a region that could take work, ping a quiet one, find lost dispatches, read back spec hashes."""
+        """Probe a region that could take work, find lost dispatches, repeat stops, read back spec hashes."""
         state, now_s = self._state, self._state.now_s
         wants_room = bool(state.unbound or state.retries) and not state.is_ending
-        asks = not (region.is_lost or region.is_fatal)
+        asks = region.reach is Reach.REACHABLE and not region.is_fatal
         after_s = state.limits.pause_s if region.is_paused else region.probe_after_s
         if wants_room and asks and region.probe_sent_s is None and now_s - region.probed_s >= after_s:
             region.probe_sent_s = now_s
             region.open_at_probe = region.open - region.unacknowledged
             region.acknowledged_since = 0
             state.out.append(Probe(region.name))
-        if now_s - region.heard_s > state.limits.grace_s / 3 and not region.is_pinged:
-            region.is_pinged = True
-            region.pinged_s = now_s
-            state.out.append(Ping(region.name))
         if region.find_at_s is not None and region.find_at_s <= now_s and not (region.is_lost or region.is_finding):
             region.find_at_s = None
             if region.unknown:
@@ -61,97 +52,30 @@ class Health:
             state.out.append(Verify(region.name, tuple(region.unverified)))
             region.unverified = []
 
-    # ── silence ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _judge_silence(self) -> None:
-        state, grace_s = self._state, self._state.limits.grace_s
-        there = [one for one in state.regions.values() if not one.is_lost]
-        for region in there:
-            region.is_silent = state.now_s - region.heard_s > grace_s
-        silent = [one for one in there if one.is_silent]
-        quiet = [one for one in there if one.is_silent or self._is_deaf(one)]
-        was_cut_off, state.is_cut_off = state.is_cut_off, bool(silent) and 2 * len(quiet) > len(there)
-        if state.is_cut_off and not was_cut_off:
-            names = ", ".join(one.name for one in quiet)
-            state.tell("run", detail=f"most regions fell silent together ({names}): this machine is cut off, "
-                       "and nothing is bound anew until they are heard")  # fmt: skip
-        elif was_cut_off and not state.is_cut_off:
-            state.is_roomy = True
-            state.tell("run", detail="most regions are heard again")
-        if not state.is_cut_off:
-            for region in silent:
-                if region.is_deaf:
-                    self._lose(region)
-
-    def _is_deaf(self, region: RegionState) -> bool:
-        """Whether it was pinged, and didn't answer, or doesn't for a while."""
-        return region.is_deaf or (
-            region.is_pinged and self._state.now_s - region.pinged_s > self._state.limits.grace_s / 3
-        )
-
-    def _lose(self, region: RegionState) -> None:
-        state = self._state
-        region.is_lost, region.is_silent = True, False
-        open_ = self.open_in(region.name)
-        hours = sum(state.now_s - state.attempt(*pair).since_s for pair in open_) / 3600
-        mode = state.manifest.on_region_lost
-        detail = f"silent for {state.now_s - region.heard_s:.0f} s"
-        if open_ and not state.is_ending:
-            detail += f"; {counted(len(open_), 'attempt')} open there, {hours:.1f} compute-hours to be repeated"
-            if mode != "rebind":
-                detail += f": they are waited for; fedml runs rebind {state.manifest.run} --from {region.name}"
-        state.tell("lost", region=region.name, detail=detail)
-        if mode == "rebind":
-            self.rebind(region.name, f"region {region.name} was lost")
-
-    def open_in(self, region: str) -> list[tuple[int, int]]:
-        """The attempts that are open in a region."""
-        return [
-            (number, attempt.number)
-            for number, slot in enumerate(self._state.slots)
-            for attempt in slot.attempts
-            if attempt.is_open and attempt.region == region
-        ]
-
-    def rebind(self, region: str, reason: str) -> None:
-        """Give up what is open in a region; that isn't counted against the slots."""
-        for number, attempt_number in self.open_in(region):
-            self._ends.end(number, self._state.attempt(number, attempt_number), Cause.REGION_LOST, reason)
-
-    def pinged(self, event: Pinged) -> None:
-        """A sign of life that was asked for came, or didn't."""
-        region = self._state.regions[event.region]
-        region.is_pinged = False
-        region.is_deaf = not event.is_alive
-        if event.is_alive:
-            self.heard(RegionHeard(event.region))
-            problem = f"answers only through region {event.via}" if event.via else ""
-            if problem and region.problem != problem:
-                self._state.tell("region", region=region.name, detail=problem)
-                region.problem = problem
+    # ── signs of life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def heard(self, event: RegionHeard) -> None:
-        """A sign of life. A region that was lost is back: what was given up there is stopped."""
-        state = self._state
-        region = state.regions[event.region]
-        region.heard_s = state.now_s
-        region.is_silent = region.is_deaf = False
+        """Its event stream stands."""
+        region = self._state.regions[event.region]
+        self.reaching.followed(region, "")
         if event.is_room_likely:
-            region.probe_after_s = min(region.probe_after_s, state.limits.reprobe_s)
-        if region.is_lost:
-            region.is_lost = False
-            region.probed_s = float("-inf")
-            state.tell("back", region=region.name)
-            for number, attempt_number in region.abandoned:
-                attempt = state.attempt(number, attempt_number)
-                if attempt.job_id:
-                    self._ends.stop(attempt)
-                else:
-                    region.unknown.add((number, attempt_number))
-            region.abandoned = []
-            if region.waiting:
-                state.sendable.add(region.name)
-            region.find_at_s = region.stop_at_s = state.now_s
+            region.probe_after_s = min(region.probe_after_s, self._state.limits.reprobe_s)
+
+    def listed(self, event: Listed) -> None:
+        """All its allocations were told, which a refused token can't have."""
+        region = self._state.regions[event.region]
+        if event.via is not None:
+            region.is_listing = False
+        self.reaching.followed(region, event.via)
+        self.worked(region)
+
+    def not_listed(self, event: NotListed) -> None:
+        """It told nothing of the children. One that refuses the token is paused."""
+        region = self._state.regions[event.region]
+        if event.is_denied:
+            self.reaching.alive(region)
+            self.pause(region, "its token is refused")
+        self.reaching.not_listed(region)
 
     # ── room ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,14 +89,13 @@ class Health:
         state.is_roomy = True
         if region.is_fatal:
             if not event.problem:
-                self.heard(RegionHeard(region.name))
+                self.reaching.alive(region)
             return
         if event.is_denied and region.has_worked:
             self.pause(region, event.problem)
             return
         waits_for_nodes = event.is_fatal and region.fixed.elastic  # they come when there is something to do
-        if event.problem and event.problem != region.problem:
-            state.tell("region", region=region.name, detail=event.problem)
+        self._say(region, event)
         region.problem = "" if waits_for_nodes else event.problem
         is_hopeless = event.is_fatal or event.is_denied
         region.is_fatal = is_hopeless and not (region.has_worked or waits_for_nodes)
@@ -191,10 +114,17 @@ class Health:
             region.probe_after_s = limits.reprobe_s
         self.give_up_if_nowhere()
 
+    def _say(self, region: RegionState, event: RegionProbed) -> None:
+        """Why it has no room. That it doesn't answer is a state of its reach, which is said once."""
+        if event.problem and not (event.is_fatal or event.is_denied):
+            self.reaching.say(region, Reach.SILENT, event.problem)
+        elif event.problem and event.problem != region.problem:
+            self._state.tell("region", region=region.name, detail=event.problem)
+
     def worked(self, region: RegionState) -> None:
         """It did what it was asked for."""
         region.has_worked = True
-        self.heard(RegionHeard(region.name))
+        self.reaching.alive(region)
         if region.is_paused:
             region.is_paused = False
             region.problem = ""

@@ -198,10 +198,10 @@ class Ledger:
                 region = str(change["region"])
                 self._health.give_up_on(state.regions[region], reason)
                 state.revert(region, reason)
-                self._health.rebind(region, reason)
+                self._health.reaching.rebind(region, reason)
                 self._health.give_up_if_nowhere()
             case "rebind":
-                self._health.rebind(str(change["region"]), "bound anew by hand")
+                self._health.reaching.rebind(str(change["region"]), "bound anew by hand")
             case "retry":
                 for number in change["slots"]:
                     self._retry(int(number))

@@ -10,6 +10,11 @@ class Limits:
     """How patient a run is. Times in seconds."""
 
     grace_s: float = 60.0
+    """For so long a region may give no news of the run's children; each third of it a quiet one is asked."""
+    first_probe_s: float = 3.0
+    """For so long a start waits for all regions' room; then it begins with those that told theirs."""
+    poll_s: float = 5.0
+    """How often the children are listed in a region that is followed through another one, at most."""
     reprobe_s: float = 5.0
     reprobe_max_s: float = 30.0
     """Between two probes of a region in which nothing changes."""
@@ -26,6 +31,10 @@ class Limits:
     pause_s: float = 15.0
     """How often a region whose token is refused is asked again."""
     store_retry_s: float = 5.0
+    peek_s: float = 10.0
+    """How often the stores are searched for results of slots whose region gives no news …"""
+    peeks: int = 2
+    """… so many slots a region at a time."""
     hold_max_s: float = 60.0
     """The longest pause after a region asked for patience."""
     verify_s: float = 5.0

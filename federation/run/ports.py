@@ -52,11 +52,12 @@ class ResultIndex(Protocol):
 class Ports:
     """What a run is connected to.
 
-    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `read(region, key, allocation)` the record of one
+    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `list_allocations(region)` all allocations there, and the
+    other region through which they were asked for ("" for none); `read(region, key, allocation)` the record of one
     allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
     meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
-    `search` and `inputs` raise FedmlError.
+    `search`, `list_allocations` and `inputs` raise FedmlError.
     """
 
     clients: Mapping[str, RegionClient]
@@ -64,6 +65,7 @@ class Ports:
     index: ResultIndex
     probe: Callable[[str], RegionProbed]
     ping: Callable[[str], Pinged]
+    list_allocations: Callable[[str], tuple[Sequence[Allocation], str]]
     read: Callable[[str, Key, Allocation], ResultRecord | None]
     search: Callable[[str, int], Sequence[ResultRecord]]
     watch: Callable[

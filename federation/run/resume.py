@@ -42,7 +42,7 @@ class Resume:
         """One change of an entry of before: nothing follows from it but what is known."""
         state = self._state
         if change["type"] == "rebind":
-            self._to_rebind = self._health.open_in(str(change["region"]))
+            self._to_rebind = self._health.reaching.open_in(str(change["region"]))
             return
         number, attempt_number = int(change["slot"]), int(change["attempt"])
         slot = state.slots[number]

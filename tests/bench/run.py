@@ -172,6 +172,7 @@ def idle_figure() -> Figure:
         index=None,  # type: ignore[arg-type]
         probe=lambda name: ev.RegionProbed(name, 2 * RUNNING // len(names)),
         ping=lambda name: ev.Pinged(name, is_alive=True),
+        list_allocations=lambda name: (regions[name].allocations()[0], ""),
         read=lambda region, key, allocation: None,
         search=lambda region, slot: (),
         watch=watch,

@@ -13,7 +13,7 @@ from federation.run import commands as cmd
 from federation.run import events as ev
 from federation.run.brain import Brain
 from federation.run.causes import Cause
-from federation.run.state import RegionState
+from federation.run.region_state import RegionState
 
 if TYPE_CHECKING:
     from tests.federation.run.virtual_region import Child, VirtualRegion
@@ -37,6 +37,7 @@ class Watchdog:
         self.sent: dict[tuple[int, int, int, int], bool] = {}
         """(seat, life, slot, attempt) → whether it was searched for, or refused, since it was sent."""
         self.heard: dict[tuple[int, str], float] = {}
+        self.followed: dict[tuple[int, str], float] = {}
         self.done: dict[int, int] = {}
         """Slot → the attempt whose result is in the index."""
         self.proven: set[str] = set()
@@ -158,29 +159,44 @@ class Watchdog:
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def after_step(self, brain: Brain, event: ev.Event, commands: list[cmd.Command]) -> None:
-        if isinstance(event, ev.Tick) and not commands:
-            return
         world = self.world
         seat = next((one for one in world.seats if one.brain is brain), None)
+        if isinstance(event, ev.Tick) and seat is not None:
+            self._check_losses(seat, brain)
+        if isinstance(event, ev.Tick) and not commands:
+            return
         if seat is not None:
             if isinstance(event, ev.DispatchFailed) and event.outcome == "denied":
                 self.sent[seat.number, seat.life, event.slot, event.attempt] = True
             region = getattr(event, "region", "")
-            is_refusal = isinstance(event, ev.ParentChecked | ev.Found | ev.Stopped | ev.Reverted) or (
+            is_refusal = isinstance(event, ev.ParentChecked | ev.Found | ev.Stopped | ev.Reverted | ev.NotListed) or (
                 isinstance(event, ev.RegionProbed) and bool(event.problem)
             )
             is_sign = not is_refusal and not (isinstance(event, ev.Pinged) and not event.is_alive)
             if region and is_sign:
                 self.heard[seat.number, region] = world.now
+            if isinstance(event, ev.RegionHeard | ev.AllocationChanged | ev.Listed):
+                self.followed[seat.number, region] = world.now
         for command in commands:
             if isinstance(command, cmd.Tell) and command.kind == "failed":
                 self._check_failure(brain, command)
+
+    def _check_losses(self, seat: Seat, brain: Brain) -> None:
+        """No region keeps its slots for longer than one and a half graces without news of them."""
+        world = self.world
+        limit_s = 1.5 * world.limits.grace_s
+        if brain.is_closed or brain.state.is_cut_off or world.now - seat.jumped_at <= limit_s:
+            return
+        for name, region in brain.regions.items():
+            since = max(seat.seated_at, self.followed.get((seat.number, name), seat.seated_at))
+            is_held = not (region.is_lost or region.is_paused) and world.now - since > limit_s
+            assert not is_held, f"{name} gave no news for {world.now - since:.0f} s and isn't lost: {region.reach}"
 
     def _told(self, seat: Seat, tell: cmd.Tell) -> None:
         world = self.world
         place = (seat.number, seat.life, tell.region)
         if tell.kind == "lost":
-            heard = max(seat.seated_at, self.heard.get((seat.number, tell.region), seat.seated_at))
+            heard = max(seat.seated_at, self.followed.get((seat.number, tell.region), seat.seated_at))
             silent_s = world.now + seat.clock_ahead_s - heard
             assert silent_s > world.limits.grace_s - 1, f"{tell.region} was called lost after {silent_s} s"
             self.lost.add(place)
@@ -241,4 +257,4 @@ class Watchdog:
 
 def _is_listed(region: RegionState, job_id: str) -> bool:
     """Whether the run said at its end that this child may go on: it may not stop it, or couldn't reach its region."""
-    return job_id in region.unstoppable or (region.is_deaf and job_id in region.stopping | region.to_stop)
+    return job_id in region.unstoppable or (region.is_out_of_sight and job_id in region.stopping | region.to_stop)

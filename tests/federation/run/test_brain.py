@@ -272,10 +272,12 @@ def test_a_quiet_region_is_asked_before_it_is_called_lost() -> None:
         out = brain.step(ev.Tick(now_s))
         assert [command.region for command in out if isinstance(command, cmd.Ping)] == list(MANIFEST.regions)
         for name in MANIFEST.regions:
-            assert not [tell for tell in brain.step(ev.Pinged(name, is_alive=True)) if isinstance(tell, cmd.Tell)]
+            answers = (ev.Pinged(name, is_alive=True), ev.Listed(name, frozenset(), ""))
+            assert not [tell for one in answers for tell in brain.step(one) if isinstance(tell, cmd.Tell)]
     brain.step(ev.Tick(8.5))
     for name in MANIFEST.regions:
         brain.step(ev.Pinged(name, is_alive=name != "us"))
+        brain.step(ev.NotListed(name) if name == "us" else ev.Listed(name, frozenset(), ""))
     lost = [tell.region for tell in brain.step(ev.Tick(10.5)) if isinstance(tell, cmd.Tell) and tell.kind == "lost"]
     assert lost == ["us"]
 

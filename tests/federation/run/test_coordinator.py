@@ -135,6 +135,7 @@ def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None
         index=index or Index(),
         probe=lambda name: RegionProbed(name, 10),
         ping=lambda name: Pinged(name, is_alive=True),
+        list_allocations=lambda name: (region.allocations()[0], ""),
         inputs=lambda slot: ({}, b""),
         read=read,
         search=lambda name, slot: (),

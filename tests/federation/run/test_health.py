@@ -85,7 +85,7 @@ def test_a_lost_regions_attempts_are_left_until_somebody_says_rebind(mode: str) 
     out = brain.step(ev.Tick(5.0))
     (said,) = told(out, "lost")
     assert said.startswith(
-        "silent for 4 s; 1 attempt open there, 0.0 compute-hours to be repeated: they are waited for"
+        "after 4 s of silence; 1 attempt open there (slot 0), 0.0 compute-hours to be repeated: they are waited for"
     )
     assert said.endswith("fedml runs rebind 0193-run --from us")
     assert brain.slots[0].attempts[0].is_open
@@ -93,16 +93,28 @@ def test_a_lost_regions_attempts_are_left_until_somebody_says_rebind(mode: str) 
     assert [(one["type"], one.get("cause")) for one in changes(out)] == [("fail", "region lost"), ("bind", None)]
 
 
-def test_one_that_answers_only_through_another_region_is_not_lost_and_gets_nothing_new() -> None:
-    brain = Brain(MANIFEST, Limits(grace_s=3.0))
-    brain.step(ev.Tick(1.0))
-    brain.step(ev.Tick(3.5))
-    out = brain.step(ev.Pinged("us", is_alive=True, via="eu"))
-    assert told(out, "region") == ["answers only through region eu"]
-    for name in ("eu", "onprem"):
-        brain.step(ev.Pinged(name, is_alive=True))
-    assert losses(brain.step(ev.Tick(5.0))) == []
-    assert not brain.regions["us"].is_usable
+def test_a_start_does_not_wait_for_a_region_that_does_not_answer() -> None:
+    brain = Brain(replace(MANIFEST, slots=6))
+    out = brain.step(ev.Tick(1.0))
+    out += [command for name in ("eu", "onprem") for command in brain.step(ev.RegionProbed(name, 1))]
+    assert not changes(out), "us may still answer in time"
+    out = brain.step(ev.Tick(4.5))
+    assert {one["region"] for one in changes(out)} == {"eu", "onprem"}
+    assert told(out, "region") == ["no answer yet: starting with eu, onprem"]
+    brain.step(ev.Appended(tuple(changes(out))))
+    assert {one["region"] for one in changes(brain.step(ev.RegionProbed("us", 2)))} == {"us"}, (
+        "it joins when it answers"
+    )
+
+
+def test_slots_that_go_one_to_each_region_wait_for_one_that_does_not_answer() -> None:
+    brain = Brain(replace(MANIFEST, slots=3, one_each=True))
+    out = brain.step(ev.Tick(1.0))
+    out += [command for name in ("eu", "onprem") for command in brain.step(ev.RegionProbed(name, 1))]
+    out += brain.step(ev.Tick(4.5))
+    assert {one["region"] for one in changes(out)} == {"eu", "onprem"}
+    brain.step(ev.Appended(tuple(changes(out))))
+    assert [one["region"] for one in changes(brain.step(ev.RegionProbed("us", 1)))] == ["us"]
 
 
 def test_probes_of_a_region_in_which_nothing_changes_become_rare_and_news_make_them_soon() -> None:

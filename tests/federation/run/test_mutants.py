@@ -22,9 +22,10 @@ from federation.run.dispatching import Dispatching
 from federation.run.ends import Ends
 from federation.run.health import Health
 from federation.run.ledger import Ledger
+from federation.run.region_state import RegionState
 from federation.run.results import Results
 from federation.run.resume import Resume
-from federation.run.state import RegionState, RunState
+from federation.run.state import RunState
 from federation.run.watching import Watching
 from tests.federation.run.test_chaos import one_run
 

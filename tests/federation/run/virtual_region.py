@@ -35,9 +35,24 @@ class Child:
     allocations: list[Allocation] = field(default_factory=list)
 
 
+CUTS: Mapping[str, str] = {
+    "all": "nothing comes through",
+    "answers": "requests are carried out, and their answers are lost",
+    "stream": "no event stream; requests are answered",
+    "direct": "it answers pings through another region only, which doesn't get its token",
+    "relay": "it answers through another region only, which may have its token",
+    "pings": "it answers pings; anything larger is lost",
+    "slow": "every answer takes 5 to 25 s",
+    "drip": "every request hangs until its deadline",
+    "flap": "cut and whole in turn, a few seconds each",
+}
+UNANSWERED = ("all", "direct", "pings", "drip")
+"""Requests that never reach it."""
+
+
 class VirtualRegion:
     """One region. `on_news(region, allocation)` hears what its event stream would tell; `on_result(child, allocation)` what a
-    task publishes. `cut`: "" or how it is cut: all, answers, stream or direct (its own addresses only)."""
+    task publishes. `cut`: "" or how it is cut (see CUTS)."""
 
     def __init__(self, name: str, size: int, faults: Faults, spec_hash: str, *, has_tokens: bool = True) -> None:
         self.name = name
@@ -52,6 +67,9 @@ class VirtualRegion:
         self.dispatches = 0
         self.cut = ""
         self.cut_until = 0.0
+        self.is_relayed = False
+        """Requests go through another region."""
+        self.is_flapping = False
         self.is_token_expired = False
         self.is_job_there = True
         self.now = 0.0
@@ -65,7 +83,8 @@ class VirtualRegion:
 
     def _asked(self, operation: str) -> None:
         """What happens to any request on its way."""
-        if self.cut in ("all", "direct") or self.faults.hits("lost_request"):
+        is_unanswered = self.cut in UNANSWERED or (self.cut == "relay" and not self.is_relayed)
+        if is_unanswered or self.faults.hits("lost_request"):
             raise RegionUnreachable("no answer", region=self.name, operation=operation)
         if self.is_token_expired:
             raise PermissionDenied("403", region=self.name, operation=operation)

@@ -24,9 +24,9 @@ from federation.run.ports import Ports
 from federation.run.stale import stop_stale
 from regions.model import Allocation
 from regions.storage.errors import Unavailable
-from tests.federation.run.faults import Faults
+from tests.federation.run.faults import KINDS, Faults
 from tests.federation.run.invariants import Watchdog
-from tests.federation.run.virtual_region import Child, VirtualRegion
+from tests.federation.run.virtual_region import UNANSWERED, Child, VirtualRegion
 
 MANIFEST = Manifest(
     run="0193-run", job="train", job_file="train.nomad.hcl", spec_hash="5ec", version="4", slots=6, groups={"model": 1},
@@ -37,6 +37,10 @@ CALM_S = 400.0
 """From here on nothing goes wrong any more."""
 STEP_S = 0.5
 HEARTBEAT_S = 3.0
+FLAP_S = 6.0
+CUT_KINDS = tuple(kind for kind in KINDS if kind.partition("_")[0] == "cut" and kind != "cut_off")
+UNHEARD = (*UNANSWERED, "answers", "stream", "relay")
+"""No news come by the event stream of a region that is cut like this."""
 LIMITS = Limits(grace_s=30)
 
 
@@ -53,6 +57,8 @@ class Seat:
     """So many entries of the run log were given to it."""
     own: set[int] = field(default_factory=set)
     clock_ahead_s: float = 0.0
+    jumped_at: float = float("-inf")
+    """When its clock jumped last."""
 
 
 class World:
@@ -144,15 +150,17 @@ class World:
         for seat in self.seats:
             if self.faults.hits("clock_jump"):
                 seat.clock_ahead_s += rng.uniform(5, 100)
+                seat.jumped_at = self.now
         if self.faults.hits("cut_off"):
             for region in self.regions.values():
                 self._cut(region, "all", self.now + rng.uniform(5, 120))
         for region in self.regions.values():
-            for kind in ("cut", "cut_answers", "cut_stream", "cut_direct"):
+            for kind in CUT_KINDS:
                 if not region.cut and self.faults.hits(kind):
                     self._cut(region, kind.partition("_")[2] or "all", self.now + rng.uniform(2, 120))
+            self._flap(region)
             if region.cut and (region.cut_until <= self.now or self.faults.is_over):
-                region.cut = ""
+                region.cut, region.is_relayed, region.is_flapping = "", False, False
                 self._relist(region)
             was_expired = region.is_token_expired
             region.is_token_expired = (region.is_token_expired or self.faults.hits("token_expired")) and (
@@ -167,7 +175,7 @@ class World:
             if region.name != self.manifest.regions[-1] and self.faults.hits("changed_job"):
                 region.spec_hash = "another"
             region.live(self.now)
-            if region.cut in ("", "direct") and self.now % HEARTBEAT_S == 0:
+            if region.cut in ("", "slow") and self.now % HEARTBEAT_S == 0:
                 self._hear(region.name, ev.RegionHeard(region.name), 0.0)
         if self.now >= self.cancel_at:
             self.cancel_at = float("inf")
@@ -178,6 +186,14 @@ class World:
     @staticmethod
     def _cut(region: VirtualRegion, how: str, until: float) -> None:
         region.cut, region.cut_until = how, until
+        region.is_flapping = how == "flap"
+
+    def _flap(self, region: VirtualRegion) -> None:
+        """A region that flaps is cut off and whole in turn."""
+        if region.is_flapping and self.now % FLAP_S == 0:
+            region.cut = "all" if self.now // FLAP_S % 2 else "flap"
+            if region.cut == "flap":
+                self._relist(region)
 
     def _sweep(self) -> None:
         """What the command does when the brain has closed, and then nothing may be left."""
@@ -246,6 +262,15 @@ class World:
         rng = self.faults.rng("delay")
         return rng.uniform(2, 25) if self.faults.hits("late_answer") else rng.uniform(0, 0.9)
 
+    def _slowness(self, command: cmd.Command) -> float:
+        """How much longer a region takes than usual."""
+        region = self.regions.get(getattr(command, "region", ""))
+        if region is None or isinstance(command, cmd.Look):
+            return 0.0
+        if region.cut == "drip":
+            return 30.0
+        return self.faults.rng("slow").uniform(5, 25) if region.cut == "slow" else 0.0
+
     def _begin(self, seat: Seat, command: cmd.Command) -> None:
         """The command is on its way; what it does happens a little later, even if the coordinator dies meanwhile."""
         if isinstance(command, cmd.Tell):
@@ -261,7 +286,9 @@ class World:
             if (seat.life, seat.brain is None) != (life, False) and self.faults.rng("wire").random() < 0.5:
                 return
             events = self._do(seat, command)
-            delay_s = 0.0 if isinstance(command, cmd.Append | cmd.ReadLog) else self._delay()
+            delay_s = 0.0 if isinstance(command, cmd.Append | cmd.ReadLog) else self._delay() + self._slowness(command)
+            if isinstance(command, cmd.Ping) and delay_s > self.limits.grace_s / 4:
+                delay_s, events = self.limits.grace_s / 4, [ev.Pinged(command.region, is_alive=False)]
             for event in events:
                 self.later(delay_s, lambda event=event: self._give(seat, event) if seat.life == life else None)  # type: ignore[misc]
 
@@ -283,6 +310,7 @@ class World:
             index=None,  # type: ignore[arg-type]
             probe=self._probe,
             ping=self._ping,
+            list_allocations=self._list,
             read=self._read,
             search=lambda _, slot: self._search(slot),
             watch=lambda *_: None,
@@ -292,18 +320,28 @@ class World:
 
     def _probe(self, name: str) -> ev.RegionProbed:
         region = self.regions[name]
-        if region.is_token_expired and region.cut not in ("all", "direct", "answers"):
+        is_cut = region.cut in (*UNANSWERED, "answers") or (region.cut == "relay" and not region.is_relayed)
+        if region.is_token_expired and not is_cut:
             return ev.RegionProbed(name, 0, "403", is_denied=True)
-        if region.cut in ("all", "direct", "answers"):
+        if is_cut:
             return ev.RegionProbed(name, 0, "unreachable")
         return ev.RegionProbed(name, region.free, children=len(region.children))
 
     def _ping(self, name: str) -> ev.Pinged:
         cut = self.regions[name].cut
-        via = next((one.name for one in self.regions.values() if one.name != name and not one.cut), "")
-        if cut == "direct":
+        via = self._forwarder(name)
+        if cut in ("direct", "relay"):
             return ev.Pinged(name, is_alive=bool(via), via=via)
-        return ev.Pinged(name, is_alive=cut not in ("all", "answers"))
+        return ev.Pinged(name, is_alive=cut not in ("all", "answers", "drip"))
+
+    def _forwarder(self, name: str) -> str:
+        return next((one.name for one in self.regions.values() if one.name != name and not one.cut), "")
+
+    def _list(self, name: str) -> tuple[Sequence[Allocation], str]:
+        region = self.regions[name]
+        via = self._forwarder(name) if region.cut == "relay" else ""
+        region.is_relayed = bool(via)
+        return region.allocations()[0], via
 
     def _read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         if self.faults.hits("store_down"):
@@ -336,7 +374,7 @@ class World:
 
     def _news(self, name: str, allocation: Allocation) -> None:
         region = self.regions[name]
-        if region.cut in ("all", "answers", "stream") or region.is_token_expired:
+        if region.cut in UNHEARD or region.is_token_expired:
             return
         if self.faults.hits("stream_gap"):
             self.later(self.faults.rng("gaps").uniform(1, 15), lambda: self._relist(region))
@@ -347,7 +385,7 @@ class World:
 
     def _relist(self, region: VirtualRegion) -> None:
         """The watch (re)connects and lists."""
-        if region.cut in ("all", "answers", "stream") or region.is_token_expired:
+        if region.cut in UNHEARD or region.is_token_expired:
             if not self.faults.is_over:
                 self.later(5.0, lambda: self._relist(region))
             return
