@@ -69,8 +69,10 @@ def asked(client: socket.socket, server: socket.socket, request: bytes, answer: 
 
 
 def test_whole_it_passes_all_on_and_tells_of_ends(server: Server) -> None:
-    with server.connected()[0]:
-        pass
+    client, end = server.connected()
+    with end:
+        client.close()
+        assert end.recv(1) == b""
     client, end = server.connected()
     with client, end:
         assert asked(client, end, b"ask", b"x" * 300_000) == b"x" * 300_000

@@ -21,6 +21,7 @@ REGIONS = ("us", "eu", "onprem")
 DESKS = ("desk", "other")
 """Machines that a coordinator runs on."""
 BUCKETS = "buckets"
+BUCKET_NAMES = ("fedml-home", "fedml-us")
 DATACENTER = "dc1"
 CPU_MHZ, MEMORY_MB = 4000, 2048
 START_S = 120.0
@@ -103,8 +104,8 @@ class Engine(ABC):
             )
 
     def serve_buckets(self, fd: int) -> None:
-        """A server of the buckets `home` and `us` on a listening socket."""
-        server = [sys.executable, "-P", "-m", "federation.dev.s3_server", str(self.root / BUCKETS), "home", "us"]
+        """A server of buckets on a listening socket."""
+        server = [sys.executable, "-P", "-m", "federation.dev.s3_server", str(self.root / BUCKETS), *BUCKET_NAMES]
         self.launch(BUCKETS, [*server, "--fd", str(fd)], pass_fds=(fd,))
 
     def wait_until_ready(self) -> None:

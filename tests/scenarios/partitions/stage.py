@@ -21,7 +21,7 @@ from tests.scenarios.light_job import light_job
 from tests.scenarios.partitions.coordinator import Coordinator
 from tests.scenarios.partitions.engine import BUCKETS, DATACENTER, REGIONS, Engine, Way
 from tests.scenarios.partitions.partition import Partition
-from tests.scenarios.project import FEDML, Done, Project, expected_keys, run_id
+from tests.scenarios.project import FEDML, Done, Project, QuickProject, expected_keys, run_id
 
 SLOTS = 2 * len(REGIONS)
 PUBLISH = "echo x > model && exec fedml publish model"
@@ -56,13 +56,14 @@ class Stage:
             (root / "fedml.toml").write_text(self.settings(desk))
             waits = f"test -p {self.gate('$FEDML_REGION')} && cat {self.gate('$FEDML_REGION')}; "
             (root / "job.nomad.hcl").write_text(light_job(self.name, waits + PUBLISH))
-        return Project(root)
+        # Clients of buckets keep connections open for as long as their process lives.
+        return Project(root) if self.partition.buckets else QuickProject(root)
 
     def settings(self, desk: str) -> str:
         engine, buckets = self.engine, self.partition.buckets
         stores = {name: f"file://{self.engine.root / self.name / 'stores' / name}" for name in ("home", *REGIONS)}
         endpoint = engine.address(desk, BUCKETS)
-        stores |= {name: f"s3://{name}/{self.name}?endpoint={endpoint}&anonymous=true" for name in buckets}
+        stores |= {name: f"s3://fedml-{name}/{self.name}?endpoint={endpoint}&anonymous=true" for name in buckets}
         lines = [
             f'[federation]\nname = "apart"\nhome = "{stores["home"]}"\njob = "job.nomad.hcl"\npolicy = "weights"',
             f'grace_s = {engine.grace_s}\non_region_lost = "{self.partition.on_region_lost}"',
