@@ -52,9 +52,26 @@ class LimitedAdapter(HTTPAdapter):
         """Send it and read the body within the limits, but for a stream that isn't refused. Raises BodyTooLarge."""
         response = super().send(request, stream, *args, **kwargs)
         limits = current_limits()
-        if limits is not None and (not stream or response.status_code >= 300):
+        if limits is None:
+            return response
+        if response.status_code < 300 and request.method != "HEAD":
+            _refuse_declared(response, limits)
+        if not stream or response.status_code >= 300:
             _read_body(response, limits)
+        else:
+            # A stream is given as it comes: unpacked, a few bytes could become any number.
+            response.raw.headers.pop("Content-Encoding", None)
         return response
+
+
+def _refuse_declared(response: requests.Response, limits: CallLimits) -> None:
+    """Refuse a body that is too large by its own length. Raises BodyTooLarge."""
+    declared = response.headers.get("Content-Length", "")
+    if limits.answer_bytes_max is None or not (declared.isascii() and declared.isdigit()):
+        return
+    if len(declared) > 18 or int(declared) > limits.answer_bytes_max:
+        response.close()
+        raise BodyTooLarge(str(limits.too_large()))
 
 
 def _read_body(response: requests.Response, limits: CallLimits) -> None:

@@ -1,4 +1,4 @@
-"""A container of Azure Blob Storage as a store: keys and bytes enter, requests leave through azure-storage-blob.
+"""A container of Azure Blob Storage as a store. Requests are sent through azure-storage-blob.
 
 What holds, and on what it rests (the rest is `bucket`):
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,16 @@ from regions.storage.rules import Kind, Rule, azure_lock, azure_versions
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_account
-from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
+from regions.storage.vendor import (
+    BINARY,
+    CONNECT_TIMEOUT_S,
+    CONNECTIONS,
+    READ_TIMEOUT_S,
+    SENDS,
+    Found,
+    Page,
+    closing_after,
+)
 
 _SHA256, _NONCE, _METADATA = "fedml_sha256", "fedml_nonce", "fedml_metadata"
 _PAGE = 5000
@@ -48,6 +57,8 @@ class AzureStore(BucketStore):
         self._account, container, prefix = split_account(config.url)
         super().__init__(config, container, prefix)
         self._endpoint = checked_endpoint(config.endpoint) if config.endpoint else None
+
+    lists_in_byte_order = False
 
     def _listed(self, prefix: str, full_prefix: str, after: str) -> Iterator[ObjectInfo]:
         return in_byte_order(super()._listed(prefix, full_prefix, after), self.url)
@@ -87,7 +98,7 @@ class AzureStore(BucketStore):
             def stage(client: Any) -> None:
                 client.get_blob_client(name).stage_block(block, body, len(body), validate_content=True)
 
-            self._call("put", key, stage)
+            self._call("put", key, stage, SENDS)
             progress(len(body))
             return block
 
@@ -109,7 +120,7 @@ class AzureStore(BucketStore):
 
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
+    ) -> tuple[Found, Generator[bytes, None, None]]:
         from azure.core.exceptions import HttpResponseError
 
         condition = _condition(Update(etag)) if etag else {}
@@ -119,16 +130,15 @@ class AzureStore(BucketStore):
         except HttpResponseError as error:
             if error.status_code != 416:
                 raise
-            return self._head_object(client, name, key), ()  # it starts beyond the end
+            return self._head_object(client, name, key), closing_after(())  # it starts beyond the end
         size = str(body.properties.content_range or "").rpartition("/")[2]
-        return _found(key, body.properties, int(size) if size.isdecimal() else body.size), body.chunks()
+        found = _found(key, body.properties, int(size) if size.isdecimal() else body.size)
+        return found, closing_after(body.chunks())
 
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
         pages = client.list_blobs(name_starts_with=prefix or None, results_per_page=_PAGE).by_page(token)
         objects = [
-            ObjectInfo(blob.name, blob.size, _etag(blob.etag), modified=blob.last_modified)
-            for blob in next(pages, ())
-            if blob.name > after
+            ObjectInfo(blob.name, blob.size, _etag(blob.etag), modified=blob.last_modified) for blob in next(pages, ())
         ]
         return Page(objects, pages.continuation_token or None)
 
@@ -174,7 +184,9 @@ class AzureStore(BucketStore):
     def _service(self, client: Any) -> Any:
         from azure.storage.blob import BlobServiceClient
 
-        return BlobServiceClient(self._address(), credential=client.credential, retry_total=0)
+        return BlobServiceClient(
+            self._address(), credential=client.credential, retry_total=0, transport=self._transport()
+        )
 
     def _date(self, client: Any) -> str | None:
         from azure.core.exceptions import HttpResponseError
@@ -218,29 +230,33 @@ class AzureStore(BucketStore):
         return self._endpoint if host.startswith(f"{self._account}.") else f"{self._endpoint}/{self._account}"
 
     def _new_client(self) -> Any:
-        from azure.core.pipeline.transport import RequestsTransport
         from azure.storage.blob import ContainerClient
+
+        return ContainerClient(
+            self._address(),
+            self._bucket,
+            credential=_credential(self._config, self._account),
+            transport=self._transport(),
+            max_chunk_get_size=RANGE_BYTES,
+            retry_total=0,
+            max_single_put_size=_SINGLE_PUT_BYTES_MAX,
+        )
+
+    def _transport(self) -> Any:
+        from azure.core.pipeline.transport import RequestsTransport
         from requests import Session
-        from requests.adapters import HTTPAdapter
+
+        from regions.limited_http import LimitedAdapter
 
         session = Session()
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
-        transport = RequestsTransport(
+            session.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+        return RequestsTransport(
             session=session,
             session_owner=False,
             connection_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
             connection_data_block_size=CHUNK_BYTES,
-        )
-        return ContainerClient(
-            self._address(),
-            self._bucket,
-            credential=_credential(self._config, self._account),
-            transport=transport,
-            max_chunk_get_size=RANGE_BYTES,
-            retry_total=0,
-            max_single_put_size=_SINGLE_PUT_BYTES_MAX,
         )
 
 

@@ -1,4 +1,4 @@
-"""A vendor's few verbs enter, a whole `Store` leaves: what S3, GCS and Azure stores have in common.
+"""Make a whole `Store` of a vendor's few verbs: what S3, GCS and Azure stores have in common.
 
 - Every put carries a nonce in its metadata. Where an answer was lost, or a retry meets its own earlier success, the nonce
   tells, and the put succeeds.
@@ -6,6 +6,7 @@
   refused.
 - Large objects come down by ranges, some at once, at most 64 MiB in memory; a range that breaks off goes on where it
   broke, and always with the etag of the first, so that two versions are never mixed.
+- A listing whose pages repeat keys, go backwards or never come to an end is an error, not a loop.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ from regions.storage.errors import (
 )
 from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.noted import Noted
+from regions.storage.pages import PageOrder
 from regions.storage.retry import Retries
 from regions.storage.rules import Kind, Rule, within
 from regions.storage.source import opened_source
@@ -47,7 +49,7 @@ from regions.storage.store import (
     checked_key,
     checked_prefix,
 )
-from regions.storage.vendor import BINARY, Found, Page, Vendor
+from regions.storage.vendor import BINARY, SENDS, SLACK_BYTES, Found, Limits, Page, Vendor
 
 RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4
@@ -61,6 +63,7 @@ class BucketStore(Vendor, Store):
 
     single_put_bytes_max = 16 << 20
     """Files above it go up in parts."""
+    lists_in_byte_order = True
 
     def put(
         self,
@@ -77,7 +80,7 @@ class BucketStore(Vendor, Store):
         retries = Retries(self.patience)
         while True:
             try:
-                etag = self._once("put", key, lambda client: self._put_object(client, name, data, mode, noted))
+                etag = self._once("put", key, lambda client: self._put_object(client, name, data, mode, noted), SENDS)
             except (PreconditionFailed, NotFound, Unavailable) as failure:
                 if isinstance(failure, NotFound) and not failure.key:  # no such bucket
                     raise
@@ -132,6 +135,12 @@ class BucketStore(Vendor, Store):
         """See `Store.get`."""
         chunks: list[bytes] = []
         self._read(key, chunks.append, chunks.clear)
+        return b"".join(chunks)
+
+    def get_small(self, key: str, *, limit_bytes: int) -> bytes:
+        """See `Store.get_small`."""
+        chunks: list[bytes] = []
+        self._read(key, chunks.append, chunks.clear, limit_bytes)
         return b"".join(chunks)
 
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
@@ -248,25 +257,34 @@ class BucketStore(Vendor, Store):
         return found.info if found.nonce == nonce else None
 
     def _listed(self, prefix: str, full_prefix: str, after: str) -> Iterator[ObjectInfo]:
+        """The objects page by page, as the vendor orders them. Raises IntegrityError where the pages contradict."""
+        pages = PageOrder(self.url, full_prefix, is_ordered=self.lists_in_byte_order)
         token: str | None = None
         while True:
 
             def ask(client: Any, token: str | None = token) -> Page:
                 return self._list_page(client, full_prefix, after, token)
 
-            page = self._call("list", prefix, ask)
-            yield from page.objects
+            with pages.timed():
+                page = self._call("list", prefix, ask)
+            yield from pages.checked(page, token)
             token = page.token
             if token is None:
                 return
 
-    def _read(self, key: str, take: Callable[[bytes], object], restart: Callable[[], object]) -> ObjectInfo:
+    def _read(
+        self,
+        key: str,
+        take: Callable[[bytes], object],
+        restart: Callable[[], object],
+        limit_bytes: int | None = None,
+    ) -> ObjectInfo:
         """Streams the object into `take`, from its start again where it was replaced meanwhile, and verifies it."""
         for reads_left in reversed(range(_READS)):
             restart()
             digest = hashlib.sha256()
             try:
-                for found, chunk in self._ranges(key):
+                for found, chunk in self._ranges(key, limit_bytes):
                     info = found.info
                     digest.update(chunk)
                     take(chunk)
@@ -288,9 +306,12 @@ class BucketStore(Vendor, Store):
             hint="the object was damaged or rewritten behind the store's back: publish it again",
         )
 
-    def _ranges(self, key: str) -> Iterator[tuple[Found, bytes]]:
-        """All of the object, in order; the later ranges some at once."""
-        found, first = self._range(key, 0, RANGE_BYTES, "")
+    def _ranges(self, key: str, limit_bytes: int | None = None) -> Iterator[tuple[Found, bytes]]:
+        """All of the object, in order; the later ranges some at once. Raises TooLarge."""
+        first_bytes = RANGE_BYTES if limit_bytes is None else min(RANGE_BYTES, limit_bytes + 1)
+        found, first = self._range(key, 0, first_bytes, "")
+        if limit_bytes is not None and found.info.size_bytes > limit_bytes:
+            raise self.too_large(key, found.info.size_bytes, limit_bytes)
         yield found, first
         starts = range(len(first), found.info.size_bytes, RANGE_BYTES)
         if not starts:
@@ -319,13 +340,16 @@ class BucketStore(Vendor, Store):
                 nonlocal etag, arrived
                 found, body = self._read_object(client, name, key, start + arrived, size_bytes - arrived, etag)
                 etag = found.info.etag
-                for chunk in body:
-                    chunks.append(chunk)
-                    arrived += len(chunk)
+                with closing(body):
+                    for chunk in body:
+                        chunks.append(chunk)
+                        arrived += len(chunk)
+                        if arrived > size_bytes:  # it goes on and on
+                            break
                 return found
 
             try:
-                found = self._once("get", key, read)
+                found = self._once("get", key, read, Limits(size_bytes + SLACK_BYTES, is_data=True))
                 expected = min(size_bytes, max(0, found.info.size_bytes - start))
                 if arrived > expected:
                     raise IntegrityError(

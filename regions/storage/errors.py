@@ -8,7 +8,8 @@
     ├── PreconditionFailed         Update: the object isn't at that etag any more
     ├── PermissionDenied           the credentials may not do this, or there are none
     ├── Unavailable                no answer, throttled or 5xx after all retries; the outcome of a write is unknown
-    ├── IntegrityError             bytes or size don't match their sha256
+    ├── IntegrityError             bytes or size don't match their sha256, or a listing contradicts itself
+    ├── TooLarge                   the object has more bytes than its reader takes
     ├── NotSupported               this store can't do this mode atomically, so it refuses
     └── InvalidStoreURL            the URL or key is wrong, and how to write it
 """
@@ -55,6 +56,10 @@ class Unavailable(StoreError):
 
 class IntegrityError(StoreError):
     """What was read isn't what was written."""
+
+
+class TooLarge(StoreError):
+    """The object has more bytes than whoever reads it takes."""
 
 
 class NotSupported(StoreError):

@@ -27,10 +27,12 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from regions.model import StoreConfig
 from regions.storage.errors import (
@@ -122,12 +124,21 @@ class FileStore(Store):
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""
+        return self._get(key, None)
+
+    def get_small(self, key: str, *, limit_bytes: int) -> bytes:
+        """See `Store.get_small`."""
+        return self._get(key, limit_bytes)
+
+    def _get(self, key: str, limit_bytes: int | None) -> bytes:
         target = file_of(self._root, checked_key(key))
         for _ in range(_TRIES):
             try:
-                with mapped_errors(self.url, "get", key), target.open("rb") as file:
+                with mapped_errors(self.url, "get", key), _opened(target) as file:
                     status = os.fstat(file.fileno())
-                    data = file.read()
+                    if limit_bytes is not None and status.st_size > limit_bytes:
+                        raise self.too_large(key, status.st_size, limit_bytes)
+                    data = file.read(-1 if limit_bytes is None else limit_bytes + 1)
             except NotFound:
                 self._require_same_folder("get", key)
                 raise
@@ -138,7 +149,7 @@ class FileStore(Store):
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """See `Store.get_range`."""
         target = file_of(self._root, checked_key(key))
-        with mapped_errors(self.url, "get", key), target.open("rb") as file:
+        with mapped_errors(self.url, "get", key), _opened(target) as file:
             file.seek(start)
             return file.read(size_bytes)
 
@@ -149,7 +160,7 @@ class FileStore(Store):
         partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
         try:
             for _ in range(_TRIES):
-                with mapped_errors(self.url, "get_file", key), target.open("rb") as source:
+                with mapped_errors(self.url, "get_file", key), _opened(target) as source:
                     status = os.fstat(source.fileno())
                     with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
                         sha256 = _copy(SourceFile(target, source.fileno()), file.fileno(), progress)
@@ -166,9 +177,10 @@ class FileStore(Store):
         """See `Store.stat`."""
         target = file_of(self._root, checked_key(key))
         with mapped_errors(self.url, "stat", key):
-            if target.is_dir():
+            status = target.stat()
+            if not stat.S_ISREG(status.st_mode):
                 raise NotFound(f"no object {key}", store=self.url, operation="stat", key=key)
-            return self._info(key, target, target.stat())
+            return self._info(key, target, status)
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """See `Store.list`. An object that is removed meanwhile is left out; `sha256` and `metadata` are absent."""
@@ -353,6 +365,16 @@ class FileStore(Store):
             note.get("content_type", _BINARY),
             note.get("metadata", {}),
         )
+
+
+@contextmanager
+def _opened(target: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading. What is no regular file isn't there: a pipe would be waited for, a device read for ever."""
+    number = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(number, "rb") as file:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+        yield file
 
 
 def _open_temporary(target: Path) -> tuple[Path, int]:

@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage as a store: keys and bytes enter, requests leave through google-cloud-storage.
+"""A bucket of Google Cloud Storage as a store. Requests are sent through google-cloud-storage.
 
 What holds, and on what it rests (the rest is `bucket`):
 
@@ -17,7 +17,7 @@ import io
 import json
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -41,7 +41,16 @@ from regions.storage.rules import Kind, Rule, gcs_lifecycle, gcs_lock, gcs_versi
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint, split_bucket
-from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
+from regions.storage.vendor import (
+    BINARY,
+    CONNECT_TIMEOUT_S,
+    CONNECTIONS,
+    READ_TIMEOUT_S,
+    SENDS,
+    Found,
+    Page,
+    closing_after,
+)
 
 _TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
 _PAGE: int | None = None
@@ -120,7 +129,7 @@ class GCSStore(BucketStore):
         def send(client: Any) -> int | str:
             return _progress_of(client._http.put(url, data=body, headers=headers, timeout=_TIMEOUT_S))
 
-        return self._once("put", key, send)
+        return self._once("put", key, send, SENDS)
 
     def _ask_how_far(self, client: Any, url: str, size_bytes: int) -> int | str:
         headers = {"Content-Range": f"bytes */{size_bytes}", "Content-Length": "0"}
@@ -135,7 +144,7 @@ class GCSStore(BucketStore):
 
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
+    ) -> tuple[Found, Generator[bytes, None, None]]:
         from google.api_core.exceptions import from_http_response
 
         # gzip is accepted so that the server never unpacks an object that is stored packed.
@@ -154,10 +163,10 @@ class GCSStore(BucketStore):
             if etag and found.info.etag != etag:
                 what = f"{key} was replaced while it was read"
                 raise PreconditionFailed(what, store=self.url, operation="get", key=key)
-        except StoreError:
+        except BaseException:
             answer.close()
             raise
-        return found, answer.raw.stream(CHUNK_BYTES, decode_content=False)
+        return found, closing_after(answer.raw.stream(CHUNK_BYTES, decode_content=False), answer.close)
 
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:
         from google.api_core.exceptions import from_http_response
@@ -233,7 +242,8 @@ class GCSStore(BucketStore):
 
     def _new_client(self) -> Any:
         from google.cloud.storage import Client
-        from requests.adapters import HTTPAdapter
+
+        from regions.limited_http import LimitedAdapter
 
         options = {"api_endpoint": self._endpoint} if self._endpoint else None
         # The project only matters for making and listing buckets.
@@ -241,7 +251,10 @@ class GCSStore(BucketStore):
         # Newer versions ask for the bucket's metadata for their telemetry, with retries, in a thread of their own.
         client._bucket_metadata_cache = None
         for scheme in ("http://", "https://"):
-            client._http.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+            client._http.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
+            tokens = getattr(client._http, "_auth_request_session", None)  # which asks for access tokens
+            if tokens is not None:
+                tokens.mount(scheme, LimitedAdapter())
         return client
 
 

@@ -1,4 +1,4 @@
-"""A request that failed for now enters, the wait before its next try leaves, or the failure itself when that was the last.
+"""Wait before the next try of a request that failed for now, or raise its failure when that was the last.
 
 The SDKs' own retries are off: here the store's wish (Retry-After) is honoured, and one deadline covers all tries.
 """
@@ -60,5 +60,5 @@ def seconds_of(retry_after: str | None) -> float:
         return float(retry_after)
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

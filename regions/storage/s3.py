@@ -1,5 +1,7 @@
-"""A bucket of S3, or of any server that speaks S3, as a store: keys and bytes enter, requests leave through botocore,
-boto3's own core: boto3 on top of it is imported for nothing that is used here, and takes a third of the time of both.
+"""A bucket of S3, or of any server that speaks S3, as a store.
+
+Requests are sent through botocore, boto3's own core: boto3 on top of it is imported for nothing that is used here, and takes
+a third of the time of both.
 
 What holds, and on what it rests (the rest is `bucket`):
 
@@ -13,7 +15,7 @@ What holds, and on what it rests (the rest is `bucket`):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -27,9 +29,22 @@ from regions.storage.s3_errors import store_error
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update, checked_key
 from regions.storage.url import checked_endpoint, split_bucket
-from regions.storage.vendor import BINARY, CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S, Found, Page
+from regions.storage.vendor import (
+    BINARY,
+    CONNECT_TIMEOUT_S,
+    CONNECTIONS,
+    READ_TIMEOUT_S,
+    SENDS,
+    SLACK_BYTES,
+    Found,
+    Limits,
+    Page,
+    closing_after,
+)
 
 _DELETED_AT_ONCE = 1000
+_COMPLETION = Limits(SLACK_BYTES, deadline_s=600.0)
+"""S3 may take minutes to put parts together, and sends spaces meanwhile."""
 _NO_RULES = ("NoSuchLifecycleConfiguration", "ObjectLockConfigurationNotFoundError")
 _UNTOLD = ("NotImplemented", "MethodNotAllowed", "501", "405")
 
@@ -73,7 +88,7 @@ class S3Store(BucketStore):
 
         def send(number: int, body: bytes) -> dict[str, Any]:
             part = place | {"PartNumber": number + 1, "Body": body}
-            etag = _etag(self._call("put", key, lambda client: client.upload_part(**part)))
+            etag = _etag(self._call("put", key, lambda client: client.upload_part(**part), SENDS))
             progress(len(body))
             return {"PartNumber": number + 1, "ETag": f'"{etag}"'}
 
@@ -81,7 +96,7 @@ class S3Store(BucketStore):
         try:
             sent = send_parts(parts, send, parts_at_once(source.size_bytes))
             whole = place | {"MultipartUpload": {"Parts": sent}}
-            answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole))
+            answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole), _COMPLETION)
             return _etag(answer), sha256
         except BaseException:
             with suppress(StoreError):
@@ -93,7 +108,7 @@ class S3Store(BucketStore):
 
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
+    ) -> tuple[Found, Generator[bytes, None, None]]:
         from botocore.exceptions import ClientError
 
         fields: dict[str, Any] = {"Bucket": self._bucket, "Key": name}
@@ -104,10 +119,13 @@ class S3Store(BucketStore):
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 416:
                 raise
-            return self._head_object(client, name, key), ()  # it starts at the end: an empty object, or beyond
+            return self._head_object(client, name, key), closing_after(
+                (), lambda: None
+            )  # it starts at the end: an empty object, or beyond
         try:
-            return _found(key, answer), answer["Body"].iter_chunks(CHUNK_BYTES)
-        except StoreError:
+            body = answer["Body"]
+            return _found(key, answer), closing_after(body.iter_chunks(CHUNK_BYTES), body.close)
+        except BaseException:
             answer["Body"].close()
             raise
 
@@ -179,6 +197,8 @@ class S3Store(BucketStore):
         from botocore.config import Config
         from botocore.session import Session
 
+        from regions.limited_http import limited_pools
+
         config = self._config
         options: dict[str, Any] = {"retries": {"mode": "standard", "total_max_attempts": 1}}
         options |= {"max_pool_connections": CONNECTIONS}
@@ -203,7 +223,11 @@ class S3Store(BucketStore):
             keys["aws_access_key_id"] = config.access_key_id.read()
             keys["aws_secret_access_key"] = config.secret_access_key.read()
         place = {"region_name": config.location, "endpoint_url": self._endpoint}
-        return Session(profile=config.profile).create_client("s3", **place, config=Config(**options), **keys)
+        client = Session(profile=config.profile).create_client("s3", **place, config=Config(**options), **keys)
+        http = client._endpoint.http_session
+        limited_pools(http._manager)
+        http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the managers of proxies, made later
+        return client
 
 
 class _Refusal(Exception):

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Union
 
-from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported
+from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported, TooLarge
 from regions.storage.localfs import mapped_errors, remove_quietly
 from regions.storage.rules import Kind, Rule
 from regions.storage.source import opened_source
@@ -117,6 +117,25 @@ class Store(ABC):
     @abstractmethod
     def get(self, key: str) -> bytes:
         """The object's bytes, verified against its sha256 where there is one. Raises NotFound, IntegrityError."""
+
+    def get_small(self, key: str, *, limit_bytes: int) -> bytes:
+        """As `get`, for an object that somebody else may have written too large. Raises TooLarge, with its size, for one
+        of more than `limit_bytes`, and reads no more than that of it.
+
+        Here its size is asked first; a backend that can asks for a range.
+        """
+        size_bytes = self.stat(key).size_bytes
+        if size_bytes > limit_bytes:
+            raise self.too_large(key, size_bytes, limit_bytes)
+        data = self.get(key)
+        if len(data) > limit_bytes:
+            raise self.too_large(key, len(data), limit_bytes)
+        return data
+
+    def too_large(self, key: str, size_bytes: int, limit_bytes: int) -> TooLarge:
+        """The error for an object of that size."""
+        what = f"{key} has {size_bytes:,} bytes; at most {limit_bytes:,} are read of such an object"
+        return TooLarge(what, store=self.url, operation="get", key=key)
 
     @abstractmethod
     def stat(self, key: str) -> ObjectInfo:

@@ -1,17 +1,19 @@
-"""A vendor's SDK enters, requests that are tried as long as they may and end in `StoreError`s leave.
+"""Send requests through a vendor's SDK, as long as they may be tried, and raise `StoreError`s only.
 
-Retries are counted here (`retry`), not by the SDKs; what they raise passes one door.
+Retries are counted here (`retry`), not by the SDKs; what they raise passes one door. Each request keeps limits of time and
+bytes as a whole (`regions.call_limits`): an SDK's own timeout starts anew with each byte.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
+from regions.call_limits import CallLimits
 from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
 from regions.storage.noted import Noted
@@ -26,6 +28,18 @@ BINARY = "application/octet-stream"
 CONNECTIONS = 64
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
+REQUEST_S = 60.0
+"""How long one request may take, from connecting to the last byte of its answer."""
+RATE_BYTES_PER_S = 8 << 10
+"""Each such number of an object's bytes that moves adds a second to it."""
+ANSWER_BYTES_MAX = 64 << 20
+"""What an answer may have that holds no object: the longest is a page of a listing."""
+SLACK_BYTES = 1 << 20
+"""What the answer to a read may have beyond the object's bytes: its headers, or a refusal."""
+
+
+_STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What the SDKs raise over an answer that no store of their vendor gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +56,28 @@ class Page:
 
     objects: Sequence[ObjectInfo]
     token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take and give. `is_data`: an object's bytes move, so the larger it is, the longer it may take."""
+
+    answer_bytes_max: int = ANSWER_BYTES_MAX
+    is_data: bool = False
+    deadline_s: float | None = None
+    """None: as long as any request."""
+
+
+SENDS = Limits(SLACK_BYTES, is_data=True)
+"""For a request that sends an object's bytes."""
+
+
+def closing_after(chunks: Iterable[bytes], close: Callable[[], object] = lambda: None) -> Generator[bytes, None, None]:
+    """The chunks, then `close`, also where not all of them are taken."""
+    try:
+        yield from chunks
+    finally:
+        close()
 
 
 class Vendor(ABC):
@@ -68,27 +104,47 @@ class Vendor(ABC):
             )
         return name
 
-    def _call(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
+    def _call(self, operation: str, key: str, request: Callable[[Any], T], limits: Limits = Limits()) -> T:
         """A request that may be sent again, as often as `patience` allows."""
         retries = Retries(self.patience)
         while True:
             try:
-                return self._once(operation, key, request)
+                return self._once(operation, key, request, limits)
             except Unavailable as failure:
                 retries.wait(failure)
 
-    def _once(self, operation: str, key: str, request: Callable[[Any], T]) -> T:
+    def _once(self, operation: str, key: str, request: Callable[[Any], T], limits: Limits = Limits()) -> T:
         """One request. Credential references are read anew, once, when the store refuses what they gave before."""
         try:
-            with self._door(operation, key):
-                return request(self._opened())
+            return self._limited(operation, key, request, limits)
         except PermissionDenied:
             if self._config.access_key_id is None and self._config.secret_access_key is None:
                 raise
         with self._lock:
             self._client = None
-        with self._door(operation, key):
-            return request(self._opened())
+        return self._limited(operation, key, request, limits)
+
+    def _limited(self, operation: str, key: str, request: Callable[[Any], T], limits: Limits) -> T:
+        """One request within its limits. Raises Unavailable that says which one it broke."""
+        call = CallLimits(
+            limits.deadline_s or min(REQUEST_S, self.patience.deadline_s),
+            answer_bytes_max=limits.answer_bytes_max,
+            rate_bytes_per_s=RATE_BYTES_PER_S if limits.is_data else None,
+        )
+        try:
+            with self._door(operation, key), call.applied():
+                return request(self._opened())
+        except (StoreError, OSError) as error:
+            if not call.problem:
+                raise
+            failure = Unavailable(
+                f"{operation} of {key or 'the bucket'} failed: {call.problem}",
+                store=self.url,
+                operation=operation,
+                key=key,
+            )
+            failure.is_passing = not call.is_too_large
+            raise failure from error
 
     @contextmanager
     def _door(self, operation: str, key: str) -> Iterator[None]:
@@ -99,7 +155,14 @@ class Vendor(ABC):
             raise
         except self._sdk_errors() as error:
             raise self._store_error(error, operation, key) from error
-        except (AttributeError, KeyError, TypeError) as error:  # what the SDKs stumble over in a stranger's answer
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as error:  # what the SDKs stumble over in a stranger's answer
             failure = Unavailable(
                 f"{operation} of {key or 'the bucket'} failed: what answers there can't be understood",
                 store=self.url,
@@ -148,8 +211,10 @@ class Vendor(ABC):
     @abstractmethod
     def _read_object(
         self, client: Any, name: str, key: str, start: int, size_bytes: int, etag: str
-    ) -> tuple[Found, Iterable[bytes]]:
-        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end."""
+    ) -> tuple[Found, Generator[bytes, None, None]]:
+        """A range of the object, if it still has that etag (when one is given); no bytes where it starts at the end.
+
+        The connection is given back or closed when the bytes' generator ends or is closed."""
 
     @abstractmethod
     def _list_page(self, client: Any, prefix: str, after: str, token: str | None) -> Page:

@@ -14,7 +14,11 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 PAUSE_S = 0.05
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-goog-generation: 1\r\n"
+    b'ETag: "e"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Range: bytes 0-99999/100000\r\n'
+)
+"""Good enough for a region and for each vendor's store."""
 
 Way = Callable[["HostileServer", socket.socket], None]
 
