@@ -12,8 +12,10 @@ whom) isn't counted, unless that is allowed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -29,6 +31,8 @@ from regions.resources import Resources, estimated_slots, missing, offers
 
 PROBE_SLOTS_MAX = 1000
 """A dry run asks for no more slots than this: what is beyond is learnt when those are used."""
+SLOW_AFTER_S = 10.0
+"""Who hasn't answered by then is said to be waited for."""
 UNKNOWN_FREE = 2
 """Slots sent at a time where the token may neither plan nor read nodes."""
 
@@ -81,6 +85,12 @@ class CapacitySnapshot:
     """What all regions answered, in the federation's order."""
 
     regions: Mapping[str, RegionCapacity]
+    late: tuple[str, ...] = ()
+    """Regions that weren't waited for: they may answer later."""
+
+
+GoOn = Callable[[Sequence[str], Sequence[str]], bool]
+"""(regions that haven't answered, those that have): whether to go on with the latter."""
 
 
 def snapshot(
@@ -90,15 +100,44 @@ def snapshot(
     *,
     diff: bool = True,
     allow_preemption: bool = False,
+    goes_on: GoOn | None = None,
+    slow_after_s: float = SLOW_AFTER_S,
 ) -> CapacitySnapshot:
-    """Ask all regions at once. `rendered` holds for each region's name its job, or why it has none."""
+    """Ask all regions at once. `rendered` holds for each region's name its job, or why it has none.
 
-    def ask(client: Planner) -> RegionCapacity:
-        return look(client, rendered[client.name], shape, diff=diff, allow_preemption=allow_preemption)
+    When some region hasn't answered after `slow_after_s`, `goes_on` is asked, once, whether to go on without: then those
+    are `late`, and unreachable as far as is known.
+    """
+    answers: queue.SimpleQueue[RegionCapacity | BaseException] = queue.SimpleQueue()
 
-    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
-        answers = pool.map(ask, clients)
-        return CapacitySnapshot({answer.region: answer for answer in answers})
+    def ask(client: Planner) -> None:
+        try:
+            answers.put(look(client, rendered[client.name], shape, diff=diff, allow_preemption=allow_preemption))
+        except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
+            answers.put(error)
+
+    for client in clients:  # threads that don't keep the process alive: a late answer isn't waited for
+        threading.Thread(target=ask, args=(client,), name=f"capacity-{client.name}", daemon=True).start()
+    found: dict[str, RegionCapacity] = {}
+    until_s = time.monotonic() + slow_after_s
+    names = [client.name for client in clients]
+    while len(found) < len(clients):
+        wait_s = max(0.0, until_s - time.monotonic()) if goes_on else None
+        try:
+            answer = answers.get(timeout=wait_s)
+        except queue.Empty:
+            late = [name for name in names if name not in found]
+            there = [name for name, one in found.items() if one.problem is None]
+            if goes_on and goes_on(late, there):
+                detail = f"no answer within {slow_after_s:g} s"
+                found |= {name: RegionCapacity(name, problem=Reason.UNREACHABLE, detail=detail) for name in late}
+                return CapacitySnapshot({name: found[name] for name in names}, tuple(late))
+            goes_on = None
+            continue
+        if isinstance(answer, BaseException):
+            raise answer
+        found[answer.region] = answer
+    return CapacitySnapshot({name: found[name] for name in names})
 
 
 def look(

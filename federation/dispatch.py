@@ -10,8 +10,9 @@ stands in the regions, once it was compared with the file and between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy import Deployment, check_drift, summary
@@ -81,8 +82,9 @@ def begin(
     check_asks(
         prepared.shape, checked.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
     )
+    goes_on = partial(_say_late, tell=tell, can_join=_can_join(app, prepared, how, saved))
     while True:
-        preview = previewed(app, request, prepared=prepared)
+        preview = previewed(app, request, prepared=prepared, goes_on=goes_on)
         if saved is not None:
             saved.check(app, preview)
         _choose(preview, tell, skip_unreachable=skip_unreachable)
@@ -99,12 +101,14 @@ def begin(
         regions, deployed_over = [name for name in regions if name not in failed], deployment.deployed_over
     _say_what_cannot_be_stopped(preview, tell)
     runs = Runs(app)
+    late = tuple(name for name in preview.late if name in prepared.rendered)
     for region, children in runs.stop_stale(prepared.shape.id, regions).items():
         tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
     opened = runs.open(
         request,
         prepared,
-        regions,
+        [name for name in prepared.rendered if name in regions or name in late],
+        late=late,
         rooms=preview.rooms,
         deployed_over=deployed_over,
         canary=how.canary,
@@ -197,13 +201,16 @@ def _as_registered(app: App, prepared: PreparedJob, why: str, how: Deploying) ->
 
 def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
     preview.require_an_answer()
-    if preview.unanswered and not skip_unreachable:
-        missing = "; ".join(f"{one.problem}: {one.region} ({one.detail})" for one in preview.unanswered)
+    unanswered = [one for one in preview.unanswered if one.region not in preview.late]
+    if unanswered and not skip_unreachable:
+        missing = "; ".join(f"{one.problem}: {one.region} ({one.detail})" for one in unanswered)
         raise UsageError(
             f"{missing}; nothing was dispatched",
             hint="choose others with --regions, or go on without them: --skip-unreachable",
         )
     for room in preview.plan.excluded:
+        if room.region in preview.late:
+            continue
         tell(f"Left out: {room.region}: {room.excluded}{f', {room.detail}' if room.detail else ''}")
     for region, warning in preview.warnings():
         tell(f"{region}: {warning}")
@@ -214,6 +221,22 @@ def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
         )
     if not preview.usable:
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
+
+
+def _can_join(app: App, prepared: PreparedJob, how: Deploying, saved: SavedPlan | None) -> bool:
+    """Whether a region may get the job after the run began. Not where regions are changed in an order or put back
+    together, where nothing is registered, or where a saved plan rests on what all regions answer."""
+    is_together = how.canary or _strategy(prepared, how) is not None
+    return not (is_together or saved or prepared.is_registered or _not_registering(app))
+
+
+def _say_late(late: Sequence[str], there: Sequence[str], *, tell: Tell, can_join: bool) -> bool:
+    """Say who is waited for; whether the run begins without them."""
+    goes_on = can_join and bool(there)
+    for name in late:
+        then = f"starting with {', '.join(there)}; it joins when it answers" if goes_on else "waiting for it"
+        tell(f"{name:<10} no answer yet: {then}")
+    return goes_on
 
 
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:

@@ -13,7 +13,7 @@ from federation.adopted import AdoptedPlaces
 from federation.app import App, PreparedJob
 from federation.deploy import revert, standing_now
 from federation.errors import Interrupted, LogConflict, RunIsDriven
-from federation.in_the_way import end_isolation
+from federation.in_the_way import end_isolation, runs_in_the_way
 from federation.inputs import inputs_of
 from federation.log import Entry, Log
 from federation.places import Places
@@ -21,7 +21,7 @@ from federation.plan import Room
 from federation.run.brain import Brain
 from federation.run.commands import Close, KeepLogs, Revert, Tell
 from federation.run.coordinator import Coordinator
-from federation.run.events import Change, Event
+from federation.run.events import Change, Event, Joined
 from federation.run.kept_logs import keep
 from federation.run.lease import Lease
 from federation.run.limits import Limits
@@ -30,7 +30,11 @@ from federation.run.ports import Ports
 from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
 from federation.run.stale import stop_stale
+from jobs.drift import spec_of
+from jobs.errors import FedmlError
 from regions.credentials import SecretUnavailable
+from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
+from regions.storage.errors import Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ def drive(
         watch=sampler.watching(places.watch),
         observe=observe,
         inputs=inputs_of(manifest, app.home),
+        join=_joiner(app, manifest, prepared, places),
         keep_logs=_keeper(app, manifest, places, sampler),
         revert=_reverter(app, manifest, observe),
     )
@@ -131,6 +136,34 @@ class SharedLog:
 
     def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:
         return [entry.changes for entry in entries if entry.number not in self._own]
+
+
+def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places) -> Callable[[str], Joined]:
+    """Brings the run's job to a region that hadn't answered when the run was opened, under the same rules as a deployment
+    before: another run's job isn't changed under it, nor what somebody else changed."""
+
+    def join(region: str) -> Joined:
+        try:
+            try:
+                there = spec_of(places.routes[region].job(manifest.parent_id))
+            except NotFound:
+                there = ""
+            if there == manifest.spec_hash:
+                return Joined(region)
+            in_the_way = runs_in_the_way(app, prepared, {region})
+            if in_the_way:
+                return Joined(
+                    region, f"the job would change under another run's open slots: {in_the_way[0]}", is_fatal=True
+                )
+            for done in app.deploy(prepared, [region]).failed:
+                raise done.error or RegionUnreachable(f"{region} did not get the job", region=region)
+        except (RegionUnreachable, Throttled, UnexpectedAnswer, Unavailable) as error:
+            return Joined(region, error.message)
+        except FedmlError as error:
+            return Joined(region, error.message, is_fatal=True)
+        return Joined(region)
+
+    return join
 
 
 def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> Callable[[Revert], None]:

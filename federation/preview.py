@@ -8,7 +8,7 @@ from typing import Any
 
 from federation import capacity
 from federation.app import App
-from federation.capacity import CapacitySnapshot, RegionCapacity
+from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
 from federation.durations import expected_durations
 from federation.errors import FederationError, UsageError
 from federation.log import default_author
@@ -46,6 +46,11 @@ class Preview:
         return [name for name, one in self.snapshot.regions.items() if one.problem is None]
 
     @property
+    def late(self) -> tuple[str, ...]:
+        """Regions that weren't waited for, and may get slots once they answer."""
+        return self.snapshot.late
+
+    @property
     def changes(self) -> list[str]:
         """Regions whose registered job would change."""
         return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
@@ -78,8 +83,11 @@ class Preview:
         yield from _image_warnings(self)
 
 
-def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = None) -> Preview:
-    """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere.
+def preview(
+    app: App, request: RunRequest, *, prepared: PreparedJob | None = None, goes_on: GoOn | None = None
+) -> Preview:
+    """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere. `goes_on` says whether slow ones
+    are waited for (see `capacity.snapshot`).
 
     Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
     with the job; UsageError for limits that no placement keeps.
@@ -100,9 +108,11 @@ def preview(app: App, request: RunRequest, *, prepared: PreparedJob | None = Non
     regions = [app.config.regions[name] for name in prepared.rendered]
     clients = [app.client(region.name) for region in regions]
     allow_preemption = request.placing.allow_preemption
-    asked = capacity.snapshot(clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption)
+    asked = capacity.snapshot(
+        clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption, goes_on=goes_on
+    )
     snapshot = CapacitySnapshot(
-        {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}
+        {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}, asked.late
     )
     rooms = [
         _room(region, rank, snapshot.regions[region.name], prepared, request.placing, durations)

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 FORWARDING_REGIONS = 16
 """So many other regions are asked about one that doesn't answer itself, in turn where there are more."""
+SHORTEST_S = 0.75
+"""A ping gets as much however short the grace is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Routes(Mapping[str, "NomadRegion"]):
         self._regions = regions
         self._names = tuple(names)
         self._client = client
-        self._limit_s = grace_s / 4
+        self._limit_s = max(SHORTEST_S, grace_s / 4)
         self._via: dict[str, str] = {}
         self._relays: dict[tuple[str, str], NomadRegion] = {}
         self._turn: dict[str, int] = {}
@@ -133,7 +135,7 @@ class Routes(Mapping[str, "NomadRegion"]):
             if self.may_carry(region, other):
                 relay = self._relay(name, other.name)
                 ways.append(Way(other.name, "", lambda relay=relay: relay.allocations()[0]))  # type: ignore[misc]
-        allocations, via = self._first(name, "list", ways, limit_s=2 * self._limit_s, head_start_s=self._limit_s / 2)
+        allocations, via = self._first(name, "list", ways, limit_s=2 * self._limit_s, head_start_s=self._limit_s / 4)
         self._via[name] = via
         return allocations, via
 
@@ -173,9 +175,9 @@ class Routes(Mapping[str, "NomadRegion"]):
     def _first(
         self, name: str, what: str, ways: Sequence[Way[T]], *, limit_s: float, head_start_s: float = 0.0
     ) -> tuple[T, str]:
-        """The first answer, and which way it came. The region's own answer is preferred as long as it may come; other
-        regions are asked at the latest after `head_start_s`. Raises what its own address raised, RegionUnreachable where
-        none answers in time."""
+        """An answer, and which way it came. Other regions are asked when the region's own addresses have failed, at the
+        latest after `head_start_s`; without a head start their answers count only where no own one comes in time. Raises
+        what its own address raised, RegionUnreachable where none answers in time."""
         answers: queue.SimpleQueue[tuple[Way[T], T | FedmlError]] = queue.SimpleQueue()
         until_s, relay_at_s = time.monotonic() + limit_s, time.monotonic() + head_start_s
         own = [way for way in ways if not way.via and self._begin(name, what, way, answers)]
@@ -201,6 +203,8 @@ class Routes(Mapping[str, "NomadRegion"]):
                 problem = problem if way.via else answer
             elif not way.via:
                 return answer, ""
+            elif head_start_s:
+                return answer, way.via
             else:
                 forwarded = forwarded or (answer, way.via)
         if forwarded is None:

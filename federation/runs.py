@@ -77,14 +77,16 @@ class Runs:
         prepared: PreparedJob,
         regions: Sequence[str],
         *,
+        late: Sequence[str] = (),
         rooms: Sequence[Room] = (),
         deployed_over: Mapping[str, int] | None = None,
         canary: int = 0,
         canary_on_failure: str = "all",
     ) -> Opened:
-        """Reserve the version and write the manifest. `regions` are those that may be used, in order, `rooms` what the
-        policy goes by there; `deployed_over` is what this run's deployment changed there (`Deployment.deployed_over`), and
-        what is reverted when one of the first `canary` slots of a region fails: in all regions, or (local) in that one.
+        """Reserve the version and write the manifest. `regions` are those that may be used, in order; the `late` ones of them
+        get the job when they answer. `rooms` is what the policy goes by there. `deployed_over` is what this
+        run's deployment changed there (`Deployment.deployed_over`), and what is reverted when one of the first `canary` slots
+        of a region fails: in all regions, or (local) in that one.
 
         Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
         an open run without a manifest: it holds its version and nothing else.
@@ -114,6 +116,7 @@ class Runs:
             slots=slots,
             groups=dict(shape.groups),
             regions=tuple(regions),
+            late=tuple(late),
             one_each=request.slots is None,
             meta={**meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
@@ -130,7 +133,7 @@ class Runs:
             registered_at=dict(prepared.registered_at),
             declared_meta=prepared.declared_meta,
             sweep=sweep,
-            rooms=tuple(replace(room, free=0, detail="") for room in rooms if room.region in regions),
+            rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
             **limits,
         )

@@ -90,7 +90,10 @@ class FederationTable(Table):
     )
     max_attempts: PositiveInt = Field(default=3, description="Attempts a slot.")
     grace_s: float = Field(
-        default=60.0, ge=0, description="Seconds for which a region may be lost before its slots go elsewhere."
+        default=60.0,
+        ge=0,
+        description="Seconds for which no news of the run may come from a region before it is lost and its slots go "
+        "elsewhere, even if it answers pings.",
     )
     on_region_lost: Literal["rebind", "wait", "ask"] = Field(
         default="rebind",

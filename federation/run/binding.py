@@ -44,10 +44,12 @@ class Binding:
             state.unbound = deque(number for number in state.unbound if number not in bound)
             for name in bound.values():
                 room[name] = max(0, room[name] - 1)
+        at_home = self._held()
         if state.unbound:
             bound |= self._bind_first(room, must_wait=False)
             if state.unbound and not any(room.values()) and not state.manifest.canary:
                 bound |= self._bind_first(self._room_ahead(), must_wait=True)
+        state.unbound.extendleft(reversed(at_home))
         for region in sorted(set(bound.values())):
             state.tell("bound", region=region, count=sum(1 for name in bound.values() if name == region))
 
@@ -56,7 +58,7 @@ class Binding:
         join when they answer."""
         state = self._state
         usable = [one for one in state.regions.values() if one.is_usable]
-        late = [one.name for one in usable if not one.is_known]
+        late = [one.name for one in usable if one.is_awaited]
         if not late or self._has_begun:
             return False
         if state.now_s - state.begun_s < state.limits.first_probe_s:
@@ -67,6 +69,16 @@ class Binding:
             for name in late:
                 state.tell("region", region=name, detail=f"no answer yet: starting with {', '.join(there)}")
         return not there
+
+    def _held(self) -> list[int]:
+        """Takes those slots out of the unbound ones that are to begin in a region of their own which may answer yet."""
+        state = self._state
+        if not state.manifest.one_each:
+            return []
+        names = state.manifest.regions
+        held = [number for number in state.unbound if state.regions[names[number % len(names)]].is_awaited]
+        state.unbound = deque(number for number in state.unbound if number not in held)
+        return held
 
     def _bind_first(self, room: dict[str, int], *, must_wait: bool) -> dict[int, str]:
         """Bind slots that were never bound, by the policy; `room` is what is left afterwards."""

@@ -35,6 +35,7 @@ from federation.run.events import (
     DispatchFailed,
     Event,
     Found,
+    Joined,
     Listed,
     LogRead,
     LogsKept,
@@ -88,6 +89,7 @@ class Brain:
                 (pending_timeouts_s or {}).get(name),
                 (max_outstanding or {}).get(name),
                 window=limits.window,
+                has_job=name not in manifest.late,
             )
             for order, name in enumerate(manifest.regions)
         }
@@ -113,6 +115,7 @@ class Brain:
         self._handlers: dict[type, Callable[..., None]] = {
             Tick: self._tick,
             RegionProbed: self._health.probed,
+            Joined: self._health.joined,
             RegionHeard: self._health.heard,
             Pinged: self._health.reaching.pinged,
             Appended: self._ledger.appended,

@@ -22,6 +22,13 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """Bring the job to a region that hadn't answered when the run was opened → Joined."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Ask a region that was quiet for a while whether it is there → Pinged."""
 
@@ -158,6 +165,6 @@ class Close:
 
 
 Command = (
-    Probe | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs | Revert
-    | Commit | Tell | Close
+    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs
+    | Revert | Commit | Tell | Close
 )  # fmt: skip

@@ -42,6 +42,15 @@ class RegionProbed:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A late region has the run's job; or a `problem` keeps it from that, for good (`is_fatal`) or for now."""
+
+    region: str
+    problem: str = ""
+    is_fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RegionHeard:
     """The region's event stream stands, and its allocations were listed since it does."""
 
@@ -238,7 +247,7 @@ class CancelRequested:
 
 
 Event = (
-    Tick | RegionProbed | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked | Acknowledged
-    | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | NotListed | ChildInspected
-    | Looked | Committed | CommitFailed | LogsKept | Stopped | Reverted | CancelRequested
+    Tick | RegionProbed | Joined | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked
+    | Acknowledged | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | NotListed | ChildInspected | Looked
+    | Committed | CommitFailed | LogsKept | Stopped | Reverted | CancelRequested
 )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from federation.run.commands import Find, Probe, Stop, Verify
+from federation.run.commands import Find, Join, Probe, Stop, Verify
 from federation.run.ends import Ends
-from federation.run.events import Listed, NotListed, RegionHeard, RegionProbed
+from federation.run.events import Joined, Listed, NotListed, RegionHeard, RegionProbed
 from federation.run.reach import Reaching
 from federation.run.region_state import Reach, RegionState
 from federation.run.state import RunState
@@ -32,6 +32,10 @@ class Health:
         state, now_s = self._state, self._state.now_s
         wants_room = bool(state.unbound or state.retries) and not state.is_ending
         asks = region.reach is Reach.REACHABLE and not region.is_fatal
+        if wants_room and asks and not (region.has_job or region.is_joining) and now_s >= region.join_at_s:
+            region.is_joining = True
+            state.out.append(Join(region.name))
+        asks = asks and region.has_job
         after_s = state.limits.pause_s if region.is_paused else region.probe_after_s
         if wants_room and asks and region.probe_sent_s is None and now_s - region.probed_s >= after_s:
             region.probe_sent_s = now_s
@@ -78,6 +82,22 @@ class Health:
         self.reaching.not_listed(region)
 
     # ── room ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def joined(self, event: Joined) -> None:
+        """A late region has the job, and is asked for its room; or it hasn't, and is asked again unless that is hopeless."""
+        state = self._state
+        region = state.regions[event.region]
+        region.is_joining = False
+        if not event.problem:
+            region.has_job = True
+            self.worked(region)
+            state.tell("region", region=region.name, detail="answers now, and has the job: it joins the run")
+        elif event.is_fatal:
+            self.reaching.alive(region)
+            self.give_up_on(region, event.problem)
+            self.give_up_if_nowhere()
+        else:
+            region.join_at_s = state.now_s + state.limits.reprobe_s
 
     def probed(self, event: RegionProbed) -> None:
         """Its room is known, or why it has none."""

@@ -45,6 +45,8 @@ class Manifest:
     max_attempts: int
     author: str
     created: str
+    late: tuple[str, ...] = ()
+    """Those of its regions that hadn't answered when it was opened: they get the job when they join."""
     variables: tuple[str, ...] = ()
     """`-var` of the command line, and `-var-file` paths: what `resume` evaluates the jobspec with."""
     var_files: tuple[str, ...] = ()
@@ -136,6 +138,7 @@ class Manifest:
             fields["payload"] = base64.b64decode(data["payload"])
             for name in ("regions", "variables", "var_files"):
                 fields[name] = tuple(data[name])
+            fields["late"] = tuple(data.get("late", ()))
             if "sweep" in data:
                 fields["sweep"] = Sweep.from_dict(data["sweep"])
             fields["rooms"] = tuple(_room(room) for room in data.get("rooms", ()))

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from federation.result import Key, ResultRecord
 from federation.run.commands import KeepLogs, Revert, Tell
-from federation.run.events import Change, Pinged, RegionProbed
+from federation.run.events import Change, Joined, Pinged, RegionProbed
 from regions.model import Allocation, Dispatched
 
 
@@ -56,8 +56,9 @@ class Ports:
     other region through which they were asked for ("" for none); `read(region, key, allocation)` the record of one
     allocation, or None; `search(region, slot)` all records that the slot left in the region's stores; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
-    meta and payload of a slot; `keep_logs` and `revert` do what their commands say, as far as that is possible. `read`,
-    `search`, `list_allocations` and `inputs` raise FedmlError.
+    meta and payload of a slot; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` and `revert`
+    do what their commands say, as far as that is possible. `read`, `search`, `list_allocations` and `inputs` raise
+    FedmlError.
     """
 
     clients: Mapping[str, RegionClient]
@@ -73,5 +74,6 @@ class Ports:
     ]
     observe: Callable[[Tell], None]
     inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
+    join: Callable[[str], Joined] = Joined
     keep_logs: Callable[[KeepLogs], None] = lambda _: None
     revert: Callable[[Revert], None] = lambda _: None

@@ -16,6 +16,10 @@ from federation.run.events import Pinged
 from federation.run.region_state import Reach, RegionState
 from federation.run.state import RunState
 
+SHORTEST_S = 1.0
+"""A region gets as long to answer, however short the grace is."""
+LIST_GRACES = 1.4
+"""For so many graces without news a list that is under way holds up a loss."""
 SLOTS_NAMED = 8
 """So many open slots are named where a region is lost; the rest are counted."""
 
@@ -47,7 +51,7 @@ class Reaching:
 
     @property
     def _third_s(self) -> float:
-        return self._state.limits.grace_s / 3
+        return max(SHORTEST_S, self._state.limits.grace_s / 3)
 
     def _ask(self, region: RegionState) -> None:
         """One ping and one list each third of the grace while nothing comes unasked."""
@@ -141,9 +145,10 @@ class Reaching:
             through = f" through region {region.via}" if region.via else ""
             match region.reach:
                 case Reach.REACHABLE:
-                    if region.said and state.now_s - region.well_s > state.limits.grace_s:
+                    since_s = max(region.well_s, region.probed_s) if region.problem else region.well_s
+                    if region.said and state.now_s - since_s > state.limits.grace_s:
                         region.said = set()
-                        state.tell("region", region=region.name, detail="is followed at its own addresses again")
+                        state.tell("region", region=region.name, detail="answers at its own addresses again")
                 case Reach.RELAYED:
                     self.say(region, Reach.RELAYED, f"answers only{through}, and gets no new slots")
                 case Reach.UNFOLLOWED:
@@ -186,9 +191,16 @@ class Reaching:
         return self._state.now_s - self.news_s(region) > self._state.limits.grace_s
 
     def is_given_up(self, region: RegionState) -> bool:
-        """Whether it is overdue, and had the time to answer when it was asked."""
-        was_asked = region.asked_s is not None and self._state.now_s - region.asked_s >= self._third_s
-        return self.is_overdue(region) and (region.is_deaf or was_asked)
+        """Whether it is overdue, and had the time to answer when it was asked. A list that is under way in a region that
+        is alive is waited for, within bounds."""
+        if not self.is_overdue(region):
+            return False
+        if region.is_deaf:
+            return True
+        now_s = self._state.now_s
+        was_asked = region.asked_s is not None and now_s - region.asked_s >= self._third_s
+        may_come = region.is_listing and now_s - self.news_s(region) <= LIST_GRACES * self._state.limits.grace_s
+        return was_asked and not may_come
 
     def _judge_silence(self) -> None:
         state = self._state

@@ -75,6 +75,10 @@ class RegionState:
     """The states that were said since it was last well for a whole grace."""
     well_s: float = 0.0
     """Since when it is reachable."""
+    has_job: bool = True
+    """The run's job was brought there."""
+    join_at_s: float = 0.0
+    is_joining: bool = False
     probe_sent_s: float | None = None
     """When the probe under way was sent; None when none is."""
     probed_s: float = float("-inf")
@@ -110,12 +114,18 @@ class RegionState:
     @property
     def is_usable(self) -> bool:
         """Whether anything may be sent there now, as far as is known."""
-        return self.reach is Reach.REACHABLE and not (self.problem or self.is_paused or self.is_fatal)
+        return self.has_job and self.reach is Reach.REACHABLE and not (self.problem or self.is_paused or self.is_fatal)
 
     @property
     def is_known(self) -> bool:
         """Whether it has told its room in this run."""
         return self.probed_s > float("-inf")
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it may tell its room soon."""
+        is_hopeless = self.problem or self.is_paused or self.is_fatal
+        return self.reach is Reach.REACHABLE and not (self.is_known or is_hopeless)
 
     @property
     def is_lost(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -154,6 +155,46 @@ def test_regions_are_asked_at_once() -> None:
     regions = [Meeting(name) for name in ("us", "eu", "ap")]
     answer = snapshot(regions, {region.name: job() for region in regions}, shape_of(job()))
     assert [one.free for one in answer.regions.values()] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("is_left", [True, False])
+def test_a_slow_region_is_waited_for_or_not_as_the_caller_says(is_left: bool) -> None:
+    answers = threading.Event()
+    asked: list[tuple[list[str], list[str]]] = []
+
+    class Slow(Region):
+        name = "eu"
+
+        def version(self) -> str:
+            assert answers.wait(60)
+            return "1.6.3"
+
+    def goes_on(late: Sequence[str], there: Sequence[str]) -> bool:
+        asked.append((list(late), list(there)))
+        if not is_left:
+            answers.set()
+        return is_left
+
+    jobs = {"us": job(), "eu": job()}
+    try:
+        found = snapshot([Region(5), Slow(5)], jobs, shape_of(job()), goes_on=goes_on, slow_after_s=1.0)
+    finally:
+        answers.set()
+    assert asked == [(["eu"], ["us"])]
+    assert list(found.regions) == ["us", "eu"]
+    assert found.regions["us"].free == 5
+    assert found.late == (("eu",) if is_left else ())
+    assert found.regions["eu"].problem == (Reason.UNREACHABLE if is_left else None)
+    assert found.regions["eu"].detail == ("no answer within 1 s" if is_left else "")
+
+
+def test_what_a_region_raises_unexpectedly_is_not_lost() -> None:
+    class Broken(Region):
+        def version(self) -> str:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        snapshot([Broken(5)], {"us": job()}, shape_of(job()))
 
 
 def test_room_won_by_preemption_is_found_by_bisection_and_left_out() -> None:

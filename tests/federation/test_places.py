@@ -1,57 +1,52 @@
-"""Whether a region is there: at its own addresses, or through another region."""
+"""Regions as a run's coordinator asks them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from federation import capacity
 from federation.app import App
+from federation.capacity import RegionCapacity
 from federation.config import load
 from federation.places import Places
-from federation.run.events import Pinged
-from regions.errors import PermissionDenied, RegionUnreachable
+from federation.run.events import RegionProbed
+from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.nomad import NomadRegion
 from tests.federation.run.world import MANIFEST
+from tests.federation.test_routes import TOML
 
-TOML = """
-[federation]
-home = "file://./home"
-[regions.us]
-addresses = ["http://us:4646"]
-token = { env = "US_TOKEN" }
-datacenters.dc1 = { store = "file://./us" }
-[regions.eu]
-addresses = ["http://eu:4646"]
-datacenters.dc1 = { store = "file://./eu" }
-"""
+
+class Prepared:
+    def __init__(self) -> None:
+        self.rendered, self.shape = {"us": {"ID": "train"}}, None
+
+
+UNREACHABLE = "unreachable: region us: no answer in time"
 
 
 @pytest.mark.parametrize(
-    ("answers", "pinged"),
+    ("summary", "probed"),
     [
-        ({"http://us:4646": "10.0.0.1:4647"}, Pinged("us", is_alive=True)),
-        ({"http://us:4646": PermissionDenied("403", region="us")}, Pinged("us", is_alive=True)),
-        ({"http://eu:4646": "10.0.0.1:4647"}, Pinged("us", is_alive=True, via="eu")),
-        ({"http://eu:4646": ""}, Pinged("us", is_alive=False)),
-        ({}, Pinged("us", is_alive=False)),
+        ({"Children": {"Pending": 1, "Running": 2, "Dead": 4}}, RegionProbed("us", 3, children=7)),
+        (NotFound("no job train", region="us"), RegionProbed("us", 3)),
+        (PermissionDenied("403", region="us"), RegionProbed("us", 3)),
+        (RegionUnreachable("no answer in time", region="us"), RegionProbed("us", 0, UNREACHABLE)),
     ],
 )
-def test_a_ping(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, str | Exception], pinged: Pinged
+def test_a_probe_whose_last_request_fails_is_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summary: Any, probed: RegionProbed
 ) -> None:
-    asked: list[NomadRegion] = []
+    def answered(self: NomadRegion, job_id: str) -> Any:
+        if isinstance(summary, Exception):
+            raise summary
+        return summary
 
-    def leader(self: NomadRegion) -> str:
-        asked.append(self)
-        answer = answers.get(self.region.addresses[0], RegionUnreachable("silent", region=self.name))
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(NomadRegion, "leader", leader)
+    monkeypatch.setattr(NomadRegion, "summary", answered)
+    monkeypatch.setattr(capacity, "look", lambda *_, **__: RegionCapacity("us", free=3))
     (tmp_path / "fedml.toml").write_text(TOML)
-    app = App(load(tmp_path / "fedml.toml"))
-    assert Places(app, MANIFEST, None).ping("us") == pinged  # type: ignore[arg-type]
-    through = [one.region for one in asked if one.region.addresses == ("http://eu:4646",)]
-    assert all((one.nomad_region, one.token) == ("us", None) for one in through), "its token isn't shown to others"
+    places = Places(App(load(tmp_path / "fedml.toml")), MANIFEST, Prepared())  # type: ignore[arg-type]
+    monkeypatch.setattr(places._neighbours, "part", lambda free: free)
+    assert places.probe("us") == probed

@@ -84,6 +84,29 @@ def test_subscribed_first_then_listed_then_read_on() -> None:
     assert beats == 3
 
 
+def test_a_stream_whose_list_fails_is_no_news() -> None:
+    """Small lines get through where a list doesn't: the region isn't followed."""
+    stop = threading.Event()
+
+    class Small(Region):
+        def allocations(self, **_: object) -> tuple[list[Allocation], int]:
+            raise RegionUnreachable("no answer in time", region="us")
+
+    heard: list[object] = []
+    region = Small(stop, [[[], [], []], [[]]])
+    watch(
+        region,
+        "train",
+        on_allocation=heard.append,
+        on_heard=heard.append,
+        on_listed=heard.append,
+        parse=lambda one: one.payload["one"],  # type: ignore[return-value, arg-type]
+        stop=stop,
+    )
+    assert region.calls.count("subscribe 0") == 3
+    assert heard == []
+
+
 def test_a_gap_or_a_broken_connection_lists_again() -> None:
     gap, broken = EventGap("gone", region="us"), RegionUnreachable("reset", region="us")
     heard, calls, _ = follow([[[], gap], [broken], [[], [event(allocation(4))]]])

@@ -49,6 +49,23 @@ def test_a_region_that_is_hurt_loses_its_slots_to_the_others(fragile: Project, o
         assert set(fragile.still_open("us", name)).isdisjoint(left)
 
 
+def test_a_dispatch_begins_without_a_region_that_hangs_which_joins_when_it_answers(fragile: Project) -> None:
+    with gate(fragile.root / "gate-late") as waiting:
+        job = fragile.job("late", f"cat {waiting}; echo x > model && exec fedml publish model")
+        fragile.ran("dev", "region", "pause", "us")
+        dispatch = fragile.started("dispatch", "--job", job, "--regions", "us,eu", "-n", "40")
+        said = told(dispatch, "running    eu-1", 1)
+        assert "us         no answer yet: starting with eu; it joins when it answers" in said
+        assert fragile.jobs("eu")
+        fragile.ran("dev", "region", "restore", "us")
+        said += told(dispatch, "running    us-1", 1)
+    said += dispatch.communicate(timeout=100)[1]
+    assert dispatch.returncode == 0, said
+    run = run_id(said)
+    assert fragile.committed(run) == expected_keys(40)
+    assert {row["region"] for row in fragile.rows("--run", run)} == {"us", "eu"}
+
+
 def test_a_killed_node_gives_its_slot_back_and_it_runs_when_the_node_is_there_again(fragile: Project) -> None:
     with gate(fragile.root / "gate-node") as waiting:
         job = fragile.job("node-kill", f"cat {waiting}; echo x > model && exec fedml publish model")

@@ -107,6 +107,32 @@ def test_a_start_does_not_wait_for_a_region_that_does_not_answer() -> None:
     )
 
 
+def late_us(**changes: object) -> Brain:
+    brain = Brain(replace(MANIFEST, slots=6, late=("us",), **changes))  # type: ignore[arg-type]
+    assert of(brain.step(ev.Tick(1.0)), cmd.Join) == [cmd.Join("us")]
+    return brain
+
+
+def test_a_late_region_gets_nothing_before_it_has_the_job() -> None:
+    brain = late_us()
+    out = [command for name in ("eu", "onprem") for command in brain.step(ev.RegionProbed(name, 1))]
+    assert {one["region"] for one in changes(out)} == {"eu", "onprem"}
+    brain.step(ev.Appended(tuple(changes(out))))
+    assert not [probe for probe in of(brain.step(ev.Tick(2.0)), cmd.Probe) if probe.region == "us"]
+    assert not of(brain.step(ev.Joined("us", "unreachable")), cmd.Tell), "that it doesn't answer is said by its reach"
+    assert of(brain.step(ev.Tick(8.0)), cmd.Join) == [cmd.Join("us")]
+    assert told(brain.step(ev.Joined("us")), "region") == ["answers now, and has the job: it joins the run"]
+    assert cmd.Probe("us") in brain.step(ev.Tick(8.5))
+    assert {one["region"] for one in changes(brain.step(ev.RegionProbed("us", 2)))} == {"us"}
+
+
+def test_a_late_region_that_can_not_have_the_job_is_left_out() -> None:
+    brain = late_us(regions=("us",))
+    out = brain.step(ev.Joined("us", "the job train was changed by somebody else", is_fatal=True))
+    assert told(out, "region") == ["the job train was changed by somebody else"]
+    assert brain.slots[0].reason.endswith("us: the job train was changed by somebody else")
+
+
 def test_slots_that_go_one_to_each_region_wait_for_one_that_does_not_answer() -> None:
     brain = Brain(replace(MANIFEST, slots=3, one_each=True))
     out = brain.step(ev.Tick(1.0))

@@ -22,7 +22,8 @@ from federation.run.dispatching import Dispatching
 from federation.run.ends import Ends
 from federation.run.health import Health
 from federation.run.ledger import Ledger
-from federation.run.region_state import RegionState
+from federation.run.reach import Reaching
+from federation.run.region_state import Reach, RegionState
 from federation.run.results import Results
 from federation.run.resume import Resume
 from federation.run.state import RunState
@@ -53,16 +54,16 @@ def dispatches_before_the_append(patch: MonkeyPatch) -> None:
 
 
 def ignores_the_grace(patch: MonkeyPatch) -> None:
-    judge = Health._judge_silence
+    judge = Reaching._judge_silence
 
-    def hasty(self: Health) -> None:
+    def hasty(self: Reaching) -> None:
         limits, self._state.limits = self._state.limits, replace(self._state.limits, grace_s=2)
         for region in self._state.regions.values():
             region.is_deaf = region.is_deaf or region.is_pinged
         judge(self)
         self._state.limits = limits
 
-    patch.setattr(Health, "_judge_silence", hasty)
+    patch.setattr(Reaching, "_judge_silence", hasty)
 
 
 def binds_twice(patch: MonkeyPatch) -> None:
@@ -141,14 +142,13 @@ def _with_policy(init: Callable[..., None], policy: Any) -> Callable[..., None]:
 
 
 def forgets_to_stop_what_a_returning_region_has(patch: MonkeyPatch) -> None:
-    heard = Health.heard
+    back = Reaching._back
 
-    def forgetful(self: Health, event: Any) -> None:
-        region = self._state.regions[event.region]
+    def forgetful(self: Reaching, region: RegionState) -> None:
         region.abandoned = []
-        heard(self, event)
+        back(self, region)
 
-    patch.setattr(Health, "heard", forgetful)
+    patch.setattr(Reaching, "_back", forgetful)
 
 
 def rebinds_an_open_attempt(patch: MonkeyPatch) -> None:
@@ -183,20 +183,19 @@ def binds_outside_the_regions(patch: MonkeyPatch) -> None:
 def rebinds_while_cut_off(patch: MonkeyPatch) -> None:
     """All regions are silent, and it believes that they are lost."""
 
-    def naive(self: Health) -> None:
+    def naive(self: Reaching) -> None:
         for region in self._state.regions.values():
-            if not region.is_lost and self._state.now_s - region.heard_s > self._state.limits.grace_s:
+            if not region.is_lost and self.is_overdue(region):
                 self._lose(region)
 
-    patch.setattr(Health, "_judge_silence", naive)
+    patch.setattr(Reaching, "_judge_silence", naive)
     bind = Binding.bind
 
     def anyway(self: Binding) -> None:
         for region in self._state.regions.values():
             region.problem = ""
-            lost, region.is_lost = region.is_lost, False
+            region.reach = Reach.REACHABLE
             region.limit = max(region.limit, 1)
-            region.heard_s, region.is_lost = region.heard_s, lost and False
         bind(self)
 
     patch.setattr(Binding, "bind", anyway)
@@ -249,7 +248,9 @@ def purges_what_is_not_committed(patch: MonkeyPatch) -> None:
 
 
 def takes_a_refused_token_for_a_loss(patch: MonkeyPatch) -> None:
-    patch.setattr(Health, "pause", lambda self, region, problem: None if region.is_lost else self._lose(region))
+    patch.setattr(
+        Health, "pause", lambda self, region, problem: None if region.is_lost else self.reaching._lose(region)
+    )
 
 
 def gives_up_without_looking_for_results(patch: MonkeyPatch) -> None:
@@ -275,7 +276,20 @@ def forgets_what_is_bound_after_a_restart(patch: MonkeyPatch) -> None:
     patch.setattr(Resume, "resumed", anew)
 
 
+def takes_an_answer_to_a_ping_for_news(patch: MonkeyPatch) -> None:
+    """A region that answers pings is never lost."""
+    pinged = Reaching.pinged
+
+    def easy(self: Reaching, event: Any) -> None:
+        pinged(self, event)
+        if event.is_alive:
+            self._state.regions[event.region].followed_s = self._state.now_s
+
+    patch.setattr(Reaching, "pinged", easy)
+
+
 MUTANTS = [
+    takes_an_answer_to_a_ping_for_news,
     token_is_drawn,
     dispatches_before_the_append,
     ignores_the_grace,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from federation.run.limits import Limits
 from federation.run.region_state import Reach
 from tests.federation.run.test_brain import sent
 from tests.federation.run.test_ends import changes, of
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.world import LIMITS, MANIFEST, World
 
 
 class Hours:
@@ -65,7 +66,7 @@ def test_one_that_is_read_through_another_region_is_not_lost_and_gets_nothing_ne
     told.answers = well_but_us(lambda _: [ev.RegionHeard("us")])
     told.until(80.0)
     assert us.is_usable
-    assert told.said("us")[1:] == ["is followed at its own addresses again"]
+    assert told.said("us")[1:] == ["answers at its own addresses again"]
 
 
 @pytest.mark.parametrize("via", ["", "eu"])
@@ -127,7 +128,27 @@ def test_a_flapping_region_is_told_once_however_often_it_changes() -> None:
     assert len(said) == len(set(said)) == 2, said
     told.answers = well_but_us(lambda _: [ev.RegionHeard("us")])
     told.until(130.0)
-    assert told.said("us")[2:] == ["is followed at its own addresses again"]
+    assert told.said("us")[2:] == ["answers at its own addresses again"]
+
+
+def test_probes_that_keep_failing_under_a_standing_stream_are_told_once() -> None:
+    def us(now_s: float) -> Sequence[ev.Event]:
+        return [ev.RegionHeard("us"), ev.RegionProbed("us", 0, f"unreachable: HTTP 500, request {now_s}")]
+
+    told = Hours(run_of_one(), well_but_us(us)).until(100.0)
+    assert told.said("us") == ["unreachable: HTTP 500, request 1.0"]
+    told.answers = well_but_us(lambda _: [ev.RegionHeard("us"), ev.RegionProbed("us", 1)])
+    told.until(130.0)
+    assert told.said("us")[1:] == ["answers at its own addresses again"]
+
+
+@pytest.mark.parametrize("results", ["adopt", "none"])
+def test_what_a_job_writes_itself_is_not_taken_while_it_may_still_write(results: str) -> None:
+    brain = Brain(replace(MANIFEST, slots=1, results=results), Limits(grace_s=12.0))
+    sent(brain)
+    told = Hours(brain, well_but_us(lambda _: [ev.Pinged("us", is_alive=True), ev.NotListed("us")])).until(11.0)
+    assert told.brain.regions["us"].reach is Reach.UNFOLLOWED
+    assert not of(told.commands, cmd.Look)
 
 
 def test_a_probe_or_a_dispatch_that_is_answered_does_not_make_up_for_news() -> None:
@@ -149,3 +170,54 @@ def test_a_loss_tells_how_long_the_silence_was_in_truth(grace_s: float) -> None:
     silence_s = float(tell.detail.split()[1])
     assert tell.detail.startswith(f"after {silence_s:.0f} s of silence")
     assert abs(silence_s - (at_s - 1 - grace_s / 3)) <= 1.0
+
+
+# ── in the virtual world ──────────────────────────────────────────────────────────────────────────────────────────────
+
+CUT_AT_S = 20.0
+
+
+def cut(how: str, count: int = 3, until_s: float = 300.0, **changes: Any) -> World:
+    """A run over `count` regions, of which the first is cut like this while it has slots that take long; nothing else goes
+    wrong."""
+    names = tuple(f"r{number}" for number in range(count))
+    world = World(sizes=dict.fromkeys(names, 2))
+
+    def begin() -> None:
+        world._cut(world.regions["r0"], how, until_s)
+        for child in world.regions["r0"].children.values():
+            child.ends_at = world.now + 150.0
+
+    world.script(3.0, lambda: [setattr(region, "durations", lambda _: 60.0) for region in world.regions.values()])
+    world.script(CUT_AT_S, begin)
+    assert world.run(replace(MANIFEST, slots=4 * count, regions=names, **changes)).state == "done"
+    return world
+
+
+def loss_in_graces(world: World) -> float:
+    """After how many graces without news the region was lost."""
+    (lost_at,) = [at for tell, at in zip(world.told, world.told_at, strict=True) if tell.kind == "lost"][:1]
+    return (lost_at - CUT_AT_S) / LIMITS.grace_s
+
+
+@pytest.mark.parametrize("count", [2, 5, 20])
+@pytest.mark.parametrize("how", ["all", "answers", "direct", "pings", "drip"])
+def test_a_region_that_can_not_be_followed_is_lost_within_one_and_a_half_graces(how: str, count: int) -> None:
+    world = cut(how, count)
+    assert 0.8 <= loss_in_graces(world) <= 1.5
+    assert len(world.index) == 4 * count
+    assert [tell.region for tell in world.told if tell.kind == "lost"] == ["r0"]
+
+
+@pytest.mark.parametrize("how", ["stream", "relay", "slow", "flap"])
+def test_a_region_whose_news_come_somehow_is_not_lost(how: str) -> None:
+    world = cut(how)
+    assert not [tell for tell in world.told if tell.kind in ("lost", "retry")]
+    assert max(attempt for _, attempt, _ in world.dispatched) == 1, "nothing was done twice"
+
+
+def test_results_are_found_in_the_stores_while_their_region_gives_no_news() -> None:
+    """Those of a region whose loss is waited for are in the index long before it is back."""
+    world = cut("pings", until_s=2000.0, on_region_lost="wait")
+    assert world.now < 600.0
+    assert max(attempt for _, attempt, _ in world.dispatched) == 1

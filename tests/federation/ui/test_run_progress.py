@@ -19,7 +19,7 @@ TELLS = [
     Tell("running", "us", 0, 1, "us-1"),
     Tell("committed", "us", 0, 1, "model[0] added"),
     Tell("retry", "us", 1, 1, "task t: Exit Code: 1"),
-    Tell("lost", "eu", detail="silent for 61 s"),
+    Tell("lost", "eu", detail="after 61 s of silence"),
 ]
 
 
@@ -65,4 +65,4 @@ def test_a_terminal_has_bars_for_each_region_and_for_all(monkeypatch: pytest.Mon
     assert "1/1" in last
     assert "1/2" in last
     assert "1 dispatched, 1 started" in last
-    assert "silent for 61 s" in shown
+    assert "after 61 s of silence" in shown
