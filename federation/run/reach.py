@@ -31,6 +31,8 @@ class Reaching:
         self._state = state
         self._ends = ends
         self._ticked_s = 0.0
+        self._online_s = float("-inf")
+        """When this machine was last cut off, and heard most regions again."""
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -76,9 +78,10 @@ class Reaching:
         """The answer to a ping: whether it is alive."""
         region = self._state.regions[event.region]
         region.is_pinged = False
-        region.is_deaf = not event.is_alive
-        if event.is_alive:
-            region.heard_s = self._state.now_s
+        if not event.is_alive:
+            region.is_deaf = True
+        else:
+            self.alive(region)
             if region.reach is not Reach.RELAYED:
                 region.via = event.via
         self._settle(region)
@@ -90,6 +93,8 @@ class Reaching:
 
     def alive(self, region: RegionState) -> None:
         """It gave a complete answer, which tells nothing of the children."""
+        if region.is_deaf or region.reach is Reach.SILENT:
+            region.woke_s = self._state.now_s
         region.heard_s = self._state.now_s
         region.is_deaf = False
 
@@ -107,7 +112,7 @@ class Reaching:
 
     def _back(self, region: RegionState) -> None:
         state = self._state
-        region.said = {region.reach}
+        region.said = {Reach.RELAYED} if region.via else set()
         detail = f"answers only through region {region.via}" if region.via else ""
         state.tell("back", region=region.name, detail=detail)
         for number, attempt_number in region.abandoned:
@@ -159,10 +164,10 @@ class Reaching:
                     self.say(region, Reach.SILENT, f"no answer for {state.now_s - region.heard_s:.0f} s")
 
     def _is_unfollowed(self, region: RegionState) -> bool:
-        """Whether it was asked for a sign of life and for news, and gave a sign of life only."""
+        """Whether it was asked for a sign of life and, while it was alive, for news, and gave a sign of life only."""
         waits = region.is_listing and self._state.now_s - region.listed_s <= 2 * self._third_s
         is_alive = region.asked_s is not None and region.heard_s >= region.asked_s
-        return is_alive and not (waits or region.is_paused)
+        return is_alive and region.listed_s >= region.woke_s and not (waits or region.is_paused)
 
     def _enter(self, region: RegionState, reach: Reach) -> None:
         if reach is region.reach:
@@ -187,8 +192,8 @@ class Reaching:
         return region.heard_s if region.is_paused else region.followed_s
 
     def is_overdue(self, region: RegionState) -> bool:
-        """Whether it gave no news for longer than the grace."""
-        return self._state.now_s - self.news_s(region) > self._state.limits.grace_s
+        """Whether it gave no news for longer than the grace, in which this machine could have heard it."""
+        return self._state.now_s - max(self.news_s(region), self._online_s) > self._state.limits.grace_s
 
     def is_given_up(self, region: RegionState) -> bool:
         """Whether it is overdue, and had the time to answer when it was asked. A list that is under way in a region that
@@ -214,6 +219,7 @@ class Reaching:
                        "and nothing is bound anew until they are heard")  # fmt: skip
         elif was_cut_off and not state.is_cut_off:
             state.is_roomy = True
+            self._online_s = state.now_s
             state.tell("run", detail="most regions are heard again")
         if not state.is_cut_off:
             for region in overdue:
