@@ -31,8 +31,6 @@ class Reaching:
         self._state = state
         self._ends = ends
         self._ticked_s = 0.0
-        self._online_s = float("-inf")
-        """When this machine was last cut off, and heard most regions again."""
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,9 +75,10 @@ class Reaching:
     def pinged(self, event: Pinged) -> None:
         """The answer to a ping: whether it is alive."""
         region = self._state.regions[event.region]
+        is_outdated = region.is_pinged and region.pinged_s < region.heard_s
         region.is_pinged = False
-        if not event.is_alive:
-            region.is_deaf = True
+        if not event.is_alive:  # one that was sent before its last sign of life says nothing
+            region.is_deaf = region.is_deaf or not is_outdated
         else:
             self.alive(region)
             if region.reach is not Reach.RELAYED:
@@ -192,13 +191,13 @@ class Reaching:
         return region.heard_s if region.is_paused else region.followed_s
 
     def is_overdue(self, region: RegionState) -> bool:
-        """Whether it gave no news for longer than the grace, in which this machine could have heard it."""
-        return self._state.now_s - max(self.news_s(region), self._online_s) > self._state.limits.grace_s
+        """Whether it gave no news for longer than the grace."""
+        return self._state.now_s - self.news_s(region) > self._state.limits.grace_s
 
     def is_given_up(self, region: RegionState) -> bool:
         """Whether it is overdue, and had the time to answer when it was asked. A list that is under way in a region that
         is alive is waited for, within bounds."""
-        if not self.is_overdue(region):
+        if not self.is_overdue(region) or self._state.now_s < region.excused_s:
             return False
         if region.is_deaf:
             return True
@@ -219,7 +218,9 @@ class Reaching:
                        "and nothing is bound anew until they are heard")  # fmt: skip
         elif was_cut_off and not state.is_cut_off:
             state.is_roomy = True
-            self._online_s = state.now_s
+            for region in overdue:
+                if region.excused_s < region.followed_s:
+                    region.excused_s = state.now_s + state.limits.grace_s
             state.tell("run", detail="most regions are heard again")
         if not state.is_cut_off:
             for region in overdue:
