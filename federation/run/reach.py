@@ -75,10 +75,12 @@ class Reaching:
     def pinged(self, event: Pinged) -> None:
         """The answer to a ping: whether it is alive."""
         region = self._state.regions[event.region]
+        is_outdated = region.is_pinged and region.pinged_s < region.heard_s
         region.is_pinged = False
-        region.is_deaf = not event.is_alive
-        if event.is_alive:
-            region.heard_s = self._state.now_s
+        if not event.is_alive:  # one that was sent before its last sign of life says nothing
+            region.is_deaf = region.is_deaf or not is_outdated
+        else:
+            self.alive(region)
             if region.reach is not Reach.RELAYED:
                 region.via = event.via
         self._settle(region)
@@ -90,6 +92,8 @@ class Reaching:
 
     def alive(self, region: RegionState) -> None:
         """It gave a complete answer, which tells nothing of the children."""
+        if region.is_deaf or region.reach is Reach.SILENT:
+            region.woke_s = self._state.now_s
         region.heard_s = self._state.now_s
         region.is_deaf = False
 
@@ -107,7 +111,7 @@ class Reaching:
 
     def _back(self, region: RegionState) -> None:
         state = self._state
-        region.said = {region.reach}
+        region.said = {Reach.RELAYED} if region.via else set()
         detail = f"answers only through region {region.via}" if region.via else ""
         state.tell("back", region=region.name, detail=detail)
         for number, attempt_number in region.abandoned:
@@ -159,10 +163,10 @@ class Reaching:
                     self.say(region, Reach.SILENT, f"no answer for {state.now_s - region.heard_s:.0f} s")
 
     def _is_unfollowed(self, region: RegionState) -> bool:
-        """Whether it was asked for a sign of life and for news, and gave a sign of life only."""
+        """Whether it was asked for a sign of life and, while it was alive, for news, and gave a sign of life only."""
         waits = region.is_listing and self._state.now_s - region.listed_s <= 2 * self._third_s
         is_alive = region.asked_s is not None and region.heard_s >= region.asked_s
-        return is_alive and not (waits or region.is_paused)
+        return is_alive and region.listed_s >= region.woke_s and not (waits or region.is_paused)
 
     def _enter(self, region: RegionState, reach: Reach) -> None:
         if reach is region.reach:
@@ -193,7 +197,7 @@ class Reaching:
     def is_given_up(self, region: RegionState) -> bool:
         """Whether it is overdue, and had the time to answer when it was asked. A list that is under way in a region that
         is alive is waited for, within bounds."""
-        if not self.is_overdue(region):
+        if not self.is_overdue(region) or self._state.now_s < region.excused_s:
             return False
         if region.is_deaf:
             return True
@@ -214,6 +218,9 @@ class Reaching:
                        "and nothing is bound anew until they are heard")  # fmt: skip
         elif was_cut_off and not state.is_cut_off:
             state.is_roomy = True
+            for region in overdue:
+                if region.excused_s < region.followed_s:
+                    region.excused_s = state.now_s + state.limits.grace_s
             state.tell("run", detail="most regions are heard again")
         if not state.is_cut_off:
             for region in overdue:

@@ -73,6 +73,10 @@ class RegionState:
     """Its children were asked for, and not answered yet."""
     said: set[Reach] = field(default_factory=set)
     """The states that were said since it was last well for a whole grace."""
+    excused_s: float = float("-inf")
+    """Not lost before then: it couldn't be heard while this machine was cut off. Once until news come."""
+    woke_s: float = float("-inf")
+    """When it gave its first sign of life after it had given none."""
     well_s: float = 0.0
     """Since when it is reachable."""
     has_job: bool = True

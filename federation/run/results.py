@@ -25,6 +25,8 @@ class Results:
         self._looks: list[tuple[float, int, int, str]] = []
         self._commits_under_way = 0
         self._commit_at_s = 0.0
+        self._unread: set[str] = set()
+        """Regions of which it was said that their results can't be read."""
 
     @property
     def is_quiet(self) -> bool:
@@ -61,6 +63,7 @@ class Results:
         state = self._state
         slot, attempt = state.slots[event.slot], state.attempt(event.slot, event.attempt)
         search = (attempt.searches or {}).get(event.alloc_id)
+        self._say_whether_read(attempt.region, event.error)
         if event.error:
             self._look_later(event, state.limits.look_retry_s)
             return
@@ -85,6 +88,16 @@ class Results:
                 self._look_later(event, state.limits.look_again_s)
             else:
                 self._not_there(event.slot, attempt, search.allocation)
+
+    def _say_whether_read(self, region: str, error: str) -> None:
+        """Say once that a region's results can't be read, which its slots wait for."""
+        if error and region not in self._unread:
+            self._unread.add(region)
+            detail = f"its results can't be read, and its slots wait for them: {error}"
+            self._state.tell("region", region=region, detail=detail)
+        elif not error and region in self._unread:
+            self._unread.remove(region)
+            self._state.tell("region", region=region, detail="its results are read again")
 
     def nothing(self, number: int, attempt: Attempt) -> None:
         """Nothing is published in this run, so there is nothing to ask."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.scenarios.line import Direction, Line
+from tests.emulators.link import Direction, Link
 from tests.scenarios.project import Project, expected_keys, run_id, told
 
 GRACE_S = 2.0
@@ -47,7 +47,7 @@ class Stage:
 
     project: Project
     scenario: Scenario
-    lines: dict[str, Line]
+    lines: dict[str, Link]
     config: str
     """The fedml.toml whose regions are reached through the lines."""
     coordinator: subprocess.Popen[str] | None = None
@@ -134,7 +134,7 @@ class Stage:
             assert project.still_open(region, self.job) == []
 
 
-def play(project: Project, scenario: Scenario, lines: dict[str, Line], config: str) -> Stage:
+def play(project: Project, scenario: Scenario, lines: dict[str, Link], config: str) -> Stage:
     """Play it, and check what must hold."""
     stage = Stage(project, scenario, lines, config)
     stage.prepare()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from federation.dev.agents import find_binary
-from tests.scenarios.line import Line
+from tests.emulators.link import Link
 from tests.scenarios.project import Project, QuickProject
 from tests.scenarios.script import (
     GRACE_S,
@@ -449,7 +449,7 @@ SCENARIOS.append(US_DIES)
 PLAYED = [one for one in SCENARIOS if IS_SOAK or one.is_fast]
 
 
-def made(root: Path, engine: str) -> tuple[Project, dict[str, Line], str]:
+def made(root: Path, engine: str) -> tuple[Project, dict[str, Link], str]:
     """A federation with two nodes in us and short graces, up, and its regions reached through lines that can be cut."""
     project = Project.made(root, grace_s=GRACE_S)
     toml = (project.root / "fedml.toml").read_text()
@@ -459,7 +459,7 @@ def made(root: Path, engine: str) -> tuple[Project, dict[str, Line], str]:
     state = json.loads((project.root / ".fedml/dev/state.json").read_text())
     lines, changes = {}, []
     for name in ("us", "eu", "onprem"):
-        lines[name] = Line(state["servers"][f"region:{name}"]["port"])
+        lines[name] = Link(state["servers"][f"region:{name}"]["port"])
         reached = f'addresses = ["{lines[name].address}"]\ntoken = {{ file = ".fedml/dev/token" }}'
         changes.append((f'addresses = ["dev:{name}"]', reached))
     config = project.variant("lines", *changes)
@@ -467,7 +467,7 @@ def made(root: Path, engine: str) -> tuple[Project, dict[str, Line], str]:
     return QuickProject(root), lines, config
 
 
-def ended(project: Project, lines: dict[str, Line]) -> None:
+def ended(project: Project, lines: dict[str, Link]) -> None:
     for line in lines.values():
         line.close()
     project.end_processes()
@@ -475,7 +475,7 @@ def ended(project: Project, lines: dict[str, Line]) -> None:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, Line], str]]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, Link], str]]:
     """Embedded regions."""
     project, lines, config = made(tmp_path_factory.mktemp("scripts") / "stage", "embedded")
     yield project, lines, config
@@ -483,7 +483,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, d
 
 
 @pytest.fixture(scope="module")
-def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, Line], str]]:
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, dict[str, Link], str]]:
     """Agents of real Nomad. The command's environment has no NOMAD_BIN, so the binary is put on its PATH."""
     binaries = tmp_path_factory.mktemp("bin")
     (binaries / "nomad").symlink_to(Path(find_binary() or "").absolute())
@@ -500,13 +500,13 @@ def test_there_are_thirty_of_them_each_with_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("scenario", PLAYED, ids=lambda scenario: scenario.name)
-def test_every_key_once_whatever_happens(stage: tuple[Project, dict[str, Line], str], scenario: Scenario) -> None:
+def test_every_key_once_whatever_happens(stage: tuple[Project, dict[str, Link], str], scenario: Scenario) -> None:
     played = play(stage[0], scenario, stage[1], stage[2])
     assert played.run
 
 
 @pytest.mark.skipif(not (IS_SOAK and find_binary()), reason="real agents: SOAK=1 and a nomad binary (NOMAD_BIN)")
 @pytest.mark.parametrize("scenario", [one for one in SCENARIOS if one.on_agents], ids=lambda scenario: scenario.name)
-def test_with_real_agents(agents: tuple[Project, dict[str, Line], str], scenario: Scenario) -> None:
+def test_with_real_agents(agents: tuple[Project, dict[str, Link], str], scenario: Scenario) -> None:
     played = play(agents[0], replace(scenario, name=f"{scenario.name}-on-nomad"), agents[1], agents[2])
     assert played.run

@@ -114,7 +114,14 @@ def test_most_regions_silent_together_is_us_who_are_cut_off() -> None:
     brain.step(ev.RegionHeard("eu"))
     assert losses(brain.step(ev.Tick(1001.0))) == [], "two of three are still most"
     brain.step(ev.RegionHeard("onprem"))
-    assert losses(brain.step(ev.Tick(1002.0))) == ["us"]
+    assert losses(brain.step(ev.Tick(1002.0))) == [], "it has a whole grace, now that it could be heard"
+    for name in ("eu", "onprem"):
+        brain.step(ev.RegionHeard(name))
+    assert losses(brain.step(ev.Tick(1031.0))) == []
+    for name in ("eu", "onprem"):
+        brain.step(ev.RegionHeard(name))
+    deaf(brain, "us")
+    assert losses(brain.step(ev.Tick(1033.0))) == ["us"]
 
 
 def test_a_region_that_fell_silent_a_moment_before_the_others_is_not_lost() -> None:

@@ -83,6 +83,61 @@ def test_one_that_answers_pings_and_gives_no_news_is_lost_after_the_grace(via: s
     assert told.brain.regions["us"].reach is Reach.LOST, "pings alone don't bring it back"
 
 
+def test_after_our_own_network_was_down_each_region_has_a_whole_grace_to_be_heard() -> None:
+    def answers(name: str, now_s: float) -> Sequence[ev.Event]:
+        heard_again_s = {"us": 42.0, "eu": 40.0}.get(name, 40.0)
+        return [] if 5.0 < now_s < heard_again_s else [ev.RegionHeard(name)]
+
+    told = Hours(run_of_one(), answers).until(70.0)
+    assert [tell.kind for _, tell in told.tells if tell.kind in ("lost", "back")] == []
+    said = [tell.detail for _, tell in told.tells if tell.kind == "run"]
+    assert len(said) == 2
+    assert said[1] == "most regions are heard again"
+    assert told.brain.slots[0].attempts[0].is_open
+
+    told.answers = lambda name, now_s: [ev.RegionHeard(name)] if name != "us" else []
+    told.until(100.0)
+    assert told.brain.regions["us"].is_lost, "later it is lost as ever"
+
+
+def test_one_that_answers_again_is_asked_for_news_before_it_is_said_to_give_none() -> None:
+    """The list that was under way while it was silent says nothing of it."""
+
+    def us(now_s: float) -> Sequence[ev.Event]:
+        if now_s < 12.0:
+            return [ev.Pinged("us", is_alive=now_s >= 11.0), ev.NotListed("us")]
+        return [ev.RegionHeard("us")]
+
+    told = Hours(run_of_one(), well_but_us(us)).until(40.0)
+    first, again = told.said("us")
+    assert first.startswith("no answer for")
+    assert again == "answers at its own addresses again"
+
+
+def test_a_ping_that_fails_late_says_nothing_against_news_that_came_since() -> None:
+    def us(now_s: float) -> Sequence[ev.Event]:
+        if now_s < 8.0:  # its ping, sent at 5 s, is under way
+            return []
+        return [ev.Listed("us", frozenset(), "")] if now_s == 8.0 else [ev.Pinged("us", is_alive=False)]
+
+    told = Hours(run_of_one(), well_but_us(us)).until(8.25)
+    us_ = told.brain.regions["us"]
+    assert us_.pinged_s < us_.heard_s
+    assert not us_.is_deaf
+
+
+def test_a_region_that_is_back_is_said_to_be_so_once() -> None:
+    told = Hours(run_of_one(), well_but_us(lambda _: [])).until(20.0)
+    told.answers = well_but_us(lambda _: [ev.RegionHeard("us")])
+    told.until(60.0)
+    assert [tell.kind for _, tell in told.tells if tell.region == "us" and tell.kind in ("region", "lost", "back")][
+        -2:
+    ] == [
+        "lost",
+        "back",
+    ]
+
+
 def test_a_lost_region_whose_news_come_is_back_and_its_stale_attempt_is_stopped() -> None:
     told = Hours(run_of_one(), well_but_us(lambda _: [])).until(20.0)
     told.answers = well_but_us(lambda _: [ev.Listed("us", frozenset(), "eu")])
@@ -104,6 +159,21 @@ def test_the_stores_are_searched_for_results_of_a_region_that_gives_no_news() ->
     assert of(told.commands, cmd.Commit) == [cmd.Commit((record,))]
     told.brain.step(ev.Committed(((record, "added"),)))
     assert told.brain.slots[0].state == "done"
+
+
+def test_that_results_can_not_be_read_is_said_once_and_that_they_are_again() -> None:
+    brain = run_of_one()
+    out = [
+        *brain.step(ev.Looked(0, 1, "", (), "store s3://us: no answer")),
+        *brain.step(ev.Looked(0, 1, "", (), "store s3://us: no answer")),
+        *brain.step(ev.Looked(0, 1, "", ())),
+        *brain.step(ev.Looked(0, 1, "", ())),
+    ]
+    assert [(tell.region, tell.detail) for tell in of(out, cmd.Tell)] == [
+        ("us", "its results can't be read, and its slots wait for them: store s3://us: no answer"),
+        ("us", "its results are read again"),
+    ]
+    assert brain.slots[0].attempts[0].is_open
 
 
 def test_a_search_that_finds_nothing_decides_nothing_and_is_repeated() -> None:
