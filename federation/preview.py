@@ -17,10 +17,9 @@ from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes,
 from federation.prepare import PreparedJob
 from federation.price import price_per_hour
 from federation.request import Placing, RunRequest
-from jobs.dependencies import images_of, templates_of
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
-from jobs.spec import checked_version
+from jobs.spec import checked_version, images_of, templates_of
 from jobs.sweep import check_asks
 from regions.model import Region
 from regions.versions import has_feature

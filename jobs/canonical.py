@@ -64,7 +64,6 @@ _SERVER_ZERO: Record = {
 _ZERO: dict[str, Any] = {"string": "", "label": "", "bool": False, "duration": 0}
 _ZERO |= dict.fromkeys(("int64", "int8", "uint8", "uint16", "uint32", "uint64"), 0)
 _GO_TYPES = {"label": "string", "int64": "int", "duration": "time.Duration"}
-NO_RESCHEDULE = {"Attempts": 0, "Delay": 0, "DelayFunction": "", "Interval": 0, "MaxDelay": 0, "Unlimited": False}
 NO_UPDATE = {
     "AutoPromote": False,
     "AutoRevert": False,
@@ -106,8 +105,6 @@ def canonical_job(raw: Any, region: str, version: str = _NEWEST) -> Record:
     job.update(Status="", StatusDescription="", Stable=False, Dispatched=False, ParentID="", Payload=None)
     job["DispatchIdempotencyToken"] = ""
     for group in job["TaskGroups"] or ():
-        if job["Type"] == "sysbatch":
-            group["ReschedulePolicy"] = dict(NO_RESCHEDULE)
         for task in group["Tasks"] or ():
             task["RestartPolicy"] = task["RestartPolicy"] or dict(group["RestartPolicy"])
             resources = task["Resources"]

@@ -135,29 +135,35 @@ def _without_own_environment(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _walk(left: Any, right: Any, path: str, *, is_open: bool) -> Iterator[Difference]:
+    """Compares two values: maps by key, lists of named blocks by name, other lists by position."""
     if isinstance(left, Mapping) or isinstance(right, Mapping):
         left, right = left or {}, right or {}
-        if isinstance(left, Mapping) and isinstance(right, Mapping):
-            for name in sorted({*left, *right}):
-                if is_open or not left or not right or (name in left and name in right):
-                    inner = f"{path}.{name}" if path else name
-                    yield from _walk(left.get(name), right.get(name), inner, is_open=name in _OPEN_MAPS)
-            return
-    if _is_list(left) and _is_list(right) and (_named(left) or _named(right)):
-        by_name = [{str(item.get("Name")): item for item in side or ()} for side in (left, right)]
-        for name in dict.fromkeys((*by_name[0], *by_name[1])):
-            ours, theirs = (side.get(name) for side in by_name)
-            if ours is None or theirs is None:
-                yield Difference(f"{path}[{name}]", ours and "there", theirs and "there")
-            else:
-                yield from _walk(ours, theirs, f"{path}[{name}]", is_open=False)
-        return
-    if _is_list(left) and _is_list(right) and left and right and len(left) == len(right):
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        yield from _walk_maps(left, right, path, is_open=is_open)
+    elif _is_list(left) and _is_list(right) and (_named(left) or _named(right)):
+        yield from _walk_named(left or (), right or (), path)
+    elif _is_list(left) and _is_list(right) and left and right and len(left) == len(right):
         for number, (ours, theirs) in enumerate(zip(left, right, strict=True)):
             yield from _walk(ours, theirs, f"{path}[{number}]", is_open=is_open)
-        return
-    if (left or None) != (right or None):
+    elif (left or None) != (right or None):
         yield Difference(path, left, right)
+
+
+def _walk_maps(left: Mapping[str, Any], right: Mapping[str, Any], path: str, *, is_open: bool) -> Iterator[Difference]:
+    for name in sorted({*left, *right}):
+        if is_open or not left or not right or (name in left and name in right):
+            inner = f"{path}.{name}" if path else name
+            yield from _walk(left.get(name), right.get(name), inner, is_open=name in _OPEN_MAPS)
+
+
+def _walk_named(left: Sequence[Any], right: Sequence[Any], path: str) -> Iterator[Difference]:
+    by_name = [{str(item.get("Name")): item for item in side} for side in (left, right)]
+    for name in dict.fromkeys((*by_name[0], *by_name[1])):
+        ours, theirs = (side.get(name) for side in by_name)
+        if ours is None or theirs is None:
+            yield Difference(f"{path}[{name}]", ours and "there", theirs and "there")
+        else:
+            yield from _walk(ours, theirs, f"{path}[{name}]", is_open=False)
 
 
 def _is_list(value: Any) -> bool:

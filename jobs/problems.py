@@ -108,39 +108,54 @@ def _task(task: Record, group: Record) -> list[str]:
         found.append("KillTimeout must be a positive value")
     if task["ShutdownDelay"] < 0:
         found.append("ShutdownDelay must be a positive value")
-    resources = task["Resources"]
-    small = []
-    if resources["CPU"] < 1 and not resources["Cores"]:
-        small.append(f"minimum CPU value is 1; got {resources['CPU']}")
-    if resources["MemoryMB"] < 10:
-        small.append(f"minimum MemoryMB value is 10; got {resources['MemoryMB']}")
-    if small:
+    if small := _resources(task["Resources"]):
         found.append(joined([joined(small)]))
-    logs, disk_mb = task["LogConfig"], group["EphemeralDisk"]["SizeMB"]
-    wrong = []
-    if logs["MaxFiles"] < 1:
-        wrong.append(f"minimum number of files is 1; got {logs['MaxFiles']}")
-    if logs["MaxFileSizeMB"] < 1:
-        wrong.append(f"minimum file size is 1MB; got {logs['MaxFileSizeMB']}")
-    if disk_mb <= logs["MaxFiles"] * logs["MaxFileSizeMB"]:
-        used_mb = logs["MaxFiles"] * logs["MaxFileSizeMB"]
-        wrong.append(f"log storage ({used_mb} MB) must be less than requested disk capacity ({disk_mb} MB)")
-    if wrong:
+    if wrong := _logs(task["LogConfig"], group["EphemeralDisk"]["SizeMB"]):
         found.append(joined(wrong))
     found += _constraints(task["Constraints"])
     for number, constraint in enumerate(task["Constraints"] or (), 1):
         if constraint["Operand"] in ("distinct_hosts", "distinct_property"):
             found.append(f"Constraint {number} has disallowed Operand at task level: {constraint['Operand']}")
-    lifecycle = task["Lifecycle"]
-    if lifecycle is not None:
-        if not lifecycle["Hook"]:
-            found.append("Lifecycle validation failed: no lifecycle hook provided")
-        elif lifecycle["Hook"] not in ("prestart", "poststart", "poststop"):
-            found.append(f"Lifecycle validation failed: invalid hook: {lifecycle['Hook']}")
-    for number, mount in enumerate(task["VolumeMounts"] or ()):
+    if task["Lifecycle"] is not None:
+        found += _lifecycle(task["Lifecycle"]["Hook"])
+    return found + _volume_mounts(task["VolumeMounts"] or [], group["Volumes"] or {})
+
+
+def _resources(resources: Record) -> list[str]:
+    found = []
+    if resources["CPU"] < 1 and not resources["Cores"]:
+        found.append(f"minimum CPU value is 1; got {resources['CPU']}")
+    if resources["MemoryMB"] < 10:
+        found.append(f"minimum MemoryMB value is 10; got {resources['MemoryMB']}")
+    return found
+
+
+def _logs(logs: Record, disk_mb: int) -> list[str]:
+    found = []
+    used_mb = logs["MaxFiles"] * logs["MaxFileSizeMB"]
+    if logs["MaxFiles"] < 1:
+        found.append(f"minimum number of files is 1; got {logs['MaxFiles']}")
+    if logs["MaxFileSizeMB"] < 1:
+        found.append(f"minimum file size is 1MB; got {logs['MaxFileSizeMB']}")
+    if disk_mb <= used_mb:
+        found.append(f"log storage ({used_mb} MB) must be less than requested disk capacity ({disk_mb} MB)")
+    return found
+
+
+def _lifecycle(hook: str) -> list[str]:
+    if not hook:
+        return ["Lifecycle validation failed: no lifecycle hook provided"]
+    if hook not in ("prestart", "poststart", "poststop"):
+        return [f"Lifecycle validation failed: invalid hook: {hook}"]
+    return []
+
+
+def _volume_mounts(mounts: list[Record], volumes: Record) -> list[str]:
+    found = []
+    for number, mount in enumerate(mounts):
         if not mount["Volume"]:
             found.append(f"Volume Mount ({number}) references an empty volume")
-        elif mount["Volume"] not in (group["Volumes"] or {}):
+        elif mount["Volume"] not in volumes:
             found.append(f"Volume Mount ({number}) references undefined volume {mount['Volume']}")
     return found
 

@@ -7,7 +7,7 @@ a mistake is told before anything is sent to any region.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -76,7 +76,7 @@ class JobShape:
 def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: str = "the job") -> JobShape:
     """The job's shape. Raises InvalidSpec for a job that fedml can't dispatch, saying what to change."""
     kind = job.get("Type") or "service"
-    if kind not in ("batch", "sysbatch"):
+    if kind != "batch":
         raise InvalidSpec(
             f'{where}: job "{job.get("ID")}" has type "{kind}"; fedml dispatches batch jobs',
             hint='write  type = "batch"  in the job block',
@@ -128,6 +128,30 @@ def group_counts(job: Mapping[str, Any]) -> dict[str, int]:
 def _count(group: Mapping[str, Any]) -> int:
     count = group.get("Count")
     return 1 if count is None else int(count)
+
+
+def images_of(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields (name, digest) of each container image of the job (`config { image = … }`).
+
+    The digest is "" where the name has none. Then the registry decides at each pull what the tag means.
+    """
+    for task in _tasks(job):
+        image = (task.get("Config") or {}).get("image")
+        if isinstance(image, str) and image:
+            name, _, digest = image.partition("@")
+            yield name, digest
+
+
+def templates_of(job: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the text of each template that the job itself contains."""
+    for task in _tasks(job):
+        for template in task.get("Templates") or ():
+            yield str(template.get("EmbeddedTmpl") or "")
+
+
+def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for group in job.get("TaskGroups") or ():
+        yield from group.get("Tasks") or ()
 
 
 def checked_version(version: str) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.hcl import syntax
-from jobs.hcl.durations import parse_duration
 from jobs.hcl.dynamic import Found, expand
 from jobs.hcl.rules import FINISHERS, SHORTHANDS
 from jobs.hcl.schema import BY_LABEL, INTEGER_RANGES, MANY, TEXT_MAP_OR_ARGUMENT, BlockType, Field
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ValueProblem, to_bool, to_json, to_string, to_whole_number, type_name
+from jobs.hcl.values import ValueProblem, to_bool, to_duration, to_json, to_string, to_whole_number, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,7 +246,7 @@ def _read_text_map(value: object) -> dict[str, str]:
 
 def _read_duration(value: object) -> int:
     if isinstance(value, str):
-        return parse_duration(value)
+        return to_duration(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueProblem(f'a duration such as "30s" is required, not a {type_name(value)}')
     return value

@@ -11,6 +11,8 @@ import unicodedata
 from decimal import Context, Decimal, InvalidOperation, Overflow
 from typing import Any
 
+from jobs.durations import parse_duration
+
 MAX_EXPONENT = 4096
 LARGEST_FLOAT_EXPONENT = 307
 ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperation, Overflow])
@@ -134,6 +136,14 @@ def to_whole_number(value: object) -> int:
     return whole
 
 
+def to_duration(text: str) -> int:
+    """Parses a duration such as "1h30m" into nanoseconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as problem:
+        raise ValueProblem(str(problem)) from None
+
+
 def to_bool(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -204,30 +214,46 @@ def unify(items: list[object]) -> list[object]:
 
 def _unify_lists(items: list[object]) -> list[object]:
     lists = [item for item in items if isinstance(item, list)]
-    if len({len(item) for item in lists}) == 1 and not any(isinstance(item, SetValue) for item in lists):
-        try:
-            columns = [unify(list(column)) for column in zip(*lists, strict=True)]
-        except ValueProblem:
-            pass
-        else:
-            rows = iter([list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists])
-            return [next(rows) if isinstance(item, list) else item for item in items]
-    unified = iter(unify([element for item in lists for element in item]))
-    return [[next(unified) for _ in item] if isinstance(item, list) else item for item in items]
+    rows = _unified_tuples(lists)
+    if rows is None:
+        unified = iter(unify([element for item in lists for element in item]))
+        rows = [[next(unified) for _ in item] for item in lists]
+    in_turn = iter(rows)
+    return [next(in_turn) if isinstance(item, list) else item for item in items]
+
+
+def _unified_tuples(lists: list[list[object]]) -> list[list[object]] | None:
+    """Unifies lists of one length element by element, each position to a type of its own. None where that fails."""
+    if len({len(item) for item in lists}) != 1 or any(isinstance(item, SetValue) for item in lists):
+        return None
+    try:
+        columns = [unify(list(column)) for column in zip(*lists, strict=True)]
+    except ValueProblem:
+        return None
+    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists]
 
 
 def _unify_objects(items: list[object]) -> list[object]:
     objects = [item for item in items if isinstance(item, dict)]
-    if len({frozenset(item) for item in objects}) == 1:
-        try:
-            fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
-        except ValueProblem:
-            pass
-        else:
-            rows = iter([dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)])
-            return [next(rows, {}) if isinstance(item, dict) else item for item in items]
-    unified = iter(unify([element for item in objects for element in item.values()]))
-    return [{name: next(unified) for name in item} if isinstance(item, dict) else item for item in items]
+    rows = _unified_records(objects)
+    if rows is None:
+        unified = iter(unify([element for item in objects for element in item.values()]))
+        rows = [{name: next(unified) for name in item} for item in objects]
+    in_turn = iter(rows)
+    return [next(in_turn) if isinstance(item, dict) else item for item in items]
+
+
+def _unified_records(objects: list[dict[str, object]]) -> list[dict[str, object]] | None:
+    """Unifies objects with the same attributes one attribute at a time. None where that fails."""
+    if len({frozenset(item) for item in objects}) != 1:
+        return None
+    try:
+        fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
+    except ValueProblem:
+        return None
+    if not fields:
+        return [{} for _ in objects]
+    return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
 
 
 def described(value: object) -> str:

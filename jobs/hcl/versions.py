@@ -17,7 +17,7 @@ class NewerField(NamedTuple):
 
 
 def newer_fields(job: Mapping[str, Any], version: str) -> list[NewerField]:
-    """The fields set in `job` (Nomad's API JSON) that came with a later Nomad than `version`, such as "1.1.2".
+    """The fields set in `job` (Nomad's API JSON) that came with a later Nomad than `version`, such as "1.6.3".
 
     Nomad ignores what it doesn't know, so each of these would be lost without a word.
     """

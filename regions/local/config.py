@@ -9,6 +9,8 @@ from typing import Any
 
 from regions.errors import RegionError
 
+_OLDEST = (1, 6, 3)
+
 
 class InvalidConfig(RegionError):
     """The configuration file is missing, not JSON, or a value in it is wrong."""
@@ -155,4 +157,10 @@ def load(path: Path) -> RegionConfig:
         raise InvalidConfig(f"the token file {raw['token_file']} is empty", region=config.region)
     if len({node.name for node in config.nodes}) != len(config.nodes):
         raise InvalidConfig("two nodes have the same name", region=config.region)
+    if not config.has(*_OLDEST):
+        raise InvalidConfig(
+            f"version {config.version} is older than 1.6.3, the oldest Nomad that this engine behaves as",
+            region=config.region,
+            hint="set version to 1.6.3 or a later one",
+        )
     return config

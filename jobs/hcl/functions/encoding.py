@@ -107,32 +107,30 @@ def yaml_text(value: object) -> str:
 
 def _yaml_lines(value: object) -> list[str]:
     if isinstance(value, dict) and value:
-        lines: list[str] = []
-        for key in sorted(value):
-            item = value[key]
-            nested = _yaml_lines(item)
-            if isinstance(item, dict) and item:
-                lines.append(f"{json_text(key)}:")
-                lines.extend("  " + line for line in nested)
-            elif isinstance(item, list) and item:
-                lines.append(f"{json_text(key)}:")
-                lines.extend(nested)
-            else:
-                lines.append(f"{json_text(key)}: {nested[0]}")
-                lines.extend(nested[1:])
-        return lines
+        return [line for key in sorted(value) for line in _yaml_entry(key, value[key])]
     if isinstance(value, list) and value:
-        lines = []
-        for item in value:
-            first, *rest = _yaml_lines(item)
-            lines.append(f"- {first}")
-            lines.extend(rest if isinstance(item, str) else ("  " + line for line in rest))
-        return lines
+        return [line for item in value for line in _yaml_item(item)]
     if isinstance(value, str) and "\n" in value and not value.startswith((" ", "\t", "\n")):
         kept = "" if value.endswith("\n") else "-"
         kept = "+" if value.endswith("\n\n") else kept
         return [f"|{kept}", *(f"  {line}".rstrip(" ") for line in value.removesuffix("\n").split("\n"))]
     return [json_text(value)]
+
+
+def _yaml_entry(key: str, value: object) -> list[str]:
+    """The lines of one key and its value in a map."""
+    nested = _yaml_lines(value)
+    if isinstance(value, dict) and value:
+        return [f"{json_text(key)}:", *("  " + line for line in nested)]
+    if isinstance(value, list) and value:
+        return [f"{json_text(key)}:", *nested]
+    return [f"{json_text(key)}: {nested[0]}", *nested[1:]]
+
+
+def _yaml_item(value: object) -> list[str]:
+    """The lines of one element of a list."""
+    first, *rest = _yaml_lines(value)
+    return [f"- {first}", *(rest if isinstance(value, str) else ("  " + line for line in rest))]
 
 
 def not_here(instead: str) -> Function:

@@ -1,8 +1,8 @@
-"""Calls whose arguments aren't values yet go in (`try`, `can`, `convert`); values come out."""
+"""Functions that evaluate their own arguments: `try`, `can` and `convert`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from jobs.errors import HclError
 from jobs.hcl.functions.function import Function
@@ -11,7 +11,18 @@ from jobs.hcl.values import ValueProblem
 
 if TYPE_CHECKING:
     from jobs.hcl import syntax
-    from jobs.hcl.evaluate import Evaluator, Names
+    from jobs.hcl.source import Source
+
+Names = dict[str, object]
+
+
+class Evaluator(Protocol):
+    """The part of `jobs.hcl.evaluate.Evaluator` that these functions use."""
+
+    source: Source
+
+    def value(self, node: syntax.Node, names: Names | None = None) -> Any: ...
+    def fail(self, problem: str, node: syntax.Node, *, hint: str = "") -> NoReturn: ...
 
 
 def _never(*_: object) -> Any:

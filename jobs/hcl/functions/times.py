@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from jobs.hcl.durations import parse_duration
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ValueProblem, to_string
+from jobs.hcl.values import ValueProblem, to_duration, to_string
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +37,7 @@ def time_add(timestamp: object, duration: object) -> str:
 
     moment = _moment(timestamp)
     try:
-        later = moment + timedelta(microseconds=parse_duration(to_string(duration)) / 1000)
+        later = moment + timedelta(microseconds=to_duration(to_string(duration)) / 1000)
     except OverflowError:
         raise ValueProblem("there is no such time") from None
     zone = _zone(later, with_colon=True)

@@ -9,22 +9,16 @@ from typing import Any, Protocol
 
 from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
-from regions.local.client.task_env import Variable
-from regions.local.client.task_runner import Phase, TaskRunner
+from regions.local.client.task_runner import Host, Phase, TaskRunner
 from regions.local.drivers.driver import Driver, DriverKind
-from regions.local.drivers.loop import Loop
 from regions.local.state.times import format_time
 
 
-class Host(Protocol):
-    """What an allocation needs of its client."""
+class AllocHost(Host, Protocol):
+    """The parts of the client that an allocation uses."""
 
-    loop: Loop
-    base_env: Mapping[str, str]
-    variable: Variable
     drivers: Mapping[str, DriverKind]
 
-    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
     def report(self, runner: AllocRunner) -> None: ...
 
 
@@ -37,7 +31,7 @@ class AllocRunner:
     """
 
     def __init__(
-        self, host: Host, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], folder: Path
+        self, host: AllocHost, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], folder: Path
     ) -> None:
         self.alloc_id: str = alloc["ID"]
         self.alloc = alloc

@@ -5,25 +5,53 @@ from __future__ import annotations
 import itertools
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from regions.local.client import events, task_env
 from regions.local.client.config_values import interpolate
-from regions.local.client.lifecycle import stage
+from regions.local.client.lifecycle import Coordinator, stage
 from regions.local.client.prestart import Prestart, PrestartFailed
 from regions.local.client.restarts import RestartTracker
 from regions.local.client.task_state import TaskState
 from regions.local.drivers import sandbox
-from regions.local.drivers.driver import ConfigInvalid, DriverKind, ExitResult, StartOrder, TaskEvents
-from regions.local.drivers.loop import Timer
-
-if TYPE_CHECKING:
-    from regions.local.client.alloc_runner import AllocRunner
+from regions.local.drivers.driver import ConfigInvalid, Driver, DriverKind, ExitResult, StartOrder, TaskEvents
+from regions.local.drivers.loop import Loop, Timer
 
 _MAX_KILL_TIMEOUT_NS = 30_000_000_000  # Nomad's client default `max_kill_timeout`
 _LOOK_AGAIN_S = 0.2
+
+
+class Host(Protocol):
+    """The parts of the client that a task uses."""
+
+    loop: Loop
+    base_env: Mapping[str, str]
+    variable: task_env.Variable
+
+    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
+
+
+class Allocation(Protocol):
+    """The parts of its allocation that a task uses."""
+
+    alloc_id: str
+    alloc: dict[str, Any]
+    job: dict[str, Any]
+    group: dict[str, Any]
+    node: dict[str, Any]
+    folder: Path
+    coordinator: Coordinator
+    is_stopping: bool
+    is_abandoned: bool
+    is_frozen: bool
+    ended: list[tuple[Driver, str]]
+
+    @property
+    def host(self) -> Host: ...
+    def task_changed(self) -> None: ...
 
 
 class Phase(Enum):
@@ -40,7 +68,7 @@ class TaskRunner:
     """Runs on the client's loop, told by its allocation and its driver; every change of `state` tells the allocation."""
 
     def __init__(
-        self, runner: AllocRunner, task: dict[str, Any], kind: DriverKind, state: dict[str, Any] | None
+        self, runner: Allocation, task: dict[str, Any], kind: DriverKind, state: dict[str, Any] | None
     ) -> None:
         self.name: str = task["Name"]
         self.task = task

@@ -20,9 +20,8 @@ class Tokens:
             record = _record(declared.name, declared.secret, sorted(declared.policies), number)
             self._known.append((declared.secret.encode(), record, Rights(policies)))
 
-    def authenticate(self, request: Request, *, tells_unknown: bool) -> None:
-        """Sets the request's token and rights, in a time that tells nothing about the secrets. Raises Failure; with
-        `tells_unknown` (Nomad before 1.5) in other words for an unknown token than for none."""
+    def authenticate(self, request: Request) -> None:
+        """Sets the request's token and rights. Takes the same time for every secret. Raises Failure."""
         import hmac  # loaded with the first request, so that start-up is quick
 
         secret = request.headers.get("x-nomad-token", "")
@@ -39,8 +38,8 @@ class Tokens:
             if secret:
                 raise Failure(404, "ACL token not found")
             raise Failure(500, "acl token lookup failed: missing secret id")
-        # The agent's own endpoints tell it in every version.
-        is_told = secret and (tells_unknown or request.path.startswith("/v1/agent/"))
+        # Only the agent's own endpoints distinguish an unknown token from a missing one.
+        is_told = secret and request.path.startswith("/v1/agent/")
         raise Failure(403, "ACL token not found" if is_told else "Permission denied")
 
 

@@ -35,12 +35,12 @@ def _namespace(context: Context, name: str) -> Record:
     from hashlib import blake2b
 
     text = context.config.namespaces[name]
-    newer: Record = {"Capabilities": None, "Meta": None} if context.config.has(1, 3) else {}
     return {
-        **newer,
+        "Capabilities": None,
         "CreateIndex": 1,
         "Description": text,
         "Hash": b64encode(blake2b(f"{name}{text}".encode(), digest_size=32).digest()).decode(),
+        "Meta": None,
         "ModifyIndex": 1,
         "Name": name,
         "NodePoolConfiguration": None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,6 @@ from regions.local.config import RegionConfig
 from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.older import missing_fields
 from regions.local.http.rights import Rights
 from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
@@ -55,7 +54,6 @@ class Context:
         self.heartbeats = heartbeats
         self.faults = Faults()
         self.tokens = tokens
-        self.missing = missing_fields(config)
 
 
 def namespace_of(request: Request) -> str:
@@ -102,31 +100,13 @@ def listing(
 ) -> Reply:
     """A list of the rows that `rows` gives in their order. From Nomad 1.3 on it is filtered and comes in pages, each
     beginning at the row whose `token` the page before it named."""
-    pages = context.config.has(1, 3)
-    per_page, seeking = (_per_page(request), request.get("next_token")) if pages else (0, "")
-    is_reversed = is_reverse(context, request)
-    wanted = None
-    if pages and request.get("filter"):
-        from regions.local.http.filter import compile_filter  # loaded when asked for, so that start-up is quick
-
-        wanted = compile_filter(request.get("filter"))
-    following, sought = "", _place(seeking)
+    per_page, is_wanted, following = _per_page(request), _chosen_rows(request, tables), ""
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
         found: list[Record] = []
         following = ""
-        is_sought = bool(seeking)
-        for record in rows(state):
-            if is_sought:
-                at = _place(token(record))
-                if at > sought if is_reversed else at < sought:
-                    continue
-            if wanted is not None and not wanted(record):
-                continue
-            if not request.rights.is_management and not _is_shown(request.rights, tables, record):
-                continue
-            is_sought = False
+        for record in filter(is_wanted, _from_page(request, rows(state), token)):
             if per_page and len(found) == per_page:
                 following = token(record)
                 break
@@ -137,6 +117,32 @@ def listing(
     if following:
         reply.headers["X-Nomad-NextToken"] = following
     return reply
+
+
+def _chosen_rows(request: Request, tables: tuple[str, ...]) -> Callable[[Record], bool]:
+    """Returns whether a row passes the request's filter and its token may see it."""
+    is_wanted: Callable[[Record], bool] | None = None
+    if request.get("filter"):
+        from regions.local.http.filter import compile_filter  # loaded on first use, so that start-up is quick
+
+        is_wanted = compile_filter(request.get("filter"))
+    rights = request.rights
+    return lambda record: (
+        (is_wanted is None or is_wanted(record)) and (rights.is_management or _is_shown(rights, tables, record))
+    )
+
+
+def _from_page(request: Request, records: Iterable[Record], token: Callable[[Record], str]) -> Iterable[Record]:
+    """Skips the rows before the one that `next_token` names."""
+    if not (seeking := request.get("next_token")):
+        return records
+    sought, is_reversed = _place(seeking), is_reverse(request)
+
+    def is_before(record: Record) -> bool:
+        at = _place(token(record))
+        return at > sought if is_reversed else at < sought
+
+    return dropwhile(is_before, records)
 
 
 def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
@@ -154,20 +160,20 @@ def _place(token: str) -> tuple[int, str]:
     return (int(head), rest) if dot and head.isdigit() else (0, token)
 
 
-def is_reverse(context: Context, request: Request) -> bool:
+def is_reverse(request: Request) -> bool:
     """Whether the newest is asked for first."""
-    return request.get("reverse") == "true" and context.config.has(1, 3)
+    return request.get("reverse") == "true"
 
 
-def in_order(context: Context, request: Request, by_id: Table, by_age: Table, prefix: str) -> Iterable[Record]:
-    """Objects whose ID begins with `prefix`, by ID; without a prefix, from Nomad 1.3 on, by their age."""
-    if not prefix and context.config.has(1, 3):
+def in_order(request: Request, by_id: Table, by_age: Table, prefix: str) -> Iterable[Record]:
+    """Objects whose ID begins with `prefix`, by ID; without a prefix, by their age."""
+    if not prefix:
         keys: Iterable[Any] = (key for key, _ in by_age.items())
-        for _, key in reversed(list(keys)) if is_reverse(context, request) else keys:
+        for _, key in reversed(list(keys)) if is_reverse(request) else keys:
             yield by_id.get(key)
         return
     found = takewhile(lambda pair: pair[0].startswith(prefix), by_id.items(prefix))
-    for _, record in reversed(list(found)) if is_reverse(context, request) else found:
+    for _, record in reversed(list(found)) if is_reverse(request) else found:
         yield record
 
 

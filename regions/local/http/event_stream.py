@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request, stream
-from regions.local.http.older import without
 from regions.local.state.events import EventsLost, Topics, wanted
 
 _HEARTBEAT_S = 10.0
@@ -54,5 +53,4 @@ def _follow(context: Context, topics: Topics, namespace: str, position: int) -> 
         for index, batch in batches:
             chosen = [event for event in batch if wanted(event, topics, namespace)]
             if chosen:
-                told = {"Events": chosen, "Index": index}
-                yield (_encode(without(told, context.missing) if context.missing else told) + "\n").encode()
+                yield (_encode({"Events": chosen, "Index": index}) + "\n").encode()

@@ -46,7 +46,7 @@ def _look(context: Context, request: Request, verb: str, look: Callable[[Path], 
     try:
         return Reply(look(path))
     except OSError as error:
-        raise Failure(404 if context.config.has(1, 6) else 500, f"{verb} {path}: {_reason(error)}") from error
+        raise Failure(404, f"{verb} {path}: {_reason(error)}") from error
 
 
 def cat(context: Context, request: Request) -> Reply:

@@ -9,7 +9,6 @@ from typing import Any
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.older import without, without_fields
 from regions.local.http.views import write_reply
 from regions.local.refused import misplaced, unsupported
 from regions.local.scheduler.schedule import schedule
@@ -34,7 +33,7 @@ def parse(context: Context, request: Request) -> Reply:
     from jobs.hcl import parse_job, read_var_file
 
     try:
-        variables = request.field("Variables", str, "") if context.config.has(1, 6) else ""
+        variables = request.field("Variables", str, "")
         sources = [read_var_file(variables, "input.vars")] if variables else []
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
@@ -70,15 +69,12 @@ def _job_in(
     if not isinstance(raw, dict) or raw.get("ID") is None:
         raise Failure(400, no_id or "Job ID hasn't been provided")
     try:
-        # What the declared version doesn't know yet, it drops in silence.
-        wanted = canonical_job(without(raw, context.missing), context.config.region, context.config.version)
+        wanted = canonical_job(raw, context.config.region, context.config.version)
     except WrongType as error:
         raise Failure(400, str(error)) from error
-    if not context.config.has(1, 5):
-        wanted["Datacenters"] = raw.get("Datacenters") or []
     # The request's region and namespace outweigh the job's; one for another region was sent on before.
     wanted["Region"] = context.config.region
-    if request.get("namespace") and context.config.has(1, 1, 3):
+    if request.get("namespace"):
         wanted["Namespace"] = request.get("namespace")
     if job_id and wanted["ID"] != job_id:
         raise Failure(400, mismatch)
@@ -95,8 +91,6 @@ def _checked(context: Context, wanted: Record) -> Record:
     from jobs.problems import joined
 
     found = _problems(context, wanted)
-    if wanted["Type"] == "sysbatch" and not context.config.has(1, 2):
-        found.insert(0, 'Invalid job type: "sysbatch"')
     if found:
         raise Failure(500, joined(found))
     if feature := unsupported(wanted):
@@ -169,12 +163,11 @@ def dispatch(context: Context, request: Request) -> Reply:
         size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
     except (binascii.Error, ValueError, TypeError) as error:
         raise Failure(400, "illegal base64 data at input byte 0") from error
-    # Older versions ignore what they don't know. `idempotency_token` counts in the query only: of the body, Nomad reads
-    # its own names.
-    has = context.config.has
-    token = (request.get("idempotency_token") or request.field("IdempotencyToken", str, "")) if has(1, 1, 3) else ""
-    id_prefix = request.field("IdPrefixTemplate", str, "") if has(1, 4, 2) else ""
-    priority = request.field("Priority", int, 0) if has(1, 10, 1) else 0
+    # `idempotency_token` counts in the query only: in the body, Nomad reads its own names.
+    token = request.get("idempotency_token") or request.field("IdempotencyToken", str, "")
+    id_prefix = request.field("IdPrefixTemplate", str, "")
+    # Nomad before 1.10.1 ignores a dispatch's own priority.
+    priority = request.field("Priority", int, 0) if context.config.has(1, 10, 1) else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
     races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
@@ -238,7 +231,7 @@ def plan(context: Context, request: Request) -> Reply:
         "Type": wanted["Type"],
     }
     decision = schedule(trial, evaluation, now_ns, job_writes.new_id)
-    diff = without_fields(job_diff(old, wanted, decision.updates), context.missing) if body.get("Diff") else None
+    diff = job_diff(old, wanted, decision.updates) if body.get("Diff") else None
     index = old["JobModifyIndex"] if old else 0
     return Reply(
         {

@@ -13,7 +13,7 @@ from regions.local.state.snapshot import Record, Snapshot
 def jobs(context: Context, request: Request) -> Reply:
     """/v1/jobs"""
     prefix, namespace = request.get("prefix"), namespace_of(request)
-    with_meta = context.config.has(1, 4, 3) and request.flag("meta")
+    with_meta = request.flag("meta")
 
     def rows(state: Snapshot) -> Any:
         names = sorted(context.config.namespaces) if namespace == "*" else (namespace,)

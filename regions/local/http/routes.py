@@ -23,7 +23,6 @@ from regions.local.http import (
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.forwarding import forward, job_region
 from regions.local.http.messages import Failure, Relay, Reply, Request
-from regions.local.http.older import without
 
 Handle = Callable[[Context, Request], Reply]
 Allows = Callable[[Context, Request], bool]
@@ -64,10 +63,6 @@ def _may_in(table: str, *capabilities: str) -> Allows:
         return request.rights.may(found["Namespace"] if found else namespace_of(request), *capabilities)
 
     return allows
-
-
-def _may_evaluate(context: Context, request: Request) -> bool:
-    return request.rights.may(namespace_of(request), "submit-job" if context.config.has(1, 6) else "read-job")
 
 
 def _may_variable(capability: str) -> Allows:
@@ -116,7 +111,6 @@ _read_job, _of_alloc = _may("read-job"), _may_in("allocs", "read-job")
 _read_fs = _may_in("allocs", "read-fs")
 _UNSUPPORTED = {"*": Route(_unsupported, _any_token)}
 _EMPTY = Route(catalog.empty_list, _read_job)
-_PARSE = Route(job_changes.parse, _may("parse-job", "submit-job"))
 _TABLE: dict[str, dict[str, Route]] = {
     "/v1/acl/token/self": {"GET": Route(catalog.token_self, _any_token)},
     "/v1/agent/health": {"GET": Route(agent.health, _any_token)},
@@ -145,12 +139,12 @@ _TABLE: dict[str, dict[str, Route]] = {
         "GET": Route(jobs.jobs, _may("list-jobs")),
         "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),
     },
-    "/v1/jobs/parse": {"PUT": _PARSE},
+    "/v1/jobs/parse": {"PUT": Route(job_changes.parse, _may("parse-job", "submit-job"))},
     "/v1/job/*/allocations": {"GET": Route(jobs.allocations, _read_job)},
     "/v1/job/*/deployment": {"GET": Route(jobs.deployment, _read_job)},
     "/v1/job/*/deployments": {"GET": _EMPTY},
     "/v1/job/*/dispatch": {"PUT": Route(job_changes.dispatch, _may("dispatch-job"))},
-    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may_evaluate)},
+    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may("submit-job"))},
     "/v1/job/*/evaluations": {"GET": Route(jobs.evaluations, _read_job)},
     "/v1/job/*/plan": {"PUT": Route(job_changes.plan, _may_in_jobs("submit-job"))},
     "/v1/job/*/submission": {"GET": Route(jobs.submission, _read_job)},
@@ -196,7 +190,6 @@ _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/heal
 """What Nomad answers without a token."""
 _LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")
 """What it answers itself whatever region the request names."""
-_NEWER = {"/v1/vars": variables.SINCE, "/v1/var/*": variables.SINCE}
 _ELSEWHERE = frozenset((
     "acl", "agent", "client", "deployment", "metrics", "operator", "plugin", "scaling", "search", "service", "system",
     "volume", "volumes",
@@ -223,7 +216,7 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
             if path.startswith(prefix) and path.endswith(suffix) and len(path) >= len(prefix) + len(suffix):
                 pattern, request.name = one, path[len(prefix) : len(path) - len(suffix)]
                 break
-    if pattern in _TABLE and context.config.has(*_NEWER.get(pattern, (0,))):
+    if pattern in _TABLE:
         return _TABLE[pattern]
     if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.has(1, 8)):
         return _UNSUPPORTED
@@ -241,14 +234,11 @@ def answer(context: Context, request: Request) -> Reply | Relay:
         region = job_region(request) or region
     if region and region != context.config.region and not _is_local(context, request):
         return forward(context, request, region)
-    if request.path not in _OPEN and (route is not _PARSE or context.config.has(1, 1, 12)):
-        context.tokens.authenticate(request, tells_unknown=not context.config.has(1, 5))
+    if request.path not in _OPEN:
+        context.tokens.authenticate(request)
         if not request.rights.is_management and not route.allows(context, request):
             raise Failure(route.refused_with, "Permission denied")
-    reply = route.handle(context, request)
-    if context.missing and isinstance(reply.body, (dict, list)):
-        reply.body = without(reply.body, context.missing)
-    return reply
+    return route.handle(context, request)
 
 
 def _is_local(context: Context, request: Request) -> bool:

@@ -11,7 +11,6 @@ from regions.local.http.messages import Failure, Reply, Request
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
-SINCE = (1, 4)
 _LIMIT_BYTES = 64 * 1024
 _PATH = re.compile(r"[a-zA-Z0-9\-_~/]{1,128}")
 

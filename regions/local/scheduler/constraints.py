@@ -54,12 +54,11 @@ def resolve(target: str, node: Record) -> str | None:
 def satisfied(constraint: Record, node: Record) -> bool:
     """Whether one node satisfies the constraint; those about several allocations (distinct_*) always hold here."""
     left, right = resolve(constraint["LTarget"], node), resolve(constraint["RTarget"], node)
-    return satisfied_by(constraint["Operand"], left, right, as_numbers=is_since(node, "1.4"))
+    return satisfied_by(constraint["Operand"], left, right)
 
 
-def satisfied_by(operand: str, left: str | None, right: str | None, *, as_numbers: bool = True) -> bool:
-    """Whether two resolved values satisfy the operator; None stands for what isn't there. `as_numbers`: numbers are
-    ordered as such, as from Nomad 1.4 on."""
+def satisfied_by(operand: str, left: str | None, right: str | None) -> bool:
+    """Whether two resolved values satisfy the operator. None stands for a value that the node doesn't have."""
     if operand in ("distinct_hosts", "distinct_property"):
         return True
     if operand in ("!=", "not"):
@@ -73,7 +72,7 @@ def satisfied_by(operand: str, left: str | None, right: str | None, *, as_number
     if operand in ("=", "==", "is"):
         return left == right
     if operand in _COMPARE:
-        return _ordered(operand, left, right, (int, float) if as_numbers else ())
+        return _ordered(operand, left, right)
     if operand in ("version", "semver"):
         return version_matches(left, right, is_semver=operand == "semver")
     if operand == "regexp":
@@ -84,21 +83,14 @@ def satisfied_by(operand: str, left: str | None, right: str | None, *, as_number
 
 
 def in_datacenters(node: Record, patterns: list[str]) -> bool:
-    """Whether the node's datacenter is one of those named, by name or, from Nomad 1.5 on, glob (`us-*`)."""
+    """Whether the node's datacenter is one of those named, by name or by glob (`us-*`)."""
     name = node["Datacenter"]
-    if name in patterns:
-        return True
-    globs = [pattern for pattern in patterns if "*" in pattern]
-    return bool(globs) and is_since(node, "1.5") and any(re.match(translate(pattern), name) for pattern in globs)
+    return name in patterns or any("*" in glob and re.match(translate(glob), name) for glob in patterns)
 
 
-def is_since(node: Record, version: str) -> bool:
-    """Whether the node's Nomad is of that version or a later one."""
-    return version_matches(node["Attributes"].get("nomad.version", "999"), ">= " + version, is_semver=True)
-
-
-def _ordered(operand: str, left: str, right: str, kinds: tuple[Callable[[str], Any], ...]) -> bool:
-    for kind in kinds:
+def _ordered(operand: str, left: str, right: str) -> bool:
+    """Compares as integers, else as floats, else as texts."""
+    for kind in (int, float):
         try:
             return bool(_COMPARE[operand](kind(left), kind(right)))
         except ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regions.local.scheduler.constraints import describe, in_datacenters, is_since, is_unique, satisfied
+from regions.local.scheduler.constraints import describe, in_datacenters, is_unique, satisfied
 from regions.local.scheduler.grants import has_devices, missing_network
 from regions.local.state.snapshot import Record, Snapshot
 
@@ -18,12 +18,6 @@ def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
         and in_datacenters(node, job["Datacenters"])
         and job["NodePool"] in ("all", node["NodePool"])
     ]
-
-
-def named_datacenters(state: Snapshot, job: Record) -> tuple[str, ...]:
-    """Datacenters that are told of even where they have no node: those named in the job, until globs came."""
-    node = next(state.nodes.values(), None)
-    return () if node is None or is_since(node, "1.5") else tuple(job["Datacenters"])
 
 
 def is_possible(node: Record, job: Record, group: Record) -> bool:
@@ -81,10 +75,6 @@ class Filter:
         for constraint in self._constraints:
             if not satisfied(constraint, node):
                 return describe(constraint)
-        # Nomad 1.1.2 judged volumes by class, though nodes of one class can differ in them; 1.6.3 does not (which version
-        # changed it is not known here).
-        if not is_since(node, "1.2") and (reason := self._lacking_volume(node)):
-            return reason
         if not has_devices(self._group, node):
             return "missing devices"
         return missing_network(self._group)

@@ -6,7 +6,7 @@ Pure; an ask that can't be met leaves as the name under which Nomad counts the n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from regions.local.scheduler.constraints import satisfied_by
@@ -54,31 +54,48 @@ def grant(group: Record, node: Record, taken: set[Held], seed: int) -> Record | 
         if isinstance(network, str):
             return network
         granted |= network
-    matched = weights = 0.0
+    matched = 0.0
     for task in group["Tasks"]:
-        mine: Record = {"Cores": None, "Devices": None}
-        for ask in task["Resources"]["Devices"] or ():
-            device = _best_device(ask, node, taken)
-            if device is None:
-                why = "no devices match request" if node["NodeResources"]["Devices"] else "no devices available"
-                return f"devices: {why}"
-            offer, score = device
-            taken |= {("device", instance) for instance in offer["DeviceIDs"]}
-            mine["Devices"] = [*(mine["Devices"] or ()), offer]
-            matched += score
-            weights += sum(abs(affinity["Weight"]) for affinity in ask["Affinities"] or ())
-        wanted = task["Resources"]["Cores"]
-        if wanted:
-            cores = node["NodeResources"]["Cpu"]["ReservableCpuCores"] or ()
-            free = [core for core in cores if ("core", str(core)) not in taken]
-            if len(free) < wanted:
-                return "cores"
-            mine["Cores"] = free[:wanted]
-            taken |= {("core", str(core)) for core in mine["Cores"]}
-        granted["Tasks"][task["Name"]] = mine
+        resources = task["Resources"]
+        devices = _devices(resources["Devices"] or (), node, taken)
+        if isinstance(devices, str):
+            return devices
+        cores = _cores(resources["Cores"], node, taken)
+        if cores is None:
+            return "cores"
+        offers, score = devices
+        matched += score
+        granted["Tasks"][task["Name"]] = {"Cores": cores or None, "Devices": offers or None}
+    asks = (ask for task in group["Tasks"] for ask in task["Resources"]["Devices"] or ())
+    weights = sum(abs(affinity["Weight"]) for ask in asks for affinity in ask["Affinities"] or ())
     if weights:
         granted["Score"] = matched / weights
     return granted
+
+
+def _devices(asks: Iterable[Record], node: Record, taken: set[Held]) -> tuple[list[Record], float] | str:
+    """Takes devices for one task. Returns (devices, their affinity score), or what is exhausted."""
+    offers, matched = [], 0.0
+    for ask in asks:
+        device = _best_device(ask, node, taken)
+        if device is None:
+            why = "no devices match request" if node["NodeResources"]["Devices"] else "no devices available"
+            return f"devices: {why}"
+        offer, score = device
+        taken |= {("device", instance) for instance in offer["DeviceIDs"]}
+        offers.append(offer)
+        matched += score
+    return offers, matched
+
+
+def _cores(wanted: int, node: Record, taken: set[Held]) -> list[int] | None:
+    """Takes cores for one task. Returns None where there are too few."""
+    cores = node["NodeResources"]["Cpu"]["ReservableCpuCores"] or ()
+    free = [core for core in cores if ("core", str(core)) not in taken]
+    if len(free) < wanted:
+        return None
+    taken |= {("core", str(core)) for core in free[:wanted]}
+    return free[:wanted]
 
 
 def apply(resources: Record, granted: Record, node: Record) -> Record:

@@ -36,9 +36,9 @@ def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
     return cpu, memory, group["EphemeralDisk"]["SizeMB"]
 
 
-def empty_metrics(nodes: list[Record], datacenters: tuple[str, ...] = ()) -> Record:
-    """Nomad's AllocMetric before anything was looked at; `datacenters` are told of even where they have no node."""
-    available: dict[str, int] = dict.fromkeys(datacenters, 0)
+def empty_metrics(nodes: list[Record]) -> Record:
+    """Nomad's AllocMetric before any node was tried."""
+    available: dict[str, int] = {}
     for node in nodes:
         available[node["Datacenter"]] = available.get(node["Datacenter"], 0) + 1
     return {
@@ -109,11 +109,10 @@ class GroupPlacer:
         hosts: Hosts,
         known: dict[str, bool],
         *,
-        datacenters: tuple[str, ...] = (),
         seed: int = 0,
     ) -> None:
         self._group, self._nodes, self._room, self._hosts = group, nodes, room, hosts
-        self._datacenters, self._seed = datacenters, seed
+        self._seed = seed
         self._ask = group_ask(group)
         self._has_cores = any(task["Resources"]["Cores"] for task in group["Tasks"])
         self._asks_for_more = asks_for_more(group)
@@ -206,7 +205,7 @@ class GroupPlacer:
 
     def _feasible(self) -> tuple[list[Record], Record]:
         """Nodes that fit but for their room, and the counters of the others."""
-        metrics = empty_metrics(self._nodes, self._datacenters)
+        metrics = empty_metrics(self._nodes)
         feasible = []
         for node in self._nodes:
             reason = self.filter.reason(node)

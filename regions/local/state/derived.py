@@ -32,29 +32,40 @@ _INDEXES: dict[str, dict[str, Callable[[Record], Any]]] = {
 def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) -> bool:
     """Brings the derived tables in line with one change. True when room became free."""
     for name, key_of in _INDEXES.get(table, {}).items():
-        before, after = old and key_of(old), new and key_of(new)
-        if before != after:
-            index = getattr(state, name)
-            if before is not None:
-                index = index.delete(before)
-            if after is not None and new is not None:
-                index = index.put(after, new["ID"])
-            setattr(state, name, index)
+        _keep_index(state, name, key_of, old, new)
     if table == "jobs":
         _keep_versions(state, old, new)
     elif table == "evals":
         _keep_blocked(state, old, new)
         is_open = [one is not None and one["Status"] not in TERMINAL_EVAL for one in (old, new)]
         _add(state, "activity", _job_key(new or old), (0, 0, is_open[1] - is_open[0], (not old) - (not new)))
-    elif table == "allocs":
-        was_live, is_live = (one is not None and not is_terminal(one) for one in (old, new))
-        alloc = new or old
-        assert alloc is not None
-        _add(state, "activity", _job_key(alloc), (is_live - was_live, (not old) - (not new), 0, 0))
-        if was_live != is_live:
-            _add(state, "usage", alloc["NodeID"], [(is_live - was_live) * size for size in alloc_size(alloc)])
-            return was_live
-    return False
+    return table == "allocs" and _keep_usage(state, old, new)
+
+
+def _keep_index(
+    state: Snapshot, name: str, key_of: Callable[[Record], Any], old: Record | None, new: Record | None
+) -> None:
+    before, after = old and key_of(old), new and key_of(new)
+    if before == after:
+        return
+    index = getattr(state, name)
+    if before is not None:
+        index = index.delete(before)
+    if after is not None and new is not None:
+        index = index.put(after, new["ID"])
+    setattr(state, name, index)
+
+
+def _keep_usage(state: Snapshot, old: Record | None, new: Record | None) -> bool:
+    """Counts an allocation's change for its job and its node. Returns whether room became free."""
+    was_live, is_live = (one is not None and not is_terminal(one) for one in (old, new))
+    alloc = new or old
+    assert alloc is not None
+    _add(state, "activity", _job_key(alloc), (is_live - was_live, (not old) - (not new), 0, 0))
+    if was_live == is_live:
+        return False
+    _add(state, "usage", alloc["NodeID"], [(is_live - was_live) * size for size in alloc_size(alloc)])
+    return was_live
 
 
 def _keep_versions(state: Snapshot, old: Record | None, new: Record | None) -> None:

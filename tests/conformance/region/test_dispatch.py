@@ -124,16 +124,15 @@ def test_nomads_own_name_in_the_body_counts(us, federation, parent):
     for _ in range(2):
         status, _, text = federation.raw("PUT", f"/v1/job/{parent}/dispatch", body=body)
         assert status == 200, text
-    assert len(us.jobs(parent + "/")) == (1 if has_feature(us.version(), "dispatch_idempotency_token") else 2)
+    assert len(us.jobs(parent + "/")) == 1
 
 
-def test_a_childs_id_begins_as_asked_from_1_4_2_on(us, federation, parent):
+def test_a_childs_id_begins_as_asked(us, federation, parent):
     body = {"Meta": {"a": "1"}, "IdPrefixTemplate": "mine", "Priority": 70}
     status, _, text = federation.raw("PUT", f"/v1/job/{parent}/dispatch", body=body)
     assert status == 200, text
     child = json.loads(text)["DispatchedJobID"]
-    prefix = "" if us.version() == "1.1.2" else "mine-"
-    assert re.fullmatch(re.escape(f"{parent}/dispatch-{prefix}") + r"\d+-[0-9a-f]{8}", child)
+    assert re.fullmatch(re.escape(f"{parent}/dispatch-mine-") + r"\d+-[0-9a-f]{8}", child)
     assert us.job(child)["Priority"] == 50  # a dispatch's own priority came with 1.10.1
 
 

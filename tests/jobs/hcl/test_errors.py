@@ -82,7 +82,7 @@ def test_a_line_that_is_too_long_to_show_is_left_out():
         ('job "a" {\n  priority = 1e30\n}', "2:14", "from -9223372036854775808", ""),
         ('job "a" {\n  datacenters = "dc1"\n}', "2:17", "a list of strings is required", ""),
         ('job "a" {\n  all_at_once = "maybe"\n}', "2:17", "a bool is required", ""),
-        ('job "a" {\n  update {\n    stagger = "30"\n  }\n}', "3:15", "is no duration", ""),
+        ('job "a" {\n  update {\n    stagger = "30"\n  }\n}', "3:15", "not a valid duration", ""),
         ('job "a" {\n  update {\n    stagger = true\n  }\n}', "3:15", "a duration", ""),
         ('job "a" {\n  meta {\n    a = [1]\n  }\n}', "3:9", "a string is required, not a list", ""),
         ('job "a" {\n  meta {\n    a {\n    }\n  }\n}', "3:5", "names and values, no blocks", ""),
