@@ -1,4 +1,4 @@
-"""A syntax tree and the values of its names go in; the expression's value comes out, or an HclError at its place."""
+"""Evaluates a syntax tree. Raises HclError at the place of the mistake."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Names = dict[str, object]
 
 
 class LazyObject(ABC):
-    """A root name (`local`) whose attributes are computed when they are first asked for."""
+    """A root name (`local`) whose attributes are computed on first use."""
 
     @abstractmethod
     def names(self) -> Collection[str]: ...
 
     @abstractmethod
     def attribute(self, name: str) -> object:
-        """Raises HclError when it can't be computed."""
+        """Computes the attribute. Raises HclError."""
 
     def all(self) -> dict[str, object]:
         return {name: self.attribute(name) for name in self.names()}
@@ -36,8 +36,8 @@ class LazyObject(ABC):
 class Evaluator:
     """Computes expressions of one source.
 
-    `names` are the root names that expressions see. With `keep_unknown` any other name is no error: it stays, as a
-    string, what the source says (`${attr.kernel.name}`), for Nomad to fill in on the node.
+    `names` are the root names that expressions see. With `keep_unknown` any other name is not an error: its text in
+    the source stays as a string (`${attr.kernel.name}`), and Nomad fills it in on the node.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Evaluator:
         self.keep_unknown = keep_unknown
 
     def value(self, node: syntax.Node, names: Names | None = None) -> Any:
-        """The value of the expression, in which `names` (of a surrounding `for`) come before the root names."""
+        """Returns the value of the expression. `names` of a surrounding `for` come before the root names."""
         return _EVALUATE[type(node)](self, node, self.names if names is None else names)
 
     def literal(self, node: syntax.Literal, names: Names | None) -> object:
@@ -252,10 +252,11 @@ _EVALUATE: dict[type[syntax.Node], Callable[[Evaluator, Any, Names | None], Any]
 
 
 def _source_text(text: str, start: int, end: int) -> str:
-    """An unknown reference as Nomad leaves it: its own characters in `${…}`, blanks inside the braces kept.
+    """Returns an unknown reference as Nomad leaves it: its own characters in `${…}`, with the blanks inside the
+    braces.
 
-    Nomad looks for the closing brace one character late, so that `{${x}}` becomes `{${x}}}`. A jobspec has to mean
-    the same here as under `nomad job run`, so this does too.
+    Nomad looks for the closing brace one character late, so that `{${x}}` becomes `{${x}}}`. This does the same,
+    because a jobspec has to mean the same here as under `nomad job run`.
     """
     opening = start - 1
     while opening >= 1 and text[opening] == " ":

@@ -1,4 +1,4 @@
-"""Paths go in, relative to a folder; texts of files come out, and which files were read is noted."""
+"""The functions that read files: file(), templatefile(), fileset() and the like. Notes which files were read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """The functions that look at the file system. `read` lists the files read so far, absolute, without repetitions."""
+    """The functions that access the file system. `read` lists the files read so far, absolute, without repetitions."""
 
     def __init__(self, base_dir: Path, *, allowed: bool) -> None:
         self.base_dir = base_dir
@@ -23,7 +23,7 @@ class Files:
         self.read: list[Path] = []
 
     def functions(self) -> dict[str, Function]:
-        """The functions by name; where files aren't allowed, each call is a ValueProblem."""
+        """Returns the functions by name. Where files aren't allowed, each call raises ValueProblem."""
         calls: dict[str, tuple[Callable[..., object], int]] = {
             "abspath": (self.absolute, 1),
             "basename": (lambda path: _basename(to_string(path)), 1),

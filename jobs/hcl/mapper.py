@@ -1,4 +1,4 @@
-"""The syntax tree of a block and the table of its fields go in; its JSON in Nomad's API comes out."""
+"""Maps the syntax tree of a block to Nomad's API JSON, by the table of the block's fields."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Mapper:
-    """Maps blocks to JSON, all with one evaluator."""
+    """Maps blocks to JSON with one evaluator."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.source = evaluator.source
 
     def map_block(self, kind: BlockType, block: Found) -> dict[str, Any]:
-        """The JSON of one block. Raises HclError where the block holds what it may not."""
+        """Returns the JSON of one block. Raises HclError for anything that the block may not contain."""
         mapped: dict[str, Any] = dict(kind.absent)
         self._check_labels(kind, block)
         if kind.label is not None:
@@ -93,9 +93,9 @@ class Mapper:
             mapped[field.api] = self._map_of(self._text, inner)
 
     def free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
-        """A block whose names are a plugin's (`config`, `policy`).
+        """Maps a block whose names a plugin defines (`config`, `policy`).
 
-        Blocks and objects written out become lists; a name whose value is null isn't there at all.
+        Written-out blocks and objects become lists. A name whose value is null is left out.
         """
         return {name: value for name, value in self._free_form(body, names).items() if value is not None}
 
@@ -159,7 +159,7 @@ class Mapper:
             raise self.source.error(str(problem), node.start) from None
 
     def _map_shorthand(self, kind: BlockType, block: Found) -> dict[str, Any]:
-        """A constraint or an affinity, where `version = ">= 1"` stands for operator and value."""
+        """Maps a constraint or an affinity. `version = ">= 1"` stands for operator and value."""
         self._check_labels(kind, block)
         known = SHORTHANDS[kind.name]
         given: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""A source goes in; the syntax tree of its body, or of one expression, comes out."""
+"""Parses a source to the syntax tree of its body, or of one expression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def parse_body(source: Source) -> syntax.Body:
-    """The body of a whole file. Raises HclError at the first thing that can't be read."""
+    """Parses the body of a whole file. Raises HclError at the first mistake."""
     parser = _BodyParser(source)
     if source.text.startswith("\ufeff"):
         parser.at = 1
@@ -20,7 +20,7 @@ def parse_body(source: Source) -> syntax.Body:
 
 
 def parse_expression(source: Source) -> syntax.Node:
-    """The one expression that the source consists of."""
+    """Parses a source that consists of one expression."""
     parser = ExpressionParser(source)
     parser.newlines_count = False
     expression = parser.expression()
@@ -31,7 +31,7 @@ def parse_expression(source: Source) -> syntax.Node:
 
 class _BodyParser(ExpressionParser):
     def body(self, closer: str) -> syntax.Body:
-        """Attributes and blocks, one a line, up to `closer` or the end of the file; goes past the closer."""
+        """Parses attributes and blocks, one a line, up to `closer` or the end of the file. Skips the closer."""
         body = syntax.Body(self.at, self.at)
         opened_at = self.at
         while True:
@@ -97,7 +97,7 @@ class _BodyParser(ExpressionParser):
         body.blocks.append(syntax.Block(start, self.at, name, labels, inner))
 
     def _single_line_body(self, block: str) -> syntax.Body:
-        """`name = value }` after a brace on the same line: one argument, no newline."""
+        """Parses `name = value }` after a brace on the same line: one argument, no newline."""
         inner = syntax.Body(self.at, self.at)
         start = self.at
         name = self.take_name()

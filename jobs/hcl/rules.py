@@ -1,4 +1,4 @@
-"""A mapped block goes in and is finished in place, the way Nomad's command line does before it sends a job."""
+"""Completes mapped blocks in place, as Nomad's command line does before it sends a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _Block = dict[str, Any]
 
 
 def _finish_job(job: _Block) -> None:
-    """Tasks directly under the job get groups of their own, before all others; the job's vault goes to every task."""
+    """Gives tasks directly under the job groups of their own, before all others. Copies the job's vault to every
+    task."""
     alone: list[_Block] = job.pop("Tasks", None) or []
     groups: list[_Block] = [_group_of(task) for task in alone] + (job["TaskGroups"] or [])
     job["TaskGroups"] = groups or None
@@ -65,7 +66,7 @@ def _finish_task(task: _Block) -> None:
 
 
 def _split_identities(task: _Block) -> None:
-    """The first identity without a name, or named "default", is the task's own; the others stand beside it."""
+    """Makes the first identity that is unnamed or named "default" the task's own. Keeps the others in a list."""
     identities: list[_Block] = task.pop("Identities", None) or []
     own = next((one for one in identities if one.get("Name", "") in ("", "default")), None)
     task["Identity"] = own
@@ -90,7 +91,8 @@ def _finish_periodic(periodic: _Block) -> None:
 
 
 def _split_ports(networks: list[_Block] | None) -> None:
-    """Ports with a static number are reserved ones for Nomad, the others dynamic; but not so in a sidecar's resources."""
+    """Splits ports into reserved ones (with a static number) and dynamic ones. In a sidecar's resources they stay
+    together."""
     for network in networks or []:
         if ports := network["DynamicPorts"]:
             network["DynamicPorts"] = [port for port in ports if port["Value"] <= 0] or None
@@ -114,7 +116,7 @@ FINISHERS: dict[str, Callable[[_Block], None]] = {
 
 
 class Shorthand(NamedTuple):
-    """The arguments that a block takes, each with its reading, and what they stand for together."""
+    """Table of shorthand arguments of a block: how each is read, and what they stand for together."""
 
     arguments: dict[str, Callable[[object], object]]
     resolve: Callable[[dict[str, Any]], _Block]

@@ -1,4 +1,4 @@
-"""Nothing comes in; out comes the table of all blocks, those of a job and its groups here (read as jobs.hcl.schema says)."""
+"""Table of all blocks. Those of a job and its groups are defined here (see jobs.hcl.schema)."""
 
 from __future__ import annotations
 

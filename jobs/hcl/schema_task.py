@@ -1,4 +1,4 @@
-"""Nothing comes in; out comes the table of the blocks of a task (read as jobs.hcl.schema says)."""
+"""Table of the blocks allowed inside a `task` (see jobs.hcl.schema)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Values go in; strings, numbers, JSON, comparisons and common types of them come out.
+"""Converts, compares and unifies values.
 
-HCL's values are Python's: None, bool, str, int and Decimal (numbers: an int whenever whole), list (lists and tuples),
-SetValue, dict with str keys (maps and objects).
+HCL's values are Python's: None, bool, str, int and Decimal (an int for every whole number), list (lists and tuples),
+SetValue, and dict with str keys (maps and objects).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperatio
 
 
 class ValueProblem(Exception):
-    """A value that can't be what it has to be; the message says what is required."""
+    """A value can't be used as required. The message says what is required."""
 
 
 class SetValue(list[object]):
@@ -27,14 +27,14 @@ class SetValue(list[object]):
 
 
 def text(value: str) -> str:
-    """A string as HCL keeps it: in normal form C, halves of surrogate pairs replaced."""
+    """Normalizes a string as HCL does: form C, with halves of surrogate pairs replaced."""
     if value.isascii():
         return value
     return unicodedata.normalize("NFC", value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def number(value: Decimal) -> int | Decimal:
-    """The number as an int if it is whole; ValueProblem if its exponent is beyond all use."""
+    """Returns a whole number as int. Raises ValueProblem where the exponent is too large to be useful."""
     if not value.is_finite() or abs(value.adjusted()) > MAX_EXPONENT:
         raise ValueProblem("the number is too large or too small")
     if value == value.to_integral_value(context=ARITHMETIC):
@@ -43,7 +43,7 @@ def number(value: Decimal) -> int | Decimal:
 
 
 def parse_number(digits: str) -> int | Decimal:
-    """The number a text stands for, in decimal notation."""
+    """Parses a number in decimal notation."""
     try:
         if not digits.isascii() or "_" in digits or len(digits) > MAX_EXPONENT or digits != digits.strip():
             raise ValueProblem("a number is required")
@@ -55,7 +55,7 @@ def parse_number(digits: str) -> int | Decimal:
 
 
 def from_python(value: object) -> object:
-    """A Python value (bool, int, float, list, dict, str, None) as an HCL value."""
+    """Converts a Python value (bool, int, float, list, dict, str, None) to an HCL value."""
     if isinstance(value, float):
         return number(ARITHMETIC.create_decimal(repr(value)))
     if isinstance(value, Decimal):
@@ -74,7 +74,8 @@ def from_python(value: object) -> object:
 
 
 def to_json(value: object) -> object:
-    """The value as the json module writes it: Decimals and whole numbers beyond 64 bits become floats, or a ValueProblem."""
+    """Converts the value for the json module. Decimals and whole numbers beyond 64 bits become floats, or raise
+    ValueProblem."""
     if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
         if Decimal(value).adjusted() > LARGEST_FLOAT_EXPONENT:
             raise ValueProblem("the number is too large for JSON")
@@ -87,14 +88,14 @@ def to_json(value: object) -> object:
 
 
 def number_text(value: int | Decimal) -> str:
-    """A number in plain decimal notation."""
+    """Formats a number in plain decimal notation."""
     if isinstance(value, int):
         return str(value)
     return format(value.normalize(ARITHMETIC), "f")
 
 
 def type_name(value: object) -> str:
-    """What a person calls this value's type."""
+    """Returns the name of the value's type for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -155,7 +156,7 @@ def to_bool(value: object) -> bool:
 
 
 def sort_key(value: object) -> tuple[int, object]:
-    """Orders the elements of a set: numbers by size, strings by code point, others by their JSON."""
+    """Returns the sort key of a set's element: numbers by size, strings by code point, others by their JSON."""
     if isinstance(value, bool):
         return (0, value)
     if isinstance(value, (int, Decimal)):
@@ -166,13 +167,13 @@ def sort_key(value: object) -> tuple[int, object]:
 
 
 def make_set(items: list[object]) -> SetValue:
-    """The distinct elements, in a set's order."""
+    """Makes a set: the distinct elements in a set's order."""
     by_key = {sort_key(item): item for item in unify(items)}
     return SetValue(by_key[key] for key in sorted(by_key))
 
 
 def equal(left: object, right: object) -> bool:
-    """HCL's `==`: never converts, so that 1 is neither "1" nor true."""
+    """Compares as HCL's `==`: without conversion, so that 1 equals neither "1" nor true."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list) and isinstance(right, list):
@@ -183,7 +184,8 @@ def equal(left: object, right: object) -> bool:
 
 
 def pairs(collection: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
-    """The keys and values that `for` and `for_each` go through: a list's keys are its indexes, a set's its elements."""
+    """Returns the keys and values that `for` and `for_each` iterate over. A list's keys are its indexes, a set's its
+    elements."""
     if isinstance(collection, dict):
         return sorted(collection.items())
     if isinstance(collection, SetValue):
@@ -192,10 +194,10 @@ def pairs(collection: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def unify(items: list[object]) -> list[object]:
-    """The values brought to one type, the way both arms of `?:` and the elements of a list are.
+    """Converts values to one type, as for both results of `?:` and the elements of a list.
 
-    Primitives become strings when their types differ; lists and objects are unified inside. Raises ValueProblem when
-    there is no one type.
+    Primitives become strings when their types differ. Lists and objects are unified inside. Raises ValueProblem when
+    there is no common type.
     """
     present = [item for item in items if item is not None]
     kinds = {type_name(item) for item in present}
@@ -223,7 +225,7 @@ def _unify_lists(items: list[object]) -> list[object]:
 
 
 def _unified_tuples(lists: list[list[object]]) -> list[list[object]] | None:
-    """Unifies lists of one length element by element, each position to a type of its own. None where that fails."""
+    """Unifies lists of one length position by position. None where that fails."""
     if len({len(item) for item in lists}) != 1 or any(isinstance(item, SetValue) for item in lists):
         return None
     try:
@@ -244,7 +246,7 @@ def _unify_objects(items: list[object]) -> list[object]:
 
 
 def _unified_records(objects: list[dict[str, object]]) -> list[dict[str, object]] | None:
-    """Unifies objects with the same attributes one attribute at a time. None where that fails."""
+    """Unifies objects with the same attributes, attribute by attribute. None where that fails."""
     if len({frozenset(item) for item in objects}) != 1:
         return None
     try:
@@ -257,7 +259,7 @@ def _unified_records(objects: list[dict[str, object]]) -> list[dict[str, object]
 
 
 def described(value: object) -> str:
-    """The value's type with its article, and the value if it is a short string."""
+    """Describes the value's type with its article, and the value if it is a short string."""
     name = type_name(value)
     if name == "null":
         return "null"

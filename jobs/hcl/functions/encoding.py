@@ -1,4 +1,4 @@
-"""Texts and values go in; their encodings, digests and what they decode to come out."""
+"""Functions that encode, decode and hash."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def digest(algorithm: str) -> Function:
 
 
 def json_text(value: object) -> str:
-    """JSON as Go writes it: no blanks, keys sorted, `<`, `>` and `&` escaped."""
+    """Formats JSON as Go does: no blanks, keys sorted, `<`, `>` and `&` escaped."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, list):
@@ -101,7 +101,7 @@ def uuid5(namespace: object, name: object) -> str:
 
 
 def yaml_text(value: object) -> str:
-    """YAML in blocks, every string quoted."""
+    """Formats YAML in block style, with every string quoted."""
     return "\n".join(_yaml_lines(value)) + "\n"
 
 
@@ -118,7 +118,7 @@ def _yaml_lines(value: object) -> list[str]:
 
 
 def _yaml_entry(key: str, value: object) -> list[str]:
-    """The lines of one key and its value in a map."""
+    """Formats one key and its value in a map."""
     nested = _yaml_lines(value)
     if isinstance(value, dict) and value:
         return [f"{json_text(key)}:", *("  " + line for line in nested)]
@@ -128,13 +128,13 @@ def _yaml_entry(key: str, value: object) -> list[str]:
 
 
 def _yaml_item(value: object) -> list[str]:
-    """The lines of one element of a list."""
+    """Formats one element of a list."""
     first, *rest = _yaml_lines(value)
     return [f"- {first}", *(rest if isinstance(value, str) else ("  " + line for line in rest))]
 
 
 def not_here(instead: str) -> Function:
-    """A function of Nomad's that needs more than the standard library."""
+    """Refuses a function of Nomad that needs more than the standard library."""
 
     def refuse(*_: object) -> Any:
         raise ValueProblem(f"fedml can't compute this; {instead}")

@@ -30,7 +30,7 @@ def _never(*_: object) -> Any:
 
 
 def try_in_turn(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> Any:
-    """The value of the first argument that has one."""
+    """Returns the value of the first argument that can be computed."""
     failure: HclError | None = None
     for arg in node.args:
         try:
@@ -43,7 +43,7 @@ def try_in_turn(evaluator: Evaluator, node: syntax.Call, names: Names | None) ->
 
 
 def can(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> bool:
-    """Whether the argument has a value."""
+    """Returns whether the argument can be computed."""
     if len(node.args) != 1:
         evaluator.fail("can() takes 1 argument", node)
     try:

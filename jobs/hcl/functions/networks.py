@@ -1,4 +1,4 @@
-"""Addresses of networks (CIDR) go in; addresses of their hosts and subnets come out."""
+"""Functions on network addresses (CIDR)."""
 
 from __future__ import annotations
 

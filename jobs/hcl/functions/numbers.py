@@ -1,4 +1,4 @@
-"""Numbers go in, numbers come out: the language's arithmetic functions."""
+"""Arithmetic functions."""
 
 from __future__ import annotations
 

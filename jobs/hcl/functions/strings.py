@@ -1,4 +1,4 @@
-"""Strings go in; strings, or what they say about themselves, come out."""
+"""Functions on strings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def replace(value: object, old: object, new: object) -> str:
 
 
 def regex_replace(value: object, pattern: object, replacement: object) -> str:
-    """Go's `$1`, `${1}` and `${name}` stand for what the groups found."""
+    """Replaces by a pattern. Go's `$1`, `${1}` and `${name}` stand for the matched groups."""
     if _can_explode(to_string(pattern)):
         raise ValueProblem("a repetition or a choice inside of a repetition is not possible in this pattern")
     try:
@@ -62,7 +62,7 @@ def regex_replace(value: object, pattern: object, replacement: object) -> str:
 
 
 def _can_explode(pattern: str) -> bool:
-    """Whether a group that repeats holds a repetition or a choice: Python's engine could take for ever on it."""
+    """Returns whether a repeated group contains a repetition or a choice. Python's engine could run for ever on it."""
     holds_repetition = [False]
     at = 0
     plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""Timestamps (RFC 3339) go in; other timestamps and dates as text come out."""
+"""Functions on timestamps (RFC 3339) and dates."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def time_add(timestamp: object, duration: object) -> str:
 
 
 def format_date(spec: object, timestamp: object) -> str:
-    """YYYY, MMM, DD, hh, mm, ss, ZZZZZ and their shorter forms; text stands in single quotes."""
+    """Formats a date by YYYY, MMM, DD, hh, mm, ss, ZZZZZ and their shorter forms. Single quotes enclose plain text."""
     moment = _moment(timestamp)
     zone = _zone(moment, with_colon=True)
     hour = moment.hour % 12 or 12
