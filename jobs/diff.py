@@ -1,4 +1,4 @@
-"""Two canonical jobs enter, their difference leaves in the shape that `nomad plan` prints."""
+"""Compares two canonical jobs in the shape that `nomad plan` prints."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _text(value: Any) -> str:
 
 
 def _flat(record: Record | None, skip: tuple[str, ...] = ()) -> dict[str, str]:
-    """A record's own primitive fields and string maps."""
+    """Flattens a record's own primitive fields and string maps."""
     flat: dict[str, str] = {}
     for name, value in (record or {}).items():
         if name in skip:
@@ -156,7 +156,7 @@ def _fields(old: dict[str, str], new: dict[str, str], contextual: bool) -> list[
 
 
 def _object(name: str, old: Record | None, new: Record | None) -> Record | None:
-    """An object's difference by its fields, None when there is none."""
+    """Compares an object field by field. None where nothing differs."""
     fields = _fields(_flat(old), _flat(new), True)
     kinds = {field["Type"] for field in fields or ()} - {"None"}
     if not kinds:
@@ -166,7 +166,7 @@ def _object(name: str, old: Record | None, new: Record | None) -> Record | None:
 
 
 def _whole(name: str, old: Record | None, new: Record | None) -> Record | None:
-    """An object's difference by its whole value."""
+    """Compares an object as a whole."""
     if old == new:
         return None
     fields = _fields(_flat(old), _flat(new), True)

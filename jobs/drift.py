@@ -1,8 +1,8 @@
-"""Jobs' JSON enters: whose they are, and where they differ, leaves. Pure.
+"""Decides whose work a registered job is, and where two jobs differ. Pure.
 
-What fedml registers carries its mark: in the job's meta, the Nomad version number that this very registration gives it
-(it is known beforehand, since EnforceIndex lets no other registration come between). Whatever anybody else does to the
-job, with plain `nomad`, the UI or Terraform, makes another version and leaves the old mark, or none.
+A job that fedml registers carries a mark in its meta: the Nomad version number that this registration gives it. The
+number is known beforehand, because EnforceIndex lets no other registration come between. A change by anybody else
+(`nomad`, the UI, Terraform) makes another version and leaves the old mark, or none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jobs.spec import SPEC_KEY
 MARK_KEY = "fedml_registered"
 """Meta of a registered job: the version number that fedml's registration gave it."""
 ABSENT_VERSION = -1
-"""Stands for the version of a job that isn't there."""
+"""Version of a job that isn't registered."""
 
 _SERVER_SIDE = {
     "CreateIndex",
@@ -37,11 +37,12 @@ _SERVER_SIDE = {
 }
 _PLACE = {"Region", "Namespace", "Datacenters"}
 _OPEN_MAPS = {"Meta", "Env", "Config", "Options", "GetterOptions", "GetterHeaders", "Headers", "Args", "Labels"}
-"""Maps whose keys the jobspec chooses: a key that one side lacks is a difference. Elsewhere it is a Nomad of another age."""
+"""Maps whose keys the jobspec chooses: a key that only one side has is a difference. In other maps it only means
+another Nomad version."""
 
 
 class Standing(StrEnum):
-    """What a registered job is to fedml."""
+    """Relation of a registered job to fedml."""
 
     ABSENT = "not registered"
     OWN = "as fedml registered it"
@@ -51,13 +52,13 @@ class Standing(StrEnum):
 
     @property
     def is_drift(self) -> bool:
-        """Whether registering over it would undo what somebody else did."""
+        """Whether registering over it would undo somebody else's change."""
         return self not in (Standing.ABSENT, Standing.OWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where two jobs differ; a side that has nothing there is None."""
+    """One place where two jobs differ. None stands for a side that has nothing there."""
 
     path: str
     left: Any
@@ -68,7 +69,7 @@ class Difference:
 
 
 def standing_of(there: Mapping[str, Any] | None) -> Standing:
-    """Whose work a registered job (Nomad's JSON, as read) is."""
+    """Decides whose work a registered job (Nomad's JSON, as read) is."""
     if there is None:
         return Standing.ABSENT
     mark = (there.get("Meta") or {}).get(MARK_KEY)
@@ -80,36 +81,36 @@ def standing_of(there: Mapping[str, Any] | None) -> Standing:
 
 
 def version_of(there: Mapping[str, Any] | None) -> int:
-    """Nomad's version number of a registered job, ABSENT_VERSION without one."""
+    """Returns Nomad's version number of a registered job, or ABSENT_VERSION."""
     return ABSENT_VERSION if there is None else int(there.get("Version") or 0)
 
 
 def spec_of(there: Mapping[str, Any] | None) -> str:
-    """The spec hash that a registered job carries, "" where it has none."""
+    """Returns the spec hash that a registered job carries, or ""."""
     return str(((there or {}).get("Meta") or {}).get(SPEC_KEY, ""))
 
 
 def marked(job: Mapping[str, Any], over: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The job as it is to be registered over what is there now."""
+    """Adds the mark for a registration over the job that is there now."""
     mark = {MARK_KEY: str(version_of(over) + 1)}
     return {**job, "Meta": {**(job.get("Meta") or {}), **mark}}
 
 
 def as_marked(job: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The job to compare with what is there: under the same mark, which is no difference."""
+    """Gives the job the mark of the registered one, so that the mark is not a difference."""
     mark = ((there or {}).get("Meta") or {}).get(MARK_KEY)
     return dict(job) if mark is None else {**job, "Meta": {**(job.get("Meta") or {}), MARK_KEY: mark}}
 
 
 def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
-    """Where two registered jobs differ, but for what the server writes, where they are, and what fedml puts into each
-    region's own. Absent, null and empty are the same, as they are for Nomad."""
+    """Compares two registered jobs. Ignores what the server writes, their places, and what fedml adds for each region.
+    Absent, null and empty are equal, as they are for Nomad."""
     return list(_walk(_comparable(left), _comparable(right), "", is_open=False))
 
 
 def file_differences(rendered: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
-    """Where a registered job differs from what a file says, told without asking the region: the file's side is completed
-    by Nomad's defaults. Raises InvalidSpec for a field of the wrong type."""
+    """Compares a registered job with a file's job without asking the region: completes the file's job with Nomad's
+    defaults first. Raises InvalidSpec for a field of the wrong type."""
     try:
         return differences(canonical_job(dict(rendered), str(there.get("Region") or "")), there)
     except WrongType as error:

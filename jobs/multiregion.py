@@ -1,8 +1,8 @@
-"""A job's JSON with a `multiregion` block enters, what the block says of each region leaves, and the job of one region.
+"""Reads a job's `multiregion` block and makes each region's job from it. Pure.
 
-Nomad's open-source servers refuse the block; fedml does what it says and takes it off. The rules are those of Nomad's
-job specification (docs/job-specification/multiregion): a group that says `count = 0` gets the region's count (any other
-count stays), `datacenters` and `node_pool` replace the job's, `meta` is merged over it. Pure.
+Nomad's open-source servers refuse the block. fedml follows it and removes it. The rules are those of Nomad's job
+specification (docs/job-specification/multiregion): a group with `count = 0` gets the region's count (any other count
+stays), `datacenters` and `node_pool` replace the job's, and `meta` is merged over it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any, Literal, get_args
 from jobs.errors import InvalidSpec
 
 OnFailure = Literal["", "fail_all", "fail_local"]
-"""What a region's failure means for the others: "" those after it in order fail with it, `fail_all` all do,
-`fail_local` none."""
+"""What a region's failure means for the others: "" those after it in order fail too, `fail_all` all fail, `fail_local`
+none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How a job is rolled out: at most `max_parallel` regions at a time (0: all at once), in order."""
+    """Rollout strategy: at most `max_parallel` regions at a time (0: all at once), in order."""
 
     max_parallel: int = 0
     on_failure: OnFailure = ""
 
 
 EACH_FOR_ITSELF = Strategy(on_failure="fail_local")
-"""The strategy of a job without the block: all regions at once, and one's failure is its own."""
+"""Strategy of a job without the block: all regions at once, and a failure affects only its own region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,13 @@ class Multiregion:
     strategy: Strategy
 
     def find(self, *names: str) -> RegionBlock | None:
-        """The region of one of these names."""
+        """Returns the region with one of these names."""
         return next((one for one in self.regions if one.name in names), None)
 
 
 def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
-    """The job's block; None where it has none, or one without regions, which for Nomad is none. Raises InvalidSpec."""
+    """Reads the job's block. None where it has none or one without regions, which Nomad treats alike. Raises
+    InvalidSpec."""
     block = job.get("Multiregion") or {}
     regions = tuple(_region(one) for one in block.get("Regions") or ())
     if not regions:
@@ -70,7 +71,7 @@ def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
 
 
 def strategy_of(block: Mapping[str, Any]) -> Strategy:
-    """The `strategy` block. Raises InvalidSpec."""
+    """Reads the `strategy` block. Raises InvalidSpec."""
     max_parallel = int(block.get("MaxParallel") or 0)
     if max_parallel < 0:
         raise InvalidSpec(f"multiregion: max_parallel = {max_parallel}", hint="0 (all at once), or how many at a time")
@@ -78,7 +79,7 @@ def strategy_of(block: Mapping[str, Any]) -> Strategy:
 
 
 def checked_on_failure(text: str) -> OnFailure:
-    """The text as one of the three. Raises InvalidSpec."""
+    """Checks that the text is one of the three. Raises InvalidSpec."""
     for known in get_args(OnFailure):
         if text == known:
             return text  # type: ignore[return-value]
@@ -92,7 +93,7 @@ def checked_on_failure(text: str) -> OnFailure:
 
 
 def for_region(job: Mapping[str, Any], region: RegionBlock) -> dict[str, Any]:
-    """The job as that region is to have it, without the block. The job given stays as it is."""
+    """Makes the region's job without the block. Doesn't change the given job."""
     own = {name: value for name, value in job.items() if name != "Multiregion"}
     if region.datacenters:
         own["Datacenters"] = list(region.datacenters)

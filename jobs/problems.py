@@ -1,4 +1,4 @@
-"""A canonical job enters; what Nomad finds wrong with it leaves, in Nomad's words."""
+"""Validates a canonical job as Nomad does, in Nomad's words."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _COMPARISONS = ("=", "==", "is", "!=", "not", "<", "<=", ">", ">=")
 
 
 def joined(problems: list[str]) -> str:
-    """Several problems as Nomad writes them into one error."""
+    """Joins several problems as Nomad does in one error."""
     plural = "" if len(problems) == 1 else "s"
     points = "\n\t".join("* " + problem for problem in problems)
     return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
 
 
 def sentences(problems: list[str]) -> list[str]:
-    """The same, for people: a sentence each, without the counts; a place before what is wrong in it."""
+    """Formats problems for people: one sentence each, without counts, with the place first."""
     lines = (
         re.sub(r"\d+ errors? occurred:$", "", line.strip().removeprefix("* ")) for line in joined(problems).split("\n")
     )
@@ -27,7 +27,7 @@ def sentences(problems: list[str]) -> list[str]:
 
 
 def problems(job: Record) -> list[str]:
-    """Everything wrong with the job in itself, whatever region it is for; empty when it is good."""
+    """Returns everything that is wrong with the job itself, in any region. Empty for a valid job."""
     found = [] if job["ID"] else ["Missing job ID"]
     if " " in job["ID"]:
         found.append("Job ID contains a space")
