@@ -1,4 +1,4 @@
-"""A task event's type and details go in, Nomad's TaskEvent JSON comes out, with the sentence that people read."""
+"""Builds Nomad's TaskEvent JSON with the sentence that people read."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def shutdown_delay(delay_ns: int) -> dict[str, Any]:
 
 
 def killing_failed(message: str) -> dict[str, Any]:
-    """A kill that fails the task, with its own words (a template that can't be rendered)."""
+    """Event of a kill that fails the task, with a given reason (a template that can't be rendered)."""
     return _event("Killing", message, {"fails_task": "true"}, FailsTask=True)
 
 
@@ -148,6 +148,6 @@ def failed_restoring() -> dict[str, Any]:
 
 
 def go_quote(text: str) -> str:
-    """A string as Go's %q writes it (for printable text)."""
+    """Quotes a string as Go's %q does (for printable text)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'

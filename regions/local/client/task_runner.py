@@ -1,4 +1,4 @@
-"""One task of an allocation: start conditions, exits and kills go in, its TaskState comes out (Nomad's life cycle)."""
+"""Runs one task of an allocation through Nomad's life cycle and keeps its TaskState."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Phase(Enum):
 
 
 class TaskRunner:
-    """Runs on the client's loop, told by its allocation and its driver; every change of `state` tells the allocation."""
+    """Runs one task on the client's loop. Reports every change of `state` to its allocation."""
 
     def __init__(
         self, runner: Allocation, task: dict[str, Any], kind: DriverKind, state: dict[str, Any] | None
@@ -117,7 +117,7 @@ class TaskRunner:
         self._changed()
 
     def kill(self, event: dict[str, Any] | None, completed: Callable[[], None]) -> None:
-        """End the task for good; `completed` is called when it has ended (at once if it had)."""
+        """Ends the task for good. Calls `completed` when it has ended (at once if it already had)."""
         if event is not None:
             self.emit(event)
         self._killed = True
@@ -131,10 +131,10 @@ class TaskRunner:
             self._die()
         elif self.phase is Phase.DEAD:
             self._complete()
-        # PREPARING and STARTING look at `_killed` when they are through.
+        # PREPARING and STARTING check `_killed` at their end.
 
     def restart(self, event: dict[str, Any], *, dead_too: bool) -> bool:
-        """Start the task anew without asking its policy; whether there was something to restart."""
+        """Restarts the task regardless of its policy. Returns whether there was something to restart."""
         if self.phase is Phase.RUNNING:
             self.emit(event)
             self._restart_asked = True
@@ -147,19 +147,20 @@ class TaskRunner:
         return True
 
     def abandon(self) -> None:
-        """Its process is killed, and nothing follows from that."""
+        """Kills its process without any consequence."""
         if self._timer:
             self._timer.cancel()
         if self.phase in (Phase.STARTING, Phase.RUNNING):
             self._driver.kill(self.task_id, signal.SIGKILL, 0)
 
     def freeze(self, is_frozen: bool) -> None:
-        """Its processes stop, or go on."""
+        """Stops its processes where they are, or lets them go on."""
         if self.phase is Phase.RUNNING:
             self._driver.freeze(self.task_id, is_frozen)
 
     def recover(self) -> None:
-        """Find the task again after the region was ended: running, ended meanwhile, or lost (and then run again)."""
+        """Finds the task again after the region was restarted: running, ended meanwhile, or lost (and then run
+        again)."""
         if self.state.word == "dead":
             self.phase = Phase.COMPLETE if self.is_poststop else Phase.DEAD
             return
@@ -209,7 +210,7 @@ class TaskRunner:
         self._launch(None)
 
     def _launch(self, error: Exception | None) -> None:
-        """Go on after the artifacts: templates, then the driver."""
+        """Continues after the artifacts: templates, then the driver."""
         if self._runner.is_abandoned:
             return
         if error is None and not self._killed and self._prestart.must_render:
@@ -270,7 +271,7 @@ class TaskRunner:
         self._driver.start(order, self._events())
 
     def _env(self, *, is_inside: bool = False) -> task_env.TaskEnv:
-        """The task's variables; `is_inside`: with the folders' names in its sandbox."""
+        """Builds the task's variables. `is_inside`: with the folders' paths in its sandbox."""
         runner = self._runner
         return task_env.build(
             runner.alloc,
