@@ -1,4 +1,4 @@
-"""Dead jobs, evaluations, allocations and nodes older than Nomad's thresholds enter, a state without them leaves."""
+"""Removes dead jobs, evaluations, allocations and nodes that are older than Nomad's thresholds."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ _JOB_S = 4 * 3600
 _EVAL_S = 3600
 _NODE_S = 24 * 3600
 _BATCH = 200
-"""Objects removed in one commit, so that others get their turn."""
+"""Number of objects removed in one commit, so that other writers get their turn."""
 
 
 def collect(
     store: Store, destroy: Callable[[str], None], *, declared: Collection[str] = (), force: bool = False
 ) -> None:
-    """Removes jobs that have been dead for four hours with all that belongs to them, evaluations of jobs that are gone
-    after one hour, and nodes that are down (and not `declared`, by name) after a day; `force` (system gc): all that is
-    over, however young."""
+    """Removes what is over.
+
+    Jobs that have been dead for four hours, with everything that belongs to them. Evaluations of removed jobs after
+    one hour. Nodes that are down (and not `declared`, by name) after a day. `force` (system gc): everything that is
+    over, however young.
+    """
     now_ns = time.time_ns()
     state = store.snapshot
     dead = [job for job in state.jobs.values() if _is_over(state, job, 0 if force else now_ns - _JOB_S * 1_000_000_000)]

@@ -1,4 +1,4 @@
-"""A job's group and a node enter; whether the node can run it at all, room aside, or why not, leaves."""
+"""Decides whether a node can run a job's group at all, room aside, and why not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from regions.local.state.snapshot import Record, Snapshot
 
 
 def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
-    """Nodes that the job may use at all: ready, eligible, in its datacenters and pool."""
+    """Returns the nodes that the job may use: ready, eligible, in its datacenters and pool."""
     return [
         node
         for node in state.nodes.values()
@@ -21,15 +21,15 @@ def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
 
 
 def is_possible(node: Record, job: Record, group: Record) -> bool:
-    """Whether the node could run the group, were there room."""
+    """Returns whether the node could run the group if there were room."""
     return in_datacenters(node, job["Datacenters"]) and Filter(job, group, {}).reason(node) is None
 
 
 class Filter:
-    """Why nodes can't run a group whatever their room, under the names by which Nomad counts them.
+    """Finds why nodes can't run a group whatever their room, under the names by which Nomad counts them.
 
-    Nodes of one computed class are judged once: the first by its reason, all later ones as of an ineligible class.
-    `known` is what earlier groups of the same plan found out about classes by the job's own constraints.
+    Nodes of one computed class are checked once. The first counts under its reason, all later ones under an ineligible
+    class. `known` is what earlier groups of the same plan found about classes by the job's own constraints.
     """
 
     def __init__(self, job: Record, group: Record, known: dict[str, bool]) -> None:
@@ -43,10 +43,10 @@ class Filter:
         self._job_escaped = any(is_unique(one) for one in self._job_constraints)
         self._group_escaped = any(is_unique(one) for one in self._constraints)
         self.has_escaped = self._job_escaped or self._group_escaped
-        """Whether a constraint is about single nodes, so that classes say nothing."""
+        """Whether a constraint depends on single nodes, so that a class says nothing."""
 
     def reason(self, node: Record) -> str | None:
-        """None: the node can run the group."""
+        """Returns why the node can't run the group, or None."""
         name = node["ComputedClass"]
         steps = (
             (self._job_known, self._job_escaped, self._job_reason),

@@ -1,6 +1,6 @@
-"""A group's ask beyond room (devices, cores, ports) and what is taken on a node enter; what each task gets leaves.
+"""Grants devices, cores and ports of a node to a group's tasks. Pure.
 
-Pure; an ask that can't be met leaves as the name under which Nomad counts the node as exhausted.
+Returns the name under which Nomad counts the node as exhausted where something is missing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def asks_for_more(group: Record) -> bool:
-    """Whether the group needs anything of a node that room doesn't tell."""
+    """Returns whether the group needs more of a node than CPU, memory and disk."""
     return bool(group["Networks"]) or any(
         task["Resources"]["Devices"] or task["Resources"]["Cores"] for task in group["Tasks"]
     )
 
 
 def held_by(alloc: Record) -> Iterator[Held]:
-    """What nobody else can have while the allocation lives."""
+    """Yields what an allocation holds exclusively while it lives."""
     resources = alloc["AllocatedResources"]
     for task in resources["Tasks"].values():
         for core in task["Cpu"]["ReservedCores"] or ():
@@ -40,13 +40,14 @@ def held_by(alloc: Record) -> Iterator[Held]:
 
 
 def shares_per_core(node: Record) -> int:
-    """MHz that go with one reserved core."""
+    """Returns the MHz of one reserved core."""
     cpu = node["NodeResources"]["Cpu"]
     return int(cpu["CpuShares"] // cpu["TotalCpuCores"])
 
 
 def grant(group: Record, node: Record, taken: set[Held], seed: int) -> Record | str:
-    """{Tasks: {name: {Cores, Devices}}, Networks, Ports, Score}, or what is exhausted. `seed` picks dynamic ports."""
+    """Returns {Tasks: {name: {Cores, Devices}}, Networks, Ports, Score}, or what is exhausted. `seed` selects dynamic
+    ports."""
     taken = set(taken)
     granted: Record = {"Tasks": {}, "Networks": None, "Ports": None, "Score": None}
     if group["Networks"]:
@@ -99,7 +100,7 @@ def _cores(wanted: int, node: Record, taken: set[Held]) -> list[int] | None:
 
 
 def apply(resources: Record, granted: Record, node: Record) -> Record:
-    """The allocation's AllocatedResources with what it was granted."""
+    """Returns the allocation's AllocatedResources with what it was granted."""
     tasks = {}
     for name, task in resources["Tasks"].items():
         mine = granted["Tasks"][name]
@@ -112,7 +113,7 @@ def apply(resources: Record, granted: Record, node: Record) -> Record:
 
 
 def has_devices(group: Record, node: Record) -> bool:
-    """Whether the node, were it empty, has all devices that the group asks for."""
+    """Returns whether the empty node would have all devices that the group asks for."""
     left = {id(device): len(device["Instances"]) for device in node["NodeResources"]["Devices"] or ()}
     for task in group["Tasks"]:
         for ask in task["Resources"]["Devices"] or ():
@@ -126,7 +127,7 @@ def has_devices(group: Record, node: Record) -> bool:
 
 
 def missing_network(group: Record) -> str | None:
-    """What no node here has of the group's network: only its own address."""
+    """Returns what no node here has of the group's network: nodes have only their own address."""
     for network in (group["Networks"] or ())[:1]:
         if network["Mode"] not in ("", "host", "none"):
             return "missing network"
@@ -175,7 +176,7 @@ def _best_device(ask: Record, node: Record, taken: set[Held]) -> tuple[Record, f
 
 
 def _is_wanted(ask: Record, device: Record) -> bool:
-    """By name (`type`, `vendor/type` or `vendor/type/model`) and constraints."""
+    """Returns whether a device matches by name (`type`, `vendor/type` or `vendor/type/model`) and constraints."""
     names = ask["Name"].split("/", 2)
     have = [device["Type"]] if len(names) == 1 else [device["Vendor"], device["Type"], device["Name"]][: len(names)]
     return names == have and all(_holds(one, device) for one in ask["Constraints"] or ())

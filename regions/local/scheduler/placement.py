@@ -1,6 +1,6 @@
-"""A group and the nodes' free room enter; the node for one more instance leaves, or Nomad's counters of why there is none.
+"""Finds the node for one more instance of a group, or Nomad's counters of why there is none.
 
-Pure: no I/O, clock or randomness; the order of nodes is the caller's.
+Pure: no I/O, clock or randomness. The caller gives the order of nodes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from regions.local.state.resources import legacy_resources
 from regions.local.state.snapshot import Record, Snapshot
 
 Chosen = tuple[Record, Record, Record | None]
-"""(node, metrics, what was granted there beside room)"""
+"""(node, metrics, what was granted besides room)"""
 _CANDIDATES = 2
-"""How many fitting nodes are scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
+"""Number of fitting nodes that are scored for one placement (the power of two choices, as Nomad does for batch
+jobs)."""
 _CANDIDATES_BY_TASTE = 100
-"""The same for a group with affinities or spreads, or its count where that is more."""
+"""Number for a group with affinities or spreads, or its count where that is more."""
 
 
 def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
-    """(cpu MHz, memory MB, disk MB) that one instance of the group holds on a node."""
+    """Returns (cpu MHz, memory MB, disk MB) of one instance of the group."""
     cpu, memory = shared_maximum(
         (
             task["Lifecycle"],
@@ -61,7 +62,7 @@ def empty_metrics(nodes: list[Record]) -> Record:
 
 
 class Room:
-    """What is used on every node within one plan: the snapshot's usage plus what the plan placed and stopped."""
+    """Usage of every node within one plan: the snapshot's, plus what the plan placed and stopped."""
 
     def __init__(self, state: Snapshot) -> None:
         self._usage = state.usage
@@ -78,12 +79,12 @@ class Room:
         self._changed[node_id] = (cpu + sign * ask[0], memory + sign * ask[1], disk + sign * ask[2])
 
     def free(self, alloc: Record) -> None:
-        """What the allocation holds is there for others; before anything is placed."""
+        """Frees what the allocation holds. Call it before anything is placed."""
         self.add(alloc["NodeID"], alloc_size(alloc), -1)
         self._stopped.add(alloc["ID"])
 
     def taken(self, node_id: str) -> set[Held]:
-        """Devices, cores and ports of the node that aren't free; whoever places something adds to it."""
+        """Returns the devices, cores and ports of the node that aren't free. The caller adds what it places."""
         if node_id not in self._taken:
             live = (alloc for alloc in self._state.live_allocs(node_id) if alloc["ID"] not in self._stopped)
             self._taken[node_id] = {held for alloc in live for held in held_by(alloc)}
@@ -97,7 +98,7 @@ def _is_distinct(constraints: list[Record] | None) -> bool:
 class GroupPlacer:
     """Places instances of one group, one by one, while room lasts.
 
-    Room only shrinks while it works, so a node that was full once isn't looked at again.
+    Room only shrinks during this, so a full node isn't tried again.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class GroupPlacer:
         self._has_placed = False
 
     def place(self, avoid: str = "") -> Chosen | None:
-        """Where one more instance goes, and its room is taken; None when there is none (see `failure`)."""
+        """Places one more instance and takes its room. Returns None when no node has room (see `failure`)."""
         candidates: list[tuple[float, dict[str, float], Record]] = []
         at = self._next
         while self._open and len(candidates) < min(self._candidates, len(self._open)):
@@ -179,7 +180,7 @@ class GroupPlacer:
         return node, metrics, granted
 
     def failure(self) -> Record:
-        """Nomad's counters for an instance that found no node."""
+        """Returns Nomad's counters for an instance that found no node."""
         # By now every class is known: a node that can't run the group is counted under its class, not its reason.
         metrics = self._feasible()[1] if self._has_placed else dict(self._metrics)
         metrics["NodesEvaluated"] = len(self._nodes)
@@ -199,12 +200,12 @@ class GroupPlacer:
         return metrics
 
     def class_eligibility(self) -> dict[str, bool]:
-        """Computed class → whether it could ever run this group."""
+        """Returns computed class → whether it could ever run this group."""
         feasible = {node["ComputedClass"] for node in self._feasible_nodes}
         return {node["ComputedClass"]: node["ComputedClass"] in feasible for node in self._nodes}
 
     def _feasible(self) -> tuple[list[Record], Record]:
-        """Nodes that fit but for their room, and the counters of the others."""
+        """Returns the nodes that fit apart from their room, and the counters of the others."""
         metrics = empty_metrics(self._nodes)
         feasible = []
         for node in self._nodes:
@@ -216,7 +217,7 @@ class GroupPlacer:
         return feasible, metrics
 
     def _refusal(self, node: Record) -> str | None:
-        """Why the node can't take one more beside the job's other allocations."""
+        """Returns why the node can't take one more besides the job's other allocations."""
         if (self._distinct_job and self._hosts.of_job(node["ID"])) or (
             self._distinct_group and self._hosts.of_group(node["ID"], self._group["Name"])
         ):

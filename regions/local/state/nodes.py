@@ -1,4 +1,4 @@
-"""A declared node enters, the Node object that Nomad's API shows for it leaves."""
+"""Builds the Node objects of declared nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def declare(store: Store, config: RegionConfig, address: str) -> None:
-    """Brings the stored nodes to what is declared: new ones get an ID, known ones keep theirs, others go down."""
+    """Updates the stored nodes to the declared ones: new ones get an ID, known ones keep theirs, others go down."""
 
     def change(transaction: Transaction) -> None:
         known = {node["Name"]: node for node in store.snapshot.nodes.values()}
