@@ -1,4 +1,4 @@
-"""A region's `config.json` enters, its checked values leave: what the process is to be, and what its version can do."""
+"""Reads and checks a region's `config.json`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class InvalidConfig(RegionError):
 
 
 class NodeConfig:
-    """One pretend node: sizes are totals, `devices` a list of {vendor, type, name, count, attributes}, `host_volumes`
-    folders by name, or {path, read_only}."""
+    """One pretend node. Sizes are totals; `devices` is a list of {vendor, type, name, count, attributes};
+    `host_volumes` maps names to folders, or to {path, read_only}."""
 
     __slots__ = (
         "attributes",
@@ -56,7 +56,7 @@ class NodeConfig:
 
 
 class TokenConfig:
-    """A further token: `policies` are texts in Nomad's HCL or JSON form, by name."""
+    """A further token. `policies` are texts in Nomad's HCL or JSON form, by name."""
 
     __slots__ = ("name", "policies", "secret")
 
@@ -67,11 +67,13 @@ class TokenConfig:
 
 
 class RegionConfig:
-    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses,
-    `peer_datacenters` where their servers are; `tls` has `cert_file` and `key_file`, and `ca_file` to know the peers by;
-    `namespaces` are their descriptions by name; `pools` the node pools that there are; `event_buffer` is how many
-    commits the event stream can look back; `heartbeat_grace_s` is for how long a node may be silent before it is down;
-    `tokens` are those besides the region's own."""
+    """One region.
+
+    `version`: the Nomad version whose behaviour it shows. `peers`: addresses of the other regions; `peer_datacenters`:
+    where their servers are. `tls`: `cert_file` and `key_file`, and `ca_file` to verify the peers. `namespaces`:
+    descriptions by name. `pools`: the node pools. `event_buffer`: how many commits the event stream can look back.
+    `heartbeat_grace_s`: how long a node may be silent before it is down. `tokens`: tokens besides the region's own.
+    """
 
     __slots__ = (
         "address",
@@ -124,23 +126,24 @@ class RegionConfig:
         return "https" if self.tls else "http"
 
     def has(self, *version: int) -> bool:
-        """Whether the declared version is at least this one."""
+        """Returns whether the declared version is at least this one."""
         numbers = [int(part) for part in self.version.split("-")[0].split(".")]
         return numbers + [0] * (3 - len(numbers)) >= [*version, *[0] * (3 - len(version))]
 
     def base_env(self) -> dict[str, str]:
-        """The environment that tasks inherit: this process's, with `path_prepend` first on PATH, without Nomad's own."""
+        """Returns the environment that tasks inherit: this process's, with `path_prepend` first on PATH and without
+        NOMAD_*."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
         env["PATH"] = os.pathsep.join([*self.path_prepend, env.get("PATH", os.defpath)])
         return env
 
 
 def load(path: Path) -> RegionConfig:
-    """Reads and checks the file. Raises InvalidConfig; nothing is created or changed."""
+    """Reads and checks the file. Raises InvalidConfig. Creates and changes nothing."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = RegionConfig(raw)
-        _ = config.port, config.has(0)  # both are numbers, or ValueError is raised here
+        _ = config.port, config.has(0)  # raises ValueError where one isn't a number
     except KeyError as error:
         raise InvalidConfig(f"{path} has no {error}", region="?") from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A region's declared tokens enter; the token of a request leaves with its rights, or Nomad's refusal."""
+"""Authenticates requests: finds the token of a request and its rights, or refuses it as Nomad does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from regions.local.state.snapshot import Record
 
 
 class Tokens:
-    """All tokens of a region: its own, which may do all, and those declared with policies. Raises InvalidPolicy."""
+    """All tokens of a region: its own, which may do everything, and those declared with policies. Raises
+    InvalidPolicy."""
 
     def __init__(self, config: RegionConfig) -> None:
         self._known: list[tuple[bytes, Record, Rights]] = [
@@ -22,7 +23,7 @@ class Tokens:
 
     def authenticate(self, request: Request) -> None:
         """Sets the request's token and rights. Takes the same time for every secret. Raises Failure."""
-        import hmac  # loaded with the first request, so that start-up is quick
+        import hmac  # loaded on first use, so that start-up is quick
 
         secret = request.headers.get("x-nomad-token", "")
         if not secret:

@@ -1,4 +1,4 @@
-"""Requests about evaluations and allocations enter, Nomad's answers leave."""
+"""Endpoints about evaluations and allocations."""
 
 from __future__ import annotations
 

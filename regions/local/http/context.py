@@ -1,4 +1,4 @@
-"""What every handler of the API works with, and the questions that all lists and objects answer alike."""
+"""What every endpoint works with, and what all lists and objects have in common: blocking, filters, pages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, 
 
 
 class TaskClient(Protocol):
-    """The side that runs tasks, as far as the API uses it."""
+    """The part of the client that the API uses."""
 
     def restart(self, alloc_id: str, task: str | None) -> None: ...
     def alloc_dir(self, alloc_id: str) -> Path: ...
@@ -57,14 +57,14 @@ class Context:
 
 
 def namespace_of(request: Request) -> str:
-    """The namespace asked for; `*` means all."""
+    """Returns the requested namespace. `*` means all."""
     return request.get("namespace") or "default"
 
 
 def blocking(
     context: Context, request: Request, index_of: Callable[[Snapshot], int], build: Callable[[Snapshot], Any]
 ) -> Reply:
-    """Answers at once, or with `index` and `wait` when something newer than that index is there."""
+    """Answers at once. With `index` and `wait`, answers when something newer than that index exists."""
     above, wait_s = _index(request), _wait_s(request)
     state = context.store.snapshot
     if above:
@@ -75,7 +75,7 @@ def blocking(
 def single(
     context: Context, request: Request, table: str, find: Callable[[Snapshot], Record | None], missing: str
 ) -> Reply:
-    """One object, whole; 404 with `missing` where there is none."""
+    """Answers with one whole object, or with 404 and `missing`."""
 
     def build(state: Snapshot) -> Record:
         found = find(state)
@@ -98,8 +98,8 @@ def listing(
     show: Callable[[Snapshot, Record], Record],
     token: Callable[[Record], str],
 ) -> Reply:
-    """A list of the rows that `rows` gives in their order. From Nomad 1.3 on it is filtered and comes in pages, each
-    beginning at the row whose `token` the page before it named."""
+    """Answers with a list of rows in the order of `rows`, filtered, in pages. Each page begins at the row whose
+    `token` the page before named."""
     per_page, is_wanted, following = _per_page(request), _chosen_rows(request, tables), ""
 
     def build(state: Snapshot) -> list[Record]:
@@ -146,7 +146,7 @@ def _from_page(request: Request, records: Iterable[Record], token: Callable[[Rec
 
 
 def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
-    """Whether a list shows the row to a token: a list of all namespaces holds what it may see."""
+    """Returns whether the token may see the row. A list of all namespaces contains only such rows."""
     if "variables" in tables:
         row = record["VariableMetadata"]
         return rights.may_variable(row["Namespace"], row["Path"], "list")
@@ -155,18 +155,18 @@ def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
 
 
 def _place(token: str) -> tuple[int, str]:
-    """What orders tokens: by create index where they begin with one, else as text."""
+    """Returns the sort key of a page token: its create index where it begins with one, else its text."""
     head, dot, rest = token.partition(".")
     return (int(head), rest) if dot and head.isdigit() else (0, token)
 
 
 def is_reverse(request: Request) -> bool:
-    """Whether the newest is asked for first."""
+    """Returns whether the newest comes first."""
     return request.get("reverse") == "true"
 
 
 def in_order(request: Request, by_id: Table, by_age: Table, prefix: str) -> Iterable[Record]:
-    """Objects whose ID begins with `prefix`, by ID; without a prefix, by their age."""
+    """Yields objects whose ID begins with `prefix`, by ID. Without a prefix, yields all by age."""
     if not prefix:
         keys: Iterable[Any] = (key for key, _ in by_age.items())
         for _, key in reversed(list(keys)) if is_reverse(request) else keys:
@@ -178,26 +178,26 @@ def in_order(request: Request, by_id: Table, by_age: Table, prefix: str) -> Iter
 
 
 def age_token(request: Request) -> Callable[[Record], str]:
-    """What names an evaluation or allocation between two pages."""
+    """Returns the function that makes page tokens of evaluations or allocations."""
     if request.get("prefix"):
         return id_token
     return lambda record: f"{record['CreateIndex']}.{record['ID']}"
 
 
 def id_token(record: Record) -> str:
-    """What names an object whose ID is the region's only one."""
+    """Returns the page token of an object whose ID is unique in the region."""
     return str(record["ID"])
 
 
 def check_id(kind: str, text: str) -> None:
-    """Refuses what is no UUID, in Nomad's words."""
+    """Refuses an invalid UUID in Nomad's words."""
     if len(text) != 36:
         prefix = "failed to lookup eval: " if kind == "eval" else ""
         raise Failure(500, f"{prefix}{kind} lookup failed: index error: UUID must be 36 characters")
 
 
 def check_prefix(kind: str, prefix: str) -> str:
-    """A prefix of UUIDs, checked as Nomad checks it."""
+    """Checks a prefix of UUIDs as Nomad does."""
     digits = prefix.replace("-", "")
     if len(digits) % 2:
         raise Failure(500, f"{kind} lookup failed: index error: Input (without hyphens) must be even length")

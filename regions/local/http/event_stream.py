@@ -1,6 +1,6 @@
-"""A wish for topics enters, a stream of newline-separated JSON leaves: events as they happen, `{}` as a heartbeat.
+"""Endpoint of the event stream: newline-separated JSON, events as they happen, `{}` as a heartbeat.
 
-A stream that the server ends says why in plain text, as Nomad's does.
+A stream that the server ends gives the reason in plain text, as Nomad's does.
 """
 
 from __future__ import annotations

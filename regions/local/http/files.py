@@ -1,4 +1,4 @@
-"""Requests about an allocation's files, logs and tasks enter; their bytes, listings and measurements leave."""
+"""Endpoints about an allocation's files, logs, tasks and resource usage."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def readat(context: Context, request: Request) -> Reply:
 
 
 def _bytes(context: Context, request: Request, offset: int, limit: int) -> Reply:
-    """Nomad answers 200 with the error's text here: its status was written before the file was looked at."""
+    """Answers 200 with the error's text, as Nomad does: it writes the status before it opens the file."""
     try:
         if not request.get("path"):
             raise Failure(200, "must provide a file name")
@@ -76,7 +76,7 @@ def _bytes(context: Context, request: Request, offset: int, limit: int) -> Reply
 
 
 def checks(context: Context, request: Request) -> Reply:
-    """/v1/client/allocation/:id/checks: of Nomad's own services, which batch jobs here have none of"""
+    """/v1/client/allocation/:id/checks: always empty, because batch jobs here have no Nomad services"""
     _known(context, request.name)
     return Reply({})
 
@@ -112,7 +112,7 @@ def _known(context: Context, alloc_id: str, headers: dict[str, str] | None = Non
 
 
 def _inside(context: Context, alloc_id: str, path: str) -> Path:
-    """The file in the allocation's folder; secrets and what lies outside are refused."""
+    """Resolves a path in the allocation's folder. Refuses secrets and paths outside."""
     _known(context, alloc_id)
     root = Path(os.path.realpath(context.client.alloc_dir(alloc_id)))
     wanted = Path(os.path.normpath("/" + path.lstrip("/")).lstrip("/"))
@@ -213,7 +213,7 @@ class _LogCursor:
                 left -= size
 
     def next(self) -> tuple[str, int, bytes]:
-        """(file, offset after it, bytes); no bytes when there is nothing new."""
+        """Reads (file, offset after it, bytes). No bytes: there is nothing new."""
         while True:
             path = self._path(self.number)
             try:
@@ -246,7 +246,7 @@ class _LogCursor:
 def _frames(
     next_part: Callable[[], tuple[str, int, bytes]], is_over: Callable[[], bool], *, goes_on: bool, plain: bool
 ) -> Iterator[bytes]:
-    """What is there and, while it `goes_on`, what comes until it is over; framed as JSON with heartbeats, or plain."""
+    """Yields the content and, while it `goes_on`, what follows. Framed as JSON with heartbeats, or plain."""
     beat = time.monotonic()
     while True:
         ended = is_over()

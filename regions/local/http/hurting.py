@@ -1,6 +1,6 @@
-"""Requests that hurt this region on purpose enter (under /v1/fedml/, which Nomad doesn't use), what is hurt leaves.
+"""Endpoints that hurt this region on purpose (under /v1/fedml/, which Nomad doesn't use).
 
-Answered also while the region is cut, with the region's own token only.
+They also answer while the region is cut, and only with the region's own token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests that parse, check, plan or change jobs enter, Nomad's answers leave."""
+"""Endpoints that parse, check, plan or change jobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parse(context: Context, request: Request) -> Reply:
         raise Failure(
             501, "Canonicalize is not supported by this development engine: registering fills in the defaults"
         )
-    from jobs.errors import JobError  # the language is loaded when it is first needed
+    from jobs.errors import JobError  # the language is loaded on first use
     from jobs.hcl import parse_job, read_var_file
 
     try:
@@ -60,7 +60,7 @@ def validate(context: Context, request: Request) -> Reply:
 def _job_in(
     context: Context, request: Request, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = ""
 ) -> Record:
-    """The job of a request's body, canonical. Raises Failure."""
+    """Returns the canonical job of a request's body. Raises Failure."""
     from jobs.canonical import WrongType, canonical_job
 
     raw = body.get("Job")
@@ -72,7 +72,7 @@ def _job_in(
         wanted = canonical_job(raw, context.config.region, context.config.version)
     except WrongType as error:
         raise Failure(400, str(error)) from error
-    # The request's region and namespace outweigh the job's; one for another region was sent on before.
+    # The request's region and namespace override the job's. A request for another region was forwarded before.
     wanted["Region"] = context.config.region
     if request.get("namespace"):
         wanted["Namespace"] = request.get("namespace")

@@ -1,4 +1,4 @@
-"""Requests about nodes enter, Nomad's answers leave."""
+"""Endpoints about nodes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,11 @@ def drain(context: Context, request: Request) -> Reply:
 
 
 def _changed(context: Context, node_id: str, change: Callable[[Transaction], None], *, tells_index: bool) -> Reply:
-    """The event is a NodeDrain for a node's eligibility too, as Nomad's. One that is eligible again is evaluated for."""
+    """Commits a change of a node.
+
+    The event is a NodeDrain also for a change of eligibility, as Nomad's. A node that becomes eligible again gets
+    evaluations.
+    """
     before = context.store.snapshot.nodes.get(node_id)
     try:
         _, transaction = context.store.commit("NodeDrain", change)
@@ -104,7 +108,7 @@ def _changed(context: Context, node_id: str, change: Callable[[Transaction], Non
 
 
 def host_stats(context: Context, _request: Request) -> Reply:
-    """/v1/client/stats: this machine's, whichever of its pretend nodes is asked for"""
+    """/v1/client/stats: this machine's figures for each of its pretend nodes"""
     page = os.sysconf("SC_PAGE_SIZE")
     total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
     disk = os.statvfs(context.config.data_dir)

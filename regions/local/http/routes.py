@@ -1,6 +1,6 @@
-"""A request enters, is authenticated, sent on to another region where it asks for one, and answered by its handler.
+"""Routes requests: authenticates them, forwards those for another region, and calls their handler.
 
-The table says for each path and method who answers, and which right Nomad asks for.
+The table has the handler of each path and method, and the right that Nomad requires.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ Allows = Callable[[Context, Request], bool]
 
 
 class Route(NamedTuple):
-    """`refused_with`: by the status that Nomad has sent when it asks the client that has the files."""
+    """A handler and its right. `refused_with`: the status of Nomad's refusal where it asks the client that has the
+    files."""
 
     handle: Handle
     allows: Allows
@@ -40,12 +41,12 @@ class Route(NamedTuple):
 
 
 def _may(*capabilities: str) -> Allows:
-    """One of these in the request's namespace."""
+    """Requires one of these in the request's namespace."""
     return lambda _, request: request.rights.may(namespace_of(request), *capabilities)
 
 
 def _may_in_jobs(capability: str) -> Allows:
-    """In the namespace where the body's job would go: the query's outweighs the job's."""
+    """Requires it in the namespace of the body's job. The query's namespace overrides the job's."""
 
     def allows(_: Context, request: Request) -> bool:
         job = request.json().get("Job") if request.body else None
@@ -56,7 +57,7 @@ def _may_in_jobs(capability: str) -> Allows:
 
 
 def _may_in(table: str, *capabilities: str) -> Allows:
-    """In the namespace of the object that the path names; the request's where there is none."""
+    """Requires one of these in the namespace of the object in the path, or the request's where there is none."""
 
     def allows(context: Context, request: Request) -> bool:
         found = getattr(context.store.snapshot, table).get(request.name)
@@ -91,12 +92,12 @@ def _writes(area: str) -> Allows:
 
 
 def _any_token(_: Context, _request: Request) -> bool:
-    """Handlers choose what a token sees."""
+    """Allows any token. The handler chooses what it sees."""
     return True
 
 
 def _nobody(_: Context, _request: Request) -> bool:
-    """The region's own token only."""
+    """Allows only the region's own token."""
     return False
 
 
@@ -187,14 +188,14 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/volumes": {"GET": Route(catalog.empty_list, _any_token)},
 }
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
-"""What Nomad answers without a token."""
+"""Paths that Nomad answers without a token."""
 _LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")
-"""What it answers itself whatever region the request names."""
+"""Paths that a region answers itself, whatever region the request names."""
 _ELSEWHERE = frozenset((
     "acl", "agent", "client", "deployment", "metrics", "operator", "plugin", "scaling", "search", "service", "system",
     "volume", "volumes",
 ))  # fmt: skip
-"""What Nomad has under these, and the table doesn't name, is refused by its name."""
+"""Nomad's paths under these that the table lacks are refused by name."""
 
 
 def _segment(path: str) -> str:
@@ -209,7 +210,8 @@ for _pattern in _TABLE:
 
 
 def _ways(context: Context, request: Request) -> dict[str, Route]:
-    """The routes by method; sets the request's `name`. A job's ID may hold slashes, so a path is told by its end."""
+    """Finds the routes by method and sets the request's `name`. Matches by the path's end, because a job's ID may
+    contain slashes."""
     pattern, path = request.path, request.path
     if pattern not in _TABLE:
         for prefix, suffix, one in _BY_SEGMENT.get(_segment(path), ()):
@@ -224,7 +226,7 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
 
 
 def answer(context: Context, request: Request) -> Reply | Relay:
-    """The whole way of one request. Raises Failure."""
+    """Answers one request. Raises Failure."""
     ways = _ways(context, request)
     route = ways.get("PUT" if request.method == "POST" else request.method) or ways.get("*")
     if route is None:
@@ -242,7 +244,7 @@ def answer(context: Context, request: Request) -> Reply | Relay:
 
 
 def _is_local(context: Context, request: Request) -> bool:
-    """Also an allocation that the region runs itself."""
+    """Returns whether this region answers itself. This includes requests about its own allocations."""
     if request.path in _LOCAL:
         return True
     return request.path.startswith("/v1/client/") and request.name in context.store.snapshot.allocs

@@ -162,7 +162,7 @@ class _Reader:
         self._buffer = b""
 
     def request(self) -> Request | None:
-        """The next request, None at the end of the connection."""
+        """Reads the next request. None at the end of the connection."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0 and len(self._buffer) <= _MAX_HEAD:
             data = self._connection.recv(65536)
             if not data:
