@@ -54,6 +54,8 @@ _NOT_KEPT = {
 }
 """Fields of the API that servers don't return."""
 _INDEXES = ("CreateIndex", "JobModifyIndex", "ModifyIndex", "SubmitTime", "Version")
+SERVER_FIELDS = (*_INDEXES, "Stable", "Status", "StatusDescription")
+"""Fields of a job that only servers set."""
 _SERVER_ZERO: Record = {
     **dict.fromkeys(_INDEXES, 0),
     **dict.fromkeys(("Dispatched", "Stable", "Stop"), False),

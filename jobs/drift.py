@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jobs.canonical import WrongType, canonical_job
+from jobs.canonical import SERVER_FIELDS, WrongType, canonical_job
 from jobs.errors import InvalidSpec
 from jobs.spec import SPEC_KEY
 
@@ -21,20 +21,7 @@ MARK_KEY = "fedml_registered"
 ABSENT_VERSION = -1
 """Version of a job that isn't registered."""
 
-_SERVER_SIDE = {
-    "CreateIndex",
-    "ModifyIndex",
-    "JobModifyIndex",
-    "SubmitTime",
-    "Status",
-    "StatusDescription",
-    "Stable",
-    "Version",
-    "VersionTag",
-    "NomadTokenID",
-    "VaultToken",
-    "ConsulToken",
-}
+_SERVER_SIDE = {*SERVER_FIELDS, "ConsulToken", "NomadTokenID", "VaultToken", "VersionTag"}
 _PLACE = {"Region", "Namespace", "Datacenters"}
 _OPEN_MAPS = {"Meta", "Env", "Config", "Options", "GetterOptions", "GetterHeaders", "Headers", "Args", "Labels"}
 """Maps whose keys the jobspec chooses: a key that only one side has is a difference. In other maps it only means

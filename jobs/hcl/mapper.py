@@ -51,7 +51,10 @@ class Mapper:
             field = kind.blocks.get(attribute.name)
             if field is None or field.kind != TEXT_MAP_OR_ARGUMENT:
                 self._unknown_argument(kind, block.type, attribute, field)
-            mapped[field.api] = self._text_map_argument(attribute.expression, block.names)
+            value = self.evaluator.value(attribute.expression, block.names)
+            mapped[field.api] = (
+                None if value is None else self.evaluator.converted(_read_text_map, value, attribute.expression)
+            )
         for field in kind.required:
             if field.name not in block.body.attributes:
                 raise self.source.error(f'"{block.type}" lacks its argument "{field.name}"', block.at)
@@ -88,9 +91,9 @@ class Mapper:
         if how == "free_form":
             mapped[field.api] = self.free_form(inner.body, inner.names)
         elif how == "texts_map":
-            mapped[field.api] = self._map_of(self._texts, inner)
+            mapped[field.api] = self._map_of(_read_strings, inner)
         else:
-            mapped[field.api] = self._map_of(self._text, inner)
+            mapped[field.api] = self._map_of(to_string, inner)
 
     def free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         """Maps a block whose names a plugin defines (`config`, `policy`).
@@ -102,7 +105,8 @@ class Mapper:
     def _free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         mapped: dict[str, Any] = {}
         for attribute in body.attributes.values():
-            value = self._json(self.evaluator.value(attribute.expression, names), attribute.expression)
+            value = self.evaluator.value(attribute.expression, names)
+            value = self.evaluator.converted(to_json, value, attribute.expression)
             mapped[attribute.name] = [value] if isinstance(attribute.expression, syntax.ObjectLiteral) else value
         blocks: dict[str, list[Any]] = {}
         for block in body.blocks:
@@ -112,51 +116,23 @@ class Mapper:
             blocks.setdefault(block.type, []).append(value)
         return {**mapped, **blocks}
 
-    def _json(self, value: object, node: syntax.Node) -> object:
-        try:
-            return to_json(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
     def _argument(self, field: Field, value: object, node: syntax.Node) -> object:
         how = field.kind.how
-        try:
-            if value is None:
-                if field.kind.absent is not None or how == "duration":
-                    raise ValueProblem("null is not possible here")
-                return None
-            return _READERS[how](value)
-        except ValueProblem as problem:
-            raise self.source.error(f'"{field.name}": {problem}', node.start) from None
+        if value is None and field.kind.absent is None and how != "duration":
+            return None
+        return self.evaluator.converted(
+            _refuse_null if value is None else _READERS[how], value, node, f'"{field.name}"'
+        )
 
-    def _text(self, value: object, node: syntax.Node) -> str:
-        try:
-            return to_string(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
-    def _texts(self, value: object, node: syntax.Node) -> list[str]:
-        try:
-            return _read_strings(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
-    def _map_of(self, read: Callable[[object, syntax.Node], Any], block: Found) -> dict[str, Any]:
+    def _map_of(self, read: Callable[[object], Any], block: Found) -> dict[str, Any]:
         for inner in block.body.blocks:
             raise self.source.error(f'"{block.type}" holds names and values, no blocks', inner.start)
         return {
-            attribute.name: read(self.evaluator.value(attribute.expression, block.names), attribute.expression)
+            attribute.name: self.evaluator.converted(
+                read, self.evaluator.value(attribute.expression, block.names), attribute.expression
+            )
             for attribute in block.body.attributes.values()
         }
-
-    def _text_map_argument(self, node: syntax.Node, names: Names | None) -> dict[str, str] | None:
-        value = self.evaluator.value(node, names)
-        if value is None:
-            return None
-        try:
-            return _read_text_map(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
 
     def _map_shorthand(self, kind: BlockType, block: Found) -> dict[str, Any]:
         """Maps a constraint or an affinity. `version = ">= 1"` stands for operator and value."""
@@ -168,12 +144,9 @@ class Mapper:
             if read is None:
                 self._unknown_argument(kind, block.type, attribute, None, known.arguments)
             value = self.evaluator.value(attribute.expression, block.names)
-            if value is None:
-                continue
-            try:
-                given[attribute.name] = read(value)
-            except ValueProblem as problem:
-                raise self.source.error(f'"{attribute.name}": {problem}', attribute.expression.start) from None
+            if value is not None:
+                what = f'"{attribute.name}"'
+                given[attribute.name] = self.evaluator.converted(read, value, attribute.expression, what)
         for inner in expand(self.evaluator, block.body, block.names):
             self._unknown_block(kind, block.type, inner)
         return known.resolve(given)
@@ -212,6 +185,10 @@ class Mapper:
             problem = f'there is no block "{name}" in "{block}"'
             hint = did_you_mean(name, [*kind.blocks, *kind.arguments])
         raise self.source.error(problem, inner.at, hint=hint)
+
+
+def _refuse_null(_: object) -> NoReturn:
+    raise ValueProblem("null is not possible here")
 
 
 def _read_whole(how: str) -> Callable[[object], object]:

@@ -64,15 +64,13 @@ def read_var_file(text: str, name: str) -> VariableSource:
             parsed = json.loads(text)
         except (ValueError, RecursionError) as error:
             at = error.pos if isinstance(error, json.JSONDecodeError) else 0
-            raise source.error("this is no JSON", at) from None
+            raise source.error("this is not valid JSON", at) from None
         values = {key: Evaluated(value) if isinstance(value, str) else value for key, value in parsed.items()}
         return VariableSource(name, values, text=source)
     body = parse_body(source)
     for block in body.blocks:
         if block.type == "variable":
-            raise source.error(
-                "a variable file sets variables and declares none", block.start, hint="Write name = value here."
-            )
+            raise source.error("a variable file can't declare variables", block.start, hint="Write name = value here.")
         raise source.error(f'a variable file holds name = value, no blocks such as "{block.type}"', block.start)
     evaluator = Evaluator(source)
     values = {}
@@ -173,14 +171,14 @@ def _declaration(source: Source, block: syntax.Block) -> _Variable:
         variable.type = read_type(source, arguments["type"].expression)
     default = arguments.get("default")
     if default is not None:
-        value = Evaluator(source).value(default.expression)
-        try:
-            variable.value = value if variable.type is None else convert(value, variable.type)
-        except ValueProblem as problem:
-            raise source.error(f'the default of "{name}": {problem}', default.expression.start) from None
+        evaluator = Evaluator(source)
+        variable.value = value = evaluator.value(default.expression)
         variable.has_value = True
         if variable.type is None:
             variable.type, variable.is_inferred = type_of(value), True
+        else:
+            wanted, what = variable.type, f'the default of "{name}"'
+            variable.value = evaluator.converted(lambda given: convert(given, wanted), value, default.expression, what)
     return variable
 
 
@@ -223,10 +221,7 @@ def _validate(source: Source, variable: _Variable) -> None:
             if name not in arguments:
                 raise source.error(f'"validation" lacks its argument "{name}"', block.start)
         condition = arguments["condition"].expression
-        try:
-            holds = to_bool(evaluator.value(condition))
-        except ValueProblem as problem:
-            raise source.error(f"the condition: {problem}", condition.start) from None
+        holds = evaluator.converted(to_bool, evaluator.value(condition), condition, "the condition")
         message = _sentence(source, arguments["error_message"].expression)
         if not holds:
             raise source.error(f'the value of "{variable.name}" is not valid: {message}', variable.at)
@@ -236,5 +231,5 @@ def _sentence(source: Source, node: syntax.Node) -> str:
     """Reads the error message of a validation. Nomad requires a sentence."""
     message = Evaluator(source).value(node)
     if not isinstance(message, str) or not message.endswith((".", "?", "!")) or message[0] != message[0].upper():
-        raise source.error("the error message is no sentence", node.start, hint='As in "The count is at least 1."')
+        raise source.error("the error message is not a sentence", node.start, hint='As in "The count is at least 1."')
     return message

@@ -20,21 +20,6 @@ class NodeConfig:
     """One pretend node. Sizes are totals; `devices` is a list of {vendor, type, name, count, attributes};
     `host_volumes` maps names to folders, or to {path, read_only}."""
 
-    __slots__ = (
-        "attributes",
-        "cores",
-        "cpu_mhz",
-        "datacenter",
-        "devices",
-        "drivers",
-        "host_volumes",
-        "memory_mb",
-        "meta",
-        "name",
-        "node_class",
-        "node_pool",
-    )
-
     def __init__(self, raw: dict[str, Any], datacenter: str) -> None:
         self.name = str(raw["name"])
         self.datacenter = str(raw.get("datacenter", datacenter))
@@ -58,8 +43,6 @@ class NodeConfig:
 class TokenConfig:
     """A further token. `policies` are texts in Nomad's HCL or JSON form, by name."""
 
-    __slots__ = ("name", "policies", "secret")
-
     def __init__(self, raw: dict[str, Any]) -> None:
         self.name = str(raw["name"])
         self.secret = Path(raw["file"]).read_text(encoding="utf-8").strip()
@@ -74,25 +57,6 @@ class RegionConfig:
     descriptions by name. `pools`: the node pools. `event_buffer`: how many commits the event stream can look back.
     `heartbeat_grace_s`: how long a node may be silent before it is down. `tokens`: tokens besides the region's own.
     """
-
-    __slots__ = (
-        "address",
-        "data_dir",
-        "datacenter",
-        "event_buffer",
-        "heartbeat_grace_s",
-        "namespaces",
-        "nodes",
-        "path_prepend",
-        "peer_datacenters",
-        "peers",
-        "pools",
-        "region",
-        "tls",
-        "token",
-        "tokens",
-        "version",
-    )
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.region = str(raw["region"])

@@ -50,8 +50,7 @@ def fetch(artifact: dict[str, Any], env: TaskEnv) -> None:
         raise _escaping(source)
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     path = os.path.join(folder, name)  # noqa: PTH118
-    real = os.path.realpath(path)
-    if not any(real.startswith(os.path.realpath(d) + "/") for d in (env.task_dir, env.shared_dir)):
+    if not env.contains(path):
         raise _escaping(source)
     headers = {k: env.replace(v) for k, v in (artifact.get("GetterHeaders") or {}).items()}
     _download(source, urlunsplit(url._replace(query=urlencode(query))), headers, path, checksum)

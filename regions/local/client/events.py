@@ -9,41 +9,17 @@ from jobs.durations import format_duration
 
 MAX_EVENTS = 10  # a task keeps its last ten, as Nomad does
 
-_BLANK: dict[str, Any] = {
-    "Type": "",
-    "Time": 0,
-    "DisplayMessage": "",
-    "Details": None,
-    "Message": "",
-    "FailsTask": False,
-    "RestartReason": "",
-    "SetupError": "",
-    "DriverError": "",
-    "DriverMessage": "",
-    "ExitCode": 0,
-    "Signal": 0,
-    "KillReason": "",
-    "KillTimeout": 0,
-    "KillError": "",
-    "StartDelay": 0,
-    "DownloadError": "",
-    "ValidationError": "",
-    "DiskLimit": 0,
-    "FailedSibling": "",
-    "VaultError": "",
-    "TaskSignalReason": "",
-    "TaskSignal": "",
-    "GenericSource": "",
-}
+_TEXTS = (
+    "DownloadError", "DriverError", "DriverMessage", "FailedSibling", "GenericSource", "KillError", "KillReason", "Message",
+    "RestartReason", "SetupError", "TaskSignal", "TaskSignalReason", "ValidationError", "VaultError",
+)  # fmt: skip
+_NUMBERS = ("DiskLimit", "ExitCode", "KillTimeout", "Signal", "StartDelay")
+_BLANK: dict[str, Any] = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_NUMBERS, 0) | {"FailsTask": False}
 
 
 def _event(kind: str, display: str, details: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
-    event = _BLANK | fields
-    event["Type"] = kind
-    event["Time"] = time.time_ns()
-    event["DisplayMessage"] = display
-    event["Details"] = details or {}
-    return event
+    own = {"Type": kind, "Time": time.time_ns(), "DisplayMessage": display, "Details": details or {}}
+    return _BLANK | fields | own
 
 
 def received() -> dict[str, Any]:

@@ -76,6 +76,11 @@ class TaskEnv:
         path = os.path.normpath(path)
         return path, self._escapes(path)
 
+    def contains(self, path: str) -> bool:
+        """Returns whether the path, with its links resolved, is inside the task's or the shared folder."""
+        real = os.path.realpath(path)
+        return any(real.startswith(os.path.realpath(folder) + "/") for folder in (self.task_dir, self.shared_dir))
+
     def _escapes(self, path: str) -> bool:
         path = os.path.normpath(path)
         return not any(path == folder or path.startswith(folder + "/") for folder in (self.task_dir, self.shared_dir))

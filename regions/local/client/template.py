@@ -71,8 +71,7 @@ def _destination(template: dict[str, Any], env: TaskEnv) -> str:
 
 def _check_inside(path: str, env: TaskEnv) -> None:
     """Checks that no link made by a task leads the writing out of the allocation."""
-    real = os.path.realpath(path)
-    if not any(real.startswith(os.path.realpath(d) + "/") for d in (env.task_dir, env.shared_dir)):
+    if not env.contains(path):
         raise TemplateRefused("template destination path escapes alloc directory")
 
 

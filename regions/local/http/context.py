@@ -7,6 +7,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
+from jobs.durations import parse_duration
 from regions.local.config import RegionConfig
 from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
@@ -14,13 +15,14 @@ from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.rights import Rights
 from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
+from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
 from regions.local.state.table import Table
+from regions.local.state.transaction import Transaction
 
 _DEFAULT_WAIT_S = 300.0
 _MAX_WAIT_S = 600.0
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class TaskClient(Protocol):
@@ -54,6 +56,13 @@ class Context:
         self.heartbeats = heartbeats
         self.faults = Faults()
         self.tokens = tokens
+
+    def commit(self, kind: str, operation: Callable[[Transaction], Any]) -> tuple[Any, Transaction]:
+        """Commits an operation. Raises Failure where it is refused."""
+        try:
+            return self.store.commit(kind, operation)
+        except Refused as refused:
+            raise Failure(refused.status, refused.message) from refused
 
 
 def namespace_of(request: Request) -> str:
@@ -226,13 +235,7 @@ def _wait_s(request: Request) -> float:
     text = request.get("wait")
     if not text:
         return _DEFAULT_WAIT_S
-    wait_s, rest = 0.0, text
-    while rest:
-        digits = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        rest = rest[len(digits) :]
-        unit = rest[: len(rest) - len(rest.lstrip("nsuµmh"))]
-        rest = rest[len(unit) :]
-        if not digits or unit not in _UNITS or digits.count(".") > 1:
-            raise Failure(400, "Invalid wait time")
-        wait_s += float(digits) * _UNITS[unit]
-    return min(wait_s, _MAX_WAIT_S)
+    try:
+        return min(max(0.0, parse_duration(text) / 1e9), _MAX_WAIT_S)
+    except ValueError as error:
+        raise Failure(400, "Invalid wait time") from error

@@ -181,10 +181,8 @@ def logs(context: Context, request: Request) -> Reply:
         raise Failure(400, "origin must be start or end")
     alloc = _known(context, alloc_id, _JSON)
     state = (alloc.get("TaskStates") or {}).get(task)
-    if state is None:
-        known = any(one == task for one in alloc["AllocatedResources"]["Tasks"])
-        if not known:
-            raise Failure(400, f'unknown task name "{task}"', _JSON)
+    if state is None and task not in alloc["AllocatedResources"]["Tasks"]:
+        raise Failure(400, f'unknown task name "{task}"', _JSON)
     if state is None or not state.get("StartedAt"):
         raise Failure(404, f'task "{task}" not started yet. No logs available', _JSON)
     offset = request.whole("offset", 0, 400)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import binascii
 import time
-from collections.abc import Callable
-from typing import Any
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
@@ -112,8 +110,7 @@ def register(context: Context, request: Request) -> Reply:
         for group in wanted["TaskGroups"]:
             group["Count"] = counts.get(group["Name"], group["Count"])
     now_ns, priority = time.time_ns(), request.field("EvalPriority", int, 0)
-    evaluation, transaction = _write(
-        context,
+    evaluation, transaction = context.commit(
         "JobRegistered",
         lambda txn: job_writes.register(txn, wanted, now_ns=now_ns, enforce_index=enforce, eval_priority=priority),
     )
@@ -133,8 +130,7 @@ def register(context: Context, request: Request) -> Reply:
 def deregister(context: Context, request: Request) -> Reply:
     job_id, purge = request.name, request.flag("purge")
     namespace, now_ns = namespace_of(request), time.time_ns()
-    evaluation, transaction = _write(
-        context,
+    evaluation, transaction = context.commit(
         "JobDeregistered",
         lambda txn: job_writes.deregister(txn, namespace, job_id, purge=purge, now_ns=now_ns),
     )
@@ -172,8 +168,7 @@ def dispatch(context: Context, request: Request) -> Reply:
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
     races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
 
-    (child, is_new), transaction = _write(
-        context,
+    (child, is_new), transaction = context.commit(
         "JobRegistered",
         lambda txn: job_writes.dispatch(
             txn,
@@ -200,8 +195,8 @@ def dispatch(context: Context, request: Request) -> Reply:
     }
     if is_new:
         stored = transaction.state.jobs.get((namespace, child["ID"]))
-        evaluation, transaction = _write(
-            context, "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
+        evaluation, transaction = context.commit(
+            "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
         )
         context.worker.enqueue(evaluation)
         reply |= {"EvalCreateIndex": transaction.index, "EvalID": evaluation["ID"], "Index": transaction.index}
@@ -265,17 +260,10 @@ def evaluate(context: Context, request: Request) -> Reply:
             job_writes.force_reschedule(transaction, found)
         return job_writes.evaluate(transaction, found, "job-register", time.time_ns())
 
-    evaluation, transaction = _write(context, "AllocationUpdateDesiredStatus", change)
+    evaluation, transaction = context.commit("AllocationUpdateDesiredStatus", change)
     context.worker.enqueue(evaluation)
     index = transaction.index
     reply = write_reply(
         index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=evaluation["JobModifyIndex"], Warnings=""
     )
     return Reply(reply, headers={"X-Nomad-Index": str(index)})
-
-
-def _write(context: Context, kind: str, operation: Callable[[Transaction], Any]) -> tuple[Any, Transaction]:
-    try:
-        return context.store.commit(kind, operation)
-    except job_writes.Refused as refused:
-        raise Failure(refused.status, refused.message) from refused

@@ -10,7 +10,6 @@ from regions.local.http.context import Context, blocking, check_id, check_prefix
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import node_stub
 from regions.local.state import node_writes
-from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
@@ -84,10 +83,7 @@ def _changed(context: Context, node_id: str, change: Callable[[Transaction], Non
     evaluations.
     """
     before = context.store.snapshot.nodes.get(node_id)
-    try:
-        _, transaction = context.store.commit("NodeDrain", change)
-    except Refused as refused:
-        raise Failure(refused.status, refused.message) from refused
+    _, transaction = context.commit("NodeDrain", change)
     index = transaction.index if transaction.changes else 0
     created: list[Record] = []
     after = transaction.state.nodes.get(node_id)
