@@ -64,9 +64,7 @@ def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
     names = [one.name for one in regions]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidSpec(
-                f"multiregion: region {name!r} stands there twice", hint="each region may stand there once"
-            )
+            raise InvalidSpec(f"multiregion: region {name!r} is listed twice", hint="list each region once")
     return Multiregion(regions, strategy_of(block.get("Strategy") or {}))
 
 
@@ -85,7 +83,7 @@ def checked_on_failure(text: str) -> OnFailure:
             return text  # type: ignore[return-value]
     near = get_close_matches(text, get_args(OnFailure), n=1)
     raise InvalidSpec(
-        f"on_failure = {text!r} is no way to handle a region's failure",
+        f"on_failure = {text!r} is not a valid way to handle a region's failure",
         hint=f"did you mean {near[0]!r}?"
         if near and near[0]
         else 'it is "fail_all", "fail_local" or "" (the region and those after it)',

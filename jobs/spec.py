@@ -159,7 +159,7 @@ def checked_version(version: str) -> str:
     """Checks a version's name. Raises InvalidSpec."""
     if not _VERSION.fullmatch(version) or version == "next":
         raise InvalidSpec(
-            f"{version!r} is no version",
+            f"{version!r} is not a valid version",
             hint="a version is 1 to 64 letters (of any script), digits, '.', '_', '+' or '-', such as 4 or 2026.1; "
             "without --version it is the next whole number",
         )

@@ -120,7 +120,7 @@ class Asks:
         if asked % count:
             more = -(-asked // count)
             raise InvalidMeta(
-                f"-n {asked} is no multiple of the {count} combinations",
+                f"-n {asked} is not a multiple of the {count} combinations",
                 hint=f"-n is the number of slots: without it each combination gets one, -n {count * max(2, more)} gives "
                 f"each {max(2, more)}",
             )
@@ -181,7 +181,7 @@ def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
             rows = list(csv.reader([text], strict=True))
         except csv.Error as error:
             raise InvalidMeta(
-                f"--sweep {item!r}: {error}", hint="a value with a comma stands in double quotes: 'name=\"a,b\",c'"
+                f"--sweep {item!r}: {error}", hint="put a value with a comma in double quotes: 'name=\"a,b\",c'"
             ) from None
         values = tuple(rows[0]) if rows else ()
         if not values or "" in values:
@@ -190,7 +190,7 @@ def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
         if twice is not None:
             raise InvalidMeta(
                 f"--sweep {name} has the value {twice!r} twice",
-                hint="give each once; -n gives every combination more than one slot",
+                hint="give each value once; -n sets the number of slots",
             )
         axes.append(Axis(name, values))
     return tuple(axes)
@@ -266,7 +266,9 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
     if name in meta:
         raise InvalidMeta(f"-meta {name} is given, and {name} is swept", hint="give it in one place")
     if name == shape.version_key:
-        raise InvalidMeta(f"{name} carries the version, and a run has one version", hint="one run a version: --version")
+        raise InvalidMeta(
+            f"{name} carries the version, and a run has one version", hint="start one run for each version: --version"
+        )
     if name not in shape.declared_meta:
         near = get_close_matches(name, shape.declared_meta, n=1)
         raise InvalidMeta(

@@ -42,13 +42,13 @@ def _made_by(evaluator: Evaluator, block: syntax.Block, names: Names | None) -> 
     labels = block.body.attributes.get("labels")
     items = evaluator.value(for_each, names)
     if not isinstance(items, (list, dict)):
-        raise source.error(f'"for_each" goes through a list or a map, not a {type_name(items)}', for_each.start)
+        raise source.error(f'"for_each" iterates over a list or a map, not a {type_name(items)}', for_each.start)
     for key, value in pairs(items):
         inner: Names = {**(names or evaluator.names or {}), iterator: {"key": key, "value": value}}
         made_labels: list[tuple[str, int]] = []
         if labels is not None:
             if not isinstance(labels.expression, syntax.TupleLiteral):
-                raise source.error('"labels" is a list written out', labels.expression.start)
+                raise source.error('"labels" must be a literal list', labels.expression.start)
             made_labels = [(_label(evaluator, node, inner), node.start) for node in labels.expression.items]
         yield Found(made, made_labels, content.body, inner, block.start)
 
@@ -70,7 +70,7 @@ def _read(evaluator: Evaluator, block: syntax.Block) -> tuple[str, syntax.Block,
     if "iterator" in arguments:
         name = arguments["iterator"].expression
         if not isinstance(name, syntax.Reference) or name.steps:
-            raise source.error('"iterator" is a bare name', name.start)
+            raise source.error('"iterator" must be a bare name', name.start)
         iterator = name.name
     return made, block.body.blocks[0], iterator
 

@@ -42,7 +42,7 @@ class Files:
         try:
             return (self.base_dir / _expanded(path)).resolve()
         except (OSError, ValueError, RuntimeError) as problem:
-            raise ValueProblem(f"this is no path: {problem}") from None
+            raise ValueProblem(f"this is not a valid path: {problem}") from None
 
     def _bytes(self, path: object) -> bytes:
         resolved = self._resolved(path)
@@ -59,7 +59,7 @@ class Files:
         try:
             return text(self._bytes(path).decode())
         except UnicodeDecodeError:
-            raise ValueProblem(f"{self._resolved(path)} is no text in UTF-8; use filebase64()") from None
+            raise ValueProblem(f"{self._resolved(path)} is not text in UTF-8; use filebase64()") from None
 
     def file_base64(self, path: object) -> str:
         return base64.b64encode(self._bytes(path)).decode()

@@ -49,9 +49,7 @@ class _BodyParser(ExpressionParser):
             if self.peek() not in ("\n", ""):
                 self.fail(
                     f"expected the end of the line, found {self.found()}",
-                    hint="Arguments and blocks stand on lines of their own, without commas."
-                    if self.peek() == ","
-                    else "",
+                    hint="Write each argument and block on its own line, without commas." if self.peek() == "," else "",
                 )
 
     def _item(self, body: syntax.Body) -> None:
@@ -88,7 +86,7 @@ class _BodyParser(ExpressionParser):
                 what = f'"{name}"' if not labels else f'the labels of "{name}"'
                 self.fail(
                     f'expected "=" or "{{" after {what}, found {self.found()}',
-                    hint="A block's { stands on the same line as its name." if following == "\n" else "",
+                    hint="Put a block's { on the same line as its name." if following == "\n" else "",
                 )
         self.at += 1
         self.enter()
@@ -105,13 +103,13 @@ class _BodyParser(ExpressionParser):
             self.fail(
                 f'a block on one line holds one argument: expected name = value in "{block}"',
                 start,
-                hint="Put what the block holds on lines of its own.",
+                hint="Put the block's content on its own lines.",
             )
         self._attribute(inner, name, start)
         self.expect(
             "}",
             f'a block on one line holds one argument: expected "}}", found {self.found()}',
-            hint="Put what the block holds on lines of its own.",
+            hint="Put the block's content on its own lines.",
         )
         inner.end = self.at
         return inner

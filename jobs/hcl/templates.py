@@ -94,12 +94,12 @@ class TemplateParser(Scanner):
         found = _UNICODE_ESCAPE.match(self.text, self.at)
         if found is None:
             self.fail(
-                f'"\\{letter}" is no escape sequence',
+                f'"\\{letter}" is not a valid escape sequence',
                 hint='Known are \\n, \\r, \\t, \\", \\\\, \\uNNNN and \\UNNNNNNNN; write \\\\ for a backslash.',
             )
         code = int(found.group(1) or found.group(2), 16)
         if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-            self.fail("there is no such character")
+            self.fail("this is not a valid character")
         self.at = found.end()
         return chr(code)
 

@@ -59,7 +59,7 @@ def read_type(source: Source, node: syntax.Node, *, allow_any: bool = False) -> 
                 if isinstance(key, syntax.Literal)
             ]
             return Type(name, fields=tuple(fields))
-    raise source.error("this is no type", node.start, hint=_hint(node, name))
+    raise source.error("this is not a valid type", node.start, hint=_hint(node, name))
 
 
 def _hint(node: syntax.Node, name: str) -> str:

@@ -70,7 +70,7 @@ def from_python(value: object) -> object:
         raise ValueProblem("the number is too large or too small")
     if value is None or isinstance(value, (bool, int)):
         return value
-    raise ValueProblem(f"a value of Python's type {type(value).__name__} has no place in a jobspec")
+    raise ValueProblem(f"a value of Python's type {type(value).__name__} can't be used in a jobspec")
 
 
 def to_json(value: object) -> object:

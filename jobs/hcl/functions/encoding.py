@@ -17,9 +17,9 @@ def base64_decode(value: object) -> str:
     try:
         return base64.b64decode(to_string(value), validate=True).decode()
     except UnicodeDecodeError:
-        raise ValueProblem("what it decodes to is no text in UTF-8") from None
+        raise ValueProblem("the decoded bytes are not text in UTF-8") from None
     except (binascii.Error, ValueError):
-        raise ValueProblem("this is no base64") from None
+        raise ValueProblem("this is not valid base64") from None
 
 
 def base64_encode(value: object) -> str:
@@ -46,12 +46,12 @@ def json_text(value: object) -> str:
 
 def json_decode(value: object) -> Any:
     def refuse(constant: str) -> None:
-        raise ValueProblem(f"{constant} is no JSON")
+        raise ValueProblem(f"{constant} is not valid JSON")
 
     try:
         return from_python(json.loads(to_string(value), parse_float=Decimal, parse_constant=refuse))
     except (ValueError, ArithmeticError) as problem:
-        raise ValueProblem(f"this is no JSON: {problem}") from None
+        raise ValueProblem(f"this is not valid JSON: {problem}") from None
 
 
 def csv_decode(value: object) -> list[Any]:
@@ -61,7 +61,7 @@ def csv_decode(value: object) -> list[Any]:
     try:
         header, *rows = list(csv.reader(io.StringIO(to_string(value)), strict=True)) or [[]]
     except csv.Error as problem:
-        raise ValueProblem(f"this is no CSV: {problem}") from None
+        raise ValueProblem(f"this is not valid CSV: {problem}") from None
     if not header:
         raise ValueProblem("the header line is missing")
     if len(set(header)) != len(header):

@@ -20,7 +20,7 @@ def _network(prefix: object) -> IPv4Network | IPv6Network:
             raise ValueError
         return ipaddress.ip_network(given, strict=False)
     except ValueError:
-        raise ValueProblem(f'"{given[:60]}" is no network, such as 10.0.0.0/8') from None
+        raise ValueProblem(f'"{given[:60]}" is not a valid network such as 10.0.0.0/8') from None
 
 
 def cidr_host(prefix: object, number: object) -> str:

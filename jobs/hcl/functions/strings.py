@@ -43,7 +43,7 @@ def regex_replace(value: object, pattern: object, replacement: object) -> str:
     try:
         compiled = re.compile(to_string(pattern))
     except (re.error, OverflowError, RecursionError) as problem:
-        raise ValueProblem(f"this is no regular expression: {problem}") from None
+        raise ValueProblem(f"this is not a valid regular expression: {problem}") from None
     template = to_string(replacement)
 
     def expand(found: re.Match[str]) -> str:

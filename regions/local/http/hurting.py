@@ -44,7 +44,7 @@ def _node(context: Context, name: str, order: str) -> None:
     elif order == "restore":
         context.heartbeats.restore(node)
     else:
-        raise Failure(400, f"a node can't be told to {order}")
+        raise Failure(400, f'"{order}" is not a valid order for a node')
 
 
 def _region(context: Context, order: str) -> None:
@@ -53,4 +53,4 @@ def _region(context: Context, order: str) -> None:
     elif order == "restore":
         context.faults.mend()
     else:
-        raise Failure(400, f"a region can't be told to {order}")
+        raise Failure(400, f'"{order}" is not a valid order for a region')
