@@ -43,13 +43,7 @@ def problems(job: Record) -> list[str]:
     if not groups:
         found.append("Missing job task groups")
     found += _constraints(job["Constraints"])
-    seen: dict[str, int] = {}
-    for number, group in enumerate(groups, 1):
-        if not group["Name"]:
-            found.append(f"Job task group {number} missing name")
-        elif group["Name"] in seen:
-            found.append(f"Job task group {number} redefines '{group['Name']}' from group {seen[group['Name']]}")
-        seen.setdefault(group["Name"], number)
+    found += _names(groups, "Job task group", "group")
     for group in groups:
         if wrong := _group(group, job["Type"]):
             found.append(f"Task group {group['Name']} validation failed: {joined(wrong)}")
@@ -63,6 +57,18 @@ def problems(job: Record) -> list[str]:
         found.append("Multiregion jobs are unlicensed.")
     if not 1 <= job["Priority"] <= 100:
         found.append("job priority must be between [1, 100]")
+    return found
+
+
+def _names(items: list[Record], what: str, kind: str) -> list[str]:
+    """Finds items without a name, and those that share one."""
+    found, seen = [], dict[str, int]()
+    for number, name in enumerate((item["Name"] for item in items), 1):
+        if not name:
+            found.append(f"{what} {number} missing name")
+        elif name in seen:
+            found.append(f"{what} {number} redefines '{name}' from {kind} {seen[name]}")
+        seen.setdefault(name, number)
     return found
 
 
@@ -83,13 +89,7 @@ def _group(group: Record, job_type: str) -> list[str]:
     for field in ("Update", "Migrate"):
         if group[field] is not None and job_type in ("batch", "sysbatch"):
             found.append(f'Job type "{job_type}" does not allow {field.lower()} block')
-    seen: dict[str, int] = {}
-    for number, task in enumerate(tasks, 1):
-        if not task["Name"]:
-            found.append(f"Task {number} missing name")
-        elif task["Name"] in seen:
-            found.append(f"Task {number} redefines '{task['Name']}' from task {seen[task['Name']]}")
-        seen.setdefault(task["Name"], number)
+    found += _names(tasks, "Task", "task")
     if sum(task["Leader"] for task in tasks) > 1:
         found.append("Only one task may be marked as leader")
     for task in tasks:

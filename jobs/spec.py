@@ -166,6 +166,14 @@ def checked_version(version: str) -> str:
     return version
 
 
+def undeclared(shape: JobShape, key: str, purpose: str = "", advice: str = "") -> InvalidMeta:
+    """Makes the error for a meta key that the job doesn't declare."""
+    near = get_close_matches(key, shape.declared_meta, n=1)
+    declared = f"{advice}it declares: {', '.join(shape.declared_meta) or 'none'}"
+    hint = f"did you mean {near[0]!r}?" if near else declared
+    return InvalidMeta(f'job "{shape.id}" declares no meta key {key!r}{purpose}', hint=hint)
+
+
 def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: bool = False) -> dict[str, str]:
     """Checks the given meta of a dispatch against the keys that the job declares.
 
@@ -176,13 +184,7 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
         if key in (SPEC_KEY, FALLBACK_VERSION_KEY, *RUN_KEYS):
             raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
         if key not in shape.declared_meta:
-            near = get_close_matches(key, shape.declared_meta, n=1)
-            raise InvalidMeta(
-                f'job "{shape.id}" declares no meta key {key!r}',
-                hint=f"did you mean {near[0]!r}?"
-                if near
-                else f"it declares: {', '.join(shape.declared_meta) or 'none'}",
-            )
+            raise undeclared(shape, key)
         if key == shape.version_key:
             raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {given[key]}")
         if looks_secret(key) and given[key] and not allow_secrets:

@@ -11,11 +11,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import prod
 
 from jobs.errors import InvalidMeta
-from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret
+from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret, undeclared
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
@@ -270,13 +269,7 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
             f"{name} carries the version, and a run has one version", hint="start one run for each version: --version"
         )
     if name not in shape.declared_meta:
-        near = get_close_matches(name, shape.declared_meta, n=1)
-        raise InvalidMeta(
-            f'job "{shape.id}" declares no meta key {name!r} to sweep over',
-            hint=f"did you mean {near[0]!r}?"
-            if near
-            else f"add it to meta_optional; it declares: {', '.join(shape.declared_meta) or 'none'}",
-        )
+        raise undeclared(shape, name, " to sweep over", "add it to meta_optional; ")
     if looks_secret(name) and not allow_secrets:
         raise InvalidMeta(
             f"meta key {name!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.hcl import syntax
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ValueProblem, pairs, to_string, type_name
+from jobs.hcl.values import pairs, to_string, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,10 @@ def _made_by(evaluator: Evaluator, block: syntax.Block, names: Names | None) -> 
         if labels is not None:
             if not isinstance(labels.expression, syntax.TupleLiteral):
                 raise source.error('"labels" must be a literal list', labels.expression.start)
-            made_labels = [(_label(evaluator, node, inner), node.start) for node in labels.expression.items]
+            made_labels = [
+                (evaluator.converted(to_string, evaluator.value(node, inner), node), node.start)
+                for node in labels.expression.items
+            ]
         yield Found(made, made_labels, content.body, inner, block.start)
 
 
@@ -73,10 +76,3 @@ def _read(evaluator: Evaluator, block: syntax.Block) -> tuple[str, syntax.Block,
             raise source.error('"iterator" must be a bare name', name.start)
         iterator = name.name
     return made, block.body.blocks[0], iterator
-
-
-def _label(evaluator: Evaluator, node: syntax.Node, names: Names) -> str:
-    try:
-        return to_string(evaluator.value(node, names))
-    except ValueProblem as problem:
-        raise evaluator.source.error(str(problem), node.start) from None

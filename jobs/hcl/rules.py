@@ -123,23 +123,26 @@ class Shorthand(NamedTuple):
 
 
 def _resolve_constraint(given: dict[str, Any]) -> _Block:
-    left, right, operator = (given.get(name, "") for name in ("attribute", "value", "operator"))
-    for name in ("version", "semver", "regexp", "set_contains"):
-        if given.get(name):
-            operator, right = name, given[name]
+    constraint = _comparison(given, "version", "semver", "regexp", "set_contains")
     if "distinct_hosts" in given:
-        operator, right = "distinct_hosts", to_string(given["distinct_hosts"])
+        constraint |= {"Operand": "distinct_hosts", "RTarget": to_string(given["distinct_hosts"])}
     if given.get("distinct_property"):
-        operator, left = "distinct_property", given["distinct_property"]
-    return {"LTarget": left, "RTarget": right, "Operand": operator or "="}
+        constraint |= {"Operand": "distinct_property", "LTarget": given["distinct_property"]}
+    return constraint
 
 
 def _resolve_affinity(given: dict[str, Any]) -> _Block:
-    left, right, operator = (given.get(name, "") for name in ("attribute", "value", "operator"))
-    for name in ("version", "semver", "regexp", "set_contains_any", "set_contains_all", "set_contains"):
+    names = ("version", "semver", "regexp", "set_contains_any", "set_contains_all", "set_contains")
+    return _comparison(given, *names) | {"Weight": given.get("weight")}
+
+
+def _comparison(given: dict[str, Any], *operators: str) -> _Block:
+    """Builds a comparison. The last of these operators that is given as an argument wins over `operator` and `value`."""
+    left, right, operand = (given.get(name, "") for name in ("attribute", "value", "operator"))
+    for name in operators:
         if given.get(name):
-            operator, right = name, given[name]
-    return {"LTarget": left, "RTarget": right, "Operand": operator or "=", "Weight": given.get("weight")}
+            operand, right = name, given[name]
+    return {"LTarget": left, "RTarget": right, "Operand": operand or "="}
 
 
 def _to_weight(value: object) -> int:

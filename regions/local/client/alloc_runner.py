@@ -61,7 +61,7 @@ class AllocRunner:
     def is_done(self) -> bool:
         return bool(self._failure) or all(task.phase is Phase.COMPLETE for task in self.tasks)
 
-    # -- orders --
+    # -- called by the client --
 
     def start(self, *, recover: bool = False) -> None:
         """Starts the tasks. `recover`: finds the tasks that ran before the region ended."""
@@ -132,7 +132,7 @@ class AllocRunner:
             self._has_news = False
             self.host.report(self)
 
-    # -- what follows from the tasks' states --
+    # -- consequences of the tasks' states --
 
     def task_changed(self) -> None:
         """Schedules a look at the whole allocation, at the end of this round of the loop."""
@@ -206,7 +206,7 @@ class AllocRunner:
         for task in waves[0]:
             task.kill(events.killing(task.kill_timeout_ns), one_ended)
 
-    # -- what the server hears --
+    # -- reported to the server --
 
     def update(self) -> dict[str, Any]:
         """Returns `{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""

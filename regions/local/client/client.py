@@ -77,7 +77,7 @@ class Client:
         self._raw_exec.attach()
         self.loop.start()
 
-    # -- the server's orders --
+    # -- called by the server --
 
     def start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any]) -> None:
         """Runs an allocation. Ignores one that already runs."""
@@ -196,7 +196,7 @@ class Client:
             self._jobs.put(None)
         self.loop.stop()
 
-    # -- what allocations need --
+    # -- called by allocations --
 
     def report(self, runner: AllocRunner) -> None:
         """Reports this allocation to the server: at once when it has ended, otherwise soon, with others."""

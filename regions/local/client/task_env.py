@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 # Variables of the agent's environment that Nomad's default `env.denylist` keeps from tasks.
 DENIED = frozenset(
@@ -44,25 +44,15 @@ Variable = Callable[[str, str], Mapping[str, str] | None]
 """Function of (namespace, path): what Nomad's variable there holds, or None."""
 
 
-class TaskEnv:
+class TaskEnv(NamedTuple):
     """One task's variables: `env` (for the process), `node` (`node.*`, `attr.*`, `meta.*` of its node), and
     `variable`, which reads Nomad's variables."""
 
-    __slots__ = ("env", "node", "shared_dir", "task_dir", "variable")
-
-    def __init__(
-        self,
-        env: dict[str, str],
-        node: dict[str, str],
-        task_dir: str,
-        shared_dir: str,
-        variable: Variable = lambda _namespace, _path: None,
-    ) -> None:
-        self.variable = variable
-        self.env = env
-        self.node = node
-        self.task_dir = task_dir
-        self.shared_dir = shared_dir
+    env: dict[str, str]
+    node: dict[str, str]
+    task_dir: str
+    shared_dir: str
+    variable: Variable = lambda _namespace, _path: None
 
     def replace(self, text: str) -> str:
         return replace(text, self.env, self.node)

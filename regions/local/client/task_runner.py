@@ -103,7 +103,7 @@ class TaskRunner:
     def is_sidecar(self) -> bool:
         return self.stage.endswith(" sidecar")
 
-    # -- what the allocation tells it --
+    # -- called by the allocation --
 
     def start_if_allowed(self) -> None:
         if self.phase is Phase.WAITING and self._runner.coordinator.may_start(self.name):
@@ -285,7 +285,7 @@ class TaskRunner:
             is_inside=is_inside,
         )
 
-    # -- what the driver tells --
+    # -- called by the driver --
 
     def _events(self) -> TaskEvents:
         return TaskEvents(self._started, self._start_failed, self._exited)

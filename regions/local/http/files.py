@@ -13,7 +13,7 @@ from typing import Any
 
 from regions.local.http.context import Context
 from regions.local.http.messages import Failure, Reply, Request, stream
-from regions.local.http.views import write_reply
+from regions.local.http.views import written
 from regions.local.state.snapshot import Record, is_client_terminal
 from regions.local.state.times import format_time
 
@@ -92,7 +92,7 @@ def restart(context: Context, request: Request) -> Reply:
     _known(context, request.name)
     task = request.field("TaskName", str, "") or None if request.body else None
     _of_client(lambda: context.client.restart(request.name, task))
-    return Reply(write_reply(0))
+    return Reply(written(0).body)
 
 
 def _of_client(ask: Callable[[], Any]) -> Any:

@@ -7,7 +7,7 @@ import time
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.views import write_reply
+from regions.local.http.views import written
 from regions.local.refused import misplaced, unsupported
 from regions.local.scheduler.schedule import schedule
 from regions.local.scheduler.worker import blocked_evaluation
@@ -117,14 +117,13 @@ def register(context: Context, request: Request) -> Reply:
     context.worker.enqueue(evaluation)
     stored = transaction.state.jobs.get((wanted["Namespace"], wanted["ID"]))
     index = transaction.index if transaction.changes else 0
-    reply = write_reply(
+    return written(
         index,
         EvalCreateIndex=index if evaluation else 0,
         EvalID=evaluation["ID"] if evaluation else "",
         JobModifyIndex=stored["JobModifyIndex"],
         Warnings="",
     )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
 def deregister(context: Context, request: Request) -> Reply:
@@ -136,7 +135,7 @@ def deregister(context: Context, request: Request) -> Reply:
     )
     context.worker.enqueue(evaluation)
     index = transaction.index if transaction.changes else 0
-    reply = write_reply(
+    return written(
         index,
         EvalCreateIndex=index,
         EvalID=evaluation["ID"] if evaluation else "",
@@ -144,7 +143,6 @@ def deregister(context: Context, request: Request) -> Reply:
         VolumeEvalID="",
         VolumeEvalIndex=0,
     )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
 def dispatch(context: Context, request: Request) -> Reply:
@@ -263,7 +261,5 @@ def evaluate(context: Context, request: Request) -> Reply:
     evaluation, transaction = context.commit("AllocationUpdateDesiredStatus", change)
     context.worker.enqueue(evaluation)
     index = transaction.index
-    reply = write_reply(
-        index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=evaluation["JobModifyIndex"], Warnings=""
-    )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
+    modify_index = evaluation["JobModifyIndex"]
+    return written(index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=modify_index, Warnings="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from regions.local.http.messages import Reply
 from regions.local.state.snapshot import Record, Snapshot
 
 _OF_JOB = (
@@ -63,6 +64,7 @@ def node_stub(node: Record, *, resources: bool) -> Record:
     return stub
 
 
-def write_reply(index: int, **fields: Any) -> Record:
-    """Builds the common fields of answers to writes."""
-    return {"Index": index, "KnownLeader": False, "LastContact": 0, "NextToken": "", **fields}
+def written(index: int, **fields: Any) -> Reply:
+    """Answers a write at this index."""
+    body = {"Index": index, "KnownLeader": False, "LastContact": 0, "NextToken": "", **fields}
+    return Reply(body, headers={"X-Nomad-Index": str(index)})

@@ -5,8 +5,6 @@ Pure: no I/O, clock or randomness. The caller gives the order of nodes.
 
 from __future__ import annotations
 
-from typing import Any
-
 from regions.local.scheduler.constraints import resolve, satisfied
 from regions.local.scheduler.feasibility import Filter
 from regions.local.scheduler.grants import Held, asks_for_more, grant, held_by, shares_per_core
@@ -184,18 +182,13 @@ class GroupPlacer:
         # By now every class is known: a node that can't run the group is counted under its class, not its reason.
         metrics = self._feasible()[1] if self._has_placed else dict(self._metrics)
         metrics["NodesEvaluated"] = len(self._nodes)
-        exhausted: dict[str, int] = {}
-        classes: dict[str, int] = {}
         for node in self._feasible_nodes:
             if refusal := self._refusal(node):
                 _count_filtered(metrics, node, refusal)
             elif dimension := self._exhausted(node):
                 metrics["NodesExhausted"] += 1
-                exhausted[dimension] = exhausted.get(dimension, 0) + 1
-                if node["NodeClass"]:
-                    classes[node["NodeClass"]] = classes.get(node["NodeClass"], 0) + 1
-        metrics["DimensionExhausted"] = exhausted or None
-        metrics["ClassExhausted"] = classes or None
+                _count(metrics, "DimensionExhausted", dimension)
+                _count(metrics, "ClassExhausted", node["NodeClass"])
         coalesce(metrics, self._group, 0)
         return metrics
 
@@ -297,13 +290,15 @@ def coalesce(metrics: Record, group: Record, more: int) -> None:
 
 def _count_filtered(metrics: Record, node: Record, reason: str) -> None:
     metrics["NodesFiltered"] += 1
-    counts: dict[str, Any] = dict(metrics["ConstraintFiltered"] or {})
-    counts[reason] = counts.get(reason, 0) + 1
-    metrics["ConstraintFiltered"] = counts
-    if node["NodeClass"]:
-        classes = dict(metrics["ClassFiltered"] or {})
-        classes[node["NodeClass"]] = classes.get(node["NodeClass"], 0) + 1
-        metrics["ClassFiltered"] = classes
+    _count(metrics, "ConstraintFiltered", reason)
+    _count(metrics, "ClassFiltered", node["NodeClass"])
+
+
+def _count(metrics: Record, counter: str, name: str) -> None:
+    """Counts one more under the name, if there is one. Replaces the counter, which other metrics may share."""
+    if name:
+        counts: dict[str, int] = metrics[counter] or {}
+        metrics[counter] = {**counts, name: counts.get(name, 0) + 1}
 
 
 def _totals(node: Record) -> tuple[int, int, int]:

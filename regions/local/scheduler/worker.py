@@ -65,7 +65,7 @@ class Worker:
             if wait_until := evaluation.get("WaitUntil"):
                 heapq.heappush(self._delayed, (parse_time(wait_until), evaluation["ID"]))
             else:
-                heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+                heapq.heappush(self._ready, _by_priority(evaluation))
             self._wake.notify()
 
     def force_drain(self, node_id: str, at_ns: int) -> None:
@@ -152,7 +152,7 @@ class Worker:
             due = heapq.heappop(self._delayed)[1]
             evaluation = self._store.snapshot.evals.get(due)
             if evaluation is not None and evaluation["Status"] == "pending":
-                heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+                heapq.heappush(self._ready, _by_priority(evaluation))
             elif due in self._store.snapshot.nodes:
                 heapq.heappush(self._ready, (_FIRST, 0, due))
 
@@ -210,6 +210,10 @@ class Worker:
         if decision.stops:
             self.room_appeared()
         return bool(decision.failed)
+
+
+def _by_priority(evaluation: Record) -> tuple[int, int, str]:
+    return -evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]
 
 
 _FIRST = -1000

@@ -31,7 +31,7 @@ class Transaction:
         self.freed_room = False
         self._touched: dict[tuple[str, str], None] = {}
 
-    # -- what operations call ------------------------------------------------------------------------------------------
+    # -- called by operations ------------------------------------------------------------------------------------------
 
     def put_job(self, job: Record) -> None:
         """Adds or replaces a job, its version, and (when it is new) its summary. Its status is set at the end."""
@@ -146,7 +146,7 @@ class Transaction:
                 if job["ParentID"]:
                     self._count_child(job, old or "pending", status)
 
-    # -- the rest ------------------------------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------------------------------------
 
     def _put_summary(self, key: tuple[str, str], groups: dict[str, Any]) -> None:
         old = self.state.summaries.get(key) or {
