@@ -22,9 +22,7 @@ def events(context: Context, request: Request) -> Reply:
     if not index.isdigit():
         raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')
     topics = _topics(request)
-    log = context.store.events
-    position = log.position(int(index))
-    return stream(_follow(context, topics, namespace_of(request), position), {"Content-Type": "application/json"})
+    return stream(_follow(context, topics, namespace_of(request), int(index)), {"Content-Type": "application/json"})
 
 
 def _topics(request: Request) -> Topics:
@@ -39,18 +37,18 @@ def _topics(request: Request) -> Topics:
     return topics
 
 
-def _follow(context: Context, topics: Topics, namespace: str, position: int) -> Iterator[bytes]:
-    yield b"{}\n"
+def _follow(context: Context, topics: Topics, namespace: str, index: int) -> Iterator[bytes]:
     log = context.store.events
-    while True:
-        try:
+    try:
+        position, batches = log.begin(index)
+        yield b"{}\n"
+        while True:
+            for at, batch in batches:
+                chosen = [event for event in batch if wanted(event, topics, namespace)]
+                if chosen:
+                    yield (_encode({"Events": chosen, "Index": at}) + "\n").encode()
             position, batches = log.read(position, _HEARTBEAT_S)
-        except EventsLost as lost:
-            yield str(lost).encode()
-            return
-        if not batches:
-            yield b"{}\n"
-        for index, batch in batches:
-            chosen = [event for event in batch if wanted(event, topics, namespace)]
-            if chosen:
-                yield (_encode({"Events": chosen, "Index": index}) + "\n").encode()
+            if not batches:
+                yield b"{}\n"
+    except EventsLost as lost:
+        yield str(lost).encode()

@@ -56,6 +56,12 @@ class EventLog:
                     return number
             return max(0, self._next - 1)
 
+    def begin(self, index: int) -> tuple[int, list[tuple[int, list[Record]]]]:
+        """Returns what a new follower from `index` on reads first, in one step, so that a full buffer can't drop its
+        oldest events in between. Raises EventsLost."""
+        with self._changed:
+            return self.read(self.position(index), 0)
+
     def read(self, position: int, timeout_s: float) -> tuple[int, list[tuple[int, list[Record]]]]:
         """Returns the next position and the events since `position`; none after `timeout_s`. Raises EventsLost."""
         with self._changed:

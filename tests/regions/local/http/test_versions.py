@@ -90,6 +90,19 @@ def test_a_follower_that_is_too_slow_is_told_so(tmp_path: Path) -> None:
         assert list(stream) == [b"event dropped from buffer"]
 
 
+def test_a_follower_of_a_full_buffer_gets_its_oldest_events(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    settings.event_buffer = 3
+    with serve(settings) as api:
+        for priority in range(50, 56):
+            api.put("/v1/jobs", {"Job": parameterized() | {"Priority": priority}})
+        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {}, b"")).body.chunks
+        assert next(stream) == b"{}\n"
+        api.put("/v1/jobs", {"Job": parameterized() | {"Priority": 60}})  # the buffer drops its oldest events
+        told = [json.loads(next(stream))["Events"][0]["Payload"]["Job"]["Priority"] for _ in range(3)]
+        assert told == [53, 54, 55]
+
+
 def test_a_stream_beats_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regions.local.http.event_stream._HEARTBEAT_S", 0.01)
     with serve(config(tmp_path)) as api:
