@@ -109,7 +109,7 @@ def _pairs(
 
 
 def _changed(objects: Iterable[Record | None]) -> list[Record] | None:
-    return [one for one in objects if one] or None
+    return [change for change in objects if change] or None
 
 
 def _placement_rules(old: Record, new: Record) -> list[Record | None]:
@@ -166,7 +166,7 @@ def _whole(name: str, old: Record | None, new: Record | None) -> Record | None:
 
 
 def _object_set(name: str, old: list[Record] | None, new: list[Record] | None) -> list[Record | None]:
-    gone = [_object(name, one, None) for one in old or () if one not in (new or ())]
+    gone = [_object(name, item, None) for item in old or () if item not in (new or ())]
     fresh = [_object(name, None, one) for one in new or () if one not in (old or ())]
     return sorted([*gone, *fresh], key=_sort_key)
 

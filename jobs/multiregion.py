@@ -51,7 +51,7 @@ class Multiregion:
 
     def find(self, *names: str) -> RegionBlock | None:
         """Returns the region with one of these names."""
-        return next((one for one in self.regions if one.name in names), None)
+        return next((region for region in self.regions if region.name in names), None)
 
 
 def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
@@ -61,7 +61,7 @@ def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
     regions = tuple(_region(one) for one in block.get("Regions") or ())
     if not regions:
         return None
-    names = [one.name for one in regions]
+    names = [region.name for region in regions]
     for name in names:
         if names.count(name) > 1:
             raise InvalidSpec(f"multiregion: region {name!r} is listed twice", hint="list each region once")

@@ -57,7 +57,7 @@ class Sweep:
     def from_dict(cls, data: Mapping[str, object]) -> Sweep:
         """Reads a sweep from JSON. Raises TypeError, ValueError or KeyError."""
         axes, params, payloads = data["axes"], data["params"], data["payloads"]
-        if not isinstance(axes, list) or not all(one is None or isinstance(one, dict) for one in (params, payloads)):
+        if not isinstance(axes, list) or not all(kept is None or isinstance(kept, dict) for kept in (params, payloads)):
             raise TypeError("sweep")
         return cls(
             tuple(Axis(str(axis["name"]), tuple(axis["values"])) for axis in axes),

@@ -68,7 +68,7 @@ def _finish_task(task: _Block) -> None:
 def _split_identities(task: _Block) -> None:
     """Makes the first identity that is unnamed or named "default" the task's own. Keeps the others in a list."""
     identities: list[_Block] = task.pop("Identities", None) or []
-    own = next((one for one in identities if one.get("Name", "") in ("", "default")), None)
+    own = next((identity for identity in identities if identity.get("Name", "") in ("", "default")), None)
     task["Identity"] = own
     if others := [one for one in identities if one is not own]:
         task["Identities"] = others

@@ -25,7 +25,7 @@ class NodeConfig:
         self.datacenter = str(raw.get("datacenter", datacenter))
         self.cpu_mhz = int(raw.get("cpu_mhz", 4000))
         self.cores = int(raw.get("cores", os.cpu_count() or 1))
-        self.devices = [dict(one) for one in raw.get("devices", [])]
+        self.devices = [dict(device) for device in raw.get("devices", [])]
         self.memory_mb = int(raw.get("memory_mb", 8192))
         self.drivers = tuple(str(name) for name in raw.get("drivers", ["raw_exec"]))
         self.node_class = str(raw.get("node_class", ""))
@@ -64,7 +64,7 @@ class RegionConfig:
         self.version = str(raw.get("version", "1.6.3"))
         self.data_dir = Path(raw["data_dir"])
         self.token = Path(raw["token_file"]).read_text(encoding="utf-8").strip()
-        self.tokens = [TokenConfig(one) for one in raw.get("tokens", [])]
+        self.tokens = [TokenConfig(token) for token in raw.get("tokens", [])]
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
         self.peer_datacenters = {str(name): str(text) for name, text in raw.get("peer_datacenters", {}).items()}

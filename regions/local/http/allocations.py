@@ -31,15 +31,15 @@ def evaluations(context: Context, request: Request) -> Reply:
         raise Failure(400, "Filter expression cannot be used with other filter parameters")
 
     def rows(state: Snapshot) -> Iterator[Record]:
-        for one in in_order(request, state.evals, state.evals_by_age, prefix):
+        for evaluation in in_order(request, state.evals, state.evals_by_age, prefix):
             if (
-                namespace in ("*", one["Namespace"])
-                and wanted_job in ("", one["JobID"])
-                and wanted_status in ("", one["Status"])
+                namespace in ("*", evaluation["Namespace"])
+                and wanted_job in ("", evaluation["JobID"])
+                and wanted_status in ("", evaluation["Status"])
             ):
-                yield one
+                yield evaluation
 
-    return listing(context, request, ("evals",), rows, lambda _state, one: one, age_token(request))
+    return listing(context, request, ("evals",), rows, lambda _state, evaluation: evaluation, age_token(request))
 
 
 def of_evaluation(context: Context, request: Request) -> Reply:

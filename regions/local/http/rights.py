@@ -85,7 +85,7 @@ class Rights:
 
     @staticmethod
     def _grants(granted: set[str], capabilities: tuple[str, ...]) -> bool:
-        return "deny" not in granted and any(one in granted for one in capabilities)
+        return "deny" not in granted and any(name in granted for name in capabilities)
 
     def _closest(self, namespace: str) -> set[str]:
         """Returns the namespace's own rules, else those of the glob that differs from it by the fewest characters."""

@@ -32,9 +32,9 @@ def collect(
         _remove(store, destroy, [(job["Namespace"], job["ID"]) for job in dead[at : at + _BATCH]])
     before_ns = now_ns if force else now_ns - _EVAL_S * 1_000_000_000
     orphans = {
-        (one["Namespace"], one["JobID"])
-        for one in state.evals.values()
-        if one["ModifyTime"] < before_ns and (one["Namespace"], one["JobID"]) not in state.jobs
+        (evaluation["Namespace"], evaluation["JobID"])
+        for evaluation in state.evals.values()
+        if evaluation["ModifyTime"] < before_ns and (evaluation["Namespace"], evaluation["JobID"]) not in state.jobs
     }
     over = [key for key in orphans if _all_ended(state, key)]
     for at in range(0, len(over), _BATCH):
@@ -58,14 +58,15 @@ def _is_over(state: Snapshot, job: Record, before_ns: int) -> bool:
     if not _all_ended(state, key):
         return False
     ended_ns = max(
-        (one["ModifyTime"] for one in (*state.job_allocs(*key), *state.job_evals(*key))), default=job["SubmitTime"]
+        (record["ModifyTime"] for record in (*state.job_allocs(*key), *state.job_evals(*key))),
+        default=job["SubmitTime"],
     )
     return before_ns == 0 or ended_ns < before_ns
 
 
 def _all_ended(state: Snapshot, key: tuple[str, str]) -> bool:
     return all(is_terminal(alloc) for alloc in state.job_allocs(*key)) and all(
-        one["Status"] in TERMINAL_EVAL for one in state.job_evals(*key)
+        evaluation["Status"] in TERMINAL_EVAL for evaluation in state.job_evals(*key)
     )
 
 

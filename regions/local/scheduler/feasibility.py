@@ -40,7 +40,7 @@ class Filter:
         ]
         self._group = group
         self._job_known, self._group_known = known, dict[str, bool]()
-        self._job_escaped = any(is_unique(one) for one in self._job_constraints)
+        self._job_escaped = any(is_unique(constraint) for constraint in self._job_constraints)
         self._group_escaped = any(is_unique(one) for one in self._constraints)
         self.has_escaped = self._job_escaped or self._group_escaped
         """Whether a constraint depends on single nodes, so that a class says nothing."""
@@ -65,7 +65,9 @@ class Filter:
         return self._lacking_volume(node)
 
     def _job_reason(self, node: Record) -> str | None:
-        return next((describe(one) for one in self._job_constraints if not satisfied(one, node)), None)
+        return next(
+            (describe(constraint) for constraint in self._job_constraints if not satisfied(constraint, node)), None
+        )
 
     def _group_reason(self, node: Record) -> str | None:
         for task in self._group["Tasks"]:

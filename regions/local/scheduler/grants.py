@@ -165,10 +165,14 @@ def _ports(ask: Record, node: Record, taken: set[Held], seed: int) -> Record | s
 def _best_device(ask: Record, node: Record, taken: set[Held]) -> tuple[Record, float] | None:
     best: tuple[Record, float] | None = None
     for device in node["NodeResources"]["Devices"] or ():
-        free = [one["ID"] for one in device["Instances"] if one["Healthy"] and ("device", one["ID"]) not in taken]
+        free = [
+            instance["ID"]
+            for instance in device["Instances"]
+            if instance["Healthy"] and ("device", instance["ID"]) not in taken
+        ]
         if len(free) < ask["Count"] or not _is_wanted(ask, device):
             continue
-        score = float(sum(one["Weight"] for one in ask["Affinities"] or () if _holds(one, device)))
+        score = float(sum(affinity["Weight"] for affinity in ask["Affinities"] or () if _holds(affinity, device)))
         if best is None or score > best[1]:
             named = {name: device[name] for name in ("Name", "Type", "Vendor")}
             best = {**named, "DeviceIDs": free[: ask["Count"]]}, score
@@ -179,7 +183,7 @@ def _is_wanted(ask: Record, device: Record) -> bool:
     """Returns whether a device matches by name (`type`, `vendor/type` or `vendor/type/model`) and constraints."""
     names = ask["Name"].split("/", 2)
     have = [device["Type"]] if len(names) == 1 else [device["Vendor"], device["Type"], device["Name"]][: len(names)]
-    return names == have and all(_holds(one, device) for one in ask["Constraints"] or ())
+    return names == have and all(_holds(constraint, device) for constraint in ask["Constraints"] or ())
 
 
 def _holds(constraint: Record, device: Record) -> bool:
@@ -196,7 +200,7 @@ def _target(text: str, device: Record) -> str | None:
         return text
     name = text[2:].rstrip("}")
     plain: dict[str, Any] = {"model": device["Name"], "vendor": device["Vendor"], "type": device["Type"]}
-    plain["ids"] = ",".join(one["ID"] for one in device["Instances"])
+    plain["ids"] = ",".join(instance["ID"] for instance in device["Instances"])
     if name.startswith("device.attr."):
         return _text(device["Attributes"].get(name.removeprefix("device.attr.")))
     found: str | None = plain.get(name.removeprefix("device."))

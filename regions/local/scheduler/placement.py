@@ -90,7 +90,10 @@ class Room:
 
 
 def _is_distinct(constraints: list[Record] | None) -> bool:
-    return any(one["Operand"] == "distinct_hosts" and one["RTarget"] != "false" for one in constraints or ())
+    return any(
+        constraint["Operand"] == "distinct_hosts" and constraint["RTarget"] != "false"
+        for constraint in constraints or ()
+    )
 
 
 class GroupPlacer:
@@ -121,13 +124,13 @@ class GroupPlacer:
         self._affinities = [
             *(job["Affinities"] or ()),
             *(group["Affinities"] or ()),
-            *(one for task in group["Tasks"] for one in task["Affinities"] or ()),
+            *(affinity for task in group["Tasks"] for affinity in task["Affinities"] or ()),
         ]
         self._properties = [
-            DistinctProperty(one, hosts, None if level is job else group["Name"])
+            DistinctProperty(constraint, hosts, None if level is job else group["Name"])
             for level in (job, group)
-            for one in level["Constraints"] or ()
-            if one["Operand"] == "distinct_property"
+            for constraint in level["Constraints"] or ()
+            if constraint["Operand"] == "distinct_property"
         ]
         self._spreads = Spreads(job, group, hosts)
         has_taste = bool(self._affinities) or bool(self._spreads)
@@ -167,8 +170,8 @@ class GroupPlacer:
         self._room.add(node["ID"], self._ask_of(node))
         self._hosts.add(node["ID"], self._group["Name"])
         self._spreads.place(node)
-        for one in self._properties:
-            one.place(node)
+        for rule in self._properties:
+            rule.place(node)
         self._has_placed = True
         metrics = {
             **self._metrics,
@@ -215,7 +218,7 @@ class GroupPlacer:
             self._distinct_group and self._hosts.of_group(node["ID"], self._group["Name"])
         ):
             return "distinct_hosts"
-        return next((why for one in self._properties if (why := one.refusal(node))), None)
+        return next((why for rule in self._properties if (why := rule.refusal(node))), None)
 
     def _exhausted(self, node: Record) -> str | None:
         granted = self._grant(node)
@@ -261,9 +264,9 @@ class GroupPlacer:
         if not self._affinities:
             return 0.0
         matched = sum(
-            one["Weight"]
-            for one in self._affinities
-            if satisfied(one, node) and resolve(one["LTarget"], node) is not None
+            affinity["Weight"]
+            for affinity in self._affinities
+            if satisfied(affinity, node) and resolve(affinity["LTarget"], node) is not None
         )
         return float(matched / sum(abs(one["Weight"]) for one in self._affinities))
 

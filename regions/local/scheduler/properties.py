@@ -92,7 +92,7 @@ class _Spread:
     def __init__(self, block: Record, group: Record, hosts: Hosts) -> None:
         self._attribute, self._weight = block["Attribute"], block["Weight"]
         count = group["Count"]
-        self._wanted = {one["Value"]: one["Percent"] / 100 * count for one in block["SpreadTarget"] or ()}
+        self._wanted = {target["Value"]: target["Percent"] / 100 * count for target in block["SpreadTarget"] or ()}
         self.has_targets = bool(self._wanted)
         self._used: dict[str, int] = {}
         for value, number in hosts.by_value(self._attribute, group["Name"]).items():

@@ -37,7 +37,7 @@ def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) 
         _keep_versions(state, old, new)
     elif table == "evals":
         _keep_blocked(state, old, new)
-        is_open = [one is not None and one["Status"] not in TERMINAL_EVAL for one in (old, new)]
+        is_open = [item is not None and item["Status"] not in TERMINAL_EVAL for item in (old, new)]
         _add(state, "activity", _job_key(new or old), (0, 0, is_open[1] - is_open[0], (not old) - (not new)))
     return table == "allocs" and _keep_usage(state, old, new)
 
@@ -58,7 +58,7 @@ def _keep_index(
 
 def _keep_usage(state: Snapshot, old: Record | None, new: Record | None) -> bool:
     """Counts an allocation's change for its job and its node. Returns whether room became free."""
-    was_live, is_live = (one is not None and not is_terminal(one) for one in (old, new))
+    was_live, is_live = (item is not None and not is_terminal(item) for item in (old, new))
     alloc = new or old
     assert alloc is not None
     _add(state, "activity", _job_key(alloc), (is_live - was_live, (not old) - (not new), 0, 0))

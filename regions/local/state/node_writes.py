@@ -44,7 +44,11 @@ def set_status(transaction: Transaction, node_id: str, status: str, message: str
 def evaluate_jobs(transaction: Transaction, node_id: str) -> list[Record]:
     """Adds evaluations of all jobs that have, or had, an allocation on the node."""
     state, evaluations = transaction.state, []
-    jobs = {(one["Namespace"], one["JobID"]): one["Job"] for one in state.allocs.values() if one["NodeID"] == node_id}
+    jobs = {
+        (alloc["Namespace"], alloc["JobID"]): alloc["Job"]
+        for alloc in state.allocs.values()
+        if alloc["NodeID"] == node_id
+    }
     for key, job in jobs.items():
         evaluation = job_writes.evaluate(transaction, state.jobs.get(key) or job, "node-update", time.time_ns())
         transaction.put_eval(

@@ -171,6 +171,8 @@ _NODE_NETWORK = {
 def _computed_class(declared: NodeConfig, attributes: dict[str, str]) -> str:
     shared = sorted((key, value) for key, value in attributes.items() if not key.startswith(("unique.", "nomad.adv")))
     meta = sorted((key, value) for key, value in declared.meta.items() if not key.startswith("unique."))
-    devices = [(one["vendor"], one["type"], one["name"], one.get("attributes")) for one in declared.devices]
+    devices = [
+        (device["vendor"], device["type"], device["name"], device.get("attributes")) for device in declared.devices
+    ]
     text = repr((declared.datacenter, declared.node_class, declared.node_pool, shared, meta, devices))
     return f"v1:{crc32(text.encode()) << 32 | crc32(text[::-1].encode())}"
