@@ -24,8 +24,8 @@ ABSENT_VERSION = -1
 _SERVER_SIDE = {*SERVER_FIELDS, "ConsulToken", "NomadTokenID", "VaultToken", "VersionTag"}
 _PLACE = {"Region", "Namespace", "Datacenters"}
 _OPEN_MAPS = {"Meta", "Env", "Config", "Options", "GetterOptions", "GetterHeaders", "Headers", "Args", "Labels"}
-"""Maps whose keys the jobspec chooses: a key that only one side has is a difference. In other maps it only means
-another Nomad version."""
+"""Maps with keys of the jobspec: a key on one side only is a difference. Elsewhere it is another Nomad version's
+field."""
 
 
 class Standing(StrEnum):

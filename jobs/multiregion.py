@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 from jobs.errors import InvalidSpec
 
 OnFailure = Literal["", "fail_all", "fail_local"]
-"""What a region's failure means for the others: "" those after it in order fail too, `fail_all` all fail, `fail_local`
-none."""
+"""What else fails with a region: "" those after it in order, `fail_all` all others, `fail_local` none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,7 @@ class Multiregion:
 
 
 def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
-    """Reads the job's block. None where it has none or one without regions, which Nomad treats alike. Raises
-    InvalidSpec."""
+    """Reads the job's block. None where it has none or no regions, which Nomad treats alike. Raises InvalidSpec."""
     block = job.get("Multiregion") or {}
     regions = tuple(_region(one) for one in block.get("Regions") or ())
     if not regions:

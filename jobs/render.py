@@ -33,8 +33,7 @@ class Place:
 
 
 def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: str) -> dict[str, Any]:
-    """Renders the job for that region. Raises InvalidSpec when no datacenter of the region fits, or when the task that
-    publishes can't be added."""
+    """Renders the job. Raises InvalidSpec when no datacenter fits or the task that publishes can't be added."""
     rendered: dict[str, Any] = copy.deepcopy(dict(job))
     datacenters = matching_datacenters(job.get("Datacenters"), place)
     rendered["Region"] = place.nomad_region
@@ -67,7 +66,7 @@ def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: 
 
 
 def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:
-    """Returns the region's datacenters that the job's patterns (`us-*`, `*`; none: all) allow, in the region's
+    """Returns the region's datacenters that match the job's patterns (`us-*`, `*`; none: all), in the region's
     order."""
     wanted = patterns or ["*"]
     matching = [name for name in place.stores if any(fnmatchcase(name, pattern) for pattern in wanted)]
@@ -80,8 +79,7 @@ def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:
 
 
 def probe(rendered: Mapping[str, Any], instances: Mapping[str, int], *, probe_id: str) -> dict[str, Any]:
-    """Makes the job for a dry run that asks for room: not parameterized, with its own ID, each group with that many
-    instances."""
+    """Makes the job of a dry run that asks for room: not parameterized, with another ID and these counts."""
     job: dict[str, Any] = copy.deepcopy(dict(rendered))
     job["ID"] = job["Name"] = probe_id
     job["ParameterizedJob"] = None

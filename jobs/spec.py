@@ -49,8 +49,7 @@ _SECRET_KEYS = {"api", "access", "private", "secret", "account", "encryption", "
 
 @dataclass(frozen=True, slots=True)
 class JobShape:
-    """What fedml needs to know about a parameterized batch job. `groups` are the publishing groups with their
-    counts."""
+    """What fedml needs to know about a parameterized batch job. `groups`: publishing groups with their counts."""
 
     id: str
     meta_required: tuple[str, ...]

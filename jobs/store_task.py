@@ -31,8 +31,8 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class StoreTask:
-    """Settings of the added task. `archives` is keyed by the URL scheme of the stores that they serve (each serves
-    `file` too)."""
+    """Settings of the added task. `archives` is keyed by the URL scheme of the stores they serve (each serves
+    `file`)."""
 
     path: str
     archives: Mapping[str, Archive] = field(default_factory=dict)

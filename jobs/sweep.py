@@ -198,8 +198,7 @@ def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
 def check_asks(
     shape: JobShape, asks: Asks, meta: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
 ) -> dict[str, str]:
-    """Checks each slot's meta against the job and returns the meta of all slots. Raises InvalidMeta with the row or
-    file."""
+    """Checks each slot's meta against the job and returns the meta of all slots. Raises InvalidMeta with its place."""
     if asks.is_empty:
         return check_dispatch(shape, meta, payload, allow_secrets=allow_secrets)
     for name in _names(asks):
@@ -226,8 +225,7 @@ def check_asks(
 
 
 def typed(text: str) -> Value:
-    """Parses a text to the value it means. `text_of` of that value is the same text again, so "007" and "0.10" stay
-    texts."""
+    """Parses a text to a value whose `text_of` is the same text again, so "007" and "0.10" stay texts."""
     if text in ("true", "false"):
         return text == "true"
     if _NUMBER.fullmatch(text):

@@ -16,8 +16,7 @@ _Block = dict[str, Any]
 
 
 def _finish_job(job: _Block) -> None:
-    """Gives tasks directly under the job groups of their own, before all others. Copies the job's vault to every
-    task."""
+    """Gives tasks directly under the job their own groups, before all others. Copies the job's vault to every task."""
     alone: list[_Block] = job.pop("Tasks", None) or []
     groups: list[_Block] = [_group_of(task) for task in alone] + (job["TaskGroups"] or [])
     job["TaskGroups"] = groups or None
@@ -91,8 +90,7 @@ def _finish_periodic(periodic: _Block) -> None:
 
 
 def _split_ports(networks: list[_Block] | None) -> None:
-    """Splits ports into reserved ones (with a static number) and dynamic ones. In a sidecar's resources they stay
-    together."""
+    """Splits ports into reserved ones (with a static number) and dynamic ones. Not called for a sidecar's resources."""
     for network in networks or []:
         if ports := network["DynamicPorts"]:
             network["DynamicPorts"] = [port for port in ports if port["Value"] <= 0] or None

@@ -95,7 +95,7 @@ def server_field(api: str, absent: object = None, since: str = "") -> Field:
 
 
 def newer(api: str, name: str, kind: Kind, since: str, block: str = "") -> Field:
-    """Declares a field that came after 1.6.3. The versions are those whose source first had it; no such server was
+    """Declares a field that came after 1.6.3. The version is the first whose source has it; no such server was
     tried."""
     return Field(api, name, kind, block, since, omit_absent=True)
 

@@ -198,8 +198,8 @@ class TemplateParser(Scanner):
     def _nested(
         self, parts: list[_Part], first: int, enders: tuple[str, ...], opened_at: int
     ) -> tuple[list[syntax.Node], int, str]:
-        """Returns the nodes from `first` up to a directive named in `enders` (or the end), the next position, and that
-        name."""
+        """Returns the nodes from `first` to a directive in `enders` (or the end), the next position, and the
+        directive."""
         nodes: list[syntax.Node] = []
         n = first
         while n < len(parts):

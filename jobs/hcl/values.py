@@ -74,7 +74,7 @@ def from_python(value: object) -> object:
 
 
 def to_json(value: object) -> object:
-    """Converts the value for the json module. Decimals and whole numbers beyond 64 bits become floats, or raise
+    """Converts the value for the json module. Decimals and integers beyond 64 bits become floats, or raise
     ValueProblem."""
     if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
         if Decimal(value).adjusted() > LARGEST_FLOAT_EXPONENT:
@@ -184,8 +184,7 @@ def equal(left: object, right: object) -> bool:
 
 
 def pairs(collection: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
-    """Returns the keys and values that `for` and `for_each` iterate over. A list's keys are its indexes, a set's its
-    elements."""
+    """Returns what `for` and `for_each` iterate over. A list's keys are its indexes, a set's its elements."""
     if isinstance(collection, dict):
         return sorted(collection.items())
     if isinstance(collection, SetValue):

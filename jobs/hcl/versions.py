@@ -10,7 +10,7 @@ from jobs.hcl.schema_job import BLOCK_TYPES
 
 
 class NewerField(NamedTuple):
-    """A field and the Nomad version it came with. `path` is in the jobspec's words (`group "web" / task "train" /
+    """A field and its first Nomad version. `path` uses the jobspec's words (`group "web" / task "train" /
     identity`)."""
 
     path: str

@@ -1,5 +1,4 @@
-"""Runs a region: `python -m regions.local CONFIG.json [--fd N]`. Kept small, because Python compiles it at each
-start."""
+"""Runs a region: `python -m regions.local CONFIG.json [--fd N]`. Kept small: Python compiles it at each start."""
 
 from __future__ import annotations
 

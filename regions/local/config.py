@@ -95,8 +95,7 @@ class RegionConfig:
         return numbers + [0] * (3 - len(numbers)) >= [*version, *[0] * (3 - len(version))]
 
     def base_env(self) -> dict[str, str]:
-        """Returns the environment that tasks inherit: this process's, with `path_prepend` first on PATH and without
-        NOMAD_*."""
+        """Returns the environment that tasks inherit: `path_prepend` comes first on PATH, and NOMAD_* is left out."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
         env["PATH"] = os.pathsep.join([*self.path_prepend, env.get("PATH", os.defpath)])
         return env

@@ -44,6 +44,7 @@ def test_the_version_goes_under_the_jobs_own_key(optional: list[str], key: str) 
     ("changes", "words"),
     [
         ({"Type": "service"}, 'type "service"'),
+        ({"Type": "sysbatch"}, 'type "sysbatch"; fedml dispatches batch jobs'),
         ({"Type": None}, 'type "service"'),
         ({"ParameterizedJob": None}, "no parameterized block"),
         ({"TaskGroups": []}, "no group"),

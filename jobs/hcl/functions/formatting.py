@@ -39,8 +39,7 @@ def format_string(template: object, *args: object) -> str:
 
 
 def format_list(template: object, *args: object) -> list[str]:
-    """Applies the format to each element of the list arguments, which have the same length. Repeats the other
-    arguments."""
+    """Applies the format to each element of the list arguments, which have equal length. Repeats the others."""
     lists = [arg for arg in args if isinstance(arg, list)]
     lengths = {len(items) for items in lists}
     if len(lengths) > 1:

@@ -89,8 +89,7 @@ class AllocRunner:
         self.host.report(self)
 
     def stop(self, done: Callable[[], None] | None = None) -> None:
-        """Ends all tasks: the leader first, sidecars last, then poststop tasks run. Calls `done` when all have
-        ended."""
+        """Ends all tasks: the leader first, sidecars last, then poststop tasks run. Calls `done` at the end."""
         if done:
             if self.is_done:
                 done()

@@ -109,8 +109,7 @@ class Client:
         self._ask(silence)
 
     def revive(self, node_id: str, allocs: list[dict[str, Any]], node: dict[str, Any]) -> None:
-        """Brings the node back: stopped processes go on, and `allocs`, all that the server has there, are run or
-        stopped."""
+        """Brings the node back: stopped processes go on, and `allocs`, all that the server has there, run or stop."""
 
         def revive() -> None:
             self._silent.pop(node_id, None)
@@ -180,8 +179,7 @@ class Client:
         return usage.alloc_usage(self._ask(pids))
 
     def shutdown(self, *, kill: bool) -> None:
-        """Ends the client. `kill`: ends all tasks first (by force, no updates). Otherwise they go on, to be
-        restored."""
+        """Ends the client. `kill`: ends all tasks first (by force, no updates). Otherwise they can be restored."""
 
         def close() -> None:
             self._flush()

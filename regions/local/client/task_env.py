@@ -58,8 +58,7 @@ class TaskEnv(NamedTuple):
         return replace(text, self.env, self.node)
 
     def client_path(self, raw: str, *, join_escape: bool) -> tuple[str, bool]:
-        """Returns the absolute path that `raw` names for this task, and whether it leaves the task's and the shared
-        folder."""
+        """Returns the absolute path of `raw` for this task, and whether it leaves the task's and the shared folder."""
         path = self.replace(raw)
         if not os.path.isabs(path) or (join_escape and self._escapes(path)):  # noqa: PTH117
             path = f"{self.task_dir}/{path}"

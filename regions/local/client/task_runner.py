@@ -159,8 +159,7 @@ class TaskRunner:
             self._driver.freeze(self.task_id, is_frozen)
 
     def recover(self) -> None:
-        """Finds the task again after the region was restarted: running, ended meanwhile, or lost (and then run
-        again)."""
+        """Finds the task after a restart of the region: running, ended meanwhile, or lost (and then run again)."""
         if self.state.word == "dead":
             self.phase = Phase.COMPLETE if self.is_poststop else Phase.DEAD
             return

@@ -18,8 +18,7 @@ _MEASURED_CPU = ["System Mode", "User Mode", "Percent"]
 
 
 def alloc_usage(pids: dict[str, int | None]) -> dict[str, Any]:
-    """Measures each task's processes (those of its session) and their sums. CPU in percent of one core since their
-    start."""
+    """Measures each task's processes (of its session) and their sums. CPU in percent of one core since their start."""
     now_ns = time.time_ns()
     sessions = _sessions({pid for pid in pids.values() if pid}) if any(pids.values()) else {}
     tasks: dict[str, Any] = {}

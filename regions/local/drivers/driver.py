@@ -30,8 +30,7 @@ class ExitResult(NamedTuple):
 
 
 class TaskEvents(NamedTuple):
-    """Callbacks that a driver calls on the loop: `started`, or `failed` (message, recoverable); after a start,
-    `exited` once."""
+    """A driver's callbacks on the loop: `started`, or `failed` (message, recoverable); after a start, `exited` once."""
 
     started: Callable[[], None]
     failed: Callable[[str, bool], None]

@@ -46,8 +46,7 @@ class _Task:
 
 
 class Executor:
-    """Runs all tasks of a region. `listener` accepts the region's connections, one at a time. `folder` holds the
-    journal."""
+    """Runs all tasks of a region. `listener` accepts its connections, one at a time. `folder` holds the journal."""
 
     def __init__(self, listener: socket.socket, folder: str) -> None:
         with open(os.path.join(folder, "pid"), "w") as file:  # noqa: PTH118, PTH123

@@ -139,8 +139,7 @@ class ExecutorLink:
             raise
 
     def _spawn_process(self, listener: int) -> int:
-        """Starts the executor in a session of its own, so that neither a terminal's Ctrl-C nor the region's end
-        reaches it."""
+        """Starts the executor in a session of its own: Ctrl-C on a terminal and the region's end don't reach it."""
         command = [sys.executable, "-S", "-E", "-B", "-c", _START, str(_LISTENER), str(self._folder)]
         log = str(self._folder / "executor.log")
         files = [

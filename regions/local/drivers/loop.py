@@ -27,8 +27,7 @@ class Timer:
 
 
 class Loop:
-    """One daemon thread. `post` may be called from any thread; `later`, `at_end`, `watch` and `unwatch` only on the
-    loop."""
+    """One daemon thread. Any thread may call `post`; `later`, `at_end`, `watch` and `unwatch` only the loop."""
 
     def __init__(self, name: str) -> None:
         self._calls: deque[Callable[[], None]] = deque()

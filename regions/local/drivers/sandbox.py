@@ -46,8 +46,7 @@ def mounts(task_dir: str, shared_dir: str, volumes: list[Mount]) -> list[Mount]:
 
 
 def command(argv: list[str], seen: list[Mount]) -> list[str]:
-    """Returns the command that runs `argv` in the sandbox. Raises ValueError in Nomad's words when `argv` isn't
-    found."""
+    """Returns the command that runs `argv` in the sandbox. Raises ValueError in Nomad's words when it isn't found."""
     wrapped = [next((path for folder in _SEARCHED if os.path.exists(path := f"{folder}/bwrap")), "bwrap")]  # noqa: PTH110
     for mount in seen:
         wrapped += ["--ro-bind" if mount.is_read_only else "--bind", mount.host_path, mount.task_path]

@@ -9,8 +9,7 @@ from regions.local.state.snapshot import Record
 
 
 class Tokens:
-    """All tokens of a region: its own, which may do everything, and those declared with policies. Raises
-    InvalidPolicy."""
+    """All tokens of a region: its own, which may do everything, and those with policies. Raises InvalidPolicy."""
 
     def __init__(self, config: RegionConfig) -> None:
         self._known: list[tuple[bytes, Record, Rights]] = [

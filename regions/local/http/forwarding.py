@@ -12,8 +12,7 @@ _CONNECT_S = 3.0
 
 
 def job_region(request: Request) -> str:
-    """Returns the region that the body names. The job's own region counts only where neither body nor query names
-    one."""
+    """Returns the region that the body names. The job's own counts only where neither body nor query names one."""
     body = request.json()
     if isinstance(body.get("Region"), str) and body["Region"]:
         return str(body["Region"])

@@ -82,7 +82,7 @@ class Request:
         return int(text)
 
     def field(self, name: str, kind: type[Value], default: Value) -> Value:
-        """Reads a field of the body. Returns `default` where it is null or missing. Raises Failure (400) for another
+        """Reads a field of the body, or `default` where it is null or missing. Raises Failure (400) for another
         type."""
         value = self.json().get(name)
         if value is None:

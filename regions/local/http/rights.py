@@ -66,8 +66,8 @@ class Rights:
         return self._coarsely(area, {"write"})
 
     def may_variable(self, namespace: str, path: str, capability: str) -> bool:
-        """Returns whether the token may `read`, `write`, `list` or `destroy` a variable. Who may write or read may
-        list."""
+        """Returns whether it may `read`, `write`, `list` or `destroy` a variable. Reading or writing includes
+        listing."""
         if self.is_management:
             return True
         patterns = [

@@ -29,8 +29,7 @@ Allows = Callable[[Context, Request], bool]
 
 
 class Route(NamedTuple):
-    """A handler and its right. `refused_with`: the status of Nomad's refusal where it asks the client that has the
-    files."""
+    """A handler and its right. `refused_with`: the status of a refusal where Nomad asks the client with the files."""
 
     handle: Handle
     allows: Allows
@@ -210,8 +209,7 @@ for _pattern in _TABLE:
 
 
 def _ways(context: Context, request: Request) -> dict[str, Route]:
-    """Finds the routes by method and sets the request's `name`. Matches by the path's end, because a job's ID may
-    contain slashes."""
+    """Finds the routes by method and sets the request's `name`. A job's ID may contain slashes, so ends are matched."""
     pattern, path = request.path, request.path
     if pattern not in _TABLE:
         for prefix, suffix, one in _BY_SEGMENT.get(_segment(path), ()):

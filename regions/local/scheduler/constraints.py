@@ -52,8 +52,7 @@ def resolve(target: str, node: Record) -> str | None:
 
 
 def satisfied(constraint: Record, node: Record) -> bool:
-    """Returns whether one node satisfies the constraint. Constraints between allocations (distinct_*) always hold
-    here."""
+    """Returns whether one node satisfies the constraint. Those between allocations (distinct_*) always hold here."""
     left, right = resolve(constraint["LTarget"], node), resolve(constraint["RTarget"], node)
     return satisfied_by(constraint["Operand"], left, right)
 

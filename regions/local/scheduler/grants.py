@@ -46,8 +46,7 @@ def shares_per_core(node: Record) -> int:
 
 
 def grant(group: Record, node: Record, taken: set[Held], seed: int) -> Record | str:
-    """Returns {Tasks: {name: {Cores, Devices}}, Networks, Ports, Score}, or what is exhausted. `seed` selects dynamic
-    ports."""
+    """Returns {Tasks: {name: {Cores, Devices}}, Networks, Ports, Score}, or what is exhausted. `seed` selects ports."""
     taken = set(taken)
     granted: Record = {"Tasks": {}, "Networks": None, "Ports": None, "Score": None}
     if group["Networks"]:

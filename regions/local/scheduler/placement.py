@@ -16,8 +16,7 @@ from regions.local.state.snapshot import Record, Snapshot
 Chosen = tuple[Record, Record, Record | None]
 """(node, metrics, what was granted besides room)"""
 _CANDIDATES = 2
-"""Number of fitting nodes that are scored for one placement (the power of two choices, as Nomad does for batch
-jobs)."""
+"""Number of fitting nodes scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
 _CANDIDATES_BY_TASTE = 100
 """Number for a group with affinities or spreads, or its count where that is more."""
 

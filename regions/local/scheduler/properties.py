@@ -1,5 +1,4 @@
-"""Applies `spread` and `distinct_property`: how a job's allocations are distributed over the values of a node's
-property."""
+"""Applies `spread` and `distinct_property`: distributes a job's allocations over the values of a node's property."""
 
 from __future__ import annotations
 

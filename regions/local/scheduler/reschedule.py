@@ -49,8 +49,7 @@ def is_due(at_ns: int, now_ns: int, alloc: Record, eval_id: str) -> bool:
 
 
 def delay(alloc: Record) -> int:
-    """Returns how long (ns) the policy waits before the next attempt. After an attempt that held longer than the
-    ceiling, it starts over."""
+    """Returns the pause (ns) before the next attempt. Starts over after an attempt that outlasted the ceiling."""
     policy, events = policy_of(alloc), _events(alloc)
     first: int = policy["Delay"]
     if policy["DelayFunction"] not in ("exponential", "fibonacci") or not events:

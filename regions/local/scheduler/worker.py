@@ -81,8 +81,8 @@ class Worker:
             self._wake.notify()
 
     def on_update(self, updates: list[Record]) -> None:
-        """Commits the client's updates of its allocations. Failures get an evaluation if their reschedule policy
-        allows one."""
+        """Commits the client's updates of allocations. Failures get an evaluation if their reschedule policy allows
+        it."""
 
         def change(transaction: Transaction) -> list[Record]:
             evaluations: dict[tuple[str, str], Record] = {}
@@ -160,8 +160,7 @@ class Worker:
         return max(0.0, (self._delayed[0][0] - time.time_ns()) / 1e9) if self._delayed else None
 
     def _unblock(self) -> None:
-        """Tries blocked evaluations, highest priority and oldest first. Skips jobs of a shape that already found no
-        room."""
+        """Tries blocked evaluations by priority, then age. Skips jobs of a shape that already found no room."""
         full = set()
         for eval_id, shape in self._store.snapshot.blocked.values():
             if shape not in full and self._process(eval_id):
@@ -235,8 +234,7 @@ def _commit_plan(
 def _close_evaluation(
     transaction: Transaction, evaluation: Record, decision: Decision, later: list[Record], now_ns: int
 ) -> list[Record]:
-    """Completes the evaluation and creates its successors: a blocked one for what found no room, and delayed
-    retries."""
+    """Completes the evaluation and creates its successors: a blocked one for what found no room, delayed retries."""
     state = transaction.state
     current = state.evals.get(evaluation["ID"])
     if current is None:

@@ -92,8 +92,7 @@ def _keep_blocked(state: Snapshot, old: Record | None, new: Record | None) -> No
 
 
 def _shape(state: Snapshot, evaluation: Record) -> Any:
-    """Returns a value that is equal for evaluations that ask for the same: children of one version of a job, of one
-    priority."""
+    """Returns what evaluations that ask for the same share: children of one version of a job, of one priority."""
     job = state.jobs.get(_job_key(evaluation))
     return (id(job["TaskGroups"]), job["Priority"]) if job and job["ParentID"] else evaluation["ID"]
 

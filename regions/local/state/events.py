@@ -16,8 +16,7 @@ Topics = dict[str, set[str]]
 
 
 class EventsLost(Exception):
-    """The follower can't go on. The message is Nomad's: events that it hasn't read left the buffer, or the log was
-    closed."""
+    """The follower can't go on. In Nomad's words: the buffer dropped unread events, or the log was closed."""
 
 
 class EventLog:
@@ -87,8 +86,7 @@ def wanted(event: Record, topics: Topics, namespace: str) -> bool:
 
 
 def _last_of_each(changes: list[Change], kind: str) -> list[Change]:
-    """Returns one change per object. A change of a job comes before its consequences; otherwise a job's status comes
-    after them."""
+    """Returns one change per object. A job's change comes before its consequences, its mere status after them."""
     latest: dict[tuple[str, Any], Change] = {}
     for change in changes:
         latest[change[0], change[1]] = change

@@ -72,8 +72,7 @@ def check_update(state: Snapshot, job: Record, enforce_index: int | None) -> Non
 def register(
     transaction: Transaction, job: Record, *, now_ns: int, enforce_index: int | None = None, eval_priority: int = 0
 ) -> Record | None:
-    """Adds the job, or its next version where it differs. Returns the new evaluation, or None for a parameterized
-    job."""
+    """Adds the job, or its next version. Returns the new evaluation, or None for a parameterized job."""
     state = transaction.state
     check_update(state, job, enforce_index)
     old = state.jobs.get((job["Namespace"], job["ID"]))
@@ -108,8 +107,7 @@ def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, p
 
 
 def new_evaluation(job_id: str, like: Record, trigger: str, now_ns: int, **fields: Any) -> Record:
-    """Builds an evaluation of the job with the namespace, priority and type of `like`. It is pending unless `fields`
-    say otherwise."""
+    """Builds a pending evaluation of the job like `like`: its namespace, priority and type. `fields` override."""
     return {
         "CreateTime": now_ns,
         "ID": new_id(),
@@ -190,8 +188,7 @@ def _check_dispatch(config: Record, meta: dict[str, str], size: int) -> None:
 
 
 def deregister(transaction: Transaction, namespace: str, job_id: str, *, purge: bool, now_ns: int) -> Record | None:
-    """Stops or removes the job. Returns the evaluation that stops its allocations, or None for a parameterized
-    parent."""
+    """Stops or removes the job. Returns the evaluation that stops its allocations; None for a parameterized parent."""
     job = transaction.state.jobs.get((namespace, job_id))
     if job is None:
         return None

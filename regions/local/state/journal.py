@@ -70,8 +70,7 @@ class Journal:
         return state
 
     def append(self, before: Snapshot, after: Snapshot, changes: list[Change]) -> None:
-        """Writes one commit. After it returns, the commit survives the death of this process. When it raises, nothing
-        was written."""
+        """Writes one commit. It then survives the death of this process. Where it raises, nothing was written."""
         encoded = [_shorten(before, *change) for change in changes]
         line = (_encode({"i": after.index, "c": encoded}) + "\n").encode()
         try:
@@ -91,8 +90,7 @@ class Journal:
         os.close(self._lock)
 
     def _rewrite(self, state: Snapshot) -> None:
-        """Replaces the file by one line with the whole state. At any moment either the old or the new file is
-        complete."""
+        """Replaces the file by one line with the whole state. At any moment the old or the new file is complete."""
         changes: list[Any] = []
         for table in PRIMARY:
             for key, value in getattr(state, table).items():

@@ -61,8 +61,7 @@ def evaluate_jobs(transaction: Transaction, node_id: str) -> list[Record]:
 def set_drain(
     transaction: Transaction, node_id: str, spec: Record | None, *, mark_eligible: bool, meta: dict[str, str]
 ) -> int | None:
-    """Begins, changes or (`spec` None) cancels a drain. Returns when (ns) it ends by force, None for never. Raises
-    Refused."""
+    """Begins, changes or (`spec` None) cancels a drain. Returns when (ns) it is forced, None: never. Raises Refused."""
     node, now_ns = _node(transaction.state, node_id), time.time_ns()
     old, fields = node["DrainStrategy"], Record()
     if spec is None:

@@ -51,8 +51,7 @@ class Store:
         return result, transaction
 
     def wait(self, index_of: Callable[[Snapshot], int], above: int, timeout_s: float) -> Snapshot:
-        """Waits for the first snapshot whose index of interest is above `above`. Returns the current one after
-        `timeout_s`."""
+        """Waits for a snapshot whose index of interest is above `above`. Returns the current one after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             self._waiters += 1

@@ -197,8 +197,7 @@ def job_status(state: Snapshot, job: Record) -> str:
 
 
 def apply(state: Snapshot, table: str, key: Any, old: Record | None, new: Record | None) -> bool:
-    """Applies one change to a snapshot under construction, with its derived tables. Returns whether room became
-    free."""
+    """Applies one change to a snapshot under construction and its derived tables. Returns whether room became free."""
     current: Table = getattr(state, table)
     setattr(state, table, current.delete(key) if new is None else current.put(key, new))
     state.table_index[table] = state.index
