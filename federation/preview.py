@@ -21,7 +21,7 @@ from federation.text import counted
 from jobs.dependencies import images_of, templates_of
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
-from jobs.spec import checked_version
+from jobs.spec import checked_version, images_of, templates_of
 from jobs.sweep import check_asks
 from regions.model import Region
 from regions.versions import has_feature

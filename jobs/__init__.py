@@ -1,1 +1,1 @@
-"""The job side: a jobspec enters as text, a job leaves as Nomad's JSON. Knows no region and no store."""
+"""Jobs: parses jobspecs to Nomad's JSON, checks, renders and compares them. Knows no region and no store."""

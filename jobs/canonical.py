@@ -1,7 +1,7 @@
-"""A job as a client sends it enters, the job as Nomad's servers keep it leaves: every field there, defaults filled in.
+"""Completes a job as Nomad's servers keep it: every field is there, with its default.
 
-Which fields there are, and of which types, is known from the language's own tables. Unknown fields are dropped in
-silence, as Nomad does; a value of the wrong type raises WrongType with Nomad's sentence.
+The language's own tables say which fields there are and of which types. Unknown fields are dropped silently, as Nomad
+does. A value of the wrong type raises WrongType with Nomad's sentence.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DEFAULTS: dict[str, Record] = {
     },
     "volume_mount": {"PropagationMode": "private"},
 }
-"""What a server fills in where it isn't the type's zero; {} stands for a block of defaults."""
+"""Defaults that a server fills in where they differ from the type's zero. {} stands for a block of defaults."""
 _STAYS_NULL = {
     "group": {"MaxClientDisconnect", "ShutdownDelay", "StopAfterClientDisconnect"},
     "template": {"Gid", "Uid"},
@@ -52,8 +52,10 @@ _NOT_KEPT = {
     "network": {"Hostname"},
     "logs": {"Enabled"},
 }
-"""Fields of the API that servers read, if at all, and don't answer."""
+"""Fields of the API that servers don't return."""
 _INDEXES = ("CreateIndex", "JobModifyIndex", "ModifyIndex", "SubmitTime", "Version")
+SERVER_FIELDS = (*_INDEXES, "Stable", "Status", "StatusDescription")
+"""Fields of a job that only servers set."""
 _SERVER_ZERO: Record = {
     **dict.fromkeys(_INDEXES, 0),
     **dict.fromkeys(("Dispatched", "Stable", "Stop"), False),
@@ -64,7 +66,6 @@ _SERVER_ZERO: Record = {
 _ZERO: dict[str, Any] = {"string": "", "label": "", "bool": False, "duration": 0}
 _ZERO |= dict.fromkeys(("int64", "int8", "uint8", "uint16", "uint32", "uint64"), 0)
 _GO_TYPES = {"label": "string", "int64": "int", "duration": "time.Duration"}
-NO_RESCHEDULE = {"Attempts": 0, "Delay": 0, "DelayFunction": "", "Interval": 0, "MaxDelay": 0, "Unlimited": False}
 NO_UPDATE = {
     "AutoPromote": False,
     "AutoRevert": False,
@@ -82,13 +83,13 @@ _NEWEST = "999"
 
 
 class WrongType(ValueError):
-    """A field has a type that Nomad doesn't take; the message is what Nomad answers."""
+    """A field has a type that Nomad doesn't accept. The message is Nomad's."""
 
 
 def canonical_job(raw: Any, region: str, version: str = _NEWEST) -> Record:
-    """The complete job, as a server of that version keeps it. Raises WrongType.
+    """Completes the job as a server of that version keeps it. Raises WrongType.
 
-    Fields that came after 1.6.3 are there where they are given and the version knows them.
+    Fields that came after 1.6.3 are included where the job sets them and the version knows them.
     """
     if not isinstance(raw, dict):
         raise _wrong(raw, "Job", "api.Job")
@@ -106,8 +107,6 @@ def canonical_job(raw: Any, region: str, version: str = _NEWEST) -> Record:
     job.update(Status="", StatusDescription="", Stable=False, Dispatched=False, ParentID="", Payload=None)
     job["DispatchIdempotencyToken"] = ""
     for group in job["TaskGroups"] or ():
-        if job["Type"] == "sysbatch":
-            group["ReschedulePolicy"] = dict(NO_RESCHEDULE)
         for task in group["Tasks"] or ():
             task["RestartPolicy"] = task["RestartPolicy"] or dict(group["RestartPolicy"])
             resources = task["Resources"]
@@ -120,7 +119,7 @@ def canonical_job(raw: Any, region: str, version: str = _NEWEST) -> Record:
 
 @cache
 def _kept(kind: BlockType) -> dict[str, tuple[Field, Any]]:
-    """What a server keeps of a kind of block: API name → field and default."""
+    """Returns what a server keeps of a kind of block: API name → field and default."""
     defaults, null = _DEFAULTS.get(kind.name, {}), _STAYS_NULL.get(kind.name, ())
     kept = {}
     for field in sorted(kind.fields):
@@ -170,7 +169,7 @@ class _Canonical:
             return {key: _expect(item, str, path, "string") for key, item in texts} or None
         zero = default if how == "server" else _ZERO.get(how)
         if zero is None:
-            return value  # the driver's, or a plugin's
+            return value  # defined by the driver or a plugin
         if type(zero) is int and isinstance(value, float) and value.is_integer():
             return int(value)
         go_type = {str: "string", bool: "bool", int: "int"}[type(zero)]

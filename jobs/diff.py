@@ -1,46 +1,29 @@
-"""Two canonical jobs enter, their difference leaves in the shape that `nomad plan` prints."""
+"""Compares two canonical jobs in the shape that `nomad plan` prints."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jobs.canonical import Record
+from jobs.canonical import SERVER_FIELDS, Record
 
 _ORDER = {"Added": 1, "Deleted": 2, "Edited": 3, "None": 0}
-_NOT_DIFFED = (
-    "ID",
-    "Status",
-    "StatusDescription",
-    "Version",
-    "Stable",
-    "CreateIndex",
-    "ModifyIndex",
-    "JobModifyIndex",
-    "Update",
-    "SubmitTime",
-    "NomadTokenID",
-    "VaultToken",
-    "Payload",
-)
+_NOT_DIFFED = (*SERVER_FIELDS, "ID", "NomadTokenID", "Payload", "Update", "VaultToken")
 _MAPS = ("Env", "GetterHeaders", "GetterOptions", "Meta")
 _IN_PLACE = ("Service", "Constraint")
 
 
 def job_diff(old: Record | None, new: Record, updates: dict[str, dict[str, int]]) -> Record:
-    """Nomad's JobDiff, annotated with `updates` (group → DesiredUpdates)."""
+    """Returns Nomad's JobDiff, annotated with `updates` (group → DesiredUpdates)."""
     diff: Record = {"ID": new["ID"], "Type": "None" if old else "Added"}
     diff["Fields"] = _fields(_flat(old, _NOT_DIFFED), _flat(new, _NOT_DIFFED), False)
     before = old or {}
     objects = [_string_set("Datacenters", before.get("Datacenters"), new["Datacenters"])]
-    objects += _object_set("Constraint", before.get("Constraints"), new["Constraints"])
-    objects += _object_set("Affinity", before.get("Affinities"), new["Affinities"])
+    objects += _placement_rules(before, new)
     objects.append(_parameterized(before.get("ParameterizedJob"), new["ParameterizedJob"]))
-    diff["Objects"] = [one for one in objects if one] or None
-    groups = _by_name(before.get("TaskGroups")), _by_name(new["TaskGroups"])
-    diff["TaskGroups"] = [
-        _group_diff(groups[0].get(name), groups[1].get(name), updates.get(name, {}))
-        for name in sorted({**groups[0], **groups[1]})
-    ] or None
+    diff["Objects"] = _changed(objects)
+    groups = _pairs(_by_name(before.get("TaskGroups")), _by_name(new["TaskGroups"]))
+    diff["TaskGroups"] = [_group_diff(*pair, updates.get(name, {})) for name, pair in groups] or None
     if old and (diff["Fields"] or diff["Objects"] or any(g["Type"] != "None" for g in diff["TaskGroups"] or ())):
         diff["Type"] = "Edited"
     return diff
@@ -50,19 +33,13 @@ def _group_diff(old: Record | None, new: Record | None, updates: dict[str, int])
     before, after = old or {}, new or {}
     diff: Record = {"Name": (new or before)["Name"], "Type": _type(old, new)}
     diff["Fields"] = _fields(_flat(old, ("Name",)), _flat(new, ("Name",)), False)
-    objects = _object_set("Constraint", before.get("Constraints"), after.get("Constraints"))
-    objects += _object_set("Affinity", before.get("Affinities"), after.get("Affinities"))
+    objects = _placement_rules(before, after)
     for field in ("RestartPolicy", "ReschedulePolicy", "EphemeralDisk"):
         objects.append(_object(field, before.get(field), after.get(field)))
-    volumes = before.get("Volumes") or {}, after.get("Volumes") or {}
-    objects += [
-        _whole("Volume", volumes[0].get(name), volumes[1].get(name)) for name in sorted({**volumes[0], **volumes[1]})
-    ]
-    diff["Objects"] = [one for one in objects if one] or None
-    tasks = _by_name(before.get("Tasks")), _by_name(after.get("Tasks"))
-    diff["Tasks"] = [
-        _task_diff(tasks[0].get(name), tasks[1].get(name), diff["Type"]) for name in sorted({**tasks[0], **tasks[1]})
-    ] or None
+    objects += [_whole("Volume", *pair) for _, pair in _pairs(before.get("Volumes") or {}, after.get("Volumes") or {})]
+    diff["Objects"] = _changed(objects)
+    tasks = _pairs(_by_name(before.get("Tasks")), _by_name(after.get("Tasks")))
+    diff["Tasks"] = [_task_diff(*pair, diff["Type"]) for _, pair in tasks] or None
     words = {
         "Ignore": "ignore",
         "Place": "create",
@@ -85,15 +62,14 @@ def _task_diff(old: Record | None, new: Record | None, group_type: str) -> Recor
     diff: Record = {"Annotations": None, "Name": (new or before)["Name"], "Type": _type(old, new)}
     skip = ("Name", "Config")
     diff["Fields"] = _fields(_flat(old, skip), _flat(new, skip), False)
-    objects = _object_set("Constraint", before.get("Constraints"), after.get("Constraints"))
-    objects += _object_set("Affinity", before.get("Affinities"), after.get("Affinities"))
+    objects = _placement_rules(before, after)
     objects.append(_config(before.get("Config"), after.get("Config")))
     objects.append(_resources(before.get("Resources"), after.get("Resources")))
-    objects.append(_object("LogConfig", before.get("LogConfig"), after.get("LogConfig")))
-    objects.append(_object("DispatchPayload", before.get("DispatchPayload"), after.get("DispatchPayload")))
+    for field in ("LogConfig", "DispatchPayload"):
+        objects.append(_object(field, before.get(field), after.get(field)))
     objects += _object_set("Artifact", before.get("Artifacts"), after.get("Artifacts"))
     objects += _templates(before.get("Templates") or [], after.get("Templates") or [])
-    diff["Objects"] = [one for one in objects if one] or None
+    diff["Objects"] = _changed(objects)
     if diff["Type"] != "None":
         diff["Annotations"] = [_annotation(diff, group_type)]
     return diff
@@ -125,6 +101,22 @@ def _by_name(items: list[Record] | None) -> dict[str, Record]:
     return {item["Name"]: item for item in items or ()}
 
 
+def _pairs(
+    old: Mapping[str, Record], new: Mapping[str, Record]
+) -> Iterator[tuple[str, tuple[Record | None, Record | None]]]:
+    """Yields (name, (old, new)) in order of names."""
+    return ((name, (old.get(name), new.get(name))) for name in sorted({**old, **new}))
+
+
+def _changed(objects: Iterable[Record | None]) -> list[Record] | None:
+    return [change for change in objects if change] or None
+
+
+def _placement_rules(old: Record, new: Record) -> list[Record | None]:
+    constraints = _object_set("Constraint", old.get("Constraints"), new.get("Constraints"))
+    return constraints + _object_set("Affinity", old.get("Affinities"), new.get("Affinities"))
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -132,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 def _flat(record: Record | None, skip: tuple[str, ...] = ()) -> dict[str, str]:
-    """A record's own primitive fields and string maps."""
+    """Flattens a record's own primitive fields and string maps."""
     flat: dict[str, str] = {}
     for name, value in (record or {}).items():
         if name in skip:
@@ -156,7 +148,7 @@ def _fields(old: dict[str, str], new: dict[str, str], contextual: bool) -> list[
 
 
 def _object(name: str, old: Record | None, new: Record | None) -> Record | None:
-    """An object's difference by its fields, None when there is none."""
+    """Compares an object field by field. None where nothing differs."""
     fields = _fields(_flat(old), _flat(new), True)
     kinds = {field["Type"] for field in fields or ()} - {"None"}
     if not kinds:
@@ -166,7 +158,7 @@ def _object(name: str, old: Record | None, new: Record | None) -> Record | None:
 
 
 def _whole(name: str, old: Record | None, new: Record | None) -> Record | None:
-    """An object's difference by its whole value."""
+    """Compares an object as a whole."""
     if old == new:
         return None
     fields = _fields(_flat(old), _flat(new), True)
@@ -174,7 +166,7 @@ def _whole(name: str, old: Record | None, new: Record | None) -> Record | None:
 
 
 def _object_set(name: str, old: list[Record] | None, new: list[Record] | None) -> list[Record | None]:
-    gone = [_object(name, one, None) for one in old or () if one not in (new or ())]
+    gone = [_object(name, item, None) for item in old or () if item not in (new or ())]
     fresh = [_object(name, None, one) for one in new or () if one not in (old or ())]
     return sorted([*gone, *fresh], key=_sort_key)
 
@@ -204,7 +196,7 @@ def _parameterized(old: Record | None, new: Record | None) -> Record | None:
     if diff:
         before, after = old or {}, new or {}
         sets = [_string_set(name, before.get(name), after.get(name)) for name in ("MetaOptional", "MetaRequired")]
-        diff["Objects"] = [one for one in sets if one] or None
+        diff["Objects"] = _changed(sets)
     return diff
 
 
@@ -212,8 +204,7 @@ def _resources(old: Record | None, new: Record | None) -> Record | None:
     diff = _whole("Resources", old, new)
     if diff:
         before, after = (_by_name((side or {}).get("Devices")) for side in (old, new))
-        devices = [_whole("Device", before.get(name), after.get(name)) for name in sorted({**before, **after})]
-        diff["Objects"] = [one for one in devices if one] or None
+        diff["Objects"] = _changed(_whole("Device", *pair) for _, pair in _pairs(before, after))
     return diff
 
 

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 
 class FedmlError(Exception):
-    """Anything that is told to a person in one message instead of a traceback."""
+    """Any error that a person sees as one message instead of a traceback."""
 
     exit_code: ClassVar[int] = 1
 

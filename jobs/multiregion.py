@@ -1,8 +1,8 @@
-"""A job's JSON with a `multiregion` block enters, what the block says of each region leaves, and the job of one region.
+"""Reads a job's `multiregion` block and makes each region's job from it. Pure.
 
-Nomad's open-source servers refuse the block; fedml does what it says and takes it off. The rules are those of Nomad's
-job specification (docs/job-specification/multiregion): a group that says `count = 0` gets the region's count (any other
-count stays), `datacenters` and `node_pool` replace the job's, `meta` is merged over it. Pure.
+Nomad's open-source servers refuse the block. fedml follows it and removes it. The rules are those of Nomad's job
+specification (docs/job-specification/multiregion): a group with `count = 0` gets the region's count (any other count
+stays), `datacenters` and `node_pool` replace the job's, and `meta` is merged over it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from typing import Any, Literal, get_args
 from jobs.errors import InvalidSpec
 
 OnFailure = Literal["", "fail_all", "fail_local"]
-"""What a region's failure means for the others: "" those after it in order fail with it, `fail_all` all do,
-`fail_local` none."""
+"""What else fails with a region: "" those after it in order, `fail_all` all others, `fail_local` none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How a job is rolled out: at most `max_parallel` regions at a time (0: all at once), in order."""
+    """Rollout strategy: at most `max_parallel` regions at a time (0: all at once), in order."""
 
     max_parallel: int = 0
     on_failure: OnFailure = ""
 
 
 EACH_FOR_ITSELF = Strategy(on_failure="fail_local")
-"""The strategy of a job without the block: all regions at once, and one's failure is its own."""
+"""Strategy of a job without the block: all regions at once, and a failure affects only its own region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +49,25 @@ class Multiregion:
     strategy: Strategy
 
     def find(self, *names: str) -> RegionBlock | None:
-        """The region of one of these names."""
-        return next((one for one in self.regions if one.name in names), None)
+        """Returns the region with one of these names."""
+        return next((region for region in self.regions if region.name in names), None)
 
 
 def multiregion_of(job: Mapping[str, Any]) -> Multiregion | None:
-    """The job's block; None where it has none, or one without regions, which for Nomad is none. Raises InvalidSpec."""
+    """Reads the job's block. None where it has none or no regions, which Nomad treats alike. Raises InvalidSpec."""
     block = job.get("Multiregion") or {}
     regions = tuple(_region(one) for one in block.get("Regions") or ())
     if not regions:
         return None
-    names = [one.name for one in regions]
+    names = [region.name for region in regions]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidSpec(
-                f"multiregion: region {name!r} stands there twice", hint="each region may stand there once"
-            )
+            raise InvalidSpec(f"multiregion: region {name!r} is listed twice", hint="list each region once")
     return Multiregion(regions, strategy_of(block.get("Strategy") or {}))
 
 
 def strategy_of(block: Mapping[str, Any]) -> Strategy:
-    """The `strategy` block. Raises InvalidSpec."""
+    """Reads the `strategy` block. Raises InvalidSpec."""
     max_parallel = int(block.get("MaxParallel") or 0)
     if max_parallel < 0:
         raise InvalidSpec(f"multiregion: max_parallel = {max_parallel}", hint="0 (all at once), or how many at a time")
@@ -78,13 +75,13 @@ def strategy_of(block: Mapping[str, Any]) -> Strategy:
 
 
 def checked_on_failure(text: str) -> OnFailure:
-    """The text as one of the three. Raises InvalidSpec."""
+    """Checks that the text is one of the three. Raises InvalidSpec."""
     for known in get_args(OnFailure):
         if text == known:
             return text  # type: ignore[return-value]
     near = get_close_matches(text, get_args(OnFailure), n=1)
     raise InvalidSpec(
-        f"on_failure = {text!r} is no way to handle a region's failure",
+        f"on_failure = {text!r} is not a valid way to handle a region's failure",
         hint=f"did you mean {near[0]!r}?"
         if near and near[0]
         else 'it is "fail_all", "fail_local" or "" (the region and those after it)',
@@ -92,7 +89,7 @@ def checked_on_failure(text: str) -> OnFailure:
 
 
 def for_region(job: Mapping[str, Any], region: RegionBlock) -> dict[str, Any]:
-    """The job as that region is to have it, without the block. The job given stays as it is."""
+    """Makes the region's job without the block. Doesn't change the given job."""
     own = {name: value for name, value in job.items() if name != "Multiregion"}
     if region.datacenters:
         own["Datacenters"] = list(region.datacenters)

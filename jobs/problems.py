@@ -1,4 +1,4 @@
-"""A canonical job enters; what Nomad finds wrong with it leaves, in Nomad's words."""
+"""Validates a canonical job as Nomad does, in Nomad's words."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _COMPARISONS = ("=", "==", "is", "!=", "not", "<", "<=", ">", ">=")
 
 
 def joined(problems: list[str]) -> str:
-    """Several problems as Nomad writes them into one error."""
+    """Joins several problems as Nomad does in one error."""
     plural = "" if len(problems) == 1 else "s"
     points = "\n\t".join("* " + problem for problem in problems)
     return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
 
 
 def sentences(problems: list[str]) -> list[str]:
-    """The same, for people: a sentence each, without the counts; a place before what is wrong in it."""
+    """Formats problems for people: one sentence each, without counts, with the place first."""
     lines = (
         re.sub(r"\d+ errors? occurred:$", "", line.strip().removeprefix("* ")) for line in joined(problems).split("\n")
     )
@@ -27,7 +27,7 @@ def sentences(problems: list[str]) -> list[str]:
 
 
 def problems(job: Record) -> list[str]:
-    """Everything wrong with the job in itself, whatever region it is for; empty when it is good."""
+    """Returns everything that is wrong with the job itself, in any region. Empty for a valid job."""
     found = [] if job["ID"] else ["Missing job ID"]
     if " " in job["ID"]:
         found.append("Job ID contains a space")
@@ -43,13 +43,7 @@ def problems(job: Record) -> list[str]:
     if not groups:
         found.append("Missing job task groups")
     found += _constraints(job["Constraints"])
-    seen: dict[str, int] = {}
-    for number, group in enumerate(groups, 1):
-        if not group["Name"]:
-            found.append(f"Job task group {number} missing name")
-        elif group["Name"] in seen:
-            found.append(f"Job task group {number} redefines '{group['Name']}' from group {seen[group['Name']]}")
-        seen.setdefault(group["Name"], number)
+    found += _names(groups, "Job task group", "group")
     for group in groups:
         if wrong := _group(group, job["Type"]):
             found.append(f"Task group {group['Name']} validation failed: {joined(wrong)}")
@@ -63,6 +57,18 @@ def problems(job: Record) -> list[str]:
         found.append("Multiregion jobs are unlicensed.")
     if not 1 <= job["Priority"] <= 100:
         found.append("job priority must be between [1, 100]")
+    return found
+
+
+def _names(items: list[Record], what: str, kind: str) -> list[str]:
+    """Finds items without a name, and those that share one."""
+    found, seen = [], dict[str, int]()
+    for number, name in enumerate((item["Name"] for item in items), 1):
+        if not name:
+            found.append(f"{what} {number} missing name")
+        elif name in seen:
+            found.append(f"{what} {number} redefines '{name}' from {kind} {seen[name]}")
+        seen.setdefault(name, number)
     return found
 
 
@@ -83,13 +89,7 @@ def _group(group: Record, job_type: str) -> list[str]:
     for field in ("Update", "Migrate"):
         if group[field] is not None and job_type in ("batch", "sysbatch"):
             found.append(f'Job type "{job_type}" does not allow {field.lower()} block')
-    seen: dict[str, int] = {}
-    for number, task in enumerate(tasks, 1):
-        if not task["Name"]:
-            found.append(f"Task {number} missing name")
-        elif task["Name"] in seen:
-            found.append(f"Task {number} redefines '{task['Name']}' from task {seen[task['Name']]}")
-        seen.setdefault(task["Name"], number)
+    found += _names(tasks, "Task", "task")
     if sum(task["Leader"] for task in tasks) > 1:
         found.append("Only one task may be marked as leader")
     for task in tasks:
@@ -108,39 +108,54 @@ def _task(task: Record, group: Record) -> list[str]:
         found.append("KillTimeout must be a positive value")
     if task["ShutdownDelay"] < 0:
         found.append("ShutdownDelay must be a positive value")
-    resources = task["Resources"]
-    small = []
-    if resources["CPU"] < 1 and not resources["Cores"]:
-        small.append(f"minimum CPU value is 1; got {resources['CPU']}")
-    if resources["MemoryMB"] < 10:
-        small.append(f"minimum MemoryMB value is 10; got {resources['MemoryMB']}")
-    if small:
+    if small := _resources(task["Resources"]):
         found.append(joined([joined(small)]))
-    logs, disk_mb = task["LogConfig"], group["EphemeralDisk"]["SizeMB"]
-    wrong = []
-    if logs["MaxFiles"] < 1:
-        wrong.append(f"minimum number of files is 1; got {logs['MaxFiles']}")
-    if logs["MaxFileSizeMB"] < 1:
-        wrong.append(f"minimum file size is 1MB; got {logs['MaxFileSizeMB']}")
-    if disk_mb <= logs["MaxFiles"] * logs["MaxFileSizeMB"]:
-        used_mb = logs["MaxFiles"] * logs["MaxFileSizeMB"]
-        wrong.append(f"log storage ({used_mb} MB) must be less than requested disk capacity ({disk_mb} MB)")
-    if wrong:
+    if wrong := _logs(task["LogConfig"], group["EphemeralDisk"]["SizeMB"]):
         found.append(joined(wrong))
     found += _constraints(task["Constraints"])
     for number, constraint in enumerate(task["Constraints"] or (), 1):
         if constraint["Operand"] in ("distinct_hosts", "distinct_property"):
             found.append(f"Constraint {number} has disallowed Operand at task level: {constraint['Operand']}")
-    lifecycle = task["Lifecycle"]
-    if lifecycle is not None:
-        if not lifecycle["Hook"]:
-            found.append("Lifecycle validation failed: no lifecycle hook provided")
-        elif lifecycle["Hook"] not in ("prestart", "poststart", "poststop"):
-            found.append(f"Lifecycle validation failed: invalid hook: {lifecycle['Hook']}")
-    for number, mount in enumerate(task["VolumeMounts"] or ()):
+    if task["Lifecycle"] is not None:
+        found += _lifecycle(task["Lifecycle"]["Hook"])
+    return found + _volume_mounts(task["VolumeMounts"] or [], group["Volumes"] or {})
+
+
+def _resources(resources: Record) -> list[str]:
+    found = []
+    if resources["CPU"] < 1 and not resources["Cores"]:
+        found.append(f"minimum CPU value is 1; got {resources['CPU']}")
+    if resources["MemoryMB"] < 10:
+        found.append(f"minimum MemoryMB value is 10; got {resources['MemoryMB']}")
+    return found
+
+
+def _logs(logs: Record, disk_mb: int) -> list[str]:
+    found = []
+    used_mb = logs["MaxFiles"] * logs["MaxFileSizeMB"]
+    if logs["MaxFiles"] < 1:
+        found.append(f"minimum number of files is 1; got {logs['MaxFiles']}")
+    if logs["MaxFileSizeMB"] < 1:
+        found.append(f"minimum file size is 1MB; got {logs['MaxFileSizeMB']}")
+    if disk_mb <= used_mb:
+        found.append(f"log storage ({used_mb} MB) must be less than requested disk capacity ({disk_mb} MB)")
+    return found
+
+
+def _lifecycle(hook: str) -> list[str]:
+    if not hook:
+        return ["Lifecycle validation failed: no lifecycle hook provided"]
+    if hook not in ("prestart", "poststart", "poststop"):
+        return [f"Lifecycle validation failed: invalid hook: {hook}"]
+    return []
+
+
+def _volume_mounts(mounts: list[Record], volumes: Record) -> list[str]:
+    found = []
+    for number, mount in enumerate(mounts):
         if not mount["Volume"]:
             found.append(f"Volume Mount ({number}) references an empty volume")
-        elif mount["Volume"] not in (group["Volumes"] or {}):
+        elif mount["Volume"] not in volumes:
             found.append(f"Volume Mount ({number}) references undefined volume {mount['Volume']}")
     return found
 

@@ -1,9 +1,9 @@
-"""A job's JSON and what one region is like enter, the job as that region gets it leaves. Pure; nothing secret is added.
+"""Renders a job for one region. Pure; adds no secret.
 
-Added are: the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
-the spec hash in the parent's meta (Nomad copies it into each child), and in each task's environment `FEDML_STORES` (this
-region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`. Where it is asked for, each group
-that publishes gets the task that does it (`store_task`).
+Adds the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
+and the spec hash in the parent's meta (Nomad copies it into each child). Adds to each task's environment
+`FEDML_STORES` (this region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`. On
+request, adds a task that publishes to each group that publishes (`store_task`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from jobs.store_task import StoreTask, with_store_task
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the renderer needs to know of a region. `stores` maps each of its datacenters to a store URL; `store_task` is
-    what is added to groups that publish, None: nothing."""
+    """What the renderer needs to know about a region. `stores` maps each of its datacenters to a store URL.
+    `store_task` is added to groups that publish, if given."""
 
     name: str
     nomad_region: str
@@ -33,8 +33,7 @@ class Place:
 
 
 def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: str) -> dict[str, Any]:
-    """The job for that region, to be registered there. Raises InvalidSpec when no datacenter of the region fits, or when
-    the task that publishes can't be added."""
+    """Renders the job. Raises InvalidSpec when no datacenter fits or the task that publishes can't be added."""
     rendered: dict[str, Any] = copy.deepcopy(dict(job))
     datacenters = matching_datacenters(job.get("Datacenters"), place)
     rendered["Region"] = place.nomad_region
@@ -67,7 +66,8 @@ def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: 
 
 
 def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:
-    """The region's datacenters that the job's patterns (`us-*`, `*`; none: all) allow, in the region's order."""
+    """Returns the region's datacenters that match the job's patterns (`us-*`, `*`; none: all), in the region's
+    order."""
     wanted = patterns or ["*"]
     matching = [name for name in place.stores if any(fnmatchcase(name, pattern) for pattern in wanted)]
     if not matching:
@@ -79,7 +79,7 @@ def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:
 
 
 def probe(rendered: Mapping[str, Any], instances: Mapping[str, int], *, probe_id: str) -> dict[str, Any]:
-    """The job as a dry run asks for room: not parameterized, under an ID of its own, each group with that many instances."""
+    """Makes the job of a dry run that asks for room: not parameterized, with another ID and these counts."""
     job: dict[str, Any] = copy.deepcopy(dict(rendered))
     job["ID"] = job["Name"] = probe_id
     job["ParameterizedJob"] = None

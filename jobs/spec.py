@@ -1,13 +1,13 @@
-"""A job's JSON enters, what fedml needs to know of it leaves: `JobShape`, and the meta of one dispatch, checked.
+"""Reads what fedml needs to know about a job (`JobShape`) and checks the meta of a dispatch. Pure.
 
-Pure. Nomad's own rules for dispatches (declared keys, required keys, payload modes, sizes) are checked here first, so that
-a mistake is told before anything is sent to any region.
+Nomad's own rules for dispatches (declared keys, required keys, payload modes, sizes) are checked here first, so that a
+mistake is reported before anything is sent to a region.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -19,7 +19,7 @@ from jobs.errors import InvalidMeta, InvalidSpec
 PAYLOAD_BYTES_MAX = 16384
 """Nomad's DispatchPayloadSizeLimit (nomad/structs)."""
 META_BYTES_MAX = 16384
-"""All keys and values of one dispatch together: Nomad keeps them in raft for every child."""
+"""Limit for all keys and values of one dispatch together: Nomad keeps them in raft for every child."""
 
 SPEC_KEY = "fedml_spec"
 RUN_KEYS = ("fedml_run", "fedml_slot", "fedml_attempt")
@@ -28,7 +28,7 @@ VERSION_KEYS = ("model_version", "version")
 ALLOWED_REGIONS_KEY = "fedml_allowed_regions"
 """Job meta: the only regions (`eu,onprem`) that the job may ever run in."""
 PUBLISH_KEY = "fedml_publish"
-"""Group meta: `fedml_publish = "false"` says that this group's allocations publish nothing."""
+"""Group meta: with `fedml_publish = "false"` this group's allocations publish nothing."""
 
 _VERSION = re.compile(r"[^\W_][\w.+-]{0,63}")
 _SECRET_WORDS = {
@@ -49,7 +49,7 @@ _SECRET_KEYS = {"api", "access", "private", "secret", "account", "encryption", "
 
 @dataclass(frozen=True, slots=True)
 class JobShape:
-    """What matters of a parameterized batch job. `groups` are the publishing groups with their counts."""
+    """What fedml needs to know about a parameterized batch job. `groups`: publishing groups with their counts."""
 
     id: str
     meta_required: tuple[str, ...]
@@ -64,7 +64,7 @@ class JobShape:
 
     @property
     def keys_a_slot(self) -> int:
-        """How many results one slot gives."""
+        """Number of results of one slot."""
         return sum(self.groups.values())
 
     @property
@@ -74,9 +74,9 @@ class JobShape:
 
 
 def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: str = "the job") -> JobShape:
-    """The job's shape. Raises InvalidSpec for a job that fedml can't dispatch, saying what to change."""
+    """Reads the job's shape. Raises InvalidSpec with what to change for a job that fedml can't dispatch."""
     kind = job.get("Type") or "service"
-    if kind not in ("batch", "sysbatch"):
+    if kind != "batch":
         raise InvalidSpec(
             f'{where}: job "{job.get("ID")}" has type "{kind}"; fedml dispatches batch jobs',
             hint='write  type = "batch"  in the job block',
@@ -121,7 +121,7 @@ def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: 
 
 
 def group_counts(job: Mapping[str, Any]) -> dict[str, int]:
-    """How many allocations each group of the job makes a dispatch."""
+    """Returns how many allocations one dispatch makes for each group."""
     return {str(group["Name"]): _count(group) for group in job.get("TaskGroups") or ()}
 
 
@@ -130,34 +130,60 @@ def _count(group: Mapping[str, Any]) -> int:
     return 1 if count is None else int(count)
 
 
+def images_of(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields (name, digest) of each container image of the job (`config { image = … }`).
+
+    The digest is "" where the name has none. Then the registry decides at each pull what the tag means.
+    """
+    for task in _tasks(job):
+        image = (task.get("Config") or {}).get("image")
+        if isinstance(image, str) and image:
+            name, _, digest = image.partition("@")
+            yield name, digest
+
+
+def templates_of(job: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the text of each template that the job itself contains."""
+    for task in _tasks(job):
+        for template in task.get("Templates") or ():
+            yield str(template.get("EmbeddedTmpl") or "")
+
+
+def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for group in job.get("TaskGroups") or ():
+        yield from group.get("Tasks") or ()
+
+
 def checked_version(version: str) -> str:
-    """The version itself. Raises InvalidSpec for what can't be a version's name."""
+    """Checks a version's name. Raises InvalidSpec."""
     if not _VERSION.fullmatch(version) or version == "next":
         raise InvalidSpec(
-            f"{version!r} is no version",
+            f"{version!r} is not a valid version",
             hint="a version is 1 to 64 letters (of any script), digits, '.', '_', '+' or '-', such as 4 or 2026.1; "
             "without --version it is the next whole number",
         )
     return version
 
 
-def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: bool = False) -> dict[str, str]:
-    """The meta that a person gave for a dispatch, checked against what the job declares.
+def undeclared(shape: JobShape, key: str, purpose: str = "", advice: str = "") -> InvalidMeta:
+    """Makes the error for a meta key that the job doesn't declare."""
+    near = get_close_matches(key, shape.declared_meta, n=1)
+    declared = f"{advice}it declares: {', '.join(shape.declared_meta) or 'none'}"
+    hint = f"did you mean {near[0]!r}?" if near else declared
+    return InvalidMeta(f'job "{shape.id}" declares no meta key {key!r}{purpose}', hint=hint)
 
-    Required keys whose name looks like a credential and that aren't given are filled with an empty text (the job is an
-    old one that passes its credentials in meta; Nomad wants the key to be there). Raises InvalidMeta.
+
+def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: bool = False) -> dict[str, str]:
+    """Checks the given meta of a dispatch against the keys that the job declares.
+
+    Fills required keys that look like credentials and aren't given with an empty text: old jobs pass their credentials
+    in meta, and Nomad requires the key. Raises InvalidMeta.
     """
     for key in given:
         if key in (SPEC_KEY, FALLBACK_VERSION_KEY, *RUN_KEYS):
             raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
         if key not in shape.declared_meta:
-            near = get_close_matches(key, shape.declared_meta, n=1)
-            raise InvalidMeta(
-                f'job "{shape.id}" declares no meta key {key!r}',
-                hint=f"did you mean {near[0]!r}?"
-                if near
-                else f"it declares: {', '.join(shape.declared_meta) or 'none'}",
-            )
+            raise undeclared(shape, key)
         if key == shape.version_key:
             raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {given[key]}")
         if looks_secret(key) and given[key] and not allow_secrets:
@@ -189,13 +215,13 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
 def check_dispatch(
     shape: JobShape, given: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
 ) -> dict[str, str]:
-    """The meta to send, once meta and payload are what the job takes. Raises InvalidMeta."""
+    """Checks meta and payload of a dispatch and returns the meta to send. Raises InvalidMeta."""
     check_payload(shape, payload)
     return dispatch_meta(shape, given, allow_secrets=allow_secrets)
 
 
 def check_payload(shape: JobShape, payload: bytes) -> None:
-    """Raises InvalidMeta where Nomad would refuse the payload."""
+    """Checks the payload as Nomad would. Raises InvalidMeta."""
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise InvalidMeta(
             f"the payload has {len(payload)} bytes, more than Nomad's {PAYLOAD_BYTES_MAX}",
@@ -208,7 +234,7 @@ def check_payload(shape: JobShape, payload: bytes) -> None:
 
 
 def looks_secret(key: str) -> bool:
-    """Whether a meta key's name says that it holds a credential (`gcp_creds`, `API_KEY`; but not `max_tokens`)."""
+    """Returns whether a meta key's name suggests a credential (`gcp_creds`, `API_KEY`; but not `max_tokens`)."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", key)]
     is_named_key = any(a in _SECRET_KEYS and b == "key" for a, b in pairwise(words))
     return is_named_key or any(word in _SECRET_WORDS for word in words)

@@ -1,9 +1,9 @@
-"""A group that trains enters, the same with a task `store` leaves that publishes what it made. Pure.
+"""Adds a task `store` to a group. The task publishes what the group's other tasks made. Pure.
 
-In Nomad's terms: the group's tasks become prestart tasks, `store` is the main one and leader. So it starts when all of them
-have ended with success and never otherwise: a `poststop` task would run after a failure too, and publish what failed left.
-It fetches the archive of `make node-bundle`, whose sha256 the node checks, and needs nothing of the other tasks but the
-allocation's folder, which they share.
+In Nomad's terms: the group's tasks become prestart tasks, and `store` is the main task and the leader. So it starts
+only after all of them succeeded. A `poststop` task would also run after a failure and publish what the failed task
+left. `store` fetches the archive of `make node-bundle`, whose sha256 the node checks. It needs only the allocation's
+folder, which the tasks share.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WITHOUT = ("raw_exec", "exec", "exec2")
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where nodes fetch `fedml-publish-VERSION-STORE.pyz`, and its sha256."""
+    """URL from which nodes fetch `fedml-publish-VERSION-STORE.pyz`, and its sha256."""
 
     url: str
     sha256: str
@@ -31,22 +31,24 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class StoreTask:
-    """What the added task is like. `archives` is by URL scheme of the stores that they serve (each serves `file` too)."""
+    """Settings of the added task. `archives` is keyed by the URL scheme of the stores they serve (each serves
+    `file`)."""
 
     path: str
     archives: Mapping[str, Archive] = field(default_factory=dict)
     driver: str | None = None
-    """None: the one that the group's own tasks have."""
+    """None: the driver of the group's own tasks."""
     image: str = "python:3.13-slim"
-    """For drivers that take one: any image with Python will do."""
+    """For drivers that need one: any image with Python."""
     python: str = "python3"
     cpu_mhz: int = 100
     memory_mb: int = 256
 
 
 def with_store_task(group: Mapping[str, Any], task: StoreTask, schemes: Collection[str]) -> dict[str, Any]:
-    """The group with that task last. `schemes` are those of the stores that it may publish to. One that has a task of that
-    name publishes by itself and stays as it is. Raises InvalidSpec for one that this can't be done to."""
+    """Adds the task at the end of the group. `schemes` are those of the stores that it may publish to. A group that
+    has a task of that name publishes by itself and stays as it is. Raises InvalidSpec where the task can't be
+    added."""
     tasks: list[dict[str, Any]] = list(group.get("Tasks") or [])
     name = str(group["Name"])
     if any(one.get("Name") == NAME for one in tasks):

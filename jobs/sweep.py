@@ -1,7 +1,7 @@
-"""A run's axes, rows of parameters and payloads enter, what one slot is dispatched with leaves. Pure; typed.
+"""Computes what each slot of a run is dispatched with, from axes, rows of parameters and payloads. Pure.
 
-Combinations are counted with the rows slowest, then the axes in the order they were given, then the payloads fastest; slot i
-gets combination i modulo their number, so that the first slots cover all of them once before any comes a second time.
+Combinations are counted with the rows slowest, then the axes in the given order, then the payloads fastest. Slot i
+gets combination i modulo their number, so that the first slots cover all combinations once before any is repeated.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import prod
 
 from jobs.errors import InvalidMeta
 from jobs.foreign import Limits, parse_object
 from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret
+from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret, undeclared
 
 SLOTS_MAX = 1_000_000
-"""Of one run: each is a child in Nomad and an object in a store."""
+"""Limit of one run: each slot is a child in Nomad and an object in a store."""
 
 Value = str | int | float | bool
 
@@ -29,19 +29,19 @@ _ROW_LIMITS = Limits(whole_max=10**4300)
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One meta key and the values that it takes, as written."""
+    """One meta key and its values, as written."""
 
     name: str
     values: tuple[str, ...]
 
     def __str__(self) -> str:
-        """As `--sweep` takes it."""
+        """Formats the axis as `--sweep` accepts it."""
         return f"{self.name}={','.join(_quoted(value) for value in self.values)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An object of the home store that holds rows as gzipped JSON Lines; `sha256` is that of the text before gzip."""
+    """An object of the home store with rows as gzipped JSON Lines. `sha256` is that of the text before gzip."""
 
     object: str
     sha256: str
@@ -50,7 +50,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a manifest says of it; the rows themselves lie in objects of the home store."""
+    """The sweep as a manifest records it. The rows themselves are in objects of the home store."""
 
     axes: tuple[Axis, ...] = ()
     params: Kept | None = None
@@ -58,9 +58,9 @@ class Sweep:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Sweep:
-        """Again from JSON. Raises TypeError, ValueError or KeyError for what is none."""
+        """Reads a sweep from JSON. Raises TypeError, ValueError or KeyError."""
         axes, params, payloads = data["axes"], data["params"], data["payloads"]
-        if not isinstance(axes, list) or not all(one is None or isinstance(one, dict) for one in (params, payloads)):
+        if not isinstance(axes, list) or not all(kept is None or isinstance(kept, dict) for kept in (params, payloads)):
             raise TypeError("sweep")
         return cls(
             tuple(Axis(str(axis["name"]), tuple(axis["values"])) for axis in axes),
@@ -71,7 +71,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A file of parameters: each row as one line of JSON (`{"lr": 0.1}`), with the line where it stood in `source`."""
+    """A file of parameters: each row as one line of JSON (`{"lr": 0.1}`), with its line number in `source`."""
 
     source: str
     lines: tuple[bytes, ...]
@@ -80,7 +80,7 @@ class Rows:
     """Every key of any row."""
 
     def where(self, row: int) -> str:
-        """`params.csv:7`."""
+        """Returns the place of a row: `params.csv:7`."""
         return f"{self.source}:{self.numbers[row]}"
 
 
@@ -94,7 +94,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """What a person asks slots to differ in. Empty: nothing."""
+    """Requested differences between slots. Empty: none."""
 
     axes: tuple[Axis, ...] = ()
     rows: Rows | None = None
@@ -107,13 +107,13 @@ class Asks:
 
     @property
     def combinations(self) -> int:
-        """How many different slots there are, at least 1."""
+        """Number of different slots, at least 1."""
         rows = len(self.rows.lines) if self.rows else 1
         return rows * prod(len(axis.values) for axis in self.axes) * max(1, len(self.payloads))
 
     def slots(self, asked: int | None) -> int | None:
-        """How many slots the run has: as many as asked for, which must be each combination equally often; without that each
-        once; None where neither says it. Raises InvalidMeta."""
+        """Returns the number of slots: as asked, which must be a multiple of the combinations; otherwise one for each
+        combination; None where neither is given. Raises InvalidMeta."""
         if self.is_empty:
             return asked
         count = self.combinations
@@ -122,7 +122,7 @@ class Asks:
         if asked % count:
             more = -(-asked // count)
             raise InvalidMeta(
-                f"-n {asked} is no multiple of the {count} combinations",
+                f"-n {asked} is not a multiple of the {count} combinations",
                 hint=f"-n is the number of slots: without it each combination gets one, -n {count * max(2, more)} gives "
                 f"each {max(2, more)}",
             )
@@ -131,23 +131,23 @@ class Asks:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What every slot of a run is dispatched with: `inputs(slot)` gives (meta, payload)."""
+    """What each slot of a run is dispatched with: `inputs(slot)` gives (meta, payload)."""
 
     meta: Mapping[str, str]
-    """Of all slots."""
+    """Meta of all slots."""
     payload: bytes = b""
     axes: tuple[Axis, ...] = ()
     lines: Sequence[bytes] = field(default=())
     payloads: Sequence[bytes] = field(default=())
 
     def __call__(self, slot: int) -> tuple[Mapping[str, str], bytes]:
-        """The slot's meta and payload."""
+        """Returns the slot's meta and payload."""
         _, payload = self._places(slot)
         own = {name: text_of(value) for name, value in self.parameters(slot).items()}
         return {**self.meta, **own}, self.payloads[payload] if self.payloads else self.payload
 
     def parameters(self, slot: int) -> dict[str, Value]:
-        """What the slot differs in, typed: whole numbers, numbers, true and false, else text."""
+        """Returns the slot's own parameters, typed: integers, numbers, true and false, otherwise text."""
         places, _ = self._places(slot)
         row = places.pop(0)
         values: dict[str, Value] = self._row(row) if self.lines else {}
@@ -159,7 +159,7 @@ class Inputs:
         return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=_ROW_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
-        """(row and place on each axis, payload) of a slot: the digits of its number in mixed radix."""
+        """Returns (row and position on each axis, payload) of a slot: the digits of its number in mixed radix."""
         sizes = [max(1, len(self.lines)), *(len(axis.values) for axis in self.axes), max(1, len(self.payloads))]
         digits: list[int] = []
         for size in reversed(sizes):
@@ -170,8 +170,8 @@ class Inputs:
 
 
 def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
-    """`["lr=0.1,0.01", "depth=3,5"]` as axes. Values are split as a line of CSV: one that holds a comma stands in double
-    quotes (`'layers="64,32",128'`). Raises InvalidMeta."""
+    """Parses `["lr=0.1,0.01", "depth=3,5"]` to axes. Values are split as a line of CSV: put one that contains a comma
+    in double quotes (`'layers="64,32",128'`). Raises InvalidMeta."""
     axes: list[Axis] = []
     for item in items:
         name, equals, text = item.partition("=")
@@ -186,7 +186,7 @@ def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
             rows = list(csv.reader([text], strict=True))
         except csv.Error as error:
             raise InvalidMeta(
-                f"--sweep {item!r}: {error}", hint="a value with a comma stands in double quotes: 'name=\"a,b\",c'"
+                f"--sweep {item!r}: {error}", hint="put a value with a comma in double quotes: 'name=\"a,b\",c'"
             ) from None
         values = tuple(rows[0]) if rows else ()
         if not values or "" in values:
@@ -195,7 +195,7 @@ def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
         if twice is not None:
             raise InvalidMeta(
                 f"--sweep {name} has the value {twice!r} twice",
-                hint="give each once; -n gives every combination more than one slot",
+                hint="give each value once; -n sets the number of slots",
             )
         axes.append(Axis(name, values))
     return tuple(axes)
@@ -204,7 +204,7 @@ def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
 def check_asks(
     shape: JobShape, asks: Asks, meta: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
 ) -> dict[str, str]:
-    """The meta of all slots, once that of each slot is what the job takes. Raises InvalidMeta, naming the row or file."""
+    """Checks each slot's meta against the job and returns the meta of all slots. Raises InvalidMeta with its place."""
     if asks.is_empty:
         return check_dispatch(shape, meta, payload, allow_secrets=allow_secrets)
     for name in _names(asks):
@@ -231,7 +231,7 @@ def check_asks(
 
 
 def typed(text: str) -> Value:
-    """The value that a text means; always one whose `text_of` is that text again, so "007" and "0.10" stay texts."""
+    """Parses a text to a value whose `text_of` is the same text again, so "007" and "0.10" stay texts."""
     if text in ("true", "false"):
         return text == "true"
     if _NUMBER.fullmatch(text):
@@ -246,7 +246,7 @@ def typed(text: str) -> Value:
 
 
 def text_of(value: Value) -> str:
-    """The value as meta carries it."""
+    """Formats a value for meta."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
@@ -269,15 +269,11 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
     if name in meta:
         raise InvalidMeta(f"-meta {name} is given, and {name} is swept", hint="give it in one place")
     if name == shape.version_key:
-        raise InvalidMeta(f"{name} carries the version, and a run has one version", hint="one run a version: --version")
-    if name not in shape.declared_meta:
-        near = get_close_matches(name, shape.declared_meta, n=1)
         raise InvalidMeta(
-            f'job "{shape.id}" declares no meta key {name!r} to sweep over',
-            hint=f"did you mean {near[0]!r}?"
-            if near
-            else f"add it to meta_optional; it declares: {', '.join(shape.declared_meta) or 'none'}",
+            f"{name} carries the version, and a run has one version", hint="start one run for each version: --version"
         )
+    if name not in shape.declared_meta:
+        raise undeclared(shape, name, " to sweep over", "add it to meta_optional; ")
     if looks_secret(name) and not allow_secrets:
         raise InvalidMeta(
             f"meta key {name!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
@@ -286,7 +282,7 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
 
 
 def _check_rows(shape: JobShape, rows: Rows, others: Mapping[str, str], *, allow_secrets: bool) -> None:
-    """Each row once: keys that Nomad requires, no path that leaves its folder, not too large."""
+    """Checks each row: required keys, paths that stay in their folder, and size."""
     size = sum(len(key.encode()) + len(value.encode()) for key, value in others.items())
     needed = [key for key in shape.meta_required if key in rows.names]
     paths = [name for name in rows.names if name.lower().endswith(("path", "dir"))]

@@ -1,6 +1,6 @@
-"""The text of a jobspec in Nomad's language (HCL2) goes in; Nomad's API JSON of the job comes out.
+"""Parses jobspecs in Nomad's language (HCL2) to Nomad's API JSON.
 
-What this package offers is listed in `__all__`; its modules are its own. It needs nothing but the standard library.
+`__all__` lists what this package offers; its modules are private. It needs only the standard library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A syntax tree and the values of its names go in; the expression's value comes out, or an HclError at its place."""
+"""Evaluates a syntax tree. Raises HclError at the place of the mistake."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Names = dict[str, object]
 
 
 class LazyObject(ABC):
-    """A root name (`local`) whose attributes are computed when they are first asked for."""
+    """A root name (`local`) whose attributes are computed on first use."""
 
     @abstractmethod
     def names(self) -> Collection[str]: ...
 
     @abstractmethod
     def attribute(self, name: str) -> object:
-        """Raises HclError when it can't be computed."""
+        """Computes the attribute. Raises HclError."""
 
     def all(self) -> dict[str, object]:
         return {name: self.attribute(name) for name in self.names()}
@@ -36,8 +36,8 @@ class LazyObject(ABC):
 class Evaluator:
     """Computes expressions of one source.
 
-    `names` are the root names that expressions see. With `keep_unknown` any other name is no error: it stays, as a
-    string, what the source says (`${attr.kernel.name}`), for Nomad to fill in on the node.
+    `names` are the root names that expressions see. With `keep_unknown` any other name is not an error: its text in
+    the source stays as a string (`${attr.kernel.name}`), and Nomad fills it in on the node.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Evaluator:
         self.keep_unknown = keep_unknown
 
     def value(self, node: syntax.Node, names: Names | None = None) -> Any:
-        """The value of the expression, in which `names` (of a surrounding `for`) come before the root names."""
+        """Returns the value of the expression. `names` of a surrounding `for` come before the root names."""
         return _EVALUATE[type(node)](self, node, self.names if names is None else names)
 
     def literal(self, node: syntax.Literal, names: Names | None) -> object:
@@ -69,7 +69,7 @@ class Evaluator:
             piece = self.value(part, names)
             if piece is None:
                 self.fail("a null value can't be part of a string", part)
-            pieces.append(self._as(to_string, piece, part))
+            pieces.append(self.converted(to_string, piece, part))
         return "".join(pieces)
 
     def template_for(self, node: syntax.TemplateFor, names: Names | None) -> str:
@@ -158,28 +158,26 @@ class Evaluator:
         if not function.takes_null and None in args:
             position = next(n for n, arg in enumerate(args) if arg is None)
             self.fail(f"argument {position + 1} of {node.name}() is null", node.args[min(position, len(node.args) - 1)])
-        try:
-            return function.call(*args)
-        except ValueProblem as problem:
-            self.fail(f"{node.name}(): {problem}", node)
+        return self.converted(lambda given: function.call(*given), args, node, f"{node.name}()")
 
     def unary(self, node: syntax.Unary, names: Names | None) -> object:
-        return self._as(lambda operand: apply_unary(node.operator, operand), self.value(node.operand, names), node)
+        return self.converted(
+            lambda operand: apply_unary(node.operator, operand), self.value(node.operand, names), node
+        )
 
     def binary(self, node: syntax.Binary, names: Names | None) -> object:
         left, right = self.value(node.left, names), self.value(node.right, names)
-        try:
-            return apply_binary(node.operator, left, right)
-        except ValueProblem as problem:
-            self.fail(f'the operator "{node.operator}": {problem}', node)
+        return self.converted(
+            lambda operands: apply_binary(node.operator, *operands),
+            (left, right),
+            node,
+            f'the operator "{node.operator}"',
+        )
 
     def conditional(self, node: syntax.Conditional, names: Names | None) -> object:
-        condition = self._as(to_bool, self.value(node.condition, names), node.condition)
+        condition = self.converted(to_bool, self.value(node.condition, names), node.condition)
         arms = [self.value(node.if_true, names), self.value(node.if_false, names)]
-        try:
-            arms = unify(arms)
-        except ValueProblem as problem:
-            self.fail(f"both results of a condition have to be of one type: {problem}", node)
+        arms = self.converted(unify, arms, node, "both results of a condition must have one type")
         return arms[0] if condition else arms[1]
 
     def tuple_literal(self, node: syntax.TupleLiteral, names: Names | None) -> list[object]:
@@ -189,20 +187,22 @@ class Evaluator:
         return {self._key(key, names): self.value(item, names) for key, item in node.items}
 
     def _key(self, node: syntax.Node, names: Names | None) -> str:
-        key: str = self._as(to_string, self.value(node, names), node)
+        key: str = self.converted(to_string, self.value(node, names), node)
         return key
 
     def loop(self, node: syntax.For, names: Names | None) -> object:
         collection = self.value(node.collection, names)
         if not isinstance(collection, (list, dict)):
-            self.fail(f"there is nothing to go through in a {type_name(collection)}", node.collection)
+            self.fail(f"can't iterate over a {type_name(collection)}", node.collection)
         results: list[object] = []
         by_key: dict[str, Any] = {}
         for key, item in pairs(collection):
             inner = {**(names or {}), node.value_name: item}
             if node.key_name is not None:
                 inner[node.key_name] = key
-            if node.condition is not None and not self._as(to_bool, self.value(node.condition, inner), node.condition):
+            if node.condition is not None and not self.converted(
+                to_bool, self.value(node.condition, inner), node.condition
+            ):
                 continue
             if node.key is None:
                 results.append(self.value(node.value, inner))
@@ -219,11 +219,12 @@ class Evaluator:
                 by_key[name] = result
         return results if node.key is None else by_key
 
-    def _as(self, conversion: Callable[[object], Any], value: object, node: syntax.Node) -> Any:
+    def converted(self, conversion: Callable[[Any], Any], value: object, node: syntax.Node, what: str = "") -> Any:
+        """Converts a value. Raises HclError at the node, with `what` first, where that is not possible."""
         try:
             return conversion(value)
         except ValueProblem as problem:
-            self.fail(str(problem), node)
+            self.fail(f"{what}: {problem}" if what else str(problem), node)
 
     def fail(self, problem: str, node: syntax.Node, *, hint: str = "") -> NoReturn:
         raise self.source.error(problem, node.start, hint=hint)
@@ -252,10 +253,11 @@ _EVALUATE: dict[type[syntax.Node], Callable[[Evaluator, Any, Names | None], Any]
 
 
 def _source_text(text: str, start: int, end: int) -> str:
-    """An unknown reference as Nomad leaves it: its own characters in `${…}`, blanks inside the braces kept.
+    """Returns an unknown reference as Nomad leaves it: its own characters in `${…}`, with the blanks inside the
+    braces.
 
-    Nomad looks for the closing brace one character late, so that `{${x}}` becomes `{${x}}}`. A jobspec has to mean
-    the same here as under `nomad job run`, so this does too.
+    Nomad looks for the closing brace one character late, so that `{${x}}` becomes `{${x}}}`. This does the same,
+    because a jobspec has to mean the same here as under `nomad job run`.
     """
     opening = start - 1
     while opening >= 1 and text[opening] == " ":

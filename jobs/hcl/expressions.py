@@ -1,4 +1,4 @@
-"""A scanner at the start of an expression goes in; the expression's syntax tree comes out, the scanner after it."""
+"""Parses expressions into a syntax tree, starting at the scanner's position."""
 
 from __future__ import annotations
 

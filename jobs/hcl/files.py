@@ -1,4 +1,4 @@
-"""Paths go in, relative to a folder; texts of files come out, and which files were read is noted."""
+"""The functions that read files: file(), templatefile(), fileset() and the like. Notes which files were read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """The functions that look at the file system. `read` lists the files read so far, absolute, without repetitions."""
+    """The functions that access the file system. `read` lists the files read so far, absolute, without repetitions."""
 
     def __init__(self, base_dir: Path, *, allowed: bool) -> None:
         self.base_dir = base_dir
@@ -23,7 +23,7 @@ class Files:
         self.read: list[Path] = []
 
     def functions(self) -> dict[str, Function]:
-        """The functions by name; where files aren't allowed, each call is a ValueProblem."""
+        """Returns the functions by name. Where files aren't allowed, each call raises ValueProblem."""
         calls: dict[str, tuple[Callable[..., object], int]] = {
             "abspath": (self.absolute, 1),
             "basename": (lambda path: _basename(to_string(path)), 1),
@@ -42,7 +42,7 @@ class Files:
         try:
             return (self.base_dir / _expanded(path)).resolve()
         except (OSError, ValueError, RuntimeError) as problem:
-            raise ValueProblem(f"this is no path: {problem}") from None
+            raise ValueProblem(f"this is not a valid path: {problem}") from None
 
     def _bytes(self, path: object) -> bytes:
         resolved = self._resolved(path)
@@ -59,7 +59,7 @@ class Files:
         try:
             return text(self._bytes(path).decode())
         except UnicodeDecodeError:
-            raise ValueProblem(f"{self._resolved(path)} is no text in UTF-8; use filebase64()") from None
+            raise ValueProblem(f"{self._resolved(path)} is not text in UTF-8; use filebase64()") from None
 
     def file_base64(self, path: object) -> str:
         return base64.b64encode(self._bytes(path)).decode()

@@ -1,4 +1,4 @@
-"""The text of a jobspec and values for its variables go in; the job as Nomad's API takes it comes out."""
+"""Parses the text of a jobspec and its variables to the job in Nomad's API JSON."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _TOP_LEVEL = ("job", "variable", "variables", "locals")
 
 @dataclass(frozen=True)
 class ParsedJob:
-    """`job` is Nomad's API JSON of the job, defaults not filled in (what `nomad job run -output` prints under "Job").
+    """The result of parsing a jobspec.
 
-    `files_read`: what file(), filebase64() and templatefile() read, absolute, in order of first use.
-    `variable_names`: the variables that the jobspec declares.
+    `job` is Nomad's API JSON without defaults (what `nomad job run -output` prints under "Job"). `files_read` lists
+    what file(), filebase64() and templatefile() read: absolute, in order of first use. `variable_names` are the
+    variables that the jobspec declares.
     """
 
     job: dict[str, Any]
@@ -38,7 +39,7 @@ class ParsedJob:
 
 
 class _Locals(LazyObject):
-    """`local`: each value computed once, when first asked for."""
+    """The root name `local`. Computes each value once, on first use."""
 
     def __init__(self, source: Source, body: syntax.Body) -> None:
         self.source = source
@@ -80,8 +81,8 @@ def parse_job(
 ) -> ParsedJob:
     """Parses a jobspec in HCL2 as Nomad 1.6 does.
 
-    Later `variables` win over earlier ones. Files that the jobspec reads count from `base_dir` (the working folder);
-    with `allow_files` false such functions are errors. Raises HclError, and nothing else, for any text.
+    Later `variables` override earlier ones. Paths of files that the jobspec reads are relative to `base_dir` (the
+    working folder). With `allow_files` false such functions are errors. Raises only HclError, whatever the text.
     """
     source = Source(text, filename)
     try:

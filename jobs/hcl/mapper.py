@@ -1,17 +1,16 @@
-"""The syntax tree of a block and the table of its fields go in; its JSON in Nomad's API comes out."""
+"""Maps the syntax tree of a block to Nomad's API JSON, by the table of the block's fields."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.hcl import syntax
-from jobs.hcl.durations import parse_duration
 from jobs.hcl.dynamic import Found, expand
 from jobs.hcl.rules import FINISHERS, SHORTHANDS
 from jobs.hcl.schema import BY_LABEL, INTEGER_RANGES, MANY, TEXT_MAP_OR_ARGUMENT, BlockType, Field
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ValueProblem, to_bool, to_json, to_string, to_whole_number, type_name
+from jobs.hcl.values import ValueProblem, to_bool, to_duration, to_json, to_string, to_whole_number, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Mapper:
-    """Maps blocks to JSON, all with one evaluator."""
+    """Maps blocks to JSON with one evaluator."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.source = evaluator.source
 
     def map_block(self, kind: BlockType, block: Found) -> dict[str, Any]:
-        """The JSON of one block. Raises HclError where the block holds what it may not."""
+        """Returns the JSON of one block. Raises HclError for anything that the block may not contain."""
         mapped: dict[str, Any] = dict(kind.absent)
         self._check_labels(kind, block)
         if kind.label is not None:
@@ -52,7 +51,10 @@ class Mapper:
             field = kind.blocks.get(attribute.name)
             if field is None or field.kind != TEXT_MAP_OR_ARGUMENT:
                 self._unknown_argument(kind, block.type, attribute, field)
-            mapped[field.api] = self._text_map_argument(attribute.expression, block.names)
+            value = self.evaluator.value(attribute.expression, block.names)
+            mapped[field.api] = (
+                None if value is None else self.evaluator.converted(_read_text_map, value, attribute.expression)
+            )
         for field in kind.required:
             if field.name not in block.body.attributes:
                 raise self.source.error(f'"{block.type}" lacks its argument "{field.name}"', block.at)
@@ -89,21 +91,22 @@ class Mapper:
         if how == "free_form":
             mapped[field.api] = self.free_form(inner.body, inner.names)
         elif how == "texts_map":
-            mapped[field.api] = self._map_of(self._texts, inner)
+            mapped[field.api] = self._map_of(_read_strings, inner)
         else:
-            mapped[field.api] = self._map_of(self._text, inner)
+            mapped[field.api] = self._map_of(to_string, inner)
 
     def free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
-        """A block whose names are a plugin's (`config`, `policy`).
+        """Maps a block whose names a plugin defines (`config`, `policy`).
 
-        Blocks and objects written out become lists; a name whose value is null isn't there at all.
+        Written-out blocks and objects become lists. A name whose value is null is left out.
         """
         return {name: value for name, value in self._free_form(body, names).items() if value is not None}
 
     def _free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         mapped: dict[str, Any] = {}
         for attribute in body.attributes.values():
-            value = self._json(self.evaluator.value(attribute.expression, names), attribute.expression)
+            value = self.evaluator.value(attribute.expression, names)
+            value = self.evaluator.converted(to_json, value, attribute.expression)
             mapped[attribute.name] = [value] if isinstance(attribute.expression, syntax.ObjectLiteral) else value
         blocks: dict[str, list[Any]] = {}
         for block in body.blocks:
@@ -113,54 +116,26 @@ class Mapper:
             blocks.setdefault(block.type, []).append(value)
         return {**mapped, **blocks}
 
-    def _json(self, value: object, node: syntax.Node) -> object:
-        try:
-            return to_json(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
     def _argument(self, field: Field, value: object, node: syntax.Node) -> object:
         how = field.kind.how
-        try:
-            if value is None:
-                if field.kind.absent is not None or how == "duration":
-                    raise ValueProblem("null is not possible here")
-                return None
-            return _READERS[how](value)
-        except ValueProblem as problem:
-            raise self.source.error(f'"{field.name}": {problem}', node.start) from None
+        if value is None and field.kind.absent is None and how != "duration":
+            return None
+        return self.evaluator.converted(
+            _refuse_null if value is None else _READERS[how], value, node, f'"{field.name}"'
+        )
 
-    def _text(self, value: object, node: syntax.Node) -> str:
-        try:
-            return to_string(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
-    def _texts(self, value: object, node: syntax.Node) -> list[str]:
-        try:
-            return _read_strings(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
-    def _map_of(self, read: Callable[[object, syntax.Node], Any], block: Found) -> dict[str, Any]:
+    def _map_of(self, read: Callable[[object], Any], block: Found) -> dict[str, Any]:
         for inner in block.body.blocks:
             raise self.source.error(f'"{block.type}" holds names and values, no blocks', inner.start)
         return {
-            attribute.name: read(self.evaluator.value(attribute.expression, block.names), attribute.expression)
+            attribute.name: self.evaluator.converted(
+                read, self.evaluator.value(attribute.expression, block.names), attribute.expression
+            )
             for attribute in block.body.attributes.values()
         }
 
-    def _text_map_argument(self, node: syntax.Node, names: Names | None) -> dict[str, str] | None:
-        value = self.evaluator.value(node, names)
-        if value is None:
-            return None
-        try:
-            return _read_text_map(value)
-        except ValueProblem as problem:
-            raise self.source.error(str(problem), node.start) from None
-
     def _map_shorthand(self, kind: BlockType, block: Found) -> dict[str, Any]:
-        """A constraint or an affinity, where `version = ">= 1"` stands for operator and value."""
+        """Maps a constraint or an affinity. `version = ">= 1"` stands for operator and value."""
         self._check_labels(kind, block)
         known = SHORTHANDS[kind.name]
         given: dict[str, object] = {}
@@ -169,12 +144,9 @@ class Mapper:
             if read is None:
                 self._unknown_argument(kind, block.type, attribute, None, known.arguments)
             value = self.evaluator.value(attribute.expression, block.names)
-            if value is None:
-                continue
-            try:
-                given[attribute.name] = read(value)
-            except ValueProblem as problem:
-                raise self.source.error(f'"{attribute.name}": {problem}', attribute.expression.start) from None
+            if value is not None:
+                what = f'"{attribute.name}"'
+                given[attribute.name] = self.evaluator.converted(read, value, attribute.expression, what)
         for inner in expand(self.evaluator, block.body, block.names):
             self._unknown_block(kind, block.type, inner)
         return known.resolve(given)
@@ -215,6 +187,10 @@ class Mapper:
         raise self.source.error(problem, inner.at, hint=hint)
 
 
+def _refuse_null(_: object) -> NoReturn:
+    raise ValueProblem("null is not possible here")
+
+
 def _read_whole(how: str) -> Callable[[object], object]:
     smallest, largest = INTEGER_RANGES[how]
 
@@ -247,7 +223,7 @@ def _read_text_map(value: object) -> dict[str, str]:
 
 def _read_duration(value: object) -> int:
     if isinstance(value, str):
-        return parse_duration(value)
+        return to_duration(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueProblem(f'a duration such as "30s" is required, not a {type_name(value)}')
     return value

@@ -1,4 +1,4 @@
-"""An operator's sign and its operands go in; the result comes out, or a ValueProblem that says what is wrong."""
+"""Applies the language's operators. Raises ValueProblem with what is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobs.hcl.values import ARITHMETIC, ValueProblem, equal, number, to_bool, to
 
 
 def apply_unary(operator: str, operand: object) -> object:
-    """`-x` or `!x`."""
+    """Applies `-x` or `!x`."""
     if operator == "!":
         return not to_bool(operand)
     value = to_number(operand)
@@ -16,7 +16,7 @@ def apply_unary(operator: str, operand: object) -> object:
 
 
 def apply_binary(operator: str, left: object, right: object) -> object:
-    """Comparison, arithmetic or logic; strings that hold numbers count as numbers, except for == and !=."""
+    """Applies a comparison, arithmetic or logic. Strings that hold numbers count as numbers, except for == and !=."""
     if operator == "==":
         return equal(left, right)
     if operator == "!=":

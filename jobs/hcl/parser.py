@@ -1,4 +1,4 @@
-"""A source goes in; the syntax tree of its body, or of one expression, comes out."""
+"""Parses a source to the syntax tree of its body, or of one expression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def parse_body(source: Source) -> syntax.Body:
-    """The body of a whole file. Raises HclError at the first thing that can't be read."""
+    """Parses the body of a whole file. Raises HclError at the first mistake."""
     parser = _BodyParser(source)
     if source.text.startswith("\ufeff"):
         parser.at = 1
@@ -20,7 +20,7 @@ def parse_body(source: Source) -> syntax.Body:
 
 
 def parse_expression(source: Source) -> syntax.Node:
-    """The one expression that the source consists of."""
+    """Parses a source that consists of one expression."""
     parser = ExpressionParser(source)
     parser.newlines_count = False
     expression = parser.expression()
@@ -31,7 +31,7 @@ def parse_expression(source: Source) -> syntax.Node:
 
 class _BodyParser(ExpressionParser):
     def body(self, closer: str) -> syntax.Body:
-        """Attributes and blocks, one a line, up to `closer` or the end of the file; goes past the closer."""
+        """Parses attributes and blocks, one a line, up to `closer` or the end of the file. Skips the closer."""
         body = syntax.Body(self.at, self.at)
         opened_at = self.at
         while True:
@@ -49,9 +49,7 @@ class _BodyParser(ExpressionParser):
             if self.peek() not in ("\n", ""):
                 self.fail(
                     f"expected the end of the line, found {self.found()}",
-                    hint="Arguments and blocks stand on lines of their own, without commas."
-                    if self.peek() == ","
-                    else "",
+                    hint="Write each argument and block on its own line, without commas." if self.peek() == "," else "",
                 )
 
     def _item(self, body: syntax.Body) -> None:
@@ -88,7 +86,7 @@ class _BodyParser(ExpressionParser):
                 what = f'"{name}"' if not labels else f'the labels of "{name}"'
                 self.fail(
                     f'expected "=" or "{{" after {what}, found {self.found()}',
-                    hint="A block's { stands on the same line as its name." if following == "\n" else "",
+                    hint="Put a block's { on the same line as its name." if following == "\n" else "",
                 )
         self.at += 1
         self.enter()
@@ -97,7 +95,7 @@ class _BodyParser(ExpressionParser):
         body.blocks.append(syntax.Block(start, self.at, name, labels, inner))
 
     def _single_line_body(self, block: str) -> syntax.Body:
-        """`name = value }` after a brace on the same line: one argument, no newline."""
+        """Parses `name = value }` after a brace on the same line: one argument, no newline."""
         inner = syntax.Body(self.at, self.at)
         start = self.at
         name = self.take_name()
@@ -105,13 +103,13 @@ class _BodyParser(ExpressionParser):
             self.fail(
                 f'a block on one line holds one argument: expected name = value in "{block}"',
                 start,
-                hint="Put what the block holds on lines of its own.",
+                hint="Put the block's content on its own lines.",
             )
         self._attribute(inner, name, start)
         self.expect(
             "}",
             f'a block on one line holds one argument: expected "}}", found {self.found()}',
-            hint="Put what the block holds on lines of its own.",
+            hint="Put the block's content on its own lines.",
         )
         inner.end = self.at
         return inner

@@ -1,4 +1,4 @@
-"""A mapped block goes in and is finished in place, the way Nomad's command line does before it sends a job."""
+"""Completes mapped blocks in place, as Nomad's command line does before it sends a job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Block = dict[str, Any]
 
 
 def _finish_job(job: _Block) -> None:
-    """Tasks directly under the job get groups of their own, before all others; the job's vault goes to every task."""
+    """Gives tasks directly under the job their own groups, before all others. Copies the job's vault to every task."""
     alone: list[_Block] = job.pop("Tasks", None) or []
     groups: list[_Block] = [_group_of(task) for task in alone] + (job["TaskGroups"] or [])
     job["TaskGroups"] = groups or None
@@ -65,9 +65,9 @@ def _finish_task(task: _Block) -> None:
 
 
 def _split_identities(task: _Block) -> None:
-    """The first identity without a name, or named "default", is the task's own; the others stand beside it."""
+    """Makes the first identity that is unnamed or named "default" the task's own. Keeps the others in a list."""
     identities: list[_Block] = task.pop("Identities", None) or []
-    own = next((one for one in identities if one.get("Name", "") in ("", "default")), None)
+    own = next((identity for identity in identities if identity.get("Name", "") in ("", "default")), None)
     task["Identity"] = own
     if others := [one for one in identities if one is not own]:
         task["Identities"] = others
@@ -90,7 +90,7 @@ def _finish_periodic(periodic: _Block) -> None:
 
 
 def _split_ports(networks: list[_Block] | None) -> None:
-    """Ports with a static number are reserved ones for Nomad, the others dynamic; but not so in a sidecar's resources."""
+    """Splits ports into reserved ones (with a static number) and dynamic ones. Not called for a sidecar's resources."""
     for network in networks or []:
         if ports := network["DynamicPorts"]:
             network["DynamicPorts"] = [port for port in ports if port["Value"] <= 0] or None
@@ -114,30 +114,33 @@ FINISHERS: dict[str, Callable[[_Block], None]] = {
 
 
 class Shorthand(NamedTuple):
-    """The arguments that a block takes, each with its reading, and what they stand for together."""
+    """Table of shorthand arguments of a block: how each is read, and what they stand for together."""
 
     arguments: dict[str, Callable[[object], object]]
     resolve: Callable[[dict[str, Any]], _Block]
 
 
 def _resolve_constraint(given: dict[str, Any]) -> _Block:
-    left, right, operator = (given.get(name, "") for name in ("attribute", "value", "operator"))
-    for name in ("version", "semver", "regexp", "set_contains"):
-        if given.get(name):
-            operator, right = name, given[name]
+    constraint = _comparison(given, "version", "semver", "regexp", "set_contains")
     if "distinct_hosts" in given:
-        operator, right = "distinct_hosts", to_string(given["distinct_hosts"])
+        constraint |= {"Operand": "distinct_hosts", "RTarget": to_string(given["distinct_hosts"])}
     if given.get("distinct_property"):
-        operator, left = "distinct_property", given["distinct_property"]
-    return {"LTarget": left, "RTarget": right, "Operand": operator or "="}
+        constraint |= {"Operand": "distinct_property", "LTarget": given["distinct_property"]}
+    return constraint
 
 
 def _resolve_affinity(given: dict[str, Any]) -> _Block:
-    left, right, operator = (given.get(name, "") for name in ("attribute", "value", "operator"))
-    for name in ("version", "semver", "regexp", "set_contains_any", "set_contains_all", "set_contains"):
+    names = ("version", "semver", "regexp", "set_contains_any", "set_contains_all", "set_contains")
+    return _comparison(given, *names) | {"Weight": given.get("weight")}
+
+
+def _comparison(given: dict[str, Any], *operators: str) -> _Block:
+    """Builds a comparison. The last of these operators that is given as an argument wins over `operator` and `value`."""
+    left, right, operand = (given.get(name, "") for name in ("attribute", "value", "operator"))
+    for name in operators:
         if given.get(name):
-            operator, right = name, given[name]
-    return {"LTarget": left, "RTarget": right, "Operand": operator or "=", "Weight": given.get("weight")}
+            operand, right = name, given[name]
+    return {"LTarget": left, "RTarget": right, "Operand": operand or "="}
 
 
 def _to_weight(value: object) -> int:

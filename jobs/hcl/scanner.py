@@ -1,4 +1,4 @@
-"""A source goes in; its characters come out as the parser asks for them, with blanks and comments skipped."""
+"""Reads a source character by character for the parser. Skips blanks and comments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGITS = re.compile(r"\d+", re.ASCII)
 
 
 class Scanner:
-    """A place in a source. `newlines_count` says whether a newline ends something here or is a blank."""
+    """A position in a source. `newlines_count` says whether a newline ends something here or is a blank."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -28,7 +28,7 @@ class Scanner:
         self.depth = 0
 
     def peek(self) -> str:
-        """Skips blanks; the character that comes next, "" at the end."""
+        """Skips blanks and returns the next character, "" at the end."""
         text, at = self.text, self.at
         following = text[at : at + 1]
         if following in " \t#/\r" or (following == "\n" and not self.newlines_count):
@@ -41,12 +41,12 @@ class Scanner:
         return following
 
     def starts(self, symbol: str) -> bool:
-        """Whether `symbol` comes next, blanks skipped."""
+        """Skips blanks and returns whether `symbol` comes next."""
         self.peek()
         return self.text.startswith(symbol, self.at)
 
     def take(self, symbol: str) -> bool:
-        """Goes past `symbol` if it comes next."""
+        """Skips `symbol` if it comes next."""
         if self.starts(symbol):
             self.at += len(symbol)
             return True
@@ -57,7 +57,7 @@ class Scanner:
             self.fail(problem, hint=hint)
 
     def take_name(self) -> str | None:
-        """The identifier that comes next, or None."""
+        """Reads the next identifier, or returns None."""
         self.peek()
         found = _NAME.match(self.text, self.at)
         if found is None:
@@ -85,7 +85,7 @@ class Scanner:
         return int(found.group())
 
     def enter(self) -> None:
-        """One level deeper; refused beyond MAX_DEPTH, so that no input can exhaust the stack."""
+        """Enters one level of nesting. Refuses more than MAX_DEPTH, so that no input can exhaust the stack."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.fail(f"nested more than {MAX_DEPTH} levels deep")
@@ -94,7 +94,7 @@ class Scanner:
         self.depth -= 1
 
     def found(self) -> str:
-        """What comes next, in words for an error message."""
+        """Describes what comes next for an error message."""
         following = self.peek()
         if not following:
             return "the end of the file"

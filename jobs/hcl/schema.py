@@ -1,8 +1,8 @@
-"""Tables of blocks come in (schema_job, schema_task, schema_service); out comes what each block may hold.
+"""Types of the tables of blocks (schema_job, schema_task, schema_service).
 
-For each block: its arguments and blocks, their types, and their names in Nomad's API. `since` is the first Nomad
-version that knows a field: an older server drops it in silence, which jobs.hcl.newer_fields turns into a report.
-"" means older than anything fedml talks to (0.12).
+The tables list each block's arguments and blocks, their types, and their names in Nomad's API. `since` is the first
+Nomad version that knows a field. An older server drops the field silently, and jobs.hcl.newer_fields reports that. ""
+means older than any version that fedml talks to (0.12).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Kind(NamedTuple):
-    """How a field is read. `how` names the reading in the mapper; `absent` is the API's value when it isn't set."""
+    """Kind of a field. `how` names its reader in the mapper; `absent` is the API's value when it isn't set."""
 
     how: str
     absent: object
@@ -46,9 +46,11 @@ INTEGER_RANGES = {
 
 
 class Field(NamedTuple):
-    """One field. `name` is the jobspec's ("" when the server sets the field), `api` Nomad's; `block` the kind of block.
+    """One field. `name` is the jobspec's ("" when the server sets the field), `api` Nomad's, `block` the kind of
+    block.
 
-    `omit_absent`: the JSON lacks the field where the jobspec doesn't set it. So it is with what Nomad 1.6.3 doesn't know.
+    `omit_absent`: the JSON lacks the field where the jobspec doesn't set it. This holds for fields that Nomad 1.6.3
+    doesn't know.
     """
 
     api: str
@@ -61,7 +63,7 @@ class Field(NamedTuple):
 
 
 class BlockType:
-    """The fields of one kind of block, by what they are."""
+    """The fields of one kind of block, by kind."""
 
     __slots__ = ("absent", "arguments", "blocks", "fields", "label", "name", "required")
 
@@ -88,12 +90,13 @@ _BLOCK_KINDS = {kind.how for kind in (ONE, MANY, BY_LABEL, TEXT_MAP, TEXT_MAP_OR
 
 
 def server_field(api: str, absent: object = None, since: str = "") -> Field:
-    """A field of the API that no jobspec sets."""
+    """Declares a field of the API that no jobspec sets."""
     return Field(api, "", Kind("server", absent), since=since)
 
 
 def newer(api: str, name: str, kind: Kind, since: str, block: str = "") -> Field:
-    """A field that came after 1.6.3. The versions are those whose source first had it; no such server was asked."""
+    """Declares a field that came after 1.6.3. The version is the first whose source has it; no such server was
+    tried."""
     return Field(api, name, kind, block, since, omit_absent=True)
 
 

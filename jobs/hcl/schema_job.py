@@ -1,4 +1,4 @@
-"""Nothing comes in; out comes the table of all blocks, those of a job and its groups here (read as jobs.hcl.schema says)."""
+"""Table of all blocks. Those of a job and its groups are defined here (see jobs.hcl.schema)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from jobs.hcl.schema import (
     DURATION_OR_NULL,
     FLAG,
     FLAG_OR_NULL,
-    FREE_FORM,
     LABEL,
     LABEL_OR_NULL,
     MANY,
@@ -28,8 +27,19 @@ from jobs.hcl.schema import (
     table,
 )
 from jobs.hcl.schema_service import SERVICE_BLOCKS
-from jobs.hcl.schema_task import TASK_BLOCKS
+from jobs.hcl.schema_task import SCALING_POLICY, TASK_BLOCKS
 
+_COMPARISON = [
+    Field("LTarget", "attribute", TEXT),
+    Field("RTarget", "value", TEXT),
+    Field("Operand", "operator", TEXT),
+]
+_HEALTH = [
+    Field("MaxParallel", "max_parallel", WHOLE_OR_NULL),
+    Field("HealthCheck", "health_check", TEXT_OR_NULL),
+    Field("MinHealthyTime", "min_healthy_time", DURATION_OR_NULL),
+    Field("HealthyDeadline", "healthy_deadline", DURATION_OR_NULL),
+]
 JOB_BLOCKS = table(
     job=[
         Field("Region", "region", TEXT_OR_NULL),
@@ -58,34 +68,13 @@ JOB_BLOCKS = table(
         Field("Tasks", "task", MANY, "task", omit_absent=True),
         newer("Secrets", "secret", MANY, "1.11.0", "secret"),
         newer("UI", "ui", ONE, "1.8.0", "ui"),
-        server_field("Stop"),
-        server_field("ParentID"),
         server_field("Dispatched", False),
-        server_field("DispatchIdempotencyToken"),
-        server_field("Payload"),
-        server_field("ConsulNamespace"),
-        server_field("VaultNamespace"),
-        server_field("NomadTokenID"),
-        server_field("Status"),
-        server_field("StatusDescription"),
-        server_field("Stable"),
-        server_field("Version"),
-        server_field("SubmitTime"),
-        server_field("CreateIndex"),
-        server_field("ModifyIndex"),
-        server_field("JobModifyIndex"),
+        *map(server_field, ("ConsulNamespace", "CreateIndex", "DispatchIdempotencyToken", "JobModifyIndex")),
+        *map(server_field, ("ModifyIndex", "NomadTokenID", "ParentID", "Payload", "Stable", "Status")),
+        *map(server_field, ("StatusDescription", "Stop", "SubmitTime", "VaultNamespace", "Version")),
     ],
-    constraint=[
-        Field("LTarget", "attribute", TEXT),
-        Field("RTarget", "value", TEXT),
-        Field("Operand", "operator", TEXT),
-    ],
-    affinity=[
-        Field("LTarget", "attribute", TEXT),
-        Field("RTarget", "value", TEXT),
-        Field("Operand", "operator", TEXT),
-        Field("Weight", "weight", WHOLE8_OR_NULL),
-    ],
+    constraint=_COMPARISON,
+    affinity=[*_COMPARISON, Field("Weight", "weight", WHOLE8_OR_NULL)],
     group=[
         Field("Name", "name", LABEL_OR_NULL),
         Field("Count", "count", WHOLE_OR_NULL),
@@ -114,10 +103,7 @@ JOB_BLOCKS = table(
     ],
     update=[
         Field("Stagger", "stagger", DURATION_OR_NULL),
-        Field("MaxParallel", "max_parallel", WHOLE_OR_NULL),
-        Field("HealthCheck", "health_check", TEXT_OR_NULL),
-        Field("MinHealthyTime", "min_healthy_time", DURATION_OR_NULL),
-        Field("HealthyDeadline", "healthy_deadline", DURATION_OR_NULL),
+        *_HEALTH,
         Field("ProgressDeadline", "progress_deadline", DURATION_OR_NULL),
         Field("Canary", "canary", WHOLE_OR_NULL),
         Field("AutoRevert", "auto_revert", FLAG_OR_NULL),
@@ -153,12 +139,7 @@ JOB_BLOCKS = table(
         Field("MaxDelay", "max_delay", DURATION_OR_NULL),
         Field("Unlimited", "unlimited", FLAG_OR_NULL),
     ],
-    migrate=[
-        Field("MaxParallel", "max_parallel", WHOLE_OR_NULL),
-        Field("HealthCheck", "health_check", TEXT_OR_NULL),
-        Field("MinHealthyTime", "min_healthy_time", DURATION_OR_NULL),
-        Field("HealthyDeadline", "healthy_deadline", DURATION_OR_NULL),
-    ],
+    migrate=_HEALTH,
     volume=[
         Field("Name", "name", LABEL),
         Field("Type", "type", TEXT),
@@ -197,14 +178,7 @@ JOB_BLOCKS = table(
     scaling=[
         Field("Min", "min", WHOLE_OR_NULL),
         Field("Max", "max", WHOLE_OR_NULL, required=True),
-        Field("Policy", "policy", FREE_FORM),
-        Field("Enabled", "enabled", FLAG_OR_NULL),
-        Field("Type", "type", TEXT),
-        server_field("ID", ""),
-        server_field("Namespace", ""),
-        server_field("Target"),
-        server_field("CreateIndex", 0),
-        server_field("ModifyIndex", 0),
+        *SCALING_POLICY,
     ],
     consul=[
         Field("Namespace", "namespace", TEXT),

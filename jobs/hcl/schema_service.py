@@ -1,4 +1,4 @@
-"""Nothing comes in; out comes the table of the blocks of a service, its checks and its mesh (read as jobs.hcl.schema says)."""
+"""Table of the blocks of a service, its checks and its mesh (see jobs.hcl.schema)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing comes in; out comes the table of the blocks of a task (read as jobs.hcl.schema says)."""
+"""Table of the blocks allowed inside a `task` (see jobs.hcl.schema)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ from jobs.hcl.schema import (
     table,
 )
 
+SCALING_POLICY = (
+    Field("Policy", "policy", FREE_FORM),
+    Field("Enabled", "enabled", FLAG_OR_NULL),
+    Field("Type", "type", TEXT),
+    server_field("ID", ""),
+    server_field("Namespace", ""),
+    server_field("Target"),
+    server_field("CreateIndex", 0),
+    server_field("ModifyIndex", 0),
+)
+"""Fields that the scaling of a group and of a task have in common."""
 TASK_BLOCKS = table(
     task=[
         Field("Name", "name", LABEL),
@@ -191,13 +202,6 @@ TASK_BLOCKS = table(
         Field("Resource", "name", LABEL),
         Field("Min", "min", WHOLE_OR_NULL),
         Field("Max", "max", WHOLE_OR_NULL),
-        Field("Policy", "policy", FREE_FORM),
-        Field("Enabled", "enabled", FLAG_OR_NULL),
-        Field("Type", "type", TEXT),
-        server_field("ID", ""),
-        server_field("Namespace", ""),
-        server_field("Target"),
-        server_field("CreateIndex", 0),
-        server_field("ModifyIndex", 0),
+        *SCALING_POLICY,
     ],
 )

@@ -1,4 +1,4 @@
-"""A text with its name goes in; positions and errors that point into it come out."""
+"""One HCL text with its name: positions, and errors that point into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PROBLEM_CHARS = 500
 
 
 class Source:
-    """One HCL text. Offsets are indexes into `text`, in characters; lines and columns count from 1."""
+    """One HCL text. Offsets are indexes into `text` in characters. Lines and columns count from 1."""
 
     __slots__ = ("filename", "text")
 
@@ -23,12 +23,12 @@ class Source:
         self.filename = filename
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column of an offset."""
+        """Returns line and column of an offset."""
         line = self.text.count("\n", 0, offset) + 1
         return line, offset - self.text.rfind("\n", 0, offset)
 
     def error(self, problem: str, offset: int, *, hint: str = "") -> HclError:
-        """An error at `offset`, with its source line and a caret; very long lines are shown from near the place."""
+        """Makes an error at `offset` with its source line and a caret. Shortens very long lines."""
         offset = max(0, min(offset, len(self.text)))
         if len(problem) > MAX_PROBLEM_CHARS:
             problem = problem[:MAX_PROBLEM_CHARS] + "…"
@@ -49,7 +49,7 @@ class Source:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known name, or "" when none is near."""
+    """Returns a hint with the nearest known name, or ""."""
     from difflib import get_close_matches
 
     near = get_close_matches(given, list(known), n=1, cutoff=0.6)

@@ -1,4 +1,4 @@
-"""The parser gives these nodes, the evaluator takes them: HCL's syntax tree, each node with its offsets in the source."""
+"""HCL's syntax tree. Each node has its offsets in the source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Node:
-    """Anything with a place: `start` is the offset of its first character, `end` the one after its last."""
+    """Base of all nodes: `start` is the offset of its first character, `end` the one after its last."""
 
     start: int
     end: int
@@ -29,7 +29,7 @@ class Template(Node):
 
 @dataclass(slots=True)
 class Parentheses(Node):
-    """`(x)`, or `"${x}"` alone: the value of x, whatever its type, but never taken for the literal that x may be."""
+    """`(x)`, or `"${x}"` alone: the value of x, whatever its type, but never treated as a literal."""
 
     inner: Node
 
@@ -75,7 +75,7 @@ class Splat(Node):
 
 @dataclass(slots=True)
 class Element(Node):
-    """The element at hand inside a Splat."""
+    """The current element inside a Splat."""
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Unary(Node):
 
 @dataclass(slots=True)
 class Binary(Node):
-    """Two operands and what stands between them."""
+    """Two operands and their operator."""
 
     operator: str
     left: Node

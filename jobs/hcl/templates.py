@@ -1,4 +1,4 @@
-"""A scanner at a quoted string or a heredoc goes in; its syntax tree comes out, the scanner after it."""
+"""Parses quoted strings and heredocs with their `${…}` and `%{…}`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _Part = _Text | _Directive | syntax.Node
 
 
 class TemplateParser(Scanner):
-    """The part of the parser that reads text with `${…}` and `%{…}` in it."""
+    """The part of the parser for text with `${…}` and `%{…}` in it."""
 
     @abstractmethod
     def expression(self) -> syntax.Node: ...
@@ -52,7 +52,7 @@ class TemplateParser(Scanner):
     def loop_names(self) -> tuple[str | None, str]: ...
 
     def quoted(self) -> syntax.Node:
-        """A string in double quotes."""
+        """Parses a string in double quotes."""
         start = self.at
         self.at += 1
         parts: list[_Part] = []
@@ -80,7 +80,7 @@ class TemplateParser(Scanner):
         return self._assembled(parts, start)
 
     def quoted_label(self) -> str:
-        """A quoted string without interpolations."""
+        """Parses a quoted string without interpolations."""
         start = self.at
         label = self.quoted()
         if not isinstance(label, syntax.Literal) or not isinstance(label.value, str):
@@ -94,17 +94,17 @@ class TemplateParser(Scanner):
         found = _UNICODE_ESCAPE.match(self.text, self.at)
         if found is None:
             self.fail(
-                f'"\\{letter}" is no escape sequence',
+                f'"\\{letter}" is not a valid escape sequence',
                 hint='Known are \\n, \\r, \\t, \\", \\\\, \\uNNNN and \\UNNNNNNNN; write \\\\ for a backslash.',
             )
         code = int(found.group(1) or found.group(2), 16)
         if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-            self.fail("there is no such character")
+            self.fail("this is not a valid character")
         self.at = found.end()
         return chr(code)
 
     def heredoc(self) -> syntax.Node:
-        """`<<NAME` or `<<-NAME`, up to the line that holds only the name."""
+        """Parses `<<NAME` or `<<-NAME` up to the line that holds only the name."""
         start = self.at
         opening = _HEREDOC_START.match(self.text, start)
         if opening is None:
@@ -148,7 +148,7 @@ class TemplateParser(Scanner):
         self.fail(f'the heredoc "{marker}" is never closed', start, hint=hint)
 
     def _sequence(self, parts: list[_Part]) -> bool:
-        """One `${…}` or `%{…}`; returns whether the text after it loses its leading blanks (`~}`)."""
+        """Parses one `${…}` or `%{…}`. Returns whether the text after it loses its leading blanks (`~}`)."""
         start = self.at
         is_directive = self.text[start] == "%"
         self.at += 2
@@ -198,7 +198,8 @@ class TemplateParser(Scanner):
     def _nested(
         self, parts: list[_Part], first: int, enders: tuple[str, ...], opened_at: int
     ) -> tuple[list[syntax.Node], int, str]:
-        """The nodes from `first` up to a directive named in `enders` (or the end), where to go on, and that name."""
+        """Returns the nodes from `first` to a directive in `enders` (or the end), the next position, and the
+        directive."""
         nodes: list[syntax.Node] = []
         n = first
         while n < len(parts):
@@ -239,7 +240,7 @@ class TemplateParser(Scanner):
 
 
 def _dedent(parts: list[_Part]) -> None:
-    """Takes the smallest indentation of any line (blank ones aside) from every line; interpolated text doesn't count."""
+    """Removes the smallest indentation of any non-blank line from every line. Interpolated text doesn't count."""
     line_starts: list[_Text] = []
     smallest: int | None = None
     at_line_start = True

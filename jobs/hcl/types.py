@@ -1,4 +1,4 @@
-"""Types as they are written (`list(string)`) and values go in; Types and converted values come out."""
+"""Type constraints such as `list(string)`: parses them and converts values to them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _KNOWN = (*_PRIMITIVES, *_COLLECTIONS, "tuple", "object")
 
 
 def read_type(source: Source, node: syntax.Node, *, allow_any: bool = False) -> Type:
-    """The type constraint that an expression writes down; `any` is one only in convert()."""
+    """Reads a type constraint from an expression. Only convert() may use `any`."""
     name = node.name if isinstance(node, (syntax.Reference, syntax.Call)) else ""
     if isinstance(node, syntax.Reference) and not node.steps:
         if name in _PRIMITIVES:
@@ -59,7 +59,7 @@ def read_type(source: Source, node: syntax.Node, *, allow_any: bool = False) -> 
                 if isinstance(key, syntax.Literal)
             ]
             return Type(name, fields=tuple(fields))
-    raise source.error("this is no type", node.start, hint=_hint(node, name))
+    raise source.error("this is not a valid type", node.start, hint=_hint(node, name))
 
 
 def _hint(node: syntax.Node, name: str) -> str:
@@ -74,7 +74,7 @@ def _hint(node: syntax.Node, name: str) -> str:
 
 
 def type_of(value: object) -> Type:
-    """The type that a default gives to a variable that declares none."""
+    """Returns the type of a variable that declares only a default."""
     if isinstance(value, bool):
         return BOOL
     if isinstance(value, str):
@@ -87,7 +87,7 @@ def type_of(value: object) -> Type:
 
 
 def convert(value: object, wanted: Type) -> object:
-    """The value as the type wants it; null stays null. Raises ValueProblem when there is no such conversion."""
+    """Converts the value to the type. null stays null. Raises ValueProblem where no conversion exists."""
     kind = wanted.kind
     if value is None or kind == "any":
         return value

@@ -1,7 +1,7 @@
-"""Values go in; strings, numbers, JSON, comparisons and common types of them come out.
+"""Converts, compares and unifies values.
 
-HCL's values are Python's: None, bool, str, int and Decimal (numbers: an int whenever whole), list (lists and tuples),
-SetValue, dict with str keys (maps and objects).
+HCL's values are Python's: None, bool, str, int and Decimal (an int for every whole number), list (lists and tuples),
+SetValue, and dict with str keys (maps and objects).
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import unicodedata
 from decimal import Context, Decimal, InvalidOperation, Overflow
 from typing import Any
 
+from jobs.durations import parse_duration
+
 MAX_EXPONENT = 4096
 LARGEST_FLOAT_EXPONENT = 307
 ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperation, Overflow])
 
 
 class ValueProblem(Exception):
-    """A value that can't be what it has to be; the message says what is required."""
+    """A value can't be used as required. The message says what is required."""
 
 
 class SetValue(list[object]):
@@ -25,14 +27,14 @@ class SetValue(list[object]):
 
 
 def text(value: str) -> str:
-    """A string as HCL keeps it: in normal form C, halves of surrogate pairs replaced."""
+    """Normalizes a string as HCL does: form C, with halves of surrogate pairs replaced."""
     if value.isascii():
         return value
     return unicodedata.normalize("NFC", value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def number(value: Decimal) -> int | Decimal:
-    """The number as an int if it is whole; ValueProblem if its exponent is beyond all use."""
+    """Returns a whole number as int. Raises ValueProblem where the exponent is too large to be useful."""
     if not value.is_finite() or abs(value.adjusted()) > MAX_EXPONENT:
         raise ValueProblem("the number is too large or too small")
     if value == value.to_integral_value(context=ARITHMETIC):
@@ -41,7 +43,7 @@ def number(value: Decimal) -> int | Decimal:
 
 
 def parse_number(digits: str) -> int | Decimal:
-    """The number a text stands for, in decimal notation."""
+    """Parses a number in decimal notation."""
     try:
         if not digits.isascii() or "_" in digits or len(digits) > MAX_EXPONENT or digits != digits.strip():
             raise ValueProblem("a number is required")
@@ -53,7 +55,7 @@ def parse_number(digits: str) -> int | Decimal:
 
 
 def from_python(value: object) -> object:
-    """A Python value (bool, int, float, list, dict, str, None) as an HCL value."""
+    """Converts a Python value (bool, int, float, list, dict, str, None) to an HCL value."""
     if isinstance(value, float):
         return number(ARITHMETIC.create_decimal(repr(value)))
     if isinstance(value, Decimal):
@@ -68,11 +70,12 @@ def from_python(value: object) -> object:
         raise ValueProblem("the number is too large or too small")
     if value is None or isinstance(value, (bool, int)):
         return value
-    raise ValueProblem(f"a value of Python's type {type(value).__name__} has no place in a jobspec")
+    raise ValueProblem(f"a value of Python's type {type(value).__name__} can't be used in a jobspec")
 
 
 def to_json(value: object) -> object:
-    """The value as the json module writes it: Decimals and whole numbers beyond 64 bits become floats, or a ValueProblem."""
+    """Converts the value for the json module. Decimals and integers beyond 64 bits become floats, or raise
+    ValueProblem."""
     if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
         if Decimal(value).adjusted() > LARGEST_FLOAT_EXPONENT:
             raise ValueProblem("the number is too large for JSON")
@@ -85,14 +88,14 @@ def to_json(value: object) -> object:
 
 
 def number_text(value: int | Decimal) -> str:
-    """A number in plain decimal notation."""
+    """Formats a number in plain decimal notation."""
     if isinstance(value, int):
         return str(value)
     return format(value.normalize(ARITHMETIC), "f")
 
 
 def type_name(value: object) -> str:
-    """What a person calls this value's type."""
+    """Returns the name of the value's type for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -134,6 +137,14 @@ def to_whole_number(value: object) -> int:
     return whole
 
 
+def to_duration(text: str) -> int:
+    """Parses a duration such as "1h30m" into nanoseconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as problem:
+        raise ValueProblem(str(problem)) from None
+
+
 def to_bool(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -145,7 +156,7 @@ def to_bool(value: object) -> bool:
 
 
 def sort_key(value: object) -> tuple[int, object]:
-    """Orders the elements of a set: numbers by size, strings by code point, others by their JSON."""
+    """Returns the sort key of a set's element: numbers by size, strings by code point, others by their JSON."""
     if isinstance(value, bool):
         return (0, value)
     if isinstance(value, (int, Decimal)):
@@ -156,13 +167,13 @@ def sort_key(value: object) -> tuple[int, object]:
 
 
 def make_set(items: list[object]) -> SetValue:
-    """The distinct elements, in a set's order."""
+    """Makes a set: the distinct elements in a set's order."""
     by_key = {sort_key(item): item for item in unify(items)}
     return SetValue(by_key[key] for key in sorted(by_key))
 
 
 def equal(left: object, right: object) -> bool:
-    """HCL's `==`: never converts, so that 1 is neither "1" nor true."""
+    """Compares as HCL's `==`: without conversion, so that 1 equals neither "1" nor true."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list) and isinstance(right, list):
@@ -173,7 +184,7 @@ def equal(left: object, right: object) -> bool:
 
 
 def pairs(collection: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
-    """The keys and values that `for` and `for_each` go through: a list's keys are its indexes, a set's its elements."""
+    """Returns what `for` and `for_each` iterate over. A list's keys are its indexes, a set's its elements."""
     if isinstance(collection, dict):
         return sorted(collection.items())
     if isinstance(collection, SetValue):
@@ -182,10 +193,10 @@ def pairs(collection: list[Any] | dict[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def unify(items: list[object]) -> list[object]:
-    """The values brought to one type, the way both arms of `?:` and the elements of a list are.
+    """Converts values to one type, as for both results of `?:` and the elements of a list.
 
-    Primitives become strings when their types differ; lists and objects are unified inside. Raises ValueProblem when
-    there is no one type.
+    Primitives become strings when their types differ. Lists and objects are unified inside. Raises ValueProblem when
+    there is no common type.
     """
     present = [item for item in items if item is not None]
     kinds = {type_name(item) for item in present}
@@ -204,34 +215,50 @@ def unify(items: list[object]) -> list[object]:
 
 def _unify_lists(items: list[object]) -> list[object]:
     lists = [item for item in items if isinstance(item, list)]
-    if len({len(item) for item in lists}) == 1 and not any(isinstance(item, SetValue) for item in lists):
-        try:
-            columns = [unify(list(column)) for column in zip(*lists, strict=True)]
-        except ValueProblem:
-            pass
-        else:
-            rows = iter([list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists])
-            return [next(rows) if isinstance(item, list) else item for item in items]
-    unified = iter(unify([element for item in lists for element in item]))
-    return [[next(unified) for _ in item] if isinstance(item, list) else item for item in items]
+    rows = _unified_tuples(lists)
+    if rows is None:
+        unified = iter(unify([element for item in lists for element in item]))
+        rows = [[next(unified) for _ in item] for item in lists]
+    in_turn = iter(rows)
+    return [next(in_turn) if isinstance(item, list) else item for item in items]
+
+
+def _unified_tuples(lists: list[list[object]]) -> list[list[object]] | None:
+    """Unifies lists of one length position by position. None where that fails."""
+    if len({len(item) for item in lists}) != 1 or any(isinstance(item, SetValue) for item in lists):
+        return None
+    try:
+        columns = [unify(list(column)) for column in zip(*lists, strict=True)]
+    except ValueProblem:
+        return None
+    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists]
 
 
 def _unify_objects(items: list[object]) -> list[object]:
     objects = [item for item in items if isinstance(item, dict)]
-    if len({frozenset(item) for item in objects}) == 1:
-        try:
-            fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
-        except ValueProblem:
-            pass
-        else:
-            rows = iter([dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)])
-            return [next(rows, {}) if isinstance(item, dict) else item for item in items]
-    unified = iter(unify([element for item in objects for element in item.values()]))
-    return [{name: next(unified) for name in item} if isinstance(item, dict) else item for item in items]
+    rows = _unified_records(objects)
+    if rows is None:
+        unified = iter(unify([element for item in objects for element in item.values()]))
+        rows = [{name: next(unified) for name in item} for item in objects]
+    in_turn = iter(rows)
+    return [next(in_turn) if isinstance(item, dict) else item for item in items]
+
+
+def _unified_records(objects: list[dict[str, object]]) -> list[dict[str, object]] | None:
+    """Unifies objects with the same attributes, attribute by attribute. None where that fails."""
+    if len({frozenset(item) for item in objects}) != 1:
+        return None
+    try:
+        fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
+    except ValueProblem:
+        return None
+    if not fields:
+        return [{} for _ in objects]
+    return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
 
 
 def described(value: object) -> str:
-    """The value's type with its article, and the value if it is a short string."""
+    """Describes the value's type with its article, and the value if it is a short string."""
     name = type_name(value)
     if name == "null":
         return "null"

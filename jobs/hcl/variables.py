@@ -1,4 +1,4 @@
-"""Declarations of variables and sources of their values go in; each variable's value comes out."""
+"""Computes the value of each declared variable from its default and the given sources."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ENVIRONMENT_PREFIX = "NOMAD_VAR_"
 
 @dataclass(frozen=True)
 class VariableSource:
-    """Values for variables, from one place; `name` is what errors call it ("-var", a file's path).
+    """Values for variables from one source. `name` is its name in errors ("-var", a file's path).
 
-    A str is read as Nomad reads `-var`: literally for a variable of type string, number or without a type, as an HCL
-    expression otherwise. Other Python values (bool, int, float, list, dict) are taken as they are. With
-    `ignore_undeclared`, names that the job doesn't declare are no error.
+    A str is read as Nomad reads `-var`: literally for a variable of type string, number or without a type, otherwise
+    as an HCL expression. Other Python values (bool, int, float, list, dict) are used as they are. With
+    `ignore_undeclared`, names that the job doesn't declare are not an error.
     """
 
     name: str
@@ -35,7 +35,7 @@ class VariableSource:
 
 
 class Evaluated(str):
-    """A string that is a value already (from a variable file) and not to be read as an expression."""
+    """A string that is already a value (from a variable file), not an expression."""
 
     __slots__ = ()
 
@@ -52,27 +52,25 @@ class _Variable:
 
 
 def load_var_file(path: Path) -> VariableSource:
-    """The values in a file of `name = value` lines, or one JSON object. Raises HclError, also when it can't be read."""
+    """Reads a file of `name = value` lines, or one JSON object. Raises HclError, also when the file can't be read."""
     return read_var_file(read_text(path), str(path))
 
 
 def read_var_file(text: str, name: str) -> VariableSource:
-    """The same of a text; `name` is what errors call it."""
+    """Reads variables from a text. `name` is its name in errors."""
     source = Source(text, name)
     if text.lstrip().startswith("{"):
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError) as error:
             at = error.pos if isinstance(error, json.JSONDecodeError) else 0
-            raise source.error("this is no JSON", at) from None
+            raise source.error("this is not valid JSON", at) from None
         values = {key: Evaluated(value) if isinstance(value, str) else value for key, value in parsed.items()}
         return VariableSource(name, values, text=source)
     body = parse_body(source)
     for block in body.blocks:
         if block.type == "variable":
-            raise source.error(
-                "a variable file sets variables and declares none", block.start, hint="Write name = value here."
-            )
+            raise source.error("a variable file can't declare variables", block.start, hint="Write name = value here.")
         raise source.error(f'a variable file holds name = value, no blocks such as "{block.type}"', block.start)
     evaluator = Evaluator(source)
     values = {}
@@ -87,7 +85,7 @@ def read_var_file(text: str, name: str) -> VariableSource:
 
 
 def environment_variables(environ: Mapping[str, str]) -> VariableSource:
-    """The NOMAD_VAR_name variables of an environment; those that the job doesn't declare are ignored."""
+    """Reads the NOMAD_VAR_name variables of an environment. Ignores those that the job doesn't declare."""
     values = {
         name.removeprefix(ENVIRONMENT_PREFIX): value
         for name, value in environ.items()
@@ -97,7 +95,7 @@ def environment_variables(environ: Mapping[str, str]) -> VariableSource:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; HclError when it isn't there or no UTF-8."""
+    """Reads the text of a file. Raises HclError when it is missing or not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -108,7 +106,7 @@ def read_text(path: Path) -> str:
 
 
 def resolve_variables(source: Source, body: syntax.Body, sources: Sequence[VariableSource]) -> dict[str, object]:
-    """The value of every variable that the body declares: its default, overruled by each source after the other."""
+    """Returns the value of every declared variable: its default, overridden by each source in turn."""
     variables = _declared(source, body)
     for given in sources:
         for name, value in given.values.items():
@@ -173,14 +171,14 @@ def _declaration(source: Source, block: syntax.Block) -> _Variable:
         variable.type = read_type(source, arguments["type"].expression)
     default = arguments.get("default")
     if default is not None:
-        value = Evaluator(source).value(default.expression)
-        try:
-            variable.value = value if variable.type is None else convert(value, variable.type)
-        except ValueProblem as problem:
-            raise source.error(f'the default of "{name}": {problem}', default.expression.start) from None
+        evaluator = Evaluator(source)
+        variable.value = value = evaluator.value(default.expression)
         variable.has_value = True
         if variable.type is None:
             variable.type, variable.is_inferred = type_of(value), True
+        else:
+            wanted, what = variable.type, f'the default of "{name}"'
+            variable.value = evaluator.converted(lambda given: convert(given, wanted), value, default.expression, what)
     return variable
 
 
@@ -209,7 +207,7 @@ def _given_value(variable: _Variable, value: object, given: VariableSource) -> o
 
 
 def _where(given: VariableSource, name: str) -> Source:
-    """The text that an error about this value points into."""
+    """Returns the text that an error about this value points into."""
     if given.text is not None:
         return given.text
     return Source("", f"{given.name} {name}")
@@ -223,18 +221,15 @@ def _validate(source: Source, variable: _Variable) -> None:
             if name not in arguments:
                 raise source.error(f'"validation" lacks its argument "{name}"', block.start)
         condition = arguments["condition"].expression
-        try:
-            holds = to_bool(evaluator.value(condition))
-        except ValueProblem as problem:
-            raise source.error(f"the condition: {problem}", condition.start) from None
+        holds = evaluator.converted(to_bool, evaluator.value(condition), condition, "the condition")
         message = _sentence(source, arguments["error_message"].expression)
         if not holds:
             raise source.error(f'the value of "{variable.name}" is not valid: {message}', variable.at)
 
 
 def _sentence(source: Source, node: syntax.Node) -> str:
-    """The error message of a validation, which Nomad wants to be a sentence."""
+    """Reads the error message of a validation. Nomad requires a sentence."""
     message = Evaluator(source).value(node)
     if not isinstance(message, str) or not message.endswith((".", "?", "!")) or message[0] != message[0].upper():
-        raise source.error("the error message is no sentence", node.start, hint='As in "The count is at least 1."')
+        raise source.error("the error message is not a sentence", node.start, hint='As in "The count is at least 1."')
     return message

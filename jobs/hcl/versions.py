@@ -1,4 +1,4 @@
-"""A job and a server's version go in; the fields that this server would drop in silence come out."""
+"""Finds the fields of a job that an older server would drop silently."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from jobs.hcl.schema_job import BLOCK_TYPES
 
 
 class NewerField(NamedTuple):
-    """`path` names the place in the jobspec's words (`group "web" / task "train" / identity`)."""
+    """A field and its first Nomad version. `path` uses the jobspec's words (`group "web" / task "train" /
+    identity`)."""
 
     path: str
     since: str
 
 
 def newer_fields(job: Mapping[str, Any], version: str) -> list[NewerField]:
-    """The fields set in `job` (Nomad's API JSON) that came with a later Nomad than `version`, such as "1.1.2".
+    """Returns the fields set in `job` (Nomad's API JSON) that came with a later Nomad than `version`, such as "1.6.3".
 
-    Nomad ignores what it doesn't know, so each of these would be lost without a word.
+    Nomad ignores what it doesn't know, so each of these would be lost silently.
     """
     return list(_newer(BLOCK_TYPES["job"], job, version_key(version), ""))
 
@@ -49,6 +50,6 @@ def _label(field: Field, block: Mapping[str, Any]) -> str:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """1.6.3-dev+ent counts as 1.6.3."""
+    """Parses a version to numbers. 1.6.3-dev+ent counts as 1.6.3."""
     numbers = version.lstrip("v").split("-")[0].split("+")[0].split(".")
     return tuple(int(part) for part in numbers if part.isdigit())

@@ -1,4 +1,4 @@
-"""`python -m regions.local CONFIG.json [--fd N]`: a region runs until it is told to end. Small: it is compiled each time."""
+"""Runs a region: `python -m regions.local CONFIG.json [--fd N]`. Kept small: Python compiles it at each start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A region's `config.json` enters, its checked values leave: what the process is to be, and what its version can do."""
+"""Reads and checks a region's `config.json`."""
 
 from __future__ import annotations
 
@@ -9,36 +9,23 @@ from typing import Any
 
 from regions.errors import RegionError
 
+_OLDEST = (1, 6, 3)
+
 
 class InvalidConfig(RegionError):
     """The configuration file is missing, not JSON, or a value in it is wrong."""
 
 
 class NodeConfig:
-    """One pretend node: sizes are totals, `devices` a list of {vendor, type, name, count, attributes}, `host_volumes`
-    folders by name, or {path, read_only}."""
-
-    __slots__ = (
-        "attributes",
-        "cores",
-        "cpu_mhz",
-        "datacenter",
-        "devices",
-        "drivers",
-        "host_volumes",
-        "memory_mb",
-        "meta",
-        "name",
-        "node_class",
-        "node_pool",
-    )
+    """One pretend node. Sizes are totals; `devices` is a list of {vendor, type, name, count, attributes};
+    `host_volumes` maps names to folders, or to {path, read_only}."""
 
     def __init__(self, raw: dict[str, Any], datacenter: str) -> None:
         self.name = str(raw["name"])
         self.datacenter = str(raw.get("datacenter", datacenter))
         self.cpu_mhz = int(raw.get("cpu_mhz", 4000))
         self.cores = int(raw.get("cores", os.cpu_count() or 1))
-        self.devices = [dict(one) for one in raw.get("devices", [])]
+        self.devices = [dict(device) for device in raw.get("devices", [])]
         self.memory_mb = int(raw.get("memory_mb", 8192))
         self.drivers = tuple(str(name) for name in raw.get("drivers", ["raw_exec"]))
         self.node_class = str(raw.get("node_class", ""))
@@ -54,9 +41,7 @@ class NodeConfig:
 
 
 class TokenConfig:
-    """A further token: `policies` are texts in Nomad's HCL or JSON form, by name."""
-
-    __slots__ = ("name", "policies", "secret")
+    """A further token. `policies` are texts in Nomad's HCL or JSON form, by name."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.name = str(raw["name"])
@@ -65,30 +50,13 @@ class TokenConfig:
 
 
 class RegionConfig:
-    """One region. `version` is the Nomad version whose behaviour it shows; `peers` are the other regions' addresses,
-    `peer_datacenters` where their servers are; `tls` has `cert_file` and `key_file`, and `ca_file` to know the peers by;
-    `namespaces` are their descriptions by name; `pools` the node pools that there are; `event_buffer` is how many
-    commits the event stream can look back; `heartbeat_grace_s` is for how long a node may be silent before it is down;
-    `tokens` are those besides the region's own."""
+    """One region.
 
-    __slots__ = (
-        "address",
-        "data_dir",
-        "datacenter",
-        "event_buffer",
-        "heartbeat_grace_s",
-        "namespaces",
-        "nodes",
-        "path_prepend",
-        "peer_datacenters",
-        "peers",
-        "pools",
-        "region",
-        "tls",
-        "token",
-        "tokens",
-        "version",
-    )
+    `version`: the Nomad version whose behaviour it shows. `peers`: addresses of the other regions; `peer_datacenters`:
+    where their servers are. `tls`: `cert_file` and `key_file`, and `ca_file` to verify the peers. `namespaces`:
+    descriptions by name. `pools`: the node pools. `event_buffer`: how many commits the event stream can look back.
+    `heartbeat_grace_s`: how long a node may be silent before it is down. `tokens`: tokens besides the region's own.
+    """
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.region = str(raw["region"])
@@ -96,7 +64,7 @@ class RegionConfig:
         self.version = str(raw.get("version", "1.6.3"))
         self.data_dir = Path(raw["data_dir"])
         self.token = Path(raw["token_file"]).read_text(encoding="utf-8").strip()
-        self.tokens = [TokenConfig(one) for one in raw.get("tokens", [])]
+        self.tokens = [TokenConfig(token) for token in raw.get("tokens", [])]
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
         self.peer_datacenters = {str(name): str(text) for name, text in raw.get("peer_datacenters", {}).items()}
@@ -122,23 +90,23 @@ class RegionConfig:
         return "https" if self.tls else "http"
 
     def has(self, *version: int) -> bool:
-        """Whether the declared version is at least this one."""
+        """Returns whether the declared version is at least this one."""
         numbers = [int(part) for part in self.version.split("-")[0].split(".")]
         return numbers + [0] * (3 - len(numbers)) >= [*version, *[0] * (3 - len(version))]
 
     def base_env(self) -> dict[str, str]:
-        """The environment that tasks inherit: this process's, with `path_prepend` first on PATH, without Nomad's own."""
+        """Returns the environment that tasks inherit: `path_prepend` comes first on PATH, and NOMAD_* is left out."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
         env["PATH"] = os.pathsep.join([*self.path_prepend, env.get("PATH", os.defpath)])
         return env
 
 
 def load(path: Path) -> RegionConfig:
-    """Reads and checks the file. Raises InvalidConfig; nothing is created or changed."""
+    """Reads and checks the file. Raises InvalidConfig. Creates and changes nothing."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = RegionConfig(raw)
-        _ = config.port, config.has(0)  # both are numbers, or ValueError is raised here
+        _ = config.port, config.has(0)  # raises ValueError where one isn't a number
     except KeyError as error:
         raise InvalidConfig(f"{path} has no {error}", region="?") from error
     except OSError as error:
@@ -155,4 +123,10 @@ def load(path: Path) -> RegionConfig:
         raise InvalidConfig(f"the token file {raw['token_file']} is empty", region=config.region)
     if len({node.name for node in config.nodes}) != len(config.nodes):
         raise InvalidConfig("two nodes have the same name", region=config.region)
+    if not config.has(*_OLDEST):
+        raise InvalidConfig(
+            f"version {config.version} is older than 1.6.3, the oldest Nomad that this engine behaves as",
+            region=config.region,
+            hint="set version to 1.6.3 or a later one",
+        )
     return config

@@ -1,4 +1,4 @@
-"""A configuration file enters, a running region leaves."""
+"""Runs a region's process from its configuration file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _COLLECT_EVERY_S = 300.0
 _GC_THRESHOLD = 20_000
-"""Records hold no cycles: the collector finds nothing, and should look seldom."""
+"""Records hold no cycles, so the garbage collector runs rarely."""
 _STACK_BYTES = 512 * 1024
 
 
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 def run(
     config: RegionConfig, listener: socket.socket, store: Store, tokens: Tokens, tls: SSLContext | None = None
 ) -> None:
-    """The region's life on a listening socket, until a signal ends it."""
+    """Runs the region on a listening socket until a signal ends it."""
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: done.set())
@@ -111,10 +111,10 @@ def run(
 
 
 def _tls(config: RegionConfig) -> SSLContext | None:
-    """What the server shows to its clients. Raises OSError where a file isn't what it should be."""
+    """Returns the server's TLS context. Raises OSError where a file is missing or wrong."""
     if not config.tls:
         return None
-    import ssl  # loaded when asked for, so that start-up is quick
+    import ssl  # loaded on first use, so that start-up is quick
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(config.tls["cert_file"], config.tls["key_file"])
@@ -124,7 +124,7 @@ def _tls(config: RegionConfig) -> SSLContext | None:
 def _listen(config: RegionConfig, inherited: int | None) -> socket.socket:
     if inherited is not None:
         listener = socket.socket(fileno=inherited)
-        listener.set_inheritable(False)  # else a task that outlives a killed region would keep its port
+        listener.set_inheritable(False)  # otherwise a task that outlives a killed region would keep its port
         listener.setblocking(True)
         return listener
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -1,14 +1,14 @@
-"""A canonical job enters; what in it belongs to another place, or is more than this engine does, leaves."""
+"""Checks that a canonical job belongs to this region and uses only what this engine supports."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from regions.local.state.snapshot import Record
 
 
 def misplaced(job: Record, namespaces: Collection[str], pools: Collection[str]) -> list[str]:
-    """What the job names and the region doesn't have, in Nomad's words."""
+    """Returns what the job names and the region doesn't have, in Nomad's words."""
     found = []
     if job["Namespace"] not in namespaces:
         found.append(f'job "{job["ID"]}" is in nonexistent namespace "{job["Namespace"]}"')
@@ -18,30 +18,38 @@ def misplaced(job: Record, namespaces: Collection[str], pools: Collection[str]) 
 
 
 def unsupported(job: Record) -> str | None:
-    """The first feature in the job that Nomad has and this engine doesn't, or None."""
-    if job["Type"] not in ("batch", "sysbatch"):
-        return f"job type {job['Type']}"
+    """Returns the first feature of the job that Nomad has and this engine lacks, or None."""
+    return next(_unsupported_in_job(job), None)
+
+
+def _unsupported_in_job(job: Record) -> Iterator[str]:
+    if job["Type"] != "batch":
+        yield f"job type {job['Type']}"
     if job["Periodic"]:
-        return "periodic jobs"
+        yield "periodic jobs"
     if job["AllAtOnce"]:
-        return "all_at_once"
+        yield "all_at_once"
     for group in job["TaskGroups"]:
-        for field, feature in _GROUP_FEATURES.items():
-            if group.get(field):
-                return feature
-        if any(volume["Type"] == "csi" for volume in (group["Volumes"] or {}).values()):
-            return "CSI volumes"
-        for task in group["Tasks"]:
-            for field, feature in _TASK_FEATURES.items():
-                if task.get(field):
-                    return feature
-            if (task.get("Identity") or {}).get("Env") or (task.get("Identity") or {}).get("File"):
-                return "workload identities"
-            if task["Resources"].get("NUMA"):
-                return "numa"
-            if task["Resources"]["Networks"]:
-                return "networks in a task's resources"
-    return None
+        yield from _unsupported_in_group(group)
+
+
+def _unsupported_in_group(group: Record) -> Iterator[str]:
+    yield from (feature for field, feature in _GROUP_FEATURES.items() if group.get(field))
+    if any(volume["Type"] == "csi" for volume in (group["Volumes"] or {}).values()):
+        yield "CSI volumes"
+    for task in group["Tasks"]:
+        yield from _unsupported_in_task(task)
+
+
+def _unsupported_in_task(task: Record) -> Iterator[str]:
+    yield from (feature for field, feature in _TASK_FEATURES.items() if task.get(field))
+    identity = task.get("Identity") or {}
+    if identity.get("Env") or identity.get("File"):
+        yield "workload identities"
+    if task["Resources"].get("NUMA"):
+        yield "numa"
+    if task["Resources"]["Networks"]:
+        yield "networks in a task's resources"
 
 
 _GROUP_FEATURES = {

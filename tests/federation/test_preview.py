@@ -65,7 +65,11 @@ def test_a_sweep_says_how_many_slots_whatever_the_file_says(tmp_path: Path) -> N
         (replace(ASK, slots=-3), UsageError, "-n -3: a run has at least one slot"),
         (replace(ASK, slots=10**9), UsageError, "1,000,000,000 slots are more than a run may have (1,000,000)"),
         (replace(ASK, asks=read_asks(["epochs=1,2"])), InvalidMeta, "declares no meta key 'epochs' to sweep over"),
-        (replace(ASK, slots=3, asks=read_asks(["lr=1,2"])), InvalidMeta, "-n 3 is no multiple of the 2 combinations"),
+        (
+            replace(ASK, slots=3, asks=read_asks(["lr=1,2"])),
+            InvalidMeta,
+            "-n 3 is not a multiple of the 2 combinations",
+        ),
         (replace(ASK, placing=Placing(policy="best")), UsageError, "there is no policy 'best'"),
         (replace(ASK, placing=Placing(caps={"moon": 1})), UsageError, "--cap moon: there is no such region"),
         (replace(ASK, placing=Placing(policy="fastest")), UsageError, "policy fastest needs to know how long a slot"),

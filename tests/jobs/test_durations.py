@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.durations import format_duration
-from jobs.hcl.durations import parse_duration
+from jobs.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

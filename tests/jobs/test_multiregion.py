@@ -97,7 +97,7 @@ def test_the_default_strategy() -> None:
 @pytest.mark.parametrize(
     ("fields", "said", "hint"),
     [
-        ({"Regions": [{"Name": "us"}, {"Name": "us"}]}, "region 'us' stands there twice", "once"),
+        ({"Regions": [{"Name": "us"}, {"Name": "us"}]}, "region 'us' is listed twice", "once"),
         ({"Regions": [{"Name": "us", "Count": -1}]}, "region 'us' has count = -1", "0 or more"),
         ({"Regions": [{"Name": ""}]}, "a region has no name", 'region "us"'),
         ({"Regions": [{"Name": "us"}], "Strategy": {"MaxParallel": -2}}, "max_parallel = -2", "at a time"),

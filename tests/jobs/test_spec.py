@@ -44,6 +44,7 @@ def test_the_version_goes_under_the_jobs_own_key(optional: list[str], key: str) 
     ("changes", "words"),
     [
         ({"Type": "service"}, 'type "service"'),
+        ({"Type": "sysbatch"}, 'type "sysbatch"; fedml dispatches batch jobs'),
         ({"Type": None}, 'type "service"'),
         ({"ParameterizedJob": None}, "no parameterized block"),
         ({"TaskGroups": []}, "no group"),
@@ -62,7 +63,7 @@ def test_versions(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["", "next", "../4", "a b", "-4", "a" * 65, "_a", "a/b", "a@b", "é\n", "\ud800"])
 def test_what_is_no_version(version: str) -> None:
-    with pytest.raises(InvalidSpec, match="is no version"):
+    with pytest.raises(InvalidSpec, match="is not a valid version"):
         checked_version(version)
 
 

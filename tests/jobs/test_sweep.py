@@ -93,7 +93,7 @@ def test_how_many_slots() -> None:
     asks = Asks(axes_of(["lr=0.1,0.01", "depth=3,5,7"]))
     assert (asks.slots(None), asks.slots(6), asks.slots(12)) == (6, 6, 12)
     assert (Asks().slots(None), Asks().slots(7)) == (None, 7)
-    with pytest.raises(InvalidMeta, match="-n 7 is no multiple of the 6 combinations") as caught:
+    with pytest.raises(InvalidMeta, match="-n 7 is not a multiple of the 6 combinations") as caught:
         asks.slots(7)
     assert "-n 12 gives each 2" in caught.value.hint
 

@@ -114,7 +114,10 @@ def test_meta_over_16_kib_in_sum(project: Project, refused: Refused) -> None:
 @pytest.mark.parametrize("version", ["", "../4", "a b", "v" * 65])
 def test_a_version_that_is_no_version(project: Project, refused: Refused, version: str) -> None:
     refused(
-        "--job", project.job("light"), f"--version={version}", said=("is no version", "1 to 64 letters (of any script)")
+        "--job",
+        project.job("light"),
+        f"--version={version}",
+        said=("is not a valid version", "1 to 64 letters (of any script)"),
     )
 
 

@@ -72,7 +72,7 @@ def test_a_job_never_leaves_its_allowed_regions_not_even_for_a_retry(project: Pr
     [
         (("-n", "1000000000"), ("1,000,000,000 slots are more than a run may have (1,000,000)",)),
         (("--sweep", "epoch=1,2"), ("declares no meta key 'epoch' to sweep over", "did you mean 'epochs'?")),
-        (("--sweep", "epochs=1,2", "-n", "3"), ("-n 3 is no multiple of the 2 combinations",)),
+        (("--sweep", "epochs=1,2", "-n", "3"), ("-n 3 is not a multiple of the 2 combinations",)),
         (("--params", "twice.csv"), ("twice.csv:4: the same row as line 2",)),
         (("--payload-dir", "nowhere"), ("--payload-dir nowhere", "No such file")),
         (("--policy", "cheepest"), ("there is no policy 'cheepest'", "did you mean 'cheapest'?")),

@@ -1,4 +1,4 @@
-"""Nothing comes in; the functions of the language come out by their names, but for those that read files."""
+"""Table of the language's functions by name, except those that read files."""
 
 from __future__ import annotations
 

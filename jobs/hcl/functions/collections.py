@@ -1,4 +1,4 @@
-"""Lists, sets and maps go in; lists, sets, maps or their elements come out."""
+"""Functions on lists, sets and maps."""
 
 from __future__ import annotations
 

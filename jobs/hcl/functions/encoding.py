@@ -1,4 +1,4 @@
-"""Texts and values go in; their encodings, digests and what they decode to come out."""
+"""Functions that encode, decode and hash."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def base64_decode(value: object) -> str:
     try:
         return base64.b64decode(to_string(value), validate=True).decode()
     except UnicodeDecodeError:
-        raise ValueProblem("what it decodes to is no text in UTF-8") from None
+        raise ValueProblem("the decoded bytes are not text in UTF-8") from None
     except (binascii.Error, ValueError):
-        raise ValueProblem("this is no base64") from None
+        raise ValueProblem("this is not valid base64") from None
 
 
 def base64_encode(value: object) -> str:
@@ -31,7 +31,7 @@ def digest(algorithm: str) -> Function:
 
 
 def json_text(value: object) -> str:
-    """JSON as Go writes it: no blanks, keys sorted, `<`, `>` and `&` escaped."""
+    """Formats JSON as Go does: no blanks, keys sorted, `<`, `>` and `&` escaped."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, list):
@@ -46,12 +46,12 @@ def json_text(value: object) -> str:
 
 def json_decode(value: object) -> Any:
     def refuse(constant: str) -> None:
-        raise ValueProblem(f"{constant} is no JSON")
+        raise ValueProblem(f"{constant} is not valid JSON")
 
     try:
         return from_python(json.loads(to_string(value), parse_float=Decimal, parse_constant=refuse))
     except (ValueError, ArithmeticError) as problem:
-        raise ValueProblem(f"this is no JSON: {problem}") from None
+        raise ValueProblem(f"this is not valid JSON: {problem}") from None
 
 
 def csv_decode(value: object) -> list[Any]:
@@ -61,7 +61,7 @@ def csv_decode(value: object) -> list[Any]:
     try:
         header, *rows = list(csv.reader(io.StringIO(to_string(value)), strict=True)) or [[]]
     except csv.Error as problem:
-        raise ValueProblem(f"this is no CSV: {problem}") from None
+        raise ValueProblem(f"this is not valid CSV: {problem}") from None
     if not header:
         raise ValueProblem("the header line is missing")
     if len(set(header)) != len(header):
@@ -101,33 +101,15 @@ def uuid5(namespace: object, name: object) -> str:
 
 
 def yaml_text(value: object) -> str:
-    """YAML in blocks, every string quoted."""
+    """Formats YAML in block style, with every string quoted."""
     return "\n".join(_yaml_lines(value)) + "\n"
 
 
 def _yaml_lines(value: object) -> list[str]:
     if isinstance(value, dict) and value:
-        lines: list[str] = []
-        for key in sorted(value):
-            item = value[key]
-            nested = _yaml_lines(item)
-            if isinstance(item, dict) and item:
-                lines.append(f"{json_text(key)}:")
-                lines.extend("  " + line for line in nested)
-            elif isinstance(item, list) and item:
-                lines.append(f"{json_text(key)}:")
-                lines.extend(nested)
-            else:
-                lines.append(f"{json_text(key)}: {nested[0]}")
-                lines.extend(nested[1:])
-        return lines
+        return [line for key in sorted(value) for line in _yaml_entry(key, value[key])]
     if isinstance(value, list) and value:
-        lines = []
-        for item in value:
-            first, *rest = _yaml_lines(item)
-            lines.append(f"- {first}")
-            lines.extend(rest if isinstance(item, str) else ("  " + line for line in rest))
-        return lines
+        return [line for item in value for line in _yaml_item(item)]
     if isinstance(value, str) and "\n" in value and not value.startswith((" ", "\t", "\n")):
         kept = "" if value.endswith("\n") else "-"
         kept = "+" if value.endswith("\n\n") else kept
@@ -135,8 +117,24 @@ def _yaml_lines(value: object) -> list[str]:
     return [json_text(value)]
 
 
+def _yaml_entry(key: str, value: object) -> list[str]:
+    """Formats one key and its value in a map."""
+    nested = _yaml_lines(value)
+    if isinstance(value, dict) and value:
+        return [f"{json_text(key)}:", *("  " + line for line in nested)]
+    if isinstance(value, list) and value:
+        return [f"{json_text(key)}:", *nested]
+    return [f"{json_text(key)}: {nested[0]}", *nested[1:]]
+
+
+def _yaml_item(value: object) -> list[str]:
+    """Formats one element of a list."""
+    first, *rest = _yaml_lines(value)
+    return [f"- {first}", *(rest if isinstance(value, str) else ("  " + line for line in rest))]
+
+
 def not_here(instead: str) -> Function:
-    """A function of Nomad's that needs more than the standard library."""
+    """Refuses a function of Nomad that needs more than the standard library."""
 
     def refuse(*_: object) -> Any:
         raise ValueProblem(f"fedml can't compute this; {instead}")

@@ -1,4 +1,4 @@
-"""A format such as "%s-%03d" and its arguments go in; the text comes out."""
+"""The functions format() and formatlist()."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERB = re.compile(r"%([-+ #0]*)(\d{0,9})(?:\.(\d{0,9}))?(?:\[(\d{1,9})\])?(.)",
 
 
 def format_string(template: object, *args: object) -> str:
-    """As Go's Sprintf, with the verbs v t b d o x X e E f g G s q."""
+    """Formats like Go's Sprintf, with the verbs v t b d o x X e E f g G s q."""
     pieces: list[str] = []
     pattern = to_string(template)
     used, following, at = 0, 0, 0
@@ -39,7 +39,7 @@ def format_string(template: object, *args: object) -> str:
 
 
 def format_list(template: object, *args: object) -> list[str]:
-    """The format applied to each element of the list arguments, which all have the same length; others are repeated."""
+    """Applies the format to each element of the list arguments, which have equal length. Repeats the others."""
     lists = [arg for arg in args if isinstance(arg, list)]
     lengths = {len(items) for items in lists}
     if len(lengths) > 1:

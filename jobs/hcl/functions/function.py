@@ -1,4 +1,4 @@
-"""A Python callable and its arity go in; a function of the language comes out."""
+"""The type of a function of the language."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 
 
 class Function(NamedTuple):
-    """`call` gets values and raises ValueProblem. `lazy` gets (evaluator, call node, names) and computes by itself."""
+    """A function of the language with its arity.
+
+    `call` gets values and raises ValueProblem. `lazy` gets (evaluator, call node, names) and evaluates its arguments
+    itself.
+    """
 
     call: Callable[..., Any]
     least: int
@@ -16,7 +20,7 @@ class Function(NamedTuple):
     lazy: Callable[..., Any] | None = None
 
     def arity(self) -> str:
-        """How many arguments it takes, in words."""
+        """Describes how many arguments it takes."""
         if self.most is None:
             return f"at least {self.least} argument{'s' * (self.least != 1)}"
         if self.least == self.most:

@@ -1,8 +1,8 @@
-"""Calls whose arguments aren't values yet go in (`try`, `can`, `convert`); values come out."""
+"""Functions that evaluate their own arguments: `try`, `can` and `convert`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from jobs.errors import HclError
 from jobs.hcl.functions.function import Function
@@ -11,7 +11,18 @@ from jobs.hcl.values import ValueProblem
 
 if TYPE_CHECKING:
     from jobs.hcl import syntax
-    from jobs.hcl.evaluate import Evaluator, Names
+    from jobs.hcl.source import Source
+
+Names = dict[str, object]
+
+
+class Evaluator(Protocol):
+    """The part of `jobs.hcl.evaluate.Evaluator` that these functions use."""
+
+    source: Source
+
+    def value(self, node: syntax.Node, names: Names | None = None) -> Any: ...
+    def fail(self, problem: str, node: syntax.Node, *, hint: str = "") -> NoReturn: ...
 
 
 def _never(*_: object) -> Any:
@@ -19,7 +30,7 @@ def _never(*_: object) -> Any:
 
 
 def try_in_turn(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> Any:
-    """The value of the first argument that has one."""
+    """Returns the value of the first argument that can be computed."""
     failure: HclError | None = None
     for arg in node.args:
         try:
@@ -32,7 +43,7 @@ def try_in_turn(evaluator: Evaluator, node: syntax.Call, names: Names | None) ->
 
 
 def can(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> bool:
-    """Whether the argument has a value."""
+    """Returns whether the argument can be computed."""
     if len(node.args) != 1:
         evaluator.fail("can() takes 1 argument", node)
     try:

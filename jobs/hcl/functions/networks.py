@@ -1,4 +1,4 @@
-"""Addresses of networks (CIDR) go in; addresses of their hosts and subnets come out."""
+"""Functions on network addresses (CIDR)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _network(prefix: object) -> IPv4Network | IPv6Network:
             raise ValueError
         return ipaddress.ip_network(given, strict=False)
     except ValueError:
-        raise ValueProblem(f'"{given[:60]}" is no network, such as 10.0.0.0/8') from None
+        raise ValueProblem(f'"{given[:60]}" is not a valid network such as 10.0.0.0/8') from None
 
 
 def cidr_host(prefix: object, number: object) -> str:

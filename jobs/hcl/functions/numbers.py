@@ -1,4 +1,4 @@
-"""Numbers go in, numbers come out: the language's arithmetic functions."""
+"""Arithmetic functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def logarithm(value: object, base: object) -> int | Decimal:
     try:
         return number(Decimal(repr(math.log(to_number(value)) / math.log(to_number(base)))))
     except (ValueError, ZeroDivisionError, OverflowError):
-        raise ValueProblem("there is no such logarithm") from None
+        raise ValueProblem("this logarithm is not defined") from None
 
 
 def power(base: object, exponent: object) -> int | Decimal:
@@ -41,7 +41,7 @@ def power(base: object, exponent: object) -> int | Decimal:
     try:
         result = ARITHMETIC.power(Decimal(to_number(base)), raised_to)
     except (InvalidOperation, Overflow, DivisionByZero):
-        raise ValueProblem("there is no such power") from None
+        raise ValueProblem("this power is not defined") from None
     return number(result)
 
 
@@ -56,7 +56,7 @@ def parse_integer(text: object, base: object) -> int:
     if radix <= 36:
         body = body.lower()
     if not body or len(body) > MAX_DIGITS or any(digit not in _DIGITS[:radix] for digit in body):
-        raise ValueProblem(f'"{digits[:40]}" is no whole number in base {radix}')
+        raise ValueProblem(f'"{digits[:40]}" is not an integer in base {radix}')
     value = 0
     for digit in body:
         value = value * radix + _DIGITS.index(digit)
@@ -84,7 +84,7 @@ def span(*limits: object) -> list[int | Decimal]:
     if step == 0:
         raise ValueProblem("the step can't be zero")
     if (limit - start) * step < 0:
-        raise ValueProblem("the step leads away from the limit")
+        raise ValueProblem("the step never reaches the limit")
     found: list[int | Decimal] = []
     while (start < limit) if step > 0 else (start > limit):
         if len(found) == MAX_RANGE:

@@ -1,4 +1,4 @@
-"""Strings go in; strings, or what they say about themselves, come out."""
+"""Functions on strings."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def replace(value: object, old: object, new: object) -> str:
 
 
 def regex_replace(value: object, pattern: object, replacement: object) -> str:
-    """Go's `$1`, `${1}` and `${name}` stand for what the groups found."""
+    """Replaces by a pattern. Go's `$1`, `${1}` and `${name}` stand for the matched groups."""
     if _can_explode(to_string(pattern)):
         raise ValueProblem("a repetition or a choice inside of a repetition is not possible in this pattern")
     try:
         compiled = re.compile(to_string(pattern))
     except (re.error, OverflowError, RecursionError) as problem:
-        raise ValueProblem(f"this is no regular expression: {problem}") from None
+        raise ValueProblem(f"this is not a valid regular expression: {problem}") from None
     template = to_string(replacement)
 
     def expand(found: re.Match[str]) -> str:
@@ -62,7 +62,7 @@ def regex_replace(value: object, pattern: object, replacement: object) -> str:
 
 
 def _can_explode(pattern: str) -> bool:
-    """Whether a group that repeats holds a repetition or a choice: Python's engine could take for ever on it."""
+    """Returns whether a repeated group contains a repetition or a choice. Python's engine could run for ever on it."""
     holds_repetition = [False]
     at = 0
     plain = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern, flags=re.DOTALL)

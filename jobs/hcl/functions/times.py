@@ -1,13 +1,12 @@
-"""Timestamps (RFC 3339) go in; other timestamps and dates as text come out."""
+"""Functions on timestamps (RFC 3339) and dates."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from jobs.hcl.durations import parse_duration
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ValueProblem, to_string
+from jobs.hcl.values import ValueProblem, to_duration, to_string
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,7 +24,7 @@ def _moment(timestamp: object) -> datetime:
             raise ValueError
         return datetime.fromisoformat(given).replace(microsecond=0)
     except ValueError:
-        raise ValueProblem(f'"{given[:40]}" is no timestamp, such as 2021-06-01T12:00:00Z') from None
+        raise ValueProblem(f'"{given[:40]}" is not a valid timestamp such as 2021-06-01T12:00:00Z') from None
 
 
 def _zone(moment: datetime, with_colon: bool) -> str:
@@ -38,15 +37,15 @@ def time_add(timestamp: object, duration: object) -> str:
 
     moment = _moment(timestamp)
     try:
-        later = moment + timedelta(microseconds=parse_duration(to_string(duration)) / 1000)
+        later = moment + timedelta(microseconds=to_duration(to_string(duration)) / 1000)
     except OverflowError:
-        raise ValueProblem("there is no such time") from None
+        raise ValueProblem("the result is out of range") from None
     zone = _zone(later, with_colon=True)
     return later.strftime("%Y-%m-%dT%H:%M:%S") + ("Z" if zone == "+00:00" else zone)
 
 
 def format_date(spec: object, timestamp: object) -> str:
-    """YYYY, MMM, DD, hh, mm, ss, ZZZZZ and their shorter forms; text stands in single quotes."""
+    """Formats a date by YYYY, MMM, DD, hh, mm, ss, ZZZZZ and their shorter forms. Single quotes enclose plain text."""
     moment = _moment(timestamp)
     zone = _zone(moment, with_colon=True)
     hour = moment.hour % 12 or 12
@@ -86,7 +85,7 @@ def format_date(spec: object, timestamp: object) -> str:
         if found.group(1) is not None:
             pieces.append(found.group(1).replace("''", "'") or "'")
         elif found.group(2) is not None and found.group() not in fields:
-            raise ValueProblem(f'there is no format "{found.group()[:20]}"; text stands in single quotes')
+            raise ValueProblem(f'there is no format "{found.group()[:20]}"; put text in single quotes')
         else:
             pieces.append(fields.get(found.group(), found.group()))
     return "".join(pieces)

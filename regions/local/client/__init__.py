@@ -1,4 +1,4 @@
-"""The node side of an embedded region: placed allocations go in, their tasks' states come out (see `Client`)."""
+"""The node side of an embedded region: runs placed allocations and reports their tasks' states (see `Client`)."""
 
 from regions.local.client.client import Client, end_leftovers
 

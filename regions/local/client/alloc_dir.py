@@ -1,4 +1,4 @@
-"""An allocation's id and tasks go in; its folder, laid out as Nomad lays it out, comes out."""
+"""Creates and removes an allocation's folder, laid out as Nomad does."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _TASK = ("local", "private", "secrets")
 
 
 def create(alloc_dir: Path) -> None:
-    """`alloc/{data,logs,tmp}`: what the tasks share. Does nothing for what is there."""
+    """Creates `alloc/{data,logs,tmp}`, which the tasks share. Keeps what exists."""
     alloc_dir.mkdir(parents=True, exist_ok=True)
     _open_dirs(alloc_dir / "alloc", _SHARED)
 
 
 def create_task(alloc_dir: Path, task: str) -> None:
-    """`<task>/{local,private,secrets,tmp}`: what a task has of its own."""
+    """Creates a task's own folders: `<task>/{local,private,secrets,tmp}`."""
     task_dir = alloc_dir / task
     _open_dirs(task_dir, _TASK)
     _open_dir(task_dir / "tmp", 0o1777)
 
 
 def destroy(alloc_dir: Path) -> None:
-    """Removes it, as far as that goes."""
-    import shutil  # not loaded before something is removed
+    """Removes the folder as far as possible."""
+    import shutil  # loaded on first use
 
     shutil.rmtree(alloc_dir, ignore_errors=True)
 
@@ -39,4 +39,4 @@ def _open_dir(folder: Path, mode: int = 0o777) -> None:
         folder.mkdir()
     except FileExistsError:
         return
-    folder.chmod(mode)  # past the umask
+    folder.chmod(mode)  # mkdir applies the umask

@@ -1,4 +1,4 @@
-"""One placed allocation goes in; its tasks run in order, and its client status and task states come out."""
+"""Runs the tasks of one allocation in order, and computes its client status."""
 
 from __future__ import annotations
 
@@ -9,35 +9,29 @@ from typing import Any, Protocol
 
 from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
-from regions.local.client.task_env import Variable
-from regions.local.client.task_runner import Phase, TaskRunner
+from regions.local.client.task_runner import Host, Phase, TaskRunner
 from regions.local.drivers.driver import Driver, DriverKind
-from regions.local.drivers.loop import Loop
 from regions.local.state.times import format_time
 
 
-class Host(Protocol):
-    """What an allocation needs of its client."""
+class AllocHost(Host, Protocol):
+    """The parts of the client that an allocation uses."""
 
-    loop: Loop
-    base_env: Mapping[str, str]
-    variable: Variable
     drivers: Mapping[str, DriverKind]
 
-    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
     def report(self, runner: AllocRunner) -> None: ...
 
 
 class AllocRunner:
-    """All tasks of one allocation, on the client's loop.
+    """Runs all tasks of one allocation on the client's loop.
 
-    `is_abandoned`: its node was killed, nothing is told of it any more. `is_frozen`: its node is paused. `is_done`: every
-    task has ended for good. `is_quiet`: nothing may be told of it yet. `ended`: exits that the drivers keep until they
-    were told.
+    `is_abandoned`: its node was killed, so nothing more is reported. `is_frozen`: its node is paused. `is_done`: every
+    task has ended for good. `is_quiet`: nothing may be reported yet. `ended`: exits that the drivers keep until they
+    were reported.
     """
 
     def __init__(
-        self, host: Host, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], folder: Path
+        self, host: AllocHost, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any], folder: Path
     ) -> None:
         self.alloc_id: str = alloc["ID"]
         self.alloc = alloc
@@ -67,10 +61,10 @@ class AllocRunner:
     def is_done(self) -> bool:
         return bool(self._failure) or all(task.phase is Phase.COMPLETE for task in self.tasks)
 
-    # -- orders --
+    # -- called by the client --
 
     def start(self, *, recover: bool = False) -> None:
-        """Run the tasks; `recover`: find those that ran before the region ended."""
+        """Starts the tasks. `recover`: finds the tasks that ran before the region ended."""
         states = self.alloc.get("TaskStates") or {} if recover else {}
         for task in self.group["Tasks"]:
             kind = self.host.drivers.get(task["Driver"])
@@ -95,7 +89,7 @@ class AllocRunner:
         self.host.report(self)
 
     def stop(self, done: Callable[[], None] | None = None) -> None:
-        """End all tasks: the leader first, sidecars last, then poststop tasks run; `done` when all have ended."""
+        """Ends all tasks: the leader first, sidecars last, then poststop tasks run. Calls `done` at the end."""
         if done:
             if self.is_done:
                 done()
@@ -106,7 +100,7 @@ class AllocRunner:
             self._kill_tasks()
 
     def restart(self, task: str | None, *, all_tasks: bool) -> str:
-        """Restart one task, the running ones, or all; an error in Nomad's words, or ""."""
+        """Restarts one task, the running ones, or all. Returns an error in Nomad's words, or ""."""
         if task:
             runner = next((t for t in self.tasks if t.name == task), None)
             if runner is None:
@@ -123,13 +117,13 @@ class AllocRunner:
         return ""
 
     def abandon(self) -> None:
-        """As when its machine dies: the tasks are gone at once, and nobody hears of it."""
+        """Simulates the death of its machine: the tasks are gone at once, and nothing is reported."""
         self.is_abandoned = True
         for task in self.tasks:
             task.abandon()
 
     def freeze(self, is_frozen: bool) -> None:
-        """As when its machine stands still, and goes on."""
+        """Simulates a machine that stands still, and one that goes on."""
         self.is_frozen = is_frozen
         for task in self.tasks:
             task.freeze(is_frozen)
@@ -137,10 +131,10 @@ class AllocRunner:
             self._has_news = False
             self.host.report(self)
 
-    # -- what follows from the tasks' states --
+    # -- consequences of the tasks' states --
 
     def task_changed(self) -> None:
-        """Something about a task changed: look at the whole allocation once this round is over."""
+        """Schedules a look at the whole allocation, at the end of this round of the loop."""
         if not self._pending_look:
             self._pending_look = True
             self.host.loop.at_end(self._look)
@@ -168,9 +162,9 @@ class AllocRunner:
                 call()
 
     def _kill_if_over(self, live: list[TaskRunner]) -> None:
-        """A failed task, a dead leader, or sidecars that are left alone end the others.
+        """Ends the other tasks after a failed task or a dead leader, or when only sidecars are left.
 
-        Until they have ended the server hears nothing, as with Nomad: it must not give their room to others.
+        Nothing is reported to the server until they have ended, as with Nomad: it must not give their room to others.
         """
         event = None
         dead = [t for t in self.tasks if not t.is_poststop and t.state.word == "dead"]
@@ -187,7 +181,7 @@ class AllocRunner:
             self._kill_tasks()
 
     def _kill_tasks(self) -> None:
-        """The leader, then the others, then sidecars: each wave waits for the one before."""
+        """Kills the leader, then the others, then sidecars. Each wave waits for the one before."""
         self._killing = True
         mortal = [t for t in self.tasks if not t.is_poststop]
         leaders = [t for t in mortal if t.is_leader][:1]
@@ -211,10 +205,10 @@ class AllocRunner:
         for task in waves[0]:
             task.kill(events.killing(task.kill_timeout_ns), one_ended)
 
-    # -- what the server hears --
+    # -- reported to the server --
 
     def update(self) -> dict[str, Any]:
-        """`{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
+        """Returns `{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
         states = {task.name: dict(task.state.data) for task in self.tasks}
         status, description = ("failed", self._failure) if self._failure else client_status(states.values())
         now_ns = time.time_ns()
@@ -231,7 +225,7 @@ class AllocRunner:
 
 
 def client_status(states: Any) -> tuple[str, str]:
-    """An allocation's client status and its description, by its tasks' states."""
+    """Returns an allocation's client status and its description, from its tasks' states."""
     words = {"failed" if s["State"] == "dead" and s["Failed"] else s["State"] for s in states}
     if "failed" in words:
         return "failed", "Failed tasks"
@@ -243,4 +237,4 @@ def client_status(states: Any) -> tuple[str, str]:
 
 
 def _nothing() -> None:
-    """For a kill that nobody waits for."""
+    """Callback for a kill that nobody waits for."""

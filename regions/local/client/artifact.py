@@ -1,6 +1,6 @@
-"""A task's `artifact` block and environment go in; one file, fetched by http(s) and checked, lies in its folder.
+"""Downloads one `artifact` of a task by http(s) and checks it.
 
-Archives are not unpacked and no other source is known: what Nomad would do with them is refused in a sentence.
+Archives are not unpacked and other sources are not supported: both are refused with a sentence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CHUNK = 1 << 18
 
 
 class ArtifactFailed(Exception):
-    """The artifact could not be had; `recoverable`: trying again may help."""
+    """The artifact could not be downloaded. `recoverable`: another try may help."""
 
     def __init__(self, message: str, *, recoverable: bool = True) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class ArtifactFailed(Exception):
 
 
 def fetch(artifact: dict[str, Any], env: TaskEnv) -> None:
-    """Fetch one artifact. Raises ArtifactFailed. What isn't complete and checked is never seen under its name."""
+    """Downloads one artifact. The file gets its name only when it is complete and checked. Raises ArtifactFailed."""
     from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
     source = artifact["GetterSource"]
@@ -50,8 +50,7 @@ def fetch(artifact: dict[str, Any], env: TaskEnv) -> None:
         raise _escaping(source)
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     path = os.path.join(folder, name)  # noqa: PTH118
-    real = os.path.realpath(path)
-    if not any(real.startswith(os.path.realpath(d) + "/") for d in (env.task_dir, env.shared_dir)):
+    if not env.contains(path):
         raise _escaping(source)
     headers = {k: env.replace(v) for k, v in (artifact.get("GetterHeaders") or {}).items()}
     _download(source, urlunsplit(url._replace(query=urlencode(query))), headers, path, checksum)
@@ -78,7 +77,7 @@ def _download(source: str, url: str, headers: dict[str, str], path: str, checksu
     kind, _, wanted = checksum.strip().partition(":")
     if checksum and (kind not in ("md5", "sha1", "sha256", "sha512") or not wanted):
         raise _failed(source, f"invalid checksum: {checksum}")
-    import hashlib  # loaded with the first artifact, so that start-up is quick
+    import hashlib  # loaded on first use, so that start-up is quick
 
     digest = hashlib.new(kind) if checksum else None
     handlers = []

@@ -1,4 +1,4 @@
-"""Placed allocations go in, real processes run, and updates of client status and task states come out."""
+"""Runs placed allocations as real processes and reports client status and task states."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ANSWER_S = 30.0
 
 
 def end_leftovers(data_dir: Path) -> None:
-    """Kill the tasks that a region which is gone left in `data_dir`, and their executor; returns when they ended.
+    """Kills the tasks and the executor that a dead region left in `data_dir`. Returns when they have ended.
 
-    For whoever cleans up after a region that was killed and won't be started again. Never ends a stranger's process.
+    Cleans up after a region that was killed and won't be started again. Never ends a process of somebody else.
     """
     link = ExecutorLink(data_dir.absolute() / "executor", _ignore, lambda: None)
     link.attach()
@@ -37,12 +37,12 @@ def end_leftovers(data_dir: Path) -> None:
 class Client:
     """The node side of one region, for all its nodes.
 
-    `alloc`, `job` and `node` are Nomad's JSON shapes, never changed here. `on_update` gets lists of `{ID,
-    ClientStatus, ClientDescription, TaskStates, ModifyTime}` from the client's own thread; when it returns, those
-    states count as kept by the server. Methods may be called from any thread; those without a result don't wait.
+    `alloc`, `job` and `node` are Nomad's JSON shapes and are never changed here. `on_update` gets lists of `{ID,
+    ClientStatus, ClientDescription, TaskStates, ModifyTime}` on the client's own thread; when it returns, the server
+    has stored those states. Methods may be called from any thread; those without a result don't wait.
 
     After a crash (kill -9) of the region: make a new Client with the same `data_dir`, then call `restore` once.
-    `data_dir/alloc/<id>` are the allocations' folders, `data_dir/executor` belongs to the raw_exec driver.
+    `data_dir/alloc/<id>` are the allocations' folders; `data_dir/executor` belongs to the raw_exec driver.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Client:
         self._changed: dict[str, AllocRunner] = {}
         self._flush_planned = False
         self._silent: dict[str, str] = {}
-        """Nodes that were hurt on purpose: their IDs, and `killed` or `paused`."""
+        """IDs of the nodes that were hurt on purpose, with `killed` or `paused`."""
         self._raw_exec = RawExec(self.loop, data_dir.absolute() / "executor", base_env.get("PATH", ""))
         self.drivers: Mapping[str, DriverKind] = {
             "raw_exec": DriverKind(self._raw_exec, RAW_EXEC),
@@ -77,14 +77,14 @@ class Client:
         self._raw_exec.attach()
         self.loop.start()
 
-    # -- the server's orders --
+    # -- called by the server --
 
     def start(self, alloc: dict[str, Any], job: dict[str, Any], node: dict[str, Any]) -> None:
-        """Run an allocation; one that runs already is left alone."""
+        """Runs an allocation. Ignores one that already runs."""
         self.loop.post(lambda: self._start(alloc, job, node, recover=False))
 
     def stop(self, alloc_id: str) -> None:
-        """End an allocation's tasks (kill signal, then force after the kill timeout); then its poststop tasks run."""
+        """Ends an allocation's tasks (kill signal, then force after the kill timeout). Then its poststop tasks run."""
 
         def stop() -> None:
             runner = self._runners.get(alloc_id)
@@ -94,8 +94,8 @@ class Client:
         self.loop.post(stop)
 
     def silence(self, node_id: str, how: str) -> None:
-        """Hurt a node on purpose. `killed`: its tasks are gone at once. `paused`: its processes stop where they are.
-        Either way nothing is heard of its allocations, and nothing that is ordered reaches it, until `revive`."""
+        """Hurts a node on purpose. `killed`: its tasks are gone at once. `paused`: its processes stop where they are.
+        Until `revive`, nothing is reported about its allocations and no order reaches it."""
 
         def silence() -> None:
             self._silent[node_id] = how
@@ -109,7 +109,7 @@ class Client:
         self._ask(silence)
 
     def revive(self, node_id: str, allocs: list[dict[str, Any]], node: dict[str, Any]) -> None:
-        """The node is back: stopped processes go on, and `allocs`, all that the server has there, are run or stopped."""
+        """Brings the node back: stopped processes go on, and `allocs`, all that the server has there, run or stop."""
 
         def revive() -> None:
             self._silent.pop(node_id, None)
@@ -124,7 +124,7 @@ class Client:
         self._ask(revive)
 
     def restart(self, alloc_id: str, task: str | None, *, all_tasks: bool = False) -> None:
-        """Restart a task, or all running ones, or all. Raises LookupError, RuntimeError with Nomad's sentence."""
+        """Restarts a task, all running ones, or all. Raises LookupError, or RuntimeError with Nomad's sentence."""
 
         def restart() -> str:
             runner = self._runners.get(alloc_id)
@@ -134,11 +134,11 @@ class Client:
             raise RuntimeError(error)
 
     def alloc_dir(self, alloc_id: str) -> Path:
-        """The allocation's folder, whether it is there or not."""
+        """Returns the path of the allocation's folder, which may not exist."""
         return self._allocs / alloc_id
 
     def destroy(self, alloc_id: str) -> None:
-        """End the allocation if it runs, then remove its folder and forget it."""
+        """Ends the allocation if it runs, then removes its folder and forgets it."""
 
         def forget() -> None:
             self._runners.pop(alloc_id, None)
@@ -154,16 +154,18 @@ class Client:
         self.loop.post(destroy)
 
     def restore(self, allocs: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]) -> None:
-        """After a restart of the region: all allocations (with job and node) that had not ended, as the server knows
-        them. Tasks that run are found again, exits that happened meanwhile are handled now, a task that is lost is
-        run again as Nomad does, and processes of no known allocation are killed."""
+        """Restores all allocations (with job and node) that had not ended, after a restart of the region.
+
+        Finds running tasks again, handles exits that happened meanwhile, runs lost tasks again as Nomad does, and
+        kills processes of unknown allocations.
+        """
 
         for alloc, job, node in allocs:
             self.loop.post(partial(self._start, alloc, job, node, recover=True))
         self.loop.post(self._raw_exec.kill_strays)
 
     def stats(self, alloc_id: str) -> dict[str, Any]:
-        """Nomad's AllocResourceUsage, measured now. Raises LookupError for an allocation that isn't here."""
+        """Measures Nomad's AllocResourceUsage. Raises LookupError for an unknown allocation."""
 
         def pids() -> dict[str, int | None]:
             runner = self._runners.get(alloc_id)
@@ -177,7 +179,7 @@ class Client:
         return usage.alloc_usage(self._ask(pids))
 
     def shutdown(self, *, kill: bool) -> None:
-        """End the client. `kill`: end all tasks first (by force, no updates); else they run on, to be restored."""
+        """Ends the client. `kill`: ends all tasks first (by force, no updates). Otherwise they can be restored."""
 
         def close() -> None:
             self._flush()
@@ -192,10 +194,10 @@ class Client:
             self._jobs.put(None)
         self.loop.stop()
 
-    # -- what allocations need --
+    # -- called by allocations --
 
     def report(self, runner: AllocRunner) -> None:
-        """Tell the server of this allocation: at once when it has ended, else soon, with others."""
+        """Reports this allocation to the server: at once when it has ended, otherwise soon, with others."""
         self._changed[runner.alloc_id] = runner
         if runner.is_done:
             self._flush_planned = True
@@ -218,7 +220,7 @@ class Client:
                 del self._runners[runner.alloc_id]
 
     def _ended(self, alloc_id: str) -> str:
-        """Why an allocation that ended can't restart. Raises LookupError for one that was never here."""
+        """Says why an ended allocation can't restart. Raises LookupError for an unknown one."""
         if (self._allocs / alloc_id).is_dir():
             return "restart of an alloc that should not run"
         raise LookupError(f'Unknown allocation "{alloc_id}"')
@@ -235,7 +237,7 @@ class Client:
             runner.stop()
 
     def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None:
-        """Run `job` on a worker thread, then `done` on the loop, with the exception if there was one."""
+        """Runs `job` on a worker thread, then `done` on the loop, with the exception if there was one."""
 
         def run() -> None:
             error: Exception | None = None
@@ -255,7 +257,7 @@ class Client:
             job()
 
     def _ask(self, call: Callable[[], _T]) -> _T:
-        """`call` on the loop, and its result or exception here. Raises TimeoutError."""
+        """Runs `call` on the loop and returns its result or raises its exception. Raises TimeoutError."""
         answered = threading.Event()
         results: list[_T] = []
         errors: list[Exception] = []
@@ -276,4 +278,4 @@ class Client:
 
 
 def _ignore(_: object) -> None:
-    """For an answer that nobody needs."""
+    """Callback for an answer that nobody needs."""

@@ -1,8 +1,8 @@
-"""A task's `config` block and environment go in; the block with its `${…}` evaluated as HCL evaluates them comes out.
+"""Evaluates the `${…}` in a task's `config` block as HCL does.
 
-Only references (`${NOMAD_META_x}`, `${env["A"]}`, `${attr.kernel.name}`, `${node.meta.rack}`) and the escapes `$${`
-and `%%{` are evaluated: an expression that computes is refused. Unlike elsewhere in a task, an unknown reference is
-an error here, as with Nomad.
+Evaluates only references (`${NOMAD_META_x}`, `${env["A"]}`, `${attr.kernel.name}`, `${node.meta.rack}`) and the
+escapes `$${` and `%%{`. Refuses expressions that compute. Unlike elsewhere in a task, an unknown reference is an error
+here, as with Nomad.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z_][\w-]*")
 
 
 def interpolate(config: dict[str, Any], env: TaskEnv) -> dict[str, Any]:
-    """The configuration with every string evaluated. Raises ConfigInvalid with HCL's sentences, all at once."""
+    """Evaluates every string of the configuration. Raises ConfigInvalid with all of HCL's sentences at once."""
     errors: list[str] = []
     values = {name: _evaluate(value, env, errors) for name, value in config.items()}
     if errors:

@@ -1,4 +1,4 @@
-"""A task event's type and details go in, Nomad's TaskEvent JSON comes out, with the sentence that people read."""
+"""Builds Nomad's TaskEvent JSON with the sentence that people read."""
 
 from __future__ import annotations
 
@@ -9,41 +9,17 @@ from jobs.durations import format_duration
 
 MAX_EVENTS = 10  # a task keeps its last ten, as Nomad does
 
-_BLANK: dict[str, Any] = {
-    "Type": "",
-    "Time": 0,
-    "DisplayMessage": "",
-    "Details": None,
-    "Message": "",
-    "FailsTask": False,
-    "RestartReason": "",
-    "SetupError": "",
-    "DriverError": "",
-    "DriverMessage": "",
-    "ExitCode": 0,
-    "Signal": 0,
-    "KillReason": "",
-    "KillTimeout": 0,
-    "KillError": "",
-    "StartDelay": 0,
-    "DownloadError": "",
-    "ValidationError": "",
-    "DiskLimit": 0,
-    "FailedSibling": "",
-    "VaultError": "",
-    "TaskSignalReason": "",
-    "TaskSignal": "",
-    "GenericSource": "",
-}
+_TEXTS = (
+    "DownloadError", "DriverError", "DriverMessage", "FailedSibling", "GenericSource", "KillError", "KillReason", "Message",
+    "RestartReason", "SetupError", "TaskSignal", "TaskSignalReason", "ValidationError", "VaultError",
+)  # fmt: skip
+_NUMBERS = ("DiskLimit", "ExitCode", "KillTimeout", "Signal", "StartDelay")
+_BLANK: dict[str, Any] = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_NUMBERS, 0) | {"FailsTask": False}
 
 
 def _event(kind: str, display: str, details: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
-    event = _BLANK | fields
-    event["Type"] = kind
-    event["Time"] = time.time_ns()
-    event["DisplayMessage"] = display
-    event["Details"] = details or {}
-    return event
+    own = {"Type": kind, "Time": time.time_ns(), "DisplayMessage": display, "Details": details or {}}
+    return _BLANK | fields | own
 
 
 def received() -> dict[str, Any]:
@@ -98,7 +74,7 @@ def shutdown_delay(delay_ns: int) -> dict[str, Any]:
 
 
 def killing_failed(message: str) -> dict[str, Any]:
-    """A kill that fails the task, with its own words (a template that can't be rendered)."""
+    """Event of a kill that fails the task, with a given reason (a template that can't be rendered)."""
     return _event("Killing", message, {"fails_task": "true"}, FailsTask=True)
 
 
@@ -148,6 +124,6 @@ def failed_restoring() -> dict[str, Any]:
 
 
 def go_quote(text: str) -> str:
-    """A string as Go's %q writes it (for printable text)."""
+    """Quotes a string as Go's %q does (for printable text)."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'

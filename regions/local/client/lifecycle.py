@@ -1,4 +1,4 @@
-"""The states of a group's tasks go in; which of them may start comes out (prestart, main, poststart, poststop)."""
+"""Decides which of a group's tasks may start (prestart, main, poststart, poststop)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _OPEN: dict[int, frozenset[str]] = {
 
 
 def stage(task: dict[str, Any]) -> str:
-    """`main`, `prestart`, `prestart sidecar`, `poststart`, `poststart sidecar` or `poststop`."""
+    """Returns `main`, `prestart`, `prestart sidecar`, `poststart`, `poststart sidecar` or `poststop`."""
     lifecycle = task.get("Lifecycle") or {}
     hook = lifecycle.get("Hook") or "main"
     return f"{hook} sidecar" if lifecycle.get("Sidecar") and hook in ("prestart", "poststart") else str(hook)
 
 
 class Coordinator:
-    """The order in which a group's tasks start. It only goes forward, but for `restart`."""
+    """The order in which a group's tasks start. It only moves forward, except by `restart`."""
 
     __slots__ = ("_stages", "_state")
 
@@ -35,14 +35,14 @@ class Coordinator:
         self._state = _PRESTART
 
     def restart(self) -> None:
-        """All tasks will run again, in order, once all are pending."""
+        """Starts over: all tasks run again, in order, once all are pending."""
         self._state = _INIT
 
     def may_start(self, task_name: str) -> bool:
         return self._stages[task_name] in _OPEN[self._state]
 
     def update(self, states: dict[str, dict[str, Any]]) -> None:
-        """Go on as far as the tasks' states allow."""
+        """Moves forward as far as the tasks' states allow."""
         while (following := self._next(states)) != self._state:
             self._state = following
 

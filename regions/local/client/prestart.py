@@ -1,6 +1,6 @@
-"""A task that is about to start goes in; its folder, payload, templates and artifacts are there, or why not comes out.
+"""Prepares a task for its start: folder, payload, templates and artifacts.
 
-The steps are Nomad's prestart hooks, in its order; those that are done once aren't repeated when a task restarts.
+The steps are Nomad's prestart hooks in its order. A restart of the task doesn't repeat the steps that run once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from regions.local.drivers.sandbox import Mount
 
 
 class PrestartFailed(Exception):
-    """The task can't be started this time: `event` says why, `recoverable` whether its restart policy may try again,
-    `kills` that it is over in any case, `waits` that it is to be tried again soon."""
+    """The task can't be started this time.
+
+    `event` says why. `recoverable`: its restart policy may try again. `kills`: the task is over in any case. `waits`:
+    the start is to be tried again soon.
+    """
 
     def __init__(
         self, event: dict[str, Any], *, recoverable: bool = False, kills: bool = False, waits: bool = False
@@ -30,7 +33,7 @@ class PrestartFailed(Exception):
 
 
 class Prestart:
-    """What was prepared for one task so far. `template_env`: variables from templates, once rendered."""
+    """What was prepared for one task so far. `template_env`: variables from rendered templates."""
 
     __slots__ = ("_alloc_dir", "_fetched", "_group", "_payload", "_rendered", "_set_up", "_task", "template_env")
 
@@ -51,7 +54,7 @@ class Prestart:
 
     @property
     def must_fetch(self) -> bool:
-        """Whether artifacts are missing: `fetch` is slow and runs on a worker thread."""
+        """Whether artifacts are missing. `fetch` is slow and runs on a worker thread."""
         return len(self._fetched) < len(self._task.get("Artifacts") or [])
 
     @property
@@ -61,12 +64,12 @@ class Prestart:
         return bool(self._task.get("Templates")) and (again or not self._rendered)
 
     def resume(self) -> None:
-        """The task was started before the region ended: folder, payload and artifacts are there."""
+        """Resumes a task that was started before the region ended: folder, payload and artifacts are there."""
         self._set_up = True
         self._fetched = set(range(len(self._task.get("Artifacts") or [])))
 
     def set_up(self) -> None:
-        """Folder and dispatch payload. Raises PrestartFailed, OSError."""
+        """Creates the folder and writes the dispatch payload. Raises PrestartFailed, OSError."""
         alloc_dir.create_task(self._alloc_dir, self._task["Name"])
         name = (self._task.get("DispatchPayload") or {}).get("File")
         if self._payload and name:
@@ -77,7 +80,7 @@ class Prestart:
         self._set_up = True
 
     def volume_mounts(self, node: dict[str, Any], *, is_sandboxed: bool) -> list[Mount]:
-        """The host volumes that the task mounts. Raises PrestartFailed for a driver that can't give it any."""
+        """Returns the host volumes that the task mounts. Raises PrestartFailed where its driver can't mount any."""
         mounts = []
         for mount in self._task.get("VolumeMounts") or []:
             volume = (self._group.get("Volumes") or {}).get(mount["Volume"]) or {}
@@ -95,7 +98,7 @@ class Prestart:
         return mounts
 
     def fetch(self, env: TaskEnv) -> None:
-        """The artifacts that are missing. Raises PrestartFailed after all were tried."""
+        """Fetches the missing artifacts. Raises PrestartFailed after all were tried."""
         from regions.local.client import artifact  # few tasks have any
 
         failed: artifact.ArtifactFailed | None = None
@@ -110,7 +113,7 @@ class Prestart:
             raise PrestartFailed(events.artifact_failed(str(failed)), recoverable=failed.recoverable)
 
     def render(self, env: TaskEnv) -> None:
-        """The templates' files and variables. Raises PrestartFailed."""
+        """Renders the templates' files and variables. Raises PrestartFailed."""
         from regions.local.client import template  # few tasks have any
 
         try:

@@ -1,4 +1,4 @@
-"""A restart policy and what became of a task go in; whether it starts again, after how long, and why, come out."""
+"""Decides by a restart policy whether an ended task starts again, after how long, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WITHIN_POLICY = "Restart within policy"
 
 
 class Verdict(NamedTuple):
-    """`restart`, or `fail` (the task failed for good), or `done` (it ended well)."""
+    """Result of the decision: `restart`, `fail` (the task failed for good) or `done` (it ended well)."""
 
     word: str
     reason: str
@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
 
 
 class RestartTracker:
-    """One task's count of restarts. It is not kept over a restart of the region, as Nomad doesn't keep it."""
+    """Counts one task's restarts. The count doesn't survive a restart of the region, as with Nomad."""
 
     __slots__ = ("_count", "_on_success", "_policy", "_since_ns")
 
@@ -31,7 +31,7 @@ class RestartTracker:
         self._since_ns = time.monotonic_ns()
 
     def after(self, *, succeeded: bool, recoverable: bool = True) -> Verdict:
-        """What follows an exit (`succeeded` or not) or a start that failed (`recoverable` or not)."""
+        """Decides what follows an exit (`succeeded` or not) or a failed start (`recoverable` or not)."""
         policy = self._policy
         ended_well = succeeded and not self._on_success
         if not policy["Attempts"]:
@@ -56,7 +56,7 @@ class RestartTracker:
         return Verdict("restart", "Exceeded allowed attempts, applying a delay", wait_ns)
 
     def _jittered(self) -> int:
-        import random  # not needed before something fails
+        import random  # loaded on first use
 
         delay = max(int(self._policy["Delay"]), 1)
         return delay + int(random.randrange(delay) * 0.25)  # noqa: S311

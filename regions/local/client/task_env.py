@@ -1,13 +1,13 @@
-"""An allocation, its job, task and node go in; the task's environment and the values for `${…}` come out."""
+"""Builds a task's environment and the values for `${…}`."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-# What Nomad's default `env.denylist` keeps from tasks, of the agent's environment.
+# Variables of the agent's environment that Nomad's default `env.denylist` keeps from tasks.
 DENIED = frozenset(
     {
         "CONSUL_TOKEN",
@@ -27,7 +27,7 @@ _CLEANED = ("NOMAD_ADDR_", "NOMAD_IP_", "NOMAD_PORT_", "NOMAD_HOST_PORT_", "NOMA
 
 
 def replace(text: str, *values: Mapping[str, str]) -> str:
-    """`${name}` replaced by the first mapping that has it; unknown references stay as they are, as with Nomad."""
+    """Replaces `${name}` from the first mapping that has it. Unknown references stay as they are, as with Nomad."""
     if "${" not in text:
         return text
 
@@ -41,39 +41,34 @@ def replace(text: str, *values: Mapping[str, str]) -> str:
 
 
 Variable = Callable[[str, str], Mapping[str, str] | None]
-"""A namespace and a path → what Nomad's variable there holds, or None."""
+"""Function of (namespace, path): what Nomad's variable there holds, or None."""
 
 
-class TaskEnv:
-    """One task's variables: `env` (what the process gets), `node` (`node.*`, `attr.*`, `meta.*` of its node), and
-    `variable`, by which it reads Nomad's."""
+class TaskEnv(NamedTuple):
+    """One task's variables: `env` (for the process), `node` (`node.*`, `attr.*`, `meta.*` of its node), and
+    `variable`, which reads Nomad's variables."""
 
-    __slots__ = ("env", "node", "shared_dir", "task_dir", "variable")
-
-    def __init__(
-        self,
-        env: dict[str, str],
-        node: dict[str, str],
-        task_dir: str,
-        shared_dir: str,
-        variable: Variable = lambda _namespace, _path: None,
-    ) -> None:
-        self.variable = variable
-        self.env = env
-        self.node = node
-        self.task_dir = task_dir
-        self.shared_dir = shared_dir
+    env: dict[str, str]
+    node: dict[str, str]
+    task_dir: str
+    shared_dir: str
+    variable: Variable = lambda _namespace, _path: None
 
     def replace(self, text: str) -> str:
         return replace(text, self.env, self.node)
 
     def client_path(self, raw: str, *, join_escape: bool) -> tuple[str, bool]:
-        """The absolute path that `raw` names for this task, and whether it leaves the task's and the shared folder."""
+        """Returns the absolute path of `raw` for this task, and whether it leaves the task's and the shared folder."""
         path = self.replace(raw)
         if not os.path.isabs(path) or (join_escape and self._escapes(path)):  # noqa: PTH117
             path = f"{self.task_dir}/{path}"
         path = os.path.normpath(path)
         return path, self._escapes(path)
+
+    def contains(self, path: str) -> bool:
+        """Returns whether the path, with its links resolved, is inside the task's or the shared folder."""
+        real = os.path.realpath(path)
+        return any(real.startswith(os.path.realpath(folder) + "/") for folder in (self.task_dir, self.shared_dir))
 
     def _escapes(self, path: str) -> bool:
         path = os.path.normpath(path)
@@ -92,9 +87,11 @@ def build(
     *,
     is_inside: bool = False,
 ) -> TaskEnv:
-    """The task's environment by Nomad's rules: NOMAD_* and meta, then the agent's, then the task's `env`, then
-    templates' with `env = true`; later ones win, but the agent's never hides a NOMAD_* one. `is_inside`: its folders
-    as a task in a sandbox sees them."""
+    """Builds the task's environment by Nomad's rules.
+
+    Order: NOMAD_* and meta, then the agent's, then the task's `env`, then templates' with `env = true`. Later ones
+    win, but the agent's never hides a NOMAD_* one. `is_inside`: uses the folders' paths in a sandbox.
+    """
     task_dir = f"{alloc_dir}/{task['Name']}"
     known = _node_values(node, job.get("Region") or "global")
     env = _identity(alloc, job, task, node)
@@ -146,7 +143,7 @@ def _identity(alloc: dict[str, Any], job: dict[str, Any], task: dict[str, Any], 
 
 
 def _cpu_set(cores: list[int]) -> str:
-    """Core numbers as Linux writes a cpuset: `0-3,6`."""
+    """Formats core numbers as Linux writes a cpuset: `0-3,6`."""
     runs: list[list[int]] = []
     for core in sorted(cores):
         if runs and core == runs[-1][1] + 1:

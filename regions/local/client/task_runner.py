@@ -1,29 +1,57 @@
-"""One task of an allocation: start conditions, exits and kills go in, its TaskState comes out (Nomad's life cycle)."""
+"""Runs one task of an allocation through Nomad's life cycle and keeps its TaskState."""
 
 from __future__ import annotations
 
 import itertools
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from regions.local.client import events, task_env
 from regions.local.client.config_values import interpolate
-from regions.local.client.lifecycle import stage
+from regions.local.client.lifecycle import Coordinator, stage
 from regions.local.client.prestart import Prestart, PrestartFailed
 from regions.local.client.restarts import RestartTracker
 from regions.local.client.task_state import TaskState
 from regions.local.drivers import sandbox
-from regions.local.drivers.driver import ConfigInvalid, DriverKind, ExitResult, StartOrder, TaskEvents
-from regions.local.drivers.loop import Timer
-
-if TYPE_CHECKING:
-    from regions.local.client.alloc_runner import AllocRunner
+from regions.local.drivers.driver import ConfigInvalid, Driver, DriverKind, ExitResult, StartOrder, TaskEvents
+from regions.local.drivers.loop import Loop, Timer
 
 _MAX_KILL_TIMEOUT_NS = 30_000_000_000  # Nomad's client default `max_kill_timeout`
 _LOOK_AGAIN_S = 0.2
+
+
+class Host(Protocol):
+    """The parts of the client that a task uses."""
+
+    loop: Loop
+    base_env: Mapping[str, str]
+    variable: task_env.Variable
+
+    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
+
+
+class Allocation(Protocol):
+    """The parts of its allocation that a task uses."""
+
+    alloc_id: str
+    alloc: dict[str, Any]
+    job: dict[str, Any]
+    group: dict[str, Any]
+    node: dict[str, Any]
+    folder: Path
+    coordinator: Coordinator
+    is_stopping: bool
+    is_abandoned: bool
+    is_frozen: bool
+    ended: list[tuple[Driver, str]]
+
+    @property
+    def host(self) -> Host: ...
+    def task_changed(self) -> None: ...
 
 
 class Phase(Enum):
@@ -37,10 +65,10 @@ class Phase(Enum):
 
 
 class TaskRunner:
-    """Runs on the client's loop, told by its allocation and its driver; every change of `state` tells the allocation."""
+    """Runs one task on the client's loop. Reports every change of `state` to its allocation."""
 
     def __init__(
-        self, runner: AllocRunner, task: dict[str, Any], kind: DriverKind, state: dict[str, Any] | None
+        self, runner: Allocation, task: dict[str, Any], kind: DriverKind, state: dict[str, Any] | None
     ) -> None:
         self.name: str = task["Name"]
         self.task = task
@@ -75,7 +103,7 @@ class TaskRunner:
     def is_sidecar(self) -> bool:
         return self.stage.endswith(" sidecar")
 
-    # -- what the allocation tells it --
+    # -- called by the allocation --
 
     def start_if_allowed(self) -> None:
         if self.phase is Phase.WAITING and self._runner.coordinator.may_start(self.name):
@@ -89,7 +117,7 @@ class TaskRunner:
         self._changed()
 
     def kill(self, event: dict[str, Any] | None, completed: Callable[[], None]) -> None:
-        """End the task for good; `completed` is called when it has ended (at once if it had)."""
+        """Ends the task for good. Calls `completed` when it has ended (at once if it already had)."""
         if event is not None:
             self.emit(event)
         self._killed = True
@@ -103,10 +131,10 @@ class TaskRunner:
             self._die()
         elif self.phase is Phase.DEAD:
             self._complete()
-        # PREPARING and STARTING look at `_killed` when they are through.
+        # PREPARING and STARTING check `_killed` at their end.
 
     def restart(self, event: dict[str, Any], *, dead_too: bool) -> bool:
-        """Start the task anew without asking its policy; whether there was something to restart."""
+        """Restarts the task regardless of its policy. Returns whether there was something to restart."""
         if self.phase is Phase.RUNNING:
             self.emit(event)
             self._restart_asked = True
@@ -119,19 +147,19 @@ class TaskRunner:
         return True
 
     def abandon(self) -> None:
-        """Its process is killed, and nothing follows from that."""
+        """Kills its process without any consequence."""
         if self._timer:
             self._timer.cancel()
         if self.phase in (Phase.STARTING, Phase.RUNNING):
             self._driver.kill(self.task_id, signal.SIGKILL, 0)
 
     def freeze(self, is_frozen: bool) -> None:
-        """Its processes stop, or go on."""
+        """Stops its processes where they are, or lets them go on."""
         if self.phase is Phase.RUNNING:
             self._driver.freeze(self.task_id, is_frozen)
 
     def recover(self) -> None:
-        """Find the task again after the region was ended: running, ended meanwhile, or lost (and then run again)."""
+        """Finds the task after a restart of the region: running, ended meanwhile, or lost (and then run again)."""
         if self.state.word == "dead":
             self.phase = Phase.COMPLETE if self.is_poststop else Phase.DEAD
             return
@@ -181,7 +209,7 @@ class TaskRunner:
         self._launch(None)
 
     def _launch(self, error: Exception | None) -> None:
-        """Go on after the artifacts: templates, then the driver."""
+        """Continues after the artifacts: templates, then the driver."""
         if self._runner.is_abandoned:
             return
         if error is None and not self._killed and self._prestart.must_render:
@@ -242,7 +270,7 @@ class TaskRunner:
         self._driver.start(order, self._events())
 
     def _env(self, *, is_inside: bool = False) -> task_env.TaskEnv:
-        """The task's variables; `is_inside`: with the folders' names in its sandbox."""
+        """Builds the task's variables. `is_inside`: with the folders' paths in its sandbox."""
         runner = self._runner
         return task_env.build(
             runner.alloc,
@@ -256,7 +284,7 @@ class TaskRunner:
             is_inside=is_inside,
         )
 
-    # -- what the driver tells --
+    # -- called by the driver --
 
     def _events(self) -> TaskEvents:
         return TaskEvents(self._started, self._start_failed, self._exited)

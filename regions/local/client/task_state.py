@@ -1,4 +1,4 @@
-"""Events and state words of one task go in, Nomad's TaskState JSON (`pending`, `running`, `dead`, times) comes out."""
+"""Keeps Nomad's TaskState JSON of one task: state (`pending`, `running`, `dead`), times and events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regions.local.state.times import format_time, parse_time
 
 
 class TaskState:
-    """One task's TaskState, `data`. Its event list is replaced, never changed, so that copies may share it."""
+    """One task's TaskState in `data`. Its event list is replaced, never changed, so that copies may share it."""
 
     __slots__ = ("data",)
 
@@ -33,16 +33,16 @@ class TaskState:
 
     @property
     def last_message(self) -> str:
-        """What its last event says."""
+        """Message of its last event."""
         return str(self.data["Events"][-1]["DisplayMessage"]) if self.data["Events"] else ""
 
     @property
     def started_ns(self) -> int:
-        """When it last started, since the epoch; 0 if it never did."""
+        """Time of its last start since the epoch, 0 if it never started."""
         return parse_time(self.data["StartedAt"]) if self.data["StartedAt"] else 0
 
     def add(self, event: dict[str, Any]) -> None:
-        """Append an event (the last ten are kept); one that fails the task marks it failed."""
+        """Appends an event (keeps the last ten). An event that fails the task marks it as failed."""
         if event["FailsTask"]:
             self.data["Failed"] = True
         if event["Type"] == "Restarting":
@@ -51,7 +51,7 @@ class TaskState:
         self.data["Events"] = [*(self.data["Events"] or []), event][-events.MAX_EVENTS :]
 
     def become(self, word: str) -> None:
-        """`pending`, `running` (start time set) or `dead` (end time set, the first time)."""
+        """Sets the state: `pending`, `running` (sets the start time) or `dead` (sets the end time once)."""
         if word == "running" and self.word != "running":
             self.data["StartedAt"] = format_time(time.time_ns())
         if word == "dead" and self.data["FinishedAt"] is None:

@@ -1,7 +1,7 @@
-"""A task's `template` blocks and environment go in; rendered files in its folder and environment variables come out.
+"""Renders a task's `template` blocks to files and environment variables.
 
-Of Go's and consul-template's language this has text, comments, trim markers, string literals, pipes, `with`, fields and
-the functions below; anything else fails the task as a function that isn't defined does with Nomad.
+Of Go's and consul-template's language this supports text, comments, trim markers, string literals, pipes, `with`,
+fields and the functions below. Anything else fails the task, as an undefined function does with Nomad.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from regions.local.client.task_env import TaskEnv
 
 
 class TemplateFailed(Exception):
-    """A template can't be rendered; the message is the event's, in Nomad's words."""
+    """A template can't be rendered. The message is the event's, in Nomad's words."""
 
 
 class TemplateWaits(Exception):
-    """A variable that the template reads isn't there yet; the message is the event's."""
+    """A variable that the template reads doesn't exist yet. The message is the event's."""
 
 
 class TemplateRefused(Exception):
@@ -42,9 +42,9 @@ _FUNCTIONS: dict[str, Callable[..., str]] = {
 
 
 def render_all(templates: list[dict[str, Any]], env: TaskEnv) -> dict[str, str]:
-    """Write every template's file; the variables of those with `env = true`.
+    """Writes every template's file and returns the variables of those with `env = true`.
 
-    Raises TemplateFailed, TemplateWaits, TemplateRefused, OSError. A file is replaced as a whole.
+    Replaces each file as a whole. Raises TemplateFailed, TemplateWaits, TemplateRefused, OSError.
     """
     variables: dict[str, str] = {}
     for template in templates:
@@ -70,9 +70,8 @@ def _destination(template: dict[str, Any], env: TaskEnv) -> str:
 
 
 def _check_inside(path: str, env: TaskEnv) -> None:
-    """No link that a task made may lead the writing out of the allocation."""
-    real = os.path.realpath(path)
-    if not any(real.startswith(os.path.realpath(d) + "/") for d in (env.task_dir, env.shared_dir)):
+    """Checks that no link made by a task leads the writing out of the allocation."""
+    if not env.contains(path):
         raise TemplateRefused("template destination path escapes alloc directory")
 
 
@@ -94,7 +93,7 @@ def _render(text: str, template: dict[str, Any], env: TaskEnv) -> str:
     pieces: list[str] = []
     at, trim, line = 0, False, 1
     dots: list[Any] = []
-    """What the open `with` blocks stand for; one that stands for nothing hides what is in it."""
+    """Values of the open `with` blocks. One without a value hides its content."""
     while (start := text.find(left, at)) >= 0:
         line = text.count("\n", 0, start) + 1
         end = text.find(right, start + len(left))
@@ -153,9 +152,10 @@ def _action(action: str, line: int, env: TaskEnv, dots: list[Any]) -> Any:
 
 
 def _nomad_variable(path: str, env: TaskEnv) -> Any:
-    """What the variable holds: a task may read what is under its own job, and no more, without further rights.
+    """Reads a variable. Without further rights, a task may only read variables under its own job.
 
-    Raises TemplateWaits, which names the region `global` whatever it is called, as Nomad does."""
+    Raises TemplateWaits, which names the region `global` whatever its name is, as Nomad does.
+    """
     job = env.env.get("NOMAD_JOB_PARENT_ID") or env.env.get("NOMAD_JOB_ID", "")
     own = ["nomad/jobs"]
     for name in (job, env.env.get("NOMAD_GROUP_NAME", ""), env.env.get("NOMAD_TASK_NAME", "")):
@@ -199,7 +199,7 @@ def _commands(action: str, line: int) -> list[list[tuple[str, str]]]:
 
 
 def parse_env(text: str, path: str) -> dict[str, str]:
-    """`KEY=value` lines (quotes, `export`, comments) as a mapping. Raises TemplateFailed, with the line."""
+    """Parses `KEY=value` lines (with quotes, `export`, comments). Raises TemplateFailed with the line."""
     variables: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.strip()

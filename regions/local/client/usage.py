@@ -1,4 +1,4 @@
-"""The pids of an allocation's tasks go in; Nomad's AllocResourceUsage, measured from /proc, comes out."""
+"""Measures Nomad's AllocResourceUsage of an allocation's tasks from /proc."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEASURED_CPU = ["System Mode", "User Mode", "Percent"]
 
 
 def alloc_usage(pids: dict[str, int | None]) -> dict[str, Any]:
-    """Each task's processes (those of its session) and their sums. CPU in percent of one core, since their start."""
+    """Measures each task's processes (of its session) and their sums. CPU in percent of one core since their start."""
     now_ns = time.time_ns()
     sessions = _sessions({pid for pid in pids.values() if pid}) if any(pids.values()) else {}
     tasks: dict[str, Any] = {}
@@ -30,7 +30,7 @@ def alloc_usage(pids: dict[str, int | None]) -> dict[str, Any]:
 
 
 def _sessions(leaders: set[int]) -> dict[int, dict[int, tuple[int, int, float, float]]]:
-    """Session → pid → (rss bytes, swap bytes, user percent, system percent)."""
+    """Reads session → pid → (rss bytes, swap bytes, user percent, system percent)."""
     found: dict[int, dict[int, tuple[int, int, float, float]]] = {}
     proc = Path("/proc")
     if not (proc / "uptime").exists():
@@ -58,7 +58,7 @@ def _sessions(leaders: set[int]) -> dict[int, dict[int, tuple[int, int, float, f
 
 @cache
 def _core_mhz() -> float:
-    """One core's clock: what Nomad's ticks are."""
+    """Reads one core's clock, the unit of Nomad's ticks."""
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return float(next(line for line in lines if line.startswith("cpu MHz")).rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""What every driver takes and gives: a start order goes in, `TaskEvents` are called on the client's loop."""
+"""The interface of all drivers: start orders, and the events that a driver calls on the client's loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from regions.local.drivers.sandbox import Mount
 
 
 class ConfigInvalid(Exception):
-    """A task's `config` block doesn't fit its driver; `errors` are Nomad's sentences, one each."""
+    """A task's `config` block doesn't fit its driver. `errors` are Nomad's sentences, one each."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("; ".join(errors))
@@ -17,7 +17,7 @@ class ConfigInvalid(Exception):
 
 
 class ExitResult(NamedTuple):
-    """How a task ended. `error` says that its end is unknown or was not its own; `time_ns` since the epoch."""
+    """How a task ended. `error`: its end is unknown or had another cause. `time_ns`: since the epoch."""
 
     exit_code: int
     signal: int = 0
@@ -30,7 +30,7 @@ class ExitResult(NamedTuple):
 
 
 class TaskEvents(NamedTuple):
-    """What a driver calls, on the loop: `started`, or `failed` (message, recoverable); after a start, `exited` once."""
+    """A driver's callbacks on the loop: `started`, or `failed` (message, recoverable); after a start, `exited` once."""
 
     started: Callable[[], None]
     failed: Callable[[str, bool], None]
@@ -38,9 +38,12 @@ class TaskEvents(NamedTuple):
 
 
 class StartOrder(NamedTuple):
-    """One start of a task. `task_id` is unique for each start; `stdout` and `stderr` are log files' names without
-    number (empty: the output is thrown away); `config` is checked and interpolated; `user` "" is the region's own;
-    `mounts` is all that a task in a sandbox sees."""
+    """One start of a task.
+
+    `task_id` is unique for each start. `stdout` and `stderr` are log files' names without number (empty: the output is
+    discarded). `config` is checked and interpolated. `user` "" is the region's own. `mounts` is all that a task in a
+    sandbox sees.
+    """
 
     task_id: str
     config: dict[str, Any]
@@ -61,7 +64,7 @@ class Schema(NamedTuple):
     required: frozenset[str] = frozenset()
 
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration with each value in its type. Raises ConfigInvalid."""
+        """Checks the configuration and converts each value to its type. Raises ConfigInvalid."""
         errors = [
             f'Missing required argument: The argument "{name}" is required, but no definition was found.'
             for name in sorted(self.required - config.keys())
@@ -112,26 +115,26 @@ def _converted(value: Any, kind: type) -> Any:
 
 
 class Driver(Protocol):
-    """A way to run tasks. All methods are called on the client's loop and don't wait."""
+    """Runs tasks. All methods are called on the client's loop and don't wait."""
 
     def start(self, order: StartOrder, events: TaskEvents) -> None:
-        """Start a task; one of `events` follows."""
+        """Starts a task. One of `events` follows."""
 
     def kill(self, task_id: str, number: int, grace_s: float) -> None:
-        """Ask the task to end by the signal of that number, and end it by force after `grace_s` (0: at once)."""
+        """Sends the task the signal of that number. Ends it by force after `grace_s` (0: at once)."""
 
     def freeze(self, task_id: str, is_frozen: bool) -> None:
-        """Stop the task's processes where they are, or let them go on."""
+        """Stops the task's processes where they are, or lets them go on."""
 
     def forget(self, task_id: str) -> None:
-        """The task's end is known to the server: nothing of it need be kept."""
+        """Drops what is kept about an ended task, because the server knows its end."""
 
     def recover(self, alloc_id: str, task: str, config: dict[str, Any], started_s: float, events: TaskEvents) -> str:
-        """Find a task that ran before the region ended: its `task_id`, or "" when it is lost."""
+        """Finds a task that ran before the region ended. Returns its `task_id`, or "" when it is lost."""
 
 
 class DriverKind(NamedTuple):
-    """What a task's `driver` names: who runs it, what its `config` may hold, whether it sees its own folders only."""
+    """One driver by name: who runs its tasks, what their `config` may hold, whether they see only their own folders."""
 
     driver: Driver
     schema: Schema

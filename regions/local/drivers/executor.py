@@ -1,17 +1,16 @@
-"""Start and kill orders go in on a Unix socket, started tasks and their exits come out; runs as a process of its own.
+"""The executor: a process that starts and kills tasks by orders from a Unix socket, and reports starts and exits.
 
-One executor a region holds all its raw_exec tasks as children, as Nomad's executors do: a region that is killed and
-started again finds its tasks running here, and the exits that happened meanwhile: each is kept until acknowledged.
-The executor ends, and its tasks with it, when told so or by SIGTERM; it also ends when nobody is connected and no task
-runs (unacknowledged exits are then left in `exits.json` of its folder). It reads task output through pipes and writes
+One executor per region holds all its raw_exec tasks as children, as Nomad's executors do. A region that is killed and
+started again finds its tasks running here, with the exits that happened meanwhile: each is kept until acknowledged.
+The executor ends, with its tasks, when told so or by SIGTERM. It also ends when nobody is connected and no task runs
+(unacknowledged exits are then left in `exits.json` of its folder). It reads task output through pipes and writes
 rotated log files.
 
-Messages are JSON, one a line.
-In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes, user, search_path, mounts), `kill` (id, signal,
-grace_s), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello` (running, exits), `started` (id, pid, ticks),
-`failed` (id, error), `exited` (id, exit_code, signal, time_ns).
+Messages are JSON, one per line. In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes, user,
+search_path, mounts), `kill` (id, signal, grace_s), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello`
+(running, exits), `started` (id, pid, ticks), `failed` (id, error), `exited` (id, exit_code, signal, time_ns).
 
-It loads few modules and only the standard library, so that it is small and starts fast.
+Loads few modules and only the standard library, so that it is small and starts fast.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from regions.local.drivers.processes import start_process, start_ticks
 from regions.local.drivers.sandbox import process_inside
 
 _CHUNK = 1 << 16
-_OPEN_FILES = 65_536  # tasks inherit the limit: not more than programs that close them all can bear
+_OPEN_FILES = 65_536  # tasks inherit the limit, and some programs close every possible descriptor
 
 
 class _Task:
@@ -47,7 +46,7 @@ class _Task:
 
 
 class Executor:
-    """All tasks of a region. `listener` accepts the region's connections, one at a time; `folder` holds the journal."""
+    """Runs all tasks of a region. `listener` accepts its connections, one at a time. `folder` holds the journal."""
 
     def __init__(self, listener: socket.socket, folder: str) -> None:
         with open(os.path.join(folder, "pid"), "w") as file:  # noqa: PTH118, PTH123
@@ -70,7 +69,7 @@ class Executor:
         for end in (wake, waker):
             end.setblocking(False)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
-        # Handlers of our own, since exec resets those to the default and would keep SIG_IGN.
+        # Own handlers, because exec resets them to the default but would keep SIG_IGN.
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, lambda *_: None)
         self._selector.register(self._listener, selectors.EVENT_READ, "listener")
@@ -125,7 +124,7 @@ class Executor:
             self._peer = None
 
     def _send(self, message: dict[str, Any]) -> None:
-        """Without waiting: the region may itself wait until its orders are read."""
+        """Sends without waiting, because the region may itself wait until its orders are read."""
         if self._peer is not None:
             self._unsent += json.dumps(message).encode() + b"\n"
             self._flush()
@@ -254,7 +253,7 @@ class Executor:
         self._send({"event": "exited", "id": task.task_id, **result})
 
     def _read_output(self, fd: int, task: _Task) -> bool:
-        """Copy what is there; whether there may be more."""
+        """Copies the available output. Returns whether there may be more."""
         if (entry := task.outputs.get(fd)) is None:
             return False
         try:
@@ -266,7 +265,7 @@ class Executor:
             return False
         try:
             entry[1].write(data)
-        except OSError:  # a full disk, or the allocation's folder is gone: the task goes on, as with Nomad
+        except OSError:  # a full disk, or a removed folder: the task goes on, as with Nomad
             return True
         return True
 
@@ -279,7 +278,7 @@ class Executor:
 
 
 def main() -> None:
-    """`executor LISTENER_FD FOLDER`"""
+    """Runs the executor: `executor LISTENER_FD FOLDER`."""
     fd, folder = int(sys.argv[1]), sys.argv[2]
     try:
         import resource

@@ -1,4 +1,4 @@
-"""Orders for the region's executor process go in, its messages come out; starts it, or finds the one that still runs."""
+"""Connects to the region's executor process, and starts it where none runs."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class ExecutorLink:
         return self._socket.fileno()
 
     def attach(self) -> dict[str, Any] | None:
-        """Connect to an executor that outlived its region: its `hello`, or None when there is none.
+        """Connects to an executor that outlived its region. Returns its `hello`, or None when there is none.
 
-        Where one died, the tasks it left are killed (by pid and start time, so never a stranger's).
+        Where an executor died, kills the tasks that it left (by pid and start time, so never somebody else's).
         """
         deadline = time.monotonic() + _ANSWER_S
         while time.monotonic() < deadline:
@@ -65,7 +65,7 @@ class ExecutorLink:
         return None
 
     def send(self, message: dict[str, Any]) -> bool:
-        """Whether the message went out; starts an executor if there is none. Raises OSError when that can't be done."""
+        """Sends a message. Starts an executor if there is none. Raises OSError when that fails."""
         if self._socket is None:
             self._spawn()
         assert self._socket is not None
@@ -89,7 +89,7 @@ class ExecutorLink:
             self._on_message(json.loads(line))
 
     def end(self) -> None:
-        """Have all tasks killed and the executor end; returns when it did."""
+        """Makes the executor kill all tasks and end. Returns when it has ended."""
         if self._socket is not None:
             self.send({"op": "end"})
             with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ class ExecutorLink:
             (self._folder / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave the executor and its tasks alone."""
+        """Closes the connection. The executor and its tasks go on."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -139,7 +139,7 @@ class ExecutorLink:
             raise
 
     def _spawn_process(self, listener: int) -> int:
-        """The executor, in a session of its own: neither a terminal's Ctrl-C nor the region's end reaches it."""
+        """Starts the executor in a session of its own: Ctrl-C on a terminal and the region's end don't reach it."""
         command = [sys.executable, "-S", "-E", "-B", "-c", _START, str(_LISTENER), str(self._folder)]
         log = str(self._folder / "executor.log")
         files = [
@@ -178,7 +178,7 @@ class ExecutorLink:
 
 
 class _short_path(contextlib.AbstractContextManager[str]):  # noqa: N801
-    """A path for a Unix socket, which may hold about 100 bytes: by an open folder where it is longer."""
+    """Yields a path short enough for a Unix socket (about 100 bytes), through an open folder where needed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,7 +1,7 @@
-"""A task's output goes in, `<base>.0`, `<base>.1` … come out: at most `max_files` files of about `max_bytes` each.
+"""Writes a task's output to rotated files `<base>.0`, `<base>.1` …: at most `max_files` of about `max_bytes` each.
 
-Files grow by appending and are never truncated, so that whoever follows one reads on in the next. A line is not split
-between two files unless it is longer than a whole one.
+Files grow by appending and are never truncated, so that a follower continues in the next one. A line is split between
+two files only if it is longer than a whole file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LogFiles:
         self._open()
 
     def write(self, data: bytes) -> None:
-        """Append all of `data`, opening further files where one is full."""
+        """Appends all of `data`. Opens further files where one is full."""
         start = 0
         while start < len(data):
             if self._size >= self._max_bytes:

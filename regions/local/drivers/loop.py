@@ -1,4 +1,4 @@
-"""Calls, timers and readable files go in; everything runs on one thread, in order, so that nothing needs a lock."""
+"""An event loop on one thread: calls, timers and readable files, run in order, so that nothing needs a lock."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-_CALLS_A_ROUND = 32  # so that exits and timers needn't wait behind a thousand starts
+_CALLS_A_ROUND = 32  # exits and timers must not wait behind a thousand starts
 
 
 class Timer:
-    """A call that was planned; `cancel` before it ran prevents it."""
+    """A planned call. `cancel` prevents it if it hasn't run."""
 
     __slots__ = ("call",)
 
@@ -27,7 +27,7 @@ class Timer:
 
 
 class Loop:
-    """One daemon thread. `post` comes from any thread; `later`, `at_end`, `watch` and `unwatch` from the loop's own."""
+    """One daemon thread. Any thread may call `post`; `later`, `at_end`, `watch` and `unwatch` only the loop."""
 
     def __init__(self, name: str) -> None:
         self._calls: deque[Callable[[], None]] = deque()
@@ -46,7 +46,7 @@ class Loop:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after what was posted before; returns when it has ended."""
+        """Ends the thread after everything that was posted before. Returns when it has ended."""
         self.post(self._stop)
         self._thread.join()
         self._selector.close()
@@ -54,7 +54,7 @@ class Loop:
         os.close(self._waker)
 
     def post(self, call: Callable[[], None]) -> None:
-        """Run `call` on the loop, soon."""
+        """Runs `call` on the loop, soon."""
         self._calls.append(call)
         if threading.current_thread() is not self._thread:
             try:
@@ -68,7 +68,7 @@ class Loop:
         return timer
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Run `call` once all that can run now has run: what many events of one round cause is done once."""
+        """Runs `call` after everything that can run now, so that a common consequence of many events is done once."""
         self._end_calls.append(call)
 
     def watch(self, fd: int, call: Callable[[], None]) -> None:
@@ -106,6 +106,6 @@ class Loop:
         try:
             call()
         except Exception:  # noqa: BLE001 - one allocation's trouble must not end the others
-            import traceback  # hardly ever needed
+            import traceback  # rarely needed
 
             traceback.print_exc()

@@ -1,4 +1,4 @@
-"""A description of a task's behaviour goes in, that behaviour comes out with no process: Nomad's `mock_driver`."""
+"""Nomad's `mock_driver`: simulates a task's behaviour without a process."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Run:
 
 
 class Mock:
-    """Tasks that only pretend, for tests at scale: thousands cost a timer each."""
+    """Simulates tasks, for tests at scale: thousands cost one timer each."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -80,7 +80,7 @@ class Mock:
         for name, base in (("stdout", order.stdout), ("stderr", order.stderr)):
             if base and config.get(f"{name}_string"):
                 self._write(run, order, base, config[f"{name}_string"], config.get(f"{name}_repeat", 0), repeats[name])
-        task_id = order.task_id  # the order, with its environment, need not stay in memory
+        task_id = order.task_id  # frees the order with its environment
         run.timers.append(self._loop.later(run_s, lambda: self._finish(task_id)))
         events.started()
 
@@ -109,10 +109,10 @@ class Mock:
             run.timers.append(self._loop.later(after_s, lambda: self._finish(task_id)))
 
     def freeze(self, task_id: str, is_frozen: bool) -> None:
-        """There is no process: its time goes on."""
+        """Does nothing: there is no process, and its timer goes on."""
 
     def forget(self, task_id: str) -> None:
-        """Nothing is kept."""
+        """Does nothing: nothing is kept."""
 
     def recover(self, alloc_id: str, task: str, config: dict[str, Any], started_s: float, events: TaskEvents) -> str:
         task_id = f"{alloc_id}/{task}/recovered"
@@ -123,7 +123,7 @@ class Mock:
 
 
 def _seconds(config: dict[str, Any], name: str) -> float:
-    """A Go duration of the configuration, in seconds. Raises ValueError in Nomad's words."""
+    """Parses a Go duration of the configuration to seconds. Raises ValueError in Nomad's words."""
     text = config.get(name) or "0s"
     try:
         return parse_duration(text) / 1e9

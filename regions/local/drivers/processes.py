@@ -1,4 +1,4 @@
-"""A start order goes in, a process comes out; a pid goes in, when that very process started comes out."""
+"""Starts task processes, and identifies and kills them by pid and start time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def start_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot (field 22 of its `stat`); 0 when no such process runs.
+    """Returns when the process started, in clock ticks since boot (field 22 of its `stat`), or 0 when no such process
+    runs.
 
-    Pid and start together name a process for good: a pid that was given to somebody else has another start.
+    Pid and start together identify a process for good: a reused pid has another start.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
@@ -29,7 +30,7 @@ def start_ticks(pid: int) -> int:
 
 
 def _start_by_ps(pid: int) -> int:
-    """Where there is no /proc (macOS): seconds since the epoch, by `ps`."""
+    """Returns the start in seconds since the epoch, by `ps`, where there is no /proc (macOS)."""
     import calendar
     import subprocess
     import time
@@ -42,7 +43,7 @@ def _start_by_ps(pid: int) -> int:
 
 
 def kill_group(pid: int, ticks: int) -> bool:
-    """Kill the process group that this process leads, if the process is still that one; whether it was."""
+    """Kills the process group that this process leads, if it is still the same process. Returns whether it was."""
     if not ticks or start_ticks(pid) != ticks:
         return False
     try:
@@ -53,7 +54,7 @@ def kill_group(pid: int, ticks: int) -> bool:
 
 
 def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """A task's process, leader of a session and group of its own, its outputs as pipes (if it has log files).
+    """Starts a task's process as leader of its own session and group, with pipes for its output (if it has log files).
 
     Raises ValueError in the words of Nomad's executor.
     """
@@ -86,7 +87,7 @@ def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def _identity(user: str) -> dict[str, Any]:
-    """What Popen needs to run as this user. Raises ValueError in Nomad's words for one that isn't there."""
+    """Returns Popen's arguments to run as this user. Raises ValueError in Nomad's words for an unknown user."""
     if not user:
         return {}
     import pwd
@@ -101,9 +102,10 @@ def _identity(user: str) -> dict[str, Any]:
 
 
 def find_binary(task_dir: str, command: str, search_path: str) -> str:
-    """The absolute path of a task's command: looked for in `local/`, the task's folder, the host, then the search path.
+    """Finds a task's command in `local/`, the task's folder, the host, then the search path. Returns its absolute
+    path.
 
-    It is made executable. Raises ValueError with Nomad's sentence when there is none.
+    Makes it executable. Raises ValueError with Nomad's sentence when there is none.
     """
     for path in (f"{task_dir}/local/{command}", f"{task_dir}/{command}", command):
         if os.path.isabs(path) and os.path.exists(path):  # noqa: PTH110, PTH117

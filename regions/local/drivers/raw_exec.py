@@ -1,4 +1,4 @@
-"""Commands go in, processes (each with a session and group of its own) and their exits come out: Nomad's `raw_exec`, `exec`."""
+"""Nomad's `raw_exec` and `exec`: runs commands as processes, each with its own session and group."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EXEC = Schema(
 
 
 class RawExec:
-    """Runs tasks as real processes, through the region's executor process (see `executor`).
+    """Runs tasks as real processes through the region's executor process (see `executor`).
 
-    Commands are looked for in the task's folder and on `search_path`. After a crash of the region its tasks run on,
-    and `recover` finds them; after a crash of the executor they are killed and reported as lost.
+    Looks for commands in the task's folder and on `search_path`. After a crash of the region its tasks go on, and
+    `recover` finds them. After a crash of the executor they are killed and reported as lost.
     """
 
     def __init__(self, loop: Loop, folder: Path, search_path: str) -> None:
@@ -34,7 +34,7 @@ class RawExec:
         self._recovered: dict[str, ExitResult | None] = {}
 
     def attach(self) -> None:
-        """Find the executor of a region that was killed, and what became of its tasks."""
+        """Finds the executor of a killed region, and the state of its tasks."""
         hello = self._link.attach()
         exits: dict[str, Any] = {}
         left = self._folder / "exits.json"
@@ -50,7 +50,7 @@ class RawExec:
             self._recovered[task_id] = ExitResult(**result)
 
     def pid(self, task_id: str) -> int | None:
-        """The task's process, whose number is its process group's and session's too."""
+        """Returns the pid of the task's process, which is also its process group's and session's number."""
         process = self._processes.get(task_id)
         return process[0] if process else None
 
@@ -107,7 +107,7 @@ class RawExec:
         return task_id
 
     def kill_strays(self) -> None:
-        """End the recovered tasks that no allocation asked for, and drop what is known of finished ones."""
+        """Ends the recovered tasks that no allocation asked for, and drops what is known about finished ones."""
         for task_id, result in self._recovered.items():
             if result is None:
                 self.kill(task_id, 9, 0)
@@ -117,13 +117,13 @@ class RawExec:
             (self._folder / "exits.json").unlink(missing_ok=True)
 
     def end(self) -> None:
-        """Kill all tasks and the executor; returns when they have ended."""
+        """Kills all tasks and the executor. Returns when they have ended."""
         if self._link.is_open:
             self._loop.unwatch(self._link.fileno())
         self._link.end()
 
     def detach(self) -> None:
-        """Leave the tasks running."""
+        """Closes the connection. The tasks go on."""
         if self._link.is_open:
             self._loop.unwatch(self._link.fileno())
         self._link.close()

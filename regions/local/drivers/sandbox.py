@@ -1,7 +1,8 @@
-"""A task's folders and mounts enter; the bubblewrap command that shows its process these and no more leaves: Nomad's `exec`.
+"""Nomad's `exec` with bubblewrap: builds the command that shows a task only its folders and mounts.
 
-The task's own folder is its `/`, the allocation's shared one `/alloc`; of the machine it sees what Nomad's exec shows it.
-Its processes have PIDs and IPC of their own. It runs as the region's user: this hides files, it does not shut anybody in.
+The task's own folder is its `/`, and the allocation's shared one `/alloc`. Of the machine it sees the same folders as
+under Nomad's exec. Its processes have their own PIDs and IPC. It runs as the region's user: this hides files, but it
+is not a security boundary.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _ANSWER_S = 10.0
 
 
 class Mount(NamedTuple):
-    """A folder of the machine, where the task sees it."""
+    """A folder of the machine, and its path inside the task."""
 
     host_path: str
     task_path: str
@@ -26,7 +27,7 @@ class Mount(NamedTuple):
 
 @cache
 def works() -> bool:
-    """Whether bubblewrap is installed and may do here what is asked of it."""
+    """Returns whether bubblewrap is installed and works here."""
     import subprocess
 
     shown = [part for path in _SHOWN if os.path.isdir(path) for part in ("--ro-bind", path, path)]  # noqa: PTH112
@@ -39,13 +40,13 @@ def works() -> bool:
 
 
 def mounts(task_dir: str, shared_dir: str, volumes: list[Mount]) -> list[Mount]:
-    """All that the task sees, in the order in which it is mounted."""
+    """Returns everything that the task sees, in the order of mounting."""
     shown = [Mount(path, path, True) for path in _SHOWN if os.path.isdir(path)]  # noqa: PTH112
     return [Mount(task_dir, "/", False), *shown, Mount(shared_dir, "/alloc", False), *volumes]
 
 
 def command(argv: list[str], seen: list[Mount]) -> list[str]:
-    """The command that runs `argv` there. Raises ValueError in Nomad's words when it isn't there."""
+    """Returns the command that runs `argv` in the sandbox. Raises ValueError in Nomad's words when it isn't found."""
     wrapped = [next((path for folder in _SEARCHED if os.path.exists(path := f"{folder}/bwrap")), "bwrap")]  # noqa: PTH110
     for mount in seen:
         wrapped += ["--ro-bind" if mount.is_read_only else "--bind", mount.host_path, mount.task_path]
@@ -69,7 +70,7 @@ def _is_under(path: str, folder: str) -> bool:
 
 
 def process_inside(pid: int) -> int:
-    """The process that is the task's own: bubblewrap's stand before it and pass no signals on."""
+    """Finds the task's own process. Bubblewrap's processes are its ancestors and don't pass on signals."""
     while True:
         try:
             with open(f"/proc/{pid}/comm") as name, open(f"/proc/{pid}/task/{pid}/children") as children:  # noqa: PTH123

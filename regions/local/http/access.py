@@ -1,4 +1,4 @@
-"""A region's declared tokens enter; the token of a request leaves with its rights, or Nomad's refusal."""
+"""Authenticates requests: finds the token of a request and its rights, or refuses it as Nomad does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from regions.local.state.snapshot import Record
 
 
 class Tokens:
-    """All tokens of a region: its own, which may do all, and those declared with policies. Raises InvalidPolicy."""
+    """All tokens of a region: its own, which may do everything, and those with policies. Raises InvalidPolicy."""
 
     def __init__(self, config: RegionConfig) -> None:
         self._known: list[tuple[bytes, Record, Rights]] = [
@@ -20,10 +20,9 @@ class Tokens:
             record = _record(declared.name, declared.secret, sorted(declared.policies), number)
             self._known.append((declared.secret.encode(), record, Rights(policies)))
 
-    def authenticate(self, request: Request, *, tells_unknown: bool) -> None:
-        """Sets the request's token and rights, in a time that tells nothing about the secrets. Raises Failure; with
-        `tells_unknown` (Nomad before 1.5) in other words for an unknown token than for none."""
-        import hmac  # loaded with the first request, so that start-up is quick
+    def authenticate(self, request: Request) -> None:
+        """Sets the request's token and rights. Takes the same time for every secret. Raises Failure."""
+        import hmac  # loaded on first use, so that start-up is quick
 
         secret = request.headers.get("x-nomad-token", "")
         if not secret:
@@ -39,8 +38,8 @@ class Tokens:
             if secret:
                 raise Failure(404, "ACL token not found")
             raise Failure(500, "acl token lookup failed: missing secret id")
-        # The agent's own endpoints tell it in every version.
-        is_told = secret and (tells_unknown or request.path.startswith("/v1/agent/"))
+        # Only the agent's own endpoints distinguish an unknown token from a missing one.
+        is_told = secret and request.path.startswith("/v1/agent/")
         raise Failure(403, "ACL token not found" if is_told else "Permission denied")
 
 

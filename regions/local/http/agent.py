@@ -1,4 +1,4 @@
-"""Requests about the region itself (agent, status, members, collection) enter, answers leave."""
+"""Endpoints about the region itself: agent, status, members, garbage collection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def health(_context: Context, request: Request) -> Reply:
 
 
 def members(context: Context, request: Request) -> Reply:
-    """/v1/agent/members: one server a region; a peer that doesn't listen has failed."""
+    """/v1/agent/members: one server per region. A peer that doesn't listen has failed."""
     found = [_member(context, context.config.region, context.address, "alive")]
     for name, url in sorted(context.config.peers.items()):
         address = urlsplit(url).netloc
@@ -49,7 +49,7 @@ def members(context: Context, request: Request) -> Reply:
 
 
 def self_(context: Context, _request: Request) -> Reply:
-    """/v1/agent/self: what tools read of it"""
+    """/v1/agent/self: the part that tools read"""
     config, address = context.config, context.address
     version = {"Revision": "", "Version": config.version, "VersionMetadata": "embedded", "VersionPrerelease": ""}
     own = {

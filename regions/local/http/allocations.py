@@ -1,4 +1,4 @@
-"""Requests about evaluations and allocations enter, Nomad's answers leave."""
+"""Endpoints about evaluations and allocations."""
 
 from __future__ import annotations
 
@@ -26,22 +26,20 @@ from regions.local.state.transaction import Transaction
 def evaluations(context: Context, request: Request) -> Reply:
     """/v1/evaluations"""
     prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
-    wanted_job = wanted_status = ""
-    if context.config.has(1, 2, 4):
-        wanted_job, wanted_status = request.get("job"), request.get("status")
-    if request.get("filter") and (wanted_job or wanted_status) and context.config.has(1, 3):
+    wanted_job, wanted_status = request.get("job"), request.get("status")
+    if request.get("filter") and (wanted_job or wanted_status):
         raise Failure(400, "Filter expression cannot be used with other filter parameters")
 
     def rows(state: Snapshot) -> Iterator[Record]:
-        for one in in_order(context, request, state.evals, state.evals_by_age, prefix):
+        for evaluation in in_order(request, state.evals, state.evals_by_age, prefix):
             if (
-                namespace in ("*", one["Namespace"])
-                and wanted_job in ("", one["JobID"])
-                and wanted_status in ("", one["Status"])
+                namespace in ("*", evaluation["Namespace"])
+                and wanted_job in ("", evaluation["JobID"])
+                and wanted_status in ("", evaluation["Status"])
             ):
-                yield one
+                yield evaluation
 
-    return listing(context, request, ("evals",), rows, lambda _state, one: one, age_token(request))
+    return listing(context, request, ("evals",), rows, lambda _state, evaluation: evaluation, age_token(request))
 
 
 def of_evaluation(context: Context, request: Request) -> Reply:
@@ -79,7 +77,7 @@ def allocations(context: Context, request: Request) -> Reply:
         ("allocs",),
         lambda state: (
             alloc
-            for alloc in in_order(context, request, state.allocs, state.allocs_by_age, prefix)
+            for alloc in in_order(request, state.allocs, state.allocs_by_age, prefix)
             if namespace in ("*", alloc["Namespace"])
         ),
         lambda _state, alloc: alloc_stub(alloc, resources=resources, task_states=task_states),

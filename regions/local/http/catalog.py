@@ -1,4 +1,4 @@
-"""Requests about what a region has besides jobs (namespaces, pools, its token, what a prefix finds) enter, answers leave."""
+"""Endpoints about namespaces, node pools, the request's token, and search by prefix."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def namespace(context: Context, request: Request) -> Reply:
 
 
 def _namespace(context: Context, name: str) -> Record:
-    from base64 import b64encode  # loaded when asked for, so that start-up is quick
+    from base64 import b64encode  # loaded on first use, so that start-up is quick
     from hashlib import blake2b
 
     text = context.config.namespaces[name]
-    newer: Record = {"Capabilities": None, "Meta": None} if context.config.has(1, 3) else {}
     return {
-        **newer,
+        "Capabilities": None,
         "CreateIndex": 1,
         "Description": text,
         "Hash": b64encode(blake2b(f"{name}{text}".encode(), digest_size=32).digest()).decode(),
+        "Meta": None,
         "ModifyIndex": 1,
         "Name": name,
         "NodePoolConfiguration": None,
@@ -90,7 +90,7 @@ def search(context: Context, request: Request) -> Reply:
 
 
 def empty_list(_context: Context, request: Request) -> Reply:
-    """Kinds of objects that exist here never: an empty list is the truth."""
+    """Endpoints of objects that never exist here: an empty list is correct."""
     return Reply([], index=1)
 
 

@@ -1,31 +1,32 @@
-"""What every handler of the API works with, and the questions that all lists and objects answer alike."""
+"""What every endpoint works with, and what all lists and objects have in common: blocking, filters, pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
+from jobs.durations import parse_duration
 from regions.local.config import RegionConfig
 from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.older import missing_fields
 from regions.local.http.rights import Rights
 from regions.local.scheduler.heartbeats import Heartbeats
 from regions.local.scheduler.worker import Worker
+from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store
 from regions.local.state.table import Table
+from regions.local.state.transaction import Transaction
 
 _DEFAULT_WAIT_S = 300.0
 _MAX_WAIT_S = 600.0
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class TaskClient(Protocol):
-    """The side that runs tasks, as far as the API uses it."""
+    """The part of the client that the API uses."""
 
     def restart(self, alloc_id: str, task: str | None) -> None: ...
     def alloc_dir(self, alloc_id: str) -> Path: ...
@@ -55,18 +56,24 @@ class Context:
         self.heartbeats = heartbeats
         self.faults = Faults()
         self.tokens = tokens
-        self.missing = missing_fields(config)
+
+    def commit(self, kind: str, operation: Callable[[Transaction], Any]) -> tuple[Any, Transaction]:
+        """Commits an operation. Raises Failure where it is refused."""
+        try:
+            return self.store.commit(kind, operation)
+        except Refused as refused:
+            raise Failure(refused.status, refused.message) from refused
 
 
 def namespace_of(request: Request) -> str:
-    """The namespace asked for; `*` means all."""
+    """Returns the requested namespace. `*` means all."""
     return request.get("namespace") or "default"
 
 
 def blocking(
     context: Context, request: Request, index_of: Callable[[Snapshot], int], build: Callable[[Snapshot], Any]
 ) -> Reply:
-    """Answers at once, or with `index` and `wait` when something newer than that index is there."""
+    """Answers at once. With `index` and `wait`, answers when something newer than that index exists."""
     above, wait_s = _index(request), _wait_s(request)
     state = context.store.snapshot
     if above:
@@ -77,7 +84,7 @@ def blocking(
 def single(
     context: Context, request: Request, table: str, find: Callable[[Snapshot], Record | None], missing: str
 ) -> Reply:
-    """One object, whole; 404 with `missing` where there is none."""
+    """Answers with one whole object, or with 404 and `missing`."""
 
     def build(state: Snapshot) -> Record:
         found = find(state)
@@ -100,33 +107,15 @@ def listing(
     show: Callable[[Snapshot, Record], Record],
     token: Callable[[Record], str],
 ) -> Reply:
-    """A list of the rows that `rows` gives in their order. From Nomad 1.3 on it is filtered and comes in pages, each
-    beginning at the row whose `token` the page before it named."""
-    pages = context.config.has(1, 3)
-    per_page, seeking = (_per_page(request), request.get("next_token")) if pages else (0, "")
-    is_reversed = is_reverse(context, request)
-    wanted = None
-    if pages and request.get("filter"):
-        from regions.local.http.filter import compile_filter  # loaded when asked for, so that start-up is quick
-
-        wanted = compile_filter(request.get("filter"))
-    following, sought = "", _place(seeking)
+    """Answers with a list of rows in the order of `rows`, filtered, in pages. Each page begins at the row whose
+    `token` the page before named."""
+    per_page, is_wanted, following = _per_page(request), _chosen_rows(request, tables), ""
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
         found: list[Record] = []
         following = ""
-        is_sought = bool(seeking)
-        for record in rows(state):
-            if is_sought:
-                at = _place(token(record))
-                if at > sought if is_reversed else at < sought:
-                    continue
-            if wanted is not None and not wanted(record):
-                continue
-            if not request.rights.is_management and not _is_shown(request.rights, tables, record):
-                continue
-            is_sought = False
+        for record in filter(is_wanted, _from_page(request, rows(state), token)):
             if per_page and len(found) == per_page:
                 following = token(record)
                 break
@@ -139,8 +128,34 @@ def listing(
     return reply
 
 
+def _chosen_rows(request: Request, tables: tuple[str, ...]) -> Callable[[Record], bool]:
+    """Returns whether a row passes the request's filter and its token may see it."""
+    is_wanted: Callable[[Record], bool] | None = None
+    if request.get("filter"):
+        from regions.local.http.filter import compile_filter  # loaded on first use, so that start-up is quick
+
+        is_wanted = compile_filter(request.get("filter"))
+    rights = request.rights
+    return lambda record: (
+        (is_wanted is None or is_wanted(record)) and (rights.is_management or _is_shown(rights, tables, record))
+    )
+
+
+def _from_page(request: Request, records: Iterable[Record], token: Callable[[Record], str]) -> Iterable[Record]:
+    """Skips the rows before the one that `next_token` names."""
+    if not (seeking := request.get("next_token")):
+        return records
+    sought, is_reversed = _place(seeking), is_reverse(request)
+
+    def is_before(record: Record) -> bool:
+        at = _place(token(record))
+        return at > sought if is_reversed else at < sought
+
+    return dropwhile(is_before, records)
+
+
 def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
-    """Whether a list shows the row to a token: a list of all namespaces holds what it may see."""
+    """Returns whether the token may see the row. A list of all namespaces contains only such rows."""
     if "variables" in tables:
         row = record["VariableMetadata"]
         return rights.may_variable(row["Namespace"], row["Path"], "list")
@@ -149,49 +164,49 @@ def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
 
 
 def _place(token: str) -> tuple[int, str]:
-    """What orders tokens: by create index where they begin with one, else as text."""
+    """Returns the sort key of a page token: its create index where it begins with one, else its text."""
     head, dot, rest = token.partition(".")
     return (int(head), rest) if dot and head.isdigit() else (0, token)
 
 
-def is_reverse(context: Context, request: Request) -> bool:
-    """Whether the newest is asked for first."""
-    return request.get("reverse") == "true" and context.config.has(1, 3)
+def is_reverse(request: Request) -> bool:
+    """Returns whether the newest comes first."""
+    return request.get("reverse") == "true"
 
 
-def in_order(context: Context, request: Request, by_id: Table, by_age: Table, prefix: str) -> Iterable[Record]:
-    """Objects whose ID begins with `prefix`, by ID; without a prefix, from Nomad 1.3 on, by their age."""
-    if not prefix and context.config.has(1, 3):
+def in_order(request: Request, by_id: Table, by_age: Table, prefix: str) -> Iterable[Record]:
+    """Yields objects whose ID begins with `prefix`, by ID. Without a prefix, yields all by age."""
+    if not prefix:
         keys: Iterable[Any] = (key for key, _ in by_age.items())
-        for _, key in reversed(list(keys)) if is_reverse(context, request) else keys:
+        for _, key in reversed(list(keys)) if is_reverse(request) else keys:
             yield by_id.get(key)
         return
     found = takewhile(lambda pair: pair[0].startswith(prefix), by_id.items(prefix))
-    for _, record in reversed(list(found)) if is_reverse(context, request) else found:
+    for _, record in reversed(list(found)) if is_reverse(request) else found:
         yield record
 
 
 def age_token(request: Request) -> Callable[[Record], str]:
-    """What names an evaluation or allocation between two pages."""
+    """Returns the function that makes page tokens of evaluations or allocations."""
     if request.get("prefix"):
         return id_token
     return lambda record: f"{record['CreateIndex']}.{record['ID']}"
 
 
 def id_token(record: Record) -> str:
-    """What names an object whose ID is the region's only one."""
+    """Returns the page token of an object whose ID is unique in the region."""
     return str(record["ID"])
 
 
 def check_id(kind: str, text: str) -> None:
-    """Refuses what is no UUID, in Nomad's words."""
+    """Refuses an invalid UUID in Nomad's words."""
     if len(text) != 36:
         prefix = "failed to lookup eval: " if kind == "eval" else ""
         raise Failure(500, f"{prefix}{kind} lookup failed: index error: UUID must be 36 characters")
 
 
 def check_prefix(kind: str, prefix: str) -> str:
-    """A prefix of UUIDs, checked as Nomad checks it."""
+    """Checks a prefix of UUIDs as Nomad does."""
     digits = prefix.replace("-", "")
     if len(digits) % 2:
         raise Failure(500, f"{kind} lookup failed: index error: Input (without hyphens) must be even length")
@@ -220,13 +235,7 @@ def _wait_s(request: Request) -> float:
     text = request.get("wait")
     if not text:
         return _DEFAULT_WAIT_S
-    wait_s, rest = 0.0, text
-    while rest:
-        digits = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        rest = rest[len(digits) :]
-        unit = rest[: len(rest) - len(rest.lstrip("nsuµmh"))]
-        rest = rest[len(unit) :]
-        if not digits or unit not in _UNITS or digits.count(".") > 1:
-            raise Failure(400, "Invalid wait time")
-        wait_s += float(digits) * _UNITS[unit]
-    return min(wait_s, _MAX_WAIT_S)
+    try:
+        return min(max(0.0, parse_duration(text) / 1e9), _MAX_WAIT_S)
+    except ValueError as error:
+        raise Failure(400, "Invalid wait time") from error

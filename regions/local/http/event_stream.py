@@ -1,6 +1,6 @@
-"""A wish for topics enters, a stream of newline-separated JSON leaves: events as they happen, `{}` as a heartbeat.
+"""Endpoint of the event stream: newline-separated JSON, events as they happen, `{}` as a heartbeat.
 
-A stream that the server ends says why in plain text, as Nomad's does.
+A stream that the server ends gives the reason in plain text, as Nomad's does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request, stream
-from regions.local.http.older import without
 from regions.local.state.events import EventsLost, Topics, wanted
 
 _HEARTBEAT_S = 10.0
@@ -23,9 +22,7 @@ def events(context: Context, request: Request) -> Reply:
     if not index.isdigit():
         raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')
     topics = _topics(request)
-    log = context.store.events
-    position = log.position(int(index))
-    return stream(_follow(context, topics, namespace_of(request), position), {"Content-Type": "application/json"})
+    return stream(_follow(context, topics, namespace_of(request), int(index)), {"Content-Type": "application/json"})
 
 
 def _topics(request: Request) -> Topics:
@@ -40,19 +37,18 @@ def _topics(request: Request) -> Topics:
     return topics
 
 
-def _follow(context: Context, topics: Topics, namespace: str, position: int) -> Iterator[bytes]:
-    yield b"{}\n"
+def _follow(context: Context, topics: Topics, namespace: str, index: int) -> Iterator[bytes]:
     log = context.store.events
-    while True:
-        try:
+    try:
+        position, batches = log.begin(index)
+        yield b"{}\n"
+        while True:
+            for at, batch in batches:
+                chosen = [event for event in batch if wanted(event, topics, namespace)]
+                if chosen:
+                    yield (_encode({"Events": chosen, "Index": at}) + "\n").encode()
             position, batches = log.read(position, _HEARTBEAT_S)
-        except EventsLost as lost:
-            yield str(lost).encode()
-            return
-        if not batches:
-            yield b"{}\n"
-        for index, batch in batches:
-            chosen = [event for event in batch if wanted(event, topics, namespace)]
-            if chosen:
-                told = {"Events": chosen, "Index": index}
-                yield (_encode(without(told, context.missing) if context.missing else told) + "\n").encode()
+            if not batches:
+                yield b"{}\n"
+    except EventsLost as lost:
+        yield str(lost).encode()

@@ -1,4 +1,4 @@
-"""Faults that were asked for enter, and stand here until they are used up or mended: what the API does wrong on purpose."""
+"""Faults of the API that were requested on purpose, until they are used up or removed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import threading
 
 
 class Faults:
-    """`is_cut`: nobody gets an answer, connections stay as they are, and go on when it is mended; tasks don't notice.
+    """Faults in effect.
 
-    `forgotten_tokens`: so many dispatches don't see that their idempotency token was used, as when two of them race on a
-    server older than 1.11.2. `lost_evaluations`: so many create their child and then fail, as when the leader crashes
-    between the two.
+    `is_cut`: nobody gets an answer. Connections stay open and go on when the cut is mended; tasks don't notice.
+    `forgotten_tokens`: this many dispatches overlook that their idempotency token was used, as when two of them race
+    on a server older than 1.11.2. `lost_evaluations`: this many dispatches create their child and then fail, as when
+    the leader crashes between the two.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class Faults:
         return not self._reachable.is_set()
 
     def forgets_token(self, is_used: bool) -> bool:
-        """Whether this dispatch, whose token was used before, is not to see that."""
+        """Returns whether this dispatch must overlook that its token was used."""
         with self._lock:
             if not (is_used and self.forgotten_tokens):
                 return False
@@ -33,7 +34,7 @@ class Faults:
             return True
 
     def loses_evaluation(self) -> bool:
-        """Whether this dispatch, which has made its child, is to end here."""
+        """Returns whether this dispatch must fail after creating its child."""
         with self._lock:
             if not self.lost_evaluations:
                 return False
@@ -47,5 +48,5 @@ class Faults:
         self._reachable.set()
 
     def hold(self) -> None:
-        """Returns at once, but while the region is cut not before it is mended."""
+        """Waits while the region is cut."""
         self._reachable.wait()

@@ -1,4 +1,4 @@
-"""Requests about an allocation's files, logs and tasks enter; their bytes, listings and measurements leave."""
+"""Endpoints about an allocation's files, logs, tasks and resource usage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from regions.local.http.context import Context
 from regions.local.http.messages import Failure, Reply, Request, stream
-from regions.local.http.views import write_reply
+from regions.local.http.views import written
 from regions.local.state.snapshot import Record, is_client_terminal
 from regions.local.state.times import format_time
 
@@ -46,7 +46,7 @@ def _look(context: Context, request: Request, verb: str, look: Callable[[Path], 
     try:
         return Reply(look(path))
     except OSError as error:
-        raise Failure(404 if context.config.has(1, 6) else 500, f"{verb} {path}: {_reason(error)}") from error
+        raise Failure(404, f"{verb} {path}: {_reason(error)}") from error
 
 
 def cat(context: Context, request: Request) -> Reply:
@@ -60,7 +60,7 @@ def readat(context: Context, request: Request) -> Reply:
 
 
 def _bytes(context: Context, request: Request, offset: int, limit: int) -> Reply:
-    """Nomad answers 200 with the error's text here: its status was written before the file was looked at."""
+    """Answers 200 with the error's text, as Nomad does: it writes the status before it opens the file."""
     try:
         if not request.get("path"):
             raise Failure(200, "must provide a file name")
@@ -76,7 +76,7 @@ def _bytes(context: Context, request: Request, offset: int, limit: int) -> Reply
 
 
 def checks(context: Context, request: Request) -> Reply:
-    """/v1/client/allocation/:id/checks: of Nomad's own services, which batch jobs here have none of"""
+    """/v1/client/allocation/:id/checks: always empty, because batch jobs here have no Nomad services"""
     _known(context, request.name)
     return Reply({})
 
@@ -92,7 +92,7 @@ def restart(context: Context, request: Request) -> Reply:
     _known(context, request.name)
     task = request.field("TaskName", str, "") or None if request.body else None
     _of_client(lambda: context.client.restart(request.name, task))
-    return Reply(write_reply(0))
+    return Reply(written(0).body)
 
 
 def _of_client(ask: Callable[[], Any]) -> Any:
@@ -112,7 +112,7 @@ def _known(context: Context, alloc_id: str, headers: dict[str, str] | None = Non
 
 
 def _inside(context: Context, alloc_id: str, path: str) -> Path:
-    """The file in the allocation's folder; secrets and what lies outside are refused."""
+    """Resolves a path in the allocation's folder. Refuses secrets and paths outside."""
     _known(context, alloc_id)
     root = Path(os.path.realpath(context.client.alloc_dir(alloc_id)))
     wanted = Path(os.path.normpath("/" + path.lstrip("/")).lstrip("/"))
@@ -181,10 +181,8 @@ def logs(context: Context, request: Request) -> Reply:
         raise Failure(400, "origin must be start or end")
     alloc = _known(context, alloc_id, _JSON)
     state = (alloc.get("TaskStates") or {}).get(task)
-    if state is None:
-        known = any(one == task for one in alloc["AllocatedResources"]["Tasks"])
-        if not known:
-            raise Failure(400, f'unknown task name "{task}"', _JSON)
+    if state is None and task not in alloc["AllocatedResources"]["Tasks"]:
+        raise Failure(400, f'unknown task name "{task}"', _JSON)
     if state is None or not state.get("StartedAt"):
         raise Failure(404, f'task "{task}" not started yet. No logs available', _JSON)
     offset = request.whole("offset", 0, 400)
@@ -213,7 +211,7 @@ class _LogCursor:
                 left -= size
 
     def next(self) -> tuple[str, int, bytes]:
-        """(file, offset after it, bytes); no bytes when there is nothing new."""
+        """Reads (file, offset after it, bytes). No bytes: there is nothing new."""
         while True:
             path = self._path(self.number)
             try:
@@ -246,7 +244,7 @@ class _LogCursor:
 def _frames(
     next_part: Callable[[], tuple[str, int, bytes]], is_over: Callable[[], bool], *, goes_on: bool, plain: bool
 ) -> Iterator[bytes]:
-    """What is there and, while it `goes_on`, what comes until it is over; framed as JSON with heartbeats, or plain."""
+    """Yields the content and, while it `goes_on`, what follows. Framed as JSON with heartbeats, or plain."""
     beat = time.monotonic()
     while True:
         ended = is_over()

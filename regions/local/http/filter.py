@@ -1,4 +1,4 @@
-"""A `filter` expression's text enters, a test of Nomad's objects leaves (the language of go-bexpr)."""
+"""Compiles `filter` expressions (the language of go-bexpr) to tests of Nomad's objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PART = re.compile(r"""\.?([A-Za-z0-9_/]+)|\[\s*["`]([^"`]*)["`]\s*\]""")
 _MAPS = frozenset(
     ("Meta", "Env", "Attributes", "Links", "Drivers", "HostVolumes", "TaskStates", "QueuedAllocations", "TaskResources")
 )
-"""Objects whose names are data: asking for a name that isn't there is no mistake."""
+"""Objects whose keys are data: a missing key is not an error."""
 _OPTIONAL: Record = {
     **dict.fromkeys(("BlockedEval", "NextEval", "PreviousEval", "StatusDescription", "WaitUntil", "NodeID"), ""),
     **dict.fromkeys(("ClientDescription", "DesiredDescription", "FollowupEvalID", "NextAllocation"), ""),
@@ -28,13 +28,13 @@ _OPTIONAL: Record = {
     **dict.fromkeys(("JobModifyIndex", "SnapshotIndex"), 0),
     "EscapedComputedClass": False,
 }
-"""What evaluations and allocations leave out while it is empty."""
+"""Fields that evaluations and allocations omit while empty."""
 _IF_ABSENT = {"==": False, "in": False, "empty": True, "matches": False}
 
 
 def compile_filter(text: str) -> Test:
-    """The test that the expression stands for. Raises Failure (400) in Nomad's words, also when it is applied to an
-    object without the field that it names."""
+    """Compiles the expression to a test. Raises Failure (400) in Nomad's words, also when the test is applied to an
+    object without the named field."""
     try:
         return _Parser(text).whole()
     except ValueError as error:
@@ -63,7 +63,7 @@ class _Parser:
         return test
 
     def _word(self, *words: str) -> bool:
-        """Whether these words come next; if so, they are taken."""
+        """Skips these words if they come next. Returns whether they did."""
         found = tuple(text for kind, text in self._tokens[self._at : self._at + len(words)] if kind in ("name", "op"))
         if found != words:
             return False
@@ -115,7 +115,7 @@ class _Parser:
 
 
 _Forms = tuple[tuple[tuple[str, ...], str, bool], ...]
-"""Words, the operator that they mean, whether its opposite."""
+"""Words, their operator, and whether it is negated."""
 _VALUE_FIRST: _Forms = ((("in",), "in", False), (("not", "in"), "in", True))
 _SELECTOR_FIRST: _Forms = (
     (("==",), "==", False),
@@ -170,7 +170,7 @@ _ABSENT = object()
 
 
 def _find(record: Record, path: list[str]) -> Any:
-    """The value at the path, or _ABSENT where a map lacks the key. Raises ValueError."""
+    """Returns the value at the path, or _ABSENT where a map lacks the key. Raises ValueError."""
     value: Any = record
     for depth, part in enumerate(path):
         if isinstance(value, list) and part.isdigit() and int(part) < len(value):

@@ -1,4 +1,4 @@
-"""A request for another region enters, the connection on which that region answers leaves."""
+"""Forwards a request to another region and relays its answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONNECT_S = 3.0
 
 
 def job_region(request: Request) -> str:
-    """The region that the body asks for; the job's own counts only where neither body nor query names another."""
+    """Returns the region that the body names. The job's own counts only where neither body nor query names one."""
     body = request.json()
     if isinstance(body.get("Region"), str) and body["Region"]:
         return str(body["Region"])
@@ -25,14 +25,14 @@ _HOP_BY_HOP = ("connection", "content-length", "expect", "host", "keep-alive", "
 
 
 def forward(context: Context, request: Request, region: str) -> Relay:
-    """Sends the request to that region; what it answers is passed on as it comes. Raises Failure."""
+    """Sends the request to that region and relays the answer as it comes. Raises Failure."""
     url = context.config.peers.get(region)
     if url is None:
         raise Failure(500, "No path to region")
     address = urlsplit(url)
     target = request.raw
     if request.get("region") != region:
-        # The first value of a parameter is the one that counts.
+        # Only the first value of a parameter counts.
         path, _, query = target.partition("?")
         target = f"{path}?region={quote(region)}" + (f"&{query}" if query else "")
     try:

@@ -1,6 +1,6 @@
-"""Requests that hurt this region on purpose enter (under /v1/fedml/, which Nomad doesn't use), what is hurt leaves.
+"""Endpoints that hurt this region on purpose (under /v1/fedml/, which Nomad doesn't use).
 
-Answered also while the region is cut, with the region's own token only.
+They also answer while the region is cut, and only with the region's own token.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _node(context: Context, name: str, order: str) -> None:
     elif order == "restore":
         context.heartbeats.restore(node)
     else:
-        raise Failure(400, f"a node can't be told to {order}")
+        raise Failure(400, f'"{order}" is not a valid order for a node')
 
 
 def _region(context: Context, order: str) -> None:
@@ -53,4 +53,4 @@ def _region(context: Context, order: str) -> None:
     elif order == "restore":
         context.faults.mend()
     else:
-        raise Failure(400, f"a region can't be told to {order}")
+        raise Failure(400, f'"{order}" is not a valid order for a region')

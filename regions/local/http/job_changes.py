@@ -1,16 +1,13 @@
-"""Requests that parse, check, plan or change jobs enter, Nomad's answers leave."""
+"""Endpoints that parse, check, plan or change jobs."""
 
 from __future__ import annotations
 
 import binascii
 import time
-from collections.abc import Callable
-from typing import Any
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
-from regions.local.http.older import without, without_fields
-from regions.local.http.views import write_reply
+from regions.local.http.views import written
 from regions.local.refused import misplaced, unsupported
 from regions.local.scheduler.schedule import schedule
 from regions.local.scheduler.worker import blocked_evaluation
@@ -30,11 +27,11 @@ def parse(context: Context, request: Request) -> Reply:
         raise Failure(
             501, "Canonicalize is not supported by this development engine: registering fills in the defaults"
         )
-    from jobs.errors import JobError  # the language is loaded when it is first needed
+    from jobs.errors import JobError  # the language is loaded on first use
     from jobs.hcl import parse_job, read_var_file
 
     try:
-        variables = request.field("Variables", str, "") if context.config.has(1, 6) else ""
+        variables = request.field("Variables", str, "")
         sources = [read_var_file(variables, "input.vars")] if variables else []
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
@@ -61,7 +58,7 @@ def validate(context: Context, request: Request) -> Reply:
 def _job_in(
     context: Context, request: Request, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = ""
 ) -> Record:
-    """The job of a request's body, canonical. Raises Failure."""
+    """Returns the canonical job of a request's body. Raises Failure."""
     from jobs.canonical import WrongType, canonical_job
 
     raw = body.get("Job")
@@ -70,15 +67,12 @@ def _job_in(
     if not isinstance(raw, dict) or raw.get("ID") is None:
         raise Failure(400, no_id or "Job ID hasn't been provided")
     try:
-        # What the declared version doesn't know yet, it drops in silence.
-        wanted = canonical_job(without(raw, context.missing), context.config.region, context.config.version)
+        wanted = canonical_job(raw, context.config.region, context.config.version)
     except WrongType as error:
         raise Failure(400, str(error)) from error
-    if not context.config.has(1, 5):
-        wanted["Datacenters"] = raw.get("Datacenters") or []
-    # The request's region and namespace outweigh the job's; one for another region was sent on before.
+    # The request's region and namespace override the job's. A request for another region was forwarded before.
     wanted["Region"] = context.config.region
-    if request.get("namespace") and context.config.has(1, 1, 3):
+    if request.get("namespace"):
         wanted["Namespace"] = request.get("namespace")
     if job_id and wanted["ID"] != job_id:
         raise Failure(400, mismatch)
@@ -95,8 +89,6 @@ def _checked(context: Context, wanted: Record) -> Record:
     from jobs.problems import joined
 
     found = _problems(context, wanted)
-    if wanted["Type"] == "sysbatch" and not context.config.has(1, 2):
-        found.insert(0, 'Invalid job type: "sysbatch"')
     if found:
         raise Failure(500, joined(found))
     if feature := unsupported(wanted):
@@ -118,35 +110,32 @@ def register(context: Context, request: Request) -> Reply:
         for group in wanted["TaskGroups"]:
             group["Count"] = counts.get(group["Name"], group["Count"])
     now_ns, priority = time.time_ns(), request.field("EvalPriority", int, 0)
-    evaluation, transaction = _write(
-        context,
+    evaluation, transaction = context.commit(
         "JobRegistered",
         lambda txn: job_writes.register(txn, wanted, now_ns=now_ns, enforce_index=enforce, eval_priority=priority),
     )
     context.worker.enqueue(evaluation)
     stored = transaction.state.jobs.get((wanted["Namespace"], wanted["ID"]))
     index = transaction.index if transaction.changes else 0
-    reply = write_reply(
+    return written(
         index,
         EvalCreateIndex=index if evaluation else 0,
         EvalID=evaluation["ID"] if evaluation else "",
         JobModifyIndex=stored["JobModifyIndex"],
         Warnings="",
     )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
 def deregister(context: Context, request: Request) -> Reply:
     job_id, purge = request.name, request.flag("purge")
     namespace, now_ns = namespace_of(request), time.time_ns()
-    evaluation, transaction = _write(
-        context,
+    evaluation, transaction = context.commit(
         "JobDeregistered",
         lambda txn: job_writes.deregister(txn, namespace, job_id, purge=purge, now_ns=now_ns),
     )
     context.worker.enqueue(evaluation)
     index = transaction.index if transaction.changes else 0
-    reply = write_reply(
+    return written(
         index,
         EvalCreateIndex=index,
         EvalID=evaluation["ID"] if evaluation else "",
@@ -154,7 +143,6 @@ def deregister(context: Context, request: Request) -> Reply:
         VolumeEvalID="",
         VolumeEvalIndex=0,
     )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
 def dispatch(context: Context, request: Request) -> Reply:
@@ -169,18 +157,16 @@ def dispatch(context: Context, request: Request) -> Reply:
         size = len(binascii.a2b_base64(payload, strict_mode=True)) if payload else 0
     except (binascii.Error, ValueError, TypeError) as error:
         raise Failure(400, "illegal base64 data at input byte 0") from error
-    # Older versions ignore what they don't know. `idempotency_token` counts in the query only: of the body, Nomad reads
-    # its own names.
-    has = context.config.has
-    token = (request.get("idempotency_token") or request.field("IdempotencyToken", str, "")) if has(1, 1, 3) else ""
-    id_prefix = request.field("IdPrefixTemplate", str, "") if has(1, 4, 2) else ""
-    priority = request.field("Priority", int, 0) if has(1, 10, 1) else 0
+    # `idempotency_token` counts in the query only: in the body, Nomad reads its own names.
+    token = request.get("idempotency_token") or request.field("IdempotencyToken", str, "")
+    id_prefix = request.field("IdPrefixTemplate", str, "")
+    # Nomad before 1.10.1 ignores a dispatch's own priority.
+    priority = request.field("Priority", int, 0) if context.config.has(1, 10, 1) else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
     races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
 
-    (child, is_new), transaction = _write(
-        context,
+    (child, is_new), transaction = context.commit(
         "JobRegistered",
         lambda txn: job_writes.dispatch(
             txn,
@@ -207,8 +193,8 @@ def dispatch(context: Context, request: Request) -> Reply:
     }
     if is_new:
         stored = transaction.state.jobs.get((namespace, child["ID"]))
-        evaluation, transaction = _write(
-            context, "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
+        evaluation, transaction = context.commit(
+            "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
         )
         context.worker.enqueue(evaluation)
         reply |= {"EvalCreateIndex": transaction.index, "EvalID": evaluation["ID"], "Index": transaction.index}
@@ -238,7 +224,7 @@ def plan(context: Context, request: Request) -> Reply:
         "Type": wanted["Type"],
     }
     decision = schedule(trial, evaluation, now_ns, job_writes.new_id)
-    diff = without_fields(job_diff(old, wanted, decision.updates), context.missing) if body.get("Diff") else None
+    diff = job_diff(old, wanted, decision.updates) if body.get("Diff") else None
     index = old["JobModifyIndex"] if old else 0
     return Reply(
         {
@@ -272,17 +258,8 @@ def evaluate(context: Context, request: Request) -> Reply:
             job_writes.force_reschedule(transaction, found)
         return job_writes.evaluate(transaction, found, "job-register", time.time_ns())
 
-    evaluation, transaction = _write(context, "AllocationUpdateDesiredStatus", change)
+    evaluation, transaction = context.commit("AllocationUpdateDesiredStatus", change)
     context.worker.enqueue(evaluation)
     index = transaction.index
-    reply = write_reply(
-        index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=evaluation["JobModifyIndex"], Warnings=""
-    )
-    return Reply(reply, headers={"X-Nomad-Index": str(index)})
-
-
-def _write(context: Context, kind: str, operation: Callable[[Transaction], Any]) -> tuple[Any, Transaction]:
-    try:
-        return context.store.commit(kind, operation)
-    except job_writes.Refused as refused:
-        raise Failure(refused.status, refused.message) from refused
+    modify_index = evaluation["JobModifyIndex"]
+    return written(index, EvalCreateIndex=index, EvalID=evaluation["ID"], JobModifyIndex=modify_index, Warnings="")

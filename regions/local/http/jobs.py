@@ -1,4 +1,4 @@
-"""Requests about jobs enter, Nomad's answers leave; those that change something go on to `job_changes`."""
+"""Endpoints that read jobs (see `job_changes` for those that change them)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from regions.local.state.snapshot import Record, Snapshot
 def jobs(context: Context, request: Request) -> Reply:
     """/v1/jobs"""
     prefix, namespace = request.get("prefix"), namespace_of(request)
-    with_meta = context.config.has(1, 4, 3) and request.flag("meta")
+    with_meta = request.flag("meta")
 
     def rows(state: Snapshot) -> Any:
         names = sorted(context.config.namespaces) if namespace == "*" else (namespace,)
@@ -91,12 +91,12 @@ def versions(context: Context, request: Request) -> Reply:
 
 
 def deployment(_context: Context, _request: Request) -> Reply:
-    """The newest: batch jobs have none."""
+    """Answers null: batch jobs have no deployments."""
     return Reply(None, index=0)
 
 
 def submission(_context: Context, _request: Request) -> Reply:
-    """A job's source isn't kept."""
+    """Answers 404: a job's source isn't kept."""
     raise Failure(404, "job source not found")
 
 
@@ -105,7 +105,7 @@ def _newest_first(records: list[Record]) -> list[Record]:
 
 
 def _diffs(versions: list[Record]) -> list[Record]:
-    """What each version changed, newest first."""
-    from jobs.diff import job_diff  # the language is loaded when it is first needed
+    """Returns what each version changed, newest first."""
+    from jobs.diff import job_diff  # the language is loaded on first use
 
     return [job_diff(old, new, {}) for old, new in zip(versions[1:], versions, strict=False)]

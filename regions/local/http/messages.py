@@ -1,4 +1,4 @@
-"""What an HTTP request brings and what its answer holds, as values; no bytes, no connections."""
+"""HTTP requests and replies as values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GO_TYPES: dict[type, str] = {bool: "bool", dict: "object", list: "array", str: 
 
 
 class Failure(Exception):
-    """A request that is answered with an error; `message` is the whole body."""
+    """An error answer. `message` is the whole body."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class Failure(Exception):
 
 
 class Request:
-    """One request: `path` is decoded, as Go's servers see it; `raw` is the request line's target, as it came."""
+    """One request. `path` is decoded, as Go's servers do; `raw` is the target as it came in the request line."""
 
     __slots__ = ("_json", "body", "headers", "method", "name", "path", "query", "raw", "rights", "token")
 
@@ -42,13 +42,13 @@ class Request:
         self.body = body
         self._json: dict[str, Any] | None = None
         self.name = ""
-        """The object that the path names, once its route is known."""
+        """Name of the object in the path, set when the route is known."""
         self.rights: Rights = NOTHING
-        """What its token may do, and the token's record: set when it is authenticated."""
+        """Rights of the token, and its record. Set by authentication."""
         self.token: dict[str, Any] = {}
 
     def get(self, name: str, default: str = "") -> str:
-        """The first value of a query parameter."""
+        """Returns the first value of a query parameter."""
         values = self.query.get(name)
         return values[0] if values else default
 
@@ -58,7 +58,7 @@ class Request:
             raise Failure(405, "Invalid method")
 
     def flag(self, name: str) -> bool:
-        """A query parameter as a truth value; Go's spellings. Raises Failure."""
+        """Reads a query parameter as a bool in Go's spellings. Raises Failure."""
         text = self.get(name)
         if text in ("", "0", "f", "F", "false", "FALSE", "False"):
             return False
@@ -70,7 +70,7 @@ class Request:
         )
 
     def whole(self, name: str, default: int, refused_with: int = 500) -> int:
-        """A query parameter as a whole number of 64 bits. Raises Failure."""
+        """Reads a query parameter as an integer of 64 bits. Raises Failure."""
         text = self.get(name)
         digits = text[1:] if text[:1] in ("-", "+") else text
         if not text:
@@ -82,7 +82,8 @@ class Request:
         return int(text)
 
     def field(self, name: str, kind: type[Value], default: Value) -> Value:
-        """A field of the body, `default` where it is null or not there. Raises Failure (400) for another type."""
+        """Reads a field of the body, or `default` where it is null or missing. Raises Failure (400) for another
+        type."""
         value = self.json().get(name)
         if value is None:
             return default
@@ -93,7 +94,7 @@ class Request:
         return value
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises Failure in Nomad's words."""
+        """Parses the body as a JSON object. Raises Failure in Nomad's words."""
         if self._json is not None:
             return self._json
         if not self.body:
@@ -109,7 +110,7 @@ class Request:
 
 
 class Reply:
-    """What a handler answers: a value for JSON, bytes as they are, or an iterable of byte chunks that is streamed."""
+    """A handler's answer: a value for JSON, bytes as they are, or chunks that are streamed."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -127,7 +128,7 @@ class Reply:
 
 
 class Relay:
-    """What a handler answers when another region's own bytes are to be passed on."""
+    """A handler's answer that relays another region's bytes."""
 
     def __init__(self, source: socket.socket) -> None:
         self.source = source
@@ -146,5 +147,5 @@ class Stream:
 
 
 def stream(chunks: Iterable[bytes], headers: dict[str, str]) -> Reply:
-    """A reply whose chunks are sent as they come; a generator is closed when the client goes away."""
+    """Makes a reply whose chunks are sent as they come. Closes a generator when the client goes away."""
     return Reply(Stream(chunks), headers=headers)

@@ -1,4 +1,4 @@
-"""Requests about nodes enter, Nomad's answers leave."""
+"""Endpoints about nodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from regions.local.http.context import Context, blocking, check_id, check_prefix
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import node_stub
 from regions.local.state import node_writes
-from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
@@ -78,12 +77,13 @@ def drain(context: Context, request: Request) -> Reply:
 
 
 def _changed(context: Context, node_id: str, change: Callable[[Transaction], None], *, tells_index: bool) -> Reply:
-    """The event is a NodeDrain for a node's eligibility too, as Nomad's. One that is eligible again is evaluated for."""
+    """Commits a change of a node.
+
+    The event is a NodeDrain also for a change of eligibility, as Nomad's. A node that becomes eligible again gets
+    evaluations.
+    """
     before = context.store.snapshot.nodes.get(node_id)
-    try:
-        _, transaction = context.store.commit("NodeDrain", change)
-    except Refused as refused:
-        raise Failure(refused.status, refused.message) from refused
+    _, transaction = context.commit("NodeDrain", change)
     index = transaction.index if transaction.changes else 0
     created: list[Record] = []
     after = transaction.state.nodes.get(node_id)
@@ -104,7 +104,7 @@ def _changed(context: Context, node_id: str, change: Callable[[Transaction], Non
 
 
 def host_stats(context: Context, _request: Request) -> Reply:
-    """/v1/client/stats: this machine's, whichever of its pretend nodes is asked for"""
+    """/v1/client/stats: this machine's figures for each of its pretend nodes"""
     page = os.sysconf("SC_PAGE_SIZE")
     total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
     disk = os.statvfs(context.config.data_dir)

@@ -1,4 +1,4 @@
-"""Texts of Nomad ACL policies enter, what a token with them may do leaves."""
+"""Parses Nomad's ACL policies and answers what a token with them may do."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _WORDS = ("read", "write", "deny", "list")
 
 
 class InvalidPolicy(ValueError):
-    """A policy's text is no HCL or JSON, or says something that isn't one."""
+    """A policy's text is not valid HCL or JSON, or contains something unknown."""
 
 
 class Rights:
-    """What one token may do, over all its policies: a `deny` wins, else any policy that allows it."""
+    """Rights of one token over all its policies. A `deny` wins over any policy that allows."""
 
     def __init__(self, policies: Iterable[Mapping[str, Any]], *, is_management: bool = False) -> None:
         self.is_management = is_management
@@ -46,7 +46,7 @@ class Rights:
                     self._coarse.setdefault(area, set()).add(policy[area].get("policy", ""))
 
     def may(self, namespace: str, *capabilities: str) -> bool:
-        """Whether one of these is granted in the namespace; `*` stands for any namespace."""
+        """Returns whether one of these is granted in the namespace. `*` stands for any namespace."""
         if self.is_management:
             return True
         if namespace == "*":
@@ -54,7 +54,7 @@ class Rights:
         return self._grants(self._closest(namespace), capabilities)
 
     def may_any(self, namespace: str) -> bool:
-        """Whether anything at all is granted there."""
+        """Returns whether anything is granted there."""
         granted = self._closest(namespace)
         return self.is_management or bool(granted and "deny" not in granted)
 
@@ -66,7 +66,8 @@ class Rights:
         return self._coarsely(area, {"write"})
 
     def may_variable(self, namespace: str, path: str, capability: str) -> bool:
-        """`read`, `write`, `list` or `destroy` a variable; who may write or read may list."""
+        """Returns whether it may `read`, `write`, `list` or `destroy` a variable. Reading or writing includes
+        listing."""
         if self.is_management:
             return True
         patterns = [
@@ -84,10 +85,10 @@ class Rights:
 
     @staticmethod
     def _grants(granted: set[str], capabilities: tuple[str, ...]) -> bool:
-        return "deny" not in granted and any(one in granted for one in capabilities)
+        return "deny" not in granted and any(name in granted for name in capabilities)
 
     def _closest(self, namespace: str) -> set[str]:
-        """The namespace's own rules, else those of the glob that differs from it by the fewest characters."""
+        """Returns the namespace's own rules, else those of the glob that differs from it by the fewest characters."""
         if namespace in self._namespaces:
             return self._namespaces[namespace]
         globs = [glob for glob in self._namespaces if "*" in glob and _matches(namespace, glob)]
@@ -105,7 +106,7 @@ def _matches(text: str, glob: str) -> bool:
 
 
 def read_policy(text: str, name: str) -> dict[str, Any]:
-    """The policy as JSON: blocks by type, labelled ones by label. Raises InvalidPolicy."""
+    """Parses the policy to JSON: blocks by type, labelled ones by label. Raises InvalidPolicy."""
     try:
         policy = json.loads(text) if text.lstrip().startswith("{") else _from_hcl(text, name)
     except ValueError as error:
@@ -132,7 +133,7 @@ def _check_word(name: str, kind: str, word: object) -> None:
 
 
 def _from_hcl(text: str, name: str) -> dict[str, Any]:
-    from jobs.errors import JobError  # the language is loaded where a policy is declared, and only there
+    from jobs.errors import JobError  # the language is loaded only where a policy is declared
     from jobs.hcl.parser import parse_body
     from jobs.hcl.source import Source
 

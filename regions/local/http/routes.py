@@ -1,6 +1,6 @@
-"""A request enters, is authenticated, sent on to another region where it asks for one, and answered by its handler.
+"""Routes requests: authenticates them, forwards those for another region, and calls their handler.
 
-The table says for each path and method who answers, and which right Nomad asks for.
+The table has the handler of each path and method, and the right that Nomad requires.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from regions.local.http import (
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.forwarding import forward, job_region
 from regions.local.http.messages import Failure, Relay, Reply, Request
-from regions.local.http.older import without
 
 Handle = Callable[[Context, Request], Reply]
 Allows = Callable[[Context, Request], bool]
 
 
 class Route(NamedTuple):
-    """`refused_with`: by the status that Nomad has sent when it asks the client that has the files."""
+    """A handler and its right. `refused_with`: the status of a refusal where Nomad asks the client with the files."""
 
     handle: Handle
     allows: Allows
@@ -41,12 +40,12 @@ class Route(NamedTuple):
 
 
 def _may(*capabilities: str) -> Allows:
-    """One of these in the request's namespace."""
+    """Requires one of these in the request's namespace."""
     return lambda _, request: request.rights.may(namespace_of(request), *capabilities)
 
 
 def _may_in_jobs(capability: str) -> Allows:
-    """In the namespace where the body's job would go: the query's outweighs the job's."""
+    """Requires it in the namespace of the body's job. The query's namespace overrides the job's."""
 
     def allows(_: Context, request: Request) -> bool:
         job = request.json().get("Job") if request.body else None
@@ -57,17 +56,13 @@ def _may_in_jobs(capability: str) -> Allows:
 
 
 def _may_in(table: str, *capabilities: str) -> Allows:
-    """In the namespace of the object that the path names; the request's where there is none."""
+    """Requires one of these in the namespace of the object in the path, or the request's where there is none."""
 
     def allows(context: Context, request: Request) -> bool:
         found = getattr(context.store.snapshot, table).get(request.name)
         return request.rights.may(found["Namespace"] if found else namespace_of(request), *capabilities)
 
     return allows
-
-
-def _may_evaluate(context: Context, request: Request) -> bool:
-    return request.rights.may(namespace_of(request), "submit-job" if context.config.has(1, 6) else "read-job")
 
 
 def _may_variable(capability: str) -> Allows:
@@ -96,12 +91,12 @@ def _writes(area: str) -> Allows:
 
 
 def _any_token(_: Context, _request: Request) -> bool:
-    """Handlers choose what a token sees."""
+    """Allows any token. The handler chooses what it sees."""
     return True
 
 
 def _nobody(_: Context, _request: Request) -> bool:
-    """The region's own token only."""
+    """Allows only the region's own token."""
     return False
 
 
@@ -116,7 +111,6 @@ _read_job, _of_alloc = _may("read-job"), _may_in("allocs", "read-job")
 _read_fs = _may_in("allocs", "read-fs")
 _UNSUPPORTED = {"*": Route(_unsupported, _any_token)}
 _EMPTY = Route(catalog.empty_list, _read_job)
-_PARSE = Route(job_changes.parse, _may("parse-job", "submit-job"))
 _TABLE: dict[str, dict[str, Route]] = {
     "/v1/acl/token/self": {"GET": Route(catalog.token_self, _any_token)},
     "/v1/agent/health": {"GET": Route(agent.health, _any_token)},
@@ -145,12 +139,12 @@ _TABLE: dict[str, dict[str, Route]] = {
         "GET": Route(jobs.jobs, _may("list-jobs")),
         "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),
     },
-    "/v1/jobs/parse": {"PUT": _PARSE},
+    "/v1/jobs/parse": {"PUT": Route(job_changes.parse, _may("parse-job", "submit-job"))},
     "/v1/job/*/allocations": {"GET": Route(jobs.allocations, _read_job)},
     "/v1/job/*/deployment": {"GET": Route(jobs.deployment, _read_job)},
     "/v1/job/*/deployments": {"GET": _EMPTY},
     "/v1/job/*/dispatch": {"PUT": Route(job_changes.dispatch, _may("dispatch-job"))},
-    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may_evaluate)},
+    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may("submit-job"))},
     "/v1/job/*/evaluations": {"GET": Route(jobs.evaluations, _read_job)},
     "/v1/job/*/plan": {"PUT": Route(job_changes.plan, _may_in_jobs("submit-job"))},
     "/v1/job/*/submission": {"GET": Route(jobs.submission, _read_job)},
@@ -193,15 +187,14 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/volumes": {"GET": Route(catalog.empty_list, _any_token)},
 }
 _OPEN = ("/v1/status/leader", "/v1/status/peers", "/v1/regions", "/v1/agent/health")
-"""What Nomad answers without a token."""
+"""Paths that Nomad answers without a token."""
 _LOCAL = ("/v1/agent/health", "/v1/agent/members", "/v1/agent/self", "/v1/client/stats", "/v1/regions")
-"""What it answers itself whatever region the request names."""
-_NEWER = {"/v1/vars": variables.SINCE, "/v1/var/*": variables.SINCE}
+"""Paths that a region answers itself, whatever region the request names."""
 _ELSEWHERE = frozenset((
     "acl", "agent", "client", "deployment", "metrics", "operator", "plugin", "scaling", "search", "service", "system",
     "volume", "volumes",
 ))  # fmt: skip
-"""What Nomad has under these, and the table doesn't name, is refused by its name."""
+"""Nomad's paths under these that the table lacks are refused by name."""
 
 
 def _segment(path: str) -> str:
@@ -216,14 +209,14 @@ for _pattern in _TABLE:
 
 
 def _ways(context: Context, request: Request) -> dict[str, Route]:
-    """The routes by method; sets the request's `name`. A job's ID may hold slashes, so a path is told by its end."""
+    """Finds the routes by method and sets the request's `name`. A job's ID may contain slashes, so ends are matched."""
     pattern, path = request.path, request.path
     if pattern not in _TABLE:
         for prefix, suffix, one in _BY_SEGMENT.get(_segment(path), ()):
             if path.startswith(prefix) and path.endswith(suffix) and len(path) >= len(prefix) + len(suffix):
                 pattern, request.name = one, path[len(prefix) : len(path) - len(suffix)]
                 break
-    if pattern in _TABLE and context.config.has(*_NEWER.get(pattern, (0,))):
+    if pattern in _TABLE:
         return _TABLE[pattern]
     if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.has(1, 8)):
         return _UNSUPPORTED
@@ -231,7 +224,7 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
 
 
 def answer(context: Context, request: Request) -> Reply | Relay:
-    """The whole way of one request. Raises Failure."""
+    """Answers one request. Raises Failure."""
     ways = _ways(context, request)
     route = ways.get("PUT" if request.method == "POST" else request.method) or ways.get("*")
     if route is None:
@@ -241,18 +234,15 @@ def answer(context: Context, request: Request) -> Reply | Relay:
         region = job_region(request) or region
     if region and region != context.config.region and not _is_local(context, request):
         return forward(context, request, region)
-    if request.path not in _OPEN and (route is not _PARSE or context.config.has(1, 1, 12)):
-        context.tokens.authenticate(request, tells_unknown=not context.config.has(1, 5))
+    if request.path not in _OPEN:
+        context.tokens.authenticate(request)
         if not request.rights.is_management and not route.allows(context, request):
             raise Failure(route.refused_with, "Permission denied")
-    reply = route.handle(context, request)
-    if context.missing and isinstance(reply.body, (dict, list)):
-        reply.body = without(reply.body, context.missing)
-    return reply
+    return route.handle(context, request)
 
 
 def _is_local(context: Context, request: Request) -> bool:
-    """Also an allocation that the region runs itself."""
+    """Returns whether this region answers itself. This includes requests about its own allocations."""
     if request.path in _LOCAL:
         return True
     return request.path.startswith("/v1/client/") and request.name in context.store.snapshot.allocs

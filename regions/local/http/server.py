@@ -1,8 +1,12 @@
-"""Bytes of HTTP/1.1 enter on keep-alive connections, requests leave to a handler, its replies go back as bytes."""
+"""The HTTP/1.1 server: parses requests from keep-alive connections, calls a handler and sends its replies.
+
+Why it is not a library: docs/adr/0010-the-regions-own-http-server.md.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 _MAX_HEAD = 64 * 1024
+_FRAMING = ("content-length", "transfer-encoding")
 _MAX_BODY = 64 * 1024 * 1024
 _IDLE_S = 3600.0
 _REASONS = {
@@ -29,6 +34,10 @@ _REASONS = {
     500: "Internal Server Error",
     501: "Not Implemented",
 }
+_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.[01]")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\n-\x1f\x7f]*?)[ \t]*")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -36,9 +45,11 @@ Handler = Callable[[Request], Any]
 
 
 class Server:
-    """Serves a listening socket, over TLS where it is given, one thread a connection, until `close`. `hold` is called
-    before a request is handled and before anything is sent, but for paths under `never_held`: it returns when the region
-    can be reached."""
+    """Serves a listening socket with one thread per connection until `close`, with TLS if given.
+
+    Calls `hold` before it handles a request and before it sends anything. `hold` returns when the region can be reached.
+    Paths under `never_held` skip it.
+    """
 
     def __init__(
         self,
@@ -88,14 +99,14 @@ class Server:
             reader = _Reader(connection)
             while self._answer(connection, reader):
                 pass
-        except (OSError, _Broken):
-            pass  # the client went away, or doesn't speak HTTP
+        except OSError:
+            pass  # the client went away
         finally:
             self._connections.discard(connection)
             connection.close()
 
     def _answer(self, connection: socket.socket, reader: _Reader) -> bool:
-        """Answers one request; whether the connection goes on."""
+        """Answers one request. Returns whether the connection goes on."""
         try:
             request = reader.request()
         except Failure as failure:
@@ -111,7 +122,7 @@ class Server:
         except Failure as failure:
             connection.sendall(_head(failure.status, failure.headers, failure.message.encode(), keep))
             return keep
-        except Exception as error:  # noqa: BLE001 - a mistake of ours costs one answer, not the connection's thread
+        except Exception as error:  # noqa: BLE001 - a bug costs one answer, not the connection's thread
             import traceback
 
             traceback.print_exc()
@@ -139,63 +150,80 @@ class Server:
         return keep
 
 
-class _Broken(Exception):
-    """The peer sent something that isn't HTTP/1.1."""
+def _malformed(what: str) -> Failure:
+    return Failure(400, f"400 Bad Request: malformed HTTP request: {what}")
 
 
 class _Reader:
+    """Reads requests strictly: a message whose end could be read in two ways is refused with 400."""
+
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._buffer = b""
 
     def request(self) -> Request | None:
-        """The next request, None at the end of the connection."""
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > _MAX_HEAD:
-                raise _Broken
+        """Reads the next request. None at the end of the connection."""
+        while (end := self._buffer.find(b"\r\n\r\n")) < 0 and len(self._buffer) <= _MAX_HEAD:
             data = self._connection.recv(65536)
             if not data:
                 return None
             self._buffer += data
+        if not 0 <= end <= _MAX_HEAD:
+            raise _malformed("the head is too large")
         head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
         first, *lines = head.decode("latin-1").split("\r\n")
-        parts = first.split(" ")
-        if len(parts) != 3:
-            raise _Broken
-        headers = {}
+        start = _REQUEST_LINE.fullmatch(first)
+        if start is None:
+            raise _malformed(f"request line {first[:80]!r}")
+        headers: dict[str, str] = {}
         for line in lines:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
+            header = _HEADER.fullmatch(line)
+            name = header[1].lower() if header else ""
+            if header is None or (name in _FRAMING and name in headers):
+                raise _malformed(f"header {line[:80]!r}")
+            headers[name] = header[2]
         if headers.get("expect", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return Request(parts[0], parts[1], headers, self._body(headers))
+        return Request(start[1], start[2], headers, self._body(headers))
 
     def _body(self, headers: dict[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            body = b""
-            while size := int(self._line().split(b";")[0], 16):
-                body += self._take(size)
-                self._line()
-                if len(body) > _MAX_BODY:
-                    raise Failure(413, "http: request body too large")
-            while self._line():
-                pass
-            return body
-        try:
-            size = int(headers.get("content-length", "0"))
-        except ValueError as error:
-            raise _Broken from error
-        if size > _MAX_BODY:
-            raise Failure(413, "http: request body too large")
-        return self._take(size)
+        encoding, length = headers.get("transfer-encoding"), headers.get("content-length", "0")
+        if encoding is None:
+            if _LENGTH.fullmatch(length) is None:
+                raise _malformed(f"Content-Length {length[:80]!r}")
+            return self._take(int(length))
+        if encoding.lower() != "chunked":
+            raise Failure(501, f"Unsupported transfer encoding: {encoding[:80]!r}")
+        if "content-length" in headers:
+            raise _malformed("Content-Length and Transfer-Encoding together")
+        return self._chunks()
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while True:
+            size = _CHUNK_SIZE.fullmatch(line := self._line())
+            if size is None:
+                raise _malformed(f"chunk size {line[:80]!r}")
+            if not int(size[1], 16):
+                break
+            body += self._take(int(size[1], 16), len(body))
+            if self._line():
+                raise _malformed("a chunk is longer than its size")
+        while self._line():
+            pass
+        return body
 
     def _line(self) -> bytes:
         while b"\r\n" not in self._buffer:
+            if len(self._buffer) > _MAX_HEAD:
+                raise _malformed("a line is too long")
             self._more()
         line, _, self._buffer = self._buffer.partition(b"\r\n")
         return line
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int, have: int = 0) -> bytes:
+        if have + size > _MAX_BODY:
+            raise Failure(413, "http: request body too large")
         while len(self._buffer) < size:
             self._more()
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
@@ -204,7 +232,7 @@ class _Reader:
     def _more(self) -> None:
         data = self._connection.recv(262144)
         if not data:
-            raise _Broken
+            raise ConnectionError("the client closed the connection within a request")
         self._buffer += data
 
 
@@ -237,7 +265,7 @@ def _head(status: int, headers: dict[str, str], body: bytes | None, keep: bool) 
 
 
 def _go_on() -> None:
-    """For a request that is answered whatever happens."""
+    """Replaces `hold` for requests that are answered even while the region is cut off."""
 
 
 def _relay(source: socket.socket, target: socket.socket, hold: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""Requests about variables enter, what is stored under their paths leaves; writes may ask that nothing changed since."""
+"""Endpoints about variables, with check-and-set."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from regions.local.http.messages import Failure, Reply, Request
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
-SINCE = (1, 4)
 _LIMIT_BYTES = 64 * 1024
 _PATH = re.compile(r"[a-zA-Z0-9\-_~/]{1,128}")
 
 
 def variables(context: Context, request: Request) -> Reply:
-    """/v1/vars: where there are variables, without what is in them"""
+    """/v1/vars: the variables' paths without their content"""
     prefix, namespace = request.get("prefix"), namespace_of(request)
 
     def rows(state: Snapshot) -> Iterator[Record]:
@@ -102,7 +101,7 @@ _ABSENT: Record = {"CreateIndex": 0, "CreateTime": 0, "Items": None, "ModifyInde
 
 
 def _conflict(state: Snapshot, namespace: str, path: str) -> Reply:
-    """What is there instead of what the writer expected."""
+    """Answers 409 with the variable that exists instead of the expected one."""
     found = state.variables.get((namespace, path)) or {**_ABSENT, "Namespace": namespace, "Path": path}
     reply = Reply(found, headers={"X-Nomad-Index": str(found["ModifyIndex"])})
     reply.status = 409
@@ -110,7 +109,7 @@ def _conflict(state: Snapshot, namespace: str, path: str) -> Reply:
 
 
 def _expected(request: Request) -> int | None:
-    """The index that the variable must have, 0: it must not be there, None: whatever it has."""
+    """Returns the index that the variable must have. 0: it must not exist. None: any."""
     text = request.get("cas")
     if not text:
         return None

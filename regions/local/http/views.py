@@ -1,9 +1,10 @@
-"""Stored objects enter, the shapes in which Nomad's API shows them leave."""
+"""Builds the shapes in which Nomad's API shows stored objects."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from regions.local.http.messages import Reply
 from regions.local.state.snapshot import Record, Snapshot
 
 _OF_JOB = (
@@ -23,7 +24,7 @@ _NO_TRANSITION = {"ForceReschedule": None, "Migrate": None, "NoShutdownDelay": N
 
 
 def job_stub(state: Snapshot, job: Record, *, with_meta: bool) -> Record:
-    """An entry of the list of jobs."""
+    """Builds an entry of the list of jobs."""
     stub = {name: job[name] for name in _OF_JOB}
     stub["JobSummary"] = state.summaries.get((job["Namespace"], job["ID"]))
     stub["ParameterizedJob"] = job["ParameterizedJob"] is not None and not job["Dispatched"]
@@ -34,7 +35,7 @@ def job_stub(state: Snapshot, job: Record, *, with_meta: bool) -> Record:
 
 
 def alloc_stub(alloc: Record, *, resources: bool = False, task_states: bool = True) -> Record:
-    """An entry of a list of allocations: every field is there, empty or not."""
+    """Builds an entry of a list of allocations. Includes every field, empty or not."""
     job = alloc["Job"]
     stub = {name: alloc[name] for name in _OF_ALLOC} | {name: alloc.get(name, "") for name in _OF_ALLOC_IF_SET}
     stub |= {
@@ -53,7 +54,7 @@ def alloc_stub(alloc: Record, *, resources: bool = False, task_states: bool = Tr
 
 
 def node_stub(node: Record, *, resources: bool) -> Record:
-    """An entry of the list of nodes."""
+    """Builds an entry of the list of nodes."""
     stub = {name: node[name] for name in _OF_NODE}
     stub["Address"] = node["HTTPAddr"].rpartition(":")[0]
     stub["Version"] = node["Attributes"]["nomad.version"]
@@ -63,6 +64,7 @@ def node_stub(node: Record, *, resources: bool) -> Record:
     return stub
 
 
-def write_reply(index: int, **fields: Any) -> Record:
-    """The fields that answers to writes have in common."""
-    return {"Index": index, "KnownLeader": False, "LastContact": 0, "NextToken": "", **fields}
+def written(index: int, **fields: Any) -> Reply:
+    """Answers a write at this index."""
+    body = {"Index": index, "KnownLeader": False, "LastContact": 0, "NextToken": "", **fields}
+    return Reply(body, headers={"X-Nomad-Index": str(index)})

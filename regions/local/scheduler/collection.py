@@ -1,4 +1,4 @@
-"""Dead jobs, evaluations, allocations and nodes older than Nomad's thresholds enter, a state without them leaves."""
+"""Removes dead jobs, evaluations, allocations and nodes that are older than Nomad's thresholds."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ _JOB_S = 4 * 3600
 _EVAL_S = 3600
 _NODE_S = 24 * 3600
 _BATCH = 200
-"""Objects removed in one commit, so that others get their turn."""
+"""Number of objects removed in one commit, so that other writers get their turn."""
 
 
 def collect(
     store: Store, destroy: Callable[[str], None], *, declared: Collection[str] = (), force: bool = False
 ) -> None:
-    """Removes jobs that have been dead for four hours with all that belongs to them, evaluations of jobs that are gone
-    after one hour, and nodes that are down (and not `declared`, by name) after a day; `force` (system gc): all that is
-    over, however young."""
+    """Removes what is over.
+
+    Jobs that have been dead for four hours, with everything that belongs to them. Evaluations of removed jobs after
+    one hour. Nodes that are down (and not `declared`, by name) after a day. `force` (system gc): everything that is
+    over, however young.
+    """
     now_ns = time.time_ns()
     state = store.snapshot
     dead = [job for job in state.jobs.values() if _is_over(state, job, 0 if force else now_ns - _JOB_S * 1_000_000_000)]
@@ -29,9 +32,9 @@ def collect(
         _remove(store, destroy, [(job["Namespace"], job["ID"]) for job in dead[at : at + _BATCH]])
     before_ns = now_ns if force else now_ns - _EVAL_S * 1_000_000_000
     orphans = {
-        (one["Namespace"], one["JobID"])
-        for one in state.evals.values()
-        if one["ModifyTime"] < before_ns and (one["Namespace"], one["JobID"]) not in state.jobs
+        (evaluation["Namespace"], evaluation["JobID"])
+        for evaluation in state.evals.values()
+        if evaluation["ModifyTime"] < before_ns and (evaluation["Namespace"], evaluation["JobID"]) not in state.jobs
     }
     over = [key for key in orphans if _all_ended(state, key)]
     for at in range(0, len(over), _BATCH):
@@ -55,14 +58,15 @@ def _is_over(state: Snapshot, job: Record, before_ns: int) -> bool:
     if not _all_ended(state, key):
         return False
     ended_ns = max(
-        (one["ModifyTime"] for one in (*state.job_allocs(*key), *state.job_evals(*key))), default=job["SubmitTime"]
+        (record["ModifyTime"] for record in (*state.job_allocs(*key), *state.job_evals(*key))),
+        default=job["SubmitTime"],
     )
     return before_ns == 0 or ended_ns < before_ns
 
 
 def _all_ended(state: Snapshot, key: tuple[str, str]) -> bool:
     return all(is_terminal(alloc) for alloc in state.job_allocs(*key)) and all(
-        one["Status"] in TERMINAL_EVAL for one in state.job_evals(*key)
+        evaluation["Status"] in TERMINAL_EVAL for evaluation in state.job_evals(*key)
     )
 
 

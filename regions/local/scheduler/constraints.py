@@ -1,4 +1,4 @@
-"""A constraint and a node enter, whether the node satisfies it leaves."""
+"""Evaluates constraints on a node."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def describe(constraint: Record) -> str:
-    """The name under which Nomad counts nodes that a constraint filtered out."""
+    """Returns the name under which Nomad counts nodes that a constraint filtered out."""
     return f"{constraint['LTarget']} {constraint['Operand']} {constraint['RTarget']}"
 
 
 def is_unique(constraint: Record) -> bool:
-    """Whether nodes of one class can differ in it, so that each has to be looked at by itself."""
+    """Returns whether nodes of one class can differ in it, so that each has to be checked."""
     return "unique." in constraint["LTarget"] or "unique." in constraint["RTarget"]
 
 
 def resolve(target: str, node: Record) -> str | None:
-    """What a target stands for on a node: itself, a `${…}` reference's value, or None where the node has no such thing."""
+    """Resolves a target on a node: itself, the value of a `${…}` reference, or None where the node lacks it."""
     if not target.startswith("${"):
         return target
     name = target[2:-1] if target.endswith("}") else target[2:]
@@ -52,14 +52,13 @@ def resolve(target: str, node: Record) -> str | None:
 
 
 def satisfied(constraint: Record, node: Record) -> bool:
-    """Whether one node satisfies the constraint; those about several allocations (distinct_*) always hold here."""
+    """Returns whether one node satisfies the constraint. Those between allocations (distinct_*) always hold here."""
     left, right = resolve(constraint["LTarget"], node), resolve(constraint["RTarget"], node)
-    return satisfied_by(constraint["Operand"], left, right, as_numbers=is_since(node, "1.4"))
+    return satisfied_by(constraint["Operand"], left, right)
 
 
-def satisfied_by(operand: str, left: str | None, right: str | None, *, as_numbers: bool = True) -> bool:
-    """Whether two resolved values satisfy the operator; None stands for what isn't there. `as_numbers`: numbers are
-    ordered as such, as from Nomad 1.4 on."""
+def satisfied_by(operand: str, left: str | None, right: str | None) -> bool:
+    """Returns whether two resolved values satisfy the operator. None stands for a value that the node lacks."""
     if operand in ("distinct_hosts", "distinct_property"):
         return True
     if operand in ("!=", "not"):
@@ -73,7 +72,7 @@ def satisfied_by(operand: str, left: str | None, right: str | None, *, as_number
     if operand in ("=", "==", "is"):
         return left == right
     if operand in _COMPARE:
-        return _ordered(operand, left, right, (int, float) if as_numbers else ())
+        return _ordered(operand, left, right)
     if operand in ("version", "semver"):
         return version_matches(left, right, is_semver=operand == "semver")
     if operand == "regexp":
@@ -84,21 +83,14 @@ def satisfied_by(operand: str, left: str | None, right: str | None, *, as_number
 
 
 def in_datacenters(node: Record, patterns: list[str]) -> bool:
-    """Whether the node's datacenter is one of those named, by name or, from Nomad 1.5 on, glob (`us-*`)."""
+    """Returns whether the node's datacenter is one of those named, by name or by glob (`us-*`)."""
     name = node["Datacenter"]
-    if name in patterns:
-        return True
-    globs = [pattern for pattern in patterns if "*" in pattern]
-    return bool(globs) and is_since(node, "1.5") and any(re.match(translate(pattern), name) for pattern in globs)
+    return name in patterns or any("*" in glob and re.match(translate(glob), name) for glob in patterns)
 
 
-def is_since(node: Record, version: str) -> bool:
-    """Whether the node's Nomad is of that version or a later one."""
-    return version_matches(node["Attributes"].get("nomad.version", "999"), ">= " + version, is_semver=True)
-
-
-def _ordered(operand: str, left: str, right: str, kinds: tuple[Callable[[str], Any], ...]) -> bool:
-    for kind in kinds:
+def _ordered(operand: str, left: str, right: str) -> bool:
+    """Compares as integers, else as floats, else as texts."""
+    for kind in (int, float):
         try:
             return bool(_COMPARE[operand](kind(left), kind(right)))
         except ValueError:
@@ -108,8 +100,8 @@ def _ordered(operand: str, left: str, right: str, kinds: tuple[Callable[[str], A
 
 @lru_cache(maxsize=4096)
 def version_matches(version: str, wanted: str, *, is_semver: bool = False) -> bool:
-    """Whether the version is as wanted (`>= 1.2, < 2`). Unless by `semver`, which has no `~>`, a pre-release is
-    beyond all limits but those on a pre-release of the same version."""
+    """Returns whether the version matches (`>= 1.2, < 2`). Except by `semver`, which lacks `~>`, a pre-release only
+    matches limits on a pre-release of the same version."""
     have = _version(version)
     if have is None:
         return False
@@ -134,7 +126,7 @@ def version_matches(version: str, wanted: str, *, is_semver: bool = False) -> bo
 
 
 class _Version(NamedTuple):
-    """Ordered as versions are: a pre-release before its release, its numbers as numbers and before words."""
+    """A version in its order: a pre-release before its release, its numbers by size and before words."""
 
     numbers: tuple[int, ...]
     is_release: bool

@@ -1,14 +1,14 @@
-"""A job's group and a node enter; whether the node can run it at all, room aside, or why not, leaves."""
+"""Decides whether a node can run a job's group at all, room aside, and why not."""
 
 from __future__ import annotations
 
-from regions.local.scheduler.constraints import describe, in_datacenters, is_since, is_unique, satisfied
+from regions.local.scheduler.constraints import describe, in_datacenters, is_unique, satisfied
 from regions.local.scheduler.grants import has_devices, missing_network
 from regions.local.state.snapshot import Record, Snapshot
 
 
 def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
-    """Nodes that the job may use at all: ready, eligible, in its datacenters and pool."""
+    """Returns the nodes that the job may use: ready, eligible, in its datacenters and pool."""
     return [
         node
         for node in state.nodes.values()
@@ -20,22 +20,16 @@ def ready_nodes(state: Snapshot, job: Record) -> list[Record]:
     ]
 
 
-def named_datacenters(state: Snapshot, job: Record) -> tuple[str, ...]:
-    """Datacenters that are told of even where they have no node: those named in the job, until globs came."""
-    node = next(state.nodes.values(), None)
-    return () if node is None or is_since(node, "1.5") else tuple(job["Datacenters"])
-
-
 def is_possible(node: Record, job: Record, group: Record) -> bool:
-    """Whether the node could run the group, were there room."""
+    """Returns whether the node could run the group if there were room."""
     return in_datacenters(node, job["Datacenters"]) and Filter(job, group, {}).reason(node) is None
 
 
 class Filter:
-    """Why nodes can't run a group whatever their room, under the names by which Nomad counts them.
+    """Finds why nodes can't run a group whatever their room, under the names by which Nomad counts them.
 
-    Nodes of one computed class are judged once: the first by its reason, all later ones as of an ineligible class.
-    `known` is what earlier groups of the same plan found out about classes by the job's own constraints.
+    Nodes of one computed class are checked once. The first counts under its reason, all later ones under an ineligible
+    class. `known` is what earlier groups of the same plan found about classes by the job's own constraints.
     """
 
     def __init__(self, job: Record, group: Record, known: dict[str, bool]) -> None:
@@ -46,13 +40,13 @@ class Filter:
         ]
         self._group = group
         self._job_known, self._group_known = known, dict[str, bool]()
-        self._job_escaped = any(is_unique(one) for one in self._job_constraints)
+        self._job_escaped = any(is_unique(constraint) for constraint in self._job_constraints)
         self._group_escaped = any(is_unique(one) for one in self._constraints)
         self.has_escaped = self._job_escaped or self._group_escaped
-        """Whether a constraint is about single nodes, so that classes say nothing."""
+        """Whether a constraint depends on single nodes, so that a class says nothing."""
 
     def reason(self, node: Record) -> str | None:
-        """None: the node can run the group."""
+        """Returns why the node can't run the group, or None."""
         name = node["ComputedClass"]
         steps = (
             (self._job_known, self._job_escaped, self._job_reason),
@@ -71,7 +65,9 @@ class Filter:
         return self._lacking_volume(node)
 
     def _job_reason(self, node: Record) -> str | None:
-        return next((describe(one) for one in self._job_constraints if not satisfied(one, node)), None)
+        return next(
+            (describe(constraint) for constraint in self._job_constraints if not satisfied(constraint, node)), None
+        )
 
     def _group_reason(self, node: Record) -> str | None:
         for task in self._group["Tasks"]:
@@ -81,10 +77,6 @@ class Filter:
         for constraint in self._constraints:
             if not satisfied(constraint, node):
                 return describe(constraint)
-        # Nomad 1.1.2 judged volumes by class, though nodes of one class can differ in them; 1.6.3 does not (which version
-        # changed it is not known here).
-        if not is_since(node, "1.2") and (reason := self._lacking_volume(node)):
-            return reason
         if not has_devices(self._group, node):
             return "missing devices"
         return missing_network(self._group)

@@ -1,12 +1,12 @@
-"""A group's ask beyond room (devices, cores, ports) and what is taken on a node enter; what each task gets leaves.
+"""Grants devices, cores and ports of a node to a group's tasks. Pure.
 
-Pure; an ask that can't be met leaves as the name under which Nomad counts the node as exhausted.
+Returns the name under which Nomad counts the node as exhausted where something is missing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from regions.local.scheduler.constraints import satisfied_by
@@ -20,14 +20,14 @@ _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 def asks_for_more(group: Record) -> bool:
-    """Whether the group needs anything of a node that room doesn't tell."""
+    """Returns whether the group needs more of a node than CPU, memory and disk."""
     return bool(group["Networks"]) or any(
         task["Resources"]["Devices"] or task["Resources"]["Cores"] for task in group["Tasks"]
     )
 
 
 def held_by(alloc: Record) -> Iterator[Held]:
-    """What nobody else can have while the allocation lives."""
+    """Yields what an allocation holds exclusively while it lives."""
     resources = alloc["AllocatedResources"]
     for task in resources["Tasks"].values():
         for core in task["Cpu"]["ReservedCores"] or ():
@@ -40,13 +40,13 @@ def held_by(alloc: Record) -> Iterator[Held]:
 
 
 def shares_per_core(node: Record) -> int:
-    """MHz that go with one reserved core."""
+    """Returns the MHz of one reserved core."""
     cpu = node["NodeResources"]["Cpu"]
     return int(cpu["CpuShares"] // cpu["TotalCpuCores"])
 
 
 def grant(group: Record, node: Record, taken: set[Held], seed: int) -> Record | str:
-    """{Tasks: {name: {Cores, Devices}}, Networks, Ports, Score}, or what is exhausted. `seed` picks dynamic ports."""
+    """Returns {Tasks: {name: {Cores, Devices}}, Networks, Ports, Score}, or what is exhausted. `seed` selects ports."""
     taken = set(taken)
     granted: Record = {"Tasks": {}, "Networks": None, "Ports": None, "Score": None}
     if group["Networks"]:
@@ -54,35 +54,52 @@ def grant(group: Record, node: Record, taken: set[Held], seed: int) -> Record | 
         if isinstance(network, str):
             return network
         granted |= network
-    matched = weights = 0.0
+    matched = 0.0
     for task in group["Tasks"]:
-        mine: Record = {"Cores": None, "Devices": None}
-        for ask in task["Resources"]["Devices"] or ():
-            device = _best_device(ask, node, taken)
-            if device is None:
-                why = "no devices match request" if node["NodeResources"]["Devices"] else "no devices available"
-                return f"devices: {why}"
-            offer, score = device
-            taken |= {("device", instance) for instance in offer["DeviceIDs"]}
-            mine["Devices"] = [*(mine["Devices"] or ()), offer]
-            matched += score
-            weights += sum(abs(affinity["Weight"]) for affinity in ask["Affinities"] or ())
-        wanted = task["Resources"]["Cores"]
-        if wanted:
-            cores = node["NodeResources"]["Cpu"]["ReservableCpuCores"] or ()
-            free = [core for core in cores if ("core", str(core)) not in taken]
-            if len(free) < wanted:
-                return "cores"
-            mine["Cores"] = free[:wanted]
-            taken |= {("core", str(core)) for core in mine["Cores"]}
-        granted["Tasks"][task["Name"]] = mine
+        resources = task["Resources"]
+        devices = _devices(resources["Devices"] or (), node, taken)
+        if isinstance(devices, str):
+            return devices
+        cores = _cores(resources["Cores"], node, taken)
+        if cores is None:
+            return "cores"
+        offers, score = devices
+        matched += score
+        granted["Tasks"][task["Name"]] = {"Cores": cores or None, "Devices": offers or None}
+    asks = (ask for task in group["Tasks"] for ask in task["Resources"]["Devices"] or ())
+    weights = sum(abs(affinity["Weight"]) for ask in asks for affinity in ask["Affinities"] or ())
     if weights:
         granted["Score"] = matched / weights
     return granted
 
 
+def _devices(asks: Iterable[Record], node: Record, taken: set[Held]) -> tuple[list[Record], float] | str:
+    """Takes devices for one task. Returns (devices, their affinity score), or what is exhausted."""
+    offers, matched = [], 0.0
+    for ask in asks:
+        device = _best_device(ask, node, taken)
+        if device is None:
+            why = "no devices match request" if node["NodeResources"]["Devices"] else "no devices available"
+            return f"devices: {why}"
+        offer, score = device
+        taken |= {("device", instance) for instance in offer["DeviceIDs"]}
+        offers.append(offer)
+        matched += score
+    return offers, matched
+
+
+def _cores(wanted: int, node: Record, taken: set[Held]) -> list[int] | None:
+    """Takes cores for one task. Returns None where there are too few."""
+    cores = node["NodeResources"]["Cpu"]["ReservableCpuCores"] or ()
+    free = [core for core in cores if ("core", str(core)) not in taken]
+    if len(free) < wanted:
+        return None
+    taken |= {("core", str(core)) for core in free[:wanted]}
+    return free[:wanted]
+
+
 def apply(resources: Record, granted: Record, node: Record) -> Record:
-    """The allocation's AllocatedResources with what it was granted."""
+    """Returns the allocation's AllocatedResources with what it was granted."""
     tasks = {}
     for name, task in resources["Tasks"].items():
         mine = granted["Tasks"][name]
@@ -95,7 +112,7 @@ def apply(resources: Record, granted: Record, node: Record) -> Record:
 
 
 def has_devices(group: Record, node: Record) -> bool:
-    """Whether the node, were it empty, has all devices that the group asks for."""
+    """Returns whether the empty node would have all devices that the group asks for."""
     left = {id(device): len(device["Instances"]) for device in node["NodeResources"]["Devices"] or ()}
     for task in group["Tasks"]:
         for ask in task["Resources"]["Devices"] or ():
@@ -109,7 +126,7 @@ def has_devices(group: Record, node: Record) -> bool:
 
 
 def missing_network(group: Record) -> str | None:
-    """What no node here has of the group's network: only its own address."""
+    """Returns what no node here has of the group's network: nodes have only their own address."""
     for network in (group["Networks"] or ())[:1]:
         if network["Mode"] not in ("", "host", "none"):
             return "missing network"
@@ -147,10 +164,14 @@ def _ports(ask: Record, node: Record, taken: set[Held], seed: int) -> Record | s
 def _best_device(ask: Record, node: Record, taken: set[Held]) -> tuple[Record, float] | None:
     best: tuple[Record, float] | None = None
     for device in node["NodeResources"]["Devices"] or ():
-        free = [one["ID"] for one in device["Instances"] if one["Healthy"] and ("device", one["ID"]) not in taken]
+        free = [
+            instance["ID"]
+            for instance in device["Instances"]
+            if instance["Healthy"] and ("device", instance["ID"]) not in taken
+        ]
         if len(free) < ask["Count"] or not _is_wanted(ask, device):
             continue
-        score = float(sum(one["Weight"] for one in ask["Affinities"] or () if _holds(one, device)))
+        score = float(sum(affinity["Weight"] for affinity in ask["Affinities"] or () if _holds(affinity, device)))
         if best is None or score > best[1]:
             named = {name: device[name] for name in ("Name", "Type", "Vendor")}
             best = {**named, "DeviceIDs": free[: ask["Count"]]}, score
@@ -158,10 +179,10 @@ def _best_device(ask: Record, node: Record, taken: set[Held]) -> tuple[Record, f
 
 
 def _is_wanted(ask: Record, device: Record) -> bool:
-    """By name (`type`, `vendor/type` or `vendor/type/model`) and constraints."""
+    """Returns whether a device matches by name (`type`, `vendor/type` or `vendor/type/model`) and constraints."""
     names = ask["Name"].split("/", 2)
     have = [device["Type"]] if len(names) == 1 else [device["Vendor"], device["Type"], device["Name"]][: len(names)]
-    return names == have and all(_holds(one, device) for one in ask["Constraints"] or ())
+    return names == have and all(_holds(constraint, device) for constraint in ask["Constraints"] or ())
 
 
 def _holds(constraint: Record, device: Record) -> bool:
@@ -178,7 +199,7 @@ def _target(text: str, device: Record) -> str | None:
         return text
     name = text[2:].rstrip("}")
     plain: dict[str, Any] = {"model": device["Name"], "vendor": device["Vendor"], "type": device["Type"]}
-    plain["ids"] = ",".join(one["ID"] for one in device["Instances"])
+    plain["ids"] = ",".join(instance["ID"] for instance in device["Instances"])
     if name.startswith("device.attr."):
         return _text(device["Attributes"].get(name.removeprefix("device.attr.")))
     found: str | None = plain.get(name.removeprefix("device."))

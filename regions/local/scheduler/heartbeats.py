@@ -1,7 +1,7 @@
-"""Nodes that are hurt on purpose enter; what follows from their silence, and from their return, is committed.
+"""Handles nodes that are hurt on purpose: marks silent ones as down, and brings them back.
 
-A pretend node sends no heartbeats: it lives as long as its region does. One that is hurt counts as silent from then on:
-after the grace it is down, and its jobs are evaluated, as when Nomad misses a node's heartbeats.
+A pretend node sends no heartbeats: it lives as long as its region does. A hurt node counts as silent from then on.
+After the grace it is down, and its jobs are evaluated, as when Nomad misses a node's heartbeats.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from regions.local.state.store import Store
 
 
 class Client(Protocol):
-    """The side that runs tasks, as far as hurt nodes need it."""
+    """The part of the client that hurt nodes need."""
 
     def silence(self, node_id: str, how: str) -> None: ...
     def revive(self, node_id: str, allocs: list[Record], node: Record) -> None: ...
 
 
 class Heartbeats:
-    """Which nodes are silent, by name: `killed` or `paused`. Kept in `hurt.json`, so that they stay so after a crash."""
+    """Silent nodes by name: `killed` or `paused`. Kept in `hurt.json`, so that they survive a crash."""
 
     def __init__(self, store: Store, worker: Worker, client: Client, data_dir: Path, grace_s: float) -> None:
         self._store = store
@@ -39,7 +39,7 @@ class Heartbeats:
         self.hurt: dict[str, str] = {}
 
     def resume(self) -> None:
-        """After a start of the region: nodes that were hurt are silent again, before any task is restored."""
+        """Makes hurt nodes silent again after a start of the region, before any task is restored."""
         if self._path.exists():
             known = json.loads(self._path.read_text())
             for node in self._store.snapshot.nodes.values():
@@ -47,7 +47,7 @@ class Heartbeats:
                     self.silence(node, how)
 
     def silence(self, node: Record, how: str) -> None:
-        """Hurt the node; it is down when the grace is over."""
+        """Hurts the node. It is down when the grace is over."""
         with self._lock:
             self._cancel(node["ID"])
             self.hurt[node["Name"]] = how
@@ -58,7 +58,7 @@ class Heartbeats:
             timer.start()
 
     def restore(self, node: Record) -> None:
-        """The node is back: ready, and it learns what became of its allocations meanwhile."""
+        """Brings the node back: it is ready, and learns what became of its allocations."""
         with self._lock:
             if node["Name"] not in self.hurt:
                 return
@@ -72,7 +72,7 @@ class Heartbeats:
             self._worker.room_appeared()
 
     def stop(self) -> None:
-        """No timer goes off any more."""
+        """Cancels all timers."""
         with self._lock:
             for node_id in list(self._timers):
                 self._cancel(node_id)

@@ -1,11 +1,9 @@
-"""A group and the nodes' free room enter; the node for one more instance leaves, or Nomad's counters of why there is none.
+"""Finds the node for one more instance of a group, or Nomad's counters of why there is none.
 
-Pure: no I/O, clock or randomness; the order of nodes is the caller's.
+Pure: no I/O, clock or randomness. The caller gives the order of nodes.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from regions.local.scheduler.constraints import resolve, satisfied
 from regions.local.scheduler.feasibility import Filter
@@ -16,15 +14,15 @@ from regions.local.state.resources import legacy_resources
 from regions.local.state.snapshot import Record, Snapshot
 
 Chosen = tuple[Record, Record, Record | None]
-"""(node, metrics, what was granted there beside room)"""
+"""(node, metrics, what was granted besides room)"""
 _CANDIDATES = 2
-"""How many fitting nodes are scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
+"""Number of fitting nodes scored for one placement (the power of two choices, as Nomad does for batch jobs)."""
 _CANDIDATES_BY_TASTE = 100
-"""The same for a group with affinities or spreads, or its count where that is more."""
+"""Number for a group with affinities or spreads, or its count where that is more."""
 
 
 def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
-    """(cpu MHz, memory MB, disk MB) that one instance of the group holds on a node."""
+    """Returns (cpu MHz, memory MB, disk MB) of one instance of the group."""
     cpu, memory = shared_maximum(
         (
             task["Lifecycle"],
@@ -36,9 +34,9 @@ def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
     return cpu, memory, group["EphemeralDisk"]["SizeMB"]
 
 
-def empty_metrics(nodes: list[Record], datacenters: tuple[str, ...] = ()) -> Record:
-    """Nomad's AllocMetric before anything was looked at; `datacenters` are told of even where they have no node."""
-    available: dict[str, int] = dict.fromkeys(datacenters, 0)
+def empty_metrics(nodes: list[Record]) -> Record:
+    """Nomad's AllocMetric before any node was tried."""
+    available: dict[str, int] = {}
     for node in nodes:
         available[node["Datacenter"]] = available.get(node["Datacenter"], 0) + 1
     return {
@@ -61,7 +59,7 @@ def empty_metrics(nodes: list[Record], datacenters: tuple[str, ...] = ()) -> Rec
 
 
 class Room:
-    """What is used on every node within one plan: the snapshot's usage plus what the plan placed and stopped."""
+    """Usage of every node within one plan: the snapshot's, plus what the plan placed and stopped."""
 
     def __init__(self, state: Snapshot) -> None:
         self._usage = state.usage
@@ -78,12 +76,12 @@ class Room:
         self._changed[node_id] = (cpu + sign * ask[0], memory + sign * ask[1], disk + sign * ask[2])
 
     def free(self, alloc: Record) -> None:
-        """What the allocation holds is there for others; before anything is placed."""
+        """Frees what the allocation holds. Call it before anything is placed."""
         self.add(alloc["NodeID"], alloc_size(alloc), -1)
         self._stopped.add(alloc["ID"])
 
     def taken(self, node_id: str) -> set[Held]:
-        """Devices, cores and ports of the node that aren't free; whoever places something adds to it."""
+        """Returns the devices, cores and ports of the node that aren't free. The caller adds what it places."""
         if node_id not in self._taken:
             live = (alloc for alloc in self._state.live_allocs(node_id) if alloc["ID"] not in self._stopped)
             self._taken[node_id] = {held for alloc in live for held in held_by(alloc)}
@@ -91,13 +89,16 @@ class Room:
 
 
 def _is_distinct(constraints: list[Record] | None) -> bool:
-    return any(one["Operand"] == "distinct_hosts" and one["RTarget"] != "false" for one in constraints or ())
+    return any(
+        constraint["Operand"] == "distinct_hosts" and constraint["RTarget"] != "false"
+        for constraint in constraints or ()
+    )
 
 
 class GroupPlacer:
     """Places instances of one group, one by one, while room lasts.
 
-    Room only shrinks while it works, so a node that was full once isn't looked at again.
+    Room only shrinks during this, so a full node isn't tried again.
     """
 
     def __init__(
@@ -109,11 +110,10 @@ class GroupPlacer:
         hosts: Hosts,
         known: dict[str, bool],
         *,
-        datacenters: tuple[str, ...] = (),
         seed: int = 0,
     ) -> None:
         self._group, self._nodes, self._room, self._hosts = group, nodes, room, hosts
-        self._datacenters, self._seed = datacenters, seed
+        self._seed = seed
         self._ask = group_ask(group)
         self._has_cores = any(task["Resources"]["Cores"] for task in group["Tasks"])
         self._asks_for_more = asks_for_more(group)
@@ -123,13 +123,13 @@ class GroupPlacer:
         self._affinities = [
             *(job["Affinities"] or ()),
             *(group["Affinities"] or ()),
-            *(one for task in group["Tasks"] for one in task["Affinities"] or ()),
+            *(affinity for task in group["Tasks"] for affinity in task["Affinities"] or ()),
         ]
         self._properties = [
-            DistinctProperty(one, hosts, None if level is job else group["Name"])
+            DistinctProperty(constraint, hosts, None if level is job else group["Name"])
             for level in (job, group)
-            for one in level["Constraints"] or ()
-            if one["Operand"] == "distinct_property"
+            for constraint in level["Constraints"] or ()
+            if constraint["Operand"] == "distinct_property"
         ]
         self._spreads = Spreads(job, group, hosts)
         has_taste = bool(self._affinities) or bool(self._spreads)
@@ -140,7 +140,7 @@ class GroupPlacer:
         self._has_placed = False
 
     def place(self, avoid: str = "") -> Chosen | None:
-        """Where one more instance goes, and its room is taken; None when there is none (see `failure`)."""
+        """Places one more instance and takes its room. Returns None when no node has room (see `failure`)."""
         candidates: list[tuple[float, dict[str, float], Record]] = []
         at = self._next
         while self._open and len(candidates) < min(self._candidates, len(self._open)):
@@ -169,8 +169,8 @@ class GroupPlacer:
         self._room.add(node["ID"], self._ask_of(node))
         self._hosts.add(node["ID"], self._group["Name"])
         self._spreads.place(node)
-        for one in self._properties:
-            one.place(node)
+        for rule in self._properties:
+            rule.place(node)
         self._has_placed = True
         metrics = {
             **self._metrics,
@@ -180,33 +180,28 @@ class GroupPlacer:
         return node, metrics, granted
 
     def failure(self) -> Record:
-        """Nomad's counters for an instance that found no node."""
+        """Returns Nomad's counters for an instance that found no node."""
         # By now every class is known: a node that can't run the group is counted under its class, not its reason.
         metrics = self._feasible()[1] if self._has_placed else dict(self._metrics)
         metrics["NodesEvaluated"] = len(self._nodes)
-        exhausted: dict[str, int] = {}
-        classes: dict[str, int] = {}
         for node in self._feasible_nodes:
             if refusal := self._refusal(node):
                 _count_filtered(metrics, node, refusal)
             elif dimension := self._exhausted(node):
                 metrics["NodesExhausted"] += 1
-                exhausted[dimension] = exhausted.get(dimension, 0) + 1
-                if node["NodeClass"]:
-                    classes[node["NodeClass"]] = classes.get(node["NodeClass"], 0) + 1
-        metrics["DimensionExhausted"] = exhausted or None
-        metrics["ClassExhausted"] = classes or None
+                _count(metrics, "DimensionExhausted", dimension)
+                _count(metrics, "ClassExhausted", node["NodeClass"])
         coalesce(metrics, self._group, 0)
         return metrics
 
     def class_eligibility(self) -> dict[str, bool]:
-        """Computed class → whether it could ever run this group."""
+        """Returns computed class → whether it could ever run this group."""
         feasible = {node["ComputedClass"] for node in self._feasible_nodes}
         return {node["ComputedClass"]: node["ComputedClass"] in feasible for node in self._nodes}
 
     def _feasible(self) -> tuple[list[Record], Record]:
-        """Nodes that fit but for their room, and the counters of the others."""
-        metrics = empty_metrics(self._nodes, self._datacenters)
+        """Returns the nodes that fit apart from their room, and the counters of the others."""
+        metrics = empty_metrics(self._nodes)
         feasible = []
         for node in self._nodes:
             reason = self.filter.reason(node)
@@ -217,12 +212,12 @@ class GroupPlacer:
         return feasible, metrics
 
     def _refusal(self, node: Record) -> str | None:
-        """Why the node can't take one more beside the job's other allocations."""
+        """Returns why the node can't take one more besides the job's other allocations."""
         if (self._distinct_job and self._hosts.of_job(node["ID"])) or (
             self._distinct_group and self._hosts.of_group(node["ID"], self._group["Name"])
         ):
             return "distinct_hosts"
-        return next((why for one in self._properties if (why := one.refusal(node))), None)
+        return next((why for rule in self._properties if (why := rule.refusal(node))), None)
 
     def _exhausted(self, node: Record) -> str | None:
         granted = self._grant(node)
@@ -268,9 +263,9 @@ class GroupPlacer:
         if not self._affinities:
             return 0.0
         matched = sum(
-            one["Weight"]
-            for one in self._affinities
-            if satisfied(one, node) and resolve(one["LTarget"], node) is not None
+            affinity["Weight"]
+            for affinity in self._affinities
+            if satisfied(affinity, node) and resolve(affinity["LTarget"], node) is not None
         )
         return float(matched / sum(abs(one["Weight"]) for one in self._affinities))
 
@@ -297,13 +292,15 @@ def coalesce(metrics: Record, group: Record, more: int) -> None:
 
 def _count_filtered(metrics: Record, node: Record, reason: str) -> None:
     metrics["NodesFiltered"] += 1
-    counts: dict[str, Any] = dict(metrics["ConstraintFiltered"] or {})
-    counts[reason] = counts.get(reason, 0) + 1
-    metrics["ConstraintFiltered"] = counts
-    if node["NodeClass"]:
-        classes = dict(metrics["ClassFiltered"] or {})
-        classes[node["NodeClass"]] = classes.get(node["NodeClass"], 0) + 1
-        metrics["ClassFiltered"] = classes
+    _count(metrics, "ConstraintFiltered", reason)
+    _count(metrics, "ClassFiltered", node["NodeClass"])
+
+
+def _count(metrics: Record, counter: str, name: str) -> None:
+    """Counts one more under the name, if there is one. Replaces the counter, which other metrics may share."""
+    if name:
+        counts: dict[str, int] = metrics[counter] or {}
+        metrics[counter] = {**counts, name: counts.get(name, 0) + 1}
 
 
 def _totals(node: Record) -> tuple[int, int, int]:

@@ -1,5 +1,4 @@
-"""How a job's allocations are spread over the values of a node's property enters; what `spread` and
-`distinct_property` make of one more on a node leaves."""
+"""Applies `spread` and `distinct_property`: distributes a job's allocations over the values of a node's property."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from regions.local.state.table import Table
 
 
 class Hosts:
-    """How many live allocations of one job each node has, by group."""
+    """Number of live allocations of one job on each node, by group."""
 
     def __init__(self, nodes: Table) -> None:
         self._nodes = nodes
@@ -28,7 +27,7 @@ class Hosts:
         return sum(self._counts.get(node_id, {}).values())
 
     def by_value(self, attribute: str, group: str | None) -> dict[str, int]:
-        """Value of the nodes' attribute → allocations of the group (None: of the job) where it has that value."""
+        """Counts allocations of the group (None: of the job) by value of the nodes' attribute."""
         found: dict[str, int] = {}
         for node_id, groups in self._counts.items():
             node = self._nodes.get(node_id)
@@ -40,7 +39,7 @@ class Hosts:
 
 
 class DistinctProperty:
-    """At most so many allocations of a job (or, with `group`, of a group) for one value of a property."""
+    """Limits the allocations of a job (or, with `group`, of a group) for each value of a property."""
 
     def __init__(self, constraint: Record, hosts: Hosts, group: str | None) -> None:
         self._attribute = constraint["LTarget"]
@@ -48,7 +47,7 @@ class DistinctProperty:
         self._used = hosts.by_value(self._attribute, group)
 
     def refusal(self, node: Record) -> str | None:
-        """Why the node can't take one more, as Nomad counts it."""
+        """Returns why the node can't take one more, as Nomad counts it."""
         value = resolve(self._attribute, node)
         if value is None:
             return f'missing property "{self._attribute}"'
@@ -61,7 +60,7 @@ class DistinctProperty:
 
 
 class Spreads:
-    """The score by which a job's and a group's `spread` blocks prefer one node to another."""
+    """Scores nodes by a job's and a group's `spread` blocks."""
 
     def __init__(self, job: Record, group: Record, hosts: Hosts) -> None:
         blocks = [*(job["Spreads"] or ()), *(group["Spreads"] or ())]
@@ -92,7 +91,7 @@ class _Spread:
     def __init__(self, block: Record, group: Record, hosts: Hosts) -> None:
         self._attribute, self._weight = block["Attribute"], block["Weight"]
         count = group["Count"]
-        self._wanted = {one["Value"]: one["Percent"] / 100 * count for one in block["SpreadTarget"] or ()}
+        self._wanted = {target["Value"]: target["Percent"] / 100 * count for target in block["SpreadTarget"] or ()}
         self.has_targets = bool(self._wanted)
         self._used: dict[str, int] = {}
         for value, number in hosts.by_value(self._attribute, group["Name"]).items():
@@ -102,7 +101,7 @@ class _Spread:
             self._rest = count - sum(self._wanted.values())
 
     def boost(self, node: Record, weights: int) -> float | None:
-        """None: nothing is wanted there."""
+        """None: no target for this value."""
         value = resolve(self._attribute, node)
         if value is None:
             return -1.0
@@ -128,7 +127,7 @@ class _Spread:
 
 
 def _even(used: int, all_used: Iterable[int]) -> float:
-    """The score of a value used so often where all are to be used alike."""
+    """Returns the score of a value with this many uses where all values should be used alike."""
     counts = list(all_used)
     if not counts:
         return 0.0

@@ -1,4 +1,4 @@
-"""A group and its allocations enter; what stays, stops, is updated or is missing leaves."""
+"""Sorts a group's allocations: which stay, stop or are updated, and which instances are missing."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from regions.local.scheduler.feasibility import is_possible
 from regions.local.state.snapshot import Record, Snapshot, is_client_terminal, is_terminal
 
 NOT_NEEDED = "alloc not needed due to job update"
-TAINTED = "alloc not needed as node is tainted"
 MIGRATING = "alloc is being migrated"
 UPDATING = "alloc is being updated due to job update"
 LOST = "alloc is lost since its node is down"
 RESCHEDULED = "alloc was rescheduled because it failed"
+Slot = tuple[int, Record | None]
+"""(index, predecessor) of an instance that has to be placed"""
 _BATCH_NS = 5_000_000_000
-"""Reschedules that are due within this time of one another share an evaluation."""
+"""Reschedules that are due within this time of each other share an evaluation."""
 
 
 class Decision:
-    """What one evaluation leads to."""
+    """The result of one evaluation."""
 
     def __init__(self) -> None:
         self.stops: list[Record] = []
         self.changed: list[Record] = []
-        """Allocations that go on with other fields: updated in place, marked for a later reschedule."""
+        """Allocations that go on with other fields, updated in place."""
         self.placed: list[Record] = []
         self.failed: dict[str, Record] = {}
         self.queued: dict[str, int] = {}
@@ -31,7 +32,7 @@ class Decision:
         self.classes: dict[str, bool] = {}
         self.has_escaped = False
         self.later: list[tuple[int, list[Record]]] = []
-        """(when in ns, allocations) to be rescheduled then."""
+        """(time in ns, allocations to reschedule then)"""
 
     @property
     def is_noop(self) -> bool:
@@ -40,71 +41,112 @@ class Decision:
 
 def reconcile(
     state: Snapshot, job: Record, group: Record, allocs: list[Record], decision: Decision, eval_id: str, now_ns: int
-) -> list[tuple[int, Record | None]]:
-    """The instances (index, predecessor) of a group that have to be placed; stops and updates go to the decision."""
-    keep: dict[int, Record] = {}
-    missing: list[tuple[int, Record | None]] = []
-    updates = decision.updates[group["Name"]] = desired_updates()
-    failed_later: list[tuple[int, Record]] = []
+) -> list[Slot]:
+    """Returns the instances of a group that have to be placed. Records stops and updates in the decision.
+
+    1. Sorts the group's allocations into those that are kept, replaced or over.
+    2. Stops kept allocations beyond the group's count.
+    3. Brings kept allocations to the job's current version, in place or by a replacement.
+    4. Adds a new instance for every index that is still free.
+    """
+    sorting = _Sorting(state, job, group, decision, eval_id, now_ns)
     for alloc in sorted(allocs, key=lambda one: (index_of(one), one["CreateIndex"])):
-        if alloc["TaskGroup"] != group["Name"]:
-            continue
-        index = index_of(alloc)
-        live = not is_terminal(alloc)
-        if alloc["Job"]["JobModifyIndex"] != job["JobModifyIndex"] and not live and _is_older(alloc["Job"], job):
-            updates["Ignore"] += 1
-            continue
-        if live and is_lost(state, alloc):
-            decision.stops.append({**stopped(alloc, LOST), "ClientStatus": "lost"})
-            missing.append((index, alloc))
-            continue
-        if live and (alloc.get("DesiredTransition") or {}).get("Migrate"):
-            decision.stops.append(stopped(alloc, MIGRATING))
-            updates["Migrate"] += 1
-            missing.append((index, alloc))
-            continue
-        if not live and (alloc.get("NextAllocation") or (alloc["DesiredStatus"] != "run" and not _ran_well(alloc))):
-            continue
-        if alloc["ClientStatus"] == "lost":
-            continue
-        if alloc["ClientStatus"] == "failed":
-            forced = (alloc.get("DesiredTransition") or {}).get("ForceReschedule")
-            at_ns = now_ns if forced and alloc["DesiredStatus"] == "run" else reschedule.next_time(alloc)
-            if at_ns is not None and reschedule.is_due(at_ns, now_ns, alloc, eval_id):
-                decision.stops.append(stopped(alloc, RESCHEDULED))
-                updates["Place"] += 1
-                missing.append((index, alloc))
-                continue
-            if at_ns is not None and not alloc.get("FollowupEvalID"):
-                failed_later.append((at_ns, alloc))
-        keep[index] = alloc
-    for index in sorted(keep, reverse=True)[: max(0, len(keep) - group["Count"])]:
-        alloc = keep.pop(index)
-        updates["Stop"] += 1
-        if not is_terminal(alloc):
-            decision.stops.append(stopped(alloc, NOT_NEEDED))
-    missing = sorted(missing, key=lambda slot: slot[0])[: max(0, group["Count"] - len(keep))]
-    for alloc in keep.values():
-        old = alloc["Job"]
-        if is_terminal(alloc) or old["JobModifyIndex"] == job["JobModifyIndex"]:
-            updates["Ignore"] += 1
-        elif needs_restart(old, job, group) or not _may_stay(state, alloc, job, group):
-            updates["DestructiveUpdate"] += 1
-            decision.stops.append(stopped(alloc, UPDATING))
-            missing.append((index_of(alloc), alloc))
+        if alloc["TaskGroup"] == group["Name"]:
+            sorting.sort(alloc)
+    sorting.stop_surplus()
+    sorting.update_kept()
+    return sorting.fill()
+
+
+class _Sorting:
+    """The steps of `reconcile` for one group."""
+
+    def __init__(
+        self, state: Snapshot, job: Record, group: Record, decision: Decision, eval_id: str, now_ns: int
+    ) -> None:
+        self._state, self._job, self._group, self._decision = state, job, group, decision
+        self._eval_id, self._now_ns = eval_id, now_ns
+        self._updates = decision.updates[group["Name"]] = desired_updates()
+        self._keep: dict[int, Record] = {}
+        self._missing: list[Slot] = []
+        self._failed_later: list[tuple[int, Record]] = []
+
+    def sort(self, alloc: Record) -> None:
+        if is_terminal(alloc):
+            self._sort_ended(alloc)
+        elif is_lost(self._state, alloc):
+            self._replace(alloc, {**stopped(alloc, LOST), "ClientStatus": "lost"})
+        elif (alloc.get("DesiredTransition") or {}).get("Migrate"):
+            self._replace(alloc, stopped(alloc, MIGRATING), counted_as="Migrate")
         else:
-            updates["InPlaceUpdate"] += 1
-            decision.changed.append({**alloc, "Job": job})
-    taken = {*keep, *(index for index, _ in missing)}
-    fresh = [index for index in range(group["Count"]) if index not in taken]
-    fresh = fresh[: max(0, group["Count"] - len(taken))]
-    updates["Place"] += len(fresh)
-    decision.later += _batched(failed_later)
-    return [*missing, *((index, None) for index in fresh)]
+            self._keep[index_of(alloc)] = alloc
+
+    def _sort_ended(self, alloc: Record) -> None:
+        if alloc["Job"]["JobModifyIndex"] != self._job["JobModifyIndex"] and _is_older(alloc["Job"], self._job):
+            self._updates["Ignore"] += 1
+            return
+        was_replaced = alloc.get("NextAllocation") or (alloc["DesiredStatus"] != "run" and not _ran_well(alloc))
+        if was_replaced or alloc["ClientStatus"] == "lost":
+            return
+        if alloc["ClientStatus"] == "failed" and self._reschedule(alloc):
+            return
+        self._keep[index_of(alloc)] = alloc
+
+    def _reschedule(self, alloc: Record) -> bool:
+        """Replaces a failed allocation if that is due, or notes when it will be. Returns whether it was replaced."""
+        forced = (alloc.get("DesiredTransition") or {}).get("ForceReschedule")
+        at_ns = self._now_ns if forced and alloc["DesiredStatus"] == "run" else reschedule.next_time(alloc)
+        if at_ns is None:
+            return False
+        if reschedule.is_due(at_ns, self._now_ns, alloc, self._eval_id):
+            self._replace(alloc, stopped(alloc, RESCHEDULED), counted_as="Place")
+            return True
+        if not alloc.get("FollowupEvalID"):
+            self._failed_later.append((at_ns, alloc))
+        return False
+
+    def _replace(self, alloc: Record, stop: Record, *, counted_as: str = "") -> None:
+        self._decision.stops.append(stop)
+        self._missing.append((index_of(alloc), alloc))
+        if counted_as:
+            self._updates[counted_as] += 1
+
+    def stop_surplus(self) -> None:
+        """Stops kept allocations beyond the group's count, highest index first. Then limits the replacements."""
+        count = self._group["Count"]
+        for index in sorted(self._keep, reverse=True)[: max(0, len(self._keep) - count)]:
+            alloc = self._keep.pop(index)
+            self._updates["Stop"] += 1
+            if not is_terminal(alloc):
+                self._decision.stops.append(stopped(alloc, NOT_NEEDED))
+        self._missing = sorted(self._missing, key=lambda slot: slot[0])[: max(0, count - len(self._keep))]
+
+    def update_kept(self) -> None:
+        for alloc in self._keep.values():
+            old = alloc["Job"]
+            if is_terminal(alloc) or old["JobModifyIndex"] == self._job["JobModifyIndex"]:
+                self._updates["Ignore"] += 1
+            elif needs_restart(old, self._job, self._group) or not self._may_stay(alloc):
+                self._replace(alloc, stopped(alloc, UPDATING), counted_as="DestructiveUpdate")
+            else:
+                self._updates["InPlaceUpdate"] += 1
+                self._decision.changed.append({**alloc, "Job": self._job})
+
+    def _may_stay(self, alloc: Record) -> bool:
+        """Returns whether the job may still use the allocation's node."""
+        return is_possible(self._state.nodes.get(alloc["NodeID"]), self._job, self._group)
+
+    def fill(self) -> list[Slot]:
+        count = self._group["Count"]
+        taken = {*self._keep, *(index for index, _ in self._missing)}
+        fresh = [index for index in range(count) if index not in taken][: max(0, count - len(taken))]
+        self._updates["Place"] += len(fresh)
+        self._decision.later += _batched(self._failed_later)
+        return [*self._missing, *((index, None) for index in fresh)]
 
 
 def index_of(alloc: Record) -> int:
-    """The allocation's index in its group."""
+    """Returns the allocation's index in its group."""
     return int(alloc["Name"].rpartition("[")[2].rstrip("]"))
 
 
@@ -118,7 +160,7 @@ def stopped(alloc: Record, why: str) -> Record:
 
 
 def is_lost(state: Snapshot, alloc: Record) -> bool:
-    """Whether the allocation's node is gone, and it with it."""
+    """Returns whether the allocation's node is gone, and the allocation with it."""
     node = state.nodes.get(alloc["NodeID"])
     return node is None or node["Status"] == "down"
 
@@ -137,7 +179,7 @@ def _ran_well(alloc: Record) -> bool:
 
 
 def needs_restart(old: Record, job: Record, group: Record) -> bool:
-    """Whether running tasks have to be replaced to become what the job now says."""
+    """Returns whether running tasks have to be replaced to match the job."""
     before = reschedule.group_of(old, group["Name"])
     if before is None or old["Meta"] != job["Meta"]:
         return True
@@ -157,12 +199,6 @@ def needs_restart(old: Record, job: Record, group: Record) -> bool:
         or tasks[task["Name"]]["LogConfig"]["Disabled"] != task["LogConfig"]["Disabled"]
         for task in group["Tasks"]
     )
-
-
-def _may_stay(state: Snapshot, alloc: Record, job: Record, group: Record) -> bool:
-    """Whether the allocation's node is still one that the job may use."""
-    node = state.nodes.get(alloc["NodeID"])
-    return is_possible(node, job, group)
 
 
 _TASK_FIELDS = (

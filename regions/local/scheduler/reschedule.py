@@ -1,4 +1,4 @@
-"""A failed allocation and its reschedule policy enter; whether and when it is tried again leaves."""
+"""Decides by a reschedule policy whether and when a failed allocation is replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEPT_EVENTS = 5
 
 
 def group_of(job: Record, name: str) -> Record | None:
-    """The job's group of that name."""
+    """Returns the job's group of that name."""
     for group in job["TaskGroups"]:
         if group["Name"] == name:
             found: Record = group
@@ -21,14 +21,14 @@ def group_of(job: Record, name: str) -> Record | None:
 
 
 def policy_of(alloc: Record) -> Record:
-    """The reschedule policy under which the allocation was placed."""
+    """Returns the reschedule policy under which the allocation was placed."""
     group = group_of(alloc["Job"], alloc["TaskGroup"])
     policy: Record = group["ReschedulePolicy"] if group else {"Attempts": 0, "Unlimited": False}
     return policy
 
 
 def next_time(alloc: Record) -> int | None:
-    """When (ns) the failed allocation may be replaced by its policy; None: never."""
+    """Returns when (ns) the policy allows to replace the failed allocation. None: never."""
     policy = policy_of(alloc)
     if alloc["ClientStatus"] != "failed" or alloc["DesiredStatus"] != "run":
         return None
@@ -44,12 +44,12 @@ def next_time(alloc: Record) -> int | None:
 
 
 def is_due(at_ns: int, now_ns: int, alloc: Record, eval_id: str) -> bool:
-    """Whether the replacement is placed now: in time, or by the evaluation that was made for it."""
+    """Returns whether the replacement is placed now: it is due, or this evaluation was made for it."""
     return alloc.get("FollowupEvalID") == eval_id or at_ns - now_ns <= _WINDOW_NS
 
 
 def delay(alloc: Record) -> int:
-    """How long (ns) the policy waits before the next attempt. At its ceiling it begins anew, once an attempt held longer."""
+    """Returns the pause (ns) before the next attempt. Starts over after an attempt that outlasted the ceiling."""
     policy, events = policy_of(alloc), _events(alloc)
     first: int = policy["Delay"]
     if policy["DelayFunction"] not in ("exponential", "fibonacci") or not events:
@@ -68,7 +68,7 @@ def delay(alloc: Record) -> int:
 
 
 def tracker(previous: Record, now_ns: int) -> dict[str, Any]:
-    """The replacement's RescheduleTracker."""
+    """Builds the replacement's RescheduleTracker."""
     policy, events = policy_of(previous), _events(previous)
     if policy["Attempts"] > 0:
         events = [event for event in events if now_ns - event["RescheduleTime"] <= policy["Interval"]]
@@ -88,6 +88,6 @@ def _events(alloc: Record) -> list[Record]:
 
 
 def _failed_at(alloc: Record) -> int:
-    """The moment (ns) the last task ended."""
+    """Returns when (ns) the last task ended."""
     ended = [state["FinishedAt"] for state in (alloc.get("TaskStates") or {}).values() if state.get("FinishedAt")]
     return max((parse_time(text) for text in ended), default=alloc["ModifyTime"])

@@ -1,6 +1,6 @@
-"""A snapshot and an evaluation enter, what is to be placed, stopped, replaced and what failed leaves.
+"""Decides what one evaluation places, stops and replaces, and what fails.
 
-Pure: reads the snapshot and nothing else, so that a dry run is the same function on a snapshot with another job in it.
+Pure: reads only the snapshot. A dry run is the same function on a snapshot that holds another version of the job.
 """
 
 from __future__ import annotations
@@ -10,131 +10,127 @@ from typing import Any
 from zlib import crc32
 
 from regions.local.scheduler import reschedule
-from regions.local.scheduler.feasibility import named_datacenters, ready_nodes
+from regions.local.scheduler.feasibility import ready_nodes
 from regions.local.scheduler.grants import apply
 from regions.local.scheduler.placement import Chosen, GroupPlacer, Room, coalesce
 from regions.local.scheduler.properties import Hosts
-from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, desired_updates, reconcile, stopped
-from regions.local.scheduler.sysbatch import Slot, missing_on_nodes, place_on_nodes
+from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, Slot, desired_updates, reconcile, stopped
 from regions.local.state.resources import legacy_resources
 from regions.local.state.snapshot import Record, Snapshot, is_terminal, version_key
 
 
 def schedule(state: Snapshot, evaluation: Record, now_ns: int, new_id: Callable[[], str]) -> Decision:
-    """What brings the evaluation's job to what it asks for.
+    """Decides what brings the evaluation's job to the state that it asks for.
 
-    1. A stopped job's allocations stop. 2. Each group's allocations are sorted: what stays, what moves, what failed.
-    3. What is missing is placed, group by group, while room lasts.
+    1. Stops all allocations of a job that is stopped or gone.
+    2. Sorts each group's allocations into those that stay, stop, or have to be placed.
+    3. Stops the allocations of groups that the job no longer has.
+    4. Places what is missing, group by group, while room lasts.
     """
+    decision = Decision()
     job = state.jobs.get((evaluation["Namespace"], evaluation["JobID"]))
     allocs = state.job_allocs(evaluation["Namespace"], evaluation["JobID"])
-    decision = Decision()
     if job is None or job["Stop"]:
-        for alloc in allocs:
-            if not is_terminal(alloc):
-                decision.stops.append(stopped(alloc, NOT_NEEDED))
-        for group in job["TaskGroups"] if job else ():
-            decision.queued[group["Name"]] = 0
-        if job:
-            by_group = [alloc["TaskGroup"] for alloc in decision.stops]
-            decision.updates = {name: desired_updates(Stop=by_group.count(name)) for name in decision.queued}
+        _stop_all(job, allocs, decision)
         return decision
-    # Allocations show their job as it was registered: that is what their journal's lines refer to.
+    # Allocations show their job as it was registered: the journal's lines about them refer to that version.
     job = state.versions.get(version_key(job)) or job
-    nodes = _rotated(ready_nodes(state, job), evaluation["ID"])
-    room = Room(state)
-    missing: list[tuple[Record, list[tuple[int, Record | None]]]] = []
-    on_nodes: list[tuple[Record, list[Slot]]] = []
-    for group in job["TaskGroups"]:
-        if job["Type"] == "sysbatch":
-            on_nodes.append((group, missing_on_nodes(state, job, group, allocs, nodes, decision)))
-        else:
-            missing.append((group, reconcile(state, job, group, allocs, decision, evaluation["ID"], now_ns)))
+    missing = [
+        (group, reconcile(state, job, group, allocs, decision, evaluation["ID"], now_ns)) for group in job["TaskGroups"]
+    ]
+    _stop_removed_groups(job, allocs, decision)
+    placing = _Placing(state, job, allocs, decision, evaluation, now_ns, new_id)
+    for group, slots in missing:
+        placing.place(group, slots)
+    return decision
+
+
+def _stop_all(job: Record | None, allocs: list[Record], decision: Decision) -> None:
+    decision.stops += [stopped(alloc, NOT_NEEDED) for alloc in allocs if not is_terminal(alloc)]
+    if job is not None:
+        by_group = [alloc["TaskGroup"] for alloc in decision.stops]
+        decision.queued = {group["Name"]: 0 for group in job["TaskGroups"]}
+        decision.updates = {name: desired_updates(Stop=by_group.count(name)) for name in decision.queued}
+
+
+def _stop_removed_groups(job: Record, allocs: list[Record], decision: Decision) -> None:
     names = {group["Name"] for group in job["TaskGroups"]}
     for alloc in allocs:
         if alloc["TaskGroup"] not in names and not is_terminal(alloc):
             decision.stops.append(stopped(alloc, NOT_NEEDED))
-            updates = decision.updates.setdefault(alloc["TaskGroup"], desired_updates())
-            updates["Stop"] += 1
-    for alloc in decision.stops:
-        if not is_terminal(state.allocs.get(alloc["ID"])):
-            room.free(alloc)
-    stopping = {alloc["ID"] for alloc in decision.stops}
-    hosts, known = Hosts(state.nodes), dict[str, bool]()
-    for alloc in allocs:
-        if not is_terminal(alloc) and alloc["ID"] not in stopping:
-            hosts.add(alloc["NodeID"], alloc["TaskGroup"])
-    for group, places in on_nodes:
-        decision.queued[group["Name"]] = 0
-        template, seed = _new_alloc(job, group, evaluation, now_ns), _seed(evaluation, group)
-        for index, previous, chosen in place_on_nodes(state, job, group, places, room, decision, seed):
-            alloc = _placed(template, f"{job['ID']}.{group['Name']}[{index}]", chosen, new_id())
-            if previous is not None:
-                alloc["PreviousAllocation"] = previous["ID"]
-            decision.placed.append(alloc)
-    for group, slots in missing:
-        decision.queued[group["Name"]] = 0
-        if slots:
-            placer = GroupPlacer(
-                job,
-                group,
-                nodes,
-                room,
-                hosts,
-                known,
-                datacenters=named_datacenters(state, job),
-                seed=_seed(evaluation, group),
-            )
-            _place(job, group, slots, placer, decision, evaluation, now_ns, new_id)
-    return decision
+            decision.updates.setdefault(alloc["TaskGroup"], desired_updates())["Stop"] += 1
 
 
-def _seed(evaluation: Record, group: Record) -> int:
-    """Where the search for dynamic ports begins: elsewhere for each evaluation and group."""
-    return crc32(f"{evaluation['ID']}{group['Name']}".encode())
+class _Placing:
+    """Places the missing instances of one job. Shares room and hosts between the job's groups."""
 
+    def __init__(
+        self,
+        state: Snapshot,
+        job: Record,
+        allocs: list[Record],
+        decision: Decision,
+        evaluation: Record,
+        now_ns: int,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._job, self._decision, self._evaluation = job, decision, evaluation
+        self._now_ns, self._new_id = now_ns, new_id
+        self._nodes = _rotated(ready_nodes(state, job), evaluation["ID"])
+        self._room, self._hosts = Room(state), Hosts(state.nodes)
+        self._known: dict[str, bool] = {}
+        stopping = {alloc["ID"] for alloc in decision.stops}
+        for alloc in decision.stops:
+            if not is_terminal(state.allocs.get(alloc["ID"])):
+                self._room.free(alloc)
+        for alloc in allocs:
+            if not is_terminal(alloc) and alloc["ID"] not in stopping:
+                self._hosts.add(alloc["NodeID"], alloc["TaskGroup"])
 
-def _place(
-    job: Record,
-    group: Record,
-    slots: list[tuple[int, Record | None]],
-    placer: GroupPlacer,
-    decision: Decision,
-    evaluation: Record,
-    now_ns: int,
-    new_id: Callable[[], str],
-) -> None:
-    template = _new_alloc(job, group, evaluation, now_ns)
-    decision.classes |= placer.class_eligibility()
-    decision.has_escaped |= placer.filter.has_escaped
-    for done, (index, previous) in enumerate(slots):
-        is_retry = previous is not None and previous["ClientStatus"] == "failed"
-        chosen = placer.place(avoid=previous["NodeID"] if previous is not None and is_retry else "")
-        if chosen is None:
-            left = len(slots) - done
-            failure = placer.failure()
-            coalesce(failure, group, left - 1)
-            decision.failed[group["Name"]] = failure
-            decision.queued[group["Name"]] = left
-            # A failed allocation that can't be replaced now keeps its state: the blocked evaluation will replace it.
-            unplaced = {
-                slot[1]["ID"] for slot in slots[done:] if slot[1] is not None and slot[1]["ClientStatus"] == "failed"
-            }
-            decision.stops = [alloc for alloc in decision.stops if alloc["ID"] not in unplaced]
+    def place(self, group: Record, slots: list[Slot]) -> None:
+        """Places the group's missing instances. Records the first failure and skips the rest of the group."""
+        self._decision.queued[group["Name"]] = 0
+        if not slots:
             return
-        alloc = _placed(template, f"{job['ID']}.{group['Name']}[{index}]", chosen, new_id())
-        if previous is not None:
-            alloc["PreviousAllocation"] = previous["ID"]
-            if is_retry:
-                alloc["RescheduleTracker"] = reschedule.tracker(previous, now_ns)
-            for at, old in enumerate(decision.stops):
-                if old["ID"] == previous["ID"]:
-                    decision.stops[at] = {**old, "NextAllocation": alloc["ID"]}
-        decision.placed.append(alloc)
+        # The search for dynamic ports begins at a different place for each evaluation and group.
+        seed = crc32(f"{self._evaluation['ID']}{group['Name']}".encode())
+        placer = GroupPlacer(self._job, group, self._nodes, self._room, self._hosts, self._known, seed=seed)
+        self._decision.classes |= placer.class_eligibility()
+        self._decision.has_escaped |= placer.filter.has_escaped
+        template = _new_alloc(self._job, group, self._evaluation, self._now_ns)
+        for done, (index, previous) in enumerate(slots):
+            is_retry = previous is not None and previous["ClientStatus"] == "failed"
+            chosen = placer.place(avoid=previous["NodeID"] if previous is not None and is_retry else "")
+            if chosen is None:
+                self._fail(group, slots[done:], placer.failure())
+                return
+            name = f"{self._job['ID']}.{group['Name']}[{index}]"
+            alloc = _placed(template, name, chosen, self._new_id())
+            if previous is not None:
+                self._replace(previous, alloc, is_retry=is_retry)
+            self._decision.placed.append(alloc)
+
+    def _fail(self, group: Record, left: list[Slot], failure: Record) -> None:
+        coalesce(failure, group, len(left) - 1)
+        self._decision.failed[group["Name"]] = failure
+        self._decision.queued[group["Name"]] = len(left)
+        # A failed allocation that can't be replaced now keeps its state: the blocked evaluation will replace it.
+        unplaced = {old["ID"] for _, old in left if old is not None and old["ClientStatus"] == "failed"}
+        self._decision.stops = [alloc for alloc in self._decision.stops if alloc["ID"] not in unplaced]
+
+    def _replace(self, previous: Record, alloc: Record, *, is_retry: bool) -> None:
+        """Links the new allocation and its predecessor to each other."""
+        alloc["PreviousAllocation"] = previous["ID"]
+        if is_retry:
+            alloc["RescheduleTracker"] = reschedule.tracker(previous, self._now_ns)
+        self._decision.stops = [
+            {**old, "NextAllocation": alloc["ID"]} if old["ID"] == previous["ID"] else old
+            for old in self._decision.stops
+        ]
 
 
 def _placed(template: Record, name: str, chosen: Chosen, alloc_id: str) -> Record:
-    """The new allocation on the node that was chosen for it, with what it was granted there."""
+    """Completes the new allocation with its node and with what it was granted there."""
     node, metrics, granted = chosen
     place = {"ID": alloc_id, "Name": name, "NodeID": node["ID"], "NodeName": node["Name"], "Metrics": metrics}
     if granted is None:
@@ -189,7 +185,7 @@ def _new_alloc(job: Record, group: Record, evaluation: Record, now_ns: int) -> R
 
 
 def _rotated(nodes: list[Record], eval_id: str) -> list[Record]:
-    """Nodes in an order that differs by evaluation, so that not every job begins at the same one."""
+    """Rotates the nodes by evaluation, so that not every job begins at the same node."""
     if not nodes:
         return nodes
     at = crc32(eval_id.encode()) % len(nodes)

@@ -1,4 +1,4 @@
-"""Open evaluations enter, decisions are committed and handed to the client: the region's one scheduling thread."""
+"""The region's scheduling thread: processes open evaluations, commits decisions and hands them to the client."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from regions.local.state.transaction import Transaction
 
 
 class Client(Protocol):
-    """The side that runs tasks, as far as the scheduler uses it."""
+    """The part of the client that the scheduler uses."""
 
     def start(self, alloc: Record, job: Record, node: Record) -> None: ...
     def stop(self, alloc_id: str) -> None: ...
 
 
 class Worker:
-    """Takes evaluations by priority, then age; wakes blocked ones in that order when room appears."""
+    """Processes evaluations by priority, then age. Wakes blocked ones in that order when room appears."""
 
     def __init__(self, store: Store, client: Client) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
     def start(self) -> None:
-        """Takes up what a former process left open, and goes on from there."""
+        """Enqueues what an earlier process left open, and starts the thread."""
         for evaluation in self._store.snapshot.evals.values():
             if evaluation["Status"] == "pending":
                 self.enqueue(evaluation)
@@ -58,30 +58,31 @@ class Worker:
             self._thread.join()
 
     def enqueue(self, evaluation: Record | None) -> None:
-        """Takes a committed, pending evaluation; one with WaitUntil when its time comes."""
+        """Enqueues a committed, pending evaluation. One with WaitUntil is processed at that time."""
         if evaluation is None:
             return
         with self._wake:
             if wait_until := evaluation.get("WaitUntil"):
                 heapq.heappush(self._delayed, (parse_time(wait_until), evaluation["ID"]))
             else:
-                heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+                heapq.heappush(self._ready, _by_priority(evaluation))
             self._wake.notify()
 
     def force_drain(self, node_id: str, at_ns: int) -> None:
-        """Ends the node's drain at that time, if it is still due then."""
+        """Ends the node's drain by force at that time, if it is still due then."""
         with self._wake:
             heapq.heappush(self._delayed, (at_ns, node_id))
             self._wake.notify()
 
     def room_appeared(self) -> None:
-        """Blocked evaluations may fit now."""
+        """Wakes blocked evaluations, which may fit now."""
         with self._wake:
             self._has_room = True
             self._wake.notify()
 
     def on_update(self, updates: list[Record]) -> None:
-        """Commits what the client tells about its allocations; failures get an evaluation by their reschedule policy."""
+        """Commits the client's updates of allocations. Failures get an evaluation if their reschedule policy allows
+        it."""
 
         def change(transaction: Transaction) -> list[Record]:
             evaluations: dict[tuple[str, str], Record] = {}
@@ -107,7 +108,7 @@ class Worker:
                 evaluations, transaction = self._store.commit("AllocationUpdated", change)
                 break
             except OSError as error:
-                # What happened to tasks must not be lost: wait until the disk takes it.
+                # Updates of tasks must not be lost: wait until the disk accepts them.
                 self._complain(error)
                 if self._is_stopping:
                     return
@@ -151,7 +152,7 @@ class Worker:
             due = heapq.heappop(self._delayed)[1]
             evaluation = self._store.snapshot.evals.get(due)
             if evaluation is not None and evaluation["Status"] == "pending":
-                heapq.heappush(self._ready, (-evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]))
+                heapq.heappush(self._ready, _by_priority(evaluation))
             elif due in self._store.snapshot.nodes:
                 heapq.heappush(self._ready, (_FIRST, 0, due))
 
@@ -159,14 +160,14 @@ class Worker:
         return max(0.0, (self._delayed[0][0] - time.time_ns()) / 1e9) if self._delayed else None
 
     def _unblock(self) -> None:
-        """Tries blocked evaluations, highest priority and oldest first; jobs of one shape fail together."""
+        """Tries blocked evaluations by priority, then age. Skips jobs of a shape that already found no room."""
         full = set()
         for eval_id, shape in self._store.snapshot.blocked.values():
             if shape not in full and self._process(eval_id):
                 full.add(shape)
 
     def _process(self, eval_id: str) -> bool:
-        """Schedules one evaluation and commits what follows. True when something found no room.
+        """Schedules one evaluation and commits the result. Returns whether something found no room.
 
         The ID of a node stands for the end of its drain.
         """
@@ -210,6 +211,10 @@ class Worker:
         return bool(decision.failed)
 
 
+def _by_priority(evaluation: Record) -> tuple[int, int, str]:
+    return -evaluation["Priority"], evaluation["CreateIndex"], evaluation["ID"]
+
+
 _FIRST = -1000
 _RETRY_S = 1.0
 _ENDED = ("complete", "failed", "lost")
@@ -229,7 +234,7 @@ def _commit_plan(
 def _close_evaluation(
     transaction: Transaction, evaluation: Record, decision: Decision, later: list[Record], now_ns: int
 ) -> list[Record]:
-    """Completes the evaluation; creates what comes after it: a blocked one for what found no room, delayed retries."""
+    """Completes the evaluation and creates its successors: a blocked one for what found no room, delayed retries."""
     state = transaction.state
     current = state.evals.get(evaluation["ID"])
     if current is None:
@@ -267,7 +272,7 @@ def _close_evaluation(
 
 
 def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> Record:
-    """What waits for room in place of an evaluation that couldn't place everything."""
+    """Builds the evaluation that waits for room after one that couldn't place everything."""
     optional: dict[str, Any] = {}
     if decision.has_escaped:
         optional["EscapedComputedClass"] = True

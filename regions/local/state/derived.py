@@ -1,4 +1,4 @@
-"""One change of a record enters; the tables that follow from records alone, and so are never stored, are brought in line."""
+"""Updates the derived tables after a change of a record. They follow from records alone and are never stored."""
 
 from __future__ import annotations
 
@@ -26,35 +26,46 @@ _INDEXES: dict[str, dict[str, Callable[[Record], Any]]] = {
         ),
     },
 }
-"""Table → index → the key under which a record's ID is found there; None: it isn't."""
+"""Table → index → key under which a record's ID is found there. None: it isn't indexed."""
 
 
 def derive(state: Snapshot, table: str, old: Record | None, new: Record | None) -> bool:
-    """Brings the derived tables in line with one change. True when room became free."""
+    """Updates the derived tables for one change. Returns whether room became free."""
     for name, key_of in _INDEXES.get(table, {}).items():
-        before, after = old and key_of(old), new and key_of(new)
-        if before != after:
-            index = getattr(state, name)
-            if before is not None:
-                index = index.delete(before)
-            if after is not None and new is not None:
-                index = index.put(after, new["ID"])
-            setattr(state, name, index)
+        _keep_index(state, name, key_of, old, new)
     if table == "jobs":
         _keep_versions(state, old, new)
     elif table == "evals":
         _keep_blocked(state, old, new)
-        is_open = [one is not None and one["Status"] not in TERMINAL_EVAL for one in (old, new)]
+        is_open = [item is not None and item["Status"] not in TERMINAL_EVAL for item in (old, new)]
         _add(state, "activity", _job_key(new or old), (0, 0, is_open[1] - is_open[0], (not old) - (not new)))
-    elif table == "allocs":
-        was_live, is_live = (one is not None and not is_terminal(one) for one in (old, new))
-        alloc = new or old
-        assert alloc is not None
-        _add(state, "activity", _job_key(alloc), (is_live - was_live, (not old) - (not new), 0, 0))
-        if was_live != is_live:
-            _add(state, "usage", alloc["NodeID"], [(is_live - was_live) * size for size in alloc_size(alloc)])
-            return was_live
-    return False
+    return table == "allocs" and _keep_usage(state, old, new)
+
+
+def _keep_index(
+    state: Snapshot, name: str, key_of: Callable[[Record], Any], old: Record | None, new: Record | None
+) -> None:
+    before, after = old and key_of(old), new and key_of(new)
+    if before == after:
+        return
+    index = getattr(state, name)
+    if before is not None:
+        index = index.delete(before)
+    if after is not None and new is not None:
+        index = index.put(after, new["ID"])
+    setattr(state, name, index)
+
+
+def _keep_usage(state: Snapshot, old: Record | None, new: Record | None) -> bool:
+    """Counts an allocation's change for its job and its node. Returns whether room became free."""
+    was_live, is_live = (item is not None and not is_terminal(item) for item in (old, new))
+    alloc = new or old
+    assert alloc is not None
+    _add(state, "activity", _job_key(alloc), (is_live - was_live, (not old) - (not new), 0, 0))
+    if was_live == is_live:
+        return False
+    _add(state, "usage", alloc["NodeID"], [(is_live - was_live) * size for size in alloc_size(alloc)])
+    return was_live
 
 
 def _keep_versions(state: Snapshot, old: Record | None, new: Record | None) -> None:
@@ -65,7 +76,7 @@ def _keep_versions(state: Snapshot, old: Record | None, new: Record | None) -> N
         for version in state.job_versions(*key):
             state.versions = state.versions.delete(version_key(version))
     elif new["ModifyIndex"] == new["JobModifyIndex"]:
-        # A version shows the status of the moment it was registered, as Nomad's do.
+        # A version keeps the status that it was registered with, as Nomad's do.
         state.versions = state.versions.put(version_key(new), new)
         if old is not None and old["Version"] != new["Version"]:
             for version in state.job_versions(*key)[TRACKED_VERSIONS:]:
@@ -81,7 +92,7 @@ def _keep_blocked(state: Snapshot, old: Record | None, new: Record | None) -> No
 
 
 def _shape(state: Snapshot, evaluation: Record) -> Any:
-    """What is the same for all that ask for the same: children of one version of a job, of one priority."""
+    """Returns what evaluations that ask for the same share: children of one version of a job, of one priority."""
     job = state.jobs.get(_job_key(evaluation))
     return (id(job["TaskGroups"]), job["Priority"]) if job and job["ParentID"] else evaluation["ID"]
 
@@ -92,7 +103,7 @@ def _job_key(record: Record | None) -> tuple[str, str]:
 
 
 def _add(state: Snapshot, name: str, key: Any, more: Iterable[int]) -> None:
-    """Adds to the counters under a key; where all are zero there is none."""
+    """Adds to the counters under a key. Removes counters that are all zero."""
     table = getattr(state, name)
     more = tuple(more)
     if any(more):
@@ -102,7 +113,7 @@ def _add(state: Snapshot, name: str, key: Any, more: Iterable[int]) -> None:
 
 
 def alloc_size(alloc: Record) -> tuple[int, int, int]:
-    """(cpu MHz, memory MB, disk MB) that the allocation holds on its node."""
+    """Returns (cpu MHz, memory MB, disk MB) that the allocation holds on its node."""
     resources = alloc["AllocatedResources"]
     cpu, memory = shared_maximum(
         (resources["TaskLifecycles"].get(name), task["Cpu"]["CpuShares"], task["Memory"]["MemoryMB"])
@@ -112,8 +123,8 @@ def alloc_size(alloc: Record) -> tuple[int, int, int]:
 
 
 def shared_maximum(tasks: Iterable[tuple[Record | None, int, int]]) -> tuple[int, int]:
-    """What tasks (lifecycle, cpu, memory) need together: prestart, main and poststop take turns, prestart sidecars run
-    throughout. Poststart tasks count for nothing, as in Nomad 1.6."""
+    """Returns what tasks (lifecycle, cpu, memory) need together. Prestart, main and poststop take turns; prestart
+    sidecars run throughout. Poststart tasks count for nothing, as in Nomad 1.6."""
     sums: dict[str, list[int]] = {}
     for hook, cpu, memory in tasks:
         total = sums.setdefault("main" if hook is None else hook["Hook"] + ("+" if hook["Sidecar"] else ""), [0, 0])

@@ -1,4 +1,4 @@
-"""Commits enter, the event stream's events leave: a finite buffer that any number of followers read at their own pace."""
+"""Makes the event stream's events from commits: a finite buffer that any number of followers read at their own pace."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Topics = dict[str, set[str]]
 
 
 class EventsLost(Exception):
-    """The follower can't go on, in Nomad's words: what it hasn't read is no longer in the buffer, or the log was closed."""
+    """The follower can't go on. In Nomad's words: the buffer dropped unread events, or the log was closed."""
 
 
 class EventLog:
-    """The last `size` commits that made events."""
+    """Buffer of the last `size` commits that made events."""
 
     def __init__(self, size: int) -> None:
         self._batches: deque[tuple[int, int, list[Record]]] = deque(maxlen=size)
@@ -47,16 +47,22 @@ class EventLog:
             self._changed.notify_all()
 
     def position(self, index: int) -> int:
-        """Where a follower begins that has seen everything before `index` (0: all that is still there); the
-        newest commit when `index` is still to come, as Nomad has it."""
+        """Returns the position of a follower that has seen everything before `index` (0: the start of the buffer). An
+        `index` in the future gives the newest commit, as with Nomad."""
         with self._changed:
             for number, at, _ in self._batches:
                 if at >= index:
                     return number
             return max(0, self._next - 1)
 
+    def begin(self, index: int) -> tuple[int, list[tuple[int, list[Record]]]]:
+        """Returns what a new follower from `index` on reads first, in one step, so that a full buffer can't drop its
+        oldest events in between. Raises EventsLost."""
+        with self._changed:
+            return self.read(self.position(index), 0)
+
     def read(self, position: int, timeout_s: float) -> tuple[int, list[tuple[int, list[Record]]]]:
-        """What came since `position` and the next position; nothing after `timeout_s`. Raises EventsLost."""
+        """Returns the next position and the events since `position`; none after `timeout_s`. Raises EventsLost."""
         with self._changed:
             if position >= self._next and not self._is_closed:
                 self._changed.wait(timeout_s)
@@ -72,7 +78,7 @@ class EventLog:
 
 
 def wanted(event: Record, topics: Topics, namespace: str) -> bool:
-    """Whether a follower of these topics and namespace (`*`: all) sees the event."""
+    """Returns whether a follower of these topics and namespace (`*`: all) gets the event."""
     if event["Namespace"] and namespace not in ("*", event["Namespace"]):
         return False
     keys: set[str] = topics.get(event["Topic"], set()) | topics.get("*", set())
@@ -80,7 +86,7 @@ def wanted(event: Record, topics: Topics, namespace: str) -> bool:
 
 
 def _last_of_each(changes: list[Change], kind: str) -> list[Change]:
-    """One change an object. What is done to a job comes before what follows from it; else a job's status follows."""
+    """Returns one change per object. A job's change comes before its consequences, its mere status after them."""
     latest: dict[tuple[str, Any], Change] = {}
     for change in changes:
         latest[change[0], change[1]] = change
@@ -108,7 +114,7 @@ def _event(index: int, kind: str, topic: str, record: Record | None) -> Record:
 
 
 def _snappy(payload: str | None) -> str:
-    """A payload as the event stream shows it: in Snappy's block format, here as one literal."""
+    """Encodes a payload as the event stream shows it: in Snappy's block format, here as one literal."""
     data = b64decode(payload or "")
     size = len(data)
     head = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14]) if size > 0x3FFF else b""

@@ -1,6 +1,6 @@
-"""What clients do to jobs (register, dispatch, evaluate, stop) enters, changes of one transaction leave.
+"""Changes that clients make to jobs (register, dispatch, evaluate, stop), within one transaction.
 
-Each function checks first and raises Refused, in Nomad's words, before anything is changed.
+Each function checks first and raises Refused, in Nomad's words, before it changes anything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_SPEC = (
 
 
 class Refused(Exception):
-    """Nomad says no; `status` is the HTTP status it says it with."""
+    """A refusal in Nomad's words, with its HTTP `status`."""
 
     def __init__(self, message: str, status: int = 500) -> None:
         super().__init__(message)
@@ -35,18 +35,18 @@ class Refused(Exception):
 
 
 def new_id() -> str:
-    """A random UUID."""
+    """Returns a random UUID."""
     text = os.urandom(16).hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def spec_changed(old: Record, new: Record) -> bool:
-    """Whether registering `new` over `old` makes a new version. A stopped job starts again as a new version."""
+    """Returns whether registering `new` over `old` makes a new version. A stopped job starts again as a new version."""
     return any(old[field] != new[field] for field in new if field not in _NOT_SPEC)
 
 
 def check_update(state: Snapshot, job: Record, enforce_index: int | None) -> None:
-    """Whether the job may be registered over what is there; `enforce_index` None: whatever is there."""
+    """Checks that the job may be registered over the existing one. `enforce_index` None: over anything."""
     old = state.jobs.get((job["Namespace"], job["ID"]))
     if enforce_index is not None:
         prefix = f"Enforcing job modify index {enforce_index}:"
@@ -72,7 +72,7 @@ def check_update(state: Snapshot, job: Record, enforce_index: int | None) -> Non
 def register(
     transaction: Transaction, job: Record, *, now_ns: int, enforce_index: int | None = None, eval_priority: int = 0
 ) -> Record | None:
-    """Adds the job, or its next version where it differs; the new evaluation, or None for a parameterized job."""
+    """Adds the job, or its next version. Returns the new evaluation, or None for a parameterized job."""
     state = transaction.state
     check_update(state, job, enforce_index)
     old = state.jobs.get((job["Namespace"], job["ID"]))
@@ -84,7 +84,7 @@ def register(
 
 
 def next_version(old: Record | None, job: Record, index: int, now_ns: int) -> Record:
-    """The job as it is stored at `index`, over `old`."""
+    """Returns the job as it is stored at `index`, over `old`."""
     return {
         **job,
         "CreateIndex": old["CreateIndex"] if old else index,
@@ -97,7 +97,7 @@ def next_version(old: Record | None, job: Record, index: int, now_ns: int) -> Re
 
 
 def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, priority: int = 0) -> Record:
-    """A pending evaluation for the job."""
+    """Adds a pending evaluation for the job."""
     evaluation = new_evaluation(job["ID"], job, trigger, now_ns)
     evaluation |= {"CreateIndex": transaction.index, "Priority": priority or job["Priority"]}
     if trigger not in ("alloc-failure", "node-update"):
@@ -107,7 +107,7 @@ def evaluate(transaction: Transaction, job: Record, trigger: str, now_ns: int, p
 
 
 def new_evaluation(job_id: str, like: Record, trigger: str, now_ns: int, **fields: Any) -> Record:
-    """An evaluation of the job, with the namespace, priority and type of `like`, pending unless `fields` say else."""
+    """Builds a pending evaluation of the job like `like`: its namespace, priority and type. `fields` override."""
     return {
         "CreateTime": now_ns,
         "ID": new_id(),
@@ -136,10 +136,10 @@ def dispatch(
     id_prefix: str = "",
     priority: int = 0,
 ) -> tuple[Record, bool]:
-    """A child of a parameterized job, and whether it is new; not so when `token` was used before (`ignores_use`: even
-    then).
+    """Creates a child of a parameterized job. Returns it, and whether it is new.
 
-    `payload` is base64 of `size` bytes; `id_prefix` comes before the time in the child's ID; `priority` 0 is the parent's.
+    It is not new when `token` was used before (with `ignores_use`, it is). `payload` is base64 of `size` bytes.
+    `id_prefix` comes before the time in the child's ID. `priority` 0 is the parent's.
     """
     state = transaction.state
     parent = state.jobs.get((namespace, job_id))
@@ -188,7 +188,7 @@ def _check_dispatch(config: Record, meta: dict[str, str], size: int) -> None:
 
 
 def deregister(transaction: Transaction, namespace: str, job_id: str, *, purge: bool, now_ns: int) -> Record | None:
-    """Stops the job, or removes it; the evaluation that stops its allocations, None for a parameterized parent."""
+    """Stops or removes the job. Returns the evaluation that stops its allocations; None for a parameterized parent."""
     job = transaction.state.jobs.get((namespace, job_id))
     if job is None:
         return None
@@ -217,7 +217,7 @@ def force_reschedule(transaction: Transaction, job: Record) -> None:
 
 
 def stop_alloc(transaction: Transaction, alloc: Record, now_ns: int) -> Record:
-    """Marks the allocation to be stopped and replaced; the evaluation that does it."""
+    """Marks the allocation to be stopped and replaced. Returns the evaluation that does it."""
     transition = {**NO_TRANSITION, "Migrate": True, "NoShutdownDelay": False}
     transaction.put_alloc({**alloc, "DesiredTransition": transition})
     return evaluate(transaction, alloc["Job"], "alloc-stop", now_ns)

@@ -1,7 +1,7 @@
-"""Committed changes enter and are written, one line a commit; after any crash the same changes leave again, in order.
+"""Writes committed changes to a file, one line per commit, and reads them back in order after any crash.
 
-A commit is acknowledged after its line was handed to the kernel, so nothing acknowledged is lost when the process is
-killed at any moment (a power cut may lose the last moments: this is a development engine). A torn last line was never
+A commit is acknowledged after its line was handed to the kernel. So nothing acknowledged is lost when the process is
+killed at any moment. A power cut may lose the last moments: this is a development engine. A torn last line was never
 acknowledged and is dropped.
 """
 
@@ -26,7 +26,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class StateInUse(Exception):
-    """Another process has the folder."""
+    """Another process uses the folder."""
 
 
 class Journal:
@@ -46,10 +46,10 @@ class Journal:
         self._rewritten_size = 0
 
     def load(self) -> Snapshot:
-        """The state as of the last acknowledged commit; opens the file for appending."""
+        """Reads the state as of the last acknowledged commit and opens the file for appending."""
         records = _Records()
         good = first = 0
-        gc.disable()  # nothing that is read here is garbage
+        gc.disable()  # reading makes no garbage
         if self._path.exists():
             with self._path.open("rb") as file:
                 for line in file:
@@ -70,7 +70,7 @@ class Journal:
         return state
 
     def append(self, before: Snapshot, after: Snapshot, changes: list[Change]) -> None:
-        """Writes one commit. On return it survives the death of this process; when it raises, nothing was written."""
+        """Writes one commit. It then survives the death of this process. Where it raises, nothing was written."""
         encoded = [_shorten(before, *change) for change in changes]
         line = (_encode({"i": after.index, "c": encoded}) + "\n").encode()
         try:
@@ -84,13 +84,13 @@ class Journal:
             self._rewrite(after)
 
     def close(self) -> None:
-        """Brings the file to the disk."""
+        """Flushes the file to the disk."""
         os.fsync(self._file)
         os.close(self._file)
         os.close(self._lock)
 
     def _rewrite(self, state: Snapshot) -> None:
-        """Replaces the file by one line that holds the whole state: either the old or the new file is there, whole."""
+        """Replaces the file by one line with the whole state. At any moment the old or the new file is complete."""
         changes: list[Any] = []
         for table in PRIMARY:
             for key, value in getattr(state, table).items():
@@ -120,9 +120,10 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 def _shorten(before: Snapshot, table: str, key: Any, old: Record | None, new: Record | None) -> list[Any]:
-    """[table, key, fields, base]: only the fields that differ from the base.
+    """Encodes a change as [table, key, fields, base]: only the fields that differ from the base.
 
-    base: 0 nothing, 1 the object under the same key, 2 the parent job; for an allocation the job's version, then or whole.
+    base: 0 nothing, 1 the object under the same key, 2 the parent job; for an allocation the job's version, then or
+    whole.
     """
     if new is None:
         return [table, key, None, 0]
@@ -150,7 +151,7 @@ _ABSENT = object()
 
 
 class _Records:
-    """Lines of the journal enter in order; the snapshot that they lead to leaves."""
+    """Applies lines of the journal in order to a snapshot."""
 
     def __init__(self) -> None:
         self._index = 0

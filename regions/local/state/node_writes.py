@@ -1,6 +1,6 @@
-"""What operators do to nodes (drain, make eligible) enters, changes of one transaction leave.
+"""Changes that operators make to nodes (drain, eligibility), within one transaction.
 
-A batch job's allocations on a draining node go on until they end or the drain's deadline comes; then they are stopped
+A batch job's allocations on a draining node go on until they end or the drain's deadline comes. Then they are stopped
 and placed elsewhere.
 """
 
@@ -21,7 +21,7 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 
 def set_eligibility(transaction: Transaction, node_id: str, wanted: str) -> None:
-    """Whether new work may be placed on the node. Raises Refused."""
+    """Sets whether new work may be placed on the node. Raises Refused."""
     if wanted not in (ELIGIBLE, INELIGIBLE):
         raise Refused(f'invalid scheduling eligibility "{wanted}"')
     node = _node(transaction.state, node_id)
@@ -33,7 +33,7 @@ def set_eligibility(transaction: Transaction, node_id: str, wanted: str) -> None
 
 
 def set_status(transaction: Transaction, node_id: str, status: str, message: str) -> list[Record]:
-    """The node is `ready` or `down`; the evaluations that follow, none when it was so already."""
+    """Sets the node's status to `ready` or `down`. Returns the evaluations that follow, none where nothing changed."""
     node = transaction.state.nodes.get(node_id)
     if node is None or node["Status"] == status:
         return []
@@ -42,9 +42,13 @@ def set_status(transaction: Transaction, node_id: str, status: str, message: str
 
 
 def evaluate_jobs(transaction: Transaction, node_id: str) -> list[Record]:
-    """Evaluations of all jobs that have, or had, an allocation on the node."""
+    """Adds evaluations of all jobs that have, or had, an allocation on the node."""
     state, evaluations = transaction.state, []
-    jobs = {(one["Namespace"], one["JobID"]): one["Job"] for one in state.allocs.values() if one["NodeID"] == node_id}
+    jobs = {
+        (alloc["Namespace"], alloc["JobID"]): alloc["Job"]
+        for alloc in state.allocs.values()
+        if alloc["NodeID"] == node_id
+    }
     for key, job in jobs.items():
         evaluation = job_writes.evaluate(transaction, state.jobs.get(key) or job, "node-update", time.time_ns())
         transaction.put_eval(
@@ -57,7 +61,7 @@ def evaluate_jobs(transaction: Transaction, node_id: str) -> list[Record]:
 def set_drain(
     transaction: Transaction, node_id: str, spec: Record | None, *, mark_eligible: bool, meta: dict[str, str]
 ) -> int | None:
-    """Begins, changes or (`spec` None) cancels a drain. When (ns) it ends by force; None: never. Raises Refused."""
+    """Begins, changes or (`spec` None) cancels a drain. Returns when (ns) it is forced, None: never. Raises Refused."""
     node, now_ns = _node(transaction.state, node_id), time.time_ns()
     old, fields = node["DrainStrategy"], Record()
     if spec is None:
@@ -85,7 +89,7 @@ def set_drain(
 
 
 def complete_drain(transaction: Transaction, node_id: str) -> None:
-    """Ends the node's drain if there is one and nothing runs there any more."""
+    """Ends the node's drain if there is one and nothing runs there."""
     node = transaction.state.nodes.get(node_id)
     if node is None or node["DrainStrategy"] is None or next(transaction.state.live_allocs(node_id), None):
         return
@@ -95,7 +99,7 @@ def complete_drain(transaction: Transaction, node_id: str) -> None:
 
 
 def force_drain(transaction: Transaction, node_id: str, now_ns: int) -> list[Record]:
-    """Ends a drain whose deadline has come: all that still runs there is to move; the evaluations that move it."""
+    """Ends a drain whose deadline has come. Returns the evaluations that move what still runs there."""
     node = transaction.state.nodes.get(node_id)
     strategy = node and node["DrainStrategy"]
     if not strategy or not strategy["Deadline"]:

@@ -1,4 +1,4 @@
-"""A declared node enters, the Node object that Nomad's API shows for it leaves."""
+"""Builds the Node objects of declared nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def declare(store: Store, config: RegionConfig, address: str) -> None:
-    """Brings the stored nodes to what is declared: new ones get an ID, known ones keep theirs, others go down."""
+    """Updates the stored nodes to the declared ones: new ones get an ID, known ones keep theirs, others go down."""
 
     def change(transaction: Transaction) -> None:
         known = {node["Name"]: node for node in store.snapshot.nodes.values()}
@@ -171,6 +171,8 @@ _NODE_NETWORK = {
 def _computed_class(declared: NodeConfig, attributes: dict[str, str]) -> str:
     shared = sorted((key, value) for key, value in attributes.items() if not key.startswith(("unique.", "nomad.adv")))
     meta = sorted((key, value) for key, value in declared.meta.items() if not key.startswith("unique."))
-    devices = [(one["vendor"], one["type"], one["name"], one.get("attributes")) for one in declared.devices]
+    devices = [
+        (device["vendor"], device["type"], device["name"], device.get("attributes")) for device in declared.devices
+    ]
     text = repr((declared.datacenter, declared.node_class, declared.node_pool, shared, meta, devices))
     return f"v1:{crc32(text.encode()) << 32 | crc32(text[::-1].encode())}"

@@ -1,4 +1,4 @@
-"""Sizes, and devices as a node's configuration declares them, enter; Nomad's shapes of them leave."""
+"""Builds Nomad's shapes of resources and devices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regions.local.state.snapshot import Record
 
 
 def device_groups(declared: Iterable[Record], node: str) -> list[Record] | None:
-    """NodeResources' Devices from a list of {vendor, type, name, count, attributes}."""
+    """Builds NodeResources' Devices from a list of {vendor, type, name, count, attributes}."""
     groups = []
     for one in declared:
         attributes = {str(name): _attribute(value) for name, value in (one.get("attributes") or {}).items()}
@@ -34,7 +34,7 @@ def _attribute(value: Any) -> Record:
 
 
 def legacy_resources(cpu: int = 0, memory_mb: int = 0, disk_mb: int = 0) -> Record:
-    """Nomad's older shape of resources, which nodes and allocations still show."""
+    """Builds Nomad's older shape of resources, which nodes and allocations still show."""
     return {
         "CPU": cpu,
         "Cores": 0,

@@ -1,6 +1,6 @@
-"""One moment of a region's state: immutable tables of Nomad's own JSON objects, with the questions asked of them.
+"""One moment of a region's state: immutable tables of Nomad's own JSON objects, and queries on them.
 
-Objects in it are never changed, only replaced; whoever holds a snapshot sees that moment for ever.
+Objects in it are replaced, never changed. So a snapshot shows its moment for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from regions.local.state.table import Table
 Record = dict[str, Any]
 
 PRIMARY = ("jobs", "summaries", "evals", "allocs", "nodes", "variables")
-"""Tables that the journal keeps; the others are derived from them."""
+"""Tables that the journal keeps. The others are derived from them."""
 DERIVED = (
     "versions",
     "allocs_by_age",
@@ -32,12 +32,12 @@ TERMINAL_EVAL = ("complete", "failed", "canceled")
 
 
 def is_terminal(alloc: Record) -> bool:
-    """Whether the allocation no longer counts: told to stop, or ended."""
+    """Returns whether the allocation no longer counts: it was told to stop, or ended."""
     return alloc["DesiredStatus"] in ("stop", "evict") or alloc["ClientStatus"] in TERMINAL_CLIENT
 
 
 def is_client_terminal(alloc: Record) -> bool:
-    """Whether the allocation's tasks have ended."""
+    """Returns whether the allocation's tasks have ended."""
     return alloc["ClientStatus"] in TERMINAL_CLIENT
 
 
@@ -78,7 +78,7 @@ class Snapshot:
     blocked: Table
 
     def copy(self) -> Snapshot:
-        """Another snapshot with the same tables, to be changed by the writer before anybody sees it."""
+        """Copies the snapshot, for the writer to change before anybody sees it."""
         other = Snapshot.__new__(Snapshot)
         for name in (*PRIMARY, *DERIVED):
             setattr(other, name, getattr(self, name))
@@ -93,7 +93,7 @@ class Snapshot:
         return [self.evals.get(key[2]) for key, _ in self.evals_by_job.prefixed((namespace, job_id))]
 
     def job_versions(self, namespace: str, job_id: str) -> list[Record]:
-        """Newest first."""
+        """Returns the job's versions, newest first."""
         return [job for _, job in self.versions.prefixed((namespace, job_id))][::-1]
 
     def live_allocs(self, node_id: str) -> Iterator[Record]:
@@ -101,7 +101,7 @@ class Snapshot:
             yield self.allocs.get(key[1])
 
     def last(self, *tables: str) -> int:
-        """The index of the last change to any of these tables."""
+        """Returns the index of the last change to any of these tables."""
         return max(self.table_index.get(name, 0) for name in tables)
 
 

@@ -1,4 +1,4 @@
-"""The one writer: operations enter, each becomes one durable entry of the log, a snapshot and events leave."""
+"""The one writer of a region's state: each operation becomes one durable entry of the log, a snapshot and events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Store:
-    """A region's state. `snapshot` is always the last committed one; reading it needs no lock."""
+    """A region's state. `snapshot` is always the last committed one. Reading it needs no lock."""
 
     def __init__(self, folder: Path, *, event_buffer: int = 1000) -> None:
         self._journal = Journal(folder)
@@ -29,10 +29,10 @@ class Store:
         self._is_closed = False
 
     def commit(self, kind: str, operation: Callable[[Transaction], Result]) -> tuple[Result, Transaction]:
-        """Runs `operation` on a transaction and commits it under the event type `kind`; one at a time.
+        """Runs `operation` on a transaction and commits it under the event type `kind`, one at a time.
 
-        When `operation` raises, or changes nothing, nothing happened and no index is used up. When this returns, the
-        change is durable and seen by everybody.
+        When `operation` raises or changes nothing, nothing happens and no index is used. When this returns, the change
+        is durable and visible to everybody.
         """
         with self.writing:
             before = self.snapshot
@@ -51,7 +51,7 @@ class Store:
         return result, transaction
 
     def wait(self, index_of: Callable[[Snapshot], int], above: int, timeout_s: float) -> Snapshot:
-        """The first snapshot whose index of interest is above `above`, or the current one after `timeout_s`."""
+        """Waits for a snapshot whose index of interest is above `above`. Returns the current one after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             self._waiters += 1
@@ -66,7 +66,7 @@ class Store:
                 self._waiters -= 1
 
     def close(self) -> None:
-        """Ends all waiting, and brings the journal to the disk."""
+        """Ends all waiting and flushes the journal to the disk."""
         self.events.close()
         with self._changed:
             self._is_closed = True

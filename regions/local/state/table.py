@@ -1,4 +1,4 @@
-"""A persistent sorted map: a key and a value enter, a new map leaves, and every older map stays as it was."""
+"""A persistent sorted map: a change returns a new map, and every older map stays as it was."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Node = tuple[list[Any], list[Any]]
 
 
 class Table:
-    """A B-tree copied on write along one path: `put` and `delete` cost about log n, readers of older versions no lock.
+    """A B-tree that is copied on write along one path: `put` and `delete` cost about log n, and readers of older
+    versions need no lock.
 
-    Keys are strings or tuples, all of one kind within a table, since order is what prefix scans rest on.
+    Keys are strings or tuples, all of one kind within a table, because prefix scans rely on their order.
     """
 
     __slots__ = ("_height", "_root", "size")
@@ -26,7 +27,7 @@ class Table:
 
     @classmethod
     def of(cls, pairs: list[tuple[Any, Any]]) -> Table:
-        """A table of sorted pairs, built at once."""
+        """Builds a table from sorted pairs."""
         step = _WIDTH * 3 // 4
         parts = [pairs[at : at + step] for at in range(0, len(pairs), step)]
         nodes: list[Node] = [([key for key, _ in part], [value for _, value in part]) for part in parts]
@@ -47,7 +48,7 @@ class Table:
         return keys, kids
 
     def get(self, key: Any) -> Any:
-        """The value, or None."""
+        """Returns the value, or None."""
         keys, values = self._leaf(key)
         at = bisect_left(keys, key)
         return values[at] if at < len(keys) and keys[at] == key else None
@@ -58,14 +59,14 @@ class Table:
         return at < len(keys) and bool(keys[at] == key)
 
     def put(self, key: Any, value: Any) -> Table:
-        """A table in which `key` has `value`."""
+        """Returns a table in which `key` has `value`."""
         nodes, is_new = _put(self._root, self._height, key, value)
         if len(nodes) == 1:
             return Table(nodes[0], self._height, self.size + is_new)
         return Table(([node[0][0] for node in nodes], nodes), self._height + 1, self.size + is_new)
 
     def delete(self, key: Any) -> Table:
-        """A table without `key`; itself when there was none."""
+        """Returns a table without `key`, or itself where there is none."""
         if key not in self:
             return self
         root, height = _delete(self._root, self._height, key), self._height
@@ -74,16 +75,16 @@ class Table:
         return Table(root, height if root[0] else 0, self.size - 1)
 
     def items(self, start: Any = None) -> Iterator[tuple[Any, Any]]:
-        """Pairs in order of keys, from `start` (inclusive) on."""
+        """Yields pairs in order of keys, from `start` (inclusive) on."""
         return _items(self._root, self._height, start)
 
     def values(self, start: Any = None) -> Iterator[Any]:
-        """Values in order of their keys, from `start` (inclusive) on."""
+        """Yields values in order of their keys, from `start` (inclusive) on."""
         for _, value in self.items(start):
             yield value
 
     def prefixed(self, prefix: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-        """Pairs whose tuple key begins with `prefix`."""
+        """Yields pairs whose tuple key begins with `prefix`."""
         width = len(prefix)
         for key, value in self.items(prefix):
             if key[:width] != prefix:
@@ -92,7 +93,7 @@ class Table:
 
 
 def _put(node: Node, height: int, key: Any, value: Any) -> tuple[list[Node], bool]:
-    """The one or two nodes that take the node's place, and whether the key is new."""
+    """Returns the one or two nodes that replace the node, and whether the key is new."""
     keys, kids = node
     kids = kids.copy()
     if height:

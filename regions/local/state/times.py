@@ -1,4 +1,4 @@
-"""A moment in nanoseconds enters, its text as Nomad writes it leaves, and the other way round."""
+"""Formats and parses times as Nomad writes them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 
 
 def format_time(at_ns: int) -> str:
-    """Nanoseconds since 1970 as Nomad writes a time: RFC 3339, UTC, without trailing zeros."""
+    """Formats nanoseconds since 1970 as Nomad does: RFC 3339, UTC, without trailing zeros."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"
 
 
 def parse_time(text: str) -> int:
-    """The inverse of `format_time`."""
+    """Parses what `format_time` writes."""
     whole, _, fraction = text.rstrip("Z").partition(".")
     year, month, day = (int(part) for part in whole[:10].split("-"))
     hour, minute, second = (int(part) for part in whole[11:19].split(":"))
@@ -23,7 +23,7 @@ def parse_time(text: str) -> int:
 
 
 def _days(year: int, month: int, day: int) -> int:
-    """Days from 1970-01-01 in the Gregorian calendar."""
+    """Returns the days since 1970-01-01 in the Gregorian calendar."""
     year -= month <= 2
     era, of_era = divmod(year, 400)
     of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1

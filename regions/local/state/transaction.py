@@ -1,4 +1,4 @@
-"""Changes enter one by one, the next snapshot leaves, with all that follows from them: job status, summaries, usage."""
+"""Builds the next snapshot change by change, with all consequences: job status, summaries, usage."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SUMMARY_OF = {
     "unknown": "Unknown",
 }
 Change = tuple[str, Any, Record | None, Record | None]
-"""(table, key, old, new); new is None for a deletion."""
+"""(table, key, old, new). new is None for a deletion."""
 
 
 class Transaction:
-    """Builds one entry of the log. Nothing is seen by anybody before the store commits it."""
+    """Builds one entry of the log. Nobody sees it before the store commits it."""
 
     def __init__(self, before: Snapshot) -> None:
         self.state = before.copy()
@@ -31,7 +31,7 @@ class Transaction:
         self.freed_room = False
         self._touched: dict[tuple[str, str], None] = {}
 
-    # -- what operations call ------------------------------------------------------------------------------------------
+    # -- called by operations ------------------------------------------------------------------------------------------
 
     def put_job(self, job: Record) -> None:
         """Adds or replaces a job, its version, and (when it is new) its summary. Its status is set at the end."""
@@ -57,7 +57,7 @@ class Transaction:
         self._touched.pop(key, None)
 
     def put_eval(self, evaluation: Record) -> None:
-        """Adds or replaces an evaluation; one that placed everything cancels its job's blocked ones."""
+        """Adds or replaces an evaluation. One that placed everything cancels its job's blocked ones."""
         key = (evaluation["Namespace"], evaluation["JobID"])
         evaluation = {**evaluation, "ModifyIndex": self.index}
         evaluation.setdefault("CreateIndex", self.index)
@@ -90,7 +90,7 @@ class Transaction:
         self._touched[key] = None
 
     def put_alloc(self, alloc: Record) -> None:
-        """Adds or replaces an allocation; sets its indexes, and keeps its job's counters and its node's usage."""
+        """Adds or replaces an allocation. Sets its indexes, and updates its job's counters and its node's usage."""
         old = self.state.allocs.get(alloc["ID"])
         alloc = {**alloc, "ModifyIndex": self.index}
         if old is None:
@@ -133,7 +133,7 @@ class Transaction:
         self._delete("allocs", alloc["ID"])
 
     def finish(self) -> None:
-        """Sets the status of every job that was touched, from its allocations and evaluations."""
+        """Sets the status of every changed job from its allocations and evaluations."""
         for key in self._touched:
             job = self.state.jobs.get(key)
             if job is None:
@@ -146,7 +146,7 @@ class Transaction:
                 if job["ParentID"]:
                     self._count_child(job, old or "pending", status)
 
-    # -- the rest ------------------------------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------------------------------------
 
     def _put_summary(self, key: tuple[str, str], groups: dict[str, Any]) -> None:
         old = self.state.summaries.get(key) or {
@@ -185,7 +185,7 @@ _EMPTY = {"Complete": 0, "Failed": 0, "Lost": 0, "Queued": 0, "Running": 0, "Sta
 
 
 def job_status(state: Snapshot, job: Record) -> str:
-    """pending, running or dead, by Nomad's rules."""
+    """Returns the job's status by Nomad's rules: pending, running or dead."""
     if job["ParameterizedJob"] is not None and not job["Dispatched"]:
         return "dead" if job["Stop"] else "running"
     live, allocs, open_evals, evals = state.activity.get((job["Namespace"], job["ID"])) or (0, 0, 0, 0)
@@ -197,10 +197,7 @@ def job_status(state: Snapshot, job: Record) -> str:
 
 
 def apply(state: Snapshot, table: str, key: Any, old: Record | None, new: Record | None) -> bool:
-    """Puts one change into a snapshot under construction, derived tables included. True when room became free.
-
-    Derived tables follow from the records alone, so they are never stored.
-    """
+    """Applies one change to a snapshot under construction and its derived tables. Returns whether room became free."""
     current: Table = getattr(state, table)
     setattr(state, table, current.delete(key) if new is None else current.put(key, new))
     state.table_index[table] = state.index

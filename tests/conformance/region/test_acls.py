@@ -97,8 +97,7 @@ def test_tokens_that_nobody_knows(client_with, token):
 
 def test_the_words_for_an_unknown_token(guarded, client_with):
     unknown = client_with(token="5613431a-779e-761b-9083-101c1cd7c992")
-    version = client_with(DEPLOYER).version()
-    with pytest.raises(PermissionDenied, match="ACL token not found" if version == "1.1.2" else "Permission denied"):
+    with pytest.raises(PermissionDenied, match="Permission denied"):
         unknown.jobs()
 
 
@@ -130,7 +129,6 @@ def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
         time.sleep(0.1)
     alloc, evaluation = allocs[0].id, dispatcher.evaluations()[0]["ID"]
     node = deployer.nodes()[0].id
-    version = deployer.version()
     body = {"Job": JOB, "JobID": "train", "Prefix": "tr", "Context": "jobs", "JobHCL": "job x {}"}
     cases = {
         ("GET", "/v1/jobs"): "dispatcher deployer",
@@ -163,9 +161,9 @@ def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
         ("PUT", f"/v1/node/{node}/drain"): "",
         ("PUT", f"/v1/client/allocation/{alloc}/restart"): "",
         ("PUT", "/v1/job/train/dispatch"): "dispatcher",
-        ("PUT", "/v1/job/train/evaluate"): "dispatcher deployer" if version == "1.1.2" else "deployer",
+        ("PUT", "/v1/job/train/evaluate"): "deployer",
         ("PUT", "/v1/search"): "dispatcher deployer",
-        ("PUT", "/v1/jobs/parse"): "dispatcher deployer" if version == "1.1.2" else "deployer",
+        ("PUT", "/v1/jobs/parse"): "deployer",
         ("GET", "/v1/job/train/allocations"): "dispatcher deployer",
         ("GET", "/v1/job/train/deployments"): "dispatcher deployer",
         ("GET", f"/v1/evaluation/{evaluation}/allocations"): "dispatcher deployer",

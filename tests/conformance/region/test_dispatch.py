@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from regions.errors import InvalidJob
-from regions.versions import has_feature
 
 
 @pytest.fixture
@@ -95,20 +94,15 @@ def test_a_payload_reaches_its_file(us, federation, new_job, task):
     assert us.logs(alloc.id, "main") == b"\x00\xffhello"
 
 
-def test_idempotency_tokens_by_version(us, federation, parent):
-    honoured = has_feature(us.version(), "dispatch_idempotency_token")
-    assert ("DispatchIdempotencyToken" in us.job(parent)) is honoured
+def test_idempotency_tokens(us, parent):
+    assert us.job(parent)["DispatchIdempotencyToken"] == ""
     first = us.dispatch(parent, meta={"a": "1"}, idempotency_token="run-0-1")
     again = us.dispatch(parent, meta={"a": "other"}, idempotency_token="run-0-1")
     other = us.dispatch(parent, meta={"a": "1"}, idempotency_token="run-0-2")
     assert first.eval_id
     assert other.job_id != first.job_id
-    if honoured:
-        assert (again.job_id, again.eval_id) == (first.job_id, "")
-        assert us.job(first.job_id)["DispatchIdempotencyToken"] == "run-0-1"
-    else:
-        assert again.job_id != first.job_id
-        assert again.eval_id
+    assert (again.job_id, again.eval_id) == (first.job_id, "")
+    assert us.job(first.job_id)["DispatchIdempotencyToken"] == "run-0-1"
 
 
 def test_a_token_in_the_body_does_not_count(us, federation, parent):
@@ -124,16 +118,15 @@ def test_nomads_own_name_in_the_body_counts(us, federation, parent):
     for _ in range(2):
         status, _, text = federation.raw("PUT", f"/v1/job/{parent}/dispatch", body=body)
         assert status == 200, text
-    assert len(us.jobs(parent + "/")) == (1 if has_feature(us.version(), "dispatch_idempotency_token") else 2)
+    assert len(us.jobs(parent + "/")) == 1
 
 
-def test_a_childs_id_begins_as_asked_from_1_4_2_on(us, federation, parent):
+def test_a_childs_id_begins_as_asked(us, federation, parent):
     body = {"Meta": {"a": "1"}, "IdPrefixTemplate": "mine", "Priority": 70}
     status, _, text = federation.raw("PUT", f"/v1/job/{parent}/dispatch", body=body)
     assert status == 200, text
     child = json.loads(text)["DispatchedJobID"]
-    prefix = "" if us.version() == "1.1.2" else "mine-"
-    assert re.fullmatch(re.escape(f"{parent}/dispatch-{prefix}") + r"\d+-[0-9a-f]{8}", child)
+    assert re.fullmatch(re.escape(f"{parent}/dispatch-mine-") + r"\d+-[0-9a-f]{8}", child)
     assert us.job(child)["Priority"] == 50  # a dispatch's own priority came with 1.10.1
 
 

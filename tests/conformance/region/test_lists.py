@@ -1,15 +1,10 @@
-"""Lists: filter expressions, pages, order; and that older versions know none of it."""
+"""Lists: filter expressions, pages and order."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-
-
-@pytest.fixture
-def pages(us):
-    return us.version() != "1.1.2"
 
 
 @pytest.fixture
@@ -57,10 +52,10 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("expression", "expected"), FILTERS)
-def test_filters(federation, jobs, pages, expression, expected):
+def test_filters(federation, jobs, expression, expected):
     prefix, made = jobs
     found = federation.get("/v1/jobs", prefix=prefix, filter=expression)
-    assert [one["ID"] for one in found] == ([made[number] for number in expected] if pages else made)
+    assert [one["ID"] for one in found] == [made[number] for number in expected]
 
 
 _PAGE = "failed to read result page:"
@@ -85,13 +80,13 @@ _NO_FIELD = 'couldn\'t find key: struct field with name "Nothing"'
         ('Priority matches "5"', "failed to read result page: Value of type int is not convertible to []byte"),
     ],
 )
-def test_filters_that_mean_nothing(federation, jobs, pages, expression, words):
+def test_filters_that_mean_nothing(federation, jobs, expression, words):
     status, _, text = federation.raw("GET", "/v1/jobs", prefix=jobs[0], filter=expression)
-    assert (status, text[: len(words)]) == ((400, words) if pages else (200, text[: len(words)]))
+    assert (status, text[: len(words)]) == (400, words)
 
 
 @pytest.mark.parametrize("kind", ["jobs", "allocations", "evaluations"])
-def test_pages(us, federation, new_job, in_states, pages, kind):
+def test_pages(us, federation, new_job, in_states, kind):
     job = new_job(count=3)
     us.register(job, enforce_index=0)
     federation.wait_for_allocations(job["ID"], in_states("complete"))
@@ -105,9 +100,6 @@ def test_pages(us, federation, new_job, in_states, pages, kind):
         page = json.loads(text)
         found += [one["ID"] for one in page]
         token = headers.get("X-Nomad-NextToken", "")
-        if not pages:
-            assert (token, len(page)) == ("", len(everything))
-            return
         assert len(page) == 1
         if not token:
             break
@@ -116,7 +108,7 @@ def test_pages(us, federation, new_job, in_states, pages, kind):
     assert "X-Nomad-NextToken" not in headers
 
 
-def test_allocations_come_in_the_order_of_their_age(us, federation, new_job, in_states, pages):
+def test_allocations_come_in_the_order_of_their_age(us, federation, new_job, in_states):
     made = []
     for _ in range(3):
         job = new_job()
@@ -124,11 +116,11 @@ def test_allocations_come_in_the_order_of_their_age(us, federation, new_job, in_
         made += [one["ID"] for one in federation.wait_for_allocations(job["ID"], in_states("complete"))]
     expression = " or ".join(f'ID == "{one}"' for one in made)
     found = [one["ID"] for one in federation.get("/v1/allocations", filter=expression) if one["ID"] in made]
-    assert found == (made if pages else sorted(made))
+    assert found == made
     backwards = [
         one["ID"] for one in federation.get("/v1/allocations", filter=expression, reverse="true") if one["ID"] in made
     ]
-    assert backwards == (made[::-1] if pages else sorted(made))
+    assert backwards == made[::-1]
 
 
 def test_what_lists_tell_when_asked(us, federation, jobs, new_job, in_states):
@@ -142,9 +134,8 @@ def test_what_lists_tell_when_asked(us, federation, jobs, new_job, in_states):
     ):
         assert all(name in one for one in federation.get(path, **{query: "true"}))
         assert not any(name in one for one in federation.get(path))
-    has_meta = us.version() != "1.1.2"  # since 1.4.3
     stubs = federation.get("/v1/jobs", prefix=jobs[0], meta="true")
-    assert [one.get("Meta") for one in stubs] == [{"number": str(n)} if has_meta else None for n in range(3)]
+    assert [one.get("Meta") for one in stubs] == [{"number": str(n)} for n in range(3)]
     assert not any("Meta" in one for one in federation.get("/v1/jobs", prefix=jobs[0]))
     states = federation.get("/v1/allocations", task_states="false")
     assert {one["TaskStates"] is None for one in states} == {True}
@@ -188,7 +179,7 @@ def test_parameters_that_mean_nothing(federation, query, expected):
     assert (status, text) == (expected or (500, wrong[query.get("prefix", "resources")]))
 
 
-def test_filters_of_other_lists(us, federation, new_job, in_states, pages):
+def test_filters_of_other_lists(us, federation, new_job, in_states):
     job = new_job()
     us.register(job, enforce_index=0)
     (alloc,) = federation.wait_for_allocations(job["ID"], in_states("complete"))
@@ -201,10 +192,9 @@ def test_filters_of_other_lists(us, federation, new_job, in_states, pages):
         ("nodes", '"raw_exec" in Drivers and Meta.x is empty', alloc["NodeID"]),
     ):
         found = [one["ID"] for one in federation.get(f"/v1/{kind}", filter=expression)]
-        assert (found == [name]) if pages else (name in found)
+        assert found == [name]
 
 
-def test_a_filter_beside_the_older_parameters(federation, pages):
+def test_a_filter_beside_the_older_parameters(federation):
     status, _, text = federation.raw("GET", "/v1/evaluations", filter='JobID == "x"', job="x")
-    expected = (400, "Filter expression cannot be used with other filter parameters")
-    assert (status, text) == (expected if pages else (200, text))
+    assert (status, text) == (400, "Filter expression cannot be used with other filter parameters")

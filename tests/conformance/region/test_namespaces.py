@@ -55,12 +55,11 @@ def test_a_job_is_found_in_its_namespace_only(federation, there):
     assert federation.get(f"/v1/job/{job}/summary", namespace=NAMESPACE)["Children"]["Dead"] == 1
 
 
-def test_the_querys_namespace_outweighs_the_jobs_from_1_1_3_on(us, federation, new_job):
+def test_the_querys_namespace_outweighs_the_jobs(federation, new_job):
     job = new_job(ParameterizedJob={}, Namespace="default")
     assert federation.raw("PUT", "/v1/jobs", body={"Job": job}, namespace=NAMESPACE)[0] == 200
-    place, other = ("default", NAMESPACE) if us.version() == "1.1.2" else (NAMESPACE, "default")
-    assert federation.get(f"/v1/job/{job['ID']}", namespace=place)["ID"] == job["ID"]
-    assert federation.raw("GET", f"/v1/job/{job['ID']}", namespace=other)[0] == 404
+    assert federation.get(f"/v1/job/{job['ID']}", namespace=NAMESPACE)["ID"] == job["ID"]
+    assert federation.raw("GET", f"/v1/job/{job['ID']}", namespace="default")[0] == 404
     federation.raw("DELETE", f"/v1/job/{job['ID']}", namespace=NAMESPACE, purge="true")
 
 

@@ -1,4 +1,4 @@
-"""Variables: written, read, listed and removed, with check-and-set; in templates; unknown to older versions."""
+"""Variables: written, read, listed and removed, with check-and-set; in templates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import json
 import uuid
 
 import pytest
-
-
-@pytest.fixture
-def has_variables(us):
-    return us.version() != "1.1.2"
 
 
 @pytest.fixture
@@ -25,11 +20,7 @@ def _put(federation, path, items, **query):
     return status, json.loads(text) if text[:1] == "{" else text
 
 
-def test_a_variable_is_written_read_listed_and_removed(federation, path, has_variables):
-    if not has_variables:
-        assert federation.raw("GET", "/v1/vars")[0] == 404
-        assert federation.raw("GET", f"/v1/var/{path}")[0] == 404
-        return
+def test_a_variable_is_written_read_listed_and_removed(federation, path):
     status, written = _put(federation, path, {"a": "1", "b": "ü"})
     assert status == 200
     assert set(written) == {"CreateIndex", "CreateTime", "Items", "ModifyIndex", "ModifyTime", "Namespace", "Path"}
@@ -52,9 +43,7 @@ def test_a_variable_is_written_read_listed_and_removed(federation, path, has_var
     assert federation.raw("DELETE", f"/v1/var/{path}")[0] == 204
 
 
-def test_check_and_set(federation, path, has_variables):
-    if not has_variables:
-        pytest.skip("no variables before 1.4")
+def test_check_and_set(federation, path):
     status, there = _put(federation, path, {"a": "1"}, cas=0)
     assert status == 200
     assert _put(federation, path, {"a": "2"}, cas=0) == (409, there)
@@ -82,16 +71,12 @@ def test_check_and_set(federation, path, has_variables):
         ("nomad/job-templates", {"a": "1"}, (500, '"nomad/job-templates" is a reserved directory path')),
     ],
 )
-def test_what_is_no_variable(federation, has_variables, path, items, expected):
-    if not has_variables:
-        pytest.skip("no variables before 1.4")
+def test_what_is_no_variable(federation, path, items, expected):
     status, text = _put(federation, path, items)
     assert (status, text[: len(expected[1])]) == expected
 
 
-def test_pages_of_variables(federation, path, has_variables):
-    if not has_variables:
-        pytest.skip("no variables before 1.4")
+def test_pages_of_variables(federation, path):
     for number in range(3):
         assert _put(federation, f"{path}/{number}", {"a": "1"})[0] == 200
     _, headers, text = federation.raw("GET", "/v1/vars", prefix=path, per_page=2)
@@ -105,9 +90,7 @@ def test_pages_of_variables(federation, path, has_variables):
         federation.raw("DELETE", f"/v1/var/{path}/{number}")
 
 
-def test_a_template_reads_what_its_job_may(us, federation, new_job, task, has_variables):
-    if not has_variables:
-        pytest.skip("no variables before 1.4")
+def test_a_template_reads_what_its_job_may(us, federation, new_job, task):
     text = '{{ with nomadVar "nomad/jobs/JOB/g" }}KEY={{ .key }}{{ end }}'
     job = new_job()
     job["TaskGroups"][0]["Tasks"] = [
@@ -127,9 +110,7 @@ def test_a_template_reads_what_its_job_may(us, federation, new_job, task, has_va
     federation.raw("DELETE", f"/v1/var/{where}")
 
 
-def test_a_template_waits_for_its_variable(us, federation, new_job, task, has_variables):
-    if not has_variables:
-        pytest.skip("no variables before 1.4")
+def test_a_template_waits_for_its_variable(us, federation, new_job, task):
     job = new_job()
     where = f"nomad/jobs/{job['ID']}"
     template = {"EmbeddedTmpl": '{{ with nomadVar "' + where + '" }}{{ .key }}{{ end }}', "DestPath": "local/key"}

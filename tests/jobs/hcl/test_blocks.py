@@ -6,8 +6,7 @@ import pytest
 
 from jobs.errors import HclError
 from jobs.hcl import parse_job
-from jobs.hcl.durations import parse_duration
-from jobs.hcl.values import ValueProblem
+from jobs.hcl.values import ValueProblem, to_duration
 
 
 def job_of(inside: str) -> dict:
@@ -172,13 +171,13 @@ def test_the_scaling_of_a_group_needs_its_maximum_said():
     ],
 )
 def test_durations(text, nanoseconds):
-    assert parse_duration(text) == nanoseconds
+    assert to_duration(text) == nanoseconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "1d", "s", ".s", "1 s", "1s2", "--1s", "९s", "9999999h", "1" * 60 + "s"])
 def test_what_is_no_duration(text):
     with pytest.raises(ValueProblem):
-        parse_duration(text)
+        to_duration(text)
 
 
 def test_a_number_is_a_duration_in_nanoseconds():

@@ -131,7 +131,7 @@ def test_the_brace_after_an_unknown_reference_is_doubled_as_nomad_doubles_it():
         ("true ? 1 : true", "no common type"),
         ("[1][3]", "no element 3 in a list of 1"),
         ("{a = 1}.b", 'no attribute "b"'),
-        ("[for x in 5 : x]", "nothing to go through"),
+        ("[for x in 5 : x]", "can't iterate over"),
         ('({for x in ["a", "a"] : x => x})', 'two elements have the key "a"'),
         ('"x${null}"', "null"),
         ('"x${[1]}"', "a string is required"),
@@ -147,7 +147,7 @@ def test_the_brace_after_an_unknown_reference_is_doubled_as_nomad_doubles_it():
         ("1e400", "too large for JSON"),
         ("[1.5e400]", "too large for JSON"),
         ('format("%g", 1e400)', "too large"),
-        ('parseint("' + "z" * 4000 + '", 36)', "no whole number"),
+        ('parseint("' + "z" * 4000 + '", 36)', "not an integer"),
     ],
 )
 def test_what_has_no_value_is_an_error_that_says_why(expression, problem):

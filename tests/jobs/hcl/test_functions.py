@@ -181,9 +181,9 @@ def test_files_are_read_from_the_base_dir_and_listed(tmp_path):
     ("call", "problem"),
     [
         ('file("nope.txt")', "No such file"),
-        ('file("raw")', "no text in UTF-8"),
+        ('file("raw")', "not text in UTF-8"),
         ('file(".")', "Is a directory"),
-        ('file("a\\u0000b")', "no path"),
+        ('file("a\\u0000b")', "not a valid path"),
         ('file("~nobody-at-all/x")', "no home folder"),
         ('fileexists(".")', "is a folder"),
     ],

@@ -128,12 +128,12 @@ def test_a_variable_file_in_json(tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b'variable "x" {\n}\n', "1:1: a variable file sets variables"),
+        (b'variable "x" {\n}\n', "1:1: a variable file can't declare variables"),
         (b"job {\n}\n", "no blocks"),
         (b"x = [1\n", "2:1"),
         (b"x = attr.y\n", "only literal values"),
-        (b"{nope}", "no JSON"),
-        (b'{"x": ' + b"[" * 100_000, "no JSON"),
+        (b"{nope}", "not valid JSON"),
+        (b'{"x": ' + b"[" * 100_000, "not valid JSON"),
         (b"x = 1" + b" + 1" * 20_000 + b"\n", "nested too deeply"),
         (b"\xff", "not a text in UTF-8"),
         (None, "can't be read: No such file"),
@@ -174,10 +174,10 @@ def test_validation():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('variable "x" {\n type = strng\n}', "no type"),
-        ('variable "x" {\n type = list\n}', "no type"),
-        ('variable "x" {\n type = any\n}', "no type"),
-        ('variable "x" {\n type = "string"\n}', "no type"),
+        ('variable "x" {\n type = strng\n}', "not a valid type"),
+        ('variable "x" {\n type = list\n}', "not a valid type"),
+        ('variable "x" {\n type = any\n}', "not a valid type"),
+        ('variable "x" {\n type = "string"\n}', "not a valid type"),
         ('variable "x" {\n default = var.y\n}', "only literal values"),
         ('variable "x" {\n default = upper("a")\n}', "functions can't be used"),
         ('variable "x" {\n type = number\n default = "a"\n}', "the default of"),
@@ -191,7 +191,10 @@ def test_validation():
             'variable "x" {\n default = 1\n validation {\n condition = "a"\n error_message = "M."\n }\n}',
             "a bool is required",
         ),
-        ('variable "x" {\n default = 1\n validation {\n condition = true\n error_message = "no"\n }\n}', "no sentence"),
+        (
+            'variable "x" {\n default = 1\n validation {\n condition = true\n error_message = "no"\n }\n}',
+            "not a sentence",
+        ),
         ("locals {\n a = 1\n}\nlocals {\n a = 2\n}", "already defined"),
     ],
 )

@@ -15,6 +15,7 @@ def test_what_the_region_does_not_have_is_said_in_nomads_words() -> None:
 def test_what_the_engine_does_not_do_is_named() -> None:
     assert unsupported(job()) is None
     assert unsupported({**job(), "Type": "service"}) == "job type service"
+    assert unsupported({**job(), "Type": "sysbatch"}) == "job type sysbatch"
     assert unsupported({**job(), "Periodic": {"Spec": "* * * * *"}}) == "periodic jobs"
     served = job()
     served["TaskGroups"][0]["Services"] = [{"Name": "web"}]

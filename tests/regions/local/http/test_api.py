@@ -30,12 +30,6 @@ def test_tokens(api: Api, path: str, token: str | None, expected: tuple[int, Any
     assert api.ask("GET", path, token=token) == expected
 
 
-def test_before_1_5_a_wrong_token_is_told_from_none(tmp_path: Path) -> None:
-    with serve(config(tmp_path, version="1.1.2")) as api:
-        assert api.ask("GET", "/v1/jobs", token=_UNKNOWN) == (403, "ACL token not found")
-        assert api.ask("GET", "/v1/jobs", token=None) == (403, "Permission denied")
-
-
 def test_a_bearer_token_does_too(api: Api) -> None:
     with socket.create_connection(("127.0.0.1", api.port)) as connection:
         request = f"GET /v1/jobs HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
@@ -98,21 +92,17 @@ def test_a_blocking_query_answers_when_something_changed(api: Api) -> None:
     asking.close()
 
 
-def test_lists_come_in_pages_from_1_3_on(tmp_path: Path) -> None:
-    for version, pages in (("1.6.3", [2, 2, 1]), ("1.1.2", [5])):
-        with serve(config(tmp_path / version, version=version)) as api:
-            for number in range(5):
-                api.put("/v1/jobs", {"Job": {**parameterized(), "ID": f"job-{number}"}})
-            sizes, names, token = [], [], ""
-            while True:
-                page = api.get(f"/v1/jobs?per_page=2&next_token={token}")
-                sizes.append(len(page))
-                names += [one["ID"] for one in page]
-                token = api.headers.get("X-Nomad-NextToken", "")
-                if not token:
-                    break
-            assert sizes == pages
-            assert names == [f"job-{number}" for number in range(5)]
+def test_lists_come_in_pages(api: Api) -> None:
+    for number in range(5):
+        api.put("/v1/jobs", {"Job": {**parameterized(), "ID": f"job-{number}"}})
+    sizes, names, token = [], [], ""
+    while not sizes or token:
+        page = api.get(f"/v1/jobs?per_page=2&next_token={token}")
+        sizes.append(len(page))
+        names += [one["ID"] for one in page]
+        token = api.headers.get("X-Nomad-NextToken", "")
+    assert sizes == [2, 2, 1]
+    assert names == [f"job-{number}" for number in range(5)]
 
 
 def _events(port: int, query: str, count: int) -> list[dict[str, Any]]:
@@ -265,26 +255,8 @@ def test_chunked_bodies_expectations_and_nonsense(api: Api) -> None:
         assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
     with socket.create_connection(("127.0.0.1", api.port), timeout=30) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
-        assert connection.recv(100) == b""
+        assert connection.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
     assert [one["ID"] for one in api.get("/v1/jobs")] == ["train"]
-
-
-def test_an_older_region_lacks_newer_fields_and_drops_them_in_silence(tmp_path: Path) -> None:
-    wanted = parameterized()
-    with serve(config(tmp_path, version="1.1.2")) as api:
-        status, text = api.ask("PUT", "/v1/jobs", {"Job": {**wanted, "Datacenters": None}})
-        assert (status, "* Missing job datacenters" in text) == (500, True)
-        api.put("/v1/jobs", {"Job": {**wanted, "NodePool": "gpu", "Meta": {"NodePool": "kept"}}})
-        stored = api.get("/v1/job/train")
-        assert "NodePool" not in stored
-        assert stored["Meta"] == {"NodePool": "kept"}
-        assert "Disabled" not in stored["TaskGroups"][0]["Tasks"][0]["LogConfig"]
-        assert "Unknown" not in api.get("/v1/job/train/summary")["Summary"]["g"]
-        assert "NodePool" not in _events(api.port, "topic=Job", 1)[0]["Payload"]["Job"]
-        added = api.put("/v1/job/new/plan", {"Job": {**wanted, "ID": "new"}, "Diff": True})["Diff"]["Fields"]
-        assert "NodePool" not in [field["Name"] for field in added]
-        done = api.put("/v1/job/train/dispatch", {"Meta": {"slot": "1"}})
-        assert api.finished(done["EvalID"])["QueuedAllocations"] == {"g": 0}
 
 
 def test_declared_namespaces_keep_jobs_apart(tmp_path: Path) -> None:

@@ -157,8 +157,8 @@ def test_orders_that_are_none(api: Api) -> None:
     assert api.ask("GET", "/v1/fedml/hurt", token="") == (403, "Permission denied")
     assert api.ask("PUT", "/v1/fedml/node/nowhere", {"Do": "kill"}) == (404, "no node nowhere")
     name = api.get("/v1/nodes")[0]["Name"]
-    assert api.ask("PUT", f"/v1/fedml/node/{name}", {"Do": "dance"}) == (400, "a node can't be told to dance")
-    assert api.ask("PUT", "/v1/fedml/region", {"Do": "kill"}) == (400, "a region can't be told to kill")
+    assert api.ask("PUT", f"/v1/fedml/node/{name}", {"Do": "dance"}) == (400, '"dance" is not a valid order for a node')
+    assert api.ask("PUT", "/v1/fedml/region", {"Do": "kill"}) == (400, '"kill" is not a valid order for a region')
     assert api.ask("GET", "/v1/fedml/what")[0] == 404
 
 

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.regions.local.http.served import Api, serve
-from tests.regions.local.state.builders import config
+from tests.regions.local.http.served import Api
 
 
 def job(job_id: str = "train", *, cpu: int = 500, **fields: Any) -> dict[str, Any]:
@@ -69,18 +67,13 @@ def test_payloads_are_required_or_forbidden(api: Api) -> None:
         assert api.ask("PUT", f"/v1/job/{rule}/dispatch", body) == (500, sentence)
 
 
-@pytest.mark.parametrize(("version", "is_honoured"), [("1.6.3", True), ("1.1.3", True), ("1.1.2", False)])
-def test_an_idempotency_token_counts_in_the_query_from_1_1_3_on(
-    tmp_path: Path, version: str, is_honoured: bool
-) -> None:
-    with serve(config(tmp_path, version=version)) as api:
-        api.put("/v1/jobs", {"Job": parameterized()})
-        body = {"Meta": {"slot": "1"}, "idempotency_token": "same"}
-        plain = [api.put("/v1/job/train/dispatch", body)["DispatchedJobID"] for _ in range(2)]
-        assert plain[0] != plain[1]
-        first, second = (api.put("/v1/job/train/dispatch?idempotency_token=x", body) for _ in range(2))
-        assert (first["DispatchedJobID"] == second["DispatchedJobID"]) is is_honoured
-        assert (second["EvalID"] == "") is is_honoured
+def test_an_idempotency_token_counts_in_the_query_only(api: Api) -> None:
+    api.put("/v1/jobs", {"Job": parameterized()})
+    body = {"Meta": {"slot": "1"}, "idempotency_token": "same"}
+    plain = [api.put("/v1/job/train/dispatch", body)["DispatchedJobID"] for _ in range(2)]
+    assert plain[0] != plain[1]
+    first, second = (api.put("/v1/job/train/dispatch?idempotency_token=x", body) for _ in range(2))
+    assert (first["DispatchedJobID"], second["EvalID"]) == (second["DispatchedJobID"], "")
 
 
 def test_registering_enforces_the_index_and_makes_versions(api: Api) -> None:
@@ -143,16 +136,19 @@ def test_a_stopped_job_can_be_started_again_and_a_purged_one_is_gone(api: Api) -
     assert api.ask("GET", "/v1/job/train") == (404, "job not found")
 
 
-def test_parsing_reads_variables_from_1_6_on(tmp_path: Path) -> None:
+def test_parsing_reads_variables(api: Api) -> None:
     text = 'variable "dc" { default = "a" }\njob "x" { datacenters = [var.dc] }'
-    for version, datacenter in (("1.6.0", "b"), ("1.5.0", "a")):
-        with serve(config(tmp_path / version, version=version)) as api:
-            parsed = api.put("/v1/jobs/parse", {"JobHCL": text, "Variables": 'dc = "b"'})
-            assert parsed["Datacenters"] == [datacenter]
-            assert api.ask("PUT", "/v1/jobs/parse", {"JobHCL": text, "Canonicalize": True})[0] == 501
-            status, sentence = api.ask("PUT", "/v1/jobs/parse", {"JobHCL": 'job "x" {'})
-            assert status == 400
-            assert sentence.startswith("Failed to parse job: input.hcl:1")
+    assert api.put("/v1/jobs/parse", {"JobHCL": text, "Variables": 'dc = "b"'})["Datacenters"] == ["b"]
+    assert api.ask("PUT", "/v1/jobs/parse", {"JobHCL": text, "Canonicalize": True})[0] == 501
+    status, sentence = api.ask("PUT", "/v1/jobs/parse", {"JobHCL": 'job "x" {'})
+    assert status == 400
+    assert sentence.startswith("Failed to parse job: input.hcl:1")
+
+
+def test_a_sysbatch_job_is_refused(api: Api) -> None:
+    sentence = "job type sysbatch: not supported by this development engine, which runs batch jobs only"
+    assert api.ask("PUT", "/v1/jobs", {"Job": job(ID="everywhere", Type="sysbatch")}) == (501, sentence)
+    assert api.ask("GET", "/v1/job/everywhere")[0] == 404
 
 
 def test_validation_lists_what_is_wrong(api: Api) -> None:

@@ -37,6 +37,7 @@ def with_task(**fields: Any) -> dict[str, Any]:
 JOBS: dict[str, dict[str, Any]] = {
     '`type = "service"`': job(Type="service"),
     '`type = "system"`': job(Type="system"),
+    '`type = "sysbatch"`': job(Type="sysbatch"),
     "`periodic`": job(Periodic={"Enabled": True, "Spec": "* * * * *", "SpecType": "cron"}),
     "`all_at_once`": job(AllAtOnce=True),
     "`scaling` of a group": with_group(Scaling={"Min": 1, "Max": 2, "Enabled": True}),

@@ -1,16 +1,18 @@
 """What a region does by the version that it declares, at each version of the table in docs/reference/nomad-facts.md.
 
-1.1.2 and 1.6.3 are held to real servers by tests/conformance; 1.4 and 1.11 are from Nomad's change log and documents.
+1.6.3 is compared with real servers by tests/conformance. What came later is from Nomad's change log and documents.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from regions.local.config import InvalidConfig, load
 from regions.local.http.event_stream import events
 from regions.local.http.messages import Request
 from tests.regions.local.http.served import Api, serve
@@ -18,22 +20,11 @@ from tests.regions.local.http.test_jobs import job, parameterized
 from tests.regions.local.state.builders import config
 
 SINCE = {
-    "idempotency tokens": (1, 1, 3),
-    "the query's namespace": (1, 1, 3),
-    "sysbatch": (1, 2, 0),
-    "filters": (1, 3, 0),
-    "pages": (1, 3, 0),
-    "variables": (1, 4, 0),
-    "ID prefix": (1, 4, 2),
-    "meta of jobs": (1, 4, 3),
-    "datacenter globs": (1, 5, 0),
-    "node pools": (1, 6, 0),
-    "variables of a parse": (1, 6, 0),
     "statuses refused by name": (1, 8, 0),
     "priority of a dispatch": (1, 10, 1),
     "race-safe tokens": (1, 11, 2),
 }
-VERSIONS = ["1.1.2", "1.4.0", "1.6.3", "1.11.0", "1.11.2"]
+VERSIONS = ["1.6.3", "1.8.0", "1.11.0", "1.11.2", "2.0.5"]
 
 
 @pytest.fixture(params=VERSIONS)
@@ -54,39 +45,38 @@ def dispatch(api: Api, query: str = "", **body: object) -> str:
 def test_what_a_region_can(region: tuple[Api, set[str]]) -> None:
     api, expected = region
     found = set()
-    if api.put("/v1/job/glob/plan", {"Job": job(ID="glob", Datacenters=["d*"])})["FailedTGAllocs"] is None:
-        found.add("datacenter globs")
     first = dispatch(api, "?idempotency_token=t")
-    if dispatch(api, "?idempotency_token=t") == first:
-        found.add("idempotency tokens")
     api.put("/v1/fedml/faults", {"ForgottenTokens": 1})
     if dispatch(api, "?idempotency_token=t") == first:
         found.add("race-safe tokens")
-    api.put("/v1/jobs?namespace=ml", {"Job": job(ID="placed", Namespace="default")})
-    if api.ask("GET", "/v1/job/placed?namespace=ml")[0] == 200:
-        found.add("the query's namespace")
-    if api.ask("PUT", "/v1/jobs", {"Job": job(ID="everywhere", Type="sysbatch")})[0] == 200:
-        found.add("sysbatch")
-    if api.get('/v1/jobs?filter=ID+%3D%3D+"nobody"') == []:
-        found.add("filters")
-    if len(api.get("/v1/jobs?per_page=1")) == 1:
-        found.add("pages")
-    if api.ask("GET", "/v1/vars")[0] == 200:
-        found.add("variables")
-    if "dispatch-mine-" in dispatch(api, IdPrefixTemplate="mine"):
-        found.add("ID prefix")
-    if api.get("/v1/jobs?meta=true&prefix=train")[0].get("Meta") is not None:
-        found.add("meta of jobs")
-    if "NodePool" in api.get("/v1/job/train"):
-        found.add("node pools")
-    text = 'variable "dc" { default = "a" }\njob "x" { datacenters = [var.dc] }'
-    if api.put("/v1/jobs/parse", {"JobHCL": text, "Variables": 'dc = "b"'})["Datacenters"] == ["b"]:
-        found.add("variables of a parse")
     if api.ask("GET", "/v1/jobs/statuses")[0] == 501:
         found.add("statuses refused by name")
     if api.get(f"/v1/job/{quote(dispatch(api, Priority=70), safe='')}")["Priority"] == 70:
         found.add("priority of a dispatch")
     assert found == expected
+
+
+def test_every_version_has_what_1_6_3_has(region: tuple[Api, set[str]]) -> None:
+    api, _ = region
+    assert api.put("/v1/job/glob/plan", {"Job": job(ID="glob", Datacenters=["d*"])})["FailedTGAllocs"] is None
+    assert dispatch(api, "?idempotency_token=t") == dispatch(api, "?idempotency_token=t")
+    api.put("/v1/jobs?namespace=ml", {"Job": job(ID="placed", Namespace="default")})
+    assert api.ask("GET", "/v1/job/placed?namespace=ml")[0] == 200
+    assert api.get('/v1/jobs?filter=ID+%3D%3D+"nobody"') == []
+    assert api.ask("GET", "/v1/vars")[0] == 200
+    assert "dispatch-mine-" in dispatch(api, IdPrefixTemplate="mine")
+    assert api.get("/v1/jobs?meta=true&prefix=train")[0]["Meta"] == {"k": "v"}
+
+
+def test_a_version_older_than_1_6_3_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    (tmp_path / "token").write_text("t")
+    raw = {"region": "us", "data_dir": str(tmp_path), "token_file": str(tmp_path / "token"), "version": "1.5.17"}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(InvalidConfig, match=r"version 1\.5\.17 is older than 1\.6\.3"):
+        load(path)
+    path.write_text(json.dumps(raw | {"version": "2.0.5"}))
+    assert load(path).version == "2.0.5"
 
 
 def test_a_follower_that_is_too_slow_is_told_so(tmp_path: Path) -> None:
@@ -98,6 +88,19 @@ def test_a_follower_that_is_too_slow_is_told_so(tmp_path: Path) -> None:
         for priority in range(50, 56):
             api.put("/v1/jobs", {"Job": parameterized() | {"Priority": priority}})
         assert list(stream) == [b"event dropped from buffer"]
+
+
+def test_a_follower_of_a_full_buffer_gets_its_oldest_events(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    settings.event_buffer = 3
+    with serve(settings) as api:
+        for priority in range(50, 56):
+            api.put("/v1/jobs", {"Job": parameterized() | {"Priority": priority}})
+        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {}, b"")).body.chunks
+        assert next(stream) == b"{}\n"
+        api.put("/v1/jobs", {"Job": parameterized() | {"Priority": 60}})  # the buffer drops its oldest events
+        told = [json.loads(next(stream))["Events"][0]["Payload"]["Job"]["Priority"] for _ in range(3)]
+        assert told == [53, 54, 55]
 
 
 def test_a_stream_beats_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

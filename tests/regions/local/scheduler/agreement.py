@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 WORLDS = 200
-VERSIONS = ("1.6.3", "1.1.2")
+VERSIONS = ("1.6.3",)
 _DETERMINISTIC = (
     "ClassExhausted",
     "ClassFiltered",
