@@ -18,7 +18,6 @@ from federation.prepare import PreparedJob
 from federation.price import price_per_hour
 from federation.request import Placing, RunRequest
 from federation.text import counted
-from jobs.dependencies import images_of, templates_of
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
 from jobs.spec import checked_version, images_of, templates_of

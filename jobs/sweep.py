@@ -15,7 +15,6 @@ from math import prod
 
 from jobs.errors import InvalidMeta
 from jobs.foreign import Limits, parse_object
-from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret
 from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret, undeclared
 
 SLOTS_MAX = 1_000_000
