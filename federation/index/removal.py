@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from federation.errors import IndexCorrupt
 from federation.index.rows import Row
 from federation.index.stores import store_name
 from federation.index.survey import SIGNATURE_SUFFIX, file_place
@@ -42,8 +43,8 @@ def key_of(row: Row) -> Key:
 
 def remove_result(store: Store, key: Key, alloc_id: str, prefix: str) -> int:
     """Delete the record first, so that no record stands without its artifact; then its signatures and its files. `prefix`
-    comes from `own_prefix`. Returns how many bytes that freed. Raises the store's errors."""
-    assert prefix == own_prefix(key, alloc_id, prefix.rstrip("/").rpartition("/")[2]), prefix
+    comes from `own_prefix`. Returns how many bytes that freed. Raises IndexCorrupt for another prefix, the store's errors."""
+    _require(own_prefix(key, alloc_id, prefix.rstrip("/").rpartition("/")[2]), prefix)
     record_key = key.record_key(alloc_id)
     before = f"{record_key.removesuffix('.json')}."
     freed = _delete(store, record_key, {record_key})
@@ -59,9 +60,13 @@ def remove_result(store: Store, key: Key, alloc_id: str, prefix: str) -> int:
 def remove_files(store: Store, prefix: str) -> int:
     """Delete the files under an artifact's prefix, as `own_prefix` gives it; how many bytes that freed."""
     place = file_place(f"{prefix}file")
-    assert place is not None, prefix
-    assert prefix == own_prefix(place.key, place.alloc_id, place.manifest_sha256), prefix
+    _require(own_prefix(place.key, place.alloc_id, place.manifest_sha256) if place else None, prefix)
     return _delete(store, prefix)
+
+
+def _require(own: str | None, prefix: str) -> None:
+    if own is None or own != prefix:
+        raise IndexCorrupt(f"{prefix[:200]!r} isn't the place of one artifact: nothing was deleted")
 
 
 def _delete(store: Store, prefix: str, only: set[str] | None = None) -> int:
