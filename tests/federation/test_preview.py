@@ -179,7 +179,7 @@ def test_one_tag_with_different_digests_is_named_by_region(tmp_path: Path) -> No
 def finished_run(app: FakeApp, run: str, seconds: dict[str, float]) -> None:
     """A run that is over, with one slot a region that took so long."""
     manifest = replace(MANIFEST, run=run, job="train", slots=len(seconds), regions=tuple(seconds), groups={"g": 1})
-    app.index.open_run(run, "train", None, "5ec", len(seconds), len(seconds))
+    version = app.index.open_run(run, "train", None, "5ec", len(seconds), len(seconds)).version
     app.home.put(f"runs/{run}/manifest.json", manifest.to_json(), Create())
     log = Log(app.home, f"runs/{run}/log/")
     pairs = [{"slot": slot, "attempt": 1} for slot in range(len(seconds))]
@@ -188,7 +188,7 @@ def finished_run(app: FakeApp, run: str, seconds: dict[str, float]) -> None:
     sent = datetime.now(UTC)
     for slot, (region, took) in enumerate(seconds.items()):
         created = (sent + timedelta(seconds=took)).isoformat().replace("+00:00", "Z")
-        app.index.commit([record(run, slot, region, created)])
+        app.index.commit([replace(record(run, slot, region, created), version=version)])
     app.index.close_run(run, "done")
 
 

@@ -263,7 +263,8 @@ class Watchdog:
             if len(world.seats) == 1:  # of two, one may know of a late result that the other doesn't
                 assert world.closed.state == ("done" if done == set(range(manifest.slots)) else "failed")
         for tell, at in zip(world.told, world.told_at, strict=True):
-            assert not (tell.kind == "bound" and self.cancelled_at is not None and at > self.cancelled_at + 60)
+            is_late = self.cancelled_at is not None and at > self.cancelled_at + 60
+            assert not (tell.kind == "bound" and is_late), "bound long after the cancel"
 
 
 def _is_listed(region: RegionState, job_id: str) -> bool:
