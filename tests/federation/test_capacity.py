@@ -13,9 +13,12 @@ from federation.errors import RegionNotAllowed
 from federation.plan import Reason
 from jobs.errors import InvalidSpec
 from jobs.spec import shape_of
+from regions import model as nomad_model
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
+from regions.nomad import NomadRegion
 from regions.resources import Resources
+from tests.emulators.hostile import DRIPPING, hostile_server
 from tests.federation.planning import FakeRegion, node
 
 
@@ -228,3 +231,15 @@ def test_a_region_that_the_job_may_not_run_in_is_not_asked() -> None:
     region = FakeRegion("us", 5)
     answer = look(region, RegionNotAllowed("only eu"), shape_of(job()))
     assert (answer.problem, answer.detail, region.asked) == (Reason.NOT_ALLOWED, "only eu", 0)
+
+
+@pytest.mark.timeout(120)
+def test_a_region_that_drips_costs_its_own_deadline_and_the_others_are_shown() -> None:
+    with hostile_server(DRIPPING["drips the body"]) as server:
+        where = nomad_model.Region(name="eu", addresses=(server.address,), datacenters={}, nomad_region="eu")
+        dripping = NomadRegion(where).within(0.6)
+        answers = snapshot([Region(10), dripping], {"us": job(), "eu": job()}, shape_of(job())).regions
+    assert (answers["us"].free, answers["us"].problem) == (10, None)
+    assert answers["eu"].problem == Reason.UNREACHABLE
+    assert "bytes in" in answers["eu"].detail
+    assert "and didn't finish" in answers["eu"].detail
