@@ -10,10 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from federation.adopted import Objects, located, mapped_in, params_of, recorded
+from federation.adopted import Objects, mapped_in, params_of, recorded
 from federation.adoption import FIELDS, Field, Pattern
-from federation.allocation import UNVERSIONED, ad_hoc_run
-from federation.app import App
+from federation.app import App, located
 from federation.claims import difference, of_child_name
 from federation.errors import UsageError
 from federation.index import checked_record
@@ -22,7 +21,7 @@ from federation.index.rows import OPEN
 from federation.index.sync import SyncPlan
 from federation.log import Log
 from federation.prepare import JobRequest
-from federation.result import Key, ResultRecord
+from federation.result import UNVERSIONED, Key, ResultRecord, ad_hoc_run
 from federation.run.manifest import Manifest
 from jobs.errors import FedmlError
 from regions.model import Allocation, Datacenter

@@ -14,9 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from federation.adoption import Pattern
-from federation.app import App
+from federation.app import App, located
 from federation.artifact import fitting_metrics, fitting_texts, read_data, read_environment, read_metrics
-from federation.config import Config
 from federation.errors import PublishError, UsageError
 from federation.in_place import read_objects
 from federation.inputs import inputs_of
@@ -29,7 +28,7 @@ from federation.run.manifest import Manifest
 from jobs.errors import FedmlError
 from jobs.spec import looks_secret
 from regions.model import Allocation, Datacenter, StoreConfig
-from regions.storage import Store, parse_store_url, store_url
+from regions.storage import Store, store_url
 from regions.storage.errors import InvalidStoreURL, NotFound
 from regions.storage.store import ObjectInfo
 
@@ -192,38 +191,6 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
         metrics=fitting_metrics(metrics)[0],
         environment=fitting_texts(environment, "environment")[0],
     )
-
-
-def located(text: str, pattern: Pattern, own: StoreConfig) -> tuple[StoreConfig, str]:
-    """The store and the key in it (or the key's beginning) of a name that the pattern gave: the datacenter's own store
-    where the name lies in it, else its bucket, with the own store's credentials where that is of the same kind."""
-    scheme, is_url, rest = text.partition("://")
-    if not is_url:
-        return own, text
-    base = f"{own.url.rstrip('/')}/"
-    if text.startswith(base):
-        return own, text.removeprefix(base)
-    if scheme == "file":
-        count = (pattern.prefix({}) if pattern.is_place else text).count("/") - 2
-    else:
-        count = 2 if scheme == "az" else 1
-    parts = rest.split("/")
-    root = parse_store_url(f"{scheme}://{'/'.join(parts[:count])}")
-    is_alike = own.url.partition("://")[0] == scheme
-    return replace(own, url=root.url) if is_alike else root, "/".join(parts[count:])
-
-
-def adopted_stores(config: Config) -> dict[str, list[StoreConfig]]:
-    """By region, the buckets that its pattern itself names, whatever the values of a run are."""
-    found: dict[str, list[StoreConfig]] = {}
-    for region, pattern in config.adopt.items():
-        for datacenter in config.regions[region].datacenters.values() if pattern.is_place else ():
-            text = pattern.prefix({"region": region, "datacenter": datacenter.name})
-            with suppress(InvalidStoreURL):
-                store, key = located(text, pattern, datacenter.store)
-                if text.removesuffix(key).endswith("/"):  # else the bucket's name goes on with a value of the run
-                    found.setdefault(region, []).append(store)
-    return found
 
 
 def params_of(meta: Mapping[str, str], *others: str) -> dict[str, str]:

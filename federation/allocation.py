@@ -13,13 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from federation.errors import PublishError
-from federation.result import Key
+from federation.result import UNVERSIONED, Key, ad_hoc_run
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
 from jobs.spec import FALLBACK_VERSION_KEY, RUN_KEYS, SPEC_KEY, VERSION_KEYS, checked_version, looks_secret
-
-UNVERSIONED = "unversioned"
-"""The version of an ad-hoc run whose job says none. No whole number, so `next` never counts from it."""
 
 _META = "NOMAD_META_"
 _DIGITS_MAX = 15
@@ -102,11 +99,6 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
     )
 
 
-def ad_hoc_run(region: str, child: str) -> str:
-    """The run of a child that fedml didn't dispatch: one key segment, different for every child."""
-    return f"nomad:{_escaped(region)}:{_escaped(child)}"
-
-
 def _binding(meta: Mapping[str, str], region: str, job_id: str) -> tuple[str, int, int]:
     run_key, slot_key, attempt_key = RUN_KEYS
     if not meta.get(run_key):
@@ -167,7 +159,3 @@ def _segment(text: str, what: str) -> str:
             f"{what}, {text!r}, can't be part of an object's key", hint="use letters, digits, '-', '_', '.'"
         )
     return text
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", lambda match: "".join(f"~{byte:02X}" for byte in match[0].encode()), text)

@@ -6,11 +6,14 @@ The only place where stages meet. Region clients and stores are opened when they
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from federation.adoption import Pattern
 from federation.config import Config
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
@@ -20,7 +23,8 @@ from federation.residency import limited
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
-from regions.storage import open_store
+from regions.storage import open_store, parse_store_url
+from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
@@ -74,8 +78,6 @@ class App:
 
     def result_stores(self, allow: Iterable[str] = ()) -> Stores:
         """The stores in which results may lie. `allow` are the URLs of `--allow-store`."""
-        from federation.adopted import adopted_stores
-
         config = self.config
         known = KnownStores(config.home, config.further_stores, adopted_stores(config))
         return Stores(config.regions, known, allow=allow, opener=self.store)
@@ -176,3 +178,35 @@ class App:
             return job if is_job_id(job, Path.cwd()) else ""
         own = self.config.job or ""
         return own if is_job_id(own, self.config.root) else ""
+
+
+def located(text: str, pattern: Pattern, own: StoreConfig) -> tuple[StoreConfig, str]:
+    """The store and the key in it (or the key's beginning) of a name that the pattern gave: the datacenter's own store
+    where the name lies in it, else its bucket, with the own store's credentials where that is of the same kind."""
+    scheme, is_url, rest = text.partition("://")
+    if not is_url:
+        return own, text
+    base = f"{own.url.rstrip('/')}/"
+    if text.startswith(base):
+        return own, text.removeprefix(base)
+    if scheme == "file":
+        count = (pattern.prefix({}) if pattern.is_place else text).count("/") - 2
+    else:
+        count = 2 if scheme == "az" else 1
+    parts = rest.split("/")
+    root = parse_store_url(f"{scheme}://{'/'.join(parts[:count])}")
+    is_alike = own.url.partition("://")[0] == scheme
+    return replace(own, url=root.url) if is_alike else root, "/".join(parts[count:])
+
+
+def adopted_stores(config: Config) -> dict[str, list[StoreConfig]]:
+    """By region, the buckets that its pattern itself names, whatever the values of a run are."""
+    found: dict[str, list[StoreConfig]] = {}
+    for region, pattern in config.adopt.items():
+        for datacenter in config.regions[region].datacenters.values() if pattern.is_place else ():
+            text = pattern.prefix({"region": region, "datacenter": datacenter.name})
+            with suppress(InvalidStoreURL):
+                store, key = located(text, pattern, datacenter.store)
+                if text.removesuffix(key).endswith("/"):  # else the bucket's name goes on with a value of the run
+                    found.setdefault(region, []).append(store)
+    return found

@@ -13,8 +13,7 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from federation.allocation import UNVERSIONED, ad_hoc_run
-from federation.result import ADOPTED, ResultRecord, manifest_sha256
+from federation.result import ADOPTED, UNVERSIONED, ResultRecord, ad_hoc_run, manifest_sha256
 from regions.model import Allocation, Node, Region
 from regions.storage.url import store_url
 

@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
 
-from federation.allocation import UNVERSIONED
 from federation.app import App
 from federation.claims import (
     AD_HOC,
@@ -33,7 +32,7 @@ from federation.claims import (
 from federation.errors import IndexCorrupt
 from federation.inputs import inputs_of
 from federation.log import Entry, Log
-from federation.result import ResultRecord
+from federation.result import UNVERSIONED, ResultRecord
 from federation.run.manifest import Manifest, manifest_key
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY

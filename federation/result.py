@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Union
@@ -29,6 +30,8 @@ NAME_CHARS_MAX = 512
 TEXT_CHARS_MAX = 65_536
 PATH_CHARS_MAX = 1024
 _FIELD_CHARS_MAX = 4096
+UNVERSIONED = "unversioned"
+"""Version of an ad-hoc run whose job names none. It is not a whole number, so `next` never counts from it."""
 ADOPTED = "adopted"
 """In the environment of a record that no job published: the pattern of `fedml.toml` by which its objects were found."""
 
@@ -255,3 +258,12 @@ def _metric_to_json(value: MetricValue) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": str(value)}
     return value
+
+
+def ad_hoc_run(region: str, child: str) -> str:
+    """The run of a child that fedml didn't dispatch: one key segment, different for every child."""
+    return f"nomad:{_escaped(region)}:{_escaped(child)}"
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", lambda match: "".join(f"~{byte:02X}" for byte in match[0].encode()), text)

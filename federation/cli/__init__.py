@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from federation.cli.lazy import lazy_group
-from federation.ui.streams import screened_streams, write_block, write_line, write_notes
+from federation.streams import screened_streams, write_block, write_line, write_notes
 from jobs.errors import FedmlError
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
@@ -98,7 +98,7 @@ def fedml(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of one command line. Everything that it prints is screened (`federation.ui.streams`)."""
+    """The exit code of one command line. Everything that it prints is screened (`federation.streams`)."""
     with screened_streams():
         return _run(arguments)
 

@@ -256,7 +256,7 @@ def export(
     from federation.cli.session import answer_json, note, opened
     from federation.errors import FederationError, UsageError
     from federation.index.export import export as export_index
-    from federation.ui.streams import data_output
+    from federation.streams import data_output
 
     kind = _format(as_format, to)
     if as_json and to is None:

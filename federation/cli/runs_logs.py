@@ -39,7 +39,7 @@ def logs(
 
     from federation.cli.session import answer, answer_json_line, note, opened
     from federation.output import Kind, Wanted, Written, followed, written
-    from federation.ui.streams import write_task_output
+    from federation.streams import write_task_output
     from federation.visible import visible_line
 
     kinds: tuple[Kind, ...] = ("stdout", "stderr") if stdout == stderr else ("stdout",) if stdout else ("stderr",)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.ui.streams import write_block, write_line, write_note
+from federation.streams import write_block, write_line, write_note
 from federation.visible import visible_json
 
 if TYPE_CHECKING:

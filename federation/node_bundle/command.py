@@ -16,7 +16,7 @@ from typing import NoReturn
 from federation.errors import UsageError
 from federation.publish import DISTRIBUTION, publish
 from federation.published import as_json, as_lines, checked, named, told_origin, typed_metrics
-from federation.ui.streams import write_block, write_line, write_note
+from federation.streams import write_block, write_line, write_note
 from federation.visible import visible_json
 from jobs.errors import FedmlError
 

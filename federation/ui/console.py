@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from federation.ui.streams import unscreened
+from federation.streams import unscreened
 from federation.visible import visible, visible_line
 
 PLAIN_WIDTH = 1000

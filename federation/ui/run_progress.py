@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from federation.run.commands import Tell
 from federation.run.manifest import Manifest
+from federation.streams import write_block, write_note
 from federation.ui.console import err
-from federation.ui.streams import write_block, write_note
 from federation.visible import visible_json, visible_line
 
 SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from federation.adopt_old import ADOPTED_GROUP, add_old, find_old
-from federation.adopted import AdoptedPlaces, check_adoption, find, located
+from federation.adopted import AdoptedPlaces, check_adoption, find
 from federation.adoption import parse
-from federation.app import App
+from federation.app import App, located
 from federation.config import load
 from federation.errors import UsageError
 from federation.index import checked_record

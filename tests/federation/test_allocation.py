@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from federation.allocation import UNVERSIONED, ad_hoc_run, allocation_of
+from federation.allocation import allocation_of
 from federation.errors import PublishError
-from federation.result import Key
+from federation.result import UNVERSIONED, Key, ad_hoc_run
 from jobs.errors import FedmlError
 from regions.storage.store import checked_key
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.adopted import adopted_stores
-from federation.app import App
+from federation.app import App, adopted_stores
 from federation.config import Config, find, load
 from federation.dev.state import Process, Server, new_state, state_folder, write_state
 from federation.errors import ConfigError

@@ -1,6 +1,6 @@
 """The HTTP/1.1 server: parses requests from keep-alive connections, calls a handler and sends its replies.
 
-Why it is not a library: docs/adr/0010-the-regions-own-http-server.md.
+Why it is not a library: docs/adr/0011-the-regions-own-http-server.md.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 
 
 def format_time(at_ns: int) -> str:
     """Formats nanoseconds since 1970 as Nomad does: RFC 3339, UTC, without trailing zeros."""
     seconds, rest = divmod(at_ns, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19] + fraction + "Z"
 
 
 def parse_time(text: str) -> int:
