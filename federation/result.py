@@ -247,10 +247,7 @@ def _metric(metrics: Members, name: str) -> MetricValue:
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, int):
-        if -WHOLE_NUMBER_MAX <= value <= WHOLE_NUMBER_MAX:
-            return value
-        if value.bit_length() < 1023:  # readers of JSON disagree about it as a whole number
-            return float(value)
+        return value
     raise metrics.wrong(name, f"is not a metric ({kind_of(value)})")
 
 

@@ -7,6 +7,7 @@ of a known kind that can't be used has no effect, and is kept with the reason.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from typing import Any
 
@@ -151,7 +152,7 @@ def _fold_result(
     for name, value in record.metrics.items():
         field = _field(db, entry, ("metric", name, _type_of(value)), fields, found)
         if _type_of(value) == "number" and value == value:  # not NaN
-            numbers.append((field, value, inserted.lastrowid))
+            numbers.append((field, _sql_number(value), inserted.lastrowid))
     # A result's metrics that are numbers, so that few of many are found by value.
     db.executemany("INSERT INTO metric VALUES (?, ?, ?)", numbers)
 
@@ -169,6 +170,13 @@ def _field(db: sqlite3.Connection, entry: Entry, field: tuple[str, str, str], fi
 
 def _fold_version(db: sqlite3.Connection, entry: Entry, job: str, version: str) -> None:
     db.execute("INSERT OR IGNORE INTO version VALUES (?, ?, ?)", (job, version, entry.number))
+
+
+def _sql_number(value: Any) -> float | int:
+    """A number that SQLite can hold: whole numbers of more than 64 bits are the nearest other number, as in its JSON."""
+    if isinstance(value, float) or -(2**63) <= value < 2**63:
+        return float(value) if isinstance(value, float) else int(value)
+    return float(value) if value.bit_length() < 1024 else math.inf if value > 0 else -math.inf
 
 
 def _type_of(value: object) -> str:

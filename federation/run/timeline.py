@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
@@ -132,7 +133,8 @@ def timeline(
     start = begin or 0.0
     for pair, written in committed.items():
         if pair in spans:
-            spans[pair] = replace(spans[pair], ended_s=_seconds(written) - start, outcome="done")
+            with suppress(ValueError):  # a record may say anything for its time
+                spans[pair] = replace(spans[pair], ended_s=_seconds(written) - start, outcome="done")
     attempts = list(kept)
     for one in attempts:
         pair = (one.slot, one.attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -143,9 +144,25 @@ def test_a_file_that_was_edited(
         read_plan(path)
 
 
+@pytest.mark.parametrize("name", ["job", "regions", "request", "runs_of_version", "version"])
+@pytest.mark.parametrize("value", [None, [], {"us": None}, 7.5, {"sources": [], "sweep": 1}])
+def test_a_plan_of_another_shape_whose_hash_was_written_anew_is_one_error(
+    app: FakeApp, tmp_path: Path, name: str, value: Any
+) -> None:
+    path = tmp_path / "plan.json"
+    kept(app, RunRequest(JobRequest(), 4), path)
+    data = json.loads(path.read_text())
+    del data["sha256"]
+    data[name] = value
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    path.write_text(json.dumps({**data, "sha256": digest}))
+    with pytest.raises(UsageError, match=r"plan\.json can't be used"):
+        read_plan(path)
+
+
 def test_what_is_no_plan_at_all(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    for text in ("", "[]", "{}", '{"sha256": 1, "format": "x"}', "\xff"):
+    for text in ("", "[]", "{}", '{"sha256": 1, "format": "x"}', "\xff", "[" * 100_000, '{"format": NaN}', "9" * 9_999):
         path.write_text(text)
         with pytest.raises(UsageError, match="is no plan"):
             read_plan(path)

@@ -109,3 +109,11 @@ def test_key_values() -> None:
     for wrong in (["a"], ["=1"], ["a=1", "a=2"]):
         with pytest.raises(InvalidSpec, match="-meta"):
             key_values(wrong, "-meta")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"ID": ' + "9" * 9_999 + "}"])
+def test_json_that_is_nested_too_deep_or_holds_too_long_a_number(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(text)
+    with pytest.raises(InvalidSpec, match=r"job\.json: a number too long, or nested too deep"):
+        read_job(path).evaluate()
