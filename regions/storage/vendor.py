@@ -130,6 +130,8 @@ class Vendor(ABC):
 
     def _limited(self, operation: str, key: str, request: Callable[[Any], T], limits: Limits) -> T:
         """One request within its limits. Raises Unavailable that says which one it broke."""
+        with self._door(operation, key):
+            client = self._opened()  # loading an SDK takes a second, which isn't the store's
         call = CallLimits(
             limits.deadline_s or min(REQUEST_S, self.patience.deadline_s),
             answer_bytes_max=limits.answer_bytes_max,
@@ -137,7 +139,7 @@ class Vendor(ABC):
         )
         try:
             with self._door(operation, key), call.applied():
-                return request(self._opened())
+                return request(client)
         except (StoreError, OSError) as error:
             if not call.problem:
                 raise

@@ -237,7 +237,7 @@ def test_a_region_that_the_job_may_not_run_in_is_not_asked() -> None:
 def test_a_region_that_drips_costs_its_own_deadline_and_the_others_are_shown() -> None:
     with hostile_server(DRIPPING["drips the body"]) as server:
         where = nomad_model.Region(name="eu", addresses=(server.address,), datacenters={}, nomad_region="eu")
-        dripping = NomadRegion(where).within(0.6)
+        dripping = NomadRegion(where).within(5.0)
         answers = snapshot([Region(10), dripping], {"us": job(), "eu": job()}, shape_of(job())).regions
     assert (answers["us"].free, answers["us"].problem) == (10, None)
     assert answers["eu"].problem == Reason.UNREACHABLE

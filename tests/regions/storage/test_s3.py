@@ -141,7 +141,8 @@ def test_a_body_that_breaks_off_goes_on_where_it_broke(store: S3Store) -> None:
             yield body[:5]
             raise ResponseStreamingError(error="cut off")
 
-        torn_body = SimpleNamespace(iter_chunks=lambda size: torn() if len(asked) <= cuts else iter([body]))
+        chunks = lambda size: torn() if len(asked) <= cuts else iter([body])  # noqa: E731
+        torn_body = SimpleNamespace(iter_chunks=chunks, close=answer["Body"].close)
         return answer | {"Body": torn_body}
 
     store.put("key", b"half of the bytes")

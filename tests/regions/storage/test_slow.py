@@ -75,7 +75,10 @@ def test_an_answer_that_is_not_complete_at_the_deadline_is_none(
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize("what", ["get_file", "get_small", "delete_many", "server_time"])
 def test_so_do_all_other_calls(vendor: str, what: str, tmp_path: Path) -> None:
-    with hostile_store(vendor, DRIPPING["drips headers"]) as store, pytest.raises(Unavailable, match="didn't finish"):
+    with (
+        hostile_store(vendor, DRIPPING["drips headers"]) as store,
+        pytest.raises(Unavailable, match=r"didn't finish|no answer in time"),
+    ):
         DO[what](store, tmp_path)
     assert not list(tmp_path.iterdir())
 
