@@ -38,9 +38,6 @@ class Watchdog:
         """(seat, life, slot, attempt) → whether it was searched for, or refused, since it was sent."""
         self.heard: dict[tuple[int, str], float] = {}
         self.followed: dict[tuple[int, str], float] = {}
-        self.hearable: dict[tuple[int, str], float] = {}
-        """When a seat first heard most regions again after it last heard this one."""
-        self.cut_off: dict[int, bool] = {}
         self.done: dict[int, int] = {}
         """Slot → the attempt whose result is in the index."""
         self.proven: set[str] = set()
@@ -181,7 +178,6 @@ class Watchdog:
                 self.heard[seat.number, region] = world.now
             if isinstance(event, ev.RegionHeard | ev.AllocationChanged | ev.Listed):
                 self.followed[seat.number, region] = world.now
-                self.hearable.pop((seat.number, region), None)
         for command in commands:
             if isinstance(command, cmd.Tell) and command.kind == "failed":
                 self._check_failure(brain, command)
@@ -191,16 +187,12 @@ class Watchdog:
         since most were silent, has that time once more from when it could."""
         world = self.world
         limit_s = 1.5 * world.limits.grace_s
-        was_cut_off, self.cut_off[seat.number] = self.cut_off.get(seat.number, False), brain.state.is_cut_off
-        if was_cut_off and not brain.state.is_cut_off:
-            for name in brain.regions:
-                self.hearable.setdefault((seat.number, name), world.now)
         if brain.is_closed or brain.state.is_cut_off or world.now - seat.jumped_at <= limit_s:
             return
         for name, region in brain.regions.items():
-            heard_at = max(self.followed.get((seat.number, name), 0.0), self.hearable.get((seat.number, name), 0.0))
-            since = max(seat.seated_at, heard_at)
-            is_held = not (region.is_lost or region.is_paused) and world.now - since > limit_s
+            since = max(seat.seated_at, self.followed.get((seat.number, name), seat.seated_at))
+            is_excused = brain.state.now_s - region.excused_s <= 0.5 * world.limits.grace_s
+            is_held = not (region.is_lost or region.is_paused or is_excused) and world.now - since > limit_s
             assert not is_held, f"{name} gave no news for {world.now - since:.0f} s and isn't lost: {region.reach}"
 
     def _told(self, seat: Seat, tell: cmd.Tell) -> None:

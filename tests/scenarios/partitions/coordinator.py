@@ -21,6 +21,8 @@ class Coordinator:
     process: subprocess.Popen[str]
     told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    exits_after_s: float = 0.0
+    """Between the last line that it told and its exit."""
 
     def __post_init__(self) -> None:
         self._news = threading.Condition()
@@ -64,6 +66,7 @@ class Coordinator:
         """Its exit code, once it ended."""
         try:
             code = self.process.wait(timeout=END_S)
+            self.exits_after_s = time.monotonic() - self.told[-1][0] if self.told else 0.0
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it doesn't end\n{self.story()}") from None
         self._close()

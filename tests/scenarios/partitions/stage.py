@@ -203,7 +203,12 @@ class Stage:
             for at_s, told in coordinator.told
             if told.get("event") in STATES and self.hurt_at_s and at_s >= self.hurt_at_s
         ]
-        return "\n".join(lines or [f"{self.name:38} said nothing of the network"])
+        lines = lines or [f"{self.name:38} said nothing of the network"]
+        lines += [
+            f"{self.name:38} {desk}: exits {coordinator.exits_after_s:.1f} s after its last line"
+            for desk, coordinator in self.coordinators.items()
+        ]
+        return "\n".join(lines)
 
 
 def assert_each_state_once(coordinator: Coordinator) -> None:
