@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from federation.hook import run_hook
 from federation.run.commands import Tell
 from federation.run.hooks import Hooks
+from tests.attack.hostile import forbidden
 from tests.federation.run.world import MANIFEST
 
 TELLER = """
@@ -88,3 +90,17 @@ def test_a_hook_that_fails_is_a_warning(tmp_path: Path, command: list[str], warn
     hooks = Hooks({"run_failed": command}, MANIFEST, folder=tmp_path, stalled_after_s=60, warn=warnings.append)
     hooks.ended({"state": "failed"})
     assert warnings == [warning]
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J\u202e", "a\0b", "\ud800", "x\nFEDML_EVENT=forged", "long " * 100_000])
+def test_no_text_steers_a_hook_or_keeps_it_from_running(told: Path, text: str) -> None:
+    command = [sys.executable, "-c", TELLER.replace("FEDML_STATE", "FEDML_REASON"), str(told)]
+    problem = run_hook(
+        "run_failed", command, {"event": "run_failed", "reason": text}, names=("event", "reason"), folder=told.parent
+    )
+    assert problem == ""
+    ((event, reason, document),) = _lines(told)
+    assert event == "run_failed"
+    assert not forbidden(str(reason))
+    assert "\n" not in str(reason)
+    assert document == {"event": "run_failed", "reason": text}
