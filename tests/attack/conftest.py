@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from regions.nomad import NomadRegion
-from tests.attack.scene import Honeypot, Scene
+from tests.attack.honeypot import Honeypot
+from tests.attack.scene import Scene
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

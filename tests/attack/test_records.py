@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.result import ResultFile, manifest_sha256
-from tests.attack.scene import DONE_RUN, NODE_ALLOC, Honeypot, Scene, record_of
+from tests.attack.honeypot import Honeypot
+from tests.attack.scene import DONE_RUN, NODE_ALLOC, Scene, record_of
 from tests.attack.shapes import BYTES, attacked, json_bytes, spoilt
 
 READS = (

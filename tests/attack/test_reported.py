@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from federation.result import Key, ResultFile
+from tests.attack.honeypot import Honeypot
 from tests.attack.region import FakeRegion
-from tests.attack.scene import DONE_RUN, NODE_ALLOC, OPEN_RUN, Honeypot, Scene, record_of
+from tests.attack.scene import DONE_RUN, NODE_ALLOC, OPEN_RUN, Scene, record_of
 from tests.attack.test_logs import manifest, open_run
 from tests.regions.conftest import Reply
 

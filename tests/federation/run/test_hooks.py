@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from federation import hook
+from federation.hook import run_hook
 from federation.run.commands import Tell
 from federation.run.hooks import Hooks
+from tests.attack.hostile import forbidden
 from tests.federation.run.world import MANIFEST
 
 TELLER = """
@@ -136,7 +138,7 @@ def test_a_command_that_leaves_a_daemon_behind_holds_nothing_up(tmp_path: Path) 
 def test_a_failure_tells_the_last_line_of_standard_error(tmp_path: Path) -> None:
     fails = "import sys; print('x' * 100_000, file=sys.stderr); print('no such \\x1b[2J room', file=sys.stderr); sys.exit(3)"
     problem = hook.run_hook("run_failed", [sys.executable, "-c", fails], {}, names=[], folder=tmp_path)
-    assert problem.endswith("ended with exit code 3: no such ?[2J room")
+    assert problem.endswith("ended with exit code 3: no such \\x1b[2J room")
 
 
 @pytest.mark.parametrize("reason", ["x" * 10_000_000, "a\0b", "\ud800"])
@@ -144,3 +146,17 @@ def test_whatever_a_node_gives_for_a_reason_the_command_runs(tmp_path: Path, rea
     reads = "import json, sys; assert json.load(sys.stdin)['reason']"
     command = [sys.executable, "-c", reads]
     assert hook.run_hook("run_failed", command, {"reason": reason}, names=["reason"], folder=tmp_path) == ""
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J\u202e", "a\0b", "\ud800", "x\nFEDML_EVENT=forged", "long " * 100_000])
+def test_no_text_steers_a_hook_or_keeps_it_from_running(told: Path, text: str) -> None:
+    command = [sys.executable, "-c", TELLER.replace("FEDML_STATE", "FEDML_REASON"), str(told)]
+    problem = run_hook(
+        "run_failed", command, {"event": "run_failed", "reason": text}, names=("event", "reason"), folder=told.parent
+    )
+    assert problem == ""
+    ((event, reason, document),) = _lines(told)
+    assert event == "run_failed"
+    assert not forbidden(str(reason))
+    assert "\n" not in str(reason)
+    assert document == {"event": "run_failed", "reason": text}

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from federation.errors import UsageError
 from federation.run.commands import Tell
 from federation.run.metrics import Metrics, check
+from tests.attack.hostile import forbidden
 from tests.federation.run.world import MANIFEST
 
 
@@ -65,3 +66,14 @@ def test_a_taken_port_and_a_folder_that_is_missing_are_named(tmp_path: Path) -> 
     check("0", tmp_path / "fedml.prom")
     with pytest.raises(UsageError, match=r"--metrics-file .*: can't be written"):
         metrics.write(tmp_path / "no" / "fedml.prom")
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J\u202e", '"} 1\nforged{x="', "\ud800"])
+def test_labels_hold_no_hidden_character(tmp_path: Path, text: str) -> None:
+    metrics = Metrics(replace(MANIFEST, job=text, version=text, regions=(text,)))
+    metrics(Tell("bound", text, count=4))
+    metrics.write(tmp_path / "fedml.prom")
+    written = (tmp_path / "fedml.prom").read_text()
+    assert not forbidden(written)
+    assert "\nforged" not in written
+    assert 4 in _values(written).values()
