@@ -9,6 +9,7 @@
     │   └── InvalidMeta            meta or payload of a dispatch that the job doesn't take
     ├── RegionError                regions.errors
     ├── StoreError                 regions.storage.errors
+    ├── SecretUnavailable          a token or key that can't be read from where it is (regions.credentials)
     └── FederationError            federation.errors
 
 `str(error)` is one clear sentence: what was wrong and where. `error.hint` says what to do. Neither ever holds a secret.
