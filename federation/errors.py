@@ -1,10 +1,13 @@
-"""What can go wrong in the federation itself; the whole tree is drawn in `jobs.errors`.
+"""Errors of the federation itself; the tree above them is drawn in `jobs.errors`. A test compares both with the classes.
 
 ::
 
     FederationError(FedmlError)
     ├── ConfigError                fedml.toml: file, key and what to write instead
     ├── UsageError                 arguments that can't be meant
+    │   ├── WhereError             a condition, order or column that the index can't be asked for
+    │   ├── TagMoved               the tag points elsewhere than the caller expected
+    │   └── TagRefused             the tag's rule does not allow the change
     ├── RegionNotAllowed           a region that the job's limit leaves out
     ├── PlanMoved                  a saved plan that doesn't hold any more, or was edited
     ├── NoPlace                    no region can take the job (exit code 2)
@@ -17,6 +20,7 @@
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
     ├── DevError                   the development federation
+    ├── RunIsDriven                another coordinator drives the run
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
 """
 

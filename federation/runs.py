@@ -1,7 +1,8 @@
 """A dispatch request enters, a finished run leaves: manifest, run log, coordinator and index brought together.
 
 `start` makes a run, `resume` goes on with one; both drive it to its end, and whatever happens in between the run can be
-resumed from the home store. The order of writes is DESIGN 3's: `open` in the index, manifest, run log, dispatches.
+resumed from the home store. The order of writes is that of the design, part 3: `open` in the index,
+manifest, run log, dispatches.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@
     ├── ForeignTextError           JSON that somebody else wrote and that can't be used (jobs.foreign)
     ├── RegionError                regions.errors
     ├── StoreError                 regions.storage.errors
+    ├── SecretUnavailable          a token or key that can't be read from where it is (regions.credentials)
     └── FederationError            federation.errors
 
 `str(error)` is one clear sentence: what was wrong and where. `error.hint` says what to do. Neither ever holds a secret.

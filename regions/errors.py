@@ -1,4 +1,4 @@
-"""What can go wrong with a region. Every error names the region and the operation, never a token.
+"""Errors of a region. Every error names the region and the operation, never a token.
 
 ::
 
@@ -10,7 +10,8 @@
     ├── InvalidJob                 Nomad refused the job or the dispatch, in its own words
     ├── EventGap                   the event stream can't go on from that index: list again
     ├── Throttled                  429, or 5xx that lasted: try later
-    └── UnexpectedAnswer           an answer that Nomad would not give
+    ├── UnexpectedAnswer           an answer that Nomad would not give
+    └── InvalidConfig              the embedded region's own configuration (regions.local)
 """
 
 from __future__ import annotations

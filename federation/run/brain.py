@@ -2,8 +2,8 @@
 
 The shell (`federation.run.coordinator`) executes commands and feeds back what happened. Which slot goes where is said by a
 policy of `federation.plan`; everything else is decided by the parts of one run, which share its state: `ledger` (the run log),
-`binding`, `dispatching`, `watching`, `results`, `peeking`, `ends`, `health` and `reach` (of the regions). On them rests what
-DESIGN 3 promises:
+`binding`, `dispatching`, `watching`, `results`, `peeking`, `ends`, `health` and `reach` (of the regions). They keep the promises
+of the design, part 3:
 
 - A binding (slot, attempt → region) is appended to the run log, and seen there, before its dispatch is commanded.
 - An attempt is bound once. After a crash the log is replayed; recorded bindings are continued with the same token.

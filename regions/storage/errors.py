@@ -1,4 +1,4 @@
-"""What can go wrong with a store. Each backend maps its SDK's errors to these at one door; no SDK error passes it.
+"""Errors of a store. Each backend maps its SDK's errors to these at one door; no SDK error passes it.
 
 ::
 
@@ -8,6 +8,7 @@
     ├── PreconditionFailed         Update: the object isn't at that etag any more
     ├── PermissionDenied           the credentials may not do this, or there are none
     ├── Unavailable                no answer, throttled or 5xx after all retries; the outcome of a write is unknown
+    │   └── RequestConflict        another request for the same key is under way: sent again (regions.storage.retry)
     ├── IntegrityError             bytes or size don't match their sha256, or a listing contradicts itself
     ├── TooLarge                   the object has more bytes than its reader takes
     ├── NotSupported               this store can't do this mode atomically, so it refuses

@@ -1,4 +1,4 @@
-"""What must hold after every step of the virtual world, whatever goes wrong: DESIGN 3's promises, looked at from outside.
+"""What must hold after every step of the virtual world, whatever goes wrong: the design's promises (part 3), seen from outside.
 
 The watchdog knows the truth of the world (what was dispatched, published, cut) and never asks the brain for its opinion where
 it can be avoided.

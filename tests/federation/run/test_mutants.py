@@ -1,6 +1,6 @@
 """Deliberately broken brains and shells: the virtual world catches every one, so its silence means something.
 
-Each mutant breaks one thing on which a promise of DESIGN 3 rests. The list is `MUTANTS`.
+Each mutant breaks one thing on which a promise of the design, part 3, rests. The list is `MUTANTS`.
 """
 
 from __future__ import annotations
