@@ -26,7 +26,7 @@ conformance: .dev
 SEEDS ?= 200
 SEED ?= 1000
 chaos: .dev
-	SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest -q tests/federation/run/test_chaos.py
+	SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest -q tests/federation/run/brain/test_chaos.py
 
 # Examples that each of the attacker's 13 properties tries in a soak, over 100,000 together; `make test` tries a dozen each.
 ATTACK_EXAMPLES ?= 8000
@@ -36,7 +36,7 @@ soak: .dev
 	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/regions/local/http/test_nonsense.py tests/conformance \
 		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py \
 		tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
-		tests/federation/index/test_linearizable_processes.py tests/federation/index/test_past.py \
+		tests/federation/index/test_linearizable_processes.py tests/federation/index/test_time_travel.py \
 		tests/scenarios/test_scripts.py tests/scenarios/partitions
 	ATTACK_EXAMPLES=$(ATTACK_EXAMPLES) $(BIN)/python -m pytest -q --timeout 0 tests/attack
 
@@ -44,7 +44,7 @@ bench: .dev
 	$(BIN)/python -m tests.bench
 
 node-bundle: .dev
-	$(BIN)/python -m federation.node_bundle.build --out build
+	$(BIN)/python -m federation.publish.bundle.build --out build
 
 format: .dev
 	$(BIN)/ruff format .

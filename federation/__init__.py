@@ -1,6 +1,6 @@
 """Several Nomad regions as one place: plan, deploy, dispatch, watch, publish, commit, index.
 
-The face in Python is `open`: a `fedml.toml` enters, a `Federation` leaves (see `federation.face`). It is loaded when it is
+The face in Python is `open`: a `fedml.toml` enters, a `Federation` leaves (see `federation.api`). It is loaded when it is
 first used, so that the command line starts fast.
 """
 
@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from federation.face import Federation, Results, Run, open  # noqa: A004 - federation.open reads as it is meant
+    from federation.api import Federation, Results, Run, open  # noqa: A004 - federation.open reads as it is meant
 
 __all__ = ["Federation", "Results", "Run", "open"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from federation import face
+        from federation import api
 
-        return getattr(face, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'federation' has no attribute {name!r}")
 
 

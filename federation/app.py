@@ -13,13 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.adoption import Pattern
-from federation.config import Config
+from federation.config.model import Config
+from federation.deploy.allowed_regions import limited
+from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
 from federation.index.stores import KnownStores, Stores
-from federation.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
-from federation.residency import limited
+from federation.publish.adopt_pattern import Pattern
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
@@ -28,8 +28,8 @@ from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
-    from federation.deploy import Deployment
-    from regions.nomad import NomadRegion
+    from federation.deploy.rollout import Deployment
+    from regions.nomad.client import NomadRegion
 
 __all__ = ["App", "JobRequest", "PreparedJob"]
 
@@ -65,7 +65,7 @@ class App:
     def client(self, name: str) -> NomadRegion:
         """The client of one region."""
         if name not in self._clients:
-            from regions.nomad import NomadRegion
+            from regions.nomad.client import NomadRegion
 
             self._clients[name] = NomadRegion(self.config.regions[name])
         return self._clients[name]
@@ -103,7 +103,7 @@ class App:
     ) -> Deployment:
         """Register the job in these regions (none: all it was prepared for), or (not `may_register`) only compare what is
         there; `strategy` None: what the job's multiregion block says. Raises what keeps it from being rendered."""
-        from federation.deploy import deploy  # brings the job language, which most commands have no use for
+        from federation.deploy.rollout import deploy  # brings the job language, which most commands have no use for
 
         chosen: dict[str, dict[str, Any]] = {}
         for name, rendered in prepared.rendered.items():
@@ -146,7 +146,7 @@ class App:
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
         """The job for each chosen region: rendered from its file, or as it is registered there (`--job ID`). Raises what
-        is wrong with the job itself (see `federation.prepare`); what is wrong for one region only is in `rendered`."""
+        is wrong with the job itself (see `federation.deploy.prepare`); what is wrong for one region only is in `rendered`."""
         regions = self.chosen_regions(request.regions)
         job_id = self.registered_job(request.job)
         if job_id:

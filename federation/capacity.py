@@ -22,13 +22,13 @@ from typing import Any, Protocol
 from federation.errors import RegionNotAllowed
 from federation.plan import Reason
 from federation.text import counted
-from jobs.drift import as_marked, spec_of
 from jobs.errors import FedmlError
+from jobs.nomad_json.drift import as_marked, spec_of
 from jobs.render import probe
 from jobs.spec import JobShape, group_counts
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
-from regions.resources import Resources, estimated_slots, missing, offers
+from regions.nomad.resources import Resources, estimated_slots, missing, offers
 
 PROBE_SLOTS_MAX = 1000
 """A dry run asks for no more slots than this: what is beyond is learnt when those are used."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.option_groups import DeployOptions, JobOptions, grouped
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JsonOption
+from federation.cli.options.groups import DeployOptions, JobOptions, grouped
 
 
 def register(app: typer.Typer) -> None:
@@ -37,8 +37,8 @@ def deploy(
       fedml deploy --on-failure fail_all
     """
     from federation.cli.session import answer_json, note, opened
-    from federation.dispatch import deploy_alone
     from federation.ui.job_view import deployment_document, show_deployment
+    from federation.workflows.dispatch import deploy_alone
 
     with opened(config) as app:
         deployment = deploy_alone(app, job.request(file), how.deploying(), note)

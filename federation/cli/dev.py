@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,9 +47,9 @@ def up(
       fedml dev up --json | jq -r '.servers[] | "\\(.name) \\(.address)"'
     """
     from federation.cli.session import answer_json, note
-    from federation.config import load
+    from federation.config.dev_state import token_path
+    from federation.config.model import load
     from federation.dev import agents, lifecycle
-    from federation.dev.state import token_path
     from federation.ui.console import out
 
     project = load(config)
@@ -89,7 +89,7 @@ def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
       fedml dev status --json
     """
     from federation.cli.session import answer_json, note
-    from federation.config import load
+    from federation.config.model import load
     from federation.dev import lifecycle
     from federation.ui.console import out
 
@@ -99,7 +99,7 @@ def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
         return
     out().print(_table(found))
     if any(server.state not in ("ready", "drained") for server in found):
-        note("`fedml dev up` starts what is down, and restores what was hurt.")
+        note("`fedml dev up` starts what is down, and restores what was faults.")
 
 
 @app.command()
@@ -120,7 +120,7 @@ def down(
       fedml dev down --purge
     """
     from federation.cli.session import note
-    from federation.config import find
+    from federation.config.model import find
     from federation.dev import lifecycle
 
     ended = lifecycle.down(find(config).parent, note, purge=purge)
@@ -146,10 +146,10 @@ def node(
       fedml dev node restore us/us-1
     """
     from federation.cli.session import note
-    from federation.config import load
-    from federation.dev import hurt
+    from federation.config.model import load
+    from federation.dev import faults
 
-    full = hurt.node(load(config), name, order, note)
+    full = faults.node(load(config), name, order, note)
     note(f"node {full}: {_DONE[order]}.")
 
 
@@ -171,10 +171,10 @@ def region(
       fedml dev region restore us
     """
     from federation.cli.session import note
-    from federation.config import load
-    from federation.dev import hurt
+    from federation.config.model import load
+    from federation.dev import faults
 
-    hurt.region(load(config), name, order, note)
+    faults.region(load(config), name, order, note)
     note(f"region {name}: {_DONE[order]}.")
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.option_groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions, grouped
-from federation.cli.options import ConfigOption, JsonOption, names
-from federation.cli.patience_options import LimitOptions
-from federation.cli.plan_options import PlacingOptions, SlotOptions
+from federation.cli.options.common import ConfigOption, JsonOption, names
+from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions, grouped
+from federation.cli.options.limits import LimitOptions
+from federation.cli.options.planning import PlacingOptions, SlotOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -57,13 +57,13 @@ def dispatch(
 
       fedml dispatch -n 5 -var count=2 --json
     """
-    from federation.cli.detach import coordinator_hosts, detached
-    from federation.cli.drive import driven
+    from federation.cli.detached_session import coordinator_hosts, detached
+    from federation.cli.run_session import driven
     from federation.cli.session import note, opened
-    from federation.dispatch import begin
     from federation.errors import UsageError
-    from federation.plan_file import read_plan
-    from federation.runs import Runs
+    from federation.workflows.dispatch import begin
+    from federation.workflows.runs import Runs
+    from federation.workflows.saved_plan import read_plan
 
     request = slots.request(job.request(), placing.placing(), patience=limits.patience())
     how = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)

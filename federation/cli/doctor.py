@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from federation.cli.options import ConfigOption, JobOption, JsonOption
+from federation.cli.options.common import ConfigOption, JobOption, JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,16 +50,16 @@ def doctor(
 
       fedml doctor --policy
     """
+    from federation.check import is_healthy
+    from federation.checks.doctor import report, roles
+    from federation.checks.doctor.examine import examine
+    from federation.checks.doctor.nodes import examine_nodes
     from federation.cli.session import answer_block, answer_json, note, opened
-    from federation.doctor import policies, report
-    from federation.doctor.check import is_healthy
-    from federation.doctor.examination import examine
-    from federation.doctor.on_nodes import examine_nodes
     from federation.ui.console import out, table
 
     with opened(config) as project:
         if policy:
-            answer_block(policies.text(project.config))
+            answer_block(roles.text(project.config))
             return
         jobs = _jobs(project, job)
         checks = examine(project.config, jobs)

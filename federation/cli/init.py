@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from federation.survey import SurveyedRegion
+    from federation.project.from_federation import SurveyedRegion
 
 
 def register(app: typer.Typer) -> None:
@@ -63,18 +63,18 @@ def init(
 
 
 def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *, overwrite: bool) -> None:
-    from federation import project
     from federation.cli.session import answer, note
+    from federation.project import write
 
-    project.check_extra(stores)
-    files = project.example_files(name, stores)
-    project.write(folder, files, overwrite=overwrite)
+    write.check_extra(stores)
+    files = write.example_files(name, stores)
+    write.write(folder, files, overwrite=overwrite)
     answer(f"Made the project {name} in {folder}", "")
     answer("  fedml.toml                        three regions (us, eu, onprem) and their stores")
     answer("  sales-close-prediction.nomad.hcl  the job")
     answer("  pipeline/                         its six stages, and data of 5,822 customers")
     answer("  README.md                         one screen: read this first", "")
-    if missing := project.missing_for_training():
+    if missing := write.missing_for_training():
         note(
             f"The job's tasks need {' and '.join(missing)}, which this Python ({sys.executable}) lacks: install the extra,"
         )
@@ -96,13 +96,13 @@ def _from_federation(
 ) -> None:
     from pathlib import PurePosixPath
 
-    from federation import project
     from federation.cli.session import answer, note
-    from federation.project_templates import GITIGNORE
-    from federation.survey import survey, toml_of
+    from federation.project import write
+    from federation.project.from_federation import survey, toml_of
+    from federation.project.templates import GITIGNORE
 
     toml, ignore = PurePosixPath("fedml.toml"), PurePosixPath(".gitignore")
-    project.refuse_collisions(folder, {toml: b""}, overwrite=overwrite)  # before anybody is asked
+    write.refuse_collisions(folder, {toml: b""}, overwrite=overwrite)  # before anybody is asked
     regions = survey(address, os.environ)
     for region in regions:
         told = f"  {region.name:<16} {region.problem or _told(region)}"
@@ -115,7 +115,7 @@ def _from_federation(
     files = {toml: text.encode()}
     if overwrite or not (folder / ignore).exists():
         files[ignore] = GITIGNORE.encode()
-    project.write(folder, files, overwrite=overwrite)
+    write.write(folder, files, overwrite=overwrite)
     answer("", f"Wrote {folder / toml}", "", "Next:", "")
     if folder != Path.cwd():
         answer(f"  cd {_relative(folder)}")

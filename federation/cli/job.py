@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JobOption, JsonOption, RegionsOption, VarFileOption, VarOption, names
+from federation.cli.options.common import (
+    ConfigOption,
+    JobOption,
+    JsonOption,
+    RegionsOption,
+    VarFileOption,
+    VarOption,
+    names,
+)
 
 if TYPE_CHECKING:
     from federation.app import JobRequest
@@ -40,9 +48,9 @@ def validate(
       fedml job validate --regions us,eu
     """
     from federation.cli.session import answer, opened
-    from jobs.canonical import canonical_job
     from jobs.errors import FedmlError, InvalidSpec
-    from jobs.problems import problems, sentences
+    from jobs.nomad_json.canonical import canonical_job
+    from jobs.nomad_json.problems import problems, sentences
 
     request = _request(file, job, var, var_file, regions)
     with opened(config) as app_:
@@ -112,7 +120,7 @@ def diff(
       fedml job diff train --json
     """
     from federation.cli.session import answer_json, opened
-    from federation.job_diff import diff_of
+    from federation.deploy.job_diff import diff_of
     from federation.ui.job_view import job_diff_document, show_job_diff
 
     request = _request(file, job, var, var_file, regions)

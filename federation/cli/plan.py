@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.option_groups import JobOptions, grouped
-from federation.cli.options import ConfigOption, JsonOption
-from federation.cli.plan_options import PlacingOptions, SlotOptions
+from federation.cli.options.common import ConfigOption, JsonOption
+from federation.cli.options.groups import JobOptions, grouped
+from federation.cli.options.planning import PlacingOptions, SlotOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -46,10 +46,10 @@ def plan(
     """
     from federation.cli.session import answer, answer_json, note, opened
     from federation.errors import UsageError
-    from federation.plan_file import keep_plan
-    from federation.preview import preview
     from federation.ui.plan_view import explain as explained
     from federation.ui.plan_view import plan_document, show_plan
+    from federation.workflows.plan import preview
+    from federation.workflows.saved_plan import keep_plan
 
     request = slots.request(job.request(), placing.placing())
     with opened(config) as app:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.options import JsonOption
+from federation.cli.options.common import JsonOption
 
 
 def register(app: typer.Typer) -> None:
@@ -72,27 +72,27 @@ def publish(
 
       fedml publish tuned --parent "$NOMAD_META_parent"
     """
-    from federation import published
     from federation.cli.session import answer, answer_json, note
-    from federation.publish import publish as publish_artifact
+    from federation.publish import report
+    from federation.publish.publish import publish as publish_artifact
     from federation.ui.transfer import transfer
 
     if check:
-        line, is_healthy = published.checked(os.environ)
+        line, is_healthy = report.checked(os.environ)
         answer(line)
         raise typer.Exit(0 if is_healthy else 1)
     with transfer("publishing") as progress:
         outcome = publish_artifact(
-            published.named(path),
-            metrics=published.typed_metrics(metric or []),
-            told=published.told_origin(model_format, framework, data_url, data_sha256, parent or ()),
+            report.named(path),
+            metrics=report.typed_metrics(metric or []),
+            told=report.told_origin(model_format, framework, data_url, data_sha256, parent or ()),
             ignore=ignore or [],
             progress=progress,
         )
     for line in outcome.notes:
         note(f"Note: {line}")
     if as_json:
-        answer_json(published.as_json(outcome))
+        answer_json(report.as_json(outcome))
         return
-    for line in published.as_lines(outcome):
+    for line in report.as_lines(outcome):
         answer(line)

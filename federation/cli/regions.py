@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JobOption, JsonOption, RegionsOption, names
+from federation.cli.options.common import ConfigOption, JobOption, JsonOption, RegionsOption, names
 
 app = typer.Typer(help="The regions: which answer, and what they have free.", no_args_is_help=True)
 
@@ -23,9 +23,9 @@ def list_regions(
     """
     from federation.app import JobRequest
     from federation.cli.session import answer_json, opened
-    from federation.preview import preview
-    from federation.request import RunRequest
     from federation.ui.regions_view import regions_document, show_regions
+    from federation.workflows.plan import preview
+    from federation.workflows.request import RunRequest
 
     with opened(config) as project:
         answers = preview(project, RunRequest(JobRequest(job, regions=names(regions)))).snapshot.regions.values()
@@ -52,10 +52,10 @@ def show(
     """
     from federation.app import JobRequest
     from federation.cli.session import answer_json, opened
-    from federation.preview import preview
-    from federation.region_report import report
-    from federation.request import RunRequest
     from federation.ui.regions_view import region_document, show_region
+    from federation.workflows.plan import preview
+    from federation.workflows.region_report import report
+    from federation.workflows.request import RunRequest
 
     with opened(config) as project:
         made = preview(project, RunRequest(JobRequest(job, regions=(region,))))

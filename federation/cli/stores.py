@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from federation.store_check.report import CheckedStore
+    from federation.checks.stores.report import CheckedStore
     from regions.model import StoreConfig
 
 app = typer.Typer(help="The stores by datacenter, and whether they keep their promises.", no_args_is_help=True)
@@ -26,9 +26,9 @@ def list_stores(as_json: JsonOption = False, config: ConfigOption = None) -> Non
 
       fedml stores list
     """
+    from federation.checks.stores import report
+    from federation.checks.stores.uses import Answer, by_store, places_of, reach_all
     from federation.cli.session import answer_json, opened
-    from federation.store_check import report
-    from federation.store_check.places import Answer, by_store, places_of, reach_all
     from federation.ui.console import out, table
 
     with opened(config) as project:
@@ -73,16 +73,16 @@ def check(
 
       fedml stores check home --policy
     """
+    from federation.checks.stores import report, roles
     from federation.cli.session import answer, answer_block, answer_json, note
-    from federation.store_check import policies, report
     from federation.ui.console import out, table
 
     stores, home = _chosen(store, config)
     if policy:
         if as_json:
-            answer_json({"policies": policies.documents(list(stores), home)})
+            answer_json({"policies": roles.documents(list(stores), home)})
         else:
-            answer_block(policies.text(list(stores), home))
+            answer_block(roles.text(list(stores), home))
         return
     found: list[CheckedStore] = []
     for place, used_by in stores.items():
@@ -103,9 +103,9 @@ def check(
 def _chosen(name: str, config: Path | None) -> tuple[dict[StoreConfig, list[str]], StoreConfig | None]:
     """The stores to look at, with what uses them, and the home store. A URL needs no fedml.toml; where there is one
     that has this store, it is looked at as the file says (credentials, endpoint)."""
+    from federation.checks.stores.uses import by_store, chosen, places_of
     from federation.cli.session import opened
     from federation.errors import ConfigError, UsageError
-    from federation.store_check.places import by_store, chosen, places_of
     from regions.storage import parse_store_url
 
     try:
@@ -119,10 +119,10 @@ def _chosen(name: str, config: Path | None) -> tuple[dict[StoreConfig, list[str]
 
 
 def _checked(config: StoreConfig, used_by: list[str]) -> CheckedStore:
-    from federation.doctor.check import Check, Outcome
-    from federation.store_check.places import DEV_DOWN
-    from federation.store_check.promises import check_promises
-    from federation.store_check.report import CheckedStore
+    from federation.check import Check, Outcome
+    from federation.checks.stores.promises import check_promises
+    from federation.checks.stores.report import CheckedStore
+    from federation.checks.stores.uses import DEV_DOWN
     from jobs.errors import FedmlError
     from regions.storage import open_store, store_url
 

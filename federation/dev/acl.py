@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from federation.config.dev_state import Server, client_token_path, token_path
 from federation.dev import servers
-from federation.dev.state import Server, client_token_path, token_path
 from federation.errors import DevError
 
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from federation.config import Config, DevNode, DevRegion
+from federation.config.dev_state import HOST, DevState, node_key, state_folder
+from federation.config.model import Config, DevNode, DevRegion
 from federation.dev.processes import SERVER_MARKER
-from federation.dev.state import HOST, DevState, node_key, state_folder
 from federation.errors import DevError
 
 AGENT = ("agent", "-config")

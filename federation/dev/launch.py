@@ -12,11 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from federation.config import Config, DevConfig
+from federation.config.dev_state import (
+    HOST,
+    DevState,
+    Server,
+    node_key,
+    read_token,
+    state_folder,
+    token_path,
+    write_state,
+)
+from federation.config.model import Config, DevConfig
 from federation.dev import acl, agents, servers
 from federation.dev.processes import spawn
-from federation.dev.report import log_path
-from federation.dev.state import HOST, DevState, Server, node_key, read_token, state_folder, token_path, write_state
+from federation.dev.status import log_path
 from federation.errors import DevError
 
 LOG_TAIL_LINES = 15

@@ -16,14 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from federation.config import Config, DevConfig
-from federation.dev import hurt, servers
-from federation.dev.launch import Launch, Tell
-from federation.dev.lock import locked
-from federation.dev.mounts import unmount_under
-from federation.dev.processes import end, marked
-from federation.dev.report import ServerStatus, as_json, status
-from federation.dev.state import (
+from federation.config.dev_state import (
     DevState,
     client_token_path,
     new_state,
@@ -32,6 +25,13 @@ from federation.dev.state import (
     token_path,
     write_state,
 )
+from federation.config.model import Config, DevConfig
+from federation.dev import faults, servers
+from federation.dev.launch import Launch, Tell
+from federation.dev.lock import locked
+from federation.dev.mounts import unmount_under
+from federation.dev.processes import end, marked
+from federation.dev.status import ServerStatus, as_json, status
 from federation.errors import DevError
 
 __all__ = ["Engine", "ServerStatus", "Tell", "Up", "as_json", "down", "status", "up"]
@@ -69,13 +69,13 @@ def up(config: Config, tell: Tell, *, deadline_s: float = 60.0, engine: Engine =
         for path in (token_path(root), *(client_token_path(root, name) for name in dev.policies)):
             _write_token(path)
         _end_strays(state)
-        state = launch.state = hurt.mend(config, state, tell)
+        state = launch.state = faults.mend(config, state, tell)
         write_state(root, state)
         running = {key for key, server in state.servers.items() if server.is_running}
         starting = [key for key in launch.wanted() if key not in running]
         try:
             launch.start(starting, running)
-            hurt.mend_nodes(config, launch.state, tell)
+            faults.mend_nodes(config, launch.state, tell)
         except BaseException:
             _stop(root, launch.state, starting)
             _end_strays(launch.state)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from federation.dev.state import state_folder
+from federation.config.dev_state import state_folder
 from federation.errors import DevError
 
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from federation.dev.state import Process
+from federation.config.dev_state import Process
 from federation.errors import DevError
 
 MARKER = "FEDML_DEV_FEDERATION"

@@ -17,10 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from federation.config import Config, DevConfig, DevRegion, DevStore
+from federation.config.dev_state import HOST, Server, azure_key_path, client_token_path, state_folder, token_path
+from federation.config.model import Config, DevConfig, DevRegion, DevStore
 from federation.dev import agents
 from federation.dev.processes import MARKER
-from federation.dev.state import HOST, Server, azure_key_path, client_token_path, state_folder, token_path
 from federation.errors import DevError
 from regions.credentials import SecretRef
 from regions.model import StoreConfig
@@ -133,7 +133,7 @@ def store_command(root: Path, store: DevStore, listener: socket.socket) -> list[
 
 def make_containers(root: Path, store: DevStore, address: str) -> None:
     """Those of an Azurite that just started, and keeps no folder for each. Raises StoreError."""
-    from regions.storage.azure import AzureStore
+    from regions.storage.azure.store import AzureStore
 
     for container in store.buckets:
         url = f"az://{emulators.AZURITE_ACCOUNT}/{container}"

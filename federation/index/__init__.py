@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from federation.index.index import Index
-from federation.index.names import checked_name, checked_record, checked_version
 from federation.index.rows import RESULT_STATES, OpenedRun, Row, RunRow
+from federation.index.validation import checked_name, checked_record, checked_version
 
 __all__ = ["RESULT_STATES", "Index", "OpenedRun", "Row", "RunRow", "checked_name", "checked_record", "checked_version"]

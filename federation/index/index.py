@@ -1,7 +1,7 @@
 """One versioned index of the results of all regions and clouds: enter results in batches, and ask for them.
 
 The index is the log `index/log/` in the home store, and nothing else: what it says is the fold of its entries, kept in
-a local catalog (`federation.index.catalog`). Each decision (which version is next, who wins a key) is made again
+a local catalog (`federation.index.catalog.catalog`). Each decision (which version is next, who wins a key) is made again
 whenever another writer was faster, so that it rests on everything before its own entry: two writers never both win.
 """
 
@@ -15,15 +15,15 @@ from typing import NamedTuple
 from federation.claims import difference as contrary_to
 from federation.claims import of_opened
 from federation.errors import StoreRefused, UsageError
-from federation.index.catalog import Catalog
+from federation.index.catalog.catalog import Catalog
+from federation.index.catalog.fold_storage import copies_of
+from federation.index.catalog.history import Difference, Revision, difference
 from federation.index.fetch import Fetched, fetch
-from federation.index.history import Difference, Revision, difference
-from federation.index.ledger import Ledger
-from federation.index.names import checked_name, checked_record, checked_tag, checked_text, checked_version
-from federation.index.past import Past, revision_at, rewind
 from federation.index.reader import Reader, highest_version
+from federation.index.replica import Ledger
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
 from federation.index.stores import OpenStore, store_name
+from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import (
     Asked,
     TagChange,
@@ -34,10 +34,10 @@ from federation.index.tags import (
     decide_untag,
     holder,
 )
-from federation.index.upkeep import copies_of
+from federation.index.time_travel import Past, revision_at, rewind
+from federation.index.validation import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.log import Change
 from federation.result import Key, ResultRecord
-from federation.tag_rule import NO_RULE, TagRule
 from regions.storage.errors import StoreError
 
 _ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
@@ -247,12 +247,12 @@ class Index(Ledger, Reader):
     def _asked(self, expected: str | None, rule: TagRule) -> Asked:
         trusted: frozenset[str] = frozenset()
         if rule.signed_by is not None:
-            from federation.index.signing import read_public_keys
+            from federation.index.maintenance.signing import read_public_keys
 
             trusted = read_public_keys(rule.signed_by)
 
         def is_signed(catalog: Catalog, alloc_id: str) -> bool:
-            from federation.index.signing import signer
+            from federation.index.maintenance.signing import signer
 
             record = self.record(catalog.rows("alloc_id = ?", (alloc_id,))[1][0])
             sql = "SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?"

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from federation.errors import IndexCorrupt, UsageError
-from federation.index.catalog import Catalog
-from federation.index.changes import RECORD_CHANGES
-from federation.index.history import Revision, TagMove, moves, revisions
-from federation.index.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
-from federation.index.names import refuse_no_text
+from federation.index.catalog.catalog import Catalog
+from federation.index.catalog.changes import RECORD_CHANGES
+from federation.index.catalog.history import Revision, TagMove, moves, revisions
+from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
+from federation.index.query import columns, condition, order
+from federation.index.query.candidates import best_of, fewest, of_columns
+from federation.index.query.fields import Field
+from federation.index.query.order import only_metric
 from federation.index.rows import Note, Row, RunRow
-from federation.index.where import columns, condition, order
-from federation.index.where.candidates import best_of, fewest, of_columns
-from federation.index.where.fields import Field
-from federation.index.where.order import only_metric
+from federation.index.validation import refuse_no_text
 from federation.log import Change, Entry
 from federation.result import ResultRecord
 
@@ -73,7 +73,7 @@ class Reader(ABC):
     ) -> list[Row]:
         """Results that match all that is given, newest first or as `sort` says (`metrics.auc:desc,version`).
 
-        Retired and removed ones only where `state` or `where` (see `federation.index.where`) asks for a state. Raises
+        Retired and removed ones only where `state` or `where` (see `federation.index.query`) asks for a state. Raises
         WhereError.
         """
         given = {"job": job, "version": version, "region": region, "run": run, "state": state}

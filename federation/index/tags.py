@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from federation.errors import UsageError
-from federation.index.catalog import Catalog
+from federation.index.catalog.catalog import Catalog
+from federation.index.query import condition
+from federation.index.query.fields import Field
 from federation.index.rows import REMOVED, RETIRED, Row
-from federation.index.where import condition
-from federation.index.where.fields import Field
+from federation.index.tag_rule import TagRule
 from federation.log import Change
-from federation.tag_rule import TagRule
 
 
 class TagMoved(UsageError):

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from federation.result import ResultRecord
-from federation.run.brain import Brain
-from federation.run.commands import Append, Close, Command, Commit, KeepLogs, List, Look, Ping, ReadLog, Tell
-from federation.run.events import (
+from federation.run.brain.brain import Brain
+from federation.run.brain.commands import Append, Close, Command, Commit, KeepLogs, List, Look, Ping, ReadLog, Tell
+from federation.run.brain.events import (
     AllocationChanged,
     CancelRequested,
     CommitFailed,

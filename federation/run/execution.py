@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from federation.run.commands import (
+from federation.manifest import Manifest, idempotency_token
+from federation.run.brain.commands import (
     Append,
     CheckParent,
     Command,
@@ -28,7 +29,7 @@ from federation.run.commands import (
     Stop,
     Verify,
 )
-from federation.run.events import (
+from federation.run.brain.events import (
     Acknowledged,
     AllocationChanged,
     Appended,
@@ -47,7 +48,6 @@ from federation.run.events import (
     Reverted,
     Stopped,
 )
-from federation.run.manifest import Manifest, idempotency_token
 from federation.run.ports import Ports, RegionClient
 from federation.run.records import look
 from jobs.errors import FedmlError

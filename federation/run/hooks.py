@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from federation.hook import run_hook
-from federation.run.commands import Tell
-from federation.run.manifest import Manifest
+from federation.hook_command import run_hook
+from federation.manifest import Manifest
+from federation.run.brain.commands import Tell
 
 _PROGRESS = ("dispatched", "running", "committed", "failed")
 

@@ -19,8 +19,8 @@ from typing import Literal, Protocol
 from federation.errors import FormatTooNew, IndexCorrupt
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
+from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
 from regions.storage.store import Overwrite, Store
-from regions.story import AllocationStory, TaskEvent, TaskStory, TaskUsage
 
 KEPT_FORMAT = 1
 FAILED_TAIL_BYTES = 256 * 1024

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federation.errors import UsageError
-from federation.run.commands import Tell
-from federation.run.manifest import Manifest
+from federation.manifest import Manifest
+from federation.run.brain.commands import Tell
 from federation.visible import visible_line
 
 if TYPE_CHECKING:

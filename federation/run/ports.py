@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 
 from federation.claims import Site
 from federation.result import Key, ResultRecord
-from federation.run.commands import KeepLogs, Revert, Tell
-from federation.run.events import Change, Joined, Pinged, RegionProbed
+from federation.run.brain.commands import KeepLogs, Revert, Tell
+from federation.run.brain.events import Change, Joined, Pinged, RegionProbed
 from regions.model import Allocation, Dispatched, Node
 
 

@@ -22,10 +22,10 @@ from federation.claims import (
     refusal,
 )
 from federation.errors import FormatTooNew, PublishError, UsageError
+from federation.manifest import Manifest
 from federation.result import Key, ResultRecord
-from federation.run.commands import Look
-from federation.run.events import Looked
-from federation.run.manifest import Manifest
+from federation.run.brain.commands import Look
+from federation.run.brain.events import Looked
 from federation.run.ports import Ports
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from jobs.errors import FedmlError
 from regions.model import Allocation
-from regions.story import TaskUsage
+from regions.nomad.task_history import TaskUsage
 
 SAMPLE_S = 5.0
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
-from federation.run.changes import usable
+from federation.run.brain.changes import usable
 from federation.run.kept_logs import KeptAttempt
 
 Outcome = Literal["done", "failed", "open"]

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from federation.index import Row
-from federation.index.changes import UNREADABLE
-from federation.index.history import Difference, Revision, TagMove, Turn
-from federation.index.lineage import Lineage
+from federation.index.catalog.changes import UNREADABLE
+from federation.index.catalog.history import Difference, Revision, TagMove, Turn
+from federation.index.catalog.lineage import Lineage
 from federation.log import Change
 from federation.result import ResultRecord
 from federation.ui.index_table import aligned, indented, result_json, when_text

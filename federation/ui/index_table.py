@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from federation.index import Row, RunRow
+from federation.index.query.fields import Field
 from federation.index.rows import Note
-from federation.index.where.fields import Field
 from federation.result import MetricValue, ResultRecord
 from federation.text import size_text
 from federation.visible import visible_line

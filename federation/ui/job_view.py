@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from federation.deploy import Deployment
-from federation.job_diff import JobDiff, RegionJob
+from federation.deploy.job_diff import JobDiff, RegionJob
+from federation.deploy.rollout import Deployment
 from federation.ui.console import out, table
 from federation.ui.diff_lines import diff_lines
-from jobs.drift import ABSENT_VERSION, Standing
+from jobs.nomad_json.drift import ABSENT_VERSION, Standing
 
 AGAINST_THE_FILE = {"None": "same", "Added": "would be registered", "Edited": "differs", "": "-"}
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from federation.capacity import RegionCapacity
-from federation.config import Config
+from federation.config.model import Config
 from federation.plan import Placement, Room, expected_place
-from federation.preview import Preview
 from federation.text import counted, in_words
 from federation.ui.console import out, table
 from federation.ui.diff_lines import diff_lines
-from jobs.sweep import Inputs
+from federation.workflows.plan import Preview
+from jobs.params.sweep import Inputs
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
 OPTIONAL = ("starting", "finish", "price", "cost")

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from federation.capacity import RegionCapacity
-from federation.region_report import RegionReport
 from federation.text import counted
 from federation.ui.console import out, table
+from federation.workflows.region_report import RegionReport
 from regions.model import Node
-from regions.resources import Resources
+from regions.nomad.resources import Resources
 
 
 def show_regions(answers: Iterable[RegionCapacity]) -> None:

@@ -11,8 +11,8 @@ from typing import Protocol, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from federation.run.commands import Tell
-from federation.run.manifest import Manifest
+from federation.manifest import Manifest
+from federation.run.brain.commands import Tell
 from federation.streams import write_block, write_note
 from federation.ui.console import err
 from federation.visible import visible_json, visible_line

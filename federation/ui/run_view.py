@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from federation.drive import RunOutcome
 from federation.run.timeline import Timeline
-from federation.runs import RunStory
 from federation.text import counted
 from federation.ui.console import err, out, styled, table
 from federation.ui.run_chart import chart
+from federation.workflows.drive import RunOutcome
+from federation.workflows.runs import RunStory
 
 FAILURES_SHOWN = 10
 ATTEMPTS_SHOWN = 50

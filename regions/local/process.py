@@ -15,9 +15,9 @@ from regions.local.http.access import Tokens
 from regions.local.http.context import Context
 from regions.local.http.routes import answer
 from regions.local.http.server import Server
-from regions.local.scheduler.collection import collect
-from regions.local.scheduler.heartbeats import Heartbeats
-from regions.local.scheduler.worker import Worker
+from regions.local.server.collection import collect
+from regions.local.server.heartbeats import Heartbeats
+from regions.local.server.worker import Worker
 from regions.local.state.journal import StateInUse
 from regions.local.state.nodes import declare
 from regions.local.state.snapshot import is_client_terminal

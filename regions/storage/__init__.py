@@ -17,10 +17,10 @@ from regions.storage.store import Store
 from regions.storage.url import meant_by, parse_store_url, store_url
 
 BUILT_IN = {
-    "az": ("regions.storage.azure", "AzureStore"),
-    "file": ("regions.storage.file", "FileStore"),
-    "gs": ("regions.storage.gcs", "GCSStore"),
-    "s3": ("regions.storage.s3", "S3Store"),
+    "az": ("regions.storage.azure.store", "AzureStore"),
+    "file": ("regions.storage.file.store", "FileStore"),
+    "gs": ("regions.storage.gcs.store", "GCSStore"),
+    "s3": ("regions.storage.s3.store", "S3Store"),
 }
 ENTRY_POINTS = "fedml.stores"
 

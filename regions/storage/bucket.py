@@ -23,6 +23,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from regions.storage.bucket_rules import Kind, Rule, within
 from regions.storage.errors import (
     AlreadyExists,
     IntegrityError,
@@ -33,11 +34,11 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
-from regions.storage.localfs import mapped_errors, remove_quietly
-from regions.storage.noted import Noted
+from regions.storage.file.localfs import mapped_errors, remove_quietly
+from regions.storage.object_metadata import Noted
 from regions.storage.pages import PageOrder
 from regions.storage.retry import Retries
-from regions.storage.rules import Kind, Rule, within
+from regions.storage.sdk_store import BINARY, SENDS, SLACK_BYTES, Found, Limits, Page, Vendor
 from regions.storage.source import opened_source
 from regions.storage.store import (
     Create,
@@ -49,7 +50,6 @@ from regions.storage.store import (
     checked_key,
     checked_prefix,
 )
-from regions.storage.vendor import BINARY, SENDS, SLACK_BYTES, Found, Limits, Page, Vendor
 
 RANGE_BYTES = 8 << 20
 RANGES_AT_ONCE = 4

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from regions.storage.errors import IntegrityError, StoreError, Unavailable
+from regions.storage.sdk_store import Page
 from regions.storage.store import ObjectInfo
-from regions.storage.vendor import Page
 
 EMPTY_PAGES_MAX = 1000
 """How many pages without an object may follow each other: services give some where much was removed."""

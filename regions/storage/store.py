@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Union
 
+from regions.storage.bucket_rules import Kind, Rule
 from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported, TooLarge
-from regions.storage.localfs import mapped_errors, remove_quietly
-from regions.storage.rules import Kind, Rule
+from regions.storage.file.localfs import mapped_errors, remove_quietly
 from regions.storage.source import opened_source
 
 

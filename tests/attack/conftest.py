@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 from tests.attack.honeypot import Honeypot
 from tests.attack.scene import Scene
 

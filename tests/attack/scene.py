@@ -24,7 +24,7 @@ from federation.index import Index
 from federation.log import LOG_FORMAT
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import StoreConfig
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from tests.attack.hostile import forbidden
 
 EXIT_CODES = (0, 1, 2, 130, 255)

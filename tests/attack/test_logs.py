@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.run.manifest import Manifest, manifest_key
+from federation.manifest import Manifest, manifest_key
 from tests.attack.scene import DONE_RUN, NODE_ALLOC, OPEN_RUN, TIME, Scene, dumped, record_of
 from tests.attack.shapes import BYTES, attacked, json_bytes, spoilt
 from tests.attack.test_records import FREES, READS

@@ -20,8 +20,8 @@ from typing import Any
 from unittest.mock import patch
 
 from federation.index import Index
-from federation.index.catalog import Catalog, catalog_path
-from federation.index.checkpoint import checkpoint_key, write_checkpoint
+from federation.index.catalog.catalog import Catalog, catalog_path
+from federation.index.catalog.checkpoint import checkpoint_key, write_checkpoint
 from federation.index.home import read_home
 from federation.log import Entry
 from federation.result import ResultRecord

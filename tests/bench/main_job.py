@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from federation.app import App, JobRequest
-from federation.config import load
+from federation.config.model import load
 from federation.index import Index
-from federation.request import RunRequest
 from federation.result import Key, ResultFile, ResultRecord
-from federation.run.commands import Tell
-from federation.runs import Runs
+from federation.run.brain.commands import Tell
+from federation.workflows.request import RunRequest
+from federation.workflows.runs import Runs
 from regions.model import Region
 from regions.storage import open_store
 from tests.bench.measure import Figure, at_least, at_most, process_s, ratio_of

@@ -13,7 +13,7 @@ from federation.capacity import snapshot
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
 from regions.model import Region
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 from tests.bench.measure import Figure, at_most, process_s, ratio_of
 
 RUNS = 7

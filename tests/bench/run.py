@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from federation.app import App, JobRequest
-from federation.config import load
+from federation.config.model import load
 from federation.errors import Interrupted
-from federation.request import RunRequest
 from federation.result import Key
-from federation.run import commands as cmd
-from federation.run import events as ev
-from federation.run.brain import Brain
+from federation.run.brain import commands as cmd
+from federation.run.brain import events as ev
+from federation.run.brain.brain import Brain
 from federation.run.coordinator import Coordinator
 from federation.run.ports import Ports
-from federation.runs import Runs
+from federation.workflows.request import RunRequest
+from federation.workflows.runs import Runs
 from regions.model import Allocation, Dispatched
 from tests.bench import makespan
 from tests.bench.main_job import MOCK_JOB, project

@@ -1,6 +1,6 @@
 """Slots with durations and regions with sizes enter, a run in virtual time leaves: its makespan, and what its brain cost.
 
-Nothing goes wrong here (that is tests/federation/run/world.py): regions place what they get, first come first served.
+Nothing goes wrong here (that is tests/federation/run/brain/world.py): regions place what they get, first come first served.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from federation.manifest import Manifest
 from federation.result import Key, ResultFile, ResultRecord
-from federation.run import commands as cmd
-from federation.run import events as ev
-from federation.run.brain import Brain
-from federation.run.manifest import Manifest
+from federation.run.brain import commands as cmd
+from federation.run.brain import events as ev
+from federation.run.brain.brain import Brain
 from regions.model import Allocation
 
 LATENCY_S = 0.2

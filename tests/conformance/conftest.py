@@ -28,7 +28,7 @@ import pytest
 from regions.credentials import SecretRef
 from regions.errors import RegionError
 from regions.model import Allocation, Region
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 
 REGIONS = {"us": "us-east-1", "eu": "eu-west-1"}
 NAMESPACE = "ml"

@@ -9,19 +9,19 @@ from typing import Any, cast, get_args
 
 from federation.app import PreparedJob
 from federation.capacity import CapacitySnapshot, RegionCapacity
-from federation.config import Config
-from federation.deploy import Deployed, Deployment
-from federation.job_diff import JobDiff, RegionJob
+from federation.config.model import Config
+from federation.deploy.job_diff import JobDiff, RegionJob
+from federation.deploy.rollout import Deployed, Deployment
 from federation.plan import Room, plan
-from federation.preview import Preview
-from federation.run.commands import TellKind
-from federation.runs import RunOutcome, RunStory
+from federation.run.brain.commands import TellKind
 from federation.ui.job_view import deployment_document, job_diff_document
 from federation.ui.plan_view import plan_document
 from federation.ui.run_view import outcome_document, story_document
+from federation.workflows.plan import Preview
+from federation.workflows.runs import RunOutcome, RunStory
 from jobs.spec import JobShape
 from regions.model import Datacenter, StoreConfig
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.brain.world import MANIFEST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "json.md").read_text()
 

@@ -16,10 +16,10 @@ from jobs.spec import shape_of
 from regions import model as nomad_model
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
-from regions.nomad import NomadRegion
-from regions.resources import Resources
+from regions.nomad.client import NomadRegion
+from regions.nomad.resources import Resources
 from tests.emulators.hostile import DRIPPING, hostile_server
-from tests.federation.planning import FakeRegion, node
+from tests.federation.plan.planning import FakeRegion, node
 
 
 def job(**groups: int) -> dict[str, Any]:

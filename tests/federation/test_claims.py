@@ -24,7 +24,7 @@ from federation.claims import (
 )
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import Allocation, Datacenter, Node, Region, StoreConfig
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.brain.world import MANIFEST
 
 FILES = (ResultFile("model.bin", 5, "a" * 64),)
 SITES = {

@@ -17,7 +17,7 @@ from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogCo
 from federation.log import Entry, Log, default_author, timestamp
 from regions.model import StoreConfig
 from regions.storage.errors import AlreadyExists, IntegrityError, Unavailable
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from regions.storage.store import Store
 
 PREFIX = "index/log/"

@@ -14,7 +14,7 @@ from federation.index.home import make_home
 from federation.log import Log, utc_now
 from regions.model import StoreConfig
 from regions.storage.errors import AlreadyExists, NotSupported
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from regions.storage.store import Create, Store
 
 PREFIX = "index/log/"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from federation.errors import FormatTooNew, PublishError, UsageError
 from federation.index import checked_record
-from federation.publish import publish
+from federation.publish.publish import publish
 from federation.result import (
     ENVIRONMENT_MAX,
     FILES_MAX,
@@ -251,7 +251,7 @@ def test_too_many_or_too_long_values_are_left_out_with_a_note(model: Path, envir
 def test_too_many_files_are_refused_before_anything_is_sent(
     model: Path, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.artifact.FILES_MAX", 3)
+    monkeypatch.setattr("federation.publish.artifact.FILES_MAX", 3)
     for number in range(3):
         (model / f"part-{number}").write_bytes(b"x")
     with pytest.raises(PublishError, match="holds 4 files; the limit is 3") as caught:

@@ -17,7 +17,7 @@ import pytest
 
 from regions.credentials import SecretRef
 from regions.model import Region
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ def main(arguments: list[str]) -> None:
     kind, _, text = what.partition(" ")
     at = _Moment(when, int(number))
     if kind == "dispatch":
-        from regions.nomad import NomadRegion
+        from regions.nomad.client import NomadRegion
 
         NomadRegion.dispatch = at.around(NomadRegion.dispatch, lambda *_, **__: True)  # type: ignore[method-assign]
     elif kind == "put":
-        from regions.storage.file import FileStore
+        from regions.storage.file.store import FileStore
 
         def is_meant(store: FileStore, key: str, data: bytes, *_: object, **__: object) -> bool:
             return store.url.endswith("/home") and (text in key or text.encode() in data)

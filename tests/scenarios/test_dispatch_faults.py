@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from federation.run.manifest import idempotency_token
+from federation.manifest import idempotency_token
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 

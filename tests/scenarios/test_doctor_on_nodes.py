@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from federation.app import App, JobRequest
-from federation.config import load
-from federation.doctor.check import Check, Outcome
-from federation.doctor.on_nodes import PREFIX, check_job, check_nodes, command_of, examine_nodes
+from federation.check import Check, Outcome
+from federation.checks.doctor.nodes import PREFIX, check_job, check_nodes, command_of, examine_nodes
+from federation.config.model import load
 from jobs.errors import FedmlError
 from tests.scenarios.project import LIGHT_SCRIPT, REGIONS, Project
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.node_bundle.build import Bundle, build
+from federation.publish.bundle.build import Bundle, build
 from tests.scenarios.light_job import light_job
 from tests.scenarios.project import Project
 

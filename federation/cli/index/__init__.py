@@ -10,9 +10,9 @@ MODULES = {
     "index.results": ("list", "show", "get", "compare"),
     "index.tags": ("tag", "untag", "note", "retire"),
     "index.history": ("log", "diff", "lineage"),
-    "index.watching": ("watch",),
-    "index_maintenance": ("verify", "sync", "rebuild"),
-    "index_artifacts": ("gc", "copy", "sign", "export", "import"),
+    "index.watch": ("watch",),
+    "index.repair": ("verify", "sync", "rebuild"),
+    "index.storage": ("gc", "copy", "sign", "export", "import"),
 }
 """The commands in the order of the help, by module."""
 

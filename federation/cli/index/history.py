@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from federation.cli.index.options import JobNameOption, OfflineOption, ResultArgument, as_of, reading
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JsonOption
 
 FOLLOW_PAUSE_S = 2.0
 LOG_ENTRIES = 20

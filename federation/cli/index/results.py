@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
-from federation.cli.option_groups import grouped
-from federation.cli.options import AllowStoreOption, ConfigOption, JsonOption
+from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+from federation.cli.options.groups import grouped
 
 if TYPE_CHECKING:
     from federation.index import Row
-    from federation.index.where.fields import Field
+    from federation.index.query.fields import Field
     from federation.result import ResultRecord
     from regions.storage.store import Store
 
@@ -90,7 +90,7 @@ def list_results(
     from federation.cli.session import answer_json_rows, note
     from federation.errors import UsageError
     from federation.index import RESULT_STATES
-    from federation.index.chosen import require_region, require_tag, run_named
+    from federation.index.lookup import require_region, require_tag, run_named
 
     filters = asdict(which)
     state = which.state
@@ -232,7 +232,7 @@ def get(
         row = federation.index.result(result, job=job)
         stores = federation.result_stores(allow_store or ())
         if signed_by:
-            from federation.index.signing import read_public_keys, require_signature
+            from federation.index.maintenance.signing import read_public_keys, require_signature
 
             require_signature(federation.index, row, read_public_keys(signed_by))
         with transfer("fetching", row.size_bytes) as progress:

@@ -15,12 +15,12 @@ from federation.cli.index.options import (
     as_of,
     reading,
 )
-from federation.cli.options import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.app import App
+    from federation.index.tag_rule import TagRule
     from federation.index.tags import TagChange
-    from federation.tag_rule import TagRule
 
 TagArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tag.")]
 
@@ -166,7 +166,7 @@ def retire(
 
 
 def _rule(federation: App, name: str) -> TagRule:
-    from federation.tag_rule import NO_RULE
+    from federation.index.tag_rule import NO_RULE
 
     return federation.config.tags.get(name, NO_RULE)
 

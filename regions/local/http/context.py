@@ -13,8 +13,8 @@ from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.rights import Rights
-from regions.local.scheduler.heartbeats import Heartbeats
-from regions.local.scheduler.worker import Worker
+from regions.local.server.heartbeats import Heartbeats
+from regions.local.server.worker import Worker
 from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store

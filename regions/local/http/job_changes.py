@@ -8,12 +8,12 @@ import time
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import written
-from regions.local.refused import misplaced, unsupported
 from regions.local.scheduler.schedule import schedule
-from regions.local.scheduler.worker import blocked_evaluation
+from regions.local.server.worker import blocked_evaluation
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
+from regions.local.unsupported import misplaced, unsupported
 
 
 def parse(context: Context, request: Request) -> Reply:
@@ -41,7 +41,7 @@ def parse(context: Context, request: Request) -> Reply:
 
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
-    from jobs.problems import joined
+    from jobs.nomad_json.problems import joined
 
     wanted = _job_in(context, request, request.json())
     found = _problems(context, wanted)
@@ -59,7 +59,7 @@ def _job_in(
     context: Context, request: Request, body: Record, job_id: str = "", *, mismatch: str = "", no_id: str = ""
 ) -> Record:
     """Returns the canonical job of a request's body. Raises Failure."""
-    from jobs.canonical import WrongType, canonical_job
+    from jobs.nomad_json.canonical import WrongType, canonical_job
 
     raw = body.get("Job")
     if raw is None:
@@ -80,13 +80,13 @@ def _job_in(
 
 
 def _problems(context: Context, wanted: Record) -> list[str]:
-    from jobs.problems import problems
+    from jobs.nomad_json.problems import problems
 
     return problems(wanted) + misplaced(wanted, context.config.namespaces, context.config.pools)
 
 
 def _checked(context: Context, wanted: Record) -> Record:
-    from jobs.problems import joined
+    from jobs.nomad_json.problems import joined
 
     found = _problems(context, wanted)
     if found:
@@ -202,7 +202,7 @@ def dispatch(context: Context, request: Request) -> Reply:
 
 
 def plan(context: Context, request: Request) -> Reply:
-    from jobs.diff import job_diff
+    from jobs.nomad_json.diff import job_diff
 
     job_id, body = request.name, request.json()
     wanted = _checked(

@@ -106,6 +106,6 @@ def _newest_first(records: list[Record]) -> list[Record]:
 
 def _diffs(versions: list[Record]) -> list[Record]:
     """Returns what each version changed, newest first."""
-    from jobs.diff import job_diff  # the language is loaded on first use
+    from jobs.nomad_json.diff import job_diff  # the language is loaded on first use
 
     return [job_diff(old, new, {}) for old, new in zip(versions[1:], versions, strict=False)]

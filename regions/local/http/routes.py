@@ -13,8 +13,8 @@ from regions.local.http import (
     allocations,
     catalog,
     event_stream,
+    fault_api,
     files,
-    hurting,
     job_changes,
     jobs,
     nodes,
@@ -134,7 +134,7 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/evaluation/*/allocations": {"GET": Route(allocations.of_evaluation, _may_in("evals", "read-job"))},
     "/v1/evaluation/*": {"GET": Route(allocations.evaluation, _may_in("evals", "read-job"))},
     "/v1/event/stream": {"GET": Route(event_stream.events, _may_follow)},
-    f"{hurting.PREFIX}*": {"*": Route(hurting.hurting, _nobody)},
+    f"{fault_api.PREFIX}*": {"*": Route(fault_api.hurting, _nobody)},
     "/v1/jobs": {
         "GET": Route(jobs.jobs, _may("list-jobs")),
         "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regions.errors import NotFound
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 
 DATACENTERS = {"us": "us-east-1", "eu": "eu-west-1"}
 

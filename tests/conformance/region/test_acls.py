@@ -10,7 +10,7 @@ import pytest
 from regions.credentials import SecretRef
 from regions.errors import NotFound, PermissionDenied
 from regions.model import Region
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 from tests.conformance.conftest import DEPLOYER, DISPATCHER, Federation
 
 REFUSED_WITH = {"logs": 500, "cat": 200, "readat": 200}

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from regions.errors import NotFound, RegionUnreachable
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 
 
 @pytest.fixture

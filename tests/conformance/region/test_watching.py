@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from regions.answers import allocation_from_json
 from regions.errors import EventGap
+from regions.nomad.decode import allocation_from_json
 
 TOPICS = ("Job", "Evaluation", "Allocation")
 

@@ -12,7 +12,7 @@ from federation.cli.stores import app
 from federation.errors import UsageError
 from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL, Unavailable
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from regions.storage.url import folder_url
 
 TOML = """

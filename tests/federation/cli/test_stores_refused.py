@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import federation
 from federation.errors import StoreRefused
-from tests.federation.cli.test_index_maintenance import (  # noqa: F401 - fixtures
+from tests.federation.cli.index.test_repair import (  # noqa: F401 - fixtures
     ALLOCATION,
     Cli,
     Project,

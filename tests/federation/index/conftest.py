@@ -15,7 +15,7 @@ from federation.index import Index, Row
 from federation.index.stores import Stores
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import Datacenter, Region, StoreConfig
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from regions.storage.store import Create, Store
 
 MakeRecord = Callable[..., ResultRecord]

@@ -13,7 +13,7 @@ from federation.index import Index
 from federation.log import Log
 from federation.result import ResultRecord
 from regions.model import StoreConfig
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]
@@ -23,7 +23,7 @@ import itertools, pathlib, sys
 from federation.index import Index
 from federation.result import Key, ResultRecord
 from regions.model import StoreConfig
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 
 home, cache, name = sys.argv[1:]
 index = Index(FileStore(StoreConfig(url=home)), cache_dir=pathlib.Path(cache), author=name)

@@ -21,7 +21,7 @@ from federation.index.reader import Reader
 from federation.log import Log
 from federation.result import Key, ResultFile, ResultRecord
 from regions.model import StoreConfig
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "index-v1"
 KINDS = {

@@ -19,7 +19,7 @@ from federation.log import Log
 from federation.result import ResultRecord
 from regions.model import StoreConfig
 from regions.storage.errors import Unavailable
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from regions.storage.store import Store
 
 OpenIndex = Callable[..., Index]

@@ -11,7 +11,7 @@ import pytest
 
 from regions.model import StoreConfig
 from regions.storage import open_store
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from tests.emulators.fixtures import (  # noqa: F401 - fixtures
     aws_credentials,
     azure_config,

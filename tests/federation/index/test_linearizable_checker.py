@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regions.model import StoreConfig
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from tests.federation.index.clients import entries_of, history_of
 from tests.federation.index.linearizable import UNKNOWN, Operation, problems
 

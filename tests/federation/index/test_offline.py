@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from federation.errors import FederationError
-from federation.index import Index, catalog
+from federation.index import Index
+from federation.index.catalog import catalog
 from federation.result import ResultRecord
-from tests.federation.index.test_catalog import DAMAGE
+from tests.federation.index.catalog.test_catalog import DAMAGE
 
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]

@@ -16,15 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from federation.errors import UsageError
 from federation.index import Index
-from federation.index.checkpoint import write_checkpoint
-from federation.index.gc import run_gc
-from federation.index.rebuild import apply_rebuild, plan_rebuild
-from federation.index.retention import Retention
-from federation.index.said import manifest_sha256
+from federation.index.catalog.checkpoint import write_checkpoint
+from federation.index.maintenance.gc import run_gc
+from federation.index.maintenance.log_summary import manifest_sha256
+from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
+from federation.index.maintenance.retention import Retention
+from federation.index.maintenance.verify import verify
 from federation.index.stores import Stores
-from federation.index.verify import verify
+from federation.manifest import Manifest
 from federation.result import Key, ResultFile, ResultRecord
-from federation.run.manifest import Manifest
 from regions.model import Datacenter, Region, StoreConfig
 from tests.federation.conftest import MemoryStore
 

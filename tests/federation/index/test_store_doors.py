@@ -10,7 +10,12 @@ import federation
 
 ROOT = Path(federation.__file__).parent
 OPENING = {"open_store", "parse_store_url", "StoreConfig"}
-BACKENDS = ("regions.storage.s3", "regions.storage.gcs", "regions.storage.azure", "regions.storage.file")
+BACKENDS = (
+    "regions.storage.s3.store",
+    "regions.storage.gcs.store",
+    "regions.storage.azure.store",
+    "regions.storage.file.store",
+)
 
 MAY_OPEN = {
     # fedml.toml and what a person types

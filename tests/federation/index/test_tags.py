@@ -10,11 +10,11 @@ import pytest
 
 from federation.errors import UsageError
 from federation.index import Index, Row
+from federation.index.query import WhereError
+from federation.index.tag_rule import TagRule
 from federation.index.tags import TagMoved, TagRefused
-from federation.index.where import WhereError
 from federation.log import Log
 from federation.result import ResultRecord
-from federation.tag_rule import TagRule
 from regions.storage.errors import Unavailable
 
 OpenIndex = Callable[..., Index]

@@ -11,18 +11,18 @@ import pytest
 
 from federation.claims import Site
 from federation.errors import LogConflict
+from federation.manifest import Manifest
 from federation.result import Key, ResultRecord, manifest_sha256
-from federation.run.brain import Brain
-from federation.run.commands import Close, Tell
+from federation.run.brain.brain import Brain
+from federation.run.brain.commands import Close, Tell
+from federation.run.brain.events import Pinged, RegionProbed
+from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
-from federation.run.events import Pinged, RegionProbed
-from federation.run.limits import Limits
-from federation.run.manifest import Manifest
 from federation.run.ports import Ports
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Dispatched, TaskState
 from regions.storage.errors import Unavailable
-from tests.federation.run.world import FILES, MANIFEST, STORE
+from tests.federation.run.brain.world import FILES, MANIFEST, STORE
 
 ONE = replace(MANIFEST, slots=4, regions=("us",))
 

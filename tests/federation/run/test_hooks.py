@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from federation import hook
-from federation.hook import run_hook
-from federation.run.commands import Tell
+from federation import hook_command
+from federation.hook_command import run_hook
+from federation.run.brain.commands import Tell
 from federation.run.hooks import Hooks
 from tests.attack.hostile import forbidden
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.brain.world import MANIFEST
 
 TELLER = """
 import json, os, sys
@@ -120,9 +120,9 @@ def _living(group: int) -> list[str]:
 def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
 ) -> None:
-    monkeypatch.setattr(hook, "HOOK_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(hook_command, "HOOK_TIMEOUT_S", 1.0)
     command = [sys.executable, "-c", f"import os; open('pid', 'w').write(str(os.getpid()))\n{HOSTILE[hostile]}"]
-    problem = hook.run_hook("run_failed", command, {"run": "r"}, names=["run"], folder=tmp_path)
+    problem = hook_command.run_hook("run_failed", command, {"run": "r"}, names=["run"], folder=tmp_path)
     assert problem == f"hooks.run_failed: {sys.executable} took longer than 1 s and was ended"
     group = int((tmp_path / "pid").read_text())
     while _living(group):  # until the system has ended them
@@ -132,12 +132,12 @@ def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
 @pytest.mark.timeout(120)
 def test_a_command_that_leaves_a_daemon_behind_holds_nothing_up(tmp_path: Path) -> None:
     left = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(5)'])"
-    assert hook.run_hook("run_failed", [sys.executable, "-c", left], {}, names=[], folder=tmp_path) == ""
+    assert hook_command.run_hook("run_failed", [sys.executable, "-c", left], {}, names=[], folder=tmp_path) == ""
 
 
 def test_a_failure_tells_the_last_line_of_standard_error(tmp_path: Path) -> None:
     fails = "import sys; print('x' * 100_000, file=sys.stderr); print('no such \\x1b[2J room', file=sys.stderr); sys.exit(3)"
-    problem = hook.run_hook("run_failed", [sys.executable, "-c", fails], {}, names=[], folder=tmp_path)
+    problem = hook_command.run_hook("run_failed", [sys.executable, "-c", fails], {}, names=[], folder=tmp_path)
     assert problem.endswith("ended with exit code 3: no such \\x1b[2J room")
 
 
@@ -145,7 +145,7 @@ def test_a_failure_tells_the_last_line_of_standard_error(tmp_path: Path) -> None
 def test_whatever_a_node_gives_for_a_reason_the_command_runs(tmp_path: Path, reason: str) -> None:
     reads = "import json, sys; assert json.load(sys.stdin)['reason']"
     command = [sys.executable, "-c", reads]
-    assert hook.run_hook("run_failed", command, {"reason": reason}, names=["reason"], folder=tmp_path) == ""
+    assert hook_command.run_hook("run_failed", command, {"reason": reason}, names=["reason"], folder=tmp_path) == ""
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J\u202e", "a\0b", "\ud800", "x\nFEDML_EVENT=forged", "long " * 100_000])

@@ -15,9 +15,9 @@ from federation.run.kept_logs import FAILED_TAIL_BYTES, GOOD_TAIL_BYTES, keep, k
 from federation.run.redaction import Redactor
 from regions.errors import NotFound
 from regions.model import StoreConfig
+from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory
 from regions.storage import open_store
 from regions.storage.store import Overwrite, Store
-from regions.story import AllocationStory, TaskEvent, TaskStory
 
 RUN = "01936d00-0000-7000-8000-000000000000"
 TASK = TaskStory(

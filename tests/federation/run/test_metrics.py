@@ -11,10 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from federation.errors import UsageError
-from federation.run.commands import Tell
+from federation.run.brain.commands import Tell
 from federation.run.metrics import Metrics, check
 from tests.attack.hostile import forbidden
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.brain.world import MANIFEST
 
 
 def _values(text: str) -> dict[tuple[str, str], float]:

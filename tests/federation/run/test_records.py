@@ -11,14 +11,14 @@ import pytest
 from federation.claims import Bound, Site
 from federation.errors import PublishError
 from federation.result import Key, ResultRecord, manifest_sha256
-from federation.run import commands as cmd
-from federation.run import events as ev
-from federation.run.causes import Cause
+from federation.run.brain import commands as cmd
+from federation.run.brain import events as ev
+from federation.run.brain.causes import Cause
 from federation.run.ports import Ports
 from federation.run.records import look
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Node
-from tests.federation.run.world import FILES, MANIFEST, STORE, World
+from tests.federation.run.brain.world import FILES, MANIFEST, STORE, World
 
 RUN = replace(MANIFEST, slots=3, groups={"model": 2})
 CHILD = "train/dispatch-1"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from federation.run.sampling import Sampler
 from regions.errors import NotFound
 from regions.model import Allocation
-from regions.story import TaskUsage, usage_from_json
+from regions.nomad.task_history import TaskUsage, usage_from_json
 
 RUNNING = Allocation("a1", "job/dispatch-1", "work", 0, "node", "us-1", "running", "run")
 

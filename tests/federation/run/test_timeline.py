@@ -8,7 +8,7 @@ import pytest
 
 from federation.run.kept_logs import KeptAttempt
 from federation.run.timeline import Timeline, running_at, timeline
-from regions.story import AllocationStory, TaskStory, TaskUsage
+from regions.nomad.task_history import AllocationStory, TaskStory, TaskUsage
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from federation.prepare import JobRequest
-from federation.preview import preview
-from federation.region_report import report
-from federation.request import Placing, RunRequest
+from federation.deploy.prepare import JobRequest
 from federation.ui.console import out
 from federation.ui.plan_view import show_plan
 from federation.ui.regions_view import region_document, show_region, show_regions
-from tests.federation.planning import FakeApp, FakeRegion, node
+from federation.workflows.plan import preview
+from federation.workflows.region_report import report
+from federation.workflows.request import Placing, RunRequest
+from tests.federation.plan.planning import FakeApp, FakeRegion, node
 
 ASK = RunRequest(JobRequest(), 6)
 

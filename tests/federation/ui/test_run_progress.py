@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from federation.run.commands import Tell
+from federation.run.brain.commands import Tell
 from federation.ui.run_progress import follower, told
-from tests.federation.run.world import MANIFEST
+from tests.federation.run.brain.world import MANIFEST
 
 TELLS = [
     Tell("bound", "us", count=2),

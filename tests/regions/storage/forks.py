@@ -17,7 +17,7 @@ from regions.model import StoreConfig
 from regions.storage import open_store, parts
 from regions.storage.bucket import BucketStore
 from regions.storage.errors import PreconditionFailed
-from regions.storage.gcs import GCSStore
+from regions.storage.gcs.store import GCSStore
 from regions.storage.store import Store, Update
 
 POINTS = 20

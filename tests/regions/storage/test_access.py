@@ -139,7 +139,7 @@ def test_s3_by_the_role_of_a_container(seaweed_config: StoreConfig, monkeypatch:
 def test_google_cloud_by_the_key_file_of_the_environment(
     gcs_config: StoreConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.regions.storage.test_gcs import service_account
+    from tests.regions.storage.gcs.test_store import service_account
 
     assert gcs_config.endpoint is not None
 

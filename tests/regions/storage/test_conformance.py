@@ -11,13 +11,13 @@ import pytest
 
 from regions.model import StoreConfig
 from regions.storage import open_store
-from regions.storage.azure import AzureStore
+from regions.storage.azure.store import AzureStore
 from regions.storage.conformance import StoreConformance
-from regions.storage.file import FileStore
-from regions.storage.gcs import GCSStore
-from regions.storage.layout import file_of
-from regions.storage.localfs import is_lockable
-from regions.storage.s3 import S3Store
+from regions.storage.file.layout import file_of
+from regions.storage.file.localfs import is_lockable
+from regions.storage.file.store import FileStore
+from regions.storage.gcs.store import GCSStore
+from regions.storage.s3.store import S3Store
 from regions.storage.store import Store
 from regions.storage.url import folder_of, folder_url, split_bucket
 from tests.emulators.requirements import is_required

@@ -167,7 +167,7 @@ def test_slow_bytes_are_waited_for_and_stalled_ones_are_asked_for_again(
 ) -> None:
     for name in ("s3.READ_TIMEOUT_S", "azure.READ_TIMEOUT_S"):
         monkeypatch.setattr(f"regions.storage.{name}", 0.3)
-    monkeypatch.setattr("regions.storage.gcs._TIMEOUT_S", (5, 0.3))
+    monkeypatch.setattr("regions.storage.gcs.store._TIMEOUT_S", (5, 0.3))
     store = open_store(replace(config, endpoint=proxy.address))
     assert isinstance(store, BucketStore)
     store.patience = Patience(tries=3, first_wait_s=0.001)

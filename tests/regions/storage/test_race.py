@@ -10,9 +10,9 @@ import pytest
 
 from regions.model import StoreConfig
 from regions.storage.errors import PreconditionFailed, Unavailable
-from regions.storage.file import FileStore
+from regions.storage.file.store import FileStore
 from regions.storage.race import race_create, race_update, together
-from regions.storage.s3 import S3Store
+from regions.storage.s3.store import S3Store
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Update
 from regions.storage.url import folder_url
 

@@ -9,7 +9,7 @@ import pytest
 
 from regions.storage import retry
 from regions.storage.errors import Unavailable
-from regions.storage.noted import Noted, read_fields
+from regions.storage.object_metadata import Noted, read_fields
 from regions.storage.parts import send_parts
 from regions.storage.retry import CONFLICT_TRIES, Patience, RequestConflict, Retries, seconds_of
 

@@ -20,7 +20,7 @@ from regions.storage.errors import InvalidStoreURL, StoreError
 from regions.storage.retry import Patience
 from regions.storage.store import Create
 from tests.emulators.fault_proxy import Answer, FaultProxy, Refused, Request, fault_proxy
-from tests.regions.storage.test_gcs import service_account
+from tests.regions.storage.gcs.test_store import service_account
 
 S3 = StoreConfig("s3://bucket", location="us-east-1")
 GS = StoreConfig("gs://bucket")

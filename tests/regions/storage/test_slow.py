@@ -18,8 +18,8 @@ from regions.storage import Store, open_store, pages
 from regions.storage.bucket import BucketStore
 from regions.storage.errors import IntegrityError, NotFound, StoreError, TooLarge, Unavailable
 from regions.storage.retry import Patience
+from regions.storage.sdk_store import Page
 from regions.storage.store import ObjectInfo
-from regions.storage.vendor import Page
 from tests.emulators.hostile import BROKEN, DRIPPING, ENDLESS, Way, answer, hostile_server
 
 pytestmark = pytest.mark.timeout(120)

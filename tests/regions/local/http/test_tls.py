@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from regions.credentials import SecretRef
 from regions.errors import RegionError
 from regions.model import Region, TLSFiles
-from regions.nomad import NomadRegion
+from regions.nomad.client import NomadRegion
 from tests.regions.local.http.served import TOKEN
 from tests.regions.local.http.test_jobs import parameterized
 from tests.regions.local.http.test_process import running

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from jobs.canonical import canonical_job
+from jobs.nomad_json.canonical import canonical_job
 from regions.local.scheduler.placement import GroupPlacer, Room
 from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
-from regions.local.scheduler.worker import Worker
+from regions.local.server.worker import Worker
 from regions.local.state.job_writes import new_id, next_version
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.store import Store

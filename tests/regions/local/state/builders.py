@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jobs.canonical import canonical_job
+from jobs.nomad_json.canonical import canonical_job
 from regions.local.config import NodeConfig, RegionConfig
 from regions.local.state import job_writes
 from regions.local.state.nodes import declare

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from regions.local.scheduler import heartbeats
-from regions.local.scheduler.collection import collect
-from regions.local.scheduler.heartbeats import Heartbeats
-from regions.local.scheduler.worker import Worker
+from regions.local.server import heartbeats
+from regions.local.server.collection import collect
+from regions.local.server.heartbeats import Heartbeats
+from regions.local.server.worker import Worker
 from regions.local.state import job_writes, journal, node_writes
 from regions.local.state.nodes import declare
 from regions.local.state.snapshot import Record, Snapshot

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from regions.local.scheduler.worker import Worker
+from regions.local.server.worker import Worker
 from regions.local.state import job_writes, journal
 from regions.local.state.events import EventsLost
 from regions.local.state.store import Store

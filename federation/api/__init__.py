@@ -1,0 +1,20 @@
+"""A `fedml.toml` enters, a federation for Python programs and notebooks leaves.
+
+::
+
+    with federation.open("fedml.toml") as fed:
+        run = fed.dispatch(slots=20, meta={"epochs": "3"})
+        run.wait()
+        best = fed.index.list(where="metrics.auc > 0.75", sort="metrics.auc:desc", limit=5)
+        fed.index.tag("production", best[0].alloc_id)
+        folder = fed.index.get("production")
+"""
+
+from __future__ import annotations
+
+from federation.api.federation import Federation, open  # noqa: A004 - federation.open reads as it is meant
+from federation.api.index import FederatedIndex
+from federation.api.results import Results
+from federation.api.run import Run
+
+__all__ = ["FederatedIndex", "Federation", "Results", "Run", "open"]

@@ -1,0 +1,1 @@
+"""Checks of an installation: `fedml doctor` and `fedml stores check`."""

@@ -1,0 +1,85 @@
+"""A rendered job and a region's nodes enter, checks leave: whether any node can run each of its groups. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from federation.check import Check, Outcome
+from regions.model import Node
+
+NO_VOLUME_DRIVERS = frozenset({"raw_exec", "mock_driver"})
+"""Drivers that refuse a `volume_mount`."""
+
+
+def check_job(subject: str, job: Mapping[str, Any], nodes: Sequence[Node]) -> list[Check]:
+    """One check a group of the job (Nomad's JSON, as rendered for the region)."""
+    datacenters = set(job.get("Datacenters") or ())
+    here = [node for node in nodes if node.is_ready and node.datacenter in datacenters]
+    return [_check_group(subject, str(job["ID"]), group, here) for group in job.get("TaskGroups") or ()]
+
+
+def _check_group(subject: str, job_id: str, group: Mapping[str, Any], nodes: Sequence[Node]) -> Check:
+    name = f"job {job_id}, group {group['Name']}"
+    tasks = group.get("Tasks") or ()
+    drivers = {str(task["Driver"]) for task in tasks}
+    volumes = {
+        str(volume.get("Source"))
+        for volume in (group.get("Volumes") or {}).values()
+        if volume.get("Type") == "host" and not volume.get("PerAlloc")
+    }
+    for task in tasks:
+        if task.get("VolumeMounts") and task["Driver"] in NO_VOLUME_DRIVERS:
+            return Check(
+                subject,
+                name,
+                Outcome.FAILED,
+                f"task {task['Name']} mounts a volume, which the driver {task['Driver']} refuses",
+                "hand over through ${NOMAD_ALLOC_DIR}, or use the driver docker or exec",
+            )
+    able = [node for node in nodes if drivers <= node.drivers and volumes <= node.host_volumes]
+    if able:
+        return Check(
+            subject, name, Outcome.OK, f"{len(able)} ready node{_s(len(able))} with {_listed(drivers | volumes)}"
+        )
+    for wanted, offered, what, remedy in (
+        (
+            drivers,
+            [node.drivers for node in nodes],
+            "driver",
+            "install it on the nodes (docker: its engine), or choose another by a variable",
+        ),
+        (
+            volumes,
+            [node.host_volumes for node in nodes],
+            "host volume",
+            "add a host_volume block to the nodes' client configuration",
+        ),
+    ):
+        missing = wanted.difference(*offered)
+        if missing:
+            known = _listed(set().union(*offered)) or "none"
+            return Check(
+                subject,
+                name,
+                Outcome.FAILED,
+                f"no ready node offers {what} {_listed(missing)}; offered: {known}",
+                remedy,
+            )
+    if not nodes:
+        return Check(subject, name, Outcome.FAILED, "no ready node is in its datacenters", "see the datacenters above")
+    return Check(
+        subject,
+        name,
+        Outcome.FAILED,
+        f"no single node offers all of {_listed(drivers | volumes)}",
+        "a group's tasks run on one node: offer them together",
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

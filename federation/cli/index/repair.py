@@ -1,0 +1,247 @@
+"""`fedml index verify`, `sync`, `rebuild`: what is wrong with an index and the stores of its results, and mending it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from federation.index.maintenance.verify import Verified
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fedml index`."""
+    for command in (verify, sync, rebuild):
+        app.command()(command)
+
+
+def verify(
+    deep: Annotated[bool, typer.Option("--deep", help="Read every artifact and compare its sha256.")] = False,
+    head: Annotated[
+        str, typer.Option(metavar="HASH", help="An entry's sha256 that you kept: the log must still hold it.")
+    ] = "",
+    signature: Annotated[bool, typer.Option("--signature", help="Check the signatures of results too.")] = False,
+    trust: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Public keys; a signature of another key is told (--signature).")
+    ] = None,
+    allow_store: AllowStoreOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Look for everything that is wrong with the index and the stores of its results, and what mends it.
+
+    The log's chain, each result's record and files (there, and of their sizes), what lies in the stores without being
+    in the index. --deep reads every artifact. Writes nothing. Exit code 1 when something is wrong.
+
+    Examples:
+
+      fedml index verify
+
+      fedml index verify --deep --json
+
+      fedml index verify --head 5f2ac0d81b
+
+      fedml index verify --signature --trust release.pub
+    """
+    from dataclasses import asdict, replace
+
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.errors import IndexCorrupt
+    from federation.index.maintenance.verify import verify as verify_index
+    from regions.storage.errors import IntegrityError
+
+    with opened(config) as federation:
+        stores = federation.result_stores(allow_store or ())
+        try:
+            remembered = federation.index.remembered()
+        except (IndexCorrupt, IntegrityError):  # a torn format.json, which is among the problems
+            remembered = {}
+        found = verify_index(federation.home, stores.of, stores.names, deep=deep, head=head, remembered=remembered)
+        signed = 0
+        if signature or trust:
+            from federation.index.maintenance.signing import check_signatures, read_public_keys
+
+            trusted = read_public_keys(trust) if trust else frozenset()
+            signed, wrong = check_signatures(federation.index, stores.of, trusted)
+            found = replace(found, problems=(*found.problems, *wrong))
+    if as_json:
+        answer_json(asdict(found) | {"signatures": signed, "is_whole": not found.problems})
+    else:
+        for problem in found.problems:
+            answer(f"{problem.kind}: {problem.what}", f"  at {problem.where}", f"  → {problem.mend}")
+        note(_verdict(found, deep=deep) + (f"; {signed} signatures" if signature or trust else ""))
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def sync(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Also what jobs wrote themselves, where adopt in fedml.toml says.")
+    ] = False,
+    job: Annotated[
+        str,
+        typer.Option(metavar="FILE|ID", help="With --adopt: whose results they are, where the pattern names no {job}."),
+    ] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Enter results that lie in the stores and not in the index, and write again the records that a store lost.
+
+    They are committed as what they are: the first of their key, superseded, or late. Results of open runs are left to
+    their coordinator (fedml runs resume). With --adopt also what older pipelines wrote, each an ad-hoc run, recorded where
+    it lies. Exit code 1 when a result in a store can't be taken.
+
+    Examples:
+
+      fedml index sync
+
+      fedml index sync --yes
+
+      fedml index sync --adopt
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.index.maintenance.sync import apply_sync, plan_sync
+    from federation.workflows.evidence import Evidence
+
+    with opened(config) as federation:
+        stores = federation.result_stores()
+        evidence = Evidence(federation, federation.index.runs())
+        plan = plan_sync(federation.index, stores.of, stores.names, evidence.refusal)
+        if adopt:
+            from federation.workflows.adopt_backfill import add_old
+
+            add_old(plan, federation, job)
+        index = federation.index
+        outcomes = apply_sync(index, stores.of, plan) if yes else index.outcomes(plan.commit)
+    done = "" if yes else "would be "
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(
+            {
+                "is_done": yes,
+                "commit": [
+                    {"alloc_id": record.alloc_id, "outcome": outcomes[record.alloc_id]} for record in plan.commit
+                ],
+                "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
+                "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
+                "in_flight": plan.in_flight,
+                "problems": [asdict(problem) for problem in plan.problems],
+            }
+        )
+    else:
+        for record in plan.commit:
+            outcome = outcomes[record.alloc_id]
+            if not yes and outcome == "added":
+                outcome = "committed"
+            answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
+        for name, record in plan.restore:
+            answer(f"{record.alloc_id}  its record {done}written again to {name}")
+        for alloc_id, name in plan.locate:
+            answer(f"{alloc_id}  its copy in {name} {done}recorded")
+        for problem in plan.problems:
+            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
+        count = len(plan.commit) + len(plan.restore) + len(plan.locate)
+        if plan.in_flight:
+            note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
+        if not count:
+            note("nothing to do: the index and the stores agree")
+        elif not yes:
+            flag = " --adopt" if adopt else ""
+            note(f"{count} to do; nothing was written:  fedml index sync{flag} --yes")
+    if plan.problems:
+        raise typer.Exit(1)
+
+
+def rebuild(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="The log is damaged, not gone: go on with what can be read of it.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Make the index again after its log was lost, from what survives: a catalog, a checkpoint, the stores' results.
+
+    Results are never lost with the log. What only the stores know is entered in the order of attempt, the store's time and
+    allocation id. Tells what it couldn't know, and which keys had several candidates. Broken off, it goes on where it was.
+
+    Examples:
+
+      fedml index rebuild
+
+      fedml index rebuild --yes
+
+      fedml index rebuild --salvage --yes
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
+    from federation.log import default_author
+    from federation.manifest import Manifest
+    from federation.workflows.evidence import Evidence
+
+    with opened(config) as federation:
+        stores = federation.result_stores()
+        plan = plan_rebuild(
+            federation.home,
+            federation.config.cache_dir,
+            stores.of,
+            stores.names,
+            lambda text, source: Manifest.from_json(text, source=source),
+            Evidence(federation).refusal,
+            salvage=salvage,
+        )
+        revision = apply_rebuild(federation.home, plan, author=default_author()) if yes else 0
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(
+            {
+                "is_done": yes,
+                "revision": revision,
+                "sources": plan.sources,
+                "results": plan.results,
+                "runs": plan.runs,
+                "several": [{"key": key, "alloc_ids": alloc_ids} for key, alloc_ids in plan.several],
+                "lost": plan.lost,
+                "unknown": plan.unknown,
+                "problems": [asdict(problem) for problem in plan.found.problems],
+            }
+        )
+        return
+    answer(f"results  {plan.results} in {len(plan.entries)} entries, from {', '.join([*plan.sources, 'the stores'])}")
+    answer(f"runs     {len(plan.runs)} opened again from their manifests")
+    for key, alloc_ids in plan.several:
+        answer(f"several  {key}: {alloc_ids[0]} wins; superseded: {', '.join(alloc_ids[1:])}")
+    for alloc_id in plan.lost:
+        answer(f"lost     {alloc_id} was in the index, and no store has its record any more")
+    for problem in plan.found.problems:
+        answer(f"left out {problem.what}", f"         → {problem.mend}")
+    for sentence in plan.unknown:
+        answer(f"unknown  {sentence}")
+    note(
+        f"rebuilt: revision {revision}; look at it:  fedml index verify"
+        if yes
+        else "nothing was written:  fedml index rebuild --yes" + (" --salvage" if salvage else "")
+    )
+
+
+def _verdict(found: Verified, *, deep: bool) -> str:
+    from federation.text import size_text
+
+    looked = f"revision {found.revision}, {found.results} results in {found.stores} stores"
+    if deep:
+        looked += f", {size_text(found.read_bytes)} read"
+    if found.in_flight:
+        looked += f"; {found.in_flight} on their way (open runs, a publish at work)"
+    if found.problems:
+        count = len(found.problems)
+        return f"{count} thing{'s are' if count > 1 else ' is'} wrong ({looked})"
+    kept = f"; head {found.head}" if found.head else ""
+    how = "all is well" if deep else "all is well (artifacts by size: --deep reads them)"
+    return f"{how}: {looked}{kept}"

@@ -1,0 +1,329 @@
+"""`fedml index gc`, `copy`, `sign`, `export`, `import`: the bytes that an index speaks of, and its results as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from federation.index.maintenance.export import Format
+    from federation.index.rows import Row
+    from federation.result import ResultRecord
+    from regions.storage.store import Store
+
+JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fedml index`."""
+    for command in (gc, copy, sign, export):
+        app.command()(command)
+    app.command("import")(import_results)
+
+
+def gc(
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="last=N versions, age=30d, best=METRIC:K (best=-METRIC:K: the least)."),
+    ] = None,
+    grace: Annotated[
+        str, typer.Option(metavar="AGE", help="How long a marked result stays before it may be removed.")
+    ] = "24h",
+    orphans: Annotated[
+        str, typer.Option(metavar="AGE", help="Also files without a record that nobody wrote to for so long.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Free the bytes of results that nothing keeps. The first gc marks them, one after the grace removes them.
+
+    A result is kept when any rule keeps it, per job; best=METRIC:K keeps all results of a job that has no committed one
+    with that metric, and is refused where no job has. Never removed: what holds a tag or held one, what other results were
+    made from, results of open runs, artifacts that were adopted or published in place. A tag takes a mark away. What
+    was removed stays in the index as such: its record, metrics and history.
+
+    Deleted is only what lies under a result's own prefix, in the store that fedml.toml has for its region and datacenter
+    and in copies in other stores of fedml.toml. A result that lies elsewhere is told and left alone (exit code 1).
+
+    Examples:
+
+      fedml index gc --keep last=5,age=30d,best=roc_auc:3 --dry-run
+
+      fedml index gc --keep last=5 --keep best=-log_loss:3 --grace 36h
+
+      fedml index gc --orphans 7d
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.index.maintenance import gc as gc_index
+    from federation.index.maintenance.retention import parse_retention
+    from federation.index.stores import store_name
+    from federation.text import duration_s, size_text
+
+    if not keep and not orphans:
+        raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
+    rule = parse_retention(keep) if keep else None
+    wait, now = timedelta(seconds=duration_s(grace, "--grace", least_s=0)), datetime.now(UTC)
+    age = timedelta(seconds=duration_s(orphans, "--orphans", least_s=0)) if orphans else None
+    with opened(config) as federation:
+        stores = federation.result_stores()
+        plan = gc_index.plan_gc(federation.index, stores, rule, now) if rule else gc_index.GcPlan()
+        found = gc_index.orphans(stores, federation.index, now, age) if age is not None else []
+        outcome = gc_index.GcOutcome(problems=plan.skipped)
+        if not dry_run:
+            if rule:
+                outcome = gc_index.run_gc(federation.index, stores, rule, now, grace=wait)
+            outcome.freed_bytes += gc_index.remove_orphans(stores, found)
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(
+            {
+                "is_done": not dry_run,
+                "marked": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in plan.doom],
+                "spared": plan.spare,
+                "waiting": [{"alloc_id": row.alloc_id, "until": until} for row, until in plan.waiting],
+                "removed": [
+                    {"alloc_id": row.alloc_id, "size_bytes": row.size_bytes}
+                    for row in (plan.remove if dry_run else outcome.removed)
+                ],
+                "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in found],
+                "freed_bytes": outcome.freed_bytes,
+                "problems": [asdict(problem) for problem in outcome.problems],
+            }
+        )
+    else:
+        would = "would be " if dry_run else ""
+        for row in plan.doom:
+            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}marked")
+        for alloc_id in plan.spare:
+            answer(f"{alloc_id}  {would}kept after all")
+        for row, until in plan.waiting:
+            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: marked, until {until[:16]}Z")
+        for row in plan.remove if dry_run else outcome.removed:
+            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}removed")
+        for orphan in found:
+            answer(
+                f"{store_name(orphan.store)}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed"
+            )
+        for problem in outcome.problems:
+            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
+        if plan.doom and not dry_run:
+            note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
+        note("nothing was written" if dry_run else f"{size_text(outcome.freed_bytes)} freed")
+    if outcome.problems:
+        raise typer.Exit(1)
+
+
+def copy(
+    result: Annotated[
+        str, typer.Argument(metavar="RESULT", help="A tag, a version, or the beginning of an allocation id.")
+    ],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="A region, REGION/DATACENTER, a datacenter, or a store's URL.")
+    ],
+    job: JobNameOption = None,
+    allow_store: AllowStoreOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Copy a result into another store, in whatever cloud that is, verified byte by byte, and record where it lies.
+
+    get takes the first copy that is whole; gc removes all of them. Copying into the store where a result was made brings
+    back what is lost or changed there.
+
+    Examples:
+
+      fedml index copy production eu
+
+      fedml index copy 8f14e45f s3://models-backup/fedml
+    """
+    from federation.checks.stores.uses import by_store, chosen, places_of
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import ConfigError, UsageError
+    from federation.index.maintenance.copy import copy_result
+    from federation.text import size_text
+    from federation.ui.transfer import transfer
+    from regions.storage import parse_store_url, store_url
+
+    with opened(config) as federation:
+        row = federation.index.result(result, job=job)
+        try:
+            targets = list(by_store(chosen(places_of(federation.config), store)))
+        except (ConfigError, UsageError):
+            if "://" not in store:
+                raise
+            targets = [parse_store_url(store)]
+        if len(targets) > 1:
+            raise UsageError(
+                f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
+            )
+        stores = federation.result_stores(allow_store or ())
+        is_known = targets[0] in by_store(places_of(federation.config))
+        with transfer("copying") as progress:
+
+            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
+                store = stores.of(url, result)
+                store.progress = progress
+                return store
+
+            target = federation.store(targets[0])  # a person named it, not a record
+            target.progress = progress
+            copied = copy_result(federation.index, open_store, row, store_url(targets[0]), target=target)
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(asdict(copied))
+    else:
+        sent = f"{copied.files} files, {size_text(copied.size_bytes)} sent" if copied.files else "all of it was there"
+        known = "" if copied.is_new else " (the index knew)"
+        note(f"{row.alloc_id[:8]} ({row.job} version {row.version}) lies in {copied.store}{known}: {sent}, verified")
+        if not is_known:
+            note(
+                f"fedml.toml has no such store: to get it from there, add {copied.store} to further_stores under [federation]"
+            )
+
+
+def sign(
+    result: Annotated[
+        str, typer.Argument(metavar="RESULT", help="A tag, a version, or the beginning of an allocation id.")
+    ],
+    key: Annotated[
+        str, typer.Option(metavar="REF", help="Where the private key is: env:NAME, file:PATH or command:WORDS.")
+    ] = "env:FEDML_SIGNING_KEY",
+    job: JobNameOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Sign a result with an ed25519 key of your own: the names, sizes and sha256 of all its files.
+
+    The signature lies beside the result and in the log. A protected tag may demand one; get --signed-by and verify
+    --signature check it.
+
+    Examples:
+
+      openssl genpkey -algorithm ed25519 -out release.pem
+
+      fedml index sign production --key file:release.pem
+
+      fedml index sign 8f14e45f --key "command:pass show fedml/release"
+    """
+    from federation.cli.session import answer, answer_json, note, opened
+    from federation.index.maintenance.signing import key_reference
+    from federation.index.maintenance.signing import sign as sign_result
+
+    reference = key_reference(key)
+    with opened(config) as federation:
+        row = federation.index.result(result, job=job)
+        signed = sign_result(federation.index, federation.result_stores().of, row, reference)
+    if as_json:
+        from dataclasses import asdict
+
+        answer_json(asdict(signed))
+    else:
+        answer(signed.public_key)
+        known = "" if signed.is_new else ", as before"
+        note(f"{row.alloc_id[:8]} ({row.job} version {row.version}) is signed by the key with this public key{known}")
+
+
+def export(
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to (else stdout); .csv and .jsonl say the format.")
+    ] = None,
+    as_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+    ] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write every result with its columns and its whole record, as JSON Lines or CSV. Removed ones are left out.
+
+    Tags, notes and runs aren't in it. Artifacts stay where they lie.
+
+    Examples:
+
+      fedml index export --to results.csv
+
+      fedml index export | jq .metrics.roc_auc
+    """
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import FederationError, UsageError
+    from federation.index.maintenance.export import export as export_index
+    from federation.streams import data_output
+
+    kind = _format(as_format, to)
+    if as_json and to is None:
+        raise UsageError("--json tells what was written to a file", hint="name it with --to")
+    with opened(config) as federation:
+        if to is None:
+            count = export_index(federation.index, data_output(), kind)
+        else:
+            partial = to.with_name(f".{to.name}.part")
+            try:
+                with partial.open("w", encoding="utf-8", newline="") as target:
+                    count = export_index(federation.index, target, kind)
+                partial.replace(to)
+            except OSError as error:
+                raise FederationError(f"can't write to {to}: {error.strerror}") from error
+            finally:
+                partial.unlink(missing_ok=True)
+    if as_json:
+        answer_json({"path": str(to), "format": kind, "results": count})
+    else:
+        note(f"{count} results" + (f" written to {to}" if to else ""))
+
+
+def import_results(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote: .jsonl or .csv.")],
+    as_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+    ] = "",
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Enter results that were exported from an index into this one. Their artifacts stay where they lie.
+
+    All lines are checked before anything is written. Here too the first result of a key wins.
+
+    Example:
+
+      fedml index import results.jsonl
+    """
+    from federation.cli.session import answer_json, note, opened
+    from federation.errors import UsageError
+    from federation.index.maintenance.export import import_results as import_into
+
+    kind = _format(as_format, file)
+    with opened(config) as federation:
+        try:
+            with file.open(encoding="utf-8", newline="") as source:
+                done = import_into(federation.index, source, kind, name=file.name)
+        except OSError as error:
+            raise UsageError(f"can't read {file}: {error.strerror}") from error
+    counts = {outcome: done.count(outcome) for outcome in ("added", "superseded", "late", "known")}
+    if as_json:
+        answer_json(counts)
+    else:
+        note(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+
+
+def _format(name: str, file: Path | None) -> Format:
+    from federation.errors import UsageError
+
+    if not name and file is not None:
+        name = file.suffix.removeprefix(".")
+        if name not in ("jsonl", "csv"):
+            raise UsageError(f"{file}: its name doesn't say what it holds", hint="add --format jsonl or --format csv")
+    match name:
+        case "jsonl" | "":
+            return "jsonl"
+        case "csv":
+            return "csv"
+    raise UsageError(f"--format {name!r} is neither jsonl nor csv")

@@ -1,0 +1,5 @@
+"""The commands of `fedml runs`."""
+
+from federation.cli.runs.control import app
+
+__all__ = ["app"]

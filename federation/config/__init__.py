@@ -1,0 +1,1 @@
+"""Reads `fedml.toml` and checks it."""

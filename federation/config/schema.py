@@ -1,0 +1,298 @@
+"""The tables of a parsed `fedml.toml` enter, the same as typed values leave, or every problem found, each with its key.
+
+The only package that imports pydantic. Which keys exist, their types, defaults and meaning stand here and nowhere else:
+`federation.config.reference` gives them to the documentation. A value from the file is never part of a
+problem's text, since what stands under a mistyped key may be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from federation.config.schema_dev import DevRegionTable, DevTable, DevTokenTable
+from federation.config.schema_places import (
+    DatacenterTable,
+    NamespaceTable,
+    PositiveFloat,
+    PositiveInt,
+    RegionTable,
+    SecretTable,
+    StoreTable,
+    Table,
+    TLSTable,
+)
+
+__all__ = [
+    "DatacenterTable",
+    "DevRegionTable",
+    "DevTokenTable",
+    "Document",
+    "NamespaceTable",
+    "Problem",
+    "RegionTable",
+    "SecretTable",
+    "StoreTable",
+    "TLSTable",
+    "Table",
+    "TagTable",
+    "table_in",
+    "validate",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
+
+    key: str
+    text: str
+    hint: str = ""
+
+
+class FederationTable(Table):
+    """The federation as a whole."""
+
+    name: str | None = Field(default=None, description="Its name; absent: the folder's.")
+    home: StoreTable = Field(description="Store (URL or table) that holds the index and the runs.")
+    further_stores: list[StoreTable] = Field(
+        default=[],
+        description="Stores (URLs or tables) that hold copies of results, or results of regions that this file has no more.",
+    )
+    job: str | None = Field(
+        default=None, description="Jobspec that commands use without `--job`; absent: the only `*.nomad.hcl`."
+    )
+    slots: PositiveInt | None = Field(
+        default=None, description="Default of `-n`; absent: one slot in each chosen region."
+    )
+    policy: Annotated[str, Field(min_length=1)] = Field(
+        default="spread",
+        description="How slots are shared out: `spread` (by free capacity), `pack`, `order`, `cheapest`, `fastest`, "
+        "`weights`, or one that a package brings.",
+    )
+    results: Literal["publish", "adopt", "none"] = Field(
+        default="publish",
+        description="What closes a slot: `publish`, records that jobs publish; `adopt`, objects that jobs wrote "
+        "themselves; `none`, Nomad's status alone.",
+    )
+    adopt: str | None = Field(
+        default=None,
+        description="Where jobs write results themselves: `gs://bucket/{save_path}_v{version}_{alloc_id}.json`; "
+        "without a scheme it counts from each datacenter's store.",
+    )
+    deploy: Literal["auto", "never"] = Field(
+        default="auto", description="Whether `fedml dispatch` deploys a changed jobspec."
+    )
+    version_meta: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The meta key that carries the version, where it is neither `model_version` nor `version`.",
+    )
+    max_attempts: PositiveInt = Field(default=3, description="Attempts a slot.")
+    grace_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds for which no news of the run may come from a region before it is lost and its slots go "
+        "elsewhere, even if it answers pings.",
+    )
+    on_region_lost: Literal["rebind", "wait", "ask"] = Field(
+        default="rebind",
+        description="What becomes of a lost region's attempts: `rebind`, bound anew; `wait` and `ask`, left until the "
+        "region is back or somebody says `fedml runs rebind`.",
+    )
+    max_failures: Annotated[str, Field(pattern=r"^\d+(\.\d+)?%?$")] | None = Field(
+        default=None,
+        description='When more slots than this have failed the run is stopped: `"5"` or `"5%"`; absent: it goes on.',
+    )
+    slot_timeout_s: PositiveFloat | None = Field(
+        default=None, description="An attempt that runs for longer is stopped; absent: no limit."
+    )
+    pending_timeout_s: PositiveFloat | None = Field(
+        default=None,
+        description="An attempt that waits for a node for longer is bound elsewhere, where there is room; absent: never.",
+    )
+    purge_finished: bool = Field(
+        default=False, description="Whether Nomad is to forget children whose results are in the index."
+    )
+
+
+class TagTable(Table):
+    """A protected tag of the index: what a result, and who moves the tag, must meet. Guards against mistakes."""
+
+    where: str | None = Field(
+        default=None, description='Condition as for `fedml index list --where`: `"metrics.roc_auc >= 0.75"`.'
+    )
+    authors: list[str] = Field(
+        default_factory=list, description='Who may move it, as patterns: `["ann@*", "ci"]`; absent: everyone.'
+    )
+    copies: PositiveInt = Field(default=1, description="In how many stores the artifact lies at least.")
+    signed_by: str | None = Field(
+        default=None,
+        description="File with public keys, one of which must have signed the result; a relative path counts from here.",
+    )
+
+
+Command = Annotated[list[str], Field(min_length=1)]
+
+
+class ArchiveTable(Table):
+    """The archive of `make node-bundle` that serves one kind of store, as nodes fetch it."""
+
+    url: str = Field(description="Where nodes fetch it: what Nomad's `artifact` block takes as `source`.")
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(description="Its sha256, as the build printed it.")
+
+
+class PublishTable(Table):
+    """The task that publishes, added to jobs that have none of their own."""
+
+    add_task: bool = Field(default=False, description="Add a task `store` to each group that publishes.")
+    path: str = Field(default="model", description="What it publishes: a folder or file in the allocation's folder.")
+    archives: dict[Literal["file", "s3", "gs", "az"], ArchiveTable] = Field(
+        default_factory=dict, description="The archives, by the kind of store that they serve."
+    )
+    driver: str | None = Field(default=None, description="Its task driver; absent: that of the group's own tasks.")
+    image: str = Field(default="python:3.13-slim", description="For a driver that takes an image: any with Python.")
+    python: str = Field(default="python3", description="Python on the node or in the image.")
+    cpu_mhz: PositiveInt = Field(default=100, description="CPU in MHz that it asks for.")
+    memory_mb: PositiveInt = Field(default=256, description="Memory in MB that it asks for.")
+
+
+class HooksTable(Table):
+    """Commands (program and arguments, no shell) that are run when something happened. None can hurt what it follows."""
+
+    run_finished: Command | None = Field(default=None, description="A run ended with all its results in the index.")
+    run_failed: Command | None = Field(default=None, description="A run ended failed or cancelled.")
+    run_stalled: Command | None = Field(default=None, description="Nothing of a run went on for `stalled_after_s`.")
+    index_commit: Command | None = Field(
+        default=None, description="A result was entered into the index (`fedml index watch --hooks` runs these)."
+    )
+    index_tag: Command | None = Field(default=None, description="A tag was moved, or taken away.")
+    index_retire: Command | None = Field(default=None, description="A result was retired, or is shown again.")
+    stalled_after_s: float = Field(default=900.0, gt=0, description="When a run counts as stalled.")
+
+
+class JobTable(Table):
+    """What holds for one job, by its ID."""
+
+    allowed_regions: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="It never runs elsewhere, retries and fail-over included; absent: no limit."
+    )
+
+
+class SharesTable(Table):
+    """Most slots that may be outstanding at once, over all runs. Cooperative: each coordinator keeps to it."""
+
+    owners: dict[str, PositiveInt] = Field(
+        default_factory=dict, description='By who dispatched, as a pattern: `"ann@*" = 50`; the first that fits holds.'
+    )
+    namespaces: dict[str, PositiveInt] = Field(default_factory=dict, description="By Nomad namespace: `ml = 200`.")
+
+
+class CoordinatorTable(Table):
+    """Who drives runs; and the ordinary Nomad batch job that does for `fedml dispatch --detach`."""
+
+    driver: str = Field(default="raw_exec", description="Its task's driver.")
+    image: str | None = Field(default=None, description="Image with fedml in it, where the driver takes one.")
+    command: str = Field(default="fedml", description="The command `fedml` as the node or the image has it.")
+    lease_s: float = Field(
+        default=60.0, ge=1, description="For how long a coordinator may be silent before another takes its run over."
+    )
+    cpu_mhz: PositiveInt = Field(default=200, description="CPU that it asks for.")
+    memory_mb: PositiveInt = Field(default=256, description="Memory that it asks for.")
+
+
+class Document(Table):
+    """All of fedml.toml."""
+
+    federation: FederationTable = Field(description="The federation as a whole.")
+    regions: dict[str, RegionTable] = Field(default_factory=dict, description="The regions, at least one.")
+    jobs: dict[str, JobTable] = Field(default_factory=dict, description="What holds for single jobs.")
+    shares: SharesTable = Field(default=SharesTable(), description="How much of the federation one may hold.")
+    tags: dict[str, TagTable] = Field(default_factory=dict, description="Protected tags of the index.")
+    coordinator: CoordinatorTable = Field(
+        default=CoordinatorTable(), description="Who drives runs, and the job that drives detached ones."
+    )
+    publish: PublishTable = Field(default=PublishTable(), description="The task that publishes, where it is added.")
+    hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
+    dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
+
+
+def validate(data: Mapping[str, Any]) -> Document | list[Problem]:
+    """The document, or all problems, unknown keys first (a mistyped key is also a missing one)."""
+    try:
+        return Document.model_validate(data)
+    except ValidationError as error:
+        details = sorted(
+            error.errors(include_url=False, include_input=True), key=lambda d: d["type"] != "extra_forbidden"
+        )
+        problems = [_problem(detail) for detail in details]
+    return problems
+
+
+_KINDS = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a table",
+    "model": "a table",
+}
+_GIVEN = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+
+
+def _problem(detail: ErrorDetails) -> Problem:
+    path, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    key = ".".join(str(part) for part in path)
+    if kind == "extra_forbidden":
+        known = _fields_at(path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+        return Problem(
+            key, "unknown key", f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        )
+    if kind == "missing":
+        return Problem(key, "is missing", _EXAMPLES.get(str(path[-1]), ""))
+    if kind.endswith("_type") and kind.removesuffix("_type") in _KINDS:
+        given = _GIVEN.get(type(detail["input"]), "that")
+        return Problem(key, f"must be {_KINDS[kind.removesuffix('_type')]}, not {given}")
+    if kind == "literal_error":
+        choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ", ").split(",")]
+        close = difflib.get_close_matches(str(detail["input"]), choices, n=1)
+        return Problem(key, f"must be one of {context['expected']}", f"did you mean {close[0]!r}?" if close else "")
+    text = detail["msg"]
+    return Problem(key, text[0].lower() + text[1:], str(context.get("hint", "")))
+
+
+_EXAMPLES = {
+    "federation": 'begin with a table [federation] and home = "file://./stores/home"',
+    "home": 'write home = "file://./stores/home" or another store URL',
+    "addresses": 'write addresses = ["https://nomad.example.com:4646"]',
+    "url": 'write url = "s3://bucket/prefix" or another store URL',
+    "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",
+    "buckets": 'write buckets = ["name"]',
+}
+
+
+def _fields_at(path: Sequence[str | int]) -> list[str]:
+    """The keys known in the table at that path."""
+    model: type[Table] = Document
+    parts = iter(path)
+    for part in parts:
+        annotation = model.model_fields[str(part)].annotation
+        if get_origin(annotation) in (dict, list):
+            next(parts, None)  # the name in `regions.NAME`, the number in `nodes`
+        model = table_in(annotation) or model
+    return list(model.model_fields)
+
+
+def table_in(annotation: Any) -> type[Table] | None:
+    """The table inside an annotation: `dict[str, T]`, `list[T]`, `T | None` or T itself; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation
+    if get_origin(annotation) is Literal:
+        return None
+    return next((found for part in get_args(annotation) if (found := table_in(part)) is not None), None)

@@ -1,0 +1,1 @@
+"""Registers one job in every chosen region."""

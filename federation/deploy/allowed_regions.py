@@ -1,0 +1,34 @@
+"""A prepared job enters, the same without the regions that it may not run in leaves.
+
+The limit stands in the job itself (`meta { fedml_allowed_regions = "eu,onprem" }`) or in fedml.toml (`[jobs.NAME]
+allowed_regions`); where it stands in both, a region must be in both. A region that is left out is one for everything: it is
+neither deployed to nor planned, and since it isn't in the run's manifest, no retry and no fail-over goes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from federation.deploy.prepare import PreparedJob
+from federation.errors import RegionNotAllowed
+from jobs.errors import FedmlError
+from jobs.spec import ALLOWED_REGIONS_KEY
+
+
+def limited(prepared: PreparedJob, configured: Collection[str] | None) -> PreparedJob:
+    """A region that isn't allowed has a RegionNotAllowed in place of its job. `configured`: what fedml.toml allows (None:
+    no limit)."""
+    rendered = dict(prepared.rendered)
+    for name, job in prepared.rendered.items():
+        if isinstance(job, FedmlError):
+            continue
+        own = str((job.get("Meta") or {}).get(ALLOWED_REGIONS_KEY, ""))
+        limits = {
+            f"the job's meta {ALLOWED_REGIONS_KEY}": [part.strip() for part in own.split(",")] if own.strip() else None,
+            f"[jobs.{prepared.shape.id}] allowed_regions in fedml.toml": configured,
+        }
+        for where, allowed in limits.items():
+            if allowed is not None and name not in allowed:
+                rendered[name] = RegionNotAllowed(f"{where} allows only {', '.join(sorted(allowed))}")
+    return replace(prepared, rendered=rendered)

@@ -1,0 +1,137 @@
+"""A job's file, or the ID of a registered job, enters; how the regions' registered jobs differ from it and from one another
+leaves. Nothing is written.
+
+Each region's own dry run tells the difference to the file (as `nomad plan` does); where the token may not ask for one, it is
+told from the registered job and Nomad's defaults. Between the regions, what the file itself makes different (variables,
+a multiregion block) is no drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from federation.deploy.prepare import PreparedJob
+from jobs.errors import FedmlError
+from jobs.nomad_json.drift import (
+    ABSENT_VERSION,
+    Difference,
+    Standing,
+    as_marked,
+    differences,
+    file_differences,
+    spec_of,
+    standing_of,
+    version_of,
+)
+from regions.errors import NotFound, PermissionDenied
+from regions.model import DryRun
+
+
+class Asked(Protocol):
+    """The part of a region client that this asks."""
+
+    @property
+    def name(self) -> str: ...
+    def job(self, job_id: str) -> dict[str, Any]: ...
+    def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegionJob:
+    """What stands in one region. `problem` is set, and the rest unknown, where that couldn't be read."""
+
+    region: str
+    standing: Standing = Standing.ABSENT
+    version: int = ABSENT_VERSION
+    spec_hash: str = ""
+    change: str = ""
+    """What deploying the file would do: None, Added, Edited; "" without a file."""
+    diff: Mapping[str, Any] | None = None
+    """Nomad's own, where the region told it."""
+    differences: tuple[Difference, ...] = ()
+    """Registered => file, where the region may not be asked for a dry run."""
+    problem: FedmlError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDiff:
+    """The job in all regions. `between` has, for each region that differs from the first, where (first => that one)."""
+
+    job_id: str
+    spec_hash: str
+    """The file's; "" without a file."""
+    regions: tuple[RegionJob, ...]
+    between: Mapping[str, tuple[Difference, ...]]
+    first: str = ""
+    """The region with which the others are compared; "" where fewer than two have the job."""
+
+    @property
+    def is_same(self) -> bool:
+        """No drift: all regions that were read have the job, as the file says it, as fedml registered it, alike."""
+        as_the_file = all(one.change in ("", "None") for one in self.regions)
+        untouched = all(not one.standing.is_drift for one in self.regions) or not self.spec_hash
+        everywhere = all(one.standing is not Standing.ABSENT for one in self.regions)
+        return as_the_file and untouched and everywhere and not self.between
+
+    @property
+    def problems(self) -> list[FedmlError]:
+        """What kept regions from being read."""
+        return [one.problem for one in self.regions if one.problem is not None]
+
+
+def diff_of(prepared: PreparedJob, clients: Sequence[Asked]) -> JobDiff:
+    """Read and compare all regions at once. A region's failure is in its value, not raised."""
+    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
+        asked = list(pool.map(lambda client: _ask(client, prepared), clients))
+    there = {one.region: job for one, job in asked if job is not None}
+    spec_hash = "" if prepared.is_registered else prepared.spec_hash
+    first = next(iter(there), "") if len(there) > 1 else ""
+    between = {}
+    for name in there if first else ():
+        found = differences(there[first], there[name])
+        meant = _meant(prepared, first, name)
+        if told := tuple(one for one in found if one.path not in meant):
+            between[name] = told
+    return JobDiff(prepared.job_id, spec_hash, tuple(one for one, _ in asked), between, first)
+
+
+def _meant(prepared: PreparedJob, first: str, other: str) -> set[str]:
+    """Where the file itself says different things for two regions."""
+    ours, theirs = prepared.rendered[first], prepared.rendered[other]
+    if prepared.is_registered or isinstance(ours, FedmlError) or isinstance(theirs, FedmlError):
+        return set()
+    return {one.path for one in differences(ours, theirs)}
+
+
+def _ask(client: Asked, prepared: PreparedJob) -> tuple[RegionJob, dict[str, Any] | None]:
+    wanted = prepared.rendered[client.name]
+    try:
+        try:
+            there: dict[str, Any] | None = client.job(prepared.job_id)
+        except NotFound:
+            there = None
+        one = RegionJob(client.name, standing_of(there), version_of(there), spec_of(there))
+        if prepared.is_registered:
+            return one, there
+        if isinstance(wanted, FedmlError):
+            raise wanted
+        change, diff, told = _change(client, wanted, there)
+        return RegionJob(client.name, one.standing, one.version, one.spec_hash, change, diff, told), there
+    except FedmlError as error:
+        return RegionJob(client.name, problem=error), None
+
+
+def _change(
+    client: Asked, wanted: dict[str, Any], there: dict[str, Any] | None
+) -> tuple[str, Mapping[str, Any] | None, tuple[Difference, ...]]:
+    if there is None:
+        return "Added", None, ()
+    try:
+        dry = client.plan_job(as_marked(wanted, there), diff=True)
+        return dry.diff_type, dry.diff, ()
+    except PermissionDenied:
+        told = tuple(Difference(one.path, one.right, one.left) for one in file_differences(wanted, there))
+        return "Edited" if told or spec_of(there) != spec_of(wanted) else "None", None, told

@@ -1,0 +1,320 @@
+"""The job as each region gets it enters, registered jobs leave: one jobspec in all chosen regions, compared and guarded.
+
+Registration uses EnforceIndex with the index that was seen when the difference was computed, so that a change that somebody
+made meanwhile is a Conflict and never overwritten; what was changed before, by anybody but fedml, is a JobDrifted unless it
+is allowed. What is registered is read back, and must carry the spec hash and fedml's mark (`jobs.nomad_json.drift`).
+
+Regions are changed in order, as the strategy says. A region's failure is in its outcome, not raised; the strategy says which
+others are put back to the version that stood there before. A crash in between leaves each region with the old job or the
+new one; saying it again goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from federation.errors import JobDrifted
+from jobs.errors import FedmlError
+from jobs.multiregion import EACH_FOR_ITSELF, Strategy
+from jobs.nomad_json.drift import (
+    ABSENT_VERSION,
+    MARK_KEY,
+    Standing,
+    as_marked,
+    differences,
+    marked,
+    spec_of,
+    standing_of,
+    version_of,
+)
+from regions.errors import Conflict, NotFound, PermissionDenied
+from regions.model import DryRun
+
+CHANGED = ("registered", "updated")
+
+
+class Registered(Protocol):
+    """What a registration answered."""
+
+    @property
+    def job_modify_index(self) -> int: ...
+
+
+class Registrar(Protocol):
+    """The part of a region client that a deployment asks."""
+
+    @property
+    def name(self) -> str: ...
+    def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun: ...
+    def register(self, job: dict[str, Any], *, enforce_index: int | None) -> Registered: ...
+    def job(self, job_id: str) -> dict[str, Any]: ...
+    def job_versions(self, job_id: str) -> list[dict[str, Any]]: ...
+    def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One region's outcome.
+
+    `action` is registered, updated, unchanged, reverted (to what stood there before), skipped (another region had failed)
+    or failed (then `error` says why). `version` is Nomad's number of the version that stands there, -1 for none.
+    """
+
+    region: str
+    action: str
+    job_modify_index: int = 0
+    error: FedmlError | None = None
+    version: int = ABSENT_VERSION
+    version_before: int = ABSENT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """All regions' outcomes, in the order of the rollout."""
+
+    job_id: str
+    spec_hash: str
+    regions: tuple[Deployed, ...]
+
+    @property
+    def failed(self) -> tuple[Deployed, ...]:
+        """Those that did not get the job, for a reason of their own."""
+        return tuple(one for one in self.regions if one.error is not None)
+
+    @property
+    def deployed_over(self) -> dict[str, int]:
+        """Region → the version that stood there before, of those that it changed (-1: none)."""
+        return {one.region: one.version_before for one in self.regions if one.action in CHANGED}
+
+
+def deploy(
+    clients: Sequence[Registrar],
+    rendered: Mapping[str, dict[str, Any]],
+    *,
+    spec_hash: str,
+    may_register: bool = True,
+    allow_drift: bool = False,
+    strategy: Strategy = EACH_FOR_ITSELF,
+) -> Deployment:
+    """Register the job wherever it differs, region after region as the strategy says.
+
+    Where it may not be registered, what is there must be the very same spec.
+    """
+    job_id = str(next(iter(rendered.values()))["ID"]) if rendered else ""
+    failed: list[int] = []
+    lock = threading.Lock()
+
+    def one(number: int) -> Deployed:
+        client = clients[number]
+        with lock:
+            if _falls(number, failed, strategy):
+                return Deployed(client.name, "skipped")
+        outcome = deploy_one(
+            client, rendered[client.name], spec_hash, may_register=may_register, allow_drift=allow_drift
+        )
+        if outcome.error is not None:
+            with lock:
+                failed.append(number)
+        return outcome
+
+    with ThreadPoolExecutor(max_workers=strategy.max_parallel or max(1, len(clients))) as pool:
+        outcomes = list(pool.map(one, range(len(clients))))
+        back = [number for number, done in enumerate(outcomes) if done.action in CHANGED]
+        back = [number for number in back if _falls(number, failed, strategy)]
+        for number, done in zip(
+            back,
+            pool.map(lambda n: revert(clients[n], job_id, spec_hash, to_version=outcomes[n].version_before), back),
+            strict=True,
+        ):
+            outcomes[number] = done
+    return Deployment(job_id, spec_hash, tuple(outcomes))
+
+
+def _falls(number: int, failed: Sequence[int], strategy: Strategy) -> bool:
+    """Whether the region of that number in the order fails with those that did."""
+    if not failed or strategy.on_failure == "fail_local":
+        return False
+    return strategy.on_failure == "fail_all" or number > min(failed)
+
+
+def deploy_one(
+    client: Registrar, job: dict[str, Any], spec_hash: str, *, may_register: bool, allow_drift: bool = False
+) -> Deployed:
+    """One region: compare, register if it differs, read back."""
+    job_id = str(job["ID"])
+    try:
+        there = _there(client, job_id)
+        standing, before = standing_of(there), version_of(there)
+        if not may_register:
+            return _as_it_is(client, there, spec_hash, 'fedml.toml says deploy = "never"', allow_drift=allow_drift)
+        try:
+            dry = client.plan_job(as_marked(job, there), diff=True)
+        except PermissionDenied:
+            return _as_it_is(client, there, spec_hash, "the token may not register it", allow_drift=allow_drift)
+        if there is not None and dry.diff_type == "None":
+            return Deployed(client.name, "unchanged", dry.job_modify_index, version=before, version_before=before)
+        if dry.job_modify_index != (there or {"JobModifyIndex": 0})["JobModifyIndex"]:
+            raise _moved(client, "the job changed while it was compared")
+        if standing.is_drift and not allow_drift:
+            raise drifted(client, job_id, there or {})
+        client.register(marked(job, there), enforce_index=dry.job_modify_index)
+        now = client.job(job_id)
+        if spec_of(now) != spec_hash or standing_of(now) is not Standing.OWN:
+            raise _moved(client, "the job changed right after it was registered")
+        action = "registered" if there is None else "updated"
+        return Deployed(client.name, action, int(now["JobModifyIndex"]), None, version_of(now), before)
+    except FedmlError as error:
+        return Deployed(client.name, "failed", error=error)
+
+
+def revert(client: Registrar, job_id: str, spec_hash: str, *, to_version: int) -> Deployed:
+    """Put the version back that stood there before fedml registered that spec: as Nomad's `job revert`, under a new number
+    and guarded by the index. A job that wasn't there before (`to_version` -1) is purged; its children go on.
+
+    What isn't fedml's registration of that spec any more is left as it is, and said in `error`.
+    """
+    try:
+        there = _there(client, job_id)
+        if there is None and to_version == ABSENT_VERSION:
+            return Deployed(client.name, "reverted")
+        versions = client.job_versions(job_id) if there is not None else []
+        old = next((one for one in versions if version_of(one) == to_version), None)
+        if old is not None and spec_of(there) == spec_of(old) != spec_hash:
+            return Deployed(client.name, "reverted", version=version_of(there), version_before=to_version)
+        if spec_of(there) != spec_hash or standing_of(there) is not Standing.OWN:
+            raise Conflict(
+                f"the job {job_id} isn't what this deployment registered any more: it is left as it is",
+                region=client.name,
+                operation="revert",
+                hint="see: fedml job diff",
+            )
+        before = version_of(there)
+        if to_version == ABSENT_VERSION:
+            client.stop_job(job_id, purge=True)
+            return Deployed(client.name, "reverted", version_before=before)
+        if old is None:
+            raise NotFound(
+                f"Nomad keeps version {to_version} of the job {job_id} no more: it is left as it is",
+                region=client.name,
+                operation="revert",
+                hint="deploy what is to be there",
+            )
+        job = marked(old, there) if standing_of(old) is Standing.OWN else old
+        done = client.register(job, enforce_index=int((there or {})["JobModifyIndex"]))
+        return Deployed(client.name, "reverted", done.job_modify_index, None, before + 1, to_version)
+    except FedmlError as error:
+        return Deployed(client.name, "failed", error=error)
+
+
+def check_drift(clients: Sequence[Registrar], job_id: str) -> None:
+    """Raises JobDrifted, before anything is changed, where a deployment to these regions would undo what somebody else
+    did. Regions that don't answer are left to the deployment itself."""
+    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
+        found = list(pool.map(lambda client: _drift_in(client, job_id), clients))
+    errors = [error for error in found if error is not None]
+    if errors:
+        others = "".join(f"\n  also {error.message}" for error in errors[1:])
+        raise JobDrifted(errors[0].message + others, hint=errors[0].hint)
+
+
+def _drift_in(client: Registrar, job_id: str) -> JobDrifted | None:
+    try:
+        there = _there(client, job_id)
+    except FedmlError:
+        return None
+    return drifted(client, job_id, there) if there is not None and standing_of(there).is_drift else None
+
+
+def drifted(client: Registrar, job_id: str, there: Mapping[str, Any]) -> JobDrifted:
+    """What to raise where somebody else changed the registered job; it names what changed, where Nomad still knows."""
+    standing, version = standing_of(there), version_of(there)
+    told = ""
+    if standing is Standing.CHANGED:
+        mark = (there.get("Meta") or {}).get(MARK_KEY)
+        try:
+            ours = next((one for one in client.job_versions(job_id) if str(version_of(one)) == mark), None)
+        except FedmlError:
+            ours = None
+        told = "; ".join(map(str, differences(ours, there)[:3])) if ours else ""
+        told = f" (version {mark} → {version}{f': {told}' if told else ''})"
+    return JobDrifted(
+        f"region {client.name}: the job {job_id} was {standing}{told}"
+        if standing is not Standing.FOREIGN
+        else f"region {client.name}: the job {job_id} was registered by somebody else, not by fedml",
+        hint="see: fedml job diff; --allow-drift puts the file's job in its place",
+    )
+
+
+def _as_it_is(
+    client: Registrar, there: Mapping[str, Any] | None, spec_hash: str, why: str, *, allow_drift: bool
+) -> Deployed:
+    """What can't be registered may still be dispatched as it is there, if that is the very same spec."""
+    if there is not None and spec_of(there) == spec_hash:
+        if standing_of(there).is_drift and not allow_drift:
+            error = drifted(client, str(there["ID"]), there)
+            raise JobDrifted(error.message, hint="see: fedml job diff; --allow-drift dispatches it as it is")
+        version = version_of(there)
+        return Deployed(client.name, "unchanged", int(there["JobModifyIndex"]), None, version, version)
+    what = "isn't registered there" if there is None else "is another than the file"
+    raise PermissionDenied(
+        f"the job {what}, and {why}",
+        region=client.name,
+        operation="register",
+        hint="have it deployed by whoever may (fedml deploy, with a token that has submit-job)"
+        + ("" if there is None else f", or dispatch what is registered: --job {there['ID']}"),
+    )
+
+
+def _there(client: Registrar, job_id: str) -> dict[str, Any] | None:
+    try:
+        return client.job(job_id)
+    except NotFound:
+        return None
+
+
+def _moved(client: Registrar, what: str) -> Conflict:
+    return Conflict(what, region=client.name, operation="register", hint="run it again")
+
+
+def purge_isolated(clients: Sequence[Registrar], parent: str) -> dict[str, str]:
+    """Remove an isolated run's own job; region → why not, where that wasn't possible. Children that are over stay until
+    Nomad collects them."""
+    problems: dict[str, str] = {}
+    for client in clients:
+        try:
+            client.stop_job(parent, purge=True)
+        except NotFound:
+            continue
+        except FedmlError as error:
+            problems[client.name] = error.message
+    return problems
+
+
+def standing_now(done: Deployed, job_id: str) -> str:
+    """A revert's outcome, for a person."""
+    if done.error is not None:
+        return f"the job {job_id} could not be put back: {done.error}"
+    if done.version == ABSENT_VERSION:
+        return f"the job {job_id} was removed: there was none before"
+    return f"the job {job_id} is as it was before, as version {done.version}"
+
+
+def summary(deployment: Deployment) -> list[str]:
+    """Which version runs where, in a line a region, for the person who reads how a deployment failed."""
+    told = []
+    for one in deployment.regions:
+        stands = "no job" if one.version == ABSENT_VERSION else f"version {one.version}"
+        match one.action:
+            case "failed":
+                told.append(f"{one.region}: failed: {one.error}")
+            case "reverted":
+                told.append(f"{one.region}: reverted, {stands} stands there as before")
+            case "skipped":
+                told.append(f"{one.region}: left as it was")
+            case _:
+                told.append(f"{one.region}: {one.action}, {stands}")
+    return told

@@ -1,0 +1,1 @@
+"""The local SQLite catalog: the index's log, folded into tables."""

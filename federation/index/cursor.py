@@ -1,0 +1,124 @@
+"""Revisions of the index as they come enter, what somebody waits for leaves, one event at a time: commits, tags, retirements.
+
+Who watches has a name, and its cursor (`index/watch/{name}.json`, the newest revision that was dealt with) lies in the home
+store: whichever process goes on under that name begins after it. At least once: the cursor moves when all events of a
+revision were dealt with, so a process that dies in between tells them again. Whoever commits knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from federation.errors import IndexCorrupt
+from federation.index.catalog.history import Revision
+from federation.index.validation import checked_tag
+from jobs.errors import ForeignTextError
+from jobs.foreign import Members, parse_json
+from regions.storage.errors import NotFound, Unavailable
+from regions.storage.store import Store
+
+WATCH_PREFIX = "index/watch/"
+
+_KINDS = {"add": "commit", "supersede": "commit", "late": "commit", "tag": "tag", "untag": "tag", "retire": "retire"}
+_STATES = {"add": "committed", "supersede": "superseded", "late": "late"}
+
+
+class Followed(Protocol):
+    """What is asked of an index."""
+
+    def log(self, *, after: int = 0, limit: int | None = None) -> list[Revision]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a result: `kind` is commit, tag or retire. `told` is all of it, JSON-ready: event, revision,
+    time, author, reason, and what the change says (`alloc_id`, for a tag `tag` and `previous`, …)."""
+
+    kind: str
+    told: dict[str, Any]
+
+
+class Watcher:
+    """One watcher of that name. Raises UsageError for a name that is none, IndexCorrupt for a torn cursor."""
+
+    def __init__(self, index: Followed, home: Store, name: str) -> None:
+        self._index = index
+        self._home = home
+        self._key = f"{WATCH_PREFIX}{checked_tag(name)}.json"
+
+    def begin(self, after: int | None = None) -> int:
+        """The revision after which it goes on: `after`, else its cursor, else (the first time) the newest there is. The
+        cursor is there afterwards."""
+        head = max((one.number for one in self._index.log(limit=1)), default=0)
+        found = self._cursor() if after is None else after
+        start = head if found is None else min(found, head)
+        self.advance(start)
+        return start
+
+    def follow(
+        self,
+        after: int,
+        *,
+        pause: Callable[[], object] | None,
+        unreachable: Callable[[Unavailable], object] = lambda error: None,
+    ) -> Iterator[tuple[Revision, list[Event]]]:
+        """Every revision after that one with its events. Between two looks it pauses; without a pause it ends where there
+        is nothing new. A home store that doesn't answer is told to `unreachable`, and asked again after a pause."""
+        while True:
+            entries: list[Revision] = []
+            try:
+                entries = self._index.log(after=after)
+            except Unavailable as error:
+                if pause is None:
+                    raise
+                unreachable(error)
+            for entry in entries:
+                yield entry, events(entry)
+                after = entry.number
+            if pause is None:
+                return
+            pause()
+
+    def advance(self, revision: int) -> None:
+        """Everything up to that revision was dealt with."""
+        document = json.dumps({"format": 1, "revision": revision}).encode()
+        self._home.put(self._key, document, content_type="application/json")
+
+    def _cursor(self) -> int | None:
+        try:
+            where = self._home.url_of(self._key)
+            return Members(parse_json(self._home.get(self._key), source=where), source=where).whole("revision")
+        except NotFound:
+            return None
+        except ForeignTextError as error:
+            raise IndexCorrupt(
+                f"the cursor {self._home.url_of(self._key)} is not what fedml wrote",
+                hint="say where to begin: fedml index watch --after REVISION",
+            ) from error
+
+
+def events(entry: Revision) -> list[Event]:
+    """What happened in a revision, in its order; nothing in one that only brings back what was (`rebuild`)."""
+    if any(change["type"] == "rebuild" for change in entry.changes):
+        return []
+    found: list[Event] = []
+    for change in entry.changes:
+        kind = _KINDS.get(change["type"])
+        if kind is None:
+            continue
+        told: dict[str, Any] = {"event": f"index_{kind}", "revision": entry.number, "time": entry.time}
+        told |= {"author": entry.author, "reason": entry.reason}
+        told |= {name: value for name, value in change.items() if name not in ("type", "name", "depth", "rollback")}
+        match kind:
+            case "commit":
+                told["state"] = _STATES[change["type"]]
+            case "tag":
+                told |= {"tag": change["name"], "alloc_id": change.get("alloc_id", "")}
+                told["is_rollback"] = bool(change.get("rollback"))
+            case "retire":
+                told["is_undone"] = bool(told.pop("undo", False))
+        found.append(Event(kind, told))
+    return found

@@ -1,0 +1,184 @@
+"""Copy a result's artifact and record into another store, verified, and record in the index where the copy lies.
+
+Files go one by one through a temporary file: memory stays bounded whatever their size, and not one byte is taken on that
+doesn't have the sha256 of the record. The record is written last, as `publish` does it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.errors import StoreRefused, UsageError
+from federation.index.catalog.catalog import Catalog
+from federation.index.catalog.fold_storage import copies_of
+from federation.index.index import Index
+from federation.index.maintenance.removal import own_prefix, remove_result
+from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
+from federation.index.rows import REMOVED, Row
+from federation.index.stores import OpenStore, store_name
+from federation.log import Change
+from federation.result import ResultFile, ResultRecord
+from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, StoreError
+from regions.storage.store import Create, Store
+
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy did. `is_new`: the index didn't know of a copy in that store before."""
+
+    alloc_id: str
+    store: str
+    files: int
+    """Those that had to be sent: the others were there already, and verified."""
+    size_bytes: int
+    is_new: bool
+
+
+def copy_result(
+    index: Index, open_store: OpenStore, row: Row, target_url: str, *, target: Store | None = None
+) -> Copied:
+    """Copy a result into the store of that URL, from whichever store has each file whole. Copying into the store where it
+    was made mends what is broken there. Nothing of it is recorded unless all of it is there. `target` is that store opened,
+    where a person named one that `open_store` doesn't know.
+
+    Raises UsageError for a result that gc removed or that was adopted where it lay, StoreRefused where no store of the result
+    may be opened, StoreError when no store has a file
+    whole or the target can't be written. After a crash some files lie in the target without a record; do it again.
+    """
+    record = index.record(row)
+    if record.prefix is not None:
+        raise UsageError(
+            f"result {row.alloc_id[:8]} was adopted where its job wrote it: fedml doesn't copy what isn't its own",
+            hint="copy the objects with the vendor's own tool, or publish them",
+        )
+    _refuse_removed(index, row.alloc_id)
+    known = [row.store, *index.ask(lambda catalog: copies_of(catalog, row.alloc_id))]
+    target = target or open_store(target_url)
+    sources = _sources(open_store, row, [url for url in known if store_name(url) != store_name(target_url)])
+    with tempfile.TemporaryDirectory(prefix="fedml-copy-") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
+        places = (Path(folder) / str(number) for number in range(len(record.files)))
+        sent = list(
+            pool.map(lambda file, place: _copy_file(record, file, sources, target, place), record.files, places)
+        )
+    _copy_signatures(record, sources, target)
+    _write_record(record, target)
+    is_new = store_name(target_url) not in map(store_name, known)
+    if is_new:
+        _record_location(index, record, target, target_url)
+    return Copied(row.alloc_id, store_name(target_url), sum(map(bool, sent)), sum(sent), is_new)
+
+
+def _sources(open_store: OpenStore, row: Row, urls: list[str]) -> list[Store]:
+    """Those that may be opened. Raises StoreRefused where there are some, and none may be."""
+    found: list[Store] = []
+    refused: StoreRefused | None = None
+    for url in urls:
+        try:
+            found.append(open_store(url, row if url == row.store else None))
+        except StoreRefused as error:
+            refused = refused or error
+    if refused and not found:
+        raise refused
+    return found
+
+
+def _copy_file(record: ResultRecord, file: ResultFile, sources: list[Store], target: Store, place: Path) -> int:
+    """How many bytes had to be sent."""
+    key = record.artifact_prefix + file.path
+    if _brought(target, key, file, place) == "":
+        place.unlink()
+        return 0
+    reasons: list[str] = []
+    for source in sources:
+        problem = _brought(source, key, file, place)
+        if problem:
+            reasons.append(f"{source.url_of(key)}: {problem}")
+            continue
+        target.put_file(key, place, sha256=file.sha256)
+        place.unlink()
+        return file.size_bytes
+    where = "; ".join(reasons) or "no other store is known to hold it"
+    raise NotFound(
+        f"no copy of {file.path} of result {record.alloc_id} is whole: {where}",
+        operation="copy",
+        key=key,
+        hint="restore the object from the bucket's version history;  fedml index verify --deep  looks at all of them",
+    )
+
+
+def _brought(store: Store, key: str, file: ResultFile, place: Path) -> str:
+    """Bring the object to `place`; why it isn't the file, empty when it is."""
+    try:
+        store.get_file(key, place)
+    except StoreError as error:
+        return error.message
+    with place.open("rb") as data:
+        digest = hashlib.file_digest(data, "sha256").hexdigest()
+    if digest != file.sha256:
+        place.unlink()
+        return f"its sha256 is {digest}"
+    return ""
+
+
+def _copy_signatures(record: ResultRecord, sources: list[Store], target: Store) -> None:
+    for key, data in _signatures(record, sources):
+        try:
+            target.put(key, data, Create(), content_type="application/json")
+        except AlreadyExists:
+            continue
+
+
+def _signatures(record: ResultRecord, sources: list[Store]) -> Iterator[tuple[str, bytes]]:
+    prefix = record.key.record_key(record.alloc_id).removesuffix(".json") + "."
+    for source in sources:
+        try:
+            for info in source.list(prefix):
+                if info.key.endswith(SIGNATURE_SUFFIX):
+                    yield info.key, source.get(info.key)
+        except StoreError:  # the log has them too
+            continue
+
+
+def _write_record(record: ResultRecord, target: Store) -> None:
+    key = record.key.record_key(record.alloc_id)
+    try:
+        target.put(key, record.to_json(), Create(), content_type="application/json")
+    except AlreadyExists:
+        there = ResultRecord.from_json(target.get(key), source=target.url_of(key))
+        if there != record:
+            raise IntegrityError(
+                f"{target.url_of(key)} is there, and is another record than the one that was committed",
+                operation="copy",
+                key=key,
+                hint="look at who wrote it (fedml index verify --deep), and delete it",
+            ) from None
+
+
+def _record_location(index: Index, record: ResultRecord, target: Store, target_url: str) -> None:
+    def decide(catalog: Catalog) -> list[Change]:
+        if catalog.value("SELECT 1 FROM removed WHERE alloc_id = ?", record.alloc_id):
+            prefix = own_prefix(record.key, record.alloc_id, record.manifest_sha256)
+            if prefix is not None:
+                remove_result(target, record.key, record.alloc_id, prefix)
+            raise _removed(record.alloc_id)
+        if any(store_name(url) == store_name(target_url) for url in copies_of(catalog, record.alloc_id)):
+            return []
+        return [{"type": "locate", "alloc_id": record.alloc_id, "store": target_url}]
+
+    index.change(decide, reason=f"copy to {store_name(target_url)}")
+
+
+def _refuse_removed(index: Index, alloc_id: str) -> None:
+    if index.ask(lambda catalog: catalog.value("SELECT state FROM result WHERE alloc_id = ?", alloc_id)) == REMOVED:
+        raise _removed(alloc_id)
+
+
+def _removed(alloc_id: str) -> UsageError:
+    return UsageError(f"result {alloc_id[:8]} was removed by gc: there is nothing left to copy")

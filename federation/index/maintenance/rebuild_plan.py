@@ -1,0 +1,259 @@
+"""Plans the entries of a lost index's new log from what is remembered of it and what lies in the stores. Writes nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from federation.claims import difference, of_opened
+from federation.index.catalog.changes import RECORD_CHANGES, usable
+from federation.index.maintenance.collect import Candidate, Collected
+from federation.index.maintenance.problem import Problem
+from federation.index.maintenance.recovery import Remembered
+from federation.log import Change, Entry, Log
+from federation.result import Key, ResultRecord
+from jobs.errors import FedmlError
+from regions.storage.store import Store
+
+RUNS = "runs/"
+_MANIFEST = "/manifest.json"
+_BATCH = 200
+
+
+class RunManifest(Protocol):
+    """What `rebuild` wants to know of a run's manifest."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def job(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def spec_hash(self) -> str: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def expected_keys(self) -> int: ...
+
+
+ReadManifest = Callable[[bytes, str], RunManifest]
+
+
+@dataclass(slots=True)
+class RebuildPlan:
+    """What would be written, and what can't be known. `entries` are (reason, changes) in order."""
+
+    entries: list[tuple[str, list[Change]]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    is_salvage: bool = False
+    goes_on: bool = False
+    """An earlier rebuild was broken off; this goes on with it."""
+    results: int = 0
+    runs: list[str] = field(default_factory=list)
+    """Opened again from their manifests."""
+    several: list[tuple[str, list[str]]] = field(default_factory=list)
+    """(key, allocations, the winner first) where only the stores could tell who won."""
+    lost: list[str] = field(default_factory=list)
+    """Allocations that are remembered, and of which no store that was read has a record any more."""
+    unknown: list[str] = field(default_factory=list)
+    """Sentences: what this couldn't know."""
+    found: Collected = field(default_factory=Collected)
+
+
+class Replay:
+    """Fills a plan with the entries that bring back what is remembered, then what only the stores and run logs know."""
+
+    def __init__(
+        self,
+        home: Store,
+        plan: RebuildPlan,
+        memory: dict[int, Remembered],
+        there: dict[int, Entry],
+        read_manifest: ReadManifest,
+    ) -> None:
+        self._home = home
+        self._plan = plan
+        self._memory = memory
+        self._read_manifest = read_manifest
+        self._candidates = plan.found.candidates
+        self._entered: set[str] = set()
+        self._winners: dict[Key, str] = {}
+        self._opened: set[str] = set()
+        self._closed: dict[str, str] = {}
+        self._judged_by_time = 0
+        removed = [
+            change["alloc_id"] for one in memory.values() for change in one.changes if change["type"] == "remove"
+        ]
+        self._removed = frozenset(removed)
+        self._dropped: set[str] = set()
+        written = [change for entry in there.values() for change in usable(entry.changes)]
+        self._done = {change["of"] for change in written if change["type"] == "rebuild" and "of" in change}
+        for change in written:
+            self._follow(change)
+
+    def run(self) -> None:
+        for entry in self._memory.values():
+            if entry.number not in self._done:
+                self._again(entry)
+        left = {alloc_id: one for alloc_id, one in self._candidates.items() if alloc_id not in self._entered}
+        manifests = {manifest.run: manifest for manifest in self._manifests()}
+        by_run: dict[str, list[Candidate]] = {run: [] for run in manifests if run not in self._opened}
+        for one in left.values():
+            by_run.setdefault(one.record.key.run, []).append(one)
+        for run in self._opened - self._closed.keys():
+            by_run.setdefault(run, [])
+        for run, candidates in sorted(by_run.items()):
+            self._run(run, manifests.get(run), candidates)
+        self._tell(manifests, left)
+
+    def _again(self, one: Remembered) -> None:
+        """One remembered entry, with the records that the stores have."""
+        changes: list[Change] = []
+        for change in one.changes:
+            entered = self._with_record(change)
+            if entered is not None:
+                self._follow(entered)
+                changes.append({**entered, "rebuilt": True})
+        told = {"of": one.number, "time": one.time, "author": one.author}
+        mark: Change = {"type": "rebuild", "is_done": False, **told}
+        self._plan.entries.append((one.reason, [mark, *changes]))
+
+    def _with_record(self, change: Change) -> Change | None:
+        alloc_id = str(change.get("alloc_id", ""))
+        if change["type"] not in RECORD_CHANGES:
+            return None if alloc_id in self._dropped else change
+        if "record" in change:
+            return change
+        candidate = self._candidates.get(alloc_id)
+        if candidate is None:
+            if alloc_id not in self._removed:
+                self._plan.lost.append(alloc_id)
+            self._dropped.add(alloc_id)
+            return None
+        return {"type": change["type"], "record": candidate.record.to_dict()}
+
+    def _follow(self, change: Change) -> None:
+        """Keep in mind what an entered change means for what comes after it."""
+        match change["type"]:
+            case "open":
+                self._opened.add(change["run"])
+            case "close":
+                self._closed[change["run"]] = change["state"]
+            case kind if kind in RECORD_CHANGES:
+                record = ResultRecord.from_dict(change["record"])
+                self._entered.add(record.alloc_id)
+                self._plan.results += 1
+                if kind == "add":
+                    self._winners.setdefault(record.key, record.alloc_id)
+
+    def _run(self, run: str, manifest: RunManifest | None, candidates: list[Candidate]) -> None:
+        """What only the stores and the run's own log know of one run."""
+        changes: list[Change] = []
+        if manifest is not None and run not in self._opened:
+            names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
+            changes.append({"type": "open", **{name: getattr(manifest, name) for name in names}})
+            self._plan.runs.append(run)
+        own = [one for one in candidates if self._is_own(manifest, one.record)]
+        cancel = self._cancel_of(run) if manifest is not None and run not in self._closed else None
+        if cancel is not None:
+            reason, moment = cancel
+            changes += self._results(run, [one for one in own if _moment(one.written) < moment])
+            changes.append({"type": "close", "run": run, "state": "cancelled", "reason": reason})
+            self._closed[run] = "cancelled"
+            own = [one for one in own if one.record.alloc_id not in self._entered]
+            self._judged_by_time += bool(candidates)
+        changes += self._results(run, own)
+        if manifest is not None and run not in self._closed:
+            won = sum(1 for key in self._winners if key.run == run)
+            if won >= manifest.expected_keys:
+                changes.append({"type": "close", "run": run, "state": "done", "reason": ""})
+        for change in changes:
+            if change["type"] in ("open", "close"):
+                self._follow(change)
+        for start in range(0, len(changes), _BATCH):
+            batch = [{**change, "rebuilt": True} for change in changes[start : start + _BATCH]]
+            mark: Change = {"type": "rebuild", "is_done": False}
+            self._plan.entries.append((f"rebuilt from the stores: run {run}", [mark, *batch]))
+
+    def _is_own(self, manifest: RunManifest | None, record: ResultRecord) -> bool:
+        """Whether the result is of the run that it names; told where it isn't."""
+        problem = difference(record, of_opened(manifest, record)) if manifest is not None else ""
+        if not problem:
+            return True
+        what = f"result {record.alloc_id} isn't believed: {problem}"
+        where = record.key.record_key(record.alloc_id)
+        self._plan.found.problems.append(Problem("record-differs", where, what, "it is left out"))
+        return False
+
+    def _results(self, run: str, candidates: list[Candidate]) -> Iterator[Change]:
+        def order(one: Candidate) -> tuple[Key, int, str, str]:
+            return one.record.key, one.record.attempt, one.written, one.record.alloc_id
+
+        is_late = self._closed.get(run) == "cancelled"
+        for key, group in itertools.groupby(sorted(candidates, key=order), lambda one: one.record.key):
+            ones = list(group)
+            if len(ones) > 1 and key not in self._winners and not is_late:
+                self._plan.several.append((key.path, [one.record.alloc_id for one in ones]))
+            for one in ones:
+                kind = "late" if is_late else "supersede" if key in self._winners else "add"
+                change: Change = {"type": kind, "record": one.record.to_dict()}
+                self._follow(change)
+                yield change
+                yield from ({"type": "locate", "alloc_id": one.record.alloc_id, "store": name} for name in one.copies)
+
+    def _manifests(self) -> Iterator[RunManifest]:
+        for info in self._home.list(RUNS):
+            if info.key.endswith(_MANIFEST):
+                where = self._home.url_of(info.key)
+                try:
+                    yield self._read_manifest(self._home.get(info.key), where)
+                except FedmlError as error:
+                    self._plan.unknown.append(f"{where} can't be read ({error.message}): its run isn't opened again")
+
+    def _cancel_of(self, run: str) -> tuple[str, datetime] | None:
+        """Why and when the run was cancelled, as its own log says; None where it wasn't."""
+        try:
+            entries = Log(self._home, f"{RUNS}{run}/log/").refresh()
+        except FedmlError:
+            return None
+        for entry in entries:
+            for change in entry.changes:
+                if change["type"] == "cancel" and isinstance(change.get("reason", ""), str):
+                    return change.get("reason", ""), datetime.fromisoformat(entry.time)
+        return None
+
+    def _tell(self, manifests: dict[str, RunManifest], left: dict[str, Candidate]) -> None:
+        unknown = self._plan.unknown
+        unusable = [one.number for one in self._memory.values() if one.unusable]
+        if unusable:
+            numbers = ", ".join(map(str, unusable[:10]))
+            unknown.append(
+                f"what the changes of revisions {numbers} that can't be used were to mean: they are left out"
+            )
+        if not self._memory:
+            unknown.append("tags, notes, retirements and signatures of before: nothing that survived holds them")
+        if self._judged_by_time:
+            unknown.append(
+                "which results of cancelled runs were committed before: those that the store had before the cancel count"
+            )
+        if left:
+            last = max(self._memory, default=0)
+            unknown.append(
+                f"in which order {len(left)} results were committed, and by whom"
+                + (f": what came after revision {last} is known from the stores only" if last else "")
+            )
+        without = {one.record.key.run for one in left.values()} - manifests.keys() - self._opened
+        if without := {run for run in without if not run.startswith("nomad:")}:
+            unknown.append(f"what runs without a manifest expected, or whether they were cancelled: {len(without)}")
+        missing = sorted(set(range(1, max(self._memory, default=0) + 1)) - self._memory.keys())
+        if missing:
+            unknown.append(f"what revisions {', '.join(map(str, missing[:10]))} said, but for results in the stores")
+
+
+def _moment(written: str) -> datetime:
+    """The store's time of a record; the beginning of all time where the store tells none."""
+    return datetime.fromisoformat(written) if written else datetime.min.replace(tzinfo=UTC)

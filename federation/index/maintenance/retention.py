@@ -1,0 +1,113 @@
+"""Parse what should be kept (`last=3,age=30d,best=roc_auc:2`), and find the results that nothing keeps. No I/O.
+
+A result is kept when any part keeps it. Whatever the rule says, kept are: results that hold a tag or held one before (a
+rollback may go there), parents of other results, results of open runs, and artifacts that were adopted or published in place.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+
+from federation.errors import UsageError
+from federation.index.catalog.catalog import Catalog
+from federation.index.maintenance.removal import prefix_of
+from federation.index.rows import COMMITTED, Row
+from federation.log import timestamp
+from federation.text import duration_s
+
+_EXAMPLE = "write --keep last=3,age=30d,best=roc_auc:2 (best=-log_loss:2 where less is better)"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Per job: the committed results of the newest `last` versions, those committed within `age`, the best K by a metric
+    (the least, with `is_least`). Superseded, late and retired results are kept by `age` only. A job of which no
+    committed result has the metric keeps all that it has."""
+
+    last: int = 0
+    age: timedelta | None = None
+    best: tuple[tuple[str, int, bool], ...] = ()
+    """(metric, how many, is_least)"""
+
+
+def parse_retention(texts: Iterable[str]) -> Retention:
+    """The rule that these say together. Raises UsageError for one that says nothing, or nothing that is known."""
+    last, age = 0, None
+    best: list[tuple[str, int, bool]] = []
+    for part in (part.strip() for text in texts for part in text.split(",")):
+        name, _, value = part.partition("=")
+        if name == "last" and value.isdecimal() and int(value) > 0:
+            last = max(last, int(value))
+        elif name == "age" and value:
+            given = timedelta(seconds=duration_s(value, "--keep age", least_s=0))
+            age = given if age is None else max(age, given)
+        elif name == "best" and (found := re.fullmatch(r"(-?)(.+):([1-9]\d*)", value)):
+            best.append((found[2], int(found[3]), bool(found[1])))
+        else:
+            raise UsageError(f"--keep {part!r} isn't last=N, age=AGE or best=METRIC:K", hint=_EXAMPLE)
+    if not (last or age or best):
+        raise UsageError("nothing says what to keep", hint=_EXAMPLE)
+    return Retention(last, age, tuple(best))
+
+
+def unwanted(catalog: Catalog, rule: Retention, now: datetime) -> dict[str, Row]:
+    """Results by allocation, oldest first, that nothing keeps; those that are removed already aren't among them. Raises
+    UsageError for a metric that no result ever had."""
+    _require_metrics(catalog, rule)
+    _, rows = catalog.rows("alloc_id NOT IN (SELECT alloc_id FROM removed)", (), order="rowid")
+    kept = _protected(catalog, rows) | _by_rule(rows, rule, now)
+    return {row.alloc_id: row for row in rows if row.alloc_id not in kept}
+
+
+def _require_metrics(catalog: Catalog, rule: Retention) -> None:
+    fields = catalog.fields()
+    for metric in (metric for metric, _, _ in rule.best if fields.are_known and metric not in fields.metrics):
+        near = get_close_matches(metric, fields.metrics, n=1)
+        raise UsageError(
+            f"--keep best={metric}: no result has the metric {metric!r}",
+            hint=f"did you mean {near[0]!r}?"
+            if near
+            else f"metrics: {', '.join(sorted(fields.metrics)[:6]) or 'none'}",
+        )
+
+
+def _protected(catalog: Catalog, rows: Iterable[Row]) -> set[str]:
+    kept = set(catalog.values("SELECT json_extract(change, '$.alloc_id') FROM event WHERE kind = 'tag'"))
+    open_runs = set(catalog.values("SELECT run FROM run WHERE state = 'open'"))
+    parents = tuple(set(catalog.values("SELECT parent FROM parent")))
+    for row in rows:
+        if row.run in open_runs or prefix_of(row) is None or (parents and row.alloc_id.startswith(parents)):
+            kept.add(row.alloc_id)
+    return kept
+
+
+def _by_rule(rows: list[Row], rule: Retention, now: datetime) -> set[str]:
+    kept: set[str] = set()
+    if rule.age is not None:
+        since = timestamp(now - rule.age)
+        kept |= {row.alloc_id for row in rows if row.committed >= since}
+    committed = [row for row in rows if row.state == COMMITTED]
+    for job in {row.job for row in committed}:
+        own = [row for row in committed if row.job == job]
+        newest = {row.version: row.revision for row in own}  # the last one wins: rows come oldest first
+        versions = sorted(newest, key=lambda version: newest[version], reverse=True)[: rule.last]
+        kept |= {row.alloc_id for row in own if row.version in versions}
+        for metric, count, is_least in rule.best:
+            measured = [(_number(row.metrics.get(metric)), row.alloc_id) for row in own]
+            ranked = sorted(
+                (value if is_least else -value, alloc_id) for value, alloc_id in measured if value is not None
+            )
+            # a job that never measured it: nothing says which of its results are the best, so none is given up
+            kept |= {alloc_id for _, alloc_id in ranked[:count]} or {row.alloc_id for row in rows if row.job == job}
+    return kept
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+        return None
+    return float(value)

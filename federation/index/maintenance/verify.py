@@ -1,0 +1,280 @@
+"""Find everything that is wrong with the index and the stores of its results, and say what mends it.
+
+Read only. Looks at the log (`federation.index.maintenance.log_reader`), at what its entries say taken together, and at each
+store by one listing of its results and artifacts; only `deep` reads the artifacts."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from federation.errors import StoreRefused
+from federation.index.maintenance.log_reader import check_checkpoints, check_format, entry_key, read_chain
+from federation.index.maintenance.log_summary import Committed, Said
+from federation.index.maintenance.problem import Problem
+from federation.index.maintenance.store_listing import Survey, record_place, survey
+from federation.index.stores import OpenStore, shown_store, store_name
+from federation.log import utc_now
+from federation.result import ResultRecord
+from jobs.errors import FedmlError
+from regions.storage.errors import IntegrityError, NotFound, StoreError
+from regions.storage.store import ObjectInfo, Store
+
+_AT_ONCE = 8
+_RESTORE = "restore it from the bucket's version history"
+_LOOKS_MAX = 3
+_PUBLISH_AT_WORK = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was looked at and what is wrong. `head` is the last entry's sha256: whoever keeps it sees a rewritten log."""
+
+    revision: int
+    head: str
+    results: int
+    stores: int
+    in_flight: int
+    """Records and artifacts of runs that are open (their coordinator will commit them), and artifacts without a record to
+    which something was written within the last hour: a publish is at work."""
+    read_bytes: int
+    problems: tuple[Problem, ...]
+
+
+def verify(
+    home: Store,
+    open_store: OpenStore,
+    names: Sequence[str],
+    *,
+    deep: bool = False,
+    head: str = "",
+    remembered: Mapping[int, str] | None = None,
+    now: datetime | None = None,
+) -> Verified:
+    """Look at everything. `names` are stores to look into besides those that results name; `remembered` and `head` are
+    what is known of the log from before (see `read_chain`). Where others wrote to the index meanwhile, and something
+    seems wrong, all of it is looked at again. Raises the home store's own errors; another store that can't be asked is a
+    problem in the answer."""
+    moment = now or utc_now()
+    for _ in range(_LOOKS_MAX):
+        found = _verify_once(home, open_store, names, deep, head, remembered or {}, moment)
+        if not found.problems or not home.exists(entry_key(found.revision + 1)):
+            break
+    return found
+
+
+def _verify_once(
+    home: Store,
+    open_store: OpenStore,
+    names: Sequence[str],
+    deep: bool,
+    head: str,
+    remembered: Mapping[int, str],
+    now: datetime,
+) -> Verified:
+    chain = read_chain(home, remembered=remembered, head=head)
+    said = Said(home, chain)
+    problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
+    problems += check_checkpoints(home, chain)
+    stores, refused = _stores(open_store, names, said)
+    problems += refused
+    surveys: list[tuple[str, Store, Survey]] = []
+    for name, store in sorted(stores.items()):
+        try:
+            surveys.append((name, store, survey(store)))
+        except FedmlError as error:
+            mend = error.hint or f"fedml stores check {name}"
+            problems.append(Problem("store-unreachable", name, f"store {name} can't be read: {error.message}", mend))
+    records = {key for _, _, found in surveys for key in found.records}
+    in_flight = read_bytes = 0
+    for name, store, found in surveys:
+        look = _Look(store, found, said, records, deep=deep, since=now - _PUBLISH_AT_WORK)
+        problems += look.problems(name)
+        in_flight += look.in_flight
+        read_bytes += look.read_bytes
+    last = chain.head
+    return Verified(last.number, last.sha256, len(said.results), len(stores), in_flight, read_bytes, tuple(problems))
+
+
+def _stores(open_store: OpenStore, names: Sequence[str], said: Said) -> tuple[dict[str, Store], list[Problem]]:
+    """The stores to look into, by name, and those that can't be opened. What a result names and may not be opened is taken
+    out of its stores, so that nothing is looked for there."""
+    stores: dict[str, Store] = {}
+    problems: dict[str, Problem] = {}
+
+    def opened(url: str, record: ResultRecord | None) -> bool:
+        try:
+            store = open_store(url, record)
+            stores.setdefault(store_name(store.url), store)
+        except StoreRefused as error:
+            region = record.region if record else ""
+            problems.setdefault(
+                f"{region} {url}", Problem("store-refused", shown_store(url), error.message, error.hint)
+            )
+            return False
+        except FedmlError as error:
+            name = shown_store(url)
+            what = f"store {name} can't be read: {error.message}"
+            mend = error.hint or f"fedml stores check {name}"
+            problems.setdefault(name, Problem("store-unreachable", name, what, mend))
+        return True
+
+    for name in names:
+        opened(name, None)
+    for one in said.results.values():
+        if one.record.alloc_id not in said.removed:
+            one.stores = [url for url in one.stores if opened(url, one.record if url == one.record.store else None)]
+    return stores, list(problems.values())
+
+
+class _Look:
+    """One store compared with what the log says of it."""
+
+    def __init__(
+        self, store: Store, found: Survey, said: Said, records: set[str], *, deep: bool, since: datetime
+    ) -> None:
+        self._store = store
+        self._found = found
+        self._said = said
+        self._records = records
+        self._deep = deep
+        self._since = since
+        self._lock = threading.Lock()
+        self.in_flight = 0
+        self.read_bytes = 0
+
+    def problems(self, name: str) -> list[Problem]:
+        """All of them, results first."""
+        results = [
+            one
+            for one in self._said.results.values()
+            if one.record.alloc_id not in self._said.removed and name in map(store_name, one.stores)
+        ]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            problems = [problem for some in pool.map(self._result, results) for problem in some]
+        return [*problems, *self._orphans()]
+
+    def _result(self, one: Committed) -> list[Problem]:
+        return [*self._record(one), *self._artifact(one)]
+
+    def _record(self, one: Committed) -> Iterator[Problem]:
+        record = one.record
+        key = record.key.record_key(record.alloc_id)
+        info = self._found.records.get(key)
+        where = self._store.url_of(key)
+        if info is None and (record.is_adopted or (record.prefix is not None and key in self._records)):
+            return  # only the index has the record; or it is in its datacenter's own store, and the artifact elsewhere
+        if info is None:
+            what = f"the record of result {record.alloc_id} is gone (the index has it, in revision {one.revision})"
+            yield Problem("record-missing", where, what, "fedml index sync (it writes the record again)")
+            return
+        if info.size_bytes == len(record.to_json()) and not self._deep:
+            return
+        mend = f"{_RESTORE}; or delete it and let the index write it again: fedml index sync"
+        try:
+            stored = ResultRecord.from_json(self._store.get(key), source=where)
+        except (FedmlError, KeyError) as error:
+            yield Problem("record-torn", where, f"the record of result {record.alloc_id}: {error}", mend)
+            return
+        if (stored.key, stored.alloc_id) != (record.key, record.alloc_id):
+            what = f"the record at {key} is that of allocation {stored.alloc_id} for {stored.key.path}"
+            yield Problem("record-misplaced", where, what, mend)
+        elif stored != record:
+            fields = ", ".join(name for name in record.__slots__ if getattr(stored, name) != getattr(record, name))
+            what = f"the record of result {record.alloc_id} differs from the one that was committed: {fields}"
+            yield Problem("record-differs", where, what, mend)
+
+    def _artifact(self, one: Committed) -> Iterator[Problem]:
+        record = one.record
+        prefix = record.artifact_prefix
+        files = self._found.files.get(prefix, {}) if record.prefix is None else self._adopted(record)
+        others = [url for url in one.stores if store_name(url) != store_name(self._store.url)]
+        short = record.alloc_id[:8]
+        mend = f"{_RESTORE}; else hide the result: fedml index retire {short}"
+        if others:
+            mend = (
+                f"fedml index copy {short} {store_name(self._store.url)} (from {store_name(others[0])}, which has it)"
+            )
+        if record.files and not files:
+            what = f"the artifact of result {record.alloc_id} is gone ({len(record.files)} files)"
+            yield Problem("artifact-missing", self._store.url_of(prefix.rstrip("/")), what, mend)
+            return
+        for file in record.files:
+            info = files.get(file.path)
+            where = self._store.url_of(prefix + file.path)
+            if info is None:
+                yield Problem("file-missing", where, f"{file.path} of result {record.alloc_id} is gone", mend)
+            elif info.size_bytes != file.size_bytes:
+                what = f"{file.path} of result {record.alloc_id} has {info.size_bytes} bytes, not {file.size_bytes}"
+                yield Problem("file-size", where, what, mend)
+            elif self._deep and (problem := self._changed(prefix + file.path, file.sha256)):
+                what = f"{file.path} of result {record.alloc_id} is not what was published: {problem}"
+                yield Problem("file-changed", where, what, mend)
+        known = {file.path for file in record.files} if record.prefix is None else files.keys()
+        for path in sorted(files.keys() - known):
+            what = f"{path} lies in the artifact of result {record.alloc_id}, whose record doesn't name it"
+            where = self._store.url_of(prefix + path)
+            yield Problem("file-extra", where, what, "get never brings it; look at who wrote it, and delete it")
+
+    def _adopted(self, record: ResultRecord) -> dict[str, ObjectInfo]:
+        found = {}
+        for file in record.files:
+            with suppress(NotFound):
+                found[file.path] = self._store.stat(record.artifact_prefix + file.path)
+        return found
+
+    def _changed(self, key: str, sha256: str) -> str:
+        """Why the object isn't the file of that hash; empty when it is. Reads it in pieces, through a temporary file."""
+        with tempfile.TemporaryDirectory(prefix="fedml-verify-") as folder:
+            path = Path(folder) / "object"
+            try:
+                size_bytes = self._store.get_file(key, path).size_bytes
+            except NotFound:
+                return "it is gone"
+            except IntegrityError:
+                return "its sha256 differs"
+            except StoreError as error:
+                return f"it can't be read ({error.message})"
+            with path.open("rb") as data:
+                digest = hashlib.file_digest(data, "sha256").hexdigest()
+        with self._lock:
+            self.read_bytes += size_bytes
+        return "" if digest == sha256 else "its sha256 differs"
+
+    def _orphans(self) -> Iterator[Problem]:
+        for key in self._found.records:
+            place = record_place(key)
+            assert place is not None
+            known = self._said.results.get(place.alloc_id)
+            if known is not None and known.record.key == place.key:
+                continue
+            if place.key.run in self._said.open_runs:
+                self.in_flight += 1
+            else:
+                what = f"result {place.alloc_id} of {place.key.path} is in the store and not in the index"
+                mend = "fedml index sync" if self._said.has_entries else "fedml index rebuild (the index is empty)"
+                yield Problem("record-orphan", self._store.url_of(key), what, mend)
+        recorded = {key.removeprefix("results/").removesuffix(".json") for key in self._found.records}
+        indexed = {one.record.artifact_prefix for one in self._said.results.values()}
+        for prefix, files in self._found.files.items():
+            owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
+            if owner in recorded or prefix in indexed:
+                continue
+            newest = self._found.newest(prefix)
+            if owner.rsplit("/", 4)[0] in self._said.open_runs or (newest and newest > self._since):
+                self.in_flight += 1
+                continue
+            what = f"{len(files)} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
+            where = self._store.url_of(prefix.rstrip("/"))
+            yield Problem("artifact-orphan", where, what, "fedml index gc --orphans 7d (what a broken publish left)")
+        for info in self._found.strays:
+            what = f"{info.key} can be nothing that fedml wrote"
+            mend = "look at who writes there, and delete it"
+            yield Problem("object-stray", self._store.url_of(info.key), what, mend)

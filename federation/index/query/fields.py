@@ -1,0 +1,179 @@
+"""A field as written enters (`metrics.auc`, `region`), leaves as what it is: its type, and the SQL of its value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from federation.index.query.tokens import WhereError
+from federation.index.rows import Row
+from federation.result import MetricValue
+
+Type = Literal["text", "number", "bool", "text or number", "time", "tag"]
+
+FIXED: dict[str, tuple[str, Type]] = {
+    "job": ("job", "text"),
+    "version": ("version", "text or number"),
+    "run": ("run", "text"),
+    "slot": ("slot", "number"),
+    "group": ("grp", "text"),
+    "index": ("idx", "number"),
+    "attempt": ("attempt", "number"),
+    "region": ("region", "text"),
+    "datacenter": ("datacenter", "text"),
+    "node": ("node", "text"),
+    "allocation": ("alloc_id", "text"),
+    "alloc_id": ("alloc_id", "text"),
+    "state": ("state", "text"),
+    "size_bytes": ("size_bytes", "number"),
+    "store": ("store", "text"),
+    "url": ("url", "text"),
+    "created": ("created", "time"),
+    "committed": ("committed", "time"),
+    "revision": ("revision", "number"),
+    "tag": ("tag", "tag"),
+    "tags": ("tag", "tag"),
+}
+"""Fields that every result has: their column and type."""
+
+_PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+_PLAIN = re.compile(r"[ !#-\[\]-~]+")
+_NAN, _INF, _MINUS_INF = (f'\'{{"$float":"{name}"}}\'' for name in ("nan", "inf", "-inf"))
+"""How the catalog's JSON writes what JSON lacks, as SQL literals."""
+
+NUMBER = (
+    "CASE {type} WHEN 'integer' THEN {value} WHEN 'real' THEN {value} WHEN 'object' THEN "
+    f"CASE {{value}} WHEN {_INF.replace('{', '{{').replace('}', '}}')} THEN 9e999 "
+    f"WHEN {_MINUS_INF.replace('{', '{{').replace('}', '}}')} THEN -9e999 END END"
+)
+"""A metric as a number, in SQL; NULL for what is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """SQL with `?` for each of `values`."""
+
+    text: str
+    values: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: `name` as it is written, its types (a metric may be a number in one result and a text in another)."""
+
+    name: str
+    kind: Literal["fixed", "metric", "param"]
+    key: str
+    """The column, or the name of the metric or parameter."""
+    types: frozenset[Type]
+
+    def typed(self, wanted: Type) -> Sql:
+        """Its value as that type; NULL where it is missing, of another type, or a NaN. The `+` keeps SQLite from choosing
+        an index for it: `candidates` does."""
+        if self.kind == "metric":
+            return _metric(self.key, wanted)
+        text = Sql(f"+{self.key}") if self.kind == "fixed" else _member("params", self.key, "CAST(VALUE AS TEXT)")
+        if wanted == "number" and "text or number" in self.types:
+            return Sql(f"fedml_number({text.text})", text.values)
+        if self.key == "created":
+            return Sql("fedml_time(created)")
+        return text
+
+    def of(self, row: Row) -> MetricValue | None:
+        """Its value in a row; None where it is missing."""
+        match self.kind:
+            case "metric":
+                return row.metrics.get(self.key)
+            case "param":
+                return row.params.get(self.key)
+        if "tag" in self.types:
+            return ", ".join(row.tags) or None
+        value: MetricValue = getattr(row, {"grp": "group", "idx": "index"}.get(self.key, self.key))
+        return value
+
+    def is_missing(self) -> Sql:
+        """Whether the result has it not."""
+        if self.kind == "fixed":
+            return Sql(f"({self.key} IS NULL OR {self.key} = '')")
+        text = _member("metrics" if self.kind == "metric" else "params", self.key, "TYPE")
+        return Sql(f"({text.text} IS NULL)", text.values)
+
+    def is_nan(self) -> Sql:
+        """Whether it is a metric that is not a number; never NULL."""
+        found = _member("metrics", self.key, f"TYPE = 'object' AND VALUE = {_NAN}")
+        return Sql(f"IFNULL({found.text}, 0)", found.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What fields there are: those of every result, and the metrics and parameters that some result has."""
+
+    metrics: Mapping[str, frozenset[Type]]
+    params: frozenset[str]
+    are_known: bool = True
+    """False where there is no result yet: then any metric and parameter may be."""
+
+    def field(self, written: str, *, text: str, place: int) -> Field:
+        """The field. Raises WhereError for one that no result has, with the nearest that exists."""
+        if written in FIXED:
+            column, kind = FIXED[written]
+            return Field(written, "fixed", column, frozenset({kind}))
+        first, _, rest = written.partition(".")
+        key = ".".join(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PART.findall(rest))
+        if first == "metrics" and key in self.metrics:
+            return Field(written, "metric", key, self.metrics[key])
+        if first == "metrics" and key and not self.are_known:
+            return Field(written, "metric", key, frozenset[Type]({"number", "text", "bool"}))
+        if first == "params" and key and (key in self.params or not self.are_known):
+            return Field(written, "param", key, frozenset[Type]({"text or number"}))
+        if first in ("metrics", "params") and rest:
+            problem = f"no result has the {'metric' if first == 'metrics' else 'parameter'} {key!r}"
+        else:
+            problem = f"there is no field {written!r}"
+        raise WhereError(problem, text=text, place=place, hint=self._hint(written, key))
+
+    def _hint(self, written: str, key: str) -> str:
+        names = [*FIXED, *map(_quoted_metric, self.metrics), *(f"params.{_quoted(name)}" for name in self.params)]
+        last = key or written
+        exact = [f"metrics.{_quoted(last)}"] if last in self.metrics else []
+        exact += [f"params.{_quoted(last)}"] if last in self.params else []
+        near = exact or difflib.get_close_matches(written, names, n=1, cutoff=0.7)
+        near = near or difflib.get_close_matches(f"metrics.{written}", names, n=1, cutoff=0.8)
+        if near:
+            return f"did you mean {near[0]}?"
+        some = (
+            sorted(map(_quoted_metric, self.metrics))[:6] + sorted(f"params.{_quoted(one)}" for one in self.params)[:6]
+        )
+        return f"fields: {', '.join([*FIXED, *some])}" + (
+            " …" if len(some) < len(self.metrics) + len(self.params) else ""
+        )
+
+
+def _quoted_metric(name: str) -> str:
+    return f"metrics.{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    """The name of a metric as it must be written."""
+    plain = all(part and all(char.isalnum() or char in "_-" for char in part) for part in name.split("."))
+    return name if plain else '"' + name.replace('"', '""') + '"'
+
+
+def _metric(name: str, wanted: Type) -> Sql:
+    if wanted == "number":
+        return _member("metrics", name, NUMBER.format(type="TYPE", value="VALUE"))
+    if wanted == "bool":
+        return _member("metrics", name, "CASE TYPE WHEN 'true' THEN 1 WHEN 'false' THEN 0 END")
+    return _member("metrics", name, "CASE TYPE WHEN 'text' THEN VALUE END")
+
+
+def _member(column: str, name: str, expression: str) -> Sql:
+    """An expression over TYPE and VALUE of one member of a JSON column; the name is a parameter, never a part."""
+    if not _PLAIN.fullmatch(name):  # SQLite's paths can't say every name
+        inner = expression.replace("TYPE", "type").replace("VALUE", "value")
+        return Sql(f"(SELECT {inner} FROM json_each({column}) WHERE key = ?)", (name,))  # noqa: S608
+    text = expression.replace("TYPE", f"json_type({column}, ?)").replace("VALUE", f"json_extract({column}, ?)")
+    return Sql(f"({text})", (f'$."{name}"',) * text.count("?"))

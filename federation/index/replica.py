@@ -1,0 +1,265 @@
+"""Keeps the log of a home store's index and the local catalog of it in step: what is asked is up to date, what is appended
+rests on everything before it and was understood before it is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from federation.errors import FederationError, IndexCorrupt, LogConflict
+from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog
+from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
+from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
+from federation.index.last_sync import last_seen, saw
+from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
+from jobs.errors import FedmlError
+from regions.storage.store import Store
+
+_CATALOGS_TRIED = 3
+_LOOKS_NOTED_EVERY_S = 1.0
+_logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class Ledger:
+    """The log and the catalog of one home store. Nothing is read or written before the first question; may be used from
+    threads. Readers need to read the home store only. The first write makes the home (`format.json`)."""
+
+    def __init__(
+        self, home: Store, *, cache_dir: Path, author: str = "", clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._store = home
+        self._cache_dir = cache_dir
+        self._clock = clock
+        self.author = author or default_author()
+        self._log = Log(home, LOG_PREFIX, author=self.author, clock=clock)
+        self._home_id = ""
+        self._catalog: Catalog | None = None
+        self._lock = threading.RLock()
+        self._noted_s = float("-inf")
+        self.as_of = ""
+        """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
+
+    def close(self) -> None:
+        """Give back the local catalog."""
+        with self._lock:
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None
+
+    @property
+    def home(self) -> Store:
+        """The home store."""
+        return self._store
+
+    def go_offline(self) -> str:
+        """From now on answer from the local catalog and ask the store nothing; when that was last in step with the store.
+        Raises FederationError where this machine has none. Writes, and whatever stands in the log only, are refused."""
+        with self._lock:
+            seen = last_seen(self._cache_dir, self._store.url)
+            if seen is not None and catalog_path(self._cache_dir, seen.home_id).exists():
+                self._open_known(seen.home_id)
+                self.as_of = seen.when
+                if self._ask(lambda catalog: catalog.position().number):
+                    return self.as_of
+            raise self._knows_nothing()
+
+    def now(self) -> datetime:
+        """The machine's clock."""
+        return self._clock()
+
+    def change(self, decide: Callable[[Catalog], list[Change]], *, reason: str = "") -> None:
+        """Append what `decide` answers to an up-to-date catalog, in one entry; asked again whenever another writer was
+        faster, so that it rests on everything before its own entry. Nothing is written for an empty answer."""
+        with self._lock:
+            self._append(decide, reason=reason)
+
+    def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog, brought up to the end of the log."""
+        with self._lock:
+            self._sync()
+            return self._ask(question)
+
+    def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Put a question to the catalog as it was at the last answer."""
+        with self._lock:
+            if self._catalog is None:
+                self._sync()
+            return self._ask(question)
+
+    def entry(self, number: int) -> Entry:
+        """One entry of the log, whole. Raises IndexCorrupt where it isn't any more what the catalog took in."""
+        self._refuse_offline("the records of results lie in the home store")
+        entry = self._log.read(number)
+        known = self.ask_again(lambda catalog: catalog.entry(number))
+        if known is None or known[-1] != entry.sha256:
+            raise IndexCorrupt(
+                f"revision {number} of the index was rewritten after it was read", hint=self._how_to_accept()
+            )
+        return entry
+
+    def remembered(self) -> dict[int, str]:
+        """sha256 by number of the entries that the local catalog has read before; the log isn't asked. Raises the
+        store's errors, IndexCorrupt for a torn `format.json`."""
+        with self._lock:
+            if self._catalog is None or not self._home_id:
+                home = read_home(self._store)
+                self._open_catalog(home.id if home else "")
+            return self._ask(lambda catalog: catalog.hashes())
+
+    def require_writable(self) -> None:
+        """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
+        error, or NotSupported for one that can't be a home."""
+        with self._lock:
+            self._make_home()
+            probe_write(self._store)
+
+    def _append(self, decide: Callable[[Catalog], list[Change]], *, reason: str) -> None:
+        """Decide, append; what is decided to nothing is not written.
+
+        The first decision may rest on what this process knew last: if its entry then gets the next number, nothing lies
+        between. Where it is to do nothing, or to refuse, the log is asked first.
+        """
+        self._refuse_offline("nothing is written")
+        knows = self._catalog is not None and bool(self._home_id)
+        self._make_home()
+        changes = self._decide_on_the_known(decide) if knows else []
+        if not changes:
+            self._sync()
+            changes = self._ask(decide)
+        if not changes:
+            return
+        self._refuse_unusable(changes, reason)
+
+        def rebase(_: object) -> list[Change] | None:
+            nonlocal changes
+            self._take_in()
+            changes = self._ask(decide)
+            if changes:
+                self._refuse_unusable(changes, reason)
+            return changes or None
+
+        written = 0
+        try:
+            written = self._log.append(changes, reason=reason, rebase=rebase).number
+        except LogConflict:
+            if changes:
+                raise
+        self._take_in()
+        if is_due(written):
+            self._write_checkpoint()
+
+    def _refuse_unusable(self, changes: list[Change], reason: str) -> None:
+        """Raises UsageError for changes that the catalog couldn't take in, before they are written."""
+        about = Entry(0, timestamp(self._clock()), self.author, reason, "", ())
+        self._ask(lambda catalog: catalog.refuse_unusable(changes, about))
+
+    def _decide_on_the_known(self, decide: Callable[[Catalog], list[Change]]) -> list[Change]:
+        self._align()
+        try:
+            return self._ask(decide)
+        except FedmlError:
+            return []
+
+    def _make_home(self) -> None:
+        if not self._home_id:
+            home = read_home(self._store) or make_home(self._store, self._clock())
+            self._open_catalog(home.id)
+
+    def _open_catalog(self, home_id: str) -> None:
+        path = catalog_path(self._cache_dir, home_id)
+        if home_id and not path.exists():
+            restore_checkpoint(self._store, path, is_of_this_log=self._is_in_log)
+        self._open_known(home_id)
+
+    def _open_known(self, home_id: str) -> None:
+        self.close()
+        self._home_id = home_id
+        self._catalog = open_catalog(catalog_path(self._cache_dir, home_id)) if home_id else Catalog(None)
+
+    def _knows_nothing(self) -> FederationError:
+        return FederationError(
+            f"this machine has no catalog of {self._store.url}: offline there is nothing to answer from",
+            hint="without --offline the store is asked, and a catalog is kept",
+        )
+
+    def _refuse_offline(self, why: str) -> None:
+        if self.as_of:
+            raise FederationError(f"offline: {why}", hint="run it without --offline")
+
+    def _is_in_log(self, position: Position) -> bool:
+        return self._log.read(position.number).sha256 == position.sha256
+
+    def _write_checkpoint(self) -> None:
+        """A short cut for others: where it can't be written, nothing is lost."""
+        why_not = write_checkpoint(self._store, self._catalog.path if self._catalog else None)
+        if why_not:
+            _logger.info("no checkpoint was written: %s", why_not)
+
+    def _sync(self) -> None:
+        """Bring the catalog up to the end of the log."""
+        if self.as_of:
+            return
+        with self._lock:
+            if self._catalog is None or not self._home_id:
+                home = read_home(self._store)
+                self._open_catalog(home.id if home else "")
+            at = self._align()
+            entries = self._refreshed(at)
+            self._ask(lambda catalog: catalog.apply(entries))
+            self._note_the_look()
+
+    def _note_the_look(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
+            self._noted_s = now_s
+            saw(self._cache_dir, self._store.url, self._home_id)
+
+    def _align(self) -> Position:
+        """Let the log go on where the catalog is: another process may have brought it further."""
+        at = self._ask(lambda catalog: catalog.position())
+        if at != self._log.position:
+            self._log.start_at(at)
+        return at
+
+    def _take_in(self) -> None:
+        entries = self._log.take()
+        self._ask(lambda catalog: catalog.apply(entries))
+
+    def _refreshed(self, at: Position) -> list[Entry]:
+        try:
+            return self._log.refresh()
+        except IndexCorrupt as error:
+            how = self._how_to_accept() if at.number else ""
+            error.hint += f"; {how}" if how else ""
+            raise
+
+    def _how_to_accept(self) -> str:
+        path = self._catalog.path if self._catalog else None
+        return f"where the home store was restored on purpose, delete {path} and try again" if path else ""
+
+    def _ask(self, question: Callable[[Catalog], Answer]) -> Answer:
+        """Ask the catalog; where its file fails, go on with another one that was brought up to date."""
+        with self._lock:
+            assert self._catalog is not None
+            for _ in range(_CATALOGS_TRIED):
+                try:
+                    return question(self._catalog)
+                except sqlite3.Error as error:
+                    self._catalog = self._catalog.replacement(error)
+                    if self.as_of:
+                        raise self._knows_nothing() from error
+                try:
+                    self._log.start_at(self._catalog.position())
+                    self._catalog.apply(self._log.refresh())
+                except sqlite3.Error as error:
+                    self._catalog = self._catalog.replacement(error)
+            return question(self._catalog)

@@ -1,0 +1,1 @@
+"""Writes a project folder (`fedml init`)."""

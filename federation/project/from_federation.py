@@ -1,0 +1,196 @@
+"""The address of one Nomad server enters, what its whole federation looks like leaves, and from that a `fedml.toml`.
+
+For `fedml init --from ADDRESS`. Regions are asked in parallel; one that doesn't answer is a value, not the end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from federation.errors import FederationError, UsageError
+from jobs.errors import FedmlError
+from regions.credentials import SecretRef
+from regions.model import Region, TLSFiles
+
+if TYPE_CHECKING:
+    from regions.nomad.client import NomadRegion
+
+TIMEOUT_S = 5.0
+DEADLINE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedRegion:
+    """What one region told. `problem` is set, and the rest empty, where it told nothing."""
+
+    name: str
+    version: str = ""
+    datacenters: tuple[str, ...] = ()
+    nodes: int = 0
+    jobs: tuple[str, ...] = ()
+    """Registered parameterized batch jobs."""
+    problem: str = ""
+
+
+def survey(address: str, environ: Mapping[str, str]) -> tuple[SurveyedRegion, ...]:
+    """Ask the server at `address` for its regions, and each of them for itself.
+
+    The token, TLS files and namespace are those that `environ` names as for `nomad` (NOMAD_TOKEN, NOMAD_CACERT …).
+    Raises UsageError for no address, RegionError when the server doesn't answer, FederationError when no region does.
+    """
+    checked = _checked(address)
+    asked = _nomad_region(checked, "global", environ, shown_as=f"at {checked}")
+    try:
+        names = asked.federation_regions()
+    finally:
+        asked.close()
+    with ThreadPoolExecutor(max_workers=min(16, len(names) or 1)) as pool:
+        regions = tuple(pool.map(lambda name: _survey_region(checked, name, environ), names))
+    if all(region.problem for region in regions):
+        problems = "; ".join(region.problem for region in regions) or "it knows no region"
+        raise FederationError(
+            f"{checked} answers, but none of its regions told anything: {problems}",
+            hint="" if environ.get("NOMAD_TOKEN") else "does the federation want a token? export NOMAD_TOKEN=…",
+        )
+    return regions
+
+
+def toml_of(
+    name: str,
+    address: str,
+    regions: tuple[SurveyedRegion, ...],
+    *,
+    home: str,
+    stores: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> str:
+    """The federation's `fedml.toml`. `stores` holds a URL for each region that told something of itself."""
+    jobs = sorted({job for region in regions for job in region.jobs})
+    lines = [
+        f"# Written by `fedml init --from {_checked(address)}`. Relative paths count from this file.",
+        "# Every key: docs/reference/configuration.md",
+        "",
+        "[federation]",
+        f"name = {_quoted(name)}",
+        f"home = {_quoted(home)}",
+    ]
+    if len(jobs) == 1:
+        lines.append(f"job  = {_quoted(jobs[0])}  # registered there; or a jobspec's path")
+    else:
+        lines.append(
+            '# job = "…"  # a jobspec\'s path, or a registered job: ' + (", ".join(jobs) or "there is none yet")
+        )
+    for region in regions:
+        lines += ["", *_region_lines(_checked(address), region, stores, environ)]
+    return "\n".join(lines) + "\n"
+
+
+def _region_lines(
+    address: str, region: SurveyedRegion, stores: Mapping[str, str], environ: Mapping[str, str]
+) -> list[str]:
+    key = _key(region.name)
+    if region.problem:
+        return [
+            f"# Region {region.name} told nothing of itself: {region.problem}".replace("\n", " "),
+            f"# [regions.{key}]",
+            f"# addresses = [{_quoted(address)}]",
+        ]
+    told = f"Nomad {region.version}, {region.nodes} node{'' if region.nodes == 1 else 's'}"
+    lines = [
+        f"[regions.{key}]  # {told}; parameterized jobs: {', '.join(region.jobs) or 'none'}",
+        f"addresses = [{_quoted(address)}]  # a server of any region forwards; add the region's own",
+    ]
+    if environ.get("NOMAD_TOKEN"):
+        lines.append('token = { env = "NOMAD_TOKEN" }')
+    if environ.get("NOMAD_NAMESPACE"):
+        lines.append('namespace = { env = "NOMAD_NAMESPACE" }')
+    lines.append(f"store = {_quoted(stores[region.name])}  # of all datacenters that name none of their own")
+    files = {setting: environ.get(variable, "") for setting, variable in _TLS_VARIABLES.items()}
+    if any(files.values()):
+        lines += ["", f"[regions.{key}.tls]"]
+        lines += [f"{setting} = {_quoted(value)}" for setting, value in files.items() if value]
+    lines.append("")
+    if not region.datacenters:
+        lines.append("# no node was seen, so its datacenters are unknown; dc1 is Nomad's default")
+    lines += [f"[regions.{key}.datacenters.{_key(datacenter)}]" for datacenter in region.datacenters or ("dc1",)]
+    return lines
+
+
+_TLS_VARIABLES = {
+    "ca_cert": "NOMAD_CACERT",
+    "client_cert": "NOMAD_CLIENT_CERT",
+    "client_key": "NOMAD_CLIENT_KEY",
+    "server_name": "NOMAD_TLS_SERVER_NAME",
+}
+
+
+def _survey_region(address: str, name: str, environ: Mapping[str, str]) -> SurveyedRegion:
+    client = _nomad_region(address, name, environ)
+    try:
+        nodes = client.nodes()
+        jobs = [
+            str(stub["ID"]) for stub in client.jobs() if stub.get("ParameterizedJob") and stub.get("Type") != "system"
+        ]
+        return SurveyedRegion(
+            name=name,
+            version=client.version(),
+            datacenters=tuple(sorted({node.datacenter for node in nodes})),
+            nodes=len(nodes),
+            jobs=tuple(sorted(jobs)),
+        )
+    except FedmlError as error:
+        return SurveyedRegion(name=name, problem=error.message.removeprefix(f"region {name}: "))
+    finally:
+        client.close()
+
+
+def _nomad_region(address: str, nomad_region: str, environ: Mapping[str, str], *, shown_as: str = "") -> NomadRegion:
+    from regions.nomad.client import NomadRegion
+
+    def file(variable: str) -> Path | None:
+        return Path(environ[variable]).expanduser() if environ.get(variable) else None
+
+    region = Region(
+        name=shown_as or nomad_region,
+        addresses=(address,),
+        datacenters={},
+        nomad_region=nomad_region,
+        token=SecretRef(env="NOMAD_TOKEN") if environ.get("NOMAD_TOKEN") else None,
+        namespace=environ.get("NOMAD_NAMESPACE") or "default",
+        tls=TLSFiles(
+            ca_cert=file("NOMAD_CACERT"),
+            client_cert=file("NOMAD_CLIENT_CERT"),
+            client_key=file("NOMAD_CLIENT_KEY"),
+            server_name=environ.get("NOMAD_TLS_SERVER_NAME") or None,
+        ),
+    )
+    return NomadRegion(region, timeout_s=TIMEOUT_S, deadline_s=DEADLINE_S)
+
+
+def _checked(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.path not in ("", "/") or parts.query or parts.username or parts.password:
+        raise UsageError(
+            f"--from {address!r} is no address", hint="write --from https://host:4646, without user or path"
+        )
+    return address.rstrip("/")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: its escapes are those of JSON, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,0 +1,1 @@
+"""Publishes artifacts and their records; runs on the node."""

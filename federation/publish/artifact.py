@@ -1,0 +1,228 @@
+"""Reads what a task made: the files of a folder with sizes and sha256, and the metrics that lie in it.
+
+Nothing outside of the folder is ever read: a symbolic link that leaves it is refused, and so is what isn't a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from federation.errors import PublishError
+from federation.publish.provenance import told_data, without_secrets
+from federation.result import (
+    ENVIRONMENT_MAX,
+    FILES_MAX,
+    METRICS_MAX,
+    NAME_CHARS_MAX,
+    TEXT_CHARS_MAX,
+    MetricValue,
+    ResultFile,
+    manifest_sha256,
+)
+from jobs.errors import ForeignTextError
+from jobs.foreign import WHOLE_NUMBER_MAX, Limits, is_text, parse_json
+from regions.storage.errors import InvalidStoreURL
+from regions.storage.source import opened_source
+from regions.storage.store import checked_key
+
+METRICS_FILE = "metrics.json"
+ENVIRONMENT_FILE = "environment.json"
+DATA_FILE = "data.json"
+_NOTES_MAX = 20
+TOLD_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
+"""What a folder tells of itself."""
+
+_TOLD_LIMITS = Limits(
+    size_bytes_max=16 * 1024 * 1024, whole_max=10**4300, refuse_twice=False, is_python=True, items_max=1_000_000
+)
+"""For JSON that a task wrote with any library: what of it can't be kept is left out value by value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What is published: `files` in order of their paths, relative to `root`."""
+
+    root: Path
+    files: tuple[ResultFile, ...]
+
+    @property
+    def manifest_sha256(self) -> str:
+        """The hash of all names, sizes and hashes: the same for the same bytes, wherever they were made."""
+        return manifest_sha256(self.files)
+
+
+def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
+    """The artifact at `path`, every file read once for its hash.
+
+    `ignore` are shell patterns for a file's or folder's name, or for its path in the artifact (`*.tmp`, `logs`,
+    `logs/*`). Raises PublishError for what can't be published, StoreError for a file that can't be read or changes.
+    """
+    if path.is_dir():
+        root = path.resolve()
+        paths = sorted(_walk(root, root, ignore), key=lambda found: found.relative_to(root).as_posix())
+    elif path.is_file():
+        root, paths = path.absolute().parent, [path.absolute()]
+    elif path.exists():
+        raise PublishError(f"{path} is neither a folder nor a file")
+    else:
+        raise PublishError(
+            f"{path} does not exist, so there is nothing to publish", hint="check what the task before wrote"
+        )
+    if not paths:
+        raise PublishError(f"{path} holds no file to publish", hint="check the folder and the --ignore patterns")
+    if len(paths) > FILES_MAX:
+        raise PublishError(
+            f"{path} holds {len(paths):,} files; the limit is {FILES_MAX:,}",
+            hint="publish an archive of them (tar, zip), or leave some out with --ignore",
+        )
+    return Artifact(root, tuple(_file(root, found) for found in paths))
+
+
+def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
+    """The metrics of `metrics.json`, if there is one, and what of it was left out and why.
+
+    Numbers (NaN and infinities too), texts and true/false are metrics; objects are taken with their names joined by a
+    dot; lists and null are left out. Raises PublishError for a file that isn't a JSON object.
+    """
+    metrics: dict[str, MetricValue] = {}
+    notes: list[str] = []
+    for name, value in _flat(_json_object(root / METRICS_FILE)):
+        if isinstance(value, (bool, int, float, str)):
+            metrics[name] = value
+        else:
+            kind = "null" if value is None else "a list"
+            notes.append(f"{METRICS_FILE}: {_shown(name)} is left out: {kind} is no metric")
+    return metrics, notes
+
+
+def fitting_metrics(metrics: Mapping[str, MetricValue]) -> tuple[dict[str, MetricValue], list[str]]:
+    """Those of the metrics that a record can hold, and a note for what is left out. A training is never lost for a metric.
+
+    Whole numbers beyond 2^53, which JSON's readers read differently, are kept as the nearest other number.
+    """
+    fitting, notes = _fitting(metrics, "metric", METRICS_MAX)
+    for name, value in list(fitting.items()):
+        if isinstance(value, int) and not -WHOLE_NUMBER_MAX <= value <= WHOLE_NUMBER_MAX:
+            if value.bit_length() < 1023:
+                fitting[name] = float(value)
+            else:
+                del fitting[name]
+                notes.append(f"metric {_shown(name)} is left out: the number has too many digits")
+    return fitting, notes
+
+
+def fitting_texts(texts: Mapping[str, str], what: str) -> tuple[dict[str, str], list[str]]:
+    """Those of the texts (parameters, members of the environment) that a record can hold, and a note for what is left out."""
+    return _fitting(texts, what, ENVIRONMENT_MAX)
+
+
+def _fitting(members: Mapping[str, Any], what: str, count_max: int) -> tuple[dict[str, Any], list[str]]:
+    fitting: dict[str, Any] = {}
+    notes = []
+    for name, value in members.items():
+        if not is_text(name) or (isinstance(value, str) and not is_text(value)):
+            notes.append(f"{what} {_shown(name)} is left out: it is not valid Unicode text")
+        elif len(name) > NAME_CHARS_MAX:
+            notes.append(f"{what} {_shown(name)} is left out: its name has more than {NAME_CHARS_MAX} characters")
+        elif isinstance(value, str) and len(value) > TEXT_CHARS_MAX:
+            notes.append(f"{what} {_shown(name)} is left out: it has more than {TEXT_CHARS_MAX:,} characters")
+        elif len(fitting) < count_max:
+            fitting[name] = value
+    if len(fitting) + len(notes) < len(members):
+        more = len(members) - len(fitting) - len(notes)
+        notes.append(f"{more:,} of {len(members):,} values are left out: a record holds {count_max:,} ({what})")
+    if len(notes) > _NOTES_MAX:
+        notes = [*notes[:_NOTES_MAX], f"{len(notes) - _NOTES_MAX:,} more values are left out ({what})"]
+    return fitting, notes
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() and is_text(name) and len(name) <= 80 else ascii(name[:80])
+
+
+def read_environment(root: Path) -> dict[str, str]:
+    """What `environment.json`, if there is one, tells of the place of training, as texts."""
+    told = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in _flat(_json_object(root / ENVIRONMENT_FILE))
+    }
+    if "data_url" in told:
+        told["data_url"] = without_secrets(told["data_url"])
+    return told
+
+
+def read_data(root: Path) -> dict[str, str]:
+    """`data_url` and `data_sha256` of the data that it was trained on, from `data.json` (`{"url": …, "sha256": …}`), if
+    there is one. Raises PublishError for a hash that is none."""
+    found = _json_object(root / DATA_FILE)
+    return told_data(*(str(found.get(name) or "") for name in ("url", "sha256")))
+
+
+def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise PublishError(f"can't read folder {folder}: {error.strerror}") from error
+    for entry in entries:
+        path = Path(entry.path)
+        relative = path.relative_to(root).as_posix()
+        if any(fnmatchcase(entry.name, pattern) or fnmatchcase(relative, pattern) for pattern in ignore):
+            continue
+        if entry.is_symlink():
+            target = path.resolve()
+            if not target.is_relative_to(root):
+                raise PublishError(
+                    f"{relative} is a link that leaves the folder",
+                    hint="publish a copy of the file, or --ignore the link",
+                )
+            if target.is_dir():
+                raise PublishError(
+                    f"{relative} is a link to a folder", hint="--ignore it; its files are published as they are"
+                )
+        if entry.is_dir():
+            yield from _walk(root, path, ignore)
+        elif entry.is_file():
+            yield path
+        else:
+            raise PublishError(f"{relative} is no regular file", hint="remove it or --ignore it")
+
+
+def _file(root: Path, path: Path) -> ResultFile:
+    relative = path.relative_to(root).as_posix()
+    try:
+        checked_key(relative)
+    except InvalidStoreURL as error:
+        raise PublishError(f"file name {relative!r} can't be published: {error}", hint="rename the file") from None
+    with opened_source(path) as source:
+        return ResultFile(relative, source.size_bytes, source.sha256())
+
+
+def _json_object(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            found = parse_json(file.read(_TOLD_LIMITS.size_bytes_max + 1), source=f"{path.name}", limits=_TOLD_LIMITS)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise PublishError(f"{path.name} can't be read as JSON: {error.strerror}") from error
+    except ForeignTextError as error:
+        raise PublishError(
+            f"{path.name} can't be read as JSON: {error.message}", hint="look at what the task wrote"
+        ) from error
+    if not isinstance(found, dict):
+        raise PublishError(f"{path.name} is no JSON object of names and values")
+    return found
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,137 @@
+"""A task's environment enters, checks leave: whether this task could publish, looked at from where it runs.
+
+What no laptop can see: the archive that is there, the node's own credentials, its way to the store, its clock. One small
+object is created under `artifacts/doctor/`, read back, and removed where the node's role allows it (the least one doesn't).
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import metadata
+
+from federation.check import DISTRIBUTION, Check, Outcome, clock_check
+from federation.publish.task_identity import allocation_of
+from jobs.errors import FedmlError, ForeignTextError
+from jobs.foreign import Members, parse_json, understood
+from regions.storage import open_store, parse_store_url
+from regions.storage.errors import PermissionDenied
+from regions.storage.store import Create
+
+MARK = "fedml_publish_check"
+CLOCK_LIMIT_S = 300.0
+_CHECKS_MAX = 100
+CREDENTIALS = "credentials"
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+_RIGHTS = {
+    "s3": ("s3:PutObject", "s3:GetObject"),
+    "gs": ("storage.objects.create", "storage.objects.get"),
+    "az": (f"{_BLOBS}/add/action and {_BLOBS}/write", f"{_BLOBS}/read"),
+}
+"""What creating and reading need, in each vendor's words."""
+
+
+def check_from_inside(environ: Mapping[str, str], *, archive: Sequence[str] = ()) -> list[Check]:
+    """Every check, the first failure of those that build on one another last. `archive`: the URL schemes that the archive
+    serves which this runs from. Raises nothing but for a bug."""
+    subject = environ.get("FEDML_NODE") or socket.gethostname()
+    served = f", an archive for {' and '.join(f'{scheme}://' for scheme in archive)}" if archive else ""
+    about = f"{fedml_version()}{served}, on Python {platform.python_version()}"
+    checks = [Check(subject, "fedml publish", Outcome.OK, about)]
+    probe = f"artifacts/doctor/{secrets.token_hex(8)}"
+    data = secrets.token_bytes(64)
+    try:
+        allocation = allocation_of(environ, node=subject)
+        store = open_store(parse_store_url(allocation.store_url))
+    except ModuleNotFoundError as error:
+        return [*checks, Check(subject, "store", Outcome.FAILED, f"{error.name} is missing here", _OTHER_ARCHIVE)]
+    except FedmlError as error:
+        return [*checks, Check(subject, "environment", Outcome.FAILED, error.message, error.hint)]
+    checks.append(Check(subject, "environment", Outcome.OK, f"{store.url} by datacenter {allocation.datacenter}"))
+
+    def create() -> str:
+        store.put(probe, data, Create())
+        return ""
+
+    def read() -> str:
+        return "" if store.get(probe) == data else "it gave back other bytes than were written"
+
+    steps: dict[str, Callable[[], str]] = {"create in the store": create, "read it back": read}
+    for number, (name, step) in enumerate(steps.items()):
+        try:
+            wrong = step()
+        except PermissionDenied as error:
+            if number == 0 and not _are_known(error):
+                return [*checks, Check(subject, CREDENTIALS, Outcome.FAILED, error.message, error.hint)]
+            right = _right(store.url, number)
+            return [*checks, Check(subject, name, Outcome.FAILED, error.message, right)]
+        except FedmlError as error:
+            return [*checks, Check(subject, name, Outcome.FAILED, error.message, error.hint)]
+        if number == 0:
+            checks.append(Check(subject, CREDENTIALS, Outcome.OK))
+        checks.append(Check(subject, name, Outcome.FAILED if wrong else Outcome.OK, wrong))
+    with suppress(FedmlError):
+        store.delete(probe)
+    try:
+        theirs = store.server_time()
+    except FedmlError as error:
+        return [*checks, Check(subject, "clock", Outcome.SKIPPED, error.message)]
+    skew_s = None if theirs is None else (theirs - datetime.now(UTC)).total_seconds()
+    return [*checks, clock_check(subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=2.0)]
+
+
+def fedml_version() -> str:
+    """Of the fedml that this is; empty where it isn't installed as a distribution."""
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _are_known(error: PermissionDenied) -> bool:
+    """Whether the store knows who asks, and refuses the act: what else it says is of the credentials themselves."""
+    return error.store.startswith("file:") or "may not" in error.hint
+
+
+def _right(url: str, number: int) -> str:
+    scheme, _, place = url.partition("://")
+    if scheme not in _RIGHTS:
+        return f"let the task's user {('write', 'read')[number]} below {url}"
+    below = "artifacts/ and results/" if scheme != "s3" else f"arn:aws:s3:::{place}/artifacts/* and …/results/*"
+    return f"it lacks {_RIGHTS[scheme][number]} on {below}: `fedml stores check --policy` prints all that a node needs"
+
+
+_OTHER_ARCHIVE = "take the archive for this kind of store, or install fedml-nomad on the node"
+
+
+def to_line(checks: list[Check]) -> str:
+    """One line of JSON, to be found in a task's log."""
+    rows = [[check.subject, check.name, str(check.outcome), check.detail, check.remedy] for check in checks]
+    return json.dumps({MARK: rows})
+
+
+def _checks(line: str) -> list[Check]:
+    source = "the line"
+    rows = Members(parse_json(line, source=source), source=source).items(MARK, items_max=_CHECKS_MAX)
+    listed = Members({str(at): row for at, row in enumerate(rows)}, source=source)
+    texts = [listed.texts(at, items_max=5) for at in listed.names()]
+    return understood(source, lambda: [_check(*row) for row in texts])
+
+
+def _check(subject: str, name: str, outcome: str, detail: str, remedy: str) -> Check:
+    return Check(subject, name, Outcome(outcome), detail, remedy)
+
+
+def from_log(text: str) -> list[Check] | None:
+    """The checks of the last such line; None where there is none."""
+    for line in reversed(text.splitlines()):
+        try:
+            return _checks(line)
+        except ForeignTextError:
+            continue
+    return None

@@ -1,0 +1,116 @@
+"""Finds out where a model comes from: git commit, data, parents, package versions, size of the task.
+
+The training itself says most of it (`environment.json`, `data.json`, options of `fedml publish`). The rest is looked up: the
+git commit around the artifact, and the size that Nomad gave the task.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from federation.errors import PublishError, UsageError
+from jobs.spec import looks_secret
+
+COMMIT_VARIABLE = "GIT_COMMIT"
+_GIT_TIMEOUT_S = 10.0
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_ALLOCATION = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_LIMITS = {"NOMAD_CPU_LIMIT": "task_cpu_mhz", "NOMAD_MEMORY_LIMIT": "task_memory_mb"}
+"""Of the task that publishes; what it used is told by `federation.publish.usage`."""
+
+
+_PACKAGES = (
+    *("catboost", "jax", "keras", "lightgbm", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "pytorch-lightning"),
+    *("scikit-learn", "scipy", "statsmodels", "tensorflow", "torch", "torchvision", "transformers", "xgboost"),
+)
+"""Packages whose versions tell how a model can be loaded again."""
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the known packages that are installed in the Python that publishes."""
+    found = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def found_origin(environ: Mapping[str, str], places: Sequence[Path]) -> dict[str, str]:
+    """Git commit of the code (GIT_COMMIT, else the repository around one of `places`) and the size of the task. Raises
+    nothing."""
+    origin = {name: environ[limit] for limit, name in _LIMITS.items() if environ.get(limit, "").isdecimal()}
+    commit = environ.get(COMMIT_VARIABLE, "").strip().lower()
+    if not _COMMIT.fullmatch(commit):
+        commit = next(filter(None, map(git_commit, places)), "")
+    return origin | ({"git_commit": commit} if commit else {})
+
+
+def told_data(url: str, sha256: str) -> dict[str, str]:
+    """`data_url` and `data_sha256`, those that are given. Credentials in the URL are left out. Raises PublishError."""
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise PublishError(f"the data's sha256 is {sha256[:80]!r}, not 64 hexadecimal digits")
+    told = {"data_url": without_secrets(url), "data_sha256": sha256.lower()}
+    return {name: value for name, value in told.items() if value}
+
+
+def told_parent(text: str) -> str:
+    """Allocation id, or its beginning, of a result that this one was made from. Tags cannot be resolved on a node. Raises
+    UsageError."""
+    found = text.strip().lower()
+    if not _ALLOCATION.fullmatch(found):
+        raise UsageError(
+            f"--parent {text[:80]!r} is not an allocation id or at least 8 characters of one",
+            hint="fedml index list shows them; a tag has no meaning on a node",
+        )
+    return found
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user and password, and without a query that signs or authorizes."""
+    try:
+        parts = urlsplit(url)
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
+    query = "" if any(_signs(name) for name in names) else parts.query
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+
+
+def _signs(name: str) -> bool:
+    low = name.lower()
+    return looks_secret(name) or low in ("sig", "key") or low.endswith(("signature", "credential", "accesskeyid"))
+
+
+def git_commit(place: Path) -> str:
+    """Commit checked out in the repository around `place`, as `git` says it. Empty without git, outside a repository, and
+    where nothing in `place` is tracked: a folder of results inside a checkout says nothing about the code."""
+    if place.is_dir() and _git(place, "ls-files", "--error-unmatch", "--", ".") is not None:
+        commit = _git(place, "rev-parse", "--verify", "--quiet", "HEAD") or ""
+        return commit if _COMMIT.fullmatch(commit) else ""
+    return ""
+
+
+def _git(place: Path, *command: str) -> str | None:
+    """What a read-only git command prints; None when it fails. Repository settings that start programs are off."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", "-C", str(place), *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_TIMEOUT_S,
+            env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace").strip()

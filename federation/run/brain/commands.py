@@ -1,0 +1,173 @@
+"""What the brain wants done: commands, frozen values and nothing else. What follows from each is an event of `events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from federation.claims import Bound
+from federation.result import ResultRecord
+from federation.run.brain.events import Change, Pair
+from regions.model import Allocation
+
+TellKind = Literal[
+    "bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask the region for its room → RegionProbed."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Bring the job to a region that hadn't answered when the run was opened → Joined."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Ask a region that was quiet for a while whether it is there → Pinged."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Ask a region whose event stream is quiet for the run's children, through another region where need be
+    → AllocationChanged each and Listed, or NotListed."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write one entry to the run log → Appended, or AppendRefused where the log has other than `after` entries before it.
+    There is never more than one under way."""
+
+    changes: tuple[Change, ...]
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLog:
+    """Read on in the run log → LogRead."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckParent:
+    """Read the spec hash of the region's registered job, before a batch of dispatches → ParentChecked."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Dispatch an attempt that is bound in the run log → Acknowledged or DispatchFailed."""
+
+    slot: int
+    attempt: int
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Search the region for children of attempts whose dispatch has no known outcome → Found."""
+
+    region: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Read back the spec hash of children → ChildSpec each."""
+
+    region: str
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Ask for a child's status and allocations → ChildInspected."""
+
+    slot: int
+    attempt: int
+    region: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the store for the record of an allocation; without one, for all records of the slot → Looked. `bound`: the
+    slot's attempts in the run log, which records are compared with."""
+
+    slot: int
+    attempt: int
+    region: str
+    allocation: Allocation | None
+    bound: tuple[Bound, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop a child, and (`is_purge`) have it forgotten → Stopped."""
+
+    region: str
+    job_id: str
+    is_purge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLogs:
+    """Keep what an allocation's tasks wrote and what happened to them, in the home store → LogsKept."""
+
+    slot: int
+    attempt: int
+    region: str
+    allocation: Allocation
+    is_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """Bring the region's job back to the version before this run's deployment: its canaries failed → Reverted."""
+
+    region: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commit records to the index → Committed."""
+
+    records: tuple[ResultRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something that a person following the run wants to read."""
+
+    kind: TellKind
+    region: str = ""
+    slot: int = -1
+    attempt: int = 0
+    detail: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The run is over: done, failed or cancelled. The last command."""
+
+    state: Literal["done", "failed", "cancelled"]
+    reason: str
+
+
+Command = (
+    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs
+    | Revert | Commit | Tell | Close
+)  # fmt: skip

@@ -1,0 +1,191 @@
+"""From a binding in the run log to a child: checks of the parent, answers to dispatches and searches enter; dispatches leave.
+
+An attempt whose dispatch has no known outcome is searched for before it is sent again, always with the same token.
+"""
+
+from __future__ import annotations
+
+from federation.run.brain.causes import Cause
+from federation.run.brain.commands import CheckParent, Dispatch
+from federation.run.brain.endings import Ends
+from federation.run.brain.events import Acknowledged, ChildSpec, DispatchFailed, Found, Pair, ParentChecked
+from federation.run.brain.health import Health
+from federation.run.brain.region_state import RegionState
+from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.watching import Watching
+
+CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
+
+
+class Dispatching:
+    """What is between a binding and its child."""
+
+    def __init__(self, state: RunState, ends: Ends, health: Health, watching: Watching) -> None:
+        self._state = state
+        self._ends = ends
+        self._health = health
+        self._watching = watching
+
+    def bound(self, number: int, attempt_number: int) -> None:
+        """The log has this binding of ours: it is sent as soon as its region's job was checked."""
+        attempt = self._state.attempt(number, attempt_number)
+        if attempt.phase is Phase.BINDING:
+            self._state.move(attempt, Phase.BOUND)
+            self._state.send(number, attempt)
+
+    def check(self) -> None:
+        """Begin the check of the registered job wherever a batch waits for it."""
+        state = self._state
+        for name in sorted(state.sendable):
+            region = state.regions[name]
+            if not (region.is_checking or region.is_out_of_sight) and region.hold_until_s <= state.now_s:
+                state.sendable.discard(name)
+                region.is_checking = True
+                state.out.append(CheckParent(name))
+
+    def parent_checked(self, event: ParentChecked) -> None:
+        """Send the batch that waited for this, if the registered job is still the run's own."""
+        state = self._state
+        region = state.regions[event.region]
+        region.is_checking = False
+        if region.waiting:
+            state.sendable.add(region.name)
+        if event.is_denied:
+            self._health.pause(region, "its token is refused")
+            region.hold_until_s = state.now_s + state.limits.pause_s
+            return
+        if event.spec_hash is None:
+            self._health.hold(region)
+            return
+        self._health.worked(region)
+        if event.spec_hash != state.manifest.spec_hash:
+            self._health.give_up_on(region, CHANGED)
+        batch, region.waiting = region.waiting, []
+        state.sendable.discard(region.name)
+        for number, attempt_number in batch:
+            attempt = state.attempt(number, attempt_number)
+            if not attempt.is_open or attempt.job_id:
+                continue
+            if region.is_fatal:
+                self._ends.end(number, attempt, Cause.REFUSED, region.problem)
+            else:
+                state.in_flight.add((number, attempt_number))
+                state.out.append(Dispatch(number, attempt_number, attempt.region))
+        self._health.give_up_if_nowhere()
+
+    # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def acknowledged(self, event: Acknowledged) -> None:
+        """There is a child."""
+        state = self._state
+        attempt = state.attempt(event.slot, event.attempt)
+        region = state.regions[attempt.region]
+        region.unknown.discard((event.slot, event.attempt))
+        state.in_flight.discard((event.slot, event.attempt))
+        self._health.worked(region)
+        region.has_dispatched = True
+        region.hold_s = 0.0
+        region.window = min(state.limits.window_max, region.window + 1)
+        if attempt.job_id:
+            return
+        state.changes.append({"type": "ack", "slot": event.slot, "attempt": event.attempt, "job_id": event.job_id})
+        self.has_child(event.slot, event.attempt, event.job_id)
+        if not attempt.is_open:
+            self._ends.stop(attempt)
+            return
+        state.tell("dispatched", attempt=attempt, slot=event.slot, detail=event.job_id)
+        region.unverified.append(event.job_id)
+        state.is_roomy = state.is_roomy or region.unacknowledged + 1 >= region.window - 1
+        self.catch_up(event.slot, attempt)
+
+    def catch_up(self, number: int, attempt: Attempt) -> None:
+        """What was told of its child before anybody knew whose it was."""
+        early = self._state.strangers.pop(attempt.job_id, {})
+        for news in early.values():
+            self._watching.allocation_changed(news)
+        if early:  # more may have been told, and lost
+            self._watching.inspect_after(self._state.limits.quiet_s, number, attempt)
+
+    def has_child(self, number: int, attempt_number: int, job_id: str) -> None:
+        """Its child has this ID; as long as it is open it is watched."""
+        attempt = self._state.attempt(number, attempt_number)
+        attempt.job_id = job_id
+        if attempt.region in self._state.regions:
+            self._state.regions[attempt.region].acknowledged_since += 1
+        self._state.children[job_id] = (number, attempt_number)
+        if attempt.phase in (Phase.BINDING, Phase.BOUND):
+            self._state.move(attempt, Phase.SENT)
+            self._watching.begin(number, attempt)
+
+    def dispatch_failed(self, event: DispatchFailed) -> None:
+        """There may be a child all the same, or there is none."""
+        state = self._state
+        attempt = state.attempt(event.slot, event.attempt)
+        pair, region = (event.slot, event.attempt), state.regions[attempt.region]
+        state.in_flight.discard(pair)
+        if event.outcome in ("unknown", "throttled"):
+            self._is_unknown(region, pair)
+            self._health.hold(region)
+        elif event.outcome == "denied" and region.has_dispatched:
+            self._health.pause(region, event.message)
+            region.hold_until_s = state.now_s + state.limits.pause_s
+            if attempt.is_open:
+                state.send(event.slot, attempt)
+        elif event.outcome == "input":
+            self._ends.end(event.slot, attempt, Cause.INPUT, event.message)
+        else:
+            self._health.give_up_on(region, event.message)
+            self._ends.end(event.slot, attempt, Cause.REFUSED, event.message)
+            self._health.give_up_if_nowhere()
+
+    def inherited(self, number: int, attempt_number: int, *, after_s: float) -> None:
+        """Bound by another coordinator, or by one that died: whether it has a child is found out after a while."""
+        attempt = self._state.attempt(number, attempt_number)
+        attempt.is_inherited = True
+        region = self._state.regions.get(attempt.region)
+        if region is not None:
+            region.unknown.add((number, attempt_number))
+            due_s = self._state.now_s + after_s
+            region.find_at_s = due_s if region.find_at_s is None else min(region.find_at_s, due_s)
+
+    def _is_unknown(self, region: RegionState, pair: Pair) -> None:
+        region.unknown.add(pair)
+        region.find_at_s = region.find_at_s or self._state.now_s + self._state.limits.find_s
+
+    def found(self, event: Found) -> None:
+        """These have a child, those have none; both are empty where the region didn't answer."""
+        state = self._state
+        region = state.regions[event.region]
+        region.is_finding = False
+        if event.children or event.missing:
+            self._health.worked(region)
+        for (slot, number), job_id in event.children.items():
+            self.acknowledged(Acknowledged(slot, number, job_id))
+        for pair in event.missing:
+            if pair not in region.unknown:
+                continue
+            region.unknown.discard(pair)
+            attempt = state.attempt(*pair)
+            if not attempt.is_open or attempt.job_id or state.is_ending:
+                continue
+            if attempt.is_inherited:  # it may have run long ago, and be forgotten: results first
+                self._watching.look_for_results(pair[0], attempt)
+            else:
+                state.send(pair[0], attempt)
+        if region.unknown:
+            region.find_at_s = state.now_s + state.limits.find_s
+
+    def child_spec(self, event: ChildSpec) -> None:
+        """A child that carries another spec hash is stopped, and its region gets nothing more."""
+        state = self._state
+        if event.spec_hash == state.manifest.spec_hash or event.job_id not in state.children:
+            return
+        number, attempt_number = state.children[event.job_id]
+        attempt = state.attempt(number, attempt_number)
+        region = state.regions[attempt.region]
+        self._health.give_up_on(region, "a child carries another spec hash: somebody changed the registered job")
+        if attempt.is_open:
+            self._ends.end(number, attempt, Cause.REFUSED, region.problem)
+        else:
+            self._ends.stop(attempt)
+        self._health.give_up_if_nowhere()

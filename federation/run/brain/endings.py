@@ -1,0 +1,197 @@
+"""How attempts and slots end: an end with its cause enters; a log change, a stop, another attempt or the slot's end leaves."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+from federation.run.brain.causes import CONSEQUENCES, Cause, backoff_s
+from federation.run.brain.commands import KeepLogs, Stop
+from federation.run.brain.events import Change, LogsKept, Stopped
+from federation.run.brain.state import Attempt, Phase, RunState
+from federation.text import counted
+from regions.model import Allocation
+
+
+class Ends:
+    """The ends of attempts and slots, and the stopping of children."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._keeping: dict[tuple[int, int], int] = {}
+
+    # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def end(self, number: int, attempt: Attempt, cause: Cause, reason: str) -> None:
+        """An attempt ended badly: record it, stop its child, and bind the slot anew or fail it."""
+        state = self._state
+        if not attempt.is_open:
+            return
+        self.close(attempt, cause, reason)
+        change: Change = {"type": "fail", "slot": number, "attempt": attempt.number}
+        state.changes.append(change | {"cause": str(cause), "reason": reason})
+        region = state.regions[attempt.region]
+        if not region.is_lost:
+            self.stop(attempt)
+        elif attempt.job_id or (number, attempt.number) in region.unknown:
+            region.abandoned.append((number, attempt.number))
+            region.unknown.discard((number, attempt.number))
+        if region.done < state.manifest.canary and CONSEQUENCES[cause].is_own:
+            self._canary_failed(attempt)
+        self.go_on(number)
+
+    def _canary_failed(self, attempt: Attempt) -> None:
+        """Record that this region, or the run, goes no further; its job is reverted when the log has it."""
+        state = self._state
+        reason = f"a canary failed in {attempt.region}: {attempt.reason}"
+        if state.manifest.canary_on_failure == "local":
+            state.changes.append({"type": "exclude", "region": attempt.region, "reason": reason})
+        else:
+            self.halt(reason, revert=list(state.regions))
+
+    def close(self, attempt: Attempt, cause: Cause | None, reason: str) -> None:
+        """The attempt is over; nothing follows from it here."""
+        self._state.move(attempt, Phase.ENDED)
+        attempt.cause, attempt.reason = cause, reason
+        attempt.searches = None if attempt.verdict is None else attempt.searches
+
+    def go_on(self, number: int) -> None:
+        """The slot's last attempt is over: another one, after a pause, elsewhere first; or the slot has failed."""
+        state = self._state
+        slot, last = state.slots[number], state.slots[number].last
+        if slot.state != "open" or state.is_ending or last is None:
+            return
+        counting = slot.counting
+        own = {attempt.region for attempt in counting if attempt.is_own_failure}
+        is_final = last.cause is not None and CONSEQUENCES[last.cause].is_final
+        if is_final or len(counting) >= state.manifest.max_attempts or len(own) >= 2:
+            self.fail_slot(number, last.reason)
+            return
+        state.tell("retry", attempt=last, slot=number, detail=last.reason)
+        times = sum(1 for attempt in slot.attempts if attempt.cause == last.cause)
+        pause_s = backoff_s(last.cause, times) if last.cause else 0.0
+        if pause_s:
+            heapq.heappush(state.delayed, (state.now_s + pause_s, number))
+        else:
+            state.retries.append(number)
+            state.is_roomy = True
+
+    def tick(self) -> None:
+        """Slots whose pause is over may be bound."""
+        state = self._state
+        while state.delayed and state.delayed[0][0] <= state.now_s:
+            state.retries.append(heapq.heappop(state.delayed)[1])
+            state.is_roomy = True
+
+    # ── slots ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fail_slot(self, number: int, reason: str) -> None:
+        """The slot gets no other attempt. When too many have failed, the run is stopped."""
+        state = self._state
+        slot = state.slots[number]
+        if slot.state != "open":
+            return
+        slot.state, slot.reason = "failed", reason
+        state.open_slots -= 1
+        state.failed_slots += 1
+        state.tell("failed", attempt=slot.last, slot=number, detail=reason)
+        allowed = state.manifest.max_failures
+        if allowed is not None and state.failed_slots > allowed:
+            self.halt(
+                f"{counted(state.failed_slots, 'slot')} failed, more than --max-failures allows ({allowed}); the last: {reason}"
+            )
+
+    def finish_slot(self, number: int) -> None:
+        """All keys are committed; attempts that didn't give them needn't go on."""
+        state = self._state
+        slot = state.slots[number]
+        if slot.state == "open":
+            state.open_slots -= 1
+        elif slot.state == "done":
+            return
+        elif slot.state == "failed":
+            state.failed_slots -= 1
+        slot.state, slot.reason = "done", ""
+        for attempt in slot.attempts:
+            if attempt.has_given and attempt.region in state.regions:
+                state.regions[attempt.region].done += 1
+            if attempt.is_open:
+                if not (attempt.has_given or attempt.complete):
+                    self.stop(attempt)
+                self.close(attempt, None, "")
+                self._purge(number, attempt)
+
+    # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def halt(self, reason: str, *, revert: Sequence[str] = ()) -> None:
+        """Record that the run is to stop before its end; `obey` follows when the log has it."""
+        if not self._state.is_ending and not any(change["type"] == "halt" for change in self._state.changes):
+            self._state.changes.append({"type": "halt", "reason": reason, "revert": list(revert)})
+
+    def obey(self, kind: str, reason: str) -> None:
+        """The log says that the run was cancelled, or halted: stop everything that is open."""
+        state = self._state
+        if state.is_cancelled or (kind == "halt" and state.halted):
+            return
+        if kind == "cancel":
+            state.is_cancelled = True
+        else:
+            state.halted = reason
+        state.tell("cancel" if kind == "cancel" else "run", detail=reason)
+        state.unbound.clear()
+        state.retries, state.delayed = [], []
+        for slot in state.slots:
+            for attempt in slot.attempts:
+                if attempt.is_open:
+                    self.stop(attempt)
+                    self.close(attempt, Cause.CANCELLED, "cancelled" if kind == "cancel" else "the run was stopped")
+            if slot.state == "open":
+                slot.state, slot.reason = "cancelled", reason
+                state.open_slots -= 1
+
+    # ── children ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self, attempt: Attempt) -> None:
+        """Have its child stopped, if it has one."""
+        region = self._state.regions.get(attempt.region)
+        if region and attempt.job_id and attempt.job_id not in region.stopping | region.to_stop:
+            region.stopping.add(attempt.job_id)
+            self._state.out.append(Stop(attempt.region, attempt.job_id))
+
+    def stopped(self, event: Stopped) -> None:
+        """A stop was done, or is to be tried again, or never will be."""
+        state = self._state
+        region = state.regions[event.region]
+        region.stopping.discard(event.job_id)
+        if event.problem:
+            region.unstoppable.add(event.job_id)
+            state.tell("region", region=region.name, detail=f"may not stop {event.job_id}: {event.problem}")
+        elif not event.is_done:
+            region.to_stop.add(event.job_id)
+            region.stop_at_s = state.now_s + state.limits.find_s
+
+    def keep_logs(self, number: int, attempt: Attempt, allocation: Allocation, *, is_failed: bool) -> None:
+        """Have what this allocation wrote kept, once."""
+        if allocation.id not in attempt.kept:
+            attempt.kept = (*attempt.kept, allocation.id)
+            pair = (number, attempt.number)
+            self._keeping[pair] = self._keeping.get(pair, 0) + 1
+            self._state.out.append(KeepLogs(number, attempt.number, attempt.region, allocation, is_failed))
+
+    def logs_kept(self, event: LogsKept) -> None:
+        """The child isn't needed any more, if its slot is done."""
+        pair = (event.slot, event.attempt)
+        self._keeping[pair] -= 1
+        if not self._keeping[pair]:
+            del self._keeping[pair]
+        self._purge(event.slot, self._state.attempt(*pair))
+
+    def _purge(self, number: int, attempt: Attempt) -> None:
+        """Have the child forgotten, once its results are committed and its logs kept."""
+        state = self._state
+        slot, region = state.slots[number], state.regions.get(attempt.region)
+        is_over = slot.state == "done" and not attempt.is_open and (number, attempt.number) not in self._keeping
+        if state.manifest.purge_finished and region and is_over and attempt.job_id not in ("", *region.stopping):
+            region.stopping.add(attempt.job_id)
+            region.children -= 1
+            state.out.append(Stop(attempt.region, attempt.job_id, is_purge=True))

@@ -1,0 +1,169 @@
+"""From an allocation that ended to committed keys: answers of the stores and the index enter, looks, commits and ends leave."""
+
+from __future__ import annotations
+
+import heapq
+
+from federation.claims import Bound
+from federation.run.brain.causes import Cause
+from federation.run.brain.commands import Commit, Look
+from federation.run.brain.endings import Ends
+from federation.run.brain.events import CommitFailed, Committed, Looked
+from federation.run.brain.state import Attempt, GroupIndex, RunState, Search
+from regions.model import Allocation
+
+LOOKS = 2
+"""A record that isn't there is looked for once more."""
+
+
+class Results:
+    """Records that are looked for, and keys that are in the index."""
+
+    def __init__(self, state: RunState, ends: Ends) -> None:
+        self._state = state
+        self._ends = ends
+        self._looks: list[tuple[float, int, int, str]] = []
+        self._commits_under_way = 0
+        self._commit_at_s = 0.0
+        self._unread: set[str] = set()
+        """Regions of which it was said that their results can't be read."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is on its way to the index."""
+        return not (self._commits_under_way or self._state.to_commit)
+
+    # ── records ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def look(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
+        """Ask for the record, once an allocation; None asks for whatever the slot has left in the stores."""
+        alloc_id = allocation.id if allocation else ""
+        attempt.searches = attempt.searches or {}
+        if alloc_id not in attempt.searches:
+            attempt.searches[alloc_id] = Search(allocation)
+            self._ask(number, attempt, allocation)
+
+    def tick(self) -> None:
+        """Looks that are due again."""
+        state = self._state
+        while self._looks and self._looks[0][0] <= state.now_s:
+            _, number, attempt_number, alloc_id = heapq.heappop(self._looks)
+            attempt = state.attempt(number, attempt_number)
+            if attempt.searches and alloc_id in attempt.searches:
+                self._ask(number, attempt, attempt.searches[alloc_id].allocation)
+
+    def _ask(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
+        attempts = self._state.slots[number].attempts
+        bound = tuple(Bound(one.number, one.region, one.job_id) for one in attempts if one.is_logged)
+        self._state.out.append(Look(number, attempt.number, attempt.region, allocation, bound))
+
+    def looked(self, event: Looked) -> None:
+        """The records of an allocation, or of a slot; only those of the run's own spec count. An allocation whose record is
+        refused has given no result; what else lies where a slot's records are says nothing of its attempts."""
+        state = self._state
+        slot, attempt = state.slots[event.slot], state.attempt(event.slot, event.attempt)
+        search = (attempt.searches or {}).get(event.alloc_id)
+        self._say_whether_read(attempt.region, event.error)
+        if event.error:
+            self._look_later(event, state.limits.look_retry_s)
+            return
+        good = [record for record in event.records if record.spec_hash == state.manifest.spec_hash]
+        state.to_commit.extend(good)
+        found = {(record.key.group, record.key.index) for record in good}
+        if good and search and search.allocation:
+            self._ends.keep_logs(event.slot, attempt, search.allocation, is_failed=False)
+        if len(found.union(slot.committed)) >= state.keys_a_slot or (good and event.alloc_id):
+            if attempt.searches:
+                attempt.searches.pop(event.alloc_id, None)
+        elif not event.alloc_id and attempt.verdict:
+            cause, reason = attempt.verdict
+            self._ends.end(event.slot, attempt, cause, f"{reason}; {event.refusal}" if event.refusal else reason)
+        elif event.records and not good and event.alloc_id:
+            self._ends.end(event.slot, attempt, Cause.REFUSED, "its child carries another spec hash")
+        elif event.refusal and event.alloc_id:
+            self._ends.end(event.slot, attempt, Cause.NO_RESULT, f"NoResult: {event.refusal}")
+        elif search is not None:
+            search.misses += 1
+            if search.misses < LOOKS:
+                self._look_later(event, state.limits.look_again_s)
+            else:
+                self._not_there(event.slot, attempt, search.allocation)
+
+    def _say_whether_read(self, region: str, error: str) -> None:
+        """Say once that a region's results can't be read, which its slots wait for."""
+        if error and region not in self._unread:
+            self._unread.add(region)
+            detail = f"its results can't be read, and its slots wait for them: {error}"
+            self._state.tell("region", region=region, detail=detail)
+        elif not error and region in self._unread:
+            self._unread.remove(region)
+            self._state.tell("region", region=region, detail="its results are read again")
+
+    def nothing(self, number: int, attempt: Attempt) -> None:
+        """Nothing is published in this run, so there is nothing to ask."""
+        if attempt.verdict:
+            self._ends.end(number, attempt, *attempt.verdict)
+        else:
+            self._not_there(number, attempt, None)
+
+    def _not_there(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
+        if allocation is None:  # nobody knew of a child: it is dispatched, unless one was told of meanwhile
+            attempt.searches = None
+            if attempt.is_open and not attempt.job_id:
+                self._state.send(number, attempt)
+        elif allocation.desired_status == "stop":
+            self._ends.end(number, attempt, Cause.STOPPED, "its job was stopped by somebody else")
+        else:
+            reason = "NoResult: it completed and published nothing"
+            self._ends.end(number, attempt, Cause.NO_RESULT, reason)
+
+    def _look_later(self, event: Looked, after_s: float) -> None:
+        heapq.heappush(self._looks, (self._state.now_s + after_s, event.slot, event.attempt, event.alloc_id))
+
+    # ── the index ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def flush(self) -> None:
+        """Send the collected records on."""
+        state = self._state
+        if state.to_commit and self._commit_at_s <= state.now_s:
+            state.out.append(Commit(tuple(state.to_commit)))
+            state.to_commit = []
+            self._commits_under_way += 1
+
+    def committed(self, event: Committed) -> None:
+        """The index has them; who won isn't asked: the key has its result."""
+        self._commits_under_way -= 1
+        for record, outcome in event.outcomes:
+            if outcome == "late":
+                continue
+            key = record.key
+            slot = self._state.slots[key.slot]
+            if (key.group, key.index) not in slot.committed:
+                known = 0 < record.attempt <= len(slot.attempts)
+                attempt = slot.attempts[record.attempt - 1] if known else slot.last
+                detail = f"{key.group}[{key.index}] {outcome}"
+                self._state.tell("committed", attempt=attempt, slot=key.slot, detail=detail)
+            self.has(key.slot, (key.group, key.index), 0 if outcome == "superseded" else record.attempt)
+
+    def has(self, number: int, place: GroupIndex, attempt_number: int) -> None:
+        """A key of the slot is committed, given by this attempt (0: by one that isn't known here); with all of them it is
+        done."""
+        slot = self._state.slots[number]
+        giver = slot.attempts[attempt_number - 1] if 0 < attempt_number <= len(slot.attempts) else None
+        if giver is not None and not giver.has_given:
+            giver.has_given = True
+            if slot.state == "done" and giver.region in self._state.regions:
+                self._state.regions[giver.region].done += 1
+        if place not in slot.committed:
+            slot.committed = (*slot.committed, place)
+        if len(slot.committed) >= self._state.keys_a_slot:
+            self._ends.finish_slot(number)
+
+    def commit_failed(self, event: CommitFailed) -> None:
+        """The home store doesn't answer: they are committed again, which is right whether or not they are there."""
+        self._commits_under_way -= 1
+        state = self._state
+        if self._commit_at_s <= state.now_s:
+            state.tell("run", detail=f"results wait for the index: {event.error}")
+        state.to_commit = [*event.records, *state.to_commit]
+        self._commit_at_s = state.now_s + state.limits.store_retry_s

@@ -1,0 +1,216 @@
+"""What the brain knows: slots and attempts as plain records, and the run's state that its parts share."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from federation.manifest import Manifest
+from federation.plan import Policy
+from federation.result import ResultRecord
+from federation.run.brain.causes import CONSEQUENCES, Cause
+from federation.run.brain.commands import Command, Revert, Tell, TellKind
+from federation.run.brain.events import AllocationChanged, Change, Pair
+from federation.run.brain.region_state import RegionState
+from federation.run.brain.timing import Limits
+from regions.model import Allocation
+
+GroupIndex = tuple[str, int]
+
+
+class Phase(StrEnum):
+    """Where an attempt is. BINDING: proposed to the run log; BOUND: in it; SENT and RUNNING have a child; ENDED is over."""
+
+    BINDING = "binding"
+    BOUND = "bound"
+    SENT = "sent"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One binding of a slot to a region."""
+
+    number: int
+    region: str
+    phase: Phase = Phase.BINDING
+    job_id: str = ""
+    reason: str = ""
+    """Why it ended badly; empty otherwise."""
+    cause: Cause | None = None
+    since_s: float = 0.0
+    """When it came to its phase, as far as this coordinator knows."""
+    is_inherited: bool = False
+    """Bound by another coordinator: whether it was dispatched is not known here."""
+    searches: dict[str, Search] | None = None
+    """What is looked for in the stores, by allocation ID ("": whatever the slot has left there)."""
+    inspect_at_s: float | None = None
+    """When its child is looked at next; None when that isn't due."""
+    verdict: tuple[Cause, str] | None = None
+    """Why its child failed, while the stores are asked whether it published all the same."""
+    complete: tuple[GroupIndex, ...] = ()
+    """Allocation indices that Nomad calls complete."""
+    has_given: bool = False
+    """A key of its slot is its."""
+    is_logged: bool = False
+    """The run log has its binding …"""
+    is_acknowledged: bool = False
+    """… its child …"""
+    is_failure_logged: bool = False
+    """… and its end."""
+    kept: tuple[str, ...] = ()
+    """Allocations whose logs are kept, or about to be."""
+    mapped: tuple[str, ...] = ()
+    """Of a run that adopts: allocations whose key the run log has, or is about to have."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still give a result."""
+        return self.phase is not Phase.ENDED
+
+    @property
+    def is_own_failure(self) -> bool:
+        """It failed for the slot's own reason (its task failed), not the region's."""
+        return self.cause is not None and CONSEQUENCES[self.cause].is_own
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it counts against the slot's attempts."""
+        return self.cause is None or CONSEQUENCES[self.cause].is_counted
+
+
+@dataclass(slots=True)
+class Search:
+    """A record that is wanted: of one allocation, or (None) of the whole slot. `misses`: looks that didn't find it."""
+
+    allocation: Allocation | None
+    misses: int = 0
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot: done when all its keys are committed."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    committed: tuple[GroupIndex, ...] = ()
+    state: str = "open"
+    """open, done, failed or cancelled"""
+    reason: str = ""
+    forgiven: int = 0
+    """So many of the first attempts count no more: somebody asked for new ones."""
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def counting(self) -> list[Attempt]:
+        """The attempts that speak against another one."""
+        return [one for one in self.attempts[self.forgiven :] if one.is_counted]
+
+
+@dataclass(slots=True)
+class RunState:
+    """All that one run is. Its parts change it; nothing in it does anything."""
+
+    manifest: Manifest
+    limits: Limits
+    policy: Policy
+    slots: list[Slot]
+    regions: dict[str, RegionState]
+    now_s: float = 0.0
+    begun_s: float = 0.0
+    """When this coordinator began."""
+    is_cancelled: bool = False
+    halted: str = ""
+    """Why the run was stopped before its end (too many failures, a canary's); empty while it wasn't."""
+    reverting: set[str] = field(default_factory=set)
+    """Regions whose job is being put back: the run isn't over before that is done."""
+    is_cut_off: bool = False
+    unbound: deque[int] = field(default_factory=deque)
+    retries: list[int] = field(default_factory=list)
+    """Slots whose next attempt may be bound now."""
+    delayed: list[tuple[float, int]] = field(default_factory=list)
+    """A heap of (when, slot): those whose next attempt may be bound later."""
+    open_slots: int = 0
+    failed_slots: int = 0
+    children: dict[str, Pair] = field(default_factory=dict)
+    strangers: dict[str, dict[str, AllocationChanged]] = field(default_factory=dict)
+    in_flight: set[Pair] = field(default_factory=set)
+    sendable: set[str] = field(default_factory=set)
+    """Regions in which something waits to be sent."""
+    changes: list[Change] = field(default_factory=list)
+    """What the next entry of the run log will say."""
+    to_commit: list[ResultRecord] = field(default_factory=list)
+    is_roomy: bool = True
+    """Something happened since the last binding that may have made room."""
+    out: list[Command] = field(default_factory=list)
+
+    @property
+    def is_ending(self) -> bool:
+        """Nothing new is begun any more."""
+        return self.is_cancelled or bool(self.halted)
+
+    @property
+    def keys_a_slot(self) -> int:
+        """How many results make a slot done."""
+        return sum(self.manifest.groups.values())
+
+    def revert(self, region: str, reason: str) -> None:
+        """The job that stood there before is to be put back."""
+        self.reverting.add(region)
+        self.out.append(Revert(region, reason))
+
+    def send(self, slot: int, attempt: Attempt) -> None:
+        """It may be sent as soon as its region's job was checked."""
+        self.regions[attempt.region].waiting.append((slot, attempt.number))
+        self.sendable.add(attempt.region)
+
+    def attempt(self, slot: int, number: int) -> Attempt:
+        """One attempt of a slot."""
+        return self.slots[slot].attempts[number - 1]
+
+    def move(self, attempt: Attempt, phase: Phase) -> None:
+        """Bring an attempt to a phase; its region's counts follow."""
+        region = self.regions.get(attempt.region)
+        if region is not None:
+            before, attempt_has_child = attempt.phase, phase in (Phase.SENT, Phase.RUNNING)
+            if before in (Phase.BINDING, Phase.BOUND) and (attempt_has_child or phase is Phase.ENDED):
+                region.unacknowledged -= 1
+            if before is Phase.RUNNING:
+                region.running -= 1
+            if phase is Phase.RUNNING:
+                region.running += 1
+            if phase is Phase.ENDED and before is not Phase.ENDED:
+                region.open -= 1
+                self.is_roomy = True
+        attempt.phase = phase
+        attempt.since_s = self.now_s
+
+    def tell(
+        self,
+        kind: TellKind,
+        *,
+        region: str = "",
+        slot: int = -1,
+        attempt: Attempt | None = None,
+        detail: str = "",
+        count: int = 1,
+    ) -> None:
+        """Say it to whoever follows the run."""
+        where = region or (attempt.region if attempt else "")
+        self.out.append(Tell(kind, where, slot, attempt.number if attempt else 0, detail, count))
+
+
+def newest(allocations: tuple[Allocation, ...]) -> Mapping[GroupIndex, Allocation]:
+    """For each group and index the newest allocation: the one that no other follows."""
+    latest: dict[GroupIndex, Allocation] = {}
+    for allocation in sorted(allocations, key=lambda one: one.modify_index):
+        place = (allocation.group, allocation.index)
+        if not allocation.next_allocation or place not in latest:
+            latest[place] = allocation
+    return latest

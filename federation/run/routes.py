@@ -1,0 +1,240 @@
+"""The ways to a run's regions: their own addresses, and other regions' servers, which forward to them.
+
+A ping asks at all of them at once. A list is asked of the region itself first, then through the regions that may carry its
+token. Every question is bounded as a whole; one that still hangs isn't asked a second time.
+
+**Which token goes where.** A region's token is sent to its own addresses. To another region's servers it is sent only where
+it tells them nothing new: they are given the same token, or the region has none. A ping carries no token. Whoever wants
+more writes the other region's address into `addresses` of the region.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from federation.run.brain.events import Pinged
+from jobs.errors import FedmlError
+from regions.credentials import SecretRef, SecretUnavailable
+from regions.errors import PermissionDenied, RegionUnreachable, Throttled
+from regions.model import Allocation, Region
+
+if TYPE_CHECKING:
+    from regions.nomad.client import NomadRegion
+
+T = TypeVar("T")
+
+FORWARDING_REGIONS = 16
+"""So many other regions are asked about one that doesn't answer itself, in turn where there are more."""
+SHORTEST_S = 0.75
+"""A ping gets as much however short the grace is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way(Generic[T]):
+    """One way to ask a region: `via` another region, or "" for one of its own addresses."""
+
+    via: str
+    address: str
+    ask: Callable[[], T]
+
+
+class Routes(Mapping[str, "NomadRegion"]):
+    """A client for each of these regions: the region's own, or one through another region while only that is followed.
+
+    `client(name)` gives a region's own client. A ping takes a quarter of `grace_s` at most, a list half of it: answers come
+    before the next question is due.
+    """
+
+    def __init__(
+        self,
+        regions: Mapping[str, Region],
+        names: Sequence[str],
+        client: Callable[[str], NomadRegion],
+        *,
+        grace_s: float,
+    ) -> None:
+        self._regions = regions
+        self._names = tuple(names)
+        self._client = client
+        self._limit_s = max(SHORTEST_S, grace_s / 4)
+        self._via: dict[str, str] = {}
+        self._relays: dict[tuple[str, str], NomadRegion] = {}
+        self._turn: dict[str, int] = {}
+        self._hanging: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> NomadRegion:
+        via = self._via.get(name)
+        return self._relay(name, via) if via else self._client(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def is_direct(self, name: str) -> None:
+        """The region answers at its own addresses, and is asked there from now on."""
+        self._via.pop(name, None)
+
+    def close(self) -> None:
+        """Close the connections through other regions."""
+        for relay in self._relays.values():
+            relay.close()
+
+    # ── questions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ping(self, name: str) -> Pinged:
+        """Whether the region answers at any of its addresses or, if not, through another region that forwards to it."""
+        region = self._regions[name]
+        ways = [Way("", address, lambda at=address: self._leads(region, at)) for address in region.addresses]  # type: ignore[misc]
+        for other in self._others(name):
+            asked = replace(region, tls=other.tls, token=None)
+            ways += [
+                Way(other.name, at, lambda asked=asked, at=at: self._leads(asked, at))  # type: ignore[misc]
+                for at in other.addresses
+                if at not in region.addresses
+            ]
+        try:
+            _, via = self._first(name, "ping", ways, limit_s=self._limit_s)
+        except FedmlError:
+            return Pinged(name, is_alive=False)
+        return Pinged(name, is_alive=True, via=via)
+
+    def _leads(self, region: Region, address: str) -> str:
+        """Asks one address who leads the region: one small request. A server that refuses is alive all the same; one that
+        only forwards must know of a leader there."""
+        from regions.nomad.client import NomadRegion
+
+        client = NomadRegion(replace(region, addresses=(address,)), timeout_s=self._limit_s, deadline_s=self._limit_s)
+        is_own = address in self._regions[region.name].addresses
+        try:
+            leader = client.leader()
+        except (PermissionDenied, Throttled):
+            if is_own:
+                return address
+            raise
+        finally:
+            client.close()
+        if not (leader or is_own):
+            raise RegionUnreachable(f"{address} knows of no leader", region=region.name)
+        return leader
+
+    def list_allocations(self, name: str) -> tuple[Sequence[Allocation], str]:
+        """All allocations of the region, and the other region through which they came ("" for itself), which from then on
+        is how the region is asked for everything. Raises FedmlError."""
+        region = self._regions[name]
+        ways = [Way("", "", lambda: self._client(name).allocations()[0])]
+        for other in self._others(name):
+            if self.may_carry(region, other):
+                relay = self._relay(name, other.name)
+                ways.append(Way(other.name, "", lambda relay=relay: relay.allocations()[0]))  # type: ignore[misc]
+        allocations, via = self._first(name, "list", ways, limit_s=2 * self._limit_s, head_start_s=self._limit_s / 4)
+        self._via[name] = via
+        return allocations, via
+
+    # ── other regions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _others(self, name: str) -> list[Region]:
+        """Other regions with addresses that aren't the region's own; the one that forwarded last comes first."""
+        own = set(self._regions[name].addresses)
+        others = [one for one in self._regions.values() if one.name != name and not own.issuperset(one.addresses)]
+        if len(others) <= FORWARDING_REGIONS:
+            return others
+        last = [one for one in others if one.name == self._via.get(name)]
+        turn = self._turn[name] = (self._turn.get(name, -FORWARDING_REGIONS) + FORWARDING_REGIONS) % len(others)
+        rest = [one for one in (*others[turn:], *others[:turn]) if one not in last]
+        return [*last, *rest][:FORWARDING_REGIONS]
+
+    @staticmethod
+    def may_carry(region: Region, other: Region) -> bool:
+        """Whether the other region's servers may see the region's token: it has none, or they are given the same."""
+        if region.token is None or region.token == other.token:
+            return True
+        token = _read(region.token)
+        return token is not None and token == _read(other.token)
+
+    def _relay(self, name: str, via: str) -> NomadRegion:
+        from regions.nomad.client import NomadRegion
+
+        with self._lock:
+            if (name, via) not in self._relays:
+                region, other = self._regions[name], self._regions[via]
+                addresses = tuple(each for each in other.addresses if each not in region.addresses)
+                self._relays[name, via] = NomadRegion(replace(region, addresses=addresses, tls=other.tls))
+            return self._relays[name, via]
+
+    # ── asking at once ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _first(
+        self, name: str, what: str, ways: Sequence[Way[T]], *, limit_s: float, head_start_s: float = 0.0
+    ) -> tuple[T, str]:
+        """An answer, and which way it came. Other regions are asked when the region's own addresses have failed, at the
+        latest after `head_start_s`; without a head start their answers count only where no own one comes in time. Raises
+        what its own address raised, RegionUnreachable where none answers in time."""
+        answers: queue.SimpleQueue[tuple[Way[T], T | FedmlError]] = queue.SimpleQueue()
+        until_s, relay_at_s = time.monotonic() + limit_s, time.monotonic() + head_start_s
+        own = [way for way in ways if not way.via and self._begin(name, what, way, answers)]
+        others = [way for way in ways if way.via]
+        pending, forwarded = len(own), None
+        problem: FedmlError = RegionUnreachable(f"{what}: no answer in time", region=name)
+        waiting_own = len(own)
+        while (now_s := time.monotonic()) < until_s:
+            if others and (now_s >= relay_at_s or not waiting_own):
+                pending += sum(self._begin(name, what, way, answers) for way in others)
+                others = []
+            if forwarded is not None and not waiting_own:
+                return forwarded
+            if not (pending or others):
+                break
+            try:
+                way, answer = answers.get(timeout=max(0.001, min(until_s, relay_at_s if others else until_s) - now_s))
+            except queue.Empty:
+                continue
+            pending -= 1
+            waiting_own -= not way.via
+            if isinstance(answer, FedmlError):
+                problem = problem if way.via else answer
+            elif not way.via:
+                return answer, ""
+            elif head_start_s:
+                return answer, way.via
+            else:
+                forwarded = forwarded or (answer, way.via)
+        if forwarded is None:
+            raise problem
+        return forwarded
+
+    def _begin(
+        self, name: str, what: str, way: Way[T], answers: queue.SimpleQueue[tuple[Way[T], T | FedmlError]]
+    ) -> bool:
+        """Ask one way in a thread of its own, which doesn't keep the process alive; not where the last question hangs."""
+        place = (name, what, f"{way.via} {way.address}")
+        with self._lock:
+            if place in self._hanging:
+                return False
+            self._hanging.add(place)
+
+        def ask() -> None:
+            try:
+                answers.put((way, way.ask()))
+            except FedmlError as error:
+                answers.put((way, error))
+            finally:
+                with self._lock:
+                    self._hanging.discard(place)
+
+        threading.Thread(target=ask, name=f"{what}-{name}", daemon=True).start()
+        return True
+
+
+def _read(token: SecretRef | None) -> str | None:
+    with suppress(SecretUnavailable):
+        return token.read() if token is not None else None
+    return None

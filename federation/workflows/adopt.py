@@ -1,0 +1,202 @@
+"""What a job wrote itself and `adopt` in fedml.toml says where enters, records of it in place leave.
+
+`AdoptedPlaces` are the places of a run whose results are adopted: a record is made here, of the object that the pattern
+names for an allocation, instead of being read. Nothing is copied.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from federation.app import App, located
+from federation.deploy.prepare import PreparedJob
+from federation.errors import PublishError, UsageError
+from federation.log import Log
+from federation.manifest import Manifest
+from federation.publish.adopt_pattern import Pattern
+from federation.publish.artifact import fitting_metrics, fitting_texts, read_data, read_environment, read_metrics
+from federation.publish.in_place import read_objects
+from federation.result import ADOPTED, Key, ResultRecord
+from federation.run.brain.changes import usable
+from federation.run.slot_inputs import inputs_of
+from federation.workflows.run_access import Places
+from jobs.errors import FedmlError
+from jobs.spec import looks_secret
+from regions.model import Allocation, Datacenter, StoreConfig
+from regions.storage import Store, store_url
+from regions.storage.errors import InvalidStoreURL, NotFound
+from regions.storage.store import ObjectInfo
+
+OpenStore = Callable[[StoreConfig], Store]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Objects of one store that make up one result; their keys begin with `prefix`."""
+
+    config: StoreConfig
+    store: Store
+    prefix: str
+    infos: tuple[ObjectInfo, ...]
+
+
+class AdoptedPlaces(Places):
+    """The regions and stores of a run that adopts. Its methods may be called from several threads."""
+
+    def __init__(self, app: App, manifest: Manifest, prepared: PreparedJob) -> None:
+        super().__init__(app, manifest, prepared)
+        self._run_log = Log(app.home, f"runs/{manifest.run}/log/", author="")
+        self._mapped: dict[str, tuple[int, Key]] = {}
+        self._inputs = inputs_of(manifest, app.home)
+
+    def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
+        """A record of what the allocation wrote, if it is there. Raises StoreError."""
+        try:
+            child = self._app.client(region).job(allocation.job_id)
+        except FedmlError:  # it is asked for again where the object isn't found by what is known here
+            child = {}
+        pair = self._manifest.child_of(child)
+        return self._found(region, key, pair[1] if pair else 1, allocation.id, child.get("Meta") or {}, allocation)
+
+    def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
+        """Records of all that the slot's allocations wrote, those too that Nomad forgot since: the run log has them."""
+        with self._lock:
+            self._mapped |= mapped_in(self._run_log, self._manifest.run)
+            mapped = [(alloc_id, *known) for alloc_id, known in self._mapped.items() if known[1].slot == slot]
+        found = (self._found(region, key, attempt, alloc_id, {}) for alloc_id, attempt, key in mapped)
+        return [record for record in found if record is not None]
+
+    def _found(
+        self,
+        region: str,
+        key: Key,
+        attempt: int,
+        alloc_id: str,
+        meta: Mapping[str, str],
+        allocation: Allocation | None = None,
+    ) -> ResultRecord | None:
+        manifest = self._manifest
+        meta = {**self._inputs(key.slot)[0], **meta}
+        named = {
+            "alloc_id": alloc_id,
+            "version": manifest.version,
+            "job": manifest.job,
+            "region": region,
+            "group": key.group,
+            "alloc_index": str(key.index),
+            "node": allocation.node_name if allocation else "",
+        }
+        pattern = self._app.config.adopt[region]
+        for datacenter in self._datacenters(region, allocation):
+            values = meta | named | {"datacenter": datacenter.name}
+            objects = find(pattern, values, datacenter.store, self._open)
+            if objects is None:
+                continue
+            template = ResultRecord(
+                key=key,
+                attempt=attempt,
+                job=manifest.job,
+                version=manifest.version,
+                spec_hash=manifest.spec_hash,
+                region=region,
+                datacenter=datacenter.name,
+                node=named["node"],
+                alloc_id=alloc_id,
+                job_id=allocation.job_id if allocation else "",
+                store="",
+                manifest_sha256="",
+                files=(),
+                created="",
+                params=params_of(meta, self._prepared.shape.version_key),
+            )
+            return recorded(template, objects, pattern)
+        return None
+
+    def _datacenters(self, region: str, allocation: Allocation | None) -> list[Datacenter]:
+        known = self._app.config.regions[region].datacenters
+        node = self._node(region, allocation.node_id) if allocation is not None and len(known) > 1 else None
+        return [known[node.datacenter]] if node is not None and node.datacenter in known else list(known.values())
+
+    def _open(self, config: StoreConfig) -> Store:
+        with self._lock:
+            return self._app.store(config)
+
+
+def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
+    """What the new entries of a run's log map: attempt and key by allocation."""
+    return {
+        str(change["alloc_id"]): (
+            int(change["attempt"]),
+            Key(run, int(change["slot"]), str(change["group"]), int(change["index"])),
+        )
+        for entry in run_log.refresh()
+        for change in usable(entry.changes)
+        if change["type"] == "alloc"
+    }
+
+
+def check_adoption(adopt: Mapping[str, Pattern], prepared: PreparedJob, meta: Mapping[str, str]) -> None:
+    """Raises UsageError where a region's pattern names a value that a dispatch of this job with this meta would lack."""
+    for region, rendered in prepared.rendered.items():
+        own = {} if isinstance(rendered, FedmlError) else rendered.get("Meta") or {}
+        lacking = [name for name in adopt[region].meta_keys if not (meta.get(name) or own.get(name))]
+        if lacking:
+            declared = ", ".join(prepared.shape.declared_meta) or "none"
+            raise UsageError(
+                f"results are found by {{{'}, {'.join(lacking)}}}, as adopt in fedml.toml says, and this dispatch has no "
+                f"such meta: nothing that region {region} writes would be found",
+                hint=f"give it:  -meta {lacking[0]}=…   the job declares: {declared}",
+            )
+
+
+def find(pattern: Pattern, values: Mapping[str, str], own: StoreConfig, opened: OpenStore) -> Objects | None:
+    """What is there of the result with these values. `own` is the datacenter's store. Raises StoreError."""
+    name = pattern.name(values)
+    text = name if name is not None else pattern.prefix(values)
+    config, key = located(text, pattern, own)
+    store = opened(config)
+    prefix = key[: key.rfind("/") + 1]
+    try:
+        if name is not None:
+            return Objects(config, store, prefix, (store.stat(key),))
+        before = text.removesuffix(key)
+        infos = tuple(info for info in store.list(key) if pattern.match(before + info.key, values) is not None)
+    except (NotFound, InvalidStoreURL):  # nothing can be there by a name that is no key
+        return None
+    return Objects(config, store, prefix, infos) if infos else None
+
+
+def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> ResultRecord:
+    """The template with what lies there, and what that tells of itself. Raises StoreError."""
+    with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
+        told = Path(folder)
+        artifact = read_objects(objects.store, objects.prefix, objects.infos, told)
+        environment, metrics = {ADOPTED: pattern.text}, dict(template.metrics)
+        with suppress(PublishError):  # a metrics.json that is none
+            metrics |= read_metrics(told)[0]
+            environment |= read_environment(told) | read_data(told) | {ADOPTED: pattern.text}
+    written = max((info.modified for info in objects.infos if info.modified), default=datetime.now(UTC))
+    return replace(
+        template,
+        store=store_url(objects.config),
+        prefix=objects.prefix,
+        files=artifact.files,
+        manifest_sha256=artifact.manifest_sha256,
+        created=written.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        metrics=fitting_metrics(metrics)[0],
+        environment=fitting_texts(environment, "environment")[0],
+    )
+
+
+def params_of(meta: Mapping[str, str], *others: str) -> dict[str, str]:
+    """The meta as a record's parameters: without fedml's own keys, what looks like a credential, and these others."""
+    return {
+        name: value
+        for name, value in sorted(meta.items())
+        if value and name not in others and not name.lower().startswith("fedml_") and not looks_secret(name)
+    }

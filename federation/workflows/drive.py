@@ -1,0 +1,223 @@
+"""A manifest and its job enter, a finished run leaves: the brain with its regions, stores, run log and index around it.
+
+Whatever happens in between, the run can be resumed from the home store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from federation.app import App, PreparedJob
+from federation.claims import sites_of
+from federation.deploy.rollout import revert, standing_now
+from federation.errors import Interrupted, LogConflict, RunIsDriven
+from federation.log import Entry, Log
+from federation.manifest import Manifest
+from federation.plan import Room
+from federation.run.brain.brain import Brain
+from federation.run.brain.commands import Close, KeepLogs, Revert, Tell
+from federation.run.brain.events import Change, Event, Joined
+from federation.run.brain.timing import Limits
+from federation.run.coordinator import Coordinator
+from federation.run.kept_logs import keep
+from federation.run.lease import Lease
+from federation.run.orphans import stop_stale
+from federation.run.ports import Ports
+from federation.run.redaction import Redactor
+from federation.run.sampling import Sampler
+from federation.run.slot_inputs import inputs_of
+from federation.workflows.adopt import AdoptedPlaces
+from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
+from federation.workflows.run_access import Places
+from jobs.errors import FedmlError
+from jobs.nomad_json.drift import spec_of
+from regions.credentials import SecretUnavailable
+from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
+from regions.storage.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run ended: `state` is done, failed or cancelled."""
+
+    manifest: Manifest
+    state: str
+    reason: str
+    done: int
+    failed: int
+    failures: Mapping[int, str]
+    """Why each failed slot failed."""
+    left: Mapping[str, int]
+    """Regions that could not be reached, with the attempts that may still run there: see `Runs.stop_stale`."""
+
+
+def drive(
+    app: App,
+    manifest: Manifest,
+    prepared: PreparedJob,
+    log: Log,
+    replay: Sequence[Event],
+    observe: Callable[[Tell], None],
+    lease: Lease | None = None,
+) -> RunOutcome:
+    """Drive the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C, RunIsDriven when another
+    coordinator takes the lease over."""
+    config = app.config
+    known = [config.regions[name] for name in manifest.regions]
+    brain = Brain(
+        manifest,
+        Limits(grace_s=config.grace_s),
+        rooms={room.region: room for room in manifest.rooms}
+        or {one.name: Room(one.name, 0, one.weight, one.order, price_per_hour=one.price_per_hour) for one in known},
+        pending_timeouts_s={one.name: one.pending_timeout_s for one in known if one.pending_timeout_s is not None},
+        max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
+    )
+    places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
+    sampler = Sampler({name: app.client(name) for name in manifest.regions})
+    ports = Ports(
+        clients=places.routes,
+        run_log=SharedLog(log),
+        index=app.index,
+        probe=places.probe,
+        ping=places.routes.ping,
+        list_allocations=places.routes.list_allocations,
+        read=places.read,
+        search=places.search,
+        watch=sampler.watching(places.watch),
+        observe=observe,
+        inputs=inputs_of(manifest, app.home),
+        sites=sites_of(config.regions),
+        node=places.node,
+        join=_joiner(app, manifest, prepared, places),
+        keep_logs=_keeper(app, manifest, places, sampler),
+        revert=_reverter(app, manifest, observe),
+    )
+    coordinator = Coordinator(brain, ports)
+    if lease is not None:
+        lease.on_lost = lambda: coordinator.abandon(RunIsDriven(f"another coordinator took over run {manifest.run}"))
+    try:
+        with sampler:
+            closed = coordinator.run(replay)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
+            hint=f"go on with it:  fedml runs resume {manifest.run}",
+        ) from None
+    finally:
+        places.routes.close()
+    app.index.close_run(manifest.run, closed.state, closed.reason)
+    # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
+    # A lost region isn't waited for: whichever later command reaches it stops what it has.
+    there = [name for name in manifest.regions if not brain.regions[name].is_lost]
+    stop_stale([places.routes[name] for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
+    end_isolation(app, manifest, there)
+    return _outcome(manifest, brain, closed)
+
+
+class SharedLog:
+    """A run's log, which another coordinator or a command (a cancel) may write too. For one thread."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._own: set[int] = set()
+
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]:
+        """See `federation.run.ports.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
+        later, as somebody else's."""
+        stands = False
+        if self._log.head == after:
+            with suppress(LogConflict):
+                self._own.add(self._log.append(changes, reason="run", rebase=lambda _: None).number)
+                stands = True
+        return stands, self._theirs(self._log.take())
+
+    def news(self) -> Sequence[tuple[Change, ...]]:
+        """Read on."""
+        return self._theirs(self._log.refresh())
+
+    def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:
+        return [entry.changes for entry in entries if entry.number not in self._own]
+
+
+def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places) -> Callable[[str], Joined]:
+    """Brings the run's job to a region that hadn't answered when the run was opened, under the same rules as a deployment
+    before: another run's job isn't changed under it, nor what somebody else changed."""
+
+    def join(region: str) -> Joined:
+        try:
+            try:
+                there = spec_of(places.routes[region].job(manifest.parent_id))
+            except NotFound:
+                there = ""
+            if there == manifest.spec_hash:
+                return Joined(region)
+            in_the_way = runs_in_the_way(app, prepared, {region})
+            if in_the_way:
+                return Joined(
+                    region, f"the job would change under another run's open slots: {in_the_way[0]}", is_fatal=True
+                )
+            for done in app.deploy(prepared, [region]).failed:
+                raise done.error or RegionUnreachable(f"{region} did not get the job", region=region)
+        except (RegionUnreachable, Throttled, UnexpectedAnswer, Unavailable) as error:
+            return Joined(region, error.message)
+        except FedmlError as error:
+            return Joined(region, error.message, is_fatal=True)
+        return Joined(region)
+
+    return join
+
+
+def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> Callable[[Revert], None]:
+    """Puts back, in a region that this run's deployment changed, the job that stood there before, and says which does now.
+
+    Saying it again (after a crash) changes nothing: what isn't this deployment's job any more is left as it is.
+    """
+
+    put_back_in: set[str] = set()
+
+    def put_back(command: Revert) -> None:
+        if command.region not in manifest.deployed_over or command.region in put_back_in:
+            return
+        put_back_in.add(command.region)
+        done = revert(
+            app.client(command.region),
+            manifest.parent_id,
+            manifest.spec_hash,
+            to_version=manifest.deployed_over[command.region],
+        )
+        observe(Tell("region", command.region, detail=standing_now(done, manifest.parent_id)))
+
+    return put_back
+
+
+def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> Callable[[KeepLogs], None]:
+    """Keeps in the home store what attempts wrote, without the credentials that this process knows."""
+    secrets = []
+    for _, reference in app.config.secret_references():
+        with suppress(SecretUnavailable):
+            secrets.append(reference.read())
+    redact = Redactor(secrets)
+
+    def keep_logs(command: KeepLogs) -> None:
+        keep(
+            places.routes[command.region],
+            app.home,
+            manifest.run,
+            slot=command.slot,
+            attempt=command.attempt,
+            alloc_id=command.allocation.id,
+            is_failed=command.is_failed,
+            redact=redact,
+            used=sampler.taken(command.allocation.id),
+        )
+
+    return keep_logs
+
+
+def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:
+    failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
+    done = sum(1 for slot in brain.slots if slot.state == "done")
+    left = {name: attempts for name, region in brain.regions.items() if (attempts := region.left)}
+    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left)

@@ -1,0 +1,218 @@
+"""What manifests, run logs, fedml.toml, the index and Nomad tell of records that lie in the stores, for `sync` and `rebuild`.
+
+A record of a fedml run must agree with the run's manifest and log. A run without a manifest, and a run of plain Nomad, get the
+strictest reading that is left: their place by fedml.toml, the names that a child gives, and no way into another run's version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from typing import Any, Protocol
+
+from federation.app import App
+from federation.claims import (
+    AD_HOC,
+    Bound,
+    Expected,
+    difference,
+    known,
+    of_allocation,
+    of_attempt,
+    of_child_name,
+    of_opened,
+    of_params,
+    of_place,
+    of_plain_child,
+    of_run,
+    refusal,
+    sites_of,
+)
+from federation.errors import IndexCorrupt
+from federation.log import Entry, Log
+from federation.manifest import Manifest, manifest_key
+from federation.result import UNVERSIONED, ResultRecord
+from federation.run.slot_inputs import inputs_of
+from jobs.errors import FedmlError
+from jobs.params.sweep import Inputs
+from jobs.spec import SPEC_KEY
+from regions.errors import NotFound as NotFoundInRegion
+from regions.errors import RegionUnreachable
+from regions.model import Allocation
+from regions.nomad.client import NomadRegion
+from regions.storage.errors import NotFound
+
+ASK_S = 5.0
+"""How long one region may take to tell of a child."""
+_RUNS = "runs/"
+
+Child = tuple[Mapping[str, Any], list[Allocation]]
+
+
+class KnownRun(Protocol):
+    """A run that was opened."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def job(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def spec_hash(self) -> str: ...
+    @property
+    def slots(self) -> int: ...
+
+
+class Evidence:
+    """Compares records with all that is known. `runs` are those that the index knows; None: there is no index, and all that
+    have a manifest count."""
+
+    def __init__(self, app: App, runs: Iterable[KnownRun] | None = None) -> None:
+        self._app = app
+        self._sites = sites_of(app.config.regions)
+        self._given = runs
+        self._manifests: dict[str, Manifest | None] = {}
+        self._bound: dict[str, dict[int, list[Bound]]] = {}
+        self._inputs: dict[str, Inputs] = {}
+        self._children: dict[tuple[str, str], Child | None] = {}
+        self._silent: set[str] = set()
+
+    def refusal(self, record: ResultRecord, found_in: str) -> str:
+        """Why a record that was found in the store of that name isn't believed; empty for one that agrees with all. Raises
+        the home store's errors."""
+        place = of_place(self._sites, record, found_in)
+        run = record.key.run
+        if run.startswith(AD_HOC):
+            reason = refusal(record, place, of_plain_child(record), *self._of_plain_nomad(record))
+            return reason or self._intrusion(record)
+        manifest = self._manifest(run)
+        if manifest is not None:
+            return refusal(record, place, of_run(manifest, record), *self._of_manifest(manifest, record))
+        if run in self._runs:
+            return refusal(record, place, of_opened(self._runs[run], record), of_child_name(record))
+        if self._given is not None:
+            return f"its record says run {run!r}, which neither the index nor a manifest knows"
+        return refusal(record, place, of_child_name(record)) or self._intrusion(record)
+
+    # ── runs of fedml ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _of_manifest(self, manifest: Manifest, record: ResultRecord) -> Iterable[Expected]:
+        names = [name for region in manifest.regions if region in self._sites for name in self._sites[region].names]
+        yield {"region": known("its run's manifest has", *names)}
+        if manifest.run not in self._inputs:
+            self._inputs[manifest.run] = inputs_of(manifest, self._app.home)
+        yield of_params(self._inputs[manifest.run](record.key.slot)[0])
+        slots = self._bindings(manifest.run)
+        if not slots:  # the run's log is lost with its bindings
+            return
+        bound = slots.get(record.key.slot, [])
+        expected = of_attempt(bound, record, self._sites)
+        one = next((one for one in bound if one.number == record.attempt), None)
+        if one is not None and one.job_id != record.job_id:
+            child = self._child(one.region, record.job_id)
+            if child is not None and manifest.child_of(child[0]) == (record.key.slot, record.attempt):
+                expected["child"] = known("Nomad has", record.job_id)
+                yield from self._of_allocations(child, record)
+        yield expected
+
+    def _manifest(self, run: str) -> Manifest | None:
+        if run not in self._manifests:
+            key = manifest_key(run)
+            try:
+                self._manifests[run] = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
+            except (NotFound, IndexCorrupt):  # lost, or torn: the strictest reading
+                self._manifests[run] = None
+        return self._manifests[run]
+
+    def _bindings(self, run: str) -> dict[int, list[Bound]]:
+        """The attempts of each slot, as the run's log has them: the first binding of a number counts."""
+        if run not in self._bound:
+            bound: dict[tuple[int, int], str] = {}
+            children: dict[tuple[int, int], str] = {}
+            entries: list[Entry] = []
+            with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
+                entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
+            for entry in entries:
+                for change in entry.changes:
+                    if change["type"] in ("bind", "ack"):
+                        pair = int(change["slot"]), int(change["attempt"])
+                        into, name = (bound, "region") if change["type"] == "bind" else (children, "job_id")
+                        into.setdefault(pair, str(change[name]))
+            slots = self._bound[run] = {}
+            for (slot, number), region in bound.items():
+                slots.setdefault(slot, []).append(Bound(number, region, children.get((slot, number), "")))
+        return self._bound[run]
+
+    @cached_property
+    def _runs(self) -> dict[str, KnownRun]:
+        if self._given is not None:
+            return {run.run: run for run in self._given}
+        names = {info.key.split("/")[1] for info in self._app.home.list(_RUNS) if info.key.endswith("/manifest.json")}
+        found = {}
+        for name in names:
+            try:
+                manifest = self._manifest(name)
+            except FedmlError:  # `rebuild` tells of it
+                continue
+            if manifest is not None:
+                found[name] = manifest
+        return dict(found)
+
+    def _intrusion(self, record: ResultRecord) -> str:
+        """Why a record of no known run may not enter its job's version: that belongs to runs of another jobspec."""
+        own = {one.spec_hash for one in self._runs.values() if (one.job, one.version) == (record.job, record.version)}
+        if not own or record.spec_hash in own:
+            return ""
+        has = f"the runs of {record.job} version {record.version} have"
+        return difference(record, {"spec hash": known(has, *sorted(own))})
+
+    # ── plain Nomad ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _of_plain_nomad(self, record: ResultRecord) -> Iterable[Expected]:
+        """What the region's Nomad tells of the child, as long as it knows it."""
+        region = next((name for name, site in self._sites.items() if record.region in site.names), "")
+        child = self._child(region, record.job_id) if region else None
+        if child is None:
+            return
+        job, _ = child
+        meta = {str(name): str(value) for name, value in (job.get("Meta") or {}).items()}
+        yield {
+            "job": known("Nomad has", str(job.get("ParentID") or record.job_id)),
+            "version": known("the child's meta has", *sorted({UNVERSIONED, *meta.values()})),
+            "spec hash": known("Nomad has", meta.get(SPEC_KEY, "")),
+            **of_params(meta),
+        }
+        yield from self._of_allocations(child, record)
+
+    def _of_allocations(self, child: Child, record: ResultRecord) -> Iterable[Expected]:
+        allocations = child[1]
+        one = next((one for one in allocations if one.id == record.alloc_id), None)
+        if one is not None:
+            yield of_allocation(one, None, names_node=bool(record.spec_hash))
+        elif allocations:
+            yield {"allocation": known("Nomad has", *(one.id for one in allocations))}
+
+    def _child(self, region: str, job_id: str) -> Child | None:
+        """A child and its allocations; None where Nomad doesn't know it or can't be asked. A region that doesn't answer is
+        asked once."""
+        if (region, job_id) not in self._children:
+            self._children[region, job_id] = None if region in self._silent else self._asked(region, job_id)
+        return self._children[region, job_id]
+
+    def _asked(self, region: str, job_id: str) -> Child | None:
+        if region not in self._app.config.regions:
+            return None
+        client = NomadRegion(self._app.config.regions[region], timeout_s=ASK_S, deadline_s=ASK_S)
+        try:
+            return client.job(job_id), client.allocations(job_id=job_id)[0]
+        except NotFoundInRegion:
+            return None
+        except RegionUnreachable:
+            self._silent.add(region)
+            return None
+        except FedmlError:
+            return None
+        finally:
+            client.close()

@@ -1,0 +1,66 @@
+"""A run that others drive enters, what happens to it leaves as it would be told to its own coordinator's terminal.
+
+Only the home store is asked: the run log for bindings and attempts, the index for results and the end. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from federation.app import App
+from federation.index.rows import RUN_STATES_CLOSED, RunRow
+from federation.log import Log
+from federation.run.brain.changes import problem_of
+from federation.run.brain.commands import Tell
+from federation.workflows.runs import Runs
+
+LOOK_S = 1.0
+
+
+def spectate(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: float = LOOK_S) -> RunRow:
+    """Tell what happened to the run so far and what happens, until it is over; its row then. Raises UsageError.
+
+    Where nobody drives the run it just stands still: Ctrl-C ends the watching, and changes nothing.
+    """
+    runs = Runs(app)
+    log = Log(app.home, f"runs/{runs.find(run).run}/log/")
+    teller = _Teller()
+    told: set[tuple[int, str, int]] = set()
+    while True:
+        row = runs.find(run)  # before the rest: what a closed run holds is complete
+        for entry in log.refresh():
+            for change in entry.changes:
+                if (tell := teller(change)) is not None:
+                    observe(tell)
+        for result in app.index.won(row.run):
+            key = (result.slot, result.group, result.index)
+            if key not in told:
+                told.add(key)
+                observe(Tell("committed", result.region, result.slot, result.attempt, result.alloc_id))
+        if row.state in RUN_STATES_CLOSED:
+            return row
+        time.sleep(pause_s)
+
+
+class _Teller:
+    """Run log changes as what a coordinator tells; it remembers where each attempt is."""
+
+    def __init__(self) -> None:
+        self._regions: dict[tuple[int, int], str] = {}
+
+    def __call__(self, change: Mapping[str, Any]) -> Tell | None:
+        kind = change.get("type")
+        if kind == "cancel":
+            return Tell("cancel", detail=str(change.get("reason", "")))
+        if kind not in ("bind", "ack", "fail") or problem_of(dict(change)):
+            return None
+        pair = (int(change["slot"]), int(change["attempt"]))
+        if kind == "bind":
+            self._regions[pair] = str(change["region"])
+            return Tell("bound", self._regions[pair])
+        region = self._regions.get(pair, "")
+        if kind == "ack":
+            return Tell("dispatched", region, *pair, str(change["job_id"]))
+        return Tell("failed", region, *pair, str(change.get("reason", "")))

@@ -1,0 +1,138 @@
+"""The home store and one run enter, its own part of the free room leaves: other open runs are seen in their logs.
+
+Cooperative: nothing enforces it but that every coordinator does the same. A run counts for as long as something of it (its
+manifest, its log, its lease) was written lately, so that one whose coordinator is gone holds up nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from federation.app import App
+from federation.index import RunRow
+from federation.log import Entry, Log
+from federation.manifest import Manifest, manifest_key
+from federation.plan import Claim, own_part, within_shares
+from federation.run.brain.changes import usable
+from jobs.errors import FedmlError
+from regions.storage.store import Store
+
+REFRESH_S = 10.0
+"""How often the other runs are read."""
+FRESH_FOR = timedelta(seconds=90)
+"""Longer than a lease takes to be renewed."""
+
+
+class Neighbours:
+    """The other open runs, as seen from the run `mine` (its `outstanding` is read like the others'; "" as its run: one that
+    isn't open yet). Its methods may be called from several threads."""
+
+    def __init__(self, app: App, mine: Claim, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._mine = mine
+        self._clock = clock
+        self._read_s = float("-inf")
+        self._claims: list[Claim] = []
+        self._runs: dict[str, _Run] = {}
+        self._free: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def part(self, free: Mapping[str, int]) -> dict[str, int]:
+        """How much of what is free in these regions (others keep what they had last) this run may take now. What the home
+        store doesn't tell now is as it was: a run isn't held up by that."""
+        with self._lock:
+            self._free.update(free)
+            if self._clock() - self._read_s >= REFRESH_S:
+                self._read_s = self._clock()
+                try:
+                    self._claims = self._read()
+                except FedmlError:
+                    pass
+            mine = next((one for one in self._claims if one.run == self._mine.run), self._mine)
+            others = [one for one in self._claims if one.run != self._mine.run]
+            # Alone, the policy has the choice between all that is free.
+            is_shared = any(one.unbound and one.priority >= self._mine.priority for one in others)
+            parts = own_part(self._free, self._mine, others) if is_shared else dict(self._free)
+            namespaces = {name: region.namespace for name, region in self._app.config.regions.items()}
+            parts = within_shares(parts, self._app.config.shares, namespaces, mine, others)
+            return {region: parts[region] for region in free}
+
+    @property
+    def others(self) -> list[Claim]:
+        """What the other runs wanted when they were read last."""
+        return [one for one in self._claims if one.run != self._mine.run and one.unbound]
+
+    def _read(self) -> list[Claim]:
+        counts_outstanding = bool(self._app.config.shares.owners or self._app.config.shares.namespaces)
+        since = datetime.now(UTC) - FRESH_FOR
+        claims = []
+        for row in self._app.index.runs(state="open"):
+            if row.run == self._mine.run and not counts_outstanding:
+                continue  # its coordinator knows it without reading its log a second time
+            run = self._runs.get(row.run) or self._opened(row)
+            if run is None:
+                continue
+            self._runs[row.run] = run
+            run.follow(since)
+            if row.run == self._mine.run or run.written >= since:
+                done = Counter(one.slot for one in self._app.index.won(row.run)) if counts_outstanding else Counter()
+                claims.append(run.claim({slot for slot, count in done.items() if count >= run.keys_a_slot}))
+        return claims
+
+    def _opened(self, row: RunRow) -> _Run | None:
+        key = manifest_key(row.run)
+        try:
+            manifest = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
+        except FedmlError:  # none yet, or one that this fedml can't read: it dispatches nothing that is known here
+            return None
+        return _Run(manifest, self._app.home)
+
+
+def claim_of(manifest: Manifest) -> Claim:
+    """What a run may want at most. How much of it is left it knows best itself: it never takes more than it needs."""
+    return Claim(manifest.run, manifest.slots, frozenset(manifest.regions), manifest.priority, manifest.author)
+
+
+class _Run:
+    """One open run, followed by its log."""
+
+    def __init__(self, manifest: Manifest, home: Store) -> None:
+        self.manifest = manifest
+        self.keys_a_slot = sum(manifest.groups.values())
+        self.written = datetime.fromisoformat(manifest.created)
+        self._home = home
+        self._log = Log(home, f"runs/{manifest.run}/log/")
+        self._last_lease = ""
+        self._bound: dict[int, str] = {}
+        self._over: set[int] = set()
+
+    def follow(self, since: datetime) -> None:
+        """Read on in its log; where that has nothing since then, look whether it is driven."""
+        for entry in self._log.refresh():
+            self.written = max(self.written, datetime.fromisoformat(entry.time))
+            self._take(entry)
+        if self.written < since:
+            for info in self._home.list(f"runs/{self.manifest.run}/lease/", start_after=self._last_lease):
+                self._last_lease = info.key
+                self.written = max(self.written, info.modified or self.written)
+
+    def _take(self, entry: Entry) -> None:
+        for change in usable(entry.changes):
+            if change["type"] == "bind":
+                self._bound[int(change["slot"])] = str(change["region"])
+                self._over.discard(int(change["slot"]))
+            elif change["type"] == "fail":
+                self._over.add(int(change["slot"]))
+
+    def claim(self, done: set[int]) -> Claim:
+        """What it wants and holds; a slot that failed is bound again soon, or never."""
+        one = self.manifest
+        outstanding = Counter(
+            region for slot, region in self._bound.items() if slot not in self._over and slot not in done
+        )
+        unbound = one.slots - len(self._bound)
+        return Claim(one.run, unbound, frozenset(one.regions), one.priority, one.author, outstanding)

@@ -1,0 +1,249 @@
+"""A run request enters, what a dispatch would do now leaves: every region asked at once, and the plan. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from federation import capacity
+from federation.app import App
+from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
+from federation.deploy.prepare import PreparedJob
+from federation.errors import FederationError, UsageError
+from federation.log import default_author
+from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named
+from federation.plan.price import price_per_hour
+from federation.text import counted
+from federation.workflows.expected_durations import expected_durations
+from federation.workflows.other_runs import Neighbours
+from federation.workflows.request import Placing, RunRequest
+from jobs.errors import FedmlError
+from jobs.hcl import newer_fields
+from jobs.params.sweep import check_asks
+from jobs.spec import checked_version, images_of, templates_of
+from regions.model import Region
+from regions.nomad.versions import has_feature
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a dispatch would do now. `version` is the one it would get; nothing is reserved."""
+
+    prepared: PreparedJob
+    snapshot: CapacitySnapshot
+    plan: Plan
+    version: str
+    existing_results: int
+    """Results that this version has already; they would be added to."""
+    request: RunRequest | None = None
+    rooms: tuple[Room, ...] = ()
+    """What the plan was made from, in the federation's order."""
+
+    @property
+    def usable(self) -> list[str]:
+        """Regions that may get slots, now or later, retries included."""
+        return [name for name, one in self.snapshot.regions.items() if one.problem is None]
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """Regions that weren't waited for, and may get slots once they answer."""
+        return self.snapshot.late
+
+    @property
+    def changes(self) -> list[str]:
+        """Regions whose registered job would change."""
+        return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
+
+    @property
+    def unanswered(self) -> list[RegionCapacity]:
+        """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
+        problems = (Reason.UNREACHABLE, Reason.REFUSED)
+        return [one for one in self.snapshot.regions.values() if one.problem in problems]
+
+    def require_an_answer(self) -> None:
+        """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
+        regions = self.unanswered
+        asked = [one for one in self.snapshot.regions.values() if one.problem is not Reason.NOT_ALLOWED]
+        if regions and len(regions) == len(asked):
+            details, hints = ({getattr(one, of): None for one in regions} for of in ("detail", "hint"))
+            raise FederationError(
+                f"no region can be asked: {'; '.join(details)}",
+                hint="\n".join(filter(None, hints)) or "see: fedml doctor",
+            )
+
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """(region, what it would do otherwise than the jobspec says), before anything is sent."""
+        for name, one in self.snapshot.regions.items():
+            rendered = self.prepared.rendered[name]
+            if one.version and not isinstance(rendered, FedmlError):
+                for field in newer_fields(rendered, one.version):
+                    yield name, f"Nomad {one.version} ignores {field.path} (since {field.since})"
+                yield from ((name, lacking) for lacking in _lacking(rendered, one.version))
+        yield from _image_warnings(self)
+
+
+def preview(
+    app: App, request: RunRequest, *, prepared: PreparedJob | None = None, goes_on: GoOn | None = None
+) -> Preview:
+    """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere. `goes_on` says whether slow ones
+    are waited for (see `capacity.snapshot`).
+
+    Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
+    with the job; UsageError for limits that no placement keeps.
+    """
+    request = request.checked(app.config)
+    if request.version is not None:
+        checked_version(request.version)
+    policy = request.placing.policy or app.config.policy
+    place = policy_named(policy)
+    prepared = prepared or app.prepare(request.job)
+    if request.meta or request.payload or not request.asks.is_empty:
+        check_asks(
+            prepared.shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
+        )
+    job = prepared.shape.id
+    durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
+    _require_durations(request.placing, policy, durations)
+    regions = [app.config.regions[name] for name in prepared.rendered]
+    clients = [app.client(region.name) for region in regions]
+    allow_preemption = request.placing.allow_preemption
+    asked = capacity.snapshot(
+        clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption, goes_on=goes_on
+    )
+    snapshot = CapacitySnapshot(
+        {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}, asked.late
+    )
+    rooms = [
+        _room(region, rank, snapshot.regions[region.name], prepared, request.placing, durations)
+        for rank, region in enumerate(sorted(regions, key=lambda region: region.order))
+    ]
+    by_name = {room.region: room for room in rooms}
+    rooms = [by_name[region.name] for region in regions]
+    rooms, shared = _shared(app, request, rooms)
+    wishes = Wishes(request.placing.deadline_s, request.placing.max_cost)
+    existing = app.index.query(job=job, version=request.version) if request.version else []
+    made = plan(request.slots, rooms, policy, place=place, wishes=wishes)
+    _require_costs(request.placing, made, rooms)
+    made = replace(made, why=(*made.why, *shared))
+    return Preview(
+        prepared, snapshot, made, request.version or _next_version(app, job), len(existing), request, tuple(rooms)
+    )
+
+
+def _elastic(region: Region, one: RegionCapacity, prepared: PreparedJob) -> RegionCapacity:
+    """An elastic region in which no node fits now isn't left out: its autoscaler brings some when there is something to do."""
+    if not region.elastic_slots or one.problem is not Reason.INFEASIBLE:
+        return one
+    if isinstance(prepared.rendered[region.name], FedmlError):
+        return one
+    return replace(one, problem=None, detail=f"no node fits now ({one.detail}); its autoscaler may bring some")
+
+
+def _room(
+    region: Region,
+    rank: int,
+    one: RegionCapacity,
+    prepared: PreparedJob,
+    placing: Placing,
+    durations: Mapping[str, float],
+) -> Room:
+    rendered = prepared.rendered[region.name]
+    price = None if isinstance(rendered, FedmlError) else price_per_hour(region, rendered, one.fitting)
+    return Room(
+        region.name,
+        one.free,
+        region.weight,
+        rank,
+        one.problem,
+        one.detail,
+        price,
+        placing.expected_duration_s or durations.get(region.name),
+        placing.minimums.get(region.name, region.minimum),
+        placing.caps.get(region.name, region.cap),
+        region.elastic_slots,
+    )
+
+
+def _shared(app: App, request: RunRequest, rooms: list[Room]) -> tuple[list[Room], list[str]]:
+    """The rooms less what other open runs want of them, and who they are."""
+    free = {room.region: room.free for room in rooms if room.excluded is None}
+    wanted = request.slots if request.slots is not None else len(free)
+    priority = request.patience.over(app.config.patience).priority or DEFAULT_PRIORITY
+    neighbours = Neighbours(app, Claim("", wanted, frozenset(free), priority, default_author()))
+    parts = neighbours.part(free)
+    # This run's part is never more than it wants: only what others take of it is less room.
+    taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}
+    if not any(taken.values()):
+        return rooms, []
+    told = "; ".join(
+        f"run {one.run} of {one.owner} waits for {counted(one.unbound, 'slot')}" for one in neighbours.others
+    )
+    left = ", ".join(f"{name} {free[name] - slots} of {free[name]}" for name, slots in taken.items() if slots)
+    return (
+        [replace(room, free=room.free - taken.get(room.region, 0)) for room in rooms],
+        [f"shared with other runs: {left}" + (f" ({told})" if told else " ([shares] in fedml.toml)")],
+    )
+
+
+def _require_durations(placing: Placing, policy: str, durations: Mapping[str, float]) -> None:
+    if placing.expected_duration_s or durations:
+        return
+    why = "--deadline" if placing.deadline_s is not None else "--max-cost" if placing.max_cost is not None else ""
+    if why or policy == "fastest":
+        raise UsageError(
+            f"{why or 'policy fastest'} needs to know how long a slot runs, and the index has no finished run of this job",
+            hint="say it:  --expected-duration 20m",
+        )
+
+
+def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
+    """A wish that can't be judged isn't passed over."""
+    used = {placement.region for placement in made.placements}
+    unknown = [room.region for room in rooms if room.region in used and room.expected_duration_s is None]
+    if unknown and placing.deadline_s is not None:
+        raise UsageError(
+            f"--deadline can't be judged: no finished run of this job was in {', '.join(unknown)}",
+            hint="say how long a slot runs:  --expected-duration 20m",
+        )
+    if placing.max_cost is not None and made.cost is None:
+        free_of_price = [room.region for room in rooms if room.region in used and room.price_per_hour is None]
+        if free_of_price:
+            raise UsageError(
+                f"--max-cost can't be judged: no price is known for {', '.join(free_of_price)}",
+                hint="set price_per_hour in [regions.NAME] (0 where it costs nothing)",
+            )
+        raise UsageError(
+            f"--max-cost can't be judged: no finished run of this job was in {', '.join(unknown)}",
+            hint="say how long a slot runs:  --expected-duration 20m",
+        )
+
+
+def _next_version(app: App, job: str) -> str:
+    latest = app.index.latest_version(job)
+    return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
+
+
+def _lacking(job: Mapping[str, Any], version: str) -> Iterator[str]:
+    """What the region's servers don't have and this job or its run would use."""
+    if not has_feature(version, "dispatch_idempotency_token"):
+        yield f"Nomad {version} has no idempotency tokens: a dispatch whose answer is lost is searched for, not repeated"
+    if not has_feature(version, "event_stream"):
+        yield f"Nomad {version} has no event stream: it is watched by blocking queries"
+    if not has_feature(version, "variables") and any("nomadVar" in text for text in templates_of(job)):
+        yield f"Nomad {version} has no variables, which a template reads: its task would fail there"
+
+
+def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:
+    """Regions whose image of one tag is another by its digest; which digest a tag without one means, no region tells."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in preview.usable:
+        rendered = preview.prepared.rendered[name]
+        if not isinstance(rendered, FedmlError):
+            for tag, digest in images_of(rendered):
+                found.setdefault(tag, {}).setdefault(digest, []).append(name)
+    for tag, digests in found.items():
+        if len(digests) > 1:
+            for digest, names in digests.items():
+                for name in names:
+                    yield name, f"runs {tag} as {digest or 'whatever its tag means there'}; other regions run another"

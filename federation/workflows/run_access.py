@@ -1,0 +1,166 @@
+"""The regions and stores of a run, as its coordinator asks them: free room, signs of life, and records by key or by slot.
+
+`read` finds the record of one allocation in the store of its datacenter or, where that can't be read from here, through
+Nomad. A record is returned as its node wrote it: `federation.run.records` compares it with what is known.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from federation import capacity
+from federation.app import App, PreparedJob
+from federation.errors import FederationError, FormatTooNew, PublishError, UsageError
+from federation.index import checked_record
+from federation.manifest import Manifest
+from federation.plan import Reason
+from federation.result import Key, ResultRecord
+from federation.run.brain.events import RegionProbed
+from federation.run.region_watch import watch
+from federation.run.routes import Routes
+from federation.workflows.other_runs import Neighbours, claim_of
+from jobs.errors import FedmlError
+from regions.errors import NotFound as NotFoundInRegion
+from regions.errors import PermissionDenied as DeniedByRegion
+from regions.model import Allocation, Node
+from regions.storage.errors import NotFound, PermissionDenied, Unavailable
+from regions.storage.store import Store
+
+if TYPE_CHECKING:
+    from regions.nomad.client import NomadRegion
+
+BAD_RECORD = (PublishError, UsageError, FormatTooNew)
+LEFT_RECORD = "alloc/fedml/result.json"
+"""Where `publish` leaves the record in the allocation's folder."""
+NODES_AGAIN_S = 10.0
+"""A region is asked for its nodes again after this long at the soonest."""
+
+
+class Places:
+    """The regions and stores of one run. Its methods may be called from several threads."""
+
+    def __init__(self, app: App, manifest: Manifest, prepared: PreparedJob) -> None:
+        self._app = app
+        self._manifest = manifest
+        self._prepared = prepared
+        self._nodes: dict[str, dict[str, Node]] = {}
+        self._nodes_at_s: dict[str, float] = {}
+        self._neighbours = Neighbours(app, claim_of(manifest))
+        self._lock = threading.Lock()
+        self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
+
+    def probe(self, region: str) -> RegionProbed:
+        """The region's room for the run's job, and how many of its children the region keeps."""
+        rendered = self._prepared.rendered[region]
+        client = self.routes[region]
+        one = capacity.look(
+            client, rendered, self._prepared.shape, diff=False, allow_preemption=self._manifest.allow_preemption
+        )
+        if one.problem is None:
+            free = self._neighbours.part({region: one.free})[region]
+            try:
+                return RegionProbed(region, free or -one.queued, children=self._children(client))
+            except FedmlError as error:
+                return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
+        problem = f"{one.problem}: {one.detail}"
+        is_passing = one.problem in (Reason.UNREACHABLE, Reason.REFUSED)
+        return RegionProbed(
+            region, 0, problem, is_fatal=not is_passing, is_denied=one.problem is Reason.REFUSED
+        )  # fmt: skip
+
+    def _children(self, client: NomadRegion) -> int:
+        """How many children the region keeps; 0 where it knows no such job, or the token may not read it."""
+        with suppress(NotFoundInRegion, DeniedByRegion):
+            counts = client.summary(self._manifest.parent_id).get("Children") or {}
+            return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
+        return 0
+
+    def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
+        """The record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be read from
+        here, through Nomad. Raises PublishError or UsageError for one that isn't a record, StoreError."""
+        name = key.record_key(allocation.id)
+        denied: PermissionDenied | Unavailable | None = None
+        unreadable: FederationError | None = None
+        for store in self._stores(region, allocation):
+            try:
+                return checked_record(ResultRecord.from_json(store.get(name), source=store.url_of(name)))
+            except NotFound:
+                continue
+            except BAD_RECORD as error:
+                unreadable = error
+            except (PermissionDenied, Unavailable) as error:
+                denied = error
+        if unreadable is not None:
+            raise unreadable
+        if denied is None:
+            return None
+        try:
+            text = self.routes[region].read_file(allocation.id, LEFT_RECORD)
+        except (NotFoundInRegion, DeniedByRegion):
+            raise denied from None
+        return checked_record(ResultRecord.from_json(text, source=f"allocation {allocation.id}"))
+
+    def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
+        """What nodes wrote as records of the slot. What isn't a record, or lies at another's key, is left out."""
+        prefix = f"results/{self._manifest.run}/{slot:09d}/"
+        found = []
+        for store in self._stores(region, None):
+            for info in store.list(prefix):
+                with suppress(NotFound, *BAD_RECORD):
+                    record = checked_record(ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key)))
+                    if record.key.record_key(record.alloc_id) == info.key:
+                        found.append(record)
+        return found
+
+    def node(self, region: str, node_id: str) -> Node | None:
+        """The node of that id, where the region tells it."""
+        return self._node(region, node_id)
+
+    def watch(
+        self,
+        region: str,
+        on_allocation: Callable[[Allocation], None],
+        on_heard: Callable[[bool], None],
+        on_listed: Callable[[Collection[str]], None],
+        stop: threading.Event,
+    ) -> None:
+        from regions.nomad.client import allocation_from_json
+
+        def heard(is_room_likely: bool) -> None:
+            self.routes.is_direct(region)
+            on_heard(is_room_likely)
+
+        watch(
+            self._app.client(region),
+            self._manifest.parent_id,
+            on_allocation=on_allocation,
+            on_heard=heard,
+            on_listed=on_listed,
+            parse=lambda event: allocation_from_json(event.payload),
+            stop=stop,
+        )
+
+    def _stores(self, region: str, allocation: Allocation | None) -> list[Store]:
+        """The store of the allocation's datacenter; all of the region's where the node isn't known."""
+        datacenters = self._app.config.regions[region].datacenters
+        stores = [datacenter.store for datacenter in datacenters.values()]
+        if allocation is not None and len(set(stores)) > 1:
+            node = self._node(region, allocation.node_id)
+            if node is not None and node.datacenter in datacenters:
+                stores = [datacenters[node.datacenter].store]
+        with self._lock:
+            return [self._app.store(store) for store in dict.fromkeys(stores)]
+
+    def _node(self, region: str, node_id: str) -> Node | None:
+        is_due = time.monotonic() >= self._nodes_at_s.get(region, float("-inf")) + NODES_AGAIN_S
+        if node_id not in self._nodes.get(region, {}) and is_due:
+            self._nodes_at_s[region] = time.monotonic()
+            try:
+                self._nodes[region] = {node.id: node for node in self.routes[region].nodes()}
+            except FedmlError:
+                return None
+        return self._nodes.get(region, {}).get(node_id)

@@ -1,0 +1,134 @@
+"""A run enters, what its tasks wrote leaves: read live from the regions, or as it was kept in the home store, alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from federation.app import App
+from federation.errors import UsageError
+from federation.run.brain.state import Attempt, Slot
+from federation.run.kept_logs import FAILED_TAIL_BYTES, kept
+from federation.workflows.runs import Runs
+from jobs.errors import FedmlError
+from regions.errors import NotFound
+
+FOLLOW_S = 1.0
+"""How often a followed stream is asked for more."""
+STORY_EVERY = 5
+"""In how many of those the run itself is looked at again, for new attempts and its end."""
+Kind = Literal["stdout", "stderr"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one task of one allocation wrote to one stream, or (followed) the next piece of it."""
+
+    slot: int
+    attempt: int
+    region: str
+    alloc_id: str
+    task: str
+    kind: Kind
+    text: str
+    is_kept: bool
+    """From the home store; else live from the region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which part: one slot (None: all), only attempts that failed, one task, one stream."""
+
+    slot: int | None = None
+    is_failed: bool = False
+    task: str = ""
+    kinds: tuple[Kind, ...] = ("stdout", "stderr")
+
+
+def written(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
+    """What was written until now, by slot and attempt. Where both are there, the kept copy is told, since it is whole.
+
+    Raises UsageError for a run or slot that isn't there, RegionError where a region that is needed doesn't answer.
+    """
+    story = Runs(app).story(run)
+    there = _attempts(story.slots, wanted)
+    seen: set[tuple[int, int]] = set()
+    for one in kept(app.home, story.manifest.run, wanted.slot):
+        if (one.slot, one.attempt) not in there:
+            continue
+        seen.add((one.slot, one.attempt))
+        for task, streams in one.output.items():
+            for kind in wanted.kinds:
+                if wanted.task in ("", task) and streams.get(kind):
+                    yield Written(one.slot, one.attempt, one.region, one.story.id, task, kind, streams[kind], True)
+    for (slot, number), attempt in there.items():
+        if (slot, number) not in seen:
+            yield from _live(app, slot, attempt, wanted)
+
+
+def followed(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
+    """As `written`, live only, piece by piece while it is being written, until the run is over or nobody reads on.
+
+    A region that doesn't answer is asked again; what was written before an attempt was seen is told from its beginning.
+    """
+    runs = Runs(app)
+    offsets: dict[tuple[str, str, Kind], int] = {}
+    turn = 0
+    attempts: dict[tuple[int, int], Attempt] = {}
+    state = "open"
+    while True:
+        if turn % STORY_EVERY == 0:
+            story = runs.story(run)
+            state, attempts = story.state, _attempts(story.slots, wanted)
+        for (slot, _), attempt in attempts.items():
+            try:
+                yield from _live(app, slot, attempt, wanted, offsets)
+            except FedmlError:
+                continue
+        if state != "open":
+            return
+        time.sleep(FOLLOW_S)
+        turn += 1
+
+
+def _attempts(slots: Sequence[Slot], wanted: Wanted) -> dict[tuple[int, int], Attempt]:
+    if wanted.slot is not None and not 0 <= wanted.slot < len(slots):
+        raise UsageError(f"slot {wanted.slot}: the run has slots 0 to {len(slots) - 1}")
+    return {
+        (number, attempt.number): attempt
+        for number, slot in enumerate(slots)
+        if wanted.slot in (None, number)
+        for attempt in slot.attempts
+        if attempt.job_id and (attempt.reason or not wanted.is_failed)
+    }
+
+
+def _live(
+    app: App, slot: int, attempt: Attempt, wanted: Wanted, offsets: dict[tuple[str, str, Kind], int] | None = None
+) -> Iterator[Written]:
+    """The end of what the region has; with `offsets`, all beyond these (bytes told before), which are moved on. Nothing of
+    what Nomad forgot."""
+    client = app.client(attempt.region)
+    try:
+        allocations, _ = client.allocations(job_id=attempt.job_id)
+    except NotFound:
+        return
+    for allocation in sorted(allocations, key=lambda one: (one.group, one.index, one.modify_index)):
+        for task, state in allocation.tasks.items():
+            if wanted.task not in ("", task) or state.state == "pending":
+                continue
+            for kind in wanted.kinds:
+                place = (allocation.id, task, kind)
+                told = None if offsets is None else offsets.get(place, 0)
+                tail = FAILED_TAIL_BYTES if told is None else None
+                try:
+                    data = client.logs(allocation.id, task, kind=kind, tail_bytes=tail, offset_bytes=told or 0)
+                except NotFound:
+                    continue
+                if offsets is not None:
+                    offsets[place] = (told or 0) + len(data)
+                if data:
+                    text = data.decode(errors="replace")
+                    yield Written(slot, attempt.number, attempt.region, allocation.id, task, kind, text, False)

@@ -1,0 +1,336 @@
+"""A dispatch request enters, a finished run leaves: manifest, run log, coordinator and index brought together.
+
+`start` makes a run, `resume` goes on with one; both drive it to its end, and whatever happens in between the run can be
+resumed from the home store. The order of writes is that of the design, part 3: `open` in the index,
+manifest, run log, dispatches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from federation.app import App, JobRequest, PreparedJob
+from federation.deploy.prepare import isolated
+from federation.errors import UsageError
+from federation.index import RunRow
+from federation.index.lookup import the_one
+from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, Row
+from federation.log import Entry, Log, default_author
+from federation.manifest import Manifest, manifest_key, new_run_id
+from federation.plan import Room
+from federation.result import Key
+from federation.run.brain.brain import Brain
+from federation.run.brain.commands import Tell
+from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
+from federation.run.brain.state import Slot
+from federation.run.kept_logs import kept
+from federation.run.lease import Lease
+from federation.run.orphans import stop_stale
+from federation.run.slot_inputs import keep_asks
+from federation.run.timeline import Timeline, timeline
+from federation.workflows.adopt import check_adoption
+from federation.workflows.drive import RunOutcome, drive
+from federation.workflows.request import RunRequest
+from jobs.params.sweep import Inputs, check_asks
+from regions.storage.errors import NotFound
+from regions.storage.store import Create
+
+STANDBY_LOOK_S = 10.0
+"""How often a coordinator that stands by asks whether the run is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that has its version and manifest; nothing is dispatched yet."""
+
+    manifest: Manifest
+    existing_results: int
+    """How many results this version had before: they are being added to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
+
+    manifest: Manifest
+    state: str
+    reason: str
+    slots: Sequence[Slot]
+    entries: Sequence[Entry] = ()
+    """Its run log."""
+    results: Sequence[Row] = ()
+    """Those that won their keys."""
+
+
+class Runs:
+    """The runs of one federation."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def open(
+        self,
+        request: RunRequest,
+        prepared: PreparedJob,
+        regions: Sequence[str],
+        *,
+        late: Sequence[str] = (),
+        rooms: Sequence[Room] = (),
+        deployed_over: Mapping[str, int] | None = None,
+        canary: int = 0,
+        canary_on_failure: str = "all",
+    ) -> Opened:
+        """Reserve the version and write the manifest. `regions` are those that may be used, in order; the `late` ones of them
+        get the job when they answer. `rooms` is what the policy goes by there. `deployed_over` is what this
+        run's deployment changed there (`Deployment.deployed_over`), and what is reverted when one of the first `canary` slots
+        of a region fails: in all regions, or (local) in that one.
+
+        Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
+        an open run without a manifest: it holds its version and nothing else.
+        """
+        shape, app = prepared.shape, self._app
+        request = request.checked(app.config)
+        meta = check_asks(
+            shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
+        )
+        if app.config.results == "adopt":
+            first, _ = Inputs(meta, b"", request.asks.axes, request.asks.rows.lines if request.asks.rows else ())(0)
+            check_adoption(app.config.adopt, prepared, first)
+        slots = request.slots or len(regions)
+        limits = request.patience.over(app.config.patience).limits(slots)
+        now = datetime.now(UTC)
+        run = new_run_id(int(now.timestamp() * 1000))
+        keys = slots * shape.keys_a_slot
+        opened = self._app.index.open_run(run, shape.id, request.version, prepared.spec_hash, slots, keys)
+        config = app.config
+        sweep = keep_asks(app.home, run, request.asks)
+        manifest = Manifest(
+            run=run,
+            job=shape.id,
+            job_file="" if prepared.is_registered else _portable(prepared.file, config.root),
+            spec_hash=prepared.spec_hash,
+            version=opened.version,
+            slots=slots,
+            groups=dict(shape.groups),
+            regions=tuple(regions),
+            late=tuple(late),
+            one_each=request.slots is None,
+            meta={**meta, **_version_meta(prepared, opened.version)},
+            payload=request.payload,
+            policy=request.placing.policy or config.policy,
+            results=config.results,
+            author=default_author(),
+            created=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            variables=request.job.variables,
+            var_files=tuple(_portable(path, config.root) for path in request.job.var_files),
+            parent=prepared.parent,
+            deployed_over=dict(deployed_over or {}),
+            canary=canary,
+            canary_on_failure=canary_on_failure,
+            registered_at=dict(prepared.registered_at),
+            declared_meta=prepared.declared_meta,
+            sweep=sweep,
+            rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
+            allow_preemption=request.placing.allow_preemption,
+            **limits,
+        )
+        self._app.home.put(manifest_key(run), manifest.to_json(), Create(), content_type="application/json")
+        return Opened(manifest, opened.existing_results)
+
+    def start(self, opened: Opened, prepared: PreparedJob, observe: Callable[[Tell], None]) -> RunOutcome:
+        """Drive a new run to its end. Raises Interrupted at Ctrl-C."""
+        manifest = opened.manifest
+        with self._lease(manifest.run) as lease:
+            lease.acquire()
+            return drive(self._app, manifest, prepared, self._run_log(manifest.run), (), observe, lease)
+
+    def resume(self, run: str, observe: Callable[[Tell], None]) -> RunOutcome:
+        """Go on with a run from its log, wherever it was left. Raises RunIsDriven when somebody drives it."""
+        manifest = self.manifest(self.find(run).run)
+        with self._lease(manifest.run) as lease:
+            lease.acquire(tell=lambda text: observe(Tell("run", detail=text)))
+            return self._go_on(manifest, observe, lease)
+
+    def cancel(self, run: str, reason: str, observe: Callable[[Tell], None]) -> RunOutcome:
+        """End a run: recorded first, so that whoever drives it obeys; then all that is open and reachable is stopped."""
+        return self._go_on(self.manifest(self.find(run).run), observe, cancel=reason)
+
+    def retry(self, run: str, slots: Sequence[int] = ()) -> tuple[int, ...]:
+        """Enter in the run's log that failed slots get new attempts (these, else all); which. Whoever drives the run makes
+        them, or `resume`. Raises UsageError for a run without such slots, or a cancelled one."""
+        story = self.story(run)
+        is_over = story.state in RUN_STATES_CLOSED
+        failed = [
+            number
+            for number, slot in enumerate(story.slots)
+            if slot.state == "failed" or (is_over and slot.state == "open")
+        ]
+        if story.state == CANCELLED:
+            raise UsageError(f"run {story.manifest.run} was cancelled: that is for ever", hint="dispatch again")
+        if wrong := [number for number in slots if number not in failed]:
+            raise UsageError(
+                f"slot {wrong[0]} of run {story.manifest.run} hasn't failed",
+                hint=f"those that have: {', '.join(map(str, failed[:20])) or 'none'}",
+            )
+        chosen = tuple(slots or failed)
+        if not chosen:
+            raise UsageError(f"no slot of run {story.manifest.run} has failed", hint="see: fedml runs show")
+        self._run_log(story.manifest.run).append([{"type": "retry", "slots": list(chosen)}], reason="retry")
+        return chosen
+
+    def rebind(self, run: str, region: str) -> int:
+        """Enter in the run's log that what is open in a region is bound elsewhere; how many attempts that concerns.
+        Whoever drives the run does it, or `resume`. Raises UsageError."""
+        story = self.story(run)
+        manifest = story.manifest
+        if story.state in RUN_STATES_CLOSED:
+            raise UsageError(f"run {manifest.run} is {story.state}: nothing of it is open")
+        if region not in manifest.regions:
+            raise UsageError(
+                f"run {manifest.run} has no region {region!r}", hint=f"it has: {', '.join(manifest.regions)}"
+            )
+        if len(manifest.regions) == 1:
+            raise UsageError(f"run {manifest.run} may use no region but {region}", hint="regions are a hard limit")
+        self._run_log(manifest.run).append([{"type": "rebind", "region": region}], reason="rebind")
+        return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
+
+    def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
+        """Drive a run when nobody else does, stand by while somebody does, until it is over; its row then."""
+        manifest = self.manifest(self.find(run).run)
+        looked_s = float("-inf")
+        state = "open"
+
+        def is_over() -> bool:
+            nonlocal looked_s, state
+            if time.monotonic() - looked_s >= STANDBY_LOOK_S:
+                looked_s = time.monotonic()
+                state = self.find(manifest.run).state
+            return state in RUN_STATES_CLOSED
+
+        with self._lease(manifest.run) as lease:
+            said = lease.acquire(
+                is_patient=True, is_over=is_over, tell=lambda text: observe(Tell("run", detail=text))
+            )  # fmt: skip
+            if said and self.find(manifest.run).state not in RUN_STATES_CLOSED:
+                self._go_on(manifest, observe, lease)
+        return self.find(manifest.run)
+
+    def _go_on(
+        self,
+        manifest: Manifest,
+        observe: Callable[[Tell], None],
+        lease: Lease | None = None,
+        *,
+        cancel: str | None = None,
+    ) -> RunOutcome:
+        log = self._run_log(manifest.run)
+        replay = _replay(log.refresh(), self._app.index.won(manifest.run))
+        if cancel is not None:
+            replay.append(CancelRequested(cancel))
+        return drive(self._app, manifest, self._prepared_again(manifest), log, replay, observe, lease)
+
+    def _lease(self, run: str) -> Lease:
+        config = self._app.config
+        return Lease(
+            self._app.home,
+            run,
+            author=default_author(),
+            folder=config.cache_dir / "runs",
+            lease_s=config.coordinator.lease_s,
+        )
+
+    def _prepared_again(self, manifest: Manifest) -> PreparedJob:
+        """The run's job, from its file, or (where this machine has none) as it stands in the regions."""
+        root = self._app.config.root
+        if not manifest.job_file or not (root / manifest.job_file).is_file():
+            return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
+        prepared = self._app.prepare(
+            JobRequest(
+                str(root / manifest.job_file),
+                manifest.variables,
+                tuple(root / path for path in manifest.var_files),
+                manifest.regions,
+            )
+        )
+        return isolated(prepared) if manifest.parent else prepared
+
+    def cancel_unstarted(self, run: str, reason: str) -> bool:
+        """Close a run that was interrupted before it had a manifest, so before anything of it was dispatched. False, and
+        nothing is done, for one that has a manifest."""
+        try:
+            self._app.home.stat(manifest_key(run))
+        except NotFound:
+            self._app.index.close_run(run, "cancelled", reason)
+            return True
+        return False
+
+    def stop_stale(self, job: str, regions: Sequence[str]) -> dict[str, list[str]]:
+        """Stop what runs of this job that are over left in these regions, since they couldn't be reached then; the
+        children stopped, by region. Regions that don't answer now are passed over."""
+        over = {row.run for row in self._app.index.runs(job=job) if row.state in RUN_STATES_CLOSED}
+        return stop_stale([self._app.client(name) for name in regions if name in self._app.config.regions], job, over)
+
+    def story(self, run: str) -> RunStory:
+        """A run as its log and the index tell it. Raises UsageError."""
+        row = self.find(run)
+        manifest = self.manifest(row.run)
+        entries, results = self._run_log(row.run).refresh(), self._app.index.won(row.run)
+        brain = Brain(manifest)
+        for event in _replay(entries, results):
+            brain.step(event)
+        return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results)
+
+    def timeline(self, story: RunStory) -> Timeline:
+        """When each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
+        committed: dict[tuple[int, int], str] = {}
+        for result in story.results:
+            pair = (result.slot, result.attempt)
+            committed[pair] = max(committed.get(pair, ""), result.created)
+        regions, manifest = self._app.config.regions, story.manifest
+        prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
+        return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
+
+    def find(self, run: str) -> RunRow:
+        """The run of that id or unique prefix. Raises UsageError."""
+        rows = {row.run: row for row in self._app.index.runs() if row.run.startswith(run)}
+        chosen = the_one(run, list(rows))
+        if chosen is None:
+            raise UsageError(f"the index knows no run {run!r}", hint="see: fedml runs list")
+        return rows[chosen]
+
+    def manifest(self, run: str) -> Manifest:
+        """A run's manifest. Raises UsageError where it has none (it crashed before it was written)."""
+        try:
+            return Manifest.from_json(
+                self._app.home.get(manifest_key(run)), source=self._app.home.url_of(manifest_key(run))
+            )
+        except NotFound:
+            raise UsageError(
+                f"run {run} has no manifest: it was interrupted before anything was dispatched",
+                hint=f"dispatch again; to close this one:  fedml runs cancel {run}",
+            ) from None
+
+    def _run_log(self, run: str) -> Log:
+        return Log(self._app.home, f"runs/{run}/log/", author=default_author())
+
+
+def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
+    """What brings a brain to where the run stands."""
+    events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in entries]
+    events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
+    return events
+
+
+def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:
+    """The meta that carries the version: none where the job, which isn't fedml's, declares none for it."""
+    declared, key = prepared.declared_meta, prepared.shape.version_key
+    return {key: version} if declared is None or key in declared else {}
+
+
+def _portable(path: Path, root: Path) -> str:
+    absolute = path.absolute()
+    return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)

@@ -1,0 +1,1 @@
+"""Nomad's JSON of a job: its canonical form, its problems, and what differs."""

@@ -1,0 +1,1 @@
+"""Parameters of the slots: parameter files and sweeps."""

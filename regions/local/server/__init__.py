@@ -1,0 +1,1 @@
+"""Background work of an embedded server: evaluations, heartbeats, garbage collection."""

@@ -1,0 +1,1 @@
+"""The client of one real or embedded Nomad region."""

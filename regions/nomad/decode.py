@@ -1,0 +1,220 @@
+"""Reads values of `regions.model` from Nomad's JSON. Pure: no I/O.
+
+Every function here raises one of `NOT_OF_NOMADS_SHAPE` where the JSON isn't of Nomad's shape; the region client turns that
+into `UnexpectedAnswer`. Absent, null and empty mean the same, as they do for Nomad.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobs.errors import ForeignTextError
+from jobs.foreign import ANSWER_LIMITS, kind_of, parse_object
+from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
+from regions.nomad.versions import parse_version
+
+NOT_OF_NOMADS_SHAPE = (
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ForeignTextError),
+)
+"""What reading an answer may raise: a server that isn't Nomad, or one that lies, may answer anything."""
+
+_CONSEQUENCES = ("Killing", "Killed", "Not Restarting", "Sibling Task Failed", "Leader Task Dead")
+_ALLOC_INDEX: Final = re.compile(r"\[(\d+)\]$")
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredJob:
+    """What a registration answered. `eval_id` is empty for a parameterized or periodic job: nothing is placed yet."""
+
+    eval_id: str
+    job_modify_index: int
+    warnings: str = ""
+
+
+def node_from_json(node: Mapping[str, Any]) -> Node:
+    """A node, from a list's stub or the whole object. Sizes are what the scheduler may give out: total less reserved.
+
+    A driver counts where Nomad has detected it and calls it healthy.
+    """
+    total, reserved = node["NodeResources"], node.get("ReservedResources") or {}
+    drivers = {
+        name for name, info in (node.get("Drivers") or {}).items() if info and info["Detected"] and info["Healthy"]
+    }
+    return Node(
+        id=_text(node, "ID"),
+        name=_text(node, "Name"),
+        datacenter=_text(node, "Datacenter"),
+        is_ready=node["Status"] == "ready"
+        and node.get("SchedulingEligibility") != "ineligible"
+        and not node.get("Drain")
+        and not node.get("DrainStrategy"),
+        cpu_mhz=_size(total, "Cpu", "CpuShares") - _size(reserved, "Cpu", "CpuShares"),
+        memory_mb=_size(total, "Memory", "MemoryMB") - _size(reserved, "Memory", "MemoryMB"),
+        drivers=frozenset(drivers),
+        host_volumes=frozenset(node.get("HostVolumes") or {}),
+        node_class=_text(node, "NodeClass", ""),
+        node_pool=_text(node, "NodePool", ""),
+        devices=frozenset(f"{one['Vendor']}/{one['Type']}/{one['Name']}" for one in total.get("Devices") or ()),
+    )
+
+
+def job_from_json(job: object) -> dict[str, Any]:
+    """A job or its stub, as Nomad gives it; what fedml goes by has its type."""
+    found = _object(job)
+    for name in ("ID", "ParentID", "Status", "DispatchIdempotencyToken", "Namespace", "Region", "Type"):
+        _text(found, name, "")
+    for name in ("JobModifyIndex", "ModifyIndex", "Version", "SubmitTime", "CreateIndex"):
+        _whole(found.get(name) or 0)
+    for name, value in _object(found.get("Meta") or {}).items():
+        if not isinstance(value, str):
+            raise TypeError(f"meta {name!a}")
+    return found
+
+
+def summary_from_json(summary: object) -> dict[str, Any]:
+    """A job's summary, as Nomad gives it: counts of children and of each group."""
+    found = _object(summary)
+    _counts(found, "Children")
+    for group in _object(found.get("Summary") or {}).values():
+        for count in _object(group).values():
+            _whole(count)
+    return found
+
+
+def _text(values: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    value = values[name] if default is None else values.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {kind_of(value)}, not a text")
+    return value
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{kind_of(value)} where an object should be")
+    return value
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{kind_of(value)} where a whole number should be")
+    return value
+
+
+def _counts(values: Mapping[str, Any], name: str) -> dict[str, int]:
+    return {each: _whole(count) for each, count in _object(values.get(name) or {}).items()}
+
+
+def _size(resources: Mapping[str, Any], kind: str, unit: str) -> int:
+    return int((resources.get(kind) or {}).get(unit) or 0)
+
+
+def allocation_from_json(alloc: Mapping[str, Any]) -> Allocation:
+    """An allocation, from a list's stub, the whole object or an event's payload.
+
+    `next_allocation` is "" in lists of servers before 1.2, which leave it out: read the allocation itself.
+    """
+    found = _ALLOC_INDEX.search(_text(alloc, "Name"))
+    if found is None:
+        raise ValueError(f"allocation name {alloc['Name']!r} has no index")
+    return Allocation(
+        id=_text(alloc, "ID"),
+        job_id=_text(alloc, "JobID"),
+        group=_text(alloc, "TaskGroup"),
+        index=int(found.group(1)),
+        node_id=_text(alloc, "NodeID", ""),
+        node_name=_text(alloc, "NodeName", ""),
+        client_status=_text(alloc, "ClientStatus"),
+        desired_status=_text(alloc, "DesiredStatus"),
+        next_allocation=_text(alloc, "NextAllocation", ""),
+        follow_up_eval=_text(alloc, "FollowupEvalID", ""),
+        modify_index=int(alloc.get("ModifyIndex") or 0),
+        tasks={name: _task_state(state) for name, state in (alloc.get("TaskStates") or {}).items()},
+        is_preempted=bool(alloc.get("PreemptedByAllocation")),
+    )
+
+
+def _task_state(state: Mapping[str, Any]) -> TaskState:
+    events = state.get("Events") or []
+    ended = next((event for event in reversed(events) if event.get("Type") == "Terminated"), None)
+    return TaskState(
+        state=_text(state, "State"),
+        failed=bool(state["Failed"]),
+        restarts=int(state.get("Restarts") or 0),
+        last_event=_sentence(_telling(events)) if events else "",
+        exit_code=None if ended is None else int(ended.get("ExitCode") or 0),
+        is_oom_killed=any((event.get("Details") or {}).get("oom_killed") == "true" for event in events),
+    )
+
+
+def _telling(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The newest event that says what happened to the task; what Nomad did in consequence says little."""
+    return next((event for event in reversed(events) if event.get("Type") not in _CONSEQUENCES), events[-1])
+
+
+def _sentence(event: Mapping[str, Any]) -> str:
+    """The event for a person. The event stream leaves DisplayMessage empty, so its parts are used."""
+    parts = (event.get("DisplayMessage"), event.get("DriverError"), event.get("Message"), event.get("Type"))
+    return next((str(part) for part in parts if part), "")
+
+
+def dry_run_from_json(answer: Mapping[str, Any]) -> DryRun:
+    """The answer to a plan."""
+    diff = answer.get("Diff") or {}
+    annotations = answer.get("Annotations") or {}
+    return DryRun(
+        job_modify_index=int(answer["JobModifyIndex"]),
+        diff_type=_text(diff, "Type", ""),
+        shortfalls={group: _shortfall(metric) for group, metric in (answer.get("FailedTGAllocs") or {}).items()},
+        warnings=_text(answer, "Warnings", ""),
+        diff=diff,
+        preempted=len(annotations.get("PreemptedAllocs") or ()),
+    )
+
+
+def _shortfall(metric: Mapping[str, Any]) -> GroupShortfall:
+    return GroupShortfall(
+        coalesced=int(metric.get("CoalescedFailures") or 0),
+        nodes_evaluated=int(metric.get("NodesEvaluated") or 0),
+        nodes_filtered=int(metric.get("NodesFiltered") or 0),
+        nodes_exhausted=int(metric.get("NodesExhausted") or 0),
+        nodes_available=_counts(metric, "NodesAvailable"),
+        constraint_filtered=_counts(metric, "ConstraintFiltered"),
+        dimension_exhausted=_counts(metric, "DimensionExhausted"),
+    )
+
+
+def events_from_line(line: bytes) -> tuple[int, list[Event]]:
+    """One line of the event stream: its index and events; (0, []) for a heartbeat. Raises ForeignTextError if not JSON."""
+    message = parse_object(line, source="an event", limits=ANSWER_LIMITS)
+    if not message.get("Events"):
+        return int(message.get("Index") or 0), []
+    return int(message["Index"]), [_event(event) for event in message["Events"]]
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    payload = event.get("Payload") or {}
+    return Event(
+        topic=_text(event, "Topic"),
+        type=_text(event, "Type"),
+        key=_text(event, "Key"),
+        namespace=_text(event, "Namespace", ""),
+        index=int(event["Index"]),
+        payload=_object(payload.get(event["Topic"]) or payload),
+    )
+
+
+def server_version(members: Sequence[Mapping[str, Any]], nomad_region: str) -> str:
+    """The oldest `build` among the region's servers that are alive ("1.6.3"): what all of them can do. "" for none."""
+    builds = [
+        member["Tags"]["build"]
+        for member in members
+        if member["Status"] == "alive"
+        and member["Tags"].get("role") == "nomad"
+        and member["Tags"].get("region") == nomad_region
+    ]
+    return min(builds, key=parse_version, default="")

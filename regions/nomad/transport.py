@@ -1,0 +1,304 @@
+"""Send a request to one region, over whichever of its addresses answers, and give the answer within a deadline.
+
+How a request is sent is given from outside (`Send`), so that this module knows HTTP and patience but no client library.
+What may have happened decides what is repeated: a request that never left, or that Nomad refused before doing anything,
+goes to the next address; one that may have been done is repeated only if the caller says that it may be.
+
+Deadlines hold for the whole of an attempt, from connecting to the last byte of the body (`regions.call_limits`). A region
+that has begun an answer and doesn't finish it in time is as unreachable as one that says nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import requests
+
+from jobs.errors import ForeignTextError
+from jobs.foreign import ANSWER_LIMITS, parse_json
+from regions.call_limits import CallLimits
+from regions.errors import (
+    Conflict,
+    InvalidJob,
+    NotFound,
+    PermissionDenied,
+    RegionError,
+    RegionUnreachable,
+    Throttled,
+    UnexpectedAnswer,
+)
+from regions.limited_requests import LimitedAdapter
+from regions.model import Region
+from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
+
+E = TypeVar("E", bound=RegionError)
+
+CONNECT_TIMEOUT_S: Final = 5.0
+ROUNDS_WITHOUT_ANSWER: Final = 3
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 2.0
+ANSWER_BYTES_MAX: Final = 64 << 20
+"""What an answer may have, packed and unpacked, unless its request says otherwise."""
+
+_DEFINITE: Final[dict[Meaning, type[RegionError]]] = {
+    Meaning.NOT_FOUND: NotFound,
+    Meaning.PERMISSION_DENIED: PermissionDenied,
+    Meaning.CONFLICT: Conflict,
+    Meaning.INVALID: InvalidJob,
+}
+_PASSING: Final[dict[Meaning, type[RegionError]]] = {
+    Meaning.NO_REGION: RegionUnreachable,
+    Meaning.NOT_DONE: Throttled,
+    Meaning.UNCERTAIN: Throttled,
+    Meaning.NOT_NOMAD: UnexpectedAnswer,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, ready to be sent to any address of the region: `endpoint` and `path` as the client library wants."""
+
+    operation: str
+    endpoint: type
+    path: tuple[str, ...] = ()
+    method: str = "get"
+    params: Mapping[str, Any] | None = None
+    json: Mapping[str, Any] | None = None
+    about: str = ""
+    """What it is about, for messages: `job train`."""
+    is_repeatable: bool = True
+    expects_json: bool = True
+    is_stream: bool = False
+    answer_bytes_max: int = ANSWER_BYTES_MAX
+    silence_s: float | None = None
+    """Of a stream: how long it may take until it begins; None: as long as one attempt."""
+
+
+class Send(Protocol):
+    """Sends a request once, follows no redirect. Returns any HTTP answer; raises requests.RequestException for none."""
+
+    def __call__(
+        self,
+        request: Request,
+        *,
+        address: str,
+        token: str,
+        session: requests.Session,
+        timeout: tuple[float, float],
+    ) -> requests.Response: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with a status below 300. `value` is its JSON, where JSON was expected."""
+
+    response: requests.Response
+    limits: CallLimits
+    """A stream is still read under them."""
+    value: Any = None
+
+
+class Door:
+    """The way to one region, safe to share between threads: addresses, token, connections, retries, error mapping."""
+
+    def __init__(self, region: Region, send: Send, *, timeout_s: float, deadline_s: float) -> None:
+        self._region = region
+        self._send = send
+        self._timeout_s = timeout_s
+        self._deadline_s = deadline_s
+        self._first = 0  # the address that last answered
+        self._token: str | None = None
+        self._token_lock = threading.Lock()
+        self._own = threading.local()
+        # Weak, so that the connections of a thread that ended go with it.
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
+
+    def within(self, deadline_s: float) -> Door:
+        """The same door, with the same connections, whose calls take at most so long."""
+        door = copy.copy(self)
+        door._deadline_s = min(deadline_s, self._deadline_s)
+        return door
+
+    def close(self) -> None:
+        """Close the pooled connections of all threads."""
+        with self._sessions_lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.close()
+
+    def call(self, request: Request) -> Answer:
+        """The answer, after as many attempts as it takes. Raises the errors of `regions.errors`."""
+        deadline = time.monotonic() + self._deadline_s
+        wait_s = FIRST_WAIT_S
+        round_number = 0
+        while True:
+            round_number += 1
+            outcome = self._round(request, deadline)
+            if isinstance(outcome, Answer):
+                return outcome
+            is_hopeless = isinstance(outcome, UnexpectedAnswer) or (
+                isinstance(outcome, RegionUnreachable) and round_number >= ROUNDS_WITHOUT_ANSWER
+            )
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            pause_s = random.uniform(wait_s / 2, wait_s)  # noqa: S311 - jitter, no secret
+            if is_hopeless or request.is_stream or time.monotonic() + pause_s >= deadline:
+                raise outcome
+            time.sleep(pause_s)
+
+    def _round(self, request: Request, deadline: float) -> Answer | RegionError:
+        """Each address once, beginning with the one that last answered. Definite refusals are raised."""
+        addresses = self._region.addresses
+        first = self._first
+        failures: list[RegionError] = []
+        for offset in range(len(addresses)):
+            number = (first + offset) % len(addresses)
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 and failures:
+                break
+            # Of what is left, each address has its share: one that drips doesn't use up the time of the others.
+            share_s = left_s / (len(addresses) - offset)
+            outcome = self._attempt(request, addresses[number], max(share_s, 0.1))
+            if isinstance(outcome, Answer):
+                self._first = number
+                return outcome
+            failures.append(outcome)
+        # What Nomad said is worth more than silence or strangers at the other addresses.
+        worth = (Throttled, RegionUnreachable, UnexpectedAnswer)
+        return min(failures, key=lambda failure: worth.index(type(failure)))
+
+    def _attempt(self, request: Request, address: str, left_s: float) -> Answer | RegionError:
+        """One request to one address, or two when the token was refused and reads differently now."""
+        token = self._read_token()
+        timeout_s = min(self._timeout_s, left_s)
+        ends_s = request.silence_s if request.is_stream and request.silence_s is not None else timeout_s
+        timeout = (min(CONNECT_TIMEOUT_S, timeout_s, ends_s), ends_s)
+        answer_bytes_max = None if request.is_stream else request.answer_bytes_max
+        while True:
+            limits = CallLimits(ends_s, answer_bytes_max=answer_bytes_max)
+            try:
+                with limits.applied():
+                    response = self._send(
+                        request, address=address, token=token, session=self._session(), timeout=timeout
+                    )
+                    answer = self._read(request, response, limits)
+            except requests.RequestException as error:
+                return self._unanswered(request, address, error, limits)
+            if isinstance(answer, Answer):
+                return answer
+            if answer.meaning is Meaning.PERMISSION_DENIED:
+                refused, token = token, self._read_token(anew=True)
+                if token != refused:
+                    continue
+            if answer.meaning in _DEFINITE:
+                raise self.error(_DEFINITE[answer.meaning], request, answer.text)
+            if answer.meaning is Meaning.UNCERTAIN and not request.is_repeatable:
+                raise self._unknown_outcome(request, address, answer.text)
+            return self.error(_PASSING[answer.meaning], request, f"{address}: {answer.text}")
+
+    def _unanswered(
+        self, request: Request, address: str, error: requests.RequestException, limits: CallLimits
+    ) -> RegionError:
+        """The error for an attempt without a whole answer. Raises it where the request may have been done."""
+        silence = no_answer(error)
+        if limits.problem:
+            silence = Silence(limits.problem, silence.was_sent or limits.sent_bytes > 0)
+        elif limits.received_bytes:
+            silence = Silence(f"{silence.text} ({limits.progress()})", silence.was_sent, silence.hint)
+        if silence.was_sent and not request.is_repeatable:
+            raise self._unknown_outcome(request, address, silence.text) from None
+        kind: type[RegionError] = UnexpectedAnswer if limits.is_too_large else RegionUnreachable
+        return self.error(kind, request, f"{address}: {silence.text}", hint=silence.hint)
+
+    def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:
+        if response.status_code >= 300:
+            return read_refusal(response.status_code, response.text, operation=request.operation)
+        if not request.expects_json:
+            return Answer(response, limits)
+        try:
+            return Answer(response, limits, _json(response))
+        except ForeignTextError:
+            return Refusal(Meaning.NOT_NOMAD, "something that isn't Nomad answers there")
+
+    def _read_token(self, *, anew: bool = False) -> str:
+        """The token, "" for none. Raises SecretUnavailable; PermissionDenied for one that no header can carry."""
+        if self._region.token is None:
+            return ""
+        with self._token_lock:
+            if self._token is None or anew:
+                token = self._region.token.read()
+                if not (token.isascii() and token.isprintable()):
+                    raise PermissionDenied(
+                        f"the token from {self._region.token} holds characters that no Nomad token has",
+                        region=self._region.name,
+                        operation="token",
+                    )
+                self._token = token
+            return self._token
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = _Session()
+            server_name = self._region.tls.server_name
+            session.mount("http://", LimitedAdapter())
+            session.mount("https://", LimitedAdapter() if server_name is None else _NamedServerAdapter(server_name))
+            with self._sessions_lock:
+                self._sessions.add(session)
+        return session
+
+    def _unknown_outcome(self, request: Request, address: str, text: str) -> RegionUnreachable:
+        return self.error(
+            RegionUnreachable,
+            request,
+            f"{address}: {text}; whether it took effect is unknown",
+            hint="look whether it is there before sending it again",
+        )
+
+    def error(self, kind: type[E], request: Request, text: str, *, hint: str = "") -> E:
+        """The error of that kind, in one sentence, without the token even where a server repeats it."""
+        what = " ".join(filter(None, (request.operation, request.about)))
+        sentence = " ".join(f"{what}: {text}".split())
+        if self._token:
+            sentence, hint = sentence.replace(self._token, "…"), hint.replace(self._token, "…")
+        return kind(sentence, region=self._region.name, operation=request.operation, hint=hint)
+
+
+class _Session(requests.Session):
+    """Follows no redirect, whatever the caller asks: the token's header would go along to a stranger. Reads no netrc."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _unchanged
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+def _json(response: requests.Response) -> Any:
+    """The JSON of an answer, within the limits for what a server says. Raises ForeignTextError."""
+    return parse_json(response.content, source="the answer", limits=ANSWER_LIMITS)
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """No HTTP authentication, and so none from ~/.netrc, which requests would look up for every request."""
+    return request
+
+
+class _NamedServerAdapter(LimitedAdapter):
+    """Checks the certificate against a fixed name (Nomad's are for `server.<region>.nomad`), not the address."""
+
+    def __init__(self, server_name: str) -> None:
+        self._server_name = server_name
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        name = self._server_name
+        super().init_poolmanager(*args, **kwargs, server_hostname=name, assert_hostname=name)

@@ -1,0 +1,1 @@
+"""A folder as an object store: a local disk or an NFS mount."""

@@ -1,0 +1,198 @@
+"""The face in Python: its exact names, and what a program and a notebook get."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import federation
+from federation.api import FederatedIndex
+from federation.errors import UsageError
+from federation.index import Index
+from federation.index.tags import TagRefused
+from federation.result import Key, ResultFile, ResultRecord
+from jobs.errors import InvalidMeta
+from regions.storage import open_store, store_url
+
+CONFIG = """
+[federation]
+name = "test"
+home = "{root}/home"
+
+[regions.us]
+addresses = ["http://127.0.0.1:1"]
+[regions.us.datacenters.us-east-1]
+store = "{root}/us"
+
+[tags.production]
+where = "metrics.auc >= 0.72"
+"""
+
+
+def record(store: Any, number: int, auc: float) -> ResultRecord:
+    data = f"model {number}".encode()
+    made = ResultRecord(
+        key=Key("run-1", number, "train", 0),
+        attempt=1,
+        job="sales",
+        version=str(number),
+        spec_hash="5pec",
+        region="us",
+        datacenter="us-east-1",
+        node="us-1",
+        alloc_id=f"{number}aaa1111-0000-4000-8000-000000000000",
+        job_id="sales/dispatch-1",
+        store=store_url(store),
+        manifest_sha256="m" * 64,
+        files=(ResultFile("model.bin", len(data), hashlib.sha256(data).hexdigest()),),
+        created="2026-11-24T10:00:00Z",
+        metrics={"auc": auc},
+        params={"lr": "<0.1>"},
+    )
+    open_store(store).put(made.artifact_prefix + "model.bin", data)
+    return made
+
+
+@pytest.fixture
+def fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("FEDML_CACHE_DIR", raising=False)
+    (tmp_path / "fedml.toml").write_text(CONFIG.format(root=tmp_path.as_uri()))
+    with federation.open(tmp_path) as opened:
+        config = opened._app.config
+        store = config.regions["us"].datacenters["us-east-1"].store
+        index = Index(open_store(config.home), cache_dir=tmp_path / "other", author="ann@host")
+        index.commit([record(store, number, 0.7 + number / 100) for number in (1, 2, 3)])
+        index.close()
+        yield opened
+
+
+def public(what: Any) -> set[str]:
+    return {name for name in dir(what) if not name.startswith("_")}
+
+
+def test_the_names_are_exactly_these() -> None:
+    assert set(federation.__all__) == {"Federation", "Results", "Run", "open"}
+    assert public(federation.Federation) == {"close", "dispatch", "index", "plan", "resume"}
+    assert public(FederatedIndex) == {"follow", "get", "list", "result", "rollback", "tag", "untag"}
+    assert public(federation.Results) == {"count", "index", "to_dicts", "to_pandas"}
+    assert public(federation.Run) == {"logs", "results", "state", "wait"}
+    assert [*inspect.signature(federation.open).parameters] == ["path"]
+    assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
+        *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
+        "skip_unreachable",
+    ]
+    with pytest.raises(AttributeError, match="no attribute 'opne'"):
+        _ = federation.opne  # type: ignore[attr-defined]
+
+
+def test_every_public_name_says_what_it_does() -> None:
+    for one in (federation.Federation, FederatedIndex, federation.Run, federation.Results):
+        assert one.__doc__
+        own = [value for name, value in vars(one).items() if not name.startswith("_") and callable(value)]
+        assert all(value.__doc__ for value in own)
+
+
+def test_every_public_name_is_documented() -> None:
+    text = Path(__file__).parents[3].joinpath("docs/reference/python.md").read_text(encoding="utf-8")
+    classes = (federation.Federation, FederatedIndex, federation.Run, federation.Results)
+    names = {name for one in classes for name in public(one)} - {"count"}  # of every sequence
+
+    assert [name for name in names if name not in text] == []
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    script = "import json, sys, federation; print(json.dumps([m for m in sys.modules if m.startswith('federation.')]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
+    found = fed.index.list(where="metrics.auc > 0.71", sort="metrics.auc:desc")
+
+    assert repr(fed) == "<federation test: us>"
+    assert repr(found) == "<2 results, revision 1>"
+    assert [row.version for row in found] == ["3", "2"]
+    assert [row.version for row in found[1:]] == ["2"]
+    assert found.to_dicts()[0]["metrics.auc"] == 0.73
+    assert found.to_dicts()[0]["params.lr"] == "<0.1>"
+    html = found._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "0.73" in html
+    assert fed.index.list(tag="nobody")._repr_html_() == "&lt;0 results, revision 1&gt;"
+
+
+def test_pandas_is_used_where_it_is(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=list))
+    assert fed.index.list().to_pandas()[0]["version"] == "3"
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match="needs pandas"):
+        fed.index.list().to_pandas()
+
+
+def test_promote_get_and_take_back(fed: Any) -> None:
+    with pytest.raises(TagRefused):
+        fed.index.tag("production", "1")
+    fed.index.tag("production", "2", reason="good")
+    fed.index.tag("production", "3", if_current="2")
+
+    folder = fed.index.get("production")
+    assert (folder / "model.bin").read_bytes() == b"model 3"
+    assert folder.name == fed.index.result("production").alloc_id
+    assert fed.index.get("production") == folder
+    assert fed.index.rollback("production").alloc_id.startswith("2aaa")
+    assert (fed.index.get("production", to=folder.parent / "mine") / "model.bin").read_bytes() == b"model 2"
+    assert [row.version for row in fed.index.list(tag="production", at=3)] == ["3"]
+    assert fed.index.untag("production").alloc_id == ""
+
+
+def test_following_a_tag_tells_each_holder_once_and_costs_one_request_a_look(
+    fed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed.index.tag("production", "2")
+    requests: list[str] = []
+    home = fed._app.home
+    get = home.get
+    monkeypatch.setattr(home, "get", lambda key: (requests.append(key), get(key))[1])
+    looks = iter(["nothing", "nothing", "move", "untag"])
+
+    def pause() -> None:
+        match next(looks):
+            case "nothing":
+                requests.clear()
+            case "move":
+                assert len(requests) == 1
+                fed.index.tag("production", "3")
+            case "untag":
+                fed.index.untag("production")
+
+    holders = fed.index.follow("production", pause=pause)
+
+    assert next(holders).version == "2"
+    assert next(holders).version == "3"
+    assert next(holders) is None
+
+
+def test_a_plan_that_no_region_answers_is_one_clear_error(fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "light.nomad.hcl").write_text(
+        'job "light" {\n  type = "batch"\n  datacenters = ["*"]\n  parameterized {}\n'
+        '  group "g" {\n    task "t" {\n      driver = "raw_exec"\n      config { command = "true" }\n    }\n  }\n}\n'
+    )
+    with pytest.raises(federation.errors.FederationError, match="no region can be asked"):
+        fed.plan(slots=2)
+    with pytest.raises(InvalidMeta, match="declares no meta key 'depth' to sweep over"):
+        fed.dispatch(sweep={"lr": [0.1, 0.01]}, params=[{"depth": 3}, {"depth": None}])
+    with pytest.raises(InvalidMeta, match="params:2: 'depth' is a list"):
+        fed.plan(params=[{"depth": 3}, {"depth": [4]}])
+    with pytest.raises(InvalidMeta, match="--sweep lr has the value '1' twice"):
+        fed.plan(sweep={"lr": [1, 1]})
+    with pytest.raises(federation.errors.FederationError, match="no region can be asked"):
+        fed.dispatch(slots=2)
+    assert [row.version for row in fed.index.list(limit=1)] == ["3"]

@@ -1,0 +1,437 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import regions.nomad.client
+from federation.check import Check, Outcome, clock_check, is_healthy
+from federation.checks.doctor import stores as doctor_stores
+from federation.checks.doctor.examine import examine, stores_of
+from federation.checks.doctor.installation import check_installation
+from federation.checks.doctor.job import check_job
+from federation.checks.doctor.regions import check_region
+from federation.checks.doctor.report import as_json, rows, summary
+from federation.checks.doctor.roles import nomad_policy, s3_policy
+from federation.checks.doctor.stores import check_store
+from federation.cli import run
+from federation.config.model import load
+from jobs.errors import InvalidSpec
+from regions.credentials import SecretRef
+from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
+from regions.model import Datacenter, Node, Region, StoreConfig
+from regions.storage.errors import PermissionDenied as StoreDenied
+from regions.storage.store import Create, Mode, ObjectInfo, Store
+
+STORE = StoreConfig("s3://ml-us/models")
+US = Region(
+    "us", ("http://a:4646", "http://b:4646"), {"dc1": Datacenter("dc1", STORE)}, token=SecretRef(env="TOKEN_OF_TEST")
+)
+NODE = Node("id", "us-1", "dc1", is_ready=True, cpu_mhz=1, memory_mb=1, drivers=frozenset({"raw_exec", "exec"}))
+
+
+class Servers:
+    """What stands behind NomadRegion. Attributes say how it behaves."""
+
+    def __init__(self) -> None:
+        self.dead: set[str] = set()
+        self.leader_text = "10.0.0.1:4647"
+        self.names = ["us"]
+        self.version_text = "1.6.3"
+        self.denied: set[str] = set()
+        self.nodes_list = [NODE]
+        self.skew = timedelta()
+        self.dispatched: list[str] = []
+
+    def client(self, region: Region, **_: object) -> Client:
+        return Client(self, region)
+
+
+class Client:
+    def __init__(self, servers: Servers, region: Region) -> None:
+        self.servers = servers
+        self.region = region
+
+    def close(self) -> None:
+        pass
+
+    def allowed(self, capability: str) -> None:
+        if capability in self.servers.denied:
+            raise PermissionDenied(f"{capability}: Permission denied", region="us", operation=capability)
+
+    def leader(self) -> str:
+        if self.servers.dead >= set(self.region.addresses):
+            raise RegionUnreachable("leader: connection refused", region="us", operation="leader")
+        return self.servers.leader_text
+
+    def acl_self(self) -> dict[str, Any] | None:
+        self.allowed("token")
+        return {"Type": "client", "Policies": ["fedml-coordinator"]}
+
+    def federation_regions(self) -> list[str]:
+        return self.servers.names
+
+    def version(self) -> str:
+        self.allowed("node:read")
+        return self.servers.version_text
+
+    def agent_time(self) -> datetime:
+        return (datetime.now(UTC) + self.servers.skew).replace(microsecond=0)
+
+    def jobs(self, prefix: str) -> list[dict[str, Any]]:
+        assert prefix.startswith("fedml-doctor-")
+        self.allowed("list-jobs")
+        return []
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        self.allowed("read-job")
+        raise NotFound(f"no {job_id}", region="us")
+
+    def dispatch(self, job_id: str, *, meta: dict[str, str]) -> None:
+        self.allowed("dispatch-job")
+        self.servers.dispatched.append(job_id)
+        raise NotFound(f"no {job_id}", region="us")
+
+    def plan_job(self, job: dict[str, Any]) -> None:
+        self.allowed("submit-job")
+        raise InvalidJob("it has its own opinion", region="us")
+
+    def nodes(self) -> list[Node]:
+        self.allowed("node:read")
+        return self.servers.nodes_list
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
+    made = Servers()
+    monkeypatch.setattr(regions.nomad.client, "NomadRegion", made.client)
+    monkeypatch.setenv("TOKEN_OF_TEST", "secret")
+    return made
+
+
+def outcomes(checks: list[Check]) -> dict[str, Outcome]:
+    found = {check.name: check.outcome for check in checks}
+    assert len(found) == len(checks)
+    return found
+
+
+def one(checks: list[Check], name: str) -> Check:
+    return next(check for check in checks if check.name == name)
+
+
+def test_a_region_where_all_is_well(servers: Servers) -> None:
+    checks = check_region(US, {"ID": "train", "Datacenters": ["dc1"], "TaskGroups": [group("exec")]})
+    assert set(outcomes(checks).values()) == {Outcome.OK}
+    assert one(checks, "token").detail == "client (fedml-coordinator)"
+    assert one(checks, "version").detail == "1.6.3"
+    assert one(checks, "datacenter dc1").detail == "1 of 1 nodes ready"
+    assert {f"may {each}" for each in ("list-jobs", "read-job", "dispatch-job", "submit-job", "node:read")} <= set(
+        outcomes(checks)
+    )
+    assert servers.dispatched[0].startswith("fedml-doctor-")
+    assert not any("secret" in repr(check) for check in checks)
+
+
+def test_one_of_two_addresses_is_down(servers: Servers) -> None:
+    servers.dead = {"http://a:4646"}
+    checks = check_region(US)
+    assert one(checks, "address http://b:4646").outcome is Outcome.OK
+    down = one(checks, "address http://a:4646")
+    assert (down.outcome, down.detail) == (Outcome.WARNING, "connection refused")
+    assert is_healthy(checks)
+
+
+def test_no_address_answers(servers: Servers) -> None:
+    servers.dead = set(US.addresses)
+    checks = check_region(US)
+    assert outcomes(checks) == {"address http://a:4646": Outcome.FAILED, "address http://b:4646": Outcome.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "name", "outcome", "says"),
+    [
+        ("leader_text", "", "address http://a:4646", Outcome.FAILED, "no leader"),
+        ("names", ["global"], "Nomad's name", Outcome.FAILED, "know no region 'us'"),
+        ("version_text", "0.12.5", "version", Outcome.FAILED, "no event stream"),
+        ("version_text", "1.1.2", "version", Outcome.WARNING, "can't be repeated safely"),
+        ("skew", timedelta(minutes=2), "clock", Outcome.WARNING, "ahead of this machine"),
+        ("skew", timedelta(minutes=-20), "clock", Outcome.FAILED, "behind this machine"),
+        ("denied", {"token"}, "token", Outcome.FAILED, "the servers refuse it"),
+        ("denied", {"dispatch-job"}, "may dispatch-job", Outcome.FAILED, "doesn't allow"),
+        ("denied", {"submit-job"}, "may submit-job", Outcome.WARNING, "free slots are estimated"),
+        ("denied", {"node:read"}, "may node:read", Outcome.WARNING, "can't be looked at"),
+        ("denied", {"node:read"}, "version", Outcome.SKIPPED, "Permission denied"),
+        ("denied", {"node:read"}, "datacenter dc1", Outcome.SKIPPED, "could not be read"),
+        ("nodes_list", [], "datacenter dc1", Outcome.WARNING, "no node"),
+        (
+            "nodes_list",
+            [replace(NODE, is_ready=False)],
+            "datacenter dc1",
+            Outcome.WARNING,
+            "none of its 1 nodes is ready",
+        ),
+        ("nodes_list", [NODE, replace(NODE, datacenter="dc2")], "datacenter dc2", Outcome.WARNING, "stands not in"),
+    ],
+)
+def test_what_is_not_well_says_what_to_do(
+    servers: Servers, attribute: str, value: object, name: str, outcome: Outcome, says: str
+) -> None:
+    setattr(servers, attribute, value)
+    check = one(check_region(US), name)
+    assert check.outcome is outcome
+    assert says in check.detail
+    assert check.remedy or outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [(SecretRef(env="NOT_SET_IN_TEST"), "NOT_SET_IN_TEST"), (SecretRef(file=Path("/nonexistent/t")), "/nonexistent/t")],
+)
+def test_a_token_that_is_not_there(servers: Servers, token: SecretRef, says: str) -> None:
+    (check,) = check_region(replace(US, token=token))
+    assert check.outcome is Outcome.FAILED
+    assert says in check.detail
+    assert check.remedy
+
+
+def test_the_development_federation_is_not_up() -> None:
+    (region,) = check_region(replace(US, addresses=("dev:us",)))
+    (store,) = check_store(replace(STORE, endpoint="dev:s3"), "us/dc1")
+    for check in (region, store):
+        assert check.outcome is Outcome.FAILED
+        assert "fedml dev up" in check.remedy
+
+
+# ── the job ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def group(driver: str, *, volume: str = "", mounts: bool = False) -> dict[str, Any]:
+    task = {"Name": "train", "Driver": driver, "VolumeMounts": [{"Volume": "v"}] if mounts else None}
+    volumes = {"v": {"Type": "host", "Source": volume}} if volume else None
+    return {"Name": "g", "Tasks": [task], "Volumes": volumes}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "outcome", "says"),
+    [
+        (group("exec"), Outcome.OK, "1 ready node with exec"),
+        (group("docker"), Outcome.FAILED, "no ready node offers driver docker; offered: exec, raw_exec"),
+        (group("exec", volume="models"), Outcome.FAILED, "no ready node offers host volume models; offered: none"),
+        (group("raw_exec", volume="models", mounts=True), Outcome.FAILED, "which the driver raw_exec refuses"),
+    ],
+)
+def test_drivers_and_volumes_that_the_job_asks_for(wanted: dict[str, Any], outcome: Outcome, says: str) -> None:
+    (check,) = check_job("region us", {"ID": "train", "Datacenters": ["dc1"], "TaskGroups": [wanted]}, [NODE])
+    assert check.outcome is outcome
+    assert says in check.detail
+    assert bool(check.remedy) == (outcome is Outcome.FAILED)
+
+
+def test_no_single_node_has_all_of_it() -> None:
+    nodes = [replace(NODE, host_volumes=frozenset({"models"}), drivers=frozenset()), NODE]
+    job = {"ID": "train", "Datacenters": ["dc1"], "TaskGroups": [group("exec", volume="models")]}
+    (check,) = check_job("region us", job, nodes)
+    assert check.detail == "no single node offers all of exec, models"
+
+
+def test_nodes_elsewhere_or_not_ready_do_not_count() -> None:
+    job = {"ID": "train", "Datacenters": ["dc1"], "TaskGroups": [group("exec")]}
+    (check,) = check_job("region us", job, [replace(NODE, datacenter="dc2"), replace(NODE, is_ready=False)])
+    assert check.outcome is Outcome.FAILED
+
+
+# ── stores ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_store_where_all_is_well_is_left_clean(memory_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_stores, "open_store", lambda _: memory_store)
+    memory_store.put("results/mine", b"x")
+    checks = check_store(STORE, "home")
+    assert outcomes(checks) == dict.fromkeys(("write", "create once", "read", "list", "delete", "clock"), Outcome.OK)
+    assert checks[0].subject == "store s3://ml-us/models (home)"
+    assert [info.key for info in memory_store.list()] == ["results/mine"]
+
+
+def test_a_folder_is_left_clean(tmp_path: Path) -> None:
+    checks = check_store(StoreConfig(f"file://{tmp_path}/s"), "home")
+    assert is_healthy(checks)
+    assert [path for path in (tmp_path / "s").rglob("*") if path.is_file()] == []
+
+
+def test_a_store_that_overwrites_on_create_is_found_out(memory_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = memory_store.put
+
+    def forgetful(key: str, data: bytes, mode: Mode = Create(), **about: Any) -> ObjectInfo:  # noqa: B008
+        return put(key, data, **about)
+
+    monkeypatch.setattr(memory_store, "put", forgetful)
+    monkeypatch.setattr(doctor_stores, "open_store", lambda _: memory_store)
+    check = one(check_store(STORE, "home"), "create once")
+    assert check.outcome is Outcome.FAILED
+    assert "conditional writes don't hold" in check.detail
+
+
+def test_a_store_that_can_not_be_written(memory_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> ObjectInfo:
+        raise StoreDenied("put failed: Forbidden", store=STORE.url)
+
+    monkeypatch.setattr(memory_store, "put", refuse)
+    monkeypatch.setattr(doctor_stores, "open_store", lambda _: memory_store)
+    checks = check_store(STORE, "us/dc1")
+    assert [check.outcome for check in checks] == [Outcome.FAILED, *[Outcome.SKIPPED] * 4]
+    assert "write objects under doctor/" in checks[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "outcome"),
+    [(None, Outcome.SKIPPED), (0.0, Outcome.OK), (-6.5, Outcome.OK), (30.0, Outcome.WARNING), (-90.0, Outcome.FAILED)],
+)
+def test_clocks(skew_s: float | None, outcome: Outcome) -> None:
+    assert clock_check("s", skew_s, limit_s=60, error_s=2).outcome is outcome
+
+
+# ── the installation, and all together ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_another_distribution_that_owns_a_package_of_ours() -> None:
+    owners = {"regions": ["fedml_nomad", "regions"], "jobs": ["fedml-nomad"], "numpy": ["numpy"]}
+    checks = check_installation(owners)
+    assert outcomes(checks) == {"package regions": Outcome.FAILED}
+    assert one(checks, "package regions").detail.startswith("regions in the same environment")
+    assert "uv tool install" in one(checks, "package regions").remedy
+    (check,) = check_installation()
+    assert check.outcome is Outcome.OK
+    assert check.name.startswith("fedml ")
+    assert "on Python 3." in check.name
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[[str], Path]:
+    def make(more: str = "") -> Path:
+        (tmp_path / "fedml.toml").write_text(
+            f"""
+            [federation]
+            home = "file://./stores/home"
+            [regions.us]
+            addresses = ["http://a:4646"]
+            store = "file://./stores/us"
+            [regions.us.datacenters]
+            dc1 = {{}}
+            dc2 = {{}}
+            {more}
+            """
+        )
+        return tmp_path
+
+    return make
+
+
+def test_all_together(project: Callable[[str], Path], servers: Servers) -> None:
+    config = load(project(""))
+    assert list(stores_of(config).values()) == ["home", "us/dc1, us/dc2"]
+    checks = examine(config)
+    assert {check.subject.partition(" ")[0] for check in checks} == {"installation", "region", "store"}
+    assert is_healthy(checks)
+    broken = examine(config, InvalidSpec("no such job\nwith a second line", hint="do this"))
+    assert Check("job", "jobspec", Outcome.FAILED, "no such job", "do this") in broken
+    here = examine(config, {"us": InvalidSpec("not in us")})
+    assert one(here, "job").detail == "not in us"
+
+
+def test_the_report() -> None:
+    checks = [
+        Check("region us", "version", Outcome.OK, "1.6.3"),
+        Check("region us", "may list-jobs", Outcome.OK),
+        Check("region us", "may read-job", Outcome.OK),
+        Check("region us", "clock", Outcome.WARNING, "30 s ahead", "use NTP"),
+    ]
+    assert rows(checks) == [
+        ("region us", "ok", "version: 1.6.3; may list-jobs, read-job", ""),
+        ("region us", "warning", "clock: 30 s ahead", "use NTP"),
+    ]
+    assert summary(checks) == "3 ok, 1 warning: nothing needed is missing."
+    assert as_json(checks)["healthy"] is True
+    assert as_json([Check("s", "n", Outcome.FAILED)])["healthy"] is False
+
+
+def test_the_command(project: Callable[[str], Path], servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    root = project("")
+    assert run(["doctor", "--config", str(root)]) == 0
+    shown = capsys.readouterr()
+    assert "region us" in shown.out
+    assert "nothing needed is missing" in shown.err
+    servers.dead = {"http://a:4646"}
+    assert run(["doctor", "--json", "--config", str(root)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["healthy"] is False
+    assert {"subject", "name", "outcome", "detail", "remedy"} == set(document["checks"][0])
+
+
+def test_brackets_of_a_remedy_are_shown(
+    project: Callable[[str], Path], servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project("[regions.us.vars]\n")
+    text = (root / "fedml.toml").read_text().replace("[regions.us]", "[regions.us]\ntoken = { file = 'gone' }")
+    (root / "fedml.toml").write_text(text)
+    assert run(["doctor", "--config", str(root)]) == 1
+    assert "[regions.us]" in capsys.readouterr().out
+
+
+# ── policies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_roles_get_the_least() -> None:
+    assert nomad_policy("node", "ml") == ""
+    assert 'namespace "ml"' in nomad_policy("coordinator", "ml")
+    assert "submit-job" in nomad_policy("coordinator", "ml")
+    for word in ("submit-job", "dispatch-job", "host_volume", "write", "read-fs"):
+        assert word not in nomad_policy("reader", "ml")
+    assert "alloc-node-exec" not in nomad_policy("coordinator", "ml")
+
+
+def actions(role: str, home: StoreConfig, stores: list[StoreConfig]) -> set[tuple[str, str]]:
+    policy = s3_policy(role, home, stores)
+    return {
+        (action, resource)
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+
+
+def test_a_node_creates_results_and_nothing_in_the_home_store() -> None:
+    home = StoreConfig("s3://ml-home")
+    node = actions("node", home, [STORE])
+    assert ("s3:PutObject", "arn:aws:s3:::ml-us/models/results/*") in node
+    assert not [resource for _, resource in node if "ml-home" in resource]
+    assert not [action for action, _ in node if "Delete" in action or "List" in action]
+    conditions = [each["Condition"] for each in s3_policy("node", home, [STORE])["Statement"] if "Condition" in each]
+    assert conditions == [{"Null": {"s3:if-none-match": "false"}}]
+
+
+def test_a_reader_writes_nothing_and_a_coordinator_only_what_is_its_own() -> None:
+    home = StoreConfig("s3://ml-home")
+    assert {action for action, _ in actions("reader", home, [STORE])} == {"s3:GetObject", "s3:ListBucket"}
+    written = {resource for action, resource in actions("coordinator", home, [STORE]) if action == "s3:PutObject"}
+    assert written == {
+        "arn:aws:s3:::ml-home/format.json",
+        "arn:aws:s3:::ml-home/index/*",
+        "arn:aws:s3:::ml-home/runs/*",
+        "arn:aws:s3:::ml-home/doctor/*",
+        "arn:aws:s3:::ml-us/models/doctor/*",
+    }
+
+
+def test_the_policies_are_printed_without_asking_anybody(
+    project: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project('[regions.us.datacenters.dc3]\nstore = "s3://ml-us"\n')
+    assert run(["doctor", "--policy", "--config", str(root)]) == 0
+    shown = capsys.readouterr().out
+    for text in ("── node", "── coordinator", "── reader", "arn:aws:s3:::ml-us/results/*", 'namespace "default"'):
+        assert text in shown

@@ -1,0 +1,88 @@
+"""Least rights by role and vendor: what each may touch, and above all what not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from federation.checks.stores.roles import documents, policy, text
+from regions.model import StoreConfig
+
+S3 = StoreConfig(url="s3://models/fedml")
+GCS = StoreConfig(url="gs://models/fedml")
+AZURE = StoreConfig(url="az://account/models/fedml")
+FOLDER = StoreConfig(url="file:///srv/fedml")
+
+
+def told(role: str, store: StoreConfig, home: StoreConfig | None = None) -> str:
+    return json.dumps(policy(role, store, home))
+
+
+@pytest.mark.parametrize("store", [S3, GCS, AZURE])
+def test_a_node_touches_results_and_artifacts_only(store: StoreConfig) -> None:
+    found = told("node", store, home=store)
+    assert "fedml/results/" in found
+    assert "fedml/artifacts/" in found
+    assert "elete" not in found
+    assert not any(part in found for part in ("index/", "runs/", "doctor/", "ListBucket"))
+
+
+@pytest.mark.parametrize("store", [S3, GCS, AZURE])
+def test_a_reader_writes_nothing(store: StoreConfig) -> None:
+    found = told("reader", store, home=store)
+    assert not any(word in found for word in ("Put", "Creator", "objectUser", "write", "add/action", "elete"))
+    assert "results" not in found  # nothing narrower than the whole prefix
+
+
+@pytest.mark.parametrize("store", [S3, GCS, AZURE])
+def test_a_coordinator_writes_the_home_store_and_its_scratch_prefix(store: StoreConfig) -> None:
+    at_home, elsewhere = told("coordinator", store, home=store), told("coordinator", store, home=FOLDER)
+    assert "fedml/index/" in at_home
+    assert "fedml/runs/" in at_home
+    for found in (at_home, elsewhere):
+        assert "fedml/doctor/" in found
+        assert "artifacts/" not in found
+    assert "index/" not in elsewhere
+
+
+def test_google_creators_cannot_replace() -> None:
+    found: Any = policy("node", GCS, None)
+    assert [binding["role"] for binding in found["bindings"]] == [
+        "roles/storage.objectCreator",
+        "roles/storage.objectViewer",
+    ]
+    assert found["bindings"][0]["condition"]["expression"] == (
+        "resource.name.startsWith('projects/_/buckets/models/objects/fedml/results/') || "
+        "resource.name.startsWith('projects/_/buckets/models/objects/fedml/artifacts/')"
+    )
+
+
+def test_azure_names_the_container_and_guards_each_right() -> None:
+    found: Any = policy("node", AZURE, None)
+    assert found["assignment"]["scope"].endswith("/storageAccounts/account/blobServices/default/containers/models")
+    assert [right.rpartition("blobs/")[2] for right in found["role"]["DataActions"]] == ["read", "add/action", "write"]
+    condition = found["assignment"]["condition"]
+    assert condition.count("(") == condition.count(")")
+    assert condition.count("StringStartsWith 'fedml/artifacts/'") == 3
+    whole: Any = policy("reader", StoreConfig(url="az://account/models"), None)
+    assert "condition" not in whole["assignment"]
+
+
+def test_a_bucket_without_a_prefix() -> None:
+    found = told("node", StoreConfig(url="gs://models"))
+    assert "buckets/models/objects/results/" in found
+
+
+def test_every_role_and_store_is_in_the_text_and_the_documents() -> None:
+    stores = [S3, GCS, AZURE, FOLDER]
+    found = documents(stores, FOLDER)
+    assert [(one["role"], one["kind"]) for one in found] == [
+        (role, kind) for role in ("node", "coordinator", "reader") for kind in ("aws", "gcp", "azure", "folder")
+    ]
+    assert [one["policy"] is None for one in found] == [one["kind"] == "folder" for one in found]
+    printed = text(stores, FOLDER)
+    assert printed.count("# ── ") == 3
+    assert printed.count("file:///srv/fedml: ") == 3
+    assert printed.count('"Version": "2012-10-17"') == 3

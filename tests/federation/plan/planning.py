@@ -1,0 +1,138 @@
+"""A federation for tests of planning: real configuration, index and home store in memory, regions that answer as told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from federation.app import App
+from federation.config.model import Config, load
+from federation.deploy.allowed_regions import limited
+from federation.deploy.prepare import JobRequest, PreparedJob
+from federation.index import Index
+from jobs.errors import FedmlError
+from jobs.spec import shape_of
+from regions.errors import NotFound, RegionUnreachable
+from regions.model import DryRun, GroupShortfall, Node
+from regions.nomad.resources import Resources
+from tests.federation.conftest import MemoryStore
+
+TOML = """
+[federation]
+home = "file://./home"
+{federation}
+
+[regions.us]
+addresses = ["https://us:4646"]
+store = "file://./us"
+{us}
+[regions.us.datacenters.dc1]
+
+[regions.eu]
+addresses = ["https://eu:4646"]
+store = "file://./eu"
+{eu}
+[regions.eu.datacenters.dc1]
+
+{more}
+"""
+
+JOB: dict[str, Any] = {
+    "ID": "train",
+    "Type": "batch",
+    "Datacenters": ["dc1"],
+    "Meta": {"fedml_spec": "5ec" * 20},
+    "ParameterizedJob": {"MetaOptional": ["lr", "depth", "model_version"]},
+    "TaskGroups": [{"Name": "g", "Count": 1, "Tasks": [{"Name": "t", "Driver": "raw_exec"}]}],
+}
+
+
+@dataclass
+class FakeRegion:
+    """One region with so many free slots; `evicting` more where preemption is allowed."""
+
+    name: str
+    free: int = 4
+    evicting: int = 0
+    is_silent: bool = False
+    fits: bool = True
+    change: str = "None"
+    index: int = 7
+    nomad: str = "1.6.3"
+    asked: int = 0
+    node_list: list[Node] = field(
+        default_factory=lambda: [Node("1", "n1", "dc1", True, 1000, 1000, frozenset({"raw_exec"}))]
+    )
+
+    def version(self) -> str:
+        if self.is_silent:
+            raise RegionUnreachable("no answer", region=self.name)
+        return self.nomad
+
+    def nodes(self) -> list[Node]:
+        self.version()
+        return self.node_list
+
+    def leader(self) -> str:
+        self.version()
+        return "10.0.0.1:4647"
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        raise NotFound("no job", region=self.name)
+
+    def used(self) -> dict[str, Resources]:
+        return {"1": Resources(250, 100)}
+
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
+        return []
+
+    def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun:
+        self.version()
+        if diff:
+            return DryRun(self.index, self.change, {})
+        self.asked += 1
+        wanted = sum(group["Count"] for group in job["TaskGroups"])
+        placed = min(wanted, self.free + self.evicting)
+        shortfall = {"g": GroupShortfall(wanted - placed - 1, nodes_evaluated=1, nodes_exhausted=int(self.fits))}
+        return DryRun(self.index, "", {} if placed == wanted else shortfall, preempted=max(0, placed - self.free))
+
+
+class FakeApp:
+    """What `preview` needs of an App."""
+
+    def __init__(self, root: Path, *regions: FakeRegion, job: Mapping[str, Any] = JOB, **toml: str) -> None:
+        parts = {"federation": "", "us": "", "eu": "", "more": "", **toml}
+        (root / "fedml.toml").write_text(TOML.format(**parts))
+        self.config: Config = load(root)
+        self.home = MemoryStore()
+        self.index = Index(self.home, cache_dir=root / "cache")
+        self.regions = {one.name: one for one in regions or (FakeRegion("us", 8), FakeRegion("eu", 4))}
+        self.job = dict(job)
+        self.spec_hash = "5ec" * 20
+
+    def client(self, name: str) -> FakeRegion:
+        return self.regions[name]
+
+    def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
+        names = request.regions or tuple(self.regions)
+        rendered: dict[str, dict[str, Any] | FedmlError] = dict.fromkeys(names, self.job)
+        prepared = PreparedJob(Path("train.nomad.hcl"), shape_of(self.job), self.spec_hash, rendered)
+        return limited(prepared, self.config.allowed_regions.get("train"))
+
+    @property
+    def app(self) -> App:
+        """As the code under test wants it."""
+        return cast(App, self)
+
+
+def with_driver(driver: str) -> dict[str, Any]:
+    """The job with another driver."""
+    group = JOB["TaskGroups"][0]
+    return {**JOB, "TaskGroups": [{**group, "Tasks": [{**group["Tasks"][0], "Driver": driver}]}]}
+
+
+def node(**changes: Any) -> Node:
+    """A ready node."""
+    return replace(Node("1", "n1", "dc1", True, 1000, 1000, frozenset({"raw_exec"})), **changes)

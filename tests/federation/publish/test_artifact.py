@@ -1,0 +1,125 @@
+"""What belongs to an artifact, what is refused, and the metrics that lie in it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from federation.errors import PublishError
+from federation.publish.artifact import read_artifact, read_environment, read_metrics
+from jobs.errors import FedmlError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "model"
+    (root / "sub").mkdir(parents=True)
+    (root / "model.bin").write_bytes(b"weights")
+    (root / "sub" / "curve ä.png").write_bytes(b"png")
+    (root / "sub-b").write_bytes(b"")
+    return root
+
+
+def test_every_file_with_size_and_hash_in_order(folder: Path) -> None:
+    found = read_artifact(folder)
+    assert [file.path for file in found.files] == ["model.bin", "sub-b", "sub/curve ä.png"]
+    assert found.files[0].size_bytes == 7
+    assert found.files[0].sha256 == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_the_manifest_hash_tells_the_same_from_the_changed(folder: Path, tmp_path: Path) -> None:
+    first = read_artifact(folder).manifest_sha256
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert read_artifact(moved).manifest_sha256 == first
+    (moved / "model.bin").write_bytes(b"Weights")
+    assert read_artifact(moved).manifest_sha256 != first
+
+
+def test_a_single_file(folder: Path) -> None:
+    found = read_artifact(folder / "model.bin")
+    assert [file.path for file in found.files] == ["model.bin"]
+    assert found.root == folder
+
+
+@pytest.mark.parametrize(
+    ("ignore", "left"),
+    [
+        (["*.bin"], ["sub-b", "sub/curve ä.png"]),
+        (["sub"], ["model.bin", "sub-b"]),
+        (["sub/*"], ["model.bin", "sub-b"]),
+        (["sub*", "nothing"], ["model.bin"]),
+    ],
+)
+def test_ignore_patterns(folder: Path, ignore: list[str], left: list[str]) -> None:
+    assert [file.path for file in read_artifact(folder, ignore=ignore).files] == left
+
+
+def test_a_link_inside_is_its_file_and_one_that_leaves_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "latest").symlink_to("model.bin")
+    assert read_artifact(folder).files[0].path == "latest"
+    (tmp_path / "outside").write_bytes(b"secret")
+    (folder / "sub" / "out").symlink_to(tmp_path / "outside")
+    with pytest.raises(PublishError, match="sub/out is a link that leaves the folder"):
+        read_artifact(folder)
+    assert len(read_artifact(folder, ignore=["out"]).files) == 4
+
+
+def test_a_link_to_a_folder_and_a_pipe_are_refused(folder: Path) -> None:
+    (folder / "again").symlink_to("sub")
+    with pytest.raises(PublishError, match="again is a link to a folder"):
+        read_artifact(folder)
+    (folder / "again").unlink()
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(PublishError, match="pipe is no regular file"):
+        read_artifact(folder)
+
+
+def test_nothing_to_publish(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match="does not exist"):
+        read_artifact(tmp_path / "nowhere")
+    with pytest.raises(PublishError, match="holds no file"):
+        read_artifact(folder, ignore=["*"])
+    with pytest.raises(PublishError, match="neither a folder nor a file"):
+        read_artifact(Path(os.devnull))
+
+
+def test_a_name_that_is_no_key(folder: Path) -> None:
+    (folder / "two\nlines").write_bytes(b"")
+    with pytest.raises(FedmlError, match="can't be published"):
+        read_artifact(folder)
+
+
+def test_metrics_are_typed_and_may_be_no_numbers(folder: Path) -> None:
+    (folder / "metrics.json").write_text(
+        '{"auc": 0.7, "loss": NaN, "best": Infinity, "n": 3, "ok": true, "name": "x", "at": {"top": 1}, '
+        '"curve": [1], "no": null}'
+    )
+    metrics, notes = read_metrics(folder)
+    assert math.isnan(float(metrics.pop("loss")))
+    assert metrics == {"auc": 0.7, "best": math.inf, "n": 3, "ok": True, "name": "x", "at.top": 1}
+    assert type(metrics["ok"]) is bool
+    assert notes == [
+        "metrics.json: curve is left out: a list is no metric",
+        "metrics.json: no is left out: null is no metric",
+    ]
+
+
+def test_no_metrics_file_is_no_metrics(folder: Path) -> None:
+    assert read_metrics(folder) == ({}, [])
+    assert read_environment(folder) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", "\udcff"])
+def test_a_broken_metrics_file(folder: Path, text: str) -> None:
+    (folder / "metrics.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(PublishError, match=r"metrics\.json"):
+        read_metrics(folder)
+
+
+def test_the_environment_is_texts(folder: Path) -> None:
+    (folder / "environment.json").write_text('{"python": "3.12.1", "gpu": 0, "packages": {"scikit-learn": "1.5"}}')
+    assert read_environment(folder) == {"python": "3.12.1", "gpu": "0", "packages.scikit-learn": "1.5"}

@@ -1,0 +1,185 @@
+"""How attempts and slots end: by class, with pauses, in which region next, and when a run is stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from federation.run.brain import commands as cmd
+from federation.run.brain import events as ev
+from federation.run.brain.brain import Brain
+from federation.run.brain.causes import Cause, backoff_s, cause_of
+from federation.run.brain.timing import Limits
+from regions.model import Allocation, TaskState
+from tests.federation.run.brain.test_brain import sent
+from tests.federation.run.brain.world import MANIFEST
+
+CHILD = "train/dispatch-1-a"
+
+
+def allocation(**changes: Any) -> Allocation:
+    return replace(Allocation("a", CHILD, "model", 0, "n", "n-1", "failed", "run"), **changes)
+
+
+def of(out: list[cmd.Command], kind: type) -> list[Any]:
+    return [command for command in out if isinstance(command, kind)]
+
+
+def changes(out: list[cmd.Command]) -> list[ev.Change]:
+    return [change for append in of(out, cmd.Append) for change in append.changes]
+
+
+def write(brain: Brain, out: list[cmd.Command]) -> list[cmd.Command]:
+    """Have what was to be appended stand in the log."""
+    return [command for append in of(out, cmd.Append) for command in brain.step(ev.Appended(append.changes))]
+
+
+@pytest.mark.parametrize(
+    ("one", "cause", "told"),
+    [
+        (allocation(tasks={"t": TaskState("dead", True, 0, "Exit Code: 3", 3)}), Cause.EXIT, "task t: Exit Code: 3"),
+        (
+            allocation(tasks={"t": TaskState("dead", True, 0, "Terminated", 137, is_oom_killed=True)}),
+            Cause.OOM,
+            "task t: killed for its memory (OOM) (exit code 137)",
+        ),
+        (
+            allocation(tasks={"t": TaskState("dead", True, 0, "Failed Artifact Download")}),
+            Cause.SETUP,
+            "task t: Failed Artifact Download",
+        ),
+        (allocation(client_status="lost"), Cause.NODE_LOST, "node n-1 was lost"),
+        (
+            allocation(client_status="complete", is_preempted=True),
+            Cause.PREEMPTED,
+            "preempted by a job of higher priority",
+        ),
+        (allocation(), Cause.EXIT, "allocation failed"),
+    ],
+)
+def test_what_a_failed_allocation_is_called(one: Allocation, cause: Cause, told: str) -> None:
+    assert cause_of(one) == (cause, told)
+
+
+def test_pauses_double_up_to_a_minute() -> None:
+    assert [backoff_s(Cause.EXIT, times) for times in (1, 2, 3, 10)] == [1, 2, 4, 60]
+    assert backoff_s(Cause.REGION_LOST, 3) == 0
+
+
+def failed(brain: Brain, one: Allocation) -> list[cmd.Command]:
+    """The child of slot 0 is dead with this allocation, and left no result."""
+    attempt = brain.slots[0].attempts[-1]
+    brain.step(ev.ChildInspected(0, attempt.number, "dead", (replace(one, job_id=attempt.job_id),)))
+    return brain.step(ev.Looked(0, attempt.number, "", ()))
+
+
+def test_preemption_is_not_counted_against_a_slot() -> None:
+    brain = Brain(replace(MANIFEST, slots=1, max_attempts=1))
+    sent(brain)
+    assert [one["cause"] for one in changes(failed(brain, allocation(is_preempted=True)))] == ["preempted"]
+    assert brain.slots[0].state == "open"
+
+
+def test_what_a_region_refuses_for_the_slots_own_input_costs_one_attempt() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    brain.step(ev.Tick(1.0))
+    out = [command for name in MANIFEST.regions for command in brain.step(ev.RegionProbed(name, 2))]
+    write(brain, out)
+    brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
+    brain.step(ev.DispatchFailed(0, 1, "input", "meta too long"))
+    assert (brain.slots[0].state, brain.slots[0].reason) == ("failed", "meta too long")
+    assert len(brain.slots[0].attempts) == 1
+    assert not brain.regions["us"].is_fatal
+
+
+def test_too_many_failures_stop_the_run_with_the_last_reason() -> None:
+    brain = Brain(replace(MANIFEST, slots=3, max_attempts=1, max_failures=0))
+    sent(brain)
+    brain.step(ev.Appended(tuple({"type": "ack", "slot": 0, "attempt": 1, "job_id": CHILD} for _ in range(1))))
+    out = failed(brain, allocation(tasks={"t": TaskState("dead", True, 0, "Exit Code: 3", 3)}))
+    assert [one["type"] for one in changes(out)] == ["fail", "halt"]
+    write(brain, out)
+    assert "more than --max-failures allows (0); the last: task t: Exit Code: 3" in brain.state.halted
+    assert [slot.state for slot in brain.slots] == ["failed", "cancelled", "cancelled"]
+
+
+def test_an_attempt_that_runs_too_long_is_stopped_and_its_results_come_first() -> None:
+    brain = Brain(replace(MANIFEST, slots=1, slot_timeout_s=30.0))
+    child = sent(brain)
+    brain.step(ev.AllocationChanged("us", allocation(client_status="running")))
+    assert not of(brain.step(ev.Tick(30.0)), cmd.Stop)
+    for name in MANIFEST.regions:
+        brain.step(ev.RegionHeard(name))
+    out = brain.step(ev.Tick(31.5))
+    assert of(out, cmd.Stop) == [cmd.Stop("us", child)]
+    assert of(out, cmd.Look) == [cmd.Look(0, 1, "us", None)]
+    out = brain.step(ev.Looked(0, 1, "", ()))
+    assert [(one["cause"], one["reason"]) for one in changes(out)] == [
+        ("timeout", "it ran for longer than --slot-timeout allows (30 s)")
+    ]
+
+
+@pytest.mark.parametrize("has_room_elsewhere", [True, False])
+def test_an_attempt_that_waits_too_long_is_bound_elsewhere_where_there_is_room(has_room_elsewhere: bool) -> None:
+    brain = Brain(replace(MANIFEST, slots=1, pending_timeout_s=20.0), Limits(grace_s=600))
+    child = sent(brain)
+    brain.step(ev.RegionProbed("eu", 2 if has_room_elsewhere else 0))
+    brain.step(ev.RegionProbed("onprem", 0))
+    out = brain.step(ev.Tick(21.5))
+    assert of(out, cmd.Stop) == ([cmd.Stop("us", child)] if has_room_elsewhere else [])
+    assert [(c["type"], c.get("cause"), c.get("region")) for c in changes(out)] == (
+        [("fail", "pending", None), ("bind", None, "eu")] if has_room_elsewhere else []
+    )
+
+
+def test_a_regions_own_pending_timeout_wins() -> None:
+    brain = Brain(
+        replace(MANIFEST, slots=1, pending_timeout_s=20.0), Limits(grace_s=600), pending_timeouts_s={"us": 500.0}
+    )
+    sent(brain)
+    assert not of(brain.step(ev.Tick(100.0)), cmd.Stop)
+    assert of(brain.step(ev.Tick(502.0)), cmd.Stop)
+
+
+def test_a_finished_child_is_purged_when_its_result_is_committed_and_its_logs_are_kept() -> None:
+    brain = Brain(replace(MANIFEST, slots=2, results="none", purge_finished=True))
+    child = sent(brain)
+    out = brain.step(ev.AllocationChanged("us", allocation(client_status="complete")))
+    assert [(one.slot, one.is_failed) for one in of(out, cmd.KeepLogs)] == [(0, False)]
+    assert not of(out, cmd.Stop)
+    assert of(brain.step(ev.LogsKept(0, 1)), cmd.Stop) == [cmd.Stop("us", child, is_purge=True)]
+
+
+def test_canaries_come_first_and_the_rest_when_their_results_are_in_the_index() -> None:
+    brain = Brain(replace(MANIFEST, slots=6, canary=1, regions=("us", "eu"), results="none"))
+    brain.step(ev.Tick(1.0))
+    brain.step(ev.RegionProbed("us", 3))
+    out = brain.step(ev.RegionProbed("eu", 3))
+    assert [one["region"] for one in changes(out)] == ["us", "eu"]
+    write(brain, out)
+    for slot, region in ((0, "us"), (1, "eu")):
+        brain.step(ev.ParentChecked(region, MANIFEST.spec_hash))
+        out = brain.step(ev.Acknowledged(slot, 1, f"train/dispatch-{slot}"))
+        write(brain, out)
+    assert "bind" not in [one["type"] for one in changes(brain.step(ev.Tick(2.0)))]
+    for slot, region in ((0, "us"), (1, "eu")):
+        done = allocation(id=f"a{slot}", job_id=f"train/dispatch-{slot}", client_status="complete")
+        out = brain.step(ev.AllocationChanged(region, done))
+    assert [one["type"] for one in changes(out)] == ["bind"] * 4
+
+
+@pytest.mark.parametrize(("mode", "reverted", "ends"), [("all", ["us", "eu"], True), ("local", ["us"], False)])
+def test_a_failed_canary_reverts_the_job(mode: str, reverted: list[str], ends: bool) -> None:
+    manifest = replace(MANIFEST, slots=6, canary=1, canary_on_failure=mode, regions=("us", "eu"))
+    brain = Brain(manifest)
+    brain.step(ev.Tick(1.0))
+    brain.step(ev.RegionProbed("us", 3))
+    write(brain, brain.step(ev.RegionProbed("eu", 3)))
+    brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
+    write(brain, brain.step(ev.Acknowledged(0, 1, CHILD)))
+    out = write(brain, failed(brain, allocation()))
+    assert [one.region for one in of(out, cmd.Revert)] == reverted
+    assert bool(brain.state.halted) is ends
+    assert brain.regions["us"].is_fatal is not ends

@@ -1,0 +1,59 @@
+"""A run's log that two coordinators write."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from federation.log import Log
+from federation.workflows.drive import SharedLog
+from tests.federation.conftest import MemoryStore
+
+
+def opened(store: MemoryStore, author: str) -> SharedLog:
+    log = Log(store, "runs/r/log/", author=author)
+    log.refresh()
+    return SharedLog(log)
+
+
+def note(text: str) -> dict[str, Any]:
+    return {"type": "note", "text": text}
+
+
+def test_an_entry_that_came_too_late_is_refused_with_what_came_before_it() -> None:
+    store = MemoryStore()
+    one, other = opened(store, "one"), opened(store, "other")
+    assert one.append([note("a")], after=0) == (True, [])
+    stands, entries = other.append([note("b")], after=0)
+    assert (stands, list(entries)) == (False, [(note("a"),)])
+    assert other.append([note("b")], after=1) == (True, [])
+    assert list(one.news()) == [(note("b"),)]
+    assert list(one.news()) == []
+
+
+def test_what_was_read_already_makes_an_older_entry_late_too() -> None:
+    """The log itself would take it: only who decided it didn't know."""
+    store = MemoryStore()
+    one, other = opened(store, "one"), opened(store, "other")
+    one.append([note("a")], after=0)
+    assert list(other.news()) == [(note("a"),)]
+    assert other.append([note("b")], after=0) == (False, [])
+
+
+def test_of_many_who_write_at_once_each_entry_has_exactly_those_before_it_that_its_writer_knew() -> None:
+    store = MemoryStore()
+
+    def write(name: str) -> int:
+        own = Log(store, "runs/r/log/", author=name)
+        known, written = len(own.refresh()), 0
+        log = SharedLog(own)
+        while written < 10:
+            stands, entries = log.append([{**note(name), "knew": known}], after=known)
+            known += len(entries) + stands
+            written += stands
+        return written
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(write, "abcd")) == 40
+    entries = Log(store, "runs/r/log/").refresh()
+    assert [entry.changes[0]["knew"] for entry in entries] == list(range(40))
