@@ -208,9 +208,9 @@ SCENARIOS = [
         [
             dispatch(),
             running("us"),
-            cut("in", "us", "eu"),
+            cut("in", "us", "eu", "onprem"),
             hears("this machine is cut off"),
-            mend("us", "eu"),
+            mend("us", "eu", "onprem"),
             opens(),
             ends(0),
             no_second_attempt(),
@@ -222,9 +222,9 @@ SCENARIOS = [
         [
             dispatch(),
             running("us"),
-            cut("out", "us", "eu"),
+            cut("out", "us", "eu", "onprem"),
             hears("this machine is cut off"),
-            mend("us", "eu"),
+            mend("us", "eu", "onprem"),
             opens(),
             ends(0),
             no_second_attempt(),
