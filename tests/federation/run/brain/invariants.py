@@ -38,6 +38,8 @@ class Watchdog:
         """(seat, life, slot, attempt) → whether it was searched for, or refused, since it was sent."""
         self.heard: dict[tuple[int, str], float] = {}
         self.followed: dict[tuple[int, str], float] = {}
+        self.cut_off_at: dict[int, float] = {}
+        """Seat → when its brain last took most regions' silence for its own network."""
         self.done: dict[int, int] = {}
         """Slot → the attempt whose result is in the index."""
         self.proven: set[str] = set()
@@ -183,16 +185,21 @@ class Watchdog:
                 self._check_failure(brain, command)
 
     def _check_losses(self, seat: Seat, brain: Brain) -> None:
-        """No region keeps its slots for longer than one and a half graces without news of them; one that couldn't be heard,
-        since most were silent, has that time once more from when it could."""
+        """No region keeps its slots for longer than one and a half graces without news of them, not counting the time in
+        which most regions were silent together. Looks at nothing by which the brain decides about the loss."""
         world = self.world
         limit_s = 1.5 * world.limits.grace_s
-        if brain.is_closed or brain.state.is_cut_off or world.now - seat.jumped_at <= limit_s:
+        if brain.state.is_cut_off:
+            self.cut_off_at[seat.number] = world.now
+        if brain.is_closed or world.now - seat.jumped_at <= limit_s:
             return
         for name, region in brain.regions.items():
-            since = max(seat.seated_at, self.followed.get((seat.number, name), seat.seated_at))
-            is_excused = brain.state.now_s - region.excused_s <= 0.5 * world.limits.grace_s
-            is_held = not (region.is_lost or region.is_paused or is_excused) and world.now - since > limit_s
+            since = max(
+                seat.seated_at,
+                self.followed.get((seat.number, name), seat.seated_at),
+                self.cut_off_at.get(seat.number, seat.seated_at),
+            )
+            is_held = not (region.is_lost or region.is_paused) and world.now - since > limit_s
             assert not is_held, f"{name} gave no news for {world.now - since:.0f} s and isn't lost: {region.reach}"
 
     def _told(self, seat: Seat, tell: cmd.Tell) -> None:
