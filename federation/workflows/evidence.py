@@ -33,6 +33,7 @@ from federation.errors import IndexCorrupt
 from federation.log import Entry, Log
 from federation.manifest import Manifest, manifest_key
 from federation.result import UNVERSIONED, ResultRecord
+from federation.run.brain.changes import Ack, Bind, parse_entry
 from federation.run.slot_inputs import inputs_of
 from jobs.errors import FedmlError
 from jobs.params.sweep import Inputs
@@ -135,11 +136,12 @@ class Evidence:
             with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
                 entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
             for entry in entries:
-                for change in entry.changes:
-                    if change["type"] in ("bind", "ack"):
-                        pair = int(change["slot"]), int(change["attempt"])
-                        into, name = (bound, "region") if change["type"] == "bind" else (children, "job_id")
-                        into.setdefault(pair, str(change[name]))
+                for change in parse_entry(entry.changes):
+                    match change:
+                        case Bind():
+                            bound.setdefault((change.slot, change.attempt), change.region)
+                        case Ack():
+                            children.setdefault((change.slot, change.attempt), change.job_id)
             slots = self._bound[run] = {}
             for (slot, number), region in bound.items():
                 slots.setdefault(slot, []).append(Bound(number, region, children.get((slot, number), "")))

@@ -17,7 +17,7 @@ from federation.index import RunRow
 from federation.log import Entry, Log
 from federation.manifest import Manifest, manifest_key
 from federation.plan import Claim, own_part, within_shares
-from federation.run.brain.changes import usable
+from federation.run.brain.changes import Bind, Fail, parse_entry
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -121,12 +121,13 @@ class _Run:
                 self.written = max(self.written, info.modified or self.written)
 
     def _take(self, entry: Entry) -> None:
-        for change in usable(entry.changes):
-            if change["type"] == "bind":
-                self._bound[int(change["slot"])] = str(change["region"])
-                self._over.discard(int(change["slot"]))
-            elif change["type"] == "fail":
-                self._over.add(int(change["slot"]))
+        for change in parse_entry(entry.changes):
+            match change:
+                case Bind():
+                    self._bound[change.slot] = change.region
+                    self._over.discard(change.slot)
+                case Fail():
+                    self._over.add(change.slot)
 
     def claim(self, done: set[int]) -> Claim:
         """What it wants and holds; a slot that failed is bound again soon, or never."""

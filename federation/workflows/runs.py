@@ -24,6 +24,7 @@ from federation.manifest import Manifest, manifest_key, new_run_id
 from federation.plan import Room
 from federation.result import Key
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
@@ -179,7 +180,7 @@ class Runs:
         chosen = tuple(slots or failed)
         if not chosen:
             raise UsageError(f"no slot of run {story.manifest.run} has failed", hint="see: fedml runs show")
-        self._run_log(story.manifest.run).append([{"type": "retry", "slots": list(chosen)}], reason="retry")
+        self._run_log(story.manifest.run).append([Retry(chosen).to_json()], reason="retry")
         return chosen
 
     def rebind(self, run: str, region: str) -> int:
@@ -195,7 +196,7 @@ class Runs:
             )
         if len(manifest.regions) == 1:
             raise UsageError(f"run {manifest.run} may use no region but {region}", hint="regions are a hard limit")
-        self._run_log(manifest.run).append([{"type": "rebind", "region": region}], reason="rebind")
+        self._run_log(manifest.run).append([Rebind(region).to_json()], reason="rebind")
         return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 
     def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
@@ -320,7 +321,7 @@ class Runs:
 
 def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
     """What brings a brain to where the run stands."""
-    events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in entries]
+    events: list[Event] = [Appended(parse_entry(entry.changes), is_replay=True) for entry in entries]
     events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
     return events
 

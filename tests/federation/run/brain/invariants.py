@@ -6,13 +6,14 @@ it can be avoided.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from federation.result import ResultRecord
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Bind
 from federation.run.brain.region_state import RegionState
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Watchdog:
 
     # ── the log ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def appended(self, seat: Seat, changes: tuple[ev.Change, ...]) -> None:
+    def appended(self, seat: Seat, changes: tuple[dict[str, Any], ...]) -> None:
         world, manifest = self.world, self.world.manifest
         for change in changes:
             kind = change["type"]
@@ -126,7 +127,7 @@ class Watchdog:
         elif isinstance(command, cmd.Find):
             for pair in command.pairs:
                 self.sent[(seat.number, seat.life, *pair)] = True
-        elif isinstance(command, cmd.Append) and any(change["type"] == "bind" for change in command.changes):
+        elif isinstance(command, cmd.Append) and any(isinstance(change, Bind) for change in command.changes):
             self._check_not_cut_off(seat)
         elif isinstance(command, cmd.Stop) and command.is_purge:
             slot = next(

@@ -19,6 +19,7 @@ from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Change, Entry, parse_entry
 from federation.run.brain.timing import Limits
 from federation.run.execution import Execution
 from federation.run.orphans import stop_stale
@@ -92,7 +93,8 @@ class World:
         self.sizes = sizes or {"us": 3, "eu": 2, "onprem": 1}
         self.now = 1.0
         self.regions: dict[str, VirtualRegion] = {}
-        self.log: list[tuple[ev.Change, ...]] = []
+        self.log: list[tuple[dict[str, Any], ...]] = []
+        """As it is on disk."""
         self.index: dict[Key, str] = {}
         self.entered: set[str] = set()
         self.attempt_of: dict[str, int] = {}
@@ -233,7 +235,7 @@ class World:
         self._execute = getattr(self, "_execute_by", {})
         self._execute_by = {**self._execute, seat.number: execution}
         for event in (
-            *(ev.Appended(changes, is_replay=True) for changes in self.log),
+            *(ev.Appended(parse_entry(changes), is_replay=True) for changes in self.log),
             ev.Resumed({key: self.attempt_of[alloc_id] for key, alloc_id in self.index.items()}),
         ):
             if seat.life == seat_life:
@@ -442,24 +444,27 @@ class _SeatLog:
         self._world = world
         self._seat = seat
 
-    def append(self, changes: Sequence[ev.Change], *, after: int) -> tuple[bool, Sequence[tuple[Any, ...]]]:
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]:
         world, seat = self._world, self._seat
         if world.faults.hits("home_down"):
             raise Unavailable("503")
         if len(world.log) != after or seat.read != after:
             return False, self.news()
-        world.log.append(tuple(changes))
+        entry = tuple(change.to_json() for change in changes)
+        world.log.append(entry)
         if world.watchdog:
-            world.watchdog.appended(seat, tuple(changes))
+            world.watchdog.appended(seat, entry)
         if world.faults.hits("home_answer_lost"):
             raise Unavailable("the answer was lost")
         seat.own.add(len(world.log))
         return True, self.news()
 
-    def news(self) -> Sequence[tuple[Any, ...]]:
+    def news(self) -> Sequence[Entry]:
         world, seat = self._world, self._seat
         entries = [
-            changes for number, changes in enumerate(world.log[seat.read :], seat.read + 1) if number not in seat.own
+            parse_entry(changes)
+            for number, changes in enumerate(world.log[seat.read :], seat.read + 1)
+            if number not in seat.own
         ]
         seat.read = len(world.log)
         return entries
