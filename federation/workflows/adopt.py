@@ -16,6 +16,7 @@ from pathlib import Path
 from federation.app import App, located
 from federation.deploy.prepare import PreparedJob
 from federation.errors import PublishError, UsageError
+from federation.home import run_log
 from federation.log import Log
 from federation.manifest import Manifest
 from federation.publish.adopt_pattern import Pattern
@@ -50,7 +51,7 @@ class AdoptedPlaces(Places):
 
     def __init__(self, app: App, manifest: Manifest, prepared: PreparedJob) -> None:
         super().__init__(app, manifest, prepared)
-        self._run_log = Log(app.home, f"runs/{manifest.run}/log/", author="")
+        self._run_log = run_log(app.home, manifest.run)
         self._mapped: dict[str, tuple[int, Key]] = {}
         self._inputs = inputs_of(manifest, app.home)
 

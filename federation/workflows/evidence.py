@@ -30,8 +30,9 @@ from federation.claims import (
     sites_of,
 )
 from federation.errors import IndexCorrupt
-from federation.log import Entry, Log
-from federation.manifest import Manifest, manifest_key
+from federation.home import manifest_keys, read_manifest, run_log
+from federation.log import Entry
+from federation.manifest import Manifest
 from federation.result import UNVERSIONED, ResultRecord
 from federation.run.brain.changes import Ack, Bind, parse_entry
 from federation.run.slot_inputs import inputs_of
@@ -46,7 +47,6 @@ from regions.storage.errors import NotFound
 
 ASK_S = 5.0
 """How long one region may take to tell of a child."""
-_RUNS = "runs/"
 
 Child = tuple[Mapping[str, Any], list[Allocation]]
 
@@ -120,9 +120,8 @@ class Evidence:
 
     def _manifest(self, run: str) -> Manifest | None:
         if run not in self._manifests:
-            key = manifest_key(run)
             try:
-                self._manifests[run] = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
+                self._manifests[run] = read_manifest(self._app.home, run)
             except (NotFound, IndexCorrupt):  # lost, or torn: the strictest reading
                 self._manifests[run] = None
         return self._manifests[run]
@@ -134,7 +133,7 @@ class Evidence:
             children: dict[tuple[int, int], str] = {}
             entries: list[Entry] = []
             with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
-                entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
+                entries = run_log(self._app.home, run).refresh()
             for entry in entries:
                 for change in parse_entry(entry.changes):
                     match change:
@@ -151,7 +150,7 @@ class Evidence:
     def _runs(self) -> dict[str, KnownRun]:
         if self._given is not None:
             return {run.run: run for run in self._given}
-        names = {info.key.split("/")[1] for info in self._app.home.list(_RUNS) if info.key.endswith("/manifest.json")}
+        names = {run for run, _ in manifest_keys(self._app.home)}
         found = {}
         for name in names:
             try:

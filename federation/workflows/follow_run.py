@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 from federation.app import App
+from federation.home import run_log
 from federation.index.rows import RUN_STATES_CLOSED, RunRow
-from federation.log import Log
 from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Read, parse_entry
 from federation.run.brain.commands import Tell
 from federation.workflows.runs import Runs
@@ -24,7 +24,7 @@ def spectate(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: fl
     Where nobody drives the run it just stands still: Ctrl-C ends the watching, and changes nothing.
     """
     runs = Runs(app)
-    log = Log(app.home, f"runs/{runs.find(run).run}/log/")
+    log = run_log(app.home, runs.find(run).run)
     teller = _Teller()
     told: set[tuple[int, str, int]] = set()
     while True:
