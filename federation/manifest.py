@@ -183,11 +183,6 @@ def _numbers(data: Members, name: str, *, least: int) -> dict[str, int]:
     return {each: members.whole(each, least=least) for each in members.names()}
 
 
-def manifest_key(run: str) -> str:
-    """Where a run's manifest lies in the home store."""
-    return f"runs/{run}/manifest.json"
-
-
 def _room(data: Members) -> Room:
     numbers = ("weight", "price_per_hour", "expected_duration_s")
     known: dict[str, Any] = {name: data.number(name) for name in numbers if data.any(name, None) is not None}

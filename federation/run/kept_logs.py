@@ -17,8 +17,9 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from federation.errors import FormatTooNew, IndexCorrupt
+from federation.home import RunKeys
 from jobs.errors import FedmlError, ForeignTextError
-from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
+from jobs.foreign import DOCUMENT_LIMITS, Members, parse_json, reason_of, understood, unpacked
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
 from regions.storage.store import Overwrite, Store
 
@@ -81,17 +82,18 @@ def keep(
         output[task] = streams
     kept = KeptAttempt(slot, attempt, source.name, is_failed, story, output, used or {})
     data = gzip.compress(json.dumps({"format": KEPT_FORMAT, **asdict(kept)}, ensure_ascii=False).encode(), mtime=0)
-    home.put(_key(run, slot, attempt, alloc_id), data, Overwrite(), content_type="application/gzip")
+    home.put(RunKeys(run).kept_log(slot, attempt, alloc_id), data, Overwrite(), content_type="application/gzip")
     return kept
 
 
 def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt]:
     """What was kept of a run, or of one slot of it, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
-    prefix = f"runs/{run}/logs/" if slot is None else f"runs/{run}/logs/{slot:09d}/"
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        yield from pool.map(
-            lambda info: _from_json(home.get(info.key), home.url_of(info.key)), home.list(prefix)
-        )  # fmt: skip
+        yield from pool.map(lambda info: _read(home, info.key), home.list(RunKeys(run).kept_logs(slot)))
+
+
+def _read(home: Store, key: str) -> KeptAttempt:
+    return _from_json(home.get_small(key, limit_bytes=DOCUMENT_LIMITS.size_bytes_max), home.url_of(key))
 
 
 def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> AllocationStory:
@@ -104,10 +106,6 @@ def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> Alloc
         for name, task in story.tasks.items()
     }
     return replace(story, tasks=tasks)
-
-
-def _key(run: str, slot: int, attempt: int, alloc_id: str) -> str:
-    return f"runs/{run}/logs/{slot:09d}/{attempt}/{alloc_id}.json.gz"
 
 
 def _from_json(data: bytes, source: str) -> KeptAttempt:

@@ -22,14 +22,16 @@ from types import TracebackType
 from typing import IO, Self
 
 from federation.errors import RunIsDriven
+from federation.home import RunKeys
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
-from regions.storage.errors import AlreadyExists, NotFound, StoreError
+from regions.storage.errors import AlreadyExists, NotFound, StoreError, TooLarge
 from regions.storage.store import Create, Store
 
 LEASE_S = 60.0
 LOOK_S = 1.0
 _DIGITS = 20
+_SIZE_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Lease:
     ) -> None:
         self._home = home
         self._run = run
-        self._prefix = f"runs/{run}/lease/"
+        self._prefix = RunKeys(run).lease
         self._folder = folder
         self._lease_s = lease_s
         self._clock = clock
@@ -163,12 +165,17 @@ class Lease:
         key = self._key(number)
         where = self._home.url_of(key)
         try:
-            held = Members(parse_json(self._home.get(key), source=where), source=where)
+            held = Members(
+                parse_json(self._home.get_small(key, limit_bytes=_SIZE_BYTES_MAX), source=where), source=where
+            )
             texts = {name: held.text(name) for name in ("id", "author", "host", "lock")}
             return number, Holder(**texts, is_released=held.flag("is_released", False))
         except NotFound:  # pruned meanwhile: its run is over
             return number, None
-        except ForeignTextError:  # nobody knows whose it is: it is watched for one lifetime, as any unknown holder's
+        except (
+            ForeignTextError,
+            TooLarge,
+        ):  # nobody knows whose it is: it is watched for one lifetime, as any unknown holder's
             return number, Holder("", "somebody whose lease can't be read", "", "")
 
     def _key(self, number: int) -> str:

@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol
 
 from federation.claims import Site
 from federation.result import Key, ResultRecord
+from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
-from federation.run.brain.events import Change, Joined, Pinged, RegionProbed
+from federation.run.brain.events import Joined, Pinged, RegionProbed
 from regions.model import Allocation, Dispatched, Node
 
 
@@ -39,8 +40,8 @@ class RunLog(Protocol):
     weren't given before, which come before ours where it was refused and after it where it stands. `news` reads on.
     """
 
-    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]: ...
-    def news(self) -> Sequence[tuple[Change, ...]]: ...
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]: ...
+    def news(self) -> Sequence[Entry]: ...
 
 
 class ResultIndex(Protocol):

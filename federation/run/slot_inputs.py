@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from federation.errors import IndexCorrupt
+from federation.home import RunKeys
 from federation.manifest import Manifest
 from jobs.errors import ForeignTextError
 from jobs.params.file import pack, payload_lines, payload_of, unpack
@@ -17,8 +18,8 @@ from regions.storage.store import Create, Store
 
 def keep_asks(home: Store, run: str, asks: Asks) -> Sweep:
     """Write the rows and payloads of a run, each as one object, and tell what the manifest is to say of them."""
-    params = _keep(home, f"runs/{run}/params.jsonl.gz", asks.rows.lines) if asks.rows else None
-    payloads = _keep(home, f"runs/{run}/payloads.jsonl.gz", payload_lines(asks.payloads)) if asks.payloads else None
+    params = _keep(home, RunKeys(run).params, asks.rows.lines) if asks.rows else None
+    payloads = _keep(home, RunKeys(run).payloads, payload_lines(asks.payloads)) if asks.payloads else None
     return Sweep(asks.axes, params, payloads)
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
-from federation.run.brain.changes import usable
+from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
+from federation.run.brain.events import Pair
 from federation.run.kept_logs import KeptAttempt
 
 Outcome = Literal["done", "failed", "open"]
@@ -107,46 +108,61 @@ class Timeline:
 
 def timeline(
     entries: Iterable[LogEntry],
-    committed: Mapping[tuple[int, int], str],
+    committed: Mapping[Pair, str],
     kept: Iterable[KeptAttempt],
     prices_per_hour: Mapping[str, float | None],
 ) -> Timeline:
     """`committed` maps (slot, attempt) to when its last record was written; `prices_per_hour` each region of the run."""
-    begin: float | None = None
-    spans: dict[tuple[int, int], Span] = {}
-    for entry in entries:
-        at = _seconds(entry.time)
-        for change in usable(entry.changes):
-            if change["type"] not in ("bind", "ack", "fail"):
-                continue
-            pair = (change["slot"], change["attempt"])
-            if change["type"] != "bind" and pair not in spans:
-                continue
-            begin = at if begin is None else begin
-            if change["type"] == "bind":
-                spans[pair] = Span(*pair, region=str(change["region"]), bound_s=at - begin)
-            elif change["type"] == "ack":
-                spans[pair] = replace(spans[pair], sent_s=at - begin, started_s=at - begin)
-            else:
-                reason = str(change.get("reason", ""))
-                spans[pair] = replace(spans[pair], ended_s=at - begin, outcome="failed", reason=reason)
-    start = begin or 0.0
-    for pair, written in committed.items():
+    kept = list(kept)
+    begin, spans = _logged(entries)
+    _complete(spans, committed, begin)
+    for attempt in kept:
+        pair = (attempt.slot, attempt.attempt)
         if pair in spans:
-            with suppress(ValueError):  # a record may say anything for its time
-                spans[pair] = replace(spans[pair], ended_s=_seconds(written) - start, outcome="done")
-    attempts = list(kept)
-    for one in attempts:
-        pair = (one.slot, one.attempt)
-        if pair in spans:
-            spans[pair] = _exact(spans[pair], one, start)
+            spans[pair] = _exact(spans[pair], attempt, begin)
     ordered = tuple(spans[pair] for pair in sorted(spans))
     regions = tuple(_region(name, ordered, price) for name, price in prices_per_hour.items())
     took_s = max((span.ended_s for span in ordered if span.ended_s is not None), default=0.0)
-    work_s = sum(span.computed_s for span in ordered)
-    longest_s = max((span.computed_s for span in ordered if span.outcome == "done"), default=0.0)
+    return Timeline(ordered, regions, took_s, _lower_bound_s(ordered, regions), _fits(kept))
+
+
+def _logged(entries: Iterable[LogEntry]) -> tuple[float, dict[Pair, Span]]:
+    """When the first attempt was bound (0.0 before that), and what the run log tells of each attempt."""
+    begin: float | None = None
+    spans: dict[Pair, Span] = {}
+    for entry in entries:
+        at = _seconds(entry.time)
+        for change in parse_entry(entry.changes):
+            if isinstance(change, Bind) or (isinstance(change, Ack | Fail) and (change.slot, change.attempt) in spans):
+                begin = at if begin is None else begin
+                _take(spans, change, at - begin)
+    return begin or 0.0, spans
+
+
+def _take(spans: dict[Pair, Span], change: OfAttempt, at_s: float) -> None:
+    pair = (change.slot, change.attempt)
+    match change:
+        case Bind():
+            spans[pair] = Span(*pair, region=change.region, bound_s=at_s)
+        case Ack():
+            spans[pair] = replace(spans[pair], sent_s=at_s, started_s=at_s)
+        case Fail():
+            spans[pair] = replace(spans[pair], ended_s=at_s, outcome="failed", reason=change.reason)
+
+
+def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: float) -> None:
+    """Marks the attempts that gave a result. A record may hold anything for its time: then the end stays unknown."""
+    for pair, written in committed.items():
+        if pair in spans:
+            with suppress(ValueError):
+                spans[pair] = replace(spans[pair], ended_s=_seconds(written) - begin, outcome="done")
+
+
+def _lower_bound_s(spans: Sequence[Span], regions: Sequence[RegionTime]) -> float:
+    work_s = sum(span.computed_s for span in spans)
+    longest_s = max((span.computed_s for span in spans if span.outcome == "done"), default=0.0)
     peak = sum(region.peak for region in regions)
-    return Timeline(ordered, regions, took_s, max(work_s / peak if peak else 0.0, longest_s), _fits(attempts))
+    return max(work_s / peak if peak else 0.0, longest_s)
 
 
 def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float) -> list[int]:

@@ -16,13 +16,14 @@ from pathlib import Path
 from federation.app import App, located
 from federation.deploy.prepare import PreparedJob
 from federation.errors import PublishError, UsageError
+from federation.home import run_log
 from federation.log import Log
 from federation.manifest import Manifest
 from federation.publish.adopt_pattern import Pattern
 from federation.publish.artifact import fitting_metrics, fitting_texts, read_data, read_environment, read_metrics
 from federation.publish.in_place import read_objects
 from federation.result import ADOPTED, Key, ResultRecord
-from federation.run.brain.changes import usable
+from federation.run.brain.changes import Alloc, parse_entry
 from federation.run.slot_inputs import inputs_of
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
@@ -50,7 +51,7 @@ class AdoptedPlaces(Places):
 
     def __init__(self, app: App, manifest: Manifest, prepared: PreparedJob) -> None:
         super().__init__(app, manifest, prepared)
-        self._run_log = Log(app.home, f"runs/{manifest.run}/log/", author="")
+        self._run_log = run_log(app.home, manifest.run)
         self._mapped: dict[str, tuple[int, Key]] = {}
         self._inputs = inputs_of(manifest, app.home)
 
@@ -130,13 +131,10 @@ class AdoptedPlaces(Places):
 def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
     """What the new entries of a run's log map: attempt and key by allocation."""
     return {
-        str(change["alloc_id"]): (
-            int(change["attempt"]),
-            Key(run, int(change["slot"]), str(change["group"]), int(change["index"])),
-        )
+        change.alloc_id: (change.attempt, Key(run, change.slot, change.group, change.index))
         for entry in run_log.refresh()
-        for change in usable(entry.changes)
-        if change["type"] == "alloc"
+        for change in parse_entry(entry.changes)
+        if isinstance(change, Alloc)
     }
 
 

@@ -14,11 +14,11 @@ from federation.app import App, located
 from federation.claims import difference, of_child_name
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
+from federation.home import read_manifest, run_log
 from federation.index import checked_record
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.sync import SyncPlan
 from federation.index.rows import OPEN
-from federation.log import Log
 from federation.manifest import Manifest
 from federation.publish.adopt_pattern import FIELDS, Field, Pattern
 from federation.result import UNVERSIONED, Key, ResultRecord, ad_hoc_run
@@ -150,11 +150,10 @@ def _mapped(app: App, job: str) -> dict[str, tuple[Manifest, int, Key, bool]]:
     """Manifest, attempt, key and whether the run is open, by allocation, of all runs of the job that adopted."""
     found: dict[str, tuple[Manifest, int, Key, bool]] = {}
     for row in app.index.runs(job=job or None):
-        key = f"runs/{row.run}/manifest.json"
         try:
-            manifest = Manifest.from_json(app.home.get(key), source=app.home.url_of(key))
+            manifest = read_manifest(app.home, row.run)
             if manifest.results == "adopt":
-                mapped = mapped_in(Log(app.home, f"runs/{row.run}/log/", author=""), row.run)
+                mapped = mapped_in(run_log(app.home, row.run), row.run)
                 found |= {each: (manifest, *known, row.state == OPEN) for each, known in mapped.items()}
         except FedmlError:
             continue

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from federation.app import App, PreparedJob
 from federation.deploy.rollout import purge_isolated
 from federation.errors import RunInTheWay
-from federation.manifest import Manifest, manifest_key
+from federation.home import read_manifest
+from federation.manifest import Manifest
 from regions.storage.errors import NotFound
 
 WAIT_S = 2.0
@@ -96,8 +97,7 @@ def end_isolation(app: App, manifest: Manifest, regions: Sequence[str]) -> None:
 def _open_runs(app: App, job: str) -> Iterator[tuple[Manifest, int]]:
     """The job's open runs, with how many results each still waits for. One without a manifest has dispatched nothing."""
     for row in app.index.runs(job=job, state="open"):
-        key = manifest_key(row.run)
         try:
-            yield Manifest.from_json(app.home.get(key), source=app.home.url_of(key)), row.expected_keys - row.committed
+            yield read_manifest(app.home, row.run), row.expected_keys - row.committed
         except NotFound:
             continue

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from federation.config.model import Config, CoordinatorJob
 from federation.errors import UsageError
+from federation.home import RunKeys
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Dispatched, Region
@@ -105,7 +106,7 @@ def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
 def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
     """Whether a coordinator drives the run, waiting so long for it. Raises StoreError."""
     deadline_s = time.monotonic() + wait_s
-    while not any(home.list(f"runs/{run}/lease/")):
+    while not any(home.list(RunKeys(run).lease)):
         if time.monotonic() >= deadline_s:
             return False
         time.sleep(0.5)

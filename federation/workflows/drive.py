@@ -13,12 +13,14 @@ from federation.app import App, PreparedJob
 from federation.claims import sites_of
 from federation.deploy.rollout import revert, standing_now
 from federation.errors import Interrupted, LogConflict, RunIsDriven
-from federation.log import Entry, Log
+from federation.log import Entry as LogEntry
+from federation.log import Log
 from federation.manifest import Manifest
 from federation.plan import Room
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Change, Entry, parse_entry
 from federation.run.brain.commands import Close, KeepLogs, Revert, Tell
-from federation.run.brain.events import Change, Event, Joined
+from federation.run.brain.events import Event, Joined
 from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
 from federation.run.kept_logs import keep
@@ -123,22 +125,23 @@ class SharedLog:
         self._log = log
         self._own: set[int] = set()
 
-    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]:
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]:
         """See `federation.run.ports.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
         later, as somebody else's."""
         stands = False
         if self._log.head == after:
             with suppress(LogConflict):
-                self._own.add(self._log.append(changes, reason="run", rebase=lambda _: None).number)
+                written = [change.to_json() for change in changes]
+                self._own.add(self._log.append(written, reason="run", rebase=lambda _: None).number)
                 stands = True
         return stands, self._theirs(self._log.take())
 
-    def news(self) -> Sequence[tuple[Change, ...]]:
+    def news(self) -> Sequence[Entry]:
         """Read on."""
         return self._theirs(self._log.refresh())
 
-    def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:
-        return [entry.changes for entry in entries if entry.number not in self._own]
+    def _theirs(self, entries: Sequence[LogEntry]) -> list[Entry]:
+        return [parse_entry(entry.changes) for entry in entries if entry.number not in self._own]
 
 
 def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places) -> Callable[[str], Joined]:

@@ -30,9 +30,11 @@ from federation.claims import (
     sites_of,
 )
 from federation.errors import IndexCorrupt
-from federation.log import Entry, Log
-from federation.manifest import Manifest, manifest_key
+from federation.home import manifest_keys, read_manifest, run_log
+from federation.log import Entry
+from federation.manifest import Manifest
 from federation.result import UNVERSIONED, ResultRecord
+from federation.run.brain.changes import Ack, Bind, parse_entry
 from federation.run.slot_inputs import inputs_of
 from jobs.errors import FedmlError
 from jobs.params.sweep import Inputs
@@ -45,7 +47,6 @@ from regions.storage.errors import NotFound
 
 ASK_S = 5.0
 """How long one region may take to tell of a child."""
-_RUNS = "runs/"
 
 Child = tuple[Mapping[str, Any], list[Allocation]]
 
@@ -119,9 +120,8 @@ class Evidence:
 
     def _manifest(self, run: str) -> Manifest | None:
         if run not in self._manifests:
-            key = manifest_key(run)
             try:
-                self._manifests[run] = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
+                self._manifests[run] = read_manifest(self._app.home, run)
             except (NotFound, IndexCorrupt):  # lost, or torn: the strictest reading
                 self._manifests[run] = None
         return self._manifests[run]
@@ -133,13 +133,14 @@ class Evidence:
             children: dict[tuple[int, int], str] = {}
             entries: list[Entry] = []
             with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
-                entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
+                entries = run_log(self._app.home, run).refresh()
             for entry in entries:
-                for change in entry.changes:
-                    if change["type"] in ("bind", "ack"):
-                        pair = int(change["slot"]), int(change["attempt"])
-                        into, name = (bound, "region") if change["type"] == "bind" else (children, "job_id")
-                        into.setdefault(pair, str(change[name]))
+                for change in parse_entry(entry.changes):
+                    match change:
+                        case Bind():
+                            bound.setdefault((change.slot, change.attempt), change.region)
+                        case Ack():
+                            children.setdefault((change.slot, change.attempt), change.job_id)
             slots = self._bound[run] = {}
             for (slot, number), region in bound.items():
                 slots.setdefault(slot, []).append(Bound(number, region, children.get((slot, number), "")))
@@ -149,7 +150,7 @@ class Evidence:
     def _runs(self) -> dict[str, KnownRun]:
         if self._given is not None:
             return {run.run: run for run in self._given}
-        names = {info.key.split("/")[1] for info in self._app.home.list(_RUNS) if info.key.endswith("/manifest.json")}
+        names = {run for run, _ in manifest_keys(self._app.home)}
         found = {}
         for name in names:
             try:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
+from federation.home import run_log
 from federation.index import Index, RunRow
-from federation.log import Log
 from federation.run.timeline import timeline
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json
@@ -42,7 +42,7 @@ def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str
             return {region: seconds_of.number(region, least=0) for region in seconds_of.names()}
     committed = {(one.slot, one.attempt): one.created for one in index.query(run=row.run)}
     try:
-        entries = Log(home, f"runs/{row.run}/log/").refresh()
+        entries = run_log(home, row.run).refresh()
     except FedmlError:
         return {}
     seconds: dict[str, list[float]] = {}

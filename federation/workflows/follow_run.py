@@ -6,13 +6,12 @@ Only the home store is asked: the run log for bindings and attempts, the index f
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from federation.app import App
+from federation.home import run_log
 from federation.index.rows import RUN_STATES_CLOSED, RunRow
-from federation.log import Log
-from federation.run.brain.changes import problem_of
+from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Read, parse_entry
 from federation.run.brain.commands import Tell
 from federation.workflows.runs import Runs
 
@@ -25,13 +24,13 @@ def spectate(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: fl
     Where nobody drives the run it just stands still: Ctrl-C ends the watching, and changes nothing.
     """
     runs = Runs(app)
-    log = Log(app.home, f"runs/{runs.find(run).run}/log/")
+    log = run_log(app.home, runs.find(run).run)
     teller = _Teller()
     told: set[tuple[int, str, int]] = set()
     while True:
         row = runs.find(run)  # before the rest: what a closed run holds is complete
         for entry in log.refresh():
-            for change in entry.changes:
+            for change in parse_entry(entry.changes):
                 if (tell := teller(change)) is not None:
                     observe(tell)
         for result in app.index.won(row.run):
@@ -50,17 +49,18 @@ class _Teller:
     def __init__(self) -> None:
         self._regions: dict[tuple[int, int], str] = {}
 
-    def __call__(self, change: Mapping[str, Any]) -> Tell | None:
-        kind = change.get("type")
-        if kind == "cancel":
-            return Tell("cancel", detail=str(change.get("reason", "")))
-        if kind not in ("bind", "ack", "fail") or problem_of(dict(change)):
-            return None
-        pair = (int(change["slot"]), int(change["attempt"]))
-        if kind == "bind":
-            self._regions[pair] = str(change["region"])
-            return Tell("bound", self._regions[pair])
-        region = self._regions.get(pair, "")
-        if kind == "ack":
-            return Tell("dispatched", region, *pair, str(change["job_id"]))
-        return Tell("failed", region, *pair, str(change.get("reason", "")))
+    def __call__(self, change: Read) -> Tell | None:
+        match change:
+            case Cancel():
+                return Tell("cancel", detail=change.reason)
+            case Bind():
+                self._regions[change.slot, change.attempt] = change.region
+                return Tell("bound", change.region)
+            case Ack():
+                return Tell("dispatched", self._region(change), change.slot, change.attempt, change.job_id)
+            case Fail():
+                return Tell("failed", self._region(change), change.slot, change.attempt, change.reason)
+        return None
+
+    def _region(self, change: Ack | Fail) -> str:
+        return self._regions.get((change.slot, change.attempt), "")

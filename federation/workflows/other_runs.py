@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from federation.app import App
+from federation.home import RunKeys, read_manifest, run_log
 from federation.index import RunRow
-from federation.log import Entry, Log
-from federation.manifest import Manifest, manifest_key
+from federation.log import Entry
+from federation.manifest import Manifest
 from federation.plan import Claim, own_part, within_shares
-from federation.run.brain.changes import usable
+from federation.run.brain.changes import Bind, Fail, parse_entry
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -84,9 +85,8 @@ class Neighbours:
         return claims
 
     def _opened(self, row: RunRow) -> _Run | None:
-        key = manifest_key(row.run)
         try:
-            manifest = Manifest.from_json(self._app.home.get(key), source=self._app.home.url_of(key))
+            manifest = read_manifest(self._app.home, row.run)
         except FedmlError:  # none yet, or one that this fedml can't read: it dispatches nothing that is known here
             return None
         return _Run(manifest, self._app.home)
@@ -105,7 +105,7 @@ class _Run:
         self.keys_a_slot = sum(manifest.groups.values())
         self.written = datetime.fromisoformat(manifest.created)
         self._home = home
-        self._log = Log(home, f"runs/{manifest.run}/log/")
+        self._log = run_log(home, manifest.run)
         self._last_lease = ""
         self._bound: dict[int, str] = {}
         self._over: set[int] = set()
@@ -116,17 +116,18 @@ class _Run:
             self.written = max(self.written, datetime.fromisoformat(entry.time))
             self._take(entry)
         if self.written < since:
-            for info in self._home.list(f"runs/{self.manifest.run}/lease/", start_after=self._last_lease):
+            for info in self._home.list(RunKeys(self.manifest.run).lease, start_after=self._last_lease):
                 self._last_lease = info.key
                 self.written = max(self.written, info.modified or self.written)
 
     def _take(self, entry: Entry) -> None:
-        for change in usable(entry.changes):
-            if change["type"] == "bind":
-                self._bound[int(change["slot"])] = str(change["region"])
-                self._over.discard(int(change["slot"]))
-            elif change["type"] == "fail":
-                self._over.add(int(change["slot"]))
+        for change in parse_entry(entry.changes):
+            match change:
+                case Bind():
+                    self._bound[change.slot] = change.region
+                    self._over.discard(change.slot)
+                case Fail():
+                    self._over.add(change.slot)
 
     def claim(self, done: set[int]) -> Claim:
         """What it wants and holds; a slot that failed is bound again soon, or never."""

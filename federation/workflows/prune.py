@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from federation.app import App
-
-PARTS = ("logs", "lease")
+from federation.home import RunKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,9 @@ def prune(app: App, *, older_than: timedelta, now: datetime, is_dry: bool) -> It
     """
     closed = [row for row in app.index.runs() if row.closed and datetime.fromisoformat(row.closed) < now - older_than]
     for row in sorted(closed, key=lambda one: one.closed):
-        found = [info for part in PARTS for info in app.home.list(f"runs/{row.run}/{part}/")]
+        found = [
+            info for part in (RunKeys(row.run).kept_logs(), RunKeys(row.run).lease) for info in app.home.list(part)
+        ]
         if not found:
             continue
         if not is_dry:

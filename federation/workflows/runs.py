@@ -16,14 +16,16 @@ from pathlib import Path
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.prepare import isolated
 from federation.errors import UsageError
+from federation.home import RunKeys, read_manifest, run_log
 from federation.index import RunRow
 from federation.index.lookup import the_one
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, Row
 from federation.log import Entry, Log, default_author
-from federation.manifest import Manifest, manifest_key, new_run_id
+from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.result import Key
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
@@ -138,7 +140,7 @@ class Runs:
             allow_preemption=request.placing.allow_preemption,
             **limits,
         )
-        self._app.home.put(manifest_key(run), manifest.to_json(), Create(), content_type="application/json")
+        self._app.home.put(RunKeys(run).manifest, manifest.to_json(), Create(), content_type="application/json")
         return Opened(manifest, opened.existing_results)
 
     def start(self, opened: Opened, prepared: PreparedJob, observe: Callable[[Tell], None]) -> RunOutcome:
@@ -179,7 +181,7 @@ class Runs:
         chosen = tuple(slots or failed)
         if not chosen:
             raise UsageError(f"no slot of run {story.manifest.run} has failed", hint="see: fedml runs show")
-        self._run_log(story.manifest.run).append([{"type": "retry", "slots": list(chosen)}], reason="retry")
+        self._run_log(story.manifest.run).append([Retry(chosen).to_json()], reason="retry")
         return chosen
 
     def rebind(self, run: str, region: str) -> int:
@@ -195,7 +197,7 @@ class Runs:
             )
         if len(manifest.regions) == 1:
             raise UsageError(f"run {manifest.run} may use no region but {region}", hint="regions are a hard limit")
-        self._run_log(manifest.run).append([{"type": "rebind", "region": region}], reason="rebind")
+        self._run_log(manifest.run).append([Rebind(region).to_json()], reason="rebind")
         return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 
     def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
@@ -262,7 +264,7 @@ class Runs:
         """Close a run that was interrupted before it had a manifest, so before anything of it was dispatched. False, and
         nothing is done, for one that has a manifest."""
         try:
-            self._app.home.stat(manifest_key(run))
+            self._app.home.stat(RunKeys(run).manifest)
         except NotFound:
             self._app.index.close_run(run, "cancelled", reason)
             return True
@@ -305,9 +307,7 @@ class Runs:
     def manifest(self, run: str) -> Manifest:
         """A run's manifest. Raises UsageError where it has none (it crashed before it was written)."""
         try:
-            return Manifest.from_json(
-                self._app.home.get(manifest_key(run)), source=self._app.home.url_of(manifest_key(run))
-            )
+            return read_manifest(self._app.home, run)
         except NotFound:
             raise UsageError(
                 f"run {run} has no manifest: it was interrupted before anything was dispatched",
@@ -315,12 +315,12 @@ class Runs:
             ) from None
 
     def _run_log(self, run: str) -> Log:
-        return Log(self._app.home, f"runs/{run}/log/", author=default_author())
+        return run_log(self._app.home, run, author=default_author())
 
 
 def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
     """What brings a brain to where the run stands."""
-    events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in entries]
+    events: list[Event] = [Appended(parse_entry(entry.changes), is_replay=True) for entry in entries]
     events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
     return events
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.manifest import Manifest, manifest_key
+from federation.home import RunKeys
+from federation.manifest import Manifest
 from tests.attack.scene import DONE_RUN, NODE_ALLOC, OPEN_RUN, TIME, Scene, dumped, record_of
 from tests.attack.shapes import BYTES, attacked, json_bytes, spoilt
 from tests.attack.test_records import FREES, READS
@@ -115,7 +116,7 @@ def open_run(scene: Scene, text: bytes | None = None) -> None:
             | {"slots": made.slots, "expected_keys": made.expected_keys}
         ]
     )
-    scene.home.put(manifest_key(OPEN_RUN), made.to_json() if text is None else text)
+    scene.home.put(RunKeys(OPEN_RUN).manifest, made.to_json() if text is None else text)
 
 
 @attacked

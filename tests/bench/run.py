@@ -22,6 +22,7 @@ from federation.result import Key
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Ack, Bind, Change, Entry
 from federation.run.coordinator import Coordinator
 from federation.run.ports import Ports
 from federation.workflows.request import RunRequest
@@ -60,10 +61,8 @@ def brain_with(slots: int, *, committed: int = 0) -> tuple[Brain, list[cmd.Comma
     out: list[cmd.Command] = []
     for first in range(0, slots, 500):
         batch = range(first, min(slots, first + 500))
-        binds = tuple({"type": "bind", "slot": n, "attempt": 1, "region": names[n % 100]} for n in batch)
-        acks = tuple(
-            {"type": "ack", "slot": n, "attempt": 1, "job_id": f"train/dispatch-1764028800-{n:08x}"} for n in batch
-        )
+        binds = tuple(Bind(n, 1, names[n % 100]) for n in batch)
+        acks = tuple(Ack(n, 1, f"train/dispatch-1764028800-{n:08x}") for n in batch)
         out += brain.step(ev.Appended(binds, is_replay=True)) + brain.step(ev.Appended(acks, is_replay=True))
     out += brain.step(ev.Resumed({Key("0193-bench", n, "g", 0): 1 for n in range(committed)}))
     return brain, out
@@ -141,10 +140,10 @@ class StillRegion:
 class MemoryLog:
     """A run log that is nowhere."""
 
-    def append(self, changes: Sequence[ev.Change], *, after: int) -> tuple[bool, Sequence[tuple[ev.Change, ...]]]:
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]:
         return True, ()
 
-    def news(self) -> Sequence[tuple[ev.Change, ...]]:
+    def news(self) -> Sequence[Entry]:
         return ()
 
 

@@ -9,17 +9,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from federation.claims import difference, of_opened
+from federation.home import manifest_keys, run_log
 from federation.index.catalog.changes import RECORD_CHANGES, usable
 from federation.index.maintenance.collect import Candidate, Collected
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.recovery import Remembered
-from federation.log import Change, Entry, Log
+from federation.log import Change, Entry
 from federation.result import Key, ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
-RUNS = "runs/"
-_MANIFEST = "/manifest.json"
 _BATCH = 200
 
 
@@ -206,18 +205,17 @@ class Replay:
                 yield from ({"type": "locate", "alloc_id": one.record.alloc_id, "store": name} for name in one.copies)
 
     def _manifests(self) -> Iterator[RunManifest]:
-        for info in self._home.list(RUNS):
-            if info.key.endswith(_MANIFEST):
-                where = self._home.url_of(info.key)
-                try:
-                    yield self._read_manifest(self._home.get(info.key), where)
-                except FedmlError as error:
-                    self._plan.unknown.append(f"{where} can't be read ({error.message}): its run isn't opened again")
+        for _, key in manifest_keys(self._home):
+            where = self._home.url_of(key)
+            try:
+                yield self._read_manifest(self._home.get(key), where)
+            except FedmlError as error:
+                self._plan.unknown.append(f"{where} can't be read ({error.message}): its run isn't opened again")
 
     def _cancel_of(self, run: str) -> tuple[str, datetime] | None:
         """Why and when the run was cancelled, as its own log says; None where it wasn't."""
         try:
-            entries = Log(self._home, f"{RUNS}{run}/log/").refresh()
+            entries = run_log(self._home, run).refresh()
         except FedmlError:
             return None
         for entry in entries:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
 from federation.plan import left_of
-from federation.run.brain.events import Change
+from federation.run.brain.changes import Bind
 from federation.run.brain.region_state import RegionState
 from federation.run.brain.state import Attempt, Phase, RunState, Slot
 
@@ -146,8 +146,7 @@ class Binding:
             attempts = state.slots[number].attempts
             attempts.append(Attempt(len(attempts) + 1, region))
             self.count(region)
-            change: Change = {"type": "bind", "slot": number, "attempt": len(attempts), "region": region}
-            state.changes.append(change)
+            state.changes.append(Bind(number, len(attempts), region))
         return dict(bound)
 
     def count(self, region: str) -> None:

@@ -1,95 +1,222 @@
-"""Checks a change of a run's log before anything follows from it: whoever may write to the home store may write anything there.
+"""The changes of a run log as types: the only module that knows how each is written.
 
-A change is usable when every member that fedml goes by is there and has its type. Changes of unknown types are usable: they
-are passed over.
+Whoever may write to the home store may write anything there. `parse` gives `Unusable` for a change that lacks a member or
+has one of another type, and `Unknown` for a type that only a newer fedml knows: both are passed over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeAlias
 
 from federation.run.brain.causes import Cause
-from federation.run.brain.events import Change
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members
 
 _TEXT_CHARS_MAX = 1 << 20
 
 
-def _bind(change: Members) -> None:
-    _pair(change)
-    change.text("region")
+@dataclass(frozen=True, slots=True)
+class _Written:
+    TYPE: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The change as a log entry holds it."""
+        return {"type": self.TYPE, **asdict(self)}
 
 
-def _ack(change: Members) -> None:
-    _pair(change)
-    change.text("job_id")
+@dataclass(frozen=True, slots=True)
+class Bind(_Written):
+    """An attempt of a slot belongs to a region. The first binding of an attempt's number counts."""
+
+    TYPE = "bind"
+    slot: int
+    attempt: int
+    region: str
 
 
-def _fail(change: Members) -> None:
-    _pair(change)
-    _reason(change)
-    if "cause" in change and change.text("cause") not in set(Cause):
-        raise change.wrong("cause", "is not a cause that this fedml knows")
+@dataclass(frozen=True, slots=True)
+class Ack(_Written):
+    """The attempt has a child."""
+
+    TYPE = "ack"
+    slot: int
+    attempt: int
+    job_id: str
 
 
-def _stop(change: Members) -> None:
-    _reason(change)
-    change.texts("revert", ())
+@dataclass(frozen=True, slots=True)
+class Fail(_Written):
+    """The attempt ended badly."""
+
+    TYPE = "fail"
+    slot: int
+    attempt: int
+    cause: Cause
+    reason: str
 
 
-def _region(change: Members) -> None:
-    change.text("region")
-    _reason(change)
+@dataclass(frozen=True, slots=True)
+class Cancel(_Written):
+    """Somebody ended the run."""
+
+    TYPE = "cancel"
+    reason: str
 
 
-def _retry(change: Members) -> None:
+@dataclass(frozen=True, slots=True)
+class Halt(_Written):
+    """The run ends before its time. `revert`: regions whose job is put back to what stood there before."""
+
+    TYPE = "halt"
+    reason: str
+    revert: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exclude(_Written):
+    """The region gets nothing more in this run, and its job is put back."""
+
+    TYPE = "exclude"
+    region: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rebind(_Written):
+    """The region's open attempts are given up, by hand."""
+
+    TYPE = "rebind"
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(_Written):
+    """These slots, which failed or were left, get new attempts."""
+
+    TYPE = "retry"
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alloc(_Written):
+    """The allocation belongs to this attempt and key. Only in runs that adopt: Nomad forgets it."""
+
+    TYPE = "alloc"
+    slot: int
+    attempt: int
+    alloc_id: str
+    group: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A change of a type that this fedml doesn't know."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A change that can't be used, and why."""
+
+    problem: str
+
+
+OfAttempt: TypeAlias = Bind | Ack | Fail
+"""The changes that say where an attempt stands."""
+Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc
+"""The changes that fedml writes."""
+Read: TypeAlias = Change | Unknown | Unusable
+"""What a change of an entry is read as."""
+Entry: TypeAlias = tuple[Read, ...]
+
+
+def parse(change: Mapping[str, Any]) -> Read:
+    """Reads one change of a log entry."""
+    kind = str(change["type"])
+    read = _READERS.get(kind)
+    if read is None:
+        return Unknown(kind)
+    try:
+        return read(Members(change, source=f"a change {kind!r}"))
+    except ForeignTextError as error:
+        return Unusable(error.message)
+
+
+def parse_entry(changes: Iterable[Mapping[str, Any]]) -> Entry:
+    """Reads all changes of a log entry, in order."""
+    return tuple(map(parse, changes))
+
+
+def _bind(change: Members) -> Bind:
+    return Bind(*_pair(change), change.text("region"))
+
+
+def _ack(change: Members) -> Ack:
+    return Ack(*_pair(change), change.text("job_id"))
+
+
+def _fail(change: Members) -> Fail:
+    return Fail(*_pair(change), _cause(change), _reason(change))
+
+
+def _cause(change: Members) -> Cause:
+    """The cause of a failure. Earlier versions wrote none: they wrote whether it was the region's or the slot's own."""
+    if "cause" in change:
+        cause = change.text("cause")
+        if cause not in set(Cause):
+            raise change.wrong("cause", "is not a cause that this fedml knows")
+        return Cause(cause)
+    if change.any("lost", None):
+        return Cause.REGION_LOST
+    return Cause.EXIT if change.any("own", None) else Cause.STOPPED
+
+
+def _cancel(change: Members) -> Cancel:
+    return Cancel(_reason(change))
+
+
+def _halt(change: Members) -> Halt:
+    return Halt(_reason(change), tuple(change.texts("revert", ())))
+
+
+def _exclude(change: Members) -> Exclude:
+    return Exclude(change.text("region"), _reason(change))
+
+
+def _rebind(change: Members) -> Rebind:
+    return Rebind(change.text("region"))
+
+
+def _retry(change: Members) -> Retry:
     slots = change.items("slots")
     inner = Members({str(place): slot for place, slot in enumerate(slots)}, source=change.source, place="slots")
-    for place in inner.names():
-        inner.whole(place)
+    return Retry(tuple(map(inner.whole, inner.names())))
 
 
-def _alloc(change: Members) -> None:
-    _pair(change)
-    change.text("alloc_id")
-    change.text("group")
-    change.whole("index")
+def _alloc(change: Members) -> Alloc:
+    return Alloc(*_pair(change), change.text("alloc_id"), change.text("group"), change.whole("index"))
 
 
-def _pair(change: Members) -> None:
-    change.whole("slot")
-    change.whole("attempt", least=1)
+def _pair(change: Members) -> tuple[int, int]:
+    return change.whole("slot"), change.whole("attempt", least=1)
 
 
-def _reason(change: Members) -> None:
-    change.text("reason", "", chars_max=_TEXT_CHARS_MAX)
+def _reason(change: Members) -> str:
+    return change.text("reason", "", chars_max=_TEXT_CHARS_MAX)
 
 
-_CHECKS: dict[str, Callable[[Members], None]] = {
+_READERS: Mapping[str, Callable[[Members], Change]] = {
     "bind": _bind,
     "ack": _ack,
     "fail": _fail,
-    "cancel": _stop,
-    "halt": _stop,
-    "exclude": _region,
-    "rebind": _region,
+    "cancel": _cancel,
+    "halt": _halt,
+    "exclude": _exclude,
+    "rebind": _rebind,
     "retry": _retry,
     "alloc": _alloc,
 }
-
-
-def problem_of(change: Change) -> str:
-    """Why the change can't be used; empty where it can, or where its type is unknown."""
-    check = _CHECKS.get(change["type"])
-    try:
-        if check is not None:
-            check(Members(change, source=f"a change {change['type']!r}"))
-    except ForeignTextError as error:
-        return error.message
-    return ""
-
-
-def usable(changes: Iterable[Change]) -> Iterator[Change]:
-    """Those of the changes that can be used."""
-    return (change for change in changes if not problem_of(change))

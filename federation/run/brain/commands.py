@@ -7,7 +7,8 @@ from typing import Literal
 
 from federation.claims import Bound
 from federation.result import ResultRecord
-from federation.run.brain.events import Change, Pair
+from federation.run.brain.changes import Change
+from federation.run.brain.events import Pair
 from regions.model import Allocation
 
 TellKind = Literal[

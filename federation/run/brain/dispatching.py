@@ -6,6 +6,7 @@ An attempt whose dispatch has no known outcome is searched for before it is sent
 from __future__ import annotations
 
 from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Ack
 from federation.run.brain.commands import CheckParent, Dispatch
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Acknowledged, ChildSpec, DispatchFailed, Found, Pair, ParentChecked
@@ -88,7 +89,7 @@ class Dispatching:
         region.window = min(state.limits.window_max, region.window + 1)
         if attempt.job_id:
             return
-        state.changes.append({"type": "ack", "slot": event.slot, "attempt": event.attempt, "job_id": event.job_id})
+        state.changes.append(Ack(event.slot, event.attempt, event.job_id))
         self.has_child(event.slot, event.attempt, event.job_id)
         if not attempt.is_open:
             self._ends.stop(attempt)

@@ -6,8 +6,9 @@ import heapq
 from collections.abc import Sequence
 
 from federation.run.brain.causes import CONSEQUENCES, Cause, backoff_s
+from federation.run.brain.changes import Cancel, Exclude, Fail, Halt
 from federation.run.brain.commands import KeepLogs, Stop
-from federation.run.brain.events import Change, LogsKept, Stopped
+from federation.run.brain.events import LogsKept, Stopped
 from federation.run.brain.state import Attempt, Phase, RunState
 from federation.text import counted
 from regions.model import Allocation
@@ -28,8 +29,7 @@ class Ends:
         if not attempt.is_open:
             return
         self.close(attempt, cause, reason)
-        change: Change = {"type": "fail", "slot": number, "attempt": attempt.number}
-        state.changes.append(change | {"cause": str(cause), "reason": reason})
+        state.changes.append(Fail(number, attempt.number, cause, reason))
         region = state.regions[attempt.region]
         if not region.is_lost:
             self.stop(attempt)
@@ -45,7 +45,7 @@ class Ends:
         state = self._state
         reason = f"a canary failed in {attempt.region}: {attempt.reason}"
         if state.manifest.canary_on_failure == "local":
-            state.changes.append({"type": "exclude", "region": attempt.region, "reason": reason})
+            state.changes.append(Exclude(attempt.region, reason))
         else:
             self.halt(reason, revert=list(state.regions))
 
@@ -125,26 +125,26 @@ class Ends:
 
     def halt(self, reason: str, *, revert: Sequence[str] = ()) -> None:
         """Record that the run is to stop before its end; `obey` follows when the log has it."""
-        if not self._state.is_ending and not any(change["type"] == "halt" for change in self._state.changes):
-            self._state.changes.append({"type": "halt", "reason": reason, "revert": list(revert)})
+        if not self._state.is_ending and not any(isinstance(change, Halt) for change in self._state.changes):
+            self._state.changes.append(Halt(reason, tuple(revert)))
 
-    def obey(self, kind: str, reason: str) -> None:
+    def obey(self, change: Cancel | Halt) -> None:
         """The log says that the run was cancelled, or halted: stop everything that is open."""
-        state = self._state
-        if state.is_cancelled or (kind == "halt" and state.halted):
+        state, reason, is_cancel = self._state, change.reason, isinstance(change, Cancel)
+        if state.is_cancelled or (state.halted and not is_cancel):
             return
-        if kind == "cancel":
+        if is_cancel:
             state.is_cancelled = True
         else:
             state.halted = reason
-        state.tell("cancel" if kind == "cancel" else "run", detail=reason)
+        state.tell("cancel" if is_cancel else "run", detail=reason)
         state.unbound.clear()
         state.retries, state.delayed = [], []
         for slot in state.slots:
             for attempt in slot.attempts:
                 if attempt.is_open:
                     self.stop(attempt)
-                    self.close(attempt, Cause.CANCELLED, "cancelled" if kind == "cancel" else "the run was stopped")
+                    self.close(attempt, Cause.CANCELLED, "cancelled" if is_cancel else "the run was stopped")
             if slot.state == "open":
                 slot.state, slot.reason = "cancelled", reason
                 state.open_slots -= 1

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from federation.result import Key, ResultRecord
+from federation.run.brain.changes import Change, Entry
 from regions.model import Allocation
 
 Pair = tuple[int, int]
 """(slot, attempt)"""
-Change = dict[str, Any]
-"""One change of a run log entry: `bind`, `ack`, `fail`, `cancel`, `halt` (stopped before its end, with a reason), `rebind` (a
-region's open attempts are given up by hand) or `retry` (failed slots get new attempts). Others are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Pinged:
 class Appended:
     """An entry stands in the run log: ours, or (resuming) one from before."""
 
-    changes: tuple[Change, ...]
+    changes: Entry
     is_replay: bool = False
 
 
@@ -81,7 +79,7 @@ class Appended:
 class LogRead:
     """Entries of the run log that somebody else wrote, in order."""
 
-    entries: tuple[tuple[Change, ...], ...]
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class AppendRefused:
     it may be found there later as somebody else's."""
 
     changes: tuple[Change, ...]
-    entries: tuple[tuple[Change, ...], ...]
+    entries: tuple[Entry, ...]
     error: str = ""
 
 

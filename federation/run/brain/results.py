@@ -9,7 +9,7 @@ from federation.run.brain.causes import Cause
 from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
-from federation.run.brain.state import Attempt, GroupIndex, RunState, Search
+from federation.run.brain.state import Attempt, GroupIndex, Logged, RunState, Search
 from regions.model import Allocation
 
 LOOKS = 2
@@ -54,7 +54,7 @@ class Results:
 
     def _ask(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
         attempts = self._state.slots[number].attempts
-        bound = tuple(Bound(one.number, one.region, one.job_id) for one in attempts if one.is_logged)
+        bound = tuple(Bound(one.number, one.region, one.job_id) for one in attempts if Logged.BINDING in one.logged)
         self._state.out.append(Look(number, attempt.number, attempt.region, allocation, bound))
 
     def looked(self, event: Looked) -> None:

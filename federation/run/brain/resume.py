@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from federation.run.brain.binding import Binding
 from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, Rebind
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
-from federation.run.brain.events import Change, Pair, Resumed
+from federation.run.brain.events import Pair, Resumed
 from federation.run.brain.health import Health
-from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.state import Attempt, Logged, Phase, RunState
 from federation.run.brain.watching import Watching
 
 STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
@@ -38,30 +39,37 @@ class Resume:
         self._watching = watching
         self._to_rebind: list[Pair] = []
 
-    def replay(self, change: Change) -> None:
-        """One change of an entry of before: nothing follows from it but what is known."""
+    def replay(self, change: OfAttempt | Rebind) -> None:
+        """Takes one change of an earlier entry: it only adds to what is known."""
+        match change:
+            case Rebind():
+                self._to_rebind = self._health.reaching.open_in(change.region)
+            case Bind():
+                self._bound(change)
+            case Ack():
+                self._acknowledged(change)
+            case Fail():
+                attempt = self._state.attempt(change.slot, change.attempt)
+                attempt.logged |= Logged.END
+                if attempt.is_open:
+                    self._ends.close(attempt, change.cause, change.reason)
+
+    def _bound(self, change: Bind) -> None:
+        slot = self._state.slots[change.slot]
+        if change.attempt == len(slot.attempts) + 1:
+            slot.attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
+            self._binding.count(change.region)
+
+    def _acknowledged(self, change: Ack) -> None:
         state = self._state
-        if change["type"] == "rebind":
-            self._to_rebind = self._health.reaching.open_in(str(change["region"]))
-            return
-        number, attempt_number = int(change["slot"]), int(change["attempt"])
-        slot = state.slots[number]
-        if change["type"] == "bind":
-            if attempt_number == len(slot.attempts) + 1:
-                slot.attempts.append(Attempt(attempt_number, str(change["region"]), Phase.BOUND, is_logged=True))
-                self._binding.count(str(change["region"]))
-            return
-        attempt = slot.attempts[attempt_number - 1]
-        mark(attempt, str(change["type"]))
-        if change["type"] == "ack":
-            attempt.job_id = str(change["job_id"])
-            state.children[attempt.job_id] = (number, attempt_number)
-            if attempt.region in state.regions:
-                state.regions[attempt.region].has_worked = state.regions[attempt.region].has_dispatched = True
-            if attempt.is_open:
-                state.move(attempt, Phase.SENT)
-        elif attempt.is_open:
-            self._ends.close(attempt, cause_in(change), str(change.get("reason", "")))
+        attempt = state.attempt(change.slot, change.attempt)
+        attempt.logged |= Logged.CHILD
+        attempt.job_id = change.job_id
+        state.children[attempt.job_id] = (change.slot, change.attempt)
+        if attempt.region in state.regions:
+            state.regions[attempt.region].has_worked = state.regions[attempt.region].has_dispatched = True
+        if attempt.phase is Phase.BOUND:
+            state.move(attempt, Phase.SENT)
 
     def resumed(self, event: Resumed) -> None:
         """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
@@ -102,22 +110,3 @@ class Resume:
             attempt = state.attempt(number, attempt_number)
             self._ends.end(number, attempt, Cause.REGION_LOST, "bound anew by hand")
         self._to_rebind = []
-
-
-def mark(attempt: Attempt, kind: str) -> None:
-    """The log has this of the attempt."""
-    if kind == "bind":
-        attempt.is_logged = True
-    elif kind == "ack":
-        attempt.is_acknowledged = True
-    else:
-        attempt.is_failure_logged = True
-
-
-def cause_in(change: Change) -> Cause:
-    """The cause in a `fail` change; entries of earlier versions have none."""
-    if "cause" in change:
-        return Cause(change["cause"])
-    if change.get("lost"):
-        return Cause.REGION_LOST
-    return Cause.EXIT if change.get("own") else Cause.STOPPED

@@ -10,14 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from federation.run.brain.binding import Binding
-from federation.run.brain.changes import problem_of
+from federation.run.brain.changes import (
+    Ack,
+    Bind,
+    Cancel,
+    Change,
+    Entry,
+    Exclude,
+    Fail,
+    Halt,
+    OfAttempt,
+    Read,
+    Rebind,
+    Retry,
+    Unknown,
+    Unusable,
+)
 from federation.run.brain.commands import Append, ReadLog
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
-from federation.run.brain.events import Appended, AppendRefused, CancelRequested, Change, LogRead, Resumed
+from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Resumed
 from federation.run.brain.health import Health
-from federation.run.brain.resume import Resume, cause_in, mark
-from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.resume import Resume
+from federation.run.brain.state import Attempt, Logged, Phase, RunState
 
 
 class Ledger:
@@ -75,36 +90,43 @@ class Ledger:
             state.out.append(ReadLog())
 
     def appended(self, event: Appended) -> None:
-        """An entry of ours stands, or (a replay) one of before."""
+        """An entry of ours is in the log, or (a replay) an earlier one."""
         self._head += 1
         self._is_replaying = event.is_replay
         if event.is_replay:
-            for change in self._usable(event.changes):
-                if change["type"] in ("bind", "ack", "fail", "rebind"):
-                    self._resume.replay(change)
-                else:
-                    self._obey(change)
+            self._replay(event.changes)
             return
         self._is_under_way = self._is_away = False
         for change in event.changes:
-            if change["type"] in ("bind", "ack", "fail"):
-                number, attempt_number = int(change["slot"]), int(change["attempt"])
-                mark(self._state.attempt(number, attempt_number), str(change["type"]))
-                if change["type"] == "bind":
-                    self._dispatching.bound(number, attempt_number)
-            else:
-                self._obey(change)
+            match change:
+                case Bind():
+                    self._attempt(change).logged |= Logged.BINDING
+                    self._dispatching.bound(change.slot, change.attempt)
+                case Ack():
+                    self._attempt(change).logged |= Logged.CHILD
+                case Fail():
+                    self._attempt(change).logged |= Logged.END
+                case _:
+                    self._obey(change)
+
+    def _replay(self, entry: Entry) -> None:
+        for change in self._usable(entry):
+            match change:
+                case Bind() | Ack() | Fail() | Rebind():
+                    self._resume.replay(change)
+                case _:
+                    self._obey(change)
 
     def refused(self, event: AppendRefused) -> None:
-        """Ours isn't in the log: bindings are taken back, facts are said again unless somebody else has said them."""
+        """Our entry isn't in the log. Bindings are taken back; facts are written again unless somebody else wrote them."""
         state = self._state
         self._is_under_way = False
         for change in reversed(event.changes):
-            if change["type"] == "bind":
-                self._take_back(int(change["slot"]), int(change["attempt"]))
+            if isinstance(change, Bind):
+                self._take_back(change.slot, change.attempt)
         for entry in event.entries:
             self._theirs(entry)
-        facts = [change for change in event.changes if change["type"] != "bind"]
+        facts = [change for change in event.changes if not isinstance(change, Bind)]
         state.changes = [change for change in (*facts, *state.changes) if not self._is_said(change)]
         state.is_roomy = True
         if event.error:
@@ -115,16 +137,19 @@ class Ledger:
 
     def _take_back(self, number: int, attempt_number: int) -> None:
         last = self._state.slots[number].last
-        if last is not None and last.number == attempt_number and not last.is_logged:
+        if last is not None and last.number == attempt_number and Logged.BINDING not in last.logged:
             self._binding.take_back(number)
 
     def _is_said(self, change: Change) -> bool:
-        if change["type"] in ("cancel", "halt"):
-            return self._state.is_ending
-        if change["type"] not in ("ack", "fail"):
-            return False
-        attempt = self._state.attempt(int(change["slot"]), int(change["attempt"]))
-        return attempt.is_acknowledged if change["type"] == "ack" else attempt.is_failure_logged
+        """Whether the log says it already."""
+        match change:
+            case Cancel() | Halt():
+                return self._state.is_ending
+            case Ack():
+                return Logged.CHILD in self._attempt(change).logged
+            case Fail():
+                return Logged.END in self._attempt(change).logged
+        return False
 
     def resumed(self, event: Resumed) -> None:
         """The whole log was replayed."""
@@ -141,63 +166,83 @@ class Ledger:
         state = self._state
         state.changes = [change for change in state.changes if not self._is_said(change)]
 
-    def _theirs(self, changes: tuple[Change, ...]) -> None:
+    def _theirs(self, entry: Entry) -> None:
         self._head += 1
-        for change in self._usable(changes):
-            if change["type"] not in ("bind", "ack", "fail"):
-                self._obey(change)
-                continue
-            number, attempt_number = int(change["slot"]), int(change["attempt"])
-            if change["type"] == "bind":
-                self._their_binding(number, attempt_number, str(change["region"]))
-                continue
-            attempt = self._state.attempt(number, attempt_number)
-            mark(attempt, str(change["type"]))
-            if change["type"] == "ack" and not attempt.job_id:
-                self._their_child(number, attempt, str(change["job_id"]))
-            elif change["type"] == "fail" and attempt.is_open:
-                self._ends.close(attempt, cause_in(change), str(change.get("reason", "")))
-                region = self._state.regions[attempt.region]
-                if region.is_lost:
-                    region.abandoned.append((number, attempt_number))
-                else:
-                    self._ends.stop(attempt)
-                self._ends.go_on(number)
+        for change in self._usable(entry):
+            match change:
+                case Bind():
+                    self._their_binding(change)
+                case Ack():
+                    attempt = self._attempt(change)
+                    attempt.logged |= Logged.CHILD
+                    if not attempt.job_id:
+                        self._their_child(change.slot, attempt, change.job_id)
+                case Fail():
+                    self._their_failure(change)
+                case _:
+                    self._obey(change)
 
-    def _usable(self, changes: tuple[Change, ...]) -> Iterator[Change]:
-        """Those of an entry's changes that can be used, one by one as they are obeyed; of the others a note is told."""
-        for change in changes:
-            problem = problem_of(change) or self._contradiction(change)
+    def _usable(self, entry: Entry) -> Iterator[Change]:
+        """The changes of an entry that can be used, one by one as they are obeyed; a note is given for each other one."""
+        for change in entry:
+            problem = change.problem if isinstance(change, Unusable) else self._contradiction(change)
             if problem:
                 self._state.tell("run", detail=f"entry {self._head} of the run log: {problem}; it is passed over")
-            else:
+            elif not isinstance(change, Unusable | Unknown):
                 yield change
 
-    def _contradiction(self, change: Change) -> str:
+    def _contradiction(self, change: Read) -> str:
         """What a change names and the run doesn't have."""
-        state, kind = self._state, change["type"]
-        if kind in ("bind", "ack", "fail"):
-            if change["slot"] >= len(state.slots):
-                return f"it names slot {change['slot']} of {len(state.slots)}"
-            if kind != "bind" and change["attempt"] > len(state.slots[change["slot"]].attempts):
-                return f"it names attempt {change['attempt']} of slot {change['slot']}, which was never bound"
-        if kind == "bind" and change["region"] not in state.manifest.regions:
-            return f"it binds a slot to region {change['region'][:80]!a}, which the manifest doesn't have"
-        if kind in ("exclude", "rebind") and change["region"] not in state.regions:
-            return f"it names region {change['region'][:80]!a}, which the run doesn't have"
-        if kind == "retry" and not all(slot < len(state.slots) for slot in change["slots"]):
-            return f"it retries a slot beyond the last, {len(state.slots) - 1}"
+        match change:
+            case Bind() | Ack() | Fail():
+                return self._contradiction_of_attempt(change)
+            case Exclude() | Rebind():
+                return self._foreign_region(change.region)
+            case Halt():
+                return next(filter(None, map(self._foreign_region, change.revert)), "")
+            case Retry() if not all(slot < len(self._state.slots) for slot in change.slots):
+                return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
         return ""
 
-    def _their_binding(self, number: int, attempt_number: int, region: str) -> None:
-        slot = self._state.slots[number]
-        if slot.last is not None and not slot.last.is_logged:
-            self._binding.take_back(number)
-        if attempt_number == len(slot.attempts) + 1:  # else it is void: the log had one of this number before
-            slot.attempts.append(Attempt(attempt_number, region, Phase.BOUND, is_logged=True))
-            self._binding.count(region)
+    def _contradiction_of_attempt(self, change: OfAttempt) -> str:
+        slots = self._state.slots
+        if change.slot >= len(slots):
+            return f"it names slot {change.slot} of {len(slots)}"
+        if isinstance(change, Bind):
+            if change.region not in self._state.manifest.regions:
+                return f"it binds a slot to region {change.region[:80]!a}, which the manifest doesn't have"
+        elif change.attempt > len(slots[change.slot].attempts):
+            return f"it names attempt {change.attempt} of slot {change.slot}, which was never bound"
+        return ""
+
+    def _foreign_region(self, region: str) -> str:
+        return "" if region in self._state.regions else f"it names region {region[:80]!a}, which the run doesn't have"
+
+    def _their_failure(self, change: Fail) -> None:
+        attempt = self._attempt(change)
+        attempt.logged |= Logged.END
+        if not attempt.is_open:
+            return
+        self._ends.close(attempt, change.cause, change.reason)
+        region = self._state.regions[attempt.region]
+        if region.is_lost:
+            region.abandoned.append((change.slot, change.attempt))
+        else:
+            self._ends.stop(attempt)
+        self._ends.go_on(change.slot)
+
+    def _attempt(self, change: OfAttempt) -> Attempt:
+        return self._state.attempt(change.slot, change.attempt)
+
+    def _their_binding(self, change: Bind) -> None:
+        slot = self._state.slots[change.slot]
+        if slot.last is not None and Logged.BINDING not in slot.last.logged:
+            self._binding.take_back(change.slot)
+        if change.attempt == len(slot.attempts) + 1:  # else it is void: the log had one of this number before
+            slot.attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
+            self._binding.count(change.region)
             if slot.state == "open":
-                self._dispatching.inherited(number, attempt_number, after_s=self._state.limits.takeover_s)
+                self._dispatching.inherited(change.slot, change.attempt, after_s=self._state.limits.takeover_s)
             else:
                 self._ends.close(slot.attempts[-1], None, "")
 
@@ -213,26 +258,27 @@ class Ledger:
 
     def cancel(self, event: CancelRequested) -> None:
         """Recorded first; obeyed when the log has it."""
-        self._state.changes.append({"type": "cancel", "reason": event.reason})
+        self._state.changes.append(Cancel(event.reason))
 
-    def _obey(self, change: Change) -> None:
-        state, reason = self._state, str(change.get("reason", ""))
-        match change["type"]:
-            case "cancel" | "halt":
-                self._ends.obey(str(change["type"]), reason)
-                for region in change.get("revert", ()):
-                    state.revert(str(region), reason)
-            case "exclude":
-                region = str(change["region"])
-                self._health.give_up_on(state.regions[region], reason)
-                state.revert(region, reason)
-                self._health.reaching.rebind(region, reason)
+    def _obey(self, change: Read) -> None:
+        state = self._state
+        match change:
+            case Cancel():
+                self._ends.obey(change)
+            case Halt():
+                self._ends.obey(change)
+                for region in change.revert:
+                    state.revert(region, change.reason)
+            case Exclude():
+                self._health.give_up_on(state.regions[change.region], change.reason)
+                state.revert(change.region, change.reason)
+                self._health.reaching.rebind(change.region, change.reason)
                 self._health.give_up_if_nowhere()
-            case "rebind":
-                self._health.reaching.rebind(str(change["region"]), "bound anew by hand")
-            case "retry":
-                for number in change["slots"]:
-                    self._retry(int(number))
+            case Rebind():
+                self._health.reaching.rebind(change.region, "bound anew by hand")
+            case Retry():
+                for number in change.slots:
+                    self._retry(number)
 
     def _retry(self, number: int) -> None:
         """New attempts for a slot that failed, or was left when the run was halted."""

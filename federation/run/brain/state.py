@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Flag, StrEnum, auto
 
 from federation.manifest import Manifest
 from federation.plan import Policy
 from federation.result import ResultRecord
 from federation.run.brain.causes import CONSEQUENCES, Cause
+from federation.run.brain.changes import Change
 from federation.run.brain.commands import Command, Revert, Tell, TellKind
-from federation.run.brain.events import AllocationChanged, Change, Pair
+from federation.run.brain.events import AllocationChanged, Pair
 from federation.run.brain.region_state import RegionState
 from federation.run.brain.timing import Limits
 from regions.model import Allocation
@@ -28,6 +29,15 @@ class Phase(StrEnum):
     SENT = "sent"
     RUNNING = "running"
     ENDED = "ended"
+
+
+class Logged(Flag):
+    """What the run log has of an attempt."""
+
+    NOTHING = 0
+    BINDING = auto()
+    CHILD = auto()
+    END = auto()
 
 
 @dataclass(slots=True)
@@ -55,12 +65,8 @@ class Attempt:
     """Allocation indices that Nomad calls complete."""
     has_given: bool = False
     """A key of its slot is its."""
-    is_logged: bool = False
-    """The run log has its binding …"""
-    is_acknowledged: bool = False
-    """… its child …"""
-    is_failure_logged: bool = False
-    """… and its end."""
+    logged: Logged = Logged.NOTHING
+    """What of it the run log has."""
     kept: tuple[str, ...] = ()
     """Allocations whose logs are kept, or about to be."""
     mapped: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 
 from federation.run.brain.causes import Cause, cause_of
+from federation.run.brain.changes import Alloc
 from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
@@ -111,9 +112,8 @@ class Watching:
     def _map(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
         """What it writes is known by its ID, which Nomad forgets: the run log keeps whose it is."""
         attempt.mapped = (*attempt.mapped, allocation.id)
-        place = {"group": allocation.group, "index": allocation.index}
-        change = {"type": "alloc", "slot": number, "attempt": attempt.number, "alloc_id": allocation.id}
-        self._state.changes.append(change | place)
+        change = Alloc(number, attempt.number, allocation.id, allocation.group, allocation.index)
+        self._state.changes.append(change)
 
     def _running(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
         self._state.move(attempt, Phase.RUNNING)

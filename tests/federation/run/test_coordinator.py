@@ -14,6 +14,7 @@ from federation.errors import LogConflict
 from federation.manifest import Manifest
 from federation.result import Key, ResultRecord, manifest_sha256
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import Close, Tell
 from federation.run.brain.events import Pinged, RegionProbed
 from federation.run.brain.timing import Limits
@@ -85,19 +86,17 @@ class Region:
 
 class RunLog:
     def __init__(self, fails_at: int = 0) -> None:
-        self.entries: list[Sequence[dict[str, Any]]] = []
+        self.entries: list[Sequence[Change]] = []
         self.fails_at = fails_at
 
-    def append(
-        self, changes: Sequence[dict[str, Any]], *, after: int
-    ) -> tuple[bool, Sequence[tuple[dict[str, Any], ...]]]:
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]:
         if len(self.entries) + 1 == self.fails_at:
             raise LogConflict("nobody can write")
         assert after == len(self.entries)
         self.entries.append(changes)
         return True, ()
 
-    def news(self) -> Sequence[tuple[dict[str, Any], ...]]:
+    def news(self) -> Sequence[Entry]:
         return ()
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from federation.deploy.prepare import PreparedJob
 from federation.errors import RunInTheWay
-from federation.manifest import Manifest, manifest_key
+from federation.home import RunKeys
+from federation.manifest import Manifest
 from federation.workflows.deploy_conflicts import end_isolation, make_way, runs_in_the_way
 from jobs.spec import JobShape
 from regions.errors import NotFound as NotFoundInRegion
@@ -40,7 +41,7 @@ class App:
     def __init__(self, *manifests: Manifest, without: str = "") -> None:
         self.home = MemoryStore()
         for one in manifests:
-            self.home.put(manifest_key(one.run), one.to_json())
+            self.home.put(RunKeys(one.run).manifest, one.to_json())
         rows = [SimpleNamespace(run=one.run, expected_keys=one.expected_keys, committed=2) for one in manifests]
         rows += [SimpleNamespace(run=without, expected_keys=1, committed=0)] if without else []
         self.index = SimpleNamespace(runs=lambda job, state: rows if (job, state) == (MANIFEST.job, "open") else [])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from federation.log import Log
+from federation.run.brain.changes import Cancel
 from federation.workflows.drive import SharedLog
 from tests.federation.conftest import MemoryStore
 
@@ -16,8 +16,8 @@ def opened(store: MemoryStore, author: str) -> SharedLog:
     return SharedLog(log)
 
 
-def note(text: str) -> dict[str, Any]:
-    return {"type": "note", "text": text}
+def note(text: str) -> Cancel:
+    return Cancel(text)
 
 
 def test_an_entry_that_came_too_late_is_refused_with_what_came_before_it() -> None:
@@ -48,7 +48,7 @@ def test_of_many_who_write_at_once_each_entry_has_exactly_those_before_it_that_i
         known, written = len(own.refresh()), 0
         log = SharedLog(own)
         while written < 10:
-            stands, entries = log.append([{**note(name), "knew": known}], after=known)
+            stands, entries = log.append([note(str(known))], after=known)
             known += len(entries) + stands
             written += stands
         return written
@@ -56,4 +56,4 @@ def test_of_many_who_write_at_once_each_entry_has_exactly_those_before_it_that_i
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(write, "abcd")) == 40
     entries = Log(store, "runs/r/log/").refresh()
-    assert [entry.changes[0]["knew"] for entry in entries] == list(range(40))
+    assert [entry.changes[0]["reason"] for entry in entries] == [str(known) for known in range(40)]

@@ -11,11 +11,12 @@ import pytest
 
 from federation.app import App
 from federation.config.model import load
+from federation.home import RunKeys
 from federation.index.maintenance.rebuild import plan_rebuild
 from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.stores import Stores
 from federation.log import Log
-from federation.manifest import Manifest, manifest_key
+from federation.manifest import Manifest
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.workflows import evidence
 from federation.workflows.evidence import Evidence
@@ -52,7 +53,7 @@ class World:
         self.app.index.open_run(RUN.run, RUN.job, RUN.version, RUN.spec_hash, RUN.slots, RUN.expected_keys)
         self.app.index.close_run(RUN.run, "failed")
         if has_manifest:
-            self.app.home.put(manifest_key(RUN.run), RUN.to_json())
+            self.app.home.put(RunKeys(RUN.run).manifest, RUN.to_json())
             changes = [
                 {"type": "bind", "slot": 0, "attempt": 1, "region": "us"},
                 {"type": "ack", "slot": 0, "attempt": 1, "job_id": CHILD},

@@ -6,13 +6,14 @@ it can be avoided.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from federation.result import ResultRecord
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Bind
 from federation.run.brain.region_state import RegionState
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Watchdog:
 
     # ── the log ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def appended(self, seat: Seat, changes: tuple[ev.Change, ...]) -> None:
+    def appended(self, seat: Seat, changes: tuple[dict[str, Any], ...]) -> None:
         world, manifest = self.world, self.world.manifest
         for change in changes:
             kind = change["type"]
@@ -128,7 +129,7 @@ class Watchdog:
         elif isinstance(command, cmd.Find):
             for pair in command.pairs:
                 self.sent[(seat.number, seat.life, *pair)] = True
-        elif isinstance(command, cmd.Append) and any(change["type"] == "bind" for change in command.changes):
+        elif isinstance(command, cmd.Append) and any(isinstance(change, Bind) for change in command.changes):
             self._check_not_cut_off(seat)
         elif isinstance(command, cmd.Stop) and command.is_purge:
             slot = next(
@@ -155,9 +156,7 @@ class Watchdog:
         world = self.world
         assert world.records.get(record.alloc_id) == record, "committed what nobody published"
         assert record.spec_hash == world.manifest.spec_hash, "committed a result of another spec"
-        lie = world.forged.get(record.alloc_id, {})
-        is_beyond_proof = set(lie) == {"node"} and record.region in world.unasked
-        assert not lie or is_beyond_proof, f"committed what a node made up: {lie}"
+        assert record.alloc_id not in world.forged - world.believable, "committed what a node made up"
         self.done.setdefault(record.key.slot, record.attempt)
         self.proven.add(record.region)
 

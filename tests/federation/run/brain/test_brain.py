@@ -9,6 +9,7 @@ import pytest
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Bind, Cancel, Fail, Halt
 from federation.run.brain.timing import Limits
 from regions.model import Allocation
 from tests.federation.run.brain.faults import KINDS
@@ -39,7 +40,7 @@ def test_a_binding_is_logged_before_its_dispatch_is_commanded() -> None:
     assert {command.region for command in out if isinstance(command, cmd.CheckParent)} == set(MANIFEST.regions)
     out = brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     assert {(c.slot, c.attempt, c.region) for c in out if isinstance(c, cmd.Dispatch)} == {
-        (c["slot"], 1, "us") for c in appends[0].changes if c["region"] == "us"
+        (c.slot, 1, "us") for c in appends[0].changes if isinstance(c, Bind) and c.region == "us"
     }
 
 
@@ -154,7 +155,7 @@ def test_a_changed_parent_gets_nothing_more() -> None:
     brain.step(ev.Appended(append.changes))
     out = brain.step(ev.ParentChecked("us", "another"))
     assert not [c for c in out if isinstance(c, cmd.Dispatch)]
-    assert [c["type"] for a in out if isinstance(a, cmd.Append) for c in a.changes] == ["fail"]
+    assert [c.TYPE for a in out if isinstance(a, cmd.Append) for c in a.changes] == ["fail"]
 
 
 def test_a_result_of_another_spec_never_wins() -> None:
@@ -163,7 +164,7 @@ def test_a_result_of_another_spec_never_wins() -> None:
     brain.step(ev.Tick(1.0))
     for name in MANIFEST.regions:
         brain.step(ev.RegionProbed(name, 1))
-    bind = {"type": "bind", "slot": 0, "attempt": 1, "region": "us"}
+    bind = Bind(0, 1, "us")
     brain.step(ev.Appended((bind,)))
     brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     brain.step(ev.Acknowledged(0, 1, "train/dispatch-1"))
@@ -185,14 +186,14 @@ def test_cancel_is_recorded_first_then_everything_open_is_stopped() -> None:
     brain.step(ev.Tick(1.0))
     for name in MANIFEST.regions:
         brain.step(ev.RegionProbed(name, 1))
-    brain.step(ev.Appended(({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},)))
+    brain.step(ev.Appended((Bind(0, 1, "us"),)))
     brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     out = brain.step(ev.Acknowledged(0, 1, "train/dispatch-1"))
     (acked,) = [c for c in out if isinstance(c, cmd.Append)]
     brain.step(ev.Appended(acked.changes))
     out = brain.step(ev.CancelRequested("enough"))
     (append,) = [c for c in out if isinstance(c, cmd.Append)]
-    assert append.changes == ({"type": "cancel", "reason": "enough"},)
+    assert append.changes == (Cancel("enough"),)
     out = brain.step(ev.Appended(append.changes))
     assert [c for c in out if isinstance(c, cmd.Stop)] == [cmd.Stop("us", "train/dispatch-1")]
     assert not [c for c in out if isinstance(c, cmd.Close)]
@@ -224,7 +225,7 @@ def test_a_task_that_published_and_then_failed_has_a_result() -> None:
 
 
 def appended(out: list[cmd.Command]) -> list[str]:
-    return [change["type"] for append in out if isinstance(append, cmd.Append) for change in append.changes]
+    return [change.TYPE for append in out if isinstance(append, cmd.Append) for change in append.changes]
 
 
 def sent(brain: Brain) -> str:
@@ -233,7 +234,7 @@ def sent(brain: Brain) -> str:
     out = [command for name in MANIFEST.regions for command in brain.step(ev.RegionProbed(name, 2))]
     (append,) = [command for command in out if isinstance(command, cmd.Append)]
     brain.step(ev.Appended(append.changes))
-    region = next(change["region"] for change in append.changes if change["slot"] == 0)
+    region = next(change.region for change in append.changes if isinstance(change, Bind) and change.slot == 0)
     brain.step(ev.ParentChecked(str(region), MANIFEST.spec_hash))
     out = brain.step(ev.Acknowledged(0, 1, "train/dispatch-1-a"))
     brain.step(ev.Appended(tuple(c for append in out if isinstance(append, cmd.Append) for c in append.changes)))
@@ -297,13 +298,19 @@ def test_the_loss_of_a_region_is_not_counted_against_a_slot() -> None:
     for name in ("eu", "onprem"):
         brain.step(ev.RegionHeard(name))
     out = brain.step(ev.Tick(5.0))
-    fails = [c for append in out if isinstance(append, cmd.Append) for c in append.changes if c["type"] == "fail"]
-    assert [fail["cause"] for fail in fails] == ["region lost"]
+    fails = [c for append in out if isinstance(append, cmd.Append) for c in append.changes if isinstance(c, Fail)]
+    assert [fail.cause for fail in fails] == ["region lost"]
     assert brain.slots[0].state == "open"
 
 
 def test_a_run_whose_canary_failed_is_not_over_before_the_jobs_are_put_back() -> None:
-    halt = {"type": "halt", "reason": "a canary failed", "revert": ["us", "eu"]}
+    halt = Halt(
+        "a canary failed",
+        (
+            "us",
+            "eu",
+        ),
+    )
     brain = Brain(replace(MANIFEST, canary=1))
     brain.step(ev.Tick(1.0))
     brain.step(ev.Resumed({}))

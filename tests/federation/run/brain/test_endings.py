@@ -11,6 +11,7 @@ from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause, backoff_s, cause_of
+from federation.run.brain.changes import Ack, Change
 from federation.run.brain.timing import Limits
 from regions.model import Allocation, TaskState
 from tests.federation.run.brain.test_brain import sent
@@ -27,8 +28,13 @@ def of(out: list[cmd.Command], kind: type) -> list[Any]:
     return [command for command in out if isinstance(command, kind)]
 
 
-def changes(out: list[cmd.Command]) -> list[ev.Change]:
-    return [change for append in of(out, cmd.Append) for change in append.changes]
+def changes(out: list[cmd.Command]) -> list[dict[str, Any]]:
+    """The changes that are to be written, as the log has them."""
+    return [change.to_json() for change in proposed(out)]
+
+
+def proposed(out: list[cmd.Command]) -> tuple[Change, ...]:
+    return tuple(change for append in of(out, cmd.Append) for change in append.changes)
 
 
 def write(brain: Brain, out: list[cmd.Command]) -> list[cmd.Command]:
@@ -97,7 +103,7 @@ def test_what_a_region_refuses_for_the_slots_own_input_costs_one_attempt() -> No
 def test_too_many_failures_stop_the_run_with_the_last_reason() -> None:
     brain = Brain(replace(MANIFEST, slots=3, max_attempts=1, max_failures=0))
     sent(brain)
-    brain.step(ev.Appended(tuple({"type": "ack", "slot": 0, "attempt": 1, "job_id": CHILD} for _ in range(1))))
+    brain.step(ev.Appended(tuple(Ack(0, 1, CHILD) for _ in range(1))))
     out = failed(brain, allocation(tasks={"t": TaskState("dead", True, 0, "Exit Code: 3", 3)}))
     assert [one["type"] for one in changes(out)] == ["fail", "halt"]
     write(brain, out)

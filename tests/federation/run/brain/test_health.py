@@ -11,9 +11,10 @@ from federation.plan import Room
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Rebind
 from federation.run.brain.timing import Limits
 from tests.federation.run.brain.test_brain import deaf, losses, sent
-from tests.federation.run.brain.test_endings import changes, of, write
+from tests.federation.run.brain.test_endings import changes, of, proposed, write
 from tests.federation.run.brain.world import MANIFEST
 
 
@@ -89,7 +90,7 @@ def test_a_lost_regions_attempts_are_left_until_somebody_says_rebind(mode: str) 
     )
     assert said.endswith("fedml runs rebind 0193-run --from us")
     assert brain.slots[0].attempts[0].is_open
-    out = brain.step(ev.LogRead((({"type": "rebind", "region": "us"},),)))
+    out = brain.step(ev.LogRead(((Rebind("us"),),)))
     assert [(one["type"], one.get("cause")) for one in changes(out)] == [("fail", "region lost"), ("bind", None)]
 
 
@@ -101,7 +102,7 @@ def test_a_start_does_not_wait_for_a_region_that_does_not_answer() -> None:
     out = brain.step(ev.Tick(4.5))
     assert {one["region"] for one in changes(out)} == {"eu", "onprem"}
     assert told(out, "region") == ["no answer yet: starting with eu, onprem"]
-    brain.step(ev.Appended(tuple(changes(out))))
+    brain.step(ev.Appended(proposed(out)))
     assert {one["region"] for one in changes(brain.step(ev.RegionProbed("us", 2)))} == {"us"}, (
         "it joins when it answers"
     )
@@ -117,7 +118,7 @@ def test_a_late_region_gets_nothing_before_it_has_the_job() -> None:
     brain = late_us()
     out = [command for name in ("eu", "onprem") for command in brain.step(ev.RegionProbed(name, 1))]
     assert {one["region"] for one in changes(out)} == {"eu", "onprem"}
-    brain.step(ev.Appended(tuple(changes(out))))
+    brain.step(ev.Appended(proposed(out)))
     assert not [probe for probe in of(brain.step(ev.Tick(2.0)), cmd.Probe) if probe.region == "us"]
     assert not of(brain.step(ev.Joined("us", "unreachable")), cmd.Tell), "that it doesn't answer is said by its reach"
     assert of(brain.step(ev.Tick(8.0)), cmd.Join) == [cmd.Join("us")]
@@ -139,7 +140,7 @@ def test_slots_that_go_one_to_each_region_wait_for_one_that_does_not_answer() ->
     out += [command for name in ("eu", "onprem") for command in brain.step(ev.RegionProbed(name, 1))]
     out += brain.step(ev.Tick(4.5))
     assert {one["region"] for one in changes(out)} == {"eu", "onprem"}
-    brain.step(ev.Appended(tuple(changes(out))))
+    brain.step(ev.Appended(proposed(out)))
     assert [one["region"] for one in changes(brain.step(ev.RegionProbed("us", 1)))] == ["us"]
 
 

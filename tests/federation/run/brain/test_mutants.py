@@ -17,6 +17,7 @@ from federation.run import execution
 from federation.run.brain.binding import Binding
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import CONSEQUENCES, Cause
+from federation.run.brain.changes import Cancel
 from federation.run.brain.commands import Dispatch, Look, Stop
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
@@ -74,7 +75,7 @@ def binds_twice(patch: MonkeyPatch) -> None:
         done = take(self, bound)
         if done:
             other = list(self._state.regions)[-1]
-            self._state.changes.append({**self._state.changes[-1], "region": other})
+            self._state.changes.append(replace(self._state.changes[-1], region=other))
         return done
 
     patch.setattr(Binding, "_take", doubled)
@@ -119,7 +120,7 @@ def lets_a_result_of_another_spec_win(patch: MonkeyPatch) -> None:
 
 def ignores_a_cancel(patch: MonkeyPatch) -> None:
     obey = Ends.obey
-    patch.setattr(Ends, "obey", lambda self, kind, reason: None if kind == "cancel" else obey(self, kind, reason))
+    patch.setattr(Ends, "obey", lambda self, change: None if isinstance(change, Cancel) else obey(self, change))
 
 
 def ignores_caps(patch: MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ from federation.result import Key
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
+from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Halt, Retry, Unknown, parse
 from federation.run.brain.timing import Limits
 from regions.model import Allocation
 from tests.federation.run.brain.test_brain import sent
@@ -27,7 +29,7 @@ def test_an_entry_says_after_which_it_is_meant() -> None:
     brain, append = proposing()
     assert append.after == 0
     brain.step(ev.Appended(append.changes))
-    brain.step(ev.LogRead((({"type": "note"},), ({"type": "note"},))))
+    brain.step(ev.LogRead(((Unknown("note"),), (Unknown("note"),))))
     brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     (ack,) = of(brain.step(ev.Acknowledged(0, 1, "train/dispatch-1")), cmd.Append)
     assert ack.after == 3
@@ -35,8 +37,8 @@ def test_an_entry_says_after_which_it_is_meant() -> None:
 
 def test_what_others_bound_first_is_theirs_and_the_rest_is_decided_again() -> None:
     brain, append = proposing()
-    assert [(one["slot"], one["region"]) for one in append.changes] == [(0, "us"), (1, "eu")]
-    theirs = ({"type": "bind", "slot": 0, "attempt": 1, "region": "eu"},)
+    assert [(one["slot"], one["region"]) for one in changes([append])] == [(0, "us"), (1, "eu")]
+    theirs = (Bind(0, 1, "eu"),)
     out = brain.step(ev.AppendRefused(append.changes, (theirs,)))
     assert brain.slots[0].attempts[0].region == "eu"
     assert [(one["slot"], one["attempt"], one["region"]) for one in changes(out)] == [(1, 1, "us")]
@@ -45,7 +47,7 @@ def test_what_others_bound_first_is_theirs_and_the_rest_is_decided_again() -> No
 
 def test_what_another_coordinator_bound_and_never_acknowledged_is_searched_for_after_a_while() -> None:
     brain, append = proposing(1)
-    brain.step(ev.AppendRefused(append.changes, (({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},),)))
+    brain.step(ev.AppendRefused(append.changes, ((Bind(0, 1, "us"),),)))
     assert not of(brain.step(ev.Tick(20.0)), cmd.Find)
     for name in MANIFEST.regions:
         brain.step(ev.RegionHeard(name))
@@ -56,11 +58,11 @@ def test_what_another_coordinator_bound_and_never_acknowledged_is_searched_for_a
 
 def test_news_of_a_child_that_came_before_its_acknowledgement_was_read_are_caught_up_with() -> None:
     brain, append = proposing(1)
-    brain.step(ev.AppendRefused(append.changes, (({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},),)))
+    brain.step(ev.AppendRefused(append.changes, ((Bind(0, 1, "us"),),)))
     done = Allocation("a", "train/dispatch-1", "model", 0, "n", "n-1", "complete", "run", modify_index=9)
     brain.step(ev.AllocationChanged("us", done))
     brain.step(ev.AllocationChanged("us", replace(done, client_status="running", modify_index=8)))  # late
-    theirs = ({"type": "ack", "slot": 0, "attempt": 1, "job_id": "train/dispatch-1"},)
+    theirs = (Ack(0, 1, "train/dispatch-1"),)
     assert of(brain.step(ev.LogRead((theirs,))), cmd.Look) == [cmd.Look(0, 1, "us", done)]
 
 
@@ -71,7 +73,7 @@ def test_facts_are_said_again_when_an_entry_was_refused_unless_others_said_them(
         brain.step(ev.ParentChecked(name, MANIFEST.spec_hash))
     (first,) = of(brain.step(ev.Acknowledged(0, 1, "train/dispatch-1")), cmd.Append)
     brain.step(ev.Acknowledged(1, 1, "train/dispatch-2"))
-    theirs = ({"type": "ack", "slot": 0, "attempt": 1, "job_id": "train/dispatch-1"},)
+    theirs = (Ack(0, 1, "train/dispatch-1"),)
     out = brain.step(ev.AppendRefused(first.changes, (theirs,)))
     assert [(one["type"], one["slot"]) for one in changes(out)] == [("ack", 1)]
 
@@ -102,17 +104,17 @@ def test_a_cancel_that_another_process_wrote_is_obeyed() -> None:
     child = sent(brain)
     brain.step(ev.LogRead(()))
     assert of(brain.step(ev.Tick(5.0)), cmd.ReadLog)
-    out = brain.step(ev.LogRead((({"type": "cancel", "reason": "wrong data"},),)))
+    out = brain.step(ev.LogRead(((Cancel("wrong data"),),)))
     assert of(out, cmd.Stop) == [cmd.Stop("us", child)]
     assert of(brain.step(ev.Stopped("us", child, is_done=True)), cmd.Close) == [cmd.Close("cancelled", "")]
 
 
 def test_a_retry_gives_a_failed_slot_new_attempts() -> None:
     brain = Brain(replace(MANIFEST, slots=1, max_attempts=1))
-    brain.step(ev.Appended(({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},), is_replay=True))
-    fail = {"type": "fail", "slot": 0, "attempt": 1, "cause": "exit", "reason": "Exit Code: 1"}
-    brain.step(ev.Appended((fail, {"type": "halt", "reason": "enough", "revert": []}), is_replay=True))
-    brain.step(ev.Appended(({"type": "retry", "slots": [0]},), is_replay=True))
+    brain.step(ev.Appended((Bind(0, 1, "us"),), is_replay=True))
+    fail = Fail(0, 1, Cause.EXIT, "Exit Code: 1")
+    brain.step(ev.Appended((fail, Halt("enough", ())), is_replay=True))
+    brain.step(ev.Appended((Retry((0,)),), is_replay=True))
     brain.step(ev.Resumed({}))
     assert (brain.slots[0].state, brain.state.halted) == ("open", "")
     brain.step(ev.Tick(1.0))
@@ -123,9 +125,9 @@ def test_a_retry_gives_a_failed_slot_new_attempts() -> None:
 def test_a_resumed_run_asks_only_for_what_is_not_committed() -> None:
     brain = Brain(replace(MANIFEST, slots=3), Limits(grace_s=600))
     for slot, region in enumerate(MANIFEST.regions):
-        bind = {"type": "bind", "slot": slot, "attempt": 1, "region": region}
+        bind = Bind(slot, 1, region)
         brain.step(ev.Appended((bind,), is_replay=True))
-        ack = {"type": "ack", "slot": slot, "attempt": 1, "job_id": f"train/dispatch-{slot}"}
+        ack = Ack(slot, 1, f"train/dispatch-{slot}")
         brain.step(ev.Appended((ack,), is_replay=True))
     committed = {Key(MANIFEST.run, slot, "model", 0): 1 for slot in (0, 2)}
     out = brain.step(ev.Resumed(committed)) + brain.step(ev.Tick(100.0)) + brain.step(ev.Tick(120.0))
@@ -135,9 +137,9 @@ def test_a_resumed_run_asks_only_for_what_is_not_committed() -> None:
 
 def test_a_lost_regions_child_is_stopped_after_a_restart_too() -> None:
     brain = Brain(replace(MANIFEST, slots=1))
-    brain.step(ev.Appended(({"type": "bind", "slot": 0, "attempt": 1, "region": "us"},), is_replay=True))
-    ack = {"type": "ack", "slot": 0, "attempt": 1, "job_id": "train/dispatch-1"}
-    fail = {"type": "fail", "slot": 0, "attempt": 1, "cause": "region lost", "reason": "lost"}
+    brain.step(ev.Appended((Bind(0, 1, "us"),), is_replay=True))
+    ack = Ack(0, 1, "train/dispatch-1")
+    fail = Fail(0, 1, Cause.REGION_LOST, "lost")
     brain.step(ev.Appended((ack, fail), is_replay=True))
     brain.step(ev.Resumed({}))
     assert cmd.Stop("us", "train/dispatch-1") in brain.step(ev.Tick(1.0))
@@ -145,9 +147,9 @@ def test_a_lost_regions_child_is_stopped_after_a_restart_too() -> None:
 
 def test_a_run_that_has_all_its_results_when_it_is_resumed_stops_what_it_left_before_it_ends() -> None:
     brain = Brain(replace(MANIFEST, slots=1))
-    bind = {"type": "bind", "slot": 0, "attempt": 1, "region": "us"}
-    ack = {"type": "ack", "slot": 0, "attempt": 1, "job_id": "train/dispatch-1"}
-    fail = {"type": "fail", "slot": 0, "attempt": 1, "cause": "region lost", "reason": "lost"}
+    bind = Bind(0, 1, "us")
+    ack = Ack(0, 1, "train/dispatch-1")
+    fail = Fail(0, 1, Cause.REGION_LOST, "lost")
     brain.step(ev.Appended((bind, ack, fail), is_replay=True))
     assert not of(brain.step(ev.Resumed({Key(MANIFEST.run, 0, "model", 0): 2})), cmd.Close)
     out = brain.step(ev.Tick(1.0))
@@ -159,8 +161,8 @@ def test_a_run_that_has_all_its_results_when_it_is_resumed_stops_what_it_left_be
 def test_a_log_of_an_earlier_version_is_read() -> None:
     brain = Brain(replace(MANIFEST, slots=2))
     for slot, extra in ((0, {"own": True}), (1, {"own": False, "lost": True})):
-        brain.step(ev.Appended(({"type": "bind", "slot": slot, "attempt": 1, "region": "us"},), is_replay=True))
-        fail = {"type": "fail", "slot": slot, "attempt": 1, "reason": "as before", **extra}
+        brain.step(ev.Appended((Bind(slot, 1, "us"),), is_replay=True))
+        fail = parse({"type": "fail", "slot": slot, "attempt": 1, "reason": "as before", **extra})
         brain.step(ev.Appended((fail,), is_replay=True))
     assert [str(slot.attempts[0].cause) for slot in brain.slots] == ["exit", "region lost"]
 

@@ -19,6 +19,7 @@ from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Change, Entry, parse_entry
 from federation.run.brain.timing import Limits
 from federation.run.execution import Execution
 from federation.run.orphans import stop_stale
@@ -35,6 +36,7 @@ MANIFEST = Manifest(
     max_attempts=3, author="tester", created="2026-01-01T00:00:00Z",
 )  # fmt: skip
 STORE = "file:///x"
+NODE = "n-1"
 FILES = (ResultFile("m", 1, "0" * 64),)
 LIES: Sequence[Mapping[str, Any]] = (
     {"key": Key("another-run", 0, "model", 0)}, {"key": Key(MANIFEST.run, 0, "model", 7)}, {"attempt": 40}, {"job": "sales"},
@@ -91,15 +93,16 @@ class World:
         self.sizes = sizes or {"us": 3, "eu": 2, "onprem": 1}
         self.now = 1.0
         self.regions: dict[str, VirtualRegion] = {}
-        self.log: list[tuple[ev.Change, ...]] = []
+        self.log: list[tuple[dict[str, Any], ...]] = []
+        """As it is on disk."""
         self.index: dict[Key, str] = {}
         self.entered: set[str] = set()
         self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
-        self.forged: dict[str, Mapping[str, Any]] = {}
-        """Allocation → what its node said instead of the truth."""
-        self.unasked: set[str] = set()
-        """Regions that didn't answer at some time: meanwhile nothing tells the name of an allocation's node."""
+        self.forged: set[str] = set()
+        self.believable: set[str] = set()
+        """Forged records whose lie only Nomad's allocation shows, found by a search: Nomad may have forgotten that, or
+        can't be asked, and the record is believed as the run log names it."""
         self.published_at: dict[tuple[int, int], float] = {}
         self.told: list[cmd.Tell] = []
         self.told_at: list[float] = []
@@ -164,7 +167,6 @@ class World:
             if self.faults.hits("clock_jump"):
                 seat.clock_ahead_s += rng.uniform(5, 100)
                 seat.jumped_at = self.now
-        self.unasked.update(name for name, region in self.regions.items() if region.cut or region.is_token_expired)
         if self.faults.hits("cut_off"):
             for region in self.regions.values():
                 self._cut(region, "all", self.now + rng.uniform(5, 120))
@@ -233,7 +235,7 @@ class World:
         self._execute = getattr(self, "_execute_by", {})
         self._execute_by = {**self._execute, seat.number: execution}
         for event in (
-            *(ev.Appended(changes, is_replay=True) for changes in self.log),
+            *(ev.Appended(parse_entry(changes), is_replay=True) for changes in self.log),
             ev.Resumed({key: self.attempt_of[alloc_id] for key, alloc_id in self.index.items()}),
         ):
             if seat.life == seat_life:
@@ -366,7 +368,9 @@ class World:
     def _search(self, slot: int) -> Sequence[ResultRecord]:
         if self.faults.hits("store_down"):
             raise Unavailable("503")
-        return [one for one in self.records.values() if one.key.slot == slot and one.key.run == self.manifest.run]
+        found = [one for one in self.records.values() if one.key.slot == slot and one.key.run == self.manifest.run]
+        self.believable |= {one.alloc_id for one in found if one.node != NODE}
+        return found
 
     def _commit(self, command: cmd.Commit) -> ev.Event:
         if self.faults.hits("index_down"):
@@ -421,13 +425,13 @@ class World:
     def _published(self, name: str, child: Child, allocation: Allocation) -> None:
         record = ResultRecord(
             key=Key(self.manifest.run, child.slot, allocation.group, allocation.index), attempt=child.attempt, job="train",
-            version="4", spec_hash=str(child.meta["fedml_spec"]), region=name, datacenter="dc1", node="n-1",
+            version="4", spec_hash=str(child.meta["fedml_spec"]), region=name, datacenter="dc1", node=NODE,
             alloc_id=allocation.id, job_id=child.id, store=STORE, manifest_sha256=manifest_sha256(FILES), files=FILES,
             created="2026-01-01T00:00:00Z",
         )  # fmt: skip
         if self.faults.hits("forged"):
-            self.forged[allocation.id] = self.faults.rng("lies").choice(LIES)
-            record = replace(record, **self.forged[allocation.id])
+            record = replace(record, **self.faults.rng("lies").choice(LIES))
+            self.forged.add(allocation.id)
         else:
             self.published_at[child.slot, child.attempt] = self.now
         self.records[allocation.id] = record
@@ -440,24 +444,27 @@ class _SeatLog:
         self._world = world
         self._seat = seat
 
-    def append(self, changes: Sequence[ev.Change], *, after: int) -> tuple[bool, Sequence[tuple[Any, ...]]]:
+    def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]:
         world, seat = self._world, self._seat
         if world.faults.hits("home_down"):
             raise Unavailable("503")
         if len(world.log) != after or seat.read != after:
             return False, self.news()
-        world.log.append(tuple(changes))
+        entry = tuple(change.to_json() for change in changes)
+        world.log.append(entry)
         if world.watchdog:
-            world.watchdog.appended(seat, tuple(changes))
+            world.watchdog.appended(seat, entry)
         if world.faults.hits("home_answer_lost"):
             raise Unavailable("the answer was lost")
         seat.own.add(len(world.log))
         return True, self.news()
 
-    def news(self) -> Sequence[tuple[Any, ...]]:
+    def news(self) -> Sequence[Entry]:
         world, seat = self._world, self._seat
         entries = [
-            changes for number, changes in enumerate(world.log[seat.read :], seat.read + 1) if number not in seat.own
+            parse_entry(changes)
+            for number, changes in enumerate(world.log[seat.read :], seat.read + 1)
+            if number not in seat.own
         ]
         seat.read = len(world.log)
         return entries

@@ -1,0 +1,88 @@
+"""Where a run's objects lie in the home store: every key below `runs/` is built here. Opens run logs and
+reads manifests.
+
+`runs/{run}/` holds `manifest.json`, `log/` (numbered entries), `lease/` (numbered objects), `logs/` (kept output of
+attempts), and `params.jsonl.gz` and `payloads.jsonl.gz` where slots differ in more than a product of parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from federation.errors import IndexCorrupt
+from federation.log import Log
+from federation.manifest import Manifest
+from jobs.foreign import DOCUMENT_LIMITS
+from regions.storage.errors import TooLarge
+from regions.storage.store import Store
+
+RUNS = "runs/"
+_MANIFEST = "/manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeys:
+    """The keys of one run. Those of folders end in `/`."""
+
+    run: str
+
+    @property
+    def folder(self) -> str:
+        """All that the run has."""
+        return f"{RUNS}{self.run}/"
+
+    @property
+    def manifest(self) -> str:
+        """What the run is."""
+        return f"{RUNS}{self.run}{_MANIFEST}"
+
+    @property
+    def log(self) -> str:
+        """The run log."""
+        return f"{self.folder}log/"
+
+    @property
+    def lease(self) -> str:
+        """Who drives the run."""
+        return f"{self.folder}lease/"
+
+    @property
+    def params(self) -> str:
+        """The rows of parameters that slots take."""
+        return f"{self.folder}params.jsonl.gz"
+
+    @property
+    def payloads(self) -> str:
+        """The payloads that slots take."""
+        return f"{self.folder}payloads.jsonl.gz"
+
+    def kept_logs(self, slot: int | None = None) -> str:
+        """What was kept of the attempts of all slots, or of one."""
+        return f"{self.folder}logs/" if slot is None else f"{self.folder}logs/{slot:09d}/"
+
+    def kept_log(self, slot: int, attempt: int, alloc_id: str) -> str:
+        """What was kept of one allocation."""
+        return f"{self.kept_logs(slot)}{attempt}/{alloc_id}.json.gz"
+
+
+def run_log(home: Store, run: str, *, author: str = "") -> Log:
+    """Opens a run's log."""
+    return Log(home, RunKeys(run).log, author=author)
+
+
+def read_manifest(home: Store, run: str) -> Manifest:
+    """Reads a run's manifest. Raises NotFound where it has none, FormatTooNew, IndexCorrupt or StoreError."""
+    key = RunKeys(run).manifest
+    source = home.url_of(key)
+    try:
+        return Manifest.from_json(home.get_small(key, limit_bytes=DOCUMENT_LIMITS.size_bytes_max), source=source)
+    except TooLarge as error:
+        raise IndexCorrupt(f"{source} is not a manifest: {error.message}") from error
+
+
+def manifest_keys(home: Store) -> Iterator[tuple[str, str]]:
+    """Lists (run, key of its manifest) of all runs that have one. Raises StoreError."""
+    for info in home.list(RUNS):
+        if info.key.endswith(_MANIFEST):
+            yield info.key.removeprefix(RUNS).partition("/")[0], info.key
