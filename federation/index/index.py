@@ -18,11 +18,12 @@ from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.fold_storage import copies_of
 from federation.index.catalog.history import Difference, Revision, difference
+from federation.index.columns import Row
 from federation.index.fetch import Fetched, fetch
 from federation.index.reader import Reader, highest_version
 from federation.index.replica import Ledger
-from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
-from federation.index.stores import OpenStore, store_name
+from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun
+from federation.index.stores import OpenStore
 from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import (
     Asked,
@@ -37,7 +38,7 @@ from federation.index.tags import (
 from federation.index.time_travel import Past, revision_at, rewind
 from federation.index.validation import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.log import Change
-from federation.result import Key, ResultRecord
+from federation.result import Key, ResultRecord, store_name
 from regions.storage.errors import StoreError
 
 _ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024

@@ -15,9 +15,9 @@ from federation.errors import PublishError, StoreRefused
 from federation.index.maintenance.log_summary import manifest_sha256
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import Survey, record_place, survey
-from federation.index.stores import OpenStore, shown_store, store_name
+from federation.index.stores import OpenStore, shown_store
 from federation.index.validation import checked_record
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from regions.storage.store import ObjectInfo, Store
 

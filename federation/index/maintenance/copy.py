@@ -16,13 +16,14 @@ from pathlib import Path
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.fold_storage import copies_of
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.removal import own_prefix, remove_result
 from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
-from federation.index.rows import REMOVED, Row
-from federation.index.stores import OpenStore, store_name
+from federation.index.rows import REMOVED
+from federation.index.stores import OpenStore
 from federation.log import Change
-from federation.result import ResultFile, ResultRecord
+from federation.result import ResultFile, ResultRecord, store_name
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, StoreError
 from regions.storage.store import Create, Store
 

@@ -15,9 +15,9 @@ from typing import Any, Literal, TextIO
 
 from federation.errors import PublishError, UsageError
 from federation.index.catalog.changes import RECORD_CHANGES
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.log_summary import manifest_sha256
-from federation.index.rows import Row
 from federation.index.validation import checked_record
 from federation.result import ResultRecord
 from federation.visible import visible_json, visible_line

@@ -22,15 +22,15 @@ from datetime import datetime, timedelta
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.fold_storage import copies_of
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.removal import key_of, prefix_of, remove_files, remove_result
 from federation.index.maintenance.retention import Retention, unwanted
 from federation.index.maintenance.store_listing import survey
-from federation.index.rows import Row
-from federation.index.stores import Stores, shown_store, store_name
+from federation.index.stores import Stores, shown_store
 from federation.log import Change, timestamp
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 
 GRACE = timedelta(hours=24)

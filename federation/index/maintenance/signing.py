@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from federation.errors import FederationError, UsageError
 from federation.index.catalog.catalog import Catalog
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.log_summary import manifest_sha256
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
-from federation.index.rows import REMOVED, Row
+from federation.index.rows import REMOVED
 from federation.index.stores import OpenStore
 from federation.log import Change
 from federation.result import ResultRecord
