@@ -160,6 +160,14 @@ class Catalog:
                 params.add(name)
         return Fields(metrics, frozenset(params), are_known=self.value("SELECT 1 FROM result") is not None)
 
+    def copies_of(self, alloc_id: str) -> list[str]:
+        """URLs of the stores that hold further copies of a result, the oldest first."""
+        return self.values("SELECT store FROM location WHERE alloc_id = ? ORDER BY number", alloc_id)
+
+    def signatures_of(self, alloc_id: str) -> list[tuple[str, str, str]]:
+        """(manifest's sha256, public key, signature) of each signature of a result."""
+        return self.table("SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?", alloc_id)
+
     def state_for(self, run: str, slot: int, group: str, index: int) -> str:
         """What a result of this key would become now: committed, superseded or late."""
         return state_for(self._db, run, slot, group, index)
