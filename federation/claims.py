@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from federation.result import ADOPTED, UNVERSIONED, ResultRecord, ad_hoc_run, manifest_sha256
+from federation.result import ADOPTED, UNVERSIONED, ResultRecord, ad_hoc_run, store_name
 from regions.model import Allocation, Node, Region
 from regions.storage.url import store_url
 
@@ -92,7 +92,7 @@ def fields_of(record: ResultRecord) -> dict[str, object]:
         "region": record.region,
         "datacenter": record.datacenter,
         "node": record.node,
-        "store": _name_of(record.store),
+        "store": store_name(record.store),
         "endpoint": _endpoint(record.store),
         **{f"parameter {name}": value for name, value in record.params.items()},
     }
@@ -117,7 +117,7 @@ def contradiction(record: ResultRecord) -> str:
     """Why a node's record can't be true whatever else is known; empty for one that may be."""
     if {type(text) for file in record.files for text in (file.path, file.sha256)} - {str}:
         return "its record names a file by something else than a text"
-    if manifest_sha256(record.files) != record.manifest_sha256:
+    if not record.has_its_manifest:
         return "the files that its record names don't have the record's manifest hash"
     if ADOPTED in record.environment:
         return "its record says that it was adopted, which only the index may say"
@@ -205,12 +205,12 @@ def of_place(sites: Mapping[str, Site], record: ResultRecord, found_in: str = ""
     found = {"datacenter": known(f"{has} for region {record.region}", *site.stores)}
     url = site.stores.get(record.datacenter)
     if url is not None:
-        found["store"] = known(f"{has} for {record.region}/{record.datacenter}", _name_of(url))
+        found["store"] = known(f"{has} for {record.region}/{record.datacenter}", store_name(url))
         claimed, own = _endpoint(record.store), _endpoint(url)
         if not (_is_loopback(claimed) and _is_loopback(own)):
             found["endpoint"] = Known(("", own), f"{has} {own or 'none'} for that store")
-        if found_in and _name_of(found_in) != _name_of(url):
-            found["store"] = Known((), f"it was found in {_name_of(found_in)}, and the store of its place is {url}")
+        if found_in and store_name(found_in) != store_name(url):
+            found["store"] = Known((), f"it was found in {store_name(found_in)}, and the store of its place is {url}")
     return found
 
 
@@ -251,11 +251,6 @@ def sites_of(regions: Mapping[str, Region]) -> dict[str, Site]:
         )
         for name, region in regions.items()
     }
-
-
-def _name_of(url: str) -> str:
-    """What two URLs of one store share: without endpoint and other parameters."""
-    return url.partition("?")[0].rstrip("/")
 
 
 def _names(sites: Mapping[str, Site], region: str) -> tuple[str, ...]:

@@ -122,6 +122,11 @@ class ResultRecord:
             return self.prefix
         return self.key.artifact_prefix(self.alloc_id, self.manifest_sha256)
 
+    @property
+    def has_its_manifest(self) -> bool:
+        """Whether `manifest_sha256` is the hash of `files`."""
+        return manifest_sha256(self.files) == self.manifest_sha256
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities, which JSON lacks, as `{"$float": "nan"}`."""
         data = asdict(self)
@@ -193,6 +198,11 @@ def refuse_too_large(record: ResultRecord, *, source: str = "record") -> ResultR
 
 
 _HINT = "publish less: one archive instead of many files, a file in the artifact instead of a long text"
+
+
+def store_name(url: str) -> str:
+    """The store's URL without its endpoint and other parameters: for people. It doesn't tell stores apart."""
+    return url.partition("?")[0].rstrip("/")
 
 
 def manifest_sha256(files: Iterable[ResultFile]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from federation.index.columns import Row
 from federation.index.index import Index
-from federation.index.rows import RESULT_STATES, OpenedRun, Row, RunRow
+from federation.index.rows import RESULT_STATES, OpenedRun, RunRow
 from federation.index.validation import checked_name, checked_record, checked_version
 
 __all__ = ["RESULT_STATES", "Index", "OpenedRun", "Row", "RunRow", "checked_name", "checked_record", "checked_version"]

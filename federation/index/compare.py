@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from federation.index.rows import Row
+from federation.index.columns import Row
 from federation.result import ResultRecord
 
 _RESOURCE = "task_"

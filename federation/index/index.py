@@ -16,13 +16,14 @@ from federation.claims import difference as contrary_to
 from federation.claims import of_opened
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
-from federation.index.catalog.fold_storage import copies_of
 from federation.index.catalog.history import Difference, Revision, difference
+from federation.index.columns import Row
 from federation.index.fetch import Fetched, fetch
 from federation.index.reader import Reader, highest_version
 from federation.index.replica import Ledger
-from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun, Row
-from federation.index.stores import OpenStore, store_name
+from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun
+from federation.index.signatures import read_public_keys, signer
+from federation.index.stores import OpenStore
 from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import (
     Asked,
@@ -37,7 +38,7 @@ from federation.index.tags import (
 from federation.index.time_travel import Past, revision_at, rewind
 from federation.index.validation import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.log import Change
-from federation.result import Key, ResultRecord
+from federation.result import Key, ResultRecord, store_name
 from regions.storage.errors import StoreError
 
 _ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
@@ -245,18 +246,11 @@ class Index(Ledger, Reader):
         return TagChange(name, after, before)
 
     def _asked(self, expected: str | None, rule: TagRule) -> Asked:
-        trusted: frozenset[str] = frozenset()
-        if rule.signed_by is not None:
-            from federation.index.maintenance.signing import read_public_keys
-
-            trusted = read_public_keys(rule.signed_by)
+        trusted = read_public_keys(rule.signed_by) if rule.signed_by is not None else frozenset[str]()
 
         def is_signed(catalog: Catalog, alloc_id: str) -> bool:
-            from federation.index.maintenance.signing import signer
-
             record = self.record(catalog.rows("alloc_id = ?", (alloc_id,))[1][0])
-            sql = "SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?"
-            return bool(signer(record, catalog.table(sql, alloc_id), trusted))
+            return bool(signer(record, catalog.signatures_of(alloc_id), trusted))
 
         return Asked(self.author, expected, rule, is_signed)
 
@@ -277,7 +271,7 @@ class Index(Ledger, Reader):
             )
         record = self.record(row)
         own: StoreError | StoreRefused | None = None
-        copies = self.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))
+        copies = self.ask_again(lambda catalog: catalog.copies_of(row.alloc_id))
         for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
             try:
                 store = open_store(url, row if url == row.store else None)

@@ -12,11 +12,12 @@ from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.changes import RECORD_CHANGES
 from federation.index.catalog.history import Revision, TagMove, moves, revisions
 from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
+from federation.index.columns import Row
 from federation.index.query import columns, condition, order
 from federation.index.query.candidates import best_of, fewest, of_columns
 from federation.index.query.fields import Field
 from federation.index.query.order import only_metric
-from federation.index.rows import Note, Row, RunRow
+from federation.index.rows import Note, RunRow
 from federation.index.validation import refuse_no_text
 from federation.log import Change, Entry
 from federation.result import ResultRecord

@@ -14,7 +14,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from federation.errors import StoreRefused, UsageError
-from federation.index.rows import Row
+from federation.index.columns import Row
 from federation.result import ResultRecord
 from regions.model import Region, StoreConfig
 from regions.storage import open_store, parse_store_url, store_url
@@ -45,11 +45,6 @@ class KnownStores:
 
 
 NO_MORE = KnownStores()
-
-
-def store_name(url: str) -> str:
-    """The URL without endpoint and other parameters, for people and as a key. It doesn't tell stores apart: `identity`."""
-    return url.partition("?")[0].rstrip("/")
 
 
 def shown_store(url: str) -> str:

@@ -11,9 +11,10 @@ from fnmatch import fnmatchcase
 
 from federation.errors import UsageError
 from federation.index.catalog.catalog import Catalog
+from federation.index.columns import Row
 from federation.index.query import condition
 from federation.index.query.fields import Field
-from federation.index.rows import REMOVED, RETIRED, Row
+from federation.index.rows import REMOVED, RETIRED
 from federation.index.tag_rule import TagRule
 from federation.log import Change
 

@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from federation.index import Row, RunRow
+from federation.index.columns import COLUMNS, METRICS_PLACE
+from federation.index.columns import Column as IndexColumn
 from federation.index.query.fields import Field
 from federation.index.rows import Note
 from federation.result import MetricValue, ResultRecord
@@ -35,9 +37,7 @@ class Column:
     cell: Callable[[Row], str]
     rank: int
     is_number: bool = False
-
-
-_STATE = Column("state", lambda row: row.state, 5)
+    is_state: bool = False
 
 
 def result_json(row: Row) -> dict[str, Any]:
@@ -98,30 +98,34 @@ def print_table(
 
 
 def _style(column: Column, row: Row) -> str:
-    return _STATE_STYLES[row.state] if column is _STATE else ""
+    return _STATE_STYLES[row.state] if column.is_state else ""
 
 
 def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
-    several_jobs = len({row.job for row in rows}) > 1
-    metrics = [
-        Column(name, partial(_metric_cell, name), 4 if place == 0 else 10 + place, is_number=True)
+    columns = [
+        (METRICS_PLACE, Column(name, partial(_metric_cell, name), 4 if place == 0 else 10 + place, is_number=True))
         for place, name in enumerate(_headlines(rows))
     ]
-    return [
-        Column("version", lambda row: row.version, 0),
-        *([Column("job", lambda row: row.job, 1)] if several_jobs else []),
-        Column("run", lambda row: row.run if in_full else short_run(row.run), 9),
-        Column("slot", lambda row: str(row.slot), 2, is_number=True),
-        Column("region", lambda row: row.region, 1),
-        Column("datacenter", lambda row: row.datacenter, 8),
-        Column("allocation", lambda row: row.alloc_id if in_full else row.alloc_id[:8], 3),
-        _STATE,
-        *([Column("tags", lambda row: ", ".join(row.tags), 3)] if any(row.tags for row in rows) else []),
-        *metrics,
-        Column("size", lambda row: size_text(row.size_bytes), 7, is_number=True),
-        Column("when", lambda row: when_text(row.committed), 6),
-        Column("url", lambda row: row.url, 20),
-    ]
+    for name, column in COLUMNS.items():
+        is_shown = _IS_SHOWN.get(name)
+        if column.shown is None or (is_shown is not None and not is_shown(rows)):
+            continue
+        place, rank, heading = column.shown
+        cell = partial(_cell, column, None if in_full else _SHORT.get(name))
+        is_number = column.type == "number"
+        columns.append((place, Column(heading or name, cell, rank, is_number=is_number, is_state=name == "state")))
+    return [column for _, column in sorted(columns, key=lambda each: each[0])]
+
+
+def _cell(column: IndexColumn, short: Callable[[str], str] | None, row: Row) -> str:
+    value = getattr(row, column.name)
+    if short is not None:
+        return short(value)
+    if column.type == "time":
+        return when_text(value)
+    if column.type == "tag":
+        return ", ".join(value)
+    return size_text(value) if column.name == "size_bytes" else str(value)
 
 
 def _field_columns(fields: Sequence[Field]) -> list[Column]:
@@ -183,6 +187,15 @@ def when_text(moment: str) -> str:
 def short_run(run: str) -> str:
     """The part of a UUIDv7 that tells runs apart (its time), else the whole name."""
     return run[:13] if len(run) == 36 and run.count("-") == 4 else run
+
+
+_SHORT: dict[str, Callable[[str], str]] = {"run": short_run, "alloc_id": lambda alloc_id: alloc_id[:8]}
+"""How these columns read on a terminal."""
+_IS_SHOWN: dict[str, Callable[[Sequence[Row]], bool]] = {
+    "job": lambda rows: len({row.job for row in rows}) > 1,
+    "tags": lambda rows: any(row.tags for row in rows),
+}
+"""Columns that are left out where they say nothing."""
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

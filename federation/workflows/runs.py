@@ -18,8 +18,9 @@ from federation.deploy.prepare import isolated
 from federation.errors import UsageError
 from federation.home import RunKeys, read_manifest, run_log
 from federation.index import RunRow
+from federation.index.columns import Row
 from federation.index.lookup import the_one
-from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, Row
+from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
 from federation.log import Entry, Log, default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room

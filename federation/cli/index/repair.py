@@ -63,7 +63,8 @@ def verify(
         found = verify_index(federation.home, stores.of, stores.names, deep=deep, head=head, remembered=remembered)
         signed = 0
         if signature or trust:
-            from federation.index.maintenance.signing import check_signatures, read_public_keys
+            from federation.index.maintenance.signing import check_signatures
+            from federation.index.signatures import read_public_keys
 
             trusted = read_public_keys(trust) if trust else frozenset()
             signed, wrong = check_signatures(federation.index, stores.of, trusted)

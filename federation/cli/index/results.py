@@ -232,7 +232,8 @@ def get(
         row = federation.index.result(result, job=job)
         stores = federation.result_stores(allow_store or ())
         if signed_by:
-            from federation.index.maintenance.signing import read_public_keys, require_signature
+            from federation.index.maintenance.signing import require_signature
+            from federation.index.signatures import read_public_keys
 
             require_signature(federation.index, row, read_public_keys(signed_by))
         with transfer("fetching", row.size_bytes) as progress:

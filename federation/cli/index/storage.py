@@ -10,8 +10,8 @@ import typer
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from federation.index.columns import Row
     from federation.index.maintenance.export import Format
-    from federation.index.rows import Row
     from federation.result import ResultRecord
     from regions.storage.store import Store
 
@@ -64,7 +64,7 @@ def gc(
     from federation.errors import UsageError
     from federation.index.maintenance import gc as gc_index
     from federation.index.maintenance.retention import parse_retention
-    from federation.index.stores import store_name
+    from federation.result import store_name
     from federation.text import duration_s, size_text
 
     if not keep and not orphans:

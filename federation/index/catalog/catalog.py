@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from federation.index.catalog.fold import TABLES, FieldIds, fold, state_for
+from federation.index.columns import SELECTED, Row, row_of
 from federation.index.query.fields import Fields
 from federation.index.query.functions import register
-from federation.index.rows import ROW_COLUMNS, RUN_COLUMNS, Row, RunRow, row_of
+from federation.index.rows import RUN_COLUMNS, RunRow
 from federation.log import Change, Entry, Position
 
 SCHEMA = 5
@@ -99,12 +100,12 @@ class Catalog:
     def rows(
         self, where: str, values: Sequence[object], *, order: str = "rowid DESC", limit: int | None = None
     ) -> tuple[int, list[Row]]:
-        """(revision, rows newest first) for an SQL condition over ROW_COLUMNS with `?` for each of `values`, those of the
-        order last."""
+        """(revision, rows newest first) for an SQL condition over the table `result`, with `?` for each of `values`; the
+        values of `order` come last."""
         with self._transaction("DEFERRED"):
             revision = self.position().number
             found = self._db.execute(
-                f"SELECT {ROW_COLUMNS} FROM result WHERE {where} ORDER BY {order} LIMIT ?",  # noqa: S608 - columns of ours
+                f"SELECT {SELECTED} FROM result WHERE {where} ORDER BY {order} LIMIT ?",  # noqa: S608 - columns of ours
                 (*values, -1 if limit is None else limit),
             ).fetchall()
         try:
@@ -158,6 +159,14 @@ class Catalog:
             else:
                 params.add(name)
         return Fields(metrics, frozenset(params), are_known=self.value("SELECT 1 FROM result") is not None)
+
+    def copies_of(self, alloc_id: str) -> list[str]:
+        """URLs of the stores that hold further copies of a result, the oldest first."""
+        return self.values("SELECT store FROM location WHERE alloc_id = ? ORDER BY number", alloc_id)
+
+    def signatures_of(self, alloc_id: str) -> list[tuple[str, str, str]]:
+        """(manifest's sha256, public key, signature) of each signature of a result."""
+        return self.table("SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?", alloc_id)
 
     def state_for(self, run: str, slot: int, group: str, index: int) -> str:
         """What a result of this key would become now: committed, superseded or late."""

@@ -6,7 +6,6 @@ of a known kind that can't be used has no effect, and is kept with the reason.
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from typing import Any
@@ -16,6 +15,7 @@ from federation.index.catalog.changes import RECORD_CHANGES, checked_change, unr
 from federation.index.catalog.fold_storage import UPKEEP_TABLES, fold_upkeep
 from federation.index.catalog.fold_tags import CURATION_TABLES, fold_curation
 from federation.index.catalog.lineage import named_parents
+from federation.index.columns import INSERT, TABLE, Entered, to_json, values_of
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
 from federation.log import Change, Entry
 from federation.result import RECORD_FORMAT, ResultRecord
@@ -51,10 +51,9 @@ CREATE TABLE run (
     run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
     state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
 CREATE INDEX run_by_version ON run (job, version);
-CREATE TABLE result (
-    job TEXT, version TEXT, run TEXT, slot INTEGER, grp TEXT, idx INTEGER, attempt INTEGER, region TEXT,
-    datacenter TEXT, node TEXT, alloc_id TEXT UNIQUE, state TEXT, metrics TEXT, params TEXT, size_bytes INTEGER,
-    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER, entered TEXT);
+"""
+    + TABLE
+    + """;
 CREATE INDEX result_by_key ON result (run, slot, grp, idx);
 CREATE INDEX result_by_version ON result (job, version);
 """
@@ -115,14 +114,14 @@ def _fold_change(db: sqlite3.Connection, entry: Entry, change: Change, fields: F
 def fold_event(db: sqlite3.Connection, entry: Entry, change: Change) -> None:
     """Write a change that is neither a result nor the opening of a run. It is kept as it is too: from results, runs and
     these events the catalog tells what was at any earlier revision."""
-    db.execute("INSERT INTO event VALUES (?, ?, ?)", (entry.number, change["type"], _dumps(change)))
+    db.execute("INSERT INTO event VALUES (?, ?, ?)", (entry.number, change["type"], to_json(change)))
     if change["type"] == "close":
         db.execute(
             "UPDATE run SET state = ?, reason = ?, closed = ? WHERE run = ? AND state != 'cancelled'",
             (change["state"], change["reason"], entry.time, change["run"]),
         )
     elif not (fold_curation(db, entry, change) or fold_upkeep(db, entry, change)):
-        db.execute("INSERT INTO unknown VALUES (?, ?)", (entry.number, _dumps(change)))
+        db.execute("INSERT INTO unknown VALUES (?, ?)", (entry.number, to_json(change)))
 
 
 def _fold_result(
@@ -131,16 +130,7 @@ def _fold_result(
     key, alloc_id = record.key, record.alloc_id
     if state == COMMITTED:  # the first commit wins for ever, whatever a later writer says
         state = state_for(db, key.run, key.slot, key.group, key.index)
-    url = f"{record.store.partition('?')[0].rstrip('/')}/{record.artifact_prefix}"
-    inserted = db.execute(
-        f"INSERT OR IGNORE INTO result VALUES ({', '.join('?' * 21)})",  # noqa: S608
-        (
-            *(record.job, record.version, key.run, key.slot, key.group, key.index, record.attempt, record.region),
-            *(record.datacenter, record.node, alloc_id, state),
-            *(_dumps(record.written_metrics), _dumps(record.params), record.size_bytes),
-            *(record.store, url, record.created, entry.time, entry.number, state),
-        ),
-    )
+    inserted = db.execute(INSERT, values_of(Entered(record, entry, state)))
     if not inserted.rowcount:
         return
     _fold_version(db, entry, record.job, record.version)
@@ -200,7 +190,3 @@ def state_for(db: sqlite3.Connection, run: str, slot: int, group: str, index: in
 def _value(db: sqlite3.Connection, sql: str, *values: object) -> Any:
     found = db.execute(sql, values).fetchone()
     return None if found is None else found[0]
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -7,13 +7,10 @@ decides it, `freed` tells that the bytes are gone in every store. `rebuild` open
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from federation.index.rows import REMOVED
 from federation.log import Entry
-
-if TYPE_CHECKING:
-    from federation.index.catalog.catalog import Catalog
 
 UPKEEP_TABLES = """
 CREATE TABLE location (alloc_id TEXT, store TEXT, number INTEGER, PRIMARY KEY (alloc_id, store));
@@ -59,10 +56,3 @@ def fold_upkeep(db: sqlite3.Connection, entry: Entry, change: dict[str, Any]) ->
 def spare(db: sqlite3.Connection, alloc_id: str) -> None:
     """The result isn't marked for removal any more (it was tagged, or gc's rule changed); a later mark begins a new grace."""
     db.execute("DELETE FROM doom WHERE alloc_id = ?", (alloc_id,))
-
-
-def copies_of(catalog: Catalog, alloc_id: str) -> list[str]:
-    """URLs of the stores that hold further copies of a result, the oldest first."""
-    return [
-        str(url) for url in catalog.values("SELECT store FROM location WHERE alloc_id = ? ORDER BY number", alloc_id)
-    ]

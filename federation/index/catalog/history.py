@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.index.catalog.catalog import Catalog
-from federation.index.rows import OPEN, REMOVED, RETIRED, Row
+from federation.index.columns import Row
+from federation.index.rows import OPEN, REMOVED, RETIRED
 from federation.log import Change
 
 _KINDS = {"committed": "add", "superseded": "supersede", "late": "late"}

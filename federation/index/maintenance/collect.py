@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from federation.errors import PublishError, StoreRefused
-from federation.index.maintenance.log_summary import manifest_sha256
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import Survey, record_place, survey
-from federation.index.stores import OpenStore, shown_store, store_name
+from federation.index.stores import OpenStore, shown_store
 from federation.index.validation import checked_record
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from regions.storage.store import ObjectInfo, Store
 
@@ -123,7 +122,7 @@ def _read(store: Store, held: Survey, key: str) -> tuple[ResultRecord | None, st
         record = checked_record(ResultRecord.from_json(store.get(key), source=where))
         if record.key.record_key(record.alloc_id) != key:
             raise PublishError(f"{where} is the record of {record.alloc_id} for {record.key.path}")
-        if manifest_sha256(record) != record.manifest_sha256:
+        if not record.has_its_manifest:
             raise PublishError(f"the files that {where} names don't have its manifest's hash")
         if record.prefix is None and (torn := _missing(record, held.files.get(record.artifact_prefix, {}))):
             raise PublishError(torn)

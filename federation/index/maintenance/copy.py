@@ -15,14 +15,14 @@ from pathlib import Path
 
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
-from federation.index.catalog.fold_storage import copies_of
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.removal import own_prefix, remove_result
 from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
-from federation.index.rows import REMOVED, Row
-from federation.index.stores import OpenStore, store_name
+from federation.index.rows import REMOVED
+from federation.index.stores import OpenStore
 from federation.log import Change
-from federation.result import ResultFile, ResultRecord
+from federation.result import ResultFile, ResultRecord, store_name
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, StoreError
 from regions.storage.store import Create, Store
 
@@ -59,7 +59,7 @@ def copy_result(
             hint="copy the objects with the vendor's own tool, or publish them",
         )
     _refuse_removed(index, row.alloc_id)
-    known = [row.store, *index.ask(lambda catalog: copies_of(catalog, row.alloc_id))]
+    known = [row.store, *index.ask(lambda catalog: catalog.copies_of(row.alloc_id))]
     target = target or open_store(target_url)
     sources = _sources(open_store, row, [url for url in known if store_name(url) != store_name(target_url)])
     with tempfile.TemporaryDirectory(prefix="fedml-copy-") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -168,7 +168,7 @@ def _record_location(index: Index, record: ResultRecord, target: Store, target_u
             if prefix is not None:
                 remove_result(target, record.key, record.alloc_id, prefix)
             raise _removed(record.alloc_id)
-        if any(store_name(url) == store_name(target_url) for url in copies_of(catalog, record.alloc_id)):
+        if any(store_name(url) == store_name(target_url) for url in catalog.copies_of(record.alloc_id)):
             return []
         return [{"type": "locate", "alloc_id": record.alloc_id, "store": target_url}]
 

@@ -15,9 +15,8 @@ from typing import Any, Literal, TextIO
 
 from federation.errors import PublishError, UsageError
 from federation.index.catalog.changes import RECORD_CHANGES
+from federation.index.columns import Row
 from federation.index.index import Index
-from federation.index.maintenance.log_summary import manifest_sha256
-from federation.index.rows import Row
 from federation.index.validation import checked_record
 from federation.result import ResultRecord
 from federation.visible import visible_json, visible_line
@@ -97,7 +96,7 @@ def _records(source: TextIO, kind: Format, name: str) -> Iterator[ResultRecord]:
             data = parse_object(text, source=f"{name}, line {number}", limits=_LIMITS)
             data = data["record"] if kind == "jsonl" else data
             record = checked_record(ResultRecord.from_dict(data, source=f"{name}, line {number}"))
-            if manifest_sha256(record) != record.manifest_sha256:
+            if not record.has_its_manifest:
                 raise PublishError("its files don't have its manifest's hash")
         except (ValueError, KeyError, TypeError, AttributeError, csv.Error, FedmlError) as error:
             raise UsageError(

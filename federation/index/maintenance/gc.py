@@ -21,16 +21,15 @@ from datetime import datetime, timedelta
 
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
-from federation.index.catalog.fold_storage import copies_of
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.removal import key_of, prefix_of, remove_files, remove_result
 from federation.index.maintenance.retention import Retention, unwanted
 from federation.index.maintenance.store_listing import survey
-from federation.index.rows import Row
-from federation.index.stores import Stores, shown_store, store_name
+from federation.index.stores import Stores, shown_store
 from federation.log import Change, timestamp
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 
 GRACE = timedelta(hours=24)
@@ -171,12 +170,12 @@ def _check_place(catalog: Catalog, stores: Stores, record_of: RecordOf, row: Row
             f"result {row.alloc_id} was published in place: its files aren't fedml's own",
             hint="delete them with the vendor's own tool, and hide the result: fedml index retire",
         )
-    stores.check_removable(row, copies_of(catalog, row.alloc_id))
+    stores.check_removable(row, catalog.copies_of(row.alloc_id))
 
 
 def _delete(index: Index, stores: Stores, row: Row) -> tuple[int, list[Problem]]:
     """Delete a removed result's objects in every store that has it: (bytes, what couldn't be deleted)."""
-    copies = index.ask_again(lambda catalog: copies_of(catalog, row.alloc_id))
+    copies = index.ask_again(lambda catalog: catalog.copies_of(row.alloc_id))
     prefix = prefix_of(row)
     if prefix is None or index.record(row).prefix is not None:
         what = f"result {row.alloc_id} was marked as removed, and its artifact isn't fedml's own; nothing was deleted"

@@ -13,7 +13,6 @@ from federation.index.maintenance.log_reader import Chain, entry_key
 from federation.index.maintenance.problem import Problem
 from federation.log import Entry
 from federation.result import ResultRecord
-from federation.result import manifest_sha256 as hash_of
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -87,7 +86,7 @@ class Said:
                 )
                 self._wrong(entry, "second-winner", what)
         self.results[alloc_id] = Committed(record, entry.number, [record.store])
-        if manifest_sha256(record) != record.manifest_sha256:
+        if not record.has_its_manifest:
             self._wrong(
                 entry,
                 "manifest-wrong",
@@ -99,8 +98,3 @@ class Said:
         if kind == "change-unreadable":
             mend += ", or make the log again without it: fedml index rebuild --salvage"
         self.problems.append(Problem(kind, self._home.url_of(entry_key(entry.number)), what, mend))
-
-
-def manifest_sha256(record: ResultRecord) -> str:
-    """The hash that the record's files have, as `publish` makes it."""
-    return hash_of(record.files)

@@ -21,17 +21,17 @@ from federation.errors import PublishError
 from federation.index.catalog.catalog import SCHEMA, catalog_path
 from federation.index.catalog.changes import RECORD_CHANGES, UNREADABLE, usable
 from federation.index.catalog.checkpoint import checkpoints, unpack_checkpoint
+from federation.index.columns import COLUMNS
 from federation.index.home import LOG_PREFIX
 from federation.index.maintenance.log_reader import read_entries
 from federation.log import Change, Entry
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 LOST_PREFIX = "index/lost/"
-_FACTS = {"run": "run", "slot": "slot", "group": "grp", "index": "idx", "attempt": "attempt", "job": "job"}
-_FACTS |= {"version": "version", "region": "region", "datacenter": "datacenter", "node": "node"}
-"""What a catalog has of a result, by the field's name in `federation.claims`."""
+_FACTS = {column.name: column.sql_name for column in COLUMNS.values() if column.type and column.value}
+"""What a catalog has of a result: each column by its name, which is the field's name in `federation.claims` too."""
 _CHANGE_OF_STATE = {state: change for change, state in RECORD_CHANGES.items()}
 
 
@@ -103,7 +103,7 @@ def _facts(change: Change) -> tuple[str, dict[str, object]]:
     if "record" in change:
         record = ResultRecord.from_dict(change["record"])
         return record.alloc_id, fields_of(record)
-    return change["alloc_id"], {**change.get("known", {}), "store": change["store"].partition("?")[0].rstrip("/")}
+    return change["alloc_id"], {**change.get("known", {}), "store": store_name(change["store"])}
 
 
 def of_catalog(path: Path) -> dict[int, Remembered]:
@@ -117,11 +117,11 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         for number, *values in db.execute(runs):
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
             changes.setdefault(number, []).append({"type": "open", **dict(zip(names, values, strict=True))})
-        results = f"SELECT revision, alloc_id, entered, store, {', '.join(_FACTS.values())} FROM result ORDER BY rowid"  # noqa: S608
-        for number, alloc_id, state, store, *values in db.execute(results):
+        results = f"SELECT entered, {', '.join(_FACTS.values())} FROM result ORDER BY rowid"  # noqa: S608
+        for state, *values in db.execute(results):
             facts = dict(zip(_FACTS, values, strict=True))
-            change = {"type": _CHANGE_OF_STATE[state], "alloc_id": alloc_id, "store": store, "known": facts}
-            changes.setdefault(number, []).append(change)
+            named = {"alloc_id": facts["alloc_id"], "store": facts["store"], "known": facts}
+            changes.setdefault(facts["revision"], []).append({"type": _CHANGE_OF_STATE[state], **named})
         for number, text in db.execute("SELECT number, change FROM event ORDER BY rowid"):
             changes.setdefault(number, []).append(json.loads(text))
         entries = db.execute("SELECT number, time, author, reason, lower(hex(sha256)) FROM entry ORDER BY number")

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 
 from federation.errors import IndexCorrupt
+from federation.index.columns import Row
 from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX, file_place
-from federation.index.rows import Row
-from federation.index.stores import store_name
-from federation.result import Key
+from federation.result import Key, store_name
 from regions.storage.store import Store
 
 _SIGNER = re.compile(r"[0-9a-f]{16}")

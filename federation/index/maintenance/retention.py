@@ -15,8 +15,9 @@ from difflib import get_close_matches
 
 from federation.errors import UsageError
 from federation.index.catalog.catalog import Catalog
+from federation.index.columns import Row
 from federation.index.maintenance.removal import prefix_of
-from federation.index.rows import COMMITTED, Row
+from federation.index.rows import COMMITTED
 from federation.log import timestamp
 from federation.text import duration_s
 

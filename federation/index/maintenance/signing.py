@@ -8,34 +8,30 @@ home, as long as the public key that it is checked with came another way.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from federation.errors import FederationError, UsageError
+from federation.errors import UsageError
 from federation.index.catalog.catalog import Catalog
+from federation.index.columns import Row
 from federation.index.index import Index
-from federation.index.maintenance.log_summary import manifest_sha256
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
-from federation.index.rows import REMOVED, Row
+from federation.index.rows import REMOVED
+from federation.index.signatures import is_signed, message, read_private_key, require_cryptography, signer
 from federation.index.stores import OpenStore
 from federation.log import Change
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from jobs.foreign import parse_json
 from regions.credentials import SecretRef
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound
 from regions.storage.store import Create, Store
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIGNATURE_FORMAT = 1
 DEFAULT_KEY = "env:FEDML_SIGNING_KEY"
@@ -72,14 +68,14 @@ def key_reference(text: str) -> SecretRef:
 def sign(index: Index, open_store: OpenStore, row: Row, key: SecretRef) -> Signed:
     """Sign a result, beside it in its store and in the log. Saying it again changes nothing. Raises UsageError for a result
     that was removed and a key that is none, SecretUnavailable. After a crash it may lie in the store only; sign again."""
-    private = _private_key(key)
+    private = read_private_key(key)
     public_key = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     record = index.record(row)
     if row.state == REMOVED:
         raise UsageError(f"result {row.alloc_id[:8]} was removed by gc: there is nothing left to sign")
-    if manifest_sha256(record) != record.manifest_sha256:
+    if not record.has_its_manifest:
         raise IntegrityError(f"the files of result {row.alloc_id} don't have its manifest's hash", operation="sign")
-    signature = base64.b64encode(private.sign(_message(record))).decode()
+    signature = base64.b64encode(private.sign(message(record))).decode()
     change: Change = {
         "type": "sign",
         "alloc_id": row.alloc_id,
@@ -112,10 +108,10 @@ def check_signatures(index: Index, open_store: OpenStore, trusted: Collection[st
             continue
         record = index.record(row)
         change = {"alloc_id": alloc_id, "manifest_sha256": manifest, "public_key": public_key, "signature": signature}
-        where = f"{row.store.partition('?')[0]}/{_sidecar_key(record, public_key)}"
+        where = f"{store_name(row.store)}/{_sidecar_key(record, public_key)}"
         name = f"the signature of result {alloc_id} by {public_key}, in revision {number},"
         mend = f"sign it again: fedml index sign {alloc_id[:8]}"
-        if not _holds(record, manifest, public_key, signature):
+        if not is_signed(record, manifest, public_key, signature):
             what = f"{name} doesn't belong to it: the record, the key or the signature was changed"
             problems.append(
                 Problem("signature-wrong", where, what, "believe nothing of it; look at who wrote that entry")
@@ -131,11 +127,7 @@ def check_signatures(index: Index, open_store: OpenStore, trusted: Collection[st
 def require_signature(index: Index, row: Row, trusted: Collection[str]) -> str:
     """The trusted public key that signed this result. Raises IntegrityError where none did."""
     record = index.record(row)
-    found = index.ask(
-        lambda catalog: catalog.table(
-            "SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?", row.alloc_id
-        )
-    )
+    found = index.ask(lambda catalog: catalog.signatures_of(row.alloc_id))
     key = signer(record, found, trusted)
     if key:
         return key
@@ -144,95 +136,6 @@ def require_signature(index: Index, row: Row, trusted: Collection[str]) -> str:
         operation="get",
         hint="fedml index verify --signature  looks at all of them",
     )
-
-
-def signer(record: ResultRecord, signatures: Iterable[tuple[str, str, str]], trusted: Collection[str]) -> str:
-    """The trusted public key that one of these (manifest's sha256, public key, signature) is good for, "" for none."""
-    good = (
-        key for manifest, key, signature in signatures if key in trusted and _holds(record, manifest, key, signature)
-    )
-    return next(good, "")
-
-
-def read_public_keys(path: Path) -> frozenset[str]:
-    """Public keys in a file (raw ones in base64): PEM, or lines as OpenSSH has them, or base64. Raises UsageError."""
-    require_cryptography()
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key, load_ssh_public_key
-
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-        if text.startswith("-----BEGIN"):
-            loaded = [load_pem_public_key(text.encode())]
-        else:
-            lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-            loaded = [
-                load_ssh_public_key(line.encode())
-                if line.startswith("ssh-")
-                else Ed25519PublicKey.from_public_bytes(base64.b64decode(line, validate=True))
-                for line in lines
-            ]
-    except OSError as error:
-        raise UsageError(f"can't read the public keys in {path}: {error.strerror}") from error
-    except Exception as error:
-        raise UsageError(f"{path} holds no public key: {error}") from error
-    keys = [key for key in loaded if isinstance(key, Ed25519PublicKey)]
-    if len(keys) != len(loaded) or not keys:
-        raise UsageError(f"{path} holds no ed25519 public key", hint="openssl pkey -in key.pem -pubout gives it")
-    return frozenset(base64.b64encode(key.public_bytes_raw()).decode() for key in keys)
-
-
-def require_cryptography() -> None:
-    """Raises FederationError where the package isn't installed: only signing needs it."""
-    if find_spec("cryptography") is None:
-        raise FederationError(
-            "signatures need the package `cryptography`", hint="uv tool install --with cryptography fedml-nomad"
-        )
-
-
-def _private_key(reference: SecretRef) -> Ed25519PrivateKey:
-    require_cryptography()
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
-
-    text = reference.read()
-    load = load_ssh_private_key if "OPENSSH" in text.partition("\n")[0] else load_pem_private_key
-    try:
-        key = load((text + "\n").encode(), password=None)
-    except Exception:  # noqa: BLE001 - cryptography raises many kinds; none of their texts may show the key
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise UsageError(
-            f"what {reference} holds is no ed25519 private key without a passphrase, in PEM or OpenSSH's form",
-            hint="openssl genpkey -algorithm ed25519 -out key.pem",
-        ) from None
-    return key
-
-
-def _message(record: ResultRecord) -> bytes:
-    """What is signed: one line of a purpose, then canonical JSON."""
-    said = {
-        "alloc_id": record.alloc_id,
-        "key": record.key.path,
-        "job": record.job,
-        "version": record.version,
-        "manifest_sha256": record.manifest_sha256,
-    }
-    return b"fedml result 1\n" + json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _holds(record: ResultRecord, manifest: str, public_key: str, signature: str) -> bool:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    if not manifest == record.manifest_sha256 == manifest_sha256(record):
-        return False
-    try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
-        key.verify(base64.b64decode(signature, validate=True), _message(record))
-    except (InvalidSignature, ValueError, binascii.Error):
-        return False
-    return True
 
 
 def _sidecar_key(record: ResultRecord, public_key: str) -> str:

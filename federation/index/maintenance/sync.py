@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from federation.claims import difference, of_opened
 from federation.errors import StoreRefused, UsageError
+from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.collect import Refuse, believe_all, collect
 from federation.index.maintenance.problem import Problem
-from federation.index.rows import OPEN, Row
-from federation.index.stores import OpenStore, shown_store, store_name
+from federation.index.rows import OPEN
+from federation.index.stores import OpenStore, shown_store
 from federation.log import Change
-from federation.result import Key, ResultRecord
+from federation.result import Key, ResultRecord, store_name
 from regions.storage.errors import AlreadyExists
 from regions.storage.store import Create
 

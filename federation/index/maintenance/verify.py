@@ -20,9 +20,9 @@ from federation.index.maintenance.log_reader import check_checkpoints, check_for
 from federation.index.maintenance.log_summary import Committed, Said
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import Survey, record_place, survey
-from federation.index.stores import OpenStore, shown_store, store_name
+from federation.index.stores import OpenStore, shown_store
 from federation.log import utc_now
-from federation.result import ResultRecord
+from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError, NotFound, StoreError
 from regions.storage.store import ObjectInfo, Store

@@ -8,36 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from federation.index.columns import COLUMNS, FIELDS, Row, Type
 from federation.index.query.tokens import WhereError
-from federation.index.rows import Row
 from federation.result import MetricValue
-
-Type = Literal["text", "number", "bool", "text or number", "time", "tag"]
-
-FIXED: dict[str, tuple[str, Type]] = {
-    "job": ("job", "text"),
-    "version": ("version", "text or number"),
-    "run": ("run", "text"),
-    "slot": ("slot", "number"),
-    "group": ("grp", "text"),
-    "index": ("idx", "number"),
-    "attempt": ("attempt", "number"),
-    "region": ("region", "text"),
-    "datacenter": ("datacenter", "text"),
-    "node": ("node", "text"),
-    "allocation": ("alloc_id", "text"),
-    "alloc_id": ("alloc_id", "text"),
-    "state": ("state", "text"),
-    "size_bytes": ("size_bytes", "number"),
-    "store": ("store", "text"),
-    "url": ("url", "text"),
-    "created": ("created", "time"),
-    "committed": ("committed", "time"),
-    "revision": ("revision", "number"),
-    "tag": ("tag", "tag"),
-    "tags": ("tag", "tag"),
-}
-"""Fields that every result has: their column and type."""
 
 _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
@@ -67,7 +40,7 @@ class Field:
     name: str
     kind: Literal["fixed", "metric", "param"]
     key: str
-    """The column, or the name of the metric or parameter."""
+    """The column's name in `Row`, or the name of the metric or parameter."""
     types: frozenset[Type]
 
     def typed(self, wanted: Type) -> Sql:
@@ -75,11 +48,10 @@ class Field:
         an index for it: `candidates` does."""
         if self.kind == "metric":
             return _metric(self.key, wanted)
-        text = Sql(f"+{self.key}") if self.kind == "fixed" else _member("params", self.key, "CAST(VALUE AS TEXT)")
+        is_fixed = self.kind == "fixed"
+        text = Sql(COLUMNS[self.key].compared) if is_fixed else _member("params", self.key, "CAST(VALUE AS TEXT)")
         if wanted == "number" and "text or number" in self.types:
             return Sql(f"fedml_number({text.text})", text.values)
-        if self.key == "created":
-            return Sql("fedml_time(created)")
         return text
 
     def of(self, row: Row) -> MetricValue | None:
@@ -91,13 +63,14 @@ class Field:
                 return row.params.get(self.key)
         if "tag" in self.types:
             return ", ".join(row.tags) or None
-        value: MetricValue = getattr(row, {"grp": "group", "idx": "index"}.get(self.key, self.key))
+        value: MetricValue = getattr(row, self.key)
         return value
 
     def is_missing(self) -> Sql:
         """Whether the result has it not."""
         if self.kind == "fixed":
-            return Sql(f"({self.key} IS NULL OR {self.key} = '')")
+            name = COLUMNS[self.key].sql_name
+            return Sql(f"({name} IS NULL OR {name} = '')")
         text = _member("metrics" if self.kind == "metric" else "params", self.key, "TYPE")
         return Sql(f"({text.text} IS NULL)", text.values)
 
@@ -118,9 +91,9 @@ class Fields:
 
     def field(self, written: str, *, text: str, place: int) -> Field:
         """The field. Raises WhereError for one that no result has, with the nearest that exists."""
-        if written in FIXED:
-            column, kind = FIXED[written]
-            return Field(written, "fixed", column, frozenset({kind}))
+        column = FIELDS.get(written)
+        if column is not None and column.type is not None:
+            return Field(written, "fixed", column.name, frozenset({column.type}))
         first, _, rest = written.partition(".")
         key = ".".join(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PART.findall(rest))
         if first == "metrics" and key in self.metrics:
@@ -136,7 +109,7 @@ class Fields:
         raise WhereError(problem, text=text, place=place, hint=self._hint(written, key))
 
     def _hint(self, written: str, key: str) -> str:
-        names = [*FIXED, *map(_quoted_metric, self.metrics), *(f"params.{_quoted(name)}" for name in self.params)]
+        names = [*FIELDS, *map(_quoted_metric, self.metrics), *(f"params.{_quoted(name)}" for name in self.params)]
         last = key or written
         exact = [f"metrics.{_quoted(last)}"] if last in self.metrics else []
         exact += [f"params.{_quoted(last)}"] if last in self.params else []
@@ -147,7 +120,7 @@ class Fields:
         some = (
             sorted(map(_quoted_metric, self.metrics))[:6] + sorted(f"params.{_quoted(one)}" for one in self.params)[:6]
         )
-        return f"fields: {', '.join([*FIXED, *some])}" + (
+        return f"fields: {', '.join([*FIELDS, *some])}" + (
             " …" if len(some) < len(self.metrics) + len(self.params) else ""
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from federation.index.columns import Type
 from federation.index.query.candidates import of_condition
-from federation.index.query.fields import Field, Fields, Sql, Type
+from federation.index.query.fields import Field, Fields, Sql
 from federation.index.query.functions import time_of
 from federation.index.query.syntax import Chain, Comparison, Constant, Not, Operator, Tree, parse
 from federation.index.query.tokens import WhereError

@@ -18,13 +18,12 @@ from federation.errors import UsageError
 from federation.index import Index
 from federation.index.catalog.checkpoint import write_checkpoint
 from federation.index.maintenance.gc import run_gc
-from federation.index.maintenance.log_summary import manifest_sha256
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.verify import verify
 from federation.index.stores import Stores
 from federation.manifest import Manifest
-from federation.result import Key, ResultFile, ResultRecord
+from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import Datacenter, Region, StoreConfig
 from tests.federation.conftest import MemoryStore
 
@@ -262,7 +261,7 @@ def published(store: MemoryStore, alloc_id: str, run: str, slot: int) -> ResultR
         "metrics": {"auc": 0.7},
     }
     record = ResultRecord(**fields)
-    record = ResultRecord(**(fields | {"manifest_sha256": manifest_sha256(record)}))
+    record = ResultRecord(**(fields | {"manifest_sha256": manifest_sha256(record.files)}))
     store.put(record.artifact_prefix + "model.bin", data)
     store.put(record.key.record_key(alloc_id), record.to_json())
     return record

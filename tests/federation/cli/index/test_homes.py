@@ -15,8 +15,7 @@ import pytest
 from federation.cli import run
 from federation.config.model import load
 from federation.index import Index
-from federation.index.maintenance.log_summary import manifest_sha256
-from federation.result import Key, ResultFile, ResultRecord
+from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import StoreConfig
 from regions.storage import open_store, store_url
 from regions.storage.store import Create
@@ -73,7 +72,7 @@ class Project:
             "created": "2026-11-24T10:00:00Z", "metrics": {"auc": auc}, "params": {"lr": "0.1"},
         }  # fmt: skip
         record = ResultRecord(**(fields | given))
-        record = dataclasses.replace(record, manifest_sha256=manifest_sha256(record))
+        record = dataclasses.replace(record, manifest_sha256=manifest_sha256(record.files))
         opened = open_store(store)
         opened.put(record.artifact_prefix + "model.bin", data)
         opened.put(record.key.record_key(alloc_id), record.to_json(), Create())

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from federation.errors import UsageError
 from federation.index import Index
 from federation.index.home import HOME_KEY
-from federation.index.maintenance.log_summary import manifest_sha256
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.verify import verify
 from federation.manifest import Manifest
-from federation.result import ResultRecord
+from federation.result import ResultRecord, manifest_sha256
 
 MakeRecord = Callable[..., ResultRecord]
 
@@ -91,7 +90,7 @@ def test_rebuilt_after_any_history(
 
     def make(**given_: Any) -> ResultRecord:
         record = make_record(**given_)
-        return ResultRecord.from_dict(record.to_dict() | {"manifest_sha256": manifest_sha256(record)})
+        return ResultRecord.from_dict(record.to_dict() | {"manifest_sha256": manifest_sha256(record.files)})
 
     with TemporaryDirectory() as folder:
         cache = Path(folder)

@@ -20,11 +20,11 @@ from federation.index.maintenance.copy import copy_result
 from federation.index.maintenance.signing import (
     check_signatures,
     key_reference,
-    read_public_keys,
     require_signature,
     sign,
 )
 from federation.index.maintenance.verify import verify
+from federation.index.signatures import read_public_keys
 from federation.log import Log
 from federation.result import ResultRecord
 from regions.credentials import SecretRef, SecretUnavailable
