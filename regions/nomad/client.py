@@ -25,7 +25,7 @@ import nomad.api.exceptions  # noqa: TID253
 import nomad.api.status  # noqa: TID253
 import requests
 
-from regions.errors import NotFound, PermissionDenied, RegionUnreachable, UnexpectedAnswer
+from regions.errors import PermissionDenied, RegionUnreachable, UnexpectedAnswer
 from regions.model import Allocation, Dispatched, DryRun, Event, Node, Region
 from regions.nomad.decode import (
     NOT_OF_NOMADS_SHAPE,
@@ -41,7 +41,7 @@ from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.nomad.resources import Resources, used_by_node
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
 from regions.nomad.transport import ANSWER_BYTES_MAX, Answer, Door, Request, Send
-from regions.nomad.versions import has_feature
+from regions.nomad.versions import has_race_safe_tokens
 
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
 
@@ -136,34 +136,17 @@ class NomadRegion:
         return {key: value for key, value in record.items() if key != "SecretID"}
 
     def nodes(self) -> list[Node]:
-        """All client nodes. Servers that leave resources out of lists (before 1.0) are asked for each node."""
+        """All client nodes."""
         stubs = self._pages("nodes", nomad.api.Nodes, params={"resources": "true"})[0]
-        ids = self._parse("nodes", lambda: [_quoted(stub["ID"]) for stub in stubs])
-        whole = [
-            stub if "NodeResources" in stub else self._get("nodes", nomad.api.Node, node_id)
-            for stub, node_id in zip(stubs, ids, strict=True)
-        ]
-        return self._parse("nodes", lambda: [node_from_json(node) for node in whole])
+        return self._parse("nodes", lambda: [node_from_json(stub) for stub in stubs])
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
     def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
-        """The stubs of all jobs whose ID starts with `prefix`, as Nomad gives them.
-
-        With `meta`, each has its `Meta`; servers before 1.4.3 can't put it into the list, so there each job is read.
-        """
+        """The stubs of all jobs whose ID starts with `prefix`, as Nomad gives them; with `meta`, each has its `Meta`."""
         params = {"prefix": prefix or None, "meta": "true" if meta else None}
         listed = self._pages("jobs", nomad.api.Jobs, params=params)[0]
-        stubs = self._parse("jobs", lambda: [job_from_json(one) for one in listed if _as(str, one["ID"])])
-        if meta and stubs and not has_feature(self._known_version(), "jobs_list_meta"):
-            return list(filter(None, map(self._with_meta, stubs)))
-        return stubs
-
-    def _with_meta(self, stub: dict[str, Any]) -> dict[str, Any] | None:
-        try:
-            return {**stub, "Meta": self.job(stub["ID"]).get("Meta") or {}}
-        except NotFound:  # purged since it was listed
-            return None
+        return self._parse("jobs", lambda: [job_from_json(one) for one in listed if _as(str, one["ID"])])
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job as Nomad holds it. Raises NotFound."""
@@ -209,11 +192,11 @@ class NomadRegion:
         """Dispatch a child of a parameterized job. Raises NotFound and InvalidJob (meta, payload, a stopped job).
 
         Repeated only with an idempotency token that the servers are known to honour without a race (since 1.11.2, 1.10.8,
-        1.8.20): before, two dispatches of one token at the same moment can give two children, and before 1.1.3 tokens
-        count for nothing. Otherwise a lost answer raises RegionUnreachable, and a child may or may not exist.
+        1.8.20): before, two dispatches of one token at the same moment can give two children. Otherwise a lost answer
+        raises RegionUnreachable, and a child may or may not exist.
         """
         body = {"Meta": dict(meta), "Payload": base64.b64encode(payload).decode() if payload else None}
-        is_safe = has_feature(self._known_version(), "dispatch_idempotency_race_safe")
+        is_safe = has_race_safe_tokens(self._known_version())
         answer = self._post(
             "dispatch",
             nomad.api.Job,
@@ -253,35 +236,22 @@ class NomadRegion:
         return self._parse("evaluations", lambda: [one for one in evals if status in ("", one["Status"])])
 
     def variable_names(self, path: str) -> frozenset[str]:
-        """The names in a Nomad variable, not what they hold. Raises NotFound, also for servers before 1.4, which have none."""
+        """The names in a Nomad variable, not what they hold. Raises NotFound."""
         answer = self._get("variable", nomad.api.Variable, path, about=f"variable {path}")
         return self._parse("variable", lambda: frozenset(answer["Items"]))
 
     # --- allocations -------------------------------------------------------------------------------------------------
 
-    def has_event_stream(self) -> bool:
-        """Whether the servers tell of events (since 1.0); assumed where the token may not read their version."""
-        version = self._known_version()
-        return not version or has_feature(version, "event_stream")
-
-    def allocations(
-        self, *, job_id: str | None = None, after: int | None = None, wait_s: float = 0.0
-    ) -> tuple[list[Allocation], int]:
-        """All allocations of a job, or of the namespace, and the index up to which the list is complete.
-
-        With `after` (such an index) the server answers when something changed since then, or after `wait_s`, which must
-        be below the client's own timeout.
-        """
-        blocking = {} if after is None else {"index": str(after), "wait": f"{wait_s:g}s"}
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
+        """All allocations of a job, or of the namespace, and the index up to which the list is complete."""
         if job_id is None:
-            stubs, index = self._pages("allocations", nomad.api.Allocations, params={}, first=blocking)
+            stubs, index = self._pages("allocations", nomad.api.Allocations, params={})
         else:
-            path = (_quoted(job_id), "allocations")
-            stubs, index = self._pages("allocations", nomad.api.Job, *path, params={}, first=blocking)
+            stubs, index = self._pages("allocations", nomad.api.Job, _quoted(job_id), "allocations", params={})
         return self._parse("allocations", lambda: [allocation_from_json(stub) for stub in stubs]), index
 
     def used(self) -> dict[str, Resources]:
-        """Node ID → what the allocations of all readable namespaces take there. Servers before 1.0 leave it out."""
+        """Node ID → what the allocations of all readable namespaces take there."""
         stubs = self._pages("allocations", nomad.api.Allocations, params={"resources": "true", "namespace": "*"})[0]
         return self._parse("allocations", lambda: used_by_node(stubs))
 
@@ -336,8 +306,7 @@ class NomadRegion:
     ) -> Iterator[list[Event]]:
         """The region's events, one list a line of the stream; a heartbeat gives []. Ends when `stop` is set.
 
-        A stream of which no whole line comes for `silence_s` is broken: servers send a heartbeat each 10 seconds, older
-        ones (before 1.1) each 30.
+        A stream of which no whole line comes for `silence_s` is broken: servers send a heartbeat each 10 seconds.
 
         `index` 0: all that the servers still hold, then what comes. To miss nothing: wait for the first line (Nomad
         sends a heartbeat when the subscription stands), then list, then go on with the stream.
@@ -391,10 +360,8 @@ class NomadRegion:
         endpoint: type,
         *path: str,
         params: Mapping[str, Any],
-        first: Mapping[str, str] | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
-        """A list over all its pages, and the first page's index. Servers before 1.3 give all of it as one page. `first`:
-        parameters of the first page only.
+        """A list over all its pages, and the first page's index.
 
         Each object comes once: Nomad 1.6 compares page tokens as text, so a page may begin too early when an index gains
         a digit. A page that brings nothing new ends the list, since it would come for ever.
@@ -402,12 +369,7 @@ class NomadRegion:
         items: dict[str, dict[str, Any]] = {}
         index, next_token = 0, ""
         while True:
-            page = {
-                **params,
-                **({} if next_token else first or {}),
-                "per_page": PAGE_SIZE,
-                "next_token": next_token or None,
-            }
+            page = {**params, "per_page": PAGE_SIZE, "next_token": next_token or None}
             answer = self._door.call(Request(operation, endpoint, path, params=page))
             before = len(items)
             for number, item in enumerate(self._parse(operation, partial(_items, answer))):
