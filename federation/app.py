@@ -24,6 +24,7 @@ from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
 from regions.storage import open_store, parse_store_url
+from regions.storage.backend import backend_of
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
 
@@ -189,10 +190,9 @@ def located(text: str, pattern: Pattern, own: StoreConfig) -> tuple[StoreConfig,
     base = f"{own.url.rstrip('/')}/"
     if text.startswith(base):
         return own, text.removeprefix(base)
-    if scheme == "file":
+    count = backend_of(scheme).place_segments
+    if count is None:
         count = (pattern.prefix({}) if pattern.is_place else text).count("/") - 2
-    else:
-        count = 2 if scheme == "az" else 1
     parts = rest.split("/")
     root = parse_store_url(f"{scheme}://{'/'.join(parts[:count])}")
     is_alike = own.url.partition("://")[0] == scheme

@@ -27,6 +27,7 @@ from jobs.store_task import Archive, StoreTask
 from regions.credentials import SecretRef, SecretUnavailable
 from regions.model import Datacenter, Price, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
+from regions.storage.backend import backend_of, own_backends
 from regions.storage.emulators import AZURITE_ACCOUNT
 from regions.storage.errors import StoreError
 from regions.storage.url import folder_url
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from federation.config import schema
 
 DEV_PREFIX = "dev:"
-DEV_SCHEMES = {"s3": "s3", "gcs": "gs", "azure": "az"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +266,14 @@ class Builder:
             return store
         name = store.endpoint.removeprefix(DEV_PREFIX)
         self.check_declared(key, name, "stores", self.document.dev.stores)
-        scheme, kind = store.url.partition("://")[0], self.document.dev.stores[name].kind
-        if scheme != DEV_SCHEMES[kind]:
-            hint = f"write {DEV_SCHEMES[kind]}://BUCKET, or name a [dev.stores] table of another kind"
-            raise self.error(key, f"is a {scheme}:// URL, and dev:{name} is a store of kind {kind}", hint)
+        backend, kind = backend_of(store.url), self.document.dev.stores[name].kind
+        local = backend.local_server
+        if local is None or local.kind != kind:
+            scheme = next(
+                own.scheme for own in own_backends().values() if own.local_server and own.local_server.kind == kind
+            )
+            hint = f"write {scheme}://BUCKET, or name a [dev.stores] table of another kind"
+            raise self.error(key, f"is a {backend.scheme}:// URL, and dev:{name} is a store of kind {kind}", hint)
         if kind == "azure":
             if not store.url.startswith(f"az://{AZURITE_ACCOUNT}/"):
                 raise self.error(key, "isn't of Azurite's account", f"write az://{AZURITE_ACCOUNT}/CONTAINER")
@@ -279,7 +283,7 @@ class Builder:
         return replace(
             store,
             endpoint=server.address if server and server.process else store.endpoint,
-            location=store.location or ("us-east-1" if kind == "s3" else None),
+            location=store.location or local.location,
             anonymous=kind != "azure" and store.access_key_id is None,
         )
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from federation.config.schema_dev import DevRegionTable, DevTable, DevTokenTable
 from federation.config.schema_places import (
@@ -27,6 +27,7 @@ from federation.config.schema_places import (
     Table,
     TLSTable,
 )
+from regions.storage.backend import schemes
 
 __all__ = [
     "DatacenterTable",
@@ -151,7 +152,7 @@ class PublishTable(Table):
 
     add_task: bool = Field(default=False, description="Add a task `store` to each group that publishes.")
     path: str = Field(default="model", description="What it publishes: a folder or file in the allocation's folder.")
-    archives: dict[Literal["file", "s3", "gs", "az"], ArchiveTable] = Field(
+    archives: dict[str, ArchiveTable] = Field(
         default_factory=dict, description="The archives, by the kind of store that they serve."
     )
     driver: str | None = Field(default=None, description="Its task driver; absent: that of the group's own tasks.")
@@ -159,6 +160,15 @@ class PublishTable(Table):
     python: str = Field(default="python3", description="Python on the node or in the image.")
     cpu_mhz: PositiveInt = Field(default=100, description="CPU in MHz that it asks for.")
     memory_mb: PositiveInt = Field(default=256, description="Memory in MB that it asks for.")
+
+    @field_validator("archives")
+    @classmethod
+    def _serve_known_stores(cls, archives: dict[str, ArchiveTable]) -> dict[str, ArchiveTable]:
+        for scheme in archives:
+            if scheme not in schemes():
+                text, known = "serves {scheme}://, and no such kind of store is installed here", ", ".join(schemes())
+                raise PydanticCustomError("archive", text, {"scheme": scheme, "hint": f"known: {known}"})
+        return archives
 
 
 class HooksTable(Table):

@@ -39,6 +39,7 @@ from federation.index.time_travel import Past, revision_at, rewind
 from federation.index.validation import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.log import Change
 from federation.result import Key, ResultRecord, store_name
+from regions.storage.backend import is_folder
 from regions.storage.errors import StoreError
 
 _ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
@@ -272,7 +273,7 @@ class Index(Ledger, Reader):
         record = self.record(row)
         own: StoreError | StoreRefused | None = None
         copies = self.ask_again(lambda catalog: catalog.copies_of(row.alloc_id))
-        for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
+        for url in sorted([row.store, *copies], key=lambda url: not is_folder(url)):
             try:
                 store = open_store(url, row if url == row.store else None)
                 return replace(fetch(record, store, to, force=force), store=store_name(store.url))

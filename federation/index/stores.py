@@ -18,6 +18,7 @@ from federation.index.columns import Row
 from federation.result import ResultRecord
 from regions.model import Region, StoreConfig
 from regions.storage import open_store, parse_store_url, store_url
+from regions.storage.backend import backend_of
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
 
@@ -75,11 +76,7 @@ def allowed_store(url: str) -> StoreConfig:
             "--allow-store opens a store without credentials, so its URL takes no profile",
             hint="a store that needs credentials goes into further_stores in fedml.toml",
         )
-    return replace(config, anonymous=True, endpoint=config.endpoint or _VENDORS.get(config.url.partition("://")[0]))
-
-
-_VENDORS = {"gs": "https://storage.googleapis.com"}
-"""Servers that are named, so that no variable of the environment names another. S3 and Azure need no naming."""
+    return replace(config, anonymous=True, endpoint=config.endpoint or backend_of(config.url).public_endpoint)
 
 
 class Stores:

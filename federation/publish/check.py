@@ -20,6 +20,7 @@ from federation.publish.task_identity import allocation_of
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json, understood
 from regions.storage import open_store, parse_store_url
+from regions.storage.backend import backend_of
 from regions.storage.errors import PermissionDenied
 from regions.storage.store import Create
 
@@ -27,13 +28,6 @@ MARK = "fedml_publish_check"
 CLOCK_LIMIT_S = 300.0
 _CHECKS_MAX = 100
 CREDENTIALS = "credentials"
-_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
-_RIGHTS = {
-    "s3": ("s3:PutObject", "s3:GetObject"),
-    "gs": ("storage.objects.create", "storage.objects.get"),
-    "az": (f"{_BLOBS}/add/action and {_BLOBS}/write", f"{_BLOBS}/read"),
-}
-"""What creating and reading need, in each vendor's words."""
 
 
 def check_from_inside(environ: Mapping[str, str], *, archive: Sequence[str] = ()) -> list[Check]:
@@ -95,15 +89,16 @@ def fedml_version() -> str:
 
 def _are_known(error: PermissionDenied) -> bool:
     """Whether the store knows who asks, and refuses the act: what else it says is of the credentials themselves."""
-    return error.store.startswith("file:") or "may not" in error.hint
+    return backend_of(error.store).is_folder or "may not" in error.hint
 
 
 def _right(url: str, number: int) -> str:
-    scheme, _, place = url.partition("://")
-    if scheme not in _RIGHTS:
+    backend = backend_of(url)
+    right = (backend.create_right, backend.read_right)[number]
+    if not right:
         return f"let the task's user {('write', 'read')[number]} below {url}"
-    below = "artifacts/ and results/" if scheme != "s3" else f"arn:aws:s3:::{place}/artifacts/* and …/results/*"
-    return f"it lacks {_RIGHTS[scheme][number]} on {below}: `fedml stores check --policy` prints all that a node needs"
+    below = backend.objects_below.format(place=url.partition("://")[2])
+    return f"it lacks {right} on {below}: `fedml stores check --policy` prints all that a node needs"
 
 
 _OTHER_ARCHIVE = "take the archive for this kind of store, or install fedml-nomad on the node"

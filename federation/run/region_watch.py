@@ -2,9 +2,8 @@
 
 One thread a region follows the event stream. At the start, and after every gap or reconnection, the stream is subscribed to
 first (its first line says that it stands), then the region's allocations are listed, so that nothing is missed; news may
-come twice, and whoever hears it must not mind. A region that has no event stream (before Nomad 1.0) is asked by blocking
-queries of the same list. Load on a server: one stream, one list a reconnection, and at most one reconnection every
-`RECONNECT_S[0]` seconds; without a stream one list a change, and at most one every `POLL_S` seconds.
+come twice, and whoever hears it must not mind. Load on a server: one stream, one list a reconnection,
+and at most one reconnection every `RECONNECT_S[0]` seconds.
 """
 
 from __future__ import annotations
@@ -19,10 +18,6 @@ from regions.model import Allocation, Event
 
 RECONNECT_S = (0.5, 15.0)
 """Wait before reconnecting: first and longest."""
-POLL_S = 2.0
-"""Between two blocking queries."""
-BLOCK_S = 8.0
-"""How long the server may hold a blocking query back."""
 
 
 class Watchable(Protocol):
@@ -30,10 +25,7 @@ class Watchable(Protocol):
 
     @property
     def name(self) -> str: ...
-    def has_event_stream(self) -> bool: ...
-    def allocations(
-        self, *, job_id: str | None = None, after: int | None = None, wait_s: float = 0.0
-    ) -> tuple[list[Allocation], int]: ...
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
     def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[Event]]: ...
 
 
@@ -64,25 +56,16 @@ def watch(
 
     while not stop.is_set():
         try:
-            if client.has_event_stream():
-                is_listed = False
-                for events in client.events(topics=["Allocation"], index=0, stop=stop):
-                    if not is_listed:
-                        is_listed = True
-                        tell(client.allocations()[0])
-                        wait_s = RECONNECT_S[0]
-                    on_heard(any(_ends_others(event, prefix) for event in events))
-                    for event in events:
-                        if event.topic == "Allocation" and str(event.payload.get("JobID", "")).startswith(prefix):
-                            on_allocation(parse(event))
-            else:
-                index: int | None = None
-                while not stop.wait(0 if index is None else POLL_S):
-                    allocations, newest = client.allocations(after=index, wait_s=BLOCK_S)
-                    on_heard(True)
-                    tell(allocations)
-                    index = None if index is not None and newest < index else newest  # smaller: the server was restored
+            is_listed = False
+            for events in client.events(topics=["Allocation"], index=0, stop=stop):
+                if not is_listed:
+                    is_listed = True
+                    tell(client.allocations()[0])
                     wait_s = RECONNECT_S[0]
+                on_heard(any(_ends_others(event, prefix) for event in events))
+                for event in events:
+                    if event.topic == "Allocation" and str(event.payload.get("JobID", "")).startswith(prefix):
+                        on_allocation(parse(event))
         except PermissionDenied:
             wait_s = RECONNECT_S[1]
         except FedmlError:

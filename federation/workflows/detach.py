@@ -22,6 +22,7 @@ from federation.home import RunKeys
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Dispatched, Region
+from regions.storage.backend import is_folder
 from regions.storage.store import Store
 
 RUN_META = "fedml_resume"
@@ -172,7 +173,7 @@ def _not_portable(config: Config) -> Iterable[str]:
     for key, reference in config.secret_references():
         if reference.env is None:
             yield f"{key} is a {reference} of this machine: refer to an environment variable instead"
-    if config.home.url.startswith("file://"):
+    if is_folder(config.home.url):
         yield f"the home store {config.home.url} is a folder: no other machine is sure to have it"
     for name, region in config.regions.items():
         if region.tls.ca_cert or region.tls.client_cert or region.tls.client_key:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from federation import capacity
 from federation.app import App
@@ -21,9 +20,9 @@ from federation.workflows.request import Placing, RunRequest
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
 from jobs.params.sweep import check_asks
-from jobs.spec import checked_version, images_of, templates_of
+from jobs.spec import checked_version, images_of
 from regions.model import Region
-from regions.nomad.versions import has_feature
+from regions.nomad.versions import OLDEST, is_too_old
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Preview:
             if one.version and not isinstance(rendered, FedmlError):
                 for field in newer_fields(rendered, one.version):
                     yield name, f"Nomad {one.version} ignores {field.path} (since {field.since})"
-                yield from ((name, lacking) for lacking in _lacking(rendered, one.version))
+                yield from ((name, lacking) for lacking in _lacking(one.version))
         yield from _image_warnings(self)
 
 
@@ -224,14 +223,10 @@ def _next_version(app: App, job: str) -> str:
     return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
 
 
-def _lacking(job: Mapping[str, Any], version: str) -> Iterator[str]:
+def _lacking(version: str) -> Iterator[str]:
     """What the region's servers don't have and this job or its run would use."""
-    if not has_feature(version, "dispatch_idempotency_token"):
-        yield f"Nomad {version} has no idempotency tokens: a dispatch whose answer is lost is searched for, not repeated"
-    if not has_feature(version, "event_stream"):
-        yield f"Nomad {version} has no event stream: it is watched by blocking queries"
-    if not has_feature(version, "variables") and any("nomadVar" in text for text in templates_of(job)):
-        yield f"Nomad {version} has no variables, which a template reads: its task would fail there"
+    if is_too_old(version):
+        yield f"Nomad {version} is older than {OLDEST}, the oldest version that fedml supports"
 
 
 def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:

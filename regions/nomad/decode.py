@@ -114,10 +114,7 @@ def _size(resources: Mapping[str, Any], kind: str, unit: str) -> int:
 
 
 def allocation_from_json(alloc: Mapping[str, Any]) -> Allocation:
-    """An allocation, from a list's stub, the whole object or an event's payload.
-
-    `next_allocation` is "" in lists of servers before 1.2, which leave it out: read the allocation itself.
-    """
+    """An allocation, from a list's stub, the whole object or an event's payload."""
     found = _ALLOC_INDEX.search(_text(alloc, "Name"))
     if found is None:
         raise ValueError(f"allocation name {alloc['Name']!r} has no index")

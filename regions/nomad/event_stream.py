@@ -19,10 +19,10 @@ from regions.errors import EventGap, PermissionDenied, RegionError, RegionUnreac
 from regions.model import Event
 from regions.nomad.decode import NOT_OF_NOMADS_SHAPE, events_from_line
 from regions.nomad.error_mapping import Meaning, no_answer, read_refusal
-from regions.nomad.transport import Answer, Door, Request
+from regions.nomad.transport import Answer, Request, Transport
 
 HEARTBEAT_TIMEOUT_S = 75.0
-"""Servers send a heartbeat each 10 or 30 seconds, by version."""
+"""Servers send a heartbeat each 10 seconds."""
 LINE_BYTES_MAX = 64 << 20
 """What one line may have: the changes of one index, jobs and allocations whole."""
 RATE_BYTES_PER_S = 64 << 10
@@ -33,16 +33,16 @@ _GAP_HINT = "subscribe from 0, then list"
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
-def read_events(door: Door, request: Request, *, index: int, stop: threading.Event) -> Iterator[list[Event]]:
+def read_events(transport: Transport, request: Request, *, index: int, stop: threading.Event) -> Iterator[list[Event]]:
     """See `NomadRegion.events`. The connection is closed when the iterator is, or when `stop` is set."""
     if stop.is_set():
         return
-    answer = door.call(request)
+    answer = transport.call(request)
     response = answer.response
     done = threading.Event()
     threading.Thread(target=_hang_up, args=(response, stop, done), daemon=True).start()
     try:
-        yield from _in_order(door, request, _lines(door, request, answer, stop), index)
+        yield from _in_order(transport, request, _lines(transport, request, answer, stop), index)
     finally:
         done.set()
         response.close()
@@ -59,24 +59,26 @@ def _hang_up(response: requests.Response, stop: threading.Event, done: threading
             return
 
 
-def _lines(door: Door, request: Request, answer: Answer, stop: threading.Event) -> Iterator[tuple[int, list[Event]]]:
+def _lines(
+    transport: Transport, request: Request, answer: Answer, stop: threading.Event
+) -> Iterator[tuple[int, list[Event]]]:
     """Index and events of each line until `stop`. The text of an error that Nomad writes into the stream is raised."""
     is_empty = True
-    for line in _whole_lines(door, request, answer, stop):
+    for line in _whole_lines(transport, request, answer, stop):
         is_empty = False
         try:
             yield events_from_line(line)
         except NOT_OF_NOMADS_SHAPE:
-            raise _refused(door, request, line) from None
+            raise _refused(transport, request, line) from None
     if stop.is_set():
         return
     if is_empty:  # newer servers answer 200 to a stream that they refuse, and end it without a word
         hint = "may the token read the namespace? Nomad ends a stream that it refuses without saying why"
-        raise door.error(RegionUnreachable, request, "the server ended the stream without a word", hint=hint)
-    raise door.error(RegionUnreachable, request, "the server ended the stream")
+        raise transport.error(RegionUnreachable, request, "the server ended the stream without a word", hint=hint)
+    raise transport.error(RegionUnreachable, request, "the server ended the stream")
 
 
-def _whole_lines(door: Door, request: Request, answer: Answer, stop: threading.Event) -> Iterator[bytes]:
+def _whole_lines(transport: Transport, request: Request, answer: Answer, stop: threading.Event) -> Iterator[bytes]:
     """Each line that isn't empty, when its end is there; at the end of the stream what stands after the last one too.
 
     Raises RegionUnreachable where none comes for `request.silence_s`, UnexpectedAnswer for one that is too long.
@@ -91,10 +93,10 @@ def _whole_lines(door: Door, request: Request, answer: Answer, stop: threading.E
         except _BROKEN as error:
             if stop.is_set():
                 return
-            raise door.error(RegionUnreachable, request, answer.limits.problem or no_answer(error).text) from None
+            raise transport.error(RegionUnreachable, request, answer.limits.problem or no_answer(error).text) from None
         begun += block
         if len(begun) > LINE_BYTES_MAX:
-            raise door.error(
+            raise transport.error(
                 UnexpectedAnswer, request, f"a line of the stream has more than {in_bytes(LINE_BYTES_MAX)}"
             )
         if block and b"\n" not in block:
@@ -109,17 +111,17 @@ def _whole_lines(door: Door, request: Request, answer: Answer, stop: threading.E
             answer.limits.restart(silence_s, rate_bytes_per_s=RATE_BYTES_PER_S)
 
 
-def _refused(door: Door, request: Request, line: bytes) -> RegionError:
+def _refused(transport: Transport, request: Request, line: bytes) -> RegionError:
     """The error for a line that is no JSON: Nomad's text for why the stream ends."""
     text = line.decode(errors="replace")[:500]
     if _LOST.search(text):
-        return door.error(EventGap, request, text, hint=_GAP_HINT)
+        return transport.error(EventGap, request, text, hint=_GAP_HINT)
     is_permission = read_refusal(500, text, operation=request.operation).meaning is Meaning.PERMISSION_DENIED
-    return door.error(PermissionDenied if is_permission else RegionUnreachable, request, text)
+    return transport.error(PermissionDenied if is_permission else RegionUnreachable, request, text)
 
 
 def _in_order(
-    door: Door, request: Request, lines: Iterator[tuple[int, list[Event]]], index: int
+    transport: Transport, request: Request, lines: Iterator[tuple[int, list[Event]]], index: int
 ) -> Iterator[list[Event]]:
     """Only what comes after `index`; EventGap where the order can't be trusted."""
     last, is_proven = index, index == 0
@@ -129,9 +131,9 @@ def _in_order(
             continue
         if not is_proven and line_index > index:
             problem = f"events between {index} and {line_index} may be lost"
-            raise door.error(EventGap, request, problem, hint=_GAP_HINT)
+            raise transport.error(EventGap, request, problem, hint=_GAP_HINT)
         if is_proven and line_index < last:
-            raise door.error(EventGap, request, f"the index fell from {last} to {line_index}", hint=_GAP_HINT)
+            raise transport.error(EventGap, request, f"the index fell from {last} to {line_index}", hint=_GAP_HINT)
         is_proven = True
         last = max(last, line_index)
         if line_index > index:

@@ -1,6 +1,6 @@
 """Send a request to one region, over whichever of its addresses answers, and give the answer within a deadline.
 
-How a request is sent is given from outside (`Send`), so that this module knows HTTP and patience but no client library.
+How a request is sent is given from outside (`Send`), so this module knows HTTP and retries but no client library.
 What may have happened decides what is repeated: a request that never left, or that Nomad refused before doing anything,
 goes to the next address; one that may have been done is repeated only if the caller says that it may be.
 
@@ -14,7 +14,6 @@ import copy
 import random
 import threading
 import time
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
@@ -34,9 +33,9 @@ from regions.errors import (
     Throttled,
     UnexpectedAnswer,
 )
-from regions.limited_requests import LimitedAdapter
 from regions.model import Region
 from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
+from regions.nomad.sessions import Sessions
 
 E = TypeVar("E", bound=RegionError)
 
@@ -105,8 +104,8 @@ class Answer:
     value: Any = None
 
 
-class Door:
-    """The way to one region, safe to share between threads: addresses, token, connections, retries, error mapping."""
+class Transport:
+    """Requests to one region: addresses, token, connections, retries, errors. Safe to share between threads."""
 
     def __init__(self, region: Region, send: Send, *, timeout_s: float, deadline_s: float) -> None:
         self._region = region
@@ -116,23 +115,17 @@ class Door:
         self._first = 0  # the address that last answered
         self._token: str | None = None
         self._token_lock = threading.Lock()
-        self._own = threading.local()
-        # Weak, so that the connections of a thread that ended go with it.
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
-        self._sessions_lock = threading.Lock()
+        self._sessions = Sessions(region.tls.server_name)
 
-    def within(self, deadline_s: float) -> Door:
-        """The same door, with the same connections, whose calls take at most so long."""
-        door = copy.copy(self)
-        door._deadline_s = min(deadline_s, self._deadline_s)
-        return door
+    def within(self, deadline_s: float) -> Transport:
+        """The same transport, over the same connections, whose calls take at most so long."""
+        transport = copy.copy(self)
+        transport._deadline_s = min(deadline_s, self._deadline_s)
+        return transport
 
     def close(self) -> None:
         """Close the pooled connections of all threads."""
-        with self._sessions_lock:
-            sessions = list(self._sessions)
-        for session in sessions:
-            session.close()
+        self._sessions.close()
 
     def call(self, request: Request) -> Answer:
         """The answer, after as many attempts as it takes. Raises the errors of `regions.errors`."""
@@ -186,7 +179,7 @@ class Door:
             try:
                 with limits.applied():
                     response = self._send(
-                        request, address=address, token=token, session=self._session(), timeout=timeout
+                        request, address=address, token=token, session=self._sessions.get(), timeout=timeout
                     )
                     answer = self._read(request, response, limits)
             except requests.RequestException as error:
@@ -243,17 +236,6 @@ class Door:
                 self._token = token
             return self._token
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = self._own.session = _Session()
-            server_name = self._region.tls.server_name
-            session.mount("http://", LimitedAdapter())
-            session.mount("https://", LimitedAdapter() if server_name is None else _NamedServerAdapter(server_name))
-            with self._sessions_lock:
-                self._sessions.add(session)
-        return session
-
     def _unknown_outcome(self, request: Request, address: str, text: str) -> RegionUnreachable:
         return self.error(
             RegionUnreachable,
@@ -271,34 +253,6 @@ class Door:
         return kind(sentence, region=self._region.name, operation=request.operation, hint=hint)
 
 
-class _Session(requests.Session):
-    """Follows no redirect, whatever the caller asks: the token's header would go along to a stranger. Reads no netrc."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = _unchanged
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
 def _json(response: requests.Response) -> Any:
     """The JSON of an answer, within the limits for what a server says. Raises ForeignTextError."""
     return parse_json(response.content, source="the answer", limits=ANSWER_LIMITS)
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """No HTTP authentication, and so none from ~/.netrc, which requests would look up for every request."""
-    return request
-
-
-class _NamedServerAdapter(LimitedAdapter):
-    """Checks the certificate against a fixed name (Nomad's are for `server.<region>.nomad`), not the address."""
-
-    def __init__(self, server_name: str) -> None:
-        self._server_name = server_name
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        name = self._server_name
-        super().init_poolmanager(*args, **kwargs, server_hostname=name, assert_hostname=name)

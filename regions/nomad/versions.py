@@ -1,52 +1,43 @@
-"""A Nomad version text enters, whether that server has a feature leaves.
+"""Versions of Nomad servers, and what depends on them.
 
-An older server answers 200 to a query parameter or body field that it has never heard of, so a feature is decided by
-the server's version and never by trying it.
+A server answers 200 to a query parameter or body field that it has never heard of, so what it can do is decided by its
+version and never by trying it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Final
 
-Feature = Literal[
-    "event_stream",
-    "dispatch_idempotency_token",
-    "dispatch_idempotency_race_safe",
-    "sysbatch",
-    "pagination",
-    "variables",
-    "jobs_list_meta",
-    "node_pools",
-]
-
-_SINCE: Final[dict[str, tuple[tuple[int, int, int], ...]]] = {
-    # Further numbers are releases of older lines that got the feature too.
-    "event_stream": ((1, 0, 0),),
-    "dispatch_idempotency_token": ((1, 1, 3),),
-    "dispatch_idempotency_race_safe": ((1, 11, 2), (1, 10, 8), (1, 8, 20)),
-    "sysbatch": ((1, 2, 0),),
-    "pagination": ((1, 3, 0),),
-    "variables": ((1, 4, 0),),
-    "jobs_list_meta": ((1, 4, 3),),
-    "node_pools": ((1, 6, 0),),
-}
+OLDEST: Final = "1.6.3"
+"""The oldest version that fedml supports and is tested with."""
+_RACE_SAFE_TOKENS: Final = ((1, 11, 2), (1, 10, 8), (1, 8, 20))
+"""Since when two dispatches of one idempotency token at the same moment give one child; further numbers are releases of
+older lines that got the change too."""
 
 
 def parse_version(text: str) -> tuple[int, int, int]:
     """`"1.6.3+ent"` → (1, 6, 3). A pre-release (`1.6.0-beta.1`) counts as its release. Raises ValueError."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])", text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no Nomad version")
+        raise ValueError(f"{text!r} is not a valid Nomad version")
     major, minor, patch = (int(part) for part in found.groups())
     return major, minor, patch
 
 
-def has_feature(version: str, feature: Feature) -> bool:
-    """Whether a server of that version has the feature; False for a version that can't be read."""
+def is_too_old(version: str) -> bool:
+    """Whether a server of that version is older than any that fedml supports; False for one that can't be read."""
+    try:
+        return parse_version(version) < parse_version(OLDEST)
+    except ValueError:
+        return False
+
+
+def has_race_safe_tokens(version: str) -> bool:
+    """Whether a dispatch may be repeated with its idempotency token; False for a version that can't be read."""
     try:
         have = parse_version(version)
     except ValueError:
         return False
-    main, *backports = _SINCE[feature]
+    main, *backports = _RACE_SAFE_TOKENS
     return have >= main or any(have[:2] == line[:2] and have >= line for line in backports)

@@ -24,6 +24,7 @@ from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import parse_object
 from jobs.spec import PUBLISH_KEY, SPEC_KEY
 from regions.model import Allocation
+from regions.storage.backend import backend_of
 
 if TYPE_CHECKING:
     from regions.nomad.client import NomadRegion
@@ -33,8 +34,6 @@ TASK = "check"
 WAIT_S = 120.0
 """For a place, an image and the check itself."""
 _POLL_S = 0.5
-_VARIABLES = {"s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "az": ("AZURE_STORAGE_KEY",)}
-"""What the SDKs read from a task's environment."""
 _OVER = ("complete", "failed", "lost")
 _LOG_BYTES = 16384
 
@@ -140,13 +139,11 @@ def _explained(check: Check, job: Mapping[str, Any], datacenter: str) -> Check:
     if own:
         detail = f"the job's own tasks have them from variable {own[0]}, which no other job may read"
         return replace(check, outcome=Outcome.SKIPPED, detail=detail, remedy="")
-    scheme = _store_of(job, datacenter).partition("://")[0]
-    if scheme not in _VARIABLES:
+    names = backend_of(_store_of(job, datacenter)).credential_names
+    if not names:
         return check
     path = f"nomad/jobs/{job['ID']}"
-    command = put_command(
-        path, list(_VARIABLES[scheme]), str(job.get("Namespace") or "default"), str(job.get("Region"))
-    )
+    command = put_command(path, list(names), str(job.get("Namespace") or "default"), str(job.get("Region")))
     return replace(check, remedy=f"{check.remedy}; or by Nomad, with a template in the task that reads it: {command}")
 
 

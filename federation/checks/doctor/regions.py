@@ -17,7 +17,7 @@ from federation.checks.doctor.job import check_job
 from jobs.errors import FedmlError
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionError
 from regions.model import Node, Region
-from regions.nomad.versions import has_feature
+from regions.nomad.versions import OLDEST, is_too_old
 
 if TYPE_CHECKING:
     from regions.nomad.client import NomadRegion
@@ -169,13 +169,9 @@ class _Examination:
 
     def version(self) -> Check:
         version = self.client.version()
-        if not has_feature(version, "event_stream"):
-            return Check(
-                self.subject, "version", Outcome.FAILED, f"{version} has no event stream", "upgrade to 1.0 or newer"
-            )
-        if not has_feature(version, "dispatch_idempotency_token"):
-            detail = f"{version}: a dispatch whose answer is lost can't be repeated safely"
-            return Check(self.subject, "version", Outcome.WARNING, detail, "upgrade to 1.1.3 or newer")
+        if is_too_old(version):
+            detail = f"{version} is older than {OLDEST}, the oldest version that fedml supports"
+            return Check(self.subject, "version", Outcome.FAILED, detail, "upgrade Nomad there")
         return Check(self.subject, "version", Outcome.OK, version)
 
     def clock(self) -> Check:

@@ -13,10 +13,15 @@ from typing import Any
 from federation.checks.doctor.examine import stores_of
 from federation.config.model import Config
 from regions.model import StoreConfig
+from regions.storage.backend import Backend, Grants, backend_of, is_folder
 
 ROLES = ("node", "coordinator", "reader")
 
 COORDINATOR_CAPABILITIES = ("list-jobs", "read-job", "submit-job", "dispatch-job", "read-logs", "read-fs")
+NODE_PARTS = ("results/", "artifacts/")
+HOME_PARTS = ("format.json", "index/", "runs/")
+SCRATCH = "doctor/"
+
 READER_CAPABILITIES = ("list-jobs", "read-job", "read-logs")
 
 
@@ -32,73 +37,28 @@ def nomad_policy(role: str, namespace: str) -> str:
     return policy
 
 
-def s3_policy(role: str, home: StoreConfig, stores: Sequence[StoreConfig]) -> Mapping[str, Any]:
-    """The identity policy of a role over S3 stores, `stores` being those of datacenters. Stores of other kinds are
-    left out. A node gets its own datacenter's stores only, and never the home store, unless they are one."""
-    statements = []
-    for store in stores:
-        if store.url.startswith("s3://"):
-            statements += _s3_store(role, store)
-    if role != "node" and home.url.startswith("s3://"):
-        statements += _s3_home(role, home)
-    merged = {json.dumps(statement, sort_keys=True): statement for statement in statements}
-    return {"Version": "2012-10-17", "Statement": list(merged.values())}
+def grants(role: str, *, is_home: bool) -> Grants:
+    """What a role may do in a datacenter's store, or in the home store.
 
-
-def _s3_store(role: str, store: StoreConfig) -> list[dict[str, Any]]:
+    A node never replaces a record. After a lost answer it must see whether the record is its own, so it reads them.
+    """
     if role == "node":
-        return [
-            {
-                # Records only by conditional create: a node can't replace one.
-                "Effect": "Allow",
-                "Action": ["s3:PutObject"],
-                "Resource": [_objects(store, "results/*")],
-                "Condition": {"Null": {"s3:if-none-match": "false"}},
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
-                "Resource": [_objects(store, "artifacts/*")],
-            },
-            {
-                # After a lost answer it must see whether the record is its own.
-                "Effect": "Allow",
-                "Action": ["s3:GetObject"],
-                "Resource": [_objects(store, "results/*"), _objects(store, "artifacts/*")],
-            },
-        ]
-    return [_read(store), _list(store), *(_doctor(store) if role == "coordinator" else [])]
-
-
-def _s3_home(role: str, home: StoreConfig) -> list[dict[str, Any]]:
+        return Grants(role, reads=NODE_PARTS, may_list=False, creates=("results/",), uploads=("artifacts/",))
     if role == "reader":
-        return [_read(home), _list(home)]
-    write = [_objects(home, part) for part in ("format.json", "index/*", "runs/*")]
-    return [
-        _read(home),
-        _list(home),
-        {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": write},
-        *_doctor(home),
-    ]
+        return Grants(role, reads=("",))
+    return Grants(role, reads=("",), appends=HOME_PARTS if is_home else (), scratch=(SCRATCH,))
 
 
-def _read(store: StoreConfig) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [_objects(store, "*")]}
-
-
-def _list(store: StoreConfig) -> dict[str, Any]:
-    """Without it a missing object is answered with 403 instead of 404."""
-    bucket = store.url.removeprefix("s3://").partition("/")[0]
-    return {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]}
-
-
-def _doctor(store: StoreConfig) -> list[dict[str, Any]]:
-    actions = ["s3:PutObject", "s3:DeleteObject"]
-    return [{"Effect": "Allow", "Action": actions, "Resource": [_objects(store, "doctor/*")]}]
-
-
-def _objects(store: StoreConfig, part: str) -> str:
-    return f"arn:aws:s3:::{store.url.removeprefix('s3://').rstrip('/')}/{part}"
+def identity_policy(backend: Backend, role: str, home: StoreConfig, stores: Sequence[StoreConfig]) -> dict[str, Any]:
+    """One policy of a role over all stores of this kind, `stores` being those of datacenters; empty where the vendor has
+    no such policy. A node gets its own datacenter's stores only, and never the home store, unless they are one."""
+    form = backend.policy
+    if form is None or form.joined is None:
+        return {}
+    policies = [form.make(store, grants(role, is_home=False)) for store in stores if backend_of(store.url) == backend]
+    if role != "node" and backend_of(home.url) == backend:
+        policies.append(form.make(home, grants(role, is_home=True)))
+    return form.joined(policies)
 
 
 def text(config: Config) -> str:
@@ -114,15 +74,20 @@ def _role(role: str, config: Config) -> Iterator[str]:
         for namespace in sorted({region.namespace for region in config.regions.values()}):
             yield f"# Nomad: nomad acl policy apply fedml-{role} {role}.hcl\n\n{nomad_policy(role, namespace)}"
     for store in stores_of(config):
-        if store.url.startswith("file://"):
+        if is_folder(store.url):
             yield f"# {store.url}: {_folder_rights(role, is_home=store == config.home)}\n"
     stores = [datacenter.store for region in config.regions.values() for datacenter in region.datacenters.values()]
-    if role == "node":
+    for backend in dict.fromkeys(backend_of(store.url) for store in stores_of(config)):
+        if backend.policy is None or backend.policy.joined is None:
+            continue
+        if role != "node":
+            policy = identity_policy(backend, role, config.home, stores)
+            yield _policy_text(backend, policy, f"all {backend.title} stores")
+            continue
         for store in dict.fromkeys(stores):
-            if store.url.startswith("s3://"):
-                yield _s3_text(s3_policy(role, config.home, [store]), f"nodes that publish to {store.url}")
-    elif any(store.url.startswith("s3://") for store in stores_of(config)):
-        yield _s3_text(s3_policy(role, config.home, stores), "all S3 stores")
+            if backend_of(store.url) == backend:
+                policy = identity_policy(backend, role, config.home, [store])
+                yield _policy_text(backend, policy, f"nodes that publish to {store.url}")
 
 
 _MEANING = {
@@ -140,5 +105,5 @@ def _folder_rights(role: str, *, is_home: bool) -> str:
     return "read and write" if is_home else "read; write below doctor/"
 
 
-def _s3_text(policy: Mapping[str, Any], about: str) -> str:
-    return f"# S3 policy for {about}\n\n{json.dumps(policy, indent=2)}\n"
+def _policy_text(backend: Backend, policy: Mapping[str, Any], about: str) -> str:
+    return f"# {backend.title} policy for {about}\n\n{json.dumps(policy, indent=2)}\n"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from federation.check import Check, Outcome
 from jobs.errors import FedmlError
+from regions.storage.backend import backend_of
 from regions.storage.bucket_rules import Effect, Kind, Rule, reaches
 from regions.storage.errors import NotSupported, PermissionDenied
 from regions.storage.store import Store
@@ -18,12 +19,6 @@ LASTING = ("format.json", "index/", "runs/", "results/", "artifacts/")
 
 Verdict = tuple[Outcome, str, str]
 """Outcome, what was found, what to do."""
-
-_RIGHTS = {
-    Kind.LIFECYCLE: "s3:GetLifecycleConfiguration",
-    Kind.LOCK: "s3:GetBucketObjectLockConfiguration",
-    Kind.VERSIONS: "s3:GetBucketVersioning",
-}
 
 
 def rules_check(store: Store, subject: str, kind: Kind, judge: Callable[[Sequence[Rule]], Verdict]) -> Check:
@@ -70,8 +65,7 @@ def versions(rules: Sequence[Rule]) -> Verdict:
 
 
 def _right(store: Store, kind: Kind) -> str:
-    scheme = store.url.partition("://")[0]
-    right = {"s3": _RIGHTS[kind], "gs": "storage.buckets.get"}.get(scheme)
+    right = backend_of(store.url).rule_rights.get(kind)
     return f"allow {right}, or look as an administrator" if right else "look as an administrator"
 
 

@@ -26,17 +26,12 @@ from federation.errors import FederationError
 from federation.publish.bundle.vendored import files_of, python_needed, with_requirements
 from federation.publish.publish import DISTRIBUTION
 from jobs.errors import FedmlError
-from regions.storage import BUILT_IN
+from regions.storage.backend import backend_of, backends, own_backends
 
 ENTRY = "federation.publish.bundle.command"
 OWN_PACKAGES = ("federation", "jobs", "regions")
-SDKS: dict[str, tuple[str, ...]] = {
-    "file": (),
-    "s3": ("botocore",),
-    "gs": ("google-cloud-storage",),
-    "az": ("azure-storage-blob",),
-}
-"""The SDK of each flavour."""
+SDKS = {backend.scheme: backend.node_packages for backend in backends() if backend.node_packages is not None}
+"""The distributions of each flavour: an SDK, and the backend itself where it is a third party's."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -75,7 +70,6 @@ from federation.publish.bundle.no_cryptography import stand_in
 
 stand_in()
 """
-_WITHOUT_CRYPTOGRAPHY = ("gs", "az")
 _AT_START = ("federation.publish.bundle.older_python", "federation.publish.bundle.no_cryptography")
 
 
@@ -99,7 +93,7 @@ def build(out: Path, store: str) -> Bundle:
         files |= files_of(distribution)
     python = python_needed(distributions)
     prepare = _UNPACK if SDKS[store] else ""
-    if store in _WITHOUT_CRYPTOGRAPHY:
+    if backend_of(store).needs_cryptography:
         prepare += _NO_CRYPTOGRAPHY
     main = _MAIN.format(
         prepare=prepare, stores=sorted({"file", store}), python=python, needed=".".join(map(str, python))
@@ -119,7 +113,10 @@ def build(out: Path, store: str) -> Bundle:
 
 def _own_files(store: str) -> dict[str, bytes]:
     """The modules of ours that publishing needs: everything that is imported, at whatever level, from its entry on."""
-    wanted = [ENTRY, *_AT_START, *(BUILT_IN[scheme][0] for scheme in {"file", store})]
+    own = own_backends()
+    served = (own[scheme].module for scheme in {"file", store} & own.keys())
+    described = (f"{backend.module.rpartition('.')[0]}.backend" for backend in own.values())
+    wanted = [ENTRY, *_AT_START, *served, *described]
     files = {f"{package}/__init__.py": b"" for package in OWN_PACKAGES}  # what they offer to others isn't needed here
     seen = set(OWN_PACKAGES)
     while wanted:

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from jobs.foreign import parse_object
 from regions.model import StoreConfig
+from regions.storage.azure.account import split_account
 from regions.storage.azure.errors import CREDENTIALS, store_error
 from regions.storage.azure.order import in_byte_order
 from regions.storage.bucket import RANGE_BYTES, BucketStore
@@ -43,7 +44,7 @@ from regions.storage.sdk_store import (
 )
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
-from regions.storage.url import checked_endpoint, split_account
+from regions.storage.url import checked_endpoint
 
 _SHA256, _NONCE, _METADATA = "fedml_sha256", "fedml_nonce", "fedml_metadata"
 _PAGE = 5000

@@ -35,6 +35,7 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
+from regions.storage.gcs.bucket import split_gcs_bucket
 from regions.storage.gcs.errors import store_error
 from regions.storage.object_metadata import Noted, read_fields
 from regions.storage.parts import PART_BYTES_MIN
@@ -51,7 +52,7 @@ from regions.storage.sdk_store import (
 )
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
-from regions.storage.url import checked_endpoint, split_bucket
+from regions.storage.url import checked_endpoint
 
 _TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
 _PAGE: int | None = None
@@ -66,7 +67,7 @@ class GCSStore(BucketStore):
     single_put_bytes_max = 8 << 20
 
     def __init__(self, config: StoreConfig) -> None:
-        super().__init__(config, *split_bucket(config.url))
+        super().__init__(config, *split_gcs_bucket(config.url))
         self._endpoint = checked_endpoint(config.endpoint) if config.endpoint else None
 
     def _put_object(self, client: Any, name: str, data: bytes, mode: Mode, noted: Noted) -> str:

@@ -145,7 +145,7 @@ def test_pages(us, federation, new_id, new_job, monkeypatch):
     _, headers, text = federation.raw("GET", "/v1/jobs", prefix=prefix, per_page=2)
     assert len(json.loads(text)) == 2
     assert headers["X-Nomad-NextToken"]
-    monkeypatch.setattr("regions.nomad.client.PAGE_SIZE", 2)
+    monkeypatch.setattr("regions.nomad.calls.PAGE_SIZE", 2)
     assert [stub["ID"] for stub in us.jobs(prefix)] == [f"{prefix}-{number}" for number in range(5)]
 
 

@@ -12,6 +12,7 @@ import pytest
 from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.azure.store import AzureStore
+from regions.storage.backend import own_backends
 from regions.storage.conformance import StoreConformance
 from regions.storage.file.layout import file_of
 from regions.storage.file.localfs import is_lockable
@@ -143,10 +144,8 @@ class TestAzureStore(StoreConformance):
 
 
 def test_every_built_in_backend_has_its_suite() -> None:
-    from regions.storage import BUILT_IN
-
     suites = {suite.__name__.removeprefix("Test") for suite in StoreConformance.__subclasses__()}
-    assert {name for _, name in BUILT_IN.values()} <= suites
+    assert {backend.store.partition(":")[2] for backend in own_backends().values()} <= suites
 
 
 def test_open_store_gives_the_backend_of_the_scheme(tmp_path: Path, s3_config: StoreConfig) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from jobs.errors import FedmlError
 from regions.model import StoreConfig
-from regions.storage import BUILT_IN, open_store, parse_store_url, schemes, store_url
+from regions.storage import open_store, parse_store_url, schemes, store_url
+from regions.storage.backend import own_backends
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.url import folder_of, folder_url
 
@@ -62,27 +63,30 @@ def test_what_is_read_is_written_back_the_same(url: str, config: StoreConfig) ->
         ("file:/srv/data", "no '//'", "did you mean file:///srv/data?"),
         ("file:///", "whole file system", "name a folder"),
         ("file:///srv/../etc", "'.' or '..'", "write the path"),
-        ("file:///srv?endpoint=http://x:1", "takes no parameters", ""),
+        ("file:///srv?endpoint=http://x:1", "file:// takes no endpoint", "takes no parameters"),
         ("s3:bucket/prefix", "no '//'", "did you mean s3://bucket/prefix?"),
         ("s3://", "names no bucket", "did you mean s3://bucket/prefix?"),
         ("s3:///bucket/x", "names no bucket", "did you mean s3://bucket/x?"),
-        ("s3://127.0.0.1:9000/bucket", "is no bucket name", "?endpoint="),
-        ("s3://ab", "is no bucket name", ""),
+        ("s3://127.0.0.1:9000/bucket", "is not a valid bucket name", "?endpoint="),
+        ("s3://ab", "is not a valid bucket name", ""),
         ("s3://bucket/a/../b", "the prefix can't be used", ""),
         ("s3://bucket/a//b", "the prefix can't be used", ""),
         ("s3://bucket#x", "holds a '#'", ""),
         ("s3://bucket?endpont=http://x:1", "a parameter 'endpont'", "known: endpoint, location, profile, anonymous"),
-        ("s3://bucket?endpoint=127.0.0.1:9000", "is no address", "endpoint=http://"),
+        ("s3://bucket?endpoint=127.0.0.1:9000", "is not a valid address", "endpoint=http://"),
         ("s3://bucket?endpoint=", "'endpoint' is empty", ""),
+        ("s3://bucket?endpoint=http://[x", "is not a valid address", "endpoint=http://"),
+        ("s3://bucket?endpoint=http://x:99999", "is not a valid address", "endpoint=http://"),
+        ("s3://[bucket", "is not a valid bucket name", ""),
         ("s3://bucket?profile=a&profile=b", "given twice", ""),
         ("s3://bucket?anonymous=maybe", "true or false", ""),
         ("S3://bucket", "lower case", "s3://"),
         ("s3://bu\ncket", "control character", ""),
         ("ftp://host/x", "no store is known for ftp://", "az://, file://, gs://, s3://"),
         ("gs://", "names no bucket", "did you mean gs://bucket/prefix?"),
-        ("gs://Bucket/x", "is no bucket name", "lower-case letters"),
-        ("gs://bucket?location=eu", "a gs:// URL takes no location", "endpoint and anonymous"),
-        ("gs://bucket?profile=me", "a gs:// URL takes no profile", "endpoint and anonymous"),
+        ("gs://Bucket/x", "is not a valid bucket name", "lower-case letters"),
+        ("gs://bucket?location=eu", "gs:// takes no location", "endpoint and anonymous"),
+        ("gs://bucket?profile=me", "gs:// takes no profile", "endpoint and anonymous"),
         ("gs:bucket", "no '//'", "did you mean gs://bucket?"),
         ("gcs://bucket/x", "no store is known for gcs://", "did you mean gs://bucket/x?"),
         ("https://storage.googleapis.com/bucket/x", "no store is known for https://", "did you mean gs://bucket/x?"),
@@ -92,15 +96,19 @@ def test_what_is_read_is_written_back_the_same(url: str, config: StoreConfig) ->
         ("az://account1/?endpoint=http://x:1", "names no container", "write az://account/container/prefix"),
         (
             "az://my-account/container",
-            "'my-account' in 'az://my-account/container' is no storage account",
+            "'my-account' in 'az://my-account/container' is not a valid name of a storage account",
             "lower-case",
         ),
-        ("az://me.blob.core.windows.net/models", "is no storage account's name", "did you mean az://me/models?"),
-        ("az://127.0.0.1:10000/account1/c", "is no storage account's name", "?endpoint="),
-        ("az://account1/Models", "is no container's name", "3 to 63 lower-case letters"),
-        ("az://account1/a--b", "is no container's name", "single '-'"),
+        (
+            "az://me.blob.core.windows.net/models",
+            "is not a valid name of a storage account",
+            "did you mean az://me/models?",
+        ),
+        ("az://127.0.0.1:10000/account1/c", "is not a valid name of a storage account", "?endpoint="),
+        ("az://account1/Models", "is not a valid name of a container", "3 to 63 lower-case letters"),
+        ("az://account1/a--b", "is not a valid name of a container", "single '-'"),
         ("az://account1/models/../x", "the prefix can't be used", ""),
-        ("az://account1/models?profile=me", "an az:// URL takes no profile", "endpoint and anonymous"),
+        ("az://account1/models?profile=me", "az:// takes no profile", "endpoint and anonymous"),
         ("azure://account1/models", "no store is known for azure://", "did you mean az://account1/models?"),
         ("https://account1.blob.core.windows.net/m/x?sv=1", "no store is known", "did you mean az://account1/m/x?"),
         ("abfss://models@account1.dfs.core.windows.net/x", "no store is known", "did you mean az://account1/models/x?"),
@@ -162,8 +170,8 @@ def test_a_third_partys_backend_is_found_by_its_entry_point(tmp_path: Path, monk
 
 
 def test_the_built_in_backends_need_no_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regions.storage.entry_points", lambda **_: ())
-    assert schemes() == sorted(BUILT_IN)
+    monkeypatch.setattr("regions.storage.backend._entry_points", dict)
+    assert schemes() == [*own_backends()] == ["az", "file", "gs", "s3"]
     assert open_store(StoreConfig(url="file:///srv")).url == "file:///srv"
     with pytest.raises(FedmlError):
         open_store(StoreConfig(url="mine://bucket/x"))

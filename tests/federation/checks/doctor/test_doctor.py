@@ -17,7 +17,7 @@ from federation.checks.doctor.installation import check_installation
 from federation.checks.doctor.job import check_job
 from federation.checks.doctor.regions import check_region
 from federation.checks.doctor.report import as_json, rows, summary
-from federation.checks.doctor.roles import nomad_policy, s3_policy
+from federation.checks.doctor.roles import identity_policy, nomad_policy
 from federation.checks.doctor.stores import check_store
 from federation.cli import run
 from federation.config.model import load
@@ -25,6 +25,7 @@ from jobs.errors import InvalidSpec
 from regions.credentials import SecretRef
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
 from regions.model import Datacenter, Node, Region, StoreConfig
+from regions.storage.backend import backend_of
 from regions.storage.errors import PermissionDenied as StoreDenied
 from regions.storage.store import Create, Mode, ObjectInfo, Store
 
@@ -157,8 +158,8 @@ def test_no_address_answers(servers: Servers) -> None:
     [
         ("leader_text", "", "address http://a:4646", Outcome.FAILED, "no leader"),
         ("names", ["global"], "Nomad's name", Outcome.FAILED, "know no region 'us'"),
-        ("version_text", "0.12.5", "version", Outcome.FAILED, "no event stream"),
-        ("version_text", "1.1.2", "version", Outcome.WARNING, "can't be repeated safely"),
+        ("version_text", "0.12.5", "version", Outcome.FAILED, "older than 1.6.3"),
+        ("version_text", "1.6.2", "version", Outcome.FAILED, "the oldest version that fedml supports"),
         ("skew", timedelta(minutes=2), "clock", Outcome.WARNING, "ahead of this machine"),
         ("skew", timedelta(minutes=-20), "clock", Outcome.FAILED, "behind this machine"),
         ("denied", {"token"}, "token", Outcome.FAILED, "the servers refuse it"),
@@ -395,7 +396,7 @@ def test_roles_get_the_least() -> None:
 
 
 def actions(role: str, home: StoreConfig, stores: list[StoreConfig]) -> set[tuple[str, str]]:
-    policy = s3_policy(role, home, stores)
+    policy = identity_policy(backend_of("s3"), role, home, stores)
     return {
         (action, resource)
         for statement in policy["Statement"]
@@ -410,7 +411,8 @@ def test_a_node_creates_results_and_nothing_in_the_home_store() -> None:
     assert ("s3:PutObject", "arn:aws:s3:::ml-us/models/results/*") in node
     assert not [resource for _, resource in node if "ml-home" in resource]
     assert not [action for action, _ in node if "Delete" in action or "List" in action]
-    conditions = [each["Condition"] for each in s3_policy("node", home, [STORE])["Statement"] if "Condition" in each]
+    policy = identity_policy(backend_of("s3"), "node", home, [STORE])
+    conditions = [each["Condition"] for each in policy["Statement"] if "Condition" in each]
     assert conditions == [{"Null": {"s3:if-none-match": "false"}}]
 
 

@@ -1,0 +1,106 @@
+"""Calls about allocations: lists, logs, files, usage, and the stream of events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import nomad.api  # noqa: TID253 - this module is loaded only when a region is really called
+import nomad.api.client  # noqa: TID253
+import nomad.api.event  # noqa: TID253
+
+from regions.model import Allocation, Event
+from regions.nomad.calls import RegionCalls, quoted
+from regions.nomad.decode import allocation_from_json
+from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
+from regions.nomad.resources import Resources, used_by_node
+from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
+from regions.nomad.transport import Request
+
+FILE_BYTES_MAX = 256 << 20
+"""What a log or a file of an allocation may have."""
+_SLACK_BYTES = 64 << 10
+"""What an answer may have beyond the bytes that were asked for: its headers."""
+
+
+class AllocationCalls(RegionCalls):
+    """The calls of `NomadRegion` about allocations and events."""
+
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
+        """All allocations of a job, or of the namespace, and the index up to which the list is complete."""
+        if job_id is None:
+            stubs, index = self._pages("allocations", nomad.api.Allocations, params={})
+        else:
+            stubs, index = self._pages("allocations", nomad.api.Job, quoted(job_id), "allocations", params={})
+        return self._parse("allocations", lambda: [allocation_from_json(stub) for stub in stubs]), index
+
+    def used(self) -> dict[str, Resources]:
+        """Node ID → what the allocations of all readable namespaces take there."""
+        stubs = self._pages("allocations", nomad.api.Allocations, params={"resources": "true", "namespace": "*"})[0]
+        return self._parse("allocations", lambda: used_by_node(stubs))
+
+    def allocation(self, alloc_id: str) -> Allocation:
+        """One allocation by its whole ID. Raises NotFound."""
+        about = f"allocation {alloc_id}"
+        answer = self._get("read", nomad.api.Allocation, quoted(alloc_id), about=about)
+        return self._parse("allocation", lambda: allocation_from_json(answer))
+
+    def allocation_story(self, alloc_id: str) -> AllocationStory:
+        """What happened to an allocation's tasks, by its whole ID. Raises NotFound."""
+        about = f"allocation {alloc_id}"
+        answer = self._get("read", nomad.api.Allocation, quoted(alloc_id), about=about)
+        return self._parse("allocation", lambda: allocation_story(answer))
+
+    def usage(self, alloc_id: str) -> dict[str, TaskUsage]:
+        """What each task of a running allocation takes now, asked of its node. Raises NotFound, also when it is over."""
+        about = f"allocation {alloc_id}"
+        answer = self._get("read", nomad.api.client.allocation, quoted(alloc_id), "stats", about=about)
+        return self._parse("usage", lambda: usage_from_json(answer))
+
+    def logs(
+        self,
+        alloc_id: str,
+        task: str,
+        *,
+        kind: Literal["stdout", "stderr"] = "stdout",
+        tail_bytes: int | None = None,
+        offset_bytes: int = 0,
+    ) -> bytes:
+        """What the task has written so far, from `offset_bytes` on, or its last `tail_bytes`. Raises NotFound, also for a
+        lost node."""
+        params: dict[str, Any] = {"task": task, "type": kind, "plain": "true"}
+        if tail_bytes is not None:
+            params |= {"origin": "end", "offset": tail_bytes}
+        elif offset_bytes:
+            params |= {"origin": "start", "offset": offset_bytes}
+        about = f"{kind} of task {task} of allocation {alloc_id}"
+        bytes_max = FILE_BYTES_MAX if tail_bytes is None else tail_bytes + _SLACK_BYTES
+        return self._bytes(nomad.api.client.stream_logs, alloc_id, params, about, bytes_max)
+
+    def read_file(self, alloc_id: str, path: str, *, limit_bytes: int = FILE_BYTES_MAX) -> bytes:
+        """A file of the allocation's folder, by its path from there (`alloc/data/x`). Raises NotFound, and UnexpectedAnswer
+        for one that has more than `limit_bytes`."""
+        about = f"file {path} of allocation {alloc_id}"
+        # A missing file would come as 200 with the error's text for content: only `stat` says so by its status.
+        self._bytes(nomad.api.client.stat, alloc_id, {"path": path}, about)
+        return self._bytes(nomad.api.client.cat, alloc_id, {"path": path}, about, limit_bytes)
+
+    def events(
+        self, *, topics: Sequence[str], index: int, stop: threading.Event, silence_s: float = HEARTBEAT_TIMEOUT_S
+    ) -> Iterator[list[Event]]:
+        """The region's events, one list a line of the stream; a heartbeat gives []. Ends when `stop` is set.
+
+        A stream of which no whole line comes for `silence_s` is broken: servers send a heartbeat each 10 seconds.
+
+        `index` 0: all that the servers still hold, then what comes. To miss nothing: wait for the first line (Nomad
+        sends a heartbeat when the subscription stands), then list, then go on with the stream.
+        `index` N > 0: the events after N, N being the index of the last line that was received for these topics.
+        Raises EventGap when the servers can't prove that nothing lies between, or stepped back: then subscribe from 0
+        and list. Raises RegionUnreachable when the stream breaks; reconnecting is the caller's.
+        """
+        params = {"topic": list(topics), "index": index}
+        request = Request(
+            "events", nomad.api.event.stream, params=params, expects_json=False, is_stream=True, silence_s=silence_s
+        )
+        return read_events(self._transport, request, index=index, stop=stop)

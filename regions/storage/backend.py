@@ -1,0 +1,198 @@
+"""Descriptions of the kinds of stores: what the rest of fedml must know of each before a store of it is opened.
+
+Every folder beside this module with a module `backend` is a backend of fedml's own; its `BACKEND` describes it. No list
+names these folders, so they are also found in a checkout that isn't installed and in the archive for nodes. A third
+party adds a backend by an entry point in the group `fedml.stores`: its name is the scheme, its value a `Backend`, or only
+a class that takes a `StoreConfig`, which then counts as a bucket without more to say about it.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from regions.model import StoreConfig
+from regions.storage.errors import InvalidStoreURL
+from regions.storage.url import PARAMETERS, bucket_url
+
+if TYPE_CHECKING:
+    from regions.storage.bucket_rules import Kind
+    from regions.storage.store import Store
+
+ENTRY_POINTS = "fedml.stores"
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a role may do in one store, by the beginnings of keys below the store's prefix ("" is every key)."""
+
+    role: str
+    reads: tuple[str, ...]
+    may_list: bool = True
+    creates: tuple[str, ...] = ()
+    """Small objects that are written once and never replaced."""
+    uploads: tuple[str, ...] = ()
+    """Files of any size."""
+    appends: tuple[str, ...] = ()
+    """The entries of the home store's logs."""
+    scratch: tuple[str, ...] = ()
+    """Objects that may be written, replaced and deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyForm:
+    """How the vendor writes down least rights. `make` gives the policy of one store."""
+
+    kind: str
+    """The word for it in `fedml stores check --policy --json`."""
+    usage: str
+    """How a person applies it."""
+    make: Callable[[StoreConfig, Grants], dict[str, Any]]
+    joined: Callable[[Sequence[Mapping[str, Any]]], dict[str, Any]] | None = None
+    """One policy with the rights of several, where an identity has one for all its stores."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A server of this machine that `fedml dev` can start for stores of this kind."""
+
+    kind: str
+    """The word for it in `[dev.stores]`."""
+    location: str | None = None
+    """The location that its clients must name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backend:
+    """One kind of store."""
+
+    scheme: str
+    store: str
+    """`module:Class` of the store, which takes a `StoreConfig`. It is imported when the first store is opened."""
+    title: str = ""
+    """The vendor's name for it, for people."""
+
+    example: str = ""
+    """A URL of it, for hints; empty: `scheme://bucket/prefix`."""
+    normalized: Callable[[str], str] = bucket_url
+    """The URL (without parameters) as it is written back. Raises InvalidStoreURL for one that names no store."""
+    parameters: tuple[str, ...] = PARAMETERS
+    """The parameters that its URLs take."""
+    place_segments: int | None = 1
+    """How many segments after `scheme://` name the bucket. None: all of them may."""
+    elsewhere: tuple[tuple[str, str], ...] = ()
+    """URLs of it as other tools write them: a regular expression, and what is written here instead."""
+    is_folder: bool = False
+    """Whether it is a folder of this machine, which no credentials guard and no other machine is sure to have."""
+    public_endpoint: str | None = None
+    """The server for unsigned requests where the environment could name another one; None: it can't."""
+
+    credential_names: tuple[str, ...] = ()
+    """Variables of a task's environment that hand it credentials."""
+    create_right: str = ""
+    read_right: str = ""
+    """What creating and reading an object need, in the vendor's words."""
+    objects_below: str = "artifacts/ and results/"
+    """How the vendor names the objects of a store for these rights; `{place}` is the URL without its scheme."""
+    rule_rights: Mapping[Kind, str] = field(default_factory=dict)
+    """What reading each kind of the bucket's own settings needs."""
+    policy: PolicyForm | None = None
+
+    node_packages: tuple[str, ...] | None = None
+    """Distributions that the archive for nodes needs for it. None: there is no such archive."""
+    needs_cryptography: bool = False
+    """Whether the archive needs a stand-in for `cryptography`, which is compiled."""
+    local_server: LocalServer | None = None
+
+    @property
+    def module(self) -> str:
+        """The module of the store."""
+        return self.store.partition(":")[0]
+
+    def open(self, config: StoreConfig) -> Store:
+        """The store of that configuration. Raises InvalidStoreURL for a URL that names no store of this kind."""
+        store: Callable[[StoreConfig], Store] = EntryPoint(self.scheme, self.store, ENTRY_POINTS).load()
+        return store(config)
+
+
+@cache
+def own_backends() -> Mapping[str, Backend]:
+    """The backends of the folders beside this module, by scheme, sorted."""
+    folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
+    found: list[Backend] = [import_module(f"{__package__}.{name}.backend").BACKEND for name in folders]
+    return {backend.scheme: backend for backend in sorted(found, key=lambda backend: backend.scheme)}
+
+
+def backends() -> list[Backend]:
+    """Every backend that can be loaded here, fedml's own first."""
+    own = own_backends()
+    found = [*own.values()]
+    for scheme in sorted(_entry_points() - own.keys()):
+        try:
+            found.append(backend_of(scheme))
+        except InvalidStoreURL:
+            continue
+    return found
+
+
+def schemes() -> list[str]:
+    """Every scheme that has a backend here, sorted."""
+    return sorted({*own_backends(), *_entry_points()})
+
+
+def backend_of(url: str) -> Backend:
+    """The backend of a URL (or of a scheme). One that is not installed here counts as a bucket that can't be opened.
+
+    Raises InvalidStoreURL for a backend that is installed but can't be loaded.
+    """
+    scheme = url.partition(":")[0]
+    own = own_backends().get(scheme)
+    if own is not None:
+        return own
+    point = _entry_points().get(scheme)
+    return _loaded(point) if point is not None else Backend(scheme, "")
+
+
+def is_folder(url: str) -> bool:
+    """Whether that store is a folder of this machine."""
+    return any(backend.is_folder for scheme, backend in own_backends().items() if url.startswith(f"{scheme}://"))
+
+
+def _entry_points() -> Mapping[str, EntryPoint]:
+    return _entry_points_of(tuple(sys.path))
+
+
+@lru_cache(maxsize=2)
+def _entry_points_of(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
+    """The entry points of the distributions on that path, by scheme; the first of a name counts."""
+    found: dict[str, EntryPoint] = {}
+    for distribution in distributions(path=list(path)):
+        for point in distribution.entry_points:
+            if point.group == ENTRY_POINTS:
+                found.setdefault(point.name, point)
+    return found
+
+
+@lru_cache
+def _loaded(point: EntryPoint) -> Backend:
+    try:
+        loaded = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InvalidStoreURL(
+            f"the backend of {point.name}:// can't be loaded: {error}", hint=f"it is installed as {point.value}"
+        ) from error
+    if not isinstance(loaded, Backend):
+        return Backend(point.name, point.value)
+    if loaded.scheme != point.name:
+        raise InvalidStoreURL(
+            f"the entry point {point.name} of {ENTRY_POINTS} describes {loaded.scheme}://",
+            hint=f"name it {loaded.scheme}",
+        )
+    return loaded

@@ -1,0 +1,43 @@
+"""Least rights in S3 as IAM policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from regions.model import StoreConfig
+from regions.storage.backend import Grants
+
+
+def policy(store: StoreConfig, grants: Grants) -> dict[str, Any]:
+    """The identity policy with these rights in one store."""
+    return joined_policy([{"Statement": list(_statements(store, grants))}])
+
+
+def joined_policy(policies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One policy with the statements of all of them, each once."""
+    statements = [statement for policy in policies for statement in policy["Statement"]]
+    merged = {json.dumps(statement, sort_keys=True): statement for statement in statements}
+    return {"Version": "2012-10-17", "Statement": list(merged.values())}
+
+
+def _statements(store: StoreConfig, grants: Grants) -> Iterator[dict[str, Any]]:
+    base = f"arn:aws:s3:::{store.url.removeprefix('s3://').rstrip('/')}/"
+
+    def allow(actions: Sequence[str], parts: Sequence[str]) -> dict[str, Any]:
+        named = [f"{base}{part}*" if part.endswith("/") or not part else base + part for part in parts]
+        return {"Effect": "Allow", "Action": list(actions), "Resource": named}
+
+    if grants.creates:  # only by conditional create: none can be replaced
+        yield allow(["s3:PutObject"], grants.creates) | {"Condition": {"Null": {"s3:if-none-match": "false"}}}
+    if grants.uploads:
+        yield allow(["s3:PutObject", "s3:AbortMultipartUpload"], grants.uploads)
+    yield allow(["s3:GetObject"], grants.reads)
+    if grants.may_list:  # without it a missing object is answered with 403 instead of 404
+        bucket = store.url.removeprefix("s3://").partition("/")[0]
+        yield {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]}
+    if grants.scratch:
+        yield allow(["s3:PutObject", "s3:DeleteObject"], grants.scratch)
+    if grants.appends:
+        yield allow(["s3:PutObject"], grants.appends)
