@@ -18,6 +18,8 @@ from tools.command_reference import PAGE, commands, page
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 RECORDED = [ROOT / "docs" / "tutorial" / "first-run.md"]
+LINK = re.compile(r"\]\(([^)#\s:]*)#([^)\s]+)\)")
+NAMED_TEST = re.compile(r"`(tests/[a-z_/]+\.py)::(\w+)`")
 COMMANDS = dict(commands(typer.main.get_command(app), "fedml"))
 
 
@@ -73,7 +75,31 @@ def test_nobody_is_told_to_install_somebody_elses_package() -> None:
         assert not re.search(r"pip install fedml(?!-nomad)|install (federation|fedml)\b(?!-)", path.read_text()), path
 
 
+EXPLANATION = ROOT / "docs" / "explanation"
+
+
+def headings(path: Path) -> set[str]:
+    """Returns the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_anchors_of_links_are_headings(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    links = [(path.parent / target if target else path, anchor) for target, anchor in LINK.findall(text)]
+    assert [anchor for page, anchor in links if page.suffix == ".md" and anchor not in headings(page)] == []
+
+
 def test_every_test_that_the_security_page_names_exists() -> None:
-    named = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", (ROOT / "docs" / "explanation" / "security.md").read_text())
+    named = NAMED_TEST.findall((EXPLANATION / "security.md").read_text())
     assert len(named) > 10
     assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
+
+
+@pytest.mark.parametrize("path", sorted(EXPLANATION.glob("*.md")), ids=lambda path: path.name)
+def test_tests_that_a_page_names_exist(path: Path) -> None:
+    text = path.read_text()
+    assert [name for page, name in NAMED_TEST.findall(text) if f"def {name}(" not in (ROOT / page).read_text()] == []
+    assert [page for page in re.findall(r"`(tests/[\w/.]+)`", text) if not (ROOT / page).exists()] == []

@@ -42,3 +42,10 @@ def test_the_architecture_shows_every_room_of_federation() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     rooms = {path.parent.name for path in (ROOT / "federation").glob("*/__init__.py")}
     assert not sorted(room for room in rooms if f"`federation/{room}/`" not in text)
+
+
+def test_the_list_of_pages_has_each_page_once() -> None:
+    folder = ROOT / "docs"
+    listed = re.findall(r"^- \[[^\]]+\]\(([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = [path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if path.parent.name != "adr"]
+    assert sorted(page for page in listed if not page.startswith("../")) == sorted([*pages, "adr/README.md"])
