@@ -13,14 +13,17 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from federation.result import ADOPTED, UNVERSIONED, ResultRecord, ad_hoc_run, store_name
+from federation.result import ADOPTED, UNVERSIONED, ResultFile, ResultRecord, ad_hoc_run, store_name
 from regions.model import Allocation, Node, Region
+from regions.storage.errors import InvalidStoreURL
+from regions.storage.store import checked_key
 from regions.storage.url import store_url
 
 AD_HOC = "nomad:"
 _INHERITED = re.compile(r"/(?:dispatch|periodic)-")
 _RESERVED = ("artifacts/", "format.json", "index/", "results/", "runs/")
 """Keys below which fedml itself writes: nothing there is anybody's artifact in place."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 _TOLD_CHARS = 80
 
 
@@ -115,8 +118,9 @@ def difference(record: ResultRecord, *expected: Expected) -> str:
 
 def contradiction(record: ResultRecord) -> str:
     """Why a node's record can't be true whatever else is known; empty for one that may be."""
-    if {type(text) for file in record.files for text in (file.path, file.sha256)} - {str}:
-        return "its record names a file by something else than a text"
+    problem = files_problem(record.files)
+    if problem:
+        return f"its record {problem}"
     if not record.has_its_manifest:
         return "the files that its record names don't have the record's manifest hash"
     if ADOPTED in record.environment:
@@ -132,6 +136,28 @@ def contradiction(record: ResultRecord) -> str:
             return f"its record says prefix {_shown(record.prefix)}, which can leave its folder"
         if key.startswith(_RESERVED) and not key.startswith(own):
             return f"its record says prefix {_shown(record.prefix)}; what lies there is fedml's own, not this result's"
+    return ""
+
+
+def files_problem(files: Iterable[ResultFile]) -> str:
+    """Why these can't be the files of one folder (`names …`); empty for files that can."""
+    paths: set[str] = set()
+    for file in files:
+        if {type(file.path), type(file.sha256)} - {str}:
+            return "names a file by something else than a text"
+        try:
+            checked_key(file.path)
+        except InvalidStoreURL as error:
+            return f"names a file that would leave its folder ({error})"
+        if not _SHA256.fullmatch(file.sha256):
+            return f"names {_shown(file.path)} with sha256 {_shown(file.sha256)}, which isn't 64 hexadecimal digits"
+        if file.path in paths:
+            return f"names the file {_shown(file.path)} twice"
+        paths.add(file.path)
+    for path in paths:
+        folders = path.split("/")[:-1]
+        if any("/".join(folders[:depth]) in paths for depth in range(1, len(folders) + 1)):
+            return f"names {_shown(path)} inside another file"
     return ""
 
 

@@ -50,6 +50,9 @@ _GAP_LOOKS = 5
 _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 2.0
 _REASON_CHARS_MAX = 1 << 20
+_TIME_CHARS_MAX = 100
+_FIRST_TIME = "1970-01-01T00:00:00.000000Z"
+_NOT_A_CHANGE = {"type": "unreadable", "kind": "?", "problem": "it is not a change"}
 _ENTRY_LIMITS = Limits(
     size_bytes_max=256 * 1024 * 1024,
     depth_max=100,
@@ -102,11 +105,34 @@ def default_author() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _is_time(text: str) -> bool:
+# Whoever may write to the store may write anything into an entry. One that stands in its place in the chain is kept: what it
+# says wrong about itself is replaced, and a change that isn't one is kept as unreadable.
+
+
+def _time_of(value: object, *, otherwise: str) -> str:
+    """The time that an entry says; the time before it where it says none."""
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
+        if (
+            isinstance(value, str)
+            and len(value) <= _TIME_CHARS_MAX
+            and datetime.fromisoformat(value).tzinfo is not None
+        ):
+            return value
     except ValueError:
-        return False
+        pass
+    return otherwise or _FIRST_TIME
+
+
+def _told(value: object) -> str:
+    """A text that people read: lone surrogates as escapes, and empty for anything else than a text."""
+    return value.encode(errors="backslashreplace").decode()[:_REASON_CHARS_MAX] if isinstance(value, str) else ""
+
+
+def _changes(value: object) -> tuple[Change, ...]:
+    each = value if isinstance(value, list) else [value]
+    return tuple(
+        one if isinstance(one, dict) and isinstance(one.get("type"), str) else dict(_NOT_A_CHANGE) for one in each
+    )
 
 
 def utc_now() -> datetime:
@@ -316,21 +342,16 @@ class Log:
                 raise FormatTooNew(
                     f"{where} has format {document.any('format')}, this fedml knows {LOG_FORMAT}: upgrade fedml"
                 )
-            changes = document.items("changes", items_max=_ENTRY_LIMITS.items_max)
-            if not all(isinstance(change, dict) and isinstance(change.get("type"), str) for change in changes):
-                raise document.wrong("changes", "holds a change without a type")
             entry = Entry(
                 number=document.whole("number"),
-                time=document.text("time", chars_max=100),
-                author=document.text("author"),
-                reason=document.text("reason", chars_max=_REASON_CHARS_MAX),
+                time=_time_of(document.any("time", ""), otherwise=self._at.time),
+                author=_told(document.any("author", "")),
+                reason=_told(document.any("reason", "")),
                 previous=document.text("previous", chars_max=100),
-                changes=tuple(changes),
-                nonce=document.text("nonce", ""),
+                changes=_changes(document.any("changes", None)),
+                nonce=_told(document.any("nonce", "")),
                 sha256=hashlib.sha256(data).hexdigest(),
             )
-            if not _is_time(entry.time):
-                raise document.wrong("time", "is not a time")
         except ForeignTextError as error:
             raise self._corrupt(
                 number, f"is torn, or is not an entry: {error.message.removeprefix(where).strip()}"

@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from federation.claims import files_problem
 from federation.errors import FederationError, UsageError
 from federation.result import ResultFile, ResultRecord
-from regions.storage.errors import IntegrityError, InvalidStoreURL, NotFound, Unavailable
-from regions.storage.store import Store, checked_key
+from regions.storage.errors import IntegrityError, NotFound, Unavailable
+from regions.storage.store import Store
 
 _DOWNLOADS_AT_ONCE = 4
 _CHUNK_BYTES = 1 << 20
@@ -131,20 +132,10 @@ def _leave_only(place: Path, paths: Mapping[str, ResultFile]) -> None:
 
 def _checked_paths(record: ResultRecord) -> Mapping[str, ResultFile]:
     """Files by path, none of which can leave its folder or lie in another file."""
-    paths: dict[str, ResultFile] = {}
-    for file in record.files:
-        try:
-            checked_key(file.path)
-        except InvalidStoreURL as error:
-            raise _refused(record, f"names a file that would leave its folder ({error})") from error
-        if file.path in paths:
-            raise _refused(record, f"names the file {file.path!r} twice")
-        paths[file.path] = file
-    for path in paths:
-        folders = path.split("/")[:-1]
-        if any("/".join(folders[:depth]) in paths for depth in range(1, len(folders) + 1)):
-            raise _refused(record, f"names {path!r} inside another file")
-    return paths
+    problem = files_problem(record.files)
+    if problem:
+        raise _refused(record, problem)
+    return {file.path: file for file in record.files}
 
 
 def _refused(record: ResultRecord, problem: str) -> IntegrityError:

@@ -68,7 +68,8 @@ def keep(
 ) -> KeptAttempt:
     """Read one allocation's story and output, and write them home. Again: the same object, written over.
 
-    A stream that isn't there any more is left out. Raises what the region says of the allocation itself, or StoreError.
+    A stream that isn't there any more is left out. Raises what the region says of the allocation itself, StoreError,
+    or IndexCorrupt for a story that can't be kept.
     """
     story = _redacted(source.allocation_story(alloc_id), redact)
     tail_bytes = FAILED_TAIL_BYTES if is_failed else GOOD_TAIL_BYTES
@@ -81,8 +82,10 @@ def keep(
                 streams[kind] = redact(text).decode(errors="replace")
         output[task] = streams
     kept = KeptAttempt(slot, attempt, source.name, is_failed, story, output, used or {})
-    data = gzip.compress(json.dumps({"format": KEPT_FORMAT, **asdict(kept)}, ensure_ascii=False).encode(), mtime=0)
-    home.put(RunKeys(run).kept_log(slot, attempt, alloc_id), data, Overwrite(), content_type="application/gzip")
+    key = RunKeys(run).kept_log(slot, attempt, alloc_id)
+    data = gzip.compress(json.dumps({"format": KEPT_FORMAT, **asdict(kept)}).encode(), mtime=0)
+    _from_json(data, home.url_of(key))  # what nobody could read isn't written
+    home.put(key, data, Overwrite(), content_type="application/gzip")
     return kept
 
 

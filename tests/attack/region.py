@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tests.attack.scene import OPEN_RUN
 from tests.regions.conftest import Recorder, Reply, Seen
 
 NODE = "11111111-0000-4000-8000-000000000001"
@@ -62,6 +63,36 @@ def allocation() -> dict[str, Any]:
     }
 
 
+def child() -> dict[str, Any]:
+    """The child of slot 0 of the open run, which has ended."""
+    meta = {"fedml_run": OPEN_RUN, "fedml_slot": "0", "fedml_attempt": "1", "fedml_spec": "5pec"}
+    return {
+        "ID": CHILD,
+        "Name": CHILD,
+        "ParentID": "sales",
+        "Type": "batch",
+        "Status": "dead",
+        "Stop": False,
+        "Meta": meta,
+        "TaskGroups": [{"Name": "train", "Count": 1, "Tasks": [{"Name": "train"}]}],
+        "JobModifyIndex": 10,
+        "ModifyIndex": 20,
+    }
+
+
+def events() -> Any:
+    """One batch of the event stream."""
+    payload = {"Allocation": allocation()}
+    event = {"Topic": "Allocation", "Type": "AllocationUpdated", "Key": ALLOC, "FilterKeys": [CHILD], "Index": 20}
+    return {"Index": 20, "Events": [event | {"Namespace": "default", "Payload": payload}]}
+
+
+def usage() -> Any:
+    """What the allocation takes."""
+    taken = {"MemoryStats": {"RSS": 1, "Usage": 2, "MaxUsage": 3}, "CpuStats": {"TotalTicks": 5.5}}
+    return {"ResourceUsage": taken, "Tasks": {"train": {"ResourceUsage": taken}}}
+
+
 def plan() -> Any:
     """All of what was asked for would be placed."""
     return {
@@ -82,10 +113,16 @@ RIGHT: dict[str, Callable[[], Any]] = {
     r"GET /v1/nodes": nodes,
     r"GET /v1/jobs": list,
     r"GET /v1/evaluations": list,
+    r"GET /v1/job/sales%2F[^/]*": child,
     r"GET /v1/allocations": list,
     r"GET /v1/job/.*/allocations": lambda: [allocation()],
     r"GET /v1/job/.*/evaluations": list,
     r"GET /v1/allocation/.*": allocation,
+    r"GET /v1/client/fs/logs/.*": lambda: "epoch 1",
+    r"GET /v1/client/allocation/.*/stats": usage,
+    r"GET /v1/event/stream": events,
+    r"(PUT|POST) /v1/job/.*/evaluate": lambda: {"EvalID": "", "JobModifyIndex": 10},
+    r"DELETE /v1/job/.*": lambda: {"EvalID": "", "JobModifyIndex": 10},
     r"PUT /v1/job/.*/plan": plan,
     r"POST /v1/job/.*/plan": plan,
     r"(PUT|POST) /v1/jobs": lambda: {"EvalID": "", "JobModifyIndex": 10, "Warnings": ""},

@@ -20,7 +20,7 @@ from tests.regions.conftest import Reply
 
 ALL = "".join((*ESCAPES, *MARKUP))
 TEXT = ALL.replace("\ud800", "")
-"""For the index: a lone surrogate in it has a test of its own (`test_reported`)."""
+"""Without a lone surrogate: a record, log, kept story or answer of a region with one is refused whole (`test_reported`)."""
 ARGUMENT = ALL.replace("\0", "")
 COMMANDS = (
     *READS,
@@ -67,12 +67,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     region = FakeRegion()
     region.spoilt = {
         r"GET /v1/nodes": Reply(
-            body=dumped(poisoned(nodes(), keep=frozenset({"ID", "Status", "SchedulingEligibility"})))
+            body=dumped(poisoned(nodes(), TEXT, keep=frozenset({"ID", "Status", "SchedulingEligibility"})))
         ),
         r"GET /v1/agent/members": Reply(body=dumped(members())),
-        r"GET /v1/status/leader": Reply(body=dumped("10.0.0.1" + ALL)),
+        r"GET /v1/status/leader": Reply(body=dumped("10.0.0.1" + TEXT)),
         r"GET /v1/evaluations": Reply(400, ALL.encode(errors="replace")),
-        r"GET /v1/job/.*/allocations": Reply(body=dumped([poisoned(allocation(), keep=frozenset({"ID", "Name"}))])),
+        r"GET /v1/job/.*/allocations": Reply(
+            body=dumped([poisoned(allocation(), TEXT, keep=frozenset({"ID", "Name"}))])
+        ),
     }
     assert set(region.spoilt) <= set(RIGHT)
     refusing = FakeRegion()
@@ -101,7 +103,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     )
     made.append([RUN_CHANGES[1] | {"job_id": f"sales/dispatch-{TEXT}"}], prefix=f"runs/{OPEN_RUN}/log/", author=TEXT)
     made.append([RUN_CHANGES[2] | {"reason": TEXT}], prefix=f"runs/{OPEN_RUN}/log/", author=TEXT)
-    kept = poisoned(KEPT, keep=frozenset({"region", "state", "started", "finished", "time", "id"}))
+    kept = poisoned(KEPT, TEXT, keep=frozenset({"region", "state", "started", "finished", "time", "id"}))
     made.home.put(f"runs/{OPEN_RUN}/logs/000000000/1/{NODE_ALLOC}.json.gz", gzip.compress(dumped(kept)))
     made.remember()
     yield made

@@ -112,6 +112,33 @@ def test_a_lie_is_refused_with_the_field_what_it_says_and_what_is_known(lie: dic
     assert told in refusal(record, *everything(record))
 
 
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ([("../../etc/cron.d/x", "a" * 64)], "names a file that would leave its folder"),
+        ([("/etc/passwd", "a" * 64)], "names a file that would leave its folder"),
+        ([("a/../../b", "a" * 64)], "names a file that would leave its folder"),
+        ([("", "a" * 64)], "names a file that would leave its folder"),
+        ([("a\\..\\b", "a" * 64)], "names a file that would leave its folder"),
+        ([("a\x1b[2J", "a" * 64)], "names a file that would leave its folder"),
+        ([("model.bin", "")], "with sha256 '', which isn't 64 hexadecimal digits"),
+        ([("model.bin", "../" * 20)], "isn't 64 hexadecimal digits"),
+        ([("model.bin", "A" * 64)], "isn't 64 hexadecimal digits"),
+        ([("model.bin", "a" * 64 + "\n")], "isn't 64 hexadecimal digits"),
+        ([("model.bin", "\u0661" * 64)], "isn't 64 hexadecimal digits"),
+        ([("model.bin", "a" * 64), ("model.bin", "b" * 64)], "names the file 'model.bin' twice"),
+        ([("model", "a" * 64), ("model/x", "b" * 64)], "names 'model/x' inside another file"),
+    ],
+)
+@pytest.mark.parametrize("prefix", [None, "mine/"])
+def test_files_that_cannot_lie_in_one_folder_are_refused(
+    files: list[tuple[str, str]], told: str, prefix: str | None
+) -> None:
+    named = tuple(ResultFile(path, 5, sha256) for path, sha256 in files)
+    record = replace(HONEST, files=named, manifest_sha256=manifest_sha256(named), prefix=prefix)
+    assert told in refusal(record, *everything(record))
+
+
 def test_fields_are_compared_with_fedml_toml_where_nomad_tells_nothing() -> None:
     told = {
         "region": "region 'mars'; fedml.toml has 'us' or 'eu'",

@@ -90,7 +90,8 @@ def _rebuild(change: Members) -> None:
 
 def _names(change: Members, *names: str) -> None:
     for name in names:
-        change.text(name, chars_max=_NAME_CHARS_MAX)
+        if "\0" in change.text(name, chars_max=_NAME_CHARS_MAX):  # where SQLite would end it
+            raise change.wrong(name, "holds a NUL character")
 
 
 _CHECKS: dict[str, Callable[[Members], None]] = {
