@@ -21,8 +21,8 @@ MAY_OPEN = {
     # fedml.toml and what a person types
     "app.py": {"open_store", "StoreConfig"},
     "cli/index_artifacts.py": {"parse_store_url"},
-    "cli/init.py": {"parse_store_url"},
-    "cli/stores.py": {"open_store", "parse_store_url", "StoreConfig"},
+    "workflows/init_project.py": {"parse_store_url"},
+    "workflows/check_stores.py": {"open_store", "parse_store_url", "StoreConfig"},
     "config.py": {"StoreConfig"},
     "config_build.py": {"parse_store_url", "StoreConfig"},
     "doctor/stores.py": {"open_store", "StoreConfig"},
