@@ -1,9 +1,10 @@
-"""The command `fedml`: arguments enter, printed results and an exit code leave. Thin: parse → app → print.
+"""The command `fedml`. Each command parses its arguments, calls a workflow and prints the result.
 
-Exit codes: 0 done; 1 any error, wrong usage included; 2 some slots failed or had no place; 130 interrupted. `plan` has 1
-for "something would change" and 255 for errors, as `nomad plan` has; `job diff` 1 for drift and 2 for errors, as `diff` has.
-Modules here import nothing heavy at their top, so that `fedml --help` stays fast; a subprocess test looks at what got
-loaded.
+Exit codes: 0 done, 1 any error (wrong usage too), 2 some slots failed or had no place, 130 interrupted. `plan` exits with
+1 if something would change and 255 for errors, as `nomad plan` does. `job diff` exits with 1 for drift and 2 for errors,
+as `diff` does.
+
+Modules here import nothing heavy at their top, so that `fedml --help` is fast. A test checks which modules it loads.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions a
 \b
 In a project folder (fedml init):
   fedml dev up                                 three small regions on this machine
-  fedml plan                                   how dispatches would spread, and why
-  fedml dispatch --regions us,eu --version 4   deploy, dispatch, watch until all is in the index
+  fedml plan                                   how a dispatch would spread, and why
+  fedml dispatch --regions us,eu --version 4   deploy, dispatch, wait for all results
   fedml index list                             every model version of every region
 """
 
@@ -47,7 +48,7 @@ COMMANDS = (
     "index",
     "stores",
 )
-"""In the order of the help; each is a module here of that name."""
+"""Commands in the order of the help. Each is a module of that name in this package."""
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -61,13 +62,13 @@ app = typer.Typer(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code. No traceback reaches a user (`FEDML_TRACEBACK=1` shows one)."""
+    """Runs the command line and exits with its code. Prints no traceback unless FEDML_TRACEBACK=1."""
     signal.signal(signal.SIGTERM, _interrupt)
-    gc.set_threshold(200_000)  # a start makes many objects and no garbage: looking for it there is a tenth of the start
+    gc.set_threshold(200_000)  # start-up makes no garbage, and the search for it takes a tenth of the time
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output has read enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     if code == INTERRUPTED or _is_held_up():
@@ -82,7 +83,7 @@ def _is_held_up() -> bool:
 
 
 def _interrupt(*_: object) -> None:
-    """SIGTERM ends a command as Ctrl-C does: state is kept, and the command that goes on is named."""
+    """Handles SIGTERM like Ctrl-C: the command keeps all state and prints how to continue."""
     raise KeyboardInterrupt
 
 
@@ -100,11 +101,11 @@ def fedml(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Hold the options of the command itself."""
+    """Declares the options of `fedml` itself."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of one command line. Everything that it prints is screened (`federation.streams`)."""
+    """Runs one command line and returns its exit code. All output is screened (`federation.streams`)."""
     with screened_streams():
         return _run(arguments)
 
@@ -124,26 +125,32 @@ def _run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001  the last net: whatever it is, one line
-        if os.environ.get("FEDML_TRACEBACK"):
-            write_notes("".join(traceback.format_exception(error)).rstrip())
-            return error_code
-        tell = getattr(error, "format_message", None)  # a usage error of Click, wherever this Typer keeps its Click
-        if type(error).__name__ == "NoArgsIsHelpError" and tell is not None:
-            write_block(tell())
-            return 0
-        if tell is not None:
-            context = getattr(error, "ctx", None)
-            _complain(tell(), f"see: {context.command_path} --help" if context else "")
-        elif type(error).__name__ == "Abort":
-            _complain("aborted", "")
-        else:
-            _complain(f"unexpected {type(error).__name__}: {error}", "a bug in fedml: FEDML_TRACEBACK=1 shows where")
-        return error_code
+    except Exception as error:  # noqa: BLE001  whatever it is, the user sees one line
+        return 0 if _explained(error) else error_code
+
+
+def _explained(error: Exception) -> bool:
+    """Prints an error of Click or a bug. Returns whether it was a request for help."""
+    message = getattr(error, "format_message", None)  # a usage error of Click, wherever Typer keeps its Click
+    if os.environ.get("FEDML_TRACEBACK"):
+        write_notes("".join(traceback.format_exception(error)).rstrip())
+    elif type(error).__name__ == "NoArgsIsHelpError" and message is not None:
+        write_block(message())
+        return True
+    elif message is not None:
+        context = getattr(error, "ctx", None)
+        _complain(message(), f"see: {context.command_path} --help" if context else "")
+    elif type(error).__name__ == "Abort":
+        _complain("aborted", "")
+    else:
+        _complain(
+            f"unexpected {type(error).__name__}: {error}", "this is a bug in fedml: FEDML_TRACEBACK=1 shows its place"
+        )
+    return False
 
 
 def _complain(message: str, hint: str) -> None:
-    """Print an error and what to do. Further lines of it are indented, so that none looks like an error or a hint."""
+    """Prints an error and its hint. Indents further lines of the error, so that none looks like an error or a hint."""
     first, *rest = f"Error: {message}".split("\n")
     further = [line if line.startswith("  ") and line.lstrip()[:1] != "→" else f"    {line}" for line in rest]
     write_notes("\n".join([first, *further, *(f"  → {line}" for line in hint.splitlines())]))

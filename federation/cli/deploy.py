@@ -1,32 +1,33 @@
-"""`fedml deploy`: one jobspec to all chosen regions."""
+"""`fedml deploy`: registers one jobspec in all chosen regions."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from federation.cli.options.common import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JobFileArgument, JsonOption
 from federation.cli.options.groups import DeployOptions, JobOptions, grouped
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Adds the command to the group."""
     app.command("deploy")(grouped(deploy))
 
 
 def deploy(
     job: JobOptions,
-    how: DeployOptions,
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="A jobspec (else the project's own).")] = "",
+    deployment: DeployOptions,
+    file: JobFileArgument = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Register the jobspec in all chosen regions, wherever it differs from what is there.
+    """Register the jobspec in all chosen regions.
 
-    Regions are changed in the order of the job's `multiregion` block, as many at a time as it says (without one: all at
-    once). A change that somebody else makes meanwhile is never overwritten (EnforceIndex), one that was made before only
-    with --allow-drift. Exit code 1 if a region failed; the table says which version stands where then.
+    A region is changed only if its job differs from the file. The job's `multiregion` block sets the order of the
+    regions and how many change at a time. Without the block all change at once. A change that somebody makes in Nomad
+    at the same time is never overwritten (EnforceIndex). One that was made before is overwritten only with
+    --allow-drift.
+
+    Exit codes: 0 if all regions have the job, 1 if a region failed. The table shows each region's version.
 
     Examples:
 
@@ -40,13 +41,13 @@ def deploy(
     from federation.ui.job_view import deployment_document, show_deployment
     from federation.workflows.dispatch import deploy_alone
 
-    with opened(config) as app:
-        deployment = deploy_alone(app, job.request(file), how.deploying(), note)
+    with opened(config) as project:
+        outcome = deploy_alone(project, job.request(file), deployment.deploying(), note)
         if as_json:
-            answer_json(deployment_document(deployment))
+            answer_json(deployment_document(outcome))
         else:
-            show_deployment(deployment)
-        for failed in deployment.failed:
+            show_deployment(outcome)
+        for failed in outcome.failed:
             if failed.error is not None and failed.error.hint:
                 note(f"{failed.region}: {failed.error.hint}")
-    raise typer.Exit(1 if deployment.failed else 0)
+    raise typer.Exit(1 if outcome.failed else 0)

@@ -1,4 +1,4 @@
-"""`fedml dev`: a federation on this machine, for one project folder."""
+"""`fedml dev`: runs the regions and stores that [dev] in fedml.toml declares, on this machine."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ if TYPE_CHECKING:
 
     from federation.dev.lifecycle import ServerStatus
 
-app = typer.Typer(
-    help="A federation on this machine: the regions and stores that [dev] in fedml.toml declares.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="Run the project's federation on this machine.", no_args_is_help=True)
 
 
 @app.command()
 def up(
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait until ready.")
+        float, typer.Option("--timeout", metavar="SECONDS", help="Wait this long until all is ready.")
     ] = 60.0,
     engine: Annotated[
         Literal["embedded", "nomad", "auto"],
-        typer.Option("--engine", help="nomad: real agents of the binary in NOMAD_BIN or on PATH; auto: as before."),
+        typer.Option(
+            "--engine",
+            help="Run embedded regions, or real Nomad agents of the binary in NOMAD_BIN or on PATH. auto: the engine of "
+            "the last `up`, at first embedded.",
+        ),
     ] = "auto",
-    acl: Annotated[bool, typer.Option("--acl", help="With real Nomad: turn its ACLs on.")] = False,
+    acl: Annotated[bool, typer.Option("--acl", help="With --engine nomad: turn ACLs on.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Start what isn't running and wait until all of it is ready.
+    """Start the regions and stores and wait until they are ready.
 
-    What runs already is left alone; a region that died is started again with its data. Tasks of these regions run as
-    you, on this machine, without a sandbox (raw_exec): an engine for development, not for production. With `--engine
-    nomad` the regions are real Nomad agents: a server each, and a client for each node.
+    Starts only what isn't running. A region that stopped is started again with its data. Tasks run on this machine as
+    your user, without a sandbox (raw_exec). Use it for development, not for production. With `--engine nomad`, each
+    region is a real Nomad server with a client for each node.
 
     Examples:
 
@@ -55,32 +56,34 @@ def up(
     project = load(config)
     for warning in project.warnings:
         note(f"Warning: {warning}")
-    found = lifecycle.up(project, note, deadline_s=timeout, engine=engine, has_acls=acl)
+    outcome = lifecycle.up(project, note, deadline_s=timeout, engine=engine, has_acls=acl)
     if as_json:
         answer_json(
             {
-                "engine": found.engine,
-                "servers": lifecycle.as_json(found.servers),
-                "started": found.started,
-                "outdated": found.outdated,
+                "engine": outcome.engine,
+                "servers": lifecycle.as_json(outcome.servers),
+                "started": outcome.started,
+                "outdated": outcome.outdated,
                 "token_file": str(token_path(project.root)),
             }
         )
     else:
-        out().print(_table(found.servers))
-    if not found.started:
+        out().print(_table(outcome.servers))
+    if not outcome.started:
         note("Already up: nothing was started.")
-    if found.outdated:
-        names = ", ".join(found.outdated)
-        note(f"Still running with older settings: {names}. `fedml dev down` and `fedml dev up` apply the new ones.")
-    if found.engine == "embedded" and engine == "auto" and (binary := agents.find_binary()):
-        note(f"There is a Nomad here, {binary}: `fedml dev up --engine nomad` (after `fedml dev down`) uses it.")
-    note("Tasks run as you, on this machine. Next: `fedml plan`, `fedml dispatch`. `fedml dev down` ends it all.")
+    if outcome.outdated:
+        names = ", ".join(outcome.outdated)
+        note(f"Running with older settings: {names}. Apply the new ones:  fedml dev down && fedml dev up")
+    if outcome.engine == "embedded" and engine == "auto" and (binary := agents.find_binary()):
+        note(f"Nomad is installed here ({binary}). Use it:  fedml dev down && fedml dev up --engine nomad")
+    note("Tasks run on this machine as your user. Next: `fedml plan`, `fedml dispatch`. `fedml dev down` stops all.")
 
 
 @app.command()
 def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """What each server is doing: ready, silent (runs but doesn't answer), down, or hurt on purpose.
+    """Show the state of each region and store.
+
+    States: ready, silent (runs but doesn't answer), down, or the fault that `fedml dev node` or `fedml dev region` caused.
 
     Examples:
 
@@ -93,25 +96,25 @@ def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     from federation.dev import lifecycle
     from federation.ui.console import out
 
-    found = lifecycle.status(load(config))
+    servers = lifecycle.status(load(config))
     if as_json:
-        answer_json({"servers": lifecycle.as_json(found)})
+        answer_json({"servers": lifecycle.as_json(servers)})
         return
-    out().print(_table(found))
-    if any(server.state not in ("ready", "drained") for server in found):
-        note("`fedml dev up` starts what is down, and restores what was faults.")
+    out().print(_table(servers))
+    if any(server.state not in ("ready", "drained") for server in servers):
+        note("`fedml dev up` starts what is down and ends faults.")
 
 
 @app.command()
 def down(
     purge: Annotated[
-        bool, typer.Option("--purge", help="Also remove the regions' data and the local stores' objects.")
+        bool, typer.Option("--purge", help="Also remove the data of the regions and the objects of the local stores.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """End the servers and every task they run, and nothing else. Their data is kept for the next `up`.
+    """Stop the servers and their tasks.
 
-    Folders that hold results (`file://` stores) are never touched.
+    Stops nothing else. Their data is kept for the next `up`. Folders with results (`file://` stores) are never changed.
 
     Examples:
 
@@ -130,14 +133,18 @@ def down(
 
 @app.command()
 def node(
-    order: Annotated[Literal["kill", "pause", "drain", "restore"], typer.Argument(help="What happens to it.")],
-    name: Annotated[str, typer.Argument(metavar="NODE", help="Its name, or REGION/NAME.")],
+    order: Annotated[
+        Literal["kill", "pause", "drain", "restore"],
+        typer.Argument(metavar="kill|pause|drain|restore", help="The fault to cause, or restore to end it."),
+    ],
+    name: Annotated[str, typer.Argument(metavar="NODE", help="The node's name, or REGION/NAME.")],
     config: ConfigOption = None,
 ) -> None:
-    """Hurt a node on purpose, or restore it.
+    """Cause a fault of a node, or end it.
 
-    kill: its tasks are gone at once. pause: it stands still, with its tasks. After the heartbeat grace its region takes
-    it for down, and replaces its allocations elsewhere. drain: it takes nothing new, and what it has moves away.
+    kill: ends its tasks at once. pause: stops the node and its tasks without ending them. After the heartbeat's grace
+    time the region marks it as down and replaces its allocations. drain: it gets no new allocations, and those it has
+    move to other nodes.
 
     Examples:
 
@@ -155,14 +162,17 @@ def node(
 
 @app.command()
 def region(
-    order: Annotated[Literal["kill", "pause", "cut", "restore"], typer.Argument(help="What happens to its server.")],
-    name: Annotated[str, typer.Argument(metavar="REGION", help="Its name.")],
+    order: Annotated[
+        Literal["kill", "pause", "cut", "restore"],
+        typer.Argument(metavar="kill|pause|cut|restore", help="The fault to cause, or restore to end it."),
+    ],
+    name: Annotated[str, typer.Argument(metavar="REGION", help="The region's name in fedml.toml.")],
     config: ConfigOption = None,
 ) -> None:
-    """Hurt a region's server on purpose, or restore it with its data. Its tasks go on.
+    """Cause a fault of a region's server, or end it.
 
-    kill: the server dies (SIGKILL). pause: it stands still (SIGSTOP). cut: it works on, and answers nobody (embedded
-    regions only).
+    The region's tasks keep running. kill: ends the server (SIGKILL). pause: stops it (SIGSTOP). cut: it keeps working
+    but does not answer (embedded regions only). restore: runs it again with its data.
 
     Examples:
 
@@ -181,8 +191,11 @@ def region(
 _DONE = {"kill": "killed", "pause": "paused", "drain": "draining", "cut": "cut off", "restore": "restored"}
 
 
-def _table(found: tuple[ServerStatus, ...]) -> Table:
+def _table(servers: tuple[ServerStatus, ...]) -> Table:
     from federation.ui.console import table
 
-    rows = [(each.kind, each.name, each.state, each.address or "-", each.pid or "-", each.detail) for each in found]
+    rows = [
+        (server.kind, server.name, server.state, server.address or "-", server.pid or "-", server.detail)
+        for server in servers
+    ]
     return table(("kind", "name", "state", "address", "pid", "what"), rows, numbers=("pid",))

@@ -1,20 +1,26 @@
-"""`fedml dispatch`: deploys what the file changed, dispatches, watches until all is in the index."""
+"""`fedml dispatch`: deploys the job where its file changed, dispatches slots and follows the run to its end."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options.common import ConfigOption, JsonOption, names
+from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions, grouped
 from federation.cli.options.limits import LimitOptions
 from federation.cli.options.planning import PlacingOptions, SlotOptions
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from federation.app import App
+    from federation.workflows.detach import Host
+
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Adds the command to the group."""
     app.command("dispatch")(grouped(dispatch))
 
 
@@ -29,19 +35,27 @@ def dispatch(
     plan: Annotated[
         Path | None,
         typer.Option(
-            "--plan", metavar="FILE", help="Dispatch what `fedml plan --out FILE` planned; refuse if it changed."
+            "--plan",
+            metavar="FILE",
+            help="Dispatch the plan that `fedml plan --out FILE` saved. Refuse it if it no longer holds.",
         ),
     ] = None,
     skip_unreachable: Annotated[
-        bool, typer.Option("--skip-unreachable", help="Go on without regions that don't answer, or refuse.")
+        bool,
+        typer.Option(
+            "--skip-unreachable", help="Leave out regions that do not answer or refuse. Default: stop with an error."
+        ),
     ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Deploy the job where its file changed, dispatch the slots by free capacity, and watch until all is in the index.
+    """Deploy the job, dispatch its slots and wait for the results.
 
-    Failed slots are tried again elsewhere. Ctrl-C keeps all state and names the command that goes on. Exit code 0: every
-    result is in the index; 2: some slots failed or had no place; 1: any other error.
+    The job is registered where it differs from its file. Slots go to the regions that have free capacity. The command
+    ends when every result is in the index. Failed slots are tried again in other regions. Ctrl-C keeps all state and
+    prints the command that continues the run.
+
+    Exit codes: 0 if every result is in the index, 2 if some slots failed or had no place, 1 for any other error.
 
     Examples:
 
@@ -57,33 +71,47 @@ def dispatch(
 
       fedml dispatch -n 5 -var count=2 --json
     """
-    from federation.cli.detached_session import coordinator_hosts, detached
-    from federation.cli.run_session import driven
+    from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
-    from federation.errors import UsageError
+    from federation.ui.run_view import exit_code
+    from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
     request = slots.request(job.request(), placing.placing(), patience=limits.patience())
-    how = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
-    also = follow.following()
+    deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
+    observing, host_names = follow.observers(), detach.hosts(job.names)
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        if detach.on and not detach.detach:
-            raise UsageError("--on names the regions of a detached run's coordinators", hint="add --detach")
-        hosts = coordinator_hosts(app, names(detach.on) or job.names[:1]) if detach.detach else []
+        hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
-            app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=how
+            app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying
         )
         if hosts:
-            detached(app, hosts, opened_run.manifest.run, as_json=as_json)
+            _detach(app, hosts, opened_run.manifest.run, as_json=as_json)
             return
-        code = driven(
-            opened_run.manifest,
-            app.config,
-            also,
-            lambda observe: Runs(app).start(opened_run, prepared, observe),
-            as_json=as_json,
-        )
-    raise typer.Exit(code)
+        drive = run_driver(app, observing, as_json=as_json)
+        state = drive(opened_run.manifest, lambda observe: Runs(app).start(opened_run, prepared, observe))
+    raise typer.Exit(exit_code(state))
+
+
+def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None:
+    """Starts the coordinators and prints which one drives the run. Raises the first error when none could be started."""
+    from dataclasses import asdict
+
+    from federation.cli.session import answer_json_line, note
+    from federation.workflows.detach import is_taken_up, start
+
+    coordinators = start(app.config, hosts, run)
+    for coordinator in coordinators:
+        note(f"{coordinator.region:<10} coordinator {coordinator.job_id}")
+    is_driven = is_taken_up(app.home, run)
+    if as_json:
+        rows = [asdict(coordinator) for coordinator in coordinators]
+        answer_json_line({"event": "detached", "run": run, "coordinators": rows, "is_driven": is_driven})
+    if not is_driven:
+        first = coordinators[0]
+        note(f"No coordinator drives the run yet. See why:  nomad job status -region {first.region} {first.job_id}")
+        note(f"Drive it from this machine instead:  fedml runs resume {run}")
+    note(f"Follow it:  fedml runs watch {run}")

@@ -1,44 +1,47 @@
-"""`fedml doctor`: everything that the federation needs, looked at, with what to do."""
+"""`fedml doctor`: checks everything that the federation needs and prints what to do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JobOption, JsonOption
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from federation.app import App
-    from jobs.errors import FedmlError
-
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Adds the command to the group."""
     app.command("doctor")(doctor)
 
 
 def doctor(
     policy: Annotated[
-        bool, typer.Option("--policy", help="Only print the least rights that each role needs; nothing is asked.")
+        bool,
+        typer.Option("--policy", help="Check nothing. Print the least rights that each role needs."),
     ] = False,
     on_nodes: Annotated[
         bool,
-        typer.Option("--on-nodes", help="Also from inside: a tiny job in each datacenter, with the job's own driver."),
+        typer.Option(
+            "--on-nodes", help="Also check from a small task in each datacenter, with the driver of the project's job."
+        ),
     ] = False,
     job: JobOption = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Check every region, permission and store, and say what to do about what is missing.
+    """Check every region, permission and store.
 
-    Regions: each address, leader, version, clock, what the token may do, ready nodes, and whether some node offers the
-    drivers and volumes that the job asks for. Stores: write, create once, read, list, delete in a scratch prefix that is
-    removed afterwards. With --on-nodes, a task on a node of each datacenter looks whether it could publish: fedml there,
-    the node's own credentials, create and read in the store, clock; its job is purged. Exit code 1 when something needed
-    is missing.
+    The table says what to do about each problem.
+
+    Regions: each address, leader, version, clock, the token's permissions, ready nodes, and whether a node has the
+    drivers and volumes of the job.
+
+    Stores: write, create once, read, list and delete below a scratch prefix, which is removed afterwards.
+
+    With --on-nodes, a task in each datacenter checks whether it could publish: fedml on the node, the node's
+    credentials, create and read in the store, clock. Its job is purged.
+
+    Exit codes: 0 if nothing needed is missing, else 1.
 
     Examples:
 
@@ -52,20 +55,15 @@ def doctor(
     """
     from federation.check import is_healthy
     from federation.checks.doctor import report, roles
-    from federation.checks.doctor.examine import examine
-    from federation.checks.doctor.nodes import examine_nodes
     from federation.cli.session import answer_block, answer_json, note, opened
     from federation.ui.console import out, table
+    from federation.workflows.examine_federation import examine_federation
 
     with opened(config) as project:
         if policy:
             answer_block(roles.text(project.config))
             return
-        jobs = _jobs(project, job)
-        checks = examine(project.config, jobs)
-        if on_nodes:
-            note("Looking from inside a task on each datacenter's nodes …")
-            checks += examine_nodes(project.client, jobs)
+        checks = examine_federation(project, job, on_nodes=on_nodes, note=note)
     if as_json:
         answer_json(report.as_json(checks))
     else:
@@ -73,17 +71,3 @@ def doctor(
         note(report.summary(checks))
     if not is_healthy(checks):
         raise typer.Exit(1)
-
-
-def _jobs(project: App, job: str) -> Mapping[str, Mapping[str, Any] | FedmlError] | FedmlError:
-    """The job as each region gets it. A project without a job is looked at without one."""
-    from federation.app import JobRequest
-    from federation.errors import ConfigError
-    from jobs.errors import FedmlError
-
-    try:
-        return project.prepare(JobRequest(job)).rendered
-    except ConfigError:
-        return {}
-    except FedmlError as error:
-        return error

@@ -1,43 +1,22 @@
-"""`fedml job`: the jobspec's errors, its JSON for each region, and its drift."""
+"""`fedml job`: validates the jobspec, renders its JSON for each region and shows its drift."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
 import typer
 
-from federation.cli.options.common import (
-    ConfigOption,
-    JobOption,
-    JsonOption,
-    RegionsOption,
-    VarFileOption,
-    VarOption,
-    names,
-)
+from federation.cli.options.common import ConfigOption, JobFileArgument, JsonOption
+from federation.cli.options.groups import JobOptions, grouped
 
-if TYPE_CHECKING:
-    from federation.app import JobRequest
-
-app = typer.Typer(
-    help="The jobspec: check it, see what each region gets, or how far the regions are from it.", no_args_is_help=True
-)
-_CHANGE = "change it in the jobspec; these are the words of Nomad's servers"
-FileArgument = Annotated[str, typer.Argument(metavar="[FILE]", help="A jobspec (else the project's own).")]
+app = typer.Typer(help="Check the jobspec and compare it with the regions.", no_args_is_help=True)
 
 
 @app.command("validate")
-def validate(
-    file: FileArgument = "",
-    job: JobOption = "",
-    var: VarOption = None,
-    var_file: VarFileOption = None,
-    regions: RegionsOption = "",
-    config: ConfigOption = None,
-) -> None:
-    """Check the jobspec: its language, what Nomad's servers would refuse (in their words), that fedml can dispatch it,
-    and that each region can render it. Asks no region.
+@grouped
+def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
+    """Check the jobspec without asking a region.
+
+    Checks its syntax, the rules of Nomad's servers (with their messages), that fedml can dispatch it, and that each
+    region's job can be rendered.
 
     Examples:
 
@@ -48,35 +27,22 @@ def validate(
       fedml job validate --regions us,eu
     """
     from federation.cli.session import answer, opened
-    from jobs.errors import FedmlError, InvalidSpec
-    from jobs.nomad_json.canonical import canonical_job
-    from jobs.nomad_json.problems import problems, sentences
+    from federation.workflows.job_checks import validated_jobs
 
-    request = _request(file, job, var, var_file, regions)
-    with opened(config) as app_:
-        prepared = app_.prepare_from_file(request)
-        for region, rendered in prepared.rendered.items():
-            if isinstance(rendered, FedmlError):
-                raise rendered
-            if found := problems(canonical_job(rendered, region)):
-                listed = "\n  ".join(sentences(found))
-                raise InvalidSpec(f"{prepared.file.name} would be refused by Nomad:\n  {listed}", hint=_CHANGE)
+    request = job.request(file)
+    with opened(config) as project:
+        prepared, jobs = validated_jobs(project, request)
+        for region, rendered in jobs.items():
             answer(f"{region}: {prepared.file.name} is valid; datacenters {', '.join(rendered['Datacenters'])}")
 
 
 @app.command("render")
-def render(
-    file: FileArgument = "",
-    job: JobOption = "",
-    var: VarOption = None,
-    var_file: VarFileOption = None,
-    regions: RegionsOption = "",
-    config: ConfigOption = None,
-) -> None:
-    """Print the job's JSON as each chosen region would get it: one object, region → job. Asks no region.
+@grouped
+def render(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
+    """Print the job's JSON for each region.
 
-    One region's job can be given to Nomad itself: `fedml job render --regions us | jq '{Job: .us}'` is what
-    `nomad job run -json -` takes.
+    Prints one object with a job for each chosen region. Asks no region. Nomad accepts one region's job: the output of
+    `fedml job render --regions us | jq '{Job: .us}'` is valid input of `nomad job run -json -`.
 
     Examples:
 
@@ -85,31 +51,22 @@ def render(
       fedml job render train.nomad.hcl --regions us -var count=2
     """
     from federation.cli.session import answer_json, opened
-    from jobs.errors import FedmlError
+    from federation.workflows.job_checks import rendered_jobs
 
-    request = _request(file, job, var, var_file, regions)
-    with opened(config) as app_:
-        prepared = app_.prepare_from_file(request)
-        for rendered in prepared.rendered.values():
-            if isinstance(rendered, FedmlError):
-                raise rendered
-        answer_json(prepared.rendered)
+    request = job.request(file)
+    with opened(config) as project:
+        answer_json(rendered_jobs(project, request)[1])
 
 
 @app.command("diff")
-def diff(
-    file: FileArgument = "",
-    job: JobOption = "",
-    var: VarOption = None,
-    var_file: VarFileOption = None,
-    regions: RegionsOption = "",
-    as_json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Show how the registered jobs differ from the file and between the regions, and what somebody else has changed.
+@grouped
+def diff(job: JobOptions, file: JobFileArgument = "", as_json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Compare the registered jobs with the file and with each other.
 
-    FILE may be the ID of a registered job: then the regions are compared with one another. Changes nothing. Exit code as
-    of `diff`: 0 no drift, 1 drift, 2 trouble (a region that can't be read, a wrong file).
+    Also shows what somebody changed in Nomad directly. If FILE is the ID of a registered job, the regions are compared
+    with each other only. Changes nothing.
+
+    Exit codes, as of `diff`: 0 no drift, 1 drift, 2 an error (a region that can't be read, a wrong file).
 
     Examples:
 
@@ -123,23 +80,14 @@ def diff(
     from federation.deploy.job_diff import diff_of
     from federation.ui.job_view import job_diff_document, show_job_diff
 
-    request = _request(file, job, var, var_file, regions)
-    with opened(config) as app_:
-        prepared = app_.prepare(request, allow_drift=True)
-        found = diff_of(prepared, [app_.client(name) for name in prepared.rendered])
+    request = job.request(file)
+    with opened(config) as project:
+        prepared = project.prepare(request, allow_drift=True)
+        difference = diff_of(prepared, [project.client(name) for name in prepared.rendered])
         if as_json:
-            answer_json(job_diff_document(found))
+            answer_json(job_diff_document(difference))
         else:
-            show_job_diff(found)
-        if len(found.problems) == len(found.regions):
-            raise found.problems[0]
-    raise typer.Exit(2 if found.problems else 0 if found.is_same else 1)
-
-
-def _request(file: str, job: str, var: list[str] | None, var_file: list[Path] | None, regions: str) -> JobRequest:
-    from federation.app import JobRequest
-    from federation.errors import UsageError
-
-    if file and job:
-        raise UsageError(f"two jobs are named: {file} and --job {job}", hint="name one")
-    return JobRequest(file or job, tuple(var or ()), tuple(var_file or ()), names(regions))
+            show_job_diff(difference)
+        if len(difference.problems) == len(difference.regions):
+            raise difference.problems[0]
+    raise typer.Exit(2 if difference.problems else 0 if difference.is_same else 1)

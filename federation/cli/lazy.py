@@ -1,6 +1,6 @@
-"""The names of commands enter, a group leaves that imports a command's module when that command is used, and no other.
+"""Command groups that import a command's module only when the command is used.
 
-`fedml index list` would else pay for reading the options of every command: as much as for importing Typer.
+Otherwise `fedml index list` would import the options of every command, which takes as long as the import of Typer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typer.main import get_command_name, get_group
 
 
 class Commands(Mapping[str, Any]):
-    """A group's commands by name, in the order of its help, each made when it is asked for. `modules`: where each is."""
+    """A group's commands by name, in the order of its help. `modules` has the module of each, imported when it is needed."""
 
     def __init__(self, modules: Mapping[str, str]) -> None:
         self._modules = modules
@@ -37,7 +37,7 @@ class Commands(Mapping[str, Any]):
 
 
 def lazy_group(modules: Mapping[str, str]) -> type[TyperGroup]:
-    """A class for `typer.Typer(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands to one."""
+    """Returns a class for `typer.Typer(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands."""
 
     class LazyGroup(TyperGroup):
         def __init__(self, **attributes: Any) -> None:

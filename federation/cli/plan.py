@@ -1,4 +1,4 @@
-"""`fedml plan`: how dispatches would spread now, where results would land, what would change, and why."""
+"""`fedml plan`: shows how a dispatch would spread now, where its results would go, what would change, and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from federation.cli.options.planning import PlacingOptions, SlotOptions
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Adds the command to the group."""
     app.command("plan")(grouped(plan))
 
 
@@ -23,18 +23,22 @@ def plan(
     job: JobOptions,
     explain: Annotated[
         int | None,
-        typer.Option("--explain", metavar="SLOT", help="Only this slot: its parameters, its place, and why."),
+        typer.Option("--explain", metavar="SLOT", help="Show only this slot: its parameters, its region, and why."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Keep the plan for `fedml dispatch --plan FILE`.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Save the plan to this file, for `fedml dispatch --plan FILE`."),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show how dispatches would spread over the regions by their real free capacity, and what would change.
+    """Show how a dispatch would spread over the regions.
 
-    Asks every region's own scheduler by dry run; writes and reserves nothing. Exit code 0: nothing would change; 1: a
-    region's registered job would change, a slot has no place, or a deadline or cost can't be kept; 255: error.
+    Asks the scheduler of every region for its free capacity by a dry run. Also shows which registered jobs would
+    change. Writes and reserves nothing.
+
+    Exit codes: 0 if nothing would change, 1 if a region's registered job would change, a slot has no place, or a
+    deadline or cost can't be kept, 255 for errors.
 
     Examples:
 
@@ -58,16 +62,16 @@ def plan(
         document = plan_document(made, app.config)
         if explain is not None:
             if not 0 <= explain < made.plan.slots:
-                raise UsageError(f"--explain {explain}: the slots are 0 to {made.plan.slots - 1}")
+                raise UsageError(f"--explain {explain} is not a valid slot: the slots are 0 to {made.plan.slots - 1}")
             for line in explained(made, explain):
                 answer(line)
         elif as_json:
             answer_json(document)
         else:
             show_plan(made, app.config)
-        for one in made.unanswered:
-            note(f"Warning: region {one.region} is left out: {one.detail}")
+        for region in made.unanswered:
+            note(f"Warning: region {region.region} is left out: {region.detail}")
         if to is not None:
             keep_plan(to, app, made, document, slots.sources())
-            note(f"Kept in {to}; go by it:  fedml dispatch --plan {to}")
+            note(f"Saved in {to}. Dispatch it:  fedml dispatch --plan {to}")
     raise typer.Exit(1 if made.changes or not made.plan.is_complete or made.plan.problems else 0)

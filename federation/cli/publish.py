@@ -1,4 +1,4 @@
-"""`fedml publish PATH`: on the node, the artifact and its record into the datacenter's store."""
+"""`fedml publish`: writes a task's files and their record into the datacenter's store. Runs on the node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from federation.cli.options.common import JsonOption
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Adds the command to the group."""
     app.command(name="publish")(publish)
 
 
@@ -19,48 +19,62 @@ def publish(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="PATH|URL",
-            help="A folder or a file; or the URL of what is in a store already.",
-            show_default=False,
+            metavar="PATH|URL", help="A folder, a file, or the URL of objects in a store.", show_default=False
         ),
     ] = "",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME=VALUE", help="A metric, beside those of metrics.json; may be repeated."),
+        typer.Option(
+            "--metric", metavar="NAME=VALUE", help="Record this metric too, besides those of metrics.json. Repeatable."
+        ),
     ] = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
-            "--ignore", metavar="PATTERN", help="Names or paths to leave out (*.tmp, logs/*); may be repeated."
+            "--ignore", metavar="PATTERN", help="Leave out files with this name or path (*.tmp, logs/*). Repeatable."
         ),
     ] = None,
     model_format: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="The model's format, for the record (onnx, pickle).")
+        str, typer.Option("--format", metavar="NAME", help="Record the model's format (onnx, pickle).")
     ] = "",
     framework: Annotated[
-        str, typer.Option("--framework", metavar="NAME", help="What it was trained with (scikit-learn 1.5.2).")
+        str, typer.Option("--framework", metavar="NAME", help="Record the framework (scikit-learn 1.5.2).")
     ] = "",
     data_url: Annotated[
-        str, typer.Option("--data-url", metavar="URL", help="The data it was trained on, else as data.json says.")
+        str,
+        typer.Option("--data-url", metavar="URL", help="Record the training data's URL. Default: as data.json says."),
     ] = "",
-    data_sha256: Annotated[str, typer.Option("--data-sha256", metavar="HEX", help="That data's sha256.")] = "",
+    data_sha256: Annotated[
+        str,
+        typer.Option(
+            "--data-sha256", metavar="HEX", help="Record the training data's sha256. Default: as data.json says."
+        ),
+    ] = "",
     parent: Annotated[
         list[str] | None,
         typer.Option(
-            "--parent", metavar="ALLOCATION", help="A result that this one was made from, by its id; may be repeated."
+            "--parent",
+            metavar="ALLOCATION",
+            help="Record that this result was made from the one with this allocation ID. Repeatable.",
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Publish nothing: only look whether this task could. One line of JSON.")
+        bool,
+        typer.Option("--check", help="Publish nothing. Check whether this task could, and print one line of JSON."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish what a task made, on the node where it runs: its files and a record, into the datacenter's store.
+    """Publish a task's files and their record.
 
-    Run it in the last task of a job: version, run, region and store come from the task's environment. metrics.json,
-    environment.json and data.json in the folder go into the record, and so does the git commit of the code where there is
-    one. Run twice by one allocation it gives the same outcome; another artifact of the same allocation is refused. What a
-    job wrote to a store itself is recorded where it lies: give its URL, one that ends in a slash for all below.
+    Run it in the last task of a job, on the node. It writes into the datacenter's store. Version, run, region and store
+    come from the task's environment.
+
+    The record also holds metrics.json, environment.json and data.json of the folder, and the git commit of the code if
+    there is one. A second call in the same allocation has the same outcome. A different artifact of the same allocation
+    is refused.
+
+    If the job wrote its results to a store itself, give their URL. They are recorded where they are. A URL that ends in
+    a slash means all objects below it.
 
     Examples:
 

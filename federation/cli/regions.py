@@ -1,4 +1,4 @@
-"""`fedml regions`: reachability, version, nodes, free capacity, queue."""
+"""`fedml regions`: shows which regions answer, their versions, nodes, free capacity and queues."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import typer
 
 from federation.cli.options.common import ConfigOption, JobOption, JsonOption, RegionsOption, names
 
-app = typer.Typer(help="The regions: which answer, and what they have free.", no_args_is_help=True)
+app = typer.Typer(help="Show which regions answer and what they have free.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_regions(
     regions: RegionsOption = "", job: JobOption = "", as_json: JsonOption = False, config: ConfigOption = None
 ) -> None:
-    """List the regions: version, ready nodes, free slots for the project's job, and its queue.
+    """List the regions with their free slots.
+
+    Shows each region's Nomad version, ready nodes, free slots for the project's job and the length of its queue.
 
     Example:
 
@@ -28,23 +30,25 @@ def list_regions(
     from federation.workflows.request import RunRequest
 
     with opened(config) as project:
-        answers = preview(project, RunRequest(JobRequest(job, regions=names(regions)))).snapshot.regions.values()
+        request = RunRequest(JobRequest(job, regions=names(regions)))
+        capacities = preview(project, request).snapshot.regions.values()
         if as_json:
-            answer_json(regions_document(answers))
+            answer_json(regions_document(capacities))
         else:
-            show_regions(answers)
+            show_regions(capacities)
 
 
 @app.command("show")
 def show(
-    region: Annotated[str, typer.Argument(metavar="REGION", help="Its name in fedml.toml.")],
+    region: Annotated[str, typer.Argument(metavar="REGION", help="The region's name in fedml.toml.")],
     job: JobOption = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show one region: how it is reached, its servers, nodes by datacenter and class, free slots, queue and stores.
+    """Show one region.
 
-    Exit code 1 when it doesn't answer.
+    Shows its addresses and leader, its nodes by datacenter, pool and class, its free slots, queue and stores.
+    Exit codes: 0 if the region answers, else 1.
 
     Example:
 
@@ -59,9 +63,9 @@ def show(
 
     with opened(config) as project:
         made = preview(project, RunRequest(JobRequest(job, regions=(region,))))
-        told = report(project, made, region)
+        region_report = report(project, made, region)
         if as_json:
-            answer_json(region_document(told))
+            answer_json(region_document(region_report))
         else:
-            show_region(told)
-    raise typer.Exit(1 if told.capacity.problem == "unreachable" else 0)
+            show_region(region_report)
+    raise typer.Exit(1 if region_report.capacity.problem == "unreachable" else 0)

@@ -1,4 +1,4 @@
-"""What every command does around its work: load the project, show its warnings once, give connections back."""
+"""Opens the project for a command, closes it again, and prints answers and notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(config: Path | None) -> Iterator[App]:
-    """The project's App, closed at the end. Raises ConfigError."""
+    """Opens the project's App, prints its warnings and closes it at the end. Raises ConfigError."""
     from federation.app import App
     from federation.config.model import load
 
@@ -32,34 +32,36 @@ def opened(config: Path | None) -> Iterator[App]:
 
 
 def note(text: str) -> None:
-    """A line for the person, on stderr."""
+    """Prints one line for the user on standard error."""
     write_note(text)
 
 
 def answer(*lines: str) -> None:
-    """Lines of data, on stdout; a line feed inside one is shown as an escape."""
+    """Prints lines of data on standard output. A line feed inside a line is shown as an escape."""
     for line in lines:
         write_line(line)
 
 
 def answer_block(text: str) -> None:
-    """A text of several lines, on stdout, whose fields were made one line each."""
+    """Prints a text of several lines on standard output. Its fields must be one line each."""
     write_block(text)
 
 
 def answer_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Prints one JSON document on standard output."""
     write_block(visible_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
 
 
 def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> None:
-    """One JSON document on stdout: `head`, then under `name` one row a line, for documents of thousands of rows (json's own
-    indentation takes four times as long)."""
+    """Prints one JSON document on standard output: `head`, then under `name` one row on each line.
+
+    For documents of thousands of rows: indentation by `json` takes four times as long.
+    """
     start = json.dumps(head, ensure_ascii=False)[:-1] + (", " if head else "") + json.dumps(name) + ": ["
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
     write_block(visible_json(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}"))
 
 
 def answer_json_line(document: Any) -> None:
-    """One of several JSON documents on stdout, each on a line of its own."""
+    """Prints one of several JSON documents on standard output, on one line."""
     write_block(visible_json(json.dumps(document, ensure_ascii=False, default=str)))

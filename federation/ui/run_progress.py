@@ -1,4 +1,4 @@
-"""What a run tells enters, lines or bars leave: bars per region on a terminal, one line a change elsewhere, or JSON Lines."""
+"""Shows a run's progress: bars for each region on a terminal, else one line for each event, or JSON Lines."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
 from federation.streams import write_block, write_note
+from federation.text import counted
 from federation.ui.console import err
 from federation.visible import visible_json, visible_line
 
 SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
-"""What is written as a line even above bars."""
+"""Kinds of events that are also printed as lines above the bars."""
 
 
-class Follower(Protocol):
-    """Follows one run, as a context manager, and is called with whatever the run tells."""
+class ProgressDisplay(Protocol):
+    """A context manager that is called with each event of one run."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -31,8 +32,8 @@ class Follower(Protocol):
     def __call__(self, tell: Tell) -> None: ...
 
 
-def follower(manifest: Manifest, *, as_json: bool) -> Follower:
-    """The follower that suits where the output goes."""
+def progress_display(manifest: Manifest, *, as_json: bool) -> ProgressDisplay:
+    """The display for JSON, for a terminal or for plain text."""
     if as_json:
         return _Lines(_print_json)
     if sys.stderr.isatty():
@@ -40,28 +41,28 @@ def follower(manifest: Manifest, *, as_json: bool) -> Follower:
     return _Lines(_print_line)
 
 
-def told(tell: Tell) -> str:
-    """One change as a line."""
+def event_line(tell: Tell) -> str:
+    """One event as a line."""
     where = f"{tell.region:<10}" if tell.region else ""
     slot = f"slot {tell.slot:<5}" if tell.slot >= 0 else ""
     attempt = f" (attempt {tell.attempt})" if tell.attempt > 1 else ""
     if tell.kind == "bound":
-        return f"{where} {tell.count} slot{'s' if tell.count != 1 else ''} bound"
+        return f"{where} {counted(tell.count, 'slot')} bound"
     return f"{where} {slot} {tell.kind:<10} {tell.detail}{attempt}".strip()
 
 
 def _print_line(tell: Tell) -> None:
-    write_note(told(tell))
+    write_note(event_line(tell))
 
 
 def _print_json(tell: Tell) -> None:
-    told = asdict(tell)
-    document = {"event": told.pop("kind"), **told}
+    fields = asdict(tell)
+    document = {"event": fields.pop("kind"), **fields}
     write_block(visible_json(json.dumps(document, ensure_ascii=False)))
 
 
 class _Lines:
-    """One line a change."""
+    """Writes one line for each event."""
 
     def __init__(self, write: Callable[[Tell], None]) -> None:
         self._write = write
@@ -79,7 +80,7 @@ class _Lines:
 
 
 class _Bars:
-    """A bar for each region and one for all, in results committed of results expected."""
+    """Draws a bar for each region and one for all: results in the index of results expected."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._keys_a_slot = max(1, sum(manifest.groups.values()))
@@ -109,7 +110,7 @@ class _Bars:
 
     def __call__(self, tell: Tell) -> None:
         if tell.kind in SHOWN_ALWAYS:
-            self._progress.console.print(visible_line(told(tell)))
+            self._progress.console.print(visible_line(event_line(tell)))
         task = self._tasks.get(tell.region)
         if task is None:
             return

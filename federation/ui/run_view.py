@@ -1,23 +1,38 @@
-"""A run's outcome enters, what a person (or `--json`) reads of it leaves."""
+"""Prints runs: the list, a run's end, its story over time, what its tasks wrote. Builds the `--json` documents of these."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from federation.index.rows import RunRow
 from federation.run.timeline import Timeline
+from federation.streams import write_line, write_task_output
 from federation.text import counted
 from federation.ui.console import err, out, styled, table
 from federation.ui.run_chart import chart
+from federation.visible import visible_line
 from federation.workflows.drive import RunOutcome
+from federation.workflows.run_output import Written
 from federation.workflows.runs import RunStory
 
 FAILURES_SHOWN = 10
 ATTEMPTS_SHOWN = 50
 
 
+def show_runs(rows: Sequence[RunRow]) -> None:
+    """Prints one line for each run."""
+    cells = [
+        (row.run, row.job, row.version, row.state, row.slots, f"{row.committed}/{row.expected_keys}", row.opened)
+        for row in rows
+    ]
+    columns = ("run", "job", "version", "state", "slots", "results", "opened")
+    out().print(table(columns, cells, numbers=("slots",)))
+
+
 def show_outcome(outcome: RunOutcome) -> None:
-    """Print how a run ended and what to do next (on stderr: the data is in the index)."""
+    """Prints on standard error how a run ended and what to do next."""
     console = err()
     manifest = outcome.manifest
     console.print_line(
@@ -32,9 +47,9 @@ def show_outcome(outcome: RunOutcome) -> None:
         console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
     for region, attempts in outcome.left.items():
         console.print_line(
-            f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there; "
-            f"stopped by the next dispatch that reaches it, or:  fedml runs resume {manifest.run}; what they publish all "
-            "the same is entered by:  fedml index sync",
+            f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there. The next dispatch that "
+            f"reaches {region} stops them, or:  fedml runs resume {manifest.run}. Results that they publish are added "
+            "by:  fedml index sync",
             soft_wrap=True,
         )
     if outcome.state == "done" and manifest.results == "publish":
@@ -42,7 +57,7 @@ def show_outcome(outcome: RunOutcome) -> None:
 
 
 def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
-    """The outcome as `--json` prints it."""
+    """The `--json` document of a run's outcome."""
     manifest = outcome.manifest
     return {
         "event": "end",
@@ -59,8 +74,33 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
     }
 
 
+def end_document(row: RunRow) -> dict[str, Any]:
+    """The `--json` document of the end of a run that another process drove."""
+    return {"event": "end", "run": row.run, "state": row.state, "reason": row.reason}
+
+
+def end_line(row: RunRow) -> str:
+    """How such a run ended, in one line."""
+    return f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {counted(row.committed, 'result')}"
+
+
+def show_task_output(piece: Written) -> None:
+    """Prints one piece of a task's output below a heading."""
+    kept = ", kept" if piece.is_kept else ""
+    attempt = f", attempt {piece.attempt}" if piece.attempt > 1 else ""
+    write_line(f"==> slot {piece.slot}{attempt}, {piece.region}, task {piece.task}, {piece.kind}{kept} <==")
+    write_task_output(piece.text.rstrip("\n"))
+
+
+def show_task_line(piece: Written) -> None:
+    """Prints each line of a task's output after the slot and the task."""
+    head = visible_line(f"slot {piece.slot} {piece.task} | ")
+    for line in piece.text.rstrip("\n").split("\n"):
+        write_task_output(head + line)
+
+
 def show_story(story: RunStory) -> None:
-    """Print a run: each slot with its attempts, and why those that ended badly did."""
+    """Prints a run: each slot with its attempts, and why attempts failed."""
     console = out()
     manifest = story.manifest
     console.print_line(
@@ -85,7 +125,7 @@ def show_story(story: RunStory) -> None:
     if len(rows) > ATTEMPTS_SHOWN:
         bad = [row for row in rows if row[1] != "done" or row[6]]
         console.print(
-            f"{len(rows) - len(bad)} attempts went well; of the others at most {ATTEMPTS_SHOWN} (all: --json)"
+            f"{len(rows) - len(bad)} attempts succeeded. Of the others at most {ATTEMPTS_SHOWN} are shown (all: --json)."
         )
         rows = bad[:ATTEMPTS_SHOWN]
     columns = ("slot", "state", "results", "attempt", "region", "dispatched job", "why it ended")
@@ -94,7 +134,7 @@ def show_story(story: RunStory) -> None:
 
 
 def show_timeline(timeline: Timeline) -> None:
-    """Print a run over time: each attempt or wave as a bar, and where the time went, per region."""
+    """Prints a run over time: a bar for each attempt or wave, and where each region's time went."""
     console = out()
     for line in chart(timeline):
         console.print(styled(line), no_wrap=True)
@@ -131,37 +171,43 @@ def show_timeline(timeline: Timeline) -> None:
 
 
 def show_fit(timeline: Timeline) -> None:
-    """Print what tasks took against what they asked for, and the `resources` that would fit; nothing when none was seen."""
+    """Prints what tasks used and what they asked for, with the `resources` that would fit. Prints nothing without samples."""
     if not timeline.tasks:
         return
     console = out()
     rows = [
-        (one.task, one.sampled, one.cpu_mhz, f"{one.used_cpu_mhz:.0f}", one.memory_mb, f"{one.used_memory_mb:.0f}")
-        for one in timeline.tasks
+        (
+            task.task,
+            task.sampled,
+            task.cpu_mhz,
+            f"{task.used_cpu_mhz:.0f}",
+            task.memory_mb,
+            f"{task.used_memory_mb:.0f}",
+        )
+        for task in timeline.tasks
     ]
     columns = ("task", "sampled", "cpu MHz asked", "most used", "memory MB asked", "most used")
     console.print(table(columns, rows, numbers=columns[1:]))
-    for one in timeline.tasks:
-        cpu_mhz, memory_mb = one.fitting
-        if (cpu_mhz, memory_mb) != (one.cpu_mhz, one.memory_mb):
-            told = f"task {one.task} would do with:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}"
-            console.print_line(told)
+    for task in timeline.tasks:
+        cpu_mhz, memory_mb = task.fitting
+        if (cpu_mhz, memory_mb) != (task.cpu_mhz, task.memory_mb):
+            console.print_line(f"task {task.task} needs only:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}")
 
 
 def timeline_document(timeline: Timeline) -> dict[str, Any]:
-    """A run over time as `--json` prints it."""
+    """The `--json` document of a run over time."""
     return {
         "took_s": timeline.took_s,
         "bound_s": timeline.bound_s,
         "efficiency": timeline.efficiency,
         "regions": [asdict(region) for region in timeline.regions],
         "attempts": [asdict(span) for span in timeline.spans],
-        "tasks": [asdict(one) for one in timeline.tasks],
+        "tasks": [asdict(task) for task in timeline.tasks],
     }
 
 
 def story_document(story: RunStory) -> dict[str, Any]:
-    """A run as `--json` prints it."""
+    """The `--json` document of a run."""
     manifest = story.manifest
     return {
         "run": manifest.run,
@@ -178,8 +224,13 @@ def story_document(story: RunStory) -> dict[str, Any]:
                 "reason": slot.reason,
                 "committed": sorted(f"{group}[{index}]" for group, index in slot.committed),
                 "attempts": [
-                    {"attempt": one.number, "region": one.region, "job_id": one.job_id, "reason": one.reason}
-                    for one in slot.attempts
+                    {
+                        "attempt": attempt.number,
+                        "region": attempt.region,
+                        "job_id": attempt.job_id,
+                        "reason": attempt.reason,
+                    }
+                    for attempt in slot.attempts
                 ],
             }
             for number, slot in enumerate(story.slots)
@@ -188,5 +239,5 @@ def story_document(story: RunStory) -> dict[str, Any]:
 
 
 def exit_code(state: str) -> int:
-    """The exit code that belongs to a run's state."""
+    """The exit code of a command whose run has this state."""
     return 0 if state in ("done", "open") else 2

@@ -14,8 +14,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from federation.app import App
 from federation.config.model import Config, CoordinatorJob
 from federation.errors import UsageError
 from federation.home import RunKeys
@@ -57,6 +59,24 @@ class Coordinator:
 def coordinator_id(config: Config) -> str:
     """The ID of the job, the same for all runs of a federation."""
     return f"fedml-coordinator-{config.name}"
+
+
+def coordinator_regions(app: App, names: Sequence[str]) -> list[Host]:
+    """The regions that get a coordinator (default: the first one), each checked for what a coordinator needs. Raises
+    UsageError."""
+    hosts: list[Host] = [
+        app.client(region.name) for region in app.chosen_regions(names or list(app.config.regions)[:1])
+    ]
+    check(app.config, hosts)
+    return hosts
+
+
+def coordinator_config(environ: Mapping[str, str]) -> Path | None:
+    """The fedml.toml of a coordinator job, by the environment of its task. None outside of such a task."""
+    if f"NOMAD_META_{RUN_META}" not in environ:
+        return None
+    path = environ.get(f"NOMAD_META_{CONFIG_META}")
+    return Path(path) if path else Path(environ["NOMAD_TASK_DIR"]) / PAYLOAD_FILE
 
 
 def check(config: Config, hosts: Sequence[Host]) -> None:

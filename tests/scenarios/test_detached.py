@@ -60,4 +60,4 @@ def test_another_region_goes_on_when_the_active_coordinator_is_lost(project: Pro
     assert bound == Counter(range(6))
     refused = project.fedml("runs", "resume", run)
     assert refused.code == 0
-    assert "there is nothing to go on with" in refused.err
+    assert "there is nothing to continue" in refused.err

@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_is_finished_by_resume(project: Project, moment: s
     assert f"done, {SLOTS} of {SLOTS} slots" in resumed.err
     assert_each_key_once(project, run, "killed")
     again = project.fedml("runs", "resume", run)
-    assert (again.code, again.err) == (0, f"Run {run} is done: there is nothing to go on with\n")
+    assert (again.code, again.err) == (0, f"Run {run} is done: there is nothing to continue\n")
 
 
 @pytest.mark.slow

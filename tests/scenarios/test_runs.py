@@ -269,7 +269,7 @@ def test_what_is_open_in_a_region_is_bound_elsewhere_by_hand(project: Project, t
         run = run_id(told(dispatching, "running", 2))
         rebound = project.fedml("runs", "rebind", run, "--from", "us")
         assert rebound.code == 0, rebound.err
-        assert "2 open attempts in us bound elsewhere" in rebound.err
+        assert "2 open attempts in us moved to other regions" in rebound.err
         out, err = dispatching.communicate(timeout=60)
     assert dispatching.returncode == 0, out + err
     assert {row["region"] for row in project.rows("--run", run)} == {"eu"}

@@ -1,4 +1,4 @@
-"""The options that many commands share, each declared once."""
+"""Options that many commands share. Each is declared once."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ import typer
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="The fedml.toml (else FEDML_CONFIG, else found upward from here)."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Use this fedml.toml. Default: FEDML_CONFIG, else the nearest one in this folder or above it.",
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output. Everything else goes to standard error.")
+]
 AllowStoreOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-store",
         metavar="URL",
-        help="Also read this store, which fedml.toml doesn't have: without credentials. Repeatable.",
+        help="Also read this store, which fedml.toml does not name. No credentials are sent. Repeatable.",
     ),
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's ID, or the beginning of it.")]
+JobFileArgument = Annotated[
+    str, typer.Argument(metavar="[FILE]", help="A jobspec file. Default: the project's job.", show_default=False)
+]
 
 
 def _names_something(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
-    """An empty list would mean all regions, where somebody asked for a limit (`--regions "$UNSET"`)."""
+    """Refuses an empty list, which would mean all regions although a limit was asked for (`--regions "$UNSET"`)."""
     source = context.get_parameter_source(str(parameter.name))
     if source is not None and source.name == "COMMANDLINE" and not names(value):
         raise typer.BadParameter("names no region")
@@ -36,50 +45,28 @@ RegionsOption = Annotated[
     typer.Option(
         "--regions",
         metavar="A,B",
-        help="Only these regions: a hard limit, for retries too.",
+        help="Use only these regions, for retries too. Default: all regions.",
         callback=_names_something,
     ),
 ]
 JobOption = Annotated[
-    str, typer.Option("--job", metavar="FILE", help="A jobspec, or a registered job's ID (else the project's own).")
+    str,
+    typer.Option(
+        "--job",
+        metavar="FILE",
+        help="Use this jobspec file, or the registered job with this ID. Default: the project's job.",
+    ),
 ]
 VarOption = Annotated[
-    list[str] | None, typer.Option("-var", "--var", metavar="NAME=VALUE", help="A variable of the jobspec.")
+    list[str] | None,
+    typer.Option("-var", "--var", metavar="NAME=VALUE", help="Set a variable of the jobspec. Repeatable."),
 ]
 VarFileOption = Annotated[
-    list[Path] | None, typer.Option("-var-file", "--var-file", metavar="FILE", help="Variables from a file.")
-]
-MetaOption = Annotated[
-    list[str] | None, typer.Option("-meta", "--meta", metavar="KEY=VALUE", help="A parameter of the dispatch.")
-]
-SlotsOption = Annotated[
-    int | None, typer.Option("-n", "--slots", metavar="N", help="How many slots (else one in each chosen region).")
-]
-VersionOption = Annotated[
-    str | None,
-    typer.Option("--version", metavar="V", help="The model version (else, or with `next`, the next whole number)."),
-]
-AllowDriftOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-drift",
-        help="Replace what somebody else changed in Nomad (where nothing is registered: take it as it is).",
-    ),
-]
-WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for other runs that still dispatch the job as it is.")]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Deploy although other runs still dispatch the job as it is.")
-]
-OnFailureOption = Annotated[
-    str | None,
-    typer.Option(
-        "--on-failure",
-        metavar="WHAT",
-        help="What a region's failure means for others: fail_all (all are put back), fail_local (none), '' (those after it).",
-    ),
+    list[Path] | None,
+    typer.Option("-var-file", "--var-file", metavar="FILE", help="Read jobspec variables from this file. Repeatable."),
 ]
 
 
 def names(text: str) -> tuple[str, ...]:
-    """`us,eu` as names, in the order given, each once."""
+    """Splits `us,eu` into names, in the order given, each once."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -1,7 +1,7 @@
-"""Options that several commands share: each group is one dataclass, declared once.
+"""Groups of options that several commands share. Each group is one dataclass, declared once.
 
-`grouped` makes a command of a function whose parameters may be such dataclasses: Typer sees one option a field, the function
-gets the filled dataclass.
+`grouped` turns a function with such dataclasses among its parameters into a command. Typer sees one option for each
+field. The function receives the filled dataclass.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from federation.cli.options import common
 
 if TYPE_CHECKING:
     from federation.app import JobRequest
-    from federation.ui.followers import Following
     from federation.workflows.dispatch import Deploying
+    from federation.workflows.run_observers import ObserverOptions
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with one option for each field of the dataclasses among its parameters."""
+    """Returns the command with one option for each field of the dataclasses among its parameters."""
     hints = get_type_hints(command, include_extras=True)
     groups = {name: kind for name, kind in hints.items() if is_dataclass(kind) and isinstance(kind, type)}
     flat: list[inspect.Parameter] = []
@@ -55,7 +55,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """Which job, with which variables, in which regions."""
+    """Options that choose a job, its variables and its regions."""
 
     job: common.JobOption = ""
     var: common.VarOption = None
@@ -68,23 +68,45 @@ class JobOptions:
         return common.names(self.regions)
 
     def request(self, file: str = "") -> JobRequest:
-        """The job that is asked for; `file` is a jobspec given as an argument."""
+        """The requested job. `file` is a jobspec given as an argument. Raises UsageError when two jobs are named."""
         from federation.app import JobRequest
+        from federation.errors import UsageError
 
+        if file and self.job:
+            raise UsageError(f"two jobs are named: {file} and --job {self.job}", hint="name one")
         return JobRequest(file or self.job, tuple(self.var or ()), tuple(self.var_file or ()), self.names)
 
 
 @dataclass(frozen=True, slots=True)
 class DeployOptions:
-    """How a job is registered."""
+    """Options for registering a job."""
 
-    on_failure: common.OnFailureOption = None
-    allow_drift: common.AllowDriftOption = False
-    wait: common.WaitOption = False
-    force: common.ForceOption = False
+    on_failure: Annotated[
+        str | None,
+        typer.Option(
+            "--on-failure",
+            metavar="RULE",
+            help="When a region fails: fail_all puts all regions back, fail_local changes no other region, '' stops the "
+            "regions after it. Default: the rule of the job's multiregion block, else fail_local.",
+        ),
+    ] = None
+    allow_drift: Annotated[
+        bool,
+        typer.Option(
+            "--allow-drift",
+            help="Replace changes that somebody made in Nomad directly. Where fedml does not register the job, dispatch "
+            "it with those changes.",
+        ),
+    ] = False
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for other runs that still dispatch the registered job.")
+    ] = False
+    force: Annotated[
+        bool, typer.Option("--force", help="Deploy although other runs still dispatch the registered job.")
+    ] = False
 
     def deploying(self, **further: Any) -> Deploying:
-        """The same for the workflow; `further` are what only `dispatch` knows."""
+        """These options for the workflow. `further` holds the options that only `dispatch` has."""
         from federation.workflows.dispatch import Deploying
 
         return Deploying(
@@ -94,61 +116,81 @@ class DeployOptions:
 
 @dataclass(frozen=True, slots=True)
 class RolloutOptions(DeployOptions):
-    """How a job is registered for one run."""
+    """Options for registering a job for one run."""
 
     isolate: Annotated[
-        bool, typer.Option("--isolate", help="Give this run a job of its own, JOB-HASH, removed at its end.")
+        bool,
+        typer.Option("--isolate", help="Give this run a job of its own, JOB-HASH, which is removed when the run ends."),
     ] = False
     canary: Annotated[
         int,
         typer.Option(
             "--canary",
             metavar="K",
-            help="Dispatch K slots a region first, the rest when their results are in the index.",
+            help="Dispatch K slots in each region first, and the others when those results are in the index. "
+            "Default: 0, all slots at once.",
+            show_default=False,
         ),
     ] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DetachOptions:
-    """Whether Nomad jobs drive the run."""
+    """Options for a run that Nomad jobs drive."""
 
     detach: Annotated[
         bool,
-        typer.Option("--detach", help="Let a Nomad job drive the run and return at once; this machine may be off."),
+        typer.Option(
+            "--detach", help="Let a Nomad job drive the run and return at once. This machine may then be switched off."
+        ),
     ] = False
     on: Annotated[
         str,
         typer.Option(
             "--on",
             metavar="A,B",
-            help="Regions of these jobs, of which one is active (default: the run's first region).",
+            help="With --detach: start a coordinator job in each of these regions. One is active, the others stand by. "
+            "Default: the run's first region.",
         ),
     ] = ""
+
+    def hosts(self, regions: tuple[str, ...]) -> tuple[str, ...]:
+        """The regions that get a coordinator. Empty when there are no chosen `regions` and none is named. Raises
+        UsageError for --on without --detach."""
+        from federation.errors import UsageError
+
+        if self.on and not self.detach:
+            raise UsageError("--on names the regions of a detached run's coordinators", hint="add --detach")
+        return common.names(self.on) or regions[:1]
 
 
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
-    """Where else a run's progress goes."""
+    """Options for further outputs of a run's progress."""
 
     metrics: Annotated[
         str,
         typer.Option(
-            "--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics there while the run is driven."
+            "--metrics", metavar="[HOST:]PORT", help="Serve Prometheus metrics at this port until the command ends."
         ),
     ] = ""
     metrics_file: Annotated[
         Path | None,
-        typer.Option("--metrics-file", metavar="FILE", help="Write Prometheus metrics for the textfile collector."),
+        typer.Option(
+            "--metrics-file",
+            metavar="FILE",
+            help="Write Prometheus metrics to this file, for node_exporter's textfile collector.",
+        ),
     ] = None
     log_file: Annotated[
-        Path | None, typer.Option("--log-file", metavar="FILE", help="Append what happens as JSON Lines.")
+        Path | None,
+        typer.Option("--log-file", metavar="FILE", help="Append each event of the run to this file, as JSON Lines."),
     ] = None
 
-    def following(self) -> Following:
-        """The same, checked. Raises UsageError."""
-        from federation.ui.followers import Following
+    def observers(self) -> ObserverOptions:
+        """These options for the workflow, checked. Raises UsageError."""
+        from federation.workflows.run_observers import ObserverOptions
 
-        also = Following(self.metrics, self.metrics_file, self.log_file)
-        also.check()
-        return also
+        options = ObserverOptions(self.metrics, self.metrics_file, self.log_file)
+        options.check()
+        return options

@@ -1,4 +1,4 @@
-"""Options that limit a run: failures, times, and what happens when a region is lost."""
+"""Options that limit a run: failures, times, and the reaction to a lost region."""
 
 from __future__ import annotations
 
@@ -16,37 +16,54 @@ class LimitOptions:
     """The limits of a run."""
 
     max_failures: Annotated[
-        str, typer.Option("--max-failures", metavar="N|P%", help="Stop the run when more slots than this have failed.")
+        str,
+        typer.Option(
+            "--max-failures",
+            metavar="N|P%",
+            help="Stop the run when more slots than this have failed. Default: max_failures in fedml.toml, else no limit.",
+        ),
     ] = ""
     slot_timeout: Annotated[
         str,
-        typer.Option("--slot-timeout", metavar="TIME", help="Stop an attempt that runs longer than this (90m, 2h)."),
+        typer.Option(
+            "--slot-timeout",
+            metavar="TIME",
+            help="Stop an attempt that runs longer than this (90m, 2h). Default: slot_timeout_s in fedml.toml, else "
+            "no limit.",
+        ),
     ] = ""
     pending_timeout: Annotated[
         str,
         typer.Option(
             "--pending-timeout",
             metavar="TIME",
-            help="Move an attempt elsewhere that waits longer than this for a node.",
+            help="Move an attempt to another region when it waits longer than this for a node. Default: "
+            "pending_timeout_s in fedml.toml, else no limit.",
         ),
     ] = ""
     on_region_lost: Annotated[
         str,
         typer.Option(
             "--on-region-lost",
-            metavar="HOW",
-            help="What happens to a lost region's attempts: rebind, wait, or ask (for `fedml runs rebind`).",
+            metavar="RULE",
+            help="When a region is lost: rebind moves its attempts to other regions, wait and ask leave them until the "
+            "region answers or you run `fedml runs rebind`. Default: on_region_lost in fedml.toml, else rebind.",
         ),
     ] = ""
     purge_finished: Annotated[
-        bool, typer.Option("--purge-finished", help="Purge children from Nomad once their results are in the index.")
+        bool,
+        typer.Option("--purge-finished", help="Purge dispatched jobs from Nomad when their results are in the index."),
     ] = False
     priority: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--priority", min=0, max=100, help="Priority between concurrent runs, 1 to 100; higher gets room first."
+            "--priority",
+            metavar="1-100",
+            min=1,
+            max=100,
+            help="Give the run this priority. Runs with a higher priority get room first. Default: 50.",
         ),
-    ] = 0
+    ] = None
 
     def patience(self) -> Patience:
         """The limits that the command line names. Raises UsageError."""
@@ -56,14 +73,16 @@ class LimitOptions:
         from federation.run.user_limits import OnRegionLost, Patience
         from federation.text import duration_s
 
-        how: OnRegionLost | None = next((one for one in get_args(OnRegionLost) if one == self.on_region_lost), None)
-        if self.on_region_lost and how is None:
-            raise UsageError(f"--on-region-lost {self.on_region_lost!r} is not a valid way", hint="rebind, wait or ask")
+        rule: OnRegionLost | None = next((name for name in get_args(OnRegionLost) if name == self.on_region_lost), None)
+        if self.on_region_lost and rule is None:
+            raise UsageError(
+                f"--on-region-lost {self.on_region_lost!r} is not a valid rule", hint="write rebind, wait or ask"
+            )
         return Patience(
             max_failures=self.max_failures or None,
             slot_timeout_s=duration_s(self.slot_timeout, "--slot-timeout") if self.slot_timeout else None,
             pending_timeout_s=duration_s(self.pending_timeout, "--pending-timeout") if self.pending_timeout else None,
-            on_region_lost=how,
+            on_region_lost=rule,
             purge_finished=self.purge_finished or None,
-            priority=self.priority or None,
+            priority=self.priority,
         )

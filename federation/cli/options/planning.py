@@ -1,4 +1,4 @@
-"""Options of `plan` and `dispatch`: how many slots with which parameters, and where they go."""
+"""Options that `plan` and `dispatch` share: the slots, their inputs and their placement."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from federation.cli.options import common
-
 if TYPE_CHECKING:
     from federation.app import JobRequest
     from federation.workflows.request import Placing, RunRequest
@@ -17,32 +15,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SlotOptions:
-    """How many slots, of which version, and what each gets."""
+    """Options for the number of slots, the version and the inputs of each slot."""
 
-    slots: common.SlotsOption = None
-    version: common.VersionOption = None
-    meta: common.MetaOption = None
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            "--slots",
+            metavar="N",
+            help="Run N slots. Default: one for each combination of --sweep, --params and --payload-dir, else slots in "
+            "fedml.toml, else one in each region.",
+        ),
+    ] = None
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version", metavar="V", help="Set the model version. Default, and with `next`: the next whole number."
+        ),
+    ] = None
+    meta: Annotated[
+        list[str] | None,
+        typer.Option("-meta", "--meta", metavar="KEY=VALUE", help="Set a meta key of every dispatch. Repeatable."),
+    ] = None
     payload: Annotated[
-        str, typer.Option("--payload", metavar="FILE", help="Send this file as the payload ('-': standard input).")
+        str,
+        typer.Option("--payload", metavar="FILE", help="Send this file as the payload. `-` reads standard input."),
     ] = ""
     sweep: Annotated[
         list[str] | None,
-        typer.Option("--sweep", metavar="KEY=A,B", help="One slot for each combination of these values; repeatable."),
+        typer.Option("--sweep", metavar="KEY=A,B", help="Run one slot for each combination of values. Repeatable."),
     ] = None
     params: Annotated[
         Path | None,
-        typer.Option("--params", metavar="FILE", help="One slot for each row of this CSV or JSON Lines file."),
+        typer.Option("--params", metavar="FILE", help="Run one slot for each row of this CSV or JSON Lines file."),
     ] = None
     payload_dir: Annotated[
         Path | None,
-        typer.Option("--payload-dir", metavar="DIR", help="One slot for each file, which becomes its payload."),
+        typer.Option(
+            "--payload-dir", metavar="DIR", help="Run one slot for each file of this folder. The file is its payload."
+        ),
     ] = None
     allow_secret_meta: Annotated[
-        bool, typer.Option("--allow-secret-meta", help="Send meta whose name looks like a credential.")
+        bool,
+        typer.Option("--allow-secret-meta", help="Allow meta keys whose names look like credentials."),
     ] = False
 
     def request(self, job: JobRequest, placing: Placing, **further: Any) -> RunRequest:
-        """The run that is asked for. Raises InvalidMeta and UsageError."""
+        """The requested run. Raises InvalidMeta and UsageError."""
         from federation.workflows.request import RunRequest
         from jobs.load import key_values
         from jobs.params.file import read_asks
@@ -60,54 +79,62 @@ class SlotOptions:
         )
 
     def sources(self) -> dict[str, str]:
-        """Where the parameters were read, for a plan that is kept."""
+        """The files that parameters were read from, for a saved plan."""
         given = {"params": self.params, "payload_dir": self.payload_dir}
         return {name: str(path.absolute()) for name, path in given.items() if path is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class PlacingOptions:
-    """Where slots go, and what that may take and cost."""
+    """Options for the placement of slots, with its limits of time and cost."""
 
     policy: Annotated[
         str,
         typer.Option(
             "--policy",
             metavar="NAME",
-            help="Placement policy: spread, pack, order, cheapest, fastest, weights, or a plug-in's.",
+            help="Place slots by this policy: spread, pack, order, cheapest, fastest, weights, or one from a plug-in. "
+            "Default: policy in fedml.toml, else spread.",
         ),
     ] = ""
     cap: Annotated[
         list[str] | None,
-        typer.Option("--cap", metavar="REGION=N", help="Place at most N of the run's slots in REGION; repeatable."),
+        typer.Option("--cap", metavar="REGION=N", help="Place at most N of the run's slots in REGION. Repeatable."),
     ] = None
     minimum: Annotated[
         list[str] | None,
         typer.Option(
             "--minimum",
             metavar="REGION=N",
-            help="Place at least N slots in REGION before the policy is applied; repeatable.",
+            help="Place at least N slots in REGION before the policy is applied. Repeatable.",
         ),
     ] = None
     deadline: Annotated[
         str,
-        typer.Option("--deadline", metavar="WHEN", help="Refuse unless done by then: 8h, or 2026-11-25T18:00."),
+        typer.Option(
+            "--deadline",
+            metavar="WHEN",
+            help="Refuse the run if it is expected to end later than this: 8h, or 2026-11-25T18:00.",
+        ),
     ] = ""
     max_cost: Annotated[
-        float | None, typer.Option("--max-cost", metavar="X", help="Refuse if the expected cost is higher.")
+        float | None,
+        typer.Option("--max-cost", metavar="X", help="Refuse the run if its expected cost is higher than this."),
     ] = None
     expected_duration: Annotated[
         str,
         typer.Option(
-            "--expected-duration", metavar="TIME", help="How long a slot runs (default: what earlier runs took)."
+            "--expected-duration",
+            metavar="TIME",
+            help="Assume that a slot runs this long. Default: as in earlier runs.",
         ),
     ] = ""
     allow_preemption: Annotated[
-        bool, typer.Option("--allow-preemption", help="Count room that Nomad makes by evicting other work.")
+        bool, typer.Option("--allow-preemption", help="Also use room that Nomad can make by evicting other work.")
     ] = False
 
     def placing(self) -> Placing:
-        """The same for the workflow. Raises UsageError."""
+        """These options for the workflow. Raises UsageError."""
         from datetime import UTC, datetime
 
         from federation.errors import UsageError
@@ -117,7 +144,7 @@ class PlacingOptions:
         if self.max_cost is not None and not 0 <= self.max_cost < float("inf"):
             raise UsageError(
                 f"--max-cost {self.max_cost:g} is not a valid amount",
-                hint="a number from 0, in the currency of the prices",
+                hint="write a number from 0, in the currency of the prices",
             )
         return Placing(
             self.policy or None,
@@ -131,7 +158,7 @@ class PlacingOptions:
 
 
 def _payload(name: str) -> bytes:
-    """The bytes of `--payload`. Raises InvalidMeta."""
+    """Reads the bytes of `--payload`. Raises InvalidMeta."""
     import sys
 
     from jobs.errors import InvalidMeta

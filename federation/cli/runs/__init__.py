@@ -1,4 +1,4 @@
-"""The commands of `fedml runs`."""
+"""Commands of `fedml runs`."""
 
 from federation.cli.runs.control import app
 

@@ -1,4 +1,4 @@
-"""`fedml runs logs`: what a run's tasks wrote, live or as it was kept."""
+"""`fedml runs logs`: prints what a run's tasks wrote, live or as it was kept."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
 
 def logs(
     run: RunArgument,
-    slot: Annotated[int | None, typer.Argument(metavar="[SLOT]", help="Only this slot.", show_default=False)] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only attempts that failed.")] = False,
+    slot: Annotated[
+        int | None,
+        typer.Argument(metavar="[SLOT]", help="The slot to print. Default: all slots.", show_default=False),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Print only attempts that failed.")] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the run is over (Ctrl-C ends it).")
+        bool, typer.Option("--follow", "-f", help="Print new output until the run is over. Ctrl-C ends it.")
     ] = False,
-    task: Annotated[str, typer.Option("--task", metavar="NAME", help="Only this task.")] = "",
-    stderr: Annotated[bool, typer.Option("--stderr", help="Only what went to stderr.")] = False,
-    stdout: Annotated[bool, typer.Option("--stdout", help="Only what went to stdout.")] = False,
+    task: Annotated[str, typer.Option("--task", metavar="NAME", help="Print only this task's output.")] = "",
+    stderr: Annotated[bool, typer.Option("--stderr", help="Print only standard error. Default: both streams.")] = False,
+    stdout: Annotated[
+        bool, typer.Option("--stdout", help="Print only standard output. Default: both streams.")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Print what a run's tasks wrote: live from its regions, or as it was kept in the home store when Nomad has forgotten.
+    """Print what a run's tasks wrote.
 
-    On a terminal control characters are shown as escapes (\\x1b); a pipe or a file gets what the tasks wrote.
-    Of a failed attempt the last 256 KB of each stream are kept, of a good one 64 KB, without credentials.
+    The output comes live from the regions, or from the home store when Nomad has removed it. The home store keeps the
+    last 256 KB of each stream of a failed attempt, 64 KB of another one, without credentials. On a terminal, control
+    characters are shown as escapes (\\x1b). A pipe or file receives the output unchanged.
 
     Examples:
 
@@ -37,27 +43,15 @@ def logs(
     """
     from dataclasses import asdict
 
-    from federation.cli.session import answer, answer_json_line, note, opened
-    from federation.streams import write_task_output
-    from federation.visible import visible_line
-    from federation.workflows.run_output import Kind, Wanted, Written, followed, written
+    from federation.cli.session import answer_json_line, note, opened
+    from federation.ui.run_view import show_task_line, show_task_output
+    from federation.workflows.run_output import Kind, Wanted, followed, written
 
     kinds: tuple[Kind, ...] = ("stdout", "stderr") if stdout == stderr else ("stdout",) if stdout else ("stderr",)
     wanted = Wanted(slot, failed, task, kinds)
-
-    def show(piece: Written) -> None:
-        if as_json:
-            answer_json_line(asdict(piece))
-        elif follow:
-            head = visible_line(f"slot {piece.slot} {piece.task} | ")
-            for line in piece.text.rstrip("\n").split("\n"):
-                write_task_output(head + line)
-        else:
-            kept = ", kept" if piece.is_kept else ""
-            attempt = f", attempt {piece.attempt}" if piece.attempt > 1 else ""
-            answer(f"==> slot {piece.slot}{attempt}, {piece.region}, task {piece.task}, {piece.kind}{kept} <==")
-            write_task_output(piece.text.rstrip("\n"))
-
+    show = (
+        (lambda piece: answer_json_line(asdict(piece))) if as_json else show_task_line if follow else show_task_output
+    )
     with opened(config) as project:
         is_empty = True
         for piece in followed(project, run, wanted) if follow else written(project, run, wanted):

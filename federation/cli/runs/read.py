@@ -1,4 +1,4 @@
-"""`fedml runs list | show | watch`: what became of runs, read from the home store. Nothing is changed."""
+"""`fedml runs list`, `show` and `watch`: read runs from the home store. They change nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
 
 
 def list_runs(
-    job: Annotated[str | None, typer.Option("--job", metavar="ID", help="Only runs of this job.")] = None,
+    job: Annotated[str | None, typer.Option("--job", metavar="ID", help="List only runs of this job.")] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -24,7 +24,7 @@ def list_runs(
     from dataclasses import asdict
 
     from federation.cli.session import answer_json, note, opened
-    from federation.ui.console import out, table
+    from federation.ui.run_view import show_runs
 
     with opened(config) as project:
         rows = project.index.runs(job=job)
@@ -33,31 +33,22 @@ def list_runs(
         elif not rows:
             note("No runs yet:  fedml dispatch")
         else:
-            shown = [
-                (
-                    row.run,
-                    row.job,
-                    row.version,
-                    row.state,
-                    row.slots,
-                    f"{row.committed}/{row.expected_keys}",
-                    row.opened,
-                )
-                for row in rows
-            ]
-            columns = ("run", "job", "version", "state", "slots", "results", "opened")
-            out().print(table(columns, shown, numbers=("slots",)))
+            show_runs(rows)
 
 
 def show(
     run: RunArgument,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it over time, as .svg or .png.")
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Also draw the attempts over time into this .svg or .png file."),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show a run: its slots and attempts, why they ended, when they waited and computed. Exits as that run did.
+    """Show a run with its slots and attempts.
+
+    Shows why attempts ended, when they waited and when they computed. Exit code: 0 if the run is done or open, 2 if it
+    failed or was cancelled.
 
     Examples:
 
@@ -88,26 +79,26 @@ def show(
 
 
 def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Follow a run that is driven elsewhere, until it is over. Ctrl-C ends the watching only. Exits as the run does.
+    """Follow a run that another process drives.
+
+    Prints the same progress lines until the run is over. Ctrl-C ends this command only, not the run. Exit code: 0 if
+    every result is in the index, 2 if not.
 
     Example:
 
       fedml runs watch 0193
     """
     from federation.cli.session import answer_json_line, note, opened
-    from federation.text import counted
-    from federation.ui.run_progress import follower
-    from federation.ui.run_view import exit_code
+    from federation.ui.run_progress import progress_display
+    from federation.ui.run_view import end_document, end_line, exit_code
     from federation.workflows.follow_run import spectate
     from federation.workflows.runs import Runs
 
     with opened(config) as project:
         manifest = Runs(project).manifest(Runs(project).find(run).run)
-        with follower(manifest, as_json=as_json) as observe:
+        with progress_display(manifest, as_json=as_json) as observe:
             row = spectate(project, manifest.run, observe)
         if as_json:
-            answer_json_line({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
-        note(
-            f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {counted(row.committed, 'result')}"
-        )
+            answer_json_line(end_document(row))
+        note(end_line(row))
     raise typer.Exit(exit_code(row.state))

@@ -1,7 +1,6 @@
-"""The command line of the archive for nodes: what `fedml publish` takes enters, what it prints and its exit code leave.
+"""Command line of the archive for nodes: the options and output of `fedml publish`, with the standard library only.
 
-The same options and the same output (a test compares them), on nothing but the standard library. Runs from the archive
-that `federation.publish.bundle.build` makes.
+A test compares the options of both. `federation.publish.bundle.build` makes the archive.
 """
 
 from __future__ import annotations
@@ -27,30 +26,36 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its options: those of `fedml publish`."""
-    made = _Parser(prog="fedml-publish", description="Publish what a task made, into its datacenter's store.")
-    made.add_argument(
-        "path",
-        nargs="?",
-        default="",
-        metavar="PATH|URL",
-        help="a folder or a file; or the URL of what is in a store already",
+    """Parser of the options of `fedml publish`."""
+    made = _Parser(
+        prog="fedml-publish", description="Publish a task's files and their record into the datacenter's store."
     )
-    made.add_argument("--metric", metavar="NAME=VALUE", action="append", default=[], help="a metric; may be repeated")
-    made.add_argument("--ignore", metavar="PATTERN", action="append", default=[], help="names or paths to leave out")
-    made.add_argument("--format", metavar="NAME", default="", help="the model's format, for the record")
-    made.add_argument("--framework", metavar="NAME", default="", help="what it was trained with")
-    made.add_argument("--data-url", metavar="URL", default="", help="the data it was trained on")
-    made.add_argument("--data-sha256", metavar="HEX", default="", help="that data's sha256")
-    made.add_argument("--parent", metavar="ALLOCATION", action="append", default=[], help="what it was made from")
-    made.add_argument("--check", action="store_true", help="publish nothing: only look whether this task could")
-    made.add_argument("--json", action="store_true", help="one JSON document on stdout; everything else on stderr")
+    made.add_argument(
+        "path", nargs="?", default="", metavar="PATH|URL", help="a folder, a file, or the URL of objects in a store"
+    )
+    texts = (
+        ("--format", "NAME", "record the model's format (onnx, pickle)"),
+        ("--framework", "NAME", "record the framework (scikit-learn 1.5.2)"),
+        ("--data-url", "URL", "record the training data's URL (default: as data.json says)"),
+        ("--data-sha256", "HEX", "record the training data's sha256 (default: as data.json says)"),
+    )
+    lists = (
+        ("--metric", "NAME=VALUE", "record this metric too, besides those of metrics.json (repeatable)"),
+        ("--ignore", "PATTERN", "leave out files with this name or path (repeatable)"),
+        ("--parent", "ALLOCATION", "record the allocation ID of a result that this one was made from (repeatable)"),
+    )
+    for option, value, meaning in texts:
+        made.add_argument(option, metavar=value, default="", help=meaning)
+    for option, value, meaning in lists:
+        made.add_argument(option, metavar=value, action="append", default=[], help=meaning)
+    made.add_argument("--check", action="store_true", help="publish nothing: check whether this task could")
+    made.add_argument("--json", action="store_true", help="print JSON on standard output")
     made.add_argument("--version", action="version", version=f"fedml-publish {_version()}")
     return made
 
 
 def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
-    """Run it; the exit code. `stores`: the URL schemes that this archive has a backend for."""
+    """Runs the command and returns its exit code. `stores` are the URL schemes that this archive has a backend for."""
     try:
         given = parser().parse_args(arguments)
         if given.check:
@@ -65,13 +70,15 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
         )
     except ModuleNotFoundError as error:
         served = " and ".join(f"{scheme}://" for scheme in stores)
-        _complain(f"this archive serves {served}, not this store", f"take the one that does ({error.name} is missing)")
+        _complain(
+            f"this archive serves {served}, not this store", f"use the archive for this store ({error.name} is missing)"
+        )
         return 1
     except FedmlError as error:
         _complain(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted", "run it again: it goes on where it was")
+        _complain("interrupted", "run it again: it continues where it stopped")
         return 130
     for note in outcome.notes:
         write_note(f"Note: {note}")

@@ -45,7 +45,7 @@ def registered(package: Any, prefix: str) -> set[str]:
 def test_a_command_loads_its_own_module_only() -> None:
     assert loaded_by("index", "note", "--help") == [
         *("federation.cli.index", "federation.cli.index.options", "federation.cli.index.tags"),
-        *("federation.cli.lazy", "federation.cli.options.common"),
+        *("federation.cli.lazy", "federation.cli.options", "federation.cli.options.common"),
     ]
 
 

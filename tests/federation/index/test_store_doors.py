@@ -21,8 +21,8 @@ MAY_OPEN = {
     # fedml.toml and what a person types
     "app.py": {"open_store", "parse_store_url", "StoreConfig"},
     "cli/index/storage.py": {"parse_store_url"},
-    "cli/init.py": {"parse_store_url"},
-    "cli/stores.py": {"open_store", "parse_store_url", "StoreConfig"},
+    "workflows/init_project.py": {"parse_store_url"},
+    "workflows/check_stores.py": {"open_store", "parse_store_url", "StoreConfig"},
     "config/model.py": {"StoreConfig"},
     "config/build.py": {"parse_store_url", "StoreConfig"},
     "checks/doctor/stores.py": {"open_store", "StoreConfig"},

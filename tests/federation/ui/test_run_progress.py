@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from federation.run.brain.commands import Tell
-from federation.ui.run_progress import follower, told
+from federation.ui.run_progress import event_line, progress_display
 from tests.federation.run.brain.world import MANIFEST
 
 TELLS = [
@@ -24,22 +24,22 @@ TELLS = [
 
 
 def test_lines() -> None:
-    assert told(TELLS[0]) == "us         2 slots bound"
-    assert told(TELLS[1]) == "us         slot 0     dispatched train/dispatch-1"
-    assert told(Tell("dispatched", "us", 7, 2, "x")).endswith("x (attempt 2)")
+    assert event_line(TELLS[0]) == "us         2 slots bound"
+    assert event_line(TELLS[1]) == "us         slot 0     dispatched train/dispatch-1"
+    assert event_line(Tell("dispatched", "us", 7, 2, "x")).endswith("x (attempt 2)")
 
 
 def test_no_terminal_one_line_a_change(capsys: pytest.CaptureFixture[str]) -> None:
-    with follower(MANIFEST, as_json=False) as observe:
+    with progress_display(MANIFEST, as_json=False) as observe:
         for tell in TELLS:
             observe(tell)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.splitlines() == [told(tell) for tell in TELLS]
+    assert captured.err.splitlines() == [event_line(tell) for tell in TELLS]
 
 
 def test_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    with follower(MANIFEST, as_json=True) as observe:
+    with progress_display(MANIFEST, as_json=True) as observe:
         for tell in TELLS:
             observe(tell)
     captured = capsys.readouterr()
@@ -57,7 +57,7 @@ def test_a_terminal_has_bars_for_each_region_and_for_all(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with follower(replace(MANIFEST, slots=2), as_json=False) as observe:
+    with progress_display(replace(MANIFEST, slots=2), as_json=False) as observe:
         for tell in TELLS:
             observe(tell)
     shown = terminal.getvalue()

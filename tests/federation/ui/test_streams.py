@@ -26,7 +26,7 @@ from tests.attack.scene import Terminal
 ROOT = Path(federation.__file__).parent
 DOOR = ("streams.py", "ui/console.py")
 """The only modules that touch the streams or make a console."""
-PROGRAMS = ("node_bundle/build.py",)
+PROGRAMS = ("publish/bundle/build.py",)
 """Programs of their own, for whoever builds fedml."""
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 HARMLESS = ("isatty", "fileno", "flush")

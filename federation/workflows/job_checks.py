@@ -1,0 +1,35 @@
+"""Checks a jobspec without asking a region: renders it for each region and finds what Nomad would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from federation.app import App, JobRequest, PreparedJob
+from jobs.errors import FedmlError, InvalidSpec
+from jobs.nomad_json.canonical import canonical_job
+from jobs.nomad_json.problems import problems, sentences
+
+
+def rendered_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[str, Mapping[str, Any]]]:
+    """The job with its JSON for each chosen region. Raises the first region's error when it can't be rendered."""
+    prepared = app.prepare_from_file(request)
+    jobs: dict[str, Mapping[str, Any]] = {}
+    for region, rendered in prepared.rendered.items():
+        if isinstance(rendered, FedmlError):
+            raise rendered
+        jobs[region] = rendered
+    return prepared, jobs
+
+
+def validated_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[str, Mapping[str, Any]]]:
+    """The same, checked by the rules of Nomad's servers. Raises InvalidSpec with their messages."""
+    prepared, jobs = rendered_jobs(app, request)
+    for region, job in jobs.items():
+        if found := problems(canonical_job(job, region)):
+            listed = "\n  ".join(sentences(found))
+            raise InvalidSpec(
+                f"{prepared.file.name} would be refused by Nomad:\n  {listed}",
+                hint="change it in the jobspec (the lines above are the messages of Nomad's servers)",
+            )
+    return prepared, jobs

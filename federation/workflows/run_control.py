@@ -1,0 +1,82 @@
+"""Resumes, cancels and changes runs that exist already.
+
+A change is recorded in the run's log first. If another process drives the run, it makes the change. Otherwise the run
+continues in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from federation.app import App
+from federation.errors import RunIsDriven
+from federation.index.rows import RunRow
+from federation.manifest import Manifest
+from federation.text import counted
+from federation.workflows.drive import RunOutcome
+from federation.workflows.run_observers import Observe
+from federation.workflows.runs import Runs
+
+Note = Callable[[str], None]
+DriveRun = Callable[[Manifest, Callable[[Observe], RunOutcome]], str]
+"""Drives a run with its observers and returns the state in which it ended."""
+CLOSED = ("done", "cancelled")
+"""States of a run that nothing can continue."""
+
+
+def resume(app: App, run: str, drive: DriveRun, note: Note) -> str:
+    """Continues an interrupted run and returns its state at the end. Raises UsageError and RunIsDriven."""
+    runs = Runs(app)
+    row = runs.find(run)
+    if row.state in CLOSED:
+        return _already_closed(app, row, note)
+    return drive(runs.manifest(row.run), lambda observe: runs.resume(row.run, observe))
+
+
+def cancel(
+    app: App, run: str, reason: str, drive: DriveRun, note: Note, ended: Callable[[Mapping[str, Any]], None]
+) -> str:
+    """Ends a run and returns its state. `ended` receives the end of a run that was never dispatched. Raises UsageError."""
+    runs = Runs(app)
+    row = runs.find(run)
+    if row.state in CLOSED:
+        return _already_closed(app, row, note)
+    if runs.cancel_unstarted(row.run, reason):
+        note(f"Run {row.run}: cancelled. Nothing of it had been dispatched.")
+        ended({"event": "end", "run": row.run, "state": "cancelled", "reason": reason})
+        return "cancelled"
+    return drive(runs.manifest(row.run), lambda observe: runs.cancel(row.run, reason, observe))
+
+
+def retry(app: App, run: str, slots: Sequence[int], drive: DriveRun, note: Note) -> str:
+    """Gives failed slots (default: all) new attempts and returns the run's state at the end. Raises UsageError."""
+    runs = Runs(app)
+    row = runs.find(run)
+    note(f"Run {row.run}: {counted(len(runs.retry(row.run, slots)), 'failed slot')} tried again")
+    return _continue(runs, row.run, drive, note)
+
+
+def rebind(app: App, run: str, region: str, drive: DriveRun, note: Note) -> str:
+    """Moves a region's open attempts to other regions and returns the run's state at the end. Raises UsageError."""
+    runs = Runs(app)
+    row = runs.find(run)
+    note(f"Run {row.run}: {counted(runs.rebind(row.run, region), 'open attempt')} in {region} moved to other regions")
+    return _continue(runs, row.run, drive, note)
+
+
+def _continue(runs: Runs, run: str, drive: DriveRun, note: Note) -> str:
+    """Drives the run unless another process drives it; the state "open" then."""
+    try:
+        return drive(runs.manifest(run), lambda observe: runs.resume(run, observe))
+    except RunIsDriven as error:
+        note(f"{error}: that process makes the change.  Follow it:  fedml runs watch {run}")
+        return "open"
+
+
+def _already_closed(app: App, row: RunRow, note: Note) -> str:
+    """Stops attempts that the run left in regions that did not answer when it ended."""
+    note(f"Run {row.run} is {row.state}: there is nothing to continue")
+    for region, children in Runs(app).stop_stale(row.job, tuple(app.config.regions)).items():
+        note(f"{region}: stopped {counted(len(children), 'attempt')} left there when the region could not be reached")
+    return row.state
