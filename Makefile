@@ -19,6 +19,7 @@ check: .dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/complexipy federation regions jobs tools --max-complexity-allowed 25 --failed --plain
 
 conformance: .dev
 	$(BIN)/python -m pytest -q tests/conformance

@@ -271,23 +271,25 @@ def _check(value: Any, source: str, limits: Limits) -> None:
         items += len(container)
         if items > limits.items_max:
             raise _error(source, f"has more than {limits.items_max:,} members and items")
-        named = isinstance(container, dict)
-        for name, each in container.items() if named else enumerate(container):
-            kind = type(each)
-            if kind is str:
-                problem = _text_problem(each, limits)
-            elif kind is dict or kind is list:
-                stack.append((each, depth + 1, (place, name)))
-                problem = ""
-            elif kind is int:
-                problem = "" if -limits.whole_max <= each <= limits.whole_max else "is a whole number out of range"
-            else:
-                is_odd = kind is float and not limits.is_python and not math.isfinite(each)
-                problem = "is not a finite number" if is_odd else ""
-            if named and not problem:
-                problem = _text_problem(str(name), limits)
+        for name, each in container.items() if type(container) is dict else enumerate(container):
+            problem = _problem(name, each, limits)
             if problem:
                 raise _error(source, f"can't be used: {_shown_place(_path((place, name)))} {problem}")
+            if type(each) is dict or type(each) is list:
+                stack.append((each, depth + 1, (place, name)))
+
+
+def _problem(name: str | int, value: Any, limits: Limits) -> str:
+    """What is wrong with one member or item; empty for one that is right."""
+    kind = type(value)
+    problem = ""
+    if kind is str:
+        problem = _text_problem(value, limits)
+    elif kind is int and not -limits.whole_max <= value <= limits.whole_max:
+        problem = "is a whole number out of range"
+    elif kind is float and not math.isfinite(value):
+        problem = "is not a finite number"
+    return problem or (_text_problem(name, limits) if type(name) is str else "")
 
 
 def _text_problem(text: str, limits: Limits) -> str:
