@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def opened(config: Path | None) -> Iterator[App]:
     """The project's App, closed at the end. Raises ConfigError."""
     from federation.app import App
-    from federation.config.model import load
+    from federation.config.load import load
 
     loaded = load(config)
     for warning in loaded.warnings:

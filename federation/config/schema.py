@@ -1,8 +1,8 @@
-"""The tables of a parsed `fedml.toml` enter, the same as typed values leave, or every problem found, each with its key.
+"""Declares every key of `fedml.toml`: its type, default and meaning. Validates a parsed file against that.
 
-The only package that imports pydantic. Which keys exist, their types, defaults and meaning stand here and nowhere else:
-`federation.config.reference` gives them to the documentation. A value from the file is never part of a
-problem's text, since what stands under a mistyped key may be a secret.
+`federation.config.reference` writes the reference page from here, and `federation.config.build` takes values from here. A
+problem's text never holds a value of the file, since what stands under a mistyped key may be a secret. Only this room
+imports pydantic.
 """
 
 from __future__ import annotations
@@ -15,35 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from federation.config.schema_dev import DevRegionTable, DevTable, DevTokenTable
-from federation.config.schema_places import (
-    DatacenterTable,
-    NamespaceTable,
-    PositiveFloat,
-    PositiveInt,
-    RegionTable,
-    SecretTable,
-    StoreTable,
-    Table,
-    TLSTable,
-)
-
-__all__ = [
-    "DatacenterTable",
-    "DevRegionTable",
-    "DevTokenTable",
-    "Document",
-    "NamespaceTable",
-    "Problem",
-    "RegionTable",
-    "SecretTable",
-    "StoreTable",
-    "TLSTable",
-    "Table",
-    "TagTable",
-    "table_in",
-    "validate",
-]
+from federation.config.schema_dev import DevTable
+from federation.config.schema_places import PositiveFloat, PositiveInt, RegionTable, StoreTable, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +236,20 @@ def _problem(detail: ErrorDetails) -> Problem:
         choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ", ").split(",")]
         close = difflib.get_close_matches(str(detail["input"]), choices, n=1)
         return Problem(key, f"must be one of {context['expected']}", f"did you mean {close[0]!r}?" if close else "")
-    text = detail["msg"]
-    return Problem(key, text[0].lower() + text[1:], str(context.get("hint", "")))
+    text = _RULES[kind].format_map(context) if kind in _RULES else detail["msg"]
+    hint = context.get("hint") or _EXAMPLES.get(str(path[-1]), "")
+    return Problem(key, text[0].lower() + text[1:], str(hint))
 
+
+_RULES = {
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "finite_number": "must be a finite number",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "string_pattern_mismatch": "has another form than this key takes",
+}
+"""What a value must be, by pydantic's name of the rule. A length is only ever required to be one or more."""
 
 _EXAMPLES = {
     "federation": 'begin with a table [federation] and home = "file://./stores/home"',
@@ -274,6 +258,8 @@ _EXAMPLES = {
     "url": 'write url = "s3://bucket/prefix" or another store URL',
     "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",
     "buckets": 'write buckets = ["name"]',
+    "max_failures": 'write a number of slots or a share of them, in quotes: "5" or "5%"',
+    "sha256": "write the 64 hex digits that the build printed",
 }
 
 

@@ -1,4 +1,4 @@
-"""The tables under `[dev]`: the federation that `fedml dev up` starts on this machine."""
+"""Declares the tables under `[dev]`: the federation that `fedml dev up` starts on this machine."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.config.dev_state import HOST, Server, azure_key_path, client_token_path, state_folder, token_path
-from federation.config.model import Config, DevConfig, DevRegion, DevStore
+from federation.config.model import NO_DEV, Config, DevRegion, DevStore
 from federation.dev import agents
 from federation.dev.processes import MARKER
 from federation.errors import DevError
@@ -56,7 +56,7 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
     """What `python -m regions.local` reads. `addresses`: those of all development regions, by their name here."""
     nomad_names = {name: config.regions[name].nomad_region for name in addresses}
     name = nomad_names[region.name]
-    dev = config.dev or DevConfig({}, {})
+    dev = config.dev or NO_DEV
     return {
         "region": name,
         "datacenter": next(iter(config.regions[region.name].datacenters)),

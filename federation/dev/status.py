@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from federation.config.dev_state import DevState, Server, new_state, node_key, read_state, read_token, state_folder
-from federation.config.model import Config, DevConfig
+from federation.config.model import NO_DEV, Config
 from federation.dev import servers
 
 Kind = Literal["region", "store", "node"]
@@ -33,7 +33,7 @@ class ServerStatus:
 
 def status(config: Config) -> tuple[ServerStatus, ...]:
     """Every declared server and every one that still runs, stores first; of an embedded region the nodes that are hurt."""
-    dev = config.dev or DevConfig({}, {})
+    dev = config.dev or NO_DEV
     state = read_state(config.root) or new_state()
     details = {f"store:{name}": f"buckets {', '.join(store.buckets)}" for name, store in dev.stores.items()}
     for name, region in dev.regions.items():

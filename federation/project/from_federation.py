@@ -182,7 +182,7 @@ def _checked(address: str) -> str:
         good = False
     if not good or parts.path not in ("", "/") or parts.query or parts.username or parts.password:
         raise UsageError(
-            f"--from {address!r} is no address", hint="write --from https://host:4646, without user or path"
+            f"--from {address!r} is not a valid address", hint="write --from https://host:4646, without user or path"
         )
     return address.rstrip("/")
 

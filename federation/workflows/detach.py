@@ -14,14 +14,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from federation.config.model import Config, CoordinatorJob
+from federation.config.model import Config
 from federation.errors import UsageError
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Dispatched, Region
 from regions.storage.store import Store
+
+if TYPE_CHECKING:
+    from federation.config.schema import CoordinatorTable
 
 RUN_META = "fedml_resume"
 CONFIG_META = "fedml_config"
@@ -112,7 +115,7 @@ def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
     return True
 
 
-def coordinator_job(how: CoordinatorJob, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
+def coordinator_job(how: CoordinatorTable, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
     """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads the payload."""
     path = f"nomad/jobs/{job_id}"
     lines = "".join(f"{name}={{{{ .{name} | toJSON }}}}\n" for name in variables)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from federation.app import App, JobRequest
-from federation.config.model import load
+from federation.config.load import load
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run.brain.commands import Tell

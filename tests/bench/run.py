@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.app import App, JobRequest
-from federation.config.model import load
+from federation.config.load import load
 from federation.errors import Interrupted
 from federation.result import Key
 from federation.run.brain import commands as cmd

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from federation.app import App
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob
 from federation.index import Index

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from federation.app import App, located
-from federation.config.model import load
+from federation.config.load import load
 from federation.deploy.prepare import PreparedJob
 from federation.errors import UsageError
 from federation.index import checked_record

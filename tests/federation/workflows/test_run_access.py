@@ -12,7 +12,7 @@ from federation import capacity
 from federation.app import App
 from federation.capacity import RegionCapacity
 from federation.claims import sites_of
-from federation.config.model import load
+from federation.config.load import load
 from federation.errors import PublishError
 from federation.result import Key, ResultRecord
 from federation.run.brain.commands import Look
