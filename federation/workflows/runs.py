@@ -34,8 +34,7 @@ from federation.run.slot_inputs import keep_asks
 from federation.run.timeline import Timeline, timeline
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
-from federation.workflows.request import RunRequest
-from jobs.params.sweep import Inputs, check_asks
+from federation.workflows.request import DispatchRequest
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
 
@@ -74,7 +73,7 @@ class Runs:
 
     def open(
         self,
-        request: RunRequest,
+        request: DispatchRequest,
         prepared: PreparedJob,
         regions: Sequence[str],
         *,
@@ -89,19 +88,14 @@ class Runs:
         run's deployment changed there (`Deployment.deployed_over`), and what is reverted when one of the first `canary` slots
         of a region fails: in all regions, or (local) in that one.
 
-        Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
+        Raises UsageError before anything is written. After a crash between the two writes the index has
         an open run without a manifest: it holds its version and nothing else.
         """
         shape, app = prepared.shape, self._app
-        request = request.checked(app.config)
-        meta = check_asks(
-            shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
-        )
         if app.config.results == "adopt":
-            first, _ = Inputs(meta, b"", request.asks.axes, request.asks.rows.lines if request.asks.rows else ())(0)
-            check_adoption(app.config.adopt, prepared, first)
+            check_adoption(app.config.adopt, prepared, request.first_meta)
         slots = request.slots or len(regions)
-        limits = request.patience.over(app.config.patience).limits(slots)
+        limits = request.patience.limits(slots)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = slots * shape.keys_a_slot
@@ -119,7 +113,7 @@ class Runs:
             regions=tuple(regions),
             late=tuple(late),
             one_each=request.slots is None,
-            meta={**meta, **_version_meta(prepared, opened.version)},
+            meta={**request.slot_meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
             policy=request.placing.policy or config.policy,
             results=config.results,
