@@ -6,25 +6,22 @@ The only place where stages meet. Region clients and stores are opened when they
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from federation.config.adopted_places import adopted_stores
 from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
 from federation.index.stores import KnownStores, Stores
-from federation.publish.adopt_pattern import Pattern
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
-from regions.storage import open_store, parse_store_url
-from regions.storage.errors import InvalidStoreURL
+from regions.storage import open_store
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
@@ -178,35 +175,3 @@ class App:
             return job if is_job_id(job, Path.cwd()) else ""
         own = self.config.job or ""
         return own if is_job_id(own, self.config.root) else ""
-
-
-def located(text: str, pattern: Pattern, own: StoreConfig) -> tuple[StoreConfig, str]:
-    """The store and the key in it (or the key's beginning) of a name that the pattern gave: the datacenter's own store
-    where the name lies in it, else its bucket, with the own store's credentials where that is of the same kind."""
-    scheme, is_url, rest = text.partition("://")
-    if not is_url:
-        return own, text
-    base = f"{own.url.rstrip('/')}/"
-    if text.startswith(base):
-        return own, text.removeprefix(base)
-    if scheme == "file":
-        count = (pattern.prefix({}) if pattern.is_place else text).count("/") - 2
-    else:
-        count = 2 if scheme == "az" else 1
-    parts = rest.split("/")
-    root = parse_store_url(f"{scheme}://{'/'.join(parts[:count])}")
-    is_alike = own.url.partition("://")[0] == scheme
-    return replace(own, url=root.url) if is_alike else root, "/".join(parts[count:])
-
-
-def adopted_stores(config: Config) -> dict[str, list[StoreConfig]]:
-    """By region, the buckets that its pattern itself names, whatever the values of a run are."""
-    found: dict[str, list[StoreConfig]] = {}
-    for region, pattern in config.adopt.items():
-        for datacenter in config.regions[region].datacenters.values() if pattern.is_place else ():
-            text = pattern.prefix({"region": region, "datacenter": datacenter.name})
-            with suppress(InvalidStoreURL):
-                store, key = located(text, pattern, datacenter.store)
-                if text.removesuffix(key).endswith("/"):  # else the bucket's name goes on with a value of the run
-                    found.setdefault(region, []).append(store)
-    return found

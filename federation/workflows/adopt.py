@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from federation.app import App, located
+from federation.app import App
+from federation.config.adopted_places import AdoptedPlace, adopted_places
+from federation.config.model import Config
 from federation.deploy.prepare import PreparedJob
 from federation.errors import PublishError, UsageError
 from federation.log import Log
@@ -27,7 +29,7 @@ from federation.run.slot_inputs import inputs_of
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.spec import looks_secret
-from regions.model import Allocation, Datacenter, StoreConfig
+from regions.model import Allocation, StoreConfig
 from regions.storage import Store, store_url
 from regions.storage.errors import InvalidStoreURL, NotFound
 from regions.storage.store import ObjectInfo
@@ -81,20 +83,17 @@ class AdoptedPlaces(Places):
         allocation: Allocation | None = None,
     ) -> ResultRecord | None:
         manifest = self._manifest
-        meta = {**self._inputs(key.slot)[0], **meta}
+        meta = {**meta, **self._inputs(key.slot)[0]}  # what the region says fills gaps only
         named = {
             "alloc_id": alloc_id,
             "version": manifest.version,
             "job": manifest.job,
-            "region": region,
             "group": key.group,
             "alloc_index": str(key.index),
             "node": allocation.node_name if allocation else "",
         }
-        pattern = self._app.config.adopt[region]
-        for datacenter in self._datacenters(region, allocation):
-            values = meta | named | {"datacenter": datacenter.name}
-            objects = find(pattern, values, datacenter.store, self._open)
+        for place in self._places(region, allocation):
+            objects = find(place, meta | named, self._open)
             if objects is None:
                 continue
             template = ResultRecord(
@@ -104,7 +103,7 @@ class AdoptedPlaces(Places):
                 version=manifest.version,
                 spec_hash=manifest.spec_hash,
                 region=region,
-                datacenter=datacenter.name,
+                datacenter=place.datacenter.name,
                 node=named["node"],
                 alloc_id=alloc_id,
                 job_id=allocation.job_id if allocation else "",
@@ -114,13 +113,15 @@ class AdoptedPlaces(Places):
                 created="",
                 params=params_of(meta, self._prepared.shape.version_key),
             )
-            return recorded(template, objects, pattern)
+            return recorded(template, objects, place.pattern)
         return None
 
-    def _datacenters(self, region: str, allocation: Allocation | None) -> list[Datacenter]:
-        known = self._app.config.regions[region].datacenters
-        node = self._node(region, allocation.node_id) if allocation is not None and len(known) > 1 else None
-        return [known[node.datacenter]] if node is not None and node.datacenter in known else list(known.values())
+    def _places(self, region: str, allocation: Allocation | None) -> list[AdoptedPlace]:
+        """Where the allocation's datacenter writes; all of the region's where the node isn't known."""
+        places = adopted_places(self._app.config, region)
+        node = self._node(region, allocation.node_id) if allocation is not None and len(places) > 1 else None
+        own = [place for place in places if node is not None and place.datacenter.name == node.datacenter]
+        return own or places
 
     def _open(self, config: StoreConfig) -> Store:
         with self._lock:
@@ -140,33 +141,46 @@ def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
     }
 
 
-def check_adoption(adopt: Mapping[str, Pattern], prepared: PreparedJob, meta: Mapping[str, str]) -> None:
-    """Raises UsageError where a region's pattern names a value that a dispatch of this job with this meta would lack."""
+def check_adoption(config: Config, prepared: PreparedJob, meta: Mapping[str, str]) -> None:
+    """Raises UsageError where a region's pattern names a value that a dispatch of this job with this meta would lack, and
+    StoreRefused where the values name a store that fedml.toml doesn't have for the region."""
     for region, rendered in prepared.rendered.items():
         own = {} if isinstance(rendered, FedmlError) else rendered.get("Meta") or {}
-        lacking = [name for name in adopt[region].meta_keys if not (meta.get(name) or own.get(name))]
+        values = {**own, **{name: value for name, value in meta.items() if value}}
+        lacking = [name for name in config.adopt[region].meta_keys if not values.get(name)]
         if lacking:
             declared = ", ".join(prepared.shape.declared_meta) or "none"
             raise UsageError(
-                f"results are found by {{{'}, {'.join(lacking)}}}, as adopt in fedml.toml says, and this dispatch has no "
-                f"such meta: nothing that region {region} writes would be found",
+                f"adopt in fedml.toml finds results by {{{'}, {'.join(lacking)}}}, and this dispatch has no such meta: "
+                f"nothing that region {region} writes would be found",
                 hint=f"give it:  -meta {lacking[0]}=…   the job declares: {declared}",
             )
+        for place in adopted_places(config, region):
+            text = place.pattern.prefix({**values, **place_values(place), "job": prepared.shape.id})
+            if text.count("/") > (3 if text.startswith("az://") else 2):  # the bucket's name is there whole
+                place.located(text)
 
 
-def find(pattern: Pattern, values: Mapping[str, str], own: StoreConfig, opened: OpenStore) -> Objects | None:
-    """What is there of the result with these values. `own` is the datacenter's store. Raises StoreError."""
-    name = pattern.name(values)
-    text = name if name is not None else pattern.prefix(values)
-    config, key = located(text, pattern, own)
+def place_values(place: AdoptedPlace) -> dict[str, str]:
+    """The values of a name that fedml.toml gives."""
+    return {"region": place.region, "datacenter": place.datacenter.name}
+
+
+def find(place: AdoptedPlace, values: Mapping[str, str], opened: OpenStore) -> Objects | None:
+    """The objects of the result with these values; None where there are none. Raises StoreError, and StoreRefused for a
+    store that fedml.toml doesn't have."""
+    values = {**values, **place_values(place)}
+    name = place.pattern.name(values)
+    text = name if name is not None else place.pattern.prefix(values)
+    config, key = place.located(text)
     store = opened(config)
     prefix = key[: key.rfind("/") + 1]
     try:
         if name is not None:
             return Objects(config, store, prefix, (store.stat(key),))
         before = text.removesuffix(key)
-        infos = tuple(info for info in store.list(key) if pattern.match(before + info.key, values) is not None)
-    except (NotFound, InvalidStoreURL):  # nothing can be there by a name that is no key
+        infos = tuple(info for info in store.list(key) if place.pattern.match(before + info.key, values) is not None)
+    except (NotFound, InvalidStoreURL):  # nothing can be there by a name that is not a valid key
         return None
     return Objects(config, store, prefix, infos) if infos else None
 

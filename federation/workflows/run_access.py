@@ -18,7 +18,7 @@ from federation.errors import FederationError, FormatTooNew, PublishError, Usage
 from federation.index import checked_record
 from federation.manifest import Manifest
 from federation.plan import Reason
-from federation.result import Key, ResultRecord
+from federation.result import RECORD_BYTES_MAX, Key, ResultRecord
 from federation.run.brain.events import RegionProbed
 from federation.run.region_watch import watch
 from federation.run.routes import Routes
@@ -27,7 +27,7 @@ from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
 from regions.model import Allocation, Node
-from regions.storage.errors import NotFound, PermissionDenied, Unavailable
+from regions.storage.errors import NotFound, PermissionDenied, TooLarge, Unavailable
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
@@ -38,6 +38,16 @@ LEFT_RECORD = "alloc/fedml/result.json"
 """Where `publish` leaves the record in the allocation's folder."""
 NODES_AGAIN_S = 10.0
 """A region is asked for its nodes again after this long at the soonest."""
+
+
+def _record_at(store: Store, key: str) -> ResultRecord:
+    """The record at that key, of which no more is read than a record may have. Raises StoreError and what `BAD_RECORD`
+    lists."""
+    try:
+        text = store.get_small(key, limit_bytes=RECORD_BYTES_MAX)
+    except TooLarge as error:
+        raise PublishError(f"{store.url_of(key)} is not a record: {error.message}") from error
+    return checked_record(ResultRecord.from_json(text, source=store.url_of(key)))
 
 
 class Places:
@@ -87,7 +97,7 @@ class Places:
         unreadable: FederationError | None = None
         for store in self._stores(region, allocation):
             try:
-                return checked_record(ResultRecord.from_json(store.get(name), source=store.url_of(name)))
+                return _record_at(store, name)
             except NotFound:
                 continue
             except BAD_RECORD as error:
@@ -111,7 +121,7 @@ class Places:
         for store in self._stores(region, None):
             for info in store.list(prefix):
                 with suppress(NotFound, *BAD_RECORD):
-                    record = checked_record(ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key)))
+                    record = _record_at(store, info.key)
                     if record.key.record_key(record.alloc_id) == info.key:
                         found.append(record)
         return found

@@ -93,7 +93,7 @@ class Runs:
         """
         shape, app = prepared.shape, self._app
         if app.config.results == "adopt":
-            check_adoption(app.config.adopt, prepared, request.first_meta)
+            check_adoption(app.config, prepared, request.first_meta)
         slots = request.slots or len(regions)
         limits = request.patience.limits(slots)
         now = datetime.now(UTC)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from federation.app import App, adopted_stores
+from federation.app import App
 from federation.config import schema, schema_places
+from federation.config.adopted_places import adopted_stores
 from federation.config.dev_state import Process, Server, new_state, state_folder, write_state
 from federation.config.load import find, load
 from federation.config.model import Config
