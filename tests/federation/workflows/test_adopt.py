@@ -218,7 +218,7 @@ def test_a_pattern_that_no_dispatch_fills_is_refused(app: App) -> None:
     with pytest.raises(UsageError, match=r"finds results by \{save_path\}") as caught:
         check_adoption(config, prepared, {})
     assert "-meta save_path=" in caught.value.hint
-    with pytest.raises(StoreRefused, match="'s3://elsewhere/x' for us/a"):
+    with pytest.raises(StoreRefused, match="in s3://elsewhere/x for us/a"):
         check_adoption(
             replace(app.config, adopt={"us": parse("{save_path}/{alloc_id}")}),
             prepared,
