@@ -109,7 +109,7 @@ def snapshot(
     When some region hasn't answered after `slow_after_s`, `goes_on` is asked, once, whether to go on without: then those
     are `late`, and unreachable as far as is known.
     """
-    answers: queue.SimpleQueue[RegionCapacity | BaseException] = queue.SimpleQueue()
+    answers: Answers = queue.SimpleQueue()
 
     def ask(client: Planner) -> None:
         try:
@@ -120,25 +120,34 @@ def snapshot(
     for client in clients:  # threads that don't keep the process alive: a late answer isn't waited for
         threading.Thread(target=ask, args=(client,), name=f"capacity-{client.name}", daemon=True).start()
     found: dict[str, RegionCapacity] = {}
-    until_s = time.monotonic() + slow_after_s
     names = [client.name for client in clients]
-    while len(found) < len(clients):
-        wait_s = max(0.0, until_s - time.monotonic()) if goes_on else None
+    is_whole = _gather(answers, found, len(names), within_s=slow_after_s if goes_on else None)
+    if not is_whole and goes_on:
+        late = [name for name in names if name not in found]
+        if goes_on(late, [name for name, answer in found.items() if answer.problem is None]):
+            detail = f"no answer within {slow_after_s:g} s"
+            found |= {name: RegionCapacity(name, problem=Reason.UNREACHABLE, detail=detail) for name in late}
+            return CapacitySnapshot({name: found[name] for name in names}, tuple(late))
+        _gather(answers, found, len(names), within_s=None)
+    return CapacitySnapshot({name: found[name] for name in names})
+
+
+Answers = queue.SimpleQueue[RegionCapacity | BaseException]
+
+
+def _gather(answers: Answers, found: dict[str, RegionCapacity], count: int, *, within_s: float | None) -> bool:
+    """Adds answers to `found` until it has `count`. False where the time is over before (None: no limit). Raises what a
+    thread raised."""
+    until_s = None if within_s is None else time.monotonic() + within_s
+    while len(found) < count:
         try:
-            answer = answers.get(timeout=wait_s)
+            answer = answers.get(timeout=None if until_s is None else max(0.0, until_s - time.monotonic()))
         except queue.Empty:
-            late = [name for name in names if name not in found]
-            there = [name for name, one in found.items() if one.problem is None]
-            if goes_on and goes_on(late, there):
-                detail = f"no answer within {slow_after_s:g} s"
-                found |= {name: RegionCapacity(name, problem=Reason.UNREACHABLE, detail=detail) for name in late}
-                return CapacitySnapshot({name: found[name] for name in names}, tuple(late))
-            goes_on = None
-            continue
+            return False
         if isinstance(answer, BaseException):
             raise answer
         found[answer.region] = answer
-    return CapacitySnapshot({name: found[name] for name in names})
+    return True
 
 
 def look(

@@ -120,27 +120,20 @@ def prepare_registered(
     found = read_registered(job_id, clients)
     there = {name: job for name, job in found.items() if not isinstance(job, FedmlError)}
     if not there:
-        if all(isinstance(one, NotFound) for one in found.values()):
-            raise InvalidSpec(
-                f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
-                hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
-            )
-        raise next(one for one in found.values() if isinstance(one, FedmlError) and not isinstance(one, NotFound))
+        raise _registered_nowhere(job_id, found)
     first_name, first = next(iter(there.items()))
     shape = shape_of(first, version_meta=version_meta, where=f"region {first_name}")
     specs = {name: spec_of(job) for name, job in there.items()}
     if len(set(specs.values())) > 1:
-        told = ", ".join(f"{name} {spec[:12] or 'none'}" for name, spec in specs.items())
+        each = ", ".join(f"{name} {spec[:12] or 'none'}" for name, spec in specs.items())
         raise InvalidSpec(
-            f"the regions' jobs {job_id!r} were made from different specs: {told}",
+            f"the regions' jobs {job_id!r} were made from different specs: {each}",
             hint="deploy one to all (fedml deploy), or choose regions that agree with --regions",
         )
     for name, job in there.items():
-        found_differences = differences(first, job)
-        if found_differences and not allow_drift:
-            told = "; ".join(map(str, found_differences[:3]))
+        if not allow_drift and (differing := differences(first, job)):
             raise InvalidSpec(
-                f"the job {job_id!r} isn't the same in {first_name} and {name}: {told}",
+                f"the job {job_id!r} isn't the same in {first_name} and {name}: {'; '.join(map(str, differing[:3]))}",
                 hint=f"see: fedml job diff {job_id}; --allow-drift dispatches each region's as it is",
             )
         own = shape_of(job, where=f"region {name}")
@@ -153,6 +146,17 @@ def prepare_registered(
     indexes = {} if is_own else {name: int(job["JobModifyIndex"]) for name, job in there.items()}
     spec_hash = next(iter(specs.values()))
     return PreparedJob(Path(job_id), shape, spec_hash, found, is_registered=True, registered_at=indexes)
+
+
+def _registered_nowhere(job_id: str, found: Mapping[str, dict[str, Any] | FedmlError]) -> FedmlError:
+    """The error of the first region that couldn't be asked; else InvalidSpec."""
+    for answer in found.values():
+        if isinstance(answer, FedmlError) and not isinstance(answer, NotFound):
+            return answer
+    return InvalidSpec(
+        f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
+        hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
+    )
 
 
 def read_registered(job_id: str, clients: Sequence[Holder]) -> dict[str, dict[str, Any] | FedmlError]:

@@ -1,4 +1,4 @@
-"""Declared servers enter, running and recorded ones leave: their ports, settings and processes, until all are ready."""
+"""Starts declared servers: chooses ports, writes settings, starts processes, records them and waits until all are ready."""
 
 from __future__ import annotations
 
@@ -57,36 +57,44 @@ class Launch:
         return keys
 
     def start(self, keys: Sequence[str], running: set[str], *, only: Sequence[str] | None = None) -> None:
-        """Start these and wait until all that is wanted (or `only` those) is ready. Raises DevError, with the end of
-        the log."""
-        for region in self.dev.regions.values():
-            for volume in (folder for node in region.nodes for folder in node.host_volumes.values()):
-                volume.mkdir(parents=True, exist_ok=True)
+        """Starts these servers and waits until all that are wanted (or `only` those) are ready. Raises DevError, with the
+        end of the log."""
+        self._make_volumes()
         with ExitStack() as sockets:
             self._take_ports(keys, sockets)
             self.outdated = tuple(
-                key.partition(":")[2]
-                for key in self.wanted()
-                if key in running and not key.startswith("store:") and not self._has_settings(key)
+                key.partition(":")[2] for key in self.wanted() if key in running and self._is_outdated(key)
             )
             first = [key for key in keys if self._comes_first(key)]
             for key in first:
                 self._start(key)
             if self.state.has_acls and only is None:
-                authority = f"region:{next(iter(self.dev.regions))}"
-                self._wait([authority], quiet=True)
-                acl.bootstrap(self.state.servers[authority], self.root)
-                acl.apply(self.state.servers[authority], self.root, self.dev.policies)
+                self._set_up_acls()
             for key in keys:
                 if key not in first:
                     self._start(key)
         self._wait(self.wanted() if only is None else only)
+        self._make_containers(keys)
+        if self._is_real and only is None:
+            self._wait_until_joined()
+
+    def _make_volumes(self) -> None:
+        for region in self.dev.regions.values():
+            for volume in (folder for node in region.nodes for folder in node.host_volumes.values()):
+                volume.mkdir(parents=True, exist_ok=True)
+
+    def _set_up_acls(self) -> None:
+        authority = f"region:{next(iter(self.dev.regions))}"
+        self._wait([authority], quiet=True)
+        acl.bootstrap(self.state.servers[authority], self.root)
+        acl.apply(self.state.servers[authority], self.root, self.dev.policies)
+
+    def _make_containers(self, keys: Iterable[str]) -> None:
+        """Makes the containers of Azurite; other stores are started with their buckets."""
         for key in keys:
             store = self.dev.stores.get(key.removeprefix("store:"))
             if store is not None and store.kind == "azure":
                 servers.make_containers(self.root, store, self.state.servers[key].address)
-        if self._is_real and only is None:
-            self._wait_until_joined()
 
     def _comes_first(self, key: str) -> bool:
         """With ACLs, the other regions need the first one's token to start with."""
@@ -125,13 +133,15 @@ class Launch:
         settings = agents.node_settings(self.config, region, node, self.state)
         return agents.settings_path(self.root, region.name, node.name), settings
 
-    def _has_settings(self, key: str) -> bool:
-        """Whether it was last started with exactly these."""
+    def _is_outdated(self, key: str) -> bool:
+        """Whether the region or node was last started with other settings."""
+        if key.startswith("store:"):
+            return False
         path, settings = self._settings(key)
         try:
-            return bool(json.loads(path.read_bytes()) == settings)
+            return bool(json.loads(path.read_bytes()) != settings)
         except (OSError, ValueError):
-            return False
+            return True
 
     def _start(self, key: str) -> None:
         """Settings, then the process, recorded."""
