@@ -7,14 +7,14 @@ Looked at from here, since a task whose template lacks a variable waits for it i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from federation.check import Check, Outcome
 from jobs.errors import FedmlError
+from jobs.spec import templates_of
 from regions.errors import NotFound, PermissionDenied
-from regions.nomad.versions import has_feature
 
 if TYPE_CHECKING:
     from regions.nomad.client import NomadRegion
@@ -35,18 +35,11 @@ class Needed:
 def needed_by(job: Mapping[str, Any]) -> list[Needed]:
     """What the templates of the job's tasks read, each path once. A path that is put together in the template isn't seen."""
     found: dict[str, dict[str, None]] = {}
-    for text in _templates(job):
+    for text in templates_of(job):
         keys = _KEY.findall(text)
         for path in _READ.findall(text):
             found.setdefault(path.strip("/"), {}).update(dict.fromkeys(keys))
     return [Needed(path, tuple(keys)) for path, keys in found.items()]
-
-
-def _templates(job: Mapping[str, Any]) -> Iterator[str]:
-    for group in job.get("TaskGroups") or ():
-        for task in group.get("Tasks") or ():
-            for template in task.get("Templates") or ():
-                yield str(template.get("EmbeddedTmpl") or "")
 
 
 def is_own(path: str, job_id: str) -> bool:
@@ -58,10 +51,6 @@ def check_variables(client: NomadRegion, region: str, job: Mapping[str, Any]) ->
     """One check for each variable that the job needs there. Raises FedmlError where the region doesn't answer."""
     subject = f"variables in {region}"
     needed = needed_by(job)
-    version = client.version() if needed else ""
-    if needed and not has_feature(version, "variables"):
-        detail = f"Nomad {version} has none, and the job's templates read {needed[0].path}"
-        return [Check(subject, "Nomad variables", Outcome.FAILED, detail, "upgrade to 1.4 or newer")]
     return [
         _check(client, subject, one, str(job.get("Namespace") or "default"), str(job.get("Region"))) for one in needed
     ]
