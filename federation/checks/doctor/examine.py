@@ -1,4 +1,4 @@
-"""A `Config` enters, all checks leave, regions and stores looked at side by side. Raises nothing but for a bug."""
+"""Runs all checks of a `Config`, regions and stores side by side. Raises nothing but for a bug."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The job as rendered for a region enters, checks leave that were made on a node of each datacenter, by a task like its own.
+"""Makes checks on a node of each datacenter, by a task like the job's own.
 
-A tiny batch job a datacenter, with the driver, image, environment and artifacts of the task that publishes, runs
-`fedml publish --check` and is purged, whatever happens. It tells by one line in its log. Nomad variables that the job's
-templates read are looked at from here (`variables`).
+A small batch job a datacenter, with the driver, image, environment and artifacts of the task that publishes, runs
+`fedml publish --check`. It is purged in any case. Its result is one line in its log. Nomad variables that the job's
+templates read are checked from here (`variables`).
 """
 
 from __future__ import annotations

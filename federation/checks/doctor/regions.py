@@ -1,7 +1,7 @@
-"""A region and, where there is one, the job as rendered for it enter; checks leave: address, permissions, nodes, clock.
+"""Checks one region, and the job as rendered for it if there is one: address, permissions, nodes, clock.
 
-Permissions are tried, not read from policies: a token may not read its own policies, and what counts is what the servers
-allow. The tries change nothing: a dry run, and a dispatch of a job that doesn't exist.
+Permissions are tried, not read from policies: a token may not read its own policies, and what the servers allow is what
+counts. The tries change nothing: a dry run, and a dispatch of a job that doesn't exist.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks enter, what a person or a program reads leaves. Pure."""
+"""Formats checks for people and programs. Pure."""
 
 from __future__ import annotations
 

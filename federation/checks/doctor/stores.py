@@ -1,7 +1,7 @@
-"""A store enters, checks leave: whether fedml can write, create only once, read back, list and delete there.
+"""Checks whether fedml can write, create only once, read back, list and delete in a store.
 
-All of it happens under `doctor/<random id>/`, which is removed at the end. That many writers racing for one key give
-one winner is not shown here but by `fedml stores check`.
+All of it happens under `doctor/<random id>/`, which is removed at the end. `fedml stores check` shows that many writers
+racing for one key give one winner.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A rendered job enters, checks leave: whether the Nomad variables that its templates read are there, with the keys they read.
+"""Checks whether the Nomad variables that a job's templates read are there, with the keys that they read.
 
-Looked at from here, since a task whose template lacks a variable waits for it in silence, and since what lies below
-`nomad/jobs/JOB` is readable by that job's own tasks only, so not by a job that doctor makes.
+It is checked from here, because a task whose template lacks a variable waits for it without a message, and because only
+the job's own tasks can read what lies below `nomad/jobs/JOB`.
 """
 
 from __future__ import annotations

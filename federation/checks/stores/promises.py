@@ -1,7 +1,7 @@
-"""An open store enters, checks leave: permissions one by one, then each promise, some of them under a race.
+"""Checks an open store: each permission, then each promise, some of them under a race.
 
 All of it happens under `doctor/check-<random id>/`, which is removed at the end, so that the rights of a coordinator
-(`policies`) are enough. A permission that is missing skips what needs it; nothing is raised but for a bug.
+(`roles`) are enough. A missing permission skips the checks that need it. Raises nothing but for a bug.
 """
 
 from __future__ import annotations

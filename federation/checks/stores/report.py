@@ -1,4 +1,4 @@
-"""Checks and places enter, what a person or a program reads leaves. Pure."""
+"""Formats checks and stores for people and programs. Pure."""
 
 from __future__ import annotations
 

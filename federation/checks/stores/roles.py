@@ -1,10 +1,11 @@
-"""Stores enter, the least rights that each role needs over them leave, in each vendor's own JSON. Pure; nothing is applied.
+"""Writes the least rights that each role needs over stores, in each vendor's own JSON. Pure; fedml applies none of it.
 
 The roles are those of `federation.checks.doctor.roles`: `node` creates results and artifacts and reads them back,
 `coordinator` reads them and writes the home store (it never replaces an entry), `reader` reads. The coordinator may also
 write and delete under `doctor/`, for `fedml doctor` and `fedml stores check`.
 
-A JSON names places to fill in where fedml can't know: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`, `PRINCIPAL`.
+The JSON holds names to fill in where fedml can't know the value: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`,
+`PRINCIPAL`.
 """
 
 from __future__ import annotations

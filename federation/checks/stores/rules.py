@@ -1,6 +1,6 @@
-"""A store enters, what its bucket's own settings mean for results and the index leaves, as one check a kind of setting.
+"""Checks what a bucket's own settings mean for results and the index, one check a kind of setting.
 
-Nothing of it is a right that fedml needs: where these credentials may not look, it says so and goes on.
+fedml needs no right to read these settings. Where the credentials may not read them, the check says so.
 """
 
 from __future__ import annotations

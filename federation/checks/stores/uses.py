@@ -1,4 +1,4 @@
-"""A `Config` enters, its stores leave: by region and datacenter, by name, and whether each answers."""
+"""Lists the stores of a `Config`, by region and datacenter or by name, and whether each answers."""
 
 from __future__ import annotations
 
