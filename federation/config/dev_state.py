@@ -1,7 +1,7 @@
-"""A project folder enters, what `fedml dev` started for it leaves: processes, ports, and whether they still run.
+"""Reads and writes what `fedml dev` started for a project: processes, ports, and whether they still run.
 
-State is one file, `.fedml/dev/state.json`, replaced atomically. A process is known by its pid, its start time and the
-boot of the machine: a pid that was given to somebody else since is never taken for ours.
+The state is one file, `.fedml/dev/state.json`, replaced atomically. A process is identified by its pid, its start time and
+the boot of the machine, so that a pid that another process got since is never taken for ours.
 """
 
 from __future__ import annotations
