@@ -1,8 +1,8 @@
-"""A prepared job enters, the same without the regions that it may not run in leaves.
+"""Leaves out the regions that a prepared job may not run in.
 
 The limit stands in the job itself (`meta { fedml_allowed_regions = "eu,onprem" }`) or in fedml.toml (`[jobs.NAME]
-allowed_regions`); where it stands in both, a region must be in both. A region that is left out is one for everything: it is
-neither deployed to nor planned, and since it isn't in the run's manifest, no retry and no fail-over goes there.
+allowed_regions`). Where it stands in both, a region must be in both. A region that is left out is neither deployed to nor
+planned. It isn't in the run's manifest either, so no retry and no fail-over goes there.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""A job's file, or the ID of a registered job, enters; how the regions' registered jobs differ from it and from one another
-leaves. Nothing is written.
+"""Compares the registered jobs of the regions with the job's file and with one another. Writes nothing.
 
-Each region's own dry run tells the difference to the file (as `nomad plan` does); where the token may not ask for one, it is
-told from the registered job and Nomad's defaults. Between the regions, what the file itself makes different (variables,
-a multiregion block) is no drift.
+Each region's own dry run tells the difference to the file (as `nomad plan` does). Where the token may not ask for one, the
+difference is computed from the registered job and Nomad's defaults. What the file itself makes different between regions
+(variables, a multiregion block) is not drift.
 """
 
 from __future__ import annotations

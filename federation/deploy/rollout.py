@@ -1,12 +1,12 @@
-"""The job as each region gets it enters, registered jobs leave: one jobspec in all chosen regions, compared and guarded.
+"""Registers one job in all chosen regions, compares it with what is there, and protects changes of others.
 
-Registration uses EnforceIndex with the index that was seen when the difference was computed, so that a change that somebody
-made meanwhile is a Conflict and never overwritten; what was changed before, by anybody but fedml, is a JobDrifted unless it
-is allowed. What is registered is read back, and must carry the spec hash and fedml's mark (`jobs.nomad_json.drift`).
+Registration uses EnforceIndex with the index that was seen when the difference was computed. So a change that somebody
+makes meanwhile is a Conflict and is never overwritten. An earlier change by anybody but fedml is a JobDrifted unless it is
+allowed. The registered job is read back, and must carry the spec hash and fedml's mark (`jobs.nomad_json.drift`).
 
-Regions are changed in order, as the strategy says. A region's failure is in its outcome, not raised; the strategy says which
-others are put back to the version that stood there before. A crash in between leaves each region with the old job or the
-new one; saying it again goes on.
+Regions are changed in order, as the strategy says. A region's failure is in its outcome, not raised. The strategy says which
+other regions get back the version that stood there before. After a crash each region has the old job or the new one; the
+same deployment again goes on.
 """
 
 from __future__ import annotations
