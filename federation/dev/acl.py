@@ -1,6 +1,6 @@
-"""A region of real Nomad enters; it has the declared tokens, policies and namespaces when the call returns.
+"""Creates the declared tokens, policies and namespaces in a region of real Nomad.
 
-Real Nomad makes the secrets: they are written to the same files from which embedded regions read theirs.
+Real Nomad makes the secrets. They are written to the files from which embedded regions read theirs.
 """
 
 from __future__ import annotations

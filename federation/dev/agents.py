@@ -1,6 +1,6 @@
-"""A declared region enters, configurations and command lines of real Nomad agents leave: a server, and a client a node.
+"""Writes configurations and command lines of real Nomad agents for a declared region: a server, and a client a node.
 
-Agents keep their data, and are found again like every other process of the federation: by the marker in their
+Agents keep their data. They are found again like every other process of the federation: by the marker in their
 environment, which Nomad passes on to the tasks.
 """
 

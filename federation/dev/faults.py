@@ -1,7 +1,7 @@
-"""A node or region of the development federation enters, and is hurt on purpose, or whole again.
+"""Makes and undoes faults of a node or region of the development federation.
 
-What was done stands in the state file or, of an embedded region's nodes and its cuts, in the region. The engines differ
-where real Nomad has no such thing: an agent can't be cut from others on this machine.
+Faults are recorded in the state file, but those of an embedded region's nodes and its cuts in the region. Real Nomad lacks
+one fault: its agents can't be cut from others on this machine.
 """
 
 from __future__ import annotations

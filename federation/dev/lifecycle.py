@@ -1,4 +1,4 @@
-"""A project enters; its development federation is up, or ended, and what each server is doing leaves as values.
+"""Starts and ends a project's development federation, and tells what each server is doing.
 
 The federation's random id is written before the first process starts and stands in the environment of all of them. So
 after a crash at any moment the next `up` or `down` finds every process that was started, recorded or not.

@@ -1,4 +1,4 @@
-"""A project folder enters; while the block runs, no other process starts or ends its development federation."""
+"""Lock that keeps other processes from starting or ending a project's development federation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder enters; nothing is mounted in it any more when the call returns.
+"""Unmounts everything that is mounted inside a folder.
 
 Nomad's clients that run as root mount small file systems for the secrets of each task, and leave them when they end.
 """

@@ -1,8 +1,8 @@
-"""Commands enter, detached processes leave; processes to end enter, and are gone when the call returns.
+"""Starts detached processes, finds them again and ends them.
 
-Signals go through a pidfd that is opened first and checked afterwards, so that a pid that changes hands in between is
-never hit. Every process of a development federation carries `MARKER=<federation's id>` in its environment, tasks of its
-regions too, so that nothing is lost whose parent was killed.
+Signals go through a pidfd that is opened first and checked afterwards, so that a pid that another process got in between
+is never hit. Every process of a development federation carries `MARKER=<federation's id>` in its environment, and so do
+the tasks of its regions. So processes whose parent was killed are found too.
 """
 
 from __future__ import annotations

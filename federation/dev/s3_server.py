@@ -1,7 +1,7 @@
-"""S3 requests enter on an inherited socket, moto's answers leave; objects are kept in a folder over restarts.
+"""Serves S3 with moto on an inherited socket. Keeps objects in a folder over restarts.
 
 Run as `python -m federation.dev.s3_server DATA BUCKET… --fd N` by `fedml dev up`. For development: it checks no
-signatures and holds all objects in memory. What a request changed is on disk before its answer goes out.
+signatures and holds all objects in memory. What a request changed is on disk before its answer is sent.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A declared region or store enters, the command line of its server and whether it answers leave.
+"""Builds the command line of a declared region or store, and asks whether its server answers.
 
 An embedded region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
-no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, one of kind `azure` Azurite, which open
-their ports themselves.
+no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, one of kind `azure` Azurite. Those
+open their ports themselves.
 """
 
 from __future__ import annotations
