@@ -1,6 +1,6 @@
-"""The address of one Nomad server enters, what its whole federation looks like leaves, and from that a `fedml.toml`.
+"""Asks one Nomad server for its whole federation and writes a `fedml.toml` from the answers (`fedml init --from ADDRESS`).
 
-For `fedml init --from ADDRESS`. Regions are asked in parallel; one that doesn't answer is a value, not the end.
+Regions are asked in parallel. One that doesn't answer is a value, not an error.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A folder and a choice of stores enter; a project (`fedml init`) is written there, whole or not at all.
+"""Writes a new project (`fedml init`) into a folder, whole or not at all.
 
-`example_files` and `federation.project.from_federation.toml_of` say what belongs into it, `write` puts it there.
+`example_files` and `federation.project.from_federation.toml_of` make the files, `write` writes them.
 """
 
 from __future__ import annotations
