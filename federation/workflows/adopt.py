@@ -1,7 +1,7 @@
-"""What a job wrote itself and `adopt` in fedml.toml says where enters, records of it in place leave.
+"""Makes records of what jobs wrote themselves, where `adopt` in fedml.toml says that it lies. Copies nothing.
 
-`AdoptedPlaces` are the places of a run whose results are adopted: a record is made here, of the object that the pattern
-names for an allocation, instead of being read. Nothing is copied.
+`AdoptedPlaces` are the regions and stores of a run whose results are adopted. No record is read: one is made of the object
+that the pattern names for an allocation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A job that a deployment would change enters; the open runs of other people that still dispatch it leave.
+"""Finds open runs of other people that still dispatch a job which a deployment would change.
 
-A run dispatches one spec: once its parent is another, it gives up on that region. So whoever deploys is told of such runs
-before anything is changed. An isolated run has a parent of its own, which is removed when the last run that has it is over.
+A run dispatches one spec. When its parent job is another, it gives up on that region. So whoever deploys learns of such runs
+before anything is changed. An isolated run has a parent job of its own, removed when the last run that has it is over.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""An opened run enters; coordinator jobs that drive it leave: one a region, so that the machine that began it may go.
+"""Starts coordinator jobs that drive an opened run, one a region, so that the machine that began it may go.
 
-Each region gets the parameterized batch job `fedml-coordinator-NAME` (NAME: the federation's), dispatched with the run's id
-and the project's fedml.toml as payload. Of several coordinators the run's lease lets one drive; the others stand by.
+Each region gets the parameterized batch job `fedml-coordinator-NAME` (NAME: the federation's). It is dispatched with the
+run's id and the project's fedml.toml as payload. The run's lease lets one coordinator drive; the others stand by.
 
-What a coordinator needs of credentials is named by fedml.toml's references: environment variables come from the Nomad
-variable `nomad/jobs/fedml-coordinator-NAME`, which this job alone may read (workload identity; Nomad 1.4); a reference to a
-file or a command of this machine can't be followed elsewhere. Both are said before anything starts. A development
-federation is on this machine: its coordinators read the project's folder.
+fedml.toml's references name the credentials that a coordinator needs. Environment variables come from the Nomad variable
+`nomad/jobs/fedml-coordinator-NAME`, which this job alone may read (workload identity). A reference to a file or a command
+of this machine works nowhere else. Both are checked before anything starts. Coordinators of a development federation run on
+this machine and read the project's folder.
 """
 
 from __future__ import annotations

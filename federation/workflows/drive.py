@@ -1,6 +1,6 @@
-"""A manifest and its job enter, a finished run leaves: the brain with its regions, stores, run log and index around it.
+"""Drives a run to its end: connects the brain with regions, stores, run log and index.
 
-Whatever happens in between, the run can be resumed from the home store.
+After an interruption at any moment the run can be resumed from the home store.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What manifests, run logs, fedml.toml, the index and Nomad tell of records that lie in the stores, for `sync` and `rebuild`.
+"""Compares records that lie in stores with all that is known of them, for `sync` and `rebuild`.
 
-A record of a fedml run must agree with the run's manifest and log. A run without a manifest, and a run of plain Nomad, get the
-strictest reading that is left: their place by fedml.toml, the names that a child gives, and no way into another run's version.
+Known are manifests, run logs, fedml.toml, the index and what Nomad tells. A record of a fedml run must agree with the run's
+manifest and log. For a run without a manifest and for a run of plain Nomad the strictest rules hold that remain: their place
+by fedml.toml, the names that a child gives, and no way into another run's version.
 """
 
 from __future__ import annotations

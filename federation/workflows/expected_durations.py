@@ -1,8 +1,7 @@
-"""A job's last runs in the index and the home store enter, how long one slot took in each region leaves.
+"""Estimates how long one slot takes in each region, from a job's last runs.
 
-From the run log (when a child was acknowledged) and the record (when it published): the median of what was computed. It
-includes what a child waited for a node, so that a plan made from it is not too hopeful. A run that is over doesn't change:
-what it tells is kept in the cache folder.
+It is the median time from a child's acknowledgement (run log) to its publication (record). That includes the wait for a
+node, so that a plan is not too hopeful. A run that is over doesn't change: its durations are kept in the cache folder.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A run that others drive enters, what happens to it leaves as it would be told to its own coordinator's terminal.
+"""Follows a run that another process drives and prints the same progress lines.
 
-Only the home store is asked: the run log for bindings and attempts, the index for results and the end. Nothing is written.
+Reads only the home store: the run log for bindings and attempts, the index for results and the end. Writes nothing.
 """
 
 from __future__ import annotations

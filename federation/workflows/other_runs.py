@@ -1,7 +1,7 @@
-"""The home store and one run enter, its own part of the free room leaves: other open runs are seen in their logs.
+"""Computes a run's own part of the free room, from the logs of the other open runs.
 
-Cooperative: nothing enforces it but that every coordinator does the same. A run counts for as long as something of it (its
-manifest, its log, its lease) was written lately, so that one whose coordinator is gone holds up nobody.
+Cooperative: it works because every coordinator does the same. A run counts as long as its manifest, log or lease was
+written lately, so that a run whose coordinator is gone holds up nobody.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Runs that are over enter, what they left for reading leaves the home store: kept logs and leases, by age.
+"""Deletes kept logs and leases of old runs that are over from the home store.
 
-The manifest, the run log and every result stay: a pruned run is still shown and told, only without its tasks' output.
+The manifest, the run log and every result stay: a pruned run is still shown, only without its tasks' output.
 """
 
 from __future__ import annotations

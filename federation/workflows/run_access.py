@@ -1,4 +1,4 @@
-"""The regions and stores of a run, as its coordinator asks them: free room, signs of life, and records by key or by slot.
+"""Regions and stores of a run, as its coordinator asks them: free room, signs of life, records by key or by slot.
 
 `read` finds the record of one allocation in the store of its datacenter or, where that can't be read from here, through
 Nomad. A record is returned as its node wrote it: `federation.run.records` compares it with what is known.

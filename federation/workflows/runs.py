@@ -1,8 +1,7 @@
-"""A dispatch request enters, a finished run leaves: manifest, run log, coordinator and index brought together.
+"""Opens, drives, resumes, cancels and reads runs.
 
-`start` makes a run, `resume` goes on with one; both drive it to its end, and whatever happens in between the run can be
-resumed from the home store. The order of writes is that of the design, part 3: `open` in the index,
-manifest, run log, dispatches.
+`start` drives a new run to its end, `resume` an older one. After an interruption at any moment the run can be resumed from
+the home store. The order of writes: `open` in the index, manifest, run log, dispatches (docs/explanation/design.md, part 3).
 """
 
 from __future__ import annotations

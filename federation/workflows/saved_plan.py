@@ -1,7 +1,7 @@
-"""Writes a preview to a file that a later `dispatch --plan` goes by, and reads it again if nothing that it rests on has
-moved: the jobspec, each region's registered job, the version, the parameters. What is free is asked anew.
+"""Writes a preview to a file for `dispatch --plan`, and checks when it is read that nothing has moved that it depends on.
 
-A hash over all of it guards against edits by hand, which would make the plan say what nobody checked.
+That is the jobspec, each region's registered job, the version, and the parameters. Free room is asked anew. A hash over the
+whole file detects edits by hand, which would make the plan say what nobody checked.
 """
 
 from __future__ import annotations
