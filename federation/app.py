@@ -1,6 +1,6 @@
-"""One `fedml.toml` enters, everything that its commands need leaves: region clients, stores, the index, the job prepared.
+"""Opens what commands of one `fedml.toml` need: region clients, stores, the index and the prepared job.
 
-The only place where stages meet. Region clients and stores are opened when they are first used; `close()` gives them back.
+Each is opened when it is first used. `close()` closes them.
 """
 
 from __future__ import annotations

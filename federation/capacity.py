@@ -1,12 +1,12 @@
-"""Regions and the job as each would get it enter, a `CapacitySnapshot` leaves: free slots by Nomad's own scheduler.
+"""Asks regions for their free slots, by Nomad's own scheduler. The answer is a `CapacitySnapshot`.
 
-All regions are asked at once, so it takes about the slowest one's time. An unreachable region, or one that refuses, is a
-value in the snapshot, never an exception that loses the others.
+All regions are asked at once, so it takes about as long as the slowest one. A region that is unreachable or refuses is a
+value in the snapshot. It raises nothing, so the other answers are kept.
 
 The dry run (`PUT /v1/job/:id/plan`) of the job, not parameterized, with N instances tells how many would be placed:
-N − (CoalescedFailures + 1) where a group falls short (NOMAD.md, "Capacity"). Children already queued (pending or blocked
-evaluations) are deducted, since the dry run doesn't see them. Room that Nomad would make by evicting other work (it says
-whom) isn't counted, unless that is allowed.
+N − (CoalescedFailures + 1) where a group falls short. Children that are queued (pending or blocked evaluations) are
+deducted, since the dry run doesn't count them. Room that Nomad would make by evicting other work isn't counted, unless that
+is allowed.
 """
 
 from __future__ import annotations

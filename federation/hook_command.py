@@ -1,9 +1,8 @@
-"""Run a command of `[hooks]` and say in a sentence what went wrong with it.
+"""Runs a command of `[hooks]` and says in a sentence what went wrong with it.
 
-The command (program and arguments, no shell) reads what happened from its environment (`FEDML_EVENT` and its like) or,
-whole, as one JSON object from standard input. It gets a minute; then it is ended with all that it started. What it writes
-to standard output is dropped; of standard error the last line is told where it failed. A leaf: no stage of the federation
-is known here.
+The command (program and arguments, no shell) reads what happened from its environment (`FEDML_EVENT` and the like), or the
+whole of it as one JSON object from standard input. After a minute it is ended with all that it started. Its standard output
+is dropped. If it fails, the last line of its standard error is repeated. Knows no stage of the federation.
 """
 
 from __future__ import annotations
