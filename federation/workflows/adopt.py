@@ -39,7 +39,7 @@ OpenStore = Callable[[StoreConfig], Store]
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Objects of one store that make up one result; their keys begin with `prefix`."""
+    """Objects of one store that together are one result. Their keys begin with `prefix`."""
 
     config: StoreConfig
     store: Store
@@ -57,7 +57,7 @@ class AdoptedPlaces(Places):
         self._inputs = inputs_of(manifest, app.home)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
-        """A record of what the allocation wrote, if it is there. Raises StoreError."""
+        """Makes a record of what the allocation wrote, if it is there. Raises StoreError and StoreRefused."""
         try:
             child = self._app.client(region).job(allocation.job_id)
         except FedmlError:  # it is asked for again where the object isn't found by what is known here
@@ -66,7 +66,7 @@ class AdoptedPlaces(Places):
         return self._found(region, key, pair[1] if pair else 1, allocation.id, child.get("Meta") or {}, allocation)
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
-        """Records of all that the slot's allocations wrote, those too that Nomad forgot since: the run log has them."""
+        """Makes records of all that the slot's allocations wrote. The run log also has those that Nomad forgot."""
         with self._lock:
             self._mapped |= mapped_in(self._run_log, self._manifest.run)
             mapped = [(alloc_id, *known) for alloc_id, known in self._mapped.items() if known[1].slot == slot]
@@ -129,7 +129,7 @@ class AdoptedPlaces(Places):
 
 
 def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
-    """What the new entries of a run's log map: attempt and key by allocation."""
+    """Reads from the new entries of a run's log: attempt and key by allocation."""
     return {
         str(change["alloc_id"]): (
             int(change["attempt"]),
@@ -186,7 +186,7 @@ def find(place: AdoptedPlace, values: Mapping[str, str], opened: OpenStore) -> O
 
 
 def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> ResultRecord:
-    """The template with what lies there, and what that tells of itself. Raises StoreError."""
+    """The template with the objects' files, and with the metrics and environment that lie among them. Raises StoreError."""
     with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
         told = Path(folder)
         artifact = read_objects(objects.store, objects.prefix, objects.infos, told)
@@ -208,7 +208,8 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
 
 
 def params_of(meta: Mapping[str, str], *others: str) -> dict[str, str]:
-    """The meta as a record's parameters: without fedml's own keys, what looks like a credential, and these others."""
+    """The meta as a record's parameters, without fedml's own keys, without what looks like a credential, and without
+    `others`."""
     return {
         name: value
         for name, value in sorted(meta.items())

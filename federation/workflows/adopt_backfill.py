@@ -30,7 +30,7 @@ from regions.model import Allocation
 from regions.storage.store import ObjectInfo, Store
 
 ADOPTED_GROUP = "adopted"
-"""The group of a result whose allocation nobody knows any more."""
+"""The group of a result whose allocation Nomad and all run logs have forgotten."""
 
 
 Mapped = dict[str, tuple[Manifest, int, Key, bool]]
@@ -165,7 +165,7 @@ def _listed(place: AdoptedPlace, app: App) -> dict[str, _Found]:
 
 
 def _allocations(app: App) -> dict[str, tuple[str, Allocation]]:
-    """What Nomad still knows, by allocation: its region, and itself. Regions that don't answer know none."""
+    """Allocations that Nomad still knows, by ID, each with its region. Regions that don't answer are passed over."""
     found: dict[str, tuple[str, Allocation]] = {}
     for region in app.config.adopt:
         try:
@@ -177,7 +177,7 @@ def _allocations(app: App) -> dict[str, tuple[str, Allocation]]:
 
 
 def _mapped(app: App, job: str) -> Mapped:
-    """What all runs of the job that adopted map."""
+    """The allocations of all runs of the job that adopted."""
     found: Mapped = {}
     for row in app.index.runs(job=job or None):
         key = f"runs/{row.run}/manifest.json"

@@ -61,7 +61,8 @@ def coordinator_id(config: Config) -> str:
 
 
 def check(config: Config, hosts: Sequence[Host]) -> None:
-    """That coordinators in these regions would have what they need. Raises UsageError that names all that is missing."""
+    """Checks that coordinators in these regions would have what they need. Raises UsageError that names all that is
+    missing."""
     if config.dev is not None:
         return
     problems = [*_not_portable(config)]
@@ -83,9 +84,9 @@ def check(config: Config, hosts: Sequence[Host]) -> None:
 
 
 def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
-    """Register the job and dispatch a coordinator in each region. Raises the first error when none could be started.
+    """Registers the job and dispatches a coordinator in each region. Raises the first error when none could be started.
 
-    After a crash in between, some regions have one; starting again adds none, since the token is the run's.
+    After a crash some regions may have one. Starting again adds none there, since the dispatch token is the run's.
     """
     started: list[Coordinator] = []
     errors: list[FedmlError] = []
@@ -106,7 +107,7 @@ def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
 
 
 def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
-    """Whether a coordinator drives the run, waiting so long for it. Raises StoreError."""
+    """Whether a coordinator drives the run; waits up to `wait_s` for one. Raises StoreError."""
     deadline_s = time.monotonic() + wait_s
     while not any(home.list(f"runs/{run}/lease/")):
         if time.monotonic() >= deadline_s:
@@ -116,7 +117,7 @@ def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
 
 
 def coordinator_job(how: CoordinatorTable, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
-    """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads the payload."""
+    """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads fedml.toml from the payload."""
     path = f"nomad/jobs/{job_id}"
     lines = "".join(f"{name}={{{{ .{name} | toJSON }}}}\n" for name in variables)
     template = {

@@ -175,7 +175,7 @@ def _waited(app: App, prepared: PreparedJob, changing: set[str], how: Deploying,
 
 
 def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
-    """The job that this request dispatches: the file's, an isolated copy, or what is registered already."""
+    """Prepares the job that this request dispatches: from its file, as an isolated copy, or as it is registered already."""
     prepared = app.prepare(request.job, allow_drift=how.allow_drift)
     why = _not_registering(app)
     if how.isolate:
@@ -201,7 +201,7 @@ def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
 
 
 def _not_registering(app: App) -> str:
-    """Why this project registers nothing; "" where it does."""
+    """Why this project registers nothing; empty where it does."""
     if app.config.deploy == "never":
         return 'fedml.toml says deploy = "never"'
     return 'fedml.toml says results = "adopt"' if app.config.results == "adopt" else ""
@@ -251,7 +251,8 @@ def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> N
 
 
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:
-    """Raises the first failed region's error, unless each region was to fail for itself and another has the job."""
+    """Deploys to the usable regions. Raises the first failed region's error, unless the strategy is fail_local and another
+    region has the job."""
     strategy = _strategy(preview.prepared, how)
     deployment = app.deploy(preview.prepared, preview.usable, allow_drift=how.allow_drift, strategy=strategy)
     changed = [one for one in deployment.regions if one.action != "unchanged"]
@@ -268,14 +269,15 @@ def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deploymen
 
 
 def _strategy(prepared: PreparedJob, how: Deploying) -> Strategy | None:
-    """None: neither the job nor the person says any."""
+    """The rollout strategy: the person's, else the job's. None where neither sets one."""
     if how.on_failure is None:
         return prepared.strategy
     return replace(prepared.strategy or EACH_FOR_ITSELF, on_failure=checked_on_failure(how.on_failure))
 
 
 def _is_local(strategy: Strategy | None) -> bool:
-    """Whether a region's failure is its own. A canary that fails by the default rule, or without any, stops all."""
+    """Whether a region's failure concerns only that region. A canary that fails by the default rule, or without any, stops
+    all."""
     return strategy is not None and strategy.on_failure == "fail_local"
 
 
@@ -291,7 +293,8 @@ def _announce(opened: Opened, tell: Tell) -> None:
 
 
 def _warn_of_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:
-    """A token that may not plan has no submit-job, which stopping takes too."""
+    """Warns of regions where attempts can't be stopped: a token that may not plan has no submit-job, and stopping needs
+    that."""
     for name, one in preview.snapshot.regions.items():
         if one.problem is None and one.exactness != "exact":
             tell(

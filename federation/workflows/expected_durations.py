@@ -19,11 +19,11 @@ from jobs.foreign import Members, parse_json
 from regions.storage.store import Store
 
 RUNS = 3
-"""So many of the job's newest runs that are over and gave any result are looked at."""
+"""How many of the job's newest runs are read, among those that are over and gave results."""
 
 
 def expected_durations(index: Index, home: Store, job: str, *, cache_dir: Path) -> dict[str, float]:
-    """Region → median seconds of its slots in the newest run that used it; regions that none of the last runs used are left
+    """Region → median seconds of its slots in the newest run that used it. Regions that none of these runs used are left
     out."""
     rows = [row for row in index.runs(job=job) if row.committed and row.closed and not row.run.startswith("nomad:")]
     found: dict[str, float] = {}

@@ -33,7 +33,7 @@ class Preview:
     plan: Plan
     version: str
     existing_results: int
-    """Results that this version has already; they would be added to."""
+    """Results that this version has already. The run's results would be added to them."""
     request: CheckedRequest | None = None
     rooms: tuple[Room, ...] = ()
     """What the plan was made from, in the federation's order."""
@@ -71,7 +71,7 @@ class Preview:
             )
 
     def warnings(self) -> Iterator[tuple[str, str]]:
-        """(region, what it would do otherwise than the jobspec says), before anything is sent."""
+        """Yields (region, how the run there would differ from the jobspec), before anything is sent."""
         for name, one in self.snapshot.regions.items():
             rendered = self.prepared.rendered[name]
             if one.version and not isinstance(rendered, FedmlError):
@@ -136,7 +136,7 @@ def preview_checked(
 
 
 def _elastic(region: Region, one: RegionCapacity, prepared: PreparedJob) -> RegionCapacity:
-    """An elastic region in which no node fits now isn't left out: its autoscaler brings some when there is something to do."""
+    """Keeps an elastic region in which no node fits now: its autoscaler starts nodes when there is demand."""
     if not region.elastic_slots or one.problem is not Reason.INFEASIBLE:
         return one
     if isinstance(prepared.rendered[region.name], FedmlError):
@@ -170,7 +170,7 @@ def _room(
 
 
 def _shared(app: App, request: CheckedRequest, rooms: list[Room]) -> tuple[list[Room], list[str]]:
-    """The rooms less what other open runs want of them, and who they are."""
+    """The rooms without what other open runs want of them, and a sentence about those runs."""
     free = {room.region: room.free for room in rooms if room.excluded is None}
     wanted = request.slots if request.slots is not None else len(free)
     priority = request.patience.priority or DEFAULT_PRIORITY
@@ -202,7 +202,7 @@ def _require_durations(placing: Placing, policy: str, durations: Mapping[str, fl
 
 
 def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
-    """A wish that can't be judged isn't passed over."""
+    """Raises UsageError for a deadline or a cost that can't be judged."""
     used = {placement.region for placement in made.placements}
     unknown = [room.region for room in rooms if room.region in used and room.expected_duration_s is None]
     if unknown and placing.deadline_s is not None:
@@ -229,7 +229,7 @@ def _next_version(app: App, job: str) -> str:
 
 
 def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:
-    """Regions whose image of one tag is another by its digest; which digest a tag without one means, no region tells."""
+    """Regions that run another image under the same tag, by its digest. What a tag without a digest means, no region tells."""
     found: dict[str, dict[str, list[str]]] = {}
     for name in preview.usable:
         rendered = preview.prepared.rendered[name]

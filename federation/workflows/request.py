@@ -23,7 +23,7 @@ from jobs.spec import JobShape, checked_version
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """How slots are placed, where a person says other than fedml.toml. `deadline_s` counts from when it was read."""
+    """How slots are placed: what a person set beside fedml.toml. `deadline_s` counts from when it was read."""
 
     policy: str | None = None
     caps: Mapping[str, int] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Placing:
     deadline_s: float | None = None
     max_cost: float | None = None
     expected_duration_s: float | None = None
-    """Of one slot, in every region; None: what earlier runs took."""
+    """Of one slot, in every region. None: what earlier runs took."""
     allow_preemption: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a person asks for. `slots` None: as fedml.toml says, else one in each region; `version` None or `next`: the next
+    """What a person asks for. `slots` None: as fedml.toml says, else one in each region. `version` None or `next`: the next
     one."""
 
     job: JobRequest
@@ -114,8 +114,8 @@ def _values(request: RunRequest) -> dict[str, Any]:
 
 
 def deadline_s(text: str, now: datetime) -> float:
-    """A duration, or a time (ISO 8601; without a zone, this machine's), as seconds from `now`, which has a zone. Raises
-    UsageError for what is neither, and for a time that is past."""
+    """Parses a duration or a time (ISO 8601; without a zone, this machine's) to seconds from `now`, which has a zone.
+    Raises UsageError for other texts, and for a time that is past."""
     if is_duration(text):
         return duration_s(text, "--deadline")
     try:
@@ -133,7 +133,7 @@ def deadline_s(text: str, now: datetime) -> float:
 
 
 def by_region(items: Sequence[str], flag: str) -> dict[str, int]:
-    """`["us=10", "eu=5"]` as numbers by region. Raises UsageError."""
+    """Parses `["us=10", "eu=5"]` to numbers by region. Raises UsageError."""
     found: dict[str, int] = {}
     for item in items:
         name, _, number = item.partition("=")

@@ -37,11 +37,11 @@ BAD_RECORD = (PublishError, UsageError, FormatTooNew)
 LEFT_RECORD = "alloc/fedml/result.json"
 """Where `publish` leaves the record in the allocation's folder."""
 NODES_AGAIN_S = 10.0
-"""A region is asked for its nodes again after this long at the soonest."""
+"""The shortest time between two requests for a region's nodes."""
 
 
 def _record_at(store: Store, key: str) -> ResultRecord:
-    """The record at that key, of which no more is read than a record may have. Raises StoreError and what `BAD_RECORD`
+    """Reads the record at that key, and no more bytes than a record may have. Raises StoreError and what `BAD_RECORD`
     lists."""
     try:
         text = store.get_small(key, limit_bytes=RECORD_BYTES_MAX)
@@ -64,7 +64,7 @@ class Places:
         self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
     def probe(self, region: str) -> RegionProbed:
-        """The region's room for the run's job, and how many of its children the region keeps."""
+        """Asks for the region's room for the run's job, and how many of its children the region keeps."""
         rendered = self._prepared.rendered[region]
         client = self.routes[region]
         one = capacity.look(
@@ -90,8 +90,8 @@ class Places:
         return 0
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
-        """The record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be read from
-        here, through Nomad. Raises PublishError or UsageError for one that isn't a record, StoreError."""
+        """Reads the record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be
+        read from here, through Nomad. Raises PublishError or UsageError for what isn't a record, StoreError."""
         name = key.record_key(allocation.id)
         denied: PermissionDenied | Unavailable | None = None
         unreadable: FederationError | None = None
@@ -115,7 +115,7 @@ class Places:
         return checked_record(ResultRecord.from_json(text, source=f"allocation {allocation.id}"))
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
-        """What nodes wrote as records of the slot. What isn't a record, or lies at another's key, is left out."""
+        """Reads what nodes wrote as records of the slot. What isn't a record, or lies at another's key, is left out."""
         prefix = f"results/{self._manifest.run}/{slot:09d}/"
         found = []
         for store in self._stores(region, None):
@@ -127,7 +127,7 @@ class Places:
         return found
 
     def node(self, region: str, node_id: str) -> Node | None:
-        """The node of that id, where the region tells it."""
+        """The node of that ID, if the region knows it."""
         return self._node(region, node_id)
 
     def watch(
