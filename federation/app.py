@@ -32,7 +32,7 @@ __all__ = ["App", "JobRequest", "PreparedJob"]
 
 
 class App:
-    """What a command works with. Not thread-safe itself; clients, stores and index are."""
+    """Clients, stores, index and job of one project. Not thread-safe itself; clients, stores and index are."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -40,7 +40,7 @@ class App:
         self._stores: dict[StoreConfig, Store] = {}
 
     def close(self) -> None:
-        """Give back connections and the local catalog."""
+        """Closes connections and the local catalog."""
         for client in self._clients.values():
             client.close()
         if "index" in self.__dict__:
@@ -98,8 +98,8 @@ class App:
         allow_drift: bool = False,
         strategy: Strategy | None = None,
     ) -> Deployment:
-        """Register the job in these regions (none: all it was prepared for), or (not `may_register`) only compare what is
-        there; `strategy` None: what the job's multiregion block says. Raises what keeps it from being rendered."""
+        """Registers the job in these regions (none: all it was prepared for). Without `may_register` it only compares what
+        is there. `strategy` None: what the job's multiregion block says. Raises what keeps the job from being rendered."""
         from federation.deploy.rollout import deploy  # brings the job language, which most commands have no use for
 
         chosen: dict[str, dict[str, Any]] = {}
@@ -125,8 +125,8 @@ class App:
     # ── the job ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def job_file(self, job: str = "") -> Path:
-        """The jobspec that a command works on: `--job` (a path from the working folder), `job` in fedml.toml (a path
-        from its folder), or the only jobspec there. Raises ConfigError where that says nothing or too much."""
+        """The jobspec that a command works on: `--job` (a path from the working folder), `job` in fedml.toml (a path from
+        its folder), or the only jobspec there. Raises ConfigError where there is none, or more than one."""
         root = self.config.root
         if job:
             return Path(job).absolute()
@@ -142,8 +142,9 @@ class App:
         )
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
-        """The job for each chosen region: rendered from its file, or as it is registered there (`--job ID`). Raises what
-        is wrong with the job itself (see `federation.deploy.prepare`); what is wrong for one region only is in `rendered`."""
+        """Prepares the job for each chosen region: rendered from its file, or as it is registered there (`--job ID`).
+        Raises what is wrong with the job itself (see `federation.deploy.prepare`). What is wrong for one region only is in
+        `rendered`."""
         regions = self.chosen_regions(request.regions)
         job_id = self.registered_job(request.job)
         if job_id:
@@ -156,13 +157,13 @@ class App:
         return self.prepare_from_file(request)
 
     def prepare_from_file(self, request: JobRequest) -> PreparedJob:
-        """The job rendered from its file for each chosen region; no region is asked."""
+        """Renders the job from its file for each chosen region. Asks no region."""
         regions = self.chosen_regions(request.regions)
         file, config = self.job_file(request.job), self.config
         return self._limited(prepare_file(file, request, regions, config.version_meta, config.store_task))
 
     def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
-        """The job as it stands in these regions, which must agree on it."""
+        """Prepares the job as it is registered in these regions, which must agree on it."""
         clients = [self.client(name) for name in regions]
         return self._limited(prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift))
 
@@ -170,7 +171,7 @@ class App:
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
 
     def registered_job(self, job: str = "") -> str:
-        """The ID of the registered job that `--job` or fedml.toml names; "" where that is a file."""
+        """The ID of the registered job that `--job` or fedml.toml names; empty where they name a file."""
         if job:
             return job if is_job_id(job, Path.cwd()) else ""
         own = self.config.job or ""

@@ -21,7 +21,7 @@ from federation.config.schema_places import PositiveFloat, PositiveInt, RegionTa
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
+    """One problem: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
 
     key: str
     text: str
@@ -94,7 +94,7 @@ class FederationTable(Table):
 
 
 class TagTable(Table):
-    """A protected tag of the index: what a result, and who moves the tag, must meet. Guards against mistakes."""
+    """A protected tag of the index: conditions for the result and for who moves the tag. Prevents mistakes."""
 
     where: str | None = Field(
         default=None, description='Condition as for `fedml index list --where`: `"metrics.roc_auc >= 0.75"`.'
@@ -135,7 +135,8 @@ class PublishTable(Table):
 
 
 class HooksTable(Table):
-    """Commands (program and arguments, no shell) that are run when something happened. None can hurt what it follows."""
+    """Commands (program and arguments, no shell) that are run when something happened. A failing hook does not affect the
+    run."""
 
     run_finished: Command | None = Field(default=None, description="A run ended with all its results in the index.")
     run_failed: Command | None = Field(default=None, description="A run ended failed or cancelled.")
@@ -157,7 +158,7 @@ class JobTable(Table):
 
 
 class SharesTable(Table):
-    """Most slots that may be outstanding at once, over all runs. Cooperative: each coordinator keeps to it."""
+    """The most slots that may be outstanding at once, over all runs. Cooperative: each coordinator keeps to it."""
 
     owners: dict[str, PositiveInt] = Field(
         default_factory=dict, description='By who dispatched, as a pattern: `"ann@*" = 50`; the first that fits holds.'
@@ -166,7 +167,7 @@ class SharesTable(Table):
 
 
 class CoordinatorTable(Table):
-    """Who drives runs; and the ordinary Nomad batch job that does for `fedml dispatch --detach`."""
+    """The coordinator of runs, and the ordinary Nomad batch job that runs it for `fedml dispatch --detach`."""
 
     driver: str = Field(default="raw_exec", description="Its task's driver.")
     image: str | None = Field(default=None, description="Image with fedml in it, where the driver takes one.")
@@ -195,7 +196,8 @@ class Document(Table):
 
 
 def validate(data: Mapping[str, Any]) -> Document | list[Problem]:
-    """The document, or all problems, unknown keys first (a mistyped key is also a missing one)."""
+    """Validates the tables. Returns the document, or all problems, unknown keys first (a mistyped key is also a missing
+    one)."""
     try:
         return Document.model_validate(data)
     except ValidationError as error:
@@ -264,7 +266,7 @@ _EXAMPLES = {
 
 
 def _fields_at(path: Sequence[str | int]) -> list[str]:
-    """The keys known in the table at that path."""
+    """The keys of the table at that path."""
     model: type[Table] = Document
     parts = iter(path)
     for part in parts:

@@ -17,7 +17,7 @@ from jobs.spec import ALLOWED_REGIONS_KEY
 
 
 def limited(prepared: PreparedJob, configured: Collection[str] | None) -> PreparedJob:
-    """A region that isn't allowed has a RegionNotAllowed in place of its job. `configured`: what fedml.toml allows (None:
+    """Replaces the job of each region that isn't allowed by a RegionNotAllowed. `configured`: what fedml.toml allows (None:
     no limit)."""
     rendered = dict(prepared.rendered)
     for name, job in prepared.rendered.items():

@@ -32,7 +32,7 @@ ISOLATED_HASH_CHARS = 8
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """Which job, with which variables, in which regions, as a command line says it. Empty means the project's own."""
+    """Which job, with which variables, in which regions. Empty means the project's own."""
 
     job: str = ""
     variables: tuple[str, ...] = ()
@@ -42,17 +42,17 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
-    """One job as each chosen region has or gets it, in the order of a rollout, or why it can't be there."""
+    """One job as each chosen region has or gets it, in the order of a rollout, or the error that prevents it there."""
 
     file: Path
-    """Of a registered job without a file its ID."""
+    """The job's ID for a registered job without a file."""
     shape: JobShape
     spec_hash: str
     rendered: Mapping[str, dict[str, Any] | FedmlError]
     strategy: Strategy | None = None
     """What its multiregion block says of a rollout; None without one."""
     is_registered: bool = False
-    """It is dispatched as it stands in the regions: nothing is deployed."""
+    """The job is dispatched as it is registered. Nothing is deployed."""
     registered_at: Mapping[str, int] = field(default_factory=dict)
     """Region → JobModifyIndex, of a registered job that isn't as fedml registered it."""
     parent: str = ""
@@ -78,7 +78,7 @@ class Holder(Protocol):
 
 
 def is_job_id(name: str, root: Path) -> bool:
-    """Whether that names a registered job, not a file: it has no jobspec's suffix, no path, and no such file is there."""
+    """Whether the name is that of a registered job, not of a file: no jobspec's suffix, no path, and no such file."""
     return bool(name) and not name.endswith(JOB_SUFFIXES) and "/" not in name and not (root / name).exists()
 
 
@@ -89,9 +89,9 @@ def prepare_file(
     version_meta: str | None,
     store_task: StoreTask | None = None,
 ) -> PreparedJob:
-    """Load the jobspec and render it for each region, with the task that publishes where that is added. Raises HclError or
-    InvalidSpec for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out; what
-    is wrong for one region only is in `rendered`."""
+    """Loads the jobspec and renders it for each region, with the task that publishes where that is added. Raises HclError
+    or InvalidSpec for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out.
+    What is wrong for one region only is in `rendered`."""
     from jobs.load import read_job
 
     source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
@@ -110,10 +110,11 @@ def prepare_file(
 def prepare_registered(
     job_id: str, clients: Sequence[Holder], version_meta: str | None, *, allow_drift: bool = False
 ) -> PreparedJob:
-    """The job as it stands in the regions, which must agree on it.
+    """Reads the job from the regions, which must agree on it.
 
-    Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no
-    run has two), or (not `allow_drift`) they differ otherwise; the error of the first that couldn't be asked where none has it.
+    Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no run
+    has two), or (not `allow_drift`) they differ otherwise. Where no region has it, raises the error of the first that
+    couldn't be asked.
     """
     from jobs.nomad_json.drift import Standing, differences, spec_of, standing_of  # brings the job language
 
@@ -160,7 +161,8 @@ def _registered_nowhere(job_id: str, found: Mapping[str, dict[str, Any] | FedmlE
 
 
 def read_registered(job_id: str, clients: Sequence[Holder]) -> dict[str, dict[str, Any] | FedmlError]:
-    """The registered job of each region, or what kept it from being read (NotFound: it isn't there). All at once."""
+    """Reads the registered job of each region at once. The value is an error where it couldn't be read (NotFound: it isn't
+    there)."""
 
     def read(client: Holder) -> dict[str, Any] | FedmlError:
         try:
@@ -173,8 +175,8 @@ def read_registered(job_id: str, clients: Sequence[Holder]) -> dict[str, dict[st
 
 
 def isolated(prepared: PreparedJob) -> PreparedJob:
-    """The same job under an ID of its own, `<job>-<hash8>`, so that a run of it is in nobody's way. Its results are still
-    the job's."""
+    """Gives the job an ID of its own, `<job>-<hash8>`, so that a run of it affects no other. Its results are still the
+    job's."""
     parent = f"{prepared.shape.id}-{prepared.spec_hash[:ISOLATED_HASH_CHARS]}"
     rendered = {
         name: job if isinstance(job, FedmlError) else _renamed(job, parent, prepared.shape.id)
@@ -192,7 +194,7 @@ def _renamed(job: Mapping[str, Any], parent: str, name: str) -> dict[str, Any]:
 
 
 def _in_order(block: Multiregion, regions: Sequence[Region], asked: Sequence[str], file: str) -> list[Region]:
-    """The block's regions among those chosen, in its order."""
+    """The block's regions among the chosen ones, in its order."""
     by_name = {name: region for region in regions for name in (region.name, region.nomad_region)}
     for name in asked:
         if name in by_name and block.find(name, by_name[name].nomad_region) is None:
@@ -227,7 +229,7 @@ def _check_counts(file: str, shape: JobShape, by_region: Mapping[str, LoadedJob 
 
 
 def _first_evaluated(source: JobSource, regions: Sequence[Region]) -> LoadedJob:
-    """The job as the first region for which it evaluates has it. Raises what the first region's evaluation raised."""
+    """Evaluates the job for the first region where that succeeds. Raises the first region's error where it fails in all."""
     first_error: FedmlError | None = None
     for region in regions:
         try:
