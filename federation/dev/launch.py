@@ -97,13 +97,13 @@ class Launch:
                 servers.make_containers(self.root, store, self.state.servers[key].address)
 
     def _comes_first(self, key: str) -> bool:
-        """With ACLs, the other regions need the first one's token to start with."""
+        """Whether the server starts first. With ACLs, the other regions need the first one's token to start with."""
         if not self.state.has_acls:
             return True
         return key.startswith("store:") or key == f"region:{next(iter(self.dev.regions))}"
 
     def _take_ports(self, keys: Iterable[str], sockets: ExitStack) -> None:
-        """A listening socket for each, on its earlier port where that is free; real agents get two more ports."""
+        """Takes a listening socket for each, on its earlier port where that is free. Real agents get two more ports."""
         for key in keys:
             kind, _, name = key.partition(":")
             earlier = self.state.servers.get(key) or Server(kind, name, 0)
@@ -144,7 +144,7 @@ class Launch:
             return True
 
     def _start(self, key: str) -> None:
-        """Settings, then the process, recorded."""
+        """Writes settings, starts the process, and records it."""
         server, listener = self.state.servers[key], self._listening[key]
         environment, keep = servers.environment(self.state.id, self.dev.stores.values()), [listener.fileno()]
         if server.kind == "store":
@@ -185,7 +185,7 @@ class Launch:
             self._check_time(pending[0], "wasn't ready")
 
     def _wait_until_joined(self) -> None:
-        """Each region of real Nomad knows all others, and its declared nodes are ready."""
+        """Waits until each region of real Nomad knows all others and its declared nodes are ready."""
         token = read_token(self.root, self.state)
         if self.dev.namespaces:
             first = self.state.servers[f"region:{next(iter(self.dev.regions))}"]
@@ -230,7 +230,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """A file that only this user reads: settings may hold a token."""
+    """Writes a file that only this user can read: settings may hold a token."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

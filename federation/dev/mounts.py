@@ -27,7 +27,7 @@ def mounted_under(folder: Path) -> list[Path]:
 
 
 def unmount_under(folder: Path) -> None:
-    """Unmount all of it. Raises DevError for what can't be."""
+    """Unmounts all of it. Raises DevError for what can't be unmounted."""
     places = mounted_under(folder)
     if not places:
         return

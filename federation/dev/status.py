@@ -19,7 +19,7 @@ Condition = Literal["ready", "silent", "down", "paused", "killed", "cut", "drain
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
     """One server. `state`: `ready`; `silent`, its process runs but doesn't answer; `down`, it has no process; `paused`,
-    `killed`, `cut` or `drained`, on purpose (see `federation.dev.faults`)."""
+    `killed`, `cut` or `drained`: a fault made on purpose (see `federation.dev.faults`)."""
 
     kind: Kind
     name: str

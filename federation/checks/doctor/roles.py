@@ -87,7 +87,7 @@ def _read(store: StoreConfig) -> dict[str, Any]:
 
 
 def _list(store: StoreConfig) -> dict[str, Any]:
-    """Without it a missing object is answered with 403 instead of 404."""
+    """Right to list: without it a missing object is answered with 403 instead of 404."""
     bucket = store.url.removeprefix("s3://").partition("/")[0]
     return {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]}
 
@@ -102,7 +102,7 @@ def _objects(store: StoreConfig, part: str) -> str:
 
 
 def text(config: Config) -> str:
-    """All of it, in sections by role, to read and to copy from."""
+    """All policies, in sections by role, to read and to copy from."""
     return "\n".join(part for role in ROLES for part in _role(role, config))
 
 

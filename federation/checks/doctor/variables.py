@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _READ = re.compile(r"""nomadVar\s+["`]([^"`]+)["`]""")
 _KEY = re.compile(r"(?<![\w.])\.([A-Za-z_]\w*)")
-"""`.access_key` of what `with` found."""
+"""`.access_key` of the variable that `with` selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Needed:
 
 
 def needed_by(job: Mapping[str, Any]) -> list[Needed]:
-    """What the templates of the job's tasks read, each path once. A path that is put together in the template isn't seen."""
+    """Lists what the templates of the job's tasks read, each path once. A path that is put together in the template isn't
+    found."""
     found: dict[str, dict[str, None]] = {}
     for text in templates_of(job):
         keys = _KEY.findall(text)
@@ -43,7 +44,7 @@ def needed_by(job: Mapping[str, Any]) -> list[Needed]:
 
 
 def is_own(path: str, job_id: str) -> bool:
-    """Whether only that job's tasks may read it by themselves."""
+    """Whether only that job's tasks may read the path by themselves."""
     return f"{path}/".startswith(f"nomad/jobs/{job_id}/")
 
 
@@ -73,7 +74,7 @@ def _check(client: NomadRegion, subject: str, needed: Needed, namespace: str, re
 
 
 def put_command(path: str, keys: list[str], namespace: str, region: str) -> str:
-    """What puts it there; the values are left to the person."""
+    """The command that sets the variable. The person fills in the values."""
     where = "" if namespace == "default" else f"-namespace={namespace} "
     values = " ".join(f"{key}=…" for key in keys) or "KEY=…"
     return f"nomad var put -region={region} {where}{path} {values}"

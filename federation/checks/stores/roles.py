@@ -25,8 +25,8 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 
 
 def policy(role: str, store: StoreConfig, home: StoreConfig | None) -> dict[str, Any] | None:
-    """The policy of a role over one store; None where the vendor has none (a folder), or where the role needs no right
-    there (a node in a store that is only home). `home` None: the store is looked at as a datacenter's."""
+    """The policy of a role over one store. None where the vendor has none (a folder), or where the role needs no right
+    there (a node in a store that is only home). `home` None: the store counts as a datacenter's."""
     is_home = home is not None and (store.url, store.endpoint) == (home.url, home.endpoint)
     scheme = store.url.partition("://")[0]
     if scheme == "s3":
@@ -56,7 +56,7 @@ def documents(stores: Sequence[StoreConfig], home: StoreConfig | None) -> list[d
 
 
 def text(stores: Sequence[StoreConfig], home: StoreConfig | None) -> str:
-    """All of it to read and to copy from, in sections by role."""
+    """All policies, in sections by role, to read and to copy from."""
     return "\n".join(_sections(stores, home))
 
 
