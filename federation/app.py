@@ -1,31 +1,27 @@
-"""One `fedml.toml` enters, everything that its commands need leaves: region clients, stores, the index, the job prepared.
+"""Opens what commands of one `fedml.toml` need: region clients, stores, the index and the prepared job.
 
-The only place where stages meet. Region clients and stores are opened when they are first used; `close()` gives them back.
+Each is opened when it is first used. `close()` closes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from federation.config.adopted_places import adopted_stores
 from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
 from federation.index.stores import KnownStores, Stores
-from federation.publish.adopt_pattern import Pattern
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
-from regions.storage import open_store, parse_store_url
-from regions.storage.backend import backend_of
-from regions.storage.errors import InvalidStoreURL
+from regions.storage import open_store
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
@@ -36,7 +32,7 @@ __all__ = ["App", "JobRequest", "PreparedJob"]
 
 
 class App:
-    """What a command works with. Not thread-safe itself; clients, stores and index are."""
+    """Clients, stores, index and job of one project. Not thread-safe itself; clients, stores and index are."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -44,7 +40,7 @@ class App:
         self._stores: dict[StoreConfig, Store] = {}
 
     def close(self) -> None:
-        """Give back connections and the local catalog."""
+        """Closes connections and the local catalog."""
         for client in self._clients.values():
             client.close()
         if "index" in self.__dict__:
@@ -102,8 +98,8 @@ class App:
         allow_drift: bool = False,
         strategy: Strategy | None = None,
     ) -> Deployment:
-        """Register the job in these regions (none: all it was prepared for), or (not `may_register`) only compare what is
-        there; `strategy` None: what the job's multiregion block says. Raises what keeps it from being rendered."""
+        """Registers the job in these regions (none: all it was prepared for). Without `may_register` it only compares what
+        is there. `strategy` None: what the job's multiregion block says. Raises what keeps the job from being rendered."""
         from federation.deploy.rollout import deploy  # brings the job language, which most commands have no use for
 
         chosen: dict[str, dict[str, Any]] = {}
@@ -129,8 +125,8 @@ class App:
     # ── the job ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def job_file(self, job: str = "") -> Path:
-        """The jobspec that a command works on: `--job` (a path from the working folder), `job` in fedml.toml (a path
-        from its folder), or the only jobspec there. Raises ConfigError where that says nothing or too much."""
+        """The jobspec that a command works on: `--job` (a path from the working folder), `job` in fedml.toml (a path from
+        its folder), or the only jobspec there. Raises ConfigError where there is none, or more than one."""
         root = self.config.root
         if job:
             return Path(job).absolute()
@@ -146,8 +142,9 @@ class App:
         )
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
-        """The job for each chosen region: rendered from its file, or as it is registered there (`--job ID`). Raises what
-        is wrong with the job itself (see `federation.deploy.prepare`); what is wrong for one region only is in `rendered`."""
+        """Prepares the job for each chosen region: rendered from its file, or as it is registered there (`--job ID`).
+        Raises what is wrong with the job itself (see `federation.deploy.prepare`). What is wrong for one region only is in
+        `rendered`."""
         regions = self.chosen_regions(request.regions)
         job_id = self.registered_job(request.job)
         if job_id:
@@ -160,13 +157,13 @@ class App:
         return self.prepare_from_file(request)
 
     def prepare_from_file(self, request: JobRequest) -> PreparedJob:
-        """The job rendered from its file for each chosen region; no region is asked."""
+        """Renders the job from its file for each chosen region. Asks no region."""
         regions = self.chosen_regions(request.regions)
         file, config = self.job_file(request.job), self.config
         return self._limited(prepare_file(file, request, regions, config.version_meta, config.store_task))
 
     def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
-        """The job as it stands in these regions, which must agree on it."""
+        """Prepares the job as it is registered in these regions, which must agree on it."""
         clients = [self.client(name) for name in regions]
         return self._limited(prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift))
 
@@ -174,39 +171,8 @@ class App:
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
 
     def registered_job(self, job: str = "") -> str:
-        """The ID of the registered job that `--job` or fedml.toml names; "" where that is a file."""
+        """The ID of the registered job that `--job` or fedml.toml names; empty where they name a file."""
         if job:
             return job if is_job_id(job, Path.cwd()) else ""
         own = self.config.job or ""
         return own if is_job_id(own, self.config.root) else ""
-
-
-def located(text: str, pattern: Pattern, own: StoreConfig) -> tuple[StoreConfig, str]:
-    """The store and the key in it (or the key's beginning) of a name that the pattern gave: the datacenter's own store
-    where the name lies in it, else its bucket, with the own store's credentials where that is of the same kind."""
-    scheme, is_url, rest = text.partition("://")
-    if not is_url:
-        return own, text
-    base = f"{own.url.rstrip('/')}/"
-    if text.startswith(base):
-        return own, text.removeprefix(base)
-    count = backend_of(scheme).place_segments
-    if count is None:
-        count = (pattern.prefix({}) if pattern.is_place else text).count("/") - 2
-    parts = rest.split("/")
-    root = parse_store_url(f"{scheme}://{'/'.join(parts[:count])}")
-    is_alike = own.url.partition("://")[0] == scheme
-    return replace(own, url=root.url) if is_alike else root, "/".join(parts[count:])
-
-
-def adopted_stores(config: Config) -> dict[str, list[StoreConfig]]:
-    """By region, the buckets that its pattern itself names, whatever the values of a run are."""
-    found: dict[str, list[StoreConfig]] = {}
-    for region, pattern in config.adopt.items():
-        for datacenter in config.regions[region].datacenters.values() if pattern.is_place else ():
-            text = pattern.prefix({"region": region, "datacenter": datacenter.name})
-            with suppress(InvalidStoreURL):
-                store, key = located(text, pattern, datacenter.store)
-                if text.removesuffix(key).endswith("/"):  # else the bucket's name goes on with a value of the run
-                    found.setdefault(region, []).append(store)
-    return found

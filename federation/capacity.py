@@ -1,12 +1,12 @@
-"""Regions and the job as each would get it enter, a `CapacitySnapshot` leaves: free slots by Nomad's own scheduler.
+"""Asks regions for their free slots, by Nomad's own scheduler. The answer is a `CapacitySnapshot`.
 
-All regions are asked at once, so it takes about the slowest one's time. An unreachable region, or one that refuses, is a
-value in the snapshot, never an exception that loses the others.
+All regions are asked at once, so it takes about as long as the slowest one. A region that is unreachable or refuses is a
+value in the snapshot. It raises nothing, so the other answers are kept.
 
 The dry run (`PUT /v1/job/:id/plan`) of the job, not parameterized, with N instances tells how many would be placed:
-N − (CoalescedFailures + 1) where a group falls short (NOMAD.md, "Capacity"). Children already queued (pending or blocked
-evaluations) are deducted, since the dry run doesn't see them. Room that Nomad would make by evicting other work (it says
-whom) isn't counted, unless that is allowed.
+N − (CoalescedFailures + 1) where a group falls short. Children that are queued (pending or blocked evaluations) are
+deducted, since the dry run doesn't count them. Room that Nomad would make by evicting other work isn't counted, unless that
+is allowed.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from regions.model import DryRun, GroupShortfall, Node
 from regions.nomad.resources import Resources, estimated_slots, missing, offers
 
 PROBE_SLOTS_MAX = 1000
-"""A dry run asks for no more slots than this: what is beyond is learnt when those are used."""
+"""The most slots that a dry run asks for. When those are used, the next one finds what is beyond."""
 SLOW_AFTER_S = 10.0
-"""Who hasn't answered by then is said to be waited for."""
+"""After this time the regions that haven't answered are named."""
 UNKNOWN_FREE = 2
 """Slots sent at a time where the token may neither plan nor read nodes."""
 
@@ -42,7 +42,7 @@ _PROBLEMS: Mapping[type[FedmlError], Reason] = {
     RegionUnreachable: Reason.UNREACHABLE,
     RegionNotAllowed: Reason.NOT_ALLOWED,
 }
-"""What a region's job that isn't there means, by its error."""
+"""Why a region is left out, by the error that it has instead of its job."""
 
 
 class Planner(Protocol):
@@ -60,7 +60,7 @@ class Planner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegionCapacity:
-    """One region, as it answered. `free` slots are net of `queued` ones; `problem` is set where nothing can be sent."""
+    """One region's answer. `free` slots are net of `queued` ones. `problem` is set where nothing can be sent."""
 
     region: str
     version: str = ""
@@ -91,7 +91,7 @@ class CapacitySnapshot:
 
 
 GoOn = Callable[[Sequence[str], Sequence[str]], bool]
-"""(regions that haven't answered, those that have): whether to go on with the latter."""
+"""Called with the regions that haven't answered and those that have. True: go on with the latter."""
 
 
 def snapshot(
@@ -104,12 +104,12 @@ def snapshot(
     goes_on: GoOn | None = None,
     slow_after_s: float = SLOW_AFTER_S,
 ) -> CapacitySnapshot:
-    """Ask all regions at once. `rendered` holds for each region's name its job, or why it has none.
+    """Asks all regions at once. `rendered` holds for each region's name its job, or why it has none.
 
-    When some region hasn't answered after `slow_after_s`, `goes_on` is asked, once, whether to go on without: then those
-    are `late`, and unreachable as far as is known.
+    If some region hasn't answered after `slow_after_s`, calls `goes_on` once. If that returns True, these regions are
+    `late` and count as unreachable.
     """
-    answers: queue.SimpleQueue[RegionCapacity | BaseException] = queue.SimpleQueue()
+    answers: Answers = queue.SimpleQueue()
 
     def ask(client: Planner) -> None:
         try:
@@ -120,25 +120,34 @@ def snapshot(
     for client in clients:  # threads that don't keep the process alive: a late answer isn't waited for
         threading.Thread(target=ask, args=(client,), name=f"capacity-{client.name}", daemon=True).start()
     found: dict[str, RegionCapacity] = {}
-    until_s = time.monotonic() + slow_after_s
     names = [client.name for client in clients]
-    while len(found) < len(clients):
-        wait_s = max(0.0, until_s - time.monotonic()) if goes_on else None
+    is_whole = _gather(answers, found, len(names), within_s=slow_after_s if goes_on else None)
+    if not is_whole and goes_on:
+        late = [name for name in names if name not in found]
+        if goes_on(late, [name for name, answer in found.items() if answer.problem is None]):
+            detail = f"no answer within {slow_after_s:g} s"
+            found |= {name: RegionCapacity(name, problem=Reason.UNREACHABLE, detail=detail) for name in late}
+            return CapacitySnapshot({name: found[name] for name in names}, tuple(late))
+        _gather(answers, found, len(names), within_s=None)
+    return CapacitySnapshot({name: found[name] for name in names})
+
+
+Answers = queue.SimpleQueue[RegionCapacity | BaseException]
+
+
+def _gather(answers: Answers, found: dict[str, RegionCapacity], count: int, *, within_s: float | None) -> bool:
+    """Adds answers to `found` until it has `count`. False where the time is over before (None: no limit). Raises what a
+    thread raised."""
+    until_s = None if within_s is None else time.monotonic() + within_s
+    while len(found) < count:
         try:
-            answer = answers.get(timeout=wait_s)
+            answer = answers.get(timeout=None if until_s is None else max(0.0, until_s - time.monotonic()))
         except queue.Empty:
-            late = [name for name in names if name not in found]
-            there = [name for name, one in found.items() if one.problem is None]
-            if goes_on and goes_on(late, there):
-                detail = f"no answer within {slow_after_s:g} s"
-                found |= {name: RegionCapacity(name, problem=Reason.UNREACHABLE, detail=detail) for name in late}
-                return CapacitySnapshot({name: found[name] for name in names}, tuple(late))
-            goes_on = None
-            continue
+            return False
         if isinstance(answer, BaseException):
             raise answer
         found[answer.region] = answer
-    return CapacitySnapshot({name: found[name] for name in names})
+    return True
 
 
 def look(
@@ -149,7 +158,7 @@ def look(
     diff: bool = True,
     allow_preemption: bool = False,
 ) -> RegionCapacity:
-    """Ask one region. Never raises a FedmlError: what went wrong is in the answer."""
+    """Asks one region. Raises no FedmlError: what went wrong is in the answer."""
     name = client.name
     if isinstance(rendered, FedmlError):
         problem = _PROBLEMS.get(type(rendered), Reason.INFEASIBLE)
@@ -192,10 +201,10 @@ def look(
 def free_slots(
     client: Planner, rendered: Mapping[str, Any], shape: JobShape, *, allow_preemption: bool = False
 ) -> tuple[int, Mapping[str, GroupShortfall]]:
-    """How many whole slots the region would place now, queue not deducted, and what stood in the way of more.
+    """How many whole slots the region would place now, queue not deducted, and what prevents more.
 
-    One group: one dry run. Several groups, since the first could eat all the room, and room that would be won by
-    preemption: bisected (at most 11 dry runs).
+    One group takes one dry run. Several groups (the first could use all the room) and room that preemption would win are
+    bisected: at most 11 dry runs.
     """
     shortage: dict[str, GroupShortfall] = {}
     counts = group_counts(rendered)  # of this region: a multiregion block may give groups that publish nothing its own
@@ -227,7 +236,7 @@ def free_slots(
 
 
 def _estimate(client: Planner, rendered: Mapping[str, Any]) -> tuple[int, str, str]:
-    """(slots, exactness, what a person should know) where the token may not ask the scheduler."""
+    """Estimates where the token may not ask the scheduler: (slots, exactness, what a person should know)."""
     try:
         slots = estimated_slots(client.nodes(), client.used(), rendered, at_most=PROBE_SLOTS_MAX)
     except PermissionDenied:
@@ -236,7 +245,7 @@ def _estimate(client: Planner, rendered: Mapping[str, Any]) -> tuple[int, str, s
 
 
 def queued_children(client: Planner, job_id: str) -> int:
-    """Children of the job that wait for room: those with a pending or blocked evaluation."""
+    """Counts children of the job that wait for room: those with a pending or blocked evaluation."""
     waiting = set()
     for status in ("pending", "blocked"):
         for evaluation in client.evaluations(status=status):
@@ -268,7 +277,7 @@ def _version(client: Planner) -> str:
 
 
 def _ready_nodes(client: Planner, rendered: Mapping[str, Any]) -> list[Node]:
-    """Those in the job's datacenters and pool; none where the token may not read them."""
+    """The ready nodes in the job's datacenters and pool; none where the token may not read them."""
     pool = rendered.get("NodePool") or ""
     try:
         return [

@@ -1,4 +1,4 @@
-"""One thing that was looked at, as a value. No I/O."""
+"""Result of one check, as a value. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DISTRIBUTION = "fedml-nomad"
 
 
 class Outcome(StrEnum):
-    """`failed` is something needed that is missing; `skipped` could not be looked at, and `detail` says why."""
+    """`failed`: something needed is missing. `skipped`: it could not be checked, and `detail` says why."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,7 +20,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at (`region us`, `tokens`), what was found, and what to do where that isn't good."""
+    """What was checked (`region us`, `tokens`), the result, and what to do where that isn't good."""
 
     subject: str
     name: str
@@ -30,12 +30,12 @@ class Check:
 
 
 def is_healthy(checks: Iterable[Check]) -> bool:
-    """Whether nothing that is needed is missing."""
+    """Whether no check failed."""
     return all(check.outcome is not Outcome.FAILED for check in checks)
 
 
 def clock_check(subject: str, skew_s: float | None, *, limit_s: float, error_s: float) -> Check:
-    """What a difference between this machine's clock and another's means. `error_s`: how exact it is."""
+    """Judges a difference between this machine's clock and another's, which is exact to `error_s`."""
     if skew_s is None:
         return Check(subject, "clock", Outcome.SKIPPED, "it doesn't tell its time")
     distance_s = max(abs(skew_s) - error_s, 0.0)

@@ -40,7 +40,7 @@ class ConfigError(FederationError):
 
 
 class UsageError(FederationError):
-    """Arguments that contradict each other or the project."""
+    """Arguments that are not valid, or contradict each other or the project."""
 
 
 class RegionNotAllowed(FederationError):
@@ -48,7 +48,7 @@ class RegionNotAllowed(FederationError):
 
 
 class PlanMoved(FederationError):
-    """What a saved plan rests on is another now, or the file isn't as it was written."""
+    """Something that a saved plan depends on has changed, or the file was edited."""
 
 
 class NoPlace(FederationError):
@@ -58,11 +58,11 @@ class NoPlace(FederationError):
 
 
 class JobDrifted(FederationError):
-    """A registered job isn't what fedml registered any more; what somebody else did isn't undone unless it is allowed."""
+    """Somebody else changed a registered job. That is undone only where it is allowed."""
 
 
 class RunInTheWay(FederationError):
-    """Another run of the job has open slots, and its next dispatches would be of another job."""
+    """A deployment would change the job of a run that still has open slots."""
 
 
 class IndexCorrupt(FederationError):
@@ -70,11 +70,11 @@ class IndexCorrupt(FederationError):
 
 
 class FormatTooNew(FederationError):
-    """A manifest, entry or record of a newer format: this program is too old for it."""
+    """A manifest, entry or record has a newer format than this program knows."""
 
 
 class LogConflict(FederationError):
-    """Other writers won every try to append."""
+    """Other writers were first in every attempt to append."""
 
 
 class StoreRefused(FederationError):
@@ -82,22 +82,22 @@ class StoreRefused(FederationError):
 
 
 class PublishError(FederationError):
-    """What should be published isn't publishable."""
+    """An artifact can't be published as it is, or a record can't be used."""
 
 
 class RecordTooNew(PublishError, FormatTooNew):
-    """A record of a newer format: a node runs a newer fedml, or says so."""
+    """A record has a newer format: a node runs a newer fedml, or claims to."""
 
 
 class DevError(FederationError):
-    """The development federation can't do that."""
+    """The development federation can't do what was asked."""
 
 
 class RunIsDriven(FederationError):
-    """Another coordinator drives the run, and lives."""
+    """Another coordinator drives the run and is active."""
 
 
 class Interrupted(FederationError):
-    """Stopped by the person; all state is kept and the message names the command that goes on."""
+    """A person stopped it. All state is kept, and the message names the command that goes on."""
 
     exit_code: ClassVar[int] = 130

@@ -1,9 +1,8 @@
-"""Run a command of `[hooks]` and say in a sentence what went wrong with it.
+"""Runs a command of `[hooks]` and says in a sentence what went wrong with it.
 
-The command (program and arguments, no shell) reads what happened from its environment (`FEDML_EVENT` and its like) or,
-whole, as one JSON object from standard input. It gets a minute; then it is ended with all that it started. What it writes
-to standard output is dropped; of standard error the last line is told where it failed. A leaf: no stage of the federation
-is known here.
+The command (program and arguments, no shell) reads what happened from its environment (`FEDML_EVENT` and the like), or the
+whole of it as one JSON object from standard input. After a minute it is ended with all that it started. Its standard output
+is dropped. If it fails, the last line of its standard error is repeated. Knows no stage of the federation.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from federation.visible import visible_json, visible_line
 
 HOOK_TIMEOUT_S = 60.0
 ENVIRONMENT_CHARS_MAX = 8192
-"""What one variable holds at most; the whole stands on standard input."""
+"""The most characters that one variable holds. Standard input has all of them."""
 ERROR_BYTES_MAX = 4096
-"""What is kept of standard error: its end."""
+"""How much of the end of standard error is kept."""
 _ENDED_S = 1.0
 
 
 def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, names: Sequence[str], folder: Path) -> str:
-    """Run it in `folder`; "" when it ended with 0, else why not. `told` is what it reads, and `names` which members of that
-    stand in its environment too, as `FEDML_{NAME}`."""
+    """Runs the command in `folder`. Returns an empty text when it ended with 0, else why not. It reads `told`; `names`
+    lists the members that its environment has too, as `FEDML_{NAME}`."""
     environment = {f"FEDML_{name.upper()}": _variable(told.get(name, "")) for name in names}
     # A file and no pipe: a command that doesn't read it holds nobody up.
     with tempfile.TemporaryFile() as given:
@@ -63,19 +62,19 @@ def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, nam
 
 
 def _variable(value: Any) -> str:
-    """A value as an environment variable: one line, no hidden characters. So no text keeps the command from running."""
+    """A value as an environment variable: one line without hidden characters, so that every text can be passed."""
     return visible_line(str(value)[:ENVIRONMENT_CHARS_MAX])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and all that it started and that didn't leave its session."""
+    """Ends the command and all that it started in its session."""
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 class _LastWords:
-    """The end of what a command writes to standard error, however much that is and however long it stays open."""
+    """Reads the end of what a command writes to standard error, however much that is and however long it stays open."""
 
     def __init__(self, pipe: IO[bytes] | None) -> None:
         assert pipe is not None
@@ -90,12 +89,12 @@ class _LastWords:
                 self._end = (self._end + block)[-ERROR_BYTES_MAX:]
 
     def line(self) -> str:
-        """The last line, in words for the end of a sentence."""
+        """The last line, as the end of a sentence."""
         self.wait()
         lines = self._end.decode(errors="replace").strip().splitlines()
         last = visible_line(lines[-1]) if lines else ""
         return f": {last}" if last else ""
 
     def wait(self) -> None:
-        """Read what is there; what a process writes that was left behind is dropped later, and not waited for."""
+        """Waits until what is there is read. Output of a process that was left behind is dropped."""
         self._thread.join(_ENDED_S)

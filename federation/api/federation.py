@@ -12,7 +12,7 @@ from typing import cast
 from federation.api.index import FederatedIndex
 from federation.api.run import Run
 from federation.app import App, JobRequest
-from federation.config.model import load
+from federation.config.load import load
 from federation.workflows.dispatch import begin
 from federation.workflows.plan import Preview, preview
 from federation.workflows.request import Placing, RunRequest

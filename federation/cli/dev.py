@@ -49,7 +49,7 @@ def up(
     """
     from federation.cli.session import answer_json, note
     from federation.config.dev_state import token_path
-    from federation.config.model import load
+    from federation.config.load import load
     from federation.dev import agents, lifecycle
     from federation.ui.console import out
 
@@ -92,7 +92,7 @@ def status(as_json: JsonOption = False, config: ConfigOption = None) -> None:
       fedml dev status --json
     """
     from federation.cli.session import answer_json, note
-    from federation.config.model import load
+    from federation.config.load import load
     from federation.dev import lifecycle
     from federation.ui.console import out
 
@@ -123,7 +123,7 @@ def down(
       fedml dev down --purge
     """
     from federation.cli.session import note
-    from federation.config.model import find
+    from federation.config.load import find
     from federation.dev import lifecycle
 
     ended = lifecycle.down(find(config).parent, note, purge=purge)
@@ -153,7 +153,7 @@ def node(
       fedml dev node restore us/us-1
     """
     from federation.cli.session import note
-    from federation.config.model import load
+    from federation.config.load import load
     from federation.dev import faults
 
     full = faults.node(load(config), name, order, note)
@@ -181,7 +181,7 @@ def region(
       fedml dev region restore us
     """
     from federation.cli.session import note
-    from federation.config.model import load
+    from federation.config.load import load
     from federation.dev import faults
 
     faults.region(load(config), name, order, note)

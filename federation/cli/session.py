@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def opened(config: Path | None) -> Iterator[App]:
     """Opens the project's App, prints its warnings and closes it at the end. Raises ConfigError."""
     from federation.app import App
-    from federation.config.model import load
+    from federation.config.load import load
 
     loaded = load(config)
     for warning in loaded.warnings:

@@ -1,7 +1,7 @@
-"""A project folder enters, what `fedml dev` started for it leaves: processes, ports, and whether they still run.
+"""Reads and writes what `fedml dev` started for a project: processes, ports, and whether they still run.
 
-State is one file, `.fedml/dev/state.json`, replaced atomically. A process is known by its pid, its start time and the
-boot of the machine: a pid that was given to somebody else since is never taken for ours.
+The state is one file, `.fedml/dev/state.json`, replaced atomically. A process is identified by its pid, its start time and
+the boot of the machine, so that a pid that another process got since is never taken for ours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process by something that is never given out twice. `start_time` is the kernel's, in ticks since boot."""
+    """A process, identified by values that are never used twice. `start_time` is the kernel's, in ticks since boot."""
 
     pid: int
     start_time: int
@@ -31,7 +31,7 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """The process that has this pid now; None if there is none (a zombie is none)."""
+        """The process that has this pid now; None where there is none, or only its zombie."""
         start_time = process_start_time(pid)
         return None if start_time is None else cls(pid, start_time, boot_id())
 
@@ -54,7 +54,7 @@ class Server:
     more_ports: tuple[int, ...] = ()
     """Of an agent of real Nomad: RPC and Serf."""
     hurt: str = ""
-    """What was done to it on purpose and not undone yet: `killed`, `paused` or `cut`."""
+    """The fault that was made and not undone yet: `killed`, `paused` or `cut`."""
 
     @property
     def address(self) -> str:
@@ -69,7 +69,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class DevState:
-    """What was started. `id` is random and stands in the environment of every process of this federation."""
+    """All servers that were started. `id` is random and stands in the environment of every process of this federation."""
 
     id: str
     servers: Mapping[str, Server] = field(default_factory=dict)
@@ -83,17 +83,17 @@ class DevState:
         return self.servers.get(f"{kind}:{name}")
 
     def with_server(self, key: str, server: Server) -> DevState:
-        """The same with that server."""
+        """The state with that server added or replaced."""
         return replace(self, servers={**self.servers, key: server})
 
 
 def new_state() -> DevState:
-    """A federation that has nothing running yet."""
+    """The state of a federation of which nothing runs yet."""
     return DevState(secrets.token_hex(16))
 
 
 def node_key(region: str, node: str) -> str:
-    """A node of real Nomad among the servers."""
+    """The key of a node of real Nomad among the servers."""
     return f"node:{region}/{node}"
 
 
@@ -108,7 +108,7 @@ def token_path(root: Path) -> Path:
 
 
 def azure_key_path(root: Path) -> Path:
-    """The file with the key of Azurite's account, which is no secret: a store's credentials are references."""
+    """The file with the key of Azurite's account. It is not secret, but a store's credentials are references."""
     return state_folder(root) / "azure.key"
 
 
@@ -118,12 +118,12 @@ def client_token_path(root: Path, name: str) -> Path:
 
 
 def read_token(root: Path, state: DevState) -> str:
-    """The token that the regions want; empty where they want none (real Nomad refuses to drain with an unknown one)."""
+    """The token that the regions expect; empty where they expect none (real Nomad refuses to drain with an unknown one)."""
     return token_path(root).read_text().strip() if state.engine == "embedded" or state.has_acls else ""
 
 
 def read_state(root: Path) -> DevState | None:
-    """The state of the project's federation, None if it was never up. Raises DevError for a file that isn't one."""
+    """Reads the state of the project's federation; None if it was never up. Raises DevError for a file that can't be read."""
     path = state_folder(root) / "state.json"
     try:
         data = json.loads(path.read_bytes())
@@ -138,7 +138,7 @@ def read_state(root: Path) -> DevState | None:
 
 
 def write_state(root: Path, state: DevState) -> None:
-    """Replace the state atomically: after a crash the old or the new one is there whole."""
+    """Replaces the state atomically: after a crash the old or the new one is there whole."""
     path = state_folder(root) / "state.json"
     text = json.dumps({"format": STATE_FORMAT, **asdict(state)}, indent=1)
     beside = path.with_suffix(f".{os.getpid()}.new")
@@ -159,7 +159,7 @@ def _server(data: Mapping[str, Any]) -> Server:
 
 
 def process_start_time(pid: int) -> int | None:
-    """When the kernel started the process, in ticks since boot; None if there is none, or only its zombie."""
+    """When the kernel started the process, in ticks since boot; None where there is none, or only its zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, UnicodeDecodeError):
@@ -168,5 +168,5 @@ def process_start_time(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """Random for each start of the machine."""
+    """A random text that is new at each start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,4 +1,4 @@
-"""The schema of `fedml.toml` enters, its reference for people leaves as Markdown: keys, types, defaults and meaning.
+"""Writes the reference of `fedml.toml` from its schema, as Markdown: keys, types, defaults and meaning.
 
 `python -m federation.config.reference docs/reference/configuration.md` writes the tables between the page's markers.
 """
@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from federation.config.schema import Document, NamespaceTable, SecretTable, StoreTable, Table, table_in
+from federation.config.schema import Document, table_in
+from federation.config.schema_places import NamespaceTable, SecretTable, StoreTable, Table
 
 BEGIN = "<!-- keys: begin -->"
 END = "<!-- keys: end -->"
@@ -48,15 +49,15 @@ def _tables(path: str, model: type[Table]) -> Iterator[tuple[str, type[Table]]]:
 
 
 def _section(title: str, model: type[Table]) -> str:
+    own_first = sorted(model.model_fields.items(), key=lambda field: field[0] not in model.__annotations__)
     rows = [
-        f"| `{key}` | {_type(info.annotation)} | {_default(info)} | {info.description} |"
-        for key, info in model.model_fields.items()
+        f"| `{key}` | {_type(info.annotation)} | {_default(info)} | {info.description} |" for key, info in own_first
     ]
     return "\n".join(
         [
             f"### {title}",
             "",
-            f"{model.__doc__}",
+            " ".join(str(model.__doc__).split()),
             "",
             "| key | value | default | meaning |",
             "| --- | --- | --- | --- |",
@@ -76,7 +77,7 @@ def _type(annotation: Any) -> str:
     if "Literal" in text and inner is None:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
     names = {"list": "list", "dict": "table", "bool": "true or false", "int": "whole number", "float": "number"}
-    return next((told for name, told in names.items() if name in text), "text" if inner is None else "table")
+    return next((word for name, word in names.items() if name in text), "text" if inner is None else "table")
 
 
 def _default(info: Any) -> str:

@@ -1,8 +1,8 @@
-"""The tables of a parsed `fedml.toml` enter, the same as typed values leave, or every problem found, each with its key.
+"""Declares every key of `fedml.toml`: its type, default and meaning. Validates a parsed file against that.
 
-The only package that imports pydantic. Which keys exist, their types, defaults and meaning stand here and nowhere else:
-`federation.config.reference` gives them to the documentation. A value from the file is never part of a
-problem's text, since what stands under a mistyped key may be a secret.
+`federation.config.reference` writes the reference page from here, and `federation.config.build` takes values from here. A
+problem's text never holds a value of the file, since what stands under a mistyped key may be a secret. Only this room
+imports pydantic.
 """
 
 from __future__ import annotations
@@ -15,41 +15,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from federation.config.schema_dev import DevRegionTable, DevTable, DevTokenTable
-from federation.config.schema_places import (
-    DatacenterTable,
-    NamespaceTable,
-    PositiveFloat,
-    PositiveInt,
-    RegionTable,
-    SecretTable,
-    StoreTable,
-    Table,
-    TLSTable,
-)
+from federation.config.schema_dev import DevTable
+from federation.config.schema_places import PositiveFloat, PositiveInt, RegionTable, StoreTable, Table
 from regions.storage.backend import schemes
-
-__all__ = [
-    "DatacenterTable",
-    "DevRegionTable",
-    "DevTokenTable",
-    "Document",
-    "NamespaceTable",
-    "Problem",
-    "RegionTable",
-    "SecretTable",
-    "StoreTable",
-    "TLSTable",
-    "Table",
-    "TagTable",
-    "table_in",
-    "validate",
-]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
+    """One problem: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
 
     key: str
     text: str
@@ -122,7 +95,7 @@ class FederationTable(Table):
 
 
 class TagTable(Table):
-    """A protected tag of the index: what a result, and who moves the tag, must meet. Guards against mistakes."""
+    """A protected tag of the index: conditions for the result and for who moves the tag. Prevents mistakes."""
 
     where: str | None = Field(
         default=None, description='Condition as for `fedml index list --where`: `"metrics.roc_auc >= 0.75"`.'
@@ -172,7 +145,8 @@ class PublishTable(Table):
 
 
 class HooksTable(Table):
-    """Commands (program and arguments, no shell) that are run when something happened. None can hurt what it follows."""
+    """Commands (program and arguments, no shell) that are run when something happened. A failing hook does not affect the
+    run."""
 
     run_finished: Command | None = Field(default=None, description="A run ended with all its results in the index.")
     run_failed: Command | None = Field(default=None, description="A run ended failed or cancelled.")
@@ -194,7 +168,7 @@ class JobTable(Table):
 
 
 class SharesTable(Table):
-    """Most slots that may be outstanding at once, over all runs. Cooperative: each coordinator keeps to it."""
+    """The most slots that may be outstanding at once, over all runs. Cooperative: each coordinator keeps to it."""
 
     owners: dict[str, PositiveInt] = Field(
         default_factory=dict, description='By who dispatched, as a pattern: `"ann@*" = 50`; the first that fits holds.'
@@ -203,7 +177,7 @@ class SharesTable(Table):
 
 
 class CoordinatorTable(Table):
-    """Who drives runs; and the ordinary Nomad batch job that does for `fedml dispatch --detach`."""
+    """The coordinator of runs, and the ordinary Nomad batch job that runs it for `fedml dispatch --detach`."""
 
     driver: str = Field(default="raw_exec", description="Its task's driver.")
     image: str | None = Field(default=None, description="Image with fedml in it, where the driver takes one.")
@@ -232,7 +206,8 @@ class Document(Table):
 
 
 def validate(data: Mapping[str, Any]) -> Document | list[Problem]:
-    """The document, or all problems, unknown keys first (a mistyped key is also a missing one)."""
+    """Validates the tables. Returns the document, or all problems, unknown keys first (a mistyped key is also a missing
+    one)."""
     try:
         return Document.model_validate(data)
     except ValidationError as error:
@@ -273,9 +248,20 @@ def _problem(detail: ErrorDetails) -> Problem:
         choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ", ").split(",")]
         close = difflib.get_close_matches(str(detail["input"]), choices, n=1)
         return Problem(key, f"must be one of {context['expected']}", f"did you mean {close[0]!r}?" if close else "")
-    text = detail["msg"]
-    return Problem(key, text[0].lower() + text[1:], str(context.get("hint", "")))
+    text = _RULES[kind].format_map(context) if kind in _RULES else detail["msg"]
+    hint = context.get("hint") or _EXAMPLES.get(str(path[-1]), "")
+    return Problem(key, text[0].lower() + text[1:], str(hint))
 
+
+_RULES = {
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be {ge:g} or more",
+    "finite_number": "must be a finite number",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "string_pattern_mismatch": "has another form than this key takes",
+}
+"""What a value must be, by pydantic's name of the rule. A length is only ever required to be one or more."""
 
 _EXAMPLES = {
     "federation": 'begin with a table [federation] and home = "file://./stores/home"',
@@ -284,11 +270,13 @@ _EXAMPLES = {
     "url": 'write url = "s3://bucket/prefix" or another store URL',
     "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",
     "buckets": 'write buckets = ["name"]',
+    "max_failures": 'write a number of slots or a share of them, in quotes: "5" or "5%"',
+    "sha256": "write the 64 hex digits that the build printed",
 }
 
 
 def _fields_at(path: Sequence[str | int]) -> list[str]:
-    """The keys known in the table at that path."""
+    """The keys of the table at that path."""
     model: type[Table] = Document
     parts = iter(path)
     for part in parts:

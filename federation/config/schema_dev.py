@@ -1,4 +1,4 @@
-"""The tables under `[dev]`: the federation that `fedml dev up` starts on this machine."""
+"""Declares the tables under `[dev]`: the federation that `fedml dev up` starts on this machine."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class DevStoreTable(Table):
 
 
 class DevTokenTable(Table):
-    """A token besides the one that may do all; its secret is written to `.fedml/dev/tokens/NAME`."""
+    """A token with fewer rights than the main one. Its secret is written to `.fedml/dev/tokens/NAME`."""
 
     policy: str | None = Field(default=None, description="Nomad ACL policy, in HCL or JSON.")
     policy_file: str | None = Field(default=None, description="The same in a file; a relative path counts from here.")

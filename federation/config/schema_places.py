@@ -1,4 +1,4 @@
-"""The tables that describe places: regions, their datacenters and stores, and where secrets are found."""
+"""Declares the tables of regions, their datacenters and stores, and of references to secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from pydantic_core import PydanticCustomError
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
+    """A table of the file. Unknown keys and values of other types are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        hide_input_in_errors=True,
+        defer_build=True,
+        allow_inf_nan=False,
+    )
 
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -58,10 +67,9 @@ class NamespaceTable(Table):
         return {"name": value} if isinstance(value, str) else value
 
 
-class StoreTable(Table):
-    """An object store. A plain string is short for `{ url = … }`."""
+class StoreSettings(Table):
+    """How a store is reached."""
 
-    url: str = Field(description="`s3://bucket/prefix`, `gs://…`, `az://…` or `file://./folder` (from fedml.toml).")
     endpoint: str | None = Field(
         default=None,
         description="Where the server answers if not the vendor's own; `dev:NAME`: a store that `fedml dev up` starts.",
@@ -78,23 +86,23 @@ class StoreTable(Table):
         description="Addresses at which its server answered before: results that name them lie in this store.",
     )
 
+
+class StoreTable(StoreSettings):
+    """An object store. A plain string is short for `{ url = … }`."""
+
+    url: str = Field(description="`s3://bucket/prefix`, `gs://…`, `az://…` or `file://./folder` (from fedml.toml).")
+
     @model_validator(mode="before")
     @classmethod
     def _from_string(cls, value: Any) -> Any:
         return {"url": value} if isinstance(value, str) else value
 
 
-class DatacenterTable(Table):
-    """One Nomad datacenter of the region; its name is unique only there."""
+class DatacenterTable(StoreSettings):
+    """One Nomad datacenter of the region; its name is unique only there. A `store` that is a URL may have the settings of a
+    store table beside it."""
 
     store: StoreTable | None = Field(default=None, description="Its store (URL or table); absent: the region's.")
-    endpoint: str | None = Field(default=None, description="As in a store table, beside a `store` that is a URL.")
-    location: str | None = Field(default=None, description="Likewise.")
-    profile: str | None = Field(default=None, description="Likewise.")
-    anonymous: bool | None = Field(default=None, description="Likewise.")
-    access_key_id: SecretTable | None = Field(default=None, description="Likewise.")
-    secret_access_key: SecretTable | None = Field(default=None, description="Likewise.")
-    former_endpoints: list[str] | None = Field(default=None, description="Likewise.")
 
     @model_validator(mode="after")
     def _flat_keys_have_a_store(self) -> DatacenterTable:

@@ -1,8 +1,8 @@
-"""A prepared job enters, the same without the regions that it may not run in leaves.
+"""Leaves out the regions that a prepared job may not run in.
 
 The limit stands in the job itself (`meta { fedml_allowed_regions = "eu,onprem" }`) or in fedml.toml (`[jobs.NAME]
-allowed_regions`); where it stands in both, a region must be in both. A region that is left out is one for everything: it is
-neither deployed to nor planned, and since it isn't in the run's manifest, no retry and no fail-over goes there.
+allowed_regions`). Where it stands in both, a region must be in both. A region that is left out is neither deployed to nor
+planned. It isn't in the run's manifest either, so no retry and no fail-over goes there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jobs.spec import ALLOWED_REGIONS_KEY
 
 
 def limited(prepared: PreparedJob, configured: Collection[str] | None) -> PreparedJob:
-    """A region that isn't allowed has a RegionNotAllowed in place of its job. `configured`: what fedml.toml allows (None:
+    """Replaces the job of each region that isn't allowed by a RegionNotAllowed. `configured`: what fedml.toml allows (None:
     no limit)."""
     rendered = dict(prepared.rendered)
     for name, job in prepared.rendered.items():

@@ -1,9 +1,8 @@
-"""A job's file, or the ID of a registered job, enters; how the regions' registered jobs differ from it and from one another
-leaves. Nothing is written.
+"""Compares the registered jobs of the regions with the job's file and with one another. Writes nothing.
 
-Each region's own dry run tells the difference to the file (as `nomad plan` does); where the token may not ask for one, it is
-told from the registered job and Nomad's defaults. Between the regions, what the file itself makes different (variables,
-a multiregion block) is no drift.
+Each region's own dry run tells the difference to the file (as `nomad plan` does). Where the token may not ask for one, the
+difference is computed from the registered job and Nomad's defaults. What the file itself makes different between regions
+(variables, a multiregion block) is not drift.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegionJob:
-    """What stands in one region. `problem` is set, and the rest unknown, where that couldn't be read."""
+    """The registered job of one region. `problem` is set, and the rest unknown, where it couldn't be read."""
 
     region: str
     standing: Standing = Standing.ABSENT
@@ -50,7 +49,7 @@ class RegionJob:
     change: str = ""
     """What deploying the file would do: None, Added, Edited; "" without a file."""
     diff: Mapping[str, Any] | None = None
-    """Nomad's own, where the region told it."""
+    """Nomad's own diff, where the region gave one."""
     differences: tuple[Difference, ...] = ()
     """Registered => file, where the region may not be asked for a dry run."""
     problem: FedmlError | None = None
@@ -58,7 +57,7 @@ class RegionJob:
 
 @dataclass(frozen=True, slots=True)
 class JobDiff:
-    """The job in all regions. `between` has, for each region that differs from the first, where (first => that one)."""
+    """The job in all regions. `between` has the differences of each region that differs from the first (first => that one)."""
 
     job_id: str
     spec_hash: str
@@ -70,7 +69,7 @@ class JobDiff:
 
     @property
     def is_same(self) -> bool:
-        """No drift: all regions that were read have the job, as the file says it, as fedml registered it, alike."""
+        """Whether all regions that were read have the same job, as the file says it and as fedml registered it."""
         as_the_file = all(one.change in ("", "None") for one in self.regions)
         untouched = all(not one.standing.is_drift for one in self.regions) or not self.spec_hash
         everywhere = all(one.standing is not Standing.ABSENT for one in self.regions)
@@ -83,7 +82,7 @@ class JobDiff:
 
 
 def diff_of(prepared: PreparedJob, clients: Sequence[Asked]) -> JobDiff:
-    """Read and compare all regions at once. A region's failure is in its value, not raised."""
+    """Reads and compares all regions at once. A region's failure is in its value, not raised."""
     with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
         asked = list(pool.map(lambda client: _ask(client, prepared), clients))
     there = {one.region: job for one, job in asked if job is not None}
@@ -99,7 +98,7 @@ def diff_of(prepared: PreparedJob, clients: Sequence[Asked]) -> JobDiff:
 
 
 def _meant(prepared: PreparedJob, first: str, other: str) -> set[str]:
-    """Where the file itself says different things for two regions."""
+    """The paths where the file itself gives two regions different values."""
     ours, theirs = prepared.rendered[first], prepared.rendered[other]
     if prepared.is_registered or isinstance(ours, FedmlError) or isinstance(theirs, FedmlError):
         return set()

@@ -1,8 +1,8 @@
-"""A jobspec's file, or the ID of a registered job, enters; the job as each chosen region has or gets it leaves.
+"""Prepares a job for each chosen region, from a jobspec's file or from the ID of a registered job. Writes nothing.
 
 From a file the job is rendered for each region, by the job's own `multiregion` block where it has one. A job without a
-file (`--job ID`) is taken as it stands in the regions: nothing of it is changed, and no meta is sent that it doesn't
-declare. One region's problem is a value; what is wrong with the job itself is raised. Nothing is written.
+file (`--job ID`) is taken as it stands in the regions: it is not changed, and gets no meta that it doesn't declare. A
+problem of one region is a value. A problem of the job itself is raised.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ISOLATED_HASH_CHARS = 8
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """Which job, with which variables, in which regions, as a command line says it. Empty means the project's own."""
+    """Which job, with which variables, in which regions. Empty means the project's own."""
 
     job: str = ""
     variables: tuple[str, ...] = ()
@@ -42,17 +42,17 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
-    """One job as each chosen region has or gets it, in the order of a rollout, or why it can't be there."""
+    """One job as each chosen region has or gets it, in the order of a rollout, or the error that prevents it there."""
 
     file: Path
-    """Of a registered job without a file its ID."""
+    """The job's ID for a registered job without a file."""
     shape: JobShape
     spec_hash: str
     rendered: Mapping[str, dict[str, Any] | FedmlError]
     strategy: Strategy | None = None
     """What its multiregion block says of a rollout; None without one."""
     is_registered: bool = False
-    """It is dispatched as it stands in the regions: nothing is deployed."""
+    """The job is dispatched as it is registered. Nothing is deployed."""
     registered_at: Mapping[str, int] = field(default_factory=dict)
     """Region → JobModifyIndex, of a registered job that isn't as fedml registered it."""
     parent: str = ""
@@ -78,7 +78,7 @@ class Holder(Protocol):
 
 
 def is_job_id(name: str, root: Path) -> bool:
-    """Whether that names a registered job, not a file: it has no jobspec's suffix, no path, and no such file is there."""
+    """Whether the name is that of a registered job, not of a file: no jobspec's suffix, no path, and no such file."""
     return bool(name) and not name.endswith(JOB_SUFFIXES) and "/" not in name and not (root / name).exists()
 
 
@@ -89,9 +89,9 @@ def prepare_file(
     version_meta: str | None,
     store_task: StoreTask | None = None,
 ) -> PreparedJob:
-    """Load the jobspec and render it for each region, with the task that publishes where that is added. Raises HclError or
-    InvalidSpec for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out; what
-    is wrong for one region only is in `rendered`."""
+    """Loads the jobspec and renders it for each region, with the task that publishes where that is added. Raises HclError
+    or InvalidSpec for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out.
+    What is wrong for one region only is in `rendered`."""
     from jobs.load import read_job
 
     source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
@@ -110,37 +110,31 @@ def prepare_file(
 def prepare_registered(
     job_id: str, clients: Sequence[Holder], version_meta: str | None, *, allow_drift: bool = False
 ) -> PreparedJob:
-    """The job as it stands in the regions, which must agree on it.
+    """Reads the job from the regions, which must agree on it.
 
-    Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no
-    run has two), or (not `allow_drift`) they differ otherwise; the error of the first that couldn't be asked where none has it.
+    Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no run
+    has two), or (not `allow_drift`) they differ otherwise. Where no region has it, raises the error of the first that
+    couldn't be asked.
     """
     from jobs.nomad_json.drift import Standing, differences, spec_of, standing_of  # brings the job language
 
     found = read_registered(job_id, clients)
     there = {name: job for name, job in found.items() if not isinstance(job, FedmlError)}
     if not there:
-        if all(isinstance(one, NotFound) for one in found.values()):
-            raise InvalidSpec(
-                f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
-                hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
-            )
-        raise next(one for one in found.values() if isinstance(one, FedmlError) and not isinstance(one, NotFound))
+        raise _registered_nowhere(job_id, found)
     first_name, first = next(iter(there.items()))
     shape = shape_of(first, version_meta=version_meta, where=f"region {first_name}")
     specs = {name: spec_of(job) for name, job in there.items()}
     if len(set(specs.values())) > 1:
-        told = ", ".join(f"{name} {spec[:12] or 'none'}" for name, spec in specs.items())
+        each = ", ".join(f"{name} {spec[:12] or 'none'}" for name, spec in specs.items())
         raise InvalidSpec(
-            f"the regions' jobs {job_id!r} were made from different specs: {told}",
+            f"the regions' jobs {job_id!r} were made from different specs: {each}",
             hint="deploy one to all (fedml deploy), or choose regions that agree with --regions",
         )
     for name, job in there.items():
-        found_differences = differences(first, job)
-        if found_differences and not allow_drift:
-            told = "; ".join(map(str, found_differences[:3]))
+        if not allow_drift and (differing := differences(first, job)):
             raise InvalidSpec(
-                f"the job {job_id!r} isn't the same in {first_name} and {name}: {told}",
+                f"the job {job_id!r} isn't the same in {first_name} and {name}: {'; '.join(map(str, differing[:3]))}",
                 hint=f"see: fedml job diff {job_id}; --allow-drift dispatches each region's as it is",
             )
         own = shape_of(job, where=f"region {name}")
@@ -155,8 +149,20 @@ def prepare_registered(
     return PreparedJob(Path(job_id), shape, spec_hash, found, is_registered=True, registered_at=indexes)
 
 
+def _registered_nowhere(job_id: str, found: Mapping[str, dict[str, Any] | FedmlError]) -> FedmlError:
+    """The error of the first region that couldn't be asked; else InvalidSpec."""
+    for answer in found.values():
+        if isinstance(answer, FedmlError) and not isinstance(answer, NotFound):
+            return answer
+    return InvalidSpec(
+        f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
+        hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
+    )
+
+
 def read_registered(job_id: str, clients: Sequence[Holder]) -> dict[str, dict[str, Any] | FedmlError]:
-    """The registered job of each region, or what kept it from being read (NotFound: it isn't there). All at once."""
+    """Reads the registered job of each region at once. The value is an error where it couldn't be read (NotFound: it isn't
+    there)."""
 
     def read(client: Holder) -> dict[str, Any] | FedmlError:
         try:
@@ -169,8 +175,8 @@ def read_registered(job_id: str, clients: Sequence[Holder]) -> dict[str, dict[st
 
 
 def isolated(prepared: PreparedJob) -> PreparedJob:
-    """The same job under an ID of its own, `<job>-<hash8>`, so that a run of it is in nobody's way. Its results are still
-    the job's."""
+    """Gives the job an ID of its own, `<job>-<hash8>`, so that a run of it affects no other. Its results are still the
+    job's."""
     parent = f"{prepared.shape.id}-{prepared.spec_hash[:ISOLATED_HASH_CHARS]}"
     rendered = {
         name: job if isinstance(job, FedmlError) else _renamed(job, parent, prepared.shape.id)
@@ -188,7 +194,7 @@ def _renamed(job: Mapping[str, Any], parent: str, name: str) -> dict[str, Any]:
 
 
 def _in_order(block: Multiregion, regions: Sequence[Region], asked: Sequence[str], file: str) -> list[Region]:
-    """The block's regions among those chosen, in its order."""
+    """The block's regions among the chosen ones, in its order."""
     by_name = {name: region for region in regions for name in (region.name, region.nomad_region)}
     for name in asked:
         if name in by_name and block.find(name, by_name[name].nomad_region) is None:
@@ -223,7 +229,7 @@ def _check_counts(file: str, shape: JobShape, by_region: Mapping[str, LoadedJob 
 
 
 def _first_evaluated(source: JobSource, regions: Sequence[Region]) -> LoadedJob:
-    """The job as the first region for which it evaluates has it. Raises what the first region's evaluation raised."""
+    """Evaluates the job for the first region where that succeeds. Raises the first region's error where it fails in all."""
     first_error: FedmlError | None = None
     for region in regions:
         try:

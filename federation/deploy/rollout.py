@@ -1,12 +1,12 @@
-"""The job as each region gets it enters, registered jobs leave: one jobspec in all chosen regions, compared and guarded.
+"""Registers one job in all chosen regions, compares it with what is there, and protects changes of others.
 
-Registration uses EnforceIndex with the index that was seen when the difference was computed, so that a change that somebody
-made meanwhile is a Conflict and never overwritten; what was changed before, by anybody but fedml, is a JobDrifted unless it
-is allowed. What is registered is read back, and must carry the spec hash and fedml's mark (`jobs.nomad_json.drift`).
+Registration uses EnforceIndex with the index that was seen when the difference was computed. So a change that somebody
+makes meanwhile is a Conflict and is never overwritten. An earlier change by anybody but fedml is a JobDrifted unless it is
+allowed. The registered job is read back, and must carry the spec hash and fedml's mark (`jobs.nomad_json.drift`).
 
-Regions are changed in order, as the strategy says. A region's failure is in its outcome, not raised; the strategy says which
-others are put back to the version that stood there before. A crash in between leaves each region with the old job or the
-new one; saying it again goes on.
+Regions are changed in order, as the strategy says. A region's failure is in its outcome, not raised. The strategy says which
+other regions get back the version that stood there before. After a crash each region has the old job or the new one; the
+same deployment again goes on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """All regions' outcomes, in the order of the rollout."""
+    """The outcomes of all regions, in the order of the rollout."""
 
     job_id: str
     spec_hash: str
@@ -100,9 +100,9 @@ def deploy(
     allow_drift: bool = False,
     strategy: Strategy = EACH_FOR_ITSELF,
 ) -> Deployment:
-    """Register the job wherever it differs, region after region as the strategy says.
+    """Registers the job wherever it differs, region after region as the strategy says.
 
-    Where it may not be registered, what is there must be the very same spec.
+    Without `may_register`, the job that is there must be the very same spec.
     """
     job_id = str(next(iter(rendered.values()))["ID"]) if rendered else ""
     failed: list[int] = []
@@ -135,7 +135,7 @@ def deploy(
 
 
 def _falls(number: int, failed: Sequence[int], strategy: Strategy) -> bool:
-    """Whether the region of that number in the order fails with those that did."""
+    """Whether the region of that number in the order is given up because others failed."""
     if not failed or strategy.on_failure == "fail_local":
         return False
     return strategy.on_failure == "fail_all" or number > min(failed)
@@ -144,7 +144,7 @@ def _falls(number: int, failed: Sequence[int], strategy: Strategy) -> bool:
 def deploy_one(
     client: Registrar, job: dict[str, Any], spec_hash: str, *, may_register: bool, allow_drift: bool = False
 ) -> Deployed:
-    """One region: compare, register if it differs, read back."""
+    """Deploys to one region: compares, registers if the job differs, reads it back."""
     job_id = str(job["ID"])
     try:
         there = _there(client, job_id)
@@ -172,10 +172,10 @@ def deploy_one(
 
 
 def revert(client: Registrar, job_id: str, spec_hash: str, *, to_version: int) -> Deployed:
-    """Put the version back that stood there before fedml registered that spec: as Nomad's `job revert`, under a new number
+    """Puts back the version that stood there before fedml registered that spec: as Nomad's `job revert`, under a new number
     and guarded by the index. A job that wasn't there before (`to_version` -1) is purged; its children go on.
 
-    What isn't fedml's registration of that spec any more is left as it is, and said in `error`.
+    A job that is no longer fedml's registration of that spec is left as it is, and `error` says so.
     """
     try:
         there = _there(client, job_id)
@@ -230,7 +230,7 @@ def _drift_in(client: Registrar, job_id: str) -> JobDrifted | None:
 
 
 def drifted(client: Registrar, job_id: str, there: Mapping[str, Any]) -> JobDrifted:
-    """What to raise where somebody else changed the registered job; it names what changed, where Nomad still knows."""
+    """Makes the error for a registered job that somebody else changed. It names the changes, where Nomad still has them."""
     standing, version = standing_of(there), version_of(there)
     told = ""
     if standing is Standing.CHANGED:
@@ -252,7 +252,7 @@ def drifted(client: Registrar, job_id: str, there: Mapping[str, Any]) -> JobDrif
 def _as_it_is(
     client: Registrar, there: Mapping[str, Any] | None, spec_hash: str, why: str, *, allow_drift: bool
 ) -> Deployed:
-    """What can't be registered may still be dispatched as it is there, if that is the very same spec."""
+    """Takes the job as it is there, if that is the very same spec. Raises PermissionDenied otherwise."""
     if there is not None and spec_of(there) == spec_hash:
         if standing_of(there).is_drift and not allow_drift:
             error = drifted(client, str(there["ID"]), there)
@@ -281,8 +281,8 @@ def _moved(client: Registrar, what: str) -> Conflict:
 
 
 def purge_isolated(clients: Sequence[Registrar], parent: str) -> dict[str, str]:
-    """Remove an isolated run's own job; region → why not, where that wasn't possible. Children that are over stay until
-    Nomad collects them."""
+    """Removes an isolated run's own job. Returns region → why that wasn't possible. Children that are over stay until Nomad
+    collects them."""
     problems: dict[str, str] = {}
     for client in clients:
         try:
@@ -295,7 +295,7 @@ def purge_isolated(clients: Sequence[Registrar], parent: str) -> dict[str, str]:
 
 
 def standing_now(done: Deployed, job_id: str) -> str:
-    """A revert's outcome, for a person."""
+    """Says how a revert ended."""
     if done.error is not None:
         return f"the job {job_id} could not be put back: {done.error}"
     if done.version == ABSENT_VERSION:
@@ -304,7 +304,7 @@ def standing_now(done: Deployed, job_id: str) -> str:
 
 
 def summary(deployment: Deployment) -> list[str]:
-    """Which version runs where, in a line a region, for the person who reads how a deployment failed."""
+    """Says in a line a region which version runs where, after a deployment failed."""
     told = []
     for one in deployment.regions:
         stands = "no job" if one.version == ABSENT_VERSION else f"version {one.version}"

@@ -1,6 +1,6 @@
-"""A region of real Nomad enters; it has the declared tokens, policies and namespaces when the call returns.
+"""Creates the declared tokens, policies and namespaces in a region of real Nomad.
 
-Real Nomad makes the secrets: they are written to the same files from which embedded regions read theirs.
+Real Nomad makes the secrets. They are written to the files from which embedded regions read theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from federation.errors import DevError
 
 
 def bootstrap(server: Server, root: Path) -> None:
-    """Make the management token, once: where the one in the file is known already, nothing is done. Raises DevError."""
+    """Makes the management token once. Where the one in the file is known already, nothing is done. Raises DevError."""
     path = token_path(root)
     if servers.ask(server, "/v1/acl/token/self", path.read_text().strip()):
         return
@@ -29,7 +29,7 @@ def bootstrap(server: Server, root: Path) -> None:
 
 
 def apply(server: Server, root: Path, policies: Mapping[str, str]) -> None:
-    """Each policy as declared, and a token for it that all regions know. Raises DevError for what Nomad refuses."""
+    """Writes each policy as declared, and a token for it that all regions know. Raises DevError for what Nomad refuses."""
     token = token_path(root).read_text().strip()
     for name, text in policies.items():
         refused = servers.refusal(server, f"/v1/acl/policy/{name}", token, {"Name": name, "Rules": text})
@@ -44,14 +44,14 @@ def apply(server: Server, root: Path, policies: Mapping[str, str]) -> None:
 
 
 def make_namespaces(server: Server, names: Iterable[str], token: str) -> None:
-    """Namespaces in the first region, from which Nomad takes them to the others. Raises DevError."""
+    """Makes namespaces in the first region, from which Nomad copies them to the others. Raises DevError."""
     for name in names:
         if refused := servers.refusal(server, f"/v1/namespace/{name}", token, {"Name": name}):
             raise DevError(f"Nomad refuses the namespace {name}: {refused}")
 
 
 def read(root: Path, name: str) -> str:
-    """The secret of the token of that name."""
+    """Reads the secret of the token of that name."""
     return client_token_path(root, name).read_text().strip()
 
 

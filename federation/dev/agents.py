@@ -1,6 +1,6 @@
-"""A declared region enters, configurations and command lines of real Nomad agents leave: a server, and a client a node.
+"""Writes configurations and command lines of real Nomad agents for a declared region: a server, and a client a node.
 
-Agents keep their data, and are found again like every other process of the federation: by the marker in their
+Agents keep their data. They are found again like every other process of the federation: by the marker in their
 environment, which Nomad passes on to the tasks.
 """
 
@@ -26,13 +26,13 @@ _FINGERPRINTS_OFF = "env_aws,env_gce,env_azure,env_digitalocean,consul,vault,cni
 
 
 def find_binary() -> str | None:
-    """The Nomad to use: the first that `NOMAD_BIN` names (separated as PATH is), else `nomad` on PATH."""
+    """Finds the Nomad to use: the first that `NOMAD_BIN` names (separated as PATH is), else `nomad` on PATH."""
     named = [path for path in os.environ.get("NOMAD_BIN", "").split(os.pathsep) if path]
     return shutil.which(named[0]) if named else shutil.which("nomad")
 
 
 def require_binary() -> str:
-    """The same. Raises DevError where there is none, or where it isn't Nomad."""
+    """As `binary`. Raises DevError where there is none, or where it isn't Nomad."""
     binary = find_binary()
     if binary is None:
         raise DevError(
@@ -43,7 +43,7 @@ def require_binary() -> str:
 
 
 def version(binary: str) -> str:
-    """What the binary says it is, as `1.6.3`. Raises DevError where that isn't Nomad."""
+    """The version that the binary reports, as `1.6.3`. Raises DevError where that isn't Nomad."""
     try:
         told = subprocess.run(
             [binary, "version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
@@ -134,12 +134,12 @@ def folder(root: Path, region: str) -> Path:
 
 
 def settings_path(root: Path, region: str, node: str = "") -> Path:
-    """Where the server's (or the node's) configuration lies."""
+    """The file of the server's (or the node's) configuration."""
     return folder(root, region) / (f"node-{node}.json" if node else "server.json")
 
 
 def command(binary: str, settings: Path) -> list[str]:
-    """The agent with its configuration."""
+    """The command line of an agent with its configuration."""
     return [binary, *AGENT, str(settings)]
 
 
@@ -149,6 +149,7 @@ def is_agent(command_line: Sequence[str]) -> bool:
 
 
 def environment(base: Mapping[str, str], key: str) -> dict[str, str]:
-    """An agent's. `python3` and `fedml` of its tasks are those that run this; all that it starts knows its `key`."""
+    """An agent's environment. `python3` and `fedml` of its tasks are those that run this. All that it starts carries its
+    `key`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", os.defpath)])
     return {**base, "PATH": path, SERVER_MARKER: key}

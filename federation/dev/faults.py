@@ -1,7 +1,7 @@
-"""A node or region of the development federation enters, and is hurt on purpose, or whole again.
+"""Makes and undoes faults of a node or region of the development federation.
 
-What was done stands in the state file or, of an embedded region's nodes and its cuts, in the region. The engines differ
-where real Nomad has no such thing: an agent can't be cut from others on this machine.
+Faults are recorded in the state file, but those of an embedded region's nodes and its cuts in the region. Real Nomad lacks
+one fault: its agents can't be cut from others on this machine.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ RegionOrder = Literal["kill", "pause", "cut", "restore"]
 
 
 def node(config: Config, name: str, order: NodeOrder, tell: Tell) -> str:
-    """Hurt or restore a node, `us-1` or `us/us-1`; gives its full name.
+    """Makes or undoes a fault of a node, `us-1` or `us/us-1`. Returns its full name.
 
-    `kill`: its tasks are gone at once, and it is silent. `pause`: it stands still with its tasks. `drain`: it takes
-    nothing new, and its tasks move. `restore`: all of that is undone. Raises DevError, having changed nothing.
+    `kill`: its tasks are gone at once, and it is silent. `pause`: it stands still with its tasks. `drain`: it takes nothing
+    new, and its tasks move. `restore`: all of that is undone. Raises DevError, having changed nothing.
     """
     with locked(config.root, tell):
         dev, state = _running(config)
@@ -45,10 +45,10 @@ def node(config: Config, name: str, order: NodeOrder, tell: Tell) -> str:
 
 
 def region(config: Config, name: str, order: RegionOrder, tell: Tell) -> None:
-    """Hurt or restore a region's server. Its tasks go on whatever is done.
+    """Makes or undoes a fault of a region's server. Its tasks go on in any case.
 
-    `kill`: SIGKILL. `pause`: SIGSTOP. `cut`: it answers nobody, and works on (the embedded region only). `restore`:
-    back, with its data. Raises DevError, having changed nothing.
+    `kill`: SIGKILL. `pause`: SIGSTOP. `cut`: it answers nobody, and works on (the embedded region only). `restore`: back,
+    with its data. Raises DevError, having changed nothing.
     """
     with locked(config.root, tell):
         dev, state = _running(config)
@@ -69,7 +69,7 @@ def region(config: Config, name: str, order: RegionOrder, tell: Tell) -> None:
 
 
 def mend(config: Config, state: DevState, tell: Tell) -> DevState:
-    """Everything that is paused or cut goes on (what was killed is started by `up`). For who holds the lock."""
+    """Resumes everything that is paused or cut (`up` starts what was killed). The caller holds the lock."""
     for key, server in state.servers.items():
         if server.hurt == "paused":
             send(_processes(state, key), signal.SIGCONT)
@@ -82,7 +82,7 @@ def mend(config: Config, state: DevState, tell: Tell) -> DevState:
 
 
 def mend_nodes(config: Config, state: DevState, tell: Tell) -> None:
-    """The nodes of all embedded regions are as declared. For who holds the lock, when all regions are ready."""
+    """Restores the nodes of all embedded regions. The caller holds the lock, and all regions are ready."""
     token = read_token(config.root, state)
     for server in state.servers.values():
         if server.kind == "region" and server.is_running and state.engine == "embedded":
@@ -108,7 +108,7 @@ def _find(dev: DevConfig, name: str) -> tuple[DevRegion, str]:
 
 
 def _hurt_agent(config: Config, dev: DevConfig, state: DevState, key: str, order: str, tell: Tell) -> None:
-    """Processes are stopped, go on, are killed or started; the state says so before it is done, and stays true."""
+    """Stops, resumes, kills or starts processes. The state is written before, and stays true."""
     server = state.servers[key]
     if order in ("kill", "pause") and not server.is_running:
         raise DevError(f"{server.kind} {server.name} isn't running", hint="`restore` or `fedml dev up` starts it")
@@ -126,7 +126,7 @@ def _hurt_agent(config: Config, dev: DevConfig, state: DevState, key: str, order
 
 
 def _processes(state: DevState, key: str) -> list[Process]:
-    """The server's own; of a node of real Nomad also all that it has started."""
+    """The server's own process; for a node of real Nomad also all that it has started."""
     server = state.servers[key]
     own = [server.process] if server.process is not None else []
     if server.kind != "node":

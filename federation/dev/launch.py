@@ -1,4 +1,4 @@
-"""Declared servers enter, running and recorded ones leave: their ports, settings and processes, until all are ready."""
+"""Starts declared servers: chooses ports, writes settings, starts processes, records them and waits until all are ready."""
 
 from __future__ import annotations
 
@@ -57,45 +57,53 @@ class Launch:
         return keys
 
     def start(self, keys: Sequence[str], running: set[str], *, only: Sequence[str] | None = None) -> None:
-        """Start these and wait until all that is wanted (or `only` those) is ready. Raises DevError, with the end of
-        the log."""
-        for region in self.dev.regions.values():
-            for volume in (folder for node in region.nodes for folder in node.host_volumes.values()):
-                volume.mkdir(parents=True, exist_ok=True)
+        """Starts these servers and waits until all that are wanted (or `only` those) are ready. Raises DevError, with the
+        end of the log."""
+        self._make_volumes()
         with ExitStack() as sockets:
             self._take_ports(keys, sockets)
             self.outdated = tuple(
-                key.partition(":")[2]
-                for key in self.wanted()
-                if key in running and not key.startswith("store:") and not self._has_settings(key)
+                key.partition(":")[2] for key in self.wanted() if key in running and self._is_outdated(key)
             )
             first = [key for key in keys if self._comes_first(key)]
             for key in first:
                 self._start(key)
             if self.state.has_acls and only is None:
-                authority = f"region:{next(iter(self.dev.regions))}"
-                self._wait([authority], quiet=True)
-                acl.bootstrap(self.state.servers[authority], self.root)
-                acl.apply(self.state.servers[authority], self.root, self.dev.policies)
+                self._set_up_acls()
             for key in keys:
                 if key not in first:
                     self._start(key)
         self._wait(self.wanted() if only is None else only)
+        self._make_containers(keys)
+        if self._is_real and only is None:
+            self._wait_until_joined()
+
+    def _make_volumes(self) -> None:
+        for region in self.dev.regions.values():
+            for volume in (folder for node in region.nodes for folder in node.host_volumes.values()):
+                volume.mkdir(parents=True, exist_ok=True)
+
+    def _set_up_acls(self) -> None:
+        authority = f"region:{next(iter(self.dev.regions))}"
+        self._wait([authority], quiet=True)
+        acl.bootstrap(self.state.servers[authority], self.root)
+        acl.apply(self.state.servers[authority], self.root, self.dev.policies)
+
+    def _make_containers(self, keys: Iterable[str]) -> None:
+        """Makes the containers of Azurite; other stores are started with their buckets."""
         for key in keys:
             store = self.dev.stores.get(key.removeprefix("store:"))
             if store is not None and store.kind == "azure":
                 servers.make_containers(self.root, store, self.state.servers[key].address)
-        if self._is_real and only is None:
-            self._wait_until_joined()
 
     def _comes_first(self, key: str) -> bool:
-        """With ACLs, the other regions need the first one's token to start with."""
+        """Whether the server starts first. With ACLs, the other regions need the first one's token to start with."""
         if not self.state.has_acls:
             return True
         return key.startswith("store:") or key == f"region:{next(iter(self.dev.regions))}"
 
     def _take_ports(self, keys: Iterable[str], sockets: ExitStack) -> None:
-        """A listening socket for each, on its earlier port where that is free; real agents get two more ports."""
+        """Takes a listening socket for each, on its earlier port where that is free. Real agents get two more ports."""
         for key in keys:
             kind, _, name = key.partition(":")
             earlier = self.state.servers.get(key) or Server(kind, name, 0)
@@ -125,16 +133,18 @@ class Launch:
         settings = agents.node_settings(self.config, region, node, self.state)
         return agents.settings_path(self.root, region.name, node.name), settings
 
-    def _has_settings(self, key: str) -> bool:
-        """Whether it was last started with exactly these."""
+    def _is_outdated(self, key: str) -> bool:
+        """Whether the region or node was last started with other settings."""
+        if key.startswith("store:"):
+            return False
         path, settings = self._settings(key)
         try:
-            return bool(json.loads(path.read_bytes()) == settings)
+            return bool(json.loads(path.read_bytes()) != settings)
         except (OSError, ValueError):
-            return False
+            return True
 
     def _start(self, key: str) -> None:
-        """Settings, then the process, recorded."""
+        """Writes settings, starts the process, and records it."""
         server, listener = self.state.servers[key], self._listening[key]
         environment, keep = servers.environment(self.state.id, self.dev.stores.values()), [listener.fileno()]
         if server.kind == "store":
@@ -175,7 +185,7 @@ class Launch:
             self._check_time(pending[0], "wasn't ready")
 
     def _wait_until_joined(self) -> None:
-        """Each region of real Nomad knows all others, and its declared nodes are ready."""
+        """Waits until each region of real Nomad knows all others and its declared nodes are ready."""
         token = read_token(self.root, self.state)
         if self.dev.namespaces:
             first = self.state.servers[f"region:{next(iter(self.dev.regions))}"]
@@ -220,7 +230,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """A file that only this user reads: settings may hold a token."""
+    """Writes a file that only this user can read: settings may hold a token."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -1,4 +1,4 @@
-"""A project enters; its development federation is up, or ended, and what each server is doing leaves as values.
+"""Starts and ends a project's development federation, and tells what each server is doing.
 
 The federation's random id is written before the first process starts and stands in the environment of all of them. So
 after a crash at any moment the next `up` or `down` finds every process that was started, recorded or not.
@@ -50,14 +50,13 @@ class Up:
 
 
 def up(config: Config, tell: Tell, *, deadline_s: float = 60.0, engine: Engine = "auto", has_acls: bool = False) -> Up:
-    """Start what isn't running, wait until all is ready; what runs already is left alone, but what was hurt on purpose
-    is restored.
+    """Starts what isn't running and waits until all is ready. What runs already is left alone, but faults made on purpose
+    are undone.
 
-    `engine`: `nomad` starts real agents (a server a region, a client a node), `auto` whatever this federation was
-    started with, at first the embedded region. `has_acls`: the agents of real Nomad get ACLs, and the token file their
-    management token. Raises DevError, with the end of the log, if a server doesn't become ready; all that this call
-    started is ended then, as after Ctrl-C. A server that died is started again with its data, and its port if that is
-    still free.
+    `engine`: `nomad` starts real agents (a server a region, a client a node), `auto` is what this federation was started
+    with, at first the embedded region. `has_acls`: the agents of real Nomad get ACLs, and the token file their management
+    token. Raises DevError, with the end of the log, if a server doesn't become ready. Then all that this call started is
+    ended, as after Ctrl-C. A server that died is started again with its data, and its port if that is still free.
     """
     dev = _declared(config)
     servers.require_extras(dev.stores)
@@ -97,10 +96,8 @@ def _with_engine(state: DevState, engine: Engine, has_acls: bool) -> DevState:
 
 
 def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.0) -> tuple[str, ...]:
-    """End every process of the project's federation, tasks too, and nothing else; gives the servers that were running.
-
-    Data and ports are kept for the next `up`, but with `purge` all of it is removed. Works whatever `fedml.toml` says.
-    """
+    """Ends every process of the project's federation, tasks too, and nothing else. Returns the servers that were running.
+    Data and ports are kept for the next `up`; with `purge` all of it is removed. Needs no valid `fedml.toml`."""
     if not state_folder(root).exists():
         return ()
     with _plain_errors(root), locked(root, tell):
@@ -123,7 +120,7 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
 
 @contextmanager
 def _plain_errors(root: Path) -> Iterator[None]:
-    """A full disk or a folder without permission, told as such."""
+    """Raises DevError for a full disk or a folder without permission."""
     try:
         yield
     except OSError as error:
@@ -144,7 +141,7 @@ def _declared(config: Config) -> DevConfig:
 
 
 def _write_token(path: Path) -> None:
-    """A random token, readable by this user only; one that is there stays."""
+    """Writes a random token, readable by this user only. An existing one stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -155,7 +152,7 @@ def _write_token(path: Path) -> None:
 
 
 def _stop(root: Path, state: DevState, keys: Iterable[str], *, patience_s: float = 10.0) -> None:
-    """End those servers and record it."""
+    """Ends those servers and records it."""
     stopping = {key: server for key, server in state.servers.items() if key in set(keys)}
     end((server.process for server in stopping.values() if server.process), patience_s=patience_s)
     for key, server in stopping.items():
@@ -170,7 +167,7 @@ def _end_strays(state: DevState) -> None:
 
 
 def _end_marked(federation_id: str, *, patience_s: float) -> None:
-    """Everything that carries the federation's mark, also what was started while it ended."""
+    """Ends everything that carries the federation's mark, also what was started meanwhile."""
     for _ in range(10):
         found = marked(federation_id)
         if not found:

@@ -1,4 +1,4 @@
-"""A project folder enters; while the block runs, no other process starts or ends its development federation."""
+"""Lock that keeps other processes from starting or ending a project's development federation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from federation.errors import DevError
 
 @contextmanager
 def locked(root: Path, tell: Callable[[str], None], *, patience_s: float = 120.0) -> Iterator[None]:
-    """Hold the project's lock; a second one waits and says so. The kernel frees it when its holder dies.
-
-    Raises DevError after `patience_s`.
-    """
+    """Holds the project's lock. A second process waits and says so. The kernel frees the lock when its holder dies. Raises
+    DevError after `patience_s`."""
     folder = state_folder(root)
     deadline = time.monotonic() + patience_s
     told = False

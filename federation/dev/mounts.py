@@ -1,4 +1,4 @@
-"""A folder enters; nothing is mounted in it any more when the call returns.
+"""Unmounts everything that is mounted inside a folder.
 
 Nomad's clients that run as root mount small file systems for the secrets of each task, and leave them when they end.
 """
@@ -27,7 +27,7 @@ def mounted_under(folder: Path) -> list[Path]:
 
 
 def unmount_under(folder: Path) -> None:
-    """Unmount all of it. Raises DevError for what can't be."""
+    """Unmounts all of it. Raises DevError for what can't be unmounted."""
     places = mounted_under(folder)
     if not places:
         return

@@ -1,8 +1,8 @@
-"""Commands enter, detached processes leave; processes to end enter, and are gone when the call returns.
+"""Starts detached processes, finds them again and ends them.
 
-Signals go through a pidfd that is opened first and checked afterwards, so that a pid that changes hands in between is
-never hit. Every process of a development federation carries `MARKER=<federation's id>` in its environment, tasks of its
-regions too, so that nothing is lost whose parent was killed.
+Signals go through a pidfd that is opened first and checked afterwards, so that a pid that another process got in between
+is never hit. Every process of a development federation carries `MARKER=<federation's id>` in its environment, and so do
+the tasks of its regions. So processes whose parent was killed are found too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from federation.errors import DevError
 
 MARKER = "FEDML_DEV_FEDERATION"
 SERVER_MARKER = "FEDML_DEV_SERVER"
-"""In the environment of an agent of real Nomad and of all that it starts: the agent's key in the state."""
+"""Variable in the environment of an agent of real Nomad and of all that it starts: the agent's key in the state."""
 
 _detached: list[subprocess.Popen[bytes]] = []
 """Kept, so that Python neither warns of them nor leaves their zombies to a long-lived caller."""
@@ -41,10 +41,8 @@ class Marked:
 def spawn(
     argv: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path, keep_fds: Sequence[int] = ()
 ) -> Process:
-    """Start the command in a session of its own, output appended to `log`; it outlives this process.
-
-    Raises DevError where it can't be started or is gone at once.
-    """
+    """Starts the command in a session of its own, with its output appended to `log`. It outlives this process. Raises
+    DevError where it can't be started or is gone at once."""
     with log.open("ab") as output:
         try:
             started = subprocess.Popen(
@@ -87,7 +85,7 @@ def marked(federation_id: str) -> list[Marked]:
 
 
 def send(processes: Iterable[Process], number: signal.Signals) -> None:
-    """The signal to each that is still there."""
+    """Sends the signal to each process that is still there."""
     for process in processes:
         try:
             handle = os.pidfd_open(process.pid)
@@ -103,10 +101,8 @@ def send(processes: Iterable[Process], number: signal.Signals) -> None:
 
 
 def end(processes: Iterable[Process], *, patience_s: float = 10.0, first: signal.Signals = signal.SIGTERM) -> None:
-    """`first` to all of them at once, and SIGKILL to those that are still there after `patience_s`.
-
-    Processes that aren't these any more (gone, or a reused pid) are left alone. Raises DevError if one survives.
-    """
+    """Sends `first` to all of them at once, and SIGKILL to those that are still there after `patience_s`. Other processes
+    with a reused pid are left alone. Raises DevError if one survives."""
     with ExitStack() as stack:
         handles: dict[int, Process] = {}
         for process in processes:

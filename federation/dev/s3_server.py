@@ -1,7 +1,7 @@
-"""Serves S3 with moto on an inherited socket and keeps the objects in a folder over restarts.
+"""Serves S3 with moto on an inherited socket. Keeps objects in a folder over restarts.
 
 Run as `python -m federation.dev.s3_server DATA BUCKET… --fd N` by `fedml dev up`. For development: it checks no
-signatures and holds all objects in memory. What a request changed is on disk before its answer goes out.
+signatures and holds all objects in memory. What a request changed is on disk before its answer is sent.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from urllib.parse import unquote
 
 LOCATION = "us-east-1"
 SOMEBODY = "AWS4-HMAC-SHA256 Credential=dev/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-"""moto looks only whether a request is signed."""
+"""The header that moto takes for a signature; it doesn't check it."""
 
 
 class KeptObjects:
-    """moto's S3 backend and a folder with the same objects: one file each, a line of JSON before the bytes."""
+    """Keeps moto's S3 backend and a folder in step: one file an object, a line of JSON before the bytes."""
 
     def __init__(self, backend: Any, folder: Path) -> None:
         self.backend = backend
@@ -34,7 +34,7 @@ class KeptObjects:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def restore(self) -> None:
-        """All objects of the folder into the backend."""
+        """Reads all objects of the folder into the backend."""
         for path in sorted(self.folder.glob("*.object")):
             head, _, data = path.read_bytes().partition(b"\n")
             about = json.loads(head)
@@ -43,12 +43,12 @@ class KeptObjects:
             key.set_metadata(about["metadata"])
 
     def add_bucket(self, name: str) -> None:
-        """The bucket, if it isn't there."""
+        """Makes the bucket, if it isn't there."""
         if name not in self.backend.buckets:
             self.backend.create_bucket(name, LOCATION)
 
     def sync(self, bucket: str, key: str) -> None:
-        """One object's file as the backend has it now."""
+        """Writes one object's file as the backend has it now."""
         path = self._path(bucket, key)
         with self._lock:
             held = self.backend.buckets.get(bucket)
@@ -62,7 +62,7 @@ class KeptObjects:
             beside.replace(path)
 
     def sync_bucket(self, bucket: str) -> None:
-        """Files of objects that a request on the whole bucket (delete many) removed."""
+        """Removes files of objects that a request on the whole bucket (delete many) removed."""
         for path in self.folder.glob("*.object"):
             with path.open("rb") as file:
                 about = json.loads(file.readline())
@@ -78,10 +78,8 @@ Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 def keeping(application: Application, kept: KeptObjects) -> Application:
-    """The application, with each change on disk before it is answered, and unsigned requests allowed everything.
-
-    Changes are made one at a time: moto looks at a condition and then writes, which would let two writers both win.
-    """
+    """The application. Each change is on disk before it is answered, and unsigned requests may do everything. Changes are
+    made one at a time: moto checks a condition and then writes, which would let two writers both win."""
     one_at_a_time = threading.Lock()
 
     def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -111,7 +109,7 @@ def _read_body(environ: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve until SIGTERM."""
+    """Serves until SIGTERM."""
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from moto.s3.models import s3_backends

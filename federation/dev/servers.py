@@ -1,8 +1,8 @@
-"""A declared region or store enters, the command line of its server and whether it answers leave.
+"""Builds the command line of a declared region or store, and asks whether its server answers.
 
 An embedded region is `python -m regions.local`, a store of kind `s3` is moto's server. Both inherit a listening socket, so that
-no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, one of kind `azure` Azurite, which open
-their ports themselves.
+no other program can take the port in between. A store of kind `gcs` is fake-gcs-server, one of kind `azure` Azurite. Those
+open their ports themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.config.dev_state import HOST, Server, azure_key_path, client_token_path, state_folder, token_path
-from federation.config.model import Config, DevConfig, DevRegion, DevStore
+from federation.config.model import NO_DEV, Config, DevRegion, DevStore
 from federation.dev import agents
 from federation.dev.processes import MARKER
 from federation.errors import DevError
@@ -53,10 +53,10 @@ def missing_servers(kinds: Iterable[str]) -> dict[str, str]:
 
 
 def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, str]) -> dict[str, Any]:
-    """What `python -m regions.local` reads. `addresses`: those of all development regions, by their name here."""
+    """The settings that `python -m regions.local` reads. `addresses`: those of all development regions, by their name here."""
     nomad_names = {name: config.regions[name].nomad_region for name in addresses}
     name = nomad_names[region.name]
-    dev = config.dev or DevConfig({}, {})
+    dev = config.dev or NO_DEV
     return {
         "region": name,
         "datacenter": next(iter(config.regions[region.name].datacenters)),
@@ -96,7 +96,7 @@ def region_settings(config: Config, region: DevRegion, addresses: Mapping[str, s
 
 
 def settings_path(root: Path, region: str) -> Path:
-    """Where the settings that a region was started with lie."""
+    """The file of the settings that a region was started with."""
     return region_folder(root, region) / "config.json"
 
 
@@ -106,17 +106,17 @@ def region_folder(root: Path, region: str) -> Path:
 
 
 def region_command(settings: Path, fd: int) -> list[str]:
-    """The region with its settings, on the socket that it inherits as `fd`."""
+    """The command line of a region with its settings, on the socket that it inherits as `fd`."""
     return [sys.executable, *REGION, str(settings), "--fd", str(fd)]
 
 
 def inherits_socket(store: DevStore) -> bool:
-    """Whether its server takes the listening socket; if not, its port is given up right before it starts."""
+    """Whether the store's server takes the listening socket. If not, its port is freed right before it starts."""
     return store.kind == "s3"
 
 
 def store_command(root: Path, store: DevStore, listener: socket.socket) -> list[str]:
-    """The server with its buckets and the folder that keeps its objects."""
+    """The command line of a store's server, with its buckets and the folder that keeps its objects."""
     data = state_folder(root) / "stores" / store.name
     if store.kind == "s3":
         return [sys.executable, *STORE, str(data), *store.buckets, "--fd", str(listener.fileno())]
@@ -132,7 +132,7 @@ def store_command(root: Path, store: DevStore, listener: socket.socket) -> list[
 
 
 def make_containers(root: Path, store: DevStore, address: str) -> None:
-    """Those of an Azurite that just started, and keeps no folder for each. Raises StoreError."""
+    """Makes the containers of an Azurite that just started, and keeps no folder for each. Raises StoreError."""
     from regions.storage.azure.store import AzureStore
 
     for container in store.buckets:
@@ -148,8 +148,8 @@ def is_server(command: Sequence[str]) -> bool:
 
 
 def environment(federation_id: str, stores: Iterable[DevStore] = ()) -> dict[str, str]:
-    """This shell's, without what is meant for Nomad's own client, with the marker. Tasks have it from their region, and in
-    it what they need for a local Azure store."""
+    """The environment of this shell, without what is meant for Nomad's own client, with the marker. Tasks get it from their
+    region, and with it what they need for a local Azure store."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NOMAD_")}
     is_azure = any(store.kind == "azure" for store in stores)
     key = {"AZURE_STORAGE_KEY": emulators.AZURITE_KEY} if is_azure else {}
@@ -157,7 +157,7 @@ def environment(federation_id: str, stores: Iterable[DevStore] = ()) -> dict[str
 
 
 def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
-    """Whether it does its work: a region has a leader, a node a server, a store answers."""
+    """Whether the server does its work: a region has a leader, a node a server, a store answers."""
     path = {"region": "/v1/status/leader", "node": "/v1/agent/health?type=client"}.get(server.kind, "/")
     try:
         status, body = _request(server.port, path, timeout_s)
@@ -169,7 +169,7 @@ def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
 
 
 def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body: object = None) -> Any:
-    """The JSON that it answers; None where it answers none, or refuses."""
+    """The JSON that the server answers; None where it refuses or doesn't answer."""
     text = b"" if body is None else json.dumps(body).encode()
     try:
         status, answer = _request(server.port, path, 10.0, method=method, token=token, body=text)
@@ -179,7 +179,7 @@ def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body
 
 
 def refusal(server: Server, path: str, token: str, body: object) -> str:
-    """What it says against a POST; empty where it is done."""
+    """Why the server refuses a POST; empty where it is done."""
     try:
         text = json.dumps(body).encode()
         status, answer = _request(server.port, path, 10.0, method="POST", token=token, body=text)
@@ -189,7 +189,7 @@ def refusal(server: Server, path: str, token: str, body: object) -> str:
 
 
 def hurt_nodes(server: Server, token: str) -> dict[str, str]:
-    """The nodes of an embedded region that were hurt on purpose: `killed` or `paused`, by name."""
+    """The nodes of an embedded region with faults made on purpose: `killed` or `paused`, by name."""
     answer = ask(server, "/v1/fedml/hurt", token)
     return dict(answer["Nodes"]) if isinstance(answer, dict) else {}
 
@@ -197,7 +197,7 @@ def hurt_nodes(server: Server, token: str) -> dict[str, str]:
 def _request(
     port: int, path: str, timeout_s: float, *, method: str = "GET", token: str = "", body: bytes = b""
 ) -> tuple[int, bytes]:
-    """Straight to loopback: no proxy of the shell is asked."""
+    """An opener that goes straight to loopback, past any proxy of the shell."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     try:
         connection.request(method, path, body=body or None, headers={"X-Nomad-Token": token} if token else {})

@@ -1,4 +1,4 @@
-"""A project enters, what each server of its development federation is doing leaves."""
+"""Tells what each server of a project's development federation is doing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from federation.config.dev_state import DevState, Server, new_state, node_key, read_state, read_token, state_folder
-from federation.config.model import Config, DevConfig
+from federation.config.model import NO_DEV, Config, DevConfig
 from federation.dev import servers
+from federation.text import counted
 
 Kind = Literal["region", "store", "node"]
 Condition = Literal["ready", "silent", "down", "paused", "killed", "cut", "drained"]
@@ -18,7 +19,7 @@ Condition = Literal["ready", "silent", "down", "paused", "killed", "cut", "drain
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
     """One server. `state`: `ready`; `silent`, its process runs but doesn't answer; `down`, it has no process; `paused`,
-    `killed`, `cut` or `drained`, on purpose (see `federation.dev.faults`)."""
+    `killed`, `cut` or `drained`: a fault made on purpose (see `federation.dev.faults`)."""
 
     kind: Kind
     name: str
@@ -32,38 +33,48 @@ class ServerStatus:
 
 
 def status(config: Config) -> tuple[ServerStatus, ...]:
-    """Every declared server and every one that still runs, stores first; of an embedded region the nodes that are hurt."""
-    dev = config.dev or DevConfig({}, {})
+    """Every declared server and every one that still runs, stores first. Of an embedded region also nodes with faults."""
+    dev = config.dev or NO_DEV
     state = read_state(config.root) or new_state()
-    details = {f"store:{name}": f"buckets {', '.join(store.buckets)}" for name, store in dev.stores.items()}
-    for name, region in dev.regions.items():
-        count = len(region.nodes)
-        engine = f"Nomad {region.version}" if state.engine == "embedded" else "real Nomad"
-        details[f"region:{name}"] = f"{count} node{'s' if count != 1 else ''}, {engine}"
-    if state.engine == "nomad":
-        for name, region in dev.regions.items():
-            for node in region.nodes:
-                details[node_key(name, node.name)] = f"{node.cpu_mhz} MHz, {node.memory_mb} MB"
+    details = _details(dev, state)
     left = [key for key, server in state.servers.items() if server.is_running and key not in details]
     found = [_status(config.root, state, key, details.get(key, "")) for key in [*details, *left]]
     hurt = {node: how for each in found for node, how in _hurt_nodes(config.root, state, each).items()}
+    if state.engine == "nomad":  # nodes are processes of their own, and listed
+        return tuple(_with_fault(each, hurt) for each in found)
+    return (*found, *_hurt_embedded(found, hurt))
+
+
+def _details(dev: DevConfig, state: DevState) -> dict[str, str]:
+    """What each declared server consists of, by its key."""
+    details = {f"store:{name}": f"buckets {', '.join(store.buckets)}" for name, store in dev.stores.items()}
+    for name, region in dev.regions.items():
+        engine = f"Nomad {region.version}" if state.engine == "embedded" else "real Nomad"
+        details[f"region:{name}"] = f"{counted(len(region.nodes), 'node')}, {engine}"
     if state.engine == "nomad":
-        return tuple(
-            replace(each, state=hurt[each.name])
-            if each.kind == "node" and each.state == "ready" and each.name in hurt
-            else each
-            for each in found
-        )
+        for name, region in dev.regions.items():
+            nodes = {node_key(name, node.name): f"{node.cpu_mhz} MHz, {node.memory_mb} MB" for node in region.nodes}
+            details |= nodes
+    return details
+
+
+def _with_fault(server: ServerStatus, hurt: Mapping[str, Condition]) -> ServerStatus:
+    is_hurt = server.kind == "node" and server.state == "ready" and server.name in hurt
+    return replace(server, state=hurt[server.name]) if is_hurt else server
+
+
+def _hurt_embedded(found: Iterable[ServerStatus], hurt: Mapping[str, Condition]) -> list[ServerStatus]:
+    """The nodes with faults, each with the log of its region."""
     log = {each.name: each.log for each in found if each.kind == "region"}
-    nodes = [
-        ServerStatus("node", name, how, "", None, log[name.partition("/")[0]], f"of region {name.partition('/')[0]}")
+    return [
+        ServerStatus("node", name, how, "", None, log[region], f"of region {region}")
         for name, how in hurt.items()
+        if (region := name.partition("/")[0])
     ]
-    return (*found, *nodes)
 
 
 def _hurt_nodes(root: Path, state: DevState, region: ServerStatus) -> dict[str, Condition]:
-    """The region's nodes (`us/us-1`) that aren't as they should be, as far as it says so."""
+    """The region's nodes (`us/us-1`) that are not ready, as the region tells."""
     if region.kind != "region" or region.state != "ready":
         return {}
     server, token = state.servers[f"region:{region.name}"], read_token(root, state)

@@ -1,6 +1,6 @@
-"""The address of one Nomad server enters, what its whole federation looks like leaves, and from that a `fedml.toml`.
+"""Asks one Nomad server for its whole federation and writes a `fedml.toml` from the answers (`fedml init --from ADDRESS`).
 
-For `fedml init --from ADDRESS`. Regions are asked in parallel; one that doesn't answer is a value, not the end.
+Regions are asked in parallel. One that doesn't answer is a value, not an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEADLINE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class SurveyedRegion:
-    """What one region told. `problem` is set, and the rest empty, where it told nothing."""
+    """One region's answers. `problem` is set, and the rest empty, where it gave none."""
 
     name: str
     version: str = ""
@@ -40,10 +40,11 @@ class SurveyedRegion:
 
 
 def survey(address: str, environ: Mapping[str, str]) -> tuple[SurveyedRegion, ...]:
-    """Ask the server at `address` for its regions, and each of them for itself.
+    """Asks the server at `address` for its regions, and each of them for itself.
 
-    The token, TLS files and namespace are those that `environ` names as for `nomad` (NOMAD_TOKEN, NOMAD_CACERT …).
-    Raises UsageError for no address, RegionError when the server doesn't answer, FederationError when no region does.
+    The token, TLS files and namespace are those that `environ` names as for `nomad` (NOMAD_TOKEN, NOMAD_CACERT …). Raises
+    UsageError for an address that is not valid, RegionError when the server doesn't answer, FederationError when no region
+    does.
     """
     checked = _checked(address)
     asked = _nomad_region(checked, "global", environ, shown_as=f"at {checked}")
@@ -71,7 +72,7 @@ def toml_of(
     stores: Mapping[str, str],
     environ: Mapping[str, str],
 ) -> str:
-    """The federation's `fedml.toml`. `stores` holds a URL for each region that told something of itself."""
+    """Writes the federation's `fedml.toml`. `stores` holds a URL for each region that answered."""
     jobs = sorted({job for region in regions for job in region.jobs})
     lines = [
         f"# Written by `fedml init --from {_checked(address)}`. Relative paths count from this file.",
@@ -182,7 +183,7 @@ def _checked(address: str) -> str:
         good = False
     if not good or parts.path not in ("", "/") or parts.query or parts.username or parts.password:
         raise UsageError(
-            f"--from {address!r} is no address", hint="write --from https://host:4646, without user or path"
+            f"--from {address!r} is not a valid address", hint="write --from https://host:4646, without user or path"
         )
     return address.rstrip("/")
 

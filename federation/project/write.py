@@ -1,6 +1,6 @@
-"""A folder and a choice of stores enter; a project (`fedml init`) is written there, whole or not at all.
+"""Writes a new project (`fedml init`) into a folder, whole or not at all.
 
-`example_files` and `federation.project.from_federation.toml_of` say what belongs into it, `write` puts it there.
+`example_files` and `federation.project.from_federation.toml_of` make the files, `write` writes them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def check_extra(stores: Stores) -> None:
 
 
 def missing_for_training() -> list[str]:
-    """Modules that the example's tasks import and this Python, whose folder regions of `fedml dev up` use, lacks."""
+    """Lists modules that the example's tasks import and that this Python lacks. Folder regions of `fedml dev up` use this
+    Python."""
     return [module for module in TRAINING if importlib.util.find_spec(module) is None]
 
 
@@ -75,12 +76,11 @@ def check_training(jobs: Iterable[object]) -> None:
 
 
 def write(folder: Path, files: Files, *, overwrite: bool = False) -> None:
-    """Write all files into `folder`, which is made if need be; what else is in it stays.
+    """Writes all files into `folder`, which is made if need be. Other files in it stay.
 
-    Raises UsageError, before anything is touched, when some are there already (unless `overwrite`) or a folder stands
-    where a file belongs; FederationError when writing fails. After either, and after an interruption, the folder is
-    as it was before; only a kill in the middle of the renames can leave a part, beside a `.fedml-init-…` folder that
-    holds the rest.
+    Raises UsageError, before anything is changed, when some are there already (unless `overwrite`) or a folder stands where
+    a file belongs; FederationError when writing fails. After either, and after an interruption, the folder is as it was
+    before. Only a kill in the middle of the renames can leave a part, beside a `.fedml-init-…` folder that holds the rest.
     """
     refuse_collisions(folder, files, overwrite=overwrite)
     replaced = {path for path in files if os.path.lexists(folder / path)}
@@ -141,7 +141,7 @@ def refuse_collisions(folder: Path, files: Files, *, overwrite: bool) -> None:
 
 
 def _make(folder: Path, made: list[Path]) -> None:
-    """Make the folder and its parents; each one that is new is appended to `made`."""
+    """Makes the folder and its parents. Appends each new one to `made`."""
     for each in reversed([folder, *folder.parents]):
         if not each.exists():
             made.append(each)

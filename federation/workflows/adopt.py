@@ -1,7 +1,7 @@
-"""What a job wrote itself and `adopt` in fedml.toml says where enters, records of it in place leave.
+"""Makes records of what jobs wrote themselves, where `adopt` in fedml.toml says that it lies. Copies nothing.
 
-`AdoptedPlaces` are the places of a run whose results are adopted: a record is made here, of the object that the pattern
-names for an allocation, instead of being read. Nothing is copied.
+`AdoptedPlaces` are the regions and stores of a run whose results are adopted. No record is read: one is made of the object
+that the pattern names for an allocation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from federation.app import App, located
+from federation.app import App
+from federation.config.adopted_places import AdoptedPlace, adopted_places
+from federation.config.model import Config
 from federation.deploy.prepare import PreparedJob
 from federation.errors import PublishError, UsageError
 from federation.home import run_log
@@ -28,7 +30,7 @@ from federation.run.slot_inputs import inputs_of
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.spec import looks_secret
-from regions.model import Allocation, Datacenter, StoreConfig
+from regions.model import Allocation, StoreConfig
 from regions.storage import Store, store_url
 from regions.storage.errors import InvalidStoreURL, NotFound
 from regions.storage.store import ObjectInfo
@@ -38,7 +40,7 @@ OpenStore = Callable[[StoreConfig], Store]
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Objects of one store that make up one result; their keys begin with `prefix`."""
+    """Objects of one store that together are one result. Their keys begin with `prefix`."""
 
     config: StoreConfig
     store: Store
@@ -56,7 +58,7 @@ class AdoptedPlaces(Places):
         self._inputs = inputs_of(manifest, app.home)
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
-        """A record of what the allocation wrote, if it is there. Raises StoreError."""
+        """Makes a record of what the allocation wrote, if it is there. Raises StoreError and StoreRefused."""
         try:
             child = self._app.client(region).job(allocation.job_id)
         except FedmlError:  # it is asked for again where the object isn't found by what is known here
@@ -65,7 +67,7 @@ class AdoptedPlaces(Places):
         return self._found(region, key, pair[1] if pair else 1, allocation.id, child.get("Meta") or {}, allocation)
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
-        """Records of all that the slot's allocations wrote, those too that Nomad forgot since: the run log has them."""
+        """Makes records of all that the slot's allocations wrote. The run log also has those that Nomad forgot."""
         with self._lock:
             self._mapped |= mapped_in(self._run_log, self._manifest.run)
             mapped = [(alloc_id, *known) for alloc_id, known in self._mapped.items() if known[1].slot == slot]
@@ -82,20 +84,17 @@ class AdoptedPlaces(Places):
         allocation: Allocation | None = None,
     ) -> ResultRecord | None:
         manifest = self._manifest
-        meta = {**self._inputs(key.slot)[0], **meta}
+        meta = {**meta, **self._inputs(key.slot)[0]}  # what the region says fills gaps only
         named = {
             "alloc_id": alloc_id,
             "version": manifest.version,
             "job": manifest.job,
-            "region": region,
             "group": key.group,
             "alloc_index": str(key.index),
             "node": allocation.node_name if allocation else "",
         }
-        pattern = self._app.config.adopt[region]
-        for datacenter in self._datacenters(region, allocation):
-            values = meta | named | {"datacenter": datacenter.name}
-            objects = find(pattern, values, datacenter.store, self._open)
+        for place in self._places(region, allocation):
+            objects = find(place, meta | named, self._open)
             if objects is None:
                 continue
             template = ResultRecord(
@@ -105,7 +104,7 @@ class AdoptedPlaces(Places):
                 version=manifest.version,
                 spec_hash=manifest.spec_hash,
                 region=region,
-                datacenter=datacenter.name,
+                datacenter=place.datacenter.name,
                 node=named["node"],
                 alloc_id=alloc_id,
                 job_id=allocation.job_id if allocation else "",
@@ -115,13 +114,15 @@ class AdoptedPlaces(Places):
                 created="",
                 params=params_of(meta, self._prepared.shape.version_key),
             )
-            return recorded(template, objects, pattern)
+            return recorded(template, objects, place.pattern)
         return None
 
-    def _datacenters(self, region: str, allocation: Allocation | None) -> list[Datacenter]:
-        known = self._app.config.regions[region].datacenters
-        node = self._node(region, allocation.node_id) if allocation is not None and len(known) > 1 else None
-        return [known[node.datacenter]] if node is not None and node.datacenter in known else list(known.values())
+    def _places(self, region: str, allocation: Allocation | None) -> list[AdoptedPlace]:
+        """Where the allocation's datacenter writes; all of the region's where the node isn't known."""
+        places = adopted_places(self._app.config, region)
+        node = self._node(region, allocation.node_id) if allocation is not None and len(places) > 1 else None
+        own = [place for place in places if node is not None and place.datacenter.name == node.datacenter]
+        return own or places
 
     def _open(self, config: StoreConfig) -> Store:
         with self._lock:
@@ -129,7 +130,7 @@ class AdoptedPlaces(Places):
 
 
 def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
-    """What the new entries of a run's log map: attempt and key by allocation."""
+    """Reads from the new entries of a run's log: attempt and key by allocation."""
     return {
         change.alloc_id: (change.attempt, Key(run, change.slot, change.group, change.index))
         for entry in run_log.refresh()
@@ -138,39 +139,52 @@ def mapped_in(run_log: Log, run: str) -> dict[str, tuple[int, Key]]:
     }
 
 
-def check_adoption(adopt: Mapping[str, Pattern], prepared: PreparedJob, meta: Mapping[str, str]) -> None:
-    """Raises UsageError where a region's pattern names a value that a dispatch of this job with this meta would lack."""
+def check_adoption(config: Config, prepared: PreparedJob, meta: Mapping[str, str]) -> None:
+    """Raises UsageError where a region's pattern names a value that a dispatch of this job with this meta would lack, and
+    StoreRefused where the values name a store that fedml.toml doesn't have for the region."""
     for region, rendered in prepared.rendered.items():
         own = {} if isinstance(rendered, FedmlError) else rendered.get("Meta") or {}
-        lacking = [name for name in adopt[region].meta_keys if not (meta.get(name) or own.get(name))]
+        values = {**own, **{name: value for name, value in meta.items() if value}}
+        lacking = [name for name in config.adopt[region].meta_keys if not values.get(name)]
         if lacking:
             declared = ", ".join(prepared.shape.declared_meta) or "none"
             raise UsageError(
-                f"results are found by {{{'}, {'.join(lacking)}}}, as adopt in fedml.toml says, and this dispatch has no "
-                f"such meta: nothing that region {region} writes would be found",
+                f"adopt in fedml.toml finds results by {{{'}, {'.join(lacking)}}}, and this dispatch has no such meta: "
+                f"nothing that region {region} writes would be found",
                 hint=f"give it:  -meta {lacking[0]}=…   the job declares: {declared}",
             )
+        for place in adopted_places(config, region):
+            text = place.pattern.prefix({**values, **place_values(place), "job": prepared.shape.id})
+            if text.count("/") > (3 if text.startswith("az://") else 2):  # the bucket's name is there whole
+                place.located(text)
 
 
-def find(pattern: Pattern, values: Mapping[str, str], own: StoreConfig, opened: OpenStore) -> Objects | None:
-    """What is there of the result with these values. `own` is the datacenter's store. Raises StoreError."""
-    name = pattern.name(values)
-    text = name if name is not None else pattern.prefix(values)
-    config, key = located(text, pattern, own)
+def place_values(place: AdoptedPlace) -> dict[str, str]:
+    """The values of a name that fedml.toml gives."""
+    return {"region": place.region, "datacenter": place.datacenter.name}
+
+
+def find(place: AdoptedPlace, values: Mapping[str, str], opened: OpenStore) -> Objects | None:
+    """The objects of the result with these values; None where there are none. Raises StoreError, and StoreRefused for a
+    store that fedml.toml doesn't have."""
+    values = {**values, **place_values(place)}
+    name = place.pattern.name(values)
+    text = name if name is not None else place.pattern.prefix(values)
+    config, key = place.located(text)
     store = opened(config)
     prefix = key[: key.rfind("/") + 1]
     try:
         if name is not None:
             return Objects(config, store, prefix, (store.stat(key),))
         before = text.removesuffix(key)
-        infos = tuple(info for info in store.list(key) if pattern.match(before + info.key, values) is not None)
-    except (NotFound, InvalidStoreURL):  # nothing can be there by a name that is no key
+        infos = tuple(info for info in store.list(key) if place.pattern.match(before + info.key, values) is not None)
+    except (NotFound, InvalidStoreURL):  # nothing can be there by a name that is not a valid key
         return None
     return Objects(config, store, prefix, infos) if infos else None
 
 
 def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> ResultRecord:
-    """The template with what lies there, and what that tells of itself. Raises StoreError."""
+    """The template with the objects' files, and with the metrics and environment that lie among them. Raises StoreError."""
     with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
         told = Path(folder)
         artifact = read_objects(objects.store, objects.prefix, objects.infos, told)
@@ -192,7 +206,8 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
 
 
 def params_of(meta: Mapping[str, str], *others: str) -> dict[str, str]:
-    """The meta as a record's parameters: without fedml's own keys, what looks like a credential, and these others."""
+    """The meta as a record's parameters, without fedml's own keys, without what looks like a credential, and without
+    `others`."""
     return {
         name: value
         for name, value in sorted(meta.items())

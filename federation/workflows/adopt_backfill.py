@@ -1,17 +1,19 @@
-"""The stores and `adopt` in fedml.toml enter, results that older pipelines wrote leave as records: for `index sync --adopt`.
+"""Makes records of results that older pipelines wrote, for `index sync --adopt`. Copies nothing.
 
-Whose an object is, its name says (`{alloc_id}`). An allocation of a fedml run that adopted keeps its key, from that run's log;
-one that Nomad still knows is the ad-hoc run of its child; any other is an ad-hoc run of its own. Nothing is copied.
+An object's name says which allocation wrote it (`{alloc_id}`). An allocation of a fedml run that adopted keeps its key, from
+that run's log. One that Nomad still knows is the ad-hoc run of its child. Any other is an ad-hoc run of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from federation.app import App, located
+from federation.app import App
 from federation.claims import difference, of_child_name
+from federation.config.adopted_places import AdoptedPlace, adopted_places
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
 from federation.home import read_manifest, run_log
@@ -20,21 +22,25 @@ from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.sync import SyncPlan
 from federation.index.rows import OPEN
 from federation.manifest import Manifest
-from federation.publish.adopt_pattern import FIELDS, Field, Pattern
+from federation.publish.adopt_pattern import FIELDS, Field
 from federation.result import UNVERSIONED, Key, ResultRecord, ad_hoc_run
-from federation.workflows.adopt import Objects, mapped_in, params_of, recorded
+from federation.workflows.adopt import Objects, mapped_in, params_of, place_values, recorded
 from jobs.errors import FedmlError
-from regions.model import Allocation, Datacenter
+from regions.model import Allocation
 from regions.storage.store import ObjectInfo, Store
 
 ADOPTED_GROUP = "adopted"
-"""The group of a result whose allocation nobody knows any more."""
+"""The group of a result whose allocation Nomad and all run logs have forgotten."""
+
+
+Mapped = dict[str, tuple[Manifest, int, Key, bool]]
+"""By allocation: the run's manifest, the attempt, the key, and whether the run is open."""
 
 
 @dataclass(slots=True)
 class OldResults:
-    """`records` can be committed; `in_flight` are of open runs, whose coordinator adopts them (`fedml runs resume`), and of
-    allocations that still write; `problems` say what couldn't be looked at."""
+    """`records` can be committed. `in_flight` counts results of open runs, whose coordinator adopts them (`fedml runs
+    resume`), and of allocations that still write. `problems` say what couldn't be read."""
 
     records: list[ResultRecord] = field(default_factory=list)
     in_flight: int = 0
@@ -46,50 +52,74 @@ class OldResults:
 class _Found:
     """The objects of one allocation, and the values that their names hold."""
 
-    datacenter: Datacenter
+    place: AdoptedPlace
     values: dict[str, str]
     objects: Objects
 
 
 def find_old(app: App, job: str, *, known: Collection[str]) -> OldResults:
-    """What lies where the patterns say, but for allocations that are `known`. Writes nothing; raises nothing for a store or
-    region that doesn't answer."""
-    result = OldResults()
-    allocations = _allocations(app)
-    mapped: dict[str, tuple[Manifest, int, Key, bool]] | None = None
-    taken = set(known)
-    for region, pattern in app.config.adopt.items():
-        for datacenter in app.config.regions[region].datacenters.values():
-            try:
-                found = _listed(pattern, region, datacenter, app)
-            except FedmlError as error:
-                mend = error.hint or "fedml stores check"
-                what = f"what jobs of {region}/{datacenter.name} wrote can't be listed: {error.message}"
-                result.problems.append((f"{region}/{datacenter.name}", what, mend))
+    """Finds what lies where the patterns say, but for allocations that are `known`. Writes nothing. A store or region that
+    doesn't answer is a problem in the answer."""
+    search = _Search(app, job, set(known))
+    for region in app.config.adopt:
+        for place in adopted_places(app.config, region):
+            search.take_in(place)
+    return search.result
+
+
+class _Search:
+    """One search of all places, with what it has taken in."""
+
+    def __init__(self, app: App, job: str, taken: set[str]) -> None:
+        self.result = OldResults()
+        self._app = app
+        self._job = job
+        self._taken = taken
+        self._allocations = _allocations(app)
+
+    @cached_property
+    def _mapped(self) -> Mapped:
+        return _mapped(self._app, self._job)
+
+    def take_in(self, place: AdoptedPlace) -> None:
+        """Adds what lies in one place."""
+        try:
+            listed = _listed(place, self._app)
+        except FedmlError as error:
+            what = f"what jobs of {place.region}/{place.datacenter.name} wrote can't be listed: {error.message}"
+            self._add_problem(place, what, error.hint or "fedml stores check")
+            return
+        for alloc_id, found in sorted(listed.items()):
+            region, allocation = self._allocations.get(alloc_id, (place.region, None))
+            if alloc_id in self._taken or region != place.region:
                 continue
-            for alloc_id, one in sorted(found.items()):
-                where, allocation = allocations.get(alloc_id, ("", None))
-                if alloc_id in taken or (where and where != region):
-                    continue
-                taken.add(alloc_id)
-                mapped = _mapped(app, job) if mapped is None else mapped
-                is_at_it = allocation is not None and allocation.client_status in ("pending", "running")
-                if is_at_it or (alloc_id in mapped and mapped[alloc_id][-1]):
-                    result.in_flight += 1
-                    continue
-                template = _of_run(*mapped[alloc_id][:3], region, one) if alloc_id in mapped else None
-                template = template or _ad_hoc(alloc_id, job, region, one, allocation)
-                try:
-                    result.records.append(_believed(recorded(template, one.objects, pattern), allocation))
-                except FedmlError as error:
-                    mend = error.hint or "fedml index sync --adopt again"
-                    result.problems.append((f"{region}/{datacenter.name}", error.message, mend))
-    return result
+            self._taken.add(alloc_id)
+            if self._is_in_flight(alloc_id, allocation):
+                self.result.in_flight += 1
+            else:
+                self._record(alloc_id, found, allocation)
+
+    def _is_in_flight(self, alloc_id: str, allocation: Allocation | None) -> bool:
+        is_writing = allocation is not None and allocation.client_status in ("pending", "running")
+        return is_writing or (alloc_id in self._mapped and self._mapped[alloc_id][-1])
+
+    def _record(self, alloc_id: str, found: _Found, allocation: Allocation | None) -> None:
+        if alloc_id in self._mapped:
+            template = _of_run(*self._mapped[alloc_id][:3], found)
+        else:
+            template = _ad_hoc(alloc_id, self._job, found, allocation)
+        try:
+            self.result.records.append(_believed(recorded(template, found.objects, found.place.pattern), allocation))
+        except FedmlError as error:
+            self._add_problem(found.place, error.message, error.hint or "fedml index sync --adopt again")
+
+    def _add_problem(self, place: AdoptedPlace, what: str, mend: str) -> None:
+        self.result.problems.append((f"{place.region}/{place.datacenter.name}", what, mend))
 
 
 def _believed(record: ResultRecord, allocation: Allocation | None) -> ResultRecord:
-    """The record, whose values an object's name tells, as whoever wrote the object chose it. Raises UsageError where they
-    can't be so, or aren't what Nomad or the run's manifest knows."""
+    """Compares the record with what Nomad or the run's manifest knows: its values are from the object's name, which whoever
+    wrote the object chose. Raises UsageError where they differ or can't be so."""
     checked_record(record)
     expected = {} if allocation is None or record.spec_hash else of_child_name(record)
     if reason := difference(record, expected):
@@ -98,7 +128,7 @@ def _believed(record: ResultRecord, allocation: Allocation | None) -> ResultReco
 
 
 def add_old(plan: SyncPlan, app: App, job: str) -> None:
-    """What lies where the patterns say, added to what `sync` would do. `job`: its file or ID, where it isn't the project's.
+    """Adds what lies where the patterns say to what `sync` would do. `job`: its file or ID, where it isn't the project's.
 
     Raises UsageError where fedml.toml has no pattern, and what is wrong with the job where a pattern needs to know it.
     """
@@ -116,10 +146,10 @@ def add_old(plan: SyncPlan, app: App, job: str) -> None:
     plan.problems += [Problem("adopt-unreadable", where, what, mend) for where, what, mend in old.problems]
 
 
-def _listed(pattern: Pattern, region: str, datacenter: Datacenter, app: App) -> dict[str, _Found]:
-    values = {"region": region, "datacenter": datacenter.name}
-    text = pattern.prefix(values)
-    config, key = located(text, pattern, datacenter.store)
+def _listed(place: AdoptedPlace, app: App) -> dict[str, _Found]:
+    values = place_values(place)
+    pattern, text = place.pattern, place.pattern.prefix(values)
+    config, key = place.located(text)
     store: Store = app.store(config)
     before = text.removesuffix(key)
     named: dict[str, tuple[dict[str, str], list[ObjectInfo]]] = {}
@@ -130,12 +160,12 @@ def _listed(pattern: Pattern, region: str, datacenter: Datacenter, app: App) -> 
     found = {}
     for alloc_id, (match, infos) in named.items():
         prefix = min((info.key[: info.key.rfind("/") + 1] for info in infos), key=len)
-        found[alloc_id] = _Found(datacenter, match, Objects(config, store, prefix, tuple(infos)))
+        found[alloc_id] = _Found(place, match, Objects(config, store, prefix, tuple(infos)))
     return found
 
 
 def _allocations(app: App) -> dict[str, tuple[str, Allocation]]:
-    """What Nomad still knows, by allocation: its region, and itself. Regions that don't answer know none."""
+    """Allocations that Nomad still knows, by ID, each with its region. Regions that don't answer are passed over."""
     found: dict[str, tuple[str, Allocation]] = {}
     for region in app.config.adopt:
         try:
@@ -146,9 +176,9 @@ def _allocations(app: App) -> dict[str, tuple[str, Allocation]]:
     return found
 
 
-def _mapped(app: App, job: str) -> dict[str, tuple[Manifest, int, Key, bool]]:
-    """Manifest, attempt, key and whether the run is open, by allocation, of all runs of the job that adopted."""
-    found: dict[str, tuple[Manifest, int, Key, bool]] = {}
+def _mapped(app: App, job: str) -> Mapped:
+    """The allocations of all runs of the job that adopted."""
+    found: Mapped = {}
     for row in app.index.runs(job=job or None):
         try:
             manifest = read_manifest(app.home, row.run)
@@ -160,11 +190,10 @@ def _mapped(app: App, job: str) -> dict[str, tuple[Manifest, int, Key, bool]]:
     return found
 
 
-def _of_run(manifest: Manifest, attempt: int, key: Key, region: str, one: _Found) -> ResultRecord:
-    meta = {**manifest.meta, **{name: value for name, value in one.values.items() if name in manifest.meta}}
+def _of_run(manifest: Manifest, attempt: int, key: Key, found: _Found) -> ResultRecord:
+    meta = {**manifest.meta, **{name: value for name, value in found.values.items() if name in manifest.meta}}
     return _template(
-        one,
-        region,
+        found,
         key=key,
         attempt=attempt,
         job=manifest.job,
@@ -174,14 +203,13 @@ def _of_run(manifest: Manifest, attempt: int, key: Key, region: str, one: _Found
     )
 
 
-def _ad_hoc(alloc_id: str, job: str, region: str, one: _Found, allocation: Allocation | None) -> ResultRecord:
-    values = one.values
+def _ad_hoc(alloc_id: str, job: str, found: _Found, allocation: Allocation | None) -> ResultRecord:
+    values, region = found.values, found.place.region
     group = allocation.group if allocation else values.get("group", ADOPTED_GROUP)
     index = allocation.index if allocation else int(values.get("alloc_index", "0"))
     child = allocation.job_id if allocation else ""
     return _template(
-        one,
-        region,
+        found,
         key=Key(ad_hoc_run(region, child or alloc_id), 0, group, index),
         attempt=1,
         job=values.get("job", job),
@@ -193,8 +221,8 @@ def _ad_hoc(alloc_id: str, job: str, region: str, one: _Found, allocation: Alloc
     )
 
 
-def _template(one: _Found, region: str, **told: Any) -> ResultRecord:
+def _template(found: _Found, **given: Any) -> ResultRecord:
     """A record without its objects."""
     empty: dict[str, Any] = {"node": "", "job_id": "", "store": "", "manifest_sha256": "", "files": (), "created": ""}
-    place = {"region": region, "datacenter": one.datacenter.name, "alloc_id": one.values["alloc_id"]}
-    return ResultRecord(**(empty | place | told))
+    of_place = {**place_values(found.place), "alloc_id": found.values["alloc_id"]}
+    return ResultRecord(**(empty | of_place | given))

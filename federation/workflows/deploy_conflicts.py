@@ -1,7 +1,7 @@
-"""A job that a deployment would change enters; the open runs of other people that still dispatch it leave.
+"""Finds open runs of other people that still dispatch a job which a deployment would change.
 
-A run dispatches one spec: once its parent is another, it gives up on that region. So whoever deploys is told of such runs
-before anything is changed. An isolated run has a parent of its own, which is removed when the last run that has it is over.
+A run dispatches one spec. When its parent job is another, it gives up on that region. So whoever deploys learns of such runs
+before anything is changed. An isolated run has a parent job of its own, removed when the last run that has it is over.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from federation.manifest import Manifest
 from regions.storage.errors import NotFound
 
 WAIT_S = 2.0
-"""How often the index is asked whether a run that is waited for is over."""
+"""Pause between two looks whether a run that is waited for is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class OpenRun:
 
     manifest: Manifest
     regions: tuple[str, ...]
-    """Those where its job would change."""
+    """Where its job would change."""
     missing: int
     """Results that it still waits for."""
 
@@ -38,7 +38,7 @@ class OpenRun:
 
 
 def runs_in_the_way(app: App, prepared: PreparedJob, changing: Collection[str]) -> list[OpenRun]:
-    """The open runs whose job would be another in the regions that change, newest first."""
+    """Finds the open runs whose job would change in these regions, newest first."""
     found = []
     for manifest, missing in _open_runs(app, prepared.shape.id):
         regions = tuple(name for name in manifest.regions if name in changing)
@@ -56,9 +56,10 @@ def make_way(
     wait: bool,
     force: bool,
 ) -> bool:
-    """Before a deployment that changes the job in these regions; whether time passed, so that all is to be asked anew.
+    """Waits for other runs, or ignores them, before a deployment that changes the job in these regions. True if time
+    passed, so that all must be asked anew.
 
-    Raises RunInTheWay for another run's open slots, unless they are waited for or not heeded.
+    Raises RunInTheWay for another run's open slots, unless `wait` or `force`.
     """
     found = runs_in_the_way(app, prepared, changing)
     if not found:
@@ -85,8 +86,8 @@ def make_way(
 
 
 def end_isolation(app: App, manifest: Manifest, regions: Sequence[str]) -> None:
-    """Remove an isolated run's own job from these regions at its end, unless another open run has the same one. A region that
-    can't be reached then keeps the job, which does nothing by itself."""
+    """Removes an isolated run's own job from these regions at its end, unless another open run has the same one. A region
+    that can't be reached keeps the job, which does nothing by itself."""
     if not manifest.parent:
         return
     others = (other for other, _ in _open_runs(app, manifest.job) if other.run != manifest.run)
@@ -95,7 +96,8 @@ def end_isolation(app: App, manifest: Manifest, regions: Sequence[str]) -> None:
 
 
 def _open_runs(app: App, job: str) -> Iterator[tuple[Manifest, int]]:
-    """The job's open runs, with how many results each still waits for. One without a manifest has dispatched nothing."""
+    """Lists the job's open runs, with how many results each still waits for. A run without a manifest has dispatched
+    nothing and is left out."""
     for row in app.index.runs(job=job, state="open"):
         try:
             yield read_manifest(app.home, row.run), row.expected_keys - row.committed

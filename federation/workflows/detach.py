@@ -1,12 +1,12 @@
-"""An opened run enters; coordinator jobs that drive it leave: one a region, so that the machine that began it may go.
+"""Starts coordinator jobs that drive an opened run, one a region, so that the machine that began it may go.
 
-Each region gets the parameterized batch job `fedml-coordinator-NAME` (NAME: the federation's), dispatched with the run's id
-and the project's fedml.toml as payload. Of several coordinators the run's lease lets one drive; the others stand by.
+Each region gets the parameterized batch job `fedml-coordinator-NAME` (NAME: the federation's). It is dispatched with the
+run's id and the project's fedml.toml as payload. The run's lease lets one coordinator drive; the others stand by.
 
-What a coordinator needs of credentials is named by fedml.toml's references: environment variables come from the Nomad
-variable `nomad/jobs/fedml-coordinator-NAME`, which this job alone may read (workload identity; Nomad 1.4); a reference to a
-file or a command of this machine can't be followed elsewhere. Both are said before anything starts. A development
-federation is on this machine: its coordinators read the project's folder.
+fedml.toml's references name the credentials that a coordinator needs. Environment variables come from the Nomad variable
+`nomad/jobs/fedml-coordinator-NAME`, which this job alone may read (workload identity). A reference to a file or a command
+of this machine works nowhere else. Both are checked before anything starts. Coordinators of a development federation run on
+this machine and read the project's folder.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from federation.app import App
-from federation.config.model import Config, CoordinatorJob
+from federation.config.model import Config
 from federation.errors import UsageError
 from federation.home import RunKeys
 from jobs.errors import FedmlError
@@ -26,6 +26,9 @@ from regions.errors import NotFound
 from regions.model import Dispatched, Region
 from regions.storage.backend import is_folder
 from regions.storage.store import Store
+
+if TYPE_CHECKING:
+    from federation.config.schema import CoordinatorTable
 
 RUN_META = "fedml_resume"
 CONFIG_META = "fedml_config"
@@ -80,7 +83,8 @@ def coordinator_config(environ: Mapping[str, str]) -> Path | None:
 
 
 def check(config: Config, hosts: Sequence[Host]) -> None:
-    """That coordinators in these regions would have what they need. Raises UsageError that names all that is missing."""
+    """Checks that coordinators in these regions would have what they need. Raises UsageError that names all that is
+    missing."""
     if config.dev is not None:
         return
     problems = [*_not_portable(config)]
@@ -102,9 +106,9 @@ def check(config: Config, hosts: Sequence[Host]) -> None:
 
 
 def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
-    """Register the job and dispatch a coordinator in each region. Raises the first error when none could be started.
+    """Registers the job and dispatches a coordinator in each region. Raises the first error when none could be started.
 
-    After a crash in between, some regions have one; starting again adds none, since the token is the run's.
+    After a crash some regions may have one. Starting again adds none there, since the dispatch token is the run's.
     """
     started: list[Coordinator] = []
     errors: list[FedmlError] = []
@@ -125,7 +129,7 @@ def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
 
 
 def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
-    """Whether a coordinator drives the run, waiting so long for it. Raises StoreError."""
+    """Whether a coordinator drives the run; waits up to `wait_s` for one. Raises StoreError."""
     deadline_s = time.monotonic() + wait_s
     while not any(home.list(RunKeys(run).lease)):
         if time.monotonic() >= deadline_s:
@@ -134,8 +138,8 @@ def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
     return True
 
 
-def coordinator_job(how: CoordinatorJob, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
-    """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads the payload."""
+def coordinator_job(how: CoordinatorTable, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
+    """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads fedml.toml from the payload."""
     path = f"nomad/jobs/{job_id}"
     lines = "".join(f"{name}={{{{ .{name} | toJSON }}}}\n" for name in variables)
     template = {

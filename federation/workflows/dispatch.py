@@ -1,18 +1,13 @@
-"""A run request enters; an opened run leaves, whose job stands in all regions that it may use. Nothing is dispatched yet.
+"""Opens a run whose job stands in all regions that it may use. Dispatches nothing yet.
 
-In this order, so that a mistake is told before anything is written: the request against the job, all regions asked, the
-home store written to on trial, other runs of the job made way for, the job deployed, what earlier runs left behind
-stopped, the version reserved.
-
-Where fedml.toml says `deploy = "never"` or `results = "adopt"`, nothing is registered: what is dispatched is the job as it
-stands in the regions, once it was compared with the file and between them.
+Mistakes are found before anything is written. Where fedml.toml says `deploy = "never"` or `results = "adopt"`, nothing is
+registered: the job is dispatched as it stands in the regions, after it was compared with the file and between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import diff_of
@@ -22,15 +17,13 @@ from federation.errors import JobDrifted, NoPlace, UsageError
 from federation.project.write import check_training
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
-from federation.workflows.plan import Preview
-from federation.workflows.plan import preview as previewed
-from federation.workflows.request import RunRequest
+from federation.workflows.plan import Preview, preview_checked
+from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
 from federation.workflows.runs import Opened, Runs
 from federation.workflows.saved_plan import SavedPlan
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
 from jobs.nomad_json.drift import file_differences
-from jobs.params.sweep import check_asks
 from jobs.spec import RUN_KEYS
 
 Tell = Callable[[str], None]
@@ -38,20 +31,20 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Deploying:
-    """How a job is deployed, where a person says other than usual."""
+    """How a job is deployed: what a person chose beside fedml.toml."""
 
     allow_drift: bool = False
-    """What somebody else changed in Nomad is replaced (or, where nothing may be registered, dispatched as it is)."""
+    """Replaces what somebody else changed in Nomad (or, where nothing may be registered, dispatches it as it is)."""
     wait: bool = False
-    """Other runs that still dispatch the job are waited for."""
+    """Waits for other runs that still dispatch the job."""
     force: bool = False
-    """They are not heeded."""
+    """Ignores them."""
     isolate: bool = False
-    """This run gets a job of its own, removed at its end."""
+    """Gives this run a job of its own, removed at its end."""
     on_failure: str | None = None
-    """fail_all, fail_local or "": None: what the job's multiregion block says."""
+    """fail_all, fail_local or "". None: what the job's multiregion block says."""
     canary: int = 0
-    """So many slots a region first, the rest when their results are in the index; a failure puts the jobs back."""
+    """Places N slots in each region first, and the rest when their results are in the index. A failure puts the jobs back."""
 
 
 def begin(
@@ -63,49 +56,37 @@ def begin(
     deploying: Deploying | None = None,
     saved: SavedPlan | None = None,
 ) -> tuple[Opened, PreparedJob]:
-    """Everything that comes before the first dispatch; `tell` gets lines for the person. A `saved` plan's request stands for
-    `request`, if all that it rests on is as it was (else PlanMoved).
+    """Does everything that comes before the first dispatch. `tell` gets lines for the person. The request of a `saved` plan
+    replaces `request`, if all that the plan rests on is as it was (else PlanMoved).
 
     Raises what is wrong with the request or the job; UsageError for regions that don't answer or refuse (unless
     `skip_unreachable`); NoPlace where no region can take the job; RunInTheWay and JobDrifted, having changed nothing; the
     first region's error where it can't be deployed.
     """
     how = deploying or Deploying()
+    # 1. Check the request against the project and the job.
     if how.canary < 0:
-        raise UsageError(f"--canary {how.canary}: so many slots a region come first, so it is 1 or more")
+        raise UsageError(f"--canary {how.canary}: the number of slots a region is 1 or more", hint="write --canary 1")
     if saved is not None:
         request = replace(saved.request, patience=request.patience)
+    checked = check_request(request, app.config)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
         check_training(prepared.rendered.values())
-    checked = request.checked(app.config)
-    check_asks(
-        prepared.shape, checked.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
-    )
-    goes_on = partial(_say_late, tell=tell, can_join=_can_join(app, prepared, how, saved))
-    while True:
-        preview = previewed(app, request, prepared=prepared, goes_on=goes_on)
-        if saved is not None:
-            saved.check(app, preview)
-        _choose(preview, tell, skip_unreachable=skip_unreachable)
-        app.index.require_writable()
-        changing = set() if prepared.is_registered else set(preview.changes).intersection(preview.usable)
-        if not how.allow_drift:
-            check_drift([app.client(name) for name in sorted(changing)], prepared.job_id)
-        if not make_way(app, prepared, changing, tell, wait=how.wait, force=how.force):
-            break
-    regions, deployed_over = preview.usable, {}
-    if not prepared.is_registered:
-        deployment = _deploy(app, preview, how, tell)
-        failed = {one.region for one in deployment.failed}
-        regions, deployed_over = [name for name in regions if name not in failed], deployment.deployed_over
-    _say_what_cannot_be_stopped(preview, tell)
+    dispatch = _Dispatch(app, check_for_job(checked, prepared.shape), prepared, how, tell, saved, skip_unreachable)
+    # 2. Ask all regions, and wait until no other run is in the way of the job.
+    preview = dispatch.asked()
+    # 3. Deploy the job where it changes.
+    regions, deployed_over = dispatch.deployed(preview)
+    # 4. Stop what runs that are over left behind.
+    _warn_of_what_cannot_be_stopped(preview, tell)
     runs = Runs(app)
-    late = tuple(name for name in preview.late if name in prepared.rendered)
     for region, children in runs.stop_stale(prepared.shape.id, regions).items():
         tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
+    # 5. Reserve the version and write the manifest.
+    late = tuple(name for name in preview.late if name in prepared.rendered)
     opened = runs.open(
-        request,
+        dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
         late=late,
@@ -114,48 +95,94 @@ def begin(
         canary=how.canary,
         canary_on_failure="local" if _is_local(_strategy(prepared, how)) else "all",
     )
-    manifest = opened.manifest
-    tell(f"Run {manifest.run}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
-    if manifest.parent:
-        tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
-    if opened.existing_results:
-        tell(
-            f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
-        )
+    # 6. Say what was opened.
+    _announce(opened, tell)
     return opened, prepared
 
 
+@dataclass(frozen=True, slots=True)
+class _Dispatch:
+    """A checked request and its job, on the way to an opened run."""
+
+    app: App
+    request: DispatchRequest
+    prepared: PreparedJob
+    how: Deploying
+    tell: Tell
+    saved: SavedPlan | None
+    skip_unreachable: bool
+
+    def asked(self) -> Preview:
+        """The preview to go by. All is asked anew after another run was waited for."""
+        while True:
+            preview = preview_checked(self.app, self.request, self.prepared, goes_on=self._goes_on)
+            if self.saved is not None:
+                self.saved.check(self.app, preview)
+            _check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
+            self.app.index.require_writable()
+            changing = set() if self.prepared.is_registered else set(preview.changes).intersection(preview.usable)
+            if not _waited(self.app, self.prepared, changing, self.how, self.tell):
+                return preview
+
+    def deployed(self, preview: Preview) -> tuple[list[str], Mapping[str, int]]:
+        """The regions that have the job, and what the deployment changed there."""
+        if self.prepared.is_registered:
+            return preview.usable, {}
+        deployment = _deploy(self.app, preview, self.how, self.tell)
+        failed = {region.region for region in deployment.failed}
+        return [name for name in preview.usable if name not in failed], deployment.deployed_over
+
+    def _goes_on(self, late: Sequence[str], there: Sequence[str]) -> bool:
+        """Says which regions haven't answered yet, and whether the run begins without them."""
+        goes_on = bool(there) and self._can_join()
+        for name in late:
+            then = f"starting with {', '.join(there)}; it joins when it answers" if goes_on else "waiting for it"
+            self.tell(f"{name:<10} no answer yet: {then}")
+        return goes_on
+
+    def _can_join(self) -> bool:
+        """Whether a region may get the job after the run began. Not where regions are changed in an order or put back
+        together, where nothing is registered, or where a saved plan rests on what all regions answer."""
+        is_together = self.how.canary or _strategy(self.prepared, self.how) is not None
+        return not (is_together or self.saved or self.prepared.is_registered or _not_registering(self.app))
+
+
 def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
-    """The job deployed, and nothing dispatched; a region's failure is in the outcome.
+    """Deploys the job and dispatches nothing. A region's failure is in the outcome.
 
     Raises what is wrong with the job, UsageError for one without a file, RunInTheWay.
     """
     prepared = app.prepare(request, allow_drift=how.allow_drift)
     if prepared.is_registered:
         raise UsageError(
-            f"{prepared.file} is no file: a job that is registered already isn't deployed",
+            f"{prepared.file} is not a file: a job that is registered already isn't deployed",
             hint="name a jobspec's file; to compare the regions:  fedml job diff " + prepared.shape.id,
         )
     clients = [app.client(name) for name in prepared.rendered]
     while True:
         found = diff_of(prepared, clients)
         changing = {one.region for one in found.regions if one.change == "Edited"}
-        if not how.allow_drift:
-            check_drift([app.client(name) for name in sorted(changing)], prepared.job_id)
-        if not make_way(app, prepared, changing, tell, wait=how.wait, force=how.force):
+        if not _waited(app, prepared, changing, how, tell):
             break
     return app.deploy(prepared, allow_drift=how.allow_drift, strategy=_strategy(prepared, how))
 
 
+def _waited(app: App, prepared: PreparedJob, changing: set[str], how: Deploying, tell: Tell) -> bool:
+    """Whether another run of the job was waited for. Raises JobDrifted and RunInTheWay."""
+    if not how.allow_drift:
+        check_drift([app.client(name) for name in sorted(changing)], prepared.job_id)
+    return make_way(app, prepared, changing, tell, wait=how.wait, force=how.force)
+
+
 def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
-    """The job that this request dispatches: the file's, an isolated copy, or what is registered already."""
+    """Prepares the job that this request dispatches: from its file, as an isolated copy, or as it is registered already."""
     prepared = app.prepare(request.job, allow_drift=how.allow_drift)
     why = _not_registering(app)
     if how.isolate:
         if prepared.is_registered or why:
             raise UsageError(
                 "--isolate registers a job of the run's own"
-                + (f", and {why}" if why else f", and {prepared.file} is no file"),
+                + (f", and {why}" if why else f", and {prepared.file} is not a file"),
                 hint="leave --isolate out: nobody's job is changed",
             )
         return isolated(prepared)
@@ -174,14 +201,14 @@ def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
 
 
 def _not_registering(app: App) -> str:
-    """Why this project registers nothing; "" where it does."""
+    """Why this project registers nothing; empty where it does."""
     if app.config.deploy == "never":
         return 'fedml.toml says deploy = "never"'
     return 'fedml.toml says results = "adopt"' if app.config.results == "adopt" else ""
 
 
 def _as_registered(app: App, prepared: PreparedJob, why: str, how: Deploying) -> PreparedJob:
-    """What stands in the regions, if it is what the file says. Raises JobDrifted."""
+    """The job as it stands in the regions, if that is what the file says. Raises JobDrifted."""
     found = app.prepare_registered(prepared.shape.id, list(prepared.rendered), allow_drift=how.allow_drift)
     if how.allow_drift:
         return found
@@ -191,15 +218,15 @@ def _as_registered(app: App, prepared: PreparedJob, why: str, how: Deploying) ->
             continue
         differing = file_differences(wanted, there)
         if differing or (found.spec_hash and found.spec_hash != prepared.spec_hash):
-            told = "; ".join(map(str, differing[:3])) or f"made from spec {found.spec_hash[:12]}"
+            difference = "; ".join(map(str, differing[:3])) or f"made from spec {found.spec_hash[:12]}"
             raise JobDrifted(
-                f"region {name}: the job {prepared.shape.id} isn't what {prepared.file.name} says ({told}), and {why}",
+                f"region {name}: the job {prepared.shape.id} isn't what {prepared.file.name} says ({difference}), and {why}",
                 hint="see: fedml job diff; --allow-drift dispatches what is registered",
             )
     return found
 
 
-def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
+def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
     preview.require_an_answer()
     unanswered = [one for one in preview.unanswered if one.region not in preview.late]
     if unanswered and not skip_unreachable:
@@ -223,24 +250,9 @@ def _choose(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
 
 
-def _can_join(app: App, prepared: PreparedJob, how: Deploying, saved: SavedPlan | None) -> bool:
-    """Whether a region may get the job after the run began. Not where regions are changed in an order or put back
-    together, where nothing is registered, or where a saved plan rests on what all regions answer."""
-    is_together = how.canary or _strategy(prepared, how) is not None
-    return not (is_together or saved or prepared.is_registered or _not_registering(app))
-
-
-def _say_late(late: Sequence[str], there: Sequence[str], *, tell: Tell, can_join: bool) -> bool:
-    """Say who is waited for; whether the run begins without them."""
-    goes_on = can_join and bool(there)
-    for name in late:
-        then = f"starting with {', '.join(there)}; it joins when it answers" if goes_on else "waiting for it"
-        tell(f"{name:<10} no answer yet: {then}")
-    return goes_on
-
-
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:
-    """Raises the first failed region's error, unless each region was to fail for itself and another has the job."""
+    """Deploys to the usable regions. Raises the first failed region's error, unless the strategy is fail_local and another
+    region has the job."""
     strategy = _strategy(preview.prepared, how)
     deployment = app.deploy(preview.prepared, preview.usable, allow_drift=how.allow_drift, strategy=strategy)
     changed = [one for one in deployment.regions if one.action != "unchanged"]
@@ -257,19 +269,32 @@ def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deploymen
 
 
 def _strategy(prepared: PreparedJob, how: Deploying) -> Strategy | None:
-    """None: neither the job nor the person says any."""
+    """The rollout strategy: the person's, else the job's. None where neither sets one."""
     if how.on_failure is None:
         return prepared.strategy
     return replace(prepared.strategy or EACH_FOR_ITSELF, on_failure=checked_on_failure(how.on_failure))
 
 
 def _is_local(strategy: Strategy | None) -> bool:
-    """Whether a region's failure is its own. A canary that fails by the default rule, or without any, stops all."""
+    """Whether a region's failure concerns only that region. A canary that fails by the default rule, or without any, stops
+    all."""
     return strategy is not None and strategy.on_failure == "fail_local"
 
 
-def _say_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:
-    """A token that may not plan has no submit-job, which stopping takes too."""
+def _announce(opened: Opened, tell: Tell) -> None:
+    manifest = opened.manifest
+    tell(f"Run {manifest.run}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
+    if manifest.parent:
+        tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
+    if opened.existing_results:
+        tell(
+            f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
+        )
+
+
+def _warn_of_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:
+    """Warns of regions where attempts can't be stopped: a token that may not plan has no submit-job, and stopping needs
+    that."""
     for name, one in preview.snapshot.regions.items():
         if one.problem is None and one.exactness != "exact":
             tell(

@@ -1,6 +1,6 @@
-"""A manifest and its job enter, a finished run leaves: the brain with its regions, stores, run log and index around it.
+"""Drives a run to its end: connects the brain with regions, stores, run log and index.
 
-Whatever happens in between, the run can be resumed from the home store.
+After an interruption at any moment the run can be resumed from the home store.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def drive(
     observe: Callable[[Tell], None],
     lease: Lease | None = None,
 ) -> RunOutcome:
-    """Drive the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C, RunIsDriven when another
+    """Drives the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C, RunIsDriven when another
     coordinator takes the lease over."""
     config = app.config
     known = [config.regions[name] for name in manifest.regions]
@@ -119,15 +119,15 @@ def drive(
 
 
 class SharedLog:
-    """A run's log, which another coordinator or a command (a cancel) may write too. For one thread."""
+    """A run's log that another coordinator or a command (a cancel) may write too. For one thread."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._own: set[int] = set()
 
     def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[Entry]]:
-        """See `federation.run.ports.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
-        later, as somebody else's."""
+        """See `federation.run.ports.RunLog`. Raises Unavailable when it is unknown whether the entry stands: then it
+        is read later, as somebody else's."""
         stands = False
         if self._log.head == after:
             with suppress(LogConflict):
@@ -137,7 +137,7 @@ class SharedLog:
         return stands, self._theirs(self._log.take())
 
     def news(self) -> Sequence[Entry]:
-        """Read on."""
+        """Entries that others wrote since."""
         return self._theirs(self._log.refresh())
 
     def _theirs(self, entries: Sequence[LogEntry]) -> list[Entry]:
@@ -145,8 +145,8 @@ class SharedLog:
 
 
 def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places) -> Callable[[str], Joined]:
-    """Brings the run's job to a region that hadn't answered when the run was opened, under the same rules as a deployment
-    before: another run's job isn't changed under it, nor what somebody else changed."""
+    """Makes the function that brings the run's job to a region that hadn't answered when the run was opened. The rules are
+    those of a deployment: it changes no job of another run, and nothing that somebody else changed."""
 
     def join(region: str) -> Joined:
         try:
@@ -173,10 +173,8 @@ def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places)
 
 
 def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> Callable[[Revert], None]:
-    """Puts back, in a region that this run's deployment changed, the job that stood there before, and says which does now.
-
-    Saying it again (after a crash) changes nothing: what isn't this deployment's job any more is left as it is.
-    """
+    """Makes the function that puts back the job that stood in a region before this run's deployment, and says which job
+    stands there now. A second call (after a crash) changes nothing: a job that isn't this deployment's is left as it is."""
 
     put_back_in: set[str] = set()
 
@@ -196,7 +194,7 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
 
 
 def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> Callable[[KeepLogs], None]:
-    """Keeps in the home store what attempts wrote, without the credentials that this process knows."""
+    """Makes the function that keeps attempts' output in the home store, without the credentials that this process knows."""
     secrets = []
     for _, reference in app.config.secret_references():
         with suppress(SecretUnavailable):

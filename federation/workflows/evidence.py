@@ -1,7 +1,8 @@
-"""What manifests, run logs, fedml.toml, the index and Nomad tell of records that lie in the stores, for `sync` and `rebuild`.
+"""Compares records that lie in stores with all that is known of them, for `sync` and `rebuild`.
 
-A record of a fedml run must agree with the run's manifest and log. A run without a manifest, and a run of plain Nomad, get the
-strictest reading that is left: their place by fedml.toml, the names that a child gives, and no way into another run's version.
+Known are manifests, run logs, fedml.toml, the index and what Nomad tells. A record of a fedml run must agree with the run's
+manifest and log. For a run without a manifest and for a run of plain Nomad the strictest rules hold that remain: their place
+by fedml.toml, the names that a child gives, and no way into another run's version.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from regions.nomad.client import NomadRegion
 from regions.storage.errors import NotFound
 
 ASK_S = 5.0
-"""How long one region may take to tell of a child."""
+"""How long one region may take to answer about a child."""
 
 Child = tuple[Mapping[str, Any], list[Allocation]]
 
@@ -67,8 +68,8 @@ class KnownRun(Protocol):
 
 
 class Evidence:
-    """Compares records with all that is known. `runs` are those that the index knows; None: there is no index, and all that
-    have a manifest count."""
+    """Compares records with all that is known. `runs` are those that the index knows. None: there is no index, and all runs
+    with a manifest count."""
 
     def __init__(self, app: App, runs: Iterable[KnownRun] | None = None) -> None:
         self._app = app
@@ -81,8 +82,8 @@ class Evidence:
         self._silent: set[str] = set()
 
     def refusal(self, record: ResultRecord, found_in: str) -> str:
-        """Why a record that was found in the store of that name isn't believed; empty for one that agrees with all. Raises
-        the home store's errors."""
+        """Why a record that was found in the store of that name is refused; empty for one that agrees with all. Raises the
+        home store's errors."""
         place = of_place(self._sites, record, found_in)
         run = record.key.run
         if run.startswith(AD_HOC):
@@ -162,7 +163,7 @@ class Evidence:
         return dict(found)
 
     def _intrusion(self, record: ResultRecord) -> str:
-        """Why a record of no known run may not enter its job's version: that belongs to runs of another jobspec."""
+        """Why a record without a known run may not enter its job's version: the version belongs to runs of another jobspec."""
         own = {one.spec_hash for one in self._runs.values() if (one.job, one.version) == (record.job, record.version)}
         if not own or record.spec_hash in own:
             return ""
@@ -172,7 +173,7 @@ class Evidence:
     # ── plain Nomad ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _of_plain_nomad(self, record: ResultRecord) -> Iterable[Expected]:
-        """What the region's Nomad tells of the child, as long as it knows it."""
+        """What the region's Nomad knows of the child, while it knows it."""
         region = next((name for name, site in self._sites.items() if record.region in site.names), "")
         child = self._child(region, record.job_id) if region else None
         if child is None:
@@ -196,7 +197,7 @@ class Evidence:
             yield {"allocation": known("Nomad has", *(one.id for one in allocations))}
 
     def _child(self, region: str, job_id: str) -> Child | None:
-        """A child and its allocations; None where Nomad doesn't know it or can't be asked. A region that doesn't answer is
+        """A child and its allocations. None where Nomad doesn't know it or can't be asked. A region that doesn't answer is
         asked once."""
         if (region, job_id) not in self._children:
             self._children[region, job_id] = None if region in self._silent else self._asked(region, job_id)

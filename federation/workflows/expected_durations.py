@@ -1,8 +1,7 @@
-"""A job's last runs in the index and the home store enter, how long one slot took in each region leaves.
+"""Estimates how long one slot takes in each region, from a job's last runs.
 
-From the run log (when a child was acknowledged) and the record (when it published): the median of what was computed. It
-includes what a child waited for a node, so that a plan made from it is not too hopeful. A run that is over doesn't change:
-what it tells is kept in the cache folder.
+It is the median time from a child's acknowledgement (run log) to its publication (record). That includes the wait for a
+node, so that a plan is not too hopeful. A run that is over doesn't change: its durations are kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from jobs.foreign import Members, parse_json
 from regions.storage.store import Store
 
 RUNS = 3
-"""So many of the job's newest runs that are over and gave any result are looked at."""
+"""How many of the job's newest runs are read, among those that are over and gave results."""
 
 
 def expected_durations(index: Index, home: Store, job: str, *, cache_dir: Path) -> dict[str, float]:
-    """Region → median seconds of its slots in the newest run that used it; regions that none of the last runs used are left
+    """Region → median seconds of its slots in the newest run that used it. Regions that none of these runs used are left
     out."""
     rows = [row for row in index.runs(job=job) if row.committed and row.closed and not row.run.startswith("nomad:")]
     found: dict[str, float] = {}

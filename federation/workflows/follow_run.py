@@ -1,6 +1,6 @@
-"""A run that others drive enters, what happens to it leaves as it would be told to its own coordinator's terminal.
+"""Follows a run that another process drives and prints the same progress lines.
 
-Only the home store is asked: the run log for bindings and attempts, the index for results and the end. Nothing is written.
+Reads only the home store: the run log for bindings and attempts, the index for results and the end. Writes nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ LOOK_S = 1.0
 
 
 def spectate(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: float = LOOK_S) -> RunRow:
-    """Tell what happened to the run so far and what happens, until it is over; its row then. Raises UsageError.
+    """Prints what happened to the run so far and what happens, until it is over. Returns its row. Raises UsageError.
 
-    Where nobody drives the run it just stands still: Ctrl-C ends the watching, and changes nothing.
+    Nothing happens while nobody drives the run. Ctrl-C ends the following and changes nothing.
     """
     runs = Runs(app)
     log = run_log(app.home, runs.find(run).run)
@@ -44,7 +44,7 @@ def spectate(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: fl
 
 
 class _Teller:
-    """Run log changes as what a coordinator tells; it remembers where each attempt is."""
+    """Turns run log changes into a coordinator's progress lines. Remembers where each attempt is."""
 
     def __init__(self) -> None:
         self._regions: dict[tuple[int, int], str] = {}

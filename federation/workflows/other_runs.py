@@ -1,7 +1,7 @@
-"""The home store and one run enter, its own part of the free room leaves: other open runs are seen in their logs.
+"""Computes a run's own part of the free room, from the logs of the other open runs.
 
-Cooperative: nothing enforces it but that every coordinator does the same. A run counts for as long as something of it (its
-manifest, its log, its lease) was written lately, so that one whose coordinator is gone holds up nobody.
+Cooperative: it works because every coordinator does the same. A run counts as long as its manifest, log or lease was
+written lately, so that a run whose coordinator is gone holds up nobody.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 REFRESH_S = 10.0
-"""How often the other runs are read."""
+"""Pause between two reads of the other runs."""
 FRESH_FOR = timedelta(seconds=90)
 """Longer than a lease takes to be renewed."""
 
 
 class Neighbours:
-    """The other open runs, as seen from the run `mine` (its `outstanding` is read like the others'; "" as its run: one that
-    isn't open yet). Its methods may be called from several threads."""
+    """The other open runs, as seen from the run `mine`. Its `outstanding` is read like the others'; an empty run ID stands
+    for a run that isn't open yet. Methods may be called from several threads."""
 
     def __init__(self, app: App, mine: Claim, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -43,8 +43,8 @@ class Neighbours:
         self._lock = threading.Lock()
 
     def part(self, free: Mapping[str, int]) -> dict[str, int]:
-        """How much of what is free in these regions (others keep what they had last) this run may take now. What the home
-        store doesn't tell now is as it was: a run isn't held up by that."""
+        """How much of the free room in these regions this run may take now. Other regions keep their last values. Where the
+        home store doesn't answer, the last values count, so that a run is not held up."""
         with self._lock:
             self._free.update(free)
             if self._clock() - self._read_s >= REFRESH_S:
@@ -93,7 +93,7 @@ class Neighbours:
 
 
 def claim_of(manifest: Manifest) -> Claim:
-    """What a run may want at most. How much of it is left it knows best itself: it never takes more than it needs."""
+    """The most that a run may want. It knows itself how much of that is left, and never takes more than it needs."""
     return Claim(manifest.run, manifest.slots, frozenset(manifest.regions), manifest.priority, manifest.author)
 
 
@@ -111,7 +111,7 @@ class _Run:
         self._over: set[int] = set()
 
     def follow(self, since: datetime) -> None:
-        """Read on in its log; where that has nothing since then, look whether it is driven."""
+        """Reads on in its log. Where that has nothing since then, looks at its lease."""
         for entry in self._log.refresh():
             self.written = max(self.written, datetime.fromisoformat(entry.time))
             self._take(entry)
@@ -130,7 +130,7 @@ class _Run:
                     self._over.add(change.slot)
 
     def claim(self, done: set[int]) -> Claim:
-        """What it wants and holds; a slot that failed is bound again soon, or never."""
+        """What it wants and holds. A slot that failed is bound again soon, or never."""
         one = self.manifest
         outstanding = Counter(
             region for slot, region in self._bound.items() if slot not in self._over and slot not in done

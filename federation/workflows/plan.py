@@ -1,4 +1,4 @@
-"""A run request enters, what a dispatch would do now leaves: every region asked at once, and the plan. Writes nothing."""
+"""Plans what a dispatch would do now: asks every region at once for its room. Writes nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
 from federation.workflows.other_runs import Neighbours
-from federation.workflows.request import Placing, RunRequest
+from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
-from jobs.params.sweep import check_asks
-from jobs.spec import checked_version, images_of
+from jobs.spec import images_of
 from regions.model import Region
 from regions.nomad.versions import OLDEST, is_too_old
 
@@ -34,8 +33,8 @@ class Preview:
     plan: Plan
     version: str
     existing_results: int
-    """Results that this version has already; they would be added to."""
-    request: RunRequest | None = None
+    """Results that this version has already. The run's results would be added to them."""
+    request: CheckedRequest | None = None
     rooms: tuple[Room, ...] = ()
     """What the plan was made from, in the federation's order."""
 
@@ -72,66 +71,72 @@ class Preview:
             )
 
     def warnings(self) -> Iterator[tuple[str, str]]:
-        """(region, what it would do otherwise than the jobspec says), before anything is sent."""
+        """Yields (region, how the run there would differ from the jobspec), before anything is sent."""
         for name, one in self.snapshot.regions.items():
             rendered = self.prepared.rendered[name]
             if one.version and not isinstance(rendered, FedmlError):
                 for field in newer_fields(rendered, one.version):
                     yield name, f"Nomad {one.version} ignores {field.path} (since {field.since})"
-                yield from ((name, lacking) for lacking in _lacking(one.version))
+                if is_too_old(one.version):
+                    yield name, f"Nomad {one.version} is older than {OLDEST}, the oldest version that fedml supports"
         yield from _image_warnings(self)
 
 
-def preview(
-    app: App, request: RunRequest, *, prepared: PreparedJob | None = None, goes_on: GoOn | None = None
-) -> Preview:
-    """Ask all chosen regions for their room at once, and plan. Writes nothing anywhere. `goes_on` says whether slow ones
-    are waited for (see `capacity.snapshot`).
+def preview(app: App, request: RunRequest) -> Preview:
+    """Asks all chosen regions for their room at once, and plans. Writes nothing anywhere.
 
     Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
     with the job; UsageError for limits that no placement keeps.
     """
-    request = request.checked(app.config)
-    if request.version is not None:
-        checked_version(request.version)
-    policy = request.placing.policy or app.config.policy
-    place = policy_named(policy)
-    prepared = prepared or app.prepare(request.job)
+    checked = check_request(request, app.config)
+    prepared = app.prepare(request.job)
     if request.meta or request.payload or not request.asks.is_empty:
-        check_asks(
-            prepared.shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
-        )
-    job = prepared.shape.id
+        checked = check_for_job(checked, prepared.shape)
+    return preview_checked(app, checked, prepared)
+
+
+def preview_checked(
+    app: App, request: CheckedRequest, prepared: PreparedJob, *, goes_on: GoOn | None = None
+) -> Preview:
+    """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
+    `capacity.snapshot`)."""
+    job, placing = prepared.shape.id, request.placing
+    policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
-    _require_durations(request.placing, policy, durations)
+    _require_durations(placing, policy, durations)
     regions = [app.config.regions[name] for name in prepared.rendered]
-    clients = [app.client(region.name) for region in regions]
-    allow_preemption = request.placing.allow_preemption
     asked = capacity.snapshot(
-        clients, prepared.rendered, prepared.shape, allow_preemption=allow_preemption, goes_on=goes_on
+        [app.client(region.name) for region in regions],
+        prepared.rendered,
+        prepared.shape,
+        allow_preemption=placing.allow_preemption,
+        goes_on=goes_on,
     )
     snapshot = CapacitySnapshot(
         {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}, asked.late
     )
+    rank = {region.name: place for place, region in enumerate(sorted(regions, key=lambda region: region.order))}
     rooms = [
-        _room(region, rank, snapshot.regions[region.name], prepared, request.placing, durations)
-        for rank, region in enumerate(sorted(regions, key=lambda region: region.order))
+        _room(region, rank[region.name], snapshot.regions[region.name], prepared, placing, durations)
+        for region in regions
     ]
-    by_name = {room.region: room for room in rooms}
-    rooms = [by_name[region.name] for region in regions]
     rooms, shared = _shared(app, request, rooms)
-    wishes = Wishes(request.placing.deadline_s, request.placing.max_cost)
-    existing = app.index.query(job=job, version=request.version) if request.version else []
-    made = plan(request.slots, rooms, policy, place=place, wishes=wishes)
-    _require_costs(request.placing, made, rooms)
-    made = replace(made, why=(*made.why, *shared))
+    wishes = Wishes(placing.deadline_s, placing.max_cost)
+    made = plan(request.slots, rooms, policy, place=policy_named(policy), wishes=wishes)
+    _require_costs(placing, made, rooms)
     return Preview(
-        prepared, snapshot, made, request.version or _next_version(app, job), len(existing), request, tuple(rooms)
+        prepared,
+        snapshot,
+        replace(made, why=(*made.why, *shared)),
+        request.version or _next_version(app, job),
+        len(app.index.query(job=job, version=request.version)) if request.version else 0,
+        request,
+        tuple(rooms),
     )
 
 
 def _elastic(region: Region, one: RegionCapacity, prepared: PreparedJob) -> RegionCapacity:
-    """An elastic region in which no node fits now isn't left out: its autoscaler brings some when there is something to do."""
+    """Keeps an elastic region in which no node fits now: its autoscaler starts nodes when there is demand."""
     if not region.elastic_slots or one.problem is not Reason.INFEASIBLE:
         return one
     if isinstance(prepared.rendered[region.name], FedmlError):
@@ -164,11 +169,11 @@ def _room(
     )
 
 
-def _shared(app: App, request: RunRequest, rooms: list[Room]) -> tuple[list[Room], list[str]]:
-    """The rooms less what other open runs want of them, and who they are."""
+def _shared(app: App, request: CheckedRequest, rooms: list[Room]) -> tuple[list[Room], list[str]]:
+    """The rooms without what other open runs want of them, and a sentence about those runs."""
     free = {room.region: room.free for room in rooms if room.excluded is None}
     wanted = request.slots if request.slots is not None else len(free)
-    priority = request.patience.over(app.config.patience).priority or DEFAULT_PRIORITY
+    priority = request.patience.priority or DEFAULT_PRIORITY
     neighbours = Neighbours(app, Claim("", wanted, frozenset(free), priority, default_author()))
     parts = neighbours.part(free)
     # This run's part is never more than it wants: only what others take of it is less room.
@@ -197,7 +202,7 @@ def _require_durations(placing: Placing, policy: str, durations: Mapping[str, fl
 
 
 def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
-    """A wish that can't be judged isn't passed over."""
+    """Raises UsageError for a deadline or a cost that can't be judged."""
     used = {placement.region for placement in made.placements}
     unknown = [room.region for room in rooms if room.region in used and room.expected_duration_s is None]
     if unknown and placing.deadline_s is not None:
@@ -223,14 +228,8 @@ def _next_version(app: App, job: str) -> str:
     return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
 
 
-def _lacking(version: str) -> Iterator[str]:
-    """What the region's servers don't have and this job or its run would use."""
-    if is_too_old(version):
-        yield f"Nomad {version} is older than {OLDEST}, the oldest version that fedml supports"
-
-
 def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:
-    """Regions whose image of one tag is another by its digest; which digest a tag without one means, no region tells."""
+    """Regions that run another image under the same tag, by its digest. What a tag without a digest means, no region tells."""
     found: dict[str, dict[str, list[str]]] = {}
     for name in preview.usable:
         rendered = preview.prepared.rendered[name]

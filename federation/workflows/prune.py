@@ -1,6 +1,6 @@
-"""Runs that are over enter, what they left for reading leaves the home store: kept logs and leases, by age.
+"""Deletes kept logs and leases of old runs that are over from the home store.
 
-The manifest, the run log and every result stay: a pruned run is still shown and told, only without its tasks' output.
+The manifest, the run log and every result stay: a pruned run is still shown, only without its tasks' output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from federation.home import RunKeys
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """One run: how many objects went (or would go), and their bytes."""
+    """One run: how many objects were deleted (or would be), and their bytes."""
 
     run: str
     job: str
@@ -25,9 +25,9 @@ class Pruned:
 
 
 def prune(app: App, *, older_than: timedelta, now: datetime, is_dry: bool) -> Iterator[Pruned]:
-    """Prune each closed run that ended longer ago than that, oldest first; with `is_dry` only look.
+    """Prunes each closed run that ended longer ago than that, oldest first. With `is_dry` only counts.
 
-    Interrupted, what went is gone and the next time goes on. Raises StoreError.
+    After an interruption the next call goes on. Raises StoreError.
     """
     closed = [row for row in app.index.runs() if row.closed and datetime.fromisoformat(row.closed) < now - older_than]
     for row in sorted(closed, key=lambda one: one.closed):

@@ -1,6 +1,7 @@
-"""One region of a preview enters, what a person wants to know of that region leaves: addresses, servers, nodes, room, queue.
+"""Reports what a person wants to know of one region: addresses, leader, nodes, room, queue.
 
-Each question is asked on its own, since a token may answer some of them only; what it may not read is told as such.
+The preview has asked the region before. A region that did not answer then is not asked again. What a token may not read is
+reported as unknown.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from federation.app import App
 from federation.capacity import RegionCapacity
+from federation.plan import Reason
 from federation.workflows.plan import Preview
 from jobs.errors import FedmlError
 from regions.model import Node, Region
@@ -19,10 +21,13 @@ from regions.nomad.resources import Resources
 
 T = TypeVar("T")
 
+ASK_S = 5.0
+"""How long one question may take: the region has answered others just before."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegionReport:
-    """What one region told; `unknown` says what it didn't, and why."""
+    """One region's answers. `unknown` says what it didn't tell, and why."""
 
     region: Region
     capacity: RegionCapacity
@@ -37,8 +42,7 @@ class RegionReport:
 
 
 def report(app: App, preview: Preview, name: str) -> RegionReport:
-    """Ask the region. Never raises for what it refuses or where it is silent: that is in the report."""
-    client = app.client(name)
+    """Asks the region. Raises nothing for what it refuses or where it is silent: that is in the report."""
     unknown: list[str] = []
 
     def ask(what: str, question: Callable[[], T], otherwise: T) -> T:
@@ -48,17 +52,27 @@ def report(app: App, preview: Preview, name: str) -> RegionReport:
             unknown.append(f"{what}: {error.message}")
             return otherwise
 
-    begin = time.perf_counter()
-    leader = ask("leader", client.leader, "")
-    answered_in_s = time.perf_counter() - begin
-    is_reached = bool(leader)
+    capacity = preview.snapshot.regions[name]
+    leader, answered_in_s = "", 0.0
+    nodes: list[Node] = []
+    used: dict[str, Resources] = {}
+    if capacity.problem is Reason.UNREACHABLE:
+        unknown.append(f"leader: {capacity.detail}")
+    else:
+        client = app.client(name).within(ASK_S)
+        begin = time.perf_counter()
+        leader = ask("leader", client.leader, "")
+        answered_in_s = time.perf_counter() - begin
+        if leader:
+            nodes = ask("nodes", client.nodes, nodes)
+            used = ask("what is used", client.used, used)
     return RegionReport(
-        region=app.config.regions[name],
-        capacity=preview.snapshot.regions[name],
-        job=preview.prepared.shape.id,
-        leader=leader,
-        answered_in_s=answered_in_s,
-        nodes=tuple(ask("nodes", client.nodes, [])) if is_reached else (),
-        used=ask("what is used", client.used, {}) if is_reached else {},
-        unknown=tuple(unknown),
+        app.config.regions[name],
+        capacity,
+        preview.prepared.shape.id,
+        leader,
+        answered_in_s,
+        tuple(nodes),
+        used,
+        tuple(unknown),
     )

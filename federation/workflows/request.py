@@ -1,25 +1,29 @@
-"""What a person asks of a run enters, numbers that planning goes by leave: how many slots, and by which rules.
+"""What a person asks of a run, and its checks: how many slots, of which version, placed by which rules.
 
-`plan` and `dispatch` take the same request, so that what one shows is what the other does.
+`plan` and `dispatch` take the same request, so that one shows what the other does. A request is checked once; what comes
+after demands the type of a checked one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from federation.config.model import Config
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
+from federation.plan import policy_named
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks
+from jobs.params.sweep import SLOTS_MAX, Asks, Inputs, check_asks
+from jobs.spec import JobShape, checked_version
 
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """How slots are placed, where a person says other than fedml.toml. `deadline_s` counts from when it was read."""
+    """How slots are placed: what a person set beside fedml.toml. `deadline_s` counts from when it was read."""
 
     policy: str | None = None
     caps: Mapping[str, int] = field(default_factory=dict)
@@ -27,13 +31,13 @@ class Placing:
     deadline_s: float | None = None
     max_cost: float | None = None
     expected_duration_s: float | None = None
-    """Of one slot, in every region; None: what earlier runs took."""
+    """Of one slot, in every region. None: what earlier runs took."""
     allow_preemption: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a person asks for. `slots` None: as fedml.toml says, else one in each region; `version` None or `next`: the next
+    """What a person asks for. `slots` None: as fedml.toml says, else one in each region. `version` None or `next`: the next
     one."""
 
     job: JobRequest
@@ -46,30 +50,72 @@ class RunRequest:
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
 
-    def checked(self, config: Config) -> RunRequest:
-        """The same with how many slots it comes to (None: one in each usable region). Raises UsageError and InvalidMeta for
-        numbers that no run can have, and regions that fedml.toml doesn't know."""
-        if self.slots is not None and self.slots < 1:
-            raise UsageError(f"-n {self.slots}: a run has at least one slot")
-        slots = self.slots if self.slots is not None or not self.asks.is_empty else config.slots
-        slots = self.asks.slots(slots)
-        if slots is not None and slots > SLOTS_MAX:
-            raise UsageError(
-                f"{slots:,} slots are more than a run may have ({SLOTS_MAX:,})",
-                hint="each slot is a job in Nomad and objects in a store; make several runs of it",
-            )
-        for what, given in (("--cap", self.placing.caps), ("--minimum", self.placing.minimums)):
-            for name in given:
-                if name not in config.regions:
-                    raise UsageError(
-                        f"{what} {name}: there is no such region", hint=f"there are: {', '.join(config.regions)}"
-                    )
-        return replace(self, slots=slots, version=None if self.version == "next" else self.version)
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest(RunRequest):
+    """A request that a run of this federation can have. Only `check_request` makes one.
+
+    `slots` is what the run comes to (None: one in each usable region), `version` is None for the next one, and the policy
+    and the limits are settled: what the person set, else what fedml.toml says.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRequest(CheckedRequest):
+    """A checked request whose meta and payload the job takes. Only `check_for_job` makes one."""
+
+    slot_meta: Mapping[str, str] = field(default_factory=dict)
+    """The meta that all slots get alike."""
+
+    @property
+    def first_meta(self) -> Mapping[str, str]:
+        """The meta of the first slot, with its parameters."""
+        rows = self.asks.rows.lines if self.asks.rows else ()
+        return Inputs(self.slot_meta, b"", self.asks.axes, rows)(0)[0]
+
+
+def check_request(request: RunRequest, config: Config) -> CheckedRequest:
+    """Checks all that needs no job. Raises UsageError, InvalidMeta and InvalidSpec for numbers that no run can have, a
+    version that is not valid, and regions and policies that there aren't."""
+    if request.slots is not None and request.slots < 1:
+        raise UsageError(f"-n {request.slots}: a run has at least one slot", hint="write -n 1 or more")
+    slots = request.slots if request.slots is not None or not request.asks.is_empty else config.slots
+    slots = request.asks.slots(slots)
+    if slots is not None and slots > SLOTS_MAX:
+        raise UsageError(
+            f"{slots:,} slots are more than a run may have ({SLOTS_MAX:,})",
+            hint="each slot is a job in Nomad and objects in a store; make several runs of it",
+        )
+    placing = request.placing
+    for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):
+        if unknown := [name for name in given if name not in config.regions]:
+            hint = f"there are: {', '.join(config.regions)}"
+            raise UsageError(f"{option} {unknown[0]}: there is no such region", hint=hint)
+    policy = placing.policy or config.policy
+    policy_named(policy)
+    version = None if request.version in (None, "next") else checked_version(str(request.version))
+    settled = {
+        "slots": slots,
+        "version": version,
+        "placing": replace(placing, policy=policy),
+        "patience": request.patience.over(config.patience),
+    }
+    return CheckedRequest(**_values(request) | settled)
+
+
+def check_for_job(request: CheckedRequest, shape: JobShape) -> DispatchRequest:
+    """Checks meta and payload of every slot against what the job declares. Raises InvalidMeta."""
+    meta = check_asks(shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
+    return DispatchRequest(**_values(request), slot_meta=meta)
+
+
+def _values(request: RunRequest) -> dict[str, Any]:
+    return {field.name: getattr(request, field.name) for field in fields(RunRequest)}
 
 
 def deadline_s(text: str, now: datetime) -> float:
-    """A duration, or a time (ISO 8601; without a zone, this machine's), as seconds from `now`, which has a zone. Raises
-    UsageError for what is neither, and for a time that is past."""
+    """Parses a duration or a time (ISO 8601; without a zone, this machine's) to seconds from `now`, which has a zone.
+    Raises UsageError for other texts, and for a time that is past."""
     if is_duration(text):
         return duration_s(text, "--deadline")
     try:
@@ -87,7 +133,7 @@ def deadline_s(text: str, now: datetime) -> float:
 
 
 def by_region(items: Sequence[str], flag: str) -> dict[str, int]:
-    """`["us=10", "eu=5"]` as numbers by region. Raises UsageError."""
+    """Parses `["us=10", "eu=5"]` to numbers by region. Raises UsageError."""
     found: dict[str, int] = {}
     for item in items:
         name, _, number = item.partition("=")

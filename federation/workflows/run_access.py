@@ -1,4 +1,4 @@
-"""The regions and stores of a run, as its coordinator asks them: free room, signs of life, and records by key or by slot.
+"""Regions and stores of a run, as its coordinator asks them: free room, signs of life, records by key or by slot.
 
 `read` finds the record of one allocation in the store of its datacenter or, where that can't be read from here, through
 Nomad. A record is returned as its node wrote it: `federation.run.records` compares it with what is known.
@@ -18,7 +18,7 @@ from federation.errors import FederationError, FormatTooNew, PublishError, Usage
 from federation.index import checked_record
 from federation.manifest import Manifest
 from federation.plan import Reason
-from federation.result import Key, ResultRecord
+from federation.result import RECORD_BYTES_MAX, Key, ResultRecord
 from federation.run.brain.events import RegionProbed
 from federation.run.region_watch import watch
 from federation.run.routes import Routes
@@ -27,7 +27,7 @@ from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
 from regions.model import Allocation, Node
-from regions.storage.errors import NotFound, PermissionDenied, Unavailable
+from regions.storage.errors import NotFound, PermissionDenied, TooLarge, Unavailable
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
@@ -37,7 +37,17 @@ BAD_RECORD = (PublishError, UsageError, FormatTooNew)
 LEFT_RECORD = "alloc/fedml/result.json"
 """Where `publish` leaves the record in the allocation's folder."""
 NODES_AGAIN_S = 10.0
-"""A region is asked for its nodes again after this long at the soonest."""
+"""The shortest time between two requests for a region's nodes."""
+
+
+def _record_at(store: Store, key: str) -> ResultRecord:
+    """Reads the record at that key, and no more bytes than a record may have. Raises StoreError and what `BAD_RECORD`
+    lists."""
+    try:
+        text = store.get_small(key, limit_bytes=RECORD_BYTES_MAX)
+    except TooLarge as error:
+        raise PublishError(f"{store.url_of(key)} is not a record: {error.message}") from error
+    return checked_record(ResultRecord.from_json(text, source=store.url_of(key)))
 
 
 class Places:
@@ -54,7 +64,7 @@ class Places:
         self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
     def probe(self, region: str) -> RegionProbed:
-        """The region's room for the run's job, and how many of its children the region keeps."""
+        """Asks for the region's room for the run's job, and how many of its children the region keeps."""
         rendered = self._prepared.rendered[region]
         client = self.routes[region]
         one = capacity.look(
@@ -80,14 +90,14 @@ class Places:
         return 0
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
-        """The record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be read from
-        here, through Nomad. Raises PublishError or UsageError for one that isn't a record, StoreError."""
+        """Reads the record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be
+        read from here, through Nomad. Raises PublishError or UsageError for what isn't a record, StoreError."""
         name = key.record_key(allocation.id)
         denied: PermissionDenied | Unavailable | None = None
         unreadable: FederationError | None = None
         for store in self._stores(region, allocation):
             try:
-                return checked_record(ResultRecord.from_json(store.get(name), source=store.url_of(name)))
+                return _record_at(store, name)
             except NotFound:
                 continue
             except BAD_RECORD as error:
@@ -105,19 +115,19 @@ class Places:
         return checked_record(ResultRecord.from_json(text, source=f"allocation {allocation.id}"))
 
     def search(self, region: str, slot: int) -> Sequence[ResultRecord]:
-        """What nodes wrote as records of the slot. What isn't a record, or lies at another's key, is left out."""
+        """Reads what nodes wrote as records of the slot. What isn't a record, or lies at another's key, is left out."""
         prefix = f"results/{self._manifest.run}/{slot:09d}/"
         found = []
         for store in self._stores(region, None):
             for info in store.list(prefix):
                 with suppress(NotFound, *BAD_RECORD):
-                    record = checked_record(ResultRecord.from_json(store.get(info.key), source=store.url_of(info.key)))
+                    record = _record_at(store, info.key)
                     if record.key.record_key(record.alloc_id) == info.key:
                         found.append(record)
         return found
 
     def node(self, region: str, node_id: str) -> Node | None:
-        """The node of that id, where the region tells it."""
+        """The node of that ID, if the region knows it."""
         return self._node(region, node_id)
 
     def watch(

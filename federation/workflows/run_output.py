@@ -1,9 +1,10 @@
-"""A run enters, what its tasks wrote leaves: read live from the regions, or as it was kept in the home store, alike."""
+"""Reads what the tasks of a run wrote: live from the regions, or as it was kept in the home store."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,12 +15,18 @@ from federation.run.kept_logs import FAILED_TAIL_BYTES, kept
 from federation.workflows.runs import Runs
 from jobs.errors import FedmlError
 from regions.errors import NotFound
+from regions.model import Allocation
+from regions.nomad.client import NomadRegion
 
 FOLLOW_S = 1.0
-"""How often a followed stream is asked for more."""
+"""Pause between two reads of a followed stream."""
 STORY_EVERY = 5
-"""In how many of those the run itself is looked at again, for new attempts and its end."""
+"""The run itself is read again each so many times, for new attempts and its end."""
 Kind = Literal["stdout", "stderr"]
+Stream = tuple[str, str, Kind]
+"""Allocation, task and stream."""
+Offsets = dict[Stream, int]
+"""How many bytes of each stream were read before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Wanted:
 
 
 def written(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
-    """What was written until now, by slot and attempt. Where both are there, the kept copy is told, since it is whole.
+    """Reads what was written until now, by slot and attempt. A kept copy is preferred, since it is whole.
 
     Raises UsageError for a run or slot that isn't there, RegionError where a region that is needed doesn't answer.
     """
@@ -71,10 +78,10 @@ def written(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
 def followed(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
     """As `written`, live only, piece by piece while it is being written, until the run is over or nobody reads on.
 
-    A region that doesn't answer is asked again; what was written before an attempt was seen is told from its beginning.
+    A region that doesn't answer is asked again. A new attempt is read from its beginning.
     """
     runs = Runs(app)
-    offsets: dict[tuple[str, str, Kind], int] = {}
+    offsets: Offsets = {}
     turn = 0
     attempts: dict[tuple[int, int], Attempt] = {}
     state = "open"
@@ -105,30 +112,34 @@ def _attempts(slots: Sequence[Slot], wanted: Wanted) -> dict[tuple[int, int], At
     }
 
 
-def _live(
-    app: App, slot: int, attempt: Attempt, wanted: Wanted, offsets: dict[tuple[str, str, Kind], int] | None = None
-) -> Iterator[Written]:
-    """The end of what the region has; with `offsets`, all beyond these (bytes told before), which are moved on. Nothing of
-    what Nomad forgot."""
+def _live(app: App, slot: int, attempt: Attempt, wanted: Wanted, offsets: Offsets | None = None) -> Iterator[Written]:
+    """The end of what the region has. With `offsets`, all beyond these, which are moved on. Nothing of what Nomad forgot."""
     client = app.client(attempt.region)
     try:
         allocations, _ = client.allocations(job_id=attempt.job_id)
     except NotFound:
         return
+    for stream in _streams(allocations, wanted):
+        alloc_id, task, kind = stream
+        with suppress(NotFound):
+            if data := _piece(client, stream, offsets):
+                text = data.decode(errors="replace")
+                yield Written(slot, attempt.number, attempt.region, alloc_id, task, kind, text, False)
+
+
+def _streams(allocations: Sequence[Allocation], wanted: Wanted) -> Iterator[Stream]:
+    """The wanted streams of tasks that have begun."""
     for allocation in sorted(allocations, key=lambda one: (one.group, one.index, one.modify_index)):
         for task, state in allocation.tasks.items():
-            if wanted.task not in ("", task) or state.state == "pending":
-                continue
-            for kind in wanted.kinds:
-                place = (allocation.id, task, kind)
-                told = None if offsets is None else offsets.get(place, 0)
-                tail = FAILED_TAIL_BYTES if told is None else None
-                try:
-                    data = client.logs(allocation.id, task, kind=kind, tail_bytes=tail, offset_bytes=told or 0)
-                except NotFound:
-                    continue
-                if offsets is not None:
-                    offsets[place] = (told or 0) + len(data)
-                if data:
-                    text = data.decode(errors="replace")
-                    yield Written(slot, attempt.number, attempt.region, allocation.id, task, kind, text, False)
+            if wanted.task in ("", task) and state.state != "pending":
+                yield from ((allocation.id, task, kind) for kind in wanted.kinds)
+
+
+def _piece(client: NomadRegion, stream: Stream, offsets: Offsets | None) -> bytes:
+    alloc_id, task, kind = stream
+    if offsets is None:
+        return client.logs(alloc_id, task, kind=kind, tail_bytes=FAILED_TAIL_BYTES)
+    begin = offsets.get(stream, 0)
+    data = client.logs(alloc_id, task, kind=kind, offset_bytes=begin)
+    offsets[stream] = begin + len(data)
+    return data

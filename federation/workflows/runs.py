@@ -1,8 +1,7 @@
-"""A dispatch request enters, a finished run leaves: manifest, run log, coordinator and index brought together.
+"""Opens, drives, resumes, cancels and reads runs.
 
-`start` makes a run, `resume` goes on with one; both drive it to its end, and whatever happens in between the run can be
-resumed from the home store. The order of writes is that of the design, part 3: `open` in the index,
-manifest, run log, dispatches.
+`start` drives a new run to its end, `resume` an older one. After an interruption at any moment the run can be resumed from
+the home store. The order of writes: `open` in the index, manifest, run log, dispatches (docs/explanation/design.md, part 3).
 """
 
 from __future__ import annotations
@@ -37,13 +36,12 @@ from federation.run.slot_inputs import keep_asks
 from federation.run.timeline import Timeline, timeline
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
-from federation.workflows.request import RunRequest
-from jobs.params.sweep import Inputs, check_asks
+from federation.workflows.request import DispatchRequest
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
 
 STANDBY_LOOK_S = 10.0
-"""How often a coordinator that stands by asks whether the run is over."""
+"""Pause between two looks of a standby coordinator whether the run is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Opened:
 
     manifest: Manifest
     existing_results: int
-    """How many results this version had before: they are being added to."""
+    """How many results this version had before. The run's results are added to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Runs:
 
     def open(
         self,
-        request: RunRequest,
+        request: DispatchRequest,
         prepared: PreparedJob,
         regions: Sequence[str],
         *,
@@ -87,24 +85,19 @@ class Runs:
         canary: int = 0,
         canary_on_failure: str = "all",
     ) -> Opened:
-        """Reserve the version and write the manifest. `regions` are those that may be used, in order; the `late` ones of them
-        get the job when they answer. `rooms` is what the policy goes by there. `deployed_over` is what this
-        run's deployment changed there (`Deployment.deployed_over`), and what is reverted when one of the first `canary` slots
-        of a region fails: in all regions, or (local) in that one.
+        """Reserves the version and writes the manifest. `regions` are those that may be used, in order. The `late` ones of
+        them get the job when they answer. `rooms` is what the policy uses there. `deployed_over` is what this run's
+        deployment changed there (`Deployment.deployed_over`). It is reverted when one of the first `canary` slots of a
+        region fails: in all regions, or (local) in that one.
 
-        Raises InvalidMeta or UsageError before anything is written. After a crash between the two writes the index has
-        an open run without a manifest: it holds its version and nothing else.
+        Raises UsageError before anything is written. After a crash between the two writes the index has an open run without
+        a manifest, which holds its version and nothing else.
         """
         shape, app = prepared.shape, self._app
-        request = request.checked(app.config)
-        meta = check_asks(
-            shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta
-        )
         if app.config.results == "adopt":
-            first, _ = Inputs(meta, b"", request.asks.axes, request.asks.rows.lines if request.asks.rows else ())(0)
-            check_adoption(app.config.adopt, prepared, first)
+            check_adoption(app.config, prepared, request.first_meta)
         slots = request.slots or len(regions)
-        limits = request.patience.over(app.config.patience).limits(slots)
+        limits = request.patience.limits(slots)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = slots * shape.keys_a_slot
@@ -122,7 +115,7 @@ class Runs:
             regions=tuple(regions),
             late=tuple(late),
             one_each=request.slots is None,
-            meta={**meta, **_version_meta(prepared, opened.version)},
+            meta={**request.slot_meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
             policy=request.placing.policy or config.policy,
             results=config.results,
@@ -145,26 +138,26 @@ class Runs:
         return Opened(manifest, opened.existing_results)
 
     def start(self, opened: Opened, prepared: PreparedJob, observe: Callable[[Tell], None]) -> RunOutcome:
-        """Drive a new run to its end. Raises Interrupted at Ctrl-C."""
+        """Drives a new run to its end. Raises Interrupted at Ctrl-C."""
         manifest = opened.manifest
         with self._lease(manifest.run) as lease:
             lease.acquire()
             return drive(self._app, manifest, prepared, self._run_log(manifest.run), (), observe, lease)
 
     def resume(self, run: str, observe: Callable[[Tell], None]) -> RunOutcome:
-        """Go on with a run from its log, wherever it was left. Raises RunIsDriven when somebody drives it."""
+        """Goes on with a run from its log, wherever it was left. Raises RunIsDriven while another coordinator drives it."""
         manifest = self.manifest(self.find(run).run)
         with self._lease(manifest.run) as lease:
             lease.acquire(tell=lambda text: observe(Tell("run", detail=text)))
             return self._go_on(manifest, observe, lease)
 
     def cancel(self, run: str, reason: str, observe: Callable[[Tell], None]) -> RunOutcome:
-        """End a run: recorded first, so that whoever drives it obeys; then all that is open and reachable is stopped."""
+        """Ends a run. Records it first, so that an active coordinator obeys; then stops all that is open and reachable."""
         return self._go_on(self.manifest(self.find(run).run), observe, cancel=reason)
 
     def retry(self, run: str, slots: Sequence[int] = ()) -> tuple[int, ...]:
-        """Enter in the run's log that failed slots get new attempts (these, else all); which. Whoever drives the run makes
-        them, or `resume`. Raises UsageError for a run without such slots, or a cancelled one."""
+        """Records retries for these failed slots (default: all) and returns their numbers. The run's coordinator makes the
+        attempts, or `resume`. Raises UsageError for a run without such slots, or a cancelled one."""
         story = self.story(run)
         is_over = story.state in RUN_STATES_CLOSED
         failed = [
@@ -186,8 +179,8 @@ class Runs:
         return chosen
 
     def rebind(self, run: str, region: str) -> int:
-        """Enter in the run's log that what is open in a region is bound elsewhere; how many attempts that concerns.
-        Whoever drives the run does it, or `resume`. Raises UsageError."""
+        """Moves a region's open slots to other regions: records it, and returns how many attempts that concerns. The run's
+        coordinator does it, or `resume`. Raises UsageError."""
         story = self.story(run)
         manifest = story.manifest
         if story.state in RUN_STATES_CLOSED:
@@ -202,7 +195,7 @@ class Runs:
         return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 
     def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
-        """Drive a run when nobody else does, stand by while somebody does, until it is over; its row then."""
+        """Drives a run when nobody else does, and stands by while somebody does, until it is over. Returns its row then."""
         manifest = self.manifest(self.find(run).run)
         looked_s = float("-inf")
         state = "open"
@@ -247,7 +240,7 @@ class Runs:
         )
 
     def _prepared_again(self, manifest: Manifest) -> PreparedJob:
-        """The run's job, from its file, or (where this machine has none) as it stands in the regions."""
+        """The run's job, from its file, or (where this machine has none) as it is registered in the regions."""
         root = self._app.config.root
         if not manifest.job_file or not (root / manifest.job_file).is_file():
             return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
@@ -262,8 +255,8 @@ class Runs:
         return isolated(prepared) if manifest.parent else prepared
 
     def cancel_unstarted(self, run: str, reason: str) -> bool:
-        """Close a run that was interrupted before it had a manifest, so before anything of it was dispatched. False, and
-        nothing is done, for one that has a manifest."""
+        """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns
+        False, and does nothing, for one that has a manifest."""
         try:
             self._app.home.stat(RunKeys(run).manifest)
         except NotFound:
@@ -272,13 +265,13 @@ class Runs:
         return False
 
     def stop_stale(self, job: str, regions: Sequence[str]) -> dict[str, list[str]]:
-        """Stop what runs of this job that are over left in these regions, since they couldn't be reached then; the
-        children stopped, by region. Regions that don't answer now are passed over."""
+        """Stops what runs of this job that are over left in these regions, since they couldn't be reached then. Returns the
+        stopped children, by region. Regions that don't answer now are passed over."""
         over = {row.run for row in self._app.index.runs(job=job) if row.state in RUN_STATES_CLOSED}
         return stop_stale([self._app.client(name) for name in regions if name in self._app.config.regions], job, over)
 
     def story(self, run: str) -> RunStory:
-        """A run as its log and the index tell it. Raises UsageError."""
+        """A run as its log and the index have it. Raises UsageError."""
         row = self.find(run)
         manifest = self.manifest(row.run)
         entries, results = self._run_log(row.run).refresh(), self._app.index.won(row.run)
@@ -288,7 +281,7 @@ class Runs:
         return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results)
 
     def timeline(self, story: RunStory) -> Timeline:
-        """When each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
+        """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
         committed: dict[tuple[int, int], str] = {}
         for result in story.results:
             pair = (result.slot, result.attempt)
@@ -298,7 +291,7 @@ class Runs:
         return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
 
     def find(self, run: str) -> RunRow:
-        """The run of that id or unique prefix. Raises UsageError."""
+        """Finds the run of that ID or unique prefix. Raises UsageError."""
         rows = {row.run: row for row in self._app.index.runs() if row.run.startswith(run)}
         chosen = the_one(run, list(rows))
         if chosen is None:
@@ -306,7 +299,7 @@ class Runs:
         return rows[chosen]
 
     def manifest(self, run: str) -> Manifest:
-        """A run's manifest. Raises UsageError where it has none (it crashed before it was written)."""
+        """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written)."""
         try:
             return read_manifest(self._app.home, run)
         except NotFound:
@@ -320,14 +313,14 @@ class Runs:
 
 
 def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
-    """What brings a brain to where the run stands."""
+    """The events that bring a brain to where the run stands."""
     events: list[Event] = [Appended(parse_entry(entry.changes), is_replay=True) for entry in entries]
     events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
     return events
 
 
 def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:
-    """The meta that carries the version: none where the job, which isn't fedml's, declares none for it."""
+    """The meta key and value that carry the version. Empty where the job isn't fedml's and declares no key for it."""
     declared, key = prepared.declared_meta, prepared.shape.version_key
     return {key: version} if declared is None or key in declared else {}
 

@@ -1,7 +1,7 @@
-"""Writes a preview to a file that a later `dispatch --plan` goes by, and reads it again if nothing that it rests on has
-moved: the jobspec, each region's registered job, the version, the parameters. What is free is asked anew.
+"""Writes a preview to a file for `dispatch --plan`, and checks when it is read that nothing has moved that it depends on.
 
-A hash over all of it guards against edits by hand, which would make the plan say what nobody checked.
+That is the jobspec, each region's registered job, the version, and the parameters. Free room is asked anew. A hash over the
+whole file detects edits by hand, which would make the plan say what nobody checked.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _LIMITS = Limits(size_bytes_max=256 * 1024 * 1024, items_max=10_000_000, text_ch
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """A plan as its file has it. `request` is the one that it was made for, `data` what else the file says."""
+    """A plan as its file has it. `request` is the one that it was made for, `data` all the file's members."""
 
     path: Path
     request: RunRequest
     data: Mapping[str, Any]
 
     def check(self, app: App, now: Preview) -> None:
-        """Raises PlanMoved, naming all that is another now."""
+        """Raises PlanMoved that names all that has changed."""
         moved = [*self._job(now), *self._regions(now), *self._version(app, now)]
         if moved:
             raise PlanMoved(
@@ -81,8 +81,8 @@ class SavedPlan:
 
 
 def keep_plan(to: Path, app: App, preview: Preview, document: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    """Write the file. `document` is the plan for people and programs (`fedml plan --json`), `sources` where `--params` and
-    `--payload-dir` were read. Raises UsageError."""
+    """Writes the file. `document` is the plan for people and programs (`fedml plan --json`). `sources` are the paths of
+    `--params` and `--payload-dir`. Raises UsageError."""
     request = preview.request
     assert request is not None
     data: dict[str, Any] = {
@@ -108,9 +108,10 @@ def keep_plan(to: Path, app: App, preview: Preview, document: Mapping[str, Any],
 
 
 def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
-    """The plan again, which says all that `instead_of`, what else a person asked for, may not say (but for its patience).
+    """Reads a plan. It replaces all options but the limits of the run: others in `instead_of` are refused.
 
-    Raises PlanMoved for a file that was edited or whose parameters changed, UsageError for what is no plan, FormatTooNew.
+    Raises PlanMoved for a file that was edited or whose parameters changed, UsageError for what is not a plan,
+    FormatTooNew.
     """
     if instead_of is not None and replace(instead_of, patience=Patience()) != RunRequest(JobRequest(), meta={}):
         raise UsageError(
@@ -142,7 +143,7 @@ def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
 
 
 def _check_shape(data: Members) -> None:
-    """What `SavedPlan.check` compares has its type: whoever edits a plan may write its hash anew."""
+    """Checks the types of what `SavedPlan.check` compares: whoever edits a plan may compute its hash anew."""
     for name in ("job", "spec_hash", "version"):
         data.text(name)
     data.whole("runs_of_version")

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from federation.app import App, JobRequest
-from federation.config.model import load
+from federation.config.load import load
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run.brain.commands import Tell
-from federation.workflows.request import RunRequest
+from federation.workflows.request import RunRequest, check_for_job, check_request
 from federation.workflows.runs import Runs
 from regions.model import Region
 from regions.storage import open_store
@@ -188,7 +188,9 @@ def _whole_path(app: App, request: RunRequest) -> float:
             times.append(time.perf_counter())
 
     start = time.perf_counter()
-    opened = runs.open(request, prepared, list(app.config.regions))
+    opened = runs.open(
+        check_for_job(check_request(request, app.config), prepared.shape), prepared, list(app.config.regions)
+    )
     outcome = runs.start(opened, prepared, observe)
     assert outcome.state == "done", outcome
     assert len(times) == DISPATCHES

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.app import App, JobRequest
-from federation.config.model import load
+from federation.config.load import load
 from federation.errors import Interrupted
 from federation.result import Key
 from federation.run.brain import commands as cmd
@@ -25,7 +25,7 @@ from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Ack, Bind, Change, Entry
 from federation.run.coordinator import Coordinator
 from federation.run.ports import Ports
-from federation.workflows.request import RunRequest
+from federation.workflows.request import RunRequest, check_for_job, check_request
 from federation.workflows.runs import Runs
 from regions.model import Allocation, Dispatched
 from tests.bench import makespan
@@ -229,7 +229,13 @@ def _whole_run(app: App, request: RunRequest) -> tuple[float, Mapping[str, int]]
         elif tell.kind == "bound" and not begun:
             begun.append(time.perf_counter())
 
-    outcome = runs.start(runs.open(request, prepared, list(app.config.regions)), prepared, observe)
+    outcome = runs.start(
+        runs.open(
+            check_for_job(check_request(request, app.config), prepared.shape), prepared, list(app.config.regions)
+        ),
+        prepared,
+        observe,
+    )
     assert (outcome.state, len(times)) == ("done", DISPATCHES), outcome
     return DISPATCHES / (max(times) - begun[0]), shares
 

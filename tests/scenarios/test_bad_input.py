@@ -31,7 +31,7 @@ def test_no_fedml_toml(project: Project, tmp_path: Path, command: tuple[str, ...
 
 def test_broken_toml(project: Project, refused: Refused) -> None:
     broken = project.variant("broken", ("[regions.us]", "[regions.us"))
-    refused("--config", broken, said=("broken.toml:14:12: no valid TOML",))
+    refused("--config", broken, said=("broken.toml:14:12: this is not valid TOML",))
 
 
 def test_an_unknown_key_is_told_with_the_key_that_was_meant(project: Project, refused: Refused) -> None:

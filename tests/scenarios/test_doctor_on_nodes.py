@@ -9,7 +9,7 @@ import pytest
 from federation.app import App, JobRequest
 from federation.check import Check, Outcome
 from federation.checks.doctor.nodes import PREFIX, check_job, check_nodes, command_of, examine_nodes
-from federation.config.model import load
+from federation.config.load import load
 from jobs.errors import FedmlError
 from tests.scenarios.project import LIGHT_SCRIPT, REGIONS, Project
 

@@ -1,1 +1,1 @@
-"""A federation enters, checks of everything it needs leave: regions, permissions, stores, clocks, this installation."""
+"""Checks everything that a federation needs: regions, permissions, stores, clocks, this installation."""

@@ -1,4 +1,4 @@
-"""A `Config` enters, all checks leave, regions and stores looked at side by side. Raises nothing but for a bug."""
+"""Runs all checks of a `Config`, regions and stores side by side. Raises nothing but for a bug."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Jobs = Mapping[str, Mapping[str, Any] | FedmlError]
 
 
 def examine(config: Config, jobs: Jobs | FedmlError | None = None) -> list[Check]:
-    """The installation, then the job, regions and stores, in the file's order. `jobs`: the job as each region gets it,
-    or why not; a region that isn't in it isn't asked about a job. An error: the job can't be used anywhere."""
+    """Checks the installation, then the job, regions and stores, in the file's order. `jobs`: the job as each region gets
+    it, or why not. A region that isn't in it isn't asked about a job. An error: the job can't be used anywhere."""
     if isinstance(jobs, FedmlError):
         problem = Check("job", "jobspec", Outcome.FAILED, jobs.message.partition("\n")[0], jobs.hint)
         installation, *others = _groups(config, {})
@@ -46,7 +46,7 @@ def _start(config: Config, region: str) -> str:
 
 
 def stores_of(config: Config) -> dict[StoreConfig, str]:
-    """Every store once, with what uses it: `home`, `us/us-east-1`."""
+    """Every store once, with its uses: `home`, `us/us-east-1`."""
     users: dict[StoreConfig, list[str]] = {config.home: ["home"]}
     for region in config.regions.values():
         for datacenter in region.datacenters.values():

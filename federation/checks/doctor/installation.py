@@ -1,7 +1,7 @@
-"""This Python environment enters, which fedml it has and whether its packages are fedml's own in it leave.
+"""Checks which fedml this Python environment has, and whether its packages are fedml's own.
 
-fedml's top-level packages are named `federation`, `regions` and `jobs`; other distributions on PyPI use the same names,
-and in one environment the last one installed would win file by file.
+fedml's top-level packages are named `federation`, `regions` and `jobs`. Other distributions on PyPI use the same names. In
+one environment the last one installed would overwrite the others file by file.
 """
 
 from __future__ import annotations

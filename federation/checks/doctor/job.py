@@ -1,4 +1,4 @@
-"""A rendered job and a region's nodes enter, checks leave: whether any node can run each of its groups. Pure."""
+"""Checks whether any node of a region can run each group of a rendered job. Pure."""
 
 from __future__ import annotations
 

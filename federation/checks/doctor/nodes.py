@@ -1,8 +1,8 @@
-"""The job as rendered for a region enters, checks leave that were made on a node of each datacenter, by a task like its own.
+"""Makes checks on a node of each datacenter, by a task like the job's own.
 
-A tiny batch job a datacenter, with the driver, image, environment and artifacts of the task that publishes, runs
-`fedml publish --check` and is purged, whatever happens. It tells by one line in its log. Nomad variables that the job's
-templates read are looked at from here (`variables`).
+A small batch job a datacenter, with the driver, image, environment and artifacts of the task that publishes, runs
+`fedml publish --check`. It is purged in any case. Its result is one line in its log. Nomad variables that the job's
+templates read are checked from here (`variables`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PREFIX = "fedml-doctor-"
 TASK = "check"
 WAIT_S = 120.0
-"""For a place, an image and the check itself."""
+"""How long to wait: for a node, for an image, and for the check itself."""
 _POLL_S = 0.5
 _OVER = ("complete", "failed", "lost")
 _LOG_BYTES = 16384
@@ -41,8 +41,8 @@ _LOG_BYTES = 16384
 def examine_nodes(
     client: Callable[[str], NomadRegion], jobs: Mapping[str, Mapping[str, Any] | FedmlError] | FedmlError
 ) -> list[Check]:
-    """The checks of all regions for which the job could be rendered, side by side. Without a job there is nothing to
-    make a task of, which is said. Raises nothing but for a bug."""
+    """Checks all regions for which the job could be rendered, side by side. Without a job there is nothing to make a task
+    of, and the check says so. Raises nothing but for a bug."""
     rendered = (
         {} if isinstance(jobs, FedmlError) else {name: job for name, job in jobs.items() if isinstance(job, Mapping)}
     )
@@ -62,7 +62,7 @@ def check_nodes(
     wait_s: float = WAIT_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Check]:
-    """The checks of every datacenter of a rendered job, side by side. Raises nothing but for a bug."""
+    """Checks every datacenter of a rendered job, side by side. Raises nothing but for a bug."""
     datacenters = [str(name) for name in job.get("Datacenters") or ()]
     try:
         variables = check_variables(client, region, job)
@@ -91,8 +91,8 @@ def check_nodes(
 
 
 def check_job(job: Mapping[str, Any], datacenter: str, job_id: str) -> dict[str, Any]:
-    """Nomad's JSON of the tiny job: one group, one task, made of the task that publishes (the leader, else the last one,
-    of the first group that publishes). No restarts: a failure is an answer."""
+    """Nomad's JSON of the small job: one group with one task, made of the task that publishes (the leader, else the last
+    one, of the first group that publishes). No restarts: a failure is an answer."""
     groups = job["TaskGroups"]
     group = next((one for one in groups if (one.get("Meta") or {}).get(PUBLISH_KEY) != "false"), groups[0])
     tasks = group.get("Tasks") or []
@@ -126,13 +126,13 @@ def check_job(job: Mapping[str, Any], datacenter: str, job_id: str) -> dict[str,
 
 
 def _reads_own(template: Mapping[str, Any], job_id: str) -> bool:
-    """Whether it needs a variable that no other job's tasks may read."""
+    """Whether the task needs a variable that no other job's tasks may read."""
     text = {"TaskGroups": [{"Tasks": [{"Templates": [template]}]}]}
     return any(is_own(one.path, job_id) for one in needed_by(text))
 
 
 def _explained(check: Check, job: Mapping[str, Any], datacenter: str) -> Check:
-    """A node without credentials: how Nomad hands them over, or that it does."""
+    """Explains a node without credentials: how Nomad hands them over, or that it does."""
     if check.name != CREDENTIALS or check.outcome is not Outcome.FAILED:
         return check
     own = [one.path for one in needed_by(job) if is_own(one.path, str(job["ID"]))]
@@ -157,7 +157,7 @@ def _store_of(job: Mapping[str, Any], datacenter: str) -> str:
 
 
 def command_of(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The command and arguments that check: with the archive for nodes where the task runs that, else `fedml`."""
+    """The command and arguments of the check: the archive for nodes where the task runs that, else `fedml`."""
     config = task.get("Config") or {}
     arguments = [str(argument) for argument in config.get("args") or ()]
     for number, argument in enumerate(arguments):
@@ -198,7 +198,7 @@ def _read(client: NomadRegion, allocation: Allocation, subject: str) -> list[Che
 
 
 def _compared(check: Check) -> Check:
-    """A fedml on the node that is more than one minor version from this one."""
+    """Warns of a fedml on the node that is more than one minor version from this one."""
     if check.name != "fedml publish" or check.outcome is not Outcome.OK:
         return check
     theirs, own = _minor(check.detail), _minor(fedml_version())

@@ -1,7 +1,7 @@
-"""A region and, where there is one, the job as rendered for it enter; checks leave: address, permissions, nodes, clock.
+"""Checks one region, and the job as rendered for it if there is one: address, permissions, nodes, clock.
 
-Permissions are tried, not read from policies: a token may not read its own policies, and what counts is what the servers
-allow. The tries change nothing: a dry run, and a dispatch of a job that doesn't exist.
+Permissions are tried, not read from policies: a token may not read its own policies, and what the servers allow is what
+counts. The tries change nothing: a dry run, and a dispatch of a job that doesn't exist.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ DEV_DOWN = "start it with `fedml dev up`"
 def check_region(
     region: Region, job: Mapping[str, Any] | FedmlError | None = None, *, if_silent: str = "is Nomad up there?"
 ) -> list[Check]:
-    """Every check of one region. `job`: as rendered for it, or why it can't be; None: nothing is said about a job.
-    `if_silent`: what to do where nothing answers.
+    """Runs every check of one region. `job`: as rendered for it, or why it can't be; None: nothing is said about a job.
+    `if_silent`: what to do where nothing answers. Raises nothing but for a bug.
 
-    Raises nothing but for a bug. What can't be looked at since something before it failed is left out.
+    Checks that need another one that failed are left out.
     """
     subject = f"region {region.name}"
     if all(address.startswith("dev:") for address in region.addresses):
@@ -94,13 +94,13 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
 
 
 def _told(error: FedmlError, region: Region) -> str:
-    """The error without the region's name and the operation, which stand beside it."""
+    """The error's text without the region's name and the operation, which stand beside it."""
     text = error.message.removeprefix(f"region {region.name}: ")
     return text.removeprefix(f"{error.operation}: ") if isinstance(error, RegionError) else text
 
 
 class _Examination:
-    """Of a region that answers."""
+    """The checks of a region that answers."""
 
     def __init__(self, subject: str, region: Region, client: NomadRegion) -> None:
         self.subject = subject
@@ -185,7 +185,7 @@ class _Examination:
         return clock_check(self.subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=error_s)
 
     def permission(self, capability: str, attempt: Callable[[], object], *, without: str = "") -> Check:
-        """`without`: what goes on without it; empty where it is needed."""
+        """Tries a permission. `without`: what works without it; empty where it is needed."""
         name = f"may {capability}"
         try:
             attempt()
@@ -202,7 +202,7 @@ class _Examination:
         self.nodes = self.client.nodes()
 
     def probe_job(self) -> dict[str, Any]:
-        """A least job for a dry run."""
+        """The smallest job for a dry run."""
         task = {
             "Name": "probe",
             "Driver": "raw_exec",

@@ -1,4 +1,4 @@
-"""Checks enter, what a person or a program reads leaves. Pure."""
+"""Formats checks for people and programs. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from federation.check import Check, Outcome, is_healthy
 
 
 def rows(checks: Sequence[Check]) -> list[tuple[str, str, str, str]]:
-    """Subject, outcome, what was found, what to do: all that is well in one row a subject, each other thing in its own."""
+    """Rows of subject, outcome, result and what to do. Good results take one row a subject, each other one a row of its
+    own."""
     found = []
     for subject, group in groupby(checks, key=lambda check: check.subject):
         here = list(group)
@@ -36,7 +37,7 @@ def _good(checks: Sequence[Check]) -> list[str]:
 
 
 def summary(checks: Sequence[Check]) -> str:
-    """One line about all."""
+    """One line that sums up all checks."""
     counts = {outcome: sum(check.outcome is outcome for check in checks) for outcome in Outcome}
     told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]]
     return f"{', '.join(told)}: {'nothing needed is missing' if is_healthy(checks) else 'something needed is missing'}."

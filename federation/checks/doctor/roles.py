@@ -1,7 +1,7 @@
-"""A `Config` enters, the least rights that each role needs leave as text to apply: Nomad ACL policies, S3 policies.
+"""Writes the least rights that each role needs as text to apply: Nomad ACL policies, S3 policies.
 
-The roles: `node` publishes from inside a task, `coordinator` runs `fedml plan`, `deploy`, `dispatch` and what goes with
-them, `reader` looks at runs and the index. Nothing here is applied by fedml.
+The roles: `node` publishes from inside a task, `coordinator` runs `fedml plan`, `deploy`, `dispatch` and related commands,
+`reader` reads runs and the index. fedml applies none of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def identity_policy(backend: Backend, role: str, home: StoreConfig, stores: Sequ
 
 
 def text(config: Config) -> str:
-    """All of it, in sections by role, to read and to copy from."""
+    """All policies, in sections by role, to read and to copy from."""
     return "\n".join(part for role in ROLES for part in _role(role, config))
 
 

@@ -1,7 +1,7 @@
-"""A store enters, checks leave: whether fedml can write, create only once, read back, list and delete there.
+"""Checks whether fedml can write, create only once, read back, list and delete in a store.
 
-All of it happens under `doctor/<random id>/`, which is removed at the end. That many writers racing for one key give
-one winner is not shown here but by `fedml stores check`.
+All of it happens under `doctor/<random id>/`, which is removed at the end. `fedml stores check` shows that many writers
+racing for one key give one winner.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from regions.storage.errors import AlreadyExists, NotFound
 from regions.storage.store import Create, Store
 
 CLOCK_LIMIT_S = 60.0
-"""A writer further off the store's clock is refused by the index."""
+"""The largest difference between clocks: the index refuses a writer whose clock differs more from the store's."""
 
 DEV_DOWN = "start it with `fedml dev up`"
 
 
 def check_store(config: StoreConfig, used_by: str) -> list[Check]:
-    """Every check of one store; the first failure skips those that build on it. Raises nothing but for a bug."""
+    """Runs every check of one store. The first failure skips those that build on it. Raises nothing but for a bug."""
     subject = f"store {config.url} ({used_by})"
     if config.endpoint and config.endpoint.startswith("dev:"):
         return [Check(subject, "reach", Outcome.FAILED, "the development federation isn't up", DEV_DOWN)]
@@ -100,7 +100,7 @@ class _Probe:
         return "a deleted object is still there"
 
     def clean_up(self) -> None:
-        """As well as it goes: what the checks above could not do fails here too."""
+        """Removes what can be removed. What failed above fails here too."""
         try:
             for info in list(self.store.list(self.prefix)):
                 self.store.delete(info.key)

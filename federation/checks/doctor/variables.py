@@ -1,18 +1,19 @@
-"""A rendered job enters, checks leave: whether the Nomad variables that its templates read are there, with the keys they read.
+"""Checks whether the Nomad variables that a job's templates read are there, with the keys that they read.
 
-Looked at from here, since a task whose template lacks a variable waits for it in silence, and since what lies below
-`nomad/jobs/JOB` is readable by that job's own tasks only, so not by a job that doctor makes.
+It is checked from here, because a task whose template lacks a variable waits for it without a message, and because only
+the job's own tasks can read what lies below `nomad/jobs/JOB`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from federation.check import Check, Outcome
 from jobs.errors import FedmlError
+from jobs.spec import templates_of
 from regions.errors import NotFound, PermissionDenied
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _READ = re.compile(r"""nomadVar\s+["`]([^"`]+)["`]""")
 _KEY = re.compile(r"(?<![\w.])\.([A-Za-z_]\w*)")
-"""`.access_key` of what `with` found."""
+"""`.access_key` of the variable that `with` selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +33,18 @@ class Needed:
 
 
 def needed_by(job: Mapping[str, Any]) -> list[Needed]:
-    """What the templates of the job's tasks read, each path once. A path that is put together in the template isn't seen."""
+    """Lists what the templates of the job's tasks read, each path once. A path that is put together in the template isn't
+    found."""
     found: dict[str, dict[str, None]] = {}
-    for text in _templates(job):
+    for text in templates_of(job):
         keys = _KEY.findall(text)
         for path in _READ.findall(text):
             found.setdefault(path.strip("/"), {}).update(dict.fromkeys(keys))
     return [Needed(path, tuple(keys)) for path, keys in found.items()]
 
 
-def _templates(job: Mapping[str, Any]) -> Iterator[str]:
-    for group in job.get("TaskGroups") or ():
-        for task in group.get("Tasks") or ():
-            for template in task.get("Templates") or ():
-                yield str(template.get("EmbeddedTmpl") or "")
-
-
 def is_own(path: str, job_id: str) -> bool:
-    """Whether only that job's tasks may read it by themselves."""
+    """Whether only that job's tasks may read the path by themselves."""
     return f"{path}/".startswith(f"nomad/jobs/{job_id}/")
 
 
@@ -79,7 +74,7 @@ def _check(client: NomadRegion, subject: str, needed: Needed, namespace: str, re
 
 
 def put_command(path: str, keys: list[str], namespace: str, region: str) -> str:
-    """What puts it there; the values are left to the person."""
+    """The command that sets the variable. The person fills in the values."""
     where = "" if namespace == "default" else f"-namespace={namespace} "
     values = " ".join(f"{key}=…" for key in keys) or "KEY=…"
     return f"nomad var put -region={region} {where}{path} {values}"

@@ -1,1 +1,1 @@
-"""A store enters, checks of every promise that results and an index rest on leave: on the user's own bucket."""
+"""Checks on the user's own bucket every promise that results and an index depend on."""

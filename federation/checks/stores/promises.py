@@ -1,7 +1,7 @@
-"""An open store enters, checks leave: permissions one by one, then each promise, some of them under a race.
+"""Checks an open store: each permission, then each promise, some of them under a race.
 
 All of it happens under `doctor/check-<random id>/`, which is removed at the end, so that the rights of a coordinator
-(`policies`) are enough. A permission that is missing skips what needs it; nothing is raised but for a bug.
+(`roles`) are enough. A missing permission skips the checks that need it. Raises nothing but for a bug.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UPDATE_WRITERS = 8
 UPDATES_EACH = 5
 LARGE_FILE_BYTES = 20_000_000
 CLOCK_LIMIT_S = 60.0
-"""A writer further off the store's clock is refused by the index."""
+"""The largest difference between clocks: the index refuses a writer whose clock differs more from the store's."""
 
 _READ_ROUNDS = 10
 _ORDERED = ("A", "a b", "a%20b", "a-b", "a.b", "a/b", "a/b-c/d", "a0", "a~", "b", "é", "\uff5e", "\U0001f600")
@@ -44,7 +44,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def check_promises(store: Store, subject: str, *, large_file_bytes: int = LARGE_FILE_BYTES) -> list[Check]:
-    """Every check of one store. Takes as long as about 300 small requests and the large file, up and down."""
+    """Runs every check of one store. It takes as long as about 300 small requests and the large file, up and down."""
     return _Examination(store, subject, large_file_bytes).run()
 
 
@@ -58,7 +58,7 @@ class _Broken(Exception):
 
 
 class _Skipped(Exception):
-    """Something that the store says itself it doesn't do, or that can't be looked at."""
+    """Something that the store itself says it doesn't do, or that can't be checked."""
 
 
 class _Examination:
@@ -94,7 +94,7 @@ class _Examination:
     # ── permissions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def permissions(self) -> bool:
-        """One check a permission; False where the store can't even be asked."""
+        """Makes one check a permission. False where the store can't even be asked."""
         self.step("may put", self.may_put, needs=())
         if self.outcome("may put") is Outcome.FAILED and not self.was_denied:
             return False
@@ -166,7 +166,8 @@ class _Examination:
         return f"a counter raised {wanted} times by {UPDATE_WRITERS} writers is exact"
 
     def read_after_write(self) -> str:
-        """As the index's tail is read: first not there, then created, then there at once, for ever the same."""
+        """Reads a key as the index's tail is read: first it is not there, then it is created, then it is there at once and
+        stays the same."""
         for number in range(_READ_ROUNDS):
             key = f"{self.prefix}read/{number:04d}"
             data = secrets.token_bytes(64)
@@ -267,7 +268,7 @@ class _Examination:
         return True
 
     def clean_up(self) -> None:
-        """Removes all under the prefix, and says so when something stays."""
+        """Removes all under the prefix. A check says so when something stays."""
         with suppress(FedmlError):
             self.written |= {info.key for info in self.store.list(self.prefix)}
         try:

@@ -1,4 +1,4 @@
-"""Checks and places enter, what a person or a program reads leaves. Pure."""
+"""Formats checks and stores for people and programs. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECK_COLUMNS = ("check", "state", "found", "what to do")
 
 @dataclass(frozen=True, slots=True)
 class CheckedStore:
-    """One store, what uses it (names of places; none for a URL of no federation), and what was found."""
+    """One store, its uses (empty for a URL that the federation doesn't use), and its checks."""
 
     url: str
     used_by: tuple[str, ...]
@@ -30,7 +30,7 @@ class CheckedStore:
 
 
 def list_rows(places: Sequence[Place], reached: Mapping[StoreConfig, Reached]) -> list[tuple[str, ...]]:
-    """One row a place, under LIST_COLUMNS."""
+    """One row a use, under LIST_COLUMNS."""
     return [
         (
             place.region,
@@ -74,7 +74,7 @@ def check_rows(checked: CheckedStore) -> list[tuple[str, str, str, str]]:
 
 
 def verdict(stores: Sequence[CheckedStore]) -> str:
-    """One line about all."""
+    """One line that sums up all checks."""
     broken = [checked.url for checked in stores if not checked.keeps_its_promises]
     if broken:
         return f"Not every promise is kept: {', '.join(broken)}"

@@ -1,10 +1,11 @@
-"""Stores enter, the least rights that each role needs over them leave, in each vendor's own JSON. Pure; nothing is applied.
+"""Writes the least rights that each role needs over stores, in each vendor's own JSON. Pure; fedml applies none of it.
 
 The roles are those of `federation.checks.doctor.roles`: `node` creates results and artifacts and reads them back,
 `coordinator` reads them and writes the home store (it never replaces an entry), `reader` reads. The coordinator may also
 write and delete under `doctor/`, for `fedml doctor` and `fedml stores check`.
 
-A JSON names places to fill in where fedml can't know: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`, `PRINCIPAL`.
+The JSON holds names to fill in where fedml can't know the value: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`,
+`PRINCIPAL`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from regions.storage.backend import backend_of
 
 
 def policy(role: str, store: StoreConfig, home: StoreConfig | None) -> dict[str, Any] | None:
-    """The policy of a role over one store; None where the vendor has none (a folder), or where the role needs no right
-    there (a node in a store that is only home). `home` None: the store is looked at as a datacenter's."""
+    """The policy of a role over one store. None where the vendor has none (a folder), or where the role needs no right
+    there (a node in a store that is only home). `home` None: the store counts as a datacenter's."""
     is_home = home is not None and (store.url, store.endpoint) == (home.url, home.endpoint)
     form = backend_of(store.url).policy
     return form.make(store, grants(role, is_home=is_home)) if form is not None else None
@@ -48,7 +49,7 @@ def _kind(store: StoreConfig) -> str:
 
 
 def text(stores: Sequence[StoreConfig], home: StoreConfig | None) -> str:
-    """All of it to read and to copy from, in sections by role."""
+    """All policies, in sections by role, to read and to copy from."""
     return "\n".join(_sections(stores, home))
 
 

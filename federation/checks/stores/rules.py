@@ -1,6 +1,6 @@
-"""A store enters, what its bucket's own settings mean for results and the index leaves, as one check a kind of setting.
+"""Checks what a bucket's own settings mean for results and the index, one check a kind of setting.
 
-Nothing of it is a right that fedml needs: where these credentials may not look, it says so and goes on.
+fedml needs no right to read these settings. Where the credentials may not read them, the check says so.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from regions.storage.errors import NotSupported, PermissionDenied
 from regions.storage.store import Store
 
 LASTING = ("format.json", "index/", "runs/", "results/", "artifacts/")
-"""What must stay until fedml itself removes it."""
+"""Objects that must stay until fedml itself removes them."""
 
 Verdict = tuple[Outcome, str, str]
-"""Outcome, what was found, what to do."""
+"""Outcome, result, what to do."""
 
 
 def rules_check(store: Store, subject: str, kind: Kind, judge: Callable[[Sequence[Rule]], Verdict]) -> Check:
-    """One kind of setting, looked at and judged. Raises nothing but for a bug."""
+    """Reads and judges one kind of setting. Raises nothing but for a bug."""
     try:
         found = store.rules(kind)
     except NotSupported as error:
@@ -35,7 +35,7 @@ def rules_check(store: Store, subject: str, kind: Kind, judge: Callable[[Sequenc
 
 
 def lifecycle(rules: Sequence[Rule]) -> Verdict:
-    """Failed when something is deleted or archived that must last."""
+    """Fails when a rule deletes or archives something that must last."""
     harm = [
         rule
         for rule in rules
@@ -48,7 +48,7 @@ def lifecycle(rules: Sequence[Rule]) -> Verdict:
 
 
 def lock(rules: Sequence[Rule]) -> Verdict:
-    """A warning when objects are locked: nothing is lost, but what is garbage stays."""
+    """Warns of locked objects: nothing is lost, but garbage stays."""
     if not rules:
         return Outcome.OK, "none", ""
     found = "; ".join(rule.text for rule in rules)
@@ -60,7 +60,7 @@ def lock(rules: Sequence[Rule]) -> Verdict:
 
 
 def versions(rules: Sequence[Rule]) -> Verdict:
-    """Never harm: nothing here reads an earlier version."""
+    """Reports versioning, which does no harm: nothing reads an earlier version."""
     return Outcome.OK, "; ".join(rule.text for rule in rules) or "off", ""
 
 

@@ -1,4 +1,4 @@
-"""A `Config` enters, its stores leave: by region and datacenter, by name, and whether each answers."""
+"""Lists the stores of a `Config`, by region and datacenter or by name, and whether each answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEV_DOWN = "the development federation isn't up: start it with `fedml dev up`"
 
 
 class Answer(StrEnum):
-    """Whether a store answers: `denied` is an answer too, of a store that this identity may not list."""
+    """Whether a store answers. `denied` is an answer too: this identity may not list the store."""
 
     YES = "yes"
     DENIED = "denied"
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What one look at a store found; `detail` is empty when all is well."""
+    """What one request found. `detail` is empty when all is well."""
 
     answer: Answer
     detail: str = ""
@@ -65,8 +65,8 @@ def places_of(config: Config) -> list[Place]:
 
 
 def chosen(places: Sequence[Place], name: str) -> list[Place]:
-    """The places of that name: `home`, a region, a datacenter, `REGION/DATACENTER`, or a store's URL (with an endpoint,
-    only at that one). All when it is empty. Raises UsageError for one that isn't there, InvalidStoreURL for no URL."""
+    """The uses of that name: `home`, a region, a datacenter, `REGION/DATACENTER`, or a store's URL (with an endpoint, only
+    at that one). All when it is empty. Raises UsageError for an unknown one, InvalidStoreURL for a URL that is not valid."""
     if "://" in name:
         asked = parse_store_url(name)
         found = [place for place in places if _serves(place.store, asked)]
@@ -91,13 +91,13 @@ def by_store(places: Sequence[Place]) -> dict[StoreConfig, list[str]]:
 
 
 def reach_all(stores: Sequence[StoreConfig]) -> dict[StoreConfig, Reached]:
-    """All looked at side by side, by one listing each."""
+    """Asks all stores side by side, by one listing each."""
     with ThreadPoolExecutor(max_workers=max(len(stores), 1)) as pool:
         return dict(zip(stores, pool.map(reach, stores), strict=True))
 
 
 def reach(config: StoreConfig) -> Reached:
-    """Whether the store answers. Nothing is written. Raises nothing but for a bug."""
+    """Asks whether the store answers. Writes nothing. Raises nothing but for a bug."""
     if config.endpoint and config.endpoint.startswith("dev:"):
         return Reached(Answer.NO, DEV_DOWN)
     try:

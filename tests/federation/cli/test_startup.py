@@ -80,7 +80,7 @@ def test_wrong_usage_is_one_error_and_never_clicks_2(
 
 def test_a_bug_is_one_line_for_a_user(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("FEDML_TRACEBACK", raising=False)
-    monkeypatch.setattr("federation.config.model.load", lambda path: 1 / 0)
+    monkeypatch.setattr("federation.config.load.load", lambda path: 1 / 0)
     assert run(["runs", "list"]) == 1
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
 

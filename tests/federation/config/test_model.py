@@ -3,16 +3,22 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 
-from federation.app import App, adopted_stores
+from federation.app import App
+from federation.config import schema, schema_places
+from federation.config.adopted_places import adopted_stores
 from federation.config.dev_state import Process, Server, new_state, state_folder, write_state
-from federation.config.model import Config, find, load
+from federation.config.load import find, load
+from federation.config.model import Config
 from federation.errors import ConfigError
+from federation.index.tag_rule import TagRule
+from jobs.store_task import StoreTask
 from regions.credentials import SecretRef, SecretUnavailable
-from regions.model import Price, StoreConfig
+from regions.model import Price, Region, StoreConfig, TLSFiles
 
 MINIMAL = """
 [federation]
@@ -196,7 +202,12 @@ def test_shell_variables_of_nomad_count_only_where_referenced(tmp_path: Path, mo
         ("[regions.us]\n", "[regions.us]\ntls = { ca_crt = 'x' }\n", "regions.us.tls.ca_crt: unknown key", "'ca_cert'"),
         ("[regions.us]\n", "[regions.us]\nwwww = 1\n", "regions.us.wwww: unknown key", "known here: addresses"),
         ("[federation]\n", "[federation]\nslots = '3'\n", "federation.slots: must be a whole number, not text", ""),
-        ("[federation]\n", "[federation]\nslots = 0\n", "federation.slots: input should be greater than 0", ""),
+        ("[federation]\n", "[federation]\nmax_failures = 'many'\n", "max_failures: has another form", '"5" or "5%"'),
+        ("[federation]\n", "[federation]\ngrace_s = inf\n", "federation.grace_s: must be a finite number", ""),
+        ("[regions.us]\n", "[regions.us]\nweight = nan\n", "regions.us.weight: must be a finite number", ""),
+        ("[federation]\n", "[federation]\ngrace_s = -1\n", "federation.grace_s: must be 0 or more", ""),
+        ("[federation]\n", "[federation]\npolicy = ''\n", "federation.policy: must not be empty", ""),
+        ("[federation]\n", "[federation]\nslots = 0\n", "federation.slots: must be greater than 0", ""),
         (
             "[federation]\n",
             "[federation]\nslots = true\n",
@@ -227,7 +238,7 @@ def test_shell_variables_of_nomad_count_only_where_referenced(tmp_path: Path, mo
             'store = "s3://bucket/prefix"',
         ),
         ("[regions.us.datacenters.dc1]", "", "regions.us: has no datacenter", "[regions.us.datacenters.dc1]"),
-        ("datacenters.dc1", "datacenters.'dc*'", "'dc*' is no name", "letters"),
+        ("datacenters.dc1", "datacenters.'dc*'", "'dc*' is not a valid name", "letters"),
         (
             "datacenters.dc1]",
             "datacenters.dc1]\nendpoint = 'http://a:1'",
@@ -240,11 +251,16 @@ def test_shell_variables_of_nomad_count_only_where_referenced(tmp_path: Path, mo
             "regions.us.token: must name exactly one",
             "",
         ),
-        ("https://nomad.us.example.com:4646", "nomad:4646", "'nomad:4646' is no address", "https://host:port"),
-        ("https://nomad.us.example.com:4646", "http://h:1/ui", "'http://h:1/ui' is no address", "without a path"),
-        ("https://nomad.us.example.com:4646", "http://h:99999", "'http://h:99999' is no address", ""),
+        ("https://nomad.us.example.com:4646", "nomad:4646", "'nomad:4646' is not a valid address", "https://host:port"),
+        (
+            "https://nomad.us.example.com:4646",
+            "http://h:1/ui",
+            "'http://h:1/ui' is not a valid address",
+            "without a path",
+        ),
+        ("https://nomad.us.example.com:4646", "http://h:99999", "'http://h:99999' is not a valid address", ""),
         ("https://nomad.us.example.com:4646", "dev:us", "there is no [dev.regions.us]", "add [dev.regions.us]"),
-        ('["https://nomad.us.example.com:4646"]', "[]", "regions.us.addresses: list should have at least 1 item", ""),
+        ('["https://nomad.us.example.com:4646"]', "[]", "regions.us.addresses: must not be empty", "addresses = ["),
         ("[regions.us]\n", "[regions.us]\nvars.day = 2026-01-01\n", "regions.us.vars.day: HCL has no dates", "text"),
     ],
 )
@@ -295,16 +311,16 @@ def test_the_same_region_twice(tmp_path: Path) -> None:
     assert "regions.eu: is the same Nomad region as regions.us: 'us' at https://nomad.us.example.com:4646" in str(error)
     assert read(tmp_path, MINIMAL + again).regions["eu"].nomad_region == "eu", "an address may be shared"
     error = refusal(tmp_path, MINIMAL + "[regions.us]\n")
-    assert re.search(r"fedml\.toml:\d+:\d+: no valid TOML: cannot declare .*twice", str(error))
+    assert re.search(r"fedml\.toml:\d+:\d+: this is not valid TOML: cannot declare .*twice", str(error))
     assert "only once" in error.hint
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"[federation\n", ":1:12: no valid TOML"),
-        (b'a = "', ": no valid TOML"),
-        (b"a = '\xff'", ": no UTF-8 text (byte 5)"),
+        (b"[federation\n", ":1:12: this is not valid TOML"),
+        (b'a = "', ": this is not valid TOML"),
+        (b"a = '\xff'", ": byte 5 is not UTF-8 text"),
     ],
 )
 def test_what_is_no_toml(tmp_path: Path, content: bytes, says: str) -> None:
@@ -556,3 +572,27 @@ def test_buckets_that_patterns_name_are_known(tmp_path: Path) -> None:
         adopt = f'adopt = "{text}"\n[regions.us]'
         (tmp_path / "fedml.toml").write_text(STORES.replace("[regions.us]", adopt, 1))
         assert adopted_stores(load(tmp_path / "fedml.toml")) == {}
+
+
+def test_a_value_that_is_made_without_the_file_has_the_defaults_of_the_schema() -> None:
+    pairs: list[tuple[type, type[schema_places.Table]]] = [
+        (Region, schema_places.RegionTable),
+        (Price, schema_places.PriceTable),
+        (StoreConfig, schema_places.StoreTable),
+        (TLSFiles, schema_places.TLSTable),
+        (StoreTask, schema.PublishTable),
+        (TagRule, schema.TagTable),
+    ]
+    differing, compared = [], 0
+    for value, table in pairs:
+        for field in fields(value):
+            declared = table.model_fields.get(field.name)
+            if field.default is MISSING or declared is None or declared.is_required():
+                continue
+            default = declared.get_default(call_default_factory=True)
+            if isinstance(default, schema_places.Table) or default is None or field.default is None:
+                continue  # made of several keys, or by where it stands in the file
+            compared += 1
+            if (tuple(default) if isinstance(default, list) else default) != field.default:
+                differing.append(f"{value.__name__}.{field.name}")
+    assert (differing, compared > 8) == ([], True)

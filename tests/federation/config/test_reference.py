@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from federation.config.model import load
+from federation.config.load import load
 from federation.config.reference import with_keys
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"

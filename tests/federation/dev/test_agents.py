@@ -12,7 +12,8 @@ import pytest
 
 from federation.cli import run
 from federation.config.dev_state import Process, read_state, state_folder, token_path
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.dev import agents, lifecycle
 from federation.dev.mounts import mounted_under
 from federation.dev.processes import marked

@@ -15,7 +15,8 @@ import pytest
 
 from federation.cli import run
 from federation.config.dev_state import Process, Server, new_state, read_state, state_folder, token_path, write_state
-from federation.config.model import Config, DevStore, load
+from federation.config.load import load
+from federation.config.model import Config, DevStore
 from federation.dev import lifecycle, servers
 from federation.dev.lock import locked
 from federation.dev.processes import MARKER, end, marked, spawn
@@ -274,7 +275,7 @@ def test_a_server_that_a_crashed_up_could_not_record_is_found(
 LAUNCH = """
 import sys
 from pathlib import Path
-from federation.config.model import load
+from federation.config.load import load
 from federation.dev import lifecycle, servers
 servers.REGION = ("-P", sys.argv[2], "region")
 lifecycle.up(load(Path(sys.argv[1])), lambda text: print(text, flush=True))

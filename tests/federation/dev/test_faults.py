@@ -12,7 +12,8 @@ import pytest
 
 from federation.cli import run
 from federation.config.dev_state import Process, read_state
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.dev import agents, faults, lifecycle, servers
 from federation.dev.processes import marked
 from federation.errors import DevError

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from federation.config.dev_state import Process, read_state
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.dev import lifecycle
 from federation.dev.processes import end, marked
 from regions.nomad.client import NomadRegion

@@ -12,7 +12,7 @@ import pytest
 from federation.checks.doctor.roles import nomad_policy
 from federation.cli import run
 from federation.config.dev_state import client_token_path
-from federation.config.model import load
+from federation.config.load import load
 from federation.dev import agents, lifecycle
 from federation.errors import ConfigError, DevError
 

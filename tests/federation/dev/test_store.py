@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from federation.config.dev_state import Process
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.dev import lifecycle, servers
 from federation.dev.processes import end
 from federation.dev.s3_server import KeptObjects

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from federation.app import App
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob
 from federation.index import Index
@@ -62,11 +63,18 @@ class FakeRegion:
     index: int = 7
     nomad: str = "1.6.3"
     asked: int = 0
+    questions: int = 0
+    deadlines_s: list[float] = field(default_factory=list)
     node_list: list[Node] = field(
         default_factory=lambda: [Node("1", "n1", "dc1", True, 1000, 1000, frozenset({"raw_exec"}))]
     )
 
+    def within(self, deadline_s: float) -> FakeRegion:
+        self.deadlines_s.append(deadline_s)
+        return self
+
     def version(self) -> str:
+        self.questions += 1
         if self.is_silent:
             raise RegionUnreachable("no answer", region=self.name)
         return self.nomad

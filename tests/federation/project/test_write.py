@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from federation.cli import init
-from federation.config import model
+from federation.config.load import load
 from federation.dev import servers
 from federation.errors import FederationError, UsageError
 from federation.project import write
@@ -81,7 +81,7 @@ def test_a_project_is_written_and_what_next_is_said(tmp_path: Path, monkeypatch:
 
 def test_the_configuration_is_one_that_fedml_reads(tmp_path: Path) -> None:
     assert fedml_init(tmp_path / "sales").exit_code == 0
-    read = model.load(tmp_path / "sales")
+    read = load(tmp_path / "sales")
     assert (read.name, read.job, list(read.regions)) == (
         "sales",
         "sales-close-prediction.nomad.hcl",
@@ -95,7 +95,7 @@ def test_the_configuration_is_one_that_fedml_reads(tmp_path: Path) -> None:
 
 def test_with_cloud_stores_us_is_on_s3_eu_on_gcs_and_onprem_in_a_folder(tmp_path: Path) -> None:
     assert fedml_init(tmp_path, "--stores", "cloud").exit_code == 0
-    read = model.load(tmp_path)
+    read = load(tmp_path)
     stores = [one.store for region in read.regions.values() for one in region.datacenters.values()]
     assert [(store.url, store.endpoint) for store in stores] == [
         ("s3://fedml-us", "dev:s3"),
@@ -131,7 +131,7 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
     assert content(tmp_path) == {"fedml.toml": b"mine", "notes.txt": b"mine too"}
 
     assert fedml_init(tmp_path, "--force").exit_code == 0
-    assert model.load(tmp_path).regions.keys() == {"us", "eu", "onprem"}
+    assert load(tmp_path).regions.keys() == {"us", "eu", "onprem"}
     assert (tmp_path / "notes.txt").read_text() == "mine too"
 
 
@@ -258,7 +258,7 @@ def test_a_federation_is_written_down_as_it_is(tmp_path: Path, address: str) -> 
     result = fedml_init(tmp_path / "sales", "--from", address, *STORES)
     assert result.exit_code == 0, result.exception
     assert set(content(tmp_path / "sales")) == {"fedml.toml", ".gitignore"}
-    read = model.load(tmp_path / "sales")
+    read = load(tmp_path / "sales")
     assert read.job == "train"
     assert {name: set(region.datacenters) for name, region in read.regions.items()} == {
         "us": {"us-east-1", "us.west"},
@@ -285,7 +285,7 @@ def test_token_and_tls_are_written_as_references(tmp_path: Path, address: str, m
     monkeypatch.setenv("NOMAD_CACERT", str(tmp_path / "ca.pem"))
     assert fedml_init(tmp_path / "sales", "--from", address, *STORES).exit_code == 0
     assert "s3cret" not in (tmp_path / "sales" / "fedml.toml").read_text()
-    region = model.load(tmp_path / "sales").regions["us"]
+    region = load(tmp_path / "sales").regions["us"]
     assert (str(region.token), region.namespace) == ("env NOMAD_TOKEN", "ml")
     assert region.tls.ca_cert == tmp_path / "ca.pem"
 
@@ -300,8 +300,8 @@ def test_without_a_terminal_all_missing_stores_are_listed(tmp_path: Path, addres
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--from", "nomad.example.com"], "is no address"),
-        (["--from", "https://me:pass@nomad.example.com"], "is no address"),
+        (["--from", "nomad.example.com"], "is not a valid address"),
+        (["--from", "https://me:pass@nomad.example.com"], "is not a valid address"),
         (["--from", "http://127.0.0.1:1"], "connection refused"),
         (["--from", "http://127.0.0.1:1", "--stores", "cloud"], "--stores is for the example"),
         (["--store", "us=s3://ml-us"], "need --from ADDRESS"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from federation.app import App
-from federation.config.model import load
+from federation.config.load import load
 from federation.run.brain.events import Pinged
 from federation.run.routes import FORWARDING_REGIONS, Routes
 from regions.errors import PermissionDenied, RegionUnreachable, Throttled, UnexpectedAnswer

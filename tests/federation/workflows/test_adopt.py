@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from federation.app import App, located
-from federation.config.model import load
+from federation.app import App
+from federation.config.adopted_places import AdoptedPlace
+from federation.config.load import load
 from federation.deploy.prepare import PreparedJob
-from federation.errors import UsageError
+from federation.errors import StoreRefused, UsageError
 from federation.index import checked_record
 from federation.index.maintenance.sync import SyncPlan
 from federation.log import Log
@@ -23,7 +24,7 @@ from federation.result import Key
 from federation.workflows.adopt import AdoptedPlaces, check_adoption, find
 from federation.workflows.adopt_backfill import ADOPTED_GROUP, add_old, find_old
 from regions.errors import NotFound
-from regions.model import Allocation, Node, StoreConfig
+from regions.model import Allocation, Datacenter, Node, StoreConfig
 from regions.storage import open_store
 from regions.storage.errors import PermissionDenied
 from regions.storage.store import Create, Store
@@ -131,9 +132,9 @@ def test_an_object_of_an_allocation_is_recorded_where_it_lies(app: App) -> None:
 
 
 def test_a_job_that_declares_nothing_of_fedml_is_known_by_its_token(app: App) -> None:
-    child = {"ID": "train/dispatch-1-a", "Meta": {"save_path": "x"}, "DispatchIdempotencyToken": f"fedml-{RUN}-0-3"}
+    child = {"ID": "train/dispatch-1-a", "Meta": {"save_path": "other"}, "DispatchIdempotencyToken": f"fedml-{RUN}-0-3"}
     app._clients["us"] = cast("Any", SimpleNamespace(job=lambda _: child, nodes=list, close=lambda: None))
-    store(app, "a").put(f"x_v4_{ALLOC}.json", b"{}")
+    store(app, "a").put(f"models/close_v4_{ALLOC}.json", b"{}")
     record = places(app).read("us", Key(RUN, 0, "pipeline", 1), allocation())
     assert record is not None
     assert record.attempt == 3
@@ -156,17 +157,19 @@ def test_a_slot_is_searched_for_by_what_the_run_log_maps(app: App) -> None:
 
 
 def test_a_folder_tells_its_metrics(app: App) -> None:
-    own = app.config.regions["us"].datacenters["a"].store
+    def place(pattern: str) -> AdoptedPlace:
+        return AdoptedPlace(parse(pattern), "us", app.config.regions["us"].datacenters["a"], ())
+
     for path, data in {"model.bin": b"w", "sub/more.bin": b"m", "metrics.json": b'{"auc": NaN}'}.items():
         store(app, "a").put(f"out/{ALLOC}/{path}", data)
-    objects = find(parse("out/{alloc_id}/"), {"alloc_id": ALLOC}, own, open_store)
+    objects = find(place("out/{alloc_id}/"), {"alloc_id": ALLOC}, open_store)
     assert objects is not None
     assert (objects.prefix, [info.key for info in objects.infos]) == (
         f"out/{ALLOC}/",
         [f"out/{ALLOC}/{path}" for path in ("metrics.json", "model.bin", "sub/more.bin")],
     )
-    assert find(parse("out/{alloc_id}/"), {"alloc_id": OTHER}, own, open_store) is None
-    assert find(parse("{save_path}/{alloc_id}"), {"alloc_id": ALLOC, "save_path": "no//key"}, own, open_store) is None
+    assert find(place("out/{alloc_id}/"), {"alloc_id": OTHER}, open_store) is None
+    assert find(place("{save_path}/{alloc_id}"), {"alloc_id": ALLOC, "save_path": "no//key"}, open_store) is None
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_a_folder_tells_its_metrics(app: App) -> None:
             "s3://us-models",
             "other/x",
         ),
-        ("s3://us-models/models", "{save_path}/{alloc_id}", "gs://eu-models/other/x", "gs://eu-models", "other/x"),
+        ("s3://us-models/models", "{save_path}/{alloc_id}", "gs://further/other/x", "gs://further", "other/x"),
         ("az://acc/box", "az://acc/other/{alloc_id}", "az://acc/other/a/b", "az://acc/other", "a/b"),
         (
             "s3://us-models",
@@ -200,19 +203,27 @@ def test_a_folder_tells_its_metrics(app: App) -> None:
 )
 def test_where_a_name_lies(own: str, pattern: str, text: str, store_url: str, key: str) -> None:
     config = StoreConfig(url=own, endpoint=None if own.startswith("file") else "http://127.0.0.1:1")
-    found, name = located(text, parse(pattern), config)
+    place = AdoptedPlace(parse(pattern), "us", Datacenter("a", config), (StoreConfig("gs://further"),))
+    found, name = place.located(text)
     assert (found.url, name) == (store_url, key)
     is_alike = own.partition(":")[0] == store_url.partition(":")[0]
     assert (found.endpoint is not None) is is_alike
 
 
 def test_a_pattern_that_no_dispatch_fills_is_refused(app: App) -> None:
-    shape = SimpleNamespace(declared_meta=("model_version", "save_path"))
+    shape = SimpleNamespace(id="train", declared_meta=("model_version", "save_path"))
     prepared = cast("PreparedJob", SimpleNamespace(shape=shape, rendered={"us": {"Meta": {"bucket": "b"}}}))
-    check_adoption({"us": parse("{bucket}/{save_path}/{alloc_id}")}, prepared, {"save_path": "x"})
-    with pytest.raises(UsageError, match=r"found by \{save_path\}") as caught:
-        check_adoption({"us": parse("{bucket}/{save_path}/{alloc_id}")}, prepared, {})
+    config = replace(app.config, adopt={"us": parse("{bucket}/{save_path}/{alloc_id}")})
+    check_adoption(config, prepared, {"save_path": "x"})
+    with pytest.raises(UsageError, match=r"finds results by \{save_path\}") as caught:
+        check_adoption(config, prepared, {})
     assert "-meta save_path=" in caught.value.hint
+    with pytest.raises(StoreRefused, match="in s3://elsewhere/x for us/a"):
+        check_adoption(
+            replace(app.config, adopt={"us": parse("{save_path}/{alloc_id}")}),
+            prepared,
+            {"save_path": "s3://elsewhere/x"},
+        )
 
 
 def test_old_results_are_ad_hoc_runs_and_those_of_a_run_are_its_own(app: App) -> None:
@@ -272,7 +283,7 @@ def test_a_store_that_cannot_be_listed_is_a_problem_and_the_others_are_looked_at
     ("pattern", "name", "told"),
     [
         ("{job}/{alloc_id}", f"sales/{ALLOC}", "its record says job 'sales'; its child is of job 'train'"),
-        ("{alloc_index}/{version}_{alloc_id}", f"{'9' * 40}/4_{OTHER}", "not a number from 0"),
+        ("{alloc_index}/{version}_{alloc_id}", f"{'9' * 40}/4_{OTHER}", "key.index is 9"),
     ],
 )
 def test_a_name_that_cannot_be_true_is_a_problem_and_the_others_are_adopted(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.errors import UsageError
 from federation.workflows.detach import check, start
 from regions.errors import NotFound, RegionUnreachable

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from federation.app import App
-from federation.config.model import load
+from federation.config.load import load
 from federation.home import RunKeys
 from federation.index.maintenance.rebuild import plan_rebuild
 from federation.index.maintenance.sync import apply_sync, plan_sync

@@ -1,13 +1,20 @@
-"""What a person writes: durations, deadlines, numbers by region."""
+"""What a person writes: durations, deadlines, numbers by region; and the checks of a whole request."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
-from federation.workflows.request import by_region, deadline_s
+from federation.workflows.request import Placing, RunRequest, by_region, check_for_job, check_request, deadline_s
+from jobs.errors import FedmlError, InvalidMeta
+from jobs.params.file import read_asks
+from jobs.spec import shape_of
+from tests.federation.plan.planning import JOB, FakeApp
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -45,3 +52,35 @@ def test_numbers_by_region() -> None:
             by_region([item], "--cap")
     with pytest.raises(UsageError, match="--cap us is given twice"):
         by_region(["us=1", "us=2"], "--cap")
+
+
+def test_a_request_is_checked_against_the_project_and_then_against_the_job(tmp_path: Path) -> None:
+    app = FakeApp(tmp_path, federation='policy = "pack"\nslots = 3\nmax_failures = "5%"')
+    checked = check_request(RunRequest(JobRequest(), version="next"), app.config)
+    assert (checked.slots, checked.version, checked.placing.policy, checked.patience.max_failures) == (
+        3,
+        None,
+        "pack",
+        "5%",
+    )
+    swept = RunRequest(JobRequest(), meta={"depth": "3"}, asks=read_asks(["lr=0.1,0.01"]))
+    dispatch = check_for_job(check_request(swept, app.config), shape_of(JOB))
+    assert (dispatch.slots, dispatch.slot_meta, dispatch.first_meta) == (2, {"depth": "3"}, {"depth": "3", "lr": "0.1"})
+    with pytest.raises(InvalidMeta, match="colour"):
+        check_for_job(check_request(replace(swept, meta={"colour": "red"}), app.config), shape_of(JOB))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (RunRequest(JobRequest(), 0), "-n 0: a run has at least one slot"),
+        (RunRequest(JobRequest(), 10**9), "more than a run may have"),
+        (RunRequest(JobRequest(), version="4/5"), "'4/5' is not a valid version"),
+        (RunRequest(JobRequest(), placing=Placing(policy="best")), "there is no policy 'best'"),
+        (RunRequest(JobRequest(), placing=Placing(caps={"moon": 1})), "--cap moon: there is no such region"),
+        (RunRequest(JobRequest(), placing=Placing(minimums={"moon": 1})), "--minimum moon: there is no such region"),
+    ],
+)
+def test_a_request_that_no_run_can_have(tmp_path: Path, wrong: RunRequest, told: str) -> None:
+    with pytest.raises(FedmlError, match=told):
+        check_request(wrong, FakeApp(tmp_path).config)

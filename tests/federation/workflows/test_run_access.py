@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +13,13 @@ from federation import capacity
 from federation.app import App
 from federation.capacity import RegionCapacity
 from federation.claims import sites_of
-from federation.config.model import load
+from federation.config.load import load
 from federation.errors import PublishError
 from federation.result import Key, ResultRecord
 from federation.run.brain.commands import Look
 from federation.run.brain.events import RegionProbed
 from federation.run.records import look
+from federation.workflows import run_access
 from federation.workflows.run_access import BAD_RECORD, Places
 from jobs.errors import FedmlError
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
@@ -103,6 +105,16 @@ def test_what_is_not_a_record_is_told_of_its_allocation_and_left_out_of_a_search
     assert [record.alloc_id for record in places.search("us", 0)] == ["alloc-2"]
 
 
+def test_no_more_is_read_than_a_record_may_have(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = written()
+    put(places, record.to_json())
+    put(places, b" " * 5000, alloc_id="alloc-2")
+    monkeypatch.setattr(run_access, "RECORD_BYTES_MAX", 4000)
+    assert places.search("us", 0) == [record]
+    with pytest.raises(PublishError, match=r"is not a record: .* has 5,000 bytes; at most 4,000 are read"):
+        places.read("us", KEY, replace(ALLOCATION, id="alloc-2"))
+
+
 def test_a_record_at_anothers_key_is_left_out_of_a_search(places: Places) -> None:
     put(places, written(alloc_id="alloc-2").to_json())
     assert places.search("us", 0) == []
@@ -113,10 +125,10 @@ def test_a_record_that_nomad_gives_is_a_claim_too(places: Places, monkeypatch: p
     app = places._app
     store = app.store(app.config.regions["us"].datacenters["dc1"].store)
 
-    def denied(_key: str) -> bytes:
+    def denied(_key: str, *, limit_bytes: int) -> bytes:
         raise DeniedByStore("403")
 
-    monkeypatch.setattr(store, "get", denied)
+    monkeypatch.setattr(store, "get_small", denied)
     record = written(node="another")
     monkeypatch.setattr(NomadRegion, "read_file", lambda _self, _alloc_id, _path: record.to_json())
     assert places.read("us", KEY, ALLOCATION) == record

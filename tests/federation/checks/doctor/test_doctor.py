@@ -20,7 +20,7 @@ from federation.checks.doctor.report import as_json, rows, summary
 from federation.checks.doctor.roles import identity_policy, nomad_policy
 from federation.checks.doctor.stores import check_store
 from federation.cli import run
-from federation.config.model import load
+from federation.config.load import load
 from jobs.errors import InvalidSpec
 from regions.credentials import SecretRef
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable

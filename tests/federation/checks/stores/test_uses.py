@@ -8,7 +8,8 @@ import pytest
 
 from federation.checks.stores.report import list_json, list_rows
 from federation.checks.stores.uses import DEV_DOWN, Answer, by_store, chosen, places_of, reach_all
-from federation.config.model import Config, load
+from federation.config.load import load
+from federation.config.model import Config
 from federation.errors import UsageError
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, Unavailable
 from regions.storage.file.store import FileStore

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from federation.cli import run
-from federation.config.model import load
+from federation.config.load import load
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import StoreConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from federation.cli import run
-from federation.config.model import load
+from federation.config.load import load
 from federation.index import Index
 from federation.log import Log
 from federation.result import Key, ResultFile, ResultRecord

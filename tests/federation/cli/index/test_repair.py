@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from federation.cli import run
-from federation.config.model import load
+from federation.config.load import load
 from federation.index import Index
 from federation.publish.publish import publish
 from regions.storage import Store, open_store
