@@ -183,7 +183,7 @@ def test_what_jobs_wrote_themselves_is_found_in_it(place: Path) -> None:
     written.write_text("{}")
     code = (
         "from pathlib import Path\n"
-        "from federation.config.model import load\n"
+        "from federation.config.load import load\n"
         "from federation.workflows.adopt import find\n"
         "from regions.storage import open_store\n"
         "config = load(Path())\n"
