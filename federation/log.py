@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
 from jobs.errors import ForeignTextError
 from jobs.foreign import Limits, Members, parse_json
-from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, Unavailable
+from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, TooLarge, Unavailable
 from regions.storage.store import Create, Store
 
 LOG_FORMAT = 1
@@ -50,8 +50,9 @@ _GAP_LOOKS = 5
 _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 2.0
 _REASON_CHARS_MAX = 1 << 20
+ENTRY_BYTES_READ_MAX = 256 * 1024 * 1024
 _ENTRY_LIMITS = Limits(
-    size_bytes_max=256 * 1024 * 1024,
+    size_bytes_max=ENTRY_BYTES_READ_MAX,
     depth_max=100,
     items_max=20_000_000,
     text_chars_max=256 * 1024 * 1024,
@@ -302,9 +303,11 @@ class Log:
 
     def _get(self, number: int) -> bytes | None:
         try:
-            return self._store.get(self._key(number))
+            return self._store.get_small(self._key(number), limit_bytes=ENTRY_BYTES_READ_MAX)
         except NotFound:
             return None
+        except TooLarge as error:
+            raise self._corrupt(number, f"is not an entry: {error.message}") from error
         except IntegrityError as error:
             raise self._corrupt(number, f"is damaged ({error})") from error
 

@@ -17,10 +17,11 @@ from federation.index.catalog.history import Revision
 from federation.index.validation import checked_tag
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
-from regions.storage.errors import NotFound, Unavailable
+from regions.storage.errors import NotFound, TooLarge, Unavailable
 from regions.storage.store import Store
 
 WATCH_PREFIX = "index/watch/"
+_CURSOR_BYTES_MAX = 65_536
 
 _KINDS = {"add": "commit", "supersede": "commit", "late": "commit", "tag": "tag", "untag": "tag", "retire": "retire"}
 _STATES = {"add": "committed", "supersede": "superseded", "late": "late"}
@@ -90,10 +91,11 @@ class Watcher:
     def _cursor(self) -> int | None:
         try:
             where = self._home.url_of(self._key)
-            return Members(parse_json(self._home.get(self._key), source=where), source=where).whole("revision")
+            data = self._home.get_small(self._key, limit_bytes=_CURSOR_BYTES_MAX)
+            return Members(parse_json(data, source=where), source=where).whole("revision")
         except NotFound:
             return None
-        except ForeignTextError as error:
+        except (ForeignTextError, TooLarge) as error:
             raise IndexCorrupt(
                 f"the cursor {self._home.url_of(self._key)} is not what fedml wrote",
                 hint="say where to begin: fedml index watch --after REVISION",

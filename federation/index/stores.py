@@ -56,9 +56,9 @@ def shown_store(url: str) -> str:
         return "(not a store's URL)"
 
 
-def identity(config: StoreConfig) -> tuple[str, str]:
-    """What makes two configurations the same store: its place (`s3://bucket/prefix`), and the address of its server ("" for
-    the vendor's own)."""
+def identity(config: StoreConfig | Store) -> tuple[str, str]:
+    """What makes two configurations, or two opened stores, the same store: its place (`s3://bucket/prefix`), and the address
+    of its server ("" for the vendor's own)."""
     if config.endpoint is None:
         return config.url.rstrip("/"), ""
     parts = urlsplit(config.endpoint)

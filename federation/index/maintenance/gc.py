@@ -26,7 +26,7 @@ from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.removal import key_of, prefix_of, remove_files, remove_result
 from federation.index.maintenance.retention import Retention, unwanted
-from federation.index.maintenance.store_listing import survey
+from federation.index.maintenance.store_listing import list_store
 from federation.index.stores import Stores, shown_store
 from federation.log import Change, timestamp
 from federation.result import ResultRecord, store_name
@@ -106,7 +106,7 @@ def orphans(stores: Stores, index: Index, now: datetime, age: timedelta) -> list
     found: list[Orphan] = []
     for name in stores.names:
         store = stores.of(name)
-        held = survey(store)
+        held = list_store(store)
         recorded = {key.removeprefix("results/").removesuffix(".json") for key in held.records}
         for prefix in held.files:
             owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]

@@ -46,22 +46,22 @@ def plan_rebuild(
 
     Raises UsageError where the log isn't lost, or is damaged and `salvage` wasn't asked for.
     """
-    plan = RebuildPlan()
     there = read_entries(home, LOG_PREFIX)
     has_log = next(iter(home.list(LOG_PREFIX)), None) is not None
-    plan.goes_on = has_log and _is_unfinished(there)
-    if has_log and not plan.goes_on:
+    goes_on = has_log and _is_unfinished(there)
+    is_salvage = has_log and not goes_on
+    if is_salvage:
         _refuse_whole(home, salvage=salvage)
-        plan.is_salvage = True
-    memory, plan.sources = remember(home, cache_dir, _home_ids(home, goes_on=plan.goes_on), with_log=not plan.goes_on)
+    memory, sources = remember(home, cache_dir, _home_ids(home, goes_on=goes_on), with_log=not goes_on)
     remembered = facts_of(memory.values())
 
     def refuse_new(record: ResultRecord, found_in: str) -> str:
         facts = remembered.get(record.alloc_id)
         return refuse(record, found_in) if facts is None else difference(record, facts)
 
-    plan.found = collect(open_store, [*names, *stores_of(memory.values())], refuse_new)
-    Replay(home, plan, memory, there if plan.goes_on else {}, read_manifest).run()
+    found = collect(open_store, [*names, *stores_of(memory.values())], refuse_new)
+    plan = RebuildPlan(found, sources=sources, is_salvage=is_salvage, goes_on=goes_on)
+    Replay(home, plan, memory, there if goes_on else {}, read_manifest).run()
     return plan
 
 

@@ -47,6 +47,7 @@ ReadManifest = Callable[[bytes, str], RunManifest]
 class RebuildPlan:
     """What would be written, and what can't be known. `entries` are (reason, changes) in order."""
 
+    found: Collected
     entries: list[tuple[str, list[Change]]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     is_salvage: bool = False
@@ -61,7 +62,6 @@ class RebuildPlan:
     """Allocations that are remembered, and of which no store that was read has a record any more."""
     unknown: list[str] = field(default_factory=list)
     """Sentences: what this couldn't know."""
-    found: Collected = field(default_factory=Collected)
 
 
 class Replay:

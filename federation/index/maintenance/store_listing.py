@@ -12,6 +12,7 @@ from regions.storage.store import ObjectInfo, Store
 RESULTS = "results/"
 ARTIFACTS = "artifacts/"
 SIGNATURE_SUFFIX = ".sig.json"
+SIGNATURE_BYTES_MAX = 65_536
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -26,9 +27,10 @@ class Place:
 
 
 @dataclass(slots=True)
-class Survey:
+class StoreListing:
     """What one store holds."""
 
+    store: Store
     records: dict[str, ObjectInfo] = field(default_factory=dict)
     """By object key."""
     signatures: dict[str, ObjectInfo] = field(default_factory=dict)
@@ -46,9 +48,9 @@ class Survey:
         return sum(info.size_bytes for info in self.files.get(prefix, {}).values())
 
 
-def survey(store: Store) -> Survey:
+def list_store(store: Store) -> StoreListing:
     """List the store's results and artifacts. Raises the store's errors."""
-    found = Survey()
+    found = StoreListing(store)
     for info in store.list(RESULTS):
         place = record_place(info.key)
         if place is None:
