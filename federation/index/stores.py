@@ -66,6 +66,11 @@ def identity(config: StoreConfig | Store) -> tuple[str, str]:
     return config.url.rstrip("/"), f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
 
 
+def url_with_endpoint(store: Store) -> str:
+    """The URL of an opened store that tells it apart from one of the same name on another server."""
+    return store_url(StoreConfig(store.url.rstrip("/"), endpoint=store.endpoint))
+
+
 def allowed_store(url: str) -> StoreConfig:
     """A store that a person named with `--allow-store`: unsigned requests, to the vendor's own server unless the URL itself
     names another. Raises InvalidStoreURL, UsageError."""

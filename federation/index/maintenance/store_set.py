@@ -6,11 +6,9 @@ from federation.errors import StoreRefused
 from federation.index.columns import Row
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import StoreListing, list_store
-from federation.index.stores import OpenStore, identity, shown_store
+from federation.index.stores import OpenStore, identity, shown_store, url_with_endpoint
 from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
-from regions.model import StoreConfig
-from regions.storage import store_url
 from regions.storage.store import Store
 
 
@@ -67,7 +65,7 @@ class StoreSet:
     def _name(self, store: Store) -> str:
         name = store_name(store.url)
         is_only = sum(store_name(other.url) == name for other in self._stores.values()) == 1
-        return name if is_only else store_url(StoreConfig(name, endpoint=store.endpoint))
+        return name if is_only else url_with_endpoint(store)
 
     def _unreachable(self, name: str, error: FedmlError) -> None:
         what = f"store {name} can't be read: {error.message}"
