@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOp
 
 if TYPE_CHECKING:
     from federation.index.maintenance.verify import Verified
+    from federation.workflows.index_sync import SyncReport
 
 
 def register(app: typer.Typer) -> None:
@@ -47,28 +48,15 @@ def verify(
 
       fedml index verify --signature --trust release.pub
     """
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from federation.cli.session import answer, answer_json, note, opened
-    from federation.errors import IndexCorrupt
-    from federation.index.maintenance.verify import verify as verify_index
-    from regions.storage.errors import IntegrityError
+    from federation.workflows import index_verify
 
     with opened(config) as federation:
-        stores = federation.result_stores(allow_store or ())
-        try:
-            remembered = federation.index.remembered()
-        except (IndexCorrupt, IntegrityError):  # a torn format.json, which is among the problems
-            remembered = {}
-        found = verify_index(federation.home, stores.of, stores.names, deep=deep, head=head, remembered=remembered)
-        signed = 0
-        if signature or trust:
-            from federation.index.maintenance.signing import check_signatures
-            from federation.index.signatures import read_public_keys
-
-            trusted = read_public_keys(trust) if trust else frozenset()
-            signed, wrong = check_signatures(federation.index, stores.of, trusted)
-            found = replace(found, problems=(*found.problems, *wrong))
+        found, signed = index_verify.verify(
+            federation, deep=deep, head=head, with_signatures=signature, trust=trust, allow=allow_store or ()
+        )
     if as_json:
         answer_json(asdict(found) | {"signatures": signed, "is_whole": not found.problems})
     else:
@@ -105,58 +93,54 @@ def sync(
 
       fedml index sync --adopt
     """
-    from federation.cli.session import answer, answer_json, note, opened
-    from federation.index.maintenance.sync import apply_sync, plan_sync
-    from federation.workflows.evidence import Evidence
+    from federation.cli.session import answer_json, opened
+    from federation.workflows import index_sync
 
     with opened(config) as federation:
-        stores = federation.result_stores()
-        evidence = Evidence(federation, federation.index.runs())
-        plan = plan_sync(federation.index, stores.of, stores.names, evidence.refusal)
-        if adopt:
-            from federation.workflows.adopt_backfill import add_old
-
-            add_old(plan, federation, job)
-        index = federation.index
-        outcomes = apply_sync(index, stores.of, plan) if yes else index.outcomes(plan.commit)
-    done = "" if yes else "would be "
+        report = index_sync.sync(federation, is_dry=not yes, adopt=adopt, job=job)
     if as_json:
-        from dataclasses import asdict
-
-        answer_json(
-            {
-                "is_done": yes,
-                "commit": [
-                    {"alloc_id": record.alloc_id, "outcome": outcomes[record.alloc_id]} for record in plan.commit
-                ],
-                "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
-                "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
-                "in_flight": plan.in_flight,
-                "problems": [asdict(problem) for problem in plan.problems],
-            }
-        )
+        answer_json(_sync_json(report))
     else:
-        for record in plan.commit:
-            outcome = outcomes[record.alloc_id]
-            if not yes and outcome == "added":
-                outcome = "committed"
-            answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
-        for name, record in plan.restore:
-            answer(f"{record.alloc_id}  its record {done}written again to {name}")
-        for alloc_id, name in plan.locate:
-            answer(f"{alloc_id}  its copy in {name} {done}recorded")
-        for problem in plan.problems:
-            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
-        count = len(plan.commit) + len(plan.restore) + len(plan.locate)
-        if plan.in_flight:
-            note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
-        if not count:
-            note("nothing to do: the index and the stores agree")
-        elif not yes:
-            flag = " --adopt" if adopt else ""
-            note(f"{count} to do; nothing was written:  fedml index sync{flag} --yes")
-    if plan.problems:
+        _print_sync(report, " --adopt" if adopt else "")
+    if report.plan.problems:
         raise typer.Exit(1)
+
+
+def _sync_json(report: SyncReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    plan, outcomes = report.plan, report.outcomes
+    return {
+        "is_done": report.is_done,
+        "commit": [{"alloc_id": each.alloc_id, "outcome": outcomes[each.alloc_id]} for each in plan.commit],
+        "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
+        "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
+        "in_flight": plan.in_flight,
+        "problems": [asdict(problem) for problem in plan.problems],
+    }
+
+
+def _print_sync(report: SyncReport, flag: str) -> None:
+    from federation.cli.session import answer, note
+
+    plan, done = report.plan, "" if report.is_done else "would be "
+    for record in plan.commit:
+        outcome = report.outcomes[record.alloc_id]
+        if not report.is_done and outcome == "added":
+            outcome = "committed"
+        answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
+    for name, record in plan.restore:
+        answer(f"{record.alloc_id}  its record {done}written again to {name}")
+    for alloc_id, name in plan.locate:
+        answer(f"{alloc_id}  its copy in {name} {done}recorded")
+    for problem in plan.problems:
+        answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
+    if plan.in_flight:
+        note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
+    if not report.count:
+        note("nothing to do: the index and the stores agree")
+    elif not report.is_done:
+        note(f"{report.count} to do; nothing was written:  fedml index sync{flag} --yes")
 
 
 def rebuild(
@@ -181,23 +165,10 @@ def rebuild(
       fedml index rebuild --salvage --yes
     """
     from federation.cli.session import answer, answer_json, note, opened
-    from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
-    from federation.log import default_author
-    from federation.manifest import Manifest
-    from federation.workflows.evidence import Evidence
+    from federation.workflows import index_rebuild
 
     with opened(config) as federation:
-        stores = federation.result_stores()
-        plan = plan_rebuild(
-            federation.home,
-            federation.config.cache_dir,
-            stores.of,
-            stores.names,
-            lambda text, source: Manifest.from_json(text, source=source),
-            Evidence(federation).refusal,
-            salvage=salvage,
-        )
-        revision = apply_rebuild(federation.home, plan, author=default_author()) if yes else 0
+        plan, revision = index_rebuild.rebuild(federation, is_dry=not yes, salvage=salvage)
     if as_json:
         from dataclasses import asdict
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from federation.cli.index.options import JobNameOption
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from federation.index.columns import Row
-    from federation.index.maintenance.export import Format
-    from federation.result import ResultRecord
-    from regions.storage.store import Store
-
-JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
+    from federation.index import Row
+    from federation.workflows.index_gc import GcReport
 
 
 def register(app: typer.Typer) -> None:
@@ -58,68 +55,67 @@ def gc(
 
       fedml index gc --orphans 7d
     """
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
-    from federation.cli.session import answer, answer_json, note, opened
-    from federation.errors import UsageError
-    from federation.index.maintenance import gc as gc_index
-    from federation.index.maintenance.retention import parse_retention
-    from federation.result import store_name
-    from federation.text import duration_s, size_text
+    from federation.cli.session import answer_json, opened
+    from federation.workflows import index_gc
 
-    if not keep and not orphans:
-        raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
-    rule = parse_retention(keep) if keep else None
-    wait, now = timedelta(seconds=duration_s(grace, "--grace", least_s=0)), datetime.now(UTC)
-    age = timedelta(seconds=duration_s(orphans, "--orphans", least_s=0)) if orphans else None
+    request = index_gc.parse_gc(keep or (), grace, orphans)
     with opened(config) as federation:
-        stores = federation.result_stores()
-        plan = gc_index.plan_gc(federation.index, stores, rule, now) if rule else gc_index.GcPlan()
-        found = gc_index.orphans(stores, federation.index, now, age) if age is not None else []
-        outcome = gc_index.GcOutcome(problems=plan.skipped)
-        if not dry_run:
-            if rule:
-                outcome = gc_index.run_gc(federation.index, stores, rule, now, grace=wait)
-            outcome.freed_bytes += gc_index.remove_orphans(stores, found)
+        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run)
     if as_json:
-        from dataclasses import asdict
-
-        answer_json(
-            {
-                "is_done": not dry_run,
-                "marked": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in plan.doom],
-                "spared": plan.spare,
-                "waiting": [{"alloc_id": row.alloc_id, "until": until} for row, until in plan.waiting],
-                "removed": [
-                    {"alloc_id": row.alloc_id, "size_bytes": row.size_bytes}
-                    for row in (plan.remove if dry_run else outcome.removed)
-                ],
-                "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in found],
-                "freed_bytes": outcome.freed_bytes,
-                "problems": [asdict(problem) for problem in outcome.problems],
-            }
-        )
+        answer_json(_gc_json(report))
     else:
-        would = "would be " if dry_run else ""
-        for row in plan.doom:
-            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}marked")
-        for alloc_id in plan.spare:
-            answer(f"{alloc_id}  {would}kept after all")
-        for row, until in plan.waiting:
-            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: marked, until {until[:16]}Z")
-        for row in plan.remove if dry_run else outcome.removed:
-            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}removed")
-        for orphan in found:
-            answer(
-                f"{store_name(orphan.store)}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed"
-            )
-        for problem in outcome.problems:
-            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
-        if plan.doom and not dry_run:
-            note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
-        note("nothing was written" if dry_run else f"{size_text(outcome.freed_bytes)} freed")
-    if outcome.problems:
+        _print_gc(report, grace)
+    if report.results.problems:
         raise typer.Exit(1)
+
+
+def _gc_json(report: GcReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from federation.result import store_name
+
+    done, plan = report.results, report.results.plan
+    return {
+        "is_done": report.is_done,
+        "marked": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in plan.doom],
+        "spared": plan.spare,
+        "waiting": [{"alloc_id": row.alloc_id, "until": until} for row, until in plan.waiting],
+        "removed": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in done.removed],
+        "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in report.orphans],
+        "freed_bytes": done.freed_bytes,
+        "problems": [asdict(problem) for problem in done.problems],
+    }
+
+
+def _print_gc(report: GcReport, grace: str) -> None:
+    from federation.cli.session import answer, note
+    from federation.result import store_name
+    from federation.text import size_text
+
+    done, plan = report.results, report.results.plan
+    would = "" if report.is_done else "would be "
+
+    def tell(row: Row, what: str) -> None:
+        answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {what}")
+
+    for row in plan.doom:
+        tell(row, f"{would}marked")
+    for alloc_id in plan.spare:
+        answer(f"{alloc_id}  {would}kept after all")
+    for row, until in plan.waiting:
+        tell(row, f"marked, until {until[:16]}Z")
+    for row in done.removed:
+        tell(row, f"{would}removed")
+    for orphan in report.orphans:
+        where = f"{store_name(orphan.store)}/{orphan.prefix}"
+        answer(f"{where}  {size_text(orphan.size_bytes)} without a record: {would}removed")
+    for problem in done.problems:
+        answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
+    if plan.doom and report.is_done:
+        note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
+    note(f"{size_text(done.freed_bytes)} freed" if report.is_done else "nothing was written")
 
 
 def copy(
@@ -145,38 +141,16 @@ def copy(
 
       fedml index copy 8f14e45f s3://models-backup/fedml
     """
-    from federation.checks.stores.uses import by_store, chosen, places_of
     from federation.cli.session import answer_json, note, opened
-    from federation.errors import ConfigError, UsageError
-    from federation.index.maintenance.copy import copy_result
     from federation.text import size_text
     from federation.ui.transfer import transfer
-    from regions.storage import parse_store_url, store_url
+    from federation.workflows.index_copy import copy_target, copy_to
 
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
-        try:
-            targets = list(by_store(chosen(places_of(federation.config), store)))
-        except (ConfigError, UsageError):
-            if "://" not in store:
-                raise
-            targets = [parse_store_url(store)]
-        if len(targets) > 1:
-            raise UsageError(
-                f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
-            )
-        stores = federation.result_stores(allow_store or ())
-        is_known = targets[0] in by_store(places_of(federation.config))
+        target = copy_target(federation, store)
         with transfer("copying") as progress:
-
-            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
-                store = stores.of(url, result)
-                store.progress = progress
-                return store
-
-            target = federation.store(targets[0])  # a person named it, not a record
-            target.progress = progress
-            copied = copy_result(federation.index, open_store, row, store_url(targets[0]), target=target)
+            copied, is_known = copy_to(federation, row, target, allow=allow_store or (), progress=progress)
     if as_json:
         from dataclasses import asdict
 
@@ -254,26 +228,15 @@ def export(
       fedml index export | jq .metrics.roc_auc
     """
     from federation.cli.session import answer_json, note, opened
-    from federation.errors import FederationError, UsageError
-    from federation.index.maintenance.export import export as export_index
+    from federation.errors import UsageError
     from federation.streams import data_output
+    from federation.workflows.index_export import export_to, format_of
 
-    kind = _format(as_format, to)
+    kind = format_of(as_format, to)
     if as_json and to is None:
         raise UsageError("--json tells what was written to a file", hint="name it with --to")
     with opened(config) as federation:
-        if to is None:
-            count = export_index(federation.index, data_output(), kind)
-        else:
-            partial = to.with_name(f".{to.name}.part")
-            try:
-                with partial.open("w", encoding="utf-8", newline="") as target:
-                    count = export_index(federation.index, target, kind)
-                partial.replace(to)
-            except OSError as error:
-                raise FederationError(f"can't write to {to}: {error.strerror}") from error
-            finally:
-                partial.unlink(missing_ok=True)
+        count = export_to(federation, to, kind, data_output())
     if as_json:
         answer_json({"path": str(to), "format": kind, "results": count})
     else:
@@ -297,33 +260,13 @@ def import_results(
       fedml index import results.jsonl
     """
     from federation.cli.session import answer_json, note, opened
-    from federation.errors import UsageError
-    from federation.index.maintenance.export import import_results as import_into
+    from federation.workflows.index_export import format_of, import_from
 
-    kind = _format(as_format, file)
+    kind = format_of(as_format, file)
     with opened(config) as federation:
-        try:
-            with file.open(encoding="utf-8", newline="") as source:
-                done = import_into(federation.index, source, kind, name=file.name)
-        except OSError as error:
-            raise UsageError(f"can't read {file}: {error.strerror}") from error
+        done = import_from(federation, file, kind)
     counts = {outcome: done.count(outcome) for outcome in ("added", "superseded", "late", "known")}
     if as_json:
         answer_json(counts)
     else:
         note(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
-
-
-def _format(name: str, file: Path | None) -> Format:
-    from federation.errors import UsageError
-
-    if not name and file is not None:
-        name = file.suffix.removeprefix(".")
-        if name not in ("jsonl", "csv"):
-            raise UsageError(f"{file}: its name doesn't say what it holds", hint="add --format jsonl or --format csv")
-    match name:
-        case "jsonl" | "":
-            return "jsonl"
-        case "csv":
-            return "csv"
-    raise UsageError(f"--format {name!r} is neither jsonl nor csv")

@@ -9,19 +9,6 @@ import typer
 from federation.cli.options.common import ConfigOption, JsonOption
 
 WATCH_PAUSE_S = 5.0
-IN_ENVIRONMENT = (
-    "event",
-    "revision",
-    "alloc_id",
-    "job",
-    "version",
-    "state",
-    "region",
-    "tag",
-    "previous",
-    "author",
-    "reason",
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -62,39 +49,17 @@ def watch(
     import time
 
     from federation.cli.session import answer, answer_json_line, note, opened
-    from federation.errors import FederationError, UsageError
-    from federation.hook_command import run_hook
-    from federation.index.cursor import Watcher
     from federation.ui.index_history import event_text
+    from federation.workflows.index_watch import IndexWatch
 
     with opened(config) as federation:
-        commands = {event: command for event, command in federation.config.hooks.items() if event.startswith("index_")}
-        if hooks and not commands:
-            raise UsageError(
-                f"{federation.config.path} has no hook for the index",
-                hint='write under [hooks]:  index_tag = ["./served.sh"]  (or index_commit, index_retire)',
-            )
-        watcher = Watcher(federation.index, federation.home, name)
-        start = watcher.begin(after)
-        note(f"{name}: what comes after revision {start}" + ("" if once else " (Ctrl-C ends)"))
-        for revision, events in watcher.follow(
-            start,
+        watch = IndexWatch(federation, name, after, hooks=hooks)
+        note(f"{name}: what comes after revision {watch.start}" + ("" if once else " (Ctrl-C ends)"))
+        for event in watch.events(
             pause=None if once else lambda: time.sleep(WATCH_PAUSE_S),
             unreachable=lambda error: note(f"Warning: {error} (asked again)"),
         ):
-            for event in events:
-                if as_json:
-                    answer_json_line(event.told)
-                else:
-                    answer(event_text(event.told))
-                command = commands.get(f"index_{event.kind}") if hooks else None
-                if command:
-                    told, folder = event.told, federation.config.root
-                    problem = run_hook(f"index_{event.kind}", command, told, names=IN_ENVIRONMENT, folder=folder)
-                    if problem:
-                        raise FederationError(
-                            f"{problem} (revision {revision.number})",
-                            hint="the same command begins with it again; "
-                            f"fedml index watch --after {revision.number} leaves it out",
-                        )
-            watcher.advance(revision.number)
+            if as_json:
+                answer_json_line(event)
+            else:
+                answer(event_text(event))

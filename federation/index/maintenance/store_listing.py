@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,6 +38,14 @@ class StoreListing:
     files: dict[str, dict[str, ObjectInfo]] = field(default_factory=dict)
     """By artifact prefix, then by path in the artifact."""
     strays: list[ObjectInfo] = field(default_factory=list)
+
+    def unrecorded(self) -> Iterator[tuple[str, str]]:
+        """(prefix, run) of each artifact whose record doesn't lie in the same store."""
+        recorded = {key.removeprefix(RESULTS).removesuffix(".json") for key in self.records}
+        for prefix in self.files:
+            owner = prefix.removeprefix(ARTIFACTS).rstrip("/").rpartition("/")[0]
+            if owner not in recorded:
+                yield prefix, owner.rsplit("/", 4)[0]
 
     def newest(self, prefix: str) -> datetime | None:
         """When the artifact under `prefix` was last written to, by the store's clock."""

@@ -242,17 +242,15 @@ class _Look:
                 what = f"result {place.alloc_id} of {place.key.path} is in the store and not in the index"
                 mend = "fedml index sync" if self._said.has_entries else "fedml index rebuild (the index is empty)"
                 yield Problem("record-orphan", self._store.url_of(key), what, mend)
-        recorded = {key.removeprefix("results/").removesuffix(".json") for key in self._found.records}
         indexed = {one.record.artifact_prefix for one in self._said.results.values()}
-        for prefix, files in self._found.files.items():
-            owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
-            if owner in recorded or prefix in indexed:
+        for prefix, run in self._found.unrecorded():
+            if prefix in indexed:
                 continue
-            newest = self._found.newest(prefix)
-            if owner.rsplit("/", 4)[0] in self._said.open_runs or (newest and newest > self._since):
+            newest, count = self._found.newest(prefix), len(self._found.files[prefix])
+            if run in self._said.open_runs or (newest and newest > self._since):
                 self.in_flight += 1
                 continue
-            what = f"{len(files)} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
+            what = f"{count} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
             where = self._store.url_of(prefix.rstrip("/"))
             yield Problem("artifact-orphan", where, what, "fedml index gc --orphans 7d (what a broken publish left)")
         for info in self._found.strays:

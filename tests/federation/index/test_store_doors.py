@@ -20,7 +20,7 @@ BACKENDS = (
 MAY_OPEN = {
     # fedml.toml (its patterns too) and what a person types
     "app.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "cli/index/storage.py": {"parse_store_url"},
+    "workflows/index_copy.py": {"parse_store_url", "StoreConfig"},
     "cli/init.py": {"parse_store_url"},
     "cli/stores.py": {"open_store", "parse_store_url", "StoreConfig"},
     "config/build.py": {"parse_store_url", "StoreConfig"},
