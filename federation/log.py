@@ -156,13 +156,13 @@ class Log:
         return self._at
 
     def start_at(self, position: Position) -> None:
-        """Go on from a position that is known from elsewhere (a catalog); what was read but not taken is forgotten."""
+        """Go on from a position that is known from elsewhere (a catalog). Entries that were read but not taken are dropped."""
         with self._lock:
             self._at = position
             self._untaken = []
 
     def refresh(self) -> list[Entry]:
-        """Read to the end; the entries that neither `refresh` nor `take` gave before, one's own appended ones too.
+        """Read to the end of the log. Returns the entries that neither `refresh` nor `take` returned before, also own ones.
 
         Raises IndexCorrupt for an entry that is missing, torn or doesn't chain, FormatTooNew, and the store's errors;
         entries that were read before the error are given by the next call.
@@ -172,13 +172,13 @@ class Log:
             return self.take()
 
     def take(self) -> list[Entry]:
-        """As `refresh`, without asking the store: what was read or appended meanwhile."""
+        """As `refresh`, without asking the store: the entries that were read or appended meanwhile."""
         with self._lock:
             taken, self._untaken = self._untaken, []
             return taken
 
     def read(self, number: int) -> Entry:
-        """One entry of this number, wherever the log is; whether it chains is not looked at. Raises IndexCorrupt."""
+        """The entry of this number, wherever the log is. Doesn't check that it chains. Raises IndexCorrupt."""
         data = self._get(number)
         if data is None:
             raise self._corrupt(number, "is missing")
@@ -212,8 +212,8 @@ class Log:
                 else:
                     self._accept(entry)
                     return entry
-                # As on a wire that many share: a room of twice the last one, from what one try takes, and anywhere in it.
-                # The pause comes before the look: whoever looks and then waits is always behind a busy writer.
+                # Exponential backoff with full jitter, starting at the time that one attempt took. The pause comes before
+                # the look: a writer that looks and then waits is always behind a busy one.
                 pause_s = min(_PAUSE_MAX_S, max(_PAUSE_MIN_S, 2 * pause_s, time.monotonic() - began_s))
                 time.sleep(random.uniform(0, pause_s))  # noqa: S311
                 others = self._read_tail()

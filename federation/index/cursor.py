@@ -1,8 +1,8 @@
-"""Revisions of the index as they come enter, what somebody waits for leaves, one event at a time: commits, tags, retirements.
+"""Reads the commits, tags and retirements of new revisions, one event at a time, under a name that keeps its place.
 
-Who watches has a name, and its cursor (`index/watch/{name}.json`, the newest revision that was dealt with) lies in the home
-store: whichever process goes on under that name begins after it. At least once: the cursor moves when all events of a
-revision were dealt with, so a process that dies in between tells them again. Whoever commits knows nothing of it.
+The cursor of a name (`index/watch/{name}.json`, the newest revision that was dealt with) lies in the home store. The next
+process under that name begins after it. Delivery is at least once: the cursor moves when all events of a revision were
+dealt with, so they are repeated after a process died in between. Commits don't wait for watchers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Event:
 
 
 class Watcher:
-    """One watcher of that name. Raises UsageError for a name that is none, IndexCorrupt for a torn cursor."""
+    """One watcher of that name. Raises UsageError for a name that isn't valid, IndexCorrupt for a damaged cursor."""
 
     def __init__(self, index: Followed, home: Store, name: str) -> None:
         self._index = index

@@ -1,4 +1,4 @@
-"""Reads and makes what makes a store a home store: `format.json`, beside the index's log.
+"""Reads and creates `format.json`, which makes a store a home store.
 
 It is created once, with create-if-absent, after the store passed a race of creators; it holds the format version and a
 random id by which local catalogs know the home again wherever it moves. A crash before its creation leaves nothing.

@@ -216,7 +216,7 @@ def _claimed(url: str, result: Row | ResultRecord | None) -> StoreConfig:
             else f"result {result.alloc_id[:_NAME_CHARS]!r} says that it lies in"
         )
         raise StoreRefused(
-            f"{whose} a store that can't be meant: {str(error)[:_SHOWN_CHARS]}",
+            f"{whose} a store whose URL is not valid: {str(error)[:_SHOWN_CHARS]}",
             hint="nobody who uses fedml writes that: look at who wrote the record (fedml index show)",
         ) from None
     return StoreConfig(config.url, endpoint=config.endpoint)

@@ -67,7 +67,8 @@ def key_reference(text: str) -> SecretRef:
 
 def sign(index: Index, open_store: OpenStore, row: Row, key: SecretRef) -> Signed:
     """Sign a result, beside it in its store and in the log. Saying it again changes nothing. Raises UsageError for a result
-    that was removed and a key that is none, SecretUnavailable. After a crash it may lie in the store only; sign again."""
+    that was removed and for something that isn't a key, SecretUnavailable. After a crash it may lie in the store
+    only; sign again."""
     private = read_private_key(key)
     public_key = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     record = index.record(row)

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from federation.index.maintenance.log_reader import check_checkpoints, check_format, entry_key, read_chain
-from federation.index.maintenance.log_summary import Committed, Said
+from federation.index.maintenance.log_summary import Committed, LogSummary
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import StoreListing, record_place
 from federation.index.maintenance.store_set import StoreSet
@@ -81,32 +81,32 @@ def _verify_once(
     now: datetime,
 ) -> Verified:
     chain = read_chain(home, remembered=remembered, head=head)
-    said = Said(home, chain)
-    problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
+    summary = LogSummary(home, chain)
+    problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *summary.problems]
     problems += check_checkpoints(home, chain)
     stores = StoreSet(open_store)
-    places = _places(stores, names, said)
+    places = _places(stores, names, summary)
     listings = stores.listed()
     problems += stores.problems
     records = {key for listing in listings.values() for key in listing.records}
     in_flight = read_bytes = 0
     for name, listing in listings.items():
-        look = _Look(name, listing, said, places, records, deep=deep, since=now - _PUBLISH_AT_WORK)
+        look = _Look(name, listing, summary, places, records, deep=deep, since=now - _PUBLISH_AT_WORK)
         problems += look.problems()
         in_flight += look.in_flight
         read_bytes += look.read_bytes
     last = chain.head
-    return Verified(last.number, last.sha256, len(said.results), len(stores), in_flight, read_bytes, tuple(problems))
+    return Verified(last.number, last.sha256, len(summary.results), len(stores), in_flight, read_bytes, tuple(problems))
 
 
-def _places(stores: StoreSet, names: Sequence[str], said: Said) -> dict[str, list[str]]:
+def _places(stores: StoreSet, names: Sequence[str], summary: LogSummary) -> dict[str, list[str]]:
     """Opens the stores to look into; the names of those that hold each result that wasn't removed, by allocation. A store
     that may not be opened is left out: nothing is looked for there."""
     for name in names:
         stores.add(name)
     allowed: dict[str, list[tuple[str, ResultRecord | None]]] = {}
-    for alloc_id, one in said.results.items():
-        if alloc_id not in said.removed:
+    for alloc_id, one in summary.results.items():
+        if alloc_id not in summary.removed:
             claims = [(url, one.record if url == one.record.store else None) for url in one.stores]
             allowed[alloc_id] = [claim for claim in claims if stores.add(*claim)]
     return {alloc_id: [stores.name_of(*claim) for claim in claims] for alloc_id, claims in allowed.items()}
@@ -119,7 +119,7 @@ class _Look:
         self,
         name: str,
         found: StoreListing,
-        said: Said,
+        summary: LogSummary,
         places: Mapping[str, Sequence[str]],
         records: set[str],
         *,
@@ -129,7 +129,7 @@ class _Look:
         self._name = name
         self._store = found.store
         self._found = found
-        self._said = said
+        self._summary = summary
         self._places = places
         self._records = records
         self._deep = deep
@@ -140,7 +140,7 @@ class _Look:
 
     def problems(self) -> list[Problem]:
         """All of them, results first."""
-        results = [self._said.results[alloc_id] for alloc_id, names in self._places.items() if self._name in names]
+        results = [self._summary.results[alloc_id] for alloc_id, names in self._places.items() if self._name in names]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             problems = [problem for some in pool.map(self._result, results) for problem in some]
         return [*problems, *self._orphans()]
@@ -233,21 +233,21 @@ class _Look:
         for key in self._found.records:
             place = record_place(key)
             assert place is not None
-            known = self._said.results.get(place.alloc_id)
+            known = self._summary.results.get(place.alloc_id)
             if known is not None and known.record.key == place.key:
                 continue
-            if place.key.run in self._said.open_runs:
+            if place.key.run in self._summary.open_runs:
                 self.in_flight += 1
             else:
                 what = f"result {place.alloc_id} of {place.key.path} is in the store and not in the index"
-                mend = "fedml index sync" if self._said.has_entries else "fedml index rebuild (the index is empty)"
+                mend = "fedml index sync" if self._summary.has_entries else "fedml index rebuild (the index is empty)"
                 yield Problem("record-orphan", self._store.url_of(key), what, mend)
-        indexed = {one.record.artifact_prefix for one in self._said.results.values()}
+        indexed = {one.record.artifact_prefix for one in self._summary.results.values()}
         for prefix, run in self._found.unrecorded():
             if prefix in indexed:
                 continue
             newest, count = self._found.newest(prefix), len(self._found.files[prefix])
-            if run in self._said.open_runs or (newest and newest > self._since):
+            if run in self._summary.open_runs or (newest and newest > self._since):
                 self.in_flight += 1
                 continue
             what = f"{count} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
