@@ -1,4 +1,4 @@
-"""`fedml index verify`, `sync`, `rebuild`: what is wrong with an index and the stores of its results, and mending it."""
+"""`fedml index verify`, `sync`, `rebuild`: find and mend what is wrong with an index and the stores of its results."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ def register(app: typer.Typer) -> None:
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Read every artifact and compare its sha256.")] = False,
     head: Annotated[
-        str, typer.Option(metavar="HASH", help="An entry's sha256 that you kept: the log must still hold it.")
+        str, typer.Option(metavar="HASH", help="Require that the log still holds the entry with this sha256.")
     ] = "",
-    signature: Annotated[bool, typer.Option("--signature", help="Check the signatures of results too.")] = False,
+    signature: Annotated[bool, typer.Option("--signature", help="Also check the signatures of results.")] = False,
     trust: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Public keys; a signature of another key is told (--signature).")
+        Path | None,
+        typer.Option(metavar="FILE", help="Report signatures of keys that this file lacks (implies --signature)."),
     ] = None,
     allow_store: AllowStoreOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Look for everything that is wrong with the index and the stores of its results, and what mends it.
+    """Find everything that is wrong with the index and the stores of its results, and print what mends it.
 
-    The log's chain, each result's record and files (there, and of their sizes), what lies in the stores without being
-    in the index. --deep reads every artifact. Writes nothing. Exit code 1 when something is wrong.
+    Checks the chain of the log, the record and the file sizes of each result, and what lies in the stores without being in
+    the index. --deep reads every artifact. Writes nothing. The exit code is 1 if something is wrong.
 
     Examples:
 
@@ -68,22 +69,23 @@ def verify(
 
 
 def sync(
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Also what jobs wrote themselves, where adopt in fedml.toml says.")
+        bool,
+        typer.Option("--adopt", help="Also enter what jobs wrote themselves, by the patterns adopt in fedml.toml."),
     ] = False,
     job: Annotated[
         str,
-        typer.Option(metavar="FILE|ID", help="With --adopt: whose results they are, where the pattern names no {job}."),
+        typer.Option(metavar="FILE|ID", help="With --adopt: the job of these results, if the pattern has no {job}."),
     ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Enter results that lie in the stores and not in the index, and write again the records that a store lost.
 
-    They are committed as what they are: the first of their key, superseded, or late. Results of open runs are left to
-    their coordinator (fedml runs resume). With --adopt also what older pipelines wrote, each an ad-hoc run, recorded where
-    it lies. Exit code 1 when a result in a store can't be taken.
+    Each is committed as the first of its key, as superseded or as late. Results of open runs are left to their coordinator
+    (fedml runs resume). A copy of a result is recorded if its record is the committed one. --adopt also enters what older
+    pipelines wrote, each as an ad-hoc run, where it lies. The exit code is 1 if a result in a store can't be used.
 
     Examples:
 
@@ -144,17 +146,17 @@ def _print_sync(report: SyncReport, flag: str) -> None:
 
 
 def rebuild(
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
     salvage: Annotated[
-        bool, typer.Option("--salvage", help="The log is damaged, not gone: go on with what can be read of it.")
+        bool, typer.Option("--salvage", help="Go on with what can be read of a log that is damaged, not lost.")
     ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Make the index again after its log was lost, from what survives: a catalog, a checkpoint, the stores' results.
+    """Make the index again after its log was lost, from a catalog, a checkpoint and the results in the stores.
 
-    Results are never lost with the log. What only the stores know is entered in the order of attempt, the store's time and
-    allocation id. Tells what it couldn't know, and which keys had several candidates. Broken off, it goes on where it was.
+    Results are never lost with the log. What only the stores know is entered by attempt, the store's time and allocation id.
+    Prints what can't be known, and which keys had several candidates. After an interruption, the same command continues.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`fedml index list`, `show`, `get`, `compare`: what every region trained, looked at and brought here."""
+"""`fedml index list`, `show`, `get`, `compare`: find results, look at them and download them."""
 
 from __future__ import annotations
 
@@ -33,44 +33,49 @@ class FilterOptions:
     """Which results are listed."""
 
     job: JobNameOption = None
-    version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None
-    region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None
+    version: Annotated[str | None, typer.Option(metavar="V", help="List only this version.")] = None
+    region: Annotated[str | None, typer.Option(metavar="NAME", help="List only results made in this region.")] = None
     run: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Only results of this run (a unique prefix is enough).")
+        str | None, typer.Option(metavar="RUN", help="List only results of this run (or unique prefix).")
     ] = None
     state: Annotated[
         str | None,
-        typer.Option(metavar="STATE", help="Only results that are committed, superseded, late, retired or removed."),
+        typer.Option(
+            metavar="STATE", help="List only results that are committed, superseded, late, retired or removed."
+        ),
     ] = None
-    tag: Annotated[str | None, typer.Option(metavar="NAME", help="Only the result that this tag points to.")] = None
+    tag: Annotated[str | None, typer.Option(metavar="NAME", help="List only the result that this tag points to.")] = (
+        None
+    )
     where: Annotated[
-        str | None, typer.Option(metavar="CONDITION", help="Only results that meet it (see the examples).")
+        str | None,
+        typer.Option(metavar="CONDITION", help="List only results that meet this condition (see the examples)."),
     ] = None
 
 
 def list_results(
     which: FilterOptions,
     sort: Annotated[
-        str | None, typer.Option(metavar="FIELD[:desc],…", help="In this order (else the newest first).")
+        str | None, typer.Option(metavar="FIELD[:desc],…", help="Sort by these fields (default: newest first).")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="FIELD,…", help="Show these fields (--json always has all).")
+        str | None, typer.Option(metavar="FIELD,…", help="Show these fields (--json always shows all).")
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help=f"At most N (else {TERMINAL_ROWS} on a terminal, all in a pipe)."),
+        typer.Option(min=1, metavar="N", help=f"List at most N (default: {TERMINAL_ROWS} on a terminal, else all)."),
     ] = None,
     at: AtOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Results, newest first: where each was made, what it measured, where its artifact lies.
+    """List results, newest first: where each was made, what it measured, where its artifact lies.
 
-    For each slot the first committed result wins for ever; a later one is kept as superseded, a result of a cancelled
-    run as late; a retired or removed one is hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
+    The first committed result of each slot wins for ever. A later one is kept as superseded, one of a cancelled run as late.
+    Retired and removed results are hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
     datacenter, node, state, slot, size_bytes, created, committed and more by = != < <= > >=, in, like, between, is null,
-    joined by and, or, not; texts and times stand in single quotes.
+    joined by and, or, not. Texts and times stand in single quotes.
 
     Examples:
 
@@ -117,7 +122,7 @@ def show(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """The whole story of one result, or of a version: its runs, metrics, files, where it lies, how to get it.
+    """Show all about one result or one version: its runs, metrics, files, where it lies, how to get it.
 
     Examples:
 
@@ -164,22 +169,23 @@ def show(
 def get(
     result: ResultArgument,
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder to make (else JOB-VERSION-ALLOCATION here).")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder to make (default: JOB-VERSION-ALLOCATION here)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     signed_by: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only what one of these public keys signed.")
+        Path | None, typer.Option(metavar="FILE", help="Refuse a result that none of these public keys signed.")
     ] = None,
     allow_store: AllowStoreOption = None,
     job: JobNameOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Bring a result's files from its store, each verified against the sha256 in the index. Prints the folder.
+    """Download the files of a result, verified against the sha256 in the index, and print the folder.
 
-    A store that fedml.toml doesn't have for the result's region is refused (see further_stores there).
+    A store that fedml.toml doesn't have for the region of the result is refused (see further_stores there).
 
-    A version is enough where it has one committed result; else the results are listed, to name one.
+    A version is enough if it has one committed result. If it has several, they are listed, to name one.
 
     Examples:
 
@@ -217,7 +223,7 @@ def compare(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Results side by side: metrics, parameters, environment, place. What differs comes first.
+    """Compare results side by side: metrics, parameters, environment, place. Differences come first.
 
     Examples:
 

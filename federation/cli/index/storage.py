@@ -1,4 +1,4 @@
-"""`fedml index gc`, `copy`, `sign`, `export`, `import`: the bytes that an index speaks of, and its results as a file."""
+"""`fedml index gc`, `copy`, `sign`, `export`, `import`: free, copy and sign artifacts; results as a file."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def register(app: typer.Typer) -> None:
 def gc(
     keep: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="last=N versions, age=30d, best=METRIC:K (best=-METRIC:K: the least)."),
+        typer.Option(metavar="RULE", help="Keep last=N versions, age=30d, best=METRIC:K (best=-METRIC:K: the least)."),
     ] = None,
     grace: Annotated[
         str, typer.Option(metavar="AGE", help="How long a marked result stays before it may be removed.")
     ] = "24h",
     orphans: Annotated[
-        str, typer.Option(metavar="AGE", help="Also files without a record that nobody wrote to for so long.")
+        str, typer.Option(metavar="AGE", help="Also delete files without a record that are older than this.")
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Free the bytes of results that nothing keeps. The first gc marks them, one after the grace removes them.
+    """Free the bytes of results that no rule keeps. The first gc marks them. A gc after the grace removes them.
 
-    A result is kept when any rule keeps it, per job; best=METRIC:K keeps all results of a job that has no committed one
-    with that metric, and is refused where no job has. Never removed: what holds a tag or held one, what other results were
-    made from, results of open runs, artifacts that were adopted or published in place. A tag takes a mark away. What
-    was removed stays in the index as such: its record, metrics and history.
+    Rules apply per job, and a result is kept if any rule keeps it. best=METRIC:K keeps all results of a job without a
+    committed result that has the metric, and is refused if no job has one. Never removed: results that hold or held a tag,
+    parents of other results, results of open runs, artifacts that were adopted or published in place. A tag takes the mark
+    away. A removed result stays in the index with its record, metrics and history.
 
-    Deleted is only what lies under a result's own prefix, in the store that fedml.toml has for its region and datacenter
-    and in copies in other stores of fedml.toml. A result that lies elsewhere is told and left alone (exit code 1).
+    Only files under a result's own prefix are deleted, in the store that fedml.toml has for its region and datacenter and in
+    copies in other stores of fedml.toml. A result that lies elsewhere is reported and left alone (exit code 1).
 
     Examples:
 
@@ -130,10 +130,10 @@ def copy(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Copy a result into another store, in whatever cloud that is, verified byte by byte, and record where it lies.
+    """Copy a result into another store of any cloud, verified byte by byte, and record where the copy lies.
 
-    get takes the first copy that is whole; gc removes all of them. Copying into the store where a result was made brings
-    back what is lost or changed there.
+    get takes the first copy that is whole. gc removes all copies. A copy into the store where the result was made restores
+    what is lost or changed there.
 
     Examples:
 
@@ -178,7 +178,7 @@ def sign(
 ) -> None:
     """Sign a result with an ed25519 key of your own: the names, sizes and sha256 of all its files.
 
-    The signature lies beside the result and in the log. A protected tag may demand one; get --signed-by and verify
+    The signature is written beside the result and into the log. A protected tag may require one. get --signed-by and verify
     --signature check it.
 
     Examples:
@@ -209,17 +209,17 @@ def sign(
 
 def export(
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to (else stdout); .csv and .jsonl say the format.")
+        Path | None, typer.Option(metavar="FILE", help="The file to write, .csv or .jsonl (default: stdout).")
     ] = None,
     as_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (default: by the name of FILE).")
     ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write every result with its columns and its whole record, as JSON Lines or CSV. Removed ones are left out.
+    """Write every result with its columns and its whole record, as JSON Lines or CSV. Removed results are left out.
 
-    Tags, notes and runs aren't in it. Artifacts stay where they lie.
+    Tags, notes and runs are not exported. Artifacts stay where they lie.
 
     Examples:
 
@@ -244,16 +244,16 @@ def export(
 
 
 def import_results(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote: .jsonl or .csv.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that export wrote: .jsonl or .csv.")],
     as_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (default: by the name of FILE).")
     ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Enter results that were exported from an index into this one. Their artifacts stay where they lie.
+    """Enter the results of an exported file into this index. Their artifacts stay where they lie.
 
-    All lines are checked before anything is written. Here too the first result of a key wins.
+    All lines are checked before anything is written. As everywhere, the first result of a key wins.
 
     Example:
 
