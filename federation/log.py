@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
 from jobs.errors import ForeignTextError
 from jobs.foreign import Limits, Members, parse_json
-from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, Unavailable
+from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, TooLarge, Unavailable
 from regions.storage.store import Create, Store
 
 LOG_FORMAT = 1
@@ -53,8 +53,9 @@ _REASON_CHARS_MAX = 1 << 20
 _TIME_CHARS_MAX = 100
 _FIRST_TIME = "1970-01-01T00:00:00.000000Z"
 _NOT_A_CHANGE = {"type": "unreadable", "kind": "?", "problem": "it is not a change"}
+ENTRY_BYTES_READ_MAX = 256 * 1024 * 1024
 _ENTRY_LIMITS = Limits(
-    size_bytes_max=256 * 1024 * 1024,
+    size_bytes_max=ENTRY_BYTES_READ_MAX,
     depth_max=100,
     items_max=20_000_000,
     text_chars_max=256 * 1024 * 1024,
@@ -181,13 +182,13 @@ class Log:
         return self._at
 
     def start_at(self, position: Position) -> None:
-        """Go on from a position that is known from elsewhere (a catalog); what was read but not taken is forgotten."""
+        """Go on from a position that is known from elsewhere (a catalog). Entries that were read but not taken are dropped."""
         with self._lock:
             self._at = position
             self._untaken = []
 
     def refresh(self) -> list[Entry]:
-        """Read to the end; the entries that neither `refresh` nor `take` gave before, one's own appended ones too.
+        """Read to the end of the log. Returns the entries that neither `refresh` nor `take` returned before, also own ones.
 
         Raises IndexCorrupt for an entry that is missing, torn or doesn't chain, FormatTooNew, and the store's errors;
         entries that were read before the error are given by the next call.
@@ -197,13 +198,13 @@ class Log:
             return self.take()
 
     def take(self) -> list[Entry]:
-        """As `refresh`, without asking the store: what was read or appended meanwhile."""
+        """As `refresh`, without asking the store: the entries that were read or appended meanwhile."""
         with self._lock:
             taken, self._untaken = self._untaken, []
             return taken
 
     def read(self, number: int) -> Entry:
-        """One entry of this number, wherever the log is; whether it chains is not looked at. Raises IndexCorrupt."""
+        """The entry of this number, wherever the log is. Doesn't check that it chains. Raises IndexCorrupt."""
         data = self._get(number)
         if data is None:
             raise self._corrupt(number, "is missing")
@@ -237,8 +238,8 @@ class Log:
                 else:
                     self._accept(entry)
                     return entry
-                # As on a wire that many share: a room of twice the last one, from what one try takes, and anywhere in it.
-                # The pause comes before the look: whoever looks and then waits is always behind a busy writer.
+                # Exponential backoff with full jitter, starting at the time that one attempt took. The pause comes before
+                # the look: a writer that looks and then waits is always behind a busy one.
                 pause_s = min(_PAUSE_MAX_S, max(_PAUSE_MIN_S, 2 * pause_s, time.monotonic() - began_s))
                 time.sleep(random.uniform(0, pause_s))  # noqa: S311
                 others = self._read_tail()
@@ -328,9 +329,11 @@ class Log:
 
     def _get(self, number: int) -> bytes | None:
         try:
-            return self._store.get(self._key(number))
+            return self._store.get_small(self._key(number), limit_bytes=ENTRY_BYTES_READ_MAX)
         except NotFound:
             return None
+        except TooLarge as error:
+            raise self._corrupt(number, f"is not an entry: {error.message}") from error
         except IntegrityError as error:
             raise self._corrupt(number, f"is damaged ({error})") from error
 

@@ -1,7 +1,7 @@
 """A published artifact's record: written by `publish` on the node, read by the coordinator, committed to the index.
 
-A leaf of pure values: the record's JSON (format 1), its limits, its key, and where record and artifact lie in a store. No
-I/O. A record is what a node says: reading one gives a record of the right types within the limits, or PublishError.
+Pure values: the record's JSON (format 1), its limits, its key, and where record and artifact lie in a store. No I/O. A
+record is a claim of a node: reading one gives a record of the right types within the limits, or raises PublishError.
 """
 
 from __future__ import annotations

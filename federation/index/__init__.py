@@ -1,4 +1,4 @@
-"""Results enter, one versioned index of all regions and clouds leaves: `Index`, over a log in the home store."""
+"""One versioned index of the results of all regions and clouds: `Index`, over a log in the home store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results and their records enter, one line for each thing that may be compared leaves: those that differ first."""
+"""Compares results and their records: one line for each metric, parameter or fact, differing ones first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Revisions of the index as they come enter, what somebody waits for leaves, one event at a time: commits, tags, retirements.
+"""Reads the commits, tags and retirements of new revisions, one event at a time, under a name that keeps its place.
 
-Who watches has a name, and its cursor (`index/watch/{name}.json`, the newest revision that was dealt with) lies in the home
-store: whichever process goes on under that name begins after it. At least once: the cursor moves when all events of a
-revision were dealt with, so a process that dies in between tells them again. Whoever commits knows nothing of it.
+The cursor of a name (`index/watch/{name}.json`, the newest revision that was dealt with) lies in the home store. The next
+process under that name begins after it. Delivery is at least once: the cursor moves when all events of a revision were
+dealt with, so they are repeated after a process died in between. Commits don't wait for watchers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from federation.index.catalog.history import Revision
 from federation.index.validation import checked_tag
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
-from regions.storage.errors import NotFound, Unavailable
+from regions.storage.errors import NotFound, TooLarge, Unavailable
 from regions.storage.store import Store
 
 WATCH_PREFIX = "index/watch/"
+_CURSOR_BYTES_MAX = 65_536
 
 _KINDS = {"add": "commit", "supersede": "commit", "late": "commit", "tag": "tag", "untag": "tag", "retire": "retire"}
 _STATES = {"add": "committed", "supersede": "superseded", "late": "late"}
@@ -42,7 +43,7 @@ class Event:
 
 
 class Watcher:
-    """One watcher of that name. Raises UsageError for a name that is none, IndexCorrupt for a torn cursor."""
+    """One watcher of that name. Raises UsageError for a name that isn't valid, IndexCorrupt for a damaged cursor."""
 
     def __init__(self, index: Followed, home: Store, name: str) -> None:
         self._index = index
@@ -90,10 +91,11 @@ class Watcher:
     def _cursor(self) -> int | None:
         try:
             where = self._home.url_of(self._key)
-            return Members(parse_json(self._home.get(self._key), source=where), source=where).whole("revision")
+            data = self._home.get_small(self._key, limit_bytes=_CURSOR_BYTES_MAX)
+            return Members(parse_json(data, source=where), source=where).whole("revision")
         except NotFound:
             return None
-        except ForeignTextError as error:
+        except (ForeignTextError, TooLarge) as error:
             raise IndexCorrupt(
                 f"the cursor {self._home.url_of(self._key)} is not what fedml wrote",
                 hint="say where to begin: fedml index watch --after REVISION",

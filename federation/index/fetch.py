@@ -1,4 +1,4 @@
-"""A result's record and its store enter, a folder with the verified artifact leaves."""
+"""Downloads the artifact of a result into a folder, verified."""
 
 from __future__ import annotations
 

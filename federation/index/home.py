@@ -1,4 +1,4 @@
-"""Reads and makes what makes a store a home store: `format.json`, beside the index's log.
+"""Reads and creates `format.json`, which makes a store a home store.
 
 It is created once, with create-if-absent, after the store passed a race of creators; it holds the format version and a
 random id by which local catalogs know the home again wherever it moves. A crash before its creation leaves nothing.
@@ -15,11 +15,12 @@ from federation.errors import FormatTooNew, IndexCorrupt
 from federation.log import timestamp
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json, understood
-from regions.storage.errors import AlreadyExists, NotFound, NotSupported
+from regions.storage.errors import AlreadyExists, NotFound, NotSupported, TooLarge
 from regions.storage.store import Create, Store
 
 HOME_FORMAT = 1
 HOME_KEY = "format.json"
+HOME_BYTES_MAX = 1 << 20
 LOG_PREFIX = "index/log/"
 
 _SCRATCH = "fedml-check/"
@@ -37,17 +38,16 @@ class Home:
 
 def read_home(store: Store) -> Home | None:
     """The store's `format.json`, None where there is none. Raises FormatTooNew, IndexCorrupt, the store's errors."""
-    try:
-        data = store.get(HOME_KEY)
-    except NotFound:
-        return None
     where = store.url_of(HOME_KEY)
     try:
+        data = store.get_small(HOME_KEY, limit_bytes=HOME_BYTES_MAX)
         document = Members(parse_json(data, source=where), source=where)
         found = document.whole("format", least=1)
         home_id = understood(where, lambda: uuid.UUID(document.text("id")).hex)
         home = Home(id=home_id, created=document.text("created"))
-    except ForeignTextError as error:
+    except NotFound:
+        return None
+    except (ForeignTextError, TooLarge) as error:
         raise IndexCorrupt(
             f"{where} is not what fedml wrote ({error.message.removeprefix(where).strip()})",
             hint="restore it from the bucket's version history, or delete it: the next write makes a new one",

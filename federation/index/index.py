@@ -20,7 +20,7 @@ from federation.index.catalog.history import Difference, Revision, difference
 from federation.index.columns import Row
 from federation.index.fetch import Fetched, fetch
 from federation.index.reader import Reader, highest_version
-from federation.index.replica import Ledger
+from federation.index.replica import Replica
 from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun
 from federation.index.signatures import read_public_keys, signer
 from federation.index.stores import OpenStore
@@ -55,7 +55,7 @@ class _Opened(NamedTuple):
     slots: int
 
 
-class Index(Ledger, Reader):
+class Index(Replica, Reader):
     """The index of one home store: what may be asked of it (`Reader`) and what may be entered.
 
     Nothing is read or written before the first question; may be used from threads. Readers need to read the home store
@@ -157,7 +157,8 @@ class Index(Ledger, Reader):
         """Point a tag to the one result that `ref` means, and tell where it pointed before. With `if_current` (what a
         result is named by, or `none`) only if it points there: of two people who do so at once, one wins.
 
-        Raises UsageError for a name that is none and a result that is missing, retired or removed; TagMoved, TagRefused.
+        Raises UsageError for a name that is not a valid tag and for a result that is missing, retired or removed; TagMoved,
+        TagRefused.
         After a crash or Unavailable it is done or not; saying it again is right either way.
         """
         checked_tag(name)
@@ -192,7 +193,8 @@ class Index(Ledger, Reader):
         return [row for alloc_id in alloc_ids for row in self.find(alloc_id)]
 
     def note(self, ref: str, text: str) -> Row:
-        """Write a note to a result, for whoever looks at it. Raises UsageError for a text that is none."""
+        """Write a note to a result, for whoever looks at it. Raises UsageError for an empty text, and for control
+        characters."""
         row, checked = self.result(ref), checked_text("the note", text)
         self.change(lambda catalog: decide_note(catalog, row.alloc_id, checked))
         return row

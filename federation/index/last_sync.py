@@ -1,7 +1,7 @@
-"""A home store's URL enters, which catalog is its own here and when it was last in step leaves: for answers without the store.
+"""Remembers which local catalog belongs to a home store, and when it was last up to date, for answers without the store.
 
-The store alone knows its home's id. So the cache folder keeps it by URL, in a small file whose time is that of the last
-look. It may be deleted at any time.
+Only the store knows the id of its home. So the cache folder keeps the id by URL, in a small file whose time is that of the
+last look. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import NamedTuple
 from federation.log import timestamp
 
 
-class Seen(NamedTuple):
+class LastSync(NamedTuple):
     """A home's id, and when it was looked at last (RFC 3339)."""
 
     home_id: str
     when: str
 
 
-def saw(cache_dir: Path, url: str, home_id: str) -> None:
-    """The catalog of that home is in step with the store now. Where that can't be noted, it isn't."""
+def note_sync(cache_dir: Path, url: str, home_id: str) -> None:
+    """Note that the catalog of that home is up to date with the store now. A file that can't be written is no error."""
     path = _path(cache_dir, url)
     try:
         if path.exists() and path.read_text() == home_id:
@@ -34,14 +34,14 @@ def saw(cache_dir: Path, url: str, home_id: str) -> None:
         return
 
 
-def last_seen(cache_dir: Path, url: str) -> Seen | None:
+def last_sync(cache_dir: Path, url: str) -> LastSync | None:
     """What is known of that home; None where nothing is."""
     path = _path(cache_dir, url)
     try:
         home_id, moment = path.read_text(), path.stat().st_mtime
     except (OSError, ValueError):
         return None
-    return Seen(home_id, timestamp(datetime.fromtimestamp(moment, UTC))) if home_id.isalnum() else None
+    return LastSync(home_id, timestamp(datetime.fromtimestamp(moment, UTC))) if home_id.isalnum() else None
 
 
 def _path(cache_dir: Path, url: str) -> Path:

@@ -1,4 +1,4 @@
-"""Runs, regions and tags as a person names them enter; whole names leave, or what was meant instead."""
+"""Resolves the runs, regions and tags that a person names. Errors suggest the nearest name."""
 
 from __future__ import annotations
 

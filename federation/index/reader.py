@@ -1,4 +1,4 @@
-"""A catalog enters, answers about results and runs leave: now (`Index`) or at an earlier revision (`Past`)."""
+"""Answers questions about results and runs from a catalog: as it is now (`Index`), or at an earlier revision (`Past`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.changes import RECORD_CHANGES
 from federation.index.catalog.history import Revision, TagMove, moves, revisions
-from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, named_parents, told_of
+from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, data_and_code, named_parents
 from federation.index.columns import Row
 from federation.index.query import columns, condition, order
 from federation.index.query.candidates import best_of, fewest, of_columns
@@ -223,7 +223,7 @@ class Reader(ABC):
     def lineage(self, row: Row) -> Lineage:
         """Where a result came from, and what was made from it. Raises IndexCorrupt."""
         record = self.record(row)
-        data, code = told_of(record)
+        data, code = data_and_code(record)
         named = named_parents(record.environment, record.params)
         parents = tuple(self._allocation(name) for name in named)
         starts = [row.alloc_id[:length] for length in range(PREFIX_CHARS_MIN, len(row.alloc_id) + 1)] or [row.alloc_id]

@@ -1,5 +1,5 @@
-"""Keeps the log of a home store's index and the local catalog of it in step: what is asked is up to date, what is appended
-rests on everything before it and was understood before it is written.
+"""Keeps the local catalog up to date with the log of a home store's index. Answers are up to date. A change rests on every
+entry before it, and is checked before it is written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from federation.errors import FederationError, IndexCorrupt, LogConflict
 from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog
 from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
 from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
-from federation.index.last_sync import last_seen, saw
+from federation.index.last_sync import last_sync, note_sync
 from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -29,8 +29,8 @@ _logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
-class Ledger:
-    """The log and the catalog of one home store. Nothing is read or written before the first question; may be used from
+class Replica:
+    """The log of one home store and its catalog. Nothing is read or written before the first question; may be used from
     threads. Readers need to read the home store only. The first write makes the home (`format.json`)."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Ledger:
         """From now on answer from the local catalog and ask the store nothing; when that was last in step with the store.
         Raises FederationError where this machine has none. Writes, and whatever stands in the log only, are refused."""
         with self._lock:
-            seen = last_seen(self._cache_dir, self._store.url)
+            seen = last_sync(self._cache_dir, self._store.url)
             if seen is not None and catalog_path(self._cache_dir, seen.home_id).exists():
                 self._open_known(seen.home_id)
                 self.as_of = seen.when
@@ -221,7 +221,7 @@ class Ledger:
         now_s = time.monotonic()
         if now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
             self._noted_s = now_s
-            saw(self._cache_dir, self._store.url, self._home_id)
+            note_sync(self._cache_dir, self._store.url, self._home_id)
 
     def _align(self) -> Position:
         """Let the log go on where the catalog is: another process may have brought it further."""

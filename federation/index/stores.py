@@ -57,14 +57,19 @@ def shown_store(url: str) -> str:
         return "(not a store's URL)"
 
 
-def identity(config: StoreConfig) -> tuple[str, str]:
-    """What makes two configurations the same store: its place (`s3://bucket/prefix`), and the address of its server ("" for
-    the vendor's own)."""
+def identity(config: StoreConfig | Store) -> tuple[str, str]:
+    """What makes two configurations, or two opened stores, the same store: its place (`s3://bucket/prefix`), and the address
+    of its server ("" for the vendor's own)."""
     if config.endpoint is None:
         return config.url.rstrip("/"), ""
     parts = urlsplit(config.endpoint)
     port = parts.port or _PORTS.get(parts.scheme)
     return config.url.rstrip("/"), f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
+
+
+def url_with_endpoint(store: Store) -> str:
+    """The URL of an opened store that tells it apart from one of the same name on another server."""
+    return store_url(StoreConfig(store.url.rstrip("/"), endpoint=store.endpoint))
 
 
 def allowed_store(url: str) -> StoreConfig:
@@ -208,7 +213,7 @@ def _claimed(url: str, result: Row | ResultRecord | None) -> StoreConfig:
             else f"result {result.alloc_id[:_NAME_CHARS]!r} says that it lies in"
         )
         raise StoreRefused(
-            f"{whose} a store that can't be meant: {str(error)[:_SHOWN_CHARS]}",
+            f"{whose} a store whose URL is not valid: {str(error)[:_SHOWN_CHARS]}",
             hint="nobody who uses fedml writes that: look at who wrote the record (fedml index show)",
         ) from None
     return StoreConfig(config.url, endpoint=config.endpoint)

@@ -1,4 +1,4 @@
-"""What a protected tag of the index demands, as `[tags.NAME]` in fedml.toml says it; a leaf of pure values."""
+"""The conditions of a protected tag, as `[tags.NAME]` in fedml.toml has them."""
 
 from __future__ import annotations
 

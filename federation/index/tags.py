@@ -1,6 +1,6 @@
-"""What somebody wants of a tag enters with the catalog as it is, the changes to append leave; or why it may not be.
+"""Decides which changes to append for a tag, a note or a retirement, or why they aren't allowed.
 
-Pure decisions, made again whenever another writer was faster: two people who move a tag at once never both win.
+The decisions are pure and made again whenever another writer was faster: of two people who move a tag at once, one wins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A catalog and an earlier revision enter, the catalog as it was then leaves, without a request to any store.
+"""Takes a copy of a catalog back to an earlier revision, without a request to any store.
 
-Results and the openings of runs are never rewritten; all else is the fold of the events up to then, done again with the
-same code that folds the log. So the past is what was seen then.
+Results and the openings of runs are never rewritten. Everything else is the fold of the events up to then, done again by the
+code that folds the log. So the past reads as it read then.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def checked_version(version: str) -> str:
 
 
 def checked_tag(name: str) -> str:
-    """The name itself. Raises UsageError for one that is none: it begins with a letter of any script, goes on with letters,
+    """The name itself. Raises UsageError for one that isn't valid: it begins with a letter of any script, goes on with letters,
     digits, `-`, `_` and `.`, and can't be taken for the beginning of an allocation id or a word with a meaning."""
     problem = _problem(name, TAG_CHARS_MAX)
     if not problem and not (name[0].isalpha() and all(char.isalnum() or char in "-_." for char in name)):
@@ -84,11 +84,11 @@ def checked_record(record: ResultRecord) -> ResultRecord:
 
 
 def refuse_no_text(text: str) -> None:
-    """Raises UsageError for what a shell gave and is no text: SQLite can't be asked for it."""
+    """Raises UsageError for an argument that isn't valid Unicode: SQLite can't be asked for it."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{text!r} is no valid text") from None
+        raise UsageError(f"{text!r} is not valid text") from None
 
 
 def _problem(text: str, chars_max: int) -> str:

@@ -92,6 +92,7 @@ class Vendor(ABC):
 
     def __init__(self, config: StoreConfig, bucket: str, prefix: str) -> None:
         self.url = config.url
+        self.endpoint = config.endpoint
         self._config = config
         self._bucket = bucket
         self._base = f"{prefix}/" if prefix else ""

@@ -95,6 +95,8 @@ class Store(ABC):
     """
 
     url: str
+    endpoint: str | None = None
+    """The address of its server; None for the vendor's own, and for a folder."""
     progress: Progress | None = None
     """Told of the bytes of each file's transfer whose call names nobody else to tell."""
 

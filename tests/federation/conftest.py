@@ -55,6 +55,12 @@ class MemoryStore(Store):
                 raise NotFound(f"no {key}", store=self.url, operation="get", key=key)
             return self.objects[key]
 
+    def get_small(self, key: str, *, limit_bytes: int) -> bytes:
+        data = self.get(key)
+        if len(data) > limit_bytes:
+            raise self.too_large(key, len(data), limit_bytes)
+        return data
+
     def get_file(self, key: str, path: Path) -> ObjectInfo:
         data = self.get(key)
         path.write_bytes(data)

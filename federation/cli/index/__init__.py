@@ -1,4 +1,4 @@
-"""`fedml index`: what every region trained, in one versioned place."""
+"""`fedml index`: the results of all regions in one versioned place."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ MODULES = {
 app = typer.Typer(
     cls=lazy_group({name: f"federation.cli.{module}" for module, names in MODULES.items() for name in names}),
     no_args_is_help=True,
-    help="The index: every result of every region and cloud, in one versioned place.",
+    help="Find, get and manage the results of all regions and clouds in one versioned index.",
     rich_markup_mode=None,
 )
 
 
 @app.callback()
 def index() -> None:
-    """Make it a group, though Typer sees no command in it."""
+    """Makes it a group: Typer sees no command in it."""

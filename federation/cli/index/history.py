@@ -20,17 +20,17 @@ def register(app: typer.Typer) -> None:
 
 
 def log(
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N revisions.")] = LOG_ENTRIES,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N revisions.")] = LOG_ENTRIES,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new ones as they come, until interrupted.")
+        bool, typer.Option("--follow", "-f", help="Print new revisions as they come, until interrupted.")
     ] = False,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Revisions of the index, newest first: who entered what, when and why.
+    """List the revisions of the index, newest first: who entered what, when and why.
 
-    With --follow the newest is last, and new ones follow; --json then prints one object a line.
+    With --follow the newest revision comes last, and new ones follow it. With --json, each is one object a line.
 
     Examples:
 
@@ -48,7 +48,7 @@ def log(
     from federation.ui.index_history import revision_text
 
     if follow and offline:
-        raise UsageError("--follow waits for what comes, and --offline asks no store")
+        raise UsageError("--follow asks the store, and --offline asks no store", hint="leave out one of them")
     with reading(config, offline=offline) as federation:
         index = federation.index
         entries = index.log(limit=limit)
@@ -72,12 +72,12 @@ def log(
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="REV", help="A revision, or a time with a zone.")],
-    last: Annotated[str | None, typer.Argument(metavar="[REV]", help="A later one (else now).")] = None,
+    last: Annotated[str | None, typer.Argument(metavar="[REV]", help="A later one (default: now).")] = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """What is another at one revision than at an earlier one: results, runs, tags, retirements, notes.
+    """Show what changed between two revisions: results, runs, tags, retirements, notes.
 
     Examples:
 
@@ -97,7 +97,7 @@ def diff(
     text = difference_text(found)
     if text:
         answer_block(text)
-    note(f"revision {found.first} to {found.last}" + ("" if text else ": nothing is another"))
+    note(f"revision {found.first} to {found.last}" + ("" if text else ": nothing changed"))
 
 
 def lineage(
@@ -106,10 +106,10 @@ def lineage(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Where a result came from (data, code, jobspec, parents), and which results were made from it.
+    """Show where a result came from (data, code, jobspec, parents), and which results were made from it.
 
-    What a job writes to environment.json beside its artifact, or gets as a parameter, is told by its name: data_url,
-    data_sha256, git_commit, parent and the like.
+    It is read from environment.json beside the artifact and from the parameters, by name: data_url, data_sha256, git_commit,
+    parent and the like.
 
     Examples:
 

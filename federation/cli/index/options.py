@@ -1,4 +1,4 @@
-"""What several commands of `fedml index` take, declared once."""
+"""Options and arguments that several commands of `fedml index` share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from federation.index import Index
     from federation.index.reader import Reader
 
-JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
+JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Consider only results of this job.")]
 ResultArgument = Annotated[
     str,
     typer.Argument(
@@ -23,15 +23,19 @@ ResultArgument = Annotated[
 ]
 AtOption = Annotated[
     str | None,
-    typer.Option("--at", metavar="REVISION|TIME", help="As it was then; a time has a zone: 2026-11-24T10:00:00Z."),
+    typer.Option(
+        "--at",
+        metavar="REVISION|TIME",
+        help="Show the index as it was then (a time with a zone: 2026-11-24T10:00:00Z).",
+    ),
 ]
 OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="Ask no store: answer from the local catalog, and say as of when.")
+    bool, typer.Option("--offline", help="Answer from the local catalog without asking a store, and print its time.")
 ]
-ReasonOption = Annotated[str, typer.Option("-m", "--reason", metavar="TEXT", help="Why, for the log.")]
+ReasonOption = Annotated[str, typer.Option("-m", "--reason", metavar="TEXT", help="The reason, for the log.")]
 IfCurrentOption = Annotated[
     str | None,
-    typer.Option(metavar="RESULT", help="Only if the tag points there now (none: nowhere); else it is left alone."),
+    typer.Option(metavar="RESULT", help="Change the tag only if it points to this result now (none: to nothing)."),
 ]
 
 
@@ -42,8 +46,8 @@ def reader(index: Index, at: str | None) -> Reader:
 
 @contextmanager
 def reading(config: Path | None, *, offline: bool) -> Iterator[App]:
-    """The project for a command that only reads the index. Offline it says as of when; where the home store doesn't answer,
-    that this would be possible."""
+    """Opens the project for a command that only reads the index. Offline, a note tells the time of the answer. An error of a
+    home store that doesn't answer suggests --offline."""
     from federation.cli.session import note, opened
     from regions.storage.errors import Unavailable
 
@@ -53,10 +57,10 @@ def reading(config: Path | None, *, offline: bool) -> Iterator[App]:
         try:
             yield federation
         except Unavailable as error:
-            error.hint = "\n".join(filter(None, (error.hint, "what this machine knew last: the same with --offline")))
+            error.hint = "\n".join(filter(None, (error.hint, "to see what this machine knew last, add --offline")))
             raise
 
 
 def as_of(index: Index) -> dict[str, str]:
-    """What a JSON document tells beside `revision` where it was answered offline."""
+    """The member `as_of` of a JSON document that was answered offline."""
     return {"as_of": index.as_of} if index.as_of else {}

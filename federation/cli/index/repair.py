@@ -1,9 +1,9 @@
-"""`fedml index verify`, `sync`, `rebuild`: what is wrong with an index and the stores of its results, and mending it."""
+"""`fedml index verify`, `sync`, `rebuild`: find and mend what is wrong with an index and the stores of its results."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOp
 
 if TYPE_CHECKING:
     from federation.index.maintenance.verify import Verified
+    from federation.workflows.index_sync import SyncReport
 
 
 def register(app: typer.Typer) -> None:
@@ -22,20 +23,21 @@ def register(app: typer.Typer) -> None:
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Read every artifact and compare its sha256.")] = False,
     head: Annotated[
-        str, typer.Option(metavar="HASH", help="An entry's sha256 that you kept: the log must still hold it.")
+        str, typer.Option(metavar="HASH", help="Require that the log still holds the entry with this sha256.")
     ] = "",
-    signature: Annotated[bool, typer.Option("--signature", help="Check the signatures of results too.")] = False,
+    signature: Annotated[bool, typer.Option("--signature", help="Also check the signatures of results.")] = False,
     trust: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Public keys; a signature of another key is told (--signature).")
+        Path | None,
+        typer.Option(metavar="FILE", help="Report signatures of keys that this file lacks (implies --signature)."),
     ] = None,
     allow_store: AllowStoreOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Look for everything that is wrong with the index and the stores of its results, and what mends it.
+    """Find everything that is wrong with the index and the stores of its results, and print what mends it.
 
-    The log's chain, each result's record and files (there, and of their sizes), what lies in the stores without being
-    in the index. --deep reads every artifact. Writes nothing. Exit code 1 when something is wrong.
+    Checks the chain of the log, the record and the file sizes of each result, and what lies in the stores without being in
+    the index. --deep reads every artifact. Writes nothing. The exit code is 1 if something is wrong.
 
     Examples:
 
@@ -47,28 +49,15 @@ def verify(
 
       fedml index verify --signature --trust release.pub
     """
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from federation.cli.session import answer, answer_json, note, opened
-    from federation.errors import IndexCorrupt
-    from federation.index.maintenance.verify import verify as verify_index
-    from regions.storage.errors import IntegrityError
+    from federation.workflows import index_verify
 
     with opened(config) as federation:
-        stores = federation.result_stores(allow_store or ())
-        try:
-            remembered = federation.index.remembered()
-        except (IndexCorrupt, IntegrityError):  # a torn format.json, which is among the problems
-            remembered = {}
-        found = verify_index(federation.home, stores.of, stores.names, deep=deep, head=head, remembered=remembered)
-        signed = 0
-        if signature or trust:
-            from federation.index.maintenance.signing import check_signatures
-            from federation.index.signatures import read_public_keys
-
-            trusted = read_public_keys(trust) if trust else frozenset()
-            signed, wrong = check_signatures(federation.index, stores.of, trusted)
-            found = replace(found, problems=(*found.problems, *wrong))
+        found, signed = index_verify.verify(
+            federation, deep=deep, head=head, with_signatures=signature, trust=trust, allow=allow_store or ()
+        )
     if as_json:
         answer_json(asdict(found) | {"signatures": signed, "is_whole": not found.problems})
     else:
@@ -80,22 +69,23 @@ def verify(
 
 
 def sync(
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Also what jobs wrote themselves, where adopt in fedml.toml says.")
+        bool,
+        typer.Option("--adopt", help="Also enter what jobs wrote themselves, by the patterns adopt in fedml.toml."),
     ] = False,
     job: Annotated[
         str,
-        typer.Option(metavar="FILE|ID", help="With --adopt: whose results they are, where the pattern names no {job}."),
+        typer.Option(metavar="FILE|ID", help="With --adopt: the job of these results, if the pattern has no {job}."),
     ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Enter results that lie in the stores and not in the index, and write again the records that a store lost.
 
-    They are committed as what they are: the first of their key, superseded, or late. Results of open runs are left to
-    their coordinator (fedml runs resume). With --adopt also what older pipelines wrote, each an ad-hoc run, recorded where
-    it lies. Exit code 1 when a result in a store can't be taken.
+    Each is committed as the first of its key, as superseded or as late. Results of open runs are left to their coordinator
+    (fedml runs resume). A copy of a result is recorded if its record is the committed one. --adopt also enters what older
+    pipelines wrote, each as an ad-hoc run, where it lies. The exit code is 1 if a result in a store can't be used.
 
     Examples:
 
@@ -105,72 +95,68 @@ def sync(
 
       fedml index sync --adopt
     """
-    from federation.cli.session import answer, answer_json, note, opened
-    from federation.index.maintenance.sync import apply_sync, plan_sync
-    from federation.workflows.evidence import Evidence
+    from federation.cli.session import answer_json, opened
+    from federation.workflows import index_sync
 
     with opened(config) as federation:
-        stores = federation.result_stores()
-        evidence = Evidence(federation, federation.index.runs())
-        plan = plan_sync(federation.index, stores.of, stores.names, evidence.refusal)
-        if adopt:
-            from federation.workflows.adopt_backfill import add_old
-
-            add_old(plan, federation, job)
-        index = federation.index
-        outcomes = apply_sync(index, stores.of, plan) if yes else index.outcomes(plan.commit)
-    done = "" if yes else "would be "
+        report = index_sync.sync(federation, is_dry=not yes, adopt=adopt, job=job)
     if as_json:
-        from dataclasses import asdict
-
-        answer_json(
-            {
-                "is_done": yes,
-                "commit": [
-                    {"alloc_id": record.alloc_id, "outcome": outcomes[record.alloc_id]} for record in plan.commit
-                ],
-                "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
-                "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
-                "in_flight": plan.in_flight,
-                "problems": [asdict(problem) for problem in plan.problems],
-            }
-        )
+        answer_json(_sync_json(report))
     else:
-        for record in plan.commit:
-            outcome = outcomes[record.alloc_id]
-            if not yes and outcome == "added":
-                outcome = "committed"
-            answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
-        for name, record in plan.restore:
-            answer(f"{record.alloc_id}  its record {done}written again to {name}")
-        for alloc_id, name in plan.locate:
-            answer(f"{alloc_id}  its copy in {name} {done}recorded")
-        for problem in plan.problems:
-            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
-        count = len(plan.commit) + len(plan.restore) + len(plan.locate)
-        if plan.in_flight:
-            note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
-        if not count:
-            note("nothing to do: the index and the stores agree")
-        elif not yes:
-            flag = " --adopt" if adopt else ""
-            note(f"{count} to do; nothing was written:  fedml index sync{flag} --yes")
-    if plan.problems:
+        _print_sync(report, " --adopt" if adopt else "")
+    if report.plan.problems:
         raise typer.Exit(1)
 
 
+def _sync_json(report: SyncReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    plan, outcomes = report.plan, report.outcomes
+    return {
+        "is_done": report.is_done,
+        "commit": [{"alloc_id": each.alloc_id, "outcome": outcomes[each.alloc_id]} for each in plan.commit],
+        "restore": [{"alloc_id": record.alloc_id, "store": name} for name, record in plan.restore],
+        "locate": [{"alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate],
+        "in_flight": plan.in_flight,
+        "problems": [asdict(problem) for problem in plan.problems],
+    }
+
+
+def _print_sync(report: SyncReport, flag: str) -> None:
+    from federation.cli.session import answer, note
+
+    plan, done = report.plan, "" if report.is_done else "would be "
+    for record in plan.commit:
+        outcome = report.outcomes[record.alloc_id]
+        if not report.is_done and outcome == "added":
+            outcome = "committed"
+        answer(f"{record.alloc_id}  {record.job} version {record.version}, {record.key.path}: {done}{outcome}")
+    for name, record in plan.restore:
+        answer(f"{record.alloc_id}  its record {done}written again to {name}")
+    for alloc_id, name in plan.locate:
+        answer(f"{alloc_id}  its copy in {name} {done}recorded")
+    for problem in plan.problems:
+        answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
+    if plan.in_flight:
+        note(f"{plan.in_flight} results of open runs or running tasks are left to them:  fedml runs resume RUN")
+    if not report.count:
+        note("nothing to do: the index and the stores agree")
+    elif not report.is_done:
+        note(f"{report.count} to do; nothing was written:  fedml index sync{flag} --yes")
+
+
 def rebuild(
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only told.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
     salvage: Annotated[
-        bool, typer.Option("--salvage", help="The log is damaged, not gone: go on with what can be read of it.")
+        bool, typer.Option("--salvage", help="Go on with what can be read of a log that is damaged, not lost.")
     ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Make the index again after its log was lost, from what survives: a catalog, a checkpoint, the stores' results.
+    """Make the index again after its log was lost, from a catalog, a checkpoint and the results in the stores.
 
-    Results are never lost with the log. What only the stores know is entered in the order of attempt, the store's time and
-    allocation id. Tells what it couldn't know, and which keys had several candidates. Broken off, it goes on where it was.
+    Results are never lost with the log. What only the stores know is entered by attempt, the store's time and allocation id.
+    Prints what can't be known, and which keys had several candidates. After an interruption, the same command continues.
 
     Examples:
 
@@ -181,23 +167,10 @@ def rebuild(
       fedml index rebuild --salvage --yes
     """
     from federation.cli.session import answer, answer_json, note, opened
-    from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
-    from federation.log import default_author
-    from federation.manifest import Manifest
-    from federation.workflows.evidence import Evidence
+    from federation.workflows import index_rebuild
 
     with opened(config) as federation:
-        stores = federation.result_stores()
-        plan = plan_rebuild(
-            federation.home,
-            federation.config.cache_dir,
-            stores.of,
-            stores.names,
-            lambda text, source: Manifest.from_json(text, source=source),
-            Evidence(federation).refusal,
-            salvage=salvage,
-        )
-        revision = apply_rebuild(federation.home, plan, author=default_author()) if yes else 0
+        plan, revision = index_rebuild.rebuild(federation, is_dry=not yes, salvage=salvage)
     if as_json:
         from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""`fedml index list`, `show`, `get`, `compare`: what every region trained, looked at and brought here."""
+"""`fedml index list`, `show`, `get`, `compare`: find results, look at them and download them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from federation.cli.options.groups import grouped
 if TYPE_CHECKING:
     from federation.index import Row
     from federation.index.query.fields import Field
-    from federation.result import ResultRecord
-    from regions.storage.store import Store
+    from federation.workflows.index_list import Listed
 
 TERMINAL_ROWS = 100
 
@@ -34,44 +33,49 @@ class FilterOptions:
     """Which results are listed."""
 
     job: JobNameOption = None
-    version: Annotated[str | None, typer.Option(metavar="V", help="Only this version.")] = None
-    region: Annotated[str | None, typer.Option(metavar="NAME", help="Only results made in this region.")] = None
+    version: Annotated[str | None, typer.Option(metavar="V", help="List only this version.")] = None
+    region: Annotated[str | None, typer.Option(metavar="NAME", help="List only results made in this region.")] = None
     run: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Only results of this run (a unique prefix is enough).")
+        str | None, typer.Option(metavar="RUN", help="List only results of this run (or unique prefix).")
     ] = None
     state: Annotated[
         str | None,
-        typer.Option(metavar="STATE", help="Only results that are committed, superseded, late, retired or removed."),
+        typer.Option(
+            metavar="STATE", help="List only results that are committed, superseded, late, retired or removed."
+        ),
     ] = None
-    tag: Annotated[str | None, typer.Option(metavar="NAME", help="Only the result that this tag points to.")] = None
+    tag: Annotated[str | None, typer.Option(metavar="NAME", help="List only the result that this tag points to.")] = (
+        None
+    )
     where: Annotated[
-        str | None, typer.Option(metavar="CONDITION", help="Only results that meet it (see the examples).")
+        str | None,
+        typer.Option(metavar="CONDITION", help="List only results that meet this condition (see the examples)."),
     ] = None
 
 
 def list_results(
     which: FilterOptions,
     sort: Annotated[
-        str | None, typer.Option(metavar="FIELD[:desc],…", help="In this order (else the newest first).")
+        str | None, typer.Option(metavar="FIELD[:desc],…", help="Sort by these fields (default: newest first).")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="FIELD,…", help="Show these fields (--json always has all).")
+        str | None, typer.Option(metavar="FIELD,…", help="Show these fields (--json always shows all).")
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help=f"At most N (else {TERMINAL_ROWS} on a terminal, all in a pipe)."),
+        typer.Option(min=1, metavar="N", help=f"List at most N (default: {TERMINAL_ROWS} on a terminal, else all)."),
     ] = None,
     at: AtOption = None,
     offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Results, newest first: where each was made, what it measured, where its artifact lies.
+    """List results, newest first: where each was made, what it measured, where its artifact lies.
 
-    For each slot the first committed result wins for ever; a later one is kept as superseded, a result of a cancelled
-    run as late; a retired or removed one is hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
+    The first committed result of each slot wins for ever. A later one is kept as superseded, one of a cancelled run as late.
+    Retired and removed results are hidden. --where compares metrics.NAME, params.NAME, tag, version, run, region,
     datacenter, node, state, slot, size_bytes, created, committed and more by = != < <= > >=, in, like, between, is null,
-    joined by and, or, not; texts and times stand in single quotes.
+    joined by and, or, not. Texts and times stand in single quotes.
 
     Examples:
 
@@ -88,52 +92,26 @@ def list_results(
       fedml index list --at 2026-11-01T00:00:00Z
     """
     from federation.cli.session import answer_json_rows, note
-    from federation.errors import UsageError
-    from federation.index import RESULT_STATES
-    from federation.index.lookup import require_region, require_tag, run_named
+    from federation.ui.index_history import without_effect
+    from federation.ui.index_table import result_json
+    from federation.workflows import index_list
 
     filters = asdict(which)
-    state = which.state
-    if state is not None and state not in RESULT_STATES:
-        raise UsageError(f"--state {state}: a result is {', '.join(RESULT_STATES[:-1])} or {RESULT_STATES[-1]}")
     is_terminal = sys.stdout.isatty() and not as_json
     at_most = limit or (TERMINAL_ROWS if is_terminal else None)
-    asked = None if at_most is None else at_most + 1
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
-        if which.run is not None:
-            filters["run"] = run_named(index, which.run)
-        if which.region is not None:
-            require_region(index, which.region, federation.config.regions)
-        if which.tag is not None:
-            require_tag(index, which.tag)
-        rows = index.query(**filters, sort=sort, limit=asked)
-        revision, unknown = index.revision, index.unknown_changes()
-        fields = index.columns(columns) if columns is not None else None
-        told = as_of(federation.index)
-    more = len(rows) == asked
-    rows = rows[:at_most]
+        found = index_list.list_results(federation, index, filters, sort=sort, columns=columns, limit=at_most)
+        answered = as_of(federation.index)
     if as_json:
-        from federation.ui.index_table import result_json
-
-        answer_json_rows({"revision": revision, **told}, "entries", [result_json(row) for row in rows])
-    elif rows:
-        _show(rows, fields, is_terminal=is_terminal)
-    if not as_json:
-        note(
-            _summary(
-                len(rows),
-                revision,
-                is_sorted=sort is not None,
-                more=more,
-                filtered=any(filters.values()),
-            )
-        )
-    if unknown:
-        from federation.ui.index_history import without_effect
-
-        for line in without_effect(unknown):
-            note(line)
+        head = {"revision": found.revision, **answered}
+        answer_json_rows(head, "entries", [result_json(row) for row in found.rows])
+    else:
+        if found.rows:
+            _show(found.rows, found.fields, is_terminal=is_terminal)
+        note(_summary(found, is_sorted=sort is not None, is_filtered=any(filters.values())))
+    for line in without_effect(found.unknown) if found.unknown else ():
+        note(line)
 
 
 def show(
@@ -144,7 +122,7 @@ def show(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """The whole story of one result, or of a version: its runs, metrics, files, where it lies, how to get it.
+    """Show all about one result or one version: its runs, metrics, files, where it lies, how to get it.
 
     Examples:
 
@@ -159,20 +137,12 @@ def show(
     from dataclasses import asdict
 
     from federation.cli.session import answer_block, answer_json
-    from federation.errors import UsageError
     from federation.ui import index_table
+    from federation.workflows.index_list import find_version
 
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
-        rows = index.find(result, job=job)
-        if rows:
-            runs = [known for run in dict.fromkeys(row.run for row in rows) for known in index.runs(run=run)]
-        else:
-            runs = [known for known in index.runs(job=job) if known.version == result]
-        if not rows and not runs:
-            raise UsageError(
-                f"the index has no result, version or tag {result!r}", hint="fedml index list shows what it has"
-            )
+        rows, runs = find_version(index, result, job)
         if as_json:
             results = [
                 index_table.result_json(row)
@@ -199,22 +169,23 @@ def show(
 def get(
     result: ResultArgument,
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder to make (else JOB-VERSION-ALLOCATION here).")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder to make (default: JOB-VERSION-ALLOCATION here)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into a folder that holds something else.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     signed_by: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only what one of these public keys signed.")
+        Path | None, typer.Option(metavar="FILE", help="Refuse a result that none of these public keys signed.")
     ] = None,
     allow_store: AllowStoreOption = None,
     job: JobNameOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Bring a result's files from its store, each verified against the sha256 in the index. Prints the folder.
+    """Download the files of a result, verified against the sha256 in the index, and print the folder.
 
-    A store that fedml.toml doesn't have for the result's region is refused (see further_stores there).
+    A store that fedml.toml doesn't have for the region of the result is refused (see further_stores there).
 
-    A version is enough where it has one committed result; else the results are listed, to name one.
+    A version is enough if it has one committed result. If it has several, they are listed, to name one.
 
     Examples:
 
@@ -227,24 +198,14 @@ def get(
     from federation.cli.session import answer, answer_json, note, opened
     from federation.text import size_text
     from federation.ui.transfer import transfer
+    from federation.workflows.index_copy import get_result, require_signer
 
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
-        stores = federation.result_stores(allow_store or ())
         if signed_by:
-            from federation.index.maintenance.signing import require_signature
-            from federation.index.signatures import read_public_keys
-
-            require_signature(federation.index, row, read_public_keys(signed_by))
+            require_signer(federation, row, signed_by)
         with transfer("fetching", row.size_bytes) as progress:
-
-            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
-                store = stores.of(url, result)
-                store.progress = progress
-                return store
-
-            place = to or Path.cwd() / _folder_name(row)
-            fetched = federation.index.get(row, open_store=open_store, to=place, force=force)
+            fetched = get_result(federation, row, to, force=force, allow=allow_store or (), progress=progress)
     how = f"from {fetched.store}" if fetched.is_new else "there already"
     note(f"{row.job} version {row.version}: {fetched.files} files, {size_text(fetched.size_bytes)}, {how}, verified")
     if as_json:
@@ -262,7 +223,7 @@ def compare(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Results side by side: metrics, parameters, environment, place. What differs comes first.
+    """Compare results side by side: metrics, parameters, environment, place. Differences come first.
 
     Examples:
 
@@ -288,11 +249,6 @@ def compare(
         answer_block(comparison_text(results, rows, lines))
 
 
-def _folder_name(row: Row) -> str:
-    name = f"{row.job}-{row.version}-{row.alloc_id[:8]}"
-    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)
-
-
 def _show(rows: list[Row], fields: list[Field] | None, *, is_terminal: bool) -> None:
     from federation.cli.session import answer_block, note
     from federation.ui import index_table
@@ -307,12 +263,12 @@ def _show(rows: list[Row], fields: list[Field] | None, *, is_terminal: bool) -> 
         note(f"no room for: {', '.join(hidden)} (a wider terminal, fedml index show, or --json has them)")
 
 
-def _summary(count: int, revision: int, *, is_sorted: bool, more: bool, filtered: bool) -> str:
+def _summary(found: Listed, *, is_sorted: bool, is_filtered: bool) -> str:
+    count, revision = len(found.rows), found.revision
     if count:
         some = "1 result" if count == 1 else f"{count} results"
-        return f"{some}, revision {revision}" + (
-            f" (the {'first' if is_sorted else 'newest'}: --limit N shows more)" if more else ""
-        )
-    if filtered and revision:
+        more = f" (the {'first' if is_sorted else 'newest'}: --limit N shows more)" if found.has_more else ""
+        return f"{some}, revision {revision}{more}"
+    if is_filtered and revision:
         return f"nothing in the index matches (revision {revision})"
     return "the index is empty: `fedml dispatch` trains a version, and its results appear here"

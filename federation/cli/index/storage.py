@@ -1,21 +1,18 @@
-"""`fedml index gc`, `copy`, `sign`, `export`, `import`: the bytes that an index speaks of, and its results as a file."""
+"""`fedml index gc`, `copy`, `sign`, `export`, `import`: free, copy and sign artifacts; results as a file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from federation.cli.index.options import JobNameOption
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from federation.index.columns import Row
-    from federation.index.maintenance.export import Format
-    from federation.result import ResultRecord
-    from regions.storage.store import Store
-
-JobNameOption = Annotated[str | None, typer.Option("--job", metavar="NAME", help="Only results of this job.")]
+    from federation.index import Row
+    from federation.workflows.index_gc import GcReport
 
 
 def register(app: typer.Typer) -> None:
@@ -28,27 +25,27 @@ def register(app: typer.Typer) -> None:
 def gc(
     keep: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="last=N versions, age=30d, best=METRIC:K (best=-METRIC:K: the least)."),
+        typer.Option(metavar="RULE", help="Keep last=N versions, age=30d, best=METRIC:K (best=-METRIC:K: the least)."),
     ] = None,
     grace: Annotated[
         str, typer.Option(metavar="AGE", help="How long a marked result stays before it may be removed.")
     ] = "24h",
     orphans: Annotated[
-        str, typer.Option(metavar="AGE", help="Also files without a record that nobody wrote to for so long.")
+        str, typer.Option(metavar="AGE", help="Also delete files without a record that are older than this.")
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Free the bytes of results that nothing keeps. The first gc marks them, one after the grace removes them.
+    """Free the bytes of results that no rule keeps. The first gc marks them. A gc after the grace removes them.
 
-    A result is kept when any rule keeps it, per job; best=METRIC:K keeps all results of a job that has no committed one
-    with that metric, and is refused where no job has. Never removed: what holds a tag or held one, what other results were
-    made from, results of open runs, artifacts that were adopted or published in place. A tag takes a mark away. What
-    was removed stays in the index as such: its record, metrics and history.
+    Rules apply per job, and a result is kept if any rule keeps it. best=METRIC:K keeps all results of a job without a
+    committed result that has the metric, and is refused if no job has one. Never removed: results that hold or held a tag,
+    parents of other results, results of open runs, artifacts that were adopted or published in place. A tag takes the mark
+    away. A removed result stays in the index with its record, metrics and history.
 
-    Deleted is only what lies under a result's own prefix, in the store that fedml.toml has for its region and datacenter
-    and in copies in other stores of fedml.toml. A result that lies elsewhere is told and left alone (exit code 1).
+    Only files under a result's own prefix are deleted, in the store that fedml.toml has for its region and datacenter and in
+    copies in other stores of fedml.toml. A result that lies elsewhere is reported and left alone (exit code 1).
 
     Examples:
 
@@ -58,68 +55,67 @@ def gc(
 
       fedml index gc --orphans 7d
     """
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
-    from federation.cli.session import answer, answer_json, note, opened
-    from federation.errors import UsageError
-    from federation.index.maintenance import gc as gc_index
-    from federation.index.maintenance.retention import parse_retention
-    from federation.result import store_name
-    from federation.text import duration_s, size_text
+    from federation.cli.session import answer_json, opened
+    from federation.workflows import index_gc
 
-    if not keep and not orphans:
-        raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
-    rule = parse_retention(keep) if keep else None
-    wait, now = timedelta(seconds=duration_s(grace, "--grace", least_s=0)), datetime.now(UTC)
-    age = timedelta(seconds=duration_s(orphans, "--orphans", least_s=0)) if orphans else None
+    request = index_gc.parse_gc(keep or (), grace, orphans)
     with opened(config) as federation:
-        stores = federation.result_stores()
-        plan = gc_index.plan_gc(federation.index, stores, rule, now) if rule else gc_index.GcPlan()
-        found = gc_index.orphans(stores, federation.index, now, age) if age is not None else []
-        outcome = gc_index.GcOutcome(problems=plan.skipped)
-        if not dry_run:
-            if rule:
-                outcome = gc_index.run_gc(federation.index, stores, rule, now, grace=wait)
-            outcome.freed_bytes += gc_index.remove_orphans(stores, found)
+        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run)
     if as_json:
-        from dataclasses import asdict
-
-        answer_json(
-            {
-                "is_done": not dry_run,
-                "marked": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in plan.doom],
-                "spared": plan.spare,
-                "waiting": [{"alloc_id": row.alloc_id, "until": until} for row, until in plan.waiting],
-                "removed": [
-                    {"alloc_id": row.alloc_id, "size_bytes": row.size_bytes}
-                    for row in (plan.remove if dry_run else outcome.removed)
-                ],
-                "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in found],
-                "freed_bytes": outcome.freed_bytes,
-                "problems": [asdict(problem) for problem in outcome.problems],
-            }
-        )
+        answer_json(_gc_json(report))
     else:
-        would = "would be " if dry_run else ""
-        for row in plan.doom:
-            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}marked")
-        for alloc_id in plan.spare:
-            answer(f"{alloc_id}  {would}kept after all")
-        for row, until in plan.waiting:
-            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: marked, until {until[:16]}Z")
-        for row in plan.remove if dry_run else outcome.removed:
-            answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {would}removed")
-        for orphan in found:
-            answer(
-                f"{store_name(orphan.store)}/{orphan.prefix}  {size_text(orphan.size_bytes)} without a record: {would}removed"
-            )
-        for problem in outcome.problems:
-            answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
-        if plan.doom and not dry_run:
-            note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
-        note("nothing was written" if dry_run else f"{size_text(outcome.freed_bytes)} freed")
-    if outcome.problems:
+        _print_gc(report, grace)
+    if report.results.problems:
         raise typer.Exit(1)
+
+
+def _gc_json(report: GcReport) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from federation.result import store_name
+
+    done, plan = report.results, report.results.plan
+    return {
+        "is_done": report.is_done,
+        "marked": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in plan.doom],
+        "spared": plan.spare,
+        "waiting": [{"alloc_id": row.alloc_id, "until": until} for row, until in plan.waiting],
+        "removed": [{"alloc_id": row.alloc_id, "size_bytes": row.size_bytes} for row in done.removed],
+        "orphans": [asdict(orphan) | {"store": store_name(orphan.store)} for orphan in report.orphans],
+        "freed_bytes": done.freed_bytes,
+        "problems": [asdict(problem) for problem in done.problems],
+    }
+
+
+def _print_gc(report: GcReport, grace: str) -> None:
+    from federation.cli.session import answer, note
+    from federation.result import store_name
+    from federation.text import size_text
+
+    done, plan = report.results, report.results.plan
+    would = "" if report.is_done else "would be "
+
+    def tell(row: Row, what: str) -> None:
+        answer(f"{row.alloc_id}  version {row.version}, {size_text(row.size_bytes)}: {what}")
+
+    for row in plan.doom:
+        tell(row, f"{would}marked")
+    for alloc_id in plan.spare:
+        answer(f"{alloc_id}  {would}kept after all")
+    for row, until in plan.waiting:
+        tell(row, f"marked, until {until[:16]}Z")
+    for row in done.removed:
+        tell(row, f"{would}removed")
+    for orphan in report.orphans:
+        where = f"{store_name(orphan.store)}/{orphan.prefix}"
+        answer(f"{where}  {size_text(orphan.size_bytes)} without a record: {would}removed")
+    for problem in done.problems:
+        answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
+    if plan.doom and report.is_done:
+        note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
+    note(f"{size_text(done.freed_bytes)} freed" if report.is_done else "nothing was written")
 
 
 def copy(
@@ -134,10 +130,10 @@ def copy(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Copy a result into another store, in whatever cloud that is, verified byte by byte, and record where it lies.
+    """Copy a result into another store of any cloud, verified byte by byte, and record where the copy lies.
 
-    get takes the first copy that is whole; gc removes all of them. Copying into the store where a result was made brings
-    back what is lost or changed there.
+    get takes the first copy that is whole. gc removes all copies. A copy into the store where the result was made restores
+    what is lost or changed there.
 
     Examples:
 
@@ -145,38 +141,16 @@ def copy(
 
       fedml index copy 8f14e45f s3://models-backup/fedml
     """
-    from federation.checks.stores.uses import by_store, chosen, places_of
     from federation.cli.session import answer_json, note, opened
-    from federation.errors import ConfigError, UsageError
-    from federation.index.maintenance.copy import copy_result
     from federation.text import size_text
     from federation.ui.transfer import transfer
-    from regions.storage import parse_store_url, store_url
+    from federation.workflows.index_copy import copy_target, copy_to
 
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
-        try:
-            targets = list(by_store(chosen(places_of(federation.config), store)))
-        except (ConfigError, UsageError):
-            if "://" not in store:
-                raise
-            targets = [parse_store_url(store)]
-        if len(targets) > 1:
-            raise UsageError(
-                f"{store} has {len(targets)} stores", hint="name one: REGION/DATACENTER; see fedml stores list"
-            )
-        stores = federation.result_stores(allow_store or ())
-        is_known = targets[0] in by_store(places_of(federation.config))
+        target = copy_target(federation, store)
         with transfer("copying") as progress:
-
-            def open_store(url: str, result: Row | ResultRecord | None = None) -> Store:
-                store = stores.of(url, result)
-                store.progress = progress
-                return store
-
-            target = federation.store(targets[0])  # a person named it, not a record
-            target.progress = progress
-            copied = copy_result(federation.index, open_store, row, store_url(targets[0]), target=target)
+            copied, is_known = copy_to(federation, row, target, allow=allow_store or (), progress=progress)
     if as_json:
         from dataclasses import asdict
 
@@ -204,7 +178,7 @@ def sign(
 ) -> None:
     """Sign a result with an ed25519 key of your own: the names, sizes and sha256 of all its files.
 
-    The signature lies beside the result and in the log. A protected tag may demand one; get --signed-by and verify
+    The signature is written beside the result and into the log. A protected tag may require one. get --signed-by and verify
     --signature check it.
 
     Examples:
@@ -235,17 +209,17 @@ def sign(
 
 def export(
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to (else stdout); .csv and .jsonl say the format.")
+        Path | None, typer.Option(metavar="FILE", help="The file to write, .csv or .jsonl (default: stdout).")
     ] = None,
     as_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (default: by the name of FILE).")
     ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write every result with its columns and its whole record, as JSON Lines or CSV. Removed ones are left out.
+    """Write every result with its columns and its whole record, as JSON Lines or CSV. Removed results are left out.
 
-    Tags, notes and runs aren't in it. Artifacts stay where they lie.
+    Tags, notes and runs are not exported. Artifacts stay where they lie.
 
     Examples:
 
@@ -254,26 +228,15 @@ def export(
       fedml index export | jq .metrics.roc_auc
     """
     from federation.cli.session import answer_json, note, opened
-    from federation.errors import FederationError, UsageError
-    from federation.index.maintenance.export import export as export_index
+    from federation.errors import UsageError
     from federation.streams import data_output
+    from federation.workflows.index_export import export_to, format_of
 
-    kind = _format(as_format, to)
+    kind = format_of(as_format, to)
     if as_json and to is None:
         raise UsageError("--json tells what was written to a file", hint="name it with --to")
     with opened(config) as federation:
-        if to is None:
-            count = export_index(federation.index, data_output(), kind)
-        else:
-            partial = to.with_name(f".{to.name}.part")
-            try:
-                with partial.open("w", encoding="utf-8", newline="") as target:
-                    count = export_index(federation.index, target, kind)
-                partial.replace(to)
-            except OSError as error:
-                raise FederationError(f"can't write to {to}: {error.strerror}") from error
-            finally:
-                partial.unlink(missing_ok=True)
+        count = export_to(federation, to, kind, data_output())
     if as_json:
         answer_json({"path": str(to), "format": kind, "results": count})
     else:
@@ -281,49 +244,29 @@ def export(
 
 
 def import_results(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export wrote: .jsonl or .csv.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that export wrote: .jsonl or .csv.")],
     as_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (else as FILE ends).")
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv (default: by the name of FILE).")
     ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Enter results that were exported from an index into this one. Their artifacts stay where they lie.
+    """Enter the results of an exported file into this index. Their artifacts stay where they lie.
 
-    All lines are checked before anything is written. Here too the first result of a key wins.
+    All lines are checked before anything is written. As everywhere, the first result of a key wins.
 
     Example:
 
       fedml index import results.jsonl
     """
     from federation.cli.session import answer_json, note, opened
-    from federation.errors import UsageError
-    from federation.index.maintenance.export import import_results as import_into
+    from federation.workflows.index_export import format_of, import_from
 
-    kind = _format(as_format, file)
+    kind = format_of(as_format, file)
     with opened(config) as federation:
-        try:
-            with file.open(encoding="utf-8", newline="") as source:
-                done = import_into(federation.index, source, kind, name=file.name)
-        except OSError as error:
-            raise UsageError(f"can't read {file}: {error.strerror}") from error
+        done = import_from(federation, file, kind)
     counts = {outcome: done.count(outcome) for outcome in ("added", "superseded", "late", "known")}
     if as_json:
         answer_json(counts)
     else:
         note(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
-
-
-def _format(name: str, file: Path | None) -> Format:
-    from federation.errors import UsageError
-
-    if not name and file is not None:
-        name = file.suffix.removeprefix(".")
-        if name not in ("jsonl", "csv"):
-            raise UsageError(f"{file}: its name doesn't say what it holds", hint="add --format jsonl or --format csv")
-    match name:
-        case "jsonl" | "":
-            return "jsonl"
-        case "csv":
-            return "csv"
-    raise UsageError(f"--format {name!r} is neither jsonl nor csv")

@@ -32,24 +32,24 @@ def register(app: typer.Typer) -> None:
 
 
 def tag(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The tag; without it, all are listed.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The tag (default: list all tags).")] = None,
     result: Annotated[
         str | None,
-        typer.Argument(metavar="[RESULT]", help="Where it shall point; without it, the tag's history is shown."),
+        typer.Argument(metavar="[RESULT]", help="The result to point it to (default: show the history of the tag)."),
     ] = None,
     if_current: IfCurrentOption = None,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Back to its previous holder; once more goes further back.")
+        bool, typer.Option("--rollback", help="Point it back to its previous result. Repeat to go further back.")
     ] = False,
     reason: ReasonOption = "",
     offline: OfflineOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Point a tag to a result; a tag names that result everywhere: show production, get production.
+    """Point a tag to a result. The tag then names the result everywhere: show production, get production.
 
-    With --if-current, of two people who move it at once one wins and the other is told. A tag with a table [tags.NAME]
-    in fedml.toml is protected by what that table demands.
+    With --if-current, one of two people who move the tag at once wins, and the other gets an error. A table [tags.NAME] in
+    fedml.toml protects a tag by its conditions.
 
     Examples:
 
@@ -66,9 +66,9 @@ def tag(
     from federation.errors import UsageError
 
     if name is None and (if_current is not None or rollback or reason):
-        raise UsageError("which tag?", hint="fedml index tag NAME RESULT, or fedml index tag --rollback NAME")
+        raise UsageError("a tag is missing", hint="fedml index tag NAME RESULT, or fedml index tag --rollback NAME")
     if rollback and result is not None:
-        raise UsageError("--rollback goes to the previous holder, and takes no result")
+        raise UsageError("--rollback points the tag to its previous result, and takes no RESULT")
     with reading(config, offline=offline) as federation:
         index = federation.index
         if name is None:
@@ -110,11 +110,11 @@ def untag(
 
 def note(
     result: ResultArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to write.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text.")],
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write a note to a result, for whoever looks at it with show.
+    """Add a note to a result. show prints it.
 
     Examples:
 
@@ -133,7 +133,7 @@ def note(
 
 
 def retire(
-    results: Annotated[list[str], typer.Argument(metavar="RESULT…", help="What to retire, named as for show.")],
+    results: Annotated[list[str], typer.Argument(metavar="RESULT…", help="The results to retire, named as for show.")],
     undo: Annotated[bool, typer.Option("--undo", help="Show them again, in the state that they had.")] = False,
     reason: ReasonOption = "",
     job: JobNameOption = None,
@@ -142,7 +142,7 @@ def retire(
 ) -> None:
     """Hide results from list and from their version. Artifacts and records stay, and no other result takes their place.
 
-    One that a tag points to is refused. list --state retired shows them; get still brings them by allocation id.
+    A result with a tag is refused. list --state retired shows retired results, and get still gets them by allocation id.
 
     Examples:
 

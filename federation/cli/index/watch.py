@@ -1,4 +1,4 @@
-"""`fedml index watch`: whatever is committed, tagged or retired, told once it has happened, and a command run for each."""
+"""`fedml index watch`: print each commit, tag and retirement after it happened, and run a command for it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,6 @@ import typer
 from federation.cli.options.common import ConfigOption, JsonOption
 
 WATCH_PAUSE_S = 5.0
-IN_ENVIRONMENT = (
-    "event",
-    "revision",
-    "alloc_id",
-    "job",
-    "version",
-    "state",
-    "region",
-    "tag",
-    "previous",
-    "author",
-    "reason",
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -32,24 +19,26 @@ def register(app: typer.Typer) -> None:
 def watch(
     hooks: Annotated[
         bool,
-        typer.Option("--hooks", help="Run index_commit, index_tag and index_retire of [hooks] in fedml.toml for each."),
+        typer.Option(
+            "--hooks", help="Run index_commit, index_tag or index_retire of [hooks] in fedml.toml for each event."
+        ),
     ] = False,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Who watches: each name has a place of its own in the log.")
+        str, typer.Option(metavar="NAME", help="The name under which the position in the log is kept.")
     ] = "hooks",
     after: Annotated[
-        int | None, typer.Option(min=0, metavar="REVISION", help="Begin after this one (0: with the first).")
+        int | None, typer.Option(min=0, metavar="REVISION", help="Begin after this revision (0: with the first).")
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Deal with what there is, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when there is nothing new.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Tell every commit, tag and retirement, and with --hooks run a command for each, until interrupted.
+    """Print every commit, tag and retirement until interrupted. With --hooks, run a command for each.
 
-    At least once: how far it got is kept in the home store, under --name, and whoever goes on under that name begins there
-    (the first time: with what comes from now on). A command that fails ends it with exit code 1 and is run again by the next.
-    A commit itself runs and waits for nothing. The command gets FEDML_EVENT, FEDML_ALLOC_ID, FEDML_TAG and the like, and
-    the whole event as JSON on its standard input.
+    The position is kept in the home store under --name, and the next watch under that name continues there (the first one:
+    with new events). Each event is delivered at least once. A command that fails ends the watch with exit code 1, and the
+    next watch runs it again. Commits don't wait for a watch. The command gets FEDML_EVENT, FEDML_ALLOC_ID, FEDML_TAG and the
+    like, and the whole event as JSON on its standard input.
 
     Examples:
 
@@ -62,39 +51,17 @@ def watch(
     import time
 
     from federation.cli.session import answer, answer_json_line, note, opened
-    from federation.errors import FederationError, UsageError
-    from federation.hook_command import run_hook
-    from federation.index.cursor import Watcher
     from federation.ui.index_history import event_text
+    from federation.workflows.index_watch import IndexWatch
 
     with opened(config) as federation:
-        commands = {event: command for event, command in federation.config.hooks.items() if event.startswith("index_")}
-        if hooks and not commands:
-            raise UsageError(
-                f"{federation.config.path} has no hook for the index",
-                hint='write under [hooks]:  index_tag = ["./served.sh"]  (or index_commit, index_retire)',
-            )
-        watcher = Watcher(federation.index, federation.home, name)
-        start = watcher.begin(after)
-        note(f"{name}: what comes after revision {start}" + ("" if once else " (Ctrl-C ends)"))
-        for revision, events in watcher.follow(
-            start,
+        watch = IndexWatch(federation, name, after, hooks=hooks)
+        note(f"{name}: what comes after revision {watch.start}" + ("" if once else " (Ctrl-C ends)"))
+        for event in watch.events(
             pause=None if once else lambda: time.sleep(WATCH_PAUSE_S),
             unreachable=lambda error: note(f"Warning: {error} (asked again)"),
         ):
-            for event in events:
-                if as_json:
-                    answer_json_line(event.told)
-                else:
-                    answer(event_text(event.told))
-                command = commands.get(f"index_{event.kind}") if hooks else None
-                if command:
-                    told, folder = event.told, federation.config.root
-                    problem = run_hook(f"index_{event.kind}", command, told, names=IN_ENVIRONMENT, folder=folder)
-                    if problem:
-                        raise FederationError(
-                            f"{problem} (revision {revision.number})",
-                            hint="the same command begins with it again; "
-                            f"fedml index watch --after {revision.number} leaves it out",
-                        )
-            watcher.advance(revision.number)
+            if as_json:
+                answer_json_line(event)
+            else:
+                answer(event_text(event))

@@ -1,6 +1,6 @@
-"""Entries of the index's log enter, a SQLite catalog that answers questions leaves.
+"""Keeps what the entries of the index's log say in a SQLite database, and answers questions from it.
 
-The catalog is a fold of the log and nothing else: deleting it loses nothing. Several processes may share one file; each
+The catalog is a fold of the log and nothing else: deleting it loses nothing. Several processes may share one file. Each
 applies entries in one transaction, from the revision that the file then has. `path` None keeps it in memory.
 All methods raise sqlite3.Error when the file fails them; `Index` then goes on with its `replacement`.
 """
@@ -37,8 +37,8 @@ _FILE_UNAVAILABLE = {
 
 
 class Catalog:
-    """The catalog in one file (made where there is none), or in memory; a large one that `spills` goes on in a temporary
-    file of SQLite's own. One thread at a time."""
+    """The catalog in one file (made if it doesn't exist), or in memory. With `spills`, SQLite moves a large one from
+    memory to a temporary file of its own. One thread at a time."""
 
     def __init__(self, path: Path | None, *, spills: bool = False) -> None:
         self.path = path
@@ -70,7 +70,7 @@ class Catalog:
         return Position(*found)
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        """Take in entries, whole or (after a crash) not at all; those that it has already are passed over."""
+        """Take in entries, all or (after a crash) none. Entries that the catalog has already are skipped."""
         if not entries:
             return
         with self._transaction("IMMEDIATE"):
@@ -173,13 +173,13 @@ class Catalog:
         return state_for(self._db, run, slot, group, index)
 
     def copy(self) -> Catalog:
-        """The same, of nobody else's, and gone when it is closed."""
+        """A private copy, deleted when it is closed."""
         copy = Catalog(None, spills=True)
         self._db.backup(copy._db)
         return copy
 
     def change(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Let `work` write, in one transaction: for a copy only, a catalog itself is nothing but the fold of the log."""
+        """Let `work` write in one transaction. Only for a copy: a catalog itself is nothing but the fold of the log."""
         with self._transaction("IMMEDIATE"):
             work(self._db)
 

@@ -1,8 +1,8 @@
-"""Packs a catalog into one object in the home store that a new machine starts from; and back.
+"""Packs a catalog into one object of the home store, from which a new machine starts, and unpacks it.
 
 `index/checkpoints/{revision:020d}.sqlite.gz` is the local catalog itself, packed (gzip: its checksum and length tell a torn
-one). Only committing processes write them: whoever's entry has a number that `is_due`. A checkpoint is a short cut and
-nothing else: one that is torn, of another schema or of another log is passed over with a warning.
+one). Only committing processes write them: whoever's entry has a number that `is_due`. A checkpoint only
+saves time: one that is damaged, of another schema or of another log is skipped with a warning.
 """
 
 from __future__ import annotations

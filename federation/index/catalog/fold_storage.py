@@ -1,4 +1,4 @@
-"""Changes about a result's bytes enter (further copies, signatures, removal by gc), rows of the catalog leave.
+"""Writes changes about a result's bytes into the catalog: further copies, signatures, removal by gc.
 
 None of them touches who won a key. `doom` marks a result for removal after a time, `spare` takes that back, `remove`
 decides it, `freed` tells that the bytes are gone in every store. `rebuild` opens and ends a log that was made again.

@@ -1,4 +1,4 @@
-"""What people decide about results enters (tags, notes, retirement), rows of the catalog leave.
+"""Writes what people decide about results into the catalog: tags, notes, retirement.
 
 None of it touches who won a key or a single byte of an artifact. A tag is a stack of holders: `tag` and `untag` push one
 (an empty one), a rollback takes the newest off, so that a second rollback goes further back.

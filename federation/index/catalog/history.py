@@ -1,4 +1,4 @@
-"""A catalog and revisions enter; what was entered in each leaves (who, when, why, what), and what changed between two."""
+"""Reads from a catalog what each revision entered (who, when, why, what), and what changed between two revisions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Something that was one thing and is another: a run's state, a result's, a tag's holder. "" stands for nothing."""
+    """A change of a run's state, a result's state or a tag's holder, by name. "" stands for nothing."""
 
     name: str
     before: str
@@ -38,7 +38,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is another at revision `last` than it was at `first`: the net of it, whatever lay between."""
+    """What differs between the revisions `first` and `last`. What was changed and changed back in between is left out."""
 
     first: int
     last: int

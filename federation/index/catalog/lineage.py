@@ -1,6 +1,6 @@
-"""A result enters, where it came from leaves: its data, its code, its parents, and what was made from it.
+"""Finds where a result came from: its data, its code and its parents.
 
-Records hold that in their environment (`environment.json` beside the artifact) and parameters; it is found by name.
+Records hold that in their environment (`environment.json` beside the artifact) and parameters. It is found by name.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ def named_parents(environment: Mapping[str, Any], params: Mapping[str, Any]) -> 
     )
 
 
-def told_of(record: ResultRecord) -> tuple[dict[str, str], dict[str, str]]:
-    """(data, code) that the record tells of; the environment wins over parameters of the same name."""
-    told = {**record.params, **record.environment}
-    names = sorted(name for name in told if name not in PARENT_NAMES)
-    data = {name: told[name] for name in names if _DATA.search(name)}
-    code = {name: told[name] for name in names if name not in data and _CODE.search(name)}
+def data_and_code(record: ResultRecord) -> tuple[dict[str, str], dict[str, str]]:
+    """The members of a record that name its data, and those that name its code. The environment wins over parameters of
+    the same name."""
+    members = {**record.params, **record.environment}
+    names = sorted(name for name in members if name not in PARENT_NAMES)
+    data = {name: members[name] for name in names if _DATA.search(name)}
+    code = {name: members[name] for name in names if name not in data and _CODE.search(name)}
     return data, code

@@ -11,16 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from federation.errors import PublishError, StoreRefused
+from federation.errors import PublishError
 from federation.index.maintenance.problem import Problem
-from federation.index.maintenance.store_listing import Survey, record_place, survey
-from federation.index.stores import OpenStore, shown_store
+from federation.index.maintenance.store_listing import StoreListing, record_place
+from federation.index.maintenance.store_set import StoreSet
+from federation.index.maintenance.stored_record import read_record
+from federation.index.stores import OpenStore
 from federation.index.validation import checked_record
-from federation.result import ResultRecord, store_name
+from federation.result import ResultRecord
 from jobs.errors import FedmlError
-from regions.storage.store import ObjectInfo, Store
+from regions.storage.store import ObjectInfo
 
 _READS_AT_ONCE = 16
+_RESTORE = "restore its objects from the bucket's version history, or leave it out"
 Refuse = Callable[[ResultRecord, str], str]
 """Why the record that was found in the store of that name isn't believed; "" for one that is."""
 
@@ -44,9 +47,10 @@ class Candidate:
 class Collected:
     """Results by allocation; why others weren't taken; what each store holds, by the store's name."""
 
+    stores: StoreSet
     candidates: dict[str, Candidate] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    surveys: dict[str, tuple[Store, Survey]] = field(default_factory=dict)
+    listings: dict[str, StoreListing] = field(default_factory=dict)
 
 
 def collect(
@@ -54,47 +58,32 @@ def collect(
 ) -> Collected:
     """All results in the stores of these URLs but for the allocations that are `known`. A store that can't be read is
     among the problems, and so is a record that is refused."""
-    found = Collected()
-    opened: dict[str, Store] = {}
+    stores = StoreSet(open_store)
     for url in dict.fromkeys(urls):
-        try:
-            store = open_store(url)
-            opened.setdefault(store_name(store.url), store)
-        except StoreRefused as error:
-            found.problems.append(Problem("store-refused", shown_store(url), error.message, error.hint))
-        except FedmlError as error:
-            found.problems.append(_unreachable(shown_store(url), error))
-    for name, store in sorted(opened.items()):
-        try:
-            found.surveys[name] = store, survey(store)
-        except FedmlError as error:
-            found.problems.append(_unreachable(name, error))
-    for name, (store, held) in found.surveys.items():
+        stores.add(url)
+    found = Collected(stores, listings=stores.listed())
+    found.problems += stores.problems
+    for name, held in found.listings.items():
         keys = [key for key in held.records if _alloc_id(key) not in known]
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            read = pool.map(partial(_read, store, held), keys)
+            read = pool.map(partial(read_whole, held), keys)
             for key, (record, problem) in zip(keys, read, strict=True):
+                where = held.store.url_of(key)
                 if record is None:
-                    mend = "restore its objects from the bucket's version history, or leave it out"
-                    found.problems.append(Problem("record-torn", store.url_of(key), problem, mend))
+                    found.problems.append(Problem("record-torn", where, problem, _RESTORE))
                 elif problem := _refused(found, refuse, name, record, key) or _torn(open_store, record):
-                    found.problems.append(Problem("record-differs", store.url_of(key), problem, "it is left out"))
+                    found.problems.append(Problem("record-differs", where, problem, "it is left out"))
                 else:
                     _take(found, name, record, held, key)
     return found
 
 
-def _unreachable(name: str, error: FedmlError) -> Problem:
-    what = f"store {name} can't be read, so its results aren't taken: {error.message}"
-    return Problem("store-unreachable", name, what, error.hint or f"fedml stores check {name}")
-
-
-def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: str) -> None:
+def _take(found: Collected, name: str, record: ResultRecord, held: StoreListing, key: str) -> None:
     """Keep the record. That in its own store counts; the same in another store is a copy of it."""
     modified = held.records[key].modified
     written = modified.isoformat() if modified else ""
     known = found.candidates.get(record.alloc_id)
-    is_own = store_name(record.store) == name or record.prefix is not None
+    is_own = found.stores.name_of(record.store, record) == name or record.prefix is not None
     if known is None:
         found.candidates[record.alloc_id] = Candidate(record, written, [] if is_own else [name])
     elif is_own:
@@ -106,8 +95,8 @@ def _take(found: Collected, name: str, record: ResultRecord, held: Survey, key: 
 
 def _refused(found: Collected, refuse: Refuse, name: str, record: ResultRecord, key: str) -> str:
     """Why the record isn't believed. A copy is judged as what lies in its own store, where that has it too."""
-    own = store_name(record.store)
-    is_copy = own in found.surveys and key in found.surveys[own][1].records
+    own = found.stores.name_of(record.store, record)
+    is_copy = own in found.listings and key in found.listings[own].records
     try:
         reason = refuse(record, own if is_copy else name)
     except FedmlError as error:
@@ -115,11 +104,11 @@ def _refused(found: Collected, refuse: Refuse, name: str, record: ResultRecord, 
     return f"result {record.alloc_id} isn't believed: {reason}" if reason else ""
 
 
-def _read(store: Store, held: Survey, key: str) -> tuple[ResultRecord | None, str]:
-    """The record at that key, or None and why it isn't one."""
-    where = store.url_of(key)
+def read_whole(held: StoreListing, key: str) -> tuple[ResultRecord | None, str]:
+    """The record at that key, with all its files in the same store; or None and what is wrong with it."""
+    where = held.store.url_of(key)
     try:
-        record = checked_record(ResultRecord.from_json(store.get(key), source=where))
+        record = checked_record(read_record(held.store, key))
         if record.key.record_key(record.alloc_id) != key:
             raise PublishError(f"{where} is the record of {record.alloc_id} for {record.key.path}")
         if not record.has_its_manifest:

@@ -18,7 +18,8 @@ from federation.index.catalog.catalog import Catalog
 from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.removal import own_prefix, remove_result
-from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
+from federation.index.maintenance.store_listing import SIGNATURE_BYTES_MAX, SIGNATURE_SUFFIX
+from federation.index.maintenance.stored_record import read_record
 from federation.index.rows import REMOVED
 from federation.index.stores import OpenStore
 from federation.log import Change
@@ -141,7 +142,7 @@ def _signatures(record: ResultRecord, sources: list[Store]) -> Iterator[tuple[st
         try:
             for info in source.list(prefix):
                 if info.key.endswith(SIGNATURE_SUFFIX):
-                    yield info.key, source.get(info.key)
+                    yield info.key, source.get_small(info.key, limit_bytes=SIGNATURE_BYTES_MAX)
         except StoreError:  # the log has them too
             continue
 
@@ -151,8 +152,7 @@ def _write_record(record: ResultRecord, target: Store) -> None:
     try:
         target.put(key, record.to_json(), Create(), content_type="application/json")
     except AlreadyExists:
-        there = ResultRecord.from_json(target.get(key), source=target.url_of(key))
-        if there != record:
+        if read_record(target, key) != record:
             raise IntegrityError(
                 f"{target.url_of(key)} is there, and is another record than the one that was committed",
                 operation="copy",

@@ -1,7 +1,7 @@
-"""An index enters, its results leave as JSON Lines or CSV; and what was exported elsewhere enters an index again.
+"""Writes the results of an index as JSON Lines or CSV, and enters such a file into an index.
 
-Each line holds a result's columns for whoever reads it, and its whole `record`, which alone counts when it comes back:
-first of its key, superseded or late is decided by the index that it enters. Artifacts stay where they lie.
+Each line holds a result's columns for people, and its whole `record`. Only the record counts when the file is imported. The
+index that it enters decides whether a result is the first of its key, superseded or late. Artifacts stay where they lie.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _records(source: TextIO, kind: Format, name: str) -> Iterator[ResultRecord]:
                 raise PublishError("its files don't have its manifest's hash")
         except (ValueError, KeyError, TypeError, AttributeError, csv.Error, FedmlError) as error:
             raise UsageError(
-                f"{name}, line {number}: no exported result ({error}); nothing was entered",
+                f"{name}, line {number}: not an exported result ({error}); nothing was entered",
                 hint="it must be what fedml index export wrote, with the record",
             ) from error
         yield record

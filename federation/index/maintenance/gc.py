@@ -26,7 +26,7 @@ from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.removal import key_of, prefix_of, remove_files, remove_result
 from federation.index.maintenance.retention import Retention, unwanted
-from federation.index.maintenance.store_listing import survey
+from federation.index.maintenance.store_listing import list_store
 from federation.index.stores import Stores, shown_store
 from federation.log import Change, timestamp
 from federation.result import ResultRecord, store_name
@@ -56,6 +56,7 @@ class GcPlan:
 class GcOutcome:
     """What a gc did. `freed_bytes` counts objects that are gone from all stores."""
 
+    plan: GcPlan = field(default_factory=GcPlan)
     revision: int = 0
     removed: list[Row] = field(default_factory=list)
     freed_bytes: int = 0
@@ -84,7 +85,7 @@ def run_gc(index: Index, stores: Stores, rule: Retention, now: datetime, *, grac
         return [*doom, *spare, *remove]
 
     index.change(decide, reason="gc")
-    outcome = GcOutcome(removed=plan.remove, problems=plan.skipped)
+    outcome = GcOutcome(plan, removed=plan.remove, problems=plan.skipped)
     freed: list[Change] = []
     for row in [*plan.left_over, *plan.remove]:
         size_bytes, problems = _delete(index, stores, row)
@@ -106,12 +107,10 @@ def orphans(stores: Stores, index: Index, now: datetime, age: timedelta) -> list
     found: list[Orphan] = []
     for name in stores.names:
         store = stores.of(name)
-        held = survey(store)
-        recorded = {key.removeprefix("results/").removesuffix(".json") for key in held.records}
-        for prefix in held.files:
-            owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
+        held = list_store(store)
+        for prefix, run in held.unrecorded():
             newest = held.newest(prefix)
-            if owner in recorded or owner.rsplit("/", 4)[0] in open_runs or newest is None or newest > now - age:
+            if run in open_runs or newest is None or newest > now - age:
                 continue
             if not any(url.endswith(prefix) for url in urls):
                 found.append(Orphan(name, prefix, held.size_bytes(prefix)))

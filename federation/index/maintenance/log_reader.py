@@ -1,6 +1,6 @@
-"""A log that may be damaged enters, the entries that can be read and everything that is wrong with it leave.
+"""Reads all of a log that may be damaged: the entries that can be read, and everything that is wrong.
 
-`Log` stops at the first fault, as whoever builds on it must; this looks at all of it.
+`Log` stops at the first fault, because nothing may be built on what follows it.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _numbers(home: Store, chain: Chain) -> set[int]:
         if name.isdecimal() and name.isascii() and int(name) > 0 and info.key == entry_key(int(name)):
             numbers.add(int(name))
         else:
-            what = f"{info.key} is no entry of the log; fedml never reads it"
+            what = f"{info.key} is not an entry of the log; fedml never reads it"
             chain.problems.append(
                 Problem("entry-stray", home.url_of(info.key), what, "look at who writes there, and delete it")
             )

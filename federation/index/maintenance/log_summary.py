@@ -1,6 +1,4 @@
-"""Tells what the entries of a log say taken together: results, runs that are open, and entries that nobody who uses fedml
-would have written. No I/O.
-"""
+"""Sums up the entries of a log: results, open runs, and entries that fedml would never have written. No I/O."""
 
 from __future__ import annotations
 
@@ -27,8 +25,8 @@ class Committed:
     """URLs: where it was made first, then its copies."""
 
 
-class Said:
-    """What the readable entries say, taken together: results, open runs, what was removed."""
+class LogSummary:
+    """What the readable entries say taken together: results, open runs, removed results."""
 
     def __init__(self, home: Store, chain: Chain) -> None:
         self.results: dict[str, Committed] = {}

@@ -1,4 +1,4 @@
-"""What `verify` found wrong leaves as a value: its kind, where, in one sentence, and what mends it."""
+"""A fault that `verify` finds: its kind, where it is, one sentence about it, and what mends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = {
     "format-torn": "the home's format.json is not what fedml wrote",
     "entry-missing": "a log entry is gone though later ones exist",
     "entry-torn": "a log entry can't be read",
-    "entry-stray": "an object lies in the log that is no entry",
+    "entry-stray": "an object lies in the log that is not an entry",
     "chain-forked": "a log entry was not written after the one before it",
     "entry-rewritten": "a log entry is not the one that this machine read before",
     "tail-missing": "entries that this machine read before are gone from the log's end",

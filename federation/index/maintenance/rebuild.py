@@ -1,4 +1,4 @@
-"""An index whose log is gone enters as what survives of it and what lies in the stores, the log of the same results leaves.
+"""Writes the log of an index anew after it was lost, from what survives of it and what lies in the stores.
 
 What is remembered (`federation.index.maintenance.recovery`) is entered again in its own order. What only the stores know
 follows: runs from their manifests, and for each key the first by (attempt, the store's time, allocation) wins. Every entry
@@ -19,7 +19,7 @@ from federation.index.catalog.checkpoint import checkpoint_key, checkpoints
 from federation.index.home import HOME_KEY, LOG_PREFIX, make_home, read_home
 from federation.index.maintenance.collect import Refuse, believe_all, collect
 from federation.index.maintenance.log_reader import read_chain, read_entries
-from federation.index.maintenance.log_summary import Said
+from federation.index.maintenance.log_summary import LogSummary
 from federation.index.maintenance.rebuild_plan import ReadManifest, RebuildPlan, Replay
 from federation.index.maintenance.recovery import LOST_PREFIX, facts_of, is_rebuilt, remember, set_aside, stores_of
 from federation.index.stores import OpenStore
@@ -46,22 +46,22 @@ def plan_rebuild(
 
     Raises UsageError where the log isn't lost, or is damaged and `salvage` wasn't asked for.
     """
-    plan = RebuildPlan()
     there = read_entries(home, LOG_PREFIX)
     has_log = next(iter(home.list(LOG_PREFIX)), None) is not None
-    plan.goes_on = has_log and _is_unfinished(there)
-    if has_log and not plan.goes_on:
+    goes_on = has_log and _is_unfinished(there)
+    is_salvage = has_log and not goes_on
+    if is_salvage:
         _refuse_whole(home, salvage=salvage)
-        plan.is_salvage = True
-    memory, plan.sources = remember(home, cache_dir, _home_ids(home, goes_on=plan.goes_on), with_log=not plan.goes_on)
+    memory, sources = remember(home, cache_dir, _home_ids(home, goes_on=goes_on), with_log=not goes_on)
     remembered = facts_of(memory.values())
 
     def refuse_new(record: ResultRecord, found_in: str) -> str:
         facts = remembered.get(record.alloc_id)
         return refuse(record, found_in) if facts is None else difference(record, facts)
 
-    plan.found = collect(open_store, [*names, *stores_of(memory.values())], refuse_new)
-    Replay(home, plan, memory, there if plan.goes_on else {}, read_manifest).run()
+    found = collect(open_store, [*names, *stores_of(memory.values())], refuse_new)
+    plan = RebuildPlan(found, sources=sources, is_salvage=is_salvage, goes_on=goes_on)
+    Replay(home, plan, memory, there if goes_on else {}, read_manifest).run()
     return plan
 
 
@@ -89,7 +89,7 @@ def _is_unfinished(entries: dict[int, Entry]) -> bool:
 
 def _refuse_whole(home: Store, *, salvage: bool) -> None:
     chain = read_chain(home)
-    problems = chain.problems or [one for one in Said(home, chain).problems if one.kind == "change-unreadable"]
+    problems = chain.problems or [one for one in LogSummary(home, chain).problems if one.kind == "change-unreadable"]
     if not problems:
         raise UsageError(
             f"the index isn't lost: its log is whole, up to revision {chain.head.number}",

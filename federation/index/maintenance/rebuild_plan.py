@@ -46,6 +46,7 @@ ReadManifest = Callable[[bytes, str], RunManifest]
 class RebuildPlan:
     """What would be written, and what can't be known. `entries` are (reason, changes) in order."""
 
+    found: Collected
     entries: list[tuple[str, list[Change]]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     is_salvage: bool = False
@@ -60,7 +61,6 @@ class RebuildPlan:
     """Allocations that are remembered, and of which no store that was read has a record any more."""
     unknown: list[str] = field(default_factory=list)
     """Sentences: what this couldn't know."""
-    found: Collected = field(default_factory=Collected)
 
 
 class Replay:
@@ -150,26 +150,18 @@ class Replay:
                     self._winners.setdefault(record.key, record.alloc_id)
 
     def _run(self, run: str, manifest: RunManifest | None, candidates: list[Candidate]) -> None:
-        """What only the stores and the run's own log know of one run."""
+        """What only the stores and the run's own log know of one run: it is opened, its results enter, it is closed."""
         changes: list[Change] = []
         if manifest is not None and run not in self._opened:
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
             changes.append({"type": "open", **{name: getattr(manifest, name) for name in names}})
             self._plan.runs.append(run)
         own = [one for one in candidates if self._is_own(manifest, one.record)]
-        cancel = self._cancel_of(run) if manifest is not None and run not in self._closed else None
-        if cancel is not None:
-            reason, moment = cancel
-            changes += self._results(run, [one for one in own if _moment(one.written) < moment])
-            changes.append({"type": "close", "run": run, "state": "cancelled", "reason": reason})
-            self._closed[run] = "cancelled"
-            own = [one for one in own if one.record.alloc_id not in self._entered]
-            self._judged_by_time += bool(candidates)
-        changes += self._results(run, own)
         if manifest is not None and run not in self._closed:
-            won = sum(1 for key in self._winners if key.run == run)
-            if won >= manifest.expected_keys:
-                changes.append({"type": "close", "run": run, "state": "done", "reason": ""})
+            changes += self._cancelled(run, own)
+            own = [one for one in own if one.record.alloc_id not in self._entered]
+        changes += self._results(run, own)
+        changes += self._finished(run, manifest)
         for change in changes:
             if change["type"] in ("open", "close"):
                 self._follow(change)
@@ -177,6 +169,24 @@ class Replay:
             batch = [{**change, "rebuilt": True} for change in changes[start : start + _BATCH]]
             mark: Change = {"type": "rebuild", "is_done": False}
             self._plan.entries.append((f"rebuilt from the stores: run {run}", [mark, *batch]))
+
+    def _cancelled(self, run: str, candidates: list[Candidate]) -> list[Change]:
+        """Where the run was cancelled: the results that its store had before, then the cancel. All others are late."""
+        cancel = self._cancel_of(run)
+        if cancel is None:
+            return []
+        reason, moment = cancel
+        changes = list(self._results(run, [one for one in candidates if _moment(one.written) < moment]))
+        self._closed[run] = "cancelled"
+        self._judged_by_time += bool(candidates)
+        return [*changes, {"type": "close", "run": run, "state": "cancelled", "reason": reason}]
+
+    def _finished(self, run: str, manifest: RunManifest | None) -> list[Change]:
+        if manifest is None or run in self._closed:
+            return []
+        won = sum(1 for key in self._winners if key.run == run)
+        is_done = won >= manifest.expected_keys
+        return [{"type": "close", "run": run, "state": "done", "reason": ""}] if is_done else []
 
     def _is_own(self, manifest: RunManifest | None, record: ResultRecord) -> bool:
         """Whether the result is of the run that it names; told where it isn't."""

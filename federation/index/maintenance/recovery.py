@@ -24,7 +24,7 @@ from federation.index.catalog.checkpoint import checkpoints, unpack_checkpoint
 from federation.index.columns import COLUMNS
 from federation.index.home import LOG_PREFIX
 from federation.index.maintenance.log_reader import read_entries
-from federation.log import Change, Entry
+from federation.log import ENTRY_BYTES_READ_MAX, Change, Entry
 from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -180,7 +180,7 @@ def set_aside(home: Store, stamp: str) -> int:
     infos = list(home.list(LOG_PREFIX))
     for info in infos:
         try:
-            data = home.get(info.key)
+            data = home.get_small(info.key, limit_bytes=ENTRY_BYTES_READ_MAX)
         except FedmlError:
             continue
         home.put(f"{LOST_PREFIX}{stamp}/{info.key.removeprefix(LOG_PREFIX)}", data, content_type="application/json")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -92,20 +92,29 @@ def _by_rule(rows: list[Row], rule: Retention, now: datetime) -> set[str]:
     if rule.age is not None:
         since = timestamp(now - rule.age)
         kept |= {row.alloc_id for row in rows if row.committed >= since}
-    committed = [row for row in rows if row.state == COMMITTED]
-    for job in {row.job for row in committed}:
-        own = [row for row in committed if row.job == job]
-        newest = {row.version: row.revision for row in own}  # the last one wins: rows come oldest first
-        versions = sorted(newest, key=lambda version: newest[version], reverse=True)[: rule.last]
-        kept |= {row.alloc_id for row in own if row.version in versions}
-        for metric, count, is_least in rule.best:
-            measured = [(_number(row.metrics.get(metric)), row.alloc_id) for row in own]
-            ranked = sorted(
-                (value if is_least else -value, alloc_id) for value, alloc_id in measured if value is not None
-            )
+    by_job: dict[str, list[Row]] = {}
+    for row in rows:
+        by_job.setdefault(row.job, []).append(row)
+    for all_rows in by_job.values():
+        committed = [row for row in all_rows if row.state == COMMITTED]
+        kept |= _of_newest_versions(committed, rule.last)
+        for metric, count, is_least in rule.best if committed else ():
             # a job that never measured it: nothing says which of its results are the best, so none is given up
-            kept |= {alloc_id for _, alloc_id in ranked[:count]} or {row.alloc_id for row in rows if row.job == job}
+            kept |= _best(committed, metric, count, is_least=is_least) or {row.alloc_id for row in all_rows}
     return kept
+
+
+def _of_newest_versions(rows: Sequence[Row], count: int) -> set[str]:
+    newest = {row.version: row.revision for row in rows}  # the last one wins: rows come oldest first
+    versions = sorted(newest, key=lambda version: newest[version], reverse=True)[:count]
+    return {row.alloc_id for row in rows if row.version in versions}
+
+
+def _best(rows: Sequence[Row], metric: str, count: int, *, is_least: bool) -> set[str]:
+    """The best `count` by a metric; empty where none has it as a number."""
+    measured = [(_number(row.metrics.get(metric)), row.alloc_id) for row in rows]
+    ranked = sorted((value if is_least else -value, alloc_id) for value, alloc_id in measured if value is not None)
+    return {alloc_id for _, alloc_id in ranked[:count]}
 
 
 def _number(value: object) -> float | None:

@@ -21,7 +21,7 @@ from federation.index.catalog.catalog import Catalog
 from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
-from federation.index.maintenance.store_listing import SIGNATURE_SUFFIX
+from federation.index.maintenance.store_listing import SIGNATURE_BYTES_MAX, SIGNATURE_SUFFIX
 from federation.index.rows import REMOVED
 from federation.index.signatures import is_signed, message, read_private_key, require_cryptography, signer
 from federation.index.stores import OpenStore
@@ -30,7 +30,7 @@ from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from jobs.foreign import parse_json
 from regions.credentials import SecretRef
-from regions.storage.errors import AlreadyExists, IntegrityError, NotFound
+from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, TooLarge
 from regions.storage.store import Create, Store
 
 SIGNATURE_FORMAT = 1
@@ -67,7 +67,8 @@ def key_reference(text: str) -> SecretRef:
 
 def sign(index: Index, open_store: OpenStore, row: Row, key: SecretRef) -> Signed:
     """Sign a result, beside it in its store and in the log. Saying it again changes nothing. Raises UsageError for a result
-    that was removed and a key that is none, SecretUnavailable. After a crash it may lie in the store only; sign again."""
+    that was removed and for something that isn't a key, SecretUnavailable. After a crash it may lie in the store
+    only; sign again."""
     private = read_private_key(key)
     public_key = base64.b64encode(private.public_key().public_bytes_raw()).decode()
     record = index.record(row)
@@ -154,15 +155,22 @@ def _put_beside(store: Store, record: ResultRecord, change: Change) -> None:
     try:
         store.put(key, data, Create(), content_type="application/json")
     except AlreadyExists:
-        if store.get(key) != data:  # ed25519 signs the same alike: somebody else's
+        if not _is_there(store, key, data):  # ed25519 signs the same alike: somebody else's
             store.put(key, data, content_type="application/json")
+
+
+def _is_there(store: Store, key: str, data: bytes) -> bool:
+    try:
+        return store.get_small(key, limit_bytes=SIGNATURE_BYTES_MAX) == data
+    except TooLarge:
+        return False
 
 
 def _beside_problem(open_store: OpenStore, row: Row, record: ResultRecord, change: Change) -> str:
     """Why the signature beside the result isn't the one in the log; empty when it is."""
     try:
         where = _sidecar_key(record, change["public_key"])
-        there = parse_json(open_store(row.store, row).get(where), source=where)
+        there = parse_json(open_store(row.store, row).get_small(where, limit_bytes=SIGNATURE_BYTES_MAX), source=where)
     except NotFound:
         return "isn't beside its result"
     except (FedmlError, ValueError) as error:

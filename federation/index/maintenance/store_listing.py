@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from regions.storage.store import ObjectInfo, Store
 RESULTS = "results/"
 ARTIFACTS = "artifacts/"
 SIGNATURE_SUFFIX = ".sig.json"
+SIGNATURE_BYTES_MAX = 65_536
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -26,15 +28,24 @@ class Place:
 
 
 @dataclass(slots=True)
-class Survey:
+class StoreListing:
     """What one store holds."""
 
+    store: Store
     records: dict[str, ObjectInfo] = field(default_factory=dict)
     """By object key."""
     signatures: dict[str, ObjectInfo] = field(default_factory=dict)
     files: dict[str, dict[str, ObjectInfo]] = field(default_factory=dict)
     """By artifact prefix, then by path in the artifact."""
     strays: list[ObjectInfo] = field(default_factory=list)
+
+    def unrecorded(self) -> Iterator[tuple[str, str]]:
+        """(prefix, run) of each artifact whose record doesn't lie in the same store."""
+        recorded = {key.removeprefix(RESULTS).removesuffix(".json") for key in self.records}
+        for prefix in self.files:
+            owner = prefix.removeprefix(ARTIFACTS).rstrip("/").rpartition("/")[0]
+            if owner not in recorded:
+                yield prefix, owner.rsplit("/", 4)[0]
 
     def newest(self, prefix: str) -> datetime | None:
         """When the artifact under `prefix` was last written to, by the store's clock."""
@@ -46,9 +57,9 @@ class Survey:
         return sum(info.size_bytes for info in self.files.get(prefix, {}).values())
 
 
-def survey(store: Store) -> Survey:
+def list_store(store: Store) -> StoreListing:
     """List the store's results and artifacts. Raises the store's errors."""
-    found = Survey()
+    found = StoreListing(store)
     for info in store.list(RESULTS):
         place = record_place(info.key)
         if place is None:

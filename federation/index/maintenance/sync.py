@@ -1,4 +1,4 @@
-"""The index and the stores enter, what either lacks leaves as a plan; applied, both have it.
+"""Finds what the index or its stores lack of each other, and makes both whole.
 
 Results that lie in a store and not in the index are committed as what they are (first of their key, or superseded, or
 late). Records that the index has and a store lost are written again. Copies that nobody recorded are recorded.
@@ -14,12 +14,14 @@ from federation.claims import difference, of_opened
 from federation.errors import StoreRefused, UsageError
 from federation.index.columns import Row
 from federation.index.index import Index
-from federation.index.maintenance.collect import Refuse, believe_all, collect
+from federation.index.maintenance.collect import Collected, Refuse, believe_all, collect, read_whole
 from federation.index.maintenance.problem import Problem
-from federation.index.rows import OPEN
+from federation.index.maintenance.removal import key_of
+from federation.index.maintenance.stored_record import fields_unlike
+from federation.index.rows import OPEN, RunRow
 from federation.index.stores import OpenStore, shown_store
 from federation.log import Change
-from federation.result import Key, ResultRecord, store_name
+from federation.result import ResultRecord, store_name
 from regions.storage.errors import AlreadyExists
 from regions.storage.store import Create
 
@@ -45,7 +47,6 @@ def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str], refuse:
     why a record isn't believed (`federation.workflows.evidence`); such a record is among the problems. Raises
     UsageError for an index without any entry while the stores hold results: that is for `rebuild`."""
     rows = {row.alloc_id: row for row in index.ask(lambda catalog: catalog.rows("1", ()))[1]}
-    runs = {run.run: run for run in index.runs()}
     removed = set(index.ask(lambda catalog: catalog.values("SELECT alloc_id FROM removed")))
     copies = index.ask(lambda catalog: catalog.values("SELECT DISTINCT store FROM location"))
     found = collect(open_store, [*names, *{row.store for row in rows.values()}, *copies], refuse, known=rows)
@@ -55,6 +56,16 @@ def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str], refuse:
             hint="fedml index rebuild brings back more than sync can (tags, order), or enters them into a new index",
         )
     plan = SyncPlan(problems=found.problems)
+    _plan_commits(plan, found, {run.run: run for run in index.runs()})
+    for row in rows.values():
+        if row.alloc_id not in removed and not _is_adopted(row):
+            _plan_restore(plan, index, open_store, found, row)
+    _plan_locations(plan, index, found, [row for row in rows.values() if not _is_adopted(row)])
+    return plan
+
+
+def _plan_commits(plan: SyncPlan, found: Collected, runs: Mapping[str, RunRow]) -> None:
+    """Results that the index doesn't have."""
     for alloc_id, candidate in found.candidates.items():
         record = candidate.record
         run = runs.get(record.key.run)
@@ -67,21 +78,43 @@ def plan_sync(index: Index, open_store: OpenStore, names: Sequence[str], refuse:
             plan.commit.append(record)
             plan.locate += [(alloc_id, name) for name in candidate.copies]
     plan.commit.sort(key=lambda record: (record.key, record.attempt, found.candidates[record.alloc_id].written))
-    for row in rows.values():
-        held = found.surveys.get(store_name(row.store))
-        key = _key(row).record_key(row.alloc_id)
-        if row.alloc_id in removed or held is None or key in held[1].records or _is_adopted(row):
-            continue
-        try:
-            open_store(row.store, row)
-        except StoreRefused as error:
-            plan.problems.append(Problem("store-refused", shown_store(row.store), error.message, error.hint))
-            continue
-        record = index.record(row)
-        if record.artifact_prefix in held[1].files:
-            plan.restore.append((store_name(row.store), record))
-    plan.locate += _unrecorded(index, rows, {name: set(held.records) for name, (_, held) in found.surveys.items()})
-    return plan
+
+
+def _plan_restore(plan: SyncPlan, index: Index, open_store: OpenStore, found: Collected, row: Row) -> None:
+    """The record of a known result, where its store has the artifact and lost the record."""
+    held = found.listings.get(found.stores.name_of(row.store, row))
+    if held is None or key_of(row).record_key(row.alloc_id) in held.records:
+        return
+    try:
+        open_store(row.store, row)
+    except StoreRefused as error:
+        plan.problems.append(Problem("store-refused", shown_store(row.store), error.message, error.hint))
+        return
+    record = index.record(row)
+    if record.artifact_prefix in held.files:
+        plan.restore.append((store_name(row.store), record))
+
+
+def _plan_locations(plan: SyncPlan, index: Index, found: Collected, rows: Sequence[Row]) -> None:
+    """Copies of known results in stores of which the index doesn't know it: whole, with the record that the index has."""
+    located = index.ask(lambda catalog: catalog.table("SELECT alloc_id, store FROM location"))
+    known = {(alloc_id, found.stores.name_of(url)) for alloc_id, url in located}
+    known |= {(row.alloc_id, found.stores.name_of(row.store, row)) for row in rows}
+    for name, held in found.listings.items():
+        for row in rows:
+            key = key_of(row).record_key(row.alloc_id)
+            if key not in held.records or (row.alloc_id, name) in known:
+                continue
+            where = held.store.url_of(key)
+            record, problem = read_whole(held, key)
+            if record is None:
+                plan.problems.append(Problem("record-torn", where, problem, "restore it, or delete it"))
+            elif fields := fields_unlike(record, index.record(row)):
+                what = f"the copy of result {row.alloc_id} differs from the record that was committed: {fields}"
+                mend = "look at who wrote it, and delete it; it is not recorded as a copy"
+                plan.problems.append(Problem("record-differs", where, what, mend))
+            else:
+                plan.locate.append((row.alloc_id, name))
 
 
 def apply_sync(index: Index, open_store: OpenStore, plan: SyncPlan) -> dict[str, str]:
@@ -91,34 +124,16 @@ def apply_sync(index: Index, open_store: OpenStore, plan: SyncPlan) -> dict[str,
     outcomes: dict[str, str] = {}
     for start in range(0, len(plan.commit), _BATCH):
         outcomes |= index.commit(plan.commit[start : start + _BATCH], reason="sync: found in the stores")
-    for name, record in plan.restore:
+    for _, record in plan.restore:
         with suppress(AlreadyExists):
             key = record.key.record_key(record.alloc_id)
-            open_store(name).put(key, record.to_json(), Create(), content_type="application/json")
+            open_store(record.store, record).put(key, record.to_json(), Create(), content_type="application/json")
     if plan.locate:
         changes: list[Change] = [
             {"type": "locate", "alloc_id": alloc_id, "store": name} for alloc_id, name in plan.locate
         ]
         index.change(lambda _: changes, reason="sync: copies found in the stores")
     return outcomes
-
-
-def _unrecorded(index: Index, rows: Mapping[str, Row], records: Mapping[str, set[str]]) -> list[tuple[str, str]]:
-    """Copies of known results, record and all, in stores of which the index doesn't know that."""
-    known = set(index.ask(lambda catalog: catalog.values("SELECT alloc_id || ' ' || store FROM location")))
-    return [
-        (row.alloc_id, name)
-        for name, keys in records.items()
-        for row in rows.values()
-        if _key(row).record_key(row.alloc_id) in keys
-        and store_name(row.store) != name
-        and f"{row.alloc_id} {name}" not in known
-        and not _is_adopted(row)
-    ]
-
-
-def _key(row: Row) -> Key:
-    return Key(row.run, row.slot, row.group, row.index)
 
 
 def _is_adopted(row: Row) -> bool:

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from federation.errors import StoreRefused
 from federation.index.maintenance.log_reader import check_checkpoints, check_format, entry_key, read_chain
-from federation.index.maintenance.log_summary import Committed, Said
+from federation.index.maintenance.log_summary import Committed, LogSummary
 from federation.index.maintenance.problem import Problem
-from federation.index.maintenance.store_listing import Survey, record_place, survey
-from federation.index.stores import OpenStore, shown_store
+from federation.index.maintenance.store_listing import StoreListing, record_place
+from federation.index.maintenance.store_set import StoreSet
+from federation.index.maintenance.stored_record import fields_unlike, read_record
+from federation.index.stores import OpenStore
 from federation.log import utc_now
-from federation.result import ResultRecord, store_name
+from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError, NotFound, StoreError
 from regions.storage.store import ObjectInfo, Store
@@ -80,69 +81,56 @@ def _verify_once(
     now: datetime,
 ) -> Verified:
     chain = read_chain(home, remembered=remembered, head=head)
-    said = Said(home, chain)
-    problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *said.problems]
+    summary = LogSummary(home, chain)
+    problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *summary.problems]
     problems += check_checkpoints(home, chain)
-    stores, refused = _stores(open_store, names, said)
-    problems += refused
-    surveys: list[tuple[str, Store, Survey]] = []
-    for name, store in sorted(stores.items()):
-        try:
-            surveys.append((name, store, survey(store)))
-        except FedmlError as error:
-            mend = error.hint or f"fedml stores check {name}"
-            problems.append(Problem("store-unreachable", name, f"store {name} can't be read: {error.message}", mend))
-    records = {key for _, _, found in surveys for key in found.records}
+    stores = StoreSet(open_store)
+    places = _places(stores, names, summary)
+    listings = stores.listed()
+    problems += stores.problems
+    records = {key for listing in listings.values() for key in listing.records}
     in_flight = read_bytes = 0
-    for name, store, found in surveys:
-        look = _Look(store, found, said, records, deep=deep, since=now - _PUBLISH_AT_WORK)
-        problems += look.problems(name)
+    for name, listing in listings.items():
+        look = _Look(name, listing, summary, places, records, deep=deep, since=now - _PUBLISH_AT_WORK)
+        problems += look.problems()
         in_flight += look.in_flight
         read_bytes += look.read_bytes
     last = chain.head
-    return Verified(last.number, last.sha256, len(said.results), len(stores), in_flight, read_bytes, tuple(problems))
+    return Verified(last.number, last.sha256, len(summary.results), len(stores), in_flight, read_bytes, tuple(problems))
 
 
-def _stores(open_store: OpenStore, names: Sequence[str], said: Said) -> tuple[dict[str, Store], list[Problem]]:
-    """The stores to look into, by name, and those that can't be opened. What a result names and may not be opened is taken
-    out of its stores, so that nothing is looked for there."""
-    stores: dict[str, Store] = {}
-    problems: dict[str, Problem] = {}
-
-    def opened(url: str, record: ResultRecord | None) -> bool:
-        try:
-            store = open_store(url, record)
-            stores.setdefault(store_name(store.url), store)
-        except StoreRefused as error:
-            region = record.region if record else ""
-            problems.setdefault(
-                f"{region} {url}", Problem("store-refused", shown_store(url), error.message, error.hint)
-            )
-            return False
-        except FedmlError as error:
-            name = shown_store(url)
-            what = f"store {name} can't be read: {error.message}"
-            mend = error.hint or f"fedml stores check {name}"
-            problems.setdefault(name, Problem("store-unreachable", name, what, mend))
-        return True
-
+def _places(stores: StoreSet, names: Sequence[str], summary: LogSummary) -> dict[str, list[str]]:
+    """Opens the stores to look into; the names of those that hold each result that wasn't removed, by allocation. A store
+    that may not be opened is left out: nothing is looked for there."""
     for name in names:
-        opened(name, None)
-    for one in said.results.values():
-        if one.record.alloc_id not in said.removed:
-            one.stores = [url for url in one.stores if opened(url, one.record if url == one.record.store else None)]
-    return stores, list(problems.values())
+        stores.add(name)
+    allowed: dict[str, list[tuple[str, ResultRecord | None]]] = {}
+    for alloc_id, one in summary.results.items():
+        if alloc_id not in summary.removed:
+            claims = [(url, one.record if url == one.record.store else None) for url in one.stores]
+            allowed[alloc_id] = [claim for claim in claims if stores.add(*claim)]
+    return {alloc_id: [stores.name_of(*claim) for claim in claims] for alloc_id, claims in allowed.items()}
 
 
 class _Look:
     """One store compared with what the log says of it."""
 
     def __init__(
-        self, store: Store, found: Survey, said: Said, records: set[str], *, deep: bool, since: datetime
+        self,
+        name: str,
+        found: StoreListing,
+        summary: LogSummary,
+        places: Mapping[str, Sequence[str]],
+        records: set[str],
+        *,
+        deep: bool,
+        since: datetime,
     ) -> None:
-        self._store = store
+        self._name = name
+        self._store = found.store
         self._found = found
-        self._said = said
+        self._summary = summary
+        self._places = places
         self._records = records
         self._deep = deep
         self._since = since
@@ -150,13 +138,9 @@ class _Look:
         self.in_flight = 0
         self.read_bytes = 0
 
-    def problems(self, name: str) -> list[Problem]:
+    def problems(self) -> list[Problem]:
         """All of them, results first."""
-        results = [
-            one
-            for one in self._said.results.values()
-            if one.record.alloc_id not in self._said.removed and name in map(store_name, one.stores)
-        ]
+        results = [self._summary.results[alloc_id] for alloc_id, names in self._places.items() if self._name in names]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             problems = [problem for some in pool.map(self._result, results) for problem in some]
         return [*problems, *self._orphans()]
@@ -179,15 +163,14 @@ class _Look:
             return
         mend = f"{_RESTORE}; or delete it and let the index write it again: fedml index sync"
         try:
-            stored = ResultRecord.from_json(self._store.get(key), source=where)
+            stored = read_record(self._store, key)
         except (FedmlError, KeyError) as error:
             yield Problem("record-torn", where, f"the record of result {record.alloc_id}: {error}", mend)
             return
         if (stored.key, stored.alloc_id) != (record.key, record.alloc_id):
             what = f"the record at {key} is that of allocation {stored.alloc_id} for {stored.key.path}"
             yield Problem("record-misplaced", where, what, mend)
-        elif stored != record:
-            fields = ", ".join(name for name in record.__slots__ if getattr(stored, name) != getattr(record, name))
+        elif fields := fields_unlike(stored, record):
             what = f"the record of result {record.alloc_id} differs from the one that was committed: {fields}"
             yield Problem("record-differs", where, what, mend)
 
@@ -195,13 +178,11 @@ class _Look:
         record = one.record
         prefix = record.artifact_prefix
         files = self._found.files.get(prefix, {}) if record.prefix is None else self._adopted(record)
-        others = [url for url in one.stores if store_name(url) != store_name(self._store.url)]
+        others = [name for name in self._places[record.alloc_id] if name not in ("", self._name)]
         short = record.alloc_id[:8]
         mend = f"{_RESTORE}; else hide the result: fedml index retire {short}"
         if others:
-            mend = (
-                f"fedml index copy {short} {store_name(self._store.url)} (from {store_name(others[0])}, which has it)"
-            )
+            mend = f"fedml index copy {short} {self._name} (from {others[0]}, which has it)"
         if record.files and not files:
             what = f"the artifact of result {record.alloc_id} is gone ({len(record.files)} files)"
             yield Problem("artifact-missing", self._store.url_of(prefix.rstrip("/")), what, mend)
@@ -252,26 +233,24 @@ class _Look:
         for key in self._found.records:
             place = record_place(key)
             assert place is not None
-            known = self._said.results.get(place.alloc_id)
+            known = self._summary.results.get(place.alloc_id)
             if known is not None and known.record.key == place.key:
                 continue
-            if place.key.run in self._said.open_runs:
+            if place.key.run in self._summary.open_runs:
                 self.in_flight += 1
             else:
                 what = f"result {place.alloc_id} of {place.key.path} is in the store and not in the index"
-                mend = "fedml index sync" if self._said.has_entries else "fedml index rebuild (the index is empty)"
+                mend = "fedml index sync" if self._summary.has_entries else "fedml index rebuild (the index is empty)"
                 yield Problem("record-orphan", self._store.url_of(key), what, mend)
-        recorded = {key.removeprefix("results/").removesuffix(".json") for key in self._found.records}
-        indexed = {one.record.artifact_prefix for one in self._said.results.values()}
-        for prefix, files in self._found.files.items():
-            owner = prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
-            if owner in recorded or prefix in indexed:
+        indexed = {one.record.artifact_prefix for one in self._summary.results.values()}
+        for prefix, run in self._found.unrecorded():
+            if prefix in indexed:
                 continue
-            newest = self._found.newest(prefix)
-            if owner.rsplit("/", 4)[0] in self._said.open_runs or (newest and newest > self._since):
+            newest, count = self._found.newest(prefix), len(self._found.files[prefix])
+            if run in self._summary.open_runs or (newest and newest > self._since):
                 self.in_flight += 1
                 continue
-            what = f"{len(files)} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
+            what = f"{count} files ({self._found.size_bytes(prefix)} bytes) lie under {prefix} without a record"
             where = self._store.url_of(prefix.rstrip("/"))
             yield Problem("artifact-orphan", where, what, "fedml index gc --orphans 7d (what a broken publish left)")
         for info in self._found.strays:

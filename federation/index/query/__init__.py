@@ -1,4 +1,4 @@
-"""A condition as a person writes it enters (`metrics.auc > 0.75 and region != 'us'`), parameterised SQL leaves.
+"""Compiles a condition as a person writes it (`metrics.auc > 0.75 and region != 'us'`) to SQL with parameters.
 
 text → tokens (`tokens`) → tree (`syntax`) → SQL over the catalog's table of results (`sql`), typed by what fields there
 are (`fields`). No part of the text is ever part of the SQL. Everything that is wrong is a `WhereError` with a caret.

@@ -1,8 +1,8 @@
-"""What is asked of results enters, the SQL of the fewest that an index of the catalog can name leaves.
+"""Chooses the index of the catalog that leaves the fewest results to look at (docs/adr/0012).
 
-SQLite can't know that one job has a million results and another ten. So it is counted, up to `FEW`: the part of the
-question with the fewest candidates is answered by its index; where each part has many, going through the table newest
-first finds enough of them soon.
+SQLite can't know that one job has a million results and another ten. So the candidates of each part of a question are
+counted, up to `FEW`. The part with the fewest is answered by its index. Where each part has many, going through the table
+newest first finds enough of them soon.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A field as written enters (`metrics.auc`, `region`), leaves as what it is: its type, and the SQL of its value."""
+"""Resolves a field as written (`metrics.auc`, `region`) to its type and the SQL of its value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMBER = (
     f"CASE {{value}} WHEN {_INF.replace('{', '{{').replace('}', '}}')} THEN 9e999 "
     f"WHEN {_MINUS_INF.replace('{', '{{').replace('}', '}}')} THEN -9e999 END END"
 )
-"""A metric as a number, in SQL; NULL for what is none."""
+"""A metric as a number, in SQL; NULL for one of another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Field:
         return value
 
     def is_missing(self) -> Sql:
-        """Whether the result has it not."""
+        """Whether the result lacks it."""
         if self.kind == "fixed":
             name = COLUMNS[self.key].sql_name
             return Sql(f"({name} IS NULL OR {name} = '')")

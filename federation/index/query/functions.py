@@ -1,4 +1,4 @@
-"""A connection to a catalog enters; it knows afterwards what SQL lacks: texts as numbers, times of any zone."""
+"""SQL functions that a connection to a catalog needs: a text as a number, a time of any zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`metrics.auc:desc,version` enters, SQL's ORDER BY leaves; `version,metrics.auc,tags` enters, fields to show leave."""
+"""Compiles `--sort` (`metrics.auc:desc,version`) to ORDER BY, and `--columns` (`version,metrics.auc,tags`) to fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def order(text: str, fields: Fields) -> Sql:
     for field, direction in _items(text, fields, "--sort"):
         if direction.lower() not in _DIRECTIONS:
             raise WhereError(
-                f"{direction!r} is no direction",
+                f"{direction!r} is not a direction",
                 text=text,
                 place=text.rfind(direction),
                 hint="asc or desc",

@@ -1,4 +1,4 @@
-"""A condition's text enters, SQL over the catalog's table of results leaves, with every literal as a parameter."""
+"""Compiles the text of a condition to SQL over the catalog's table of results. Every literal is a parameter."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Condition:
 
 
 def condition(text: str, fields: Fields, *, what: str = "--where") -> Condition:
-    """The condition as SQL; `what` is what holds it, for errors. Raises WhereError for what is none, for a field that no
-    result has, and for a comparison of a field with what it never is."""
+    """The condition as SQL. `what` names the option or key that holds it, for errors. Raises WhereError for a text that isn't a
+    condition, for a field that no result has, and for a comparison with a value of another type."""
     compiler = _Compiler(text, fields)
     try:
         tree = parse(text)
@@ -116,7 +116,7 @@ class _Compiler:
             moment = time_of(value)
             if moment is None:
                 hint = "write it as '2026-11-24T10:00:00Z' or '2026-11-24T11:00:00+01:00'"
-                raise self._error(f"{value!r} is no time with a zone", literal.place, hint)
+                raise self._error(f"{value!r} is not a time with a zone", literal.place, hint)
             return moment
         if _is_state(field) and operator != "like" and value not in RESULT_STATES:
             near = difflib.get_close_matches(str(value), RESULT_STATES, n=1)

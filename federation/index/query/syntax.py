@@ -1,4 +1,4 @@
-"""A condition's tokens enter, its tree leaves: comparisons of a field with literals, under and, or, not.
+"""Parses a condition to a tree: comparisons of a field with literals, under and, or, not.
 
 ::
 

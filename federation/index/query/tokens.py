@@ -1,4 +1,4 @@
-"""A condition's text enters, its tokens leave, each with its place and value; or a `WhereError` with a caret."""
+"""Splits the text of a condition into tokens, each with its place and value. Raises `WhereError`, with a caret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INTEGER_BITS = 63
 
 
 class WhereError(UsageError):
-    """A condition that can't be meant: what is wrong, the condition, and a caret under the place."""
+    """A condition that is not valid: what is wrong, the condition, and a caret under the place."""
 
     def __init__(self, problem: str, *, text: str, place: int, hint: str = "", what: str = "--where") -> None:
         self.problem, self.text, self.place = problem, text, place
@@ -55,7 +55,7 @@ def tokens(text: str) -> list[Token]:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise WhereError("this is no valid text", text=text, place=error.start) from error
+        raise WhereError("this is not valid text", text=text, place=error.start) from error
     found: list[Token] = []
     place = 0
     while True:
@@ -111,7 +111,7 @@ def _number(text: str, match: re.Match[str]) -> Token:
     if end < len(text) and (text[end].isalnum() or text[end] in "_.-:"):
         known = ", ".join(("B", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"))
         raise WhereError(
-            f"{text[place : end + 1]!r} is no number",
+            f"{text[place : end + 1]!r} is not a number",
             text=text,
             place=end,
             hint=f"units are {known}; versions, ids and times are texts and stand in 'single quotes'",

@@ -145,7 +145,8 @@ class FileStore(Store):
                     status = os.fstat(file.fileno())
                     if limit_bytes is not None and status.st_size > limit_bytes:
                         raise self.too_large(key, status.st_size, limit_bytes)
-                    data = file.read(-1 if limit_bytes is None else limit_bytes + 1)
+                    # `read` takes room for all that it may read: not for the whole limit
+                    data = file.read(-1 if limit_bytes is None else min(limit_bytes, status.st_size) + 1)
             except NotFound:
                 self._require_same_folder("get", key)
                 raise

@@ -18,12 +18,11 @@ BACKENDS = (
 )
 
 MAY_OPEN = {
-    # fedml.toml and what a person types
+    # fedml.toml (its patterns too) and what a person types
     "app.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "cli/index/storage.py": {"parse_store_url"},
+    "workflows/index_copy.py": {"parse_store_url", "StoreConfig"},
     "workflows/init_project.py": {"parse_store_url"},
     "workflows/check_stores.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "config/model.py": {"StoreConfig"},
     "config/build.py": {"parse_store_url", "StoreConfig"},
     "checks/doctor/stores.py": {"open_store", "StoreConfig"},
     "checks/stores/uses.py": {"open_store", "parse_store_url", "StoreConfig"},

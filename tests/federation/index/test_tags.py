@@ -347,5 +347,5 @@ def test_a_reason_that_is_no_text_is_refused_before_anything_is_written(index: I
 @pytest.mark.parametrize("text", ["\ud800", "a\udcff"])
 def test_what_is_no_text_names_nothing(index: Index, ids: list[str], text: str) -> None:
     for ask in (index.find, lambda text: index.query(job=text), lambda text: index.query(tag=text)):
-        with pytest.raises(UsageError, match="is no valid text"):
+        with pytest.raises(UsageError, match="is not valid text"):
             ask(text)

@@ -174,7 +174,7 @@ def test_the_store_that_a_refused_record_names_is_not_opened(world: World) -> No
     world.publish(store="file:///elsewhere", prefix="x/")
     opened: list[str] = []
 
-    def open_store(url: str) -> Any:
+    def open_store(url: str, _result: object = None) -> Any:
         opened.append(url)
         return world.stores.of(url)
 

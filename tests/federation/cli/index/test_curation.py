@@ -294,7 +294,7 @@ def test_diff_tells_the_net_of_it(cli: Cli) -> None:
     document = cli.json("diff", "6", "7")
     assert document["tags"] == [{"name": "production", "before": A, "after": B}]
     assert (document["first"], document["last"], document["results"]) == (6, 7, [])
-    assert cli("diff", "4", "4") == (0, "", "revision 4 to 4: nothing is another\n")
+    assert cli("diff", "4", "4") == (0, "", "revision 4 to 4: nothing changed\n")
     assert "revision 4 comes after 3" in cli("diff", "4", "3")[2]
     assert "is in the future" in cli("diff", "4", "99")[2]
 
@@ -444,9 +444,9 @@ def test_a_home_store_that_does_not_answer_says_what_would(
     def silent(*_: object) -> None:
         raise Unavailable("no answer")
 
-    monkeypatch.setattr(FileStore, "get", silent)
+    monkeypatch.setattr(FileStore, "_get", silent)
 
     code, _, err = cli("list")
     assert code == 1
-    assert "what this machine knew last: the same with --offline" in err
+    assert "to see what this machine knew last, add --offline" in err
     assert cli("list", "--offline")[0] == 0

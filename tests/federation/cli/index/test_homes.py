@@ -58,7 +58,13 @@ class Project:
             '[hooks]\nindex_tag = ["sh", "-c", "echo $FEDML_TAG $FEDML_ALLOC_ID >> told.txt"]\n'
         )
         self.config = load(root / "fedml.toml")
+        self._store = config
         self._numbers = itertools.count()
+
+    def add_further_store(self, name: str) -> None:
+        further = table(dataclasses.replace(self._store, url=f"{self._store.url}/{name}"))
+        path = self.root / "fedml.toml"
+        path.write_text(path.read_text().replace("[federation]\n", f"[federation]\nfurther_stores = [{further}]\n"))
 
     def publish(self, alloc_id: str, version: str, auc: float, *, region: str, **given: Any) -> ResultRecord:
         """As a node does: the file, the record; then the commit."""
@@ -158,8 +164,8 @@ def test_two_federations_on_one_home(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """They share one index: each sees the other's results, tags and versions. What lies in a store that only the other's
-    fedml.toml names is refused, until a person asks for it."""
+    """They share one index: each sees the other's results, tags and versions. It gets what lies in a store of the other as
+    soon as its own fedml.toml names that store."""
     monkeypatch.setenv("FEDML_AUTHOR", "ann@host")
     monkeypatch.setenv("FEDML_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -173,8 +179,10 @@ def test_two_federations_on_one_home(
         assert "means 2 results" in federation("get", "1", code=1)
     one("tag", "production", "bbbb1111", "--if-current", "none")
     assert "points to bbbb1111" in two("tag", "production", "aaaa1111", "--if-current", "none", code=1)
-    assert "asia" in one("get", "production", "--to", str(tmp_path / "model"), code=1)
-    others = two.config.regions["asia"].datacenters["dc1"].store.url
-    got = one.json("get", "production", "--to", str(tmp_path / "model"), "--allow-store", others)
-    assert (Path(got["path"]) / "model.bin").read_bytes() == f"model {B}".encode()
-    assert one.json("verify", "--deep", "--allow-store", others)["is_whole"]
+    assert "the store wasn't asked" in one("get", "production", code=1)
+    one.add_further_store("asia")
+    two.add_further_store("us")
+    folder = Path(one.json("get", "production", "--to", str(tmp_path / "model"))["path"])
+    assert (folder / "model.bin").read_bytes() == f"model {B}".encode()
+    assert one.json("verify", "--deep")["is_whole"]
+    assert two.json("verify", "--deep")["is_whole"]

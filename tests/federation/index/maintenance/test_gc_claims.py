@@ -124,7 +124,7 @@ def test_a_prefix_that_looks_like_its_own_is_in_place_too(clouds: Clouds, publis
         ({"datacenter": "us-9"}, "no datacenter 'us-9' in region 'us'"),
         ({"region": "eu", "datacenter": "eu-1"}, "another store for eu/eu-1"),
         ({"store": "s3://other?endpoint=http://127.0.0.1:1"}, "another store for us/us-1"),
-        ({"store": "file:///srv/../etc"}, "can't be meant"),
+        ({"store": "file:///srv/../etc"}, "whose URL is not valid"),
         ({"store": "home"}, "another store for us/us-1"),
     ],
 )

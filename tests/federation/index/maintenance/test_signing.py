@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from federation.errors import FederationError, UsageError
+from federation.index import signatures
 from federation.index.maintenance import signing
 from federation.index.maintenance.copy import copy_result
 from federation.index.maintenance.signing import (
@@ -182,7 +183,7 @@ def test_a_key_by_command(clouds: Clouds, key: SecretRef, tmp_path: Path) -> Non
 def test_what_is_no_key_is_refused_without_showing_it(clouds: Clouds, tmp_path: Path, text: bytes) -> None:
     (tmp_path / "no.pem").write_bytes(text)
 
-    with pytest.raises(UsageError, match="no ed25519 private key") as raised:
+    with pytest.raises(UsageError, match="doesn't hold an ed25519 private key") as raised:
         signed(clouds, clouds.publish(0), SecretRef(file=tmp_path / "no.pem"))
 
     assert not text or text.decode() not in f"{raised.value}{raised.value.hint}"
@@ -220,7 +221,7 @@ def test_public_keys_in_any_form(tmp_path: Path) -> None:
 def test_without_the_package_it_says_what_to_install(
     clouds: Clouds, key: SecretRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signing, "find_spec", lambda _: None)
+    monkeypatch.setattr(signatures, "find_spec", lambda _: None)
 
     with pytest.raises(FederationError, match="need the package `cryptography`"):
         signed(clouds, clouds.publish(0), key)

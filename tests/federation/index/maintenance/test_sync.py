@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -187,3 +188,32 @@ def test_stores_that_only_results_name_are_looked_into(clouds: Clouds) -> None:
     planned = plan_sync(clouds.index, clouds.store, [clouds.us.url])
 
     assert planned.restore == [(clouds.eu.url, record)]
+
+
+def test_a_copy_that_differs_from_the_committed_record_is_told_and_not_recorded(clouds: Clouds) -> None:
+    record = clouds.publish(0)
+    for file in record.files:
+        clouds.eu.put(record.artifact_prefix + file.path, clouds.us.get(record.artifact_prefix + file.path))
+    key = record.key.record_key(record.alloc_id)
+    clouds.eu.put(key, dataclasses.replace(record, metrics={"auc": 0.99}).to_json())
+
+    planned = plan(clouds)
+
+    assert planned.locate == []
+    (problem,) = planned.problems
+    assert problem.kind == "record-differs"
+    assert problem.where == clouds.eu.url_of(key)
+    assert problem.what.endswith("differs from the record that was committed: metrics")
+    clouds.eu.put(key, record.to_json())
+    assert plan(clouds).locate == [(record.alloc_id, clouds.eu.url)]
+
+
+def test_a_copy_without_all_its_files_is_told_and_not_recorded(clouds: Clouds) -> None:
+    record = clouds.publish(0)
+    clouds.eu.put(record.key.record_key(record.alloc_id), record.to_json())
+
+    planned = plan(clouds)
+
+    assert planned.locate == []
+    assert [problem.kind for problem in planned.problems] == ["record-torn"]
+    assert "isn't whole" in planned.problems[0].what

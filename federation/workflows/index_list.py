@@ -1,0 +1,58 @@
+"""Finds results by what a person asks for (`fedml index list`, `fedml index show`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from federation.app import App
+from federation.errors import UsageError
+from federation.index import RESULT_STATES, Row, RunRow
+from federation.index.lookup import require_region, require_tag, run_named
+from federation.index.query.fields import Field
+from federation.index.reader import Reader
+from federation.log import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Results, and what the answer rests on. `has_more`: further ones match. `fields`: those to show, None for the usual."""
+
+    rows: list[Row]
+    has_more: bool
+    revision: int
+    unknown: Sequence[tuple[int, Change]]
+    fields: list[Field] | None
+
+
+def list_results(
+    app: App, index: Reader, filters: dict[str, Any], *, sort: str | None, columns: str | None, limit: int | None
+) -> Listed:
+    """At most `limit` results that match all `filters` (see `Reader.query`). Raises UsageError for a state, run, region or
+    tag that doesn't exist."""
+    state, run, region, tag = (filters.get(name) for name in ("state", "run", "region", "tag"))
+    if state is not None and state not in RESULT_STATES:
+        raise UsageError(f"--state {state}: a result is {', '.join(RESULT_STATES[:-1])} or {RESULT_STATES[-1]}")
+    if run is not None:
+        filters = filters | {"run": run_named(index, run)}
+    if region is not None:
+        require_region(index, region, app.config.regions)
+    if tag is not None:
+        require_tag(index, tag)
+    asked = None if limit is None else limit + 1
+    rows = index.query(**filters, sort=sort, limit=asked)
+    fields = index.columns(columns) if columns is not None else None
+    return Listed(rows[:limit], len(rows) == asked, index.revision, index.unknown_changes(), fields)
+
+
+def find_version(index: Reader, ref: str, job: str | None) -> tuple[list[Row], list[RunRow]]:
+    """The results that `ref` may mean, with their runs; else the runs that reserved that version. Raises UsageError where
+    there are neither."""
+    rows = index.find(ref, job=job)
+    if rows:
+        return rows, [known for run in dict.fromkeys(row.run for row in rows) for known in index.runs(run=run)]
+    runs = [known for known in index.runs(job=job) if known.version == ref]
+    if not runs:
+        raise UsageError(f"the index has no result, version or tag {ref!r}", hint="fedml index list shows what it has")
+    return [], runs
