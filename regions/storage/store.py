@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Union
 
@@ -145,6 +146,15 @@ class Store(ABC):
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
         """Objects whose key starts with `prefix` (plain string prefix) and is greater than `start_after`, in
         lexicographic order of the key's UTF-8 bytes, fetched page by page. `sha256` and `metadata` may be absent."""
+
+    def list_at_most(self, prefix: str, *, limit: int) -> Sequence[ObjectInfo]:
+        """As `list`, for a place where somebody else may have written more objects than belong there. Raises TooLarge for
+        more than `limit` of them, and asks for no more, so that a listing without an end is given up too."""
+        found = [*islice(self.list(prefix), limit + 1)]
+        if len(found) > limit:
+            what = f"more than {limit:,} objects are listed below {prefix!r}; at most so many are read there"
+            raise TooLarge(what, store=self.url, operation="list", key=prefix)
+        return found
 
     @abstractmethod
     def delete(self, key: str) -> None:
