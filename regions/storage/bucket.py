@@ -70,7 +70,7 @@ class BucketStore(BucketReads):
                     raise
                 try:
                     own = self._own(key, noted.nonce)
-                except Unavailable as unknown:  # neither success nor "somebody else's" may be told
+                except Unavailable as unknown:  # neither success nor "somebody else's" is certain
                     retries.wait(failure if isinstance(failure, Unavailable) else unknown)
                     continue
                 if own is None and isinstance(failure, Unavailable):
@@ -159,7 +159,7 @@ class BucketStore(BucketReads):
     def _own(self, key: str, nonce: str) -> ObjectInfo | None:
         """The object if it is the one of this put; None if not, or if it may not be looked at.
 
-        Raises Unavailable where that can't be told.
+        Raises Unavailable where that can't be found out.
         """
         name = self._name(key)
         try:
@@ -172,4 +172,4 @@ class BucketStore(BucketReads):
 
 
 def _ignore(size_bytes: int) -> None:
-    """No progress is wanted."""
+    """Used where no progress is wanted."""

@@ -92,7 +92,7 @@ class BucketReads(Vendor, Store):
         return self._head(key).info
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        """See `Store.list`. Objects whose key could not be asked for (a console's folder markers) are left out."""
+        """See `Store.list`. Objects whose key is not valid here (a console's folder markers) are left out."""
         full_prefix = self._base + checked_prefix(prefix)
         after = self._base + start_after if start_after else ""
         for found in self._listed(prefix, full_prefix, after):
@@ -193,7 +193,7 @@ class BucketReads(Vendor, Store):
                     for chunk in body:
                         chunks.append(chunk)
                         arrived += len(chunk)
-                        if arrived > size_bytes:  # it goes on and on
+                        if arrived > size_bytes:  # more than was asked for
                             break
                 return found
 

@@ -47,8 +47,8 @@ class CheckedStore(Store):
         progress: Progress | None = None,
     ) -> ObjectInfo:
         """See `Store.put_file`."""
-        told = progress or self.progress
-        return self.inner.put_file(key, path, content_type=content_type, sha256=sha256, progress=told)
+        progress = progress or self.progress
+        return self.inner.put_file(key, path, content_type=content_type, sha256=sha256, progress=progress)
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""

@@ -8,9 +8,9 @@ What holds, and on what it rests:
 - `Overwrite`: the same temporary file, renamed. Readers see the old object whole or the new one whole.
 - `Update`: compare and rename under flock(2) on the folder, which a killed process gives back. Refused with
   NotSupported wherever that lock can't be proven to reach every writer: on network file systems (NFS, SMB, FUSE …), and
-  where the kind of file system can't be told (no /proc/self/mountinfo, as on macOS).
+  where the kind of file system can't be found out (no /proc/self/mountinfo, as on macOS).
 - After a crash or a full disk an object is there whole or not at all: files and folders are synced before success is
-  told, and what was being written lies in `.fedml-meta/`, which is never listed.
+  reported, and what was being written lies in `.fedml-meta/`, which is never listed.
 - One folder can't hold both an object `a` and an object `a/b`: the second is refused with NotSupported.
 
 sha256, content type and metadata lie in `.fedml-meta/NAME~ETAG` beside the object, written before the object gets its

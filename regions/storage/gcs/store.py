@@ -247,7 +247,7 @@ def _generation(mode: Mode) -> int | None:
         return 0
     if isinstance(mode, Update):
         if not mode.etag.isdecimal() or mode.etag == "0":
-            raise PreconditionFailed(f"{mode.etag!r} is no generation of an object")
+            raise PreconditionFailed(f"{mode.etag!r} is not a valid generation of an object")
         return int(mode.etag)
     return None
 
