@@ -1,4 +1,4 @@
-"""References to secrets enter, the secret's text leaves at the moment of use. A secret is never kept, logged or shown."""
+"""References to secrets, read at the moment of use. A secret is never kept, logged or shown."""
 
 from __future__ import annotations
 

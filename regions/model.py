@@ -128,7 +128,7 @@ class TaskState:
     failed: bool
     restarts: int = 0
     last_event: str = ""
-    """What the newest event that tells of the task says (`Exit Code: 1`)."""
+    """Text of the newest event about the task itself (`Exit Code: 1`)."""
     exit_code: int | None = None
     """Of its last run; None when it never ran."""
     is_oom_killed: bool = False

@@ -19,6 +19,7 @@ from federation.publish.artifact import TOLD_FILES, Artifact
 from federation.result import ResultFile
 from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url
+from regions.storage.backend import backend_of
 from regions.storage.source import CHUNK_BYTES
 from regions.storage.store import ObjectInfo
 
@@ -52,7 +53,7 @@ def read_in_place(url: str, own: StoreConfig, told: Path, *, ignore: Sequence[st
         raise PublishError(
             f"{bare} names no object", hint="write s3://bucket/models/model.json, or s3://bucket/models/"
         )
-    if bare.startswith("file:"):
+    if backend_of(bare).is_folder:
         name = unquote(name)
     config, prefix = _located(parent, query, own)
     store = open_store(config)
@@ -87,7 +88,7 @@ def _located(parent: str, query: str, own: StoreConfig) -> tuple[StoreConfig, st
     base = own.url.rstrip("/")
     if not query and f"{parent}/".startswith(f"{base}/"):
         below = parent[len(base) :].strip("/")
-        if base.startswith("file:"):
+        if backend_of(base).is_folder:
             below = unquote(below)
         return own, f"{below}/" if below else ""
     config = parse_store_url(f"{parent}?{query}" if query else parent)

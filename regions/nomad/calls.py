@@ -33,7 +33,7 @@ class RegionCalls:
         return f"{type(self).__name__}({self.name!r}, {', '.join(self.region.addresses)})"
 
     def within(self, deadline_s: float) -> Self:
-        """The same region, over the same connections, whose calls take at most so long, all attempts together."""
+        """The same region over the same connections. A call takes at most `deadline_s`, all attempts together."""
         region = copy.copy(self)
         region._transport = self._transport.within(deadline_s)
         return region

@@ -171,7 +171,7 @@ def no_answer(error: BaseException) -> Silence:
             case http.client.BadStatusLine() if not isinstance(cause, http.client.RemoteDisconnected):
                 return Silence("something that doesn't speak HTTP answers there", True)
             case InvalidURL() | InvalidSchema() | MissingSchema():
-                return Silence("that is no http or https address", False)
+                return Silence("that is not a valid http or https address", False)
     return Silence("the connection broke", True)
 
 

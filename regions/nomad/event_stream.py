@@ -112,7 +112,7 @@ def _whole_lines(transport: Transport, request: Request, answer: Answer, stop: t
 
 
 def _refused(transport: Transport, request: Request, line: bytes) -> RegionError:
-    """The error for a line that is no JSON: Nomad's text for why the stream ends."""
+    """The error for a line that isn't JSON: Nomad's text about why the stream ends."""
     text = line.decode(errors="replace")[:500]
     if _LOST.search(text):
         return transport.error(EventGap, request, text, hint=_GAP_HINT)

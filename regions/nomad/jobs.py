@@ -30,7 +30,7 @@ class JobCalls(RegionCalls):
         return self._parse("read", lambda: job_from_json(job))
 
     def job_versions(self, job_id: str) -> list[dict[str, Any]]:
-        """The versions of the job that Nomad still keeps (six, unless a server is told otherwise), newest first. Raises
+        """The versions of the job that Nomad still keeps (six, unless servers are configured otherwise), newest first. Raises
         NotFound."""
         about = f"versions of job {job_id}"
         answer = self._get("read", nomad.api.Job, quoted(job_id), "versions", about=about)

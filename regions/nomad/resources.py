@@ -1,4 +1,4 @@
-"""Nodes, what is used on them and a job enter, an estimate of free slots leaves. Pure.
+"""Estimates how many slots of a job are free on nodes, from what is used there. Pure.
 
 For tokens that may not ask Nomad's scheduler (no `submit-job`). Counts processor and memory, ready nodes, datacenters,
 drivers, host volumes and devices; knows nothing of constraints, ports, cores or how many devices are taken, so the number

@@ -46,7 +46,7 @@ def sender(region: Region) -> Send:
                 return error.nomad_resp
             raise error.nomad_resp from None
         except nomad.api.exceptions.TimeoutNomadException as error:
-            # For a stream python-nomad raises this in place of a ConnectionError; it is no BaseNomadException.
+            # For a stream python-nomad raises this in place of a ConnectionError; it isn't a BaseNomadException.
             raise error.args[0] from None
         return response
 

@@ -80,25 +80,25 @@ def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
     """The story in `GET /v1/allocation/:id`. Raises KeyError, TypeError or ValueError where it isn't of Nomad's shape."""
     asked = (alloc.get("AllocatedResources") or {}).get("Tasks") or {}
     states = alloc.get("TaskStates") or {}
-    told = allocation_from_json(alloc)
+    allocation = allocation_from_json(alloc)
     return AllocationStory(
-        id=told.id,
-        job_id=told.job_id,
-        group=told.group,
-        index=told.index,
-        node_name=told.node_name,
-        client_status=told.client_status,
-        tasks={name: _task_story(task, states[name], asked.get(name) or {}) for name, task in told.tasks.items()},
+        id=allocation.id,
+        job_id=allocation.job_id,
+        group=allocation.group,
+        index=allocation.index,
+        node_name=allocation.node_name,
+        client_status=allocation.client_status,
+        tasks={name: _task_story(task, states[name], asked.get(name) or {}) for name, task in allocation.tasks.items()},
     )
 
 
-def _task_story(told: TaskState, state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory:
+def _task_story(task: TaskState, state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory:
     return TaskStory(
-        state=told.state,
-        is_failed=told.failed,
-        restarts=told.restarts,
-        exit_code=told.exit_code,
-        is_oom_killed=told.is_oom_killed,
+        state=task.state,
+        is_failed=task.failed,
+        restarts=task.restarts,
+        exit_code=task.exit_code,
+        is_oom_killed=task.is_oom_killed,
         started=_time(state.get("StartedAt")),
         finished=_time(state.get("FinishedAt")),
         cpu_mhz=int((asked.get("Cpu") or {}).get("CpuShares") or 0),

@@ -118,7 +118,7 @@ class Transport:
         self._sessions = Sessions(region.tls.server_name)
 
     def within(self, deadline_s: float) -> Transport:
-        """The same transport, over the same connections, whose calls take at most so long."""
+        """The same transport over the same connections. A call takes at most `deadline_s`."""
         transport = copy.copy(self)
         transport._deadline_s = min(deadline_s, self._deadline_s)
         return transport

@@ -118,8 +118,13 @@ class Backend:
 
     def open(self, config: StoreConfig) -> Store:
         """The store of that configuration. Raises InvalidStoreURL for a URL that names no store of this kind."""
-        store: Callable[[StoreConfig], Store] = EntryPoint(self.scheme, self.store, ENTRY_POINTS).load()
-        return store(config)
+        made: Callable[[StoreConfig], Store] = EntryPoint(self.scheme, self.store, ENTRY_POINTS).load()
+        store = made(config)
+        if own_backends().get(self.scheme) is self:
+            return store
+        from regions.storage.checked_store import CheckedStore
+
+        return CheckedStore(store)
 
 
 @cache

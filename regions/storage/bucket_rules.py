@@ -1,4 +1,4 @@
-"""A bucket's own settings enter, as each vendor tells them; what the bucket will do to objects by itself leaves. Pure.
+"""Reads from a bucket's own settings what the bucket will do to objects by itself. Pure.
 
 Only what is in force counts, and only what reaches objects as fedml writes them: live ones, without tags.
 """
@@ -36,7 +36,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: for all objects whose name starts with `prefix`. `text` says it for people (`deletes after 30 days`)."""
+    """One rule, for all objects whose name starts with `prefix`. `text` is for people (`deletes after 30 days`)."""
 
     effect: Effect
     text: str

@@ -323,6 +323,14 @@ class StoreConformance(ABC):
         with _raises(NotFound):
             store.get_small(f"{folder}/none", limit_bytes=999)
 
+    def test_a_listing_of_more_objects_than_belong_there_is_refused(self) -> None:
+        store, folder = self.make_store(), _folder()
+        for number in range(3):
+            store.put(f"{folder}/{number}", b"x")
+        assert len(store.list_at_most(f"{folder}/", limit=3)) == 3
+        with _raises(TooLarge):
+            store.list_at_most(f"{folder}/", limit=2)
+
     def test_delete_many_removes_what_is_there(self) -> None:
         store, folder = self.make_store(), _folder()
         keys = [f"{folder}/{number}" for number in range(20)]

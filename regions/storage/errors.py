@@ -1,4 +1,4 @@
-"""Errors of a store. Each backend maps its SDK's errors to these at one door; no SDK error passes it.
+"""Errors of a store. Each backend turns its SDK's errors into these in one place, so that callers see no other.
 
 ::
 
@@ -60,7 +60,7 @@ class IntegrityError(StoreError):
 
 
 class TooLarge(StoreError):
-    """The object has more bytes than whoever reads it takes."""
+    """The object has more bytes than its reader accepts, or a listing more objects."""
 
 
 class NotSupported(StoreError):

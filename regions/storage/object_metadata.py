@@ -1,4 +1,4 @@
-"""What goes along with an object's bytes enters, the few text fields that every vendor can keep leave, and back again."""
+"""Converts what is known of an object to the few text fields that every vendor can keep, and back."""
 
 from __future__ import annotations
 

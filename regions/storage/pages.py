@@ -18,13 +18,13 @@ OBJECTS_PER_S = 20
 
 
 class PageOrder:
-    """What was listed so far. `is_ordered`: the vendor lists by the bytes of the keys."""
+    """What was listed so far. `is_ordered`: the vendor lists by the bytes of the keys, all of them after the key `after`."""
 
-    def __init__(self, store: str, prefix: str, *, is_ordered: bool) -> None:
+    def __init__(self, store: str, prefix: str, *, is_ordered: bool, after: str = "") -> None:
         self._store = store
         self._prefix = prefix
         self._is_ordered = is_ordered
-        self._last = ""
+        self._last = after
         self._first_of_page = ""
         self._is_by_folder = False
         self._empty_pages = 0

@@ -1,4 +1,4 @@
-"""A large file enters, its parts leave through the given `send`, some at once and in bounded memory."""
+"""Sends the parts of a large file, some at once and in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PART_BYTES_MIN = 8 * _MIB
 PARTS_MAX = 10_000
 PARTS_AT_ONCE_MAX = 7
 BUFFER_BYTES_MAX = 64 * _MIB
-"""What all parts in memory have together; only a file of more than 640 GB, whose single part has more, exceeds it."""
+"""Bytes of all parts in memory together; only a file of more than 640 GB exceeds it, since one part of it has more."""
 
 
 def part_bytes(size_bytes: int) -> int:

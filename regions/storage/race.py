@@ -1,4 +1,4 @@
-"""A `Store` enters, what its promises are worth when many write at once leaves.
+"""Finds out whether a store keeps its promises when many write at once.
 
 Plain functions: `fedml doctor`, `fedml stores check` and the index run them on a user's own bucket before anything rests
 on it; the conformance suite runs them on every backend.
@@ -24,15 +24,15 @@ class RaceOutcome:
 
     writers: int
     winners: tuple[int, ...]
-    """How many writers of each round were told that they created the object."""
+    """How many writers of each round got the answer that they created the object."""
     foreign_rounds: int
     """Rounds in which the object didn't hold the bytes of its one winner."""
     errors: tuple[str, ...]
-    """What writers were told that is neither success nor AlreadyExists, each text once."""
+    """The answers that were neither success nor AlreadyExists, each text once."""
 
     @property
     def holds(self) -> bool:
-        """Exactly one winner every round, the object is the winner's, and nobody was told anything else."""
+        """Whether each round had exactly one winner, whose object is there, and no other answer."""
         return not self.problem
 
     @property

@@ -1,7 +1,7 @@
 """Send requests through a vendor's SDK, as long as they may be tried, and raise `StoreError`s only.
 
-Retries are counted here (`retry`), not by the SDKs; what they raise passes one door. Each request keeps limits of time and
-bytes as a whole (`regions.call_limits`): an SDK's own timeout starts anew with each byte.
+Retries are counted here (`retry`), not by the SDKs. Each request keeps limits of time and bytes as a whole
+(`regions.call_limits`): an SDK's own timeout starts anew with each byte.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ REQUEST_S = 60.0
 RATE_BYTES_PER_S = 8 << 10
 """Each such number of an object's bytes that moves adds a second to it."""
 ANSWER_BYTES_MAX = 64 << 20
-"""What an answer may have that holds no object: the longest is a page of a listing."""
+"""Most bytes of an answer that holds no object: the longest is a page of a listing."""
 SLACK_BYTES = 1 << 20
-"""What the answer to a read may have beyond the object's bytes: its headers, or a refusal."""
+"""Bytes that the answer to a read may have beyond the object's: its headers, or a refusal."""
 
 
-_STUMBLES = (
+_UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError),
     ForeignTextError,
 )
-"""What the SDKs, and we, stumble over in a stranger's answer."""
+"""What reading an answer may raise where the server isn't the vendor's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object as the vendor tells of it. `info.size_bytes` is the whole object's, also where a range was read."""
+    """An object as the vendor describes it. `info.size_bytes` is the whole object's, also where a range was read."""
 
     info: ObjectInfo
     nonce: str | None
@@ -85,7 +85,7 @@ def closing_after(chunks: Iterable[bytes], close: Callable[[], object] = lambda:
 
 
 class Vendor(ABC):
-    """One bucket (container) as its SDK sees it. A backend gives the abstract methods; none of them tries twice."""
+    """One bucket (container) as its SDK sees it. A backend implements the abstract methods; none of them tries twice."""
 
     url: str
     patience = Patience()
@@ -131,7 +131,7 @@ class Vendor(ABC):
 
     def _limited(self, operation: str, key: str, request: Callable[[Any], T], limits: Limits) -> T:
         """One request within its limits. Raises Unavailable that says which one it broke."""
-        with self._door(operation, key):
+        with self._mapped(operation, key):
             client = self._opened()  # loading an SDK takes a second, which isn't the store's
         call = CallLimits(
             limits.deadline_s or min(REQUEST_S, self.patience.deadline_s),
@@ -139,7 +139,7 @@ class Vendor(ABC):
             rate_bytes_per_s=RATE_BYTES_PER_S if limits.is_data else None,
         )
         try:
-            with self._door(operation, key), call.applied():
+            with self._mapped(operation, key), call.applied():
                 return request(client)
         except (StoreError, OSError) as error:
             if not call.problem:
@@ -154,15 +154,15 @@ class Vendor(ABC):
             raise failure from error
 
     @contextmanager
-    def _door(self, operation: str, key: str) -> Iterator[None]:
-        """The one door: no error of the SDK passes it."""
+    def _mapped(self, operation: str, key: str) -> Iterator[None]:
+        """Turns each error of the SDK into a StoreError."""
         try:
             yield
         except StoreError:
             raise
         except self._sdk_errors() as error:
             raise self._store_error(error, operation, key) from error
-        except _STUMBLES as error:
+        except _UNREADABLE as error:
             failure = Unavailable(
                 f"{operation} of {key or 'the bucket'} failed: what answers there can't be understood",
                 store=self.url,
@@ -234,4 +234,4 @@ class Vendor(ABC):
 
     @abstractmethod
     def _date(self, client: Any) -> str | None:
-        """The Date header of whatever the store answers."""
+        """The Date header of an answer of the store, whatever its status."""

@@ -1,4 +1,4 @@
-"""A user's file enters, its bytes and sha256 leave; a file that changes while it is read is refused, never sent torn."""
+"""Reads the bytes and the sha256 of a user's file. A file that changes while it is read is refused, never sent torn."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SourceFile:
             raise self.changed()
 
     def changed(self) -> IntegrityError:
-        """The error for it, for those who notice by the bytes."""
+        """The error for a file that changed, for callers that notice it by the bytes."""
         return IntegrityError(
             f"{self.path} changed while it was read", hint="wait until nothing writes to it any more, then try again"
         )
@@ -77,7 +77,7 @@ class SourceFile:
 
 @contextmanager
 def opened_source(path: Path) -> Iterator[SourceFile]:
-    """The file, open for reading. Raises StoreError that names it when it can't be opened or is no regular file."""
+    """The file, open for reading. Raises StoreError that names it when it can't be opened or is not a regular file."""
     if path.exists() and not path.is_file():
         raise StoreError(f"can't read {path}: it is not a regular file")
     try:

@@ -1,4 +1,4 @@
-"""The contract that every object store keeps: bytes and a key enter with a mode, an `ObjectInfo` leaves.
+"""Contract of every object store.
 
 A mode is atomic or refused with `NotSupported`; it is never "check, then write". Keys are relative to the store's
 prefix, `/`-separated UTF-8 without empty, `.` or `..` segments (`checked_key`). All methods may be called from several
@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Union
 
@@ -25,17 +26,17 @@ from regions.storage.source import opened_source
 
 @dataclass(frozen=True, slots=True)
 class Overwrite:
-    """Write whatever is there."""
+    """Write, whether the key is free or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Write only if the key is free; else AlreadyExists. Of many racing writers exactly one wins."""
+    """Write only if the key is free, else raise AlreadyExists. Of many racing writers exactly one wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Write only if the object still has this etag; else PreconditionFailed."""
+    """Write only if the object still has this etag, else raise PreconditionFailed."""
 
     etag: str
 
@@ -65,7 +66,7 @@ class ObjectInfo:
 
 
 def checked_key(key: str) -> str:
-    """The key itself if it is well-formed. Raises InvalidStoreURL for one that is empty, too long or could leave."""
+    """The key itself if it is well-formed. Raises InvalidStoreURL for one that is empty, too long or points elsewhere."""
     problem = ""
     if not key:
         problem = "is empty"
@@ -98,7 +99,7 @@ class Store(ABC):
     endpoint: str | None = None
     """The address of its server; None for the vendor's own, and for a folder."""
     progress: Progress | None = None
-    """Told of the bytes of each file's transfer whose call names nobody else to tell."""
+    """Called with the bytes of each file's transfer, unless the call itself names another function."""
 
     @abstractmethod
     def put(
@@ -124,7 +125,7 @@ class Store(ABC):
         """As `get`, for an object that somebody else may have written too large. Raises TooLarge, with its size, for one
         of more than `limit_bytes`, and reads no more than that of it.
 
-        Here its size is asked first; a backend that can asks for a range.
+        Here its size is asked first; a backend that can read ranges asks for one.
         """
         size_bytes = self.stat(key).size_bytes
         if size_bytes > limit_bytes:
@@ -148,9 +149,18 @@ class Store(ABC):
         """Objects whose key starts with `prefix` (plain string prefix) and is greater than `start_after`, in
         lexicographic order of the key's UTF-8 bytes, fetched page by page. `sha256` and `metadata` may be absent."""
 
+    def list_at_most(self, prefix: str, *, limit: int) -> Sequence[ObjectInfo]:
+        """As `list`, for a place where somebody else may have written more objects than belong there. Raises TooLarge as
+        soon as more than `limit` objects come, so a listing without an end is given up too."""
+        found = [*islice(self.list(prefix), limit + 1)]
+        if len(found) > limit:
+            what = f"more than {limit:,} objects are listed below {prefix!r}; at most so many are read there"
+            raise TooLarge(what, store=self.url, operation="list", key=prefix)
+        return found
+
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove the object; one that isn't there is no error."""
+        """Remove the object. It is not an error if it isn't there."""
 
     @abstractmethod
     def url_of(self, key: str) -> str:
@@ -171,9 +181,9 @@ class Store(ABC):
     ) -> ObjectInfo:
         """Store a file's bytes (overwriting: large files have keys that hold their own hash) with their sha256.
 
-        Who knows the `sha256` gives it: a file of other bytes is refused, and none has to be read twice. One that changes
-        while it is read is refused too, both with IntegrityError, and nothing is visible. Where a connection breaks, what
-        arrived of a large file isn't sent again.
+        Give the `sha256` if it is known: a file of other bytes is refused, and no file has to be read twice. A file that
+        changes while it is read is refused too, both with IntegrityError, and nothing is visible. Where a connection
+        breaks, what arrived of a large file isn't sent again.
 
         Here the whole file is in memory for a while; a backend for large files sends it in parts.
         """
@@ -216,19 +226,19 @@ class Store(ABC):
             self.delete(key)
 
     def signed_url(self, key: str, *, expires_s: int = 3600) -> str:
-        """A URL that reads the object without credentials, for so long. Raises NotSupported where there is no such."""
+        """A URL that reads the object without credentials, valid for `expires_s`. Raises NotSupported where there is none."""
         raise NotSupported(f"this store signs no URLs ({key})", store=self.url, operation="sign", key=key)
 
     def rules(self, kind: Kind) -> Sequence[Rule]:
-        """What the bucket will do by itself to objects of this store, as far as its settings of that kind tell.
+        """What the bucket will do by itself to objects of this store, as far as its settings of that kind say.
 
         Raises PermissionDenied where these credentials may not read them, NotSupported where the store has no such
-        settings, or its server doesn't tell them.
+        settings, or its server doesn't give them.
         """
         raise NotSupported("this store has no such rules", store=self.url, operation="look at")
 
     def exists(self, key: str) -> bool:
-        """Whether the object is there now. For looking, never for guarding a write: that is what modes are for."""
+        """Whether the object is there now. Never guard a write with it: modes do that atomically."""
         try:
             self.stat(key)
         except NotFound:

@@ -22,7 +22,7 @@ from regions.storage.errors import InvalidStoreURL
 from regions.storage.url import PARAMETERS, checked_endpoint, folder_url, shown
 
 _CREDENTIALS = re.compile(r"[^/@]*(@|:[^@]*@)")
-"""Something before an '@', also one whose secret holds a '/'; the '@' of a path isn't meant."""
+"""Something before an '@', also where the secret holds a '/'. An '@' in a path is allowed."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 

@@ -1,5 +1,4 @@
-"""An error of Azure's libraries enters, the StoreError that stands for it leaves. By names and codes only: no SDK is
-imported.
+"""Turns an error of Azure's libraries into a StoreError, by names and codes only: no SDK is imported.
 
 Every exception class of azure-core and azure-storage-blob is in `KINDS` itself or by an ancestor, or carries an answer (a
 test looks), so that a new one is noticed.

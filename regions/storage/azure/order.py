@@ -1,8 +1,8 @@
-"""Objects as Azure lists them enter, the same in order of their names' UTF-8 bytes leave, in bounded memory.
+"""Puts objects that Azure lists into the order of their names' UTF-8 bytes, in bounded memory.
 
 Azure orders by UTF-16 code units, where characters beyond U+FFFF come before those from U+E000 on. Only names that have such
-a character can be out of place, and only among those that share everything before the first of them: these follow one
-another, and are held back and sorted. A server that orders by UTF-8 already is left as it is.
+a character can be out of place, and only among those that share everything before the first such character. These follow
+one another, and are held back and sorted. The order of a server that lists by UTF-8 stays as it is.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What holds, and on what it rests (the rest is `bucket`):
 
 - `Create` is `If-None-Match: *` and `Update` is `If-Match`, on single puts (Put Blob), whatever their size.
 - Files above 16 MiB go up as blocks, some at a time; the blob appears when the list of them is committed. Blocks of an
-  upload that failed stay invisible, and the service drops them after a week: there is no request that does.
+  upload that failed stay invisible, and the service drops them after a week. No request removes them earlier.
 - Azure lists without a start: what comes up to `start_after` is read and left out. Its order is put right (`azure_order`).
 - The bytes of every put carry an MD5 that the server verifies.
 
@@ -15,41 +15,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from jobs.foreign import parse_object
 from regions.model import StoreConfig
 from regions.storage.azure.account import split_account
-from regions.storage.azure.errors import CREDENTIALS, store_error
+from regions.storage.azure.client import container_client, service_client
+from regions.storage.azure.errors import store_error
 from regions.storage.azure.order import in_byte_order
-from regions.storage.bucket import RANGE_BYTES, BucketStore
+from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, azure_lock, azure_versions
-from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
+from regions.storage.errors import NotSupported, StoreError, Unavailable
 from regions.storage.object_metadata import Noted
 from regions.storage.parts import part_bytes, parts_at_once, send_parts
 from regions.storage.sdk_store import (
     BINARY,
-    CONNECT_TIMEOUT_S,
-    CONNECTIONS,
-    READ_TIMEOUT_S,
     SENDS,
     Found,
     Page,
     closing_after,
 )
-from regions.storage.source import CHUNK_BYTES, SourceFile
+from regions.storage.source import SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint
 
 _SHA256, _NONCE, _METADATA = "fedml_sha256", "fedml_nonce", "fedml_metadata"
 _PAGE = 5000
-_SINGLE_PUT_BYTES_MAX = 5000 << 20
-"""The service's own limit."""
 
 
 class AzureStore(BucketStore):
@@ -159,7 +153,9 @@ class AzureStore(BucketStore):
                 raise NotSupported(
                     "these credentials can't sign URLs", store=self.url, operation="sign", hint="an account key can"
                 )
-            delegated = self._service(client).get_user_delegation_key(now - timedelta(minutes=5), ends)
+            delegated = service_client(
+                self._config, self._account, self._endpoint, client.credential
+            ).get_user_delegation_key(now - timedelta(minutes=5), ends)
             signer = {"user_delegation_key": delegated}
         signature = generate_blob_sas(
             self._account, self._bucket, name, permission=BlobSasPermissions(read=True), expiry=ends, **signer
@@ -174,7 +170,9 @@ class AzureStore(BucketStore):
                 has_legal_hold=bool(container.has_legal_hold),
             )
         if kind is Kind.VERSIONS:
-            kept = self._service(client).get_service_properties()["delete_retention_policy"]
+            kept = service_client(
+                self._config, self._account, self._endpoint, client.credential
+            ).get_service_properties()["delete_retention_policy"]
             return azure_versions(kept.days if kept.enabled else None)
         raise NotSupported(
             "not readable from here, only by the account's management",
@@ -184,11 +182,7 @@ class AzureStore(BucketStore):
         )
 
     def _service(self, client: Any) -> Any:
-        from azure.storage.blob import BlobServiceClient
-
-        return BlobServiceClient(
-            self._address(), credential=client.credential, retry_total=0, transport=self._transport()
-        )
+        return service_client(self._config, self._account, self._endpoint, client.credential)
 
     def _date(self, client: Any) -> str | None:
         from azure.core.exceptions import HttpResponseError
@@ -225,70 +219,8 @@ class AzureStore(BucketStore):
     def _store_error(self, error: Any, operation: str, key: str) -> StoreError:
         return store_error(error, store=self.url, operation=operation, key=key)
 
-    def _address(self) -> str:
-        if self._endpoint is None:
-            return f"https://{self._account}.blob.core.windows.net"
-        host = urlsplit(self._endpoint).hostname or ""
-        return self._endpoint if host.startswith(f"{self._account}.") else f"{self._endpoint}/{self._account}"
-
     def _new_client(self) -> Any:
-        from azure.storage.blob import ContainerClient
-
-        return ContainerClient(
-            self._address(),
-            self._bucket,
-            credential=_credential(self._config, self._account),
-            transport=self._transport(),
-            max_chunk_get_size=RANGE_BYTES,
-            retry_total=0,
-            max_single_put_size=_SINGLE_PUT_BYTES_MAX,
-        )
-
-    def _transport(self) -> Any:
-        from azure.core.pipeline.transport import RequestsTransport
-        from requests import Session
-
-        from regions.limited_requests import LimitedAdapter
-
-        session = Session()
-        if self._config.anonymous:
-            session.auth = lambda request: request  # else requests takes credentials from ~/.netrc
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
-        return RequestsTransport(
-            session=session,
-            session_owner=False,
-            connection_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            connection_data_block_size=CHUNK_BYTES,
-        )
-
-
-def _credential(config: StoreConfig, account: str) -> Any:
-    """An account key or SAS token by reference or from the environment, else azure-identity's own chain."""
-    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-
-    if config.access_key_id is not None:
-        raise PermissionDenied(
-            "az:// takes no access_key_id",
-            store=config.url,
-            hint="the account stands in the URL; secret_access_key refers to its key or to a SAS token",
-        )
-    if config.anonymous:
-        return None
-    if config.secret_access_key is not None:
-        secret = config.secret_access_key.read()
-    else:
-        secret = os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_SAS_TOKEN") or ""
-    if "sig=" in secret:
-        return AzureSasCredential(secret.removeprefix("?"))
-    if secret:
-        return AzureNamedKeyCredential(account, secret)
-    try:
-        from azure.identity import DefaultAzureCredential
-    except ImportError as error:
-        raise PermissionDenied("there are no credentials for Azure here", store=config.url, hint=CREDENTIALS) from error
-    return DefaultAzureCredential()
+        return container_client(self._config, self._account, self._bucket, self._endpoint)
 
 
 def _condition(mode: Mode) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A key enters, the file that holds it leaves, and back again; a folder's keys leave in order of their bytes.
+"""Maps a key to the file that holds it, and back; lists a folder's keys in order of their bytes.
 
 A key's segments are folders and a file of the same names, so that a person finds everything with `ls`, except:
 

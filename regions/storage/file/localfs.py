@@ -1,4 +1,4 @@
-"""What `FileStore` asks of the system: OSErrors enter and StoreErrors leave; locks and syncs."""
+"""What `FileStore` asks of the operating system: locks, syncs, and StoreErrors instead of OSErrors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BROKEN = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOST
 
 @contextmanager
 def mapped_errors(store: str, operation: str, key: str, *, is_write: bool = False) -> Iterator[None]:
-    """The one door for OSErrors: whatever the system says inside becomes a StoreError."""
+    """Turns each OSError raised inside into a StoreError."""
     try:
         yield
     except OSError as error:
@@ -149,6 +149,6 @@ def write_all(file: int, data: bytes) -> None:
 
 
 def remove_quietly(path: Path) -> None:
-    """Unlinks a file of our own for tidiness; a failure leaves only litter that no listing shows."""
+    """Unlinks a file of our own. A failure leaves a file that no listing shows, so it is ignored."""
     with suppress(OSError):
         path.unlink()

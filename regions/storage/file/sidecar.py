@@ -1,4 +1,4 @@
-"""A stored file's status enters, its etag leaves; and what is noted about that version of it, in a file beside it."""
+"""Etags of stored files, and the file beside each that holds what is noted about that version of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write_note(file: int, target: Path, note: dict[str, Any]) -> tuple[os.stat_r
 
 
 def read_note(sidecar: Path) -> dict[str, Any] | None:
-    """What is noted of that version; None for one that wasn't written by us, or whose note a crash tore."""
+    """What is noted of that version; None for one that wasn't written by fedml, or whose note was torn by a crash."""
     try:
         note = parse_object(sidecar.read_bytes(), source=str(sidecar))
     except (OSError, ForeignTextError):

@@ -1,4 +1,4 @@
-"""A folder of a local or network file system as a store: keys and bytes enter, files leave (names: `layout`).
+"""Store in a folder of a local or network file system. `layout` names the files, `write` writes them.
 
 What holds, and on what it rests:
 
@@ -8,9 +8,9 @@ What holds, and on what it rests:
 - `Overwrite`: the same temporary file, renamed. Readers see the old object whole or the new one whole.
 - `Update`: compare and rename under flock(2) on the folder, which a killed process gives back. Refused with
   NotSupported wherever that lock can't be proven to reach every writer: on network file systems (NFS, SMB, FUSE …), and
-  where the kind of file system can't be told (no /proc/self/mountinfo, as on macOS).
+  where the kind of file system can't be found out (no /proc/self/mountinfo, as on macOS).
 - After a crash or a full disk an object is there whole or not at all: files and folders are synced before success is
-  told, and what was being written lies in `.fedml-meta/`, which is never listed.
+  reported, and what was being written lies in `.fedml-meta/`, which is never listed.
 - One folder can't hold both an object `a` and an object `a/b`: the second is refused with NotSupported.
 
 sha256, content type and metadata lie in `.fedml-meta/NAME~ETAG` beside the object, written before the object gets its
@@ -37,11 +37,8 @@ from typing import BinaryIO
 from regions.model import StoreConfig
 from regions.storage.bucket_rules import Kind, Rule
 from regions.storage.errors import (
-    AlreadyExists,
     IntegrityError,
     NotFound,
-    NotSupported,
-    PreconditionFailed,
     StoreError,
     Unavailable,
 )
@@ -49,8 +46,6 @@ from regions.storage.file.layout import META_FOLDER, file_of, keys_under
 from regions.storage.file.localfs import (
     folder_lock,
     identity_of,
-    is_lockable,
-    make_folder,
     mapped_errors,
     remove_quietly,
     sync_folder,
@@ -62,25 +57,21 @@ from regions.storage.file.sidecar import (
     notes_of_other_versions,
     read_note,
     sidecar_of,
-    write_note,
 )
+from regions.storage.file.write import TRIES, ObjectWrite, copied
 from regions.storage.source import SourceFile, opened_source
 from regions.storage.store import (
-    Create,
     Mode,
     ObjectInfo,
     Overwrite,
     Progress,
     Store,
-    Update,
     checked_key,
     checked_prefix,
 )
 from regions.storage.url import folder_of, folder_url
 
 _BINARY = "application/octet-stream"
-_TRIES = 16
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
 
 
 class FileStore(Store):
@@ -122,10 +113,10 @@ class FileStore(Store):
         with opened_source(path) as source:
 
             def write(file: int) -> str:
-                copied = _copy(source, file, progress)
-                if sha256 not in ("", copied):
+                copied_sha256 = copied(source, file, progress)
+                if sha256 not in ("", copied_sha256):
                     raise source.changed()
-                return copied
+                return copied_sha256
 
             return self._write(key, write, Overwrite(), content_type, {})
 
@@ -139,7 +130,7 @@ class FileStore(Store):
 
     def _get(self, key: str, limit_bytes: int | None) -> bytes:
         target = file_of(self._root, checked_key(key))
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
                 with mapped_errors(self.url, "get", key), _opened(target) as file:
                     status = os.fstat(file.fileno())
@@ -167,11 +158,11 @@ class FileStore(Store):
         target = file_of(self._root, checked_key(key))
         partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
         try:
-            for _ in range(_TRIES):
+            for _ in range(TRIES):
                 with mapped_errors(self.url, "get_file", key), _opened(target) as source:
                     status = os.fstat(source.fileno())
                     with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
-                        sha256 = _copy(SourceFile(target, source.fileno()), file.fileno(), progress)
+                        sha256 = copied(SourceFile(target, source.fileno()), file.fileno(), progress)
                         os.fsync(file.fileno())
                 if self._is_verified(target, etag_of(status), sha256, key):
                     with mapped_errors("", "write", str(path), is_write=True):
@@ -261,88 +252,12 @@ class FileStore(Store):
     ) -> ObjectInfo:
         self._require_same_folder("put", key)
         try:
-            return self._write_there(key, write, mode, content_type, metadata)
+            with mapped_errors(self.url, "put", key, is_write=True):
+                object_write = ObjectWrite(self.url, key, file_of(self._root, checked_key(key)), mode)
+                return object_write.done(write, content_type, metadata)
         except StoreError:
             self._require_same_folder("put", key)  # it may have gone meanwhile
             raise
-
-    def _write_there(
-        self, key: str, write: Callable[[int], str], mode: Mode, content_type: str, metadata: Mapping[str, str]
-    ) -> ObjectInfo:
-        target = file_of(self._root, checked_key(key))
-        with mapped_errors(self.url, "put", key, is_write=True):
-            self._refuse_early(target, mode, key)
-            temporary, file = _open_temporary(target)
-            sidecar: Path | None = None
-            try:
-                try:
-                    sha256 = write(file)
-                    note = {"sha256": sha256, "content_type": content_type, "metadata": dict(metadata)}
-                    status, sidecar = write_note(file, target, note)
-                    os.fsync(file)
-                finally:
-                    os.close(file)
-                self._place(temporary, target, mode, key)
-                sidecar = None
-                sync_folder(target.parent)
-            finally:
-                remove_quietly(temporary)
-                if sidecar is not None:
-                    remove_quietly(sidecar)
-        return ObjectInfo(
-            key, status.st_size, etag_of(status), sha256, modified_of(status), content_type, dict(metadata)
-        )
-
-    def _refuse_early(self, target: Path, mode: Mode, key: str) -> None:
-        """Spares writing what will be refused anyway. Decides nothing in favour: `_place` does, atomically."""
-        if isinstance(mode, Create) and target.is_file():
-            raise self._taken(key)
-        if isinstance(mode, Update):
-            self._refuse_unless_at(mode.etag, _current_etag(target), key)
-            if not is_lockable(target.parent):
-                raise NotSupported(
-                    "this file system has no lock that reaches every writer, so Update is refused",
-                    store=self.url,
-                    operation="put",
-                    key=key,
-                    hint="use Create with a new key, or a folder on a local disk of Linux, or a bucket store",
-                )
-
-    def _refuse_unless_at(self, expected: str, found: str | None, key: str) -> None:
-        if found != expected:
-            what = f"{key} is at etag {found}, not {expected}" if found else f"{key} is no longer there"
-            raise PreconditionFailed(what, store=self.url, operation="put", key=key)
-
-    def _taken(self, key: str) -> AlreadyExists:
-        return AlreadyExists(f"{key} already exists", store=self.url, operation="put", key=key)
-
-    def _place(self, temporary: Path, target: Path, mode: Mode, key: str) -> None:
-        """Gives the written file its name, as the mode says."""
-        if isinstance(mode, Create):
-            try:
-                os.link(temporary, target)
-            except OSError as error:
-                if temporary.stat().st_nlink > 1:
-                    return
-                if error.errno in _NO_LINKS:
-                    raise NotSupported(
-                        f"create-if-absent needs hard links, which this file system refuses: {error.strerror}",
-                        store=self.url,
-                        operation="put",
-                        key=key,
-                        hint="use a folder on a local disk or NFS, or a bucket store",
-                    ) from error
-                if isinstance(error, FileExistsError) and not target.is_dir():
-                    raise self._taken(key) from None
-                raise
-            return
-        with folder_lock(target.parent):
-            old = _current_etag(target)
-            if isinstance(mode, Update):
-                self._refuse_unless_at(mode.etag, old, key)
-            temporary.replace(target)
-            if old is not None:
-                remove_quietly(sidecar_of(target, old))
 
     def _is_verified(self, target: Path, etag: str, sha256: str, key: str) -> bool:
         """Whether what was read is what was written; False when the object was replaced meanwhile: read it again."""
@@ -377,39 +292,12 @@ class FileStore(Store):
 
 @contextmanager
 def _opened(target: Path) -> Iterator[BinaryIO]:
-    """The file, open for reading. What is no regular file isn't there: a pipe would be waited for, a device read for ever."""
+    """The file, open for reading. Only regular files count: a pipe would be waited for, a device read for ever."""
     number = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(number, "rb") as file:
         if not stat.S_ISREG(os.fstat(number).st_mode):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
         yield file
-
-
-def _open_temporary(target: Path) -> tuple[Path, int]:
-    """A new empty file in the target's metadata folder; its folders are made, again when a `delete` prunes them."""
-    temporary = target.parent / META_FOLDER / f"new-{os.getpid()}-{secrets.token_hex(8)}"
-    for _ in range(_TRIES):
-        with suppress(FileNotFoundError):
-            make_folder(temporary.parent)
-            return temporary, os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    raise Unavailable(f"{target.parent} is removed as fast as it is made", key=target.name)
-
-
-def _current_etag(target: Path) -> str | None:
-    try:
-        return etag_of(target.stat())
-    except FileNotFoundError:
-        return None
-
-
-def _copy(source: SourceFile, file: int, progress: Progress | None) -> str:
-    digest = hashlib.sha256()
-    for chunk in source.chunks():
-        digest.update(chunk)
-        write_all(file, chunk)
-        if progress is not None:
-            progress(len(chunk))
-    return digest.hexdigest()
 
 
 def _too_fast(store: str, operation: str, key: str) -> Unavailable:

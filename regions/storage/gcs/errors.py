@@ -1,5 +1,4 @@
-"""An error of Google's libraries enters, the StoreError that stands for it leaves. By names and statuses only: no SDK is
-imported.
+"""Turns an error of Google's libraries into a StoreError, by names and statuses only: no SDK is imported.
 
 Every exception class of google-cloud-storage, google-auth, google-api-core, google-resumable-media and requests is in
 `KINDS` itself or by an ancestor, or carries the status of an answer (a test looks), so that a new one is noticed.
@@ -27,7 +26,7 @@ from regions.storage.errors import (
 from regions.storage.retry import RequestConflict, seconds_of
 
 KINDS: Mapping[str, type[StoreError]] = {
-    # google.auth; its TransportError and TimeoutError are no answer, all else is about credentials
+    # google.auth; its TransportError and TimeoutError mean that no answer came, all else is about credentials
     "TransportError": Unavailable,
     "TimeoutError": Unavailable,
     "GoogleAuthError": PermissionDenied,

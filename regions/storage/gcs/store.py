@@ -12,38 +12,34 @@ What holds, and on what it rests (the rest is `bucket`):
 
 from __future__ import annotations
 
-import hashlib
 import io
 from base64 import b64encode
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
-from jobs.errors import ForeignTextError
 from jobs.foreign import ANSWER_LIMITS, parse_object
 from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, gcs_lifecycle, gcs_lock, gcs_versions
 from regions.storage.errors import (
     NotSupported,
-    PermissionDenied,
     PreconditionFailed,
     StoreError,
     Unavailable,
 )
 from regions.storage.gcs.bucket import split_gcs_bucket
+from regions.storage.gcs.client import new_client
 from regions.storage.gcs.errors import store_error
+from regions.storage.gcs.upload import Rest, wire_checksum
 from regions.storage.object_metadata import Noted, read_fields
-from regions.storage.parts import PART_BYTES_MIN
 from regions.storage.retry import Retries
 from regions.storage.sdk_store import (
     BINARY,
     CONNECT_TIMEOUT_S,
-    CONNECTIONS,
     READ_TIMEOUT_S,
     SENDS,
     Found,
@@ -78,7 +74,7 @@ class GCSStore(BucketStore):
             size=len(data),
             content_type=noted.content_type,
             if_generation_match=_generation(mode),
-            checksum=_wire_checksum()[0],
+            checksum=wire_checksum()[0],
             timeout=_TIMEOUT_S,
             retry=None,
         )
@@ -88,7 +84,7 @@ class GCSStore(BucketStore):
         self, key: str, source: SourceFile, sha256: str, nonce: str, content_type: str, progress: Progress
     ) -> tuple[str, str]:
         """Reads the file twice: its checksums go ahead of its bytes. These go in one request, without a buffer."""
-        kind, checksum = _wire_checksum()
+        kind, checksum = wire_checksum()
         if sha256:
             deque(map(checksum.update, source.chunks()), maxlen=0)
         else:
@@ -100,7 +96,7 @@ class GCSStore(BucketStore):
         retries = Retries(self.patience)
         while True:
             span = f"bytes {arrived}-{source.size_bytes - 1}/{source.size_bytes}"
-            body = _Rest(source, sha256, arrived, progress)
+            body = Rest(source, sha256, arrived, progress)
             try:
                 answer = self._sent(key, url, body, headers | {"Content-Range": span})
             except Unavailable as failure:
@@ -125,7 +121,7 @@ class GCSStore(BucketStore):
         )
         return url
 
-    def _sent(self, key: str, url: str, body: _Rest, headers: Mapping[str, str]) -> int | str:
+    def _sent(self, key: str, url: str, body: Rest, headers: Mapping[str, str]) -> int | str:
         """How many bytes the upload has now, or its object's etag when that was the last of them."""
 
         def send(client: Any) -> int | str:
@@ -243,81 +239,7 @@ class GCSStore(BucketStore):
         return store_error(error, store=self.url, operation=operation, key=key)
 
     def _new_client(self) -> Any:
-        from google.cloud.storage import Client
-
-        from regions.limited_requests import LimitedAdapter
-
-        options = {"api_endpoint": self._endpoint} if self._endpoint else None
-        # The project only matters for making and listing buckets.
-        client = Client(project="fedml", credentials=_credentials(self._config), client_options=options)
-        # Newer versions ask for the bucket's metadata for their telemetry, with retries, in a thread of their own.
-        client._bucket_metadata_cache = None
-        for scheme in ("http://", "https://"):
-            client._http.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
-            tokens = getattr(client._http, "_auth_request_session", None)  # which asks for access tokens
-            if tokens is not None:
-                tokens.mount(scheme, LimitedAdapter())
-        if self._config.anonymous:
-            client._http.auth = lambda request: request  # else requests takes credentials from ~/.netrc
-        return client
-
-
-class _Rest:
-    """A file's bytes from some place on, as the body of a request; the last part of a file that changed is never sent."""
-
-    def __init__(self, source: SourceFile, sha256: str, start: int, progress: Progress) -> None:
-        self._source = source
-        self._sha256 = sha256
-        self._start = start
-        self._progress = progress
-        self.sent = start
-
-    def __len__(self) -> int:
-        return self._source.size_bytes - self._start
-
-    def __iter__(self) -> Iterator[bytes]:
-        for number, part in enumerate(self._source.parts(PART_BYTES_MIN, self._sha256)):
-            skipped = max(0, self._start - number * PART_BYTES_MIN)
-            for offset in range(skipped, len(part), CHUNK_BYTES):
-                chunk = part[offset : offset + CHUNK_BYTES]
-                yield chunk
-                self.sent += len(chunk)
-                self._progress(len(chunk))
-
-
-def _credentials(config: StoreConfig) -> Any:
-    """Anonymous ones, those of a referred service account, or None: the SDK's own chain."""
-    if config.access_key_id is not None:
-        raise PermissionDenied(
-            "gs:// takes no access_key_id", store=config.url, hint="secret_access_key refers to a service account's key"
-        )
-    if config.anonymous:
-        from google.auth.credentials import AnonymousCredentials
-
-        return AnonymousCredentials()
-    if config.secret_access_key is None:
-        return None
-    from google.oauth2.service_account import Credentials
-
-    secret = config.secret_access_key.read()
-    with suppress(ValueError, ForeignTextError):
-        return Credentials.from_service_account_info(parse_object(secret, source="the key"))
-    raise PermissionDenied(
-        f"what {config.secret_access_key} holds is no service account's key",
-        store=config.url,
-        hint="it is the JSON file that Google gives out for a service account",
-    )
-
-
-def _wire_checksum() -> tuple[str, Any]:
-    """What the server verifies: CRC32C where the SDK has it compiled, else MD5, which Python itself has (in pure Python
-    CRC32C takes half a second a megabyte)."""
-    import google_crc32c
-
-    crc32c = cast("Any", google_crc32c)
-    if crc32c.implementation == "python":
-        return "md5", hashlib.md5(usedforsecurity=False)
-    return "crc32c", crc32c.Checksum()
+        return new_client(self._config, self._endpoint)
 
 
 def _generation(mode: Mode) -> int | None:
@@ -325,7 +247,7 @@ def _generation(mode: Mode) -> int | None:
         return 0
     if isinstance(mode, Update):
         if not mode.etag.isdecimal() or mode.etag == "0":
-            raise PreconditionFailed(f"{mode.etag!r} is no generation of an object")
+            raise PreconditionFailed(f"{mode.etag!r} is not a valid generation of an object")
         return int(mode.etag)
     return None
 

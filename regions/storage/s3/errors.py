@@ -1,4 +1,4 @@
-"""An error of boto3's enters, the StoreError that stands for it leaves. By names and codes only: no SDK is imported.
+"""Turns an error of botocore into a StoreError, by names and codes only: no SDK is imported.
 
 Every class of `botocore.exceptions` is in `KINDS` itself or by an ancestor (a test looks), so that a new one is noticed.
 """

@@ -1,12 +1,12 @@
 """A bucket of S3, or of any server that speaks S3, as a store.
 
-Requests are sent through botocore, boto3's own core: boto3 on top of it is imported for nothing that is used here, and takes
-a third of the time of both.
+Requests are sent through botocore, boto3's own core. boto3 itself isn't imported: nothing of it is used here, and importing
+it takes a third of the time of both.
 
 What holds, and on what it rests (the rest is `bucket`):
 
 - `Create` is `If-None-Match: *` and `Update` is `If-Match`, on single puts. A server that ignores these headers breaks
-  the promise without a word: `regions.storage.race.race_create` finds out.
+  the promise silently: `regions.storage.race.race_create` finds out.
 - S3's 409 for two conditional writes at the same time is tried again, a bounded number of times.
 - Files above 16 MiB go up in parts, some at a time; an upload that fails is aborted, and an object appears only when all
   parts are there. After a kill the parts remain, invisible: a lifecycle rule for incomplete uploads removes them.
@@ -232,7 +232,7 @@ class S3Store(BucketStore):
 
 
 class _Refusal(Exception):
-    """One object's failure in an answer that tells of many."""
+    """One object's failure in an answer about many."""
 
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__()

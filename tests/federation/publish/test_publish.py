@@ -172,10 +172,10 @@ _DYING = """
 import os, signal, sys, threading
 from pathlib import Path
 from federation.publish.publish import SMALL_FILE_BYTES_MAX, SMALL_FILES_AT_ONCE, publish
-from regions.storage.file.store import FileStore
+from regions.storage.file.write import ObjectWrite
 
 when, number = sys.argv[2], int(sys.argv[3])
-lock, seen, place = threading.Lock(), 0, FileStore._place
+lock, seen, place = threading.Lock(), 0, ObjectWrite._place
 
 def dying(self, *arguments):
     global seen
@@ -188,7 +188,7 @@ def dying(self, *arguments):
     if here:
         os.kill(os.getpid(), signal.SIGKILL)
 
-FileStore._place = dying
+ObjectWrite._place = dying
 publish(Path(sys.argv[1]))
 """
 

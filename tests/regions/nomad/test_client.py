@@ -340,7 +340,7 @@ def test_the_proxy_of_the_environment_is_used(recorder, client, monkeypatch):
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1:1", "127.0.0.1:4646", "http://"])
 def test_an_address_that_is_none(client, address):
-    with pytest.raises(RegionUnreachable, match="no http or https address"):
+    with pytest.raises(RegionUnreachable, match="not a valid http or https address"):
         client(addresses=(address,)).job("a")
 
 

@@ -13,6 +13,7 @@ from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.azure.store import AzureStore
 from regions.storage.backend import own_backends
+from regions.storage.checked_store import CheckedStore
 from regions.storage.conformance import StoreConformance
 from regions.storage.file.layout import file_of
 from regions.storage.file.localfs import is_lockable
@@ -52,6 +53,13 @@ class TestFileStore(StoreConformance):
         data[0] ^= 1
         path.write_bytes(data)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+class TestCheckedStore(TestFileStore):
+    """A store as a third party's is opened."""
+
+    def make_store(self) -> Store:
+        return CheckedStore(super().make_store())
 
 
 class TestS3Store(StoreConformance):

@@ -165,7 +165,7 @@ def test_a_body_that_breaks_off_is_read_whole(
 def test_slow_bytes_are_waited_for_and_stalled_ones_are_asked_for_again(
     config: StoreConfig, proxy: FaultProxy, behind: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("s3.READ_TIMEOUT_S", "azure.READ_TIMEOUT_S"):
+    for name in ("s3.store.READ_TIMEOUT_S", "azure.client.READ_TIMEOUT_S"):
         monkeypatch.setattr(f"regions.storage.{name}", 0.3)
     monkeypatch.setattr("regions.storage.gcs.store._TIMEOUT_S", (5, 0.3))
     store = open_store(replace(config, endpoint=proxy.address))

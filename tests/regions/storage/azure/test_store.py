@@ -18,6 +18,7 @@ import pytest
 from regions.credentials import SecretRef
 from regions.model import StoreConfig
 from regions.storage.azure import errors
+from regions.storage.azure.client import address_of
 from regions.storage.azure.order import in_byte_order
 from regions.storage.azure.store import AzureStore
 from regions.storage.errors import (
@@ -207,7 +208,8 @@ def test_a_rotated_key_is_read_anew(azure_config: StoreConfig, monkeypatch: pyte
     ],
 )
 def test_the_address_of_an_account(endpoint: str | None, address: str) -> None:
-    assert AzureStore(StoreConfig(url="az://account1/models", endpoint=endpoint))._address() == address
+    store = AzureStore(StoreConfig(url="az://account1/models", endpoint=endpoint))
+    assert address_of(store._account, store._endpoint) == address
 
 
 def test_every_error_class_of_the_sdk_has_its_meaning_and_passes_the_door(store: AzureStore) -> None:

@@ -113,7 +113,7 @@ def test_update_is_refused_where_no_lock_reaches_every_writer(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     etag = store.put("key", b"one").etag
-    monkeypatch.setattr("regions.storage.file.store.is_lockable", lambda folder: False)
+    monkeypatch.setattr("regions.storage.file.write.is_lockable", lambda folder: False)
     monkeypatch.setattr("regions.storage.file.localfs.is_lockable", lambda folder: False)
     with pytest.raises(NotSupported, match="Update is refused"):
         store.put("key", b"two", Update(etag))

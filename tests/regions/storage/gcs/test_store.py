@@ -143,7 +143,7 @@ def test_a_service_accounts_key_by_reference(gcs_config: StoreConfig, monkeypatc
     config = replace(gcs_config, anonymous=False, secret_access_key=SecretRef(env="KEY"))
     for secret in ("planted-secret", json.dumps({"type": "service_account", "private_key": "planted-secret"})):
         monkeypatch.setenv("KEY", secret)
-        with pytest.raises(PermissionDenied, match="is no service account's key") as caught:
+        with pytest.raises(PermissionDenied, match="is not a valid key of a service account") as caught:
             GCSStore(config).get("key")
         assert "planted-secret" not in str(caught.value) + caught.value.hint + repr(config)
     monkeypatch.setenv("KEY", service_account())
@@ -303,7 +303,7 @@ def test_something_else_that_answers_there_is_told() -> None:
 
 
 def test_an_endpoint_that_is_no_address_is_refused() -> None:
-    with pytest.raises(InvalidStoreURL, match="is no address"):
+    with pytest.raises(InvalidStoreURL, match="is not a valid address"):
         GCSStore(StoreConfig(url="gs://bucket", endpoint="not an address"))
 
 

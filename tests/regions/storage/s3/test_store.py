@@ -382,7 +382,7 @@ def test_something_else_that_answers_there_is_told(aws_credentials: None) -> Non
 
 
 def test_an_endpoint_that_is_no_address_is_refused() -> None:
-    with pytest.raises(InvalidStoreURL, match="is no address"):
+    with pytest.raises(InvalidStoreURL, match="is not a valid address"):
         S3Store(StoreConfig(url="s3://bucket", endpoint="not an address"))
 
 
