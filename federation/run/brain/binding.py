@@ -13,7 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from federation.plan import left_of
 from federation.run.brain.changes import Bind
 from federation.run.brain.region_state import RegionState
-from federation.run.brain.state import Attempt, Phase, RunState, Slot
+from federation.run.brain.state import Attempt, RunState, Slot
+from federation.run.brain.transitions import Phase, SlotState
 
 
 class Binding:
@@ -104,7 +105,7 @@ class Binding:
     def _waits(self, number: int) -> bool:
         """Whether the slot wants an attempt. It may have got one from another coordinator since it was put down."""
         slot = self._state.slots[number]
-        return slot.state == "open" and (slot.last is None or not slot.last.is_open)
+        return slot.state is SlotState.OPEN and (slot.last is None or not slot.last.is_open)
 
     def _room_ahead(self) -> dict[str, int]:
         """Room for slots that will wait there for a node."""
@@ -165,7 +166,7 @@ class Binding:
         state.move(attempt, Phase.ENDED)
         if attempt.region in state.regions:
             state.regions[attempt.region].children -= 1
-        if slot.state != "open" or state.is_ending:
+        if slot.state is not SlotState.OPEN or state.is_ending:
             return
         if slot.attempts:
             state.retries.insert(0, number)

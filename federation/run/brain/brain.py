@@ -59,6 +59,7 @@ from federation.run.brain.resume import Resume
 from federation.run.brain.run_log import Ledger
 from federation.run.brain.state import RunState, Slot
 from federation.run.brain.timing import Limits
+from federation.run.brain.transitions import Job, SlotState
 from federation.run.brain.watching import Watching
 from federation.text import counted
 
@@ -90,7 +91,7 @@ class Brain:
                 (pending_timeouts_s or {}).get(name),
                 (max_outstanding or {}).get(name),
                 window=limits.window,
-                has_job=name not in manifest.late,
+                job=Job.ABSENT if name in manifest.late else Job.THERE,
             )
             for order, name in enumerate(manifest.regions)
         }
@@ -210,7 +211,7 @@ class Brain:
             self._dispatching.check()
         if not state.open_slots and state.now_s and self._is_quiet():
             self.is_closed = True
-            failed = sum(1 for slot in state.slots if slot.state == "failed")
+            failed = sum(1 for slot in state.slots if slot.state is SlotState.FAILED)
             if state.is_cancelled:
                 state.out.append(Close("cancelled", ""))
             elif state.halted:
@@ -230,7 +231,7 @@ class Brain:
             and not state.in_flight
             and not state.reverting
             and not any(
-                (one.unknown or one.stopping or one.to_stop)
+                (one.finding.unknown or one.stops.under_way or one.stops.again)
                 and not one.is_lost
                 and not self._health.reaching.is_given_up(one)
                 for one in state.regions.values()

@@ -11,8 +11,9 @@ from federation.run.brain.commands import CheckParent, Dispatch
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Acknowledged, ChildSpec, DispatchFailed, Found, Pair, ParentChecked
 from federation.run.brain.health import Health
-from federation.run.brain.region_state import RegionState
-from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.region_state import Proof, RegionState
+from federation.run.brain.state import Attempt, RunState
+from federation.run.brain.transitions import Phase
 from federation.run.brain.watching import Watching
 
 CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
@@ -67,7 +68,7 @@ class Dispatching:
             attempt = state.attempt(number, attempt_number)
             if not attempt.is_open or attempt.job_id:
                 continue
-            if region.is_fatal:
+            if region.is_excluded:
                 self._ends.end(number, attempt, Cause.REFUSED, region.problem)
             else:
                 state.in_flight.add((number, attempt_number))
@@ -81,10 +82,10 @@ class Dispatching:
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         region = state.regions[attempt.region]
-        region.unknown.discard((event.slot, event.attempt))
+        region.finding.unknown.discard((event.slot, event.attempt))
         state.in_flight.discard((event.slot, event.attempt))
         self._health.worked(region)
-        region.has_dispatched = True
+        region.proof = Proof.DISPATCHED
         region.hold_s = 0.0
         region.window = min(state.limits.window_max, region.window + 1)
         if attempt.job_id:
@@ -112,9 +113,9 @@ class Dispatching:
         attempt = self._state.attempt(number, attempt_number)
         attempt.job_id = job_id
         if attempt.region in self._state.regions:
-            self._state.regions[attempt.region].acknowledged_since += 1
+            self._state.regions[attempt.region].probing.acknowledged_since += 1
         self._state.children[job_id] = (number, attempt_number)
-        if attempt.phase in (Phase.BINDING, Phase.BOUND):
+        if attempt.phase is Phase.BOUND:
             self._state.move(attempt, Phase.SENT)
             self._watching.begin(number, attempt)
 
@@ -127,7 +128,7 @@ class Dispatching:
         if event.outcome in ("unknown", "throttled"):
             self._is_unknown(region, pair)
             self._health.hold(region)
-        elif event.outcome == "denied" and region.has_dispatched:
+        elif event.outcome == "denied" and region.proof is Proof.DISPATCHED:
             self._health.pause(region, event.message)
             region.hold_until_s = state.now_s + state.limits.pause_s
             if attempt.is_open:
@@ -145,27 +146,27 @@ class Dispatching:
         attempt.is_inherited = True
         region = self._state.regions.get(attempt.region)
         if region is not None:
-            region.unknown.add((number, attempt_number))
+            region.finding.unknown.add((number, attempt_number))
             due_s = self._state.now_s + after_s
-            region.find_at_s = due_s if region.find_at_s is None else min(region.find_at_s, due_s)
+            region.finding.due_s = due_s if region.finding.due_s is None else min(region.finding.due_s, due_s)
 
     def _is_unknown(self, region: RegionState, pair: Pair) -> None:
-        region.unknown.add(pair)
-        region.find_at_s = region.find_at_s or self._state.now_s + self._state.limits.find_s
+        region.finding.unknown.add(pair)
+        region.finding.due_s = region.finding.due_s or self._state.now_s + self._state.limits.find_s
 
     def found(self, event: Found) -> None:
         """These have a child, those have none; both are empty where the region didn't answer."""
         state = self._state
         region = state.regions[event.region]
-        region.is_finding = False
+        region.finding.is_under_way = False
         if event.children or event.missing:
             self._health.worked(region)
         for (slot, number), job_id in event.children.items():
             self.acknowledged(Acknowledged(slot, number, job_id))
         for pair in event.missing:
-            if pair not in region.unknown:
+            if pair not in region.finding.unknown:
                 continue
-            region.unknown.discard(pair)
+            region.finding.unknown.discard(pair)
             attempt = state.attempt(*pair)
             if not attempt.is_open or attempt.job_id or state.is_ending:
                 continue
@@ -173,8 +174,8 @@ class Dispatching:
                 self._watching.look_for_results(pair[0], attempt)
             else:
                 state.send(pair[0], attempt)
-        if region.unknown:
-            region.find_at_s = state.now_s + state.limits.find_s
+        if region.finding.unknown:
+            region.finding.due_s = state.now_s + state.limits.find_s
 
     def child_spec(self, event: ChildSpec) -> None:
         """A child that carries another spec hash is stopped, and its region gets nothing more."""

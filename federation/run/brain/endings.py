@@ -9,7 +9,8 @@ from federation.run.brain.causes import CONSEQUENCES, Cause, backoff_s
 from federation.run.brain.changes import Cancel, Exclude, Fail, Halt
 from federation.run.brain.commands import KeepLogs, Stop
 from federation.run.brain.events import LogsKept, Stopped
-from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.state import Attempt, RunState
+from federation.run.brain.transitions import Phase, SlotState
 from federation.text import counted
 from regions.model import Allocation
 
@@ -33,9 +34,9 @@ class Ends:
         region = state.regions[attempt.region]
         if not region.is_lost:
             self.stop(attempt)
-        elif attempt.job_id or (number, attempt.number) in region.unknown:
+        elif attempt.job_id or (number, attempt.number) in region.finding.unknown:
             region.abandoned.append((number, attempt.number))
-            region.unknown.discard((number, attempt.number))
+            region.finding.unknown.discard((number, attempt.number))
         if region.done < state.manifest.canary and CONSEQUENCES[cause].is_own:
             self._canary_failed(attempt)
         self.go_on(number)
@@ -59,7 +60,7 @@ class Ends:
         """The slot's last attempt is over: another one, after a pause, elsewhere first; or the slot has failed."""
         state = self._state
         slot, last = state.slots[number], state.slots[number].last
-        if slot.state != "open" or state.is_ending or last is None:
+        if slot.state is not SlotState.OPEN or state.is_ending or last is None:
             return
         counting = slot.counting
         own = {attempt.region for attempt in counting if attempt.is_own_failure}
@@ -89,11 +90,9 @@ class Ends:
         """The slot gets no other attempt. When too many have failed, the run is stopped."""
         state = self._state
         slot = state.slots[number]
-        if slot.state != "open":
+        if slot.state is not SlotState.OPEN:
             return
-        slot.state, slot.reason = "failed", reason
-        state.open_slots -= 1
-        state.failed_slots += 1
+        state.settle(slot, SlotState.FAILED, reason)
         state.tell("failed", attempt=slot.last, slot=number, detail=reason)
         allowed = state.manifest.max_failures
         if allowed is not None and state.failed_slots > allowed:
@@ -105,13 +104,9 @@ class Ends:
         """All keys are committed; attempts that didn't give them needn't go on."""
         state = self._state
         slot = state.slots[number]
-        if slot.state == "open":
-            state.open_slots -= 1
-        elif slot.state == "done":
+        if slot.state is SlotState.DONE:
             return
-        elif slot.state == "failed":
-            state.failed_slots -= 1
-        slot.state, slot.reason = "done", ""
+        state.settle(slot, SlotState.DONE)
         for attempt in slot.attempts:
             if attempt.has_given and attempt.region in state.regions:
                 state.regions[attempt.region].done += 1
@@ -145,30 +140,29 @@ class Ends:
                 if attempt.is_open:
                     self.stop(attempt)
                     self.close(attempt, Cause.CANCELLED, "cancelled" if is_cancel else "the run was stopped")
-            if slot.state == "open":
-                slot.state, slot.reason = "cancelled", reason
-                state.open_slots -= 1
+            if slot.state is SlotState.OPEN:
+                state.settle(slot, SlotState.CANCELLED, reason)
 
     # ── children ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def stop(self, attempt: Attempt) -> None:
         """Have its child stopped, if it has one."""
         region = self._state.regions.get(attempt.region)
-        if region and attempt.job_id and attempt.job_id not in region.stopping | region.to_stop:
-            region.stopping.add(attempt.job_id)
+        if region and attempt.job_id and attempt.job_id not in region.stops.under_way | region.stops.again:
+            region.stops.under_way.add(attempt.job_id)
             self._state.out.append(Stop(attempt.region, attempt.job_id))
 
     def stopped(self, event: Stopped) -> None:
         """A stop was done, or is to be tried again, or never will be."""
         state = self._state
         region = state.regions[event.region]
-        region.stopping.discard(event.job_id)
+        region.stops.under_way.discard(event.job_id)
         if event.problem:
-            region.unstoppable.add(event.job_id)
+            region.stops.refused.add(event.job_id)
             state.tell("region", region=region.name, detail=f"may not stop {event.job_id}: {event.problem}")
         elif not event.is_done:
-            region.to_stop.add(event.job_id)
-            region.stop_at_s = state.now_s + state.limits.find_s
+            region.stops.again.add(event.job_id)
+            region.stops.again_at_s = state.now_s + state.limits.find_s
 
     def keep_logs(self, number: int, attempt: Attempt, allocation: Allocation, *, is_failed: bool) -> None:
         """Have what this allocation wrote kept, once."""
@@ -190,8 +184,8 @@ class Ends:
         """Have the child forgotten, once its results are committed and its logs kept."""
         state = self._state
         slot, region = state.slots[number], state.regions.get(attempt.region)
-        is_over = slot.state == "done" and not attempt.is_open and (number, attempt.number) not in self._keeping
-        if state.manifest.purge_finished and region and is_over and attempt.job_id not in ("", *region.stopping):
-            region.stopping.add(attempt.job_id)
+        is_over = slot.state is SlotState.DONE and not attempt.is_open and (number, attempt.number) not in self._keeping
+        if state.manifest.purge_finished and region and is_over and attempt.job_id not in ("", *region.stops.under_way):
+            region.stops.under_way.add(attempt.job_id)
             region.children -= 1
             state.out.append(Stop(attempt.region, attempt.job_id, is_purge=True))

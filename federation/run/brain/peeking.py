@@ -11,6 +11,7 @@ from federation.run.brain.causes import Cause
 from federation.run.brain.commands import Look
 from federation.run.brain.events import Looked, Pair
 from federation.run.brain.state import RunState
+from federation.run.brain.transitions import SlotState
 
 
 class Peeking:
@@ -45,7 +46,7 @@ class Peeking:
         return [
             (number, attempt.number)
             for number, slot in enumerate(self._state.slots)
-            if slot.state == "open"
+            if slot.state is SlotState.OPEN
             for attempt in slot.attempts
             if attempt.region == region
             and attempt.job_id
@@ -61,7 +62,7 @@ class Peeking:
             return
         while waiting and len(under_way) < state.limits.peeks:
             pair = waiting.popleft()
-            if state.slots[pair[0]].state == "open" and pair not in under_way:
+            if state.slots[pair[0]].state is SlotState.OPEN and pair not in under_way:
                 under_way.add(pair)
                 state.out.append(Look(*pair, region, None))
 

@@ -10,6 +10,7 @@ from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
 from federation.run.brain.state import Attempt, GroupIndex, Logged, RunState, Search
+from federation.run.brain.transitions import SlotState
 from regions.model import Allocation
 
 LOOKS = 2
@@ -152,7 +153,7 @@ class Results:
         giver = slot.attempts[attempt_number - 1] if 0 < attempt_number <= len(slot.attempts) else None
         if giver is not None and not giver.has_given:
             giver.has_given = True
-            if slot.state == "done" and giver.region in self._state.regions:
+            if slot.state is SlotState.DONE and giver.region in self._state.regions:
                 self._state.regions[giver.region].done += 1
         if place not in slot.committed:
             slot.committed = (*slot.committed, place)

@@ -12,7 +12,9 @@ from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Pair, Resumed
 from federation.run.brain.health import Health
-from federation.run.brain.state import Attempt, Logged, Phase, RunState
+from federation.run.brain.region_state import Proof
+from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
 STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
@@ -67,7 +69,7 @@ class Resume:
         attempt.job_id = change.job_id
         state.children[attempt.job_id] = (change.slot, change.attempt)
         if attempt.region in state.regions:
-            state.regions[attempt.region].has_worked = state.regions[attempt.region].has_dispatched = True
+            state.regions[attempt.region].proof = Proof.DISPATCHED
         if attempt.phase is Phase.BOUND:
             state.move(attempt, Phase.SENT)
 
@@ -84,9 +86,9 @@ class Resume:
         for number, slot in enumerate(state.slots):
             if len(slot.committed) >= state.keys_a_slot:
                 self._ends.finish_slot(number)
-            elif slot.state == "open" and slot.last is None:
+            elif slot.state is SlotState.OPEN and slot.last is None:
                 state.unbound.append(number)
-            elif slot.state == "open" and slot.last is not None and not slot.last.is_open:
+            elif slot.state is SlotState.OPEN and slot.last is not None and not slot.last.is_open:
                 self._ends.go_on(number)
         if state.now_s:
             self.begin()
@@ -104,8 +106,13 @@ class Resume:
                     self._dispatching.inherited(number, last.number, after_s=0.0)
             for attempt in slot.attempts:  # whether it was stopped isn't in the log
                 region = state.regions.get(attempt.region)
-                if attempt.cause in STOPPED and attempt.job_id and region and attempt.job_id not in region.stopping:
-                    region.to_stop.add(attempt.job_id)
+                if (
+                    attempt.cause in STOPPED
+                    and attempt.job_id
+                    and region
+                    and attempt.job_id not in region.stops.under_way
+                ):
+                    region.stops.again.add(attempt.job_id)
         for number, attempt_number in self._to_rebind:
             attempt = state.attempt(number, attempt_number)
             self._ends.end(number, attempt, Cause.REGION_LOST, "bound anew by hand")

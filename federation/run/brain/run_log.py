@@ -32,7 +32,8 @@ from federation.run.brain.endings import Ends
 from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Resumed
 from federation.run.brain.health import Health
 from federation.run.brain.resume import Resume
-from federation.run.brain.state import Attempt, Logged, Phase, RunState
+from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.transitions import Phase, SlotState
 
 
 class Ledger:
@@ -211,7 +212,7 @@ class Ledger:
         if isinstance(change, Bind):
             if change.region not in self._state.manifest.regions:
                 return f"it binds a slot to region {change.region[:80]!a}, which the manifest doesn't have"
-        elif change.attempt > len(slots[change.slot].attempts):
+        elif change.attempt > sum(Logged.BINDING in attempt.logged for attempt in slots[change.slot].attempts):
             return f"it names attempt {change.attempt} of slot {change.slot}, which was never bound"
         return ""
 
@@ -241,14 +242,14 @@ class Ledger:
         if change.attempt == len(slot.attempts) + 1:  # else it is void: the log had one of this number before
             slot.attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
             self._binding.count(change.region)
-            if slot.state == "open":
+            if slot.state is SlotState.OPEN:
                 self._dispatching.inherited(change.slot, change.attempt, after_s=self._state.limits.takeover_s)
             else:
                 self._ends.close(slot.attempts[-1], None, "")
 
     def _their_child(self, number: int, attempt: Attempt, job_id: str) -> None:
         region = self._state.regions[attempt.region]
-        region.unknown.discard((number, attempt.number))
+        region.finding.unknown.discard((number, attempt.number))
         self._dispatching.has_child(number, attempt.number, job_id)
         if not (attempt.is_open or attempt.has_given):
             self._ends.stop(attempt)
@@ -284,14 +285,12 @@ class Ledger:
         """New attempts for a slot that failed, or was left when the run was halted."""
         state = self._state
         slot = state.slots[number]
-        if state.is_cancelled or slot.state == "done":
+        if state.is_cancelled or slot.state is SlotState.DONE:
             return
         state.halted = ""
         slot.forgiven = len(slot.attempts)
-        if slot.state == "open":
+        if slot.state is SlotState.OPEN:
             return
-        state.failed_slots -= slot.state == "failed"
-        state.open_slots += 1
-        slot.state, slot.reason = "open", ""
+        state.settle(slot, SlotState.OPEN)
         (state.retries if slot.attempts else state.unbound).append(number)
         state.is_roomy = True

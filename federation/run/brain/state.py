@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Flag, StrEnum, auto
+from enum import Flag, auto
 
 from federation.manifest import Manifest
 from federation.plan import Policy
@@ -16,19 +16,10 @@ from federation.run.brain.commands import Command, Revert, Tell, TellKind
 from federation.run.brain.events import AllocationChanged, Pair
 from federation.run.brain.region_state import RegionState
 from federation.run.brain.timing import Limits
+from federation.run.brain.transitions import Phase, SlotState, passed
 from regions.model import Allocation
 
 GroupIndex = tuple[str, int]
-
-
-class Phase(StrEnum):
-    """Where an attempt is. BINDING: proposed to the run log; BOUND: in it; SENT and RUNNING have a child; ENDED is over."""
-
-    BINDING = "binding"
-    BOUND = "bound"
-    SENT = "sent"
-    RUNNING = "running"
-    ENDED = "ended"
 
 
 class Logged(Flag):
@@ -102,8 +93,7 @@ class Slot:
 
     attempts: list[Attempt] = field(default_factory=list)
     committed: tuple[GroupIndex, ...] = ()
-    state: str = "open"
-    """open, done, failed or cancelled"""
+    state: SlotState = SlotState.OPEN
     reason: str = ""
     forgiven: int = 0
     """So many of the first attempts count no more: somebody asked for new ones."""
@@ -180,6 +170,12 @@ class RunState:
         """One attempt of a slot."""
         return self.slots[slot].attempts[number - 1]
 
+    def settle(self, slot: Slot, state: SlotState, reason: str = "") -> None:
+        """Brings a slot to a state; the run's counts follow."""
+        self.open_slots += (state is SlotState.OPEN) - (slot.state is SlotState.OPEN)
+        self.failed_slots += (state is SlotState.FAILED) - (slot.state is SlotState.FAILED)
+        slot.state, slot.reason = passed(slot.state, state), reason
+
     def move(self, attempt: Attempt, phase: Phase) -> None:
         """Bring an attempt to a phase; its region's counts follow."""
         region = self.regions.get(attempt.region)
@@ -194,7 +190,7 @@ class RunState:
             if phase is Phase.ENDED and before is not Phase.ENDED:
                 region.open -= 1
                 self.is_roomy = True
-        attempt.phase = phase
+        attempt.phase = passed(attempt.phase, phase)
         attempt.since_s = self.now_s
 
     def tell(

@@ -13,7 +13,8 @@ from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
 from federation.run.brain.results import Results
-from federation.run.brain.state import Attempt, Phase, RunState, newest
+from federation.run.brain.state import Attempt, RunState, newest
+from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
 
 STOPPED = "its job was stopped by somebody else"
@@ -91,7 +92,7 @@ class Watching:
         region = state.regions[event.region]
         pair = state.children.get(allocation.job_id)
         if pair is None:
-            if state.in_flight or region.unknown:
+            if state.in_flight or region.finding.unknown:
                 known = state.strangers.setdefault(allocation.job_id, {})
                 if (
                     allocation.id not in known
@@ -161,7 +162,7 @@ class Watching:
                 self._completed(event.slot, attempt, allocation)
             elif allocation.client_status == "running" and attempt.phase is Phase.SENT:
                 self._running(event.slot, attempt, allocation)
-        if state.slots[event.slot].state == "done":
+        if state.slots[event.slot].state is SlotState.DONE:
             return
         bad = [one for one in latest.values() if one.client_status in ("failed", "lost") or one.is_preempted]
         if event.status != "dead":
