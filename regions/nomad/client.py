@@ -40,7 +40,7 @@ from regions.nomad.decode import (
 from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.nomad.resources import Resources, used_by_node
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
-from regions.nomad.transport import ANSWER_BYTES_MAX, Answer, Door, Request, Send
+from regions.nomad.transport import ANSWER_BYTES_MAX, ROUNDS_WITHOUT_ANSWER, Answer, Door, Request, Send
 from regions.nomad.versions import has_feature
 
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
@@ -74,10 +74,11 @@ class NomadRegion:
     def __repr__(self) -> str:
         return f"NomadRegion({self.name!r}, {', '.join(self.region.addresses)})"
 
-    def within(self, deadline_s: float) -> NomadRegion:
-        """The same region, over the same connections, whose calls take at most so long, all attempts together."""
+    def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> NomadRegion:
+        """The same region, over the same connections, whose calls take at most so long, all attempts together. `rounds`:
+        how often addresses that don't answer are asked."""
         region = copy.copy(self)
-        region._door = self._door.within(deadline_s)
+        region._door = self._door.within(deadline_s, rounds=rounds)
         return region
 
     def close(self) -> None:

@@ -113,6 +113,7 @@ class Door:
         self._send = send
         self._timeout_s = timeout_s
         self._deadline_s = deadline_s
+        self._rounds = ROUNDS_WITHOUT_ANSWER
         self._first = 0  # the address that last answered
         self._token: str | None = None
         self._token_lock = threading.Lock()
@@ -121,10 +122,11 @@ class Door:
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
 
-    def within(self, deadline_s: float) -> Door:
-        """The same door, with the same connections, whose calls take at most so long."""
+    def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> Door:
+        """The same door, with the same connections, whose calls take at most so long. `rounds`: how often addresses that
+        don't answer are asked."""
         door = copy.copy(self)
-        door._deadline_s = min(deadline_s, self._deadline_s)
+        door._deadline_s, door._rounds = min(deadline_s, self._deadline_s), rounds
         return door
 
     def close(self) -> None:
@@ -145,7 +147,7 @@ class Door:
             if isinstance(outcome, Answer):
                 return outcome
             is_hopeless = isinstance(outcome, UnexpectedAnswer) or (
-                isinstance(outcome, RegionUnreachable) and round_number >= ROUNDS_WITHOUT_ANSWER
+                isinstance(outcome, RegionUnreachable) and round_number >= self._rounds
             )
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
             pause_s = random.uniform(wait_s / 2, wait_s)  # noqa: S311 - jitter, no secret

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-import pytest
-
 from federation.run.region_watch import watch
 from regions.errors import EventGap, RegionUnreachable
 from regions.model import Allocation, Event
@@ -29,21 +27,9 @@ class Region:
         self.stop, self.connections = stop, connections
         self.calls: list[str] = []
         self.listed = [allocation(0), allocation(1, "other/dispatch-2")]
-        self.has_stream = True
-        self.indices: list[int] = []
 
-    def has_event_stream(self) -> bool:
-        return self.has_stream
-
-    def allocations(
-        self, *, job_id: str | None = None, after: int | None = None, wait_s: float = 0.0
-    ) -> tuple[list[Allocation], int]:
-        self.calls.append("list" if after is None else f"list after {after}")
-        if self.indices:
-            index = self.indices.pop(0)
-            if not self.indices:
-                self.stop.set()
-            return self.listed, index
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
+        self.calls.append("list")
         return self.listed, 5
 
     def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[Event]]:
@@ -57,12 +43,9 @@ class Region:
             yield line
 
 
-def follow(
-    connections: list[list[list[Event] | Exception]], *, indices: Sequence[int] = ()
-) -> tuple[list[str], list[str], int]:
+def follow(connections: list[list[list[Event] | Exception]]) -> tuple[list[str], list[str], int]:
     stop = threading.Event()
     region = Region(stop, connections)
-    region.has_stream, region.indices = not indices, list(indices)
     heard: list[str] = []
     beats: list[bool] = []
     watch(
@@ -112,14 +95,6 @@ def test_a_gap_or_a_broken_connection_lists_again() -> None:
     heard, calls, _ = follow([[[], gap], [broken], [[], [event(allocation(4))]]])
     assert [one for one in heard if one.startswith("a")] == ["a0", "a0", "a4"]
     assert calls.count("list") == 2
-
-
-def test_a_region_without_an_event_stream_is_asked_by_blocking_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.run.region_watch.POLL_S", 0.0)
-    heard, calls, beats = follow([], indices=[5, 9, 3, 4])
-    assert calls == ["list", "list after 5", "list after 9", "list"], "a smaller index: the server was restored"
-    assert [one for one in heard if one.startswith("a")] == ["a0"] * 4
-    assert beats == 4
 
 
 def test_what_others_end_is_told_as_room() -> None:
