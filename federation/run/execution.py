@@ -244,16 +244,14 @@ def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
 
 
 def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
-    """The last line that a failed task wrote to stderr, for whoever reads why the attempt failed; "" without any."""
-    for allocation in allocations:
-        for task, state in allocation.tasks.items():
-            if state.failed and allocation.client_status == "failed":
-                try:
-                    text = client.logs(allocation.id, task, kind="stderr", tail_bytes=LOG_TAIL_BYTES)
-                except FedmlError:
-                    return ""
-                told = (line.strip() for line in text.decode(errors="replace").splitlines())
-                lines = [line for line in told if line and not line.startswith("→")]  # a hint isn't what happened
-                words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
-                return " ".join(words)[:LINE_CHARS]
-    return ""
+    """The last line that the first failed task wrote to stderr; "" where there is none or it can't be read."""
+    failed = [allocation for allocation in allocations if allocation.client_status == "failed"]
+    tasks = [(allocation.id, task) for allocation in failed for task, state in allocation.tasks.items() if state.failed]
+    try:
+        text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
+    except FedmlError:
+        return ""
+    stripped = (line.strip() for line in text.decode(errors="replace").splitlines())
+    lines = [line for line in stripped if line and not line.startswith("→")]  # a hint isn't what happened
+    words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
+    return " ".join(words)[:LINE_CHARS]

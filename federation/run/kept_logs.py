@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Literal, Protocol
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.home import RunKeys
+from federation.run.ports import RegionReader
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import DOCUMENT_LIMITS, Members, parse_json, reason_of, understood, unpacked
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
@@ -27,17 +27,6 @@ KEPT_FORMAT = 1
 FAILED_TAIL_BYTES = 256 * 1024
 GOOD_TAIL_BYTES = 64 * 1024
 READ_THREADS = 16
-
-
-class LogSource(Protocol):
-    """The part of a region client that is asked."""
-
-    @property
-    def name(self) -> str: ...
-    def allocation_story(self, alloc_id: str) -> AllocationStory: ...
-    def logs(
-        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
-    ) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class KeptAttempt:
 
 
 def keep(
-    source: LogSource,
+    source: RegionReader,
     home: Store,
     run: str,
     *,

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
 
+from federation.run.ports import RegionClient
 from jobs.errors import FedmlError
 from jobs.spec import RUN_KEYS
 
 
-class Stoppable(Protocol):
-    """The part of a region client that this asks."""
-
-    @property
-    def name(self) -> str: ...
-    def jobs(self, prefix: str = "") -> list[dict[str, Any]]: ...
-    def job(self, job_id: str) -> dict[str, Any]: ...
-    def stop_job(self, job_id: str) -> None: ...
-
-
 def stop_stale(
-    clients: Sequence[Stoppable], job: str, over: Collection[str], *, known: Collection[str] = ()
+    clients: Sequence[RegionClient], job: str, over: Collection[str], *, known: Collection[str] = ()
 ) -> dict[str, list[str]]:
     """Stop the children of `job` whose run is among `over`, but for the `known` ones, in all regions at once; those
     stopped, by region.
@@ -39,7 +29,7 @@ def stop_stale(
         return {client.name: children for client, children in zip(clients, stopped, strict=True) if children}
 
 
-def _stop_in(client: Stoppable, job: str, over: Collection[str], known: Collection[str]) -> list[str]:
+def _stop_in(client: RegionClient, job: str, over: Collection[str], known: Collection[str]) -> list[str]:
     stopped: list[str] = []
     try:
         for stub in client.jobs(f"{job}/dispatch-"):

@@ -9,10 +9,10 @@ News may come twice. Load on a server: one stream, one list a reconnection, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from federation.run.ports import RegionReader
 from jobs.errors import FedmlError
 from regions.errors import PermissionDenied
 from regions.model import Allocation, Event
@@ -21,17 +21,8 @@ RECONNECT_S = (0.5, 15.0)
 """Wait before reconnecting: first and longest."""
 
 
-class Watchable(Protocol):
-    """The part of a region client that a watch asks."""
-
-    @property
-    def name(self) -> str: ...
-    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
-    def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[Event]]: ...
-
-
 def watch(
-    client: Watchable,
+    client: RegionReader,
     job_id: str,
     *,
     on_allocation: Callable[[Allocation], None],

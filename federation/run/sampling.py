@@ -9,8 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from federation.run.ports import RegionReader
 from jobs.errors import FedmlError
 from regions.model import Allocation
 from regions.nomad.task_history import TaskUsage
@@ -22,16 +23,10 @@ Watch = Callable[..., None]
 """(region, on_allocation, …): calls `on_allocation` with each allocation that changed, until it is over."""
 
 
-class UsageSource(Protocol):
-    """The part of a region client that is asked."""
-
-    def usage(self, alloc_id: str) -> dict[str, TaskUsage]: ...
-
-
 class Sampler:
     """Samples while its `with` lasts. May be told and asked from several threads."""
 
-    def __init__(self, sources: Mapping[str, UsageSource], *, every_s: float = SAMPLE_S) -> None:
+    def __init__(self, sources: Mapping[str, RegionReader], *, every_s: float = SAMPLE_S) -> None:
         self._sources = sources
         self._every_s = every_s
         self._running: dict[str, deque[str]] = {region: deque() for region in sources}
