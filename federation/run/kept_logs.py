@@ -1,8 +1,8 @@
-"""A child that ended enters, an object in the home store leaves: what its tasks wrote and what happened to them.
+"""Keeps in the home store what the tasks of an attempt wrote and what happened to them.
 
-Nomad forgets children (GC), and a lost region takes their logs along; `runs/{run}/logs/{slot}/{attempt}/{alloc}.json.gz`
-stays. One object an allocation, gzip JSON (format 1), at most 256 KB of each stream of a failed attempt and 64 KB of a good
-one, credentials taken out. Keeping is a courtesy: what can't be kept is left, and never fails a run.
+Nomad forgets children (garbage collection), and a lost region's logs can't be read. One object an allocation
+(`federation.home`), gzip JSON (format 1), at most 256 KB of each stream of a failed attempt and 64 KB of a good one, without
+credentials. What can't be kept is left out and never fails a run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def keep(
     redact: Callable[[bytes], bytes],
     used: Mapping[str, TaskUsage] | None = None,
 ) -> KeptAttempt:
-    """Read one allocation's story and output, and write them home. Again: the same object, written over.
+    """Reads one allocation's history and output, and writes them to the home store; a second call overwrites the object.
 
     A stream that isn't there any more is left out. Raises what the region says of the allocation itself, or StoreError.
     """
@@ -76,7 +76,7 @@ def keep(
 
 
 def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt]:
-    """What was kept of a run, or of one slot of it, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
+    """Reads what was kept of a run, or of one slot, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
     with ThreadPoolExecutor(READ_THREADS) as pool:
         yield from pool.map(lambda info: _read(home, info.key), home.list(RunKeys(run).kept_logs(slot)))
 
@@ -86,7 +86,7 @@ def _read(home: Store, key: str) -> KeptAttempt:
 
 
 def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> AllocationStory:
-    """Events too can hold a URL with a credential."""
+    """Redacts events too: they can hold a URL with a credential."""
     tasks = {
         name: replace(
             task,

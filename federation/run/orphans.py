@@ -1,7 +1,7 @@
-"""Regions and the runs that are over enter; what these runs left running there is stopped, and leaves by region.
+"""Stops children of runs that are over and that couldn't be reached at the run's end.
 
-A run can't stop what it has in a region that doesn't answer. Whichever later command reaches the region does it: nothing
-but the children's own meta is needed to know them. Load: one list a region, one read a child that isn't over.
+A later command that reaches the region does it: the children's own meta says whose they are. Load: one list a region, one
+read a child that isn't over.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The ways to a run's regions: their own addresses, and other regions' servers, which forward to them.
+"""Routes to a run's regions: their own addresses, and other regions' servers, which forward to them.
 
-A ping asks at all of them at once. A list is asked of the region itself first, then through the regions that may carry its
-token. Every question is bounded as a whole; one that still hangs isn't asked a second time.
+A ping asks all of them at once. A list asks the region itself first, then the regions that may carry its token. Every question
+has a deadline; while one hangs, the same address isn't asked again.
 
-**Which token goes where.** A region's token is sent to its own addresses. To another region's servers it is sent only where
-it tells them nothing new: they are given the same token, or the region has none. A ping carries no token. Whoever wants
-more writes the other region's address into `addresses` of the region.
+**Which token goes where.** A region's token is sent to its own addresses. It is sent to another region's servers only where
+they know it already (they are given the same token) or where the region has none. A ping carries no token. To allow more, write
+the other region's address into `addresses` of the region.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FORWARDING_REGIONS = 16
-"""So many other regions are asked about one that doesn't answer itself, in turn where there are more."""
+"""How many other regions are asked about one that doesn't answer itself; in turn, if there are more."""
 SHORTEST_S = 0.75
-"""A ping gets as much however short the grace is."""
+"""The shortest time that a ping gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _Answers(Generic[T]):
 
 
 class Routes(Mapping[str, "NomadRegion"]):
-    """A client for each of these regions: the region's own, or one through another region while only that is followed.
+    """Client of each region: its own, or one through another region while the region is followed only there.
 
     `client(name)` gives a region's own client. A ping takes a quarter of `grace_s` at most, a list half of it: answers come
     before the next question is due.
@@ -112,7 +112,7 @@ class Routes(Mapping[str, "NomadRegion"]):
         return len(self._names)
 
     def is_direct(self, name: str) -> None:
-        """The region answers at its own addresses, and is asked there from now on."""
+        """Asks the region at its own addresses from now on: it answers there."""
         self._via.pop(name, None)
 
     def close(self) -> None:
@@ -159,8 +159,8 @@ class Routes(Mapping[str, "NomadRegion"]):
         return leader
 
     def list_allocations(self, name: str) -> tuple[Sequence[Allocation], str]:
-        """All allocations of the region, and the other region through which they came ("" for itself), which from then on
-        is how the region is asked for everything. Raises FedmlError."""
+        """Gives all allocations of the region, and the other region through which they came ("" for itself). From then on the
+        region is asked for everything that way. Raises FedmlError."""
         region = self._regions[name]
         limit_s = 2 * self._limit_s
         ways = [Way("", "", lambda: self._client(name).within(limit_s).allocations()[0])]
@@ -175,7 +175,7 @@ class Routes(Mapping[str, "NomadRegion"]):
     # ── other regions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _others(self, name: str) -> list[Region]:
-        """Other regions with addresses that aren't the region's own; the one that forwarded last comes first."""
+        """Lists other regions with addresses of their own; the one that forwarded last comes first."""
         own = set(self._regions[name].addresses)
         others = [one for one in self._regions.values() if one.name != name and not own.issuperset(one.addresses)]
         if len(others) <= FORWARDING_REGIONS:
@@ -208,7 +208,7 @@ class Routes(Mapping[str, "NomadRegion"]):
     def _first(
         self, name: str, what: str, ways: Sequence[Way[T]], *, limit_s: float, head_start_s: float = 0.0
     ) -> tuple[T, str]:
-        """An answer, and which way it came. Other regions are asked when the region's own addresses have failed, at the
+        """Gives an answer, and which way it came. Other regions are asked when the region's own addresses have failed, at the
         latest after `head_start_s`; without a head start their answers count only where no own one comes in time. Raises
         what its own address raised, RegionUnreachable where none answers in time."""
         until_s, relay_at_s = time.monotonic() + limit_s, time.monotonic() + head_start_s
@@ -233,7 +233,7 @@ class Routes(Mapping[str, "NomadRegion"]):
     def _begin(
         self, name: str, what: str, way: Way[T], answers: queue.SimpleQueue[tuple[Way[T], T | FedmlError]]
     ) -> bool:
-        """Ask one way in a thread of its own, which doesn't keep the process alive; not where the last question hangs."""
+        """Asks one way in a daemon thread, unless the last question there still hangs."""
         place = (name, what, f"{way.via} {way.address}")
         with self._lock:
             if place in self._hanging:

@@ -1,4 +1,4 @@
-"""From a binding in the run log to a child: checks of the parent, answers to dispatches and searches enter; dispatches leave.
+"""Brings an attempt from its binding in the run log to its child: checks the registered job, dispatches, takes the answers.
 
 An attempt whose dispatch has no known outcome is searched for before it is sent again, always with the same token.
 """
@@ -20,7 +20,7 @@ CHANGED = "the registered job isn't this run's any more: somebody changed or rem
 
 
 class Dispatching:
-    """What is between a binding and its child."""
+    """The dispatches of attempts."""
 
     def __init__(self, state: RunState, ends: Ends, health: Health, watching: Watching) -> None:
         self._state = state
@@ -29,14 +29,14 @@ class Dispatching:
         self._watching = watching
 
     def bound(self, number: int, attempt_number: int) -> None:
-        """The log has this binding of ours: it is sent as soon as its region's job was checked."""
+        """Sends an attempt whose binding is in the log, as soon as its region's job was checked."""
         attempt = self._state.attempt(number, attempt_number)
         if attempt.phase is Phase.BINDING:
             self._state.move(attempt, Phase.BOUND)
             self._state.send(number, attempt)
 
     def check(self) -> None:
-        """Begin the check of the registered job wherever a batch waits for it."""
+        """Begins the check of the registered job wherever a batch waits for it."""
         state = self._state
         for name in sorted(state.sendable):
             region = state.regions[name]
@@ -46,7 +46,7 @@ class Dispatching:
                 state.out.append(CheckParent(name))
 
     def parent_checked(self, event: ParentChecked) -> None:
-        """Send the batch that waited for this, if the registered job is still the run's own."""
+        """Sends the batch that waited for the check, if the registered job is still the run's own."""
         state = self._state
         region = state.regions[event.region]
         region.is_checking = False
@@ -78,7 +78,7 @@ class Dispatching:
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def acknowledged(self, event: Acknowledged) -> None:
-        """There is a child."""
+        """Records that an attempt has a child."""
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         region = state.regions[attempt.region]
@@ -101,15 +101,15 @@ class Dispatching:
         self.catch_up(event.slot, attempt)
 
     def catch_up(self, number: int, attempt: Attempt) -> None:
-        """What was told of its child before anybody knew whose it was."""
+        """Takes news of its child that came before its acknowledgement."""
         early = self._state.strangers.pop(attempt.job_id, {})
         for news in early.values():
             self._watching.allocation_changed(news)
-        if early:  # more may have been told, and lost
+        if early:  # further news may have been lost
             self._watching.inspect_after(self._state.limits.quiet_s, number, attempt)
 
     def has_child(self, number: int, attempt_number: int, job_id: str) -> None:
-        """Its child has this ID; as long as it is open it is watched."""
+        """Records the child's ID. The child is watched as long as the attempt is open."""
         attempt = self._state.attempt(number, attempt_number)
         attempt.job_id = job_id
         if attempt.region in self._state.regions:
@@ -120,7 +120,7 @@ class Dispatching:
             self._watching.begin(number, attempt)
 
     def dispatch_failed(self, event: DispatchFailed) -> None:
-        """There may be a child all the same, or there is none."""
+        """Decides what follows from a dispatch without an acknowledgement: a search, a pause, or the attempt's end."""
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         pair, region = (event.slot, event.attempt), state.regions[attempt.region]
@@ -141,7 +141,7 @@ class Dispatching:
             self._health.give_up_if_nowhere()
 
     def inherited(self, number: int, attempt_number: int, *, after_s: float) -> None:
-        """Bound by another coordinator, or by one that died: whether it has a child is found out after a while."""
+        """Takes over an attempt that another coordinator bound, or one that died: it is searched for after `after_s`."""
         attempt = self._state.attempt(number, attempt_number)
         attempt.is_inherited = True
         region = self._state.regions.get(attempt.region)
@@ -155,7 +155,7 @@ class Dispatching:
         region.finding.due_s = region.finding.due_s or self._state.now_s + self._state.limits.find_s
 
     def found(self, event: Found) -> None:
-        """These have a child, those have none; both are empty where the region didn't answer."""
+        """Acknowledges attempts that have a child, and sends again those that have none."""
         state = self._state
         region = state.regions[event.region]
         region.finding.is_under_way = False
@@ -178,7 +178,7 @@ class Dispatching:
             region.finding.due_s = state.now_s + state.limits.find_s
 
     def child_spec(self, event: ChildSpec) -> None:
-        """A child that carries another spec hash is stopped, and its region gets nothing more."""
+        """Stops a child that carries another spec hash, and excludes its region."""
         state = self._state
         if event.spec_hash == state.manifest.spec_hash or event.job_id not in state.children:
             return

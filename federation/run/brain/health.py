@@ -1,4 +1,4 @@
-"""What is known of each region besides its reach (`reach`): its room, whether its token is accepted, what it refuses."""
+"""Keeps what is known of each region besides its reach (`reach`): its room, its token, and what it refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from federation.run.brain.transitions import Admission, Job, Reach, Token, passe
 
 
 class Health:
-    """The regions' health."""
+    """The room, token and problems of regions."""
 
     def __init__(self, state: RunState, ends: Ends) -> None:
         self._state = state
@@ -20,7 +20,7 @@ class Health:
         self.reaching = Reaching(state, ends)
 
     def tick(self, *, is_first: bool) -> None:
-        """Time passed: ask what is due, and decide what silence means."""
+        """Asks what is due, and decides what silence means."""
         state = self._state
         for region in state.regions.values():
             self._ask(region)
@@ -75,14 +75,14 @@ class Health:
     # ── signs of life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def heard(self, event: RegionHeard) -> None:
-        """Its event stream stands."""
+        """Takes a line of a region's event stream."""
         region = self._state.regions[event.region]
         self.reaching.followed(region, "")
         if event.is_room_likely:
             region.probing.after_s = min(region.probing.after_s, self._state.limits.reprobe_s)
 
     def listed(self, event: Listed) -> None:
-        """All its allocations were told, which a refused token can't have."""
+        """Takes a complete list of a region's allocations: its token is accepted."""
         region = self._state.regions[event.region]
         if event.via is not None:
             region.signs.is_listing = False
@@ -90,7 +90,7 @@ class Health:
         self.worked(region)
 
     def not_listed(self, event: NotListed) -> None:
-        """It told nothing of the children. One that refuses the token is paused."""
+        """Takes a list that failed. A region that refuses the token is paused."""
         region = self._state.regions[event.region]
         if event.is_denied:
             self.reaching.alive(region)
@@ -100,7 +100,7 @@ class Health:
     # ── room ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def joined(self, event: Joined) -> None:
-        """A late region has the job, and is asked for its room; or it hasn't, and is asked again unless that is hopeless."""
+        """Takes the outcome of a join. A region that can't get the job yet is asked again; one that never can is excluded."""
         state = self._state
         region = state.regions[event.region]
         region.job = passed(region.job, Job.ABSENT if event.problem else Job.THERE)
@@ -115,7 +115,7 @@ class Health:
             region.join_at_s = state.now_s + state.limits.reprobe_s
 
     def probed(self, event: RegionProbed) -> None:
-        """Its room is known, or why it has none."""
+        """Takes a region's room, or the reason why it has none."""
         state, limits = self._state, self._state.limits
         region = state.regions[event.region]
         sent_s, region.probing.sent_s = region.probing.sent_s, None
@@ -153,14 +153,14 @@ class Health:
         region.admission, region.problem = passed(region.admission, admission), problem
 
     def _say(self, region: RegionState, event: RegionProbed) -> None:
-        """Why it has no room. That it doesn't answer is a state of its reach, which is said once."""
+        """Reports why a region has no room. That it doesn't answer is a state of its reach, which is reported once."""
         if event.problem and not (event.is_fatal or event.is_denied):
             self.reaching.say(region, Reach.SILENT, event.problem)
         elif event.problem and event.problem != region.problem:
             self._state.tell("region", region=region.name, detail=event.problem)
 
     def worked(self, region: RegionState) -> None:
-        """It did what it was asked for."""
+        """Takes a sign that a region accepts the token and answers."""
         region.proof = max(region.proof, Proof.ANSWERED)
         self.reaching.alive(region)
         if region.is_paused:
@@ -172,26 +172,26 @@ class Health:
             self._state.tell("region", region=region.name, detail="its token is accepted again")
 
     def pause(self, region: RegionState, problem: str) -> None:
-        """Its token is refused: it is asked again from time to time, and never lost for that."""
+        """Pauses a region whose token is refused: it is asked again from time to time, and not lost for that."""
         if not region.is_paused:
             region.token = passed(region.token, Token.REFUSED)
             self._state.tell("region", region=region.name, detail=f"paused: {problem}")
 
     def hold(self, region: RegionState) -> None:
-        """It asked for patience, or didn't answer: fewer at a time, after a pause."""
+        """Slows down a region that was throttling, or didn't answer: fewer dispatches at a time, after a pause."""
         limits = self._state.limits
         region.window = max(1, region.window // 2)
         region.hold_s = min(limits.hold_max_s, max(limits.find_s, region.hold_s * 2))
         region.hold_until_s = self._state.now_s + region.hold_s
 
     def give_up_on(self, region: RegionState, problem: str) -> None:
-        """It gets nothing more in this run."""
+        """Excludes a region for the rest of the run."""
         if not region.is_excluded:
             self._admit(region, Admission.EXCLUDED, problem)
             self._state.tell("region", region=region.name, detail=problem)
 
     def give_up_if_nowhere(self) -> None:
-        """Where no region can take it, what waits has failed."""
+        """Fails all waiting slots when no region can take them."""
         state = self._state
         if all(region.is_excluded or region.is_full for region in state.regions.values()):
             problems = "; ".join(

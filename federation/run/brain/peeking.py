@@ -1,6 +1,6 @@
-"""Searches the stores for results of slots whose region gives no news: what was published there counts all the same.
+"""Searches the stores for results of slots whose region gives no news: a published result counts whatever its region says.
 
-A few slots a region at a time, so that a store that doesn't answer either holds up no other region's results.
+Only a few slots a region at a time, so that a store that doesn't answer delays no other region's results.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from federation.run.brain.transitions import SlotState
 
 
 class Peeking:
-    """The searches for results that no region told of."""
+    """The searches for results of regions out of sight."""
 
     def __init__(self, state: RunState) -> None:
         self._state = state
@@ -25,7 +25,7 @@ class Peeking:
         self._under_way: dict[str, set[Pair]] = {}
 
     def tick(self) -> None:
-        """Begin searches wherever a region gives no news."""
+        """Begins searches wherever a region gives no news."""
         state = self._state
         if state.is_ending or state.manifest.results != "publish":  # what a job writes itself may not be whole yet
             return
@@ -67,7 +67,7 @@ class Peeking:
                 state.out.append(Look(*pair, region, None))
 
     def is_own(self, event: Looked) -> bool:
-        """Whether this answers a search that was begun here; the next ones follow."""
+        """Whether this answers a search that was begun here. Begins the next ones."""
         pair = (event.slot, event.attempt)
         region = self._state.attempt(*pair).region
         under_way = self._under_way.get(region, set())

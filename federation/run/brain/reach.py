@@ -18,11 +18,11 @@ from federation.run.brain.transitions import Reach, passed
 from federation.text import counted
 
 SHORTEST_S = 1.0
-"""A region gets as long to answer, however short the grace is."""
+"""The shortest time that a region gets to answer."""
 LIST_GRACES = 1.4
-"""For so many graces without news a list that is under way holds up a loss."""
+"""A list that is under way delays a loss, up to so many graces without news."""
 SLOTS_NAMED = 8
-"""So many open slots are named where a region is lost; the rest are counted."""
+"""How many open slots the report of a loss names; the rest are counted."""
 
 
 class Reaching:
@@ -36,14 +36,14 @@ class Reaching:
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, *, is_first: bool) -> None:
-        """Ask regions that are quiet, then decide what their silence means."""
+        """Asks regions that are quiet, then decides what their silence means."""
         now_s = self._state.now_s
         is_late = now_s - self._ticked_s > self._third_s
         self._ticked_s = now_s
         for region in self._state.regions.values():
             if is_first:
                 region.signs.heard_s = region.signs.followed_s = region.signs.well_s = now_s
-            if is_late and region.signs.asked_s is not None:  # this process stood still, and heard nobody
+            if is_late and region.signs.asked_s is not None:  # this process stood still: it couldn't hear the region
                 region.signs.asked_s = now_s
             self._ask(region)
             self._settle(region)
@@ -74,11 +74,11 @@ class Reaching:
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def pinged(self, event: Pinged) -> None:
-        """The answer to a ping: whether it is alive."""
+        """Takes the answer to a ping."""
         region = self._state.regions[event.region]
         is_outdated = region.signs.is_pinged and region.signs.pinged_s < region.signs.heard_s
         region.signs.is_pinged = False
-        if not event.is_alive:  # one that was sent before its last sign of life says nothing
+        if not event.is_alive:  # a ping that is older than the last sign of life decides nothing
             region.signs.is_deaf = region.signs.is_deaf or not is_outdated
         else:
             self.alive(region)
@@ -87,20 +87,20 @@ class Reaching:
         self._settle(region)
 
     def not_listed(self, region: RegionState) -> None:
-        """It was asked for the children, and told nothing of them."""
+        """Takes a list that failed."""
         region.signs.is_listing = False
         self._settle(region)
 
     def alive(self, region: RegionState) -> None:
-        """It gave a complete answer, which tells nothing of the children."""
+        """Takes a complete answer, which need not be about the children."""
         if region.signs.is_deaf or region.reach is Reach.SILENT:
             region.signs.woke_s = self._state.now_s
         region.signs.heard_s = self._state.now_s
         region.signs.is_deaf = False
 
     def followed(self, region: RegionState, via: str | None = None) -> None:
-        """News of the children came; `via` (None: as before) through which other region. What was given up in a region
-        that was lost is stopped."""
+        """Takes news of the children; `via` (None: as before) is the other region that forwarded them. Attempts that were
+        given up in a lost region are stopped."""
         self.alive(region)
         region.signs.followed_s, region.signs.asked_s = self._state.now_s, None
         if via is not None:
@@ -129,7 +129,7 @@ class Reaching:
     # ── states ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _settle(self, region: RegionState) -> None:
-        """The state that follows from what is known now, for a region that isn't lost."""
+        """Brings a region that isn't lost to the state that follows from what is known now."""
         now_s = self._state.now_s
         if region.is_lost:
             return
@@ -142,7 +142,7 @@ class Reaching:
             self._enter(region, Reach.UNFOLLOWED)
 
     def _say_states(self) -> None:
-        """Say what changed, each state once. That most regions are silent together is said of all at once."""
+        """Reports new states, each once. When most regions are silent together, one report covers them all."""
         state = self._state
         regions = state.regions.values()
         is_most = 2 * sum(one.is_out_of_sight for one in regions) > len(regions)
@@ -164,7 +164,7 @@ class Reaching:
                     self.say(region, Reach.SILENT, f"no answer for {state.now_s - region.signs.heard_s:.0f} s")
 
     def _is_unfollowed(self, region: RegionState) -> bool:
-        """Whether it was asked for a sign of life and, while it was alive, for news, and gave a sign of life only."""
+        """Whether it gave a sign of life since it was asked for news, and no news."""
         waits = region.signs.is_listing and self._state.now_s - region.signs.listed_s <= 2 * self._third_s
         is_alive = region.signs.asked_s is not None and region.signs.heard_s >= region.signs.asked_s
         return is_alive and region.signs.listed_s >= region.signs.woke_s and not (waits or region.is_paused)
@@ -179,7 +179,7 @@ class Reaching:
             self._state.is_roomy = True
 
     def say(self, region: RegionState, reach: Reach, detail: str) -> None:
-        """Say a state of a region, once until it was well for a whole grace."""
+        """Reports a state of a region, once until it was well for a whole grace."""
         if reach not in region.signs.said:
             region.signs.said.add(reach)
             self._state.tell("region", region=region.name, detail=detail)
@@ -187,8 +187,7 @@ class Reaching:
     # ── loss ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def news_s(self, region: RegionState) -> float:
-        """When the region last did what keeps it from being lost. One whose token is refused can't be followed, and needs
-        only be alive."""
+        """When the region last gave what keeps it from being lost: news, or (its token is refused) any answer."""
         return region.signs.heard_s if region.is_paused else region.signs.followed_s
 
     def is_overdue(self, region: RegionState) -> bool:
@@ -196,8 +195,8 @@ class Reaching:
         return self._state.now_s - self.news_s(region) > self._state.limits.grace_s
 
     def is_given_up(self, region: RegionState) -> bool:
-        """Whether it is overdue, and had the time to answer when it was asked. A list that is under way in a region that
-        is alive is waited for, within bounds."""
+        """Whether it is overdue, and had time to answer when it was asked. A list that is under way in a region that is
+        alive is waited for, within bounds."""
         if not self.is_overdue(region) or self._state.now_s < region.signs.excused_s:
             return False
         if region.signs.is_deaf:
@@ -248,7 +247,7 @@ class Reaching:
             self.rebind(region.name, f"region {region.name} was lost")
 
     def _why(self, region: RegionState) -> str:
-        """What it didn't do, and for how long in truth."""
+        """Names the missing sign, and for how long it is missing."""
         state = self._state
         is_alive = not region.signs.is_deaf and state.now_s - region.signs.heard_s <= 2 * self._third_s
         if not is_alive:
@@ -258,7 +257,7 @@ class Reaching:
         return f"after {unheard_s:.0f} s without news of the run's children, though it answers pings{through}"
 
     def open_in(self, region: str) -> list[tuple[int, int]]:
-        """The attempts that are open in a region."""
+        """Lists the attempts that are open in a region."""
         return [
             (number, attempt.number)
             for number, slot in enumerate(self._state.slots)
@@ -267,6 +266,6 @@ class Reaching:
         ]
 
     def rebind(self, region: str, reason: str) -> None:
-        """Give up what is open in a region; that isn't counted against the slots."""
+        """Gives up the open attempts of a region. They don't count against their slots."""
         for number, attempt_number in self.open_in(region):
             self._ends.end(number, self._state.attempt(number, attempt_number), Cause.REGION_LOST, reason)

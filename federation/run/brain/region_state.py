@@ -186,7 +186,7 @@ class RegionState:
         return self.fixed.cap is not None and self.done >= self.fixed.cap
 
     def room(self, now_s: float, ahead: int = 0) -> int:
-        """How many more attempts it may take now; `ahead`: so many may wait there for a node."""
+        """Gives how many more attempts it may take now; `ahead` of them may wait there for a node."""
         if not self.is_usable or now_s < self.hold_until_s:
             return 0
         room = self.limit - self.open

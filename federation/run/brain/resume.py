@@ -1,6 +1,7 @@
-"""A run's log of before and what is committed enter; slots and attempts as they stood leave, to be gone on with.
+"""Brings a run to where its log and the index left it.
 
-A recorded binding is continued, never made anew: whether it has a child is found out. Only what isn't committed is asked for.
+A recorded binding is continued, never made again: whether it has a child is found out. Only keys that aren't committed are
+asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
 STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
-"""Ends that Nomad knows nothing of: the child is stopped."""
+"""Causes after which the child may still run: it is stopped."""
 
 
 class Resume:
@@ -74,7 +75,7 @@ class Resume:
             state.move(attempt, Phase.SENT)
 
     def resumed(self, event: Resumed) -> None:
-        """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
+        """Finishes slots that are committed, and continues or fails those whose attempts ended."""
         state = self._state
         for key, attempt_number in event.committed.items():
             slot = state.slots[key.slot]
@@ -94,7 +95,7 @@ class Resume:
             self.begin()
 
     def begin(self) -> None:
-        """The clock is known: what is open from before is watched, and what has no known child searched for."""
+        """Watches attempts that are open from before, and searches for those without a known child. Needs the clock."""
         state = self._state
         for number, slot in enumerate(state.slots):
             last = slot.last

@@ -26,7 +26,7 @@ from federation.run.brain.reach import Reaching
 from federation.run.brain.region_state import Probing, RegionState, Signs
 from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
-from federation.run.brain.run_log import Ledger
+from federation.run.brain.run_log import LogView
 from federation.run.brain.state import RunState
 from federation.run.brain.transitions import Admission, Reach
 from federation.run.brain.watching import Watching
@@ -219,14 +219,14 @@ def gives_up_a_stop_that_failed(patch: MonkeyPatch) -> None:
 
 
 def ignores_what_others_write(patch: MonkeyPatch) -> None:
-    def deaf(self: Ledger, changes: Any) -> None:
+    def deaf(self: LogView, changes: Any) -> None:
         self._head += 1
 
-    patch.setattr(Ledger, "_theirs", deaf)
+    patch.setattr(LogView, "_theirs", deaf)
 
 
 def keeps_bindings_that_were_refused(patch: MonkeyPatch) -> None:
-    patch.setattr(Ledger, "_take_back", lambda self, number, attempt: self._dispatching.bound(number, attempt))
+    patch.setattr(LogView, "_take_back", lambda self, number, attempt: self._dispatching.bound(number, attempt))
 
 
 def forgets_a_slot_that_waits(patch: MonkeyPatch) -> None:
