@@ -1,7 +1,7 @@
 """Compares a result's record, which a node wrote, with what is known without it: manifest, run log, fedml.toml and Nomad.
 
-A record is a claim. `Expected` holds, for each field that something else tells, the values that it may have; `refusal`
-names the first field that says anything else. Pure; no I/O. docs/explanation/security.md has the table of fields.
+A record is a claim. `Expected` holds, for each field that something else tells, the values that the field may have; `refusal`
+names the first field with another value. Pure. docs/explanation/security.md has the table of fields.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from regions.storage.url import store_url
 AD_HOC = "nomad:"
 _INHERITED = re.compile(r"/(?:dispatch|periodic)-")
 _RESERVED = ("artifacts/", "format.json", "index/", "results/", "runs/")
-"""Keys below which fedml itself writes: nothing there is anybody's artifact in place."""
+"""Keys below which only fedml writes: nothing there is an artifact in place."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 _TOLD_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The values that a field may have. `told` ends the sentence of a refusal: who knows them, and what they are."""
+    """The values that a field may have. `told` ends the sentence of a refusal: who knows them, and which they are."""
 
     values: Container[object]
     told: str
 
 
 Expected = Mapping[str, Known]
-"""By field (see `fields_of`): what is known. A field that nothing else tells is left out, and stays the node's word."""
+"""What is known, by field (see `fields_of`). A field that nothing else tells is left out: there the node is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Bound:
 
 
 class OpenedRun(Protocol):
-    """What the index knows of a run since it was opened."""
+    """What the index knows of a run."""
 
     @property
     def run(self) -> str: ...
@@ -102,12 +102,12 @@ def fields_of(record: ResultRecord) -> dict[str, object]:
 
 
 def refusal(record: ResultRecord, *expected: Expected) -> str:
-    """Why a record that was found in a store or on a node isn't believed; empty for one that agrees with all."""
+    """Says why a record isn't believed; empty for one that agrees with everything known."""
     return difference(record, *expected) or contradiction(record)
 
 
 def difference(record: ResultRecord, *expected: Expected) -> str:
-    """The first field that isn't as expected: what the record says, and who knows what. Empty where there is none."""
+    """Names the first field that isn't as expected; empty where there is none."""
     claims = fields_of(record)
     for one in expected:
         for name, claimed in claims.items():
@@ -117,7 +117,7 @@ def difference(record: ResultRecord, *expected: Expected) -> str:
 
 
 def contradiction(record: ResultRecord) -> str:
-    """Why a node's record can't be true whatever else is known; empty for one that may be."""
+    """Says why a record contradicts itself; empty for one that doesn't."""
     problem = files_problem(record.files)
     if problem:
         return f"its record {problem}"
@@ -165,12 +165,12 @@ def files_problem(files: Iterable[ResultFile]) -> str:
 
 
 def known(told: str, *values: object) -> Known:
-    """These values; who knows them."""
+    """Makes a `Known` of these values; `told` says who knows them."""
     return Known(values, f"{told} {' or '.join(map(_shown, values)) or 'nothing'}")
 
 
 def of_opened(run: OpenedRun, record: ResultRecord) -> dict[str, Known]:
-    """What is known of a run's records where its manifest isn't: what the index reserved when it was opened."""
+    """What the index alone knows of a run's records."""
     has = f"run {run.run} has"
     # A job that fedml never registered may declare no meta for the version: then its nodes know none.
     versions = (run.version,) if run.spec_hash else (run.version, UNVERSIONED)

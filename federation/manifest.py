@@ -1,6 +1,6 @@
-"""What a run is, decided once: `Manifest`, written to `runs/{run}/manifest.json` before anything is dispatched.
+"""Manifest of a run: what the run is, decided once and written before anything is dispatched.
 
-Pure values and their JSON (format 1); the run's identifier is a UUIDv7, so that runs sort by the time they began.
+Values and their JSON (format 1). The run's identifier is a UUIDv7, so that runs sort by the time they began.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Manifest:
     late: tuple[str, ...] = ()
     """Those of its regions that hadn't answered when it was opened: they get the job when they join."""
     variables: tuple[str, ...] = ()
-    """`-var` of the command line, and `-var-file` paths: what `resume` evaluates the jobspec with."""
+    """`-var` of the command line, and (`var_files`) its `-var-file` paths; `resume` evaluates the jobspec with them."""
     var_files: tuple[str, ...] = ()
     parent: str = ""
     """The Nomad job that is dispatched, where it isn't `job` itself: an isolated run has one of its own."""
@@ -64,7 +64,7 @@ class Manifest:
     sweep: Sweep = field(default_factory=Sweep)
     """What slots differ in; their rows and payloads lie beside the manifest."""
     rooms: tuple[Room, ...] = ()
-    """What its policy goes by in each region (price, duration, minimum, cap, weight, elastic slots), as it was when the run
+    """What its policy uses in each region (price, duration, minimum, cap, weight, elastic slots), as it was when the run
     was opened; what was free then isn't in it."""
     allow_preemption: bool = False
     """Room that Nomad makes by evicting other work counts."""
@@ -94,7 +94,7 @@ class Manifest:
         return self.parent or self.job
 
     def own_meta(self, slot: int, attempt: int) -> dict[str, str]:
-        """What fedml itself adds to the meta of one dispatch: as much of it as the job declares."""
+        """Gives the meta that fedml itself adds to one dispatch: as much of it as the job declares."""
         own = dict(zip(RUN_KEYS, (self.run, str(slot), str(attempt)), strict=True))
         return {key: value for key, value in own.items() if self.declared_meta is None or key in self.declared_meta}
 
@@ -107,7 +107,7 @@ class Manifest:
         return str((parent.get("Meta") or {}).get(SPEC_KEY, ""))
 
     def child_of(self, job: Mapping[str, Any]) -> tuple[int, int] | None:
-        """(slot, attempt) of a child of this run, by its meta or, where the job declares none for it, its token."""
+        """Gives (slot, attempt) of a child of this run, by its meta or, where the job declares none for it, its token."""
         meta = job.get("Meta") or {}
         token = str(job.get("DispatchIdempotencyToken") or "")
         run, slot, attempt = (str(meta.get(key, "")) for key in RUN_KEYS)
@@ -131,7 +131,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: bytes, *, source: str) -> Manifest:
-        """The manifest again. Raises FormatTooNew or IndexCorrupt, naming `source`."""
+        """Reads a manifest. Raises FormatTooNew or IndexCorrupt, naming `source`."""
         try:
             data = Members(parse_json(text, source=source), source=source)
             if data.whole("format", least=1) > MANIFEST_FORMAT:
@@ -144,7 +144,7 @@ class Manifest:
 
 
 def _fields(data: Members) -> dict[str, Any]:
-    """What the manifest has, every value of its type; what an earlier version didn't write keeps its default."""
+    """Reads the fields, each with its type. A field that an earlier version didn't write keeps its default."""
     fields: dict[str, Any] = {name: data.text(name) for name in _TEXTS}
     fields |= {name: data.text(name) for name in _LATER_TEXTS if name in data}
     fields |= {name: tuple(data.texts(name)) for name in ("regions", "variables", "var_files")}
@@ -192,11 +192,11 @@ def _room(data: Members) -> Room:
 
 
 def new_run_id(unix_ms: int) -> str:
-    """A UUIDv7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, then random."""
+    """Makes a UUIDv7 (RFC 9562, 5.7): 48 bits of Unix milliseconds, then random."""
     value = (unix_ms & (2**48 - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     return str(uuid.UUID(int=value))
 
 
 def idempotency_token(run: str, slot: int, attempt: int) -> str:
-    """Derived, not drawn: whoever repeats the dispatch of an attempt sends the same token."""
+    """Derives the token from the attempt, so that whoever repeats its dispatch sends the same token."""
     return f"fedml-{run}-{slot}-{attempt}"

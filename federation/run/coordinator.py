@@ -1,8 +1,14 @@
-"""The run's shell: the brain's commands are executed in threads, and what happened is fed back as events.
+"""Runs a brain with threads, clocks, regions and stores around it.
 
-One thread steps the brain; pools of threads do the waiting: one a region for dispatches and questions, one for stores, one for
-logs that are kept, one writer for the run log and one for the index (so that each log has one writer here, in order).
-Nothing is decided here. Ctrl-C once leaves everything as it is; the run goes on from its log.
+1. The brain gets the events from before (a replayed run log).
+2. A thread a region follows the region's news and queues them as events.
+3. The main thread tells the brain the time, then gives it one queued event after another until the next tick.
+4. Each command of the brain goes to a pool of threads, which queues what happened as events.
+5. When the brain closes, or an error ends the run, all pools are shut down; only logs that are being kept are waited for.
+
+Pools: two a region (one for dispatches and questions; one for pings and lists, which nothing slow may hold up), one for stores,
+one for kept logs, and one writer each for the run log and the index, so that each has one writer here, in order. Ctrl-C
+leaves everything as it is; the run goes on from its log.
 """
 
 from __future__ import annotations
@@ -49,8 +55,12 @@ class Coordinator:
         self._execution = Execution(brain.manifest, ports)
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._regions: dict[str, Executor] = {}
-        self._reach: dict[str, Executor] = {}
+        self._regions: dict[str, Executor] = {
+            name: ThreadPoolExecutor(DISPATCH_THREADS, thread_name_prefix=name) for name in ports.clients
+        }
+        self._reach: dict[str, Executor] = {
+            name: ThreadPoolExecutor(REACH_THREADS, thread_name_prefix=f"reach-{name}") for name in ports.clients
+        }
         self._stores: Executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
         self._log_keeper: Executor = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="kept-logs")
         self._log_writer: Executor = ThreadPoolExecutor(1, thread_name_prefix="run-log")
@@ -59,28 +69,31 @@ class Coordinator:
         self._records_lock = threading.Lock()
 
     def run(self, first: Sequence[Event] = ()) -> Close:
-        """Run until the brain closes. `first` are events from before (a replayed log). What a log or the index raises
-        ends the run with that error; all state is kept."""
-        clients = self._ports.clients
-        self._regions = {name: ThreadPoolExecutor(DISPATCH_THREADS, thread_name_prefix=name) for name in clients}
-        self._reach = {name: ThreadPoolExecutor(REACH_THREADS, thread_name_prefix=f"reach-{name}") for name in clients}
-        is_over = False
+        """Run until the brain closes. `first` are events from before. An error of the run log or the index ends the run; all
+        state is kept."""
+        closed: Close | None = None
         try:
-            for event in first:
-                if closed := self._take(event):
-                    return closed
-            for name in clients:
-                threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True).start()
-            while True:
-                if closed := self._take(Tick(self._clock())) or self._take_news():
-                    is_over = True
-                    return closed
+            closed = self._take_all(first)
+            self._follow_regions()
+            while closed is None:
+                closed = self._take(Tick(self._clock())) or self._take_news()
+            return closed
         finally:
-            self._stop.set()
-            regions = (*self._regions.values(), *self._reach.values())
-            for executor in (*regions, self._stores, self._log_writer, self._index_writer):
-                executor.shutdown(wait=False, cancel_futures=True)
-            self._log_keeper.shutdown(wait=is_over, cancel_futures=not is_over)
+            self._shut_down(is_over=closed is not None)
+
+    def _take_all(self, events: Sequence[Event]) -> Close | None:
+        return next(filter(None, map(self._take, events)), None)
+
+    def _follow_regions(self) -> None:
+        for name in self._ports.clients:
+            threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True).start()
+
+    def _shut_down(self, *, is_over: bool) -> None:
+        self._stop.set()
+        regions = (*self._regions.values(), *self._reach.values())
+        for executor in (*regions, self._stores, self._log_writer, self._index_writer):
+            executor.shutdown(wait=False, cancel_futures=True)
+        self._log_keeper.shutdown(wait=is_over, cancel_futures=not is_over)
 
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run (from any thread)."""
@@ -133,7 +146,7 @@ class Coordinator:
                 self._regions[command.region].submit(self._guarded, self._do, command)
 
     def _guarded(self, act: Callable[..., None], *arguments: object) -> None:
-        """A thread's whole work: what it raises unexpectedly ends the run in the main thread instead of being lost."""
+        """Does a thread's work. An error that isn't expected ends the run in the main thread instead of being lost."""
         try:
             act(*arguments)
         except BaseException as error:  # noqa: BLE001 - handed over, not swallowed

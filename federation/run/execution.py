@@ -1,6 +1,6 @@
-"""A command of the brain enters, what happened leaves as an event: the one place where a run touches regions and stores.
+"""Executes one command of the brain and gives what happened as events: the only place where a run calls regions and stores.
 
-Each act is called in a pool's thread and may wait. What a region or store does wrong is part of the answer; only what ends
+Each command is executed in a pool's thread and may wait. An error of a region or store is part of the answer; only what ends
 the run is raised. Load: a dispatch is one request, its check one for a whole batch; a search for lost dispatches is one list.
 """
 
@@ -63,7 +63,7 @@ GONE = ("is stopped", "not a parameterized job")
 
 
 class Execution:
-    """Does what one run's commands say."""
+    """Executes the commands of one run."""
 
     def __init__(self, manifest: Manifest, ports: Ports) -> None:
         self._manifest = manifest
@@ -87,7 +87,7 @@ class Execution:
         }
 
     def do(self, command: Command) -> Sequence[Event]:
-        """Execute one command (any but Tell, Commit and Close); the events that tell what came of it, in order."""
+        """Executes one command (any but Tell, Commit and Close), and gives what happened, in order."""
         return self._acts[type(command)](command)
 
     # ── the run log ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -148,7 +148,7 @@ class Execution:
         ]
 
     def _find(self, command: Find) -> Sequence[Event]:
-        """Which of these attempts have a child: by meta or token, read from the job's children."""
+        """Finds the children of these attempts, by meta or token."""
         manifest = self._manifest
         client = self._ports.clients[command.region]
         wanted = set(command.pairs)
@@ -237,23 +237,21 @@ class Execution:
 
 
 def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
-    """A token hit names a child that may never have got its evaluation (NOMAD.md): one that is pending gets one."""
+    """Evaluates a pending child: a dispatch that repeats a token may name one that never got its evaluation."""
     with suppress(FedmlError):
         if client.job(job_id).get("Status") == "pending" and not client.allocations(job_id=job_id)[0]:
             client.evaluate(job_id)
 
 
 def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
-    """The last line that a failed task wrote to stderr, for whoever reads why the attempt failed; "" without any."""
-    for allocation in allocations:
-        for task, state in allocation.tasks.items():
-            if state.failed and allocation.client_status == "failed":
-                try:
-                    text = client.logs(allocation.id, task, kind="stderr", tail_bytes=LOG_TAIL_BYTES)
-                except FedmlError:
-                    return ""
-                told = (line.strip() for line in text.decode(errors="replace").splitlines())
-                lines = [line for line in told if line and not line.startswith("→")]  # a hint isn't what happened
-                words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
-                return " ".join(words)[:LINE_CHARS]
-    return ""
+    """The last line that the first failed task wrote to stderr; "" where there is none or it can't be read."""
+    failed = [allocation for allocation in allocations if allocation.client_status == "failed"]
+    tasks = [(allocation.id, task) for allocation in failed for task, state in allocation.tasks.items() if state.failed]
+    try:
+        text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
+    except FedmlError:
+        return ""
+    stripped = (line.strip() for line in text.decode(errors="replace").splitlines())
+    lines = [line for line in stripped if line and not line.startswith("→")]  # a hint isn't what happened
+    words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
+    return " ".join(words)[:LINE_CHARS]

@@ -1,8 +1,9 @@
-"""Run the commands of `[hooks]` in fedml.toml for what a run tells and for its end.
+"""Runs the commands of `[hooks]` in fedml.toml while a run goes on and at its end.
 
-A hook can't hurt its run: it gets a minute, one that fails is a warning, and nothing waits for it but the command's own end.
+A failing hook does not affect the run: it gets a minute, its failure is a warning, and only the command's own end waits for it.
 It reads what happened from its environment (`FEDML_EVENT`, `FEDML_RUN`, `FEDML_JOB`, `FEDML_VERSION`, `FEDML_STATE`,
-`FEDML_REASON`) or, whole, as one JSON object from standard input. At least once: a run that is resumed tells its end again.
+`FEDML_REASON`) or, whole, as one JSON object from standard input. A hook runs at least once: a resumed run runs it again at
+its end.
 """
 
 from __future__ import annotations
@@ -60,18 +61,18 @@ class Hooks:
         self._end.set()
 
     def __call__(self, tell: Tell) -> None:
-        """The run told something."""
+        """Takes a report of the run."""
         if tell.kind in _PROGRESS:
             self._progress_s = self._clock()
             self._is_stalled = False
 
     def ended(self, document: Mapping[str, Any]) -> None:
-        """The run is over; `document` is what `--json` prints of its end."""
+        """Runs the hook of the run's end; `document` is what `--json` prints of it."""
         self._end.set()
         self._run("run_finished" if document["state"] == "done" else "run_failed", document)
 
     def look(self) -> None:
-        """Run the stalled hook where nothing went on for too long; once, until something goes on again."""
+        """Runs the stalled hook when nothing went on for too long; once, until something goes on again."""
         if not self._is_stalled and self._clock() - self._progress_s >= self._stalled_after_s:
             self._is_stalled = True
             reason = f"nothing was dispatched, started or committed for {self._stalled_after_s:.0f} s"

@@ -1,8 +1,8 @@
-"""A child that ended enters, an object in the home store leaves: what its tasks wrote and what happened to them.
+"""Keeps in the home store what the tasks of an attempt wrote and what happened to them.
 
-Nomad forgets children (GC), and a lost region takes their logs along; `runs/{run}/logs/{slot}/{attempt}/{alloc}.json.gz`
-stays. One object an allocation, gzip JSON (format 1), at most 256 KB of each stream of a failed attempt and 64 KB of a good
-one, credentials taken out. Keeping is a courtesy: what can't be kept is left, and never fails a run.
+Nomad forgets children (garbage collection), and a lost region's logs can't be read. One object an allocation
+(`federation.home`), gzip JSON (format 1), at most 256 KB of each stream of a failed attempt and 64 KB of a good one, without
+credentials. What can't be kept is left out and never fails a run.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Literal, Protocol
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.home import RunKeys
+from federation.run.ports import RegionReader
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import DOCUMENT_LIMITS, Members, parse_json, reason_of, understood, unpacked
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
@@ -27,17 +27,6 @@ KEPT_FORMAT = 1
 FAILED_TAIL_BYTES = 256 * 1024
 GOOD_TAIL_BYTES = 64 * 1024
 READ_THREADS = 16
-
-
-class LogSource(Protocol):
-    """The part of a region client that is asked."""
-
-    @property
-    def name(self) -> str: ...
-    def allocation_story(self, alloc_id: str) -> AllocationStory: ...
-    def logs(
-        self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
-    ) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class KeptAttempt:
 
 
 def keep(
-    source: LogSource,
+    source: RegionReader,
     home: Store,
     run: str,
     *,
@@ -66,7 +55,7 @@ def keep(
     redact: Callable[[bytes], bytes],
     used: Mapping[str, TaskUsage] | None = None,
 ) -> KeptAttempt:
-    """Read one allocation's story and output, and write them home. Again: the same object, written over.
+    """Reads one allocation's history and output, and writes them to the home store; a second call overwrites the object.
 
     A stream that isn't there any more is left out. Raises what the region says of the allocation itself, StoreError,
     or IndexCorrupt for a story that can't be kept.
@@ -90,7 +79,7 @@ def keep(
 
 
 def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt]:
-    """What was kept of a run, or of one slot of it, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
+    """Reads what was kept of a run, or of one slot, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
     with ThreadPoolExecutor(READ_THREADS) as pool:
         yield from pool.map(lambda info: _read(home, info.key), home.list(RunKeys(run).kept_logs(slot)))
 
@@ -100,7 +89,7 @@ def _read(home: Store, key: str) -> KeptAttempt:
 
 
 def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> AllocationStory:
-    """Events too can hold a URL with a credential."""
+    """Redacts events too: they can hold a URL with a credential."""
     tasks = {
         name: replace(
             task,

@@ -1,9 +1,9 @@
-"""A run enters, the right to drive it leaves, one coordinator at a time. It only saves work: two at once do no harm.
+"""Lease of a run: one coordinator at a time drives it. It only saves work; two at once do no harm.
 
-Numbered objects `runs/{run}/lease/{n:020d}.json`, each made by create-if-absent: whoever makes the next one holds the lease,
-and makes another every third of its lifetime. A holder counts as gone when its number stood still for a lifetime by the
-*watcher's* monotonic clock, so that no two clocks are ever compared; at once, when it let go, or when it ran on this
-machine and its lock file is free (the system frees it, however a process ends).
+Numbered objects `{n:020d}.json` below the run's lease key, each made by create-if-absent: whoever makes the next one holds the
+lease, and makes another every third of its lifetime. A holder counts as gone when its number stood still for a lifetime by the
+*watcher's* monotonic clock, so that no two clocks are ever compared; at once, when it released the lease, or when it ran on
+this machine and its lock file is free (the system frees it, however a process ends).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SIZE_BYTES_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lease, as its newest object says."""
+    """Holder of the lease, as its newest object says."""
 
     id: str
     """Drawn anew by each process."""
@@ -95,8 +95,8 @@ class Lease:
     ) -> bool:
         """Wait until nobody else holds it, and hold it; False when `is_over` before that.
 
-        A holder of which nothing is known is watched for one lifetime at most. One that lives raises RunIsDriven, unless
-        `is_patient`: then it is stood by until it is gone. Raises StoreError.
+        An unknown holder is watched for one lifetime at most. Raises RunIsDriven for a holder that lives, unless
+        `is_patient`: then it waits until that is gone. Raises StoreError.
         """
         seen, since_s, has_told = 0, self._clock(), False
         while not is_over():
@@ -123,7 +123,7 @@ class Lease:
         return False
 
     def release(self) -> None:
-        """Let go, if it is held; whoever waits has it at once. What can't be written expires by itself."""
+        """Gives the lease back, if it is held; whoever waits has it at once. If that can't be written, the lease expires."""
         if self._number and not self._end.is_set():
             self._end.set()
             with suppress(StoreError):
@@ -135,7 +135,7 @@ class Lease:
             self._lock = None
 
     def _keep(self) -> None:
-        """Make the next object in time, until released; a store that doesn't answer is asked again."""
+        """Makes the next object in time, until released; asks a store again that doesn't answer."""
         while not self._end.wait(self._lease_s / 3):
             try:
                 is_held = self._make(self._number + 1, self._self)
@@ -186,7 +186,7 @@ class Lease:
         return holder.is_released or (is_ours and self._lock is not None)
 
     def _take_lock(self) -> None:
-        """Hold the lock file, if no other process of this machine does."""
+        """Takes the lock file, if no other process of this machine holds it."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = (self._folder / f"{self._run}.lock").open("ab")

@@ -1,7 +1,7 @@
-"""What a run tells enters, Prometheus metrics leave: over HTTP (`--metrics`), or as a file for the textfile collector.
+"""Prometheus metrics of a run, over HTTP (`--metrics`) or as a file for the textfile collector.
 
-Every metric carries the run and its job; per region where it makes sense. Counters count what this coordinator saw: a
-resumed run begins at nought, as a restarted process does.
+Every metric has the run and its job as labels, and the region where it makes sense. Counters count what this coordinator saw:
+a resumed run begins at 0, as a restarted process does.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COUNTED = {
 
 
 def check(address: str, path: Path | None) -> None:
-    """That metrics could be told there. Raises UsageError."""
+    """Checks that metrics can be served or written there. Raises UsageError."""
     if find_spec("prometheus_client") is None:
         raise UsageError(
             "metrics need the package prometheus-client, which isn't installed",
@@ -51,7 +51,7 @@ def _place(address: str) -> tuple[str, int]:
     """(host, port) of `PORT` or `HOST:PORT`. Raises UsageError."""
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--metrics {address}: {port!r} is no port", hint="write PORT or HOST:PORT, as 9464")
+        raise UsageError(f"--metrics {address}: {port!r} is not a valid port", hint="write PORT or HOST:PORT, as 9464")
     return host or "127.0.0.1", int(port)
 
 
@@ -78,7 +78,7 @@ class Metrics:
         expected.labels(**facts).set(manifest.expected_keys)
 
     def __call__(self, tell: Tell) -> None:
-        """Count one change."""
+        """Counts one report."""
         counter = self._counters.get(tell.kind)
         if counter is not None:
             counter.labels(**self._facts, region=visible_line(tell.region)).inc(tell.count)
@@ -86,7 +86,7 @@ class Metrics:
             self._up.labels(**self._facts, region=visible_line(tell.region)).set(tell.kind == "back")
 
     def serve(self, address: str) -> int:
-        """Answer scrapes at `PORT` or `HOST:PORT` (127.0.0.1 without a host) while this process lives; the port.
+        """Answers scrapes at `PORT` or `HOST:PORT` (127.0.0.1 without a host) while this process lives; the port.
 
         Raises UsageError where it can't listen there.
         """
@@ -100,7 +100,7 @@ class Metrics:
         return int(server.server_port)
 
     def write(self, path: Path, *, at_most_every_s: float = 0.0) -> None:
-        """Write the textfile, whole or not at all, unless it was written less than so long ago. Raises UsageError."""
+        """Writes the textfile, whole or not at all, unless it was written less than so long ago. Raises UsageError."""
         from prometheus_client import write_to_textfile
 
         if time.monotonic() - self._written_s < at_most_every_s:

@@ -1,31 +1,21 @@
-"""Regions and the runs that are over enter; what these runs left running there is stopped, and leaves by region.
+"""Stops children of runs that are over and that couldn't be reached at the run's end.
 
-A run can't stop what it has in a region that doesn't answer. Whichever later command reaches the region does it: nothing
-but the children's own meta is needed to know them. Load: one list a region, one read a child that isn't over.
+A later command that reaches the region does it: the children's own meta says whose they are. Load: one list a region, one
+read a child that isn't over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
 
+from federation.run.ports import RegionClient
 from jobs.errors import FedmlError
 from jobs.spec import RUN_KEYS
 
 
-class Stoppable(Protocol):
-    """The part of a region client that this asks."""
-
-    @property
-    def name(self) -> str: ...
-    def jobs(self, prefix: str = "") -> list[dict[str, Any]]: ...
-    def job(self, job_id: str) -> dict[str, Any]: ...
-    def stop_job(self, job_id: str) -> None: ...
-
-
 def stop_stale(
-    clients: Sequence[Stoppable], job: str, over: Collection[str], *, known: Collection[str] = ()
+    clients: Sequence[RegionClient], job: str, over: Collection[str], *, known: Collection[str] = ()
 ) -> dict[str, list[str]]:
     """Stop the children of `job` whose run is among `over`, but for the `known` ones, in all regions at once; those
     stopped, by region.
@@ -39,7 +29,7 @@ def stop_stale(
         return {client.name: children for client, children in zip(clients, stopped, strict=True) if children}
 
 
-def _stop_in(client: Stoppable, job: str, over: Collection[str], known: Collection[str]) -> list[str]:
+def _stop_in(client: RegionClient, job: str, over: Collection[str], known: Collection[str]) -> list[str]:
     stopped: list[str] = []
     try:
         for stub in client.jobs(f"{job}/dispatch-"):

@@ -1,8 +1,9 @@
-"""What a run is connected to: its regions, logs and stores as the shell calls them. Protocols and one record, no code."""
+"""What a run is connected to: its regions, logs and stores as the coordinator calls them. Protocols and one record, no code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -12,25 +13,35 @@ from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
 from federation.run.brain.events import Joined, Pinged, RegionProbed
 from regions.model import Allocation, Dispatched, Node
+from regions.model import Event as NomadEvent
+from regions.nomad.task_history import AllocationStory, TaskUsage
 
 
-class RegionClient(Protocol):
-    """The part of a region client that a run uses."""
+class RegionReader(Protocol):
+    """What a run asks of a region."""
 
     @property
     def name(self) -> str: ...
     def job(self, job_id: str) -> dict[str, Any]: ...
     def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]: ...
-    def dispatch(
-        self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""
-    ) -> Dispatched: ...
-    def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
-    def evaluate(self, job_id: str) -> str: ...
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
+    def allocation_story(self, alloc_id: str) -> AllocationStory: ...
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
+    def events(self, *, topics: Sequence[str], index: int, stop: threading.Event) -> Iterator[list[NomadEvent]]: ...
     def logs(
         self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
     ) -> bytes: ...
-    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
+    def usage(self, alloc_id: str) -> dict[str, TaskUsage]: ...
+
+
+class RegionClient(RegionReader, Protocol):
+    """A region that a run asks and changes. A stand-in for one that fails needs no more methods than these."""
+
+    def dispatch(
+        self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""
+    ) -> Dispatched: ...
+    def evaluate(self, job_id: str) -> str: ...
+    def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
 
 
 class RunLog(Protocol):

@@ -36,7 +36,7 @@ ADOPT = "adopt"
 
 
 def look(manifest: Manifest, ports: Ports, command: Look) -> Looked:
-    """The records of one allocation (or of a slot) that may be committed, or why there are none."""
+    """Gives the records of one allocation (or of a slot) that may be committed, or the reason why there are none."""
     allocation = command.allocation
     answer = Looked(command.slot, command.attempt, allocation.id if allocation else "", ())
     try:
@@ -48,7 +48,7 @@ def look(manifest: Manifest, ports: Ports, command: Look) -> Looked:
 
 
 def _of_allocation(manifest: Manifest, ports: Ports, command: Look, allocation: Allocation, answer: Looked) -> Looked:
-    """The allocation is one that Nomad told of, and its child is the attempt's: both are known without the record."""
+    """Checks the record of an allocation that Nomad named: it and its child are known without the record."""
     region = command.region
     key = Key(manifest.run, command.slot, allocation.group, allocation.index)
     try:
@@ -75,7 +75,7 @@ def _of_allocation(manifest: Manifest, ports: Ports, command: Look, allocation: 
 
 
 def _of_slot(manifest: Manifest, ports: Ports, command: Look, answer: Looked) -> Looked:
-    """Whatever the slot left in the region's stores: which attempt a record is of, the record only claims."""
+    """Checks all records of the slot in the region's stores: which attempt one belongs to is only its own claim."""
     good, refused = [], ""
     for record in ports.search(command.region, command.slot):
         logged = of_attempt(command.bound, record, ports.sites)
@@ -92,7 +92,7 @@ def _of_slot(manifest: Manifest, ports: Ports, command: Look, answer: Looked) ->
 
 
 def _of_manifest(manifest: Manifest, ports: Ports, record: ResultRecord, slot: int) -> tuple[Expected, ...]:
-    """What is known without Nomad and the run log."""
+    """Gives what is known without Nomad and the run log."""
     searched = {"slot": known("it was looked for as slot", slot)}
     return searched, of_run(manifest, record), of_place(ports.sites, record), of_params(ports.inputs(slot)[0])
 
@@ -130,14 +130,14 @@ def _of_nomad(
 
 
 def _named_like_a_child(manifest: Manifest, record: ResultRecord) -> Expected:
-    """Nomad forgot the child and the run log never had its name: it must be a name that a child of the job can have."""
+    """Accepts any name that a child of the job can have: Nomad forgot the child, and the run log never had its name."""
     if record.job_id.startswith(f"{manifest.parent_id}/dispatch-"):
         return {}
     return {"child": Known((), f"children of the run's job are named {manifest.parent_id}/dispatch-…")}
 
 
 def _spec_hash(ports: Ports, region: str, job_id: str) -> str | None:
-    """The spec hash that the child carries, as Nomad tells it; None where it doesn't."""
+    """Asks Nomad for the child's spec hash; None without an answer."""
     try:
         return str((ports.clients[region].job(job_id).get("Meta") or {}).get(SPEC_KEY, ""))
     except FedmlError:
@@ -145,6 +145,6 @@ def _spec_hash(ports: Ports, region: str, job_id: str) -> str | None:
 
 
 def _node(ports: Ports, region: str, allocation: Allocation) -> Node | None:
-    """The node, where a region has several datacenters: only then it tells more than the allocation does."""
+    """Gives the node where the region has several datacenters: only then the node tells more than the allocation."""
     site = ports.sites.get(region)
     return ports.node(region, allocation.node_id) if site is not None and len(site.stores) > 1 else None

@@ -1,6 +1,6 @@
-"""Bytes that a task wrote enter, the same without credentials leave: what is kept in the home store, others can read.
+"""Takes credentials out of what a task wrote: others can read what is kept in the home store.
 
-Two nets: the secrets that this process itself knows, word for word, and what looks like one in any text.
+It removes the secrets that this process knows, word for word, and whatever looks like a secret.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The ways to a run's regions: their own addresses, and other regions' servers, which forward to them.
+"""Routes to a run's regions: their own addresses, and other regions' servers, which forward to them.
 
-A ping asks at all of them at once. A list is asked of the region itself first, then through the regions that may carry its
-token. Every question is bounded as a whole; one that still hangs isn't asked a second time.
+A ping asks all of them at once. A list asks the region itself first, then the regions that may carry its token. Every question
+has a deadline; while one hangs, the same address isn't asked again.
 
-**Which token goes where.** A region's token is sent to its own addresses. To another region's servers it is sent only where
-it tells them nothing new: they are given the same token, or the region has none. A ping carries no token. Whoever wants
-more writes the other region's address into `addresses` of the region.
+**Which token goes where.** A region's token is sent to its own addresses. It is sent to another region's servers only where
+they know it already (they are given the same token) or where the region has none. A ping carries no token. To allow more, write
+the other region's address into `addresses` of the region.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from federation.run.brain.events import Pinged
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FORWARDING_REGIONS = 16
-"""So many other regions are asked about one that doesn't answer itself, in turn where there are more."""
+"""How many other regions are asked about one that doesn't answer itself; in turn, if there are more."""
 SHORTEST_S = 0.75
-"""A ping gets as much however short the grace is."""
+"""The shortest time that a ping gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,40 @@ class Way(Generic[T]):
     ask: Callable[[], T]
 
 
+@dataclass(slots=True)
+class _Answers(Generic[T]):
+    """The answers to one question so far; `own` and `relayed` count those that are still awaited."""
+
+    problem: FedmlError
+    """What the region's own address raised."""
+    queue: queue.SimpleQueue[tuple[Way[T], T | FedmlError]] = field(default_factory=queue.SimpleQueue)
+    own: int = 0
+    relayed: int = 0
+    direct: T | None = None
+    """The answer of an own address."""
+    forwarded: tuple[T, str] | None = None
+    """The first answer of another region, and that region."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Takes the next answer, if one comes in time."""
+        try:
+            way, answer = self.queue.get(timeout=max(0.001, timeout_s))
+        except queue.Empty:
+            return
+        if way.via:
+            self.relayed -= 1
+            if not isinstance(answer, FedmlError):
+                self.forwarded = self.forwarded or (answer, way.via)
+            return
+        self.own -= 1
+        if isinstance(answer, FedmlError):
+            self.problem = answer
+        else:
+            self.direct = answer
+
+
 class Routes(Mapping[str, "NomadRegion"]):
-    """A client for each of these regions: the region's own, or one through another region while only that is followed.
+    """Client of each region: its own, or one through another region while the region is followed only there.
 
     `client(name)` gives a region's own client. A ping takes a quarter of `grace_s` at most, a list half of it: answers come
     before the next question is due.
@@ -80,7 +112,7 @@ class Routes(Mapping[str, "NomadRegion"]):
         return len(self._names)
 
     def is_direct(self, name: str) -> None:
-        """The region answers at its own addresses, and is asked there from now on."""
+        """Asks the region at its own addresses from now on: it answers there."""
         self._via.pop(name, None)
 
     def close(self) -> None:
@@ -112,7 +144,7 @@ class Routes(Mapping[str, "NomadRegion"]):
         only forwards must know of a leader there."""
         from regions.nomad.client import NomadRegion
 
-        client = NomadRegion(replace(region, addresses=(address,)), timeout_s=self._limit_s, deadline_s=self._limit_s)
+        client = NomadRegion(replace(region, addresses=(address,))).within(self._limit_s, rounds=1)
         is_own = address in self._regions[region.name].addresses
         try:
             leader = client.leader()
@@ -127,22 +159,23 @@ class Routes(Mapping[str, "NomadRegion"]):
         return leader
 
     def list_allocations(self, name: str) -> tuple[Sequence[Allocation], str]:
-        """All allocations of the region, and the other region through which they came ("" for itself), which from then on
-        is how the region is asked for everything. Raises FedmlError."""
+        """Gives all allocations of the region, and the other region through which they came ("" for itself). From then on the
+        region is asked for everything that way. Raises FedmlError."""
         region = self._regions[name]
-        ways = [Way("", "", lambda: self._client(name).allocations()[0])]
+        limit_s = 2 * self._limit_s
+        ways = [Way("", "", lambda: self._client(name).within(limit_s).allocations()[0])]
         for other in self._others(name):
             if self.may_carry(region, other):
                 relay = self._relay(name, other.name)
-                ways.append(Way(other.name, "", lambda relay=relay: relay.allocations()[0]))  # type: ignore[misc]
-        allocations, via = self._first(name, "list", ways, limit_s=2 * self._limit_s, head_start_s=self._limit_s / 4)
+                ways.append(Way(other.name, "", lambda relay=relay: relay.within(limit_s).allocations()[0]))  # type: ignore[misc]
+        allocations, via = self._first(name, "list", ways, limit_s=limit_s, head_start_s=self._limit_s / 4)
         self._via[name] = via
         return allocations, via
 
     # ── other regions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _others(self, name: str) -> list[Region]:
-        """Other regions with addresses that aren't the region's own; the one that forwarded last comes first."""
+        """Lists other regions with addresses of their own; the one that forwarded last comes first."""
         own = set(self._regions[name].addresses)
         others = [one for one in self._regions.values() if one.name != name and not own.issuperset(one.addresses)]
         if len(others) <= FORWARDING_REGIONS:
@@ -175,46 +208,32 @@ class Routes(Mapping[str, "NomadRegion"]):
     def _first(
         self, name: str, what: str, ways: Sequence[Way[T]], *, limit_s: float, head_start_s: float = 0.0
     ) -> tuple[T, str]:
-        """An answer, and which way it came. Other regions are asked when the region's own addresses have failed, at the
+        """Gives an answer, and which way it came. Other regions are asked when the region's own addresses have failed, at the
         latest after `head_start_s`; without a head start their answers count only where no own one comes in time. Raises
         what its own address raised, RegionUnreachable where none answers in time."""
-        answers: queue.SimpleQueue[tuple[Way[T], T | FedmlError]] = queue.SimpleQueue()
         until_s, relay_at_s = time.monotonic() + limit_s, time.monotonic() + head_start_s
-        own = [way for way in ways if not way.via and self._begin(name, what, way, answers)]
+        asked: _Answers[T] = _Answers(RegionUnreachable(f"{what}: no answer in time", region=name))
+        asked.own = sum(self._begin(name, what, way, asked.queue) for way in ways if not way.via)
         others = [way for way in ways if way.via]
-        pending, forwarded = len(own), None
-        problem: FedmlError = RegionUnreachable(f"{what}: no answer in time", region=name)
-        waiting_own = len(own)
         while (now_s := time.monotonic()) < until_s:
-            if others and (now_s >= relay_at_s or not waiting_own):
-                pending += sum(self._begin(name, what, way, answers) for way in others)
+            if others and (now_s >= relay_at_s or not asked.own):
+                asked.relayed = sum(self._begin(name, what, way, asked.queue) for way in others)
                 others = []
-            if forwarded is not None and not waiting_own:
-                return forwarded
-            if not (pending or others):
+            if not others and (asked.forwarded or not asked.relayed) and not asked.own:
                 break
-            try:
-                way, answer = answers.get(timeout=max(0.001, min(until_s, relay_at_s if others else until_s) - now_s))
-            except queue.Empty:
-                continue
-            pending -= 1
-            waiting_own -= not way.via
-            if isinstance(answer, FedmlError):
-                problem = problem if way.via else answer
-            elif not way.via:
-                return answer, ""
-            elif head_start_s:
-                return answer, way.via
-            else:
-                forwarded = forwarded or (answer, way.via)
-        if forwarded is None:
-            raise problem
-        return forwarded
+            asked.wait((relay_at_s if others else until_s) - now_s)
+            if asked.direct is not None:
+                return asked.direct, ""
+            if asked.forwarded is not None and head_start_s:
+                break
+        if asked.forwarded is None:
+            raise asked.problem
+        return asked.forwarded
 
     def _begin(
         self, name: str, what: str, way: Way[T], answers: queue.SimpleQueue[tuple[Way[T], T | FedmlError]]
     ) -> bool:
-        """Ask one way in a thread of its own, which doesn't keep the process alive; not where the last question hangs."""
+        """Asks one way in a daemon thread, unless the last question there still hangs."""
         place = (name, what, f"{way.via} {way.address}")
         with self._lock:
             if place in self._hanging:

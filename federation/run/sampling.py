@@ -1,6 +1,6 @@
-"""Running allocations enter, the most that each was seen to take leaves: one of each region is asked every few seconds.
+"""Samples how much CPU and memory running allocations take: one allocation of each region every few seconds.
 
-So few requests whatever the run's size: 10,000 running slots cost a region what one does, and are seen as a sample.
+The number of requests doesn't depend on the size of the run: with 10,000 running slots, a part of them is sampled.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from federation.run.ports import RegionReader
 from jobs.errors import FedmlError
 from regions.model import Allocation
 from regions.nomad.task_history import TaskUsage
@@ -22,16 +23,10 @@ Watch = Callable[..., None]
 """(region, on_allocation, …): calls `on_allocation` with each allocation that changed, until it is over."""
 
 
-class UsageSource(Protocol):
-    """The part of a region client that is asked."""
-
-    def usage(self, alloc_id: str) -> dict[str, TaskUsage]: ...
-
-
 class Sampler:
     """Samples while its `with` lasts. May be told and asked from several threads."""
 
-    def __init__(self, sources: Mapping[str, UsageSource], *, every_s: float = SAMPLE_S) -> None:
+    def __init__(self, sources: Mapping[str, RegionReader], *, every_s: float = SAMPLE_S) -> None:
         self._sources = sources
         self._every_s = every_s
         self._running: dict[str, deque[str]] = {region: deque() for region in sources}
@@ -50,7 +45,7 @@ class Sampler:
         self._end.set()
 
     def watching(self, watch: Watch) -> Watch:
-        """The same watch, which tells of each allocation here too."""
+        """Wraps a watch, so that each allocation is passed to `changed` too."""
 
         def watched(region: str, on_allocation: Callable[[Allocation], None], *rest: Any) -> None:
             def told(allocation: Allocation) -> None:
@@ -62,7 +57,7 @@ class Sampler:
         return watched
 
     def changed(self, region: str, allocation: Allocation) -> None:
-        """News of an allocation: one that runs is sampled from now on, any other isn't any more."""
+        """Samples a running allocation from now on, and no longer one that isn't running."""
         with self._lock:
             running = self._running[region]
             if allocation.client_status == "running":
@@ -72,12 +67,12 @@ class Sampler:
                 running.remove(allocation.id)
 
     def taken(self, alloc_id: str) -> Mapping[str, TaskUsage]:
-        """The most that each of its tasks was seen to take; empty when it was never sampled. It is forgotten here."""
+        """Gives and forgets the most that each of its tasks was seen to take; empty when it was never sampled."""
         with self._lock:
             return self._peaks.pop(alloc_id, {})
 
     def sample(self, region: str) -> None:
-        """Ask for the allocation of the region whose turn it is."""
+        """Samples the region's allocation whose turn it is."""
         with self._lock:
             running = self._running[region]
             if not running:

@@ -1,6 +1,4 @@
-"""A run's manifest and the home store enter, what each slot is dispatched with leaves; and the way back: what a person asked
-for is kept in the home store, before the manifest that names it.
-"""
+"""Writes what a person asked for (rows of parameters, payloads) to the home store, and gives each slot its inputs from it."""
 
 from __future__ import annotations
 
@@ -12,19 +10,21 @@ from federation.manifest import Manifest
 from jobs.errors import ForeignTextError
 from jobs.params.file import pack, payload_lines, payload_of, unpack
 from jobs.params.sweep import Asks, Inputs, Kept, Sweep
-from regions.storage.errors import NotFound
+from regions.storage.errors import NotFound, TooLarge
 from regions.storage.store import Create, Store
+
+_PACKED_BYTES_MAX = 512 * 1024 * 1024
 
 
 def keep_asks(home: Store, run: str, asks: Asks) -> Sweep:
-    """Write the rows and payloads of a run, each as one object, and tell what the manifest is to say of them."""
+    """Writes the rows and payloads of a run, each as one object, and gives what the manifest says of them."""
     params = _keep(home, RunKeys(run).params, asks.rows.lines) if asks.rows else None
     payloads = _keep(home, RunKeys(run).payloads, payload_lines(asks.payloads)) if asks.payloads else None
     return Sweep(asks.axes, params, payloads)
 
 
 def inputs_of(manifest: Manifest, home: Store) -> Inputs:
-    """A pure function of the slot, once it is here. Raises IndexCorrupt where the home store hasn't what was kept."""
+    """Reads what slots differ in. Raises IndexCorrupt where an object is missing or isn't what was written."""
     sweep = manifest.sweep
     try:
         payloads = [payload_of(line) for line in _read(home, sweep.payloads)]
@@ -43,8 +43,8 @@ def _read(home: Store, kept: Kept | None) -> list[bytes]:
     if kept is None:
         return []
     try:
-        return unpack(kept, home.get(kept.object))
+        return unpack(kept, home.get_small(kept.object, limit_bytes=_PACKED_BYTES_MAX))
     except NotFound:
-        raise IndexCorrupt(f"{home.url_of(kept.object)} is gone: nobody knows this run's parameters") from None
-    except ValueError as error:
+        raise IndexCorrupt(f"{home.url_of(kept.object)} is gone, and with it this run's parameters") from None
+    except (ValueError, TooLarge) as error:
         raise IndexCorrupt(f"{home.url_of(kept.object)} isn't what the run was opened with: {error}") from error

@@ -1,7 +1,7 @@
-"""A run's log, its committed results and what was kept of its attempts enter; when each attempt did what leaves. Pure.
+"""Works out when each attempt of a run waited and computed. Pure.
 
-Times are seconds from the run's first binding. What Nomad told of an attempt's tasks (kept attempts) is exact; without it,
-computing is taken to begin when the child was acknowledged and to end when its record was written.
+Times are seconds from the run's first binding. What Nomad told of an attempt's tasks (kept attempts) is exact. Without it, an
+attempt computes from its acknowledgement to when its record was written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Outcome = Literal["done", "failed", "open"]
 
 
 class LogEntry(Protocol):
-    """The part of a run log's entry that is read."""
+    """An entry of a run log, as far as it is read."""
 
     @property
     def time(self) -> str: ...
@@ -74,7 +74,7 @@ class RegionTime:
 
 @dataclass(frozen=True, slots=True)
 class TaskFit:
-    """What one task asked for, and the most that it was seen to take in any of the allocations that were sampled."""
+    """What one task asked for, and the most that it took in any sampled allocation."""
 
     task: str
     sampled: int
@@ -112,7 +112,7 @@ def timeline(
     kept: Iterable[KeptAttempt],
     prices_per_hour: Mapping[str, float | None],
 ) -> Timeline:
-    """`committed` maps (slot, attempt) to when its last record was written; `prices_per_hour` each region of the run."""
+    """Builds a run's timeline. `committed` maps (slot, attempt) to when its last record was written."""
     kept = list(kept)
     begin, spans = _logged(entries)
     _complete(spans, committed, begin)
@@ -166,7 +166,7 @@ def _lower_bound_s(spans: Sequence[Span], regions: Sequence[RegionTime]) -> floa
 
 
 def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float) -> list[int]:
-    """How many attempts compute at each moment; one that hasn't ended does until `until_s`."""
+    """Counts the attempts that compute at each moment; one that hasn't ended computes until `until_s`."""
     return [
         sum(
             1
@@ -179,7 +179,7 @@ def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float
 
 
 def _exact(span: Span, one: KeptAttempt, begin: float) -> Span:
-    """With the times that Nomad told of the attempt's tasks: of several allocations the earliest and the latest."""
+    """Takes the times that Nomad told of the attempt's tasks: of several allocations the earliest and the latest."""
     started = [_seconds(task.started) - begin for task in one.story.tasks.values() if task.started]
     ended = [_seconds(task.finished) - begin for task in one.story.tasks.values() if task.started and task.finished]
     if not started:

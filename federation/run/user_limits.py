@@ -1,4 +1,4 @@
-"""How long a run goes on with what goes badly, as fedml.toml and a command line say it, enters; a manifest's limits leave."""
+"""Limits that a user sets for a run, on the command line or in fedml.toml: failures, attempts, timeouts, priority."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OnRegionLost = Literal["rebind", "wait", "ask"]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """The limits of one run; None: none, or what fedml.toml says."""
+    """Limits of one run; None where there is none, or where fedml.toml decides."""
 
     max_failures: str | None = None
     """How many slots may fail before the run is stopped: `5` or `5%`."""
@@ -26,12 +26,12 @@ class Patience:
     priority: int | None = None
 
     def over(self, other: Patience) -> Patience:
-        """This one where it says something, else the other."""
+        """Gives these limits, completed by the other ones."""
         mine = {name: getattr(self, name) for name in self.__slots__}
         return Patience(**{name: getattr(other, name) if value is None else value for name, value in mine.items()})
 
     def limits(self, slots: int) -> Mapping[str, Any]:
-        """The fields of a manifest that it decides. Raises UsageError."""
+        """Gives the fields of a manifest that these limits decide. Raises UsageError."""
         return {
             "max_failures": failures(self.max_failures, slots),
             "max_attempts": 3 if self.max_attempts is None else self.max_attempts,
@@ -44,10 +44,10 @@ class Patience:
 
 
 def failures(text: str | None, slots: int) -> int | None:
-    """How many of so many slots may fail: `5`, or `5%` of them, rounded down. Raises UsageError."""
+    """Parses how many of the slots may fail: `5`, or `5%` of them, rounded down. Raises UsageError."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", text.strip())
     if found is None or (found[1] and float(found[1]) > 100):
-        raise UsageError(f"max failures {text!r}: neither a number nor a share", hint="write  5  or  5%")
+        raise UsageError(f"max failures {text!r} is not a number or a share of slots", hint="write  5  or  5%")
     return int(float(found[1]) * slots / 100) if found[1] else int(found[2])

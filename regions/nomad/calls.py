@@ -14,7 +14,7 @@ from regions.errors import PermissionDenied, RegionUnreachable, UnexpectedAnswer
 from regions.model import Region
 from regions.nomad.decode import NOT_OF_NOMADS_SHAPE, server_version
 from regions.nomad.sender import sender
-from regions.nomad.transport import ANSWER_BYTES_MAX, Answer, Request, Transport
+from regions.nomad.transport import ANSWER_BYTES_MAX, ROUNDS_WITHOUT_ANSWER, Answer, Request, Transport
 
 PAGE_SIZE = 1000
 T = TypeVar("T")
@@ -32,10 +32,11 @@ class RegionCalls:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {', '.join(self.region.addresses)})"
 
-    def within(self, deadline_s: float) -> Self:
-        """The same region over the same connections. A call takes at most `deadline_s`, all attempts together."""
+    def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> Self:
+        """The same region over the same connections. A call takes at most `deadline_s`, all attempts together. `rounds`:
+        how often addresses that don't answer are asked."""
         region = copy.copy(self)
-        region._transport = self._transport.within(deadline_s)
+        region._transport = self._transport.within(deadline_s, rounds=rounds)
         return region
 
     def close(self) -> None:

@@ -112,15 +112,17 @@ class Transport:
         self._send = send
         self._timeout_s = timeout_s
         self._deadline_s = deadline_s
+        self._rounds = ROUNDS_WITHOUT_ANSWER
         self._first = 0  # the address that last answered
         self._token: str | None = None
         self._token_lock = threading.Lock()
         self._sessions = Sessions(region.tls.server_name)
 
-    def within(self, deadline_s: float) -> Transport:
-        """The same transport over the same connections. A call takes at most `deadline_s`."""
+    def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> Transport:
+        """The same transport over the same connections. A call takes at most `deadline_s`. `rounds`: how often addresses
+        that don't answer are asked."""
         transport = copy.copy(self)
-        transport._deadline_s = min(deadline_s, self._deadline_s)
+        transport._deadline_s, transport._rounds = min(deadline_s, self._deadline_s), rounds
         return transport
 
     def close(self) -> None:
@@ -138,7 +140,7 @@ class Transport:
             if isinstance(outcome, Answer):
                 return outcome
             is_hopeless = isinstance(outcome, UnexpectedAnswer) or (
-                isinstance(outcome, RegionUnreachable) and round_number >= ROUNDS_WITHOUT_ANSWER
+                isinstance(outcome, RegionUnreachable) and round_number >= self._rounds
             )
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
             pause_s = random.uniform(wait_s / 2, wait_s)  # noqa: S311 - jitter, no secret

@@ -147,7 +147,7 @@ def test_meta_that_looks_like_a_credential(project: Project, refused: Refused) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--metrics", "x"), "'x' is no port"),
+        (("--metrics", "x"), "'x' is not a valid port"),
         (("--metrics-file", "/no/such/x.prom"), "can't be written"),
         (("--log-file", "/no/such/x.jsonl"), "can't be written"),
         (("--on", "us"), "add --detach"),

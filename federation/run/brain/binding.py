@@ -1,7 +1,7 @@
-"""Slots that wait and regions with room enter, bindings leave: which slot goes where now.
+"""Decides which slot goes to which region now.
 
-Retries come first, each to a region that the slot wasn't tried in where one has room or may get some; then the rest, by the
-policy. What is free is used first; then a few may wait for a node in each region (a head start, or what an elastic region
+Retries come first, each to a region where the slot wasn't tried, if one has room or may get some; then the rest, by the policy.
+Free slots are used first. Then a few slots may wait for a node in each region (a head start, or demand that an elastic region
 is to see), as long as more slots wait than there is room.
 """
 
@@ -13,18 +13,19 @@ from collections.abc import Collection, Mapping, Sequence
 from federation.plan import left_of
 from federation.run.brain.changes import Bind
 from federation.run.brain.region_state import RegionState
-from federation.run.brain.state import Attempt, Phase, RunState, Slot
+from federation.run.brain.state import Attempt, RunState, Slot
+from federation.run.brain.transitions import Phase, SlotState
 
 
 class Binding:
-    """Binds what waits to regions with room; the run log must have a binding before anything is sent."""
+    """Binds waiting slots to regions with room. Nothing is sent before the run log has its binding."""
 
     def __init__(self, state: RunState) -> None:
         self._state = state
         self._has_begun = False
 
     def bind(self) -> None:
-        """Propose bindings, as far as there is room. Nothing while most regions are silent."""
+        """Proposes bindings, as far as there is room; none while most regions are silent."""
         state = self._state
         state.is_roomy = False
         if state.is_ending or state.is_cut_off or not (state.unbound or state.retries):
@@ -54,8 +55,7 @@ class Binding:
             state.tell("bound", region=region, count=sum(1 for name in bound.values() if name == region))
 
     def _waits_for_rooms(self) -> bool:
-        """Whether regions that haven't told their room yet may still do so in time. Then it begins without them, and they
-        join when they answer."""
+        """Whether the start still waits for regions that haven't told their room. Later ones join when they answer."""
         state = self._state
         usable = [one for one in state.regions.values() if one.is_usable]
         late = [one.name for one in usable if one.is_awaited]
@@ -71,7 +71,7 @@ class Binding:
         return not there
 
     def _held(self) -> list[int]:
-        """Takes those slots out of the unbound ones that are to begin in a region of their own which may answer yet."""
+        """Takes those unbound slots out whose own region may still answer."""
         state = self._state
         if not state.manifest.one_each:
             return []
@@ -81,7 +81,7 @@ class Binding:
         return held
 
     def _bind_first(self, room: dict[str, int], *, must_wait: bool) -> dict[int, str]:
-        """Bind slots that were never bound, by the policy; `room` is what is left afterwards."""
+        """Binds slots that were never bound, by the policy. Deducts them from `room`."""
         state = self._state
         rooms = [
             left_of(one.fixed, room[name], one.open + one.done)
@@ -102,12 +102,12 @@ class Binding:
         return self._take(bound)
 
     def _waits(self, number: int) -> bool:
-        """Whether the slot wants an attempt. It may have got one from another coordinator since it was put down."""
+        """Whether the slot still needs an attempt: another coordinator may have made one."""
         slot = self._state.slots[number]
-        return slot.state == "open" and (slot.last is None or not slot.last.is_open)
+        return slot.state is SlotState.OPEN and (slot.last is None or not slot.last.is_open)
 
     def _room_ahead(self) -> dict[str, int]:
-        """Room for slots that will wait there for a node."""
+        """Gives each region's room for slots that will wait there for a node."""
         state = self._state
         limit = sum(region.limit for region in state.regions.values() if region.is_usable)
         is_tail = len(state.unbound) <= limit
@@ -120,8 +120,8 @@ class Binding:
         }
 
     def _proven(self, room: dict[str, int]) -> dict[str, int]:
-        """With canaries: so many slots a region first, and the rest when their results are in the index. A region that has
-        no room for its canaries, or for which no slot is left, isn't waited for."""
+        """Limits the room while canaries are unproven: so many slots a region first, the rest when their results are in the
+        index. A region without room for its canaries, or for which no slot is left, isn't waited for."""
         canary = self._state.manifest.canary
         if not canary:
             return room
@@ -140,7 +140,7 @@ class Binding:
         }
 
     def _take(self, bound: Mapping[int, str]) -> dict[int, str]:
-        """Make the attempts of these bindings, and the log changes that say so."""
+        """Makes the attempts of these bindings, and the changes for the run log."""
         state = self._state
         for number, region in bound.items():
             attempts = state.slots[number].attempts
@@ -150,7 +150,7 @@ class Binding:
         return dict(bound)
 
     def count(self, region: str) -> None:
-        """One more attempt is open there, without a child so far."""
+        """Counts one more open attempt of a region, without a child so far."""
         one = self._state.regions.get(region)
         if one is not None:
             one.open += 1
@@ -158,14 +158,14 @@ class Binding:
             one.children += 1
 
     def take_back(self, number: int) -> None:
-        """The slot's newest attempt was proposed and isn't in the log: as if it had never been."""
+        """Removes the slot's newest attempt, which was proposed and isn't in the log."""
         state = self._state
         slot = state.slots[number]
         attempt = slot.attempts.pop()
         state.move(attempt, Phase.ENDED)
         if attempt.region in state.regions:
             state.regions[attempt.region].children -= 1
-        if slot.state != "open" or state.is_ending:
+        if slot.state is not SlotState.OPEN or state.is_ending:
             return
         if slot.attempts:
             state.retries.insert(0, number)
@@ -176,7 +176,7 @@ class Binding:
 def bind_retries(
     waiting: Sequence[int], slots: Sequence[Slot], regions: Mapping[str, RegionState], room: dict[str, int]
 ) -> dict[int, str]:
-    """Slot → region for slots that have failed before; `room` is what is left afterwards. One that could go where it
+    """Gives slot → region for slots that have failed before, and deducts them from `room`. A slot that could go where it
     wasn't tried waits for room there."""
     bound: dict[int, str] = {}
     choices: dict[frozenset[str], list[str]] = {}
@@ -200,7 +200,7 @@ def bind_retries(
 def bind_one_each(
     waiting: Collection[int], names: Sequence[str], regions: Mapping[str, RegionState], canary: int
 ) -> dict[int, str]:
-    """Slot i in region i, whether that one is full or not, unless it can't be used, or proves other canaries."""
+    """Gives slot i → region i, full or not, unless the region can't be used or proves other canaries."""
     may = {
         one.name for one in regions.values() if one.is_usable and one.is_known and (not canary or one.done or one.open < canary)
     }  # fmt: skip
@@ -209,7 +209,7 @@ def bind_one_each(
 
 
 def interleaved(shares: Mapping[str, int], regions: Mapping[str, RegionState]) -> list[str]:
-    """Each region as often as it has shares, in turn, so that low slot numbers are not all in one region."""
+    """Lists each region as often as it has shares, in turn, so that low slot numbers are not all in one region."""
     turns = [
         ((turn + 0.5) / share, regions[name].order, name) for name, share in shares.items() for turn in range(share)
     ]

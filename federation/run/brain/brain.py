@@ -1,14 +1,14 @@
-"""The run's brain: events enter, commands leave. Deterministic: no I/O, no clock, no randomness.
+"""Decides what a run does: takes events, gives commands. Deterministic: no I/O, no clock, no randomness.
 
-The shell (`federation.run.coordinator`) executes commands and feeds back what happened. Which slot goes where is said by a
-policy of `federation.plan`; everything else is decided by the parts of one run, which share its state: `ledger` (the run
-log), `binding`, `dispatching`, `watching`, `results`, `peeking`, `ends`, `health` and `reach` (of the regions). They keep
-the promises of the design, part 3:
+The coordinator (`federation.run.coordinator`) executes commands and queues what happened as events. A policy of
+`federation.plan` decides which slot goes where; the parts of the brain decide everything else and share one `RunState`:
+`run_log`, `binding`, `dispatching`, `watching`, `results`, `peeking`, `endings`, `health` and `reach`. Together they guarantee
+(docs/explanation/design.md, part 3):
 
 - A binding (slot, attempt → region) is appended to the run log, and seen there, before its dispatch is commanded.
 - An attempt is bound once. After a crash the log is replayed; recorded bindings are continued with the same token.
 - An attempt whose dispatch has no known outcome is searched for before it is sent again.
-- A slot is done when the index holds all its keys, whichever attempt gave them; late results are committed too, and the
+- A slot is done when the index holds all its keys, whichever attempt produced them. Late results are committed too, and the
   index calls them superseded.
 """
 
@@ -56,9 +56,10 @@ from federation.run.brain.peeking import Peeking
 from federation.run.brain.region_state import RegionState
 from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
-from federation.run.brain.run_log import Ledger
+from federation.run.brain.run_log import LogView
 from federation.run.brain.state import RunState, Slot
 from federation.run.brain.timing import Limits
+from federation.run.brain.transitions import Job, SlotState
 from federation.run.brain.watching import Watching
 from federation.text import counted
 
@@ -90,7 +91,7 @@ class Brain:
                 (pending_timeouts_s or {}).get(name),
                 (max_outstanding or {}).get(name),
                 window=limits.window,
-                has_job=name not in manifest.late,
+                job=Job.ABSENT if name in manifest.late else Job.THERE,
             )
             for order, name in enumerate(manifest.regions)
         }
@@ -112,17 +113,17 @@ class Brain:
         self._dispatching = Dispatching(state, self._ends, self._health, self._watching)
         self._binding = Binding(state)
         self._resume = Resume(state, self._ends, self._health, self._binding, self._dispatching, self._watching)
-        self._ledger = Ledger(state, self._ends, self._health, self._binding, self._dispatching, self._resume)
+        self._log = LogView(state, self._ends, self._health, self._binding, self._dispatching, self._resume)
         self._handlers: dict[type, Callable[..., None]] = {
             Tick: self._tick,
             RegionProbed: self._health.probed,
             Joined: self._health.joined,
             RegionHeard: self._health.heard,
             Pinged: self._health.reaching.pinged,
-            Appended: self._ledger.appended,
-            LogRead: self._ledger.read,
-            AppendRefused: self._ledger.refused,
-            Resumed: self._ledger.resumed,
+            Appended: self._log.appended,
+            LogRead: self._log.read,
+            AppendRefused: self._log.refused,
+            Resumed: self._log.resumed,
             ParentChecked: self._dispatching.parent_checked,
             Acknowledged: self._dispatching.acknowledged,
             DispatchFailed: self._dispatching.dispatch_failed,
@@ -138,7 +139,7 @@ class Brain:
             LogsKept: self._ends.logs_kept,
             Stopped: self._ends.stopped,
             Reverted: self._reverted,
-            CancelRequested: self._ledger.cancel,
+            CancelRequested: self._log.cancel,
         }
 
     def _reverted(self, event: Reverted) -> None:
@@ -165,7 +166,7 @@ class Brain:
         return self.state.children.keys()
 
     def step(self, event: Event) -> list[Command]:
-        """Take one event, give the commands that follow from it, in the order in which they are to be begun."""
+        """Takes one event, and gives the commands that follow from it, in the order in which they are to be begun."""
         self.state.out = []
         if not self.is_closed:
             self._handlers[type(event)](event)
@@ -184,7 +185,7 @@ class Brain:
         self._watching.tick()
         self._results.tick()
         self._peeking.tick()
-        self._ledger.tick()
+        self._log.tick()
 
     def _allocation_changed(self, event: AllocationChanged) -> None:
         self._health.reaching.followed(self.state.regions[event.region])
@@ -195,22 +196,22 @@ class Brain:
         self._watching.listed(event)
 
     def _looked(self, event: Looked) -> None:
-        """A search that nothing asked for but a region's silence decides nothing unless it found something."""
+        """Takes an answer of a store. A search that only a region's silence began decides nothing unless it found something."""
         if not self._peeking.is_own(event) or event.records:
             self._results.looked(event)
 
     def _flush(self) -> None:
-        """Bind what has room, then send the collected records and log changes on, and close when all is over."""
+        """Binds what has room, writes the collected records and log changes, and closes when all is over."""
         state = self.state
-        if state.is_roomy and self._ledger.may_propose:
+        if state.is_roomy and self._log.may_propose:
             self._binding.bind()
         self._results.flush()
-        self._ledger.flush()
+        self._log.flush()
         if state.sendable:
             self._dispatching.check()
         if not state.open_slots and state.now_s and self._is_quiet():
             self.is_closed = True
-            failed = sum(1 for slot in state.slots if slot.state == "failed")
+            failed = sum(1 for slot in state.slots if slot.state is SlotState.FAILED)
             if state.is_cancelled:
                 state.out.append(Close("cancelled", ""))
             elif state.halted:
@@ -221,16 +222,15 @@ class Brain:
                 state.out.append(Close("done", ""))
 
     def _is_quiet(self) -> bool:
-        """Nothing is under way, and no region that can be reached may hold a child that nobody knows or that isn't stopped
-        yet."""
+        """Whether nothing is under way, and no reachable region may hold a child that is unknown or isn't stopped yet."""
         state = self.state
         return (
-            self._ledger.is_quiet
+            self._log.is_quiet
             and self._results.is_quiet
             and not state.in_flight
             and not state.reverting
             and not any(
-                (one.unknown or one.stopping or one.to_stop)
+                (one.finding.unknown or one.stops.under_way or one.stops.again)
                 and not one.is_lost
                 and not self._health.reaching.is_given_up(one)
                 for one in state.regions.values()

@@ -1,7 +1,7 @@
-"""An allocation that ended badly enters, the class of its failure leaves, and what follows from each class. Pure.
+"""Classes of failure, and what follows from each for the slot's next attempt. Pure.
 
-Nomad's own `restart` and `reschedule` come first: an attempt has failed when its child is dead. What is said here is about the
-next attempt, which is another child, elsewhere where that is possible.
+Nomad's own `restart` and `reschedule` come first: an attempt has failed when its child is dead. The next attempt is another
+child, in another region where that is possible.
 """
 
 from __future__ import annotations

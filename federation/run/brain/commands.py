@@ -1,4 +1,4 @@
-"""What the brain wants done: commands, frozen values and nothing else. What follows from each is an event of `events`."""
+"""Commands of the brain: frozen values. The event that answers a command stands after the arrow (→)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class ReadLog:
-    """Read on in the run log → LogRead."""
+    """Read new entries of the run log → LogRead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop a child, and (`is_purge`) have it forgotten → Stopped."""
+    """Stop a child, and (`is_purge`) remove it from Nomad → Stopped."""
 
     region: str
     job_id: str
@@ -150,7 +150,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Something that a person following the run wants to read."""
+    """Report to whoever follows the run."""
 
     kind: TellKind
     region: str = ""

@@ -1,4 +1,4 @@
-"""From a binding in the run log to a child: checks of the parent, answers to dispatches and searches enter; dispatches leave.
+"""Brings an attempt from its binding in the run log to its child: checks the registered job, dispatches, takes the answers.
 
 An attempt whose dispatch has no known outcome is searched for before it is sent again, always with the same token.
 """
@@ -11,15 +11,16 @@ from federation.run.brain.commands import CheckParent, Dispatch
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Acknowledged, ChildSpec, DispatchFailed, Found, Pair, ParentChecked
 from federation.run.brain.health import Health
-from federation.run.brain.region_state import RegionState
-from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.region_state import Proof, RegionState
+from federation.run.brain.state import Attempt, RunState
+from federation.run.brain.transitions import Phase
 from federation.run.brain.watching import Watching
 
 CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
 
 
 class Dispatching:
-    """What is between a binding and its child."""
+    """The dispatches of attempts."""
 
     def __init__(self, state: RunState, ends: Ends, health: Health, watching: Watching) -> None:
         self._state = state
@@ -28,14 +29,14 @@ class Dispatching:
         self._watching = watching
 
     def bound(self, number: int, attempt_number: int) -> None:
-        """The log has this binding of ours: it is sent as soon as its region's job was checked."""
+        """Sends an attempt whose binding is in the log, as soon as its region's job was checked."""
         attempt = self._state.attempt(number, attempt_number)
         if attempt.phase is Phase.BINDING:
             self._state.move(attempt, Phase.BOUND)
             self._state.send(number, attempt)
 
     def check(self) -> None:
-        """Begin the check of the registered job wherever a batch waits for it."""
+        """Begins the check of the registered job wherever a batch waits for it."""
         state = self._state
         for name in sorted(state.sendable):
             region = state.regions[name]
@@ -45,7 +46,7 @@ class Dispatching:
                 state.out.append(CheckParent(name))
 
     def parent_checked(self, event: ParentChecked) -> None:
-        """Send the batch that waited for this, if the registered job is still the run's own."""
+        """Sends the batch that waited for the check, if the registered job is still the run's own."""
         state = self._state
         region = state.regions[event.region]
         region.is_checking = False
@@ -67,7 +68,7 @@ class Dispatching:
             attempt = state.attempt(number, attempt_number)
             if not attempt.is_open or attempt.job_id:
                 continue
-            if region.is_fatal:
+            if region.is_excluded:
                 self._ends.end(number, attempt, Cause.REFUSED, region.problem)
             else:
                 state.in_flight.add((number, attempt_number))
@@ -77,14 +78,14 @@ class Dispatching:
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def acknowledged(self, event: Acknowledged) -> None:
-        """There is a child."""
+        """Records that an attempt has a child."""
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         region = state.regions[attempt.region]
-        region.unknown.discard((event.slot, event.attempt))
+        region.finding.unknown.discard((event.slot, event.attempt))
         state.in_flight.discard((event.slot, event.attempt))
         self._health.worked(region)
-        region.has_dispatched = True
+        region.proof = Proof.DISPATCHED
         region.hold_s = 0.0
         region.window = min(state.limits.window_max, region.window + 1)
         if attempt.job_id:
@@ -100,26 +101,26 @@ class Dispatching:
         self.catch_up(event.slot, attempt)
 
     def catch_up(self, number: int, attempt: Attempt) -> None:
-        """What was told of its child before anybody knew whose it was."""
+        """Takes news of its child that came before its acknowledgement."""
         early = self._state.strangers.pop(attempt.job_id, {})
         for news in early.values():
             self._watching.allocation_changed(news)
-        if early:  # more may have been told, and lost
+        if early:  # further news may have been lost
             self._watching.inspect_after(self._state.limits.quiet_s, number, attempt)
 
     def has_child(self, number: int, attempt_number: int, job_id: str) -> None:
-        """Its child has this ID; as long as it is open it is watched."""
+        """Records the child's ID. The child is watched as long as the attempt is open."""
         attempt = self._state.attempt(number, attempt_number)
         attempt.job_id = job_id
         if attempt.region in self._state.regions:
-            self._state.regions[attempt.region].acknowledged_since += 1
+            self._state.regions[attempt.region].probing.acknowledged_since += 1
         self._state.children[job_id] = (number, attempt_number)
-        if attempt.phase in (Phase.BINDING, Phase.BOUND):
+        if attempt.phase is Phase.BOUND:
             self._state.move(attempt, Phase.SENT)
             self._watching.begin(number, attempt)
 
     def dispatch_failed(self, event: DispatchFailed) -> None:
-        """There may be a child all the same, or there is none."""
+        """Decides what follows from a dispatch without an acknowledgement: a search, a pause, or the attempt's end."""
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         pair, region = (event.slot, event.attempt), state.regions[attempt.region]
@@ -127,7 +128,7 @@ class Dispatching:
         if event.outcome in ("unknown", "throttled"):
             self._is_unknown(region, pair)
             self._health.hold(region)
-        elif event.outcome == "denied" and region.has_dispatched:
+        elif event.outcome == "denied" and region.proof is Proof.DISPATCHED:
             self._health.pause(region, event.message)
             region.hold_until_s = state.now_s + state.limits.pause_s
             if attempt.is_open:
@@ -140,32 +141,32 @@ class Dispatching:
             self._health.give_up_if_nowhere()
 
     def inherited(self, number: int, attempt_number: int, *, after_s: float) -> None:
-        """Bound by another coordinator, or by one that died: whether it has a child is found out after a while."""
+        """Takes over an attempt that another coordinator bound, or one that died: it is searched for after `after_s`."""
         attempt = self._state.attempt(number, attempt_number)
         attempt.is_inherited = True
         region = self._state.regions.get(attempt.region)
         if region is not None:
-            region.unknown.add((number, attempt_number))
+            region.finding.unknown.add((number, attempt_number))
             due_s = self._state.now_s + after_s
-            region.find_at_s = due_s if region.find_at_s is None else min(region.find_at_s, due_s)
+            region.finding.due_s = due_s if region.finding.due_s is None else min(region.finding.due_s, due_s)
 
     def _is_unknown(self, region: RegionState, pair: Pair) -> None:
-        region.unknown.add(pair)
-        region.find_at_s = region.find_at_s or self._state.now_s + self._state.limits.find_s
+        region.finding.unknown.add(pair)
+        region.finding.due_s = region.finding.due_s or self._state.now_s + self._state.limits.find_s
 
     def found(self, event: Found) -> None:
-        """These have a child, those have none; both are empty where the region didn't answer."""
+        """Acknowledges attempts that have a child, and sends again those that have none."""
         state = self._state
         region = state.regions[event.region]
-        region.is_finding = False
+        region.finding.is_under_way = False
         if event.children or event.missing:
             self._health.worked(region)
         for (slot, number), job_id in event.children.items():
             self.acknowledged(Acknowledged(slot, number, job_id))
         for pair in event.missing:
-            if pair not in region.unknown:
+            if pair not in region.finding.unknown:
                 continue
-            region.unknown.discard(pair)
+            region.finding.unknown.discard(pair)
             attempt = state.attempt(*pair)
             if not attempt.is_open or attempt.job_id or state.is_ending:
                 continue
@@ -173,11 +174,11 @@ class Dispatching:
                 self._watching.look_for_results(pair[0], attempt)
             else:
                 state.send(pair[0], attempt)
-        if region.unknown:
-            region.find_at_s = state.now_s + state.limits.find_s
+        if region.finding.unknown:
+            region.finding.due_s = state.now_s + state.limits.find_s
 
     def child_spec(self, event: ChildSpec) -> None:
-        """A child that carries another spec hash is stopped, and its region gets nothing more."""
+        """Stops a child that carries another spec hash, and excludes its region."""
         state = self._state
         if event.spec_hash == state.manifest.spec_hash or event.job_id not in state.children:
             return

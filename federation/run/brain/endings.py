@@ -1,4 +1,4 @@
-"""How attempts and slots end: an end with its cause enters; a log change, a stop, another attempt or the slot's end leaves."""
+"""Ends attempts and slots: records the end, stops the child, and makes another attempt or fails the slot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from federation.run.brain.causes import CONSEQUENCES, Cause, backoff_s
 from federation.run.brain.changes import Cancel, Exclude, Fail, Halt
 from federation.run.brain.commands import KeepLogs, Stop
 from federation.run.brain.events import LogsKept, Stopped
-from federation.run.brain.state import Attempt, Phase, RunState
+from federation.run.brain.state import Attempt, RunState
+from federation.run.brain.transitions import Phase, SlotState
 from federation.text import counted
 from regions.model import Allocation
 
@@ -24,7 +25,7 @@ class Ends:
     # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def end(self, number: int, attempt: Attempt, cause: Cause, reason: str) -> None:
-        """An attempt ended badly: record it, stop its child, and bind the slot anew or fail it."""
+        """Ends an attempt badly: records it, stops its child, and binds the slot again or fails it."""
         state = self._state
         if not attempt.is_open:
             return
@@ -33,15 +34,15 @@ class Ends:
         region = state.regions[attempt.region]
         if not region.is_lost:
             self.stop(attempt)
-        elif attempt.job_id or (number, attempt.number) in region.unknown:
+        elif attempt.job_id or (number, attempt.number) in region.finding.unknown:
             region.abandoned.append((number, attempt.number))
-            region.unknown.discard((number, attempt.number))
+            region.finding.unknown.discard((number, attempt.number))
         if region.done < state.manifest.canary and CONSEQUENCES[cause].is_own:
             self._canary_failed(attempt)
         self.go_on(number)
 
     def _canary_failed(self, attempt: Attempt) -> None:
-        """Record that this region, or the run, goes no further; its job is reverted when the log has it."""
+        """Excludes this region, or halts the run. The job is reverted when the log has it."""
         state = self._state
         reason = f"a canary failed in {attempt.region}: {attempt.reason}"
         if state.manifest.canary_on_failure == "local":
@@ -50,16 +51,16 @@ class Ends:
             self.halt(reason, revert=list(state.regions))
 
     def close(self, attempt: Attempt, cause: Cause | None, reason: str) -> None:
-        """The attempt is over; nothing follows from it here."""
+        """Marks the attempt as ended; nothing else follows."""
         self._state.move(attempt, Phase.ENDED)
         attempt.cause, attempt.reason = cause, reason
         attempt.searches = None if attempt.verdict is None else attempt.searches
 
     def go_on(self, number: int) -> None:
-        """The slot's last attempt is over: another one, after a pause, elsewhere first; or the slot has failed."""
+        """Decides what follows the slot's last attempt: after a pause another one, elsewhere first; or the slot's failure."""
         state = self._state
         slot, last = state.slots[number], state.slots[number].last
-        if slot.state != "open" or state.is_ending or last is None:
+        if slot.state is not SlotState.OPEN or state.is_ending or last is None:
             return
         counting = slot.counting
         own = {attempt.region for attempt in counting if attempt.is_own_failure}
@@ -77,7 +78,7 @@ class Ends:
             state.is_roomy = True
 
     def tick(self) -> None:
-        """Slots whose pause is over may be bound."""
+        """Lets slots be bound whose pause is over."""
         state = self._state
         while state.delayed and state.delayed[0][0] <= state.now_s:
             state.retries.append(heapq.heappop(state.delayed)[1])
@@ -86,14 +87,12 @@ class Ends:
     # ── slots ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fail_slot(self, number: int, reason: str) -> None:
-        """The slot gets no other attempt. When too many have failed, the run is stopped."""
+        """Fails a slot. When too many have failed, the run is halted."""
         state = self._state
         slot = state.slots[number]
-        if slot.state != "open":
+        if slot.state is not SlotState.OPEN:
             return
-        slot.state, slot.reason = "failed", reason
-        state.open_slots -= 1
-        state.failed_slots += 1
+        state.settle(slot, SlotState.FAILED, reason)
         state.tell("failed", attempt=slot.last, slot=number, detail=reason)
         allowed = state.manifest.max_failures
         if allowed is not None and state.failed_slots > allowed:
@@ -102,16 +101,12 @@ class Ends:
             )
 
     def finish_slot(self, number: int) -> None:
-        """All keys are committed; attempts that didn't give them needn't go on."""
+        """Marks a slot as done, and stops attempts that produced none of its keys."""
         state = self._state
         slot = state.slots[number]
-        if slot.state == "open":
-            state.open_slots -= 1
-        elif slot.state == "done":
+        if slot.state is SlotState.DONE:
             return
-        elif slot.state == "failed":
-            state.failed_slots -= 1
-        slot.state, slot.reason = "done", ""
+        state.settle(slot, SlotState.DONE)
         for attempt in slot.attempts:
             if attempt.has_given and attempt.region in state.regions:
                 state.regions[attempt.region].done += 1
@@ -124,12 +119,12 @@ class Ends:
     # ── the run ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def halt(self, reason: str, *, revert: Sequence[str] = ()) -> None:
-        """Record that the run is to stop before its end; `obey` follows when the log has it."""
+        """Records that the run stops before its end; `obey` follows when the log has it."""
         if not self._state.is_ending and not any(isinstance(change, Halt) for change in self._state.changes):
             self._state.changes.append(Halt(reason, tuple(revert)))
 
     def obey(self, change: Cancel | Halt) -> None:
-        """The log says that the run was cancelled, or halted: stop everything that is open."""
+        """Stops everything that is open: the log says that the run was cancelled or halted."""
         state, reason, is_cancel = self._state, change.reason, isinstance(change, Cancel)
         if state.is_cancelled or (state.halted and not is_cancel):
             return
@@ -145,33 +140,32 @@ class Ends:
                 if attempt.is_open:
                     self.stop(attempt)
                     self.close(attempt, Cause.CANCELLED, "cancelled" if is_cancel else "the run was stopped")
-            if slot.state == "open":
-                slot.state, slot.reason = "cancelled", reason
-                state.open_slots -= 1
+            if slot.state is SlotState.OPEN:
+                state.settle(slot, SlotState.CANCELLED, reason)
 
     # ── children ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def stop(self, attempt: Attempt) -> None:
-        """Have its child stopped, if it has one."""
+        """Stops its child, if it has one."""
         region = self._state.regions.get(attempt.region)
-        if region and attempt.job_id and attempt.job_id not in region.stopping | region.to_stop:
-            region.stopping.add(attempt.job_id)
+        if region and attempt.job_id and attempt.job_id not in region.stops.under_way | region.stops.again:
+            region.stops.under_way.add(attempt.job_id)
             self._state.out.append(Stop(attempt.region, attempt.job_id))
 
     def stopped(self, event: Stopped) -> None:
-        """A stop was done, or is to be tried again, or never will be."""
+        """Takes the outcome of a stop: done, to be repeated, or refused."""
         state = self._state
         region = state.regions[event.region]
-        region.stopping.discard(event.job_id)
+        region.stops.under_way.discard(event.job_id)
         if event.problem:
-            region.unstoppable.add(event.job_id)
+            region.stops.refused.add(event.job_id)
             state.tell("region", region=region.name, detail=f"may not stop {event.job_id}: {event.problem}")
         elif not event.is_done:
-            region.to_stop.add(event.job_id)
-            region.stop_at_s = state.now_s + state.limits.find_s
+            region.stops.again.add(event.job_id)
+            region.stops.again_at_s = state.now_s + state.limits.find_s
 
     def keep_logs(self, number: int, attempt: Attempt, allocation: Allocation, *, is_failed: bool) -> None:
-        """Have what this allocation wrote kept, once."""
+        """Keeps what this allocation wrote, once."""
         if allocation.id not in attempt.kept:
             attempt.kept = (*attempt.kept, allocation.id)
             pair = (number, attempt.number)
@@ -179,7 +173,7 @@ class Ends:
             self._state.out.append(KeepLogs(number, attempt.number, attempt.region, allocation, is_failed))
 
     def logs_kept(self, event: LogsKept) -> None:
-        """The child isn't needed any more, if its slot is done."""
+        """Purges the child, if its slot is done and nothing else of it is being kept."""
         pair = (event.slot, event.attempt)
         self._keeping[pair] -= 1
         if not self._keeping[pair]:
@@ -187,11 +181,11 @@ class Ends:
         self._purge(event.slot, self._state.attempt(*pair))
 
     def _purge(self, number: int, attempt: Attempt) -> None:
-        """Have the child forgotten, once its results are committed and its logs kept."""
+        """Removes the child from Nomad once its results are committed and its logs kept."""
         state = self._state
         slot, region = state.slots[number], state.regions.get(attempt.region)
-        is_over = slot.state == "done" and not attempt.is_open and (number, attempt.number) not in self._keeping
-        if state.manifest.purge_finished and region and is_over and attempt.job_id not in ("", *region.stopping):
-            region.stopping.add(attempt.job_id)
+        is_over = slot.state is SlotState.DONE and not attempt.is_open and (number, attempt.number) not in self._keeping
+        if state.manifest.purge_finished and region and is_over and attempt.job_id not in ("", *region.stops.under_way):
+            region.stops.under_way.add(attempt.job_id)
             region.children -= 1
             state.out.append(Stop(attempt.region, attempt.job_id, is_purge=True))

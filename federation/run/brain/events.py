@@ -1,7 +1,4 @@
-"""What the brain hears: events, frozen values and nothing else. What it wants done is in `commands`.
-
-A slot's attempt is named by the pair (slot, attempt), attempts counting from 1.
-"""
+"""Events for the brain: frozen values. Each says what happened since the last one."""
 
 from __future__ import annotations
 
@@ -19,29 +16,29 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed. `now_s` is a monotonic clock."""
+    """The time, by a monotonic clock."""
 
     now_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class RegionProbed:
-    """A region's room: `free` slots now (queue deducted; negative: so many wait for room), or a problem while it lasts."""
+    """Room of a region: `free` slots now (queue deducted; negative: so many wait for room), or a problem."""
 
     region: str
     free: int
     problem: str = ""
     is_fatal: bool = False
-    """The problem won't go away by waiting (no node fits, the job is refused)."""
+    """Waiting doesn't solve the problem (no node fits, the job is refused)."""
     is_denied: bool = False
-    """The problem is the token."""
+    """The token was refused."""
     children: int = 0
     """Children of the job that the region keeps, finished ones too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A late region has the run's job; or a `problem` keeps it from that, for good (`is_fatal`) or for now."""
+    """A late region has the run's job; or a `problem` prevents that, for good (`is_fatal`) or for now."""
 
     region: str
     problem: str = ""
@@ -50,26 +47,26 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class RegionHeard:
-    """The region's event stream stands, and its allocations were listed since it does."""
+    """A line of the region's event stream, whose allocations were listed since the stream began."""
 
     region: str
     is_room_likely: bool = False
-    """It told that work of somebody else ended there."""
+    """Work of somebody else ended there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pinged:
-    """A quiet region was asked for a sign of life, and gave one or not."""
+    """Answer to a ping, or none."""
 
     region: str
     is_alive: bool
     via: str = ""
-    """It answered at none of its own addresses, but through this other region."""
+    """The other region through which it answered; "" for one of its own addresses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """An entry stands in the run log: ours, or (resuming) one from before."""
+    """An entry is in the run log: ours, or (resuming) an earlier one."""
 
     changes: Entry
     is_replay: bool = False
@@ -94,7 +91,7 @@ class AppendRefused:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The whole log was replayed; these keys are in the index, each with the number of the attempt that gave it."""
+    """The whole log was replayed. `committed`: the keys in the index, each with the number of the attempt that produced it."""
 
     committed: Mapping[Key, int]
 
@@ -132,7 +129,7 @@ class DispatchFailed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The region was searched for children of attempts without acknowledgement; both are empty where it didn't answer."""
+    """Result of a search for children of unacknowledged attempts; both are empty where the region didn't answer."""
 
     region: str
     children: Mapping[Pair, str]
@@ -157,7 +154,7 @@ class AllocationChanged:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """All allocations of a region were told; children of these IDs had any."""
+    """All allocations of a region were listed; children of these IDs have any."""
 
     region: str
     job_ids: frozenset[str]
@@ -167,11 +164,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """A region that was asked for the run's children told nothing of them."""
+    """A list of the run's children failed."""
 
     region: str
     is_denied: bool = False
-    """It refused the token."""
+    """The token was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +213,7 @@ class CommitFailed:
 
 @dataclass(frozen=True, slots=True)
 class LogsKept:
-    """A KeepLogs was done, as far as that was possible."""
+    """Logs are kept, as far as that was possible."""
 
     slot: int
     attempt: int
@@ -224,7 +221,7 @@ class LogsKept:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A Stop was done, or (not `is_done`) may not have been: it is to be tried again. `problem`: it never will be."""
+    """Outcome of a stop. Not `is_done`: it may not have happened and is repeated. `problem`: it is refused for good."""
 
     region: str
     job_id: str
@@ -234,14 +231,14 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Reverted:
-    """A Revert was done, or told why it can't be."""
+    """A revert was done, or reported why it can't be."""
 
     region: str
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Somebody wants the run to end."""
+    """The user asked for the end of the run."""
 
     reason: str
 

@@ -1,6 +1,6 @@
-"""Searches the stores for results of slots whose region gives no news: what was published there counts all the same.
+"""Searches the stores for results of slots whose region gives no news: a published result counts whatever its region says.
 
-A few slots a region at a time, so that a store that doesn't answer either holds up no other region's results.
+Only a few slots a region at a time, so that a store that doesn't answer delays no other region's results.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from federation.run.brain.causes import Cause
 from federation.run.brain.commands import Look
 from federation.run.brain.events import Looked, Pair
 from federation.run.brain.state import RunState
+from federation.run.brain.transitions import SlotState
 
 
 class Peeking:
-    """The searches for results that no region told of."""
+    """The searches for results of regions out of sight."""
 
     def __init__(self, state: RunState) -> None:
         self._state = state
@@ -24,7 +25,7 @@ class Peeking:
         self._under_way: dict[str, set[Pair]] = {}
 
     def tick(self) -> None:
-        """Begin searches wherever a region gives no news."""
+        """Begins searches wherever a region gives no news."""
         state = self._state
         if state.is_ending or state.manifest.results != "publish":  # what a job writes itself may not be whole yet
             return
@@ -45,7 +46,7 @@ class Peeking:
         return [
             (number, attempt.number)
             for number, slot in enumerate(self._state.slots)
-            if slot.state == "open"
+            if slot.state is SlotState.OPEN
             for attempt in slot.attempts
             if attempt.region == region
             and attempt.job_id
@@ -61,12 +62,12 @@ class Peeking:
             return
         while waiting and len(under_way) < state.limits.peeks:
             pair = waiting.popleft()
-            if state.slots[pair[0]].state == "open" and pair not in under_way:
+            if state.slots[pair[0]].state is SlotState.OPEN and pair not in under_way:
                 under_way.add(pair)
                 state.out.append(Look(*pair, region, None))
 
     def is_own(self, event: Looked) -> bool:
-        """Whether this answers a search that was begun here; the next ones follow."""
+        """Whether this answers a search that was begun here. Begins the next ones."""
         pair = (event.slot, event.attempt)
         region = self._state.attempt(*pair).region
         under_way = self._under_way.get(region, set())

@@ -12,16 +12,17 @@ from federation.run.brain.causes import Cause
 from federation.run.brain.commands import List, Ping
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Pinged
-from federation.run.brain.region_state import Reach, RegionState
+from federation.run.brain.region_state import RegionState
 from federation.run.brain.state import RunState
+from federation.run.brain.transitions import Reach, passed
 from federation.text import counted
 
 SHORTEST_S = 1.0
-"""A region gets as long to answer, however short the grace is."""
+"""The shortest time that a region gets to answer."""
 LIST_GRACES = 1.4
-"""For so many graces without news a list that is under way holds up a loss."""
+"""A list that is under way delays a loss, up to so many graces without news."""
 SLOTS_NAMED = 8
-"""So many open slots are named where a region is lost; the rest are counted."""
+"""How many open slots the report of a loss names; the rest are counted."""
 
 
 class Reaching:
@@ -35,15 +36,15 @@ class Reaching:
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def tick(self, *, is_first: bool) -> None:
-        """Ask regions that are quiet, then decide what their silence means."""
+        """Asks regions that are quiet, then decides what their silence means."""
         now_s = self._state.now_s
         is_late = now_s - self._ticked_s > self._third_s
         self._ticked_s = now_s
         for region in self._state.regions.values():
             if is_first:
-                region.heard_s = region.followed_s = region.well_s = now_s
-            if is_late and region.asked_s is not None:  # this process stood still, and heard nobody
-                region.asked_s = now_s
+                region.signs.heard_s = region.signs.followed_s = region.signs.well_s = now_s
+            if is_late and region.signs.asked_s is not None:  # this process stood still: it couldn't hear the region
+                region.signs.asked_s = now_s
             self._ask(region)
             self._settle(region)
         self._judge_silence()
@@ -56,29 +57,29 @@ class Reaching:
     def _ask(self, region: RegionState) -> None:
         """One ping and one list each third of the grace while nothing comes unasked."""
         state, now_s = self._state, self._state.now_s
-        is_quiet = now_s - region.followed_s > self._third_s
+        is_quiet = now_s - region.signs.followed_s > self._third_s
         is_relayed = region.reach is Reach.RELAYED
         if not (is_quiet or is_relayed):
             return
-        if is_quiet and region.asked_s is None:
-            region.asked_s = now_s
-        if not region.is_pinged and now_s - region.pinged_s >= self._third_s:
-            region.is_pinged, region.pinged_s = True, now_s
+        if is_quiet and region.signs.asked_s is None:
+            region.signs.asked_s = now_s
+        if not region.signs.is_pinged and now_s - region.signs.pinged_s >= self._third_s:
+            region.signs.is_pinged, region.signs.pinged_s = True, now_s
             state.out.append(Ping(region.name))
         poll_s = min(self._third_s, state.limits.poll_s) if is_relayed else self._third_s
-        if not region.is_listing and now_s - region.listed_s >= poll_s:
-            region.is_listing, region.listed_s = True, now_s
+        if not region.signs.is_listing and now_s - region.signs.listed_s >= poll_s:
+            region.signs.is_listing, region.signs.listed_s = True, now_s
             state.out.append(List(region.name))
 
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def pinged(self, event: Pinged) -> None:
-        """The answer to a ping: whether it is alive."""
+        """Takes the answer to a ping."""
         region = self._state.regions[event.region]
-        is_outdated = region.is_pinged and region.pinged_s < region.heard_s
-        region.is_pinged = False
-        if not event.is_alive:  # one that was sent before its last sign of life says nothing
-            region.is_deaf = region.is_deaf or not is_outdated
+        is_outdated = region.signs.is_pinged and region.signs.pinged_s < region.signs.heard_s
+        region.signs.is_pinged = False
+        if not event.is_alive:  # a ping that is older than the last sign of life decides nothing
+            region.signs.is_deaf = region.signs.is_deaf or not is_outdated
         else:
             self.alive(region)
             if region.reach is not Reach.RELAYED:
@@ -86,22 +87,22 @@ class Reaching:
         self._settle(region)
 
     def not_listed(self, region: RegionState) -> None:
-        """It was asked for the children, and told nothing of them."""
-        region.is_listing = False
+        """Takes a list that failed."""
+        region.signs.is_listing = False
         self._settle(region)
 
     def alive(self, region: RegionState) -> None:
-        """It gave a complete answer, which tells nothing of the children."""
-        if region.is_deaf or region.reach is Reach.SILENT:
-            region.woke_s = self._state.now_s
-        region.heard_s = self._state.now_s
-        region.is_deaf = False
+        """Takes a complete answer, which need not be about the children."""
+        if region.signs.is_deaf or region.reach is Reach.SILENT:
+            region.signs.woke_s = self._state.now_s
+        region.signs.heard_s = self._state.now_s
+        region.signs.is_deaf = False
 
     def followed(self, region: RegionState, via: str | None = None) -> None:
-        """News of the children came; `via` (None: as before) through which other region. What was given up in a region
-        that was lost is stopped."""
+        """Takes news of the children; `via` (None: as before) is the other region that forwarded them. Attempts that were
+        given up in a lost region are stopped."""
         self.alive(region)
-        region.followed_s, region.asked_s = self._state.now_s, None
+        region.signs.followed_s, region.signs.asked_s = self._state.now_s, None
         if via is not None:
             region.via = via
         was_lost = region.is_lost
@@ -111,7 +112,7 @@ class Reaching:
 
     def _back(self, region: RegionState) -> None:
         state = self._state
-        region.said = {Reach.RELAYED} if region.via else set()
+        region.signs.said = {Reach.RELAYED} if region.via else set()
         detail = f"answers only through region {region.via}" if region.via else ""
         state.tell("back", region=region.name, detail=detail)
         for number, attempt_number in region.abandoned:
@@ -119,31 +120,33 @@ class Reaching:
             if attempt.job_id:
                 self._ends.stop(attempt)
             else:
-                region.unknown.add((number, attempt_number))
+                region.finding.unknown.add((number, attempt_number))
         region.abandoned = []
         if region.waiting:
             state.sendable.add(region.name)
-        region.find_at_s = region.stop_at_s = state.now_s
+        region.finding.due_s = region.stops.again_at_s = state.now_s
 
     # ── states ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _settle(self, region: RegionState) -> None:
-        """The state that follows from what is known now, for a region that isn't lost."""
+        """Brings a region that isn't lost to the state that follows from what is known now."""
         now_s = self._state.now_s
         if region.is_lost:
             return
         if now_s - self.news_s(region) <= self._third_s:
             if region.is_out_of_sight:  # its token is refused, and it answers pings again
                 self._enter(region, Reach.REACHABLE)
-        elif region.is_deaf or (
-            region.is_pinged and region.heard_s <= region.pinged_s and now_s - region.pinged_s > self._third_s
+        elif region.signs.is_deaf or (
+            region.signs.is_pinged
+            and region.signs.heard_s <= region.signs.pinged_s
+            and now_s - region.signs.pinged_s > self._third_s
         ):
             self._enter(region, Reach.SILENT)
         elif self._is_unfollowed(region):
             self._enter(region, Reach.UNFOLLOWED)
 
     def _say_states(self) -> None:
-        """Say what changed, each state once. That most regions are silent together is said of all at once."""
+        """Reports new states, each once. When most regions are silent together, one report covers them all."""
         state = self._state
         regions = state.regions.values()
         is_most = 2 * sum(one.is_out_of_sight for one in regions) > len(regions)
@@ -151,9 +154,9 @@ class Reaching:
             through = f" through region {region.via}" if region.via else ""
             match region.reach:
                 case Reach.REACHABLE:
-                    since_s = max(region.well_s, region.probed_s) if region.problem else region.well_s
-                    if region.said and state.now_s - since_s > state.limits.grace_s:
-                        region.said = set()
+                    since_s = max(region.signs.well_s, region.probing.last_s) if region.problem else region.signs.well_s
+                    if region.signs.said and state.now_s - since_s > state.limits.grace_s:
+                        region.signs.said = set()
                         state.tell("region", region=region.name, detail="answers at its own addresses again")
                 case Reach.RELAYED:
                     self.say(region, Reach.RELAYED, f"answers only{through}, and gets no new slots")
@@ -162,50 +165,49 @@ class Reaching:
                         region, Reach.UNFOLLOWED, f"answers pings{through}, and gives no news of the run's children"
                     )
                 case Reach.SILENT if not is_most:
-                    self.say(region, Reach.SILENT, f"no answer for {state.now_s - region.heard_s:.0f} s")
+                    self.say(region, Reach.SILENT, f"no answer for {state.now_s - region.signs.heard_s:.0f} s")
 
     def _is_unfollowed(self, region: RegionState) -> bool:
-        """Whether it was asked for a sign of life and, while it was alive, for news, and gave a sign of life only."""
-        waits = region.is_listing and self._state.now_s - region.listed_s <= 2 * self._third_s
-        is_alive = region.asked_s is not None and region.heard_s >= region.asked_s
-        return is_alive and region.listed_s >= region.woke_s and not (waits or region.is_paused)
+        """Whether it gave a sign of life since it was asked for news, and no news."""
+        waits = region.signs.is_listing and self._state.now_s - region.signs.listed_s <= 2 * self._third_s
+        is_alive = region.signs.asked_s is not None and region.signs.heard_s >= region.signs.asked_s
+        return is_alive and region.signs.listed_s >= region.signs.woke_s and not (waits or region.is_paused)
 
     def _enter(self, region: RegionState, reach: Reach) -> None:
         if reach is region.reach:
             return
-        region.reach = reach
+        region.reach = passed(region.reach, reach)
         if reach is Reach.REACHABLE:
-            region.well_s = self._state.now_s
-            region.probed_s = min(region.probed_s, self._state.now_s - region.probe_after_s)
+            region.signs.well_s = self._state.now_s
+            region.probing.last_s = min(region.probing.last_s, self._state.now_s - region.probing.after_s)
             self._state.is_roomy = True
 
     def say(self, region: RegionState, reach: Reach, detail: str) -> None:
-        """Say a state of a region, once until it was well for a whole grace."""
-        if reach not in region.said:
-            region.said.add(reach)
+        """Reports a state of a region, once until it was well for a whole grace."""
+        if reach not in region.signs.said:
+            region.signs.said.add(reach)
             self._state.tell("region", region=region.name, detail=detail)
 
     # ── loss ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def news_s(self, region: RegionState) -> float:
-        """When the region last did what keeps it from being lost. One whose token is refused can't be followed, and needs
-        only be alive."""
-        return region.heard_s if region.is_paused else region.followed_s
+        """When the region last gave what keeps it from being lost: news, or (its token is refused) any answer."""
+        return region.signs.heard_s if region.is_paused else region.signs.followed_s
 
     def is_overdue(self, region: RegionState) -> bool:
         """Whether it gave no news for longer than the grace."""
         return self._state.now_s - self.news_s(region) > self._state.limits.grace_s
 
     def is_given_up(self, region: RegionState) -> bool:
-        """Whether it is overdue, and had the time to answer when it was asked. A list that is under way in a region that
-        is alive is waited for, within bounds."""
-        if not self.is_overdue(region) or self._state.now_s < region.excused_s:
+        """Whether it is overdue, and had time to answer when it was asked. A list that is under way in a region that is
+        alive is waited for, within bounds."""
+        if not self.is_overdue(region) or self._state.now_s < region.signs.excused_s:
             return False
-        if region.is_deaf:
+        if region.signs.is_deaf:
             return True
         now_s = self._state.now_s
-        was_asked = region.asked_s is not None and now_s - region.asked_s >= self._third_s
-        may_come = region.is_listing and now_s - self.news_s(region) <= LIST_GRACES * self._state.limits.grace_s
+        was_asked = region.signs.asked_s is not None and now_s - region.signs.asked_s >= self._third_s
+        may_come = region.signs.is_listing and now_s - self.news_s(region) <= LIST_GRACES * self._state.limits.grace_s
         return was_asked and not may_come
 
     def _judge_silence(self) -> None:
@@ -221,8 +223,8 @@ class Reaching:
         elif was_cut_off and not state.is_cut_off:
             state.is_roomy = True
             for region in overdue:
-                if region.excused_s < region.followed_s:
-                    region.excused_s = state.now_s + state.limits.grace_s
+                if region.signs.excused_s < region.signs.followed_s:
+                    region.signs.excused_s = state.now_s + state.limits.grace_s
             state.tell("run", detail="most regions are heard again")
         if not state.is_cut_off:
             for region in overdue:
@@ -249,17 +251,17 @@ class Reaching:
             self.rebind(region.name, f"region {region.name} was lost")
 
     def _why(self, region: RegionState) -> str:
-        """What it didn't do, and for how long in truth."""
+        """Names the missing sign, and for how long it is missing."""
         state = self._state
-        is_alive = not region.is_deaf and state.now_s - region.heard_s <= 2 * self._third_s
+        is_alive = not region.signs.is_deaf and state.now_s - region.signs.heard_s <= 2 * self._third_s
         if not is_alive:
-            return f"after {state.now_s - region.heard_s:.0f} s of silence"
+            return f"after {state.now_s - region.signs.heard_s:.0f} s of silence"
         through = f" through region {region.via}" if region.via else ""
-        unheard_s = state.now_s - region.followed_s
+        unheard_s = state.now_s - region.signs.followed_s
         return f"after {unheard_s:.0f} s without news of the run's children, though it answers pings{through}"
 
     def open_in(self, region: str) -> list[tuple[int, int]]:
-        """The attempts that are open in a region."""
+        """Lists the attempts that are open in a region."""
         return [
             (number, attempt.number)
             for number, slot in enumerate(self._state.slots)
@@ -268,6 +270,6 @@ class Reaching:
         ]
 
     def rebind(self, region: str, reason: str) -> None:
-        """Give up what is open in a region; that isn't counted against the slots."""
+        """Gives up the open attempts of a region. They don't count against their slots."""
         for number, attempt_number in self.open_in(region):
             self._ends.end(number, self._state.attempt(number, attempt_number), Cause.REGION_LOST, reason)

@@ -1,4 +1,4 @@
-"""From an allocation that ended to committed keys: answers of the stores and the index enter, looks, commits and ends leave."""
+"""Looks for records in the stores, commits them to the index, and finishes slots whose keys are all committed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
 from federation.run.brain.state import Attempt, GroupIndex, Logged, RunState, Search
+from federation.run.brain.transitions import SlotState
 from regions.model import Allocation
 
 LOOKS = 2
-"""A record that isn't there is looked for once more."""
+"""How often a record is looked for before it counts as missing."""
 
 
 class Results:
@@ -26,17 +27,17 @@ class Results:
         self._commits_under_way = 0
         self._commit_at_s = 0.0
         self._unread: set[str] = set()
-        """Regions of which it was said that their results can't be read."""
+        """Regions whose unreadable results were reported."""
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing is on its way to the index."""
+        """Whether nothing is on its way to the index."""
         return not (self._commits_under_way or self._state.to_commit)
 
     # ── records ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def look(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
-        """Ask for the record, once an allocation; None asks for whatever the slot has left in the stores."""
+        """Looks for an allocation's record, once; without an allocation, for all records of the slot."""
         alloc_id = allocation.id if allocation else ""
         attempt.searches = attempt.searches or {}
         if alloc_id not in attempt.searches:
@@ -44,7 +45,7 @@ class Results:
             self._ask(number, attempt, allocation)
 
     def tick(self) -> None:
-        """Looks that are due again."""
+        """Repeats looks that are due."""
         state = self._state
         while self._looks and self._looks[0][0] <= state.now_s:
             _, number, attempt_number, alloc_id = heapq.heappop(self._looks)
@@ -58,8 +59,8 @@ class Results:
         self._state.out.append(Look(number, attempt.number, attempt.region, allocation, bound))
 
     def looked(self, event: Looked) -> None:
-        """The records of an allocation, or of a slot; only those of the run's own spec count. An allocation whose record is
-        refused has given no result; what else lies where a slot's records are says nothing of its attempts."""
+        """Takes the records of an allocation, or of a slot; only those of the run's own spec count. An allocation whose record
+        is refused has no result. A refused record among a slot's records decides nothing about its attempts."""
         state = self._state
         slot, attempt = state.slots[event.slot], state.attempt(event.slot, event.attempt)
         search = (attempt.searches or {}).get(event.alloc_id)
@@ -90,7 +91,7 @@ class Results:
                 self._not_there(event.slot, attempt, search.allocation)
 
     def _say_whether_read(self, region: str, error: str) -> None:
-        """Say once that a region's results can't be read, which its slots wait for."""
+        """Reports once that a region's results can't be read, which its slots wait for."""
         if error and region not in self._unread:
             self._unread.add(region)
             detail = f"its results can't be read, and its slots wait for them: {error}"
@@ -100,14 +101,14 @@ class Results:
             self._state.tell("region", region=region, detail="its results are read again")
 
     def nothing(self, number: int, attempt: Attempt) -> None:
-        """Nothing is published in this run, so there is nothing to ask."""
+        """Ends a search in a run that publishes nothing."""
         if attempt.verdict:
             self._ends.end(number, attempt, *attempt.verdict)
         else:
             self._not_there(number, attempt, None)
 
     def _not_there(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
-        if allocation is None:  # nobody knew of a child: it is dispatched, unless one was told of meanwhile
+        if allocation is None:  # no child was known: it is dispatched, unless one was found meanwhile
             attempt.searches = None
             if attempt.is_open and not attempt.job_id:
                 self._state.send(number, attempt)
@@ -123,7 +124,7 @@ class Results:
     # ── the index ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def flush(self) -> None:
-        """Send the collected records on."""
+        """Commits the collected records."""
         state = self._state
         if state.to_commit and self._commit_at_s <= state.now_s:
             state.out.append(Commit(tuple(state.to_commit)))
@@ -131,7 +132,7 @@ class Results:
             self._commits_under_way += 1
 
     def committed(self, event: Committed) -> None:
-        """The index has them; who won isn't asked: the key has its result."""
+        """Takes committed records. Each key has its result now, whichever record won."""
         self._commits_under_way -= 1
         for record, outcome in event.outcomes:
             if outcome == "late":
@@ -146,13 +147,13 @@ class Results:
             self.has(key.slot, (key.group, key.index), 0 if outcome == "superseded" else record.attempt)
 
     def has(self, number: int, place: GroupIndex, attempt_number: int) -> None:
-        """A key of the slot is committed, given by this attempt (0: by one that isn't known here); with all of them it is
+        """Records that a key of the slot is committed, produced by this attempt (0: unknown). With all its keys the slot is
         done."""
         slot = self._state.slots[number]
         giver = slot.attempts[attempt_number - 1] if 0 < attempt_number <= len(slot.attempts) else None
         if giver is not None and not giver.has_given:
             giver.has_given = True
-            if slot.state == "done" and giver.region in self._state.regions:
+            if slot.state is SlotState.DONE and giver.region in self._state.regions:
                 self._state.regions[giver.region].done += 1
         if place not in slot.committed:
             slot.committed = (*slot.committed, place)
@@ -160,7 +161,7 @@ class Results:
             self._ends.finish_slot(number)
 
     def commit_failed(self, event: CommitFailed) -> None:
-        """The home store doesn't answer: they are committed again, which is right whether or not they are there."""
+        """Commits records again that may not have been committed: a second commit does no harm."""
         self._commits_under_way -= 1
         state = self._state
         if self._commit_at_s <= state.now_s:

@@ -1,6 +1,7 @@
-"""A run's log of before and what is committed enter; slots and attempts as they stood leave, to be gone on with.
+"""Brings a run to where its log and the index left it.
 
-A recorded binding is continued, never made anew: whether it has a child is found out. Only what isn't committed is asked for.
+A recorded binding is continued, never made again: whether it has a child is found out. Only keys that aren't committed are
+asked for.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Pair, Resumed
 from federation.run.brain.health import Health
-from federation.run.brain.state import Attempt, Logged, Phase, RunState
+from federation.run.brain.region_state import Proof
+from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
 STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
-"""Ends that Nomad knows nothing of: the child is stopped."""
+"""Causes after which the child may still run: it is stopped."""
 
 
 class Resume:
@@ -67,12 +70,12 @@ class Resume:
         attempt.job_id = change.job_id
         state.children[attempt.job_id] = (change.slot, change.attempt)
         if attempt.region in state.regions:
-            state.regions[attempt.region].has_worked = state.regions[attempt.region].has_dispatched = True
+            state.regions[attempt.region].proof = Proof.DISPATCHED
         if attempt.phase is Phase.BOUND:
             state.move(attempt, Phase.SENT)
 
     def resumed(self, event: Resumed) -> None:
-        """The whole log was replayed: what is committed is done, what ended goes on or has failed."""
+        """Finishes slots that are committed, and continues or fails those whose attempts ended."""
         state = self._state
         for key, attempt_number in event.committed.items():
             slot = state.slots[key.slot]
@@ -84,15 +87,15 @@ class Resume:
         for number, slot in enumerate(state.slots):
             if len(slot.committed) >= state.keys_a_slot:
                 self._ends.finish_slot(number)
-            elif slot.state == "open" and slot.last is None:
+            elif slot.state is SlotState.OPEN and slot.last is None:
                 state.unbound.append(number)
-            elif slot.state == "open" and slot.last is not None and not slot.last.is_open:
+            elif slot.state is SlotState.OPEN and slot.last is not None and not slot.last.is_open:
                 self._ends.go_on(number)
         if state.now_s:
             self.begin()
 
     def begin(self) -> None:
-        """The clock is known: what is open from before is watched, and what has no known child searched for."""
+        """Watches attempts that are open from before, and searches for those without a known child. Needs the clock."""
         state = self._state
         for number, slot in enumerate(state.slots):
             last = slot.last
@@ -104,8 +107,13 @@ class Resume:
                     self._dispatching.inherited(number, last.number, after_s=0.0)
             for attempt in slot.attempts:  # whether it was stopped isn't in the log
                 region = state.regions.get(attempt.region)
-                if attempt.cause in STOPPED and attempt.job_id and region and attempt.job_id not in region.stopping:
-                    region.to_stop.add(attempt.job_id)
+                if (
+                    attempt.cause in STOPPED
+                    and attempt.job_id
+                    and region
+                    and attempt.job_id not in region.stops.under_way
+                ):
+                    region.stops.again.add(attempt.job_id)
         for number, attempt_number in self._to_rebind:
             attempt = state.attempt(number, attempt_number)
             self._ends.end(number, attempt, Cause.REGION_LOST, "bound anew by hand")

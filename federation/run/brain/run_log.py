@@ -1,7 +1,7 @@
-"""Keeps the run log as the brain sees it: own entries, those of others and those of before, and what is to be written next.
+"""Decides what is written to the run log, and obeys what others write there.
 
-Whatever is decided stands in the log before it is done. Another coordinator may write too: an entry is refused when others
-came first, then what was proposed is taken back, theirs is obeyed, and it is decided again. So a (slot, attempt) is bound
+Every decision is in the log before it is carried out. Another coordinator may write too: an entry is refused when others came
+first. Then what was proposed is taken back, their changes are obeyed, and it is decided again. So a (slot, attempt) is bound
 once in the log, whoever writes it.
 """
 
@@ -32,11 +32,12 @@ from federation.run.brain.endings import Ends
 from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Resumed
 from federation.run.brain.health import Health
 from federation.run.brain.resume import Resume
-from federation.run.brain.state import Attempt, Logged, Phase, RunState
+from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.transitions import Phase, SlotState
 
 
-class Ledger:
-    """What the run log says, and what it is to say next."""
+class LogView:
+    """The run log as the brain knows it, and what it writes next."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Ledger:
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing is on its way to the log, and what it says is known."""
+        """Whether nothing is on its way to the log, and all of it was read."""
         return not (self._is_under_way or self._state.changes or self._is_replaying)
 
     @property
@@ -74,7 +75,7 @@ class Ledger:
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def flush(self) -> None:
-        """Send the collected changes on."""
+        """Writes the collected changes, if an entry may be written now."""
         state = self._state
         if state.changes and self.may_propose:
             state.out.append(Append(tuple(state.changes), self._head))
@@ -82,7 +83,7 @@ class Ledger:
             self._is_under_way = True
 
     def tick(self) -> None:
-        """Read on, from time to time: somebody may have cancelled the run."""
+        """Reads on from time to time: somebody may have cancelled the run."""
         state = self._state
         if self._read_at_s <= state.now_s and not self._is_reading:
             self._is_reading = True
@@ -90,7 +91,7 @@ class Ledger:
             state.out.append(ReadLog())
 
     def appended(self, event: Appended) -> None:
-        """An entry of ours is in the log, or (a replay) an earlier one."""
+        """Takes an entry that is in the log: ours, or (a replay) an earlier one."""
         self._head += 1
         self._is_replaying = event.is_replay
         if event.is_replay:
@@ -118,7 +119,7 @@ class Ledger:
                     self._obey(change)
 
     def refused(self, event: AppendRefused) -> None:
-        """Our entry isn't in the log. Bindings are taken back; facts are written again unless somebody else wrote them."""
+        """Takes bindings of a refused entry back, and writes its facts again unless somebody else wrote them."""
         state = self._state
         self._is_under_way = False
         for change in reversed(event.changes):
@@ -152,14 +153,14 @@ class Ledger:
         return False
 
     def resumed(self, event: Resumed) -> None:
-        """The whole log was replayed."""
+        """Continues the run: the whole log was replayed."""
         self._is_replaying = False
         self._resume.resumed(event)
 
     # ── others ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def read(self, event: LogRead) -> None:
-        """Others wrote."""
+        """Takes entries that others wrote."""
         self._is_reading = False
         for entry in event.entries:
             self._theirs(entry)
@@ -211,7 +212,7 @@ class Ledger:
         if isinstance(change, Bind):
             if change.region not in self._state.manifest.regions:
                 return f"it binds a slot to region {change.region[:80]!a}, which the manifest doesn't have"
-        elif change.attempt > len(slots[change.slot].attempts):
+        elif change.attempt > sum(Logged.BINDING in attempt.logged for attempt in slots[change.slot].attempts):
             return f"it names attempt {change.attempt} of slot {change.slot}, which was never bound"
         return ""
 
@@ -241,14 +242,14 @@ class Ledger:
         if change.attempt == len(slot.attempts) + 1:  # else it is void: the log had one of this number before
             slot.attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
             self._binding.count(change.region)
-            if slot.state == "open":
+            if slot.state is SlotState.OPEN:
                 self._dispatching.inherited(change.slot, change.attempt, after_s=self._state.limits.takeover_s)
             else:
                 self._ends.close(slot.attempts[-1], None, "")
 
     def _their_child(self, number: int, attempt: Attempt, job_id: str) -> None:
         region = self._state.regions[attempt.region]
-        region.unknown.discard((number, attempt.number))
+        region.finding.unknown.discard((number, attempt.number))
         self._dispatching.has_child(number, attempt.number, job_id)
         if not (attempt.is_open or attempt.has_given):
             self._ends.stop(attempt)
@@ -257,7 +258,7 @@ class Ledger:
     # ── what concerns the run ─────────────────────────────────────────────────────────────────────────────────────────
 
     def cancel(self, event: CancelRequested) -> None:
-        """Recorded first; obeyed when the log has it."""
+        """Records a cancel; it is obeyed when the log has it."""
         self._state.changes.append(Cancel(event.reason))
 
     def _obey(self, change: Read) -> None:
@@ -281,17 +282,15 @@ class Ledger:
                     self._retry(number)
 
     def _retry(self, number: int) -> None:
-        """New attempts for a slot that failed, or was left when the run was halted."""
+        """Opens a slot again that failed, or was left when the run was halted."""
         state = self._state
         slot = state.slots[number]
-        if state.is_cancelled or slot.state == "done":
+        if state.is_cancelled or slot.state is SlotState.DONE:
             return
         state.halted = ""
         slot.forgiven = len(slot.attempts)
-        if slot.state == "open":
+        if slot.state is SlotState.OPEN:
             return
-        state.failed_slots -= slot.state == "failed"
-        state.open_slots += 1
-        slot.state, slot.reason = "open", ""
+        state.settle(slot, SlotState.OPEN)
         (state.retries if slot.attempts else state.unbound).append(number)
         state.is_roomy = True

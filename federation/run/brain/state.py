@@ -1,11 +1,11 @@
-"""What the brain knows: slots and attempts as plain records, and the run's state that its parts share."""
+"""State of a run that the parts of the brain share: slots, attempts, and what is to be written, committed and commanded."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Flag, StrEnum, auto
+from enum import Flag, auto
 
 from federation.manifest import Manifest
 from federation.plan import Policy
@@ -16,19 +16,10 @@ from federation.run.brain.commands import Command, Revert, Tell, TellKind
 from federation.run.brain.events import AllocationChanged, Pair
 from federation.run.brain.region_state import RegionState
 from federation.run.brain.timing import Limits
+from federation.run.brain.transitions import Phase, SlotState, passed
 from regions.model import Allocation
 
 GroupIndex = tuple[str, int]
-
-
-class Phase(StrEnum):
-    """Where an attempt is. BINDING: proposed to the run log; BOUND: in it; SENT and RUNNING have a child; ENDED is over."""
-
-    BINDING = "binding"
-    BOUND = "bound"
-    SENT = "sent"
-    RUNNING = "running"
-    ENDED = "ended"
 
 
 class Logged(Flag):
@@ -49,24 +40,24 @@ class Attempt:
     phase: Phase = Phase.BINDING
     job_id: str = ""
     reason: str = ""
-    """Why it ended badly; empty otherwise."""
+    """Why it ended badly."""
     cause: Cause | None = None
     since_s: float = 0.0
-    """When it came to its phase, as far as this coordinator knows."""
+    """When it entered its phase, as far as this coordinator knows."""
     is_inherited: bool = False
-    """Bound by another coordinator: whether it was dispatched is not known here."""
+    """Another coordinator bound it: whether it was dispatched is not known here."""
     searches: dict[str, Search] | None = None
-    """What is looked for in the stores, by allocation ID ("": whatever the slot has left there)."""
+    """The searches in the stores, by allocation ID ("": for all records of the slot)."""
     inspect_at_s: float | None = None
-    """When its child is looked at next; None when that isn't due."""
+    """When its child is inspected next."""
     verdict: tuple[Cause, str] | None = None
     """Why its child failed, while the stores are asked whether it published all the same."""
     complete: tuple[GroupIndex, ...] = ()
     """Allocation indices that Nomad calls complete."""
     has_given: bool = False
-    """A key of its slot is its."""
+    """This attempt produced the result of at least one of the slot's keys."""
     logged: Logged = Logged.NOTHING
-    """What of it the run log has."""
+    """What the run log has of it."""
     kept: tuple[str, ...] = ()
     """Allocations whose logs are kept, or about to be."""
     mapped: tuple[str, ...] = ()
@@ -79,7 +70,7 @@ class Attempt:
 
     @property
     def is_own_failure(self) -> bool:
-        """It failed for the slot's own reason (its task failed), not the region's."""
+        """Whether it failed for a reason of the slot (its task failed), not of the region."""
         return self.cause is not None and CONSEQUENCES[self.cause].is_own
 
     @property
@@ -90,7 +81,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Search:
-    """A record that is wanted: of one allocation, or (None) of the whole slot. `misses`: looks that didn't find it."""
+    """Search for the record of one allocation, or (None) for all records of the slot. `misses` counts looks without one."""
 
     allocation: Allocation | None
     misses: int = 0
@@ -102,11 +93,10 @@ class Slot:
 
     attempts: list[Attempt] = field(default_factory=list)
     committed: tuple[GroupIndex, ...] = ()
-    state: str = "open"
-    """open, done, failed or cancelled"""
+    state: SlotState = SlotState.OPEN
     reason: str = ""
     forgiven: int = 0
-    """So many of the first attempts count no more: somebody asked for new ones."""
+    """How many of the first attempts don't count any more: somebody asked for new ones."""
 
     @property
     def last(self) -> Attempt | None:
@@ -115,13 +105,13 @@ class Slot:
 
     @property
     def counting(self) -> list[Attempt]:
-        """The attempts that speak against another one."""
+        """The attempts that count against the slot's limit."""
         return [one for one in self.attempts[self.forgiven :] if one.is_counted]
 
 
 @dataclass(slots=True)
 class RunState:
-    """All that one run is. Its parts change it; nothing in it does anything."""
+    """State of one run, which the parts of the brain share and change."""
 
     manifest: Manifest
     limits: Limits
@@ -133,9 +123,9 @@ class RunState:
     """When this coordinator began."""
     is_cancelled: bool = False
     halted: str = ""
-    """Why the run was stopped before its end (too many failures, a canary's); empty while it wasn't."""
+    """Why the run was stopped before its end (too many failures, or a canary's); empty while it wasn't."""
     reverting: set[str] = field(default_factory=set)
-    """Regions whose job is being put back: the run isn't over before that is done."""
+    """Regions whose job is being put back; the run waits for that."""
     is_cut_off: bool = False
     unbound: deque[int] = field(default_factory=deque)
     retries: list[int] = field(default_factory=list)
@@ -153,7 +143,7 @@ class RunState:
     """What the next entry of the run log will say."""
     to_commit: list[ResultRecord] = field(default_factory=list)
     is_roomy: bool = True
-    """Something happened since the last binding that may have made room."""
+    """Whether something happened since the last binding that may have made room."""
     out: list[Command] = field(default_factory=list)
 
     @property
@@ -167,12 +157,12 @@ class RunState:
         return sum(self.manifest.groups.values())
 
     def revert(self, region: str, reason: str) -> None:
-        """The job that stood there before is to be put back."""
+        """Puts back the job that stood in the region before."""
         self.reverting.add(region)
         self.out.append(Revert(region, reason))
 
     def send(self, slot: int, attempt: Attempt) -> None:
-        """It may be sent as soon as its region's job was checked."""
+        """Lets an attempt be sent as soon as its region's job was checked."""
         self.regions[attempt.region].waiting.append((slot, attempt.number))
         self.sendable.add(attempt.region)
 
@@ -180,8 +170,14 @@ class RunState:
         """One attempt of a slot."""
         return self.slots[slot].attempts[number - 1]
 
+    def settle(self, slot: Slot, state: SlotState, reason: str = "") -> None:
+        """Brings a slot to a state; the run's counts follow."""
+        self.open_slots += (state is SlotState.OPEN) - (slot.state is SlotState.OPEN)
+        self.failed_slots += (state is SlotState.FAILED) - (slot.state is SlotState.FAILED)
+        slot.state, slot.reason = passed(slot.state, state), reason
+
     def move(self, attempt: Attempt, phase: Phase) -> None:
-        """Bring an attempt to a phase; its region's counts follow."""
+        """Brings an attempt to a phase; its region's counts follow."""
         region = self.regions.get(attempt.region)
         if region is not None:
             before, attempt_has_child = attempt.phase, phase in (Phase.SENT, Phase.RUNNING)
@@ -194,7 +190,7 @@ class RunState:
             if phase is Phase.ENDED and before is not Phase.ENDED:
                 region.open -= 1
                 self.is_roomy = True
-        attempt.phase = phase
+        attempt.phase = passed(attempt.phase, phase)
         attempt.since_s = self.now_s
 
     def tell(
@@ -207,7 +203,7 @@ class RunState:
         detail: str = "",
         count: int = 1,
     ) -> None:
-        """Say it to whoever follows the run."""
+        """Reports something to whoever follows the run."""
         where = region or (attempt.region if attempt else "")
         self.out.append(Tell(kind, where, slot, attempt.number if attempt else 0, detail, count))
 

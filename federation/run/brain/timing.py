@@ -1,4 +1,4 @@
-"""How patient a run is: times and bounds that are the same for all runs, or come from fedml.toml. Values only."""
+"""Times and bounds of a run, which are the same for all runs or come from fedml.toml."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How patient a run is. Times in seconds."""
+    """Times in seconds, and bounds."""
 
     grace_s: float = 60.0
-    """For so long a region may give no news of the run's children; each third of it a quiet one is asked."""
+    """The longest time without news of the run's children before a region is lost. A quiet one is asked each third of it."""
     first_probe_s: float = 3.0
-    """For so long a start waits for all regions' room; then it begins with those that told theirs."""
+    """How long a start waits for all regions' room; then it begins with those that answered."""
     poll_s: float = 5.0
     """How often the children are listed in a region that is followed through another one, at most."""
     reprobe_s: float = 5.0
@@ -22,10 +22,10 @@ class Limits:
     look_retry_s: float = 5.0
     inspect_s: float = 0.5
     quiet_s: float = 10.0
-    """A child that got no allocation for so long is looked at: one that was stopped while it waited sends no news."""
+    """A child without an allocation is inspected after this time: one that was stopped while it waited sends no news."""
     find_s: float = 2.0
     takeover_s: float = 30.0
-    """What another coordinator bound is dispatched here when it wasn't acknowledged for so long."""
+    """An attempt that another coordinator bound is searched for here when it isn't acknowledged in this time."""
     read_log_s: float = 3.0
     """How often the run log is read for what others wrote (a cancel)."""
     pause_s: float = 15.0
@@ -42,5 +42,5 @@ class Limits:
     window: int = 500
     window_max: int = 2000
     head_start: float = 0.05
-    """So much of a region's slots may wait there for a node, so that the next one is there when one ends."""
+    """The share of a region's slots that may wait there for a node, so that the next one is there when one ends."""
     bindings_an_entry: int = 500

@@ -1,6 +1,6 @@
-"""From a child to its end: news of allocations, looks at children and the time enter; looks into stores and ends leave.
+"""Follows a child from its dispatch to its end: news of allocations, inspections, deadlines.
 
-Results are truth: whatever Nomad says of a child, the stores are asked before its attempt is given up.
+Results decide: whatever Nomad says of a child, the stores are asked before its attempt is given up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
 from federation.run.brain.results import Results
-from federation.run.brain.state import Attempt, Phase, RunState, newest
+from federation.run.brain.state import Attempt, RunState, newest
+from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
 
 STOPPED = "its job was stopped by somebody else"
@@ -32,7 +33,7 @@ class Watching:
     # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def begin(self, number: int, attempt: Attempt) -> None:
-        """It has a child now."""
+        """Begins to watch an attempt that has a child now."""
         self.inspect_after(self._state.limits.quiet_s, number, attempt)
         region = self._state.regions.get(attempt.region)
         timeout_s = region.pending_timeout_s if region else None
@@ -41,7 +42,7 @@ class Watching:
             self._expect(timeout_s, number, attempt, Phase.SENT)
 
     def tick(self) -> None:
-        """Look at children that are due, and stop those whose time is over."""
+        """Inspects children that are due, and stops those whose time is over."""
         state = self._state
         while self._inspections and self._inspections[0][0] <= state.now_s:
             due_s, number, attempt_number = heapq.heappop(self._inspections)
@@ -57,7 +58,7 @@ class Watching:
                 self._overdue(number, attempt)
 
     def _overdue(self, number: int, attempt: Attempt) -> None:
-        """It is in its phase for too long: running ones are stopped, waiting ones bound elsewhere where there is room."""
+        """Ends a phase that takes too long: a running child is stopped; a waiting one is bound elsewhere if there is room."""
         state = self._state
         if state.regions[attempt.region].is_lost:
             return
@@ -76,7 +77,7 @@ class Watching:
         heapq.heappush(self._deadlines, (self._state.now_s + timeout_s, number, attempt.number, phase))
 
     def inspect_after(self, delay_s: float, number: int, attempt: Attempt) -> None:
-        """Have the child looked at after so long, or sooner if that is due already."""
+        """Plans an inspection of the child after `delay_s`, unless an earlier one is planned."""
         due_s = self._state.now_s + delay_s
         is_sooner = attempt.inspect_at_s is None or due_s < attempt.inspect_at_s
         if attempt.is_open and attempt.job_id and is_sooner:
@@ -86,12 +87,12 @@ class Watching:
     # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def allocation_changed(self, event: AllocationChanged) -> None:
-        """News of an allocation; it may come twice, late, or before its child was acknowledged."""
+        """Takes news of an allocation. They may come twice, late, or before the child's acknowledgement."""
         state, allocation = self._state, event.allocation
         region = state.regions[event.region]
         pair = state.children.get(allocation.job_id)
         if pair is None:
-            if state.in_flight or region.unknown:
+            if state.in_flight or region.finding.unknown:
                 known = state.strangers.setdefault(allocation.job_id, {})
                 if (
                     allocation.id not in known
@@ -110,7 +111,7 @@ class Watching:
             self.inspect_after(state.limits.inspect_s, number, attempt)
 
     def _map(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
-        """What it writes is known by its ID, which Nomad forgets: the run log keeps whose it is."""
+        """Records in the run log whose allocation it is: what it writes is found by its ID, which Nomad forgets."""
         attempt.mapped = (*attempt.mapped, allocation.id)
         change = Alloc(number, attempt.number, allocation.id, allocation.group, allocation.index)
         self._state.changes.append(change)
@@ -136,14 +137,14 @@ class Watching:
             self._results.has(number, place, attempt.number)
 
     def listed(self, event: Listed) -> None:
-        """A running child that isn't in the region's list any more may have ended while nobody listened."""
+        """Inspects running children that are missing in a region's list: they may have ended unnoticed."""
         for job_id, pair in self._state.children.items():
             attempt = self._state.attempt(*pair)
             if attempt.phase is Phase.RUNNING and attempt.region == event.region and job_id not in event.job_ids:
                 self.inspect_after(self._state.limits.inspect_s, pair[0], attempt)
 
     def inspected(self, event: ChildInspected) -> None:
-        """What a child and its allocations are."""
+        """Takes the status of a child and its allocations."""
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         if not attempt.is_open:
@@ -161,7 +162,7 @@ class Watching:
                 self._completed(event.slot, attempt, allocation)
             elif allocation.client_status == "running" and attempt.phase is Phase.SENT:
                 self._running(event.slot, attempt, allocation)
-        if state.slots[event.slot].state == "done":
+        if state.slots[event.slot].state is SlotState.DONE:
             return
         bad = [one for one in latest.values() if one.client_status in ("failed", "lost") or one.is_preempted]
         if event.status != "dead":
@@ -182,7 +183,7 @@ class Watching:
             self._ends.end(event.slot, attempt, Cause.STOPPED, STOPPED)
 
     def look_for_results(self, number: int, attempt: Attempt) -> None:
-        """Its child is gone or failed: whatever it published counts first. Without results there is nothing to ask."""
+        """Searches for results of a child that is gone or failed, before its attempt ends. Runs without results skip that."""
         if self._state.manifest.results != "none":
             self._results.look(number, attempt, None)
         else:

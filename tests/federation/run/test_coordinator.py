@@ -14,7 +14,7 @@ from federation.errors import LogConflict
 from federation.manifest import Manifest
 from federation.result import Key, ResultRecord, manifest_sha256
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Change, Entry
+from federation.run.brain.changes import Bind, Change, Entry
 from federation.run.brain.commands import Close, Tell
 from federation.run.brain.events import Pinged, RegionProbed
 from federation.run.brain.timing import Limits
@@ -156,8 +156,8 @@ def test_a_run_to_its_end() -> None:
     region, log, index = Region(), RunLog(), Index()
     assert run(ports(region, log, [], index)) == Close("done", "")
     assert sum(index.batches) == 4
-    bound = [change for entry in log.entries for change in entry if change["type"] == "bind"]
-    assert [change["slot"] for change in bound] == [0, 1, 2, 3]
+    bound = [change for entry in log.entries for change in entry if isinstance(change, Bind)]
+    assert [change.slot for change in bound] == [0, 1, 2, 3]
 
 
 def test_answers_that_are_lost_after_success_make_no_second_child() -> None:

@@ -59,7 +59,7 @@ def test_a_taken_port_and_a_folder_that_is_missing_are_named(tmp_path: Path) -> 
         with pytest.raises(UsageError, match=f"--metrics {address}: can't listen there"):
             check(address, None)
     for wrong in ("x", "99999999"):
-        with pytest.raises(UsageError, match=f"--metrics {wrong}: '{wrong}' is no port"):
+        with pytest.raises(UsageError, match=f"--metrics {wrong}: '{wrong}' is not a valid port"):
             check(wrong, None)
     with pytest.raises(UsageError, match="can't be written there"):
         check("", tmp_path / "no" / "fedml.prom")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,23 @@ def test_a_refused_token_is_told_as_that(tmp_path: Path, wire: Wire) -> None:
     wire.lists = {"http://us:4646": PermissionDenied("403", region="us")}
     with pytest.raises(PermissionDenied):
         routes(tmp_path).list_allocations("us")
+
+
+def test_a_ping_asks_an_address_that_gives_no_answer_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next ping comes soon; meanwhile trying again would only hold up the answer that the region is silent."""
+    monkeypatch.setenv("US_TOKEN", "us-secret")
+    connections: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connections.append("us")
+                    connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        toml = TOML.replace('"http://us:4646", "http://us-2:4646"', f'"{address}"').partition("[regions.eu]")[0]
+        assert routes(tmp_path, toml, grace_s=240.0).ping("us") == DEAD
+    assert connections == ["us"]

@@ -44,7 +44,7 @@ def test_a_run_without_a_sweep_reads_nothing() -> None:
     assert (inputs(5), home.requests) == (({"a": "1"}, b"x"), [])
 
 
-def test_what_was_kept_and_is_gone_or_another(tmp_path: Path) -> None:
+def test_what_was_kept_and_is_gone_or_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = MemoryStore()
     manifest = kept(home, tmp_path)
     key = f"runs/{MANIFEST.run}/params.jsonl.gz"
@@ -53,6 +53,10 @@ def test_what_was_kept_and_is_gone_or_another(tmp_path: Path) -> None:
         inputs_of(manifest, home)
     home.objects[key] = good[:-5]
     with pytest.raises(IndexCorrupt, match="isn't what the run was opened with"):
+        inputs_of(manifest, home)
+    home.objects[key] = good
+    monkeypatch.setattr("federation.run.slot_inputs._PACKED_BYTES_MAX", len(good) - 1)
+    with pytest.raises(IndexCorrupt, match=r"at most .* are read of such an object"):
         inputs_of(manifest, home)
 
 

@@ -17,7 +17,7 @@ def test_failures_are_a_number_or_a_share(text: str | None, slots: int, allowed:
 
 @pytest.mark.parametrize("text", ["", "five", "-1", "101%", "5 %", "5%%"])
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match="neither a number nor a share") as error:
+    with pytest.raises(UsageError, match="is not a number or a share") as error:
         failures(text, 100)
     assert "5%" in error.value.hint
 

@@ -223,7 +223,7 @@ class Watchdog:
         ended = [one for one in slot.attempts[slot.forgiven :] if one.cause is not None]
         counted = [one for one in ended if one.cause not in NOT_COUNTED]
         own = {one.region for one in ended if one.cause in OWN}
-        is_nowhere = all(region.is_fatal or region.is_full for region in brain.regions.values())
+        is_nowhere = all(region.is_excluded or region.is_full for region in brain.regions.values())
         assert tell.detail, "a failure without a reason"
         assert (
             len(counted) >= brain.manifest.max_attempts
@@ -269,4 +269,6 @@ class Watchdog:
 
 def _is_listed(region: RegionState, job_id: str) -> bool:
     """Whether the run said at its end that this child may go on: it may not stop it, or couldn't reach its region."""
-    return job_id in region.unstoppable or (region.is_out_of_sight and job_id in region.stopping | region.to_stop)
+    return job_id in region.stops.refused or (
+        region.is_out_of_sight and job_id in region.stops.under_way | region.stops.again
+    )

@@ -97,7 +97,7 @@ def test_what_a_region_refuses_for_the_slots_own_input_costs_one_attempt() -> No
     brain.step(ev.DispatchFailed(0, 1, "input", "meta too long"))
     assert (brain.slots[0].state, brain.slots[0].reason) == ("failed", "meta too long")
     assert len(brain.slots[0].attempts) == 1
-    assert not brain.regions["us"].is_fatal
+    assert not brain.regions["us"].is_excluded
 
 
 def test_too_many_failures_stop_the_run_with_the_last_reason() -> None:
@@ -188,4 +188,4 @@ def test_a_failed_canary_reverts_the_job(mode: str, reverted: list[str], ends: b
     out = write(brain, failed(brain, allocation()))
     assert [one.region for one in of(out, cmd.Revert)] == reverted
     assert bool(brain.state.halted) is ends
-    assert brain.regions["us"].is_fatal is not ends
+    assert brain.regions["us"].is_excluded is not ends

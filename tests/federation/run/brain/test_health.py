@@ -57,7 +57,7 @@ def test_a_region_that_never_took_a_dispatch_and_denies_it_is_left_out() -> None
     write(brain, out)
     brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     out = brain.step(ev.DispatchFailed(0, 1, "denied", "403: no dispatch-job"))
-    assert brain.regions["us"].is_fatal
+    assert brain.regions["us"].is_excluded
     assert [one.get("region") for one in changes(out)] == [None, "eu"], "the slot goes elsewhere at once"
 
 
@@ -155,7 +155,7 @@ def test_probes_of_a_region_in_which_nothing_changes_become_rare_and_news_make_t
     assert gaps[:3] == [5, 10, 20]
     assert max(gaps) == 30
     brain.step(ev.RegionHeard("us", is_room_likely=True))
-    assert brain.regions["us"].probe_after_s == 5
+    assert brain.regions["us"].probing.after_s == 5
 
 
 def test_an_elastic_region_without_nodes_gets_its_slots_so_that_an_autoscaler_sees_them() -> None:
@@ -181,7 +181,7 @@ def test_a_region_is_searched_by_one_search_at_a_time() -> None:
     brain.step(ev.ParentChecked("us", MANIFEST.spec_hash))
     brain.step(ev.DispatchFailed(0, 1, "unknown", "reset"))
     assert of(brain.step(ev.Tick(4.0)), cmd.Find)
-    brain.state.regions["us"].find_at_s = 5.0
+    brain.state.regions["us"].finding.due_s = 5.0
     assert not of(brain.step(ev.Tick(6.0)), cmd.Find)
     brain.step(ev.Found("us", {}, ()))
     assert of(brain.step(ev.Tick(9.0)), cmd.Find)

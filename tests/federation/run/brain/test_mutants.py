@@ -23,11 +23,12 @@ from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.health import Health
 from federation.run.brain.reach import Reaching
-from federation.run.brain.region_state import Reach, RegionState
+from federation.run.brain.region_state import Probing, RegionState, Signs
 from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
-from federation.run.brain.run_log import Ledger
+from federation.run.brain.run_log import LogView
 from federation.run.brain.state import RunState
+from federation.run.brain.transitions import Admission, Reach
 from federation.run.brain.watching import Watching
 from tests.federation.run.brain.test_chaos import one_run
 
@@ -60,7 +61,7 @@ def ignores_the_grace(patch: MonkeyPatch) -> None:
     def hasty(self: Reaching) -> None:
         limits, self._state.limits = self._state.limits, replace(self._state.limits, grace_s=2)
         for region in self._state.regions.values():
-            region.is_deaf = region.is_deaf or region.is_pinged
+            region.signs.is_deaf = region.signs.is_deaf or region.signs.is_pinged
         judge(self)
         self._state.limits = limits
 
@@ -174,7 +175,13 @@ def binds_outside_the_regions(patch: MonkeyPatch) -> None:
     def wider(self: Brain, manifest: Any, *args: Any, **kwargs: Any) -> None:
         init(self, manifest, *args, **kwargs)
         mars = RegionState(
-            "mars", 9, Room("mars", 0), limit=5, window=5, probed_s=0.0, probe_sent_s=0.0, is_pinged=True
+            "mars",
+            9,
+            Room("mars", 0),
+            limit=5,
+            window=5,
+            probing=Probing(sent_s=0.0, last_s=0.0),
+            signs=Signs(is_pinged=True),
         )
         self.state.regions["mars"] = mars
 
@@ -194,7 +201,7 @@ def rebinds_while_cut_off(patch: MonkeyPatch) -> None:
 
     def anyway(self: Binding) -> None:
         for region in self._state.regions.values():
-            region.problem = ""
+            region.admission = Admission.OPEN
             region.reach = Reach.REACHABLE
             region.limit = max(region.limit, 1)
         bind(self)
@@ -212,14 +219,14 @@ def gives_up_a_stop_that_failed(patch: MonkeyPatch) -> None:
 
 
 def ignores_what_others_write(patch: MonkeyPatch) -> None:
-    def deaf(self: Ledger, changes: Any) -> None:
+    def deaf(self: LogView, changes: Any) -> None:
         self._head += 1
 
-    patch.setattr(Ledger, "_theirs", deaf)
+    patch.setattr(LogView, "_theirs", deaf)
 
 
 def keeps_bindings_that_were_refused(patch: MonkeyPatch) -> None:
-    patch.setattr(Ledger, "_take_back", lambda self, number, attempt: self._dispatching.bound(number, attempt))
+    patch.setattr(LogView, "_take_back", lambda self, number, attempt: self._dispatching.bound(number, attempt))
 
 
 def forgets_a_slot_that_waits(patch: MonkeyPatch) -> None:
@@ -284,7 +291,7 @@ def takes_an_answer_to_a_ping_for_news(patch: MonkeyPatch) -> None:
     def easy(self: Reaching, event: Any) -> None:
         pinged(self, event)
         if event.is_alive:
-            self._state.regions[event.region].followed_s = self._state.now_s
+            self._state.regions[event.region].signs.followed_s = self._state.now_s
 
     patch.setattr(Reaching, "pinged", easy)
 

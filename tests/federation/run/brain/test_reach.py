@@ -12,8 +12,8 @@ from federation.result import Key, ResultRecord
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
-from federation.run.brain.region_state import Reach
 from federation.run.brain.timing import Limits
+from federation.run.brain.transitions import Reach
 from tests.federation.run.brain.test_brain import sent
 from tests.federation.run.brain.test_endings import changes, of
 from tests.federation.run.brain.world import LIMITS, MANIFEST, World
@@ -122,8 +122,8 @@ def test_a_ping_that_fails_late_says_nothing_against_news_that_came_since() -> N
 
     told = Hours(run_of_one(), well_but_us(us)).until(8.25)
     us_ = told.brain.regions["us"]
-    assert us_.pinged_s < us_.heard_s
-    assert not us_.is_deaf
+    assert us_.signs.pinged_s < us_.signs.heard_s
+    assert not us_.signs.is_deaf
 
 
 def test_a_ping_under_way_says_nothing_of_a_region_that_was_heard_since() -> None:

@@ -156,3 +156,14 @@ def test_a_lease_that_cant_be_read_is_watched_for_a_lifetime_and_taken(tmp_path:
     assert lease.acquire(tell=told.append)
     assert "somebody whose lease can't be read" in told[0]
     lease.release()
+
+
+@pytest.mark.parametrize("change", [{"type": "ack", "job_id": "x"}, {"type": "fail", "cause": "exit"}], ids=str)
+def test_a_change_of_an_attempt_that_is_only_proposed_is_passed_over(change: dict[str, Any]) -> None:
+    """Its binding isn't in the log yet, and may never be."""
+    brain, append = proposing()
+    heard = brain.step(ev.LogRead((parse_entry(({**change, "slot": 0, "attempt": 1},)),)))
+    assert ["which was never bound" in tell.detail for tell in of(heard, cmd.Tell)] == [True]
+    brain.step(ev.AppendRefused(append.changes, ()))
+    assert not brain.state.children
+    assert brain.slots[0].state == "open"
