@@ -87,7 +87,7 @@ def test_an_elastic_region_gets_more_than_is_free_so_that_its_autoscaler_sees_it
         "us": (4, 10, 20),
         "eu": (4, 0, 10),
     }
-    assert "us: 10 slots beyond what is free, for its autoscaler to see" in made.why
+    assert "us: 10 slots beyond its free slots, so that its autoscaler adds nodes" in made.why
 
 
 def test_limits_that_no_placement_keeps_are_named() -> None:
