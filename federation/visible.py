@@ -1,8 +1,8 @@
-"""Foreign text as text that cannot steer a terminal or forge what a person reads. A leaf: pure, imports nothing of ours.
+"""Makes foreign text safe to show: no control of the terminal, no forged names. Pure; imports no other module of fedml.
 
 Names, errors, notes and logs come from regions, stores, nodes and other users. A control character in them can move the
-cursor, hide a line or set a title; a bidirectional override or a character without width can forge a name. Each is shown
-as a visible escape instead: `\\x1b`, `\\u202e`. A backslash that was in the text stays as it is: `--json` has the exact text.
+cursor, hide a line or set a title. A bidirectional override or a character without width can forge a name. Each is shown
+as a visible escape instead: `\\x1b`, `\\u202e`. Backslashes of the text are unchanged. `--json` has the exact text.
 """
 
 from __future__ import annotations
@@ -40,35 +40,35 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def visible(text: str) -> str:
-    """Text of several lines: line feeds and tabs stay, every other hidden character becomes a visible escape."""
+    """Escapes hidden characters in a text of several lines. Line feeds and tabs stay."""
     return _HIDDEN_IN_LINES.sub(_escape, text)
 
 
 def visible_line(text: str) -> str:
-    """A field of one line: every hidden character becomes a visible escape, line feeds and tabs too."""
+    """Escapes hidden characters in a field of one line, line feeds and tabs too."""
     return _HIDDEN.sub(_escape, text)
 
 
 def visible_json(text: str) -> str:
-    """A JSON text that holds the same value, its hidden characters as JSON escapes (`json.dumps` leaves most as they are)."""
+    """Escapes hidden characters of a JSON text as JSON does, so that its value is the same (`json.dumps` escapes few)."""
     return _HIDDEN_IN_LINES.sub(_json_escape, text)
 
 
 def visible_log(text: str) -> str:
-    """What a task wrote, for a terminal. A carriage return ends a line, as progress bars use it; colours become escapes."""
+    """Escapes a task's output for a terminal. A carriage return, as of a progress bar, ends a line. Colours become escapes."""
     return visible(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def _escape(found: re.Match[str]) -> str:
-    char = found[0]
+def _escape(hidden: re.Match[str]) -> str:
+    char = hidden[0]
     code = ord(char)
     if char in _SHORT:
         return _SHORT[char]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _json_escape(hidden: re.Match[str]) -> str:
+    code = ord(hidden[0])
     if code < 0x10000:
         return f"\\u{code:04x}"
     code -= 0x10000

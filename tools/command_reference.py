@@ -1,4 +1,4 @@
-"""The command line enters, docs/reference/commands.md leaves: `python tools/command_reference.py`. A test holds them equal."""
+"""Writes docs/reference/commands.md from the commands: `python tools/command_reference.py`. A test compares both."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ HEAD = """# Commands
 
 Made from the program itself by `python tools/command_reference.py`.
 
-Exit codes: 0 done; 1 any error, wrong usage included; 2 some slots failed or had no place; 130 interrupted (state is
-kept, the message names the command that goes on). `fedml plan`: 0 nothing would change, 1 a registered job would change or
-a slot has no place, 255 error. With `--json`, stdout holds one document (`dispatch`, `runs resume`: one JSON object a
-line, the last one with `"event": "end"`); everything else goes to stderr.
+Exit codes: 0 done, 1 any error (wrong usage too), 2 some slots failed or had no place, 130 interrupted (all state is kept,
+and the message names the command that continues). `fedml plan`: 0 nothing would change, 1 a registered job would change or
+a slot has no place, 255 error. With `--json`, standard output has one document. `dispatch` and `runs resume` print one JSON
+object on each line, the last one with `"event": "end"`. Everything else goes to standard error.
 """
 
 
 def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every command below a group, with its whole name."""
+    """Every command of a group and its subgroups, with its full name."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{path} {name}")
@@ -32,7 +32,7 @@ def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def page() -> str:
-    """The page's text."""
+    """Builds the text of the page."""
     from federation.cli import app
 
     parts = [HEAD]

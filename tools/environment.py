@@ -1,7 +1,7 @@
-"""Names of extras enter, a `.venv` with this checkout and those extras leaves: `python3 tools/environment.py demo dev`.
+"""Makes `.venv` with this checkout and the named extras: `python3 tools/environment.py demo dev`.
 
-Uses uv where there is one, else venv and pip. Installs only what constraints.txt locks, and only when pyproject.toml or it
-changed or an extra is missing. A lock lets two calls side by side wait for one another. Standard library only.
+Uses uv if it is installed, else venv and pip. Installs only the versions in constraints.txt, and only if that file or
+pyproject.toml changed or an extra is missing. A lock makes a second call wait for the first. Uses the standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PYTHON = VENV / "bin" / "python"
 
 
 def main(extras: set[str]) -> int:
-    """Make or complete `.venv`; the exit code of whatever failed, else 0."""
+    """Makes or completes `.venv`. Returns the exit code of the step that failed, else 0."""
     if sys.version_info < (3, 11):
         print(f"fedml needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}", file=sys.stderr)
         return 1
@@ -41,12 +41,12 @@ def main(extras: set[str]) -> int:
 
 
 def installed_extras() -> set[str]:
-    """The extras that are there already: they stay."""
+    """The extras that are installed already."""
     return set(json.loads(STAMP.read_text())["extras"]) if STAMP.exists() else set()
 
 
 def install(what: str) -> int:
-    """Install with uv or pip. The checkout is installed in place, so that a later `git pull` needs no new install."""
+    """Installs with uv or pip. The checkout is installed in place, so that `git pull` needs no new install."""
     limits = ["-c", str(ROOT / "constraints.txt")]
     if shutil.which("uv"):
         steps = [

@@ -1,4 +1,4 @@
-"""A `fedml.toml` enters, a federation for Python programs and notebooks leaves.
+"""A federation for Python programs and notebooks.
 
 ::
 

@@ -1,4 +1,4 @@
-"""A `fedml.toml` enters, a federation leaves that a program plans on, dispatches to, and asks for its results."""
+"""Opens a federation for a program: plans, dispatches, the index."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LOG = logging.getLogger("fedml")
 
 
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
-    """The federation of a fedml.toml (or of the folder that holds one); without a path as the command finds it. Nothing is
-    asked yet. Raises ConfigError."""
+    """Opens the federation of a fedml.toml or of its folder. Without a path, finds it as the command does. Sends no request
+    yet. Raises ConfigError."""
     return Federation(App(load(Path(path) if path is not None else None)))
 
 
 class Federation:
-    """One federation. Closed by `close`, or by leaving `with`; runs that it dispatched go on."""
+    """One federation. `close` or the end of `with` closes it. Runs that it dispatched continue."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -48,12 +48,12 @@ class Federation:
         return f"<federation {self.name}: {', '.join(self.regions)}>"
 
     def close(self) -> None:
-        """Give back connections and the local catalog."""
+        """Closes connections and the local catalog."""
         self._app.close()
 
     @cached_property
     def index(self) -> FederatedIndex:
-        """The unified, versioned index."""
+        """The index of all results."""
         return FederatedIndex(self._app)
 
     def plan(
@@ -69,16 +69,9 @@ class Federation:
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
     ) -> Preview:
-        """How dispatches would spread now, and what would change; writes nothing. Raises FederationError when no region
-        can be asked, HclError, InvalidSpec, InvalidMeta."""
-        request = RunRequest(
-            _request(job, variables, regions),
-            slots,
-            version,
-            meta,
-            asks=_asks(sweep, params),
-            placing=Placing(policy=policy),
-        )
+        """Plans how a dispatch would spread now, and what would change. Writes nothing. Raises FederationError if no region
+        answers, HclError, InvalidSpec and InvalidMeta."""
+        request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         made = preview(self._app, request)
         made.require_an_answer()
         return made
@@ -97,22 +90,15 @@ class Federation:
         policy: str | None = None,
         skip_unreachable: bool = False,
     ) -> Run:
-        """Deploy the job where its file changed, dispatch the slots by free capacity, and return the run, which a thread
-        drives to its end. `regions` is a hard limit; `slots` None: one a combination of `sweep` (`{"lr": [0.1, 0.01]}`) and
-        `params` (rows: `[{"depth": 3}, …]`), else as fedml.toml says, else one in each region.
+        """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
+        it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
+        (`{"lr": [0.1, 0.01]}`) and `params` (rows: `[{"depth": 3}, …]`), else as in fedml.toml, else one in each region.
 
-        What it does before the first dispatch is told to the logger `fedml`. Raises, before anything is written, UsageError
-        where a region doesn't answer (unless `skip_unreachable`), NoPlace where none has room, and what `plan` raises.
+        Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
+        region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
         """
         app = self._app
-        request = RunRequest(
-            _request(job, variables, regions),
-            slots,
-            version,
-            meta,
-            asks=_asks(sweep, params),
-            placing=Placing(policy=policy),
-        )
+        request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
         return Run(
@@ -120,14 +106,25 @@ class Federation:
         )
 
     def resume(self, run: str) -> Run:
-        """Go on with a run of that id or unique prefix, wherever it was left. Raises UsageError."""
+        """Continues the run with this ID or unique prefix. Raises UsageError."""
         row = Runs(self._app).find(run)
         return Run(self._app.config, row.run, row.version, lambda runs: runs.resume(row.run, lambda event: None))
 
 
-def _request(job: str, variables: Mapping[str, str] | None, regions: Sequence[str]) -> JobRequest:
+def _run_request(
+    slots: int | None,
+    version: str | None,
+    regions: Sequence[str],
+    job: str,
+    variables: Mapping[str, str] | None,
+    meta: Mapping[str, str] | None,
+    sweep: Mapping[str, Sequence[object]] | None,
+    params: Sequence[Mapping[str, object]],
+    policy: str | None,
+) -> RunRequest:
     given = tuple(f"{name}={value}" for name, value in (variables or {}).items())
-    return JobRequest(job, given, (), tuple(regions))
+    job_request = JobRequest(job, given, (), tuple(regions))
+    return RunRequest(job_request, slots, version, meta, asks=_asks(sweep, params), placing=Placing(policy=policy))
 
 
 def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
@@ -141,6 +138,6 @@ def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping
 
 
 def _plain(value: object) -> Value:
-    """A NumPy scalar as Python's own; whatever else it is, `rows_of` judges."""
+    """Converts a NumPy scalar to a Python value. `rows_of` checks other values."""
     item = getattr(value, "item", None)
     return cast("Value", item() if callable(item) else value)

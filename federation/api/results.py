@@ -1,4 +1,4 @@
-"""Rows of the index enter, a sequence leaves that a notebook shows as a table and pandas takes."""
+"""Results as a sequence, as a table in a notebook, and as a pandas DataFrame."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Results(Sequence[Row]):
         return f"<{len(self)} results, revision {self.revision}>"
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """One flat dictionary a result: its fields, and `metrics.NAME` and `params.NAME` for each that it has."""
+        """One flat dictionary for each result: its fields, with `metrics.NAME` and `params.NAME`."""
         return [_flat(row) for row in self._rows]
 
     def to_pandas(self) -> Any:
-        """A DataFrame with the columns of `to_dicts`. Raises UsageError where pandas isn't installed."""
+        """A DataFrame with the columns of `to_dicts`. Raises UsageError if pandas isn't installed."""
         try:
             pandas = import_module("pandas")
         except ImportError:

@@ -1,4 +1,4 @@
-"""A run that is being driven enters; waiting for it, what its tasks wrote, and its results leave."""
+"""A run that this process drives: its state, its end, its tasks' output, its results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from federation.workflows.runs import Runs
 
 
 class Run:
-    """A run, driven by a thread of this process. All its state is in the home store: where the process ends, or a kernel
-    is restarted, `Federation.resume` (or `fedml runs resume`) goes on with it."""
+    """A run that a thread of this process drives. All its state is in the home store. After the process has ended,
+    `Federation.resume` or `fedml runs resume` continues it."""
 
     def __init__(self, config: Config, run: str, version: str, drive: Callable[[Runs], RunOutcome]) -> None:
         self.id = run
@@ -33,17 +33,19 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`running` while it is driven here; then done, failed or cancelled, or `interrupted` where driving it failed."""
+        """`running` while it is driven here, then done, failed or cancelled, or `interrupted` after an error."""
         if self._thread.is_alive():
             return "running"
         return self._outcome.state if self._outcome else "interrupted"
 
     def wait(self, timeout_s: float | None = None) -> RunOutcome:
-        """How it ended. Raises what kept it from being driven to its end, FederationError where the time was too short
-        (then it goes on)."""
+        """Waits for the end and returns the outcome. Raises the error that interrupted the run, and FederationError after
+        `timeout_s` (the run continues)."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise FederationError(f"run {self.id} is not over after {timeout_s:g} s", hint="it goes on: wait() again")
+            raise FederationError(
+                f"run {self.id} is not over after {timeout_s:g} s", hint="the run continues: call wait() again"
+            )
         if self._error is not None:
             raise self._error
         assert self._outcome is not None
@@ -52,14 +54,14 @@ class Run:
     def logs(
         self, slot: int | None = None, *, failed: bool = False, task: str = "", follow: bool = False
     ) -> Iterator[Written]:
-        """What its tasks wrote, piece by piece (`.text`, with `.slot`, `.attempt`, `.region`, `.task`, `.kind`): live from the
-        regions, or as it was kept. `follow`: live, until the run is over. Raises UsageError for a slot that it hasn't."""
+        """Yields its tasks' output in pieces (`.text`, with `.slot`, `.attempt`, `.region`, `.task`, `.kind`), live from the
+        regions or as it was kept. `follow` yields new output until the run is over. Raises UsageError for an unknown slot."""
         wanted = Wanted(slot, failed, task)
         with closing(App(self._app.config)) as app:
             yield from followed(app, self.id, wanted) if follow else written(app, self.id, wanted)
 
     def results(self) -> Results:
-        """Its results that are in the index by now."""
+        """Its results that are in the index now."""
         index = App(self._app.config).index
         try:
             return Results(index.query(run=self.id), index.revision)

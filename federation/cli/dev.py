@@ -135,7 +135,7 @@ def down(
 def node(
     order: Annotated[
         Literal["kill", "pause", "drain", "restore"],
-        typer.Argument(metavar="kill|pause|drain|restore", help="The fault to cause, or restore to end it."),
+        typer.Argument(metavar="FAULT", help="The fault to cause, or restore to end it."),
     ],
     name: Annotated[str, typer.Argument(metavar="NODE", help="The node's name, or REGION/NAME.")],
     config: ConfigOption = None,
@@ -164,7 +164,7 @@ def node(
 def region(
     order: Annotated[
         Literal["kill", "pause", "cut", "restore"],
-        typer.Argument(metavar="kill|pause|cut|restore", help="The fault to cause, or restore to end it."),
+        typer.Argument(metavar="FAULT", help="The fault to cause, or restore to end it."),
     ],
     name: Annotated[str, typer.Argument(metavar="REGION", help="The region's name in fedml.toml.")],
     config: ConfigOption = None,

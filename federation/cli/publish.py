@@ -99,7 +99,7 @@ def publish(
         outcome = publish_artifact(
             report.named(path),
             metrics=report.typed_metrics(metric or []),
-            told=report.told_origin(model_format, framework, data_url, data_sha256, parent or ()),
+            origin=report.given_origin(model_format, framework, data_url, data_sha256, parent or ()),
             ignore=ignore or [],
             progress=progress,
         )

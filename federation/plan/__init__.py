@@ -1,7 +1,7 @@
-"""Asks, a capacity snapshot and a policy enter, a `Plan` leaves: placements, and what has no place with its reason.
+"""Plans how slots are placed in regions: placements, and slots without a place with the reason.
 
-Pure: no I/O, clock or randomness; equal inputs give equal plans. A leaf that other stages may use: `Room` is how capacity
-speaks to it, and the run's brain calls a `Policy` again whenever room appears.
+Pure: no I/O, clock or randomness. Equal inputs give equal plans. Other stages may use it: capacity describes regions as
+`Room`, and the run's brain calls a `Policy` again whenever room appears.
 """
 
 from federation.plan.expected import When, expected_place

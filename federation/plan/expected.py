@@ -1,7 +1,7 @@
-"""A plan and a slot's number enter, where that slot is expected to go leaves. Pure; no slot is an object.
+"""Computes the region in which a plan expects a slot. Pure, and without an object for each slot.
 
-Regions take turns in proportion to their shares, so that low numbers are not all in one place; first what goes out now, then
-what is sent beyond it, then what waits.
+Regions take turns in proportion to their shares, so that low numbers are not all in one region. First come the slots that
+are placed now, then those sent beyond the free room, then those that wait.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ When = Literal["now", "starting", "later"]
 
 
 def expected_place(plan: Plan, slot: int) -> tuple[str, When] | None:
-    """(region, when) of a slot; None for one without a place. Only a slot that goes out now is as good as sure: the others
-    are bound as room appears."""
+    """(region, when) of a slot, or None for one without a place. Only a slot that is placed now is likely to go there: the
+    others are bound as room appears."""
     if plan.one_each:
-        one = plan.placements[slot] if slot < len(plan.placements) else None
-        return None if one is None else (one.region, "now" if one.now else "later")
+        placement = plan.placements[slot] if slot < len(plan.placements) else None
+        return None if placement is None else (placement.region, "now" if placement.now else "later")
     shares: Sequence[tuple[When, dict[str, int]]] = (
-        ("now", {one.region: one.now for one in plan.placements if one.now}),
-        ("starting", {one.region: one.starting for one in plan.placements if one.starting}),
-        ("later", {one.region: one.later for one in plan.placements if one.later}),
+        ("now", {each.region: each.now for each in plan.placements if each.now}),
+        ("starting", {each.region: each.starting for each in plan.placements if each.starting}),
+        ("later", {each.region: each.later for each in plan.placements if each.later}),
     )
-    for when, each in shares:
-        total = sum(each.values())
+    for when, slots in shares:
+        total = sum(slots.values())
         if slot < total:
-            return turn_of(slot, each), when
+            return turn_of(slot, slots), when
         slot -= total
     return None
 
 
 def turn_of(place: int, shares: Mapping[str, int]) -> str:
-    """Whose turn the place-th is (from 0), when region r has its i-th turn at (i + ½) / share(r); ties go to the first."""
+    """The region of a turn, counted from 0. Region r has its i-th turn at (i + ½) / share(r). The first region wins ties."""
     total = sum(shares.values())
-    # All turns before `start` come before the place; what is left is at most two turns a region.
+    # Skips all turns before `start`. At most two turns a region are left.
     start = max(0, place - len(shares)) / total
     done = {name: min(share, max(0, int(share * start - 0.5))) for name, share in shares.items()}
     turns = [((done[name] + 0.5) / share, rank, name) for rank, (name, share) in enumerate(shares.items())]

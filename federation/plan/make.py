@@ -1,4 +1,4 @@
-"""Slots, rooms and a policy enter, a `Plan` leaves: placements, what has no place with its reason, and why."""
+"""Makes a `Plan` from slots, rooms and a policy: placements, slots without a place, and the reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from federation.text import counted, in_words
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the plan as a whole is to keep. `deadline_s` counts from now; `max_cost` is in the prices' own money."""
+    """Limits of the whole plan. `deadline_s` counts from now. `max_cost` is in the currency of the prices."""
 
     deadline_s: float | None = None
     max_cost: float | None = None
@@ -28,12 +28,11 @@ def plan(
     place: Policy | None = None,
     wishes: Wishes | None = None,
 ) -> Plan:
-    """Place `slots` (None: one in each usable region) over the rooms by the policy (`place`: the one of that name).
+    """Places `slots` (None: one in each usable region) by the policy (`place`: the function of that policy, if known).
 
-    Slots within the free room are placed now by the policy, then those of elastic regions beyond it. The rest is expected
-    later, in proportion to the rooms' size and speed (a usable region that is full counts as one slot), none above its cap.
-    Nothing is placed where a region is excluded. Raises UsageError for an unknown policy, limits that contradict one another,
-    and for wishes that can't be judged since a duration or a price isn't known.
+    The policy places slots in the free room now, then in elastic regions beyond it. The rest is expected later, in
+    proportion to the rooms' size and speed (a usable region that is full counts as one slot), below each cap. An excluded
+    region gets nothing. Raises UsageError for an unknown policy and for limits that contradict each other.
     """
     usable = [room for room in rooms if room.excluded is None]
     excluded = tuple(room for room in rooms if room.excluded is not None)
@@ -45,7 +44,7 @@ def plan(
         wanted, shares = slots, _shares(slots, usable, place or policy_named(policy))
         why = _explain(slots, usable, shares, policy)
     why += [
-        f"{room.region}: its minimum of {room.minimum} isn't kept, since it is left out"
+        f"{room.region}: its minimum of {room.minimum} is not kept, because the region is left out"
         for room in excluded
         if room.minimum and slots is not None
     ]
@@ -88,13 +87,13 @@ def _shares(slots: int, usable: Sequence[Room], place: Policy) -> dict[str, _Sha
 
 
 def _after(room: Room, placed: int) -> Room:
-    """The room beyond what is free: none, but in an elastic region."""
+    """The room beyond the free slots, which only an elastic region has."""
     cap = None if room.cap is None else room.cap - placed
     return replace(room, free=room.elastic, minimum=max(0, room.minimum - placed), cap=cap)
 
 
 def _later(rest: int, usable: Sequence[Room], sent: Mapping[str, int]) -> dict[str, int]:
-    """Who will take the rest, as far as can be said: a region's slots come free as often as they end."""
+    """Estimates which regions take the rest. A region's slots become free as often as slots end there."""
     capacity = {room.region: rest if room.cap is None else room.cap - sent[room.region] for room in usable}
     sizes = {room.region: room.weight * max(room.free, 1) for room in usable}
     known = [room.expected_duration_s for room in usable]
@@ -138,7 +137,7 @@ def _problems(made: Plan, usable: Sequence[Room], wishes: Wishes) -> list[str]:
 
 
 def _cheaper(made: Plan, usable: Sequence[Room]) -> str:
-    """What the cheapest way would cost, where that is another."""
+    """The cost under the policy `cheapest`, if it is lower."""
     if made.policy == "cheapest" or made.one_each:
         return ""
     other = plan(made.slots, usable, "cheapest")
@@ -159,9 +158,9 @@ def _explain(slots: int, usable: Sequence[Room], shares: Mapping[str, _Share], p
             lines.append(f"{room.region}: its cap of {room.cap}")
         if share.starting:
             lines.append(
-                f"{room.region}: {counted(share.starting, 'slot')} beyond what is free, for its autoscaler to see"
+                f"{room.region}: {counted(share.starting, 'slot')} beyond its free slots, so that its autoscaler adds nodes"
             )
     waiting = sum(share.later for share in shares.values())
     if usable and waiting:
-        lines.append(f"{waiting} of {slots} slots wait: only {free} are free now; they are bound as room appears")
+        lines.append(f"{waiting} of {slots} slots wait until room appears: only {free} are free now")
     return lines

@@ -1,4 +1,4 @@
-"""What planning is said in: rooms enter a policy, placements leave. Frozen values, no I/O."""
+"""Types of planning: rooms, placements and plans. Frozen values, no I/O."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Reason(StrEnum):
 class Room:
     """One region's room for this job, in slots.
 
-    `free` is what it would place now, queue already deducted. `excluded` is why it gets nothing at all. `weight` scales
-    its share; `order` breaks ties (lower first). `minimum` and `cap` bound how many slots of the run it gets in all.
+    `free` is what it would place now, without its queue. `excluded` is the reason why it gets nothing. `weight` scales its
+    share. `order` breaks ties (lower first). `minimum` and `cap` limit how many slots of the run it gets in all.
     """
 
     region: str
@@ -32,41 +32,41 @@ class Room:
     excluded: Reason | None = None
     detail: str = ""
     price_per_hour: float | None = None
-    """Of one slot, as it runs; None: not known."""
+    """Price of one running slot. None: not known."""
     expected_duration_s: float | None = None
-    """How long one slot runs there; None: not known."""
+    """How long one slot runs there. None: not known."""
     minimum: int = 0
-    """It gets so many before the policy shares out the rest."""
+    """It gets this many slots before the policy is applied."""
     cap: int | None = None
-    """It never gets more; None: no limit."""
+    """It never gets more slots. None: no limit."""
     elastic: int = 0
-    """How many more are sent there than it would place now, so that an autoscaler sees the demand."""
+    """How many slots are sent there beyond `free`, so that an autoscaler sees the demand."""
 
     @property
     def cost(self) -> float | None:
-        """What one slot is expected to cost; None where price or duration isn't known."""
+        """The expected cost of one slot. None if price or duration isn't known."""
         if self.price_per_hour is None or self.expected_duration_s is None:
             return 0.0 if self.price_per_hour == 0 else None
         return self.price_per_hour * self.expected_duration_s / 3600
 
 
 Policy = Callable[[int, Sequence[Room]], dict[str, int]]
-"""Slots to place and regions with room → slots per region; the sum is at most the slots, none above its `free`."""
+"""Slots to place and rooms → slots of each region. The sum is at most the slots, and no region gets more than its `free`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """`now` slots find room at once, `starting` are sent beyond it (an elastic region); `later` are expected there as room
-    appears (bound late, so not a promise)."""
+    """`now` slots have room at once. `starting` slots are sent beyond it (an elastic region). `later` slots are expected there
+    as room appears, which is no promise."""
 
     region: str
     now: int
     later: int
     waves: int
-    """How many rounds of its room that makes, at least 1."""
+    """How often these slots fill its room, at least once."""
     starting: int = 0
     finish_s: float | None = None
-    """From now until its last slot ends, as far as durations are known."""
+    """From now until its last slot ends. None if the duration isn't known."""
     cost: float | None = None
 
     @property
@@ -86,7 +86,7 @@ class Unplaced:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How N slots spread. `placements` has each region that gets any; `excluded` each that can't, with why."""
+    """How N slots spread. `placements` has each region that gets slots, `excluded` each that can't, with the reason."""
 
     slots: int
     policy: str
@@ -97,7 +97,7 @@ class Plan:
     one_each: bool = False
     """Slot i is bound to region i."""
     problems: tuple[str, ...] = ()
-    """What keeps it from being dispatched as asked: a deadline or a cost that it wouldn't keep."""
+    """Why it can't be dispatched as requested: a deadline or a cost that it would not keep."""
 
     @property
     def is_complete(self) -> bool:
@@ -106,12 +106,12 @@ class Plan:
 
     @property
     def finish_s(self) -> float | None:
-        """From now until the last slot ends; None where a duration isn't known."""
+        """From now until the last slot ends. None if a duration isn't known."""
         ends = [placement.finish_s for placement in self.placements]
         return max((end for end in ends if end is not None), default=None) if None not in ends else None
 
     @property
     def cost(self) -> float | None:
-        """What all of it is expected to cost; None where a price or a duration isn't known."""
+        """The expected cost of all slots. None if a price or a duration isn't known."""
         costs = [placement.cost for placement in self.placements]
         return sum(cost for cost in costs if cost is not None) if costs and None not in costs else None

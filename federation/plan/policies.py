@@ -1,7 +1,6 @@
-"""Slots and rooms enter, slots per region leave: the policies that fedml has itself. Pure, exact (whole numbers only).
+"""The policies of fedml itself: slots and rooms → slots of each region. Pure and exact (whole numbers only).
 
-Each places as many slots as there is room for, and is monotonic in capacity: more room in one region never means fewer
-slots for it.
+Each policy places as many slots as there is room for. More room in a region never means fewer slots for it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from federation.plan.model import Policy, Room
 
 
 def spread(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
-    """In proportion to free slots × weight."""
+    """Places slots in proportion to free slots × weight."""
     usable = usable_rooms(rooms)
     weights = _whole({room.region: room.weight for room in usable})
     return fill(
@@ -26,32 +25,32 @@ def spread(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
 
 
 def weights(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
-    """In proportion to `weight` alone, however much is free there."""
+    """Places slots in proportion to `weight` alone."""
     usable = usable_rooms(rooms)
     claims = _whole({room.region: room.weight for room in usable})
     return fill(slots, {room.region: room.free for room in usable}, claims, ranks(usable))
 
 
 def pack(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
-    """Into as few regions as possible: the one with the most room first."""
+    """Uses as few regions as possible, the one with the most room first."""
     return _in_turn(slots, rooms, lambda room: -room.free)
 
 
 def order(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
-    """Into the first region until it is full, then the next, by `order`."""
+    """Fills one region after the other, by `order`."""
     return _in_turn(slots, rooms, lambda room: 0)
 
 
 def cheapest(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
-    """Where a slot costs least first: by price × expected duration where both are known everywhere, else by price per
-    hour; regions without a price come last."""
+    """Fills the regions with the lowest cost of a slot first: price × expected duration if both are known everywhere, else
+    price per hour. Regions without a price come last."""
     if all(room.cost is not None for room in rooms if room.price_per_hour is not None):
         return _in_turn(slots, rooms, lambda room: inf if room.cost is None else room.cost)
     return _in_turn(slots, rooms, lambda room: inf if room.price_per_hour is None else room.price_per_hour)
 
 
 def fastest(slots: int, rooms: Sequence[Room]) -> dict[str, int]:
-    """Where a slot ends first: by expected duration; regions whose duration isn't known come last."""
+    """Fills the regions with the shortest expected duration first. Regions without one come last."""
     return _in_turn(slots, rooms, lambda room: inf if room.expected_duration_s is None else room.expected_duration_s)
 
 
@@ -68,16 +67,18 @@ POLICIES: dict[str, Policy] = {
 def fill(
     slots: int, capacity: Mapping[str, int], claims: Mapping[str, int], ranks: Mapping[str, tuple[int, str]]
 ) -> dict[str, int]:
-    """`slots` in proportion to the claims, none above its capacity, by largest remainder; ties go to the lower rank.
+    """Distributes `slots` in proportion to the claims, below each capacity, by largest remainder. The lower rank wins ties.
 
-    What a full region leaves of its share goes to the others in proportion. Sums to the slots, or to all capacity.
+    What a full region can't take goes to the others in proportion. The sum is `slots`, or all capacity.
     """
     shares = dict.fromkeys(capacity, 0)
     left = min(slots, sum(capacity.values()))
     claims = {name: claims[name] if any(claims[each] for each in capacity) else 1 for name in capacity}
     total = sum(claims.values())
 
-    def by_fullness(one: str, other: str) -> int:  # capacity / claim, compared exactly: who is full first comes first
+    def by_fullness(
+        one: str, other: str
+    ) -> int:  # capacity / claim, compared exactly: the region that is full first comes first
         return capacity[one] * claims[other] - capacity[other] * claims[one]
 
     waiting = sorted(sorted(capacity, key=lambda name: ranks[name]), key=cmp_to_key(by_fullness))
@@ -96,12 +97,12 @@ def fill(
 
 
 def usable_rooms(rooms: Sequence[Room]) -> list[Room]:
-    """Those with any room, in an order that doesn't depend on the one they came in."""
+    """The rooms with free slots, by rank."""
     return sorted((room for room in rooms if room.free > 0 and room.excluded is None), key=rank)
 
 
 def rank(room: Room) -> tuple[int, str]:
-    """Who comes first among equals."""
+    """The key that breaks ties."""
     return room.order, room.region
 
 
@@ -118,7 +119,7 @@ def _in_turn(slots: int, rooms: Sequence[Room], key: Callable[[Room], float]) ->
 
 
 def _whole(claims: Mapping[str, float]) -> dict[str, int]:
-    """The same proportions in whole numbers, exactly."""
+    """The same proportions as exact whole numbers."""
     ratios = {name: claim.as_integer_ratio() for name, claim in claims.items()}
     common = lcm(*(denominator for _, denominator in ratios.values()))
     return {name: numerator * (common // denominator) for name, (numerator, denominator) in ratios.items()}

@@ -1,7 +1,6 @@
-"""A region's prices, a job and the nodes that fit it enter, the price of one slot leaves. Pure.
+"""Computes the price of one slot from a region's prices, a job and the nodes that fit it. Pure.
 
-Where nodes differ in price, nobody knows which of them Nomad will choose: the highest counts, so that a cost is one that
-isn't exceeded.
+If nodes differ in price, the highest counts: Nomad may choose any of them, and the cost must not be exceeded.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from regions.nomad.resources import devices_of, is_device
 
 
 def price_per_hour(region: Region, job: Mapping[str, Any], nodes: Iterable[Node]) -> float | None:
-    """Of one slot for an hour; None where a node's isn't known. Without nodes (the token may not read them) the region's
-    highest."""
+    """The price of one slot for an hour. None if a node's price isn't known. Without nodes (the token may not read them),
+    the region's highest price."""
     prices = [price for price in region.prices if not price.device or _asks_for(job, price.device)]
-    found = {_of_node(node, prices, region.price_per_hour) for node in nodes}
-    if not found:
-        found = {region.price_per_hour, *(price.per_hour for price in prices)}
-        found -= {None} if prices else set()
-    return None if None in found else max((price for price in found if price is not None), default=None)
+    hourly = {_of_node(node, prices, region.price_per_hour) for node in nodes}
+    if not hourly:
+        hourly = {region.price_per_hour, *(price.per_hour for price in prices)}
+        hourly -= {None} if prices else set()
+    return None if None in hourly else max((price for price in hourly if price is not None), default=None)
 
 
 def _of_node(node: Node, prices: Iterable[Price], otherwise: float | None) -> float | None:
@@ -37,7 +36,7 @@ def _is_of(price: Price, node: Node) -> bool:
 
 
 def _asks_for(job: Mapping[str, Any], device: str) -> bool:
-    """Whether the job asks for that device: for the very one, or for one of which it is a kind, or the other way round."""
+    """Whether the job asks for the device: by the same name, or by a more or less specific one."""
     asked = {name for group in job["TaskGroups"] for name in devices_of(group)}
     return any(
         set(device.split("/")) <= set(name.split("/")) or set(name.split("/")) <= set(device.split("/"))

@@ -1,4 +1,4 @@
-"""A policy's name enters, the policy leaves: fedml's own, or one that a package brings by the entry point `fedml.policies`."""
+"""Finds a policy by its name: one of fedml, or a plug-in's of the entry point `fedml.policies`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ ENTRY_POINTS = "fedml.policies"
 
 
 def policy_named(name: str) -> Policy:
-    """The policy, keeping each region's minimum and cap. Raises UsageError for a name that nobody has, or whose module
-    can't be loaded."""
+    """The policy under each region's minimum and cap. Raises UsageError for an unknown name and for a plug-in that can't be
+    loaded."""
     if name in POLICIES:
         return within_limits(name, POLICIES[name])
     from difflib import get_close_matches
-    from importlib.metadata import entry_points  # 15 ms that fedml's own policies don't pay
+    from importlib.metadata import entry_points  # takes 15 ms, which fedml's own policies save
 
     for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
@@ -26,7 +26,7 @@ def policy_named(name: str) -> Policy:
         except Exception as error:
             raise UsageError(
                 f"policy {name!r} ({point.value}) can't be loaded: {type(error).__name__}: {error}",
-                hint="the package that brings it is installed, and broken",
+                hint="the package with this policy is installed but does not work",
             ) from error
         return within_limits(name, cast("Policy", loaded))
     near = get_close_matches(name, policy_names(), n=1)
@@ -37,7 +37,7 @@ def policy_named(name: str) -> Policy:
 
 
 def policy_names() -> list[str]:
-    """All that are known here: fedml's own first."""
+    """The names of all policies, fedml's own first."""
     from importlib.metadata import entry_points
 
     return [*POLICIES, *sorted({point.name for point in entry_points(group=ENTRY_POINTS)} - POLICIES.keys())]

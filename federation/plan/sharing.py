@@ -1,6 +1,6 @@
-"""The free room of the regions and what several runs want of it enter, one run's own part leaves. Pure.
+"""Computes one run's part of the regions' free room when several runs want it. Pure.
 
-Runs see each other by their run logs and nothing enforces this: each coordinator keeps to it by itself (cooperative).
+Coordinators read each other's run logs and keep to their part. Nothing enforces it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ DEFAULT_PRIORITY = 50
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """`[shares]`: the most slots that may be outstanding at once, by owner (a pattern) and by Nomad namespace."""
+    """`[shares]`: how many slots may be outstanding at once, by owner (a pattern) and by Nomad namespace."""
 
     owners: Mapping[str, int] = field(default_factory=dict)
     namespaces: Mapping[str, int] = field(default_factory=dict)
 
     def of_owner(self, owner: str) -> int | None:
-        """The first pattern's that fits; None: no limit."""
+        """The limit of the first pattern that fits. None: no limit."""
         return next((most for pattern, most in self.owners.items() if fnmatchcase(owner, pattern)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one open run still wants: `unbound` slots, in these regions; a higher `priority` comes first."""
+    """What one open run still wants: `unbound` slots in these regions. A higher `priority` comes first."""
 
     run: str
     unbound: int
@@ -36,39 +36,38 @@ class Claim:
     priority: int = DEFAULT_PRIORITY
     owner: str = ""
     outstanding: Mapping[str, int] = field(default_factory=dict)
-    """Region → its slots that are bound there and not over."""
+    """Region → slots of the run that are bound there and not over."""
 
 
 def own_part(free: Mapping[str, int], mine: Claim, others: Sequence[Claim]) -> dict[str, int]:
-    """How much of each region's free room this run may take now.
+    """How many free slots of each region this run may take now.
 
-    First the runs of higher priority are given what they want, then those of its own priority share what is left evenly.
-    Who wants less than its part leaves the rest to the others; a lower priority is not asked.
+    Runs of higher priority get what they want first. Runs of the same priority share the rest evenly. A run that wants
+    less than its part leaves the rest to the others. Runs of lower priority get nothing here.
     """
     left = dict(free)
-    above = sorted({one.priority for one in others if one.priority > mine.priority}, reverse=True)
+    above = sorted({claim.priority for claim in others if claim.priority > mine.priority}, reverse=True)
     for priority in above:
-        _take(left, [one for one in others if one.priority == priority])
-    equals = [mine, *(one for one in others if one.priority == mine.priority)]
+        _take(left, [claim for claim in others if claim.priority == priority])
+    equals = [mine, *(claim for claim in others if claim.priority == mine.priority)]
     return _take(left, equals)[mine.run]
 
 
 def within_shares(
     parts: Mapping[str, int], shares: Shares, namespaces: Mapping[str, str], mine: Claim, others: Sequence[Claim]
 ) -> dict[str, int]:
-    """The parts, as far as `[shares]` leaves room for more outstanding slots of this run's owner, and of the namespace (by
-    region) that each is in."""
+    """Limits the parts to what `[shares]` leaves for this run's owner and for each region's namespace."""
     left = dict(parts)
     most = shares.of_owner(mine.owner)
     if most is not None:
-        held = sum(sum(one.outstanding.values()) for one in (mine, *others) if _has_same_owner(shares, one, mine))
+        held = sum(sum(claim.outstanding.values()) for claim in (mine, *others) if _has_same_owner(shares, claim, mine))
         left = _at_most(most - held, left)
     for namespace, most in shares.namespaces.items():
         own = {region: slots for region, slots in left.items() if namespaces.get(region) == namespace}
         held = sum(
             slots
-            for one in (mine, *others)
-            for region, slots in one.outstanding.items()
+            for claim in (mine, *others)
+            for region, slots in claim.outstanding.items()
             if namespaces.get(region) == namespace
         )
         left |= _at_most(most - held, own)
@@ -80,20 +79,22 @@ def _at_most(slots: int, parts: Mapping[str, int]) -> dict[str, int]:
     return fill(max(0, slots), parts, parts, ranks)
 
 
-def _has_same_owner(shares: Shares, one: Claim, mine: Claim) -> bool:
-    """Whether the same pattern's limit counts for both."""
-    first = [next((p for p in shares.owners if fnmatchcase(each.owner, p)), None) for each in (one, mine)]
+def _has_same_owner(shares: Shares, claim: Claim, mine: Claim) -> bool:
+    """Whether the limit of the same pattern applies to both."""
+    first = [next((p for p in shares.owners if fnmatchcase(each.owner, p)), None) for each in (claim, mine)]
     return first[0] == first[1]
 
 
 def _take(left: dict[str, int], claims: Sequence[Claim]) -> dict[str, dict[str, int]]:
-    """Share the room out among equals, region by region, and take it from `left`; run → region → slots."""
-    wanted = {one.run: one.unbound for one in claims}
-    given: dict[str, dict[str, int]] = {one.run: {} for one in claims}
-    ranks = {one.run: (0, one.run) for one in claims}
-    # A region that fewer may use first: who has no choice is served before who has one.
-    for region in sorted(left, key=lambda name: (sum(name in one.regions for one in claims), name)):
-        capacity = {one.run: wanted[one.run] for one in claims if region in one.regions and wanted[one.run] > 0}
+    """Shares the room among equal claims, region by region, and takes it from `left`. Returns run → region → slots."""
+    wanted = {claim.run: claim.unbound for claim in claims}
+    given: dict[str, dict[str, int]] = {claim.run: {} for claim in claims}
+    ranks = {claim.run: (0, claim.run) for claim in claims}
+    # Regions that fewer runs may use come first, so that runs without a choice get room there.
+    for region in sorted(left, key=lambda name: (sum(name in claim.regions for claim in claims), name)):
+        capacity = {
+            claim.run: wanted[claim.run] for claim in claims if region in claim.regions and wanted[claim.run] > 0
+        }
         if not capacity:
             continue
         for run, share in fill(left[region], capacity, dict.fromkeys(capacity, 1), ranks).items():

@@ -1,8 +1,8 @@
-"""A pattern of where jobs write their results themselves enters, the names of one result's objects leave, and back again.
+"""Parses patterns of the objects that jobs write themselves, makes object names from them and reads values from names.
 
-`{save_path}_v{version}_{alloc_id}.json`: each `{NAME}` stands for one of `FIELDS`, or else for the value of that meta key of
-the dispatch. `*` stands for any characters but `/`; a slash at the end for everything below. `{{` and `}}` are braces. With a
-scheme (`gs://bucket/…`) a pattern is a place of its own; without, it counts from the datacenter's store. Pure; no I/O.
+`{save_path}_v{version}_{alloc_id}.json`: each `{NAME}` stands for one of `FIELDS`, or for the value of that meta key of the
+dispatch. `*` stands for any characters except `/`. A slash at the end means all objects below. `{{` and `}}` are braces.
+A pattern with a scheme (`gs://bucket/…`) names its own bucket. Without one it is relative to the datacenter's store. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIELDS = {
     "alloc_index": "[0-9]+",
     "node": "[^/]+",
 }
-"""What a pattern may name besides the dispatch's meta, and what it looks like in an object's name."""
+"""Names that a pattern may use besides the dispatch's meta, with the regular expression of their values."""
 
 _META_VALUE = ".+"
 """A meta value may be a path."""
@@ -35,35 +35,35 @@ _GAP, _BELOW = "[^/]*", ".+"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """It stands as it is."""
+    """A fixed text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The value of that name."""
+    """The value of a name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Any characters but `/`; with `below`, any at all, at the end."""
+    """Any characters except `/`. With `below`, any characters, at the end."""
 
     below: bool = False
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A parsed pattern. Its text is what `parse` was given."""
+    """A parsed pattern with its text."""
 
     text: str
     parts: tuple[Text | Field | Gap, ...]
 
     @property
     def meta_keys(self) -> tuple[str, ...]:
-        """The meta keys that a dispatch must give for its results to be found, in the pattern's order, each once."""
+        """The meta keys that a dispatch needs so that its results can be found, in the pattern's order, each once."""
         names = [part.name for part in self.parts if isinstance(part, Field) and part.name not in FIELDS]
         return tuple(dict.fromkeys(names))
 
@@ -73,21 +73,21 @@ class Pattern:
         return "://" in self.text
 
     def name(self, values: Mapping[str, str]) -> str | None:
-        """The one object's name with these values; None where they don't settle it (a `*`, a folder, a missing value)."""
+        """The object's name with these values. None if they don't determine it (a `*`, a folder, a missing value)."""
         prefix, is_all = self._known(values)
         return prefix if is_all else None
 
     def prefix(self, values: Mapping[str, str]) -> str:
-        """What all names begin with that these values allow: what to list."""
+        """The common prefix of all names with these values, for a listing."""
         return self._known(values)[0]
 
     def match(self, name: str, values: Mapping[str, str] | None = None) -> dict[str, str] | None:
-        """The values that the name holds, `values` included; None for a name that isn't the pattern's, or is with other
-        values only. Where a name can be read in several ways, earlier fields take as much as they can."""
-        found = (self._expression if not values else _expression(self.parts, values)).fullmatch(name)
-        if found is None:
+        """The values in the name together with `values`. None if the name does not match the pattern with these values. If
+        a name can be read in several ways, earlier fields are as long as possible."""
+        match = (self._expression if not values else _expression(self.parts, values)).fullmatch(name)
+        if match is None:
             return None
-        return {**(values or {}), **{field: found[group] for group, field in self._groups.items() if found[group]}}
+        return {**(values or {}), **{field: match[group] for group, field in self._groups.items() if match[group]}}
 
     def _known(self, values: Mapping[str, str]) -> tuple[str, bool]:
         known = ""
@@ -111,19 +111,20 @@ class Pattern:
 
 
 def parse(text: str) -> Pattern:
-    """The pattern. Raises UsageError for a text that is none, and for one that doesn't tell allocations apart."""
+    """Parses a pattern. Raises UsageError for a text that is not a valid pattern, and for one without the allocation's ID."""
     parts: list[Text | Field | Gap] = []
-    for found in _PART.finditer(text):
-        if found[1]:
-            parts.append(Field(found[1]))
-        elif found[2]:
+    for token in _PART.finditer(text):
+        if token[1]:
+            parts.append(Field(token[1]))
+        elif token[2]:
             raise UsageError(
-                f"the pattern {text!r} has a single {found[2]!r}", hint="fields are {name}; a brace itself is {{ or }}"
+                f"the pattern {text!r} has a single {token[2]!r}",
+                hint="write a field as {name}, and a brace itself as {{ or }}",
             )
-        elif found[0].startswith("*"):
+        elif token[0].startswith("*"):
             parts.append(Gap())
         else:
-            parts.append(Text({"{{": "{", "}}": "}"}.get(found[0], found[0])))
+            parts.append(Text({"{{": "{", "}}": "}"}.get(token[0], token[0])))
     if text.endswith("/"):
         parts.append(Gap(below=True))
     if Field("alloc_id") not in parts:
@@ -139,7 +140,7 @@ def parse(text: str) -> Pattern:
 
 
 def _expression(parts: tuple[Text | Field | Gap, ...], values: Mapping[str, str]) -> re.Pattern[str]:
-    """Names that the parts allow with these values; a group for each field, `f0`, `f1` … in order."""
+    """Regular expression of the names that have these values, with a group for each field: `f0`, `f1` …"""
     groups: dict[str, str] = {}
     expression = ""
     for part in parts:

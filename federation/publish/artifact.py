@@ -1,6 +1,6 @@
-"""Reads what a task made: the files of a folder with sizes and sha256, and the metrics that lie in it.
+"""Reads what a task made: the files of a folder with sizes and sha256, and its metrics.
 
-Nothing outside of the folder is ever read: a symbolic link that leaves it is refused, and so is what isn't a file.
+Reads nothing outside of the folder: a symbolic link that leaves it is refused, and so is anything that isn't a file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import PublishError
-from federation.publish.provenance import told_data, without_secrets
+from federation.publish.provenance import data_origin, without_secrets
 from federation.result import (
     ENVIRONMENT_MAX,
     FILES_MAX,
@@ -35,44 +35,44 @@ METRICS_FILE = "metrics.json"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
 _NOTES_MAX = 20
-TOLD_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
-"""What a folder tells of itself."""
+NOTE_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
+"""Files with information for the record."""
 
-_TOLD_LIMITS = Limits(
+_NOTE_LIMITS = Limits(
     size_bytes_max=16 * 1024 * 1024, whole_max=10**4300, refuse_twice=False, is_python=True, items_max=1_000_000
 )
-"""For JSON that a task wrote with any library: what of it can't be kept is left out value by value."""
+"""Limits for JSON that a task wrote with any library. Values that can't be kept are left out one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What is published: `files` in order of their paths, relative to `root`."""
+    """The files to publish, in order of their paths relative to `root`."""
 
     root: Path
     files: tuple[ResultFile, ...]
 
     @property
     def manifest_sha256(self) -> str:
-        """The hash of all names, sizes and hashes: the same for the same bytes, wherever they were made."""
+        """The hash of all names, sizes and hashes. Equal files have equal hashes on any machine."""
         return manifest_sha256(self.files)
 
 
 def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
-    """The artifact at `path`, every file read once for its hash.
+    """Reads the artifact at `path`. Reads every file once for its hash.
 
     `ignore` are shell patterns for a file's or folder's name, or for its path in the artifact (`*.tmp`, `logs`,
     `logs/*`). Raises PublishError for what can't be published, StoreError for a file that can't be read or changes.
     """
     if path.is_dir():
         root = path.resolve()
-        paths = sorted(_walk(root, root, ignore), key=lambda found: found.relative_to(root).as_posix())
+        paths = sorted(_walk(root, root, ignore), key=lambda file: file.relative_to(root).as_posix())
     elif path.is_file():
         root, paths = path.absolute().parent, [path.absolute()]
     elif path.exists():
         raise PublishError(f"{path} is neither a folder nor a file")
     else:
         raise PublishError(
-            f"{path} does not exist, so there is nothing to publish", hint="check what the task before wrote"
+            f"{path} does not exist, so there is nothing to publish", hint="check what the previous task wrote"
         )
     if not paths:
         raise PublishError(f"{path} holds no file to publish", hint="check the folder and the --ignore patterns")
@@ -81,14 +81,14 @@ def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
             f"{path} holds {len(paths):,} files; the limit is {FILES_MAX:,}",
             hint="publish an archive of them (tar, zip), or leave some out with --ignore",
         )
-    return Artifact(root, tuple(_file(root, found) for found in paths))
+    return Artifact(root, tuple(_file(root, file) for file in paths))
 
 
 def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
-    """The metrics of `metrics.json`, if there is one, and what of it was left out and why.
+    """Reads the metrics of `metrics.json`, if it exists, with notes on what was left out and why.
 
-    Numbers (NaN and infinities too), texts and true/false are metrics; objects are taken with their names joined by a
-    dot; lists and null are left out. Raises PublishError for a file that isn't a JSON object.
+    Metrics are numbers (NaN and infinities too), texts and true/false. Names in nested objects are joined by a dot. Lists
+    and null are left out. Raises PublishError for a file that isn't a JSON object.
     """
     metrics: dict[str, MetricValue] = {}
     notes: list[str] = []
@@ -97,14 +97,14 @@ def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
             metrics[name] = value
         else:
             kind = "null" if value is None else "a list"
-            notes.append(f"{METRICS_FILE}: {_shown(name)} is left out: {kind} is no metric")
+            notes.append(f"{METRICS_FILE}: {_shown(name)} is left out: {kind} is not a valid metric")
     return metrics, notes
 
 
 def fitting_metrics(metrics: Mapping[str, MetricValue]) -> tuple[dict[str, MetricValue], list[str]]:
-    """Those of the metrics that a record can hold, and a note for what is left out. A training is never lost for a metric.
+    """The metrics that a record can hold, with notes on what is left out. A metric never makes publishing fail.
 
-    Whole numbers beyond 2^53, which JSON's readers read differently, are kept as the nearest other number.
+    Whole numbers beyond 2^53 become floats, since JSON readers differ on them.
     """
     fitting, notes = _fitting(metrics, "metric", METRICS_MAX)
     for name, value in list(fitting.items()):
@@ -118,7 +118,7 @@ def fitting_metrics(metrics: Mapping[str, MetricValue]) -> tuple[dict[str, Metri
 
 
 def fitting_texts(texts: Mapping[str, str], what: str) -> tuple[dict[str, str], list[str]]:
-    """Those of the texts (parameters, members of the environment) that a record can hold, and a note for what is left out."""
+    """The texts (parameters, environment) that a record can hold, with notes on what is left out."""
     return _fitting(texts, what, ENVIRONMENT_MAX)
 
 
@@ -147,21 +147,21 @@ def _shown(name: str) -> str:
 
 
 def read_environment(root: Path) -> dict[str, str]:
-    """What `environment.json`, if there is one, tells of the place of training, as texts."""
-    told = {
+    """Reads `environment.json`, if it exists, which describes the environment of the training, as texts."""
+    environment = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in _flat(_json_object(root / ENVIRONMENT_FILE))
     }
-    if "data_url" in told:
-        told["data_url"] = without_secrets(told["data_url"])
-    return told
+    if "data_url" in environment:
+        environment["data_url"] = without_secrets(environment["data_url"])
+    return environment
 
 
 def read_data(root: Path) -> dict[str, str]:
-    """`data_url` and `data_sha256` of the data that it was trained on, from `data.json` (`{"url": …, "sha256": …}`), if
-    there is one. Raises PublishError for a hash that is none."""
-    found = _json_object(root / DATA_FILE)
-    return told_data(*(str(found.get(name) or "") for name in ("url", "sha256")))
+    """Reads `data_url` and `data_sha256` of the training data from `data.json` (`{"url": …, "sha256": …}`), if it exists.
+    Raises PublishError for an invalid hash."""
+    data = _json_object(root / DATA_FILE)
+    return data_origin(*(str(data.get(name) or "") for name in ("url", "sha256")))
 
 
 def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
@@ -183,14 +183,14 @@ def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
                 )
             if target.is_dir():
                 raise PublishError(
-                    f"{relative} is a link to a folder", hint="--ignore it; its files are published as they are"
+                    f"{relative} is a link to a folder", hint="--ignore it and publish the folder's files themselves"
                 )
         if entry.is_dir():
             yield from _walk(root, path, ignore)
         elif entry.is_file():
             yield path
         else:
-            raise PublishError(f"{relative} is no regular file", hint="remove it or --ignore it")
+            raise PublishError(f"{relative} is not a regular file", hint="remove it or --ignore it")
 
 
 def _file(root: Path, path: Path) -> ResultFile:
@@ -206,18 +206,18 @@ def _file(root: Path, path: Path) -> ResultFile:
 def _json_object(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as file:
-            found = parse_json(file.read(_TOLD_LIMITS.size_bytes_max + 1), source=f"{path.name}", limits=_TOLD_LIMITS)
+            values = parse_json(file.read(_NOTE_LIMITS.size_bytes_max + 1), source=f"{path.name}", limits=_NOTE_LIMITS)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise PublishError(f"{path.name} can't be read as JSON: {error.strerror}") from error
     except ForeignTextError as error:
         raise PublishError(
-            f"{path.name} can't be read as JSON: {error.message}", hint="look at what the task wrote"
+            f"{path.name} can't be read as JSON: {error.message}", hint="check what the task wrote"
         ) from error
-    if not isinstance(found, dict):
-        raise PublishError(f"{path.name} is no JSON object of names and values")
-    return found
+    if not isinstance(values, dict):
+        raise PublishError(f"{path.name} is not a JSON object of names and values")
+    return values
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

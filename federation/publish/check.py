@@ -1,7 +1,7 @@
-"""A task's environment enters, checks leave: whether this task could publish, looked at from where it runs.
+"""Checks from inside a task whether it could publish.
 
-What no laptop can see: the archive that is there, the node's own credentials, its way to the store, its clock. One small
-object is created under `artifacts/doctor/`, read back, and removed where the node's role allows it (the least one doesn't).
+Checks what only the node can: the installed fedml, the node's credentials, its connection to the store, its clock. Creates
+one small object below `artifacts/doctor/`, reads it, and removes it if the node's role allows that (the least role doesn't).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CREDENTIALS = "credentials"
 
 
 def check_from_inside(environ: Mapping[str, str], *, archive: Sequence[str] = ()) -> list[Check]:
-    """Every check, the first failure of those that build on one another last. `archive`: the URL schemes that the archive
-    serves which this runs from. Raises nothing but for a bug."""
+    """All checks. Checks depend on each other, so the first failure is the last check. `archive` are the URL schemes of the
+    archive that this runs from. Raises nothing except for a bug."""
     subject = environ.get("FEDML_NODE") or socket.gethostname()
     served = f", an archive for {' and '.join(f'{scheme}://' for scheme in archive)}" if archive else ""
     about = f"{fedml_version()}{served}, on Python {platform.python_version()}"
@@ -53,7 +53,7 @@ def check_from_inside(environ: Mapping[str, str], *, archive: Sequence[str] = ()
         return ""
 
     def read() -> str:
-        return "" if store.get(probe) == data else "it gave back other bytes than were written"
+        return "" if store.get(probe) == data else "the store returned other bytes than were written"
 
     steps: dict[str, Callable[[], str]] = {"create in the store": create, "read it back": read}
     for number, (name, step) in enumerate(steps.items()):
@@ -80,7 +80,7 @@ def check_from_inside(environ: Mapping[str, str], *, archive: Sequence[str] = ()
 
 
 def fedml_version() -> str:
-    """Of the fedml that this is; empty where it isn't installed as a distribution."""
+    """The version of this fedml. Empty if it isn't installed as a distribution."""
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -88,7 +88,7 @@ def fedml_version() -> str:
 
 
 def _are_known(error: PermissionDenied) -> bool:
-    """Whether the store knows who asks, and refuses the act: what else it says is of the credentials themselves."""
+    """Whether the store accepts the credentials and refuses only the operation."""
     return backend_of(error.store).is_folder or "may not" in error.hint
 
 
@@ -101,11 +101,11 @@ def _right(url: str, number: int) -> str:
     return f"it lacks {right} on {below}: `fedml stores check --policy` prints all that a node needs"
 
 
-_OTHER_ARCHIVE = "take the archive for this kind of store, or install fedml-nomad on the node"
+_OTHER_ARCHIVE = "use the archive for this kind of store, or install fedml-nomad on the node"
 
 
 def to_line(checks: list[Check]) -> str:
-    """One line of JSON, to be found in a task's log."""
+    """The checks as one line of JSON, which `from_log` finds in a task's log."""
     rows = [[check.subject, check.name, str(check.outcome), check.detail, check.remedy] for check in checks]
     return json.dumps({MARK: rows})
 
@@ -123,7 +123,7 @@ def _check(subject: str, name: str, outcome: str, detail: str, remedy: str) -> C
 
 
 def from_log(text: str) -> list[Check] | None:
-    """The checks of the last such line; None where there is none."""
+    """The checks of the last such line. None without one."""
     for line in reversed(text.splitlines()):
         try:
             return _checks(line)

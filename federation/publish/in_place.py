@@ -1,7 +1,7 @@
-"""The URL of what lies in a store already enters, its files with sizes, etags and sha256 leave: nothing is copied.
+"""Reads objects that are in a store already: files with sizes, etags and sha256. Copies nothing.
 
-`s3://bucket/models/model.json` is one object, `s3://bucket/models/run-7/` (with a slash at its end) all objects below. An
-object that fedml wrote tells its sha256; any other is read once for it.
+`s3://bucket/models/model.json` is one object. `s3://bucket/models/run-7/` (with a slash at its end) means all objects
+below. Objects that fedml wrote have their sha256 in their metadata. Any other object is read once for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from federation.errors import PublishError
-from federation.publish.artifact import TOLD_FILES, Artifact
+from federation.publish.artifact import NOTE_FILES, Artifact
 from federation.result import ResultFile
 from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url
@@ -26,8 +26,8 @@ from regions.storage.store import ObjectInfo
 
 @dataclass(frozen=True, slots=True)
 class InPlace:
-    """Objects of `store` whose keys start with `prefix`. `artifact.root` is a folder with copies of what the objects tell
-    of themselves (metrics.json and so on), and nothing else."""
+    """Objects of `store` whose keys start with `prefix`. `artifact.root` is a folder with copies of metrics.json and the
+    other files for the record, and nothing else."""
 
     store: StoreConfig
     prefix: str
@@ -35,32 +35,32 @@ class InPlace:
 
 
 def is_url(source: str) -> bool:
-    """Whether that names something in a store, not a path."""
+    """Whether the source is a URL and not a path."""
     return "://" in source
 
 
-def read_in_place(url: str, own: StoreConfig, told: Path, *, ignore: Sequence[str] = ()) -> InPlace:
-    """What lies at `url`. `own` is the datacenter's store: below it, it is that store; elsewhere with the same scheme, a
-    store with its endpoint unless the URL names one. `told` is an empty folder for what the objects tell.
+def read_in_place(url: str, own: StoreConfig, notes: Path, *, ignore: Sequence[str] = ()) -> InPlace:
+    """Reads the objects at `url`. `own` is the datacenter's store. A URL below it uses that store. Another URL with the
+    same scheme uses its endpoint, unless the URL names one. `notes` is an empty folder for copies of metrics.json and so on.
 
     Raises PublishError when nothing is there, StoreError when it can't be read.
     """
-    parse_store_url(url)  # says what is wrong with it, without repeating a secret
+    parse_store_url(url)  # its error does not repeat a secret
     bare, _, query = url.partition("?")
     is_folder = bare.endswith("/")
     parent, _, name = bare.rstrip("/").rpartition("/")
     if not name or parent.endswith("/"):
         raise PublishError(
-            f"{bare} names no object", hint="write s3://bucket/models/model.json, or s3://bucket/models/"
+            f"{bare} is not the URL of an object", hint="write s3://bucket/models/model.json, or s3://bucket/models/"
         )
     if backend_of(bare).is_folder:
         name = unquote(name)
     config, prefix = _located(parent, query, own)
     store = open_store(config)
     if not is_folder:
-        return InPlace(config, prefix, read_objects(store, prefix, [store.stat(prefix + name)], told))
+        return InPlace(config, prefix, read_objects(store, prefix, [store.stat(prefix + name)], notes))
     prefix += f"{name}/"
-    found = [
+    objects = [
         info
         for info in store.list(prefix)
         if not any(
@@ -69,18 +69,18 @@ def read_in_place(url: str, own: StoreConfig, told: Path, *, ignore: Sequence[st
             for part in info.key.removeprefix(prefix).split("/")
         )
     ]
-    if not found:
-        raise PublishError(f"there is no object below {bare}", hint="check the URL, and that the slash is meant")
-    return InPlace(config, prefix, read_objects(store, prefix, found, told))
+    if not objects:
+        raise PublishError(f"there is no object below {bare}", hint="check the URL, and its slash at the end")
+    return InPlace(config, prefix, read_objects(store, prefix, objects, notes))
 
 
-def read_objects(store: Store, prefix: str, found: Sequence[ObjectInfo], told: Path) -> Artifact:
-    """These objects as an artifact's files, with copies in `told` of what they tell. Raises StoreError."""
-    files = tuple(_file(store, info, prefix) for info in found)
+def read_objects(store: Store, prefix: str, objects: Sequence[ObjectInfo], notes: Path) -> Artifact:
+    """Reads these objects as an artifact, with copies of metrics.json and so on in `notes`. Raises StoreError."""
+    files = tuple(_file(store, info, prefix) for info in objects)
     for file in files:
-        if file.path in TOLD_FILES:
-            (told / file.path).write_bytes(store.get(prefix + file.path))
-    return Artifact(told, files)
+        if file.path in NOTE_FILES:
+            (notes / file.path).write_bytes(store.get(prefix + file.path))
+    return Artifact(notes, files)
 
 
 def _located(parent: str, query: str, own: StoreConfig) -> tuple[StoreConfig, str]:

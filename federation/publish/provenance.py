@@ -1,7 +1,7 @@
-"""Finds out where a model comes from: git commit, data, parents, package versions, size of the task.
+"""Collects the origin of a model: git commit, data, parents, package versions, size of the task.
 
-The training itself says most of it (`environment.json`, `data.json`, options of `fedml publish`). The rest is looked up: the
-git commit around the artifact, and the size that Nomad gave the task.
+Most comes from the training (`environment.json`, `data.json`, options of `fedml publish`). The git commit around the
+artifact and the size that Nomad gave the task are looked up.
 """
 
 from __future__ import annotations
@@ -25,53 +25,55 @@ _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ALLOCATION = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _LIMITS = {"NOMAD_CPU_LIMIT": "task_cpu_mhz", "NOMAD_MEMORY_LIMIT": "task_memory_mb"}
-"""Of the task that publishes; what it used is told by `federation.publish.usage`."""
+"""Limits of the task that publishes. `federation.publish.usage` measures what it used."""
 
 
 _PACKAGES = (
     *("catboost", "jax", "keras", "lightgbm", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "pytorch-lightning"),
     *("scikit-learn", "scipy", "statsmodels", "tensorflow", "torch", "torchvision", "transformers", "xgboost"),
 )
-"""Packages whose versions tell how a model can be loaded again."""
+"""Packages whose versions are needed to load a model again."""
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the known packages that are installed in the Python that publishes."""
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions
 
 
-def found_origin(environ: Mapping[str, str], places: Sequence[Path]) -> dict[str, str]:
-    """Git commit of the code (GIT_COMMIT, else the repository around one of `places`) and the size of the task. Raises
+def found_origin(environ: Mapping[str, str], folders: Sequence[Path]) -> dict[str, str]:
+    """The git commit of the code (GIT_COMMIT, else the repository around one of `folders`) and the size of the task. Raises
     nothing."""
     origin = {name: environ[limit] for limit, name in _LIMITS.items() if environ.get(limit, "").isdecimal()}
     commit = environ.get(COMMIT_VARIABLE, "").strip().lower()
     if not _COMMIT.fullmatch(commit):
-        commit = next(filter(None, map(git_commit, places)), "")
+        commit = next(filter(None, map(git_commit, folders)), "")
     return origin | ({"git_commit": commit} if commit else {})
 
 
-def told_data(url: str, sha256: str) -> dict[str, str]:
-    """`data_url` and `data_sha256`, those that are given. Credentials in the URL are left out. Raises PublishError."""
+def data_origin(url: str, sha256: str) -> dict[str, str]:
+    """`data_url` and `data_sha256`, if given. Credentials in the URL are left out. Raises PublishError."""
     if sha256 and not _SHA256.fullmatch(sha256):
-        raise PublishError(f"the data's sha256 is {sha256[:80]!r}, not 64 hexadecimal digits")
-    told = {"data_url": without_secrets(url), "data_sha256": sha256.lower()}
-    return {name: value for name, value in told.items() if value}
+        raise PublishError(
+            f"{sha256[:80]!r} is not a valid sha256 of the data", hint="a sha256 is 64 hexadecimal digits"
+        )
+    origin = {"data_url": without_secrets(url), "data_sha256": sha256.lower()}
+    return {name: value for name, value in origin.items() if value}
 
 
-def told_parent(text: str) -> str:
-    """Allocation id, or its beginning, of a result that this one was made from. Tags cannot be resolved on a node. Raises
+def checked_parent(text: str) -> str:
+    """The allocation ID, or its beginning, of a result that this one was made from. Tags cannot be resolved on a node. Raises
     UsageError."""
-    found = text.strip().lower()
-    if not _ALLOCATION.fullmatch(found):
+    parent = text.strip().lower()
+    if not _ALLOCATION.fullmatch(parent):
         raise UsageError(
             f"--parent {text[:80]!r} is not an allocation id or at least 8 characters of one",
-            hint="fedml index list shows them; a tag has no meaning on a node",
+            hint="find it with:  fedml index list  (a tag can't be resolved on a node)",
         )
-    return found
+    return parent
 
 
 def without_secrets(url: str) -> str:
@@ -90,21 +92,21 @@ def _signs(name: str) -> bool:
     return looks_secret(name) or low in ("sig", "key") or low.endswith(("signature", "credential", "accesskeyid"))
 
 
-def git_commit(place: Path) -> str:
-    """Commit checked out in the repository around `place`, as `git` says it. Empty without git, outside a repository, and
-    where nothing in `place` is tracked: a folder of results inside a checkout says nothing about the code."""
-    if place.is_dir() and _git(place, "ls-files", "--error-unmatch", "--", ".") is not None:
-        commit = _git(place, "rev-parse", "--verify", "--quiet", "HEAD") or ""
+def git_commit(folder: Path) -> str:
+    """The commit checked out in the repository around `folder`, from `git`. Empty without git, outside a repository, and if
+    nothing in `folder` is tracked: a folder of results in a checkout is not the code."""
+    if folder.is_dir() and _git(folder, "ls-files", "--error-unmatch", "--", ".") is not None:
+        commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD") or ""
         return commit if _COMMIT.fullmatch(commit) else ""
     return ""
 
 
-def _git(place: Path, *command: str) -> str | None:
-    """What a read-only git command prints; None when it fails. Repository settings that start programs are off."""
+def _git(folder: Path, *command: str) -> str | None:
+    """Runs a read-only git command without settings that start programs. Returns its output, or None when it fails."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", "-c", "core.fsmonitor=false", "-C", str(place), *command],
+            ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_GIT_TIMEOUT_S,

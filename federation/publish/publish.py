@@ -1,8 +1,8 @@
-"""An artifact on a node enters, its files and then its record leave for the datacenter's store.
+"""Writes an artifact's files and then its record into the datacenter's store. Runs on the node.
 
-Order is the guarantee: files first, under keys that hold the allocation and the manifest's hash (the same key always gets
-the same bytes), the record last, with create-if-absent. So there is no record without its artifact; whatever interrupts,
-running it again goes on; and run twice by the same allocation it gives the same outcome.
+The order is the guarantee. Files come first, under keys with the allocation and the manifest's hash, so that a key always
+gets the same bytes. The record comes last, with create-if-absent. So no record exists without its artifact, an interrupted
+call can be repeated, and a second call in the same allocation has the same outcome.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from regions.storage.store import Create, Progress, checked_key
 DISTRIBUTION = "fedml-nomad"
 SMALL_FILES_AT_ONCE = 16
 SMALL_FILE_BYTES_MAX = 4 << 20
-"""So that at most 64 MiB are in memory at once, as with a large file's parts."""
+"""Limits memory to 64 MiB, as with the parts of a large file."""
 LEFT_RECORD = "fedml/result.json"
-"""Where the record is left in the allocation's folder, for a coordinator that can read that but not the store."""
+"""Path of the record's copy in the allocation's folder, for a coordinator that can read that but not the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishOutcome:
-    """What is now in the store. `was_there`: an earlier run of this allocation had published the same already."""
+    """What is in the store now. `was_there`: an earlier call of this allocation had published the same artifact."""
 
     record: ResultRecord
     was_there: bool
@@ -57,16 +57,16 @@ class PublishOutcome:
     record_url: str
     artifact_url: str
     notes: tuple[str, ...] = ()
-    """What a person should know although it worked: metrics left out, a record that couldn't be left in the folder."""
+    """Warnings: metrics left out, a copy of the record that couldn't be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Material:
-    """What is published: `prefix` None, if its files are still to be sent; else where they lie in `store` already."""
+    """What is published. `prefix` is None if the files must be sent, else their prefix in `store`."""
 
     artifact: Artifact
-    told: Path | None
-    """The folder where metrics.json and its like are, if there is one."""
+    notes: Path | None
+    """The folder with metrics.json and so on, if there is one."""
     store: StoreConfig
     prefix: str | None = None
 
@@ -76,26 +76,24 @@ def publish(
     *,
     environ: Mapping[str, str] | None = None,
     metrics: Mapping[str, MetricValue] | None = None,
-    told: Mapping[str, str] | None = None,
+    origin: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> PublishOutcome:
-    """Publish the folder or file at `source` as the result of this allocation; or, when it is the URL of something in a
-    store, record it where it lies, without copying.
+    """Publishes the folder or file at `source` as the result of this allocation. If `source` is a URL, records its objects
+    where they are, without copying.
 
-    `environ` is the task's environment (default: the process's own); `metrics` add to those of `metrics.json` and win
-    over them, `told` likewise to what the record's environment holds (`format`, `framework`, `data_url`). `progress` is
-    told of the bytes that went over. Raises
-    PublishError or StoreError, and then no record was written. It is refused when this allocation has published another
-    artifact: one allocation, one result.
+    `environ` is the task's environment (default: this process's). `metrics` overrides `metrics.json`, and `origin` the
+    record's environment (`format`, `framework`, `data_url`). `progress` is called with the number of bytes sent. Raises
+    PublishError or StoreError, and then no record was written. A second, different artifact of the allocation is refused.
     """
     environ = os.environ if environ is None else environ
     allocation = allocation_of(environ, node=socket.gethostname())
     config = parse_store_url(allocation.store_url)
     with tempfile.TemporaryDirectory(prefix="fedml-publish-") as folder:
         material = _material(source, config, Path(folder), ignore)
-        in_file, notes = read_metrics(material.told) if material.told else ({}, [])
-        environment = _environment(environ, material) | dict(told or {})
+        in_file, notes = read_metrics(material.notes) if material.notes else ({}, [])
+        environment = _environment(environ, material) | dict(origin or {})
     record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     notes += left_out
     _check_keys(record)
@@ -108,7 +106,7 @@ def publish(
         if material.prefix is None:
             _send(store, record, material.artifact)
         kept, was_there = _write_record(store, record)
-    notes += _leave(kept, environ)
+    notes += _copy_to_allocation(kept, environ)
     return PublishOutcome(
         record=kept,
         was_there=was_there,
@@ -121,22 +119,22 @@ def publish(
 
 def _material(source: Path | str, config: StoreConfig, folder: Path, ignore: Sequence[str]) -> _Material:
     if isinstance(source, str) and is_url(source):
-        found = read_in_place(source, config, folder, ignore=ignore)
-        return _Material(found.artifact, folder, found.store, found.prefix)
+        objects = read_in_place(source, config, folder, ignore=ignore)
+        return _Material(objects.artifact, folder, objects.store, objects.prefix)
     path = Path(source)
     artifact = read_artifact(path, ignore=ignore)
     return _Material(artifact, artifact.root if path.is_dir() else None, config)
 
 
 def _environment(environ: Mapping[str, str], material: _Material) -> dict[str, str]:
-    """What the artifact tells of its origin wins over what is found here, at the place of publishing."""
+    """The record's environment. The artifact's own files override what is found on the node."""
     environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
-    places = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
-    environment |= package_versions() | found_origin(environ, places) | task_usage(environ)
-    if material.told is not None:
-        environment |= read_environment(material.told) | read_data(material.told)
+    folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
+    environment |= package_versions() | found_origin(environ, folders) | task_usage(environ)
+    if material.notes is not None:
+        environment |= read_environment(material.notes) | read_data(material.notes)
     return environment
 
 
@@ -146,10 +144,10 @@ def _record(
     metrics: Mapping[str, MetricValue],
     environment: Mapping[str, str],
 ) -> tuple[ResultRecord, list[str]]:
-    """The record, and notes on what it can't hold."""
+    """Makes the record, with notes on what it can't hold."""
     measured, notes = fitting_metrics(metrics)
     params, params_notes = fitting_texts(allocation.params, "parameter")
-    told, told_notes = fitting_texts(environment, "environment")
+    fitting, environment_notes = fitting_texts(environment, "environment")
     record = ResultRecord(
         key=allocation.key,
         attempt=allocation.attempt,
@@ -167,14 +165,14 @@ def _record(
         created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         metrics=measured,
         params=params,
-        environment=told,
+        environment=fitting,
         prefix=material.prefix,
     )
-    return record, [*notes, *params_notes, *told_notes]
+    return record, [*notes, *params_notes, *environment_notes]
 
 
 def _check_keys(record: ResultRecord) -> None:
-    """Before anything is sent: every key that will be written is one."""
+    """Checks all keys before anything is sent."""
     try:
         checked_key(record.key.record_key(record.alloc_id))
         for file in record.files:
@@ -184,15 +182,15 @@ def _check_keys(record: ResultRecord) -> None:
 
 
 def _check_record(record: ResultRecord) -> None:
-    """Before anything is sent: the record can be read again, as its readers will read it."""
+    """Checks before anything is sent that readers will accept the record."""
     try:
         ResultRecord.from_json(record.to_json(), source="the record")
     except (ValueError, TypeError) as error:
-        raise PublishError(f"the record can't be written: {error}", hint="look at the task's environment") from error
+        raise PublishError(f"the record can't be written: {error}", hint="check the task's environment") from error
 
 
 def _published_before(store: Store, record: ResultRecord) -> ResultRecord | None:
-    """This allocation's record if it is there already and tells of the same artifact. Raises PublishError if of another."""
+    """This allocation's record if it exists with the same artifact. Raises PublishError for another artifact."""
     key = record.key.record_key(record.alloc_id)
     try:
         kept = ResultRecord.from_json(store.get(key), source=store.url_of(key))
@@ -208,8 +206,8 @@ def _published_before(store: Store, record: ResultRecord) -> ResultRecord | None
 
 
 def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
-    """The smallest file goes first and alone: where it is already, an earlier try of this allocation was interrupted, and
-    what that one sent is not sent again. Small files go side by side, large ones one by one, each by parts."""
+    """Sends the files. The smallest one goes first: if it exists, an earlier call was interrupted, and the files that it sent
+    are not sent again. Small files are sent in parallel, large ones one by one in parts."""
     first, *others = sorted(record.files, key=lambda file: file.size_bytes)
     is_another_try = _is_sent(store, record, first)
     if not is_another_try:
@@ -223,8 +221,8 @@ def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
     with ThreadPoolExecutor(SMALL_FILES_AT_ONCE) as pool:
         sent = [pool.submit(send, file) for file in small]
         try:
-            for one in sent:
-                one.result()
+            for future in sent:
+                future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -233,12 +231,12 @@ def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
 
 
 def _is_sent(store: Store, record: ResultRecord, file: ResultFile) -> bool:
-    """Whether the same bytes lie there. A node's role may be allowed to create only; then they are sent again."""
+    """Whether the store has the same bytes. If the node's role may only create, they are sent again."""
     try:
-        found = store.stat(record.artifact_prefix + file.path)
+        info = store.stat(record.artifact_prefix + file.path)
     except (NotFound, PermissionDenied):
         return False
-    return (found.size_bytes, found.sha256) == (file.size_bytes, file.sha256)
+    return (info.size_bytes, info.sha256) == (file.size_bytes, file.sha256)
 
 
 def _send_file(store: Store, record: ResultRecord, artifact: Artifact, file: ResultFile) -> None:
@@ -260,19 +258,19 @@ def _write_record(store: Store, record: ResultRecord) -> tuple[ResultRecord, boo
     return record, False
 
 
-def _leave(record: ResultRecord, environ: Mapping[str, str]) -> list[str]:
-    """Leaves the record in the allocation's folder too; what is published stays published when that fails."""
+def _copy_to_allocation(record: ResultRecord, environ: Mapping[str, str]) -> list[str]:
+    """Copies the record into the allocation's folder. A failure is only a note."""
     folder = environ.get("NOMAD_ALLOC_DIR")
     if not folder:
         return []
-    left = Path(folder) / LEFT_RECORD
-    partial = left.with_name(f".{left.name}.{os.getpid()}")
+    copy = Path(folder) / LEFT_RECORD
+    partial = copy.with_name(f".{copy.name}.{os.getpid()}")
     try:
-        left.parent.mkdir(parents=True, exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(record.to_json())
-        partial.replace(left)
+        partial.replace(copy)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        return [f"the record could not be left at {left} ({error.strerror}); it is in the store"]
+        return [f"the record could not be copied to {copy} ({error.strerror}). It is in the store."]
     return []

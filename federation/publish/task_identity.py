@@ -1,9 +1,9 @@
-"""Reads from a Nomad task's environment what it says of its allocation and of fedml's run. Pure; no I/O.
+"""Reads the allocation and fedml's run from a Nomad task's environment. Pure.
 
-A child that fedml dispatched carries run, slot and attempt in its meta. One that plain `nomad job dispatch` or the UI
-started doesn't: it is a run of its own, `nomad:REGION:CHILD`, slot 0, attempt 1. In it, everything but ASCII letters,
-digits, `.`, `_` and `-` is written `~XX` (its UTF-8 bytes in hex), so that `train/dispatch-1-a` becomes one segment of
-a key, `train~2Fdispatch-1-a`, no two children share one, and neither `%` nor `/` has to be quoted anywhere.
+A child that fedml dispatched has run, slot and attempt in its meta. A child of plain `nomad job dispatch` or the UI doesn't:
+it is a run of its own, `nomad:REGION:CHILD`, slot 0, attempt 1. In that name every character except ASCII letters, digits,
+`.`, `_` and `-` is written as `~XX` (its UTF-8 bytes in hex). So `train/dispatch-1-a` is one segment of a key,
+`train~2Fdispatch-1-a`, no two children share a name, and `%` and `/` never need quoting.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _INHERITED = re.compile(r"/(dispatch|periodic)-")
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The allocation that a task runs in, seen from inside."""
+    """The allocation that a task runs in."""
 
     key: Key
     attempt: int
     job: str
-    """The job that was dispatched, not the child; of an isolated run the job whose copy was (FEDML_JOB)."""
+    """The dispatched job, not the child. Of an isolated run, the job that was copied (FEDML_JOB)."""
     job_id: str
     version: str
     spec_hash: str
     region: str
-    """fedml's name for it"""
+    """fedml's name of the region."""
     datacenter: str
     node: str
     id: str
     params: Mapping[str, str]
-    """The meta, without fedml's own keys, the version, what looks like a credential, and what the dispatch left out."""
+    """The meta without fedml's own keys, the version, possible credentials and empty values."""
     stores: Mapping[str, str]
-    """Store URL by datacenter, of this region."""
+    """Store URLs of this region by datacenter."""
 
     @property
     def store_url(self) -> str:
@@ -51,20 +51,20 @@ class Allocation:
         if self.datacenter not in self.stores:
             raise PublishError(
                 f"the job names no store for datacenter {self.datacenter!r} of region {self.region}",
-                hint=f"it names: {', '.join(sorted(self.stores)) or 'none'}; add the datacenter to fedml.toml and deploy",
+                hint=f"it names: {', '.join(sorted(self.stores)) or 'none'}. Add the datacenter to fedml.toml and deploy.",
             )
         return self.stores[self.datacenter]
 
 
 def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
-    """The allocation that this environment belongs to; `node` is the name to use where FEDML_NODE is unset.
+    """Reads the allocation from a task's environment. `node` is the default of FEDML_NODE.
 
-    Raises PublishError outside of a Nomad task, or for an environment that contradicts itself.
+    Raises PublishError outside of a Nomad task, and for an environment that contradicts itself.
     """
     if not environ.get("NOMAD_ALLOC_ID"):
         raise PublishError(
-            "this is no Nomad task: NOMAD_ALLOC_ID is not set",
-            hint="`fedml publish` is run by a task of the job; it takes run, version and store from the task's environment",
+            "this is not a Nomad task: NOMAD_ALLOC_ID is not set",
+            hint="run `fedml publish` in a task of the job: it reads run, version and store from the task's environment",
         )
     meta = _meta(environ)
     region = environ.get("FEDML_REGION") or _needed(environ, "NOMAD_REGION")
@@ -116,7 +116,7 @@ def _binding(meta: Mapping[str, str], region: str, job_id: str) -> tuple[str, in
 
 
 def _meta(environ: Mapping[str, str]) -> dict[str, str]:
-    """The meta by its own names. Nomad gives each key a second time in capitals: that copy is left out."""
+    """The meta by its own names. Nomad sets each key a second time in capitals. That copy is left out."""
     given = {name.removeprefix(_META): value for name, value in environ.items() if name.startswith(_META)}
     copies = {name.upper() for name in given if name != name.upper()}
     return {name: value for name, value in given.items() if name not in copies}
@@ -133,7 +133,7 @@ def _stores(text: str) -> dict[str, str]:
         return stores.text_map("it")
     except ForeignTextError as error:
         raise PublishError(
-            f"FEDML_STORES is no JSON object of datacenter → store URL ({error.message})",
+            f"FEDML_STORES is not a JSON object of datacenter → store URL ({error.message})",
             hint="deploy the job with `fedml deploy`",
         ) from error
 
@@ -149,7 +149,7 @@ def _needed(environ: Mapping[str, str], name: str) -> str:
 
 def _whole(text: str, what: str, *, least: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) >= least):
-        raise PublishError(f"{what} is {text[:80]!a}, not a whole number from {least} on")
+        raise PublishError(f"{what} {text[:80]!a} is not a valid whole number from {least} on")
     return int(text)
 
 

@@ -1,8 +1,8 @@
-"""A process enters, what its Nomad task has used so far leaves, as a record's texts: CPU seconds, the peak of its memory, time.
+"""Measures what this Nomad task has used so far, for the record: CPU seconds, peak memory, time.
 
-Told by the task's own cgroup where that is to be seen (cgroup v2: drivers that isolate), else by the processes between
-this one and the task's first, with the children that they waited for. Linux only; what can't be read is left out. What
-other tasks of the allocation used is told by Nomad's API only, to tokens that tasks don't have.
+Reads the task's own cgroup if it is visible (cgroup v2, drivers that isolate). Otherwise adds up the processes from the
+task's first one to this one, with the children that they waited for. Linux only. Values that can't be read are left out.
+Other tasks of the allocation are not measured: only Nomad's API knows them, and tasks have no token for it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _TICKS = "SC_CLK_TCK"
 def task_usage(
     environ: Mapping[str, str], *, root: Path = Path("/"), children_peak_kb: int | None = None
 ) -> dict[str, str]:
-    """`task_cpu_seconds`, `task_memory_peak_mb` and `task_seconds` since the task's first process began. Without a cgroup
-    the peak is that of the largest process that is still there or was waited for by this one (`children_peak_kb`: the
-    kernel's word for it), as where a shell trains and then turns into this by `exec`. Raises nothing."""
+    """`task_cpu_seconds`, `task_memory_peak_mb` and `task_seconds` since the task's first process started. Without a cgroup,
+    the peak is that of the largest process that still runs or that this one waited for (`children_peak_kb`, from the
+    kernel), as when a shell runs the training and then this by `exec`. Raises nothing."""
     alloc_id = environ.get("NOMAD_ALLOC_ID", "")
     chain = list(_chain(root / "proc", alloc_id)) if alloc_id else []
     if not chain:
@@ -47,7 +47,7 @@ def task_usage(
 
 
 class _Process:
-    """One process as /proc tells of it, with the children that it waited for."""
+    """One process from /proc, with the children that it waited for."""
 
     def __init__(self, folder: Path) -> None:
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -60,7 +60,7 @@ class _Process:
 
 
 def _chain(proc: Path, alloc_id: str) -> Iterator[_Process]:
-    """This process and those above it that belong to the allocation's task, this one first."""
+    """This process and its ancestors that belong to the allocation's task, this one first."""
     mark = f"NOMAD_ALLOC_ID={alloc_id}".encode()
     pid = os.getpid()
     with suppress(OSError, ValueError, IndexError):
@@ -71,8 +71,8 @@ def _chain(proc: Path, alloc_id: str) -> Iterator[_Process]:
 
 
 def _cgroup(root: Path, alloc_id: str, *, is_first: bool) -> Path:
-    """The task's own cgroup: one that is named for the allocation, or that of a container in which the task is the first
-    process. Raises OSError, StopIteration."""
+    """The task's own cgroup: one with the allocation's ID in its name, or that of a container in which the task is the
+    first process. Raises OSError and StopIteration."""
     lines = (root / "proc/self/cgroup").read_text().splitlines()
     name = next(line for line in lines if line.startswith("0::")).removeprefix("0::")
     if alloc_id not in name and not (name == "/" and is_first):

@@ -1,7 +1,7 @@
-"""Prints tables and coloured lines: rich where a terminal is, plain text without colour elsewhere. rich honours `NO_COLOR`.
+"""Prints tables and coloured lines: with rich on a terminal, as plain text elsewhere. rich obeys `NO_COLOR`.
 
 Foreign text is never interpreted: no markup (`[red]`, `[link=…]`), no emoji names, no hyperlinks; hidden characters become
-visible escapes. Styles are given beside the text, as `("us", "bold")`.
+visible escapes. Styles are separate from the text, as in `("us", "bold")`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from federation.streams import unscreened
 from federation.visible import visible, visible_line
 
 PLAIN_WIDTH = 1000
-"""Columns where no terminal is (a pipe, a log): nothing is folded there."""
+"""Width without a terminal (a pipe, a log), so that no line is folded."""
 
 Part = str | tuple[str, str]
 """A piece of a line: text, or text with the name of its style."""
@@ -34,21 +34,21 @@ class ScreenedConsole(Console):
         super().__init__(file=unscreened(stream), width=width, highlight=False, markup=False, emoji=False)
 
     def print_line(self, *parts: Part, soft_wrap: bool = False) -> None:
-        """Print one line of these parts; a line feed in a part is shown as an escape."""
+        """Prints one line of these parts. A line feed in a part is shown as an escape."""
         self.print(styled(*parts), soft_wrap=soft_wrap)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make text of a string, screened before it is measured, and with no markup in it."""
+        """Makes a Text of a string: screened before it is measured, without markup."""
         return super().render_str(visible(text), **(options | {"markup": False, "emoji": False, "highlight": False}))
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render anything, each piece of its text screened. Control codes are only those that rich makes itself."""
+        """Renders anything with each piece of its text screened. Control codes come only from rich itself."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 def out(*, plain_width: int = PLAIN_WIDTH) -> ScreenedConsole:
-    """The console on standard output, for data. `plain_width` is for tables of prose, which are folded in a pipe too."""
+    """The console on standard output, for data. `plain_width` folds tables of prose in a pipe too."""
     return ScreenedConsole(sys.stdout, plain_width=plain_width)
 
 
@@ -58,14 +58,14 @@ def err() -> ScreenedConsole:
 
 
 def styled(*parts: Part) -> Text:
-    """One line as text with styles, each part screened as a field of one line."""
+    """One line with styles. Each part is screened as a field of one line."""
     return Text.assemble(
         *(visible_line(part) if isinstance(part, str) else (visible_line(part[0]), part[1]) for part in parts)
     )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
-    """A table with these columns; those named in `numbers` are set to the right."""
+    """A table with these columns. Those named in `numbers` are aligned right."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         is_number = column in numbers

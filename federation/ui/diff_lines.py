@@ -1,4 +1,4 @@
-"""A job diff of Nomad's enters, the lines that `nomad plan` prints of it leave: + what is added, - deleted, +/- edited."""
+"""Formats a job diff of Nomad's API as `nomad plan` prints it: + added, - deleted, +/- edited."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VALUE_CHARS_MAX = 60
 
 
 def diff_lines(diff: Mapping[str, Any]) -> Iterator[str]:
-    """The whole job: its own fields and blocks, then each group with its tasks."""
+    """The lines of the whole job: its fields and blocks, then each group with its tasks."""
     if diff.get("ID") and diff.get("Type") in SIGNS:
         yield f'{SIGNS[diff["Type"]]} Job: "{diff["ID"]}"'
     yield from _inside(diff, "")

@@ -1,4 +1,4 @@
-"""Compared lines enter, text or JSON leaves: what differs first, then what is the same."""
+"""Formats compared results as text or JSON: first the differences, then what is the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from federation.ui.index_table import aligned, indented, json_value, number_text
 
 
 def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[Line]) -> str:
-    """A table for what differs, with the difference of two numbers, and a list of what is the same."""
+    """A table of the differences, with the difference of two numbers, and a list of what is the same."""
     is_pair = len(rows) == 2
     heading = ["", *(_heading(name, row) for name, row in zip(names, rows, strict=True))]
     parts = []
@@ -36,15 +36,15 @@ def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[L
 
 
 def comparison_json(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any]:
-    """`results`, `differences`, `same`; floats that JSON lacks become `{"$float": "nan"}`."""
+    """`results`, `differences`, `same`. Floats that JSON lacks become `{"$float": "nan"}`."""
 
-    def told(line: Line) -> dict[str, Any]:
+    def document(line: Line) -> dict[str, Any]:
         return {"section": line.section, "name": line.name, "values": [json_value(value) for value in line.values]}
 
     return {
         "results": [row.alloc_id for row in rows],
-        "differences": [told(line) for line in lines if line.differs],
-        "same": [told(line) for line in lines if not line.differs],
+        "differences": [document(line) for line in lines if line.differs],
+        "same": [document(line) for line in lines if not line.differs],
     }
 
 
@@ -58,7 +58,7 @@ def _cell(value: Value) -> str:
 
 
 def _change(before: Value, after: Value) -> str:
-    """`+0.0123` between two numbers."""
+    """The difference of two numbers as `+0.0123`. Empty for other values."""
     numbers = [value for value in (before, after) if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) < 2 or not all(math.isfinite(number) for number in numbers):
         return ""

@@ -1,4 +1,4 @@
-"""Revisions, differences, tags and lineage enter, text or JSON leaves."""
+"""Formats revisions, differences, tags and lineage of the index as text or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RESULT_CHANGES = ("add", "supersede", "late")
 
 
 def revision_text(revision: Revision) -> str:
-    """A line with who, when and why, and one for each change."""
+    """One line with author, time and reason, then one for each change."""
     why = f": {revision.reason}" if revision.reason else ""
     head = visible_line(f"revision {revision.number}  {when_text(revision.time)}  {revision.author}{why}")
     lines = [change_text(change) for change in revision.changes]
@@ -30,7 +30,7 @@ def revision_text(revision: Revision) -> str:
 
 
 def without_effect(unknown: Sequence[tuple[int, Change]]) -> list[str]:
-    """What of the log has no effect here, and why: (revision, change) in, sentences out."""
+    """Sentences about (revision, change) pairs that have no effect in this version of fedml."""
     newer = [str(change["type"]) for _, change in unknown if change["type"] != UNREADABLE]
     lines = []
     if newer:
@@ -44,7 +44,7 @@ def without_effect(unknown: Sequence[tuple[int, Change]]) -> list[str]:
 
 
 def change_text(change: Change) -> str:
-    """What one change says, in a line."""
+    """One change in one line."""
     kind, alloc_id = str(change["type"]), str(change.get("alloc_id", ""))[:8]
     match kind:
         case "add" | "supersede" | "late":
@@ -69,81 +69,87 @@ def change_text(change: Change) -> str:
     return f"{kind} {alloc_id}  {rest[:100]}".strip()
 
 
-def event_text(told: Mapping[str, Any]) -> str:
-    """One event of `fedml index watch`, in a line."""
-    short = str(told["alloc_id"])[:8] or "nothing"
-    match told["event"]:
+def event_text(event: Mapping[str, Any]) -> str:
+    """One event of `fedml index watch` in one line."""
+    short = str(event["alloc_id"])[:8] or "nothing"
+    match event["event"]:
         case "index_commit":
-            what = f"{short} is {told['state']}: {told['job']} {told['version']}, slot {told['slot']}, {told['region']}"
+            what = f"{short} is {event['state']}: {event['job']} {event['version']}, slot {event['slot']}, {event['region']}"
         case "index_tag":
-            was = str(told["previous"])[:8]
-            what = f"{told['tag']} points to {short}" + (f" (was {was})" if was else "")
+            was = str(event["previous"])[:8]
+            what = f"{event['tag']} points to {short}" + (f" (was {was})" if was else "")
         case _:
-            what = f"{short} is {'shown again' if told['is_undone'] else 'retired'}"
-    why = f": {told['reason']}" if told["reason"] else ""
-    return visible_line(f"revision {told['revision']}  {when_text(told['time'])}  {told['author']}  {what}{why}")
+            what = f"{short} is {'shown again' if event['is_undone'] else 'retired'}"
+    why = f": {event['reason']}" if event["reason"] else ""
+    return visible_line(f"revision {event['revision']}  {when_text(event['time'])}  {event['author']}  {what}{why}")
 
 
-def difference_text(found: Difference) -> str:
-    """Sections for what changed; "" when nothing did."""
+def difference_text(difference: Difference) -> str:
+    """One section for each kind of change. Empty without changes."""
     parts = []
-    if found.results:
+    if difference.results:
         lines = [
             (row.alloc_id[:8], f"{row.job} {row.version}", f"slot {row.slot}", row.region, row.state)
-            for row in found.results
+            for row in difference.results
         ]
         parts.append(f"results entered ({len(lines)})\n" + indented(aligned(lines)))
-    for heading, turns in (("runs", found.runs), ("states", found.states), ("tags", found.tags)):
+    for heading, turns in (("runs", difference.runs), ("states", difference.states), ("tags", difference.tags)):
         if turns:
             parts.append(f"{heading}\n" + indented(aligned([_turn(turn) for turn in turns])))
-    if found.others:
+    if difference.others:
         parts.append(
-            "other changes\n" + indented("\n".join(visible_line(change_text(change)) for change in found.others))
+            "other changes\n" + indented("\n".join(visible_line(change_text(change)) for change in difference.others))
         )
     return "\n\n".join(parts)
 
 
-def difference_json(found: Difference) -> dict[str, Any]:
-    """The difference as JSON."""
-    turns = {name: [asdict(turn) for turn in getattr(found, name)] for name in ("runs", "states", "tags")}
-    results = [result_json(row) for row in found.results]
-    return {"first": found.first, "last": found.last, "results": results, **turns, "others": list(found.others)}
+def difference_json(difference: Difference) -> dict[str, Any]:
+    """The difference as a JSON document."""
+    turns = {name: [asdict(turn) for turn in getattr(difference, name)] for name in ("runs", "states", "tags")}
+    results = [result_json(row) for row in difference.results]
+    return {
+        "first": difference.first,
+        "last": difference.last,
+        "results": results,
+        **turns,
+        "others": list(difference.others),
+    }
 
 
 def tags_text(tags: Sequence[TagMove]) -> str:
-    """Where each tag points, since when, by whom and why."""
+    """A table of the tags: result, time, author, reason."""
     heading = ("tag", "allocation", "since", "revision", "by", "reason")
     lines = [
-        (one.name, one.alloc_id[:8], when_text(one.time), str(one.revision), one.author, one.reason) for one in tags
+        (tag.name, tag.alloc_id[:8], when_text(tag.time), str(tag.revision), tag.author, tag.reason) for tag in tags
     ]
     return aligned([heading, *lines])
 
 
 def moves_text(moves: Sequence[TagMove]) -> str:
-    """A tag's history."""
+    """A table of a tag's history."""
     heading = ("revision", "when", "what", "allocation", "before", "by", "reason")
     lines = [
         (
-            *(str(one.revision), when_text(one.time), one.kind, one.alloc_id[:8] or "-", one.previous[:8] or "-"),
-            *(one.author, one.reason),
+            *(str(move.revision), when_text(move.time), move.kind, move.alloc_id[:8] or "-", move.previous[:8] or "-"),
+            *(move.author, move.reason),
         )
-        for one in moves
+        for move in moves
     ]
     return aligned([heading, *lines])
 
 
-def lineage_text(row: Row, record: ResultRecord, found: Lineage) -> str:
-    """Where a result came from, and what was made from it."""
+def lineage_text(row: Row, record: ResultRecord, lineage: Lineage) -> str:
+    """Where a result came from and what was made from it."""
     facts = [
         ("result", f"{row.alloc_id}, version {row.version} of {row.job}"),
-        ("jobspec", f"{record.job_id}, spec {found.spec_hash}"),
+        ("jobspec", f"{record.job_id}, spec {lineage.spec_hash}"),
         ("made in", f"region {row.region}, datacenter {row.datacenter}, run {row.run}, slot {row.slot}"),
     ]
     parts = [aligned(facts)]
-    for heading, told in (("data", found.data), ("code", found.code)):
-        lines = indented(aligned(list(told.items()))) if told else "  the record tells of none"
+    for heading, fields in (("data", lineage.data), ("code", lineage.code)):
+        lines = indented(aligned(list(fields.items()))) if fields else "  the record names none"
         parts.append(f"{heading}\n{lines}")
-    for heading, ids in (("parents", found.parents), ("children", found.children)):
+    for heading, ids in (("parents", lineage.parents), ("children", lineage.children)):
         parts.append(f"{heading}\n" + indented("\n".join(map(visible_line, ids)) or "none"))
     return "\n\n".join(parts)
 

@@ -1,4 +1,4 @@
-"""Rows of the index enter, text leaves: a table that fits a terminal, aligned text for pipes, JSON, a result's story."""
+"""Formats rows of the index: a table that fits a terminal, aligned text for pipes, JSON, a result in detail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from federation.ui.console import ScreenedConsole
 
 _HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
-"""Metrics whose names hold one of these are shown first where there isn't room for all."""
+"""Metrics with one of these in their names are shown first when there isn't room for all."""
 _MEASURES = ("_seconds", "_s", "_ms", "_mb", "_bytes", "_count")
 _METRIC_COLUMNS = 3
 _COLUMN_GAP = 2
@@ -31,7 +31,7 @@ _STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow", "r
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its heading, how a row's cell reads, and how dear it is (the lowest ranks stay on a narrow terminal)."""
+    """One column: heading, cell of a row, and rank. The lowest ranks stay on a narrow terminal."""
 
     heading: str
     cell: Callable[[Row], str]
@@ -41,14 +41,14 @@ class Column:
 
 
 def result_json(row: Row) -> dict[str, Any]:
-    """A row as JSON; floats that JSON lacks become `{"$float": "nan"}`."""
+    """A row as JSON. Floats that JSON lacks become `{"$float": "nan"}`."""
     data = {field.name: getattr(row, field.name) for field in fields(Row)}
     data["metrics"] = {name: json_value(value) for name, value in row.metrics.items()}
     return data
 
 
 def json_value(value: MetricValue | None) -> Any:
-    """The value as JSON has it."""
+    """The value in JSON."""
     return {"$float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -58,12 +58,12 @@ def run_json(run: RunRow) -> dict[str, Any]:
 
 
 def plain_table(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> str:
-    """All columns but for the URL, or those of `fields`, aligned by spaces, ids in full."""
+    """All columns except the URL, or those of `fields`, aligned by spaces, with full IDs."""
     return aligned(cells(rows, fields))
 
 
 def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> list[list[str]]:
-    """The headings, and a line of cells for each row."""
+    """The headings, then the cells of each row."""
     columns = _columns(rows, in_full=True)[:-1] if fields is None else _field_columns(fields)
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
 
@@ -71,7 +71,7 @@ def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> list[li
 def print_table(
     rows: Sequence[Row], console: ScreenedConsole, fields: Sequence[Field] | None = None
 ) -> tuple[str, ...]:
-    """A table with the columns, or those of `fields`, that fit; the headings of those that don't are returned."""
+    """Prints the columns, or those of `fields`, that fit, and returns the headings of those that don't."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
@@ -129,7 +129,7 @@ def _cell(column: IndexColumn, short: Callable[[str], str] | None, row: Row) -> 
 
 
 def _field_columns(fields: Sequence[Field]) -> list[Column]:
-    """The columns that somebody asked for; on a narrow terminal the last ones give way first."""
+    """The requested columns. On a narrow terminal the last ones are left out first."""
     return [
         Column(field.name, partial(_field_cell, field), place, is_number="number" in field.types)
         for place, field in enumerate(fields)
@@ -156,7 +156,7 @@ def _headlines(rows: Sequence[Row]) -> list[str]:
 
 
 def ranked(metrics: Mapping[str, MetricValue]) -> list[str]:
-    """Names of metrics, well-known scores first, then other fractions, then counts, sizes and times."""
+    """Names of metrics: well-known scores first, then other fractions, then counts, sizes and times."""
 
     def rank(name: str) -> tuple[int, str]:
         if name.endswith(_MEASURES):
@@ -168,7 +168,7 @@ def ranked(metrics: Mapping[str, MetricValue]) -> list[str]:
 
 
 def number_text(value: MetricValue | None) -> str:
-    """Four significant digits for a float, else as it is; `-` for none."""
+    """A float with four significant digits, other values unchanged, `-` for None."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -177,7 +177,7 @@ def number_text(value: MetricValue | None) -> str:
 
 
 def when_text(moment: str) -> str:
-    """`2026-11-24 10:02Z` from RFC 3339 in UTC; what is no time stays as it is."""
+    """`2026-11-24 10:02Z` from RFC 3339 in UTC. Other texts are unchanged."""
     try:
         return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%MZ}"
     except ValueError:
@@ -185,7 +185,7 @@ def when_text(moment: str) -> str:
 
 
 def short_run(run: str) -> str:
-    """The part of a UUIDv7 that tells runs apart (its time), else the whole name."""
+    """The part of a UUIDv7 that distinguishes runs (its time), else the whole name."""
     return run[:13] if len(run) == 36 and run.count("-") == 4 else run
 
 
@@ -199,7 +199,7 @@ _IS_SHOWN: dict[str, Callable[[Sequence[Row]], bool]] = {
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Cells in columns two spaces apart, without spaces at the ends of lines."""
+    """Cells in columns two spaces apart, without trailing spaces."""
     table = [[visible_line(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table)
@@ -213,8 +213,8 @@ def result_story(
     others: Sequence[Row],
     notes: Sequence[Note] = (),
 ) -> str:
-    """All that the index knows of one result. `others` are the further results of the same key. Without its record (which
-    the log holds, and no catalog) there are no files and no environment."""
+    """One result in detail. `others` are further results of the same key. Without the record, which is in the log and not
+    in the catalog, files and environment are missing."""
     time, author, reason = provenance
     facts = [
         ("result", row.alloc_id),
@@ -248,15 +248,15 @@ def result_story(
         same = [(other.alloc_id, other.state, f"attempt {other.attempt}", other.region) for other in others]
         parts.append("other results of the same slot\n" + indented(aligned(same)))
     if notes:
-        told = [(when_text(note.time), note.author, note.text) for note in notes]
-        parts.append("notes\n" + indented(aligned(told)))
+        lines = [(when_text(note.time), note.author, note.text) for note in notes]
+        parts.append("notes\n" + indented(aligned(lines)))
     is_gone = row.state == "removed"
     parts.append("its files are gone" if is_gone else f"get it:  fedml index get {row.alloc_id[:8]}")
     return "\n\n".join(parts)
 
 
 def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> str:
-    """A version with several results, or none yet: its runs, its results, how to look at one."""
+    """A version with several results or none: its runs, its results, the command that shows one."""
     parts = []
     if runs:
         lines = [("run", "job", "state", "results", "opened", "spec")]
@@ -273,5 +273,5 @@ def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> 
 
 
 def indented(text: str) -> str:
-    """Each line two spaces in."""
+    """Indents each line by two spaces."""
     return "\n".join(f"  {line}" for line in text.split("\n"))

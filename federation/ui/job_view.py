@@ -1,116 +1,120 @@
-"""A JobDiff or a Deployment enters, what a person (or `--json`) reads of it leaves."""
+"""Prints a JobDiff and a Deployment, and builds their `--json` documents (docs/reference/json.md)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from federation.deploy.job_diff import JobDiff, RegionJob
 from federation.deploy.rollout import Deployment
-from federation.ui.console import out, table
+from federation.ui.console import Part, ScreenedConsole, out, table
 from federation.ui.diff_lines import diff_lines
-from jobs.nomad_json.drift import ABSENT_VERSION, Standing
+from jobs.nomad_json.drift import ABSENT_VERSION, Difference, Standing
 
 AGAINST_THE_FILE = {"None": "same", "Added": "would be registered", "Edited": "differs", "": "-"}
 
 
-def show_job_diff(found: JobDiff) -> None:
-    """Print what stands where, then each region's differences."""
+def show_job_diff(diff: JobDiff) -> None:
+    """Prints each region's job, then its differences from the file and from the first region."""
     console = out()
-    rows = [
-        (
-            one.region,
-            "?" if one.problem else "-" if one.version == ABSENT_VERSION else one.version,
-            _spec(one, found),
-            "unknown" if one.problem else str(one.standing),
-            str(one.problem.message) if one.problem else AGAINST_THE_FILE[one.change],
-        )
-        for one in found.regions
-    ]
-    columns = ("region", "version", "spec", "job", "against the file" if found.spec_hash else "problem")
-    console.print(table(columns, rows, numbers=("version",)))
-    for one in found.regions:
-        lines = list(diff_lines(one.diff)) if one.diff and one.change == "Edited" else [str(d) for d in one.differences]
-        if lines:
-            console.print()
-            console.print_line((one.region, "bold"), ": registered => file")
-            for line in lines:
-                console.print_line(f"  {line}")
-    for name, differing in found.between.items():
+    columns = ("region", "version", "spec", "job", "against the file" if diff.spec_hash else "problem")
+    console.print(table(columns, [_region_row(region, diff) for region in diff.regions], numbers=("version",)))
+    for region in diff.regions:
+        _show_section(console, ((region.region, "bold"), ": registered => file"), _file_differences(region))
+    for name, differences in diff.between.items():
+        _show_section(console, ((diff.first, "bold"), " => ", (name, "bold")), map(str, differences))
+    if diff.is_same and not diff.problems:
+        console.print("No drift." if diff.spec_hash else "The regions' jobs are the same.")
+
+
+def _region_row(region: RegionJob, diff: JobDiff) -> Sequence[object]:
+    if region.problem:
+        return region.region, "?", _spec(region, diff), "unknown", str(region.problem.message)
+    version = "-" if region.version == ABSENT_VERSION else region.version
+    return region.region, version, _spec(region, diff), str(region.standing), AGAINST_THE_FILE[region.change]
+
+
+def _file_differences(region: RegionJob) -> list[str]:
+    if region.diff and region.change == "Edited":
+        return list(diff_lines(region.diff))
+    return [str(difference) for difference in region.differences]
+
+
+def _show_section(console: ScreenedConsole, heading: Iterable[Part], lines: Iterable[str]) -> None:
+    """Prints a heading and its lines, or nothing when there are none."""
+    if lines := list(lines):
         console.print()
-        console.print_line((found.first, "bold"), " => ", (name, "bold"))
-        for difference in differing:
-            console.print_line(f"  {difference}")
-    if found.is_same and not found.problems:
-        console.print("No drift." if found.spec_hash else "The regions' jobs are the same.")
+        console.print_line(*heading)
+        for line in lines:
+            console.print_line(f"  {line}")
 
 
-def job_diff_document(found: JobDiff) -> dict[str, Any]:
-    """The comparison as `--json` prints it (docs/reference/json.md)."""
+def job_diff_document(diff: JobDiff) -> dict[str, Any]:
+    """The `--json` document of a comparison."""
     return {
-        "job": found.job_id,
-        "spec_hash": found.spec_hash or None,
-        "is_same": found.is_same and not found.problems,
+        "job": diff.job_id,
+        "spec_hash": diff.spec_hash or None,
+        "is_same": diff.is_same and not diff.problems,
         "regions": [
             {
-                "region": one.region,
-                "standing": None if one.problem else one.standing.name.lower(),
-                "version": None if one.version == ABSENT_VERSION else one.version,
-                "spec_hash": one.spec_hash or None,
-                "change": one.change or None,
-                "diff": one.diff,
-                "differences": [
-                    {"path": difference.path, "registered": difference.left, "file": difference.right}
-                    for difference in one.differences
-                ],
-                "problem": str(one.problem) if one.problem else None,
+                "region": region.region,
+                "standing": None if region.problem else region.standing.name.lower(),
+                "version": _version(region.version),
+                "spec_hash": region.spec_hash or None,
+                "change": region.change or None,
+                "diff": region.diff,
+                "differences": _sides(region.differences, "registered", "file"),
+                "problem": str(region.problem) if region.problem else None,
             }
-            for one in found.regions
+            for region in diff.regions
         ],
-        "between": {
-            name: [
-                {"path": difference.path, found.first: difference.left, name: difference.right}
-                for difference in differing
-            ]
-            for name, differing in found.between.items()
-        },
+        "between": {name: _sides(differences, diff.first, name) for name, differences in diff.between.items()},
     }
 
 
+def _sides(differences: Iterable[Difference], left: str, right: str) -> list[dict[str, Any]]:
+    return [{"path": difference.path, left: difference.left, right: difference.right} for difference in differences]
+
+
+def _version(version: int) -> int | None:
+    return None if version == ABSENT_VERSION else version
+
+
 def show_deployment(deployment: Deployment) -> None:
-    """Print which version stands where, and what went wrong."""
+    """Prints each region's job version, and what failed."""
     rows = [
         (
-            one.region,
-            one.action,
-            "-" if one.version == ABSENT_VERSION else one.version,
-            one.job_modify_index or "-",
-            one.error or "",
+            region.region,
+            region.action,
+            "-" if region.version == ABSENT_VERSION else region.version,
+            region.job_modify_index or "-",
+            region.error or "",
         )
-        for one in deployment.regions
+        for region in deployment.regions
     ]
     out().print(table(("region", "action", "version", "index", "problem"), rows, numbers=("version", "index")))
 
 
 def deployment_document(deployment: Deployment) -> dict[str, Any]:
-    """The deployment as `--json` prints it (docs/reference/json.md)."""
+    """The `--json` document of a deployment."""
     return {
         "job": deployment.job_id,
         "spec_hash": deployment.spec_hash,
         "regions": [
             {
-                "region": one.region,
-                "action": one.action,
-                "version": None if one.version == ABSENT_VERSION else one.version,
-                "job_modify_index": one.job_modify_index,
-                "error": str(one.error) if one.error else None,
+                "region": region.region,
+                "action": region.action,
+                "version": _version(region.version),
+                "job_modify_index": region.job_modify_index,
+                "error": str(region.error) if region.error else None,
             }
-            for one in deployment.regions
+            for region in deployment.regions
         ],
     }
 
 
-def _spec(one: RegionJob, found: JobDiff) -> str:
-    if one.standing is Standing.ABSENT:
+def _spec(region: RegionJob, diff: JobDiff) -> str:
+    if region.standing is Standing.ABSENT:
         return "-"
-    is_file = bool(found.spec_hash) and one.spec_hash == found.spec_hash
-    return f"{one.spec_hash[:12] or 'none'}{' (the file)' if is_file else ''}"
+    is_file = bool(diff.spec_hash) and region.spec_hash == diff.spec_hash
+    return f"{region.spec_hash[:12] or 'none'}{' (the file)' if is_file else ''}"

@@ -1,4 +1,4 @@
-"""A Preview enters, what a person (or `--json`) reads of it leaves."""
+"""Prints a Preview: the plan, the reasons, one slot. Builds its `--json` document (docs/reference/json.md)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from jobs.params.sweep import Inputs
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
 OPTIONAL = ("starting", "finish", "price", "cost")
-"""Columns that are left out where nothing is known of them."""
+"""Columns that are left out when no region has a value."""
 DISPENSABLE = ("nomad", "waves", "cost", "queued", "nodes", "later")
-"""Columns that a narrow terminal is spared, the first ones first."""
+"""Columns that are left out on a narrow terminal, the first ones first."""
 COLUMN_GAP, STORE_WIDTH = 3, 20
 NUMBERS = ("nodes", "free", "queued", "now", "starting", "later", "waves", "finish", "price", "cost")
 
 
 def show_plan(preview: Preview, config: Config) -> None:
-    """Print the plan: one line a region, then why."""
+    """Prints the plan: one line for each region, then the reasons."""
     console = out()
     plan, shape = preview.plan, preview.prepared.shape
     console.print_line(
@@ -36,7 +36,7 @@ def show_plan(preview: Preview, config: Config) -> None:
     )
     if preview.existing_results:
         had = counted(preview.existing_results, "result")
-        console.print_line(f"Version {preview.version} has {had}: these would be added to it.")
+        console.print_line(f"Version {preview.version} has {had}. These would be added to it.")
     rows = list(_rows(preview, config))
     columns = _columns(rows, console.width)
     console.print(
@@ -44,16 +44,16 @@ def show_plan(preview: Preview, config: Config) -> None:
     )
     for line in why(preview):
         console.print_line(f"  {line}")
-    for name, one in preview.snapshot.regions.items():
-        if one.change == "Edited" and one.diff:
+    for name, region in preview.snapshot.regions.items():
+        if region.change == "Edited" and region.diff:
             console.print()
             console.print_line((name, "bold"), ": the registered job would change")
-            for line in diff_lines(one.diff):
+            for line in diff_lines(region.diff):
                 console.print_line(f"  {line}")
 
 
 def _columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
-    """Those of which something is known, as many as leave room for the stores."""
+    """The columns that have values, as many as leave room for the stores."""
     columns = [name for name in rows[0] if name not in OPTIONAL or any(row[name] not in ("", 0) for row in rows)]
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) + COLUMN_GAP for name in columns[:-1]}
     for name in DISPENSABLE:
@@ -66,15 +66,15 @@ def _columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
 def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
     placed = {placement.region: placement for placement in preview.plan.placements}
     rooms = {room.region: room for room in preview.rooms}
-    for name, one in preview.snapshot.regions.items():
+    for name, region in preview.snapshot.regions.items():
         place, room = placed.get(name), rooms.get(name)
         stores = {datacenter.store.url for datacenter in config.regions[name].datacenters.values()}
         yield {
             "region": name,
-            "nomad": one.version or "-",
-            "nodes": one.nodes,
-            "free": _free(one),
-            "queued": one.queued,
+            "nomad": region.version or "-",
+            "nodes": region.nodes,
+            "free": _free(region),
+            "queued": region.queued,
             "now": place.now if place else 0,
             "starting": place.starting if place else 0,
             "later": place.later if place else 0,
@@ -82,30 +82,32 @@ def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
             "finish": in_words(place.finish_s) if place and place.finish_s is not None else "",
             "price": f"{room.price_per_hour:g}" if room and room.price_per_hour is not None else "",
             "cost": f"{place.cost:.2f}" if place and place.cost is not None else "",
-            "job": "-" if one.problem else CHANGES[one.change],
+            "job": "-" if region.problem else CHANGES[region.change],
             "results go to": ", ".join(sorted(stores)),
         }
 
 
-def _free(one: RegionCapacity) -> str:
-    if one.problem:
+def _free(region: RegionCapacity) -> str:
+    if region.problem:
         return "-"
-    return str(one.free) if one.exactness == "exact" else f"~{one.free}"
+    return str(region.free) if region.exactness == "exact" else f"~{region.free}"
 
 
 def why(preview: Preview) -> list[str]:
-    """Every exclusion, overflow and unplaced slot, with its reason."""
+    """The reasons of the plan: regions left out, slots that wait, slots without a place, totals."""
     plan = preview.plan
     lines = list(plan.why)
     lines.extend(
         f"{room.region}: left out, {room.excluded}{f': {room.detail}' if room.detail else ''}" for room in plan.excluded
     )
     lines.extend(
-        f"{name}: {one.detail}" for name, one in preview.snapshot.regions.items() if one.detail and not one.problem
+        f"{name}: {region.detail}"
+        for name, region in preview.snapshot.regions.items()
+        if region.detail and not region.problem
     )
     lines.extend(
-        f"{counted(one.slots, 'slot')} {'has' if one.slots == 1 else 'have'} no place: {one.reason}"
-        for one in plan.unplaced
+        f"{counted(unplaced.slots, 'slot')} {'has' if unplaced.slots == 1 else 'have'} no place: {unplaced.reason}"
+        for unplaced in plan.unplaced
     )
     lines.extend(f"{region}: {warning}" for region, warning in preview.warnings())
     total = [f"done in about {in_words(plan.finish_s)}"] if plan.finish_s is not None else []
@@ -116,7 +118,7 @@ def why(preview: Preview) -> list[str]:
 
 
 def explain(preview: Preview, slot: int) -> list[str]:
-    """One slot: its parameters, where it is expected to go, and why not elsewhere."""
+    """Explains one slot: its parameters, its expected region, and what the other regions have free."""
     request, plan = preview.request, preview.plan
     assert request is not None
     asks = request.asks
@@ -131,14 +133,14 @@ def explain(preview: Preview, slot: int) -> list[str]:
         lines.append(f"  payload: {asks.payloads[slot % len(asks.payloads)].name}")
     place = expected_place(plan, slot)
     if place is None:
-        lines.append("  it has no place: " + "; ".join(f"{one.reason} ({one.detail})" for one in plan.unplaced))
+        lines.append("  it has no place: " + "; ".join(f"{part.reason} ({part.detail})" for part in plan.unplaced))
         return lines
     region, when = place
     lines.append(
         {
             "now": f"  {region}, at once",
-            "starting": f"  {region}, at once, beyond what is free there: its autoscaler is to see it",
-            "later": f"  waits; expected in {region}, and bound where room appears first",
+            "starting": f"  {region}, at once, beyond its free slots, so that its autoscaler adds nodes",
+            "later": f"  waits, expected in {region}. It is bound to the region that has room first.",
         }[when]
     )
     placed = {placement.region: placement for placement in plan.placements}
@@ -161,7 +163,7 @@ def _verdict(room: Room, placement: Placement | None) -> str:
 
 
 def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
-    """The plan as `--json` prints it (docs/reference/json.md)."""
+    """The `--json` document of the plan."""
     placed = {placement.region: placement for placement in preview.plan.placements}
     rooms = {room.region: room for room in preview.rooms}
     return {
@@ -179,27 +181,27 @@ def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
         "regions": [
             {
                 "region": name,
-                "nomad_version": one.version,
-                "nodes": one.nodes,
-                "free_slots": one.free,
-                "queued_slots": one.queued,
-                "exactness": one.exactness,
+                "nomad_version": region.version,
+                "nodes": region.nodes,
+                "free_slots": region.free,
+                "queued_slots": region.queued,
+                "exactness": region.exactness,
                 "now": placed[name].now if name in placed else 0,
                 "starting": placed[name].starting if name in placed else 0,
                 "later": placed[name].later if name in placed else 0,
                 "waves": placed[name].waves if name in placed else 0,
                 "finish_s": placed[name].finish_s if name in placed else None,
                 "price_per_hour": rooms[name].price_per_hour if name in rooms else None,
-                "job_change": one.change,
-                "job_modify_index": one.job_modify_index,
-                "problem": str(one.problem) if one.problem else None,
-                "detail": one.detail,
+                "job_change": region.change,
+                "job_modify_index": region.job_modify_index,
+                "problem": str(region.problem) if region.problem else None,
+                "detail": region.detail,
                 "stores": {dc: place.store.url for dc, place in config.regions[name].datacenters.items()},
             }
-            for name, one in preview.snapshot.regions.items()
+            for name, region in preview.snapshot.regions.items()
         ],
         "unplaced": [
-            {"slots": one.slots, "reason": str(one.reason), "detail": one.detail} for one in preview.plan.unplaced
+            {"slots": part.slots, "reason": str(part.reason), "detail": part.detail} for part in preview.plan.unplaced
         ],
         "why": why(preview),
     }

@@ -1,4 +1,4 @@
-"""What regions answered enters, tables and JSON of it leave."""
+"""Prints regions with their capacity, and one region in detail. Builds their `--json` documents."""
 
 from __future__ import annotations
 
@@ -13,69 +13,68 @@ from regions.model import Node
 from regions.nomad.resources import Resources
 
 
-def show_regions(answers: Iterable[RegionCapacity]) -> None:
-    """One line a region."""
+def show_regions(regions: Iterable[RegionCapacity]) -> None:
+    """Prints one line for each region."""
     rows = [
         (
-            one.region,
-            str(one.problem) if one.problem else "ready",
-            one.version or "-",
-            one.nodes,
-            one.free,
-            one.queued,
-            one.detail,
+            region.region,
+            str(region.problem) if region.problem else "ready",
+            region.version or "-",
+            region.nodes,
+            region.free,
+            region.queued,
+            region.detail,
         )
-        for one in answers
+        for region in regions
     ]
     columns = ("region", "state", "nomad", "nodes", "free", "queued", "detail")
     out().print(table(columns, rows, numbers=("nodes", "free", "queued")))
 
 
-def regions_document(answers: Iterable[RegionCapacity]) -> dict[str, Any]:
-    """As `--json` prints them."""
-    return {"regions": [_capacity(one) for one in answers]}
+def regions_document(regions: Iterable[RegionCapacity]) -> dict[str, Any]:
+    """The `--json` document of the regions."""
+    return {"regions": [_capacity(region) for region in regions]}
 
 
-def show_region(told: RegionReport) -> None:
-    """One region: first how it is, then its nodes, a line each kind."""
-    one, region = told.capacity, told.region
+def show_region(report: RegionReport) -> None:
+    """Prints one region: its state, then one line for each kind of node."""
+    capacity, region = report.capacity, report.region
     console = out()
-    state = f"{one.problem}: {one.detail}" if one.problem else "ready"
-    free = (
-        f"{'~' if one.exactness != 'exact' else ''}{counted(one.free, 'slot')} of {told.job} free, {one.queued} queued"
-    )
+    state = f"{capacity.problem}: {capacity.detail}" if capacity.problem else "ready"
+    about = "" if capacity.exactness == "exact" else "~"
+    free = f"{about}{counted(capacity.free, 'slot')} of {report.job} free, {capacity.queued} queued"
     lines = {
         "state": state,
         "addresses": ", ".join(region.addresses),
-        "nomad": f"{one.version or 'version unknown'}, region {region.nomad_region}, namespace {region.namespace}",
-        "leader": f"{told.leader} ({told.answered_in_s * 1000:.0f} ms)" if told.leader else "none that answers",
-        "capacity": "-" if one.problem else free,
+        "nomad": f"{capacity.version or 'version unknown'}, region {region.nomad_region}, namespace {region.namespace}",
+        "leader": f"{report.leader} ({report.answered_in_s * 1000:.0f} ms)" if report.leader else "none that answers",
+        "capacity": "-" if capacity.problem else free,
     }
     console.print_line((region.name, "bold"))
     for name, text in lines.items():
         console.print_line(f"  {name:<10} {text}")
     for name, datacenter in region.datacenters.items():
         console.print_line(f"  {'store':<10} {name}: {datacenter.store.url}")
-    for text in (one.detail if not one.problem else "", *told.unknown):
+    for text in (capacity.detail if not capacity.problem else "", *report.unknown):
         if text:
             console.print_line(f"  {'note':<10} {text}")
-    if told.nodes:
+    if report.nodes:
         columns = ("datacenter", "pool", "class", "nodes", "ready", "cpu MHz", "free", "memory MB", "free ", "drivers")
-        rows = [_kind(kind, nodes, told.used) for kind, nodes in sorted(_kinds(told.nodes).items())]
+        rows = [_kind(kind, nodes, report.used) for kind, nodes in sorted(_kinds(report.nodes).items())]
         console.print(table(columns, rows, numbers=columns[3:9]))
 
 
-def region_document(told: RegionReport) -> dict[str, Any]:
-    """As `--json` prints it."""
+def region_document(report: RegionReport) -> dict[str, Any]:
+    """The `--json` document of one region."""
     return {
-        **_capacity(told.capacity),
-        "addresses": list(told.region.addresses),
-        "nomad_region": told.region.nomad_region,
-        "namespace": told.region.namespace,
-        "leader": told.leader,
-        "answered_in_s": round(told.answered_in_s, 4),
-        "job": told.job,
-        "stores": {name: datacenter.store.url for name, datacenter in told.region.datacenters.items()},
+        **_capacity(report.capacity),
+        "addresses": list(report.region.addresses),
+        "nomad_region": report.region.nomad_region,
+        "namespace": report.region.namespace,
+        "leader": report.leader,
+        "answered_in_s": round(report.answered_in_s, 4),
+        "job": report.job,
+        "stores": {name: datacenter.store.url for name, datacenter in report.region.datacenters.items()},
         "node_list": [
             {
                 "name": node.name,
@@ -85,20 +84,23 @@ def region_document(told: RegionReport) -> dict[str, Any]:
                 "is_ready": node.is_ready,
                 "cpu_mhz": node.cpu_mhz,
                 "memory_mb": node.memory_mb,
-                "used_cpu_mhz": told.used.get(node.id, Resources()).cpu_mhz,
-                "used_memory_mb": told.used.get(node.id, Resources()).memory_mb,
+                "used_cpu_mhz": report.used.get(node.id, Resources()).cpu_mhz,
+                "used_memory_mb": report.used.get(node.id, Resources()).memory_mb,
                 "drivers": sorted(node.drivers),
                 "devices": sorted(node.devices),
             }
-            for node in told.nodes
+            for node in report.nodes
         ],
-        "unknown": list(told.unknown),
+        "unknown": list(report.unknown),
     }
 
 
-def _capacity(one: RegionCapacity) -> dict[str, Any]:
+def _capacity(region: RegionCapacity) -> dict[str, Any]:
     fields = ("region", "version", "nodes", "free", "queued", "exactness", "detail")
-    return {**{field: getattr(one, field) for field in fields}, "problem": str(one.problem) if one.problem else None}
+    return {
+        **{field: getattr(region, field) for field in fields},
+        "problem": str(region.problem) if region.problem else None,
+    }
 
 
 def _kinds(nodes: Collection[Node]) -> dict[tuple[str, str, str], list[Node]]:
@@ -117,8 +119,8 @@ def _kind(kind: tuple[str, str, str], nodes: Collection[Node], used: dict[str, R
         len(nodes),
         len(ready),
         cpu,
-        cpu - sum(one.cpu_mhz for one in taken),
+        cpu - sum(resources.cpu_mhz for resources in taken),
         memory,
-        memory - sum(one.memory_mb for one in taken),
+        memory - sum(resources.memory_mb for resources in taken),
         ", ".join(sorted(frozenset[str]().union(*(node.drivers for node in nodes)))),
     )

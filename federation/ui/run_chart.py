@@ -1,4 +1,4 @@
-"""A run's timeline enters; bars over time leave: for the terminal (a Gantt of few attempts, waves of many), or as a picture."""
+"""Draws a run's timeline: on the terminal as a Gantt chart (few attempts) or as waves (many), or as a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKS = {"done": "✓", "failed": "✗", "open": "…"}
 
 
 def gantt(timeline: Timeline) -> list[str]:
-    """One line an attempt: `░` waits, `█` computes, then how it ended. Without attempts no line."""
+    """One line for each attempt: `░` waits, `█` computes, then how it ended."""
     until_s = _until(timeline)
     lines = []
     for span in timeline.spans:
@@ -28,7 +28,7 @@ def gantt(timeline: Timeline) -> list[str]:
 
 
 def waves(timeline: Timeline) -> list[str]:
-    """One line a region: how many attempts computed at each moment, each line scaled to the region's own peak."""
+    """One line for each region: how many attempts computed at each moment, scaled to the region's peak."""
     until_s = _until(timeline)
     moments = [(column + 0.5) * until_s / WIDTH for column in range(WIDTH)]
     lines = []
@@ -41,16 +41,18 @@ def waves(timeline: Timeline) -> list[str]:
 
 
 def chart(timeline: Timeline) -> list[str]:
-    """Whichever suits the number of attempts, with a scale below."""
+    """The chart that suits the number of attempts, with a scale below."""
     lines, indent = (gantt(timeline), 19) if len(timeline.spans) <= ROWS_MAX else (waves(timeline), 11)
     end = f"{_until(timeline):.0f} s"
     return [*lines, f"{'':<{indent}}0{end:>{WIDTH - 1}}"] if lines else []
 
 
 def plot(timeline: Timeline, path: Path, *, title: str) -> None:
-    """Draw every attempt as a bar, coloured by its region, into an SVG or PNG. Raises UsageError."""
+    """Draws every attempt as a bar in the colour of its region, as SVG or PNG. Raises UsageError."""
     if path.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(f"--plot {path}: a picture ends in .svg or .png", hint="name it run.svg")
+        raise UsageError(
+            f"--plot {path} is not a valid name of a picture: it must end in .svg or .png", hint="name it run.svg"
+        )
     try:
         import matplotlib as mpl
 

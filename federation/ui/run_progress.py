@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
-from types import TracebackType
-from typing import Protocol, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -22,23 +21,11 @@ SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
 
 
-class ProgressDisplay(Protocol):
-    """A context manager that is called with each event of one run."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def __call__(self, tell: Tell) -> None: ...
-
-
-def progress_display(manifest: Manifest, *, as_json: bool) -> ProgressDisplay:
-    """The display for JSON, for a terminal or for plain text."""
+def progress_display(manifest: Manifest, *, as_json: bool) -> AbstractContextManager[Callable[[Tell], None]]:
+    """A function that shows each event of the run: as JSON, on a terminal or as plain text. Call it inside the block."""
     if as_json:
-        return _Lines(_print_json)
-    if sys.stderr.isatty():
-        return _Bars(manifest)
-    return _Lines(_print_line)
+        return nullcontext(_print_json)
+    return _bars(manifest) if sys.stderr.isatty() else nullcontext(_print_line)
 
 
 def event_line(tell: Tell) -> str:
@@ -61,22 +48,11 @@ def _print_json(tell: Tell) -> None:
     write_block(visible_json(json.dumps(document, ensure_ascii=False)))
 
 
-class _Lines:
-    """Writes one line for each event."""
-
-    def __init__(self, write: Callable[[Tell], None]) -> None:
-        self._write = write
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def __call__(self, tell: Tell) -> None:
-        self._write(tell)
+@contextmanager
+def _bars(manifest: Manifest) -> Iterator[Callable[[Tell], None]]:
+    bars = _Bars(manifest)
+    with bars.progress:
+        yield bars.show
 
 
 class _Bars:
@@ -84,7 +60,7 @@ class _Bars:
 
     def __init__(self, manifest: Manifest) -> None:
         self._keys_a_slot = max(1, sum(manifest.groups.values()))
-        self._progress = Progress(
+        self.progress = Progress(
             TextColumn("{task.description:<10}", markup=False),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
@@ -95,22 +71,14 @@ class _Bars:
         self._running = dict.fromkeys(manifest.regions, 0)
         self._sent = dict.fromkeys(manifest.regions, 0)
         self._tasks: dict[str, TaskID] = {
-            name: self._progress.add_task(visible_line(name), total=0, note="waits") for name in manifest.regions
+            name: self.progress.add_task(visible_line(name), total=0, note="waits") for name in manifest.regions
         }
-        self._all = self._progress.add_task("all", total=manifest.expected_keys, note="results in the index")
+        self._all = self.progress.add_task("all", total=manifest.expected_keys, note="results in the index")
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def __call__(self, tell: Tell) -> None:
+    def show(self, tell: Tell) -> None:
+        """Counts one event in the bars, and prints it if it is important."""
         if tell.kind in SHOWN_ALWAYS:
-            self._progress.console.print(visible_line(event_line(tell)))
+            self.progress.console.print(visible_line(event_line(tell)))
         task = self._tasks.get(tell.region)
         if task is None:
             return
@@ -121,12 +89,12 @@ class _Bars:
         elif tell.kind == "running":
             self._running[tell.region] += 1
         elif tell.kind == "committed":
-            self._progress.advance(task)
-            self._progress.advance(self._all)
+            self.progress.advance(task)
+            self.progress.advance(self._all)
         elif tell.kind in ("retry", "failed") and tell.attempt:
             self._grow(task, -1)
-        self._progress.update(task, note=f"{self._sent[tell.region]} dispatched, {self._running[tell.region]} started")
+        self.progress.update(task, note=f"{self._sent[tell.region]} dispatched, {self._running[tell.region]} started")
 
     def _grow(self, task: TaskID, slots: int) -> None:
-        total = self._progress.tasks[self._progress.task_ids.index(task)].total or 0
-        self._progress.update(task, total=max(0, total + slots * self._keys_a_slot))
+        total = self.progress.tasks[self.progress.task_ids.index(task)].total or 0
+        self.progress.update(task, total=max(0, total + slots * self._keys_a_slot))

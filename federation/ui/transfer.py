@@ -1,4 +1,4 @@
-"""Bytes that go over enter, a line with how many and how fast leaves on a terminal; nothing where there is none."""
+"""Shows the size and speed of a transfer on a terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from regions.storage.store import Progress
 
 @contextmanager
 def transfer(what: str, total_bytes: int | None = None) -> Iterator[Progress | None]:
-    """To be told of bytes as they go over, from any thread; None where standard error is no terminal.
+    """Yields a function to call with each number of bytes transferred, from any thread. Yields None if standard error is
+    not a terminal.
 
-    The line goes when the block ends. rich is only loaded where there is something to draw on.
+    The line disappears when the block ends. rich is loaded only for a terminal.
     """
     if not sys.stderr.isatty():
         yield None

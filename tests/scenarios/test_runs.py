@@ -49,7 +49,7 @@ def test_a_version_that_exists_is_added_to_and_without_one_it_is_the_next(projec
     assert first.code == 0, first.err
     assert "already" not in first.err
     planned = project.fedml("plan", "--job", job, "--version", "4")
-    assert "Version 4 has 2 results: these would be added to it." in planned.out
+    assert "Version 4 has 2 results. These would be added to it." in planned.out
     again = project.fedml("dispatch", "--job", job, "--regions", "eu", "--version", "4")
     assert again.code == 0, again.err
     assert "Version 4 has 2 results already: these are added to it" in again.err

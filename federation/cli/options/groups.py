@@ -99,10 +99,16 @@ class DeployOptions:
         ),
     ] = False
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for other runs that still dispatch the registered job.")
+        bool,
+        typer.Option(
+            "--wait", help="Wait for other runs that still dispatch the registered job. Default: stop with an error."
+        ),
     ] = False
     force: Annotated[
-        bool, typer.Option("--force", help="Deploy although other runs still dispatch the registered job.")
+        bool,
+        typer.Option(
+            "--force", help="Deploy although other runs still dispatch the registered job. Default: stop with an error."
+        ),
     ] = False
 
     def deploying(self, **further: Any) -> Deploying:

@@ -1,1 +1,1 @@
-"""`fedml publish` as one file for nodes, which need nothing of fedml: built here, and run from it."""
+"""`fedml publish` as one file for nodes without fedml: builds the archive and runs in it."""

@@ -1,10 +1,10 @@
-"""This installation enters, `fedml-publish-VERSION-STORE.pyz` leaves: `fedml publish` in one file, one for each store SDK.
+"""Builds `fedml-publish-VERSION-STORE.pyz` from this installation: `fedml publish` in one file for each store SDK.
 
     python -m federation.publish.bundle.build [--out FOLDER] [--store file --store s3]
 
-A node needs a Python that the SDK allows (3.9 for `file`) and nothing else. Each archive serves `file://` too. What is in it:
-the modules that publishing imports, found by reading their imports, and the SDK with its dependencies as they are installed
-here (`vendored`). The same installation gives the same bytes; the sha256 that is printed goes into the job's `artifact` block.
+A node needs only a Python that the SDK allows (3.9 for `file`). Each archive serves `file://` too. It holds the modules that
+publishing imports, found by reading their imports, and the installed SDK with its dependencies (`vendored`). The same
+installation gives the same bytes. The printed sha256 goes into the job's `artifact` block.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from federation.publish.bundle.command import main
 sys.exit(main(sys.argv[1:], stores={stores!r}))
 """
 _UNPACK = """\
-# An SDK reads its data as files, so all is unpacked beside the task, or in a temporary folder, and removed at the end.
+# An SDK reads its data as files, so the archive is unpacked beside the task or in a temporary folder, and removed at exit.
 import atexit
 import os
 import shutil
@@ -75,7 +75,7 @@ _AT_START = ("federation.publish.bundle.older_python", "federation.publish.bundl
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An archive that was written."""
+    """A written archive."""
 
     path: Path
     store: str
@@ -84,8 +84,8 @@ class Bundle:
 
 
 def build(out: Path, store: str) -> Bundle:
-    """Write the archive for one store SDK into the folder `out`. Raises FederationError when what it needs isn't
-    installed here or isn't pure Python."""
+    """Writes the archive for one store SDK into the folder `out`. Raises FederationError if something that it needs isn't
+    installed or isn't pure Python."""
     version = metadata.version(DISTRIBUTION)
     files = {**_own_files(store), **_own_metadata(version)}
     distributions = with_requirements(SDKS[store])
@@ -112,12 +112,12 @@ def build(out: Path, store: str) -> Bundle:
 
 
 def _own_files(store: str) -> dict[str, bytes]:
-    """The modules of ours that publishing needs: everything that is imported, at whatever level, from its entry on."""
+    """The modules of fedml that publishing imports, directly or indirectly, at any level."""
     own = own_backends()
     served = (own[scheme].module for scheme in {"file", store} & own.keys())
     described = (f"{backend.module.rpartition('.')[0]}.backend" for backend in own.values())
     wanted = [ENTRY, *_AT_START, *served, *described]
-    files = {f"{package}/__init__.py": b"" for package in OWN_PACKAGES}  # what they offer to others isn't needed here
+    files = {f"{package}/__init__.py": b"" for package in OWN_PACKAGES}  # their own names for users are not needed
     seen = set(OWN_PACKAGES)
     while wanted:
         name = wanted.pop()
@@ -156,7 +156,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _own_metadata(version: str) -> dict[str, bytes]:
-    """The version, so that a record tells which fedml published it, and the licence."""
+    """The version, which a record names, and the licence."""
     folder = f"{DISTRIBUTION.replace('-', '_')}-{version}.dist-info"
     text = f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version}\n"
     licences = [file for file in metadata.files(DISTRIBUTION) or () if file.name in ("LICENSE", "NOTICE")]
@@ -167,7 +167,7 @@ def _own_metadata(version: str) -> dict[str, bytes]:
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:
-    """A runnable archive with nothing of this machine or hour in it."""
+    """A runnable archive without traces of this machine or time."""
     buffer = io.BytesIO()
     buffer.write(b"#!/usr/bin/env python3\n")
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -181,12 +181,17 @@ def _zipped(files: dict[str, bytes]) -> bytes:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Build, and print each archive's path and sha256 as `sha256sum` does."""
+    """Builds archives and prints the sha256 and path of each, as `sha256sum` does."""
     parser = argparse.ArgumentParser(
         prog="python -m federation.publish.bundle.build", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--out", type=Path, default=Path("build"), metavar="FOLDER")
-    parser.add_argument("--store", action="append", choices=sorted(SDKS), help="may be repeated; else all")
+    parser.add_argument(
+        "--store",
+        action="append",
+        choices=sorted(SDKS),
+        help="build only this store's archive (repeatable, default: all)",
+    )
     given = parser.parse_args(arguments)
     try:
         for store in given.store or SDKS:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from federation.errors import UsageError
 from federation.publish.publish import DISTRIBUTION, publish
-from federation.publish.report import as_json, as_lines, checked, named, told_origin, typed_metrics
+from federation.publish.report import as_json, as_lines, checked, given_origin, named, typed_metrics
 from federation.streams import write_block, write_line, write_note
 from federation.visible import visible_json
 from jobs.errors import FedmlError
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
         outcome = publish(
             named(given.path),
             metrics=typed_metrics(given.metric),
-            told=told_origin(given.format, given.framework, given.data_url, given.data_sha256, given.parent),
+            origin=given_origin(given.format, given.framework, given.data_url, given.data_sha256, given.parent),
             ignore=given.ignore,
         )
     except ModuleNotFoundError as error:

@@ -1,8 +1,8 @@
-"""An import of `cryptography` enters, a stand-in for it leaves: the library is compiled, for one kind of machine each.
+"""Replaces `cryptography` in the archive, because that library is compiled for one kind of machine.
 
-For the archive only. Google's and Azure's SDKs import it for what publishing doesn't do (client-side encryption, TLS with
-keys in hardware), and Google's to sign with a service account's key file (RFC 7518, RS256): that is done here, by RSA
-in whole numbers. Anything else says that it isn't there.
+Google's and Azure's SDKs import it for work that publishing doesn't do (client-side encryption, TLS with keys in hardware).
+Google's SDK also signs with a service account's key file (RFC 7518, RS256). This module does that with RSA in whole
+numbers. Any other use raises an error.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 
 
 def stand_in() -> None:
-    """From now on `cryptography` and all below it can be imported. The SDK's warning of a slow checksum is left out: where
-    that isn't compiled, another one is used."""
+    """Makes `cryptography` and its submodules importable. Hides the SDK's warning of a slow checksum, since another one is
+    used then."""
     warnings.filterwarnings("ignore", message="As the c extension", category=RuntimeWarning)
     sys.meta_path.insert(0, _Finder())
 
@@ -45,7 +45,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 class _Empty(ModuleType):
-    """A module that has every name: a class, or a module that is a function too. They can be named, and not used."""
+    """A module in which every name exists, as a class or as a callable module. They can be imported but not used."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -69,7 +69,7 @@ class _Meta(type):
 
 class _Missing(Exception, metaclass=_Meta):
     def __init__(self, *_: object, **__: object) -> None:
-        """Options, paddings and hashes are made when a module is imported; what they are for isn't there."""
+        """Accepts any arguments: SDKs create options, paddings and hashes when they are imported."""
 
     def __getattr__(self, name: str) -> Any:
         raise ValueError(f"this archive has no {type(self).__module__}: it needs compiled code")
@@ -90,7 +90,7 @@ class PrivateKey:
 
 
 def load_pem_private_key(data: bytes, *_: object, **__: object) -> PrivateKey:
-    """The key of a PKCS#8 or PKCS#1 file without a password. Raises ValueError."""
+    """Reads the key of a PKCS#8 or PKCS#1 file without a password. Raises ValueError."""
     import io
 
     from pyasn1.codec.der import decoder

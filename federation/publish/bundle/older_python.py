@@ -1,7 +1,7 @@
-"""Nothing enters; a Python of 3.9 or 3.10 leaves with what fedml's modules use of 3.11's standard library.
+"""Adds to Python 3.9 and 3.10 what fedml's modules use of 3.11's standard library.
 
-For the archive only, and imported there before anything else of fedml: `vermin` (a test) says that this is all they need.
-Plain enough for those Pythons itself.
+Only for the archive, which imports it first. A test checks with `vermin` that fedml's modules need nothing else. This
+module itself uses only syntax that those Pythons know.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _standard: Any = {module.__name__: module for module in (dataclasses, datetime, 
 
 
 def fill_in(version: tuple[int, ...] = tuple(sys.version_info[:2])) -> None:
-    """Add what that Python lacks; nothing where nothing is."""
+    """Adds what this version of Python lacks."""
     if version < (3, 11):
         _standard["datetime"].UTC = datetime.timezone.utc  # noqa: UP017
         _standard["enum"].StrEnum = _StrEnum
@@ -27,19 +27,19 @@ def fill_in(version: tuple[int, ...] = tuple(sys.version_info[:2])) -> None:
 
 
 class _StrEnum(str, enum.Enum):  # noqa: UP042
-    """3.11: a member is its value, in texts too."""
+    """StrEnum of 3.11: a member is its value, also when it is formatted."""
 
     __str__ = str.__str__
     __format__ = str.__format__  # type: ignore[assignment]
 
 
 def _dataclass(cls: Any = None, *, slots: bool = False, **given: Any) -> Any:
-    """3.10: `slots=True`, which only saves memory."""
+    """Dataclass that accepts `slots=True` of 3.10, which only saves memory."""
     return _plain_dataclass(cls, **given)
 
 
 def _pairwise(items: Any) -> Any:
-    """3.10: each item with the next one."""
+    """Pairwise of 3.10: each item with the next one."""
     first, second = itertools.tee(items)
     next(second, None)
     return zip(first, second)  # noqa: B905

@@ -1,5 +1,6 @@
-"""The name of an installed distribution enters, its files and those of what it requires leave, for an archive that runs on
-any machine: pure Python only, licences included.
+"""Collects the files of installed distributions and their requirements for an archive that runs on any machine.
+
+Takes pure Python only, with the licences.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from pathlib import Path
 from federation.errors import FederationError
 
 WITHOUT_ITS_COMPILED_PART = frozenset({"charset-normalizer", "google-crc32c", "protobuf"})
-"""They bring the same in pure Python, and use it where the compiled part isn't there."""
+"""Distributions that fall back to pure Python when their compiled part is missing."""
 STOOD_IN_FOR = frozenset({"cryptography"})
-"""Compiled and nothing else: see `no_cryptography`."""
+"""Compiled distributions without such a fallback: see `no_cryptography`."""
 
 _LEFT_OUT = re.compile(r"(^|/)(__pycache__|tests?|examples)/|\.(pyc|pyi|exe)$|(^|/)(RECORD|INSTALLER|REQUESTED)$|\.\./")
 _SERVICES = ("s3", "sts", "sso", "sso-oidc", "signin")
@@ -25,16 +26,16 @@ _PYTHON_NEEDED = re.compile(r">=\s*(\d+)\.(\d+)")
 
 
 def with_requirements(names: Iterable[str]) -> list[str]:
-    """The distributions and all that they require here, sorted. Raises FederationError for one that isn't installed."""
-    found: set[str] = set()
+    """The distributions and all their requirements, sorted. Raises FederationError if one isn't installed."""
+    closure: set[str] = set()
     wanted = [_normal(name) for name in names]
     while wanted:
         name = wanted.pop()
-        if name in found or name in STOOD_IN_FOR:
+        if name in closure or name in STOOD_IN_FOR:
             continue
-        found.add(name)
+        closure.add(name)
         wanted += _required(name)
-    return sorted(found)
+    return sorted(closure)
 
 
 def _required(name: str) -> Iterator[str]:
@@ -43,19 +44,19 @@ def _required(name: str) -> Iterator[str]:
         if match is None or "extra" in (match[3] or ""):
             continue
         required = _normal(match[1])
-        if match[3] and not _is_installed(required):  # of another Python or system
+        if match[3] and not _is_installed(required):  # only for another Python or system
             continue
         yield required
 
 
 def python_needed(names: Iterable[str]) -> tuple[int, int]:
     """The oldest Python that all of them allow, at least (3, 9)."""
-    found = (_PYTHON_NEEDED.search(_distribution(name).metadata["Requires-Python"] or "") for name in names)
-    return max(((int(match[1]), int(match[2])) for match in found if match), default=(3, 9))
+    minimums = (_PYTHON_NEEDED.search(_distribution(name).metadata["Requires-Python"] or "") for name in names)
+    return max(((int(match[1]), int(match[2])) for match in minimums if match), default=(3, 9))
 
 
 def files_of(name: str) -> dict[str, bytes]:
-    """Its files by their place. Raises FederationError for compiled code that it can't do without."""
+    """The distribution's files by path. Raises FederationError for compiled code without a fallback."""
     distribution = _distribution(name)
     if distribution.files is None:
         raise FederationError(f"{name} is installed here without a list of its files", hint="install it with pip or uv")

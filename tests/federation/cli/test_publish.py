@@ -98,7 +98,7 @@ def test_notes_go_to_stderr(app: typer.Typer, tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "model/metrics.json").write_text('{"history": [1, 2]}')
     run(app, tmp_path / "model")
     told = capsys.readouterr()
-    assert told.err == "Note: metrics.json: history is left out: a list is no metric\n"
+    assert told.err == "Note: metrics.json: history is left out: a list is not a valid metric\n"
     assert "Note" not in told.out
 
 

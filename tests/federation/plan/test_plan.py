@@ -87,7 +87,7 @@ def test_an_elastic_region_gets_more_than_is_free_so_that_its_autoscaler_sees_it
         "us": (4, 10, 20),
         "eu": (4, 0, 10),
     }
-    assert "us: 10 slots beyond what is free, for its autoscaler to see" in made.why
+    assert "us: 10 slots beyond its free slots, so that its autoscaler adds nodes" in made.why
 
 
 def test_limits_that_no_placement_keeps_are_named() -> None:
@@ -162,4 +162,4 @@ def test_the_last_of_a_million_slots_is_found_without_making_the_others() -> Non
 
 def test_a_minimum_of_a_region_that_is_left_out_is_told() -> None:
     made = plan(3, [Room("us", 9, minimum=2, excluded=Reason.UNREACHABLE), Room("eu", 4)])
-    assert made.why[-1] == "us: its minimum of 2 isn't kept, since it is left out"
+    assert made.why[-1] == "us: its minimum of 2 is not kept, because the region is left out"

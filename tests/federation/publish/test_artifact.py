@@ -74,7 +74,7 @@ def test_a_link_to_a_folder_and_a_pipe_are_refused(folder: Path) -> None:
         read_artifact(folder)
     (folder / "again").unlink()
     os.mkfifo(folder / "pipe")
-    with pytest.raises(PublishError, match="pipe is no regular file"):
+    with pytest.raises(PublishError, match="pipe is not a regular file"):
         read_artifact(folder)
 
 
@@ -103,8 +103,8 @@ def test_metrics_are_typed_and_may_be_no_numbers(folder: Path) -> None:
     assert metrics == {"auc": 0.7, "best": math.inf, "n": 3, "ok": True, "name": "x", "at.top": 1}
     assert type(metrics["ok"]) is bool
     assert notes == [
-        "metrics.json: curve is left out: a list is no metric",
-        "metrics.json: no is left out: null is no metric",
+        "metrics.json: curve is left out: a list is not a valid metric",
+        "metrics.json: no is left out: null is not a valid metric",
     ]
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_recorded(place: StoreConfig, tmp_path: Path) -> None:
         publish(f"{place.url}/nothing.bin", environ=environ)
     with pytest.raises(PublishError, match="there is no object below"):
         publish(f"{place.url}/nothing/", environ=environ)
-    with pytest.raises(PublishError, match="names no object"):
+    with pytest.raises(PublishError, match="is not the URL of an object"):
         publish("s3://bucket", environ=environ)
     with pytest.raises(InvalidStoreURL, match="never holds credentials") as caught:
         publish("s3://me:planted@bucket", environ=environ)

@@ -10,14 +10,14 @@ import pytest
 
 from federation.errors import PublishError, UsageError
 from federation.publish.provenance import (
+    checked_parent,
+    data_origin,
     found_origin,
     git_commit,
     package_versions,
-    told_data,
-    told_parent,
     without_secrets,
 )
-from federation.publish.report import told_origin
+from federation.publish.report import given_origin
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -125,19 +125,19 @@ def test_credentials_in_a_data_url_are_left_out(url: str, told: str) -> None:
     assert without_secrets(url) == told
 
 
-def test_told_data() -> None:
-    assert told_data("", "") == {}
-    assert told_data("s3://b/a", "AB" * 32) == {"data_url": "s3://b/a", "data_sha256": "ab" * 32}
-    with pytest.raises(PublishError, match="not 64 hexadecimal digits"):
-        told_data("", "abc")
+def test_data_origin() -> None:
+    assert data_origin("", "") == {}
+    assert data_origin("s3://b/a", "AB" * 32) == {"data_url": "s3://b/a", "data_sha256": "ab" * 32}
+    with pytest.raises(PublishError, match="is not a valid sha256 of the data"):
+        data_origin("", "abc")
 
 
 def test_a_parent_is_an_allocation_id_or_its_beginning() -> None:
-    assert told_parent(" 52F51EF5-7c74 ") == "52f51ef5-7c74"
-    assert told_origin("", "", "", "", ["52f51ef5", "cfe9fc16-2c55"]) == {"parents": "52f51ef5,cfe9fc16-2c55"}
+    assert checked_parent(" 52F51EF5-7c74 ") == "52f51ef5-7c74"
+    assert given_origin("", "", "", "", ["52f51ef5", "cfe9fc16-2c55"]) == {"parents": "52f51ef5,cfe9fc16-2c55"}
     for wrong in ("production", "52f51e", "", "52f51ef5/.."):
         with pytest.raises(UsageError, match="is not an allocation id"):
-            told_parent(wrong)
+            checked_parent(wrong)
 
 
 def test_versions_of_the_packages_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:

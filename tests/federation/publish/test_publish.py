@@ -266,7 +266,7 @@ def test_many_and_large_files_go_side_by_side_within_bounds(
 def test_origin_and_data_stand_in_the_record(folder: Path, environ: dict[str, str]) -> None:
     (folder / "data.json").write_text(json.dumps({"url": "https://me:planted@data/a.csv", "sha256": "ab" * 32}))
     environ |= {"GIT_COMMIT": "01" * 20, "NOMAD_CPU_LIMIT": "500", "NOMAD_MEMORY_LIMIT": "256"}
-    found = publish(folder, environ=environ, told={"format": "onnx"}).record.environment
+    found = publish(folder, environ=environ, origin={"format": "onnx"}).record.environment
     assert (found["git_commit"], found["format"]) == ("01" * 20, "onnx")
     assert (found["data_url"], found["data_sha256"]) == ("https://data/a.csv", "ab" * 32)
     assert (found["task_cpu_mhz"], found["task_memory_mb"]) == ("500", "256")
@@ -324,7 +324,7 @@ def test_a_full_allocation_folder_is_told_but_does_not_undo_it(
     outcome = publish(folder, environ=environ)
     assert open_store(place).exists(RECORD_KEY)
     assert len(outcome.notes) == 1
-    assert "could not be left" in outcome.notes[0]
+    assert "could not be copied" in outcome.notes[0]
 
 
 def test_a_path_that_makes_too_long_a_key_is_refused_before_anything_is_sent(
@@ -341,7 +341,7 @@ def test_a_path_that_makes_too_long_a_key_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"NOMAD_ALLOC_ID": ""}, "this is no Nomad task"),
+        ({"NOMAD_ALLOC_ID": ""}, "this is not a Nomad task"),
         ({"FEDML_STORES": '{"dc1": "ftp://bucket/x"}'}, "no store is known for ftp://"),
         ({"FEDML_STORES": '{"dc1": "s3://me:planted-secret@bucket"}'}, "never holds credentials"),
         ({"NOMAD_META_fedml_run": "../x"}, "can't be part of an object's key"),

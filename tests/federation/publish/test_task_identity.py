@@ -98,19 +98,19 @@ def test_where_the_version_stands(change: dict[str, str], version: str) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"NOMAD_ALLOC_ID": ""}, "no Nomad task"),
+        ({"NOMAD_ALLOC_ID": ""}, "not a Nomad task"),
         ({"NOMAD_GROUP_NAME": ""}, "NOMAD_GROUP_NAME is not set"),
         ({"NOMAD_GROUP_NAME": "a/b"}, "'a/b', can't be part"),
         ({"NOMAD_GROUP_NAME": ".."}, "can't be part"),
-        ({"NOMAD_ALLOC_INDEX": "-1"}, "NOMAD_ALLOC_INDEX is '-1'"),
+        ({"NOMAD_ALLOC_INDEX": "-1"}, "NOMAD_ALLOC_INDEX '-1' is not a valid whole number"),
         ({"NOMAD_META_fedml_run": "../../x"}, "the run, '../../x'"),
-        ({"NOMAD_META_fedml_slot": "x"}, "meta fedml_slot is 'x'"),
-        ({"NOMAD_META_fedml_attempt": "0"}, "meta fedml_attempt is '0'"),
+        ({"NOMAD_META_fedml_slot": "x"}, "meta fedml_slot 'x' is not a valid whole number"),
+        ({"NOMAD_META_fedml_attempt": "0"}, "meta fedml_attempt '0' is not a valid whole number"),
         ({"NOMAD_META_fedml_attempt": ""}, "no fedml_attempt"),
-        ({"NOMAD_META_model_version": "../4", "NOMAD_META_MODEL_VERSION": "../4"}, "not a valid version"),
+        ({"NOMAD_META_model_version": "../4", "NOMAD_META_MODEL_VERSION": "../4"}, "is not a valid version"),
         ({"FEDML_STORES": ""}, "FEDML_STORES is not set"),
-        ({"FEDML_STORES": "{"}, "no JSON object"),
-        ({"FEDML_STORES": "[]"}, "no JSON object"),
+        ({"FEDML_STORES": "{"}, "is not a JSON object"),
+        ({"FEDML_STORES": "[]"}, "is not a JSON object"),
     ],
 )
 def test_an_environment_that_cannot_be_used(change: dict[str, str], told: str) -> None:

@@ -52,7 +52,7 @@ def test_a_picture_is_drawn(tmp_path: Path, name: str, begins: bytes) -> None:
 
 
 def test_another_ending_and_a_missing_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"run\.pdf: a picture ends in \.svg or \.png"):
+    with pytest.raises(UsageError, match=r"run\.pdf is not a valid name of a picture: it must end in \.svg or \.png"):
         plot(FEW, tmp_path / "run.pdf", title="")
     with pytest.raises(UsageError, match=r"no/run\.svg: can't be written"):
         plot(FEW, tmp_path / "no" / "run.svg", title="")

@@ -310,7 +310,7 @@ def test_lineage_tells_data_code_parents_and_children(cli: Cli) -> None:
     assert of_c["spec_hash"] == "5pec"
     text = cli("lineage", "cccc")[1]
     assert f"parents\n  {B}" in text
-    assert "code\n  the record tells of none" in text
+    assert "code\n  the record names none" in text
 
 
 def test_compare_puts_what_differs_first(cli: Cli) -> None:
