@@ -1,4 +1,4 @@
-"""The pages that show the way name what there is: paths, decisions, rooms."""
+"""Architecture, contributing guide, glossary and design name existing paths, decisions, rooms and pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROOMS = ("federation/", "regions/", "jobs/", "tests/", "docs/", "tools/")
 
 
 def named_paths(text: str) -> set[str]:
-    """Every path in backticks that begins in one of the rooms, without placeholders."""
+    """Return every path in backticks that begins in one of the rooms, without placeholders."""
     found = re.findall(r"`([\w./*-]+)`", text)
     return {path for path in found if path.startswith(_ROOMS) and "*" not in path}
 
