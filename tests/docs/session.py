@@ -62,7 +62,7 @@ def _output(command: str, where: list[Path]) -> str:
 
 
 def normalised(page: str) -> list[list[str]]:
-    """Return the lines of each console block without values that differ between runs, sorted, as regions answer in any order."""
+    """Return each console block's lines, sorted (regions answer in any order), without values that differ between runs."""
     blocks = []
     for block in BLOCK.findall(page):
         for pattern, name in VARYING:

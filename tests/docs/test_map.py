@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,15 @@ def test_the_list_of_pages_has_each_page_once() -> None:
     listed = re.findall(r"^- \[[^\]]+\]\(([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     pages = [path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if path.parent.name != "adr"]
     assert sorted(page for page in listed if not page.startswith("../")) == sorted([*pages, "adr/README.md"])
+
+
+def test_the_order_of_imports_is_the_contracts() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["federation"])
+    order = (
+        (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## The order of imports")[2].split("```")[1]
+    )
+    shown = [line.strip().replace(", ", " : ") for line in order.strip().splitlines()[:-1]]
+    assert shown == layers, "write the layers of pyproject.toml into ARCHITECTURE.md, with a comma for each colon"
