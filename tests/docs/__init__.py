@@ -1,1 +1,1 @@
-"""The documentation is run: commands exist, sessions give what the page shows."""
+"""Checks the documentation: commands exist, links lead somewhere, recorded sessions give the same output."""

@@ -1,6 +1,6 @@
-"""A page's console blocks enter, the same page with what the commands print now leaves.
+"""Runs the commands of a page's console blocks and replaces their output.
 
-`python -m tests.docs.session docs/tutorial/first-run.md` records a page anew; the test compares normalised output.
+`python -m tests.docs.session docs/tutorial/first-run.md` records a page anew. The test compares normalised output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VARYING = (
 
 
 def record(page: str, folder: Path) -> str:
-    """The page with its commands run in `folder`, one after another; `cd` counts for those that follow."""
+    """Return the page with the output of its commands, run in `folder` one after another. `cd` affects later commands."""
     where = [folder]
 
     def run(match: re.Match[str]) -> str:
@@ -45,7 +45,7 @@ def _output(command: str, where: list[Path]) -> str:
     }
     script = f"{{ {command}\n}} 2>&1; pwd >&3"
     reading, writing = os.pipe()
-    with os.fdopen(reading) as told:
+    with os.fdopen(reading) as output:
         done = subprocess.run(
             ["bash", "-c", script.replace(">&3", f">&{writing}")],
             cwd=where[0],
@@ -57,12 +57,12 @@ def _output(command: str, where: list[Path]) -> str:
             check=False,
         )
         os.close(writing)
-        where[0] = Path(told.read().strip())
+        where[0] = Path(output.read().strip())
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines() if line.strip())
 
 
 def normalised(page: str) -> list[list[str]]:
-    """The lines of each console block without what differs from run to run; sorted, since regions answer in any order."""
+    """Return each console block's lines, sorted (regions answer in any order), without values that differ between runs."""
     blocks = []
     for block in BLOCK.findall(page):
         for pattern, name in VARYING:

@@ -1,4 +1,4 @@
-"""Pages whose sessions are run, commands that exist, links that lead somewhere, a reference that is the program's own."""
+"""Recorded sessions, commands, options, links, anchors and named tests of the pages are right."""
 
 from __future__ import annotations
 

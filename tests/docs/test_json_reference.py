@@ -1,4 +1,4 @@
-"""docs/reference/json.md names exactly the keys that the documents have."""
+"""`docs/reference/json.md` names exactly the keys that the documents have."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "json.md").read_text(
 
 
 def documented() -> list[list[str]]:
-    """The keys of each table of the page, in order."""
+    """Return the keys of each table of the page, in order."""
     return [re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in PAGE.split("| key | meaning |")[1:]]
 
 

@@ -1,8 +1,9 @@
-"""The pages that show the way name what there is: paths, decisions, rooms."""
+"""Architecture, contributing guide, glossary and design name existing paths, decisions, rooms and pages."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ _ROOMS = ("federation/", "regions/", "jobs/", "tests/", "docs/", "tools/")
 
 
 def named_paths(text: str) -> set[str]:
-    """Every path in backticks that begins in one of the rooms, without placeholders."""
+    """Return every path in backticks that begins in one of the rooms, without placeholders."""
     found = re.findall(r"`([\w./*-]+)`", text)
     return {path for path in found if path.startswith(_ROOMS) and "*" not in path}
 
@@ -49,3 +50,15 @@ def test_the_list_of_pages_has_each_page_once() -> None:
     listed = re.findall(r"^- \[[^\]]+\]\(([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     pages = [path.relative_to(folder).as_posix() for path in folder.glob("*/*.md") if path.parent.name != "adr"]
     assert sorted(page for page in listed if not page.startswith("../")) == sorted([*pages, "adr/README.md"])
+
+
+def test_the_order_of_imports_is_the_contracts() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["federation"])
+    order = (
+        (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## The order of imports")[2].split("```")[1]
+    )
+    shown = [line.strip().replace(", ", " : ") for line in order.strip().splitlines()[:-1]]
+    assert shown == layers, "write the layers of pyproject.toml into ARCHITECTURE.md, with a comma for each colon"

@@ -1,4 +1,4 @@
-"""The policy of docs/how-to/write-a-policy.md, installed as a package, is one of fedml's."""
+"""The policy of `docs/how-to/write-a-policy.md` works when it is installed as a package."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-# Which customers will buy? Trains a model, tests it, and publishes it with its metrics.
+# Trains a model that predicts which customers buy, tests it, and publishes it with its metrics.
 #
-#   fedml dispatch --regions us,eu --version 4                        the same, over several regions at once
+#   fedml dispatch --regions us,eu --version 4                        over several regions at once
 #   nomad job dispatch -meta model_version=4 sales-close-prediction   in one region, without fedml
 #
-# It carries its own code: the stages in pipeline/ travel inside the job, so no node needs a copy or a shared folder.
+# The job contains its own code: the stages in pipeline/ are part of it, so no node needs a copy or a shared folder.
 
-# ---- Places: what differs between regions goes to [regions.NAME.vars] in fedml.toml, or -var NAME=VALUE ------------
+# ---- Places. Set values that differ between regions in [regions.NAME.vars] of fedml.toml, or with -var NAME=VALUE ---
 
 variable "datacenters" {
   type    = list(string)
-  default = ["*"] # before Nomad 1.5: name them (fedml does)
+  default = ["*"] # servers before Nomad 1.5 need the names (fedml fills them in)
 }
 
 variable "driver" {
@@ -39,7 +39,7 @@ variable "fedml" {
 variable "volume" {
   type        = string
   default     = ""
-  description = "A host volume to hand over through (exec and docker; raw_exec has none). Empty: the allocation's own folder."
+  description = "A host volume for the files that the tasks share (exec and docker; raw_exec has none). Empty: the allocation's own folder."
 }
 
 variable "data_url" {
@@ -53,7 +53,7 @@ variable "data_url" {
 variable "count" {
   type        = number
   default     = 1
-  description = "Models a dispatch: each allocation trains and publishes one of its own."
+  description = "Models for each dispatch: each allocation trains and publishes one."
 }
 
 variable "cpu" {
@@ -77,7 +77,7 @@ job "sales-close-prediction" {
   type        = "batch"
   datacenters = var.datacenters
 
-  # Every dispatch names its version and may set the rest; the defaults stand in pipeline/parameters.py.
+  # Every dispatch names its version and may set the rest. The defaults are in pipeline/parameters.py.
   parameterized {
     payload       = "forbidden"
     meta_required = ["model_version"]
@@ -91,7 +91,7 @@ job "sales-close-prediction" {
   group "pipeline" {
     count = var.count
 
-    # One more try on the same node; after that the slot fails, and fedml tries it in another region.
+    # One more try on the same node. After that the attempt fails, and fedml tries the slot in another region.
     restart {
       attempts = 1
       interval = "10m"
@@ -113,7 +113,7 @@ job "sales-close-prediction" {
       }
     }
 
-    # Runs first; if it fails, nothing is published.
+    # Runs first. If it fails, nothing is published.
     task "train" {
       driver = var.driver
 
@@ -135,7 +135,7 @@ job "sales-close-prediction" {
         OPENBLAS_NUM_THREADS = "1"
       }
 
-      # The code. Its delimiters never occur in Python, so that it arrives as it is.
+      # The code. The delimiters never occur in Python, so that it arrives unchanged.
       dynamic "template" {
         for_each = concat(["__init__", "__main__", "parameters", "curves"], local.stages)
         content {
@@ -161,7 +161,7 @@ job "sales-close-prediction" {
       }
     }
 
-    # The leader: when it has published, the allocation is done.
+    # The leader. When it has published, the allocation is done.
     task "store" {
       driver = var.driver
       leader = true

@@ -1,1 +1,1 @@
-"""Who buys next? Six stages from a table of customers to a published model; `python3 -m pipeline STAGE…` runs them."""
+"""Six stages from a table of customers to a published model that predicts who buys. Run: `python3 -m pipeline STAGE…`."""

@@ -1,7 +1,7 @@
 """Runs the stages named on the command line, one after the other: `python3 -m pipeline extract transform …`.
 
-Each stage is a module with `run(parameters, work, artifact)`, which returns what it did in one line. Stages hand over
-through files in `work`; what is to be published goes to `artifact`.
+Each stage is a module with `run(parameters, work, artifact)`, which returns a one-line summary. Stages pass data through
+files in `work`. Files in `artifact` are published.
 """
 
 import importlib
@@ -16,12 +16,12 @@ STAGES = ("extract", "transform", "build", "train", "test", "store")
 
 
 def main(stages: list[str]) -> int:
-    """0, or 1 after one line on stderr that says what is wrong."""
+    """Return 0, or 1 after one line on stderr that says what is wrong."""
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown or not stages:
         print(f"usage: python3 -m pipeline STAGE…, of {', '.join(STAGES)}", file=sys.stderr)
         return 1
-    # Under Nomad the folder that the tasks of one allocation share; by hand, ./build.
+    # Under Nomad: the folder that the tasks of one allocation share. By hand: ./build.
     shared = Path(os.environ.get("HANDOVER_DIR") or os.environ.get("NOMAD_ALLOC_DIR") or "build")
     work, artifact = shared / "work", shared / "artifact"
     stage = stages[0]

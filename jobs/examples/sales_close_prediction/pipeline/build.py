@@ -1,7 +1,7 @@
-"""Stage 3: parameters enter, an untrained model leaves (`untrained.joblib`).
+"""Stage 3: makes an untrained model from the parameters (`untrained.joblib`).
 
-Logistic regression, written as a neural network without a hidden layer, since that is what scikit-learn trains by real
-minibatches: `batch_size` and `learning_rate` mean what they say. Add a hidden layer here for a deeper one.
+The model is a logistic regression, written as a neural network without a hidden layer. scikit-learn trains such networks
+by real minibatches, so `batch_size` and `learning_rate` apply. Add hidden layers here for a deeper model.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Labels and predicted chances enter, a PNG with the ROC and the gain curve side by side leaves."""
+"""Draws the ROC curve and the gain curve side by side, from labels and predicted chances."""
 
 from pathlib import Path
 

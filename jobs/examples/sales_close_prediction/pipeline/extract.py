@@ -1,4 +1,4 @@
-"""Stage 1: a URL enters, `customers.csv` and `source.json` (URL and sha256 of what was read) leave."""
+"""Stage 1: downloads the customers to `customers.csv`, and writes URL and sha256 to `source.json`."""
 
 import gzip
 import hashlib
@@ -47,6 +47,6 @@ def _read(url: str) -> bytes:
 
 
 def _public(url: str) -> str:
-    """The URL without password and query, which may hold a signature: this goes to logs and into the artifact."""
+    """Return the URL without password and query, which may contain a signature. It goes to logs and into the artifact."""
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,4 +1,4 @@
-"""The environment of a task enters, checked parameters leave: each is one `meta` of the dispatch (`-meta epochs=5`)."""
+"""Reads and checks the parameters of a task: each is one `meta` of the dispatch (`-meta epochs=5`)."""
 
 import math
 import zlib
@@ -8,30 +8,30 @@ from pathlib import PurePosixPath
 
 
 class PipelineError(Exception):
-    """What a stage refuses or can't do, in one sentence for the person who reads the task's log."""
+    """A stage can't do its work. The message is one sentence for the person who reads the task's log."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What may differ from dispatch to dispatch."""
+    """Values that may differ between dispatches."""
 
     model_version: str
     data_url: str
-    """Where the customers come from: http(s)://, file://, or empty for the data set beside this file."""
+    """The source of the customers: http(s)://, file://, or empty for the data set beside this file."""
     save_path: str
-    """Folder inside the artifact for its files; empty: its top."""
+    """Folder inside the artifact for the model's files; empty: its top folder."""
     epochs: int
     batch_size: int
     learning_rate: float
     min_auc: float
-    """The gate: a model below it fails the task, and is never published."""
+    """A model with a lower ROC AUC fails the task, and is never published."""
     plot: bool
     seed: int
-    """Derived from version, slot and allocation index: another slot, another model; the same slot, the same one."""
+    """Derived from version, slot and allocation index. So another slot gives another model, and the same slot the same one."""
 
 
 def from_environment(environ: Mapping[str, str]) -> Parameters:
-    """The parameters, from `NOMAD_META_…`. Raises PipelineError that names the first one that can't be meant."""
+    """Read the parameters from `NOMAD_META_…`. Raises PipelineError that names the first invalid one."""
 
     def text(name: str, default: str) -> str:
         return environ.get(f"NOMAD_META_{name}") or default

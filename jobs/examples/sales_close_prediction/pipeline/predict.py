@@ -1,7 +1,7 @@
-"""A fetched artifact enters, predictions leave: `python3 -m pipeline.predict FOLDER [--customers FILE.csv]`.
+"""Predicts with a downloaded model: `python3 -m pipeline.predict FOLDER [--customers FILE.csv]`.
 
-FOLDER is what `fedml index get` brought. Without `--customers`, the customers of the artifact's own sample are used:
-ten of the hold-out part, whom the model never saw.
+FOLDER is the artifact that `fedml index get` wrote. Without `--customers`, the artifact's own sample is used: ten customers
+of the hold-out part, which the model never saw.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import numpy as np
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0, or 1 after one line on stderr that says what is wrong."""
-    parser = argparse.ArgumentParser(prog="python3 -m pipeline.predict", description="Use a model that fedml brought.")
+    """Return 0, or 1 after one line on stderr that says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python3 -m pipeline.predict", description="Use a model from the index.")
     parser.add_argument("folder", type=Path, help="the artifact, as `fedml index get` wrote it")
     parser.add_argument("--customers", type=Path, help="a CSV file with the model's features as columns")
     given = parser.parse_args(arguments)
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         if missing or not rows:
             raise ValueError(f"{customers} has no column {missing[0]}" if missing else f"{customers} has no customer")
         table = np.array([[float(row[name]) for name in card["features"]] for row in rows], dtype=np.float32)
-        # A joblib file runs code when it is loaded: load only what you trained or whose hash you trust.
+        # A joblib file runs code when it is loaded. Load only files that you trained or whose hash you trust.
         chances = joblib.load(models[0]).predict_proba(table)[:, 1]
     except ModuleNotFoundError as error:
         print(

@@ -1,4 +1,4 @@
-"""Stage 6: the artifact folder enters; `fedml publish` puts it, and its record, into this datacenter's store."""
+"""Stage 6: publishes the artifact folder and its record into this datacenter's store, with `fedml publish`."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pipeline.parameters import Parameters, PipelineError
 
 
 def run(parameters: Parameters, work: Path, artifact: Path) -> str:
-    """Publish. Raises PipelineError when fedml isn't there or refuses (its own words are on the lines above)."""
+    """Publish. Raises PipelineError if fedml isn't installed or refuses (its own message is on the lines above)."""
     command = os.environ.get("FEDML_COMMAND", "fedml")
     if not (artifact / "metrics.json").exists():
         raise PipelineError(f"{artifact} holds no metrics.json: nothing was tested, so nothing is published")

@@ -1,4 +1,4 @@
-"""Stage 5: model and hold-out part enter; metrics, curves and a model card leave, or the task fails at the gate."""
+"""Stage 5: measures the model on the hold-out part, and writes metrics, curves and a model card. Fails below `min_auc`."""
 
 import json
 import platform
@@ -64,12 +64,12 @@ def run(parameters: Parameters, work: Path, artifact: Path) -> str:
         },
     )
     _write_sample(folder / "sample.csv", features, rows, labels)
-    _write(artifact / "metrics.json", metrics)  # last: `store` publishes nothing without it
+    _write(artifact / "metrics.json", metrics)  # last, because `store` publishes nothing without it
     return told
 
 
 def _lift(labels: np.ndarray, chances: np.ndarray, part: float) -> float:
-    """How many times more buyers there are among the most promising part of the customers than among all."""
+    """Return how many times more buyers are in the most promising part of the customers than in all."""
     best = np.argsort(-chances, kind="stable")[: max(1, round(len(chances) * part))]
     return float(labels[best].mean() / labels.mean())
 
@@ -91,7 +91,7 @@ def _environment() -> dict[str, str]:
 
 
 def _write_sample(path: Path, features: np.ndarray, rows: np.ndarray, labels: np.ndarray) -> None:
-    """Some customers of the hold-out part, half of them buyers, to try the model with."""
+    """Write some customers of the hold-out part, half of them buyers, to try the model with."""
     chosen = np.concatenate([np.flatnonzero(labels == label)[: SAMPLE // 2] for label in (1, 0)])
     lines = [",".join([*features, "Purchase"])]
     lines += [",".join([*(f"{value:g}" for value in rows[i]), "Yes" if labels[i] else "No"]) for i in sorted(chosen)]

@@ -1,6 +1,6 @@
-"""Stage 4: the untrained model and the training part enter; `model.joblib` (scaler and model in one) leaves.
+"""Stage 4: trains the model on the training part, and writes `model.joblib` (scaler and model in one).
 
-One line an epoch, so that `fedml runs logs` shows how it goes.
+Prints one line for each epoch, so that `fedml runs logs` shows the progress.
 """
 
 import json
@@ -14,7 +14,7 @@ from pipeline.parameters import Parameters, PipelineError
 
 
 def run(parameters: Parameters, work: Path, artifact: Path) -> str:
-    """Train for `epochs`. Raises PipelineError when the loss runs away."""
+    """Train for `epochs`. Raises PipelineError if the loss diverges."""
     import joblib
     from sklearn.pipeline import Pipeline
 
@@ -23,8 +23,8 @@ def run(parameters: Parameters, work: Path, artifact: Path) -> str:
         rows, labels = split["train"], split["train_labels"]
     began = time.perf_counter()
     losses = []
-    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):  # said below, in one line
-        warnings.filterwarnings("ignore", "Got `batch_size`")  # larger than the table: one batch an epoch
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):  # reported below, in one line
+        warnings.filterwarnings("ignore", "Got `batch_size`")  # larger than the table: one batch for each epoch
         for epoch in range(1, parameters.epochs + 1):
             try:
                 model.partial_fit(rows, labels, classes=[0, 1])

@@ -1,7 +1,7 @@
-"""Stage 2: `customers.csv` enters; `split.npz` (training and hold-out part) and `scaler.joblib` leave.
+"""Stage 2: cleans and splits `customers.csv` into `split.npz` (training and hold-out part), and writes `scaler.joblib`.
 
-The last column is the label (Yes or No), all others are numbers. The split is the same for every version and slot, so
-that all models are measured on the same customers, whom none of them saw.
+The last column is the label (Yes or No). All others are numbers. The split is the same for every version and slot. So all
+models are measured on the same customers, which none of them saw.
 """
 
 import csv
@@ -17,7 +17,7 @@ LABELS = {"yes": 1, "no": 0, "1": 1, "0": 0, "true": 1, "false": 0}
 
 
 def run(parameters: Parameters, work: Path, artifact: Path) -> str:
-    """Clean, split, standardise. Raises PipelineError for a table that nothing can be learnt from."""
+    """Clean, split, standardise. Raises PipelineError for a table that is too small to learn from."""
     import joblib
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
@@ -45,7 +45,7 @@ def run(parameters: Parameters, work: Path, artifact: Path) -> str:
 
 
 def _clean(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, int]:
-    """Names of the features, their values, the labels, and how many rows were unusable."""
+    """Return the names of the features, their values, the labels, and the number of unusable rows."""
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.reader(file)
         header = next(reader, [])

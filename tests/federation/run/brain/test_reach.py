@@ -130,7 +130,7 @@ def test_a_ping_under_way_says_nothing_of_a_region_that_was_heard_since() -> Non
     """Its ping is never answered; what else it answers is no news of the children."""
     alive = well_but_us(lambda _: [ev.ParentChecked("us", MANIFEST.spec_hash), ev.RegionProbed("us", 1)])
     told = Hours(run_of_one(), alive).until(12.0)
-    assert told.brain.regions["us"].is_pinged
+    assert told.brain.regions["us"].signs.is_pinged
     assert [detail for detail in told.said("us") if detail.startswith("no answer")] == []
 
 
