@@ -6,7 +6,7 @@ strictest reading that is left: their place by fedml.toml, the names that a chil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
@@ -25,14 +25,17 @@ from federation.claims import (
     of_params,
     of_place,
     of_plain_child,
+    of_refused,
     of_run,
     refusal,
     sites_of,
 )
 from federation.errors import IndexCorrupt
-from federation.log import Entry, Log
+from federation.log import Change, Entry, Log
 from federation.manifest import Manifest, manifest_key
 from federation.result import UNVERSIONED, ResultRecord
+from federation.run.brain.causes import refused_by
+from federation.run.brain.changes import usable
 from federation.run.slot_inputs import inputs_of
 from jobs.errors import FedmlError
 from jobs.params.sweep import Inputs
@@ -46,6 +49,12 @@ from regions.storage.errors import NotFound
 ASK_S = 5.0
 """How long one region may take to tell of a child."""
 _RUNS = "runs/"
+_TEXT_OF: Mapping[str, Callable[[Change], str]] = {
+    "bind": lambda change: str(change["region"]),
+    "ack": lambda change: str(change["job_id"]),
+    "fail": lambda change: refused_by(change.get("cause"), change.get("reason", "")),
+}
+"""What the run log's changes tell of an attempt."""
 
 Child = tuple[Mapping[str, Any], list[Allocation]]
 
@@ -116,6 +125,7 @@ class Evidence:
                 expected["child"] = known("Nomad has", record.job_id)
                 yield from self._of_allocations(child, record)
         yield expected
+        yield of_refused(bound, record)
 
     def _manifest(self, run: str) -> Manifest | None:
         if run not in self._manifests:
@@ -129,20 +139,18 @@ class Evidence:
     def _bindings(self, run: str) -> dict[int, list[Bound]]:
         """The attempts of each slot, as the run's log has them: the first binding of a number counts."""
         if run not in self._bound:
-            bound: dict[tuple[int, int], str] = {}
-            children: dict[tuple[int, int], str] = {}
+            said: dict[str, dict[tuple[int, int], str]] = {kind: {} for kind in _TEXT_OF}
             entries: list[Entry] = []
             with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
                 entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
-            for entry in entries:
-                for change in entry.changes:
-                    if change["type"] in ("bind", "ack"):
-                        pair = int(change["slot"]), int(change["attempt"])
-                        into, name = (bound, "region") if change["type"] == "bind" else (children, "job_id")
-                        into.setdefault(pair, str(change[name]))
+            for change in (change for entry in entries for change in usable(entry.changes)):
+                kind = change["type"]
+                if kind in said:
+                    said[kind].setdefault((change["slot"], change["attempt"]), _TEXT_OF[kind](change))
             slots = self._bound[run] = {}
-            for (slot, number), region in bound.items():
-                slots.setdefault(slot, []).append(Bound(number, region, children.get((slot, number), "")))
+            for pair, region in said["bind"].items():
+                one = Bound(pair[1], region, said["ack"].get(pair, ""), said["fail"].get(pair, ""))
+                slots.setdefault(pair[0], []).append(one)
         return self._bound[run]
 
     @cached_property
