@@ -153,9 +153,24 @@ class Watchdog:
         world = self.world
         assert world.records.get(record.alloc_id) == record, "committed what nobody published"
         assert record.spec_hash == world.manifest.spec_hash, "committed a result of another spec"
-        assert record.alloc_id not in world.forged, "committed what a node made up"
+        assert record.alloc_id not in world.forged or self._could_not_be_known(record), "committed what a node made up"
         self.done.setdefault(record.key.slot, record.attempt)
         self.proven.add(record.region)
+
+    def _could_not_be_known(self, record: ResultRecord) -> bool:
+        """Only Nomad knows an allocation's node: where it forgot the child or was silent, and nobody had asked it before, the
+        name of the node stays the node's word. Another coordinator may not have read yet that somebody had asked."""
+        world, pair = self.world, (record.key.slot, record.attempt)
+        was_silent = any(kind.startswith("cut") or kind == "token_expired" for kind in world.faults.happened)
+        is_forgotten = all(record.job_id not in region.children for region in world.regions.values())
+        refused = [
+            change
+            for entry in world.log
+            for change in entry
+            if change["type"] == "fail" and (change["slot"], change["attempt"]) == pair and " node " in change["reason"]
+        ]
+        is_told = bool(refused) and len(world.seats) == 1
+        return world.forged[record.alloc_id].keys() == {"node"} and (is_forgotten or was_silent) and not is_told
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

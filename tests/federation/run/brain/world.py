@@ -96,7 +96,8 @@ class World:
         self.entered: set[str] = set()
         self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
-        self.forged: set[str] = set()
+        self.forged: dict[str, Mapping[str, Any]] = {}
+        """What a node made up, by the allocation of its record."""
         self.published_at: dict[tuple[int, int], float] = {}
         self.told: list[cmd.Tell] = []
         self.told_at: list[float] = []
@@ -422,8 +423,8 @@ class World:
             created="2026-01-01T00:00:00Z",
         )  # fmt: skip
         if self.faults.hits("forged"):
-            record = replace(record, **self.faults.rng("lies").choice(LIES))
-            self.forged.add(allocation.id)
+            self.forged[allocation.id] = lie = self.faults.rng("lies").choice(LIES)
+            record = replace(record, **lie)
         else:
             self.published_at[child.slot, child.attempt] = self.now
         self.records[allocation.id] = record
