@@ -49,11 +49,13 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One attempt of a slot, as the run log has it; `job_id` is its child, "" where the log names none."""
+    """One attempt of a slot, as the run log has it; `job_id` is its child, "" where the log names none; `refused` is why
+    its record was refused, "" where none was."""
 
     number: int
     region: str
     job_id: str = ""
+    refused: str = ""
 
 
 class OpenedRun(Protocol):
@@ -203,6 +205,12 @@ def of_attempt(bound: Iterable[Bound], record: ResultRecord, sites: Mapping[str,
         if one.job_id:
             found["child"] = known("the run log has", one.job_id)
     return found
+
+
+def of_refused(bound: Iterable[Bound], record: ResultRecord) -> dict[str, Known]:
+    """What the run log tells of an attempt whose record was refused: it isn't believed later, when less is known."""
+    refused = next((one.refused for one in bound if one.number == record.attempt), "")
+    return {"attempt": Known((), f"the run log has it as failed: {refused}")} if refused else {}
 
 
 def of_allocation(allocation: Allocation, node: Node | None, *, names_node: bool = True) -> dict[str, Known]:

@@ -18,6 +18,7 @@ from federation.claims import (
     of_attempt,
     of_params,
     of_place,
+    of_refused,
     of_run,
     refusal,
 )
@@ -106,15 +107,16 @@ def _of_nomad(
     if bound is None or bound.region not in ports.clients:
         return (logged,)
     client = ports.clients[bound.region]
+    refused = of_refused(command.bound, record)
     try:
         child = client.job(record.job_id)
         allocations, _ = client.allocations(job_id=record.job_id)
     except NotFound:
-        return (logged,) if bound.job_id else (logged, _named_like_a_child(manifest, record))
+        return (logged, refused) if bound.job_id else (logged, refused, _named_like_a_child(manifest, record))
     except FedmlError:
         if not bound.job_id:
             raise
-        return (logged,)
+        return logged, refused
     pair = manifest.child_of(child)
     if pair == (command.slot, record.attempt):
         logged = {**logged, "child": known("Nomad has", record.job_id)}
@@ -126,7 +128,7 @@ def _of_nomad(
         return logged, of_allocation(allocation, node, names_node=bool(manifest.spec_hash))
     if allocations:
         return logged, {"allocation": known("Nomad has", *(one.id for one in allocations))}
-    return (logged,)
+    return logged, refused
 
 
 def _named_like_a_child(manifest: Manifest, record: ResultRecord) -> Expected:

@@ -26,6 +26,7 @@ from federation.claims import (
     of_params,
     of_place,
     of_plain_child,
+    of_refused,
     of_run,
     refusal,
     sites_of,
@@ -35,7 +36,8 @@ from federation.home import manifest_keys, read_manifest, run_log
 from federation.log import Entry
 from federation.manifest import Manifest
 from federation.result import UNVERSIONED, ResultRecord
-from federation.run.brain.changes import Ack, Bind, parse_entry
+from federation.run.brain.causes import refused_by
+from federation.run.brain.changes import Ack, Bind, Fail, parse_entry
 from federation.run.slot_inputs import inputs_of
 from jobs.errors import FedmlError
 from jobs.params.sweep import Inputs
@@ -118,6 +120,7 @@ class Evidence:
                 expected["child"] = known("Nomad has", record.job_id)
                 yield from self._of_allocations(child, record)
         yield expected
+        yield of_refused(bound, record)
 
     def _manifest(self, run: str) -> Manifest | None:
         if run not in self._manifests:
@@ -130,21 +133,22 @@ class Evidence:
     def _bindings(self, run: str) -> dict[int, list[Bound]]:
         """The attempts of each slot, as the run's log has them: the first binding of a number counts."""
         if run not in self._bound:
-            bound: dict[tuple[int, int], str] = {}
-            children: dict[tuple[int, int], str] = {}
+            said: dict[str, dict[tuple[int, int], str]] = {"bind": {}, "ack": {}, "fail": {}}
             entries: list[Entry] = []
             with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
                 entries = run_log(self._app.home, run).refresh()
-            for entry in entries:
-                for change in parse_entry(entry.changes):
-                    match change:
-                        case Bind():
-                            bound.setdefault((change.slot, change.attempt), change.region)
-                        case Ack():
-                            children.setdefault((change.slot, change.attempt), change.job_id)
+            for change in (change for entry in entries for change in parse_entry(entry.changes)):
+                match change:
+                    case Bind():
+                        said["bind"].setdefault((change.slot, change.attempt), change.region)
+                    case Ack():
+                        said["ack"].setdefault((change.slot, change.attempt), change.job_id)
+                    case Fail():
+                        said["fail"].setdefault((change.slot, change.attempt), refused_by(change.cause, change.reason))
             slots = self._bound[run] = {}
-            for (slot, number), region in bound.items():
-                slots.setdefault(slot, []).append(Bound(number, region, children.get((slot, number), "")))
+            for pair, region in said["bind"].items():
+                one = Bound(pair[1], region, said["ack"].get(pair, ""), said["fail"].get(pair, ""))
+                slots.setdefault(pair[0], []).append(one)
         return self._bound[run]
 
     @cached_property

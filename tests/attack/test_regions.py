@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from tests.attack.hostile import TEXTS
 from tests.attack.region import RIGHT, SPOILABLE, FakeRegion
 from tests.attack.scene import Done, Scene
 from tests.attack.shapes import BYTES, EXAMPLES, attacked, json_bytes, spoilt
+from tests.emulators.hostile import DRIPPING, hostile_server, never
 from tests.regions.conftest import Reply
 
 ASKS = (
@@ -145,3 +147,28 @@ def test_every_command_here_takes_right_answers(scene: Scene, command: tuple[str
         assert_eu_is_ready(done)
     assert done.code in (0, 1), done.err + done.out
     assert "Error" not in done.err, done.err
+
+
+MORE = """
+[regions.{name}]
+addresses = ["{address}"]
+store = "file://./{name}"
+[regions.{name}.datacenters.dc1]
+"""
+
+
+@pytest.mark.parametrize("dripping", sorted(DRIPPING))
+@pytest.mark.parametrize("command", ASKS[:2], ids=" ".join)
+def test_one_region_that_drips_and_one_that_is_mute_end_with_the_deadline(
+    tmp_path: Path, eu: FakeRegion, dripping: str, command: tuple[str, ...]
+) -> None:
+    """The command ends by itself: each of the two has its own deadline, and all are asked at once."""
+    with hostile_server(DRIPPING[dripping]) as drips, hostile_server(never) as mute:
+        more = MORE.format(name="mute", address=mute.address)
+        made = Scene.made(tmp_path / "project", address=drips.address, eu_address=eu.address, more=more)
+        (done,) = made.attack([command], limit_s=80)
+    assert done.code == 0, "it wasn't interrupted"
+    assert_eu_is_ready(done)
+    if "--json" in command:
+        problems = {one["region"]: one["problem"] for one in json.loads(done.out)["regions"]}
+        assert problems == {"eu": None, "us": "unreachable", "mute": "unreachable"}

@@ -70,6 +70,12 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
 }
 BACKOFF_MAX_S = 60.0
+NOTHING_PUBLISHED = "NoResult: it completed and published nothing"
+
+
+def refused_by(cause: str | None, reason: str) -> str:
+    """Why an attempt's record was refused, from what the run log has of the attempt's failure; "" for another failure."""
+    return reason if cause == Cause.NO_RESULT and reason != NOTHING_PUBLISHED else ""
 
 
 def cause_of(allocation: Allocation) -> tuple[Cause, str]:

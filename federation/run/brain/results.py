@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from federation.claims import Bound
-from federation.run.brain.causes import Cause
+from federation.run.brain.causes import NOTHING_PUBLISHED, Cause, refused_by
 from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
@@ -55,7 +55,11 @@ class Results:
 
     def _ask(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
         attempts = self._state.slots[number].attempts
-        bound = tuple(Bound(one.number, one.region, one.job_id) for one in attempts if Logged.BINDING in one.logged)
+        bound = tuple(
+            Bound(one.number, one.region, one.job_id, refused_by(one.cause, one.reason))
+            for one in attempts
+            if Logged.BINDING in one.logged
+        )
         self._state.out.append(Look(number, attempt.number, attempt.region, allocation, bound))
 
     def looked(self, event: Looked) -> None:
@@ -115,8 +119,7 @@ class Results:
         elif allocation.desired_status == "stop":
             self._ends.end(number, attempt, Cause.STOPPED, "its job was stopped by somebody else")
         else:
-            reason = "NoResult: it completed and published nothing"
-            self._ends.end(number, attempt, Cause.NO_RESULT, reason)
+            self._ends.end(number, attempt, Cause.NO_RESULT, NOTHING_PUBLISHED)
 
     def _look_later(self, event: Looked, after_s: float) -> None:
         heapq.heappush(self._looks, (self._state.now_s + after_s, event.slot, event.attempt, event.alloc_id))

@@ -157,6 +157,26 @@ def test_while_nomad_is_silent_only_a_child_in_the_run_log_is_believed() -> None
     assert look(RUN, ports(RECORD, silent), unnamed) == ev.Looked(2, 1, "", (), error="region us: no answer")
 
 
+@pytest.mark.parametrize(
+    "region", [Region(answers=False), Region({}, []), Region(allocations=[])], ids=["silent", "forgot", "no allocation"]
+)
+def test_a_refused_record_is_not_believed_later_when_nomad_tells_less(region: Region) -> None:
+    lie = replace(RECORD, node="n-2")
+    told = "NoResult: its record says node 'n-2'; Nomad has 'n-1'"
+    refused = replace(SEARCH, bound=(Bound(1, "us", CHILD, told), Bound(2, "eu", "")))
+    found = look(RUN, ports(lie, region), refused)
+    assert (found.records, found.error) == ((), "")
+    assert told in found.refusal
+    honest = replace(RECORD, attempt=2, region="eu", job_id="train/dispatch-2", alloc_id="alloc-2")
+    other = replace(refused, bound=(Bound(1, "us", CHILD, told), Bound(2, "eu", "train/dispatch-2")))
+    assert look(RUN, ports(honest, region), other).records == (honest,), "another attempt of the slot is its own"
+
+
+def test_what_nomad_confirms_is_believed_though_another_child_of_the_attempt_lied() -> None:
+    command = replace(SEARCH, bound=(Bound(1, "us", CHILD, "NoResult: its record says node 'n-2'"),))
+    assert look(RUN, ports(RECORD), command).records == (RECORD,)
+
+
 def test_an_adopted_result_is_of_the_attempt_whose_child_wrote_it() -> None:
     made = replace(RUN, results="adopt")
     record = replace(RECORD, attempt=1, prefix="mine/", environment={"adopted": "mine/{alloc_id}"})

@@ -133,6 +133,26 @@ def only_problem(plan: Any) -> str:
     return str(problem.what)
 
 
+@pytest.mark.parametrize("way", ["sync", "rebuild"])
+def test_a_record_that_the_run_refused_is_not_taken_afterwards(world: World, way: str) -> None:
+    world.open()
+    world.publish(node="another")
+    reason = "NoResult: its record says node 'another'; Nomad has 'n-1'"
+    failed = {"type": "fail", "slot": 0, "attempt": 1, "cause": "no result", "reason": reason}
+    Log(world.app.home, f"runs/{RUN.run}/log/", author="ann").append([failed])
+    assert reason in only_problem(getattr(world, way)())
+
+
+def test_a_record_of_an_attempt_that_seemed_to_publish_nothing_is_taken(world: World) -> None:
+    world.open()
+    record = world.publish()
+    reason = "NoResult: it completed and published nothing"
+    failed = {"type": "fail", "slot": 0, "attempt": 1, "cause": "no result", "reason": reason}
+    odd = [{"type": "bind", "slot": [], "attempt": 1}, {"type": "fail", "slot": 0, "attempt": 1}, {"type": "ack"}]
+    Log(world.app.home, f"runs/{RUN.run}/log/", author="ann").append([*odd, failed])
+    assert [one.alloc_id for one in world.sync().commit] == [record.alloc_id]
+
+
 LIES: list[tuple[dict[str, Any], str]] = [
     ({"job": "sales", "version": "99"}, "says job 'sales'; run 0193-run has 'train'"),
     ({"version": "9999999999999999999"}, "says version '9999999999999999999'"),
