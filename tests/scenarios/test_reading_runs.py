@@ -123,4 +123,4 @@ def test_pruning_takes_old_logs_and_leaves_the_run(over: Over) -> None:
         assert over.project.fedml("runs", "show", over.run).code == 2
     finally:
         shutil.copytree(kept, copy, dirs_exist_ok=True)
-    assert "no length of time" in over.project.fedml("runs", "prune", "--older-than", "soon").err
+    assert "is not a duration" in over.project.fedml("runs", "prune", "--older-than", "soon").err

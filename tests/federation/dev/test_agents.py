@@ -178,7 +178,7 @@ def test_without_a_binary(project: Callable[[], Config], monkeypatch: pytest.Mon
     other.write_text("#!/bin/sh\necho Nomad the wanderer\n")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    with pytest.raises(DevError, match="doesn't say that it is Nomad"):
+    with pytest.raises(DevError, match="is not Nomad: its .version. says otherwise"):
         lifecycle.up(project(), quiet, engine="nomad")
 
 
@@ -186,7 +186,7 @@ def test_acls_of_the_embedded_region_need_no_option(
     project: Callable[[], Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["dev", "up", "--acl", "--config", str(project().root)]) == 1
-    assert "--acl is for real Nomad" in capsys.readouterr().err
+    assert "--acl is only for real Nomad" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root mounts")
