@@ -4,18 +4,18 @@
 
     FederationError(FedmlError)
     ├── ConfigError                fedml.toml: file, key and what to write instead
-    ├── UsageError                 arguments that can't be meant
+    ├── UsageError                 arguments that are not valid
     │   ├── WhereError             a condition, order or column that the index can't be asked for
     │   ├── TagMoved               the tag points elsewhere than the caller expected
     │   └── TagRefused             the tag's rule does not allow the change
     ├── RegionNotAllowed           a region that the job's limit leaves out
-    ├── PlanMoved                  a saved plan that doesn't hold any more, or was edited
+    ├── PlanMoved                  a saved plan that is out of date, or was edited
     ├── NoPlace                    no region can take the job (exit code 2)
     ├── JobDrifted                 somebody else changed the registered job
     ├── RunInTheWay                a deployment would change the job of a run that still has open slots
-    ├── IndexCorrupt               a log entry that doesn't chain, or isn't one
+    ├── IndexCorrupt               a log entry that is missing, forged or torn
     ├── FormatTooNew               written by a newer fedml
-    ├── LogConflict                a log moved on for longer than patience lasted
+    ├── LogConflict                other writers were first in every attempt to append
     ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too

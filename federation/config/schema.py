@@ -36,7 +36,8 @@ class FederationTable(Table):
     home: StoreTable = Field(description="Store (URL or table) that holds the index and the runs.")
     further_stores: list[StoreTable] = Field(
         default=[],
-        description="Stores (URLs or tables) that hold copies of results, or results of regions that this file has no more.",
+        description="Stores (URLs or tables) that hold copies of results, or results of regions that this file no "
+        "longer has.",
     )
     job: str | None = Field(
         default=None, description="Jobspec that commands use without `--job`; absent: the only `*.nomad.hcl`."
@@ -70,27 +71,28 @@ class FederationTable(Table):
     grace_s: float = Field(
         default=60.0,
         ge=0,
-        description="Seconds for which no news of the run may come from a region before it is lost and its slots go "
+        description="Seconds without any news of the run from a region after which it is lost and its slots go "
         "elsewhere, even if it answers pings.",
     )
     on_region_lost: Literal["rebind", "wait", "ask"] = Field(
         default="rebind",
-        description="What becomes of a lost region's attempts: `rebind`, bound anew; `wait` and `ask`, left until the "
-        "region is back or somebody says `fedml runs rebind`.",
+        description="What happens to a lost region's attempts: `rebind`, they are placed elsewhere; `wait` and "
+        "`ask`, they stay until the region is back or somebody runs `fedml runs rebind`.",
     )
     max_failures: Annotated[str, Field(pattern=r"^\d+(\.\d+)?%?$")] | None = Field(
         default=None,
-        description='When more slots than this have failed the run is stopped: `"5"` or `"5%"`; absent: it goes on.',
+        description='The run is stopped when more slots than this have failed: `"5"` or `"5%"`; absent: it goes on.',
     )
     slot_timeout_s: PositiveFloat | None = Field(
-        default=None, description="An attempt that runs for longer is stopped; absent: no limit."
+        default=None, description="Seconds after which a running attempt is stopped; absent: no limit."
     )
     pending_timeout_s: PositiveFloat | None = Field(
         default=None,
-        description="An attempt that waits for a node for longer is bound elsewhere, where there is room; absent: never.",
+        description="Seconds after which an attempt that waits for a node is placed elsewhere, if there is room; "
+        "absent: never.",
     )
     purge_finished: bool = Field(
-        default=False, description="Whether Nomad is to forget children whose results are in the index."
+        default=False, description="Whether Nomad deletes children whose results are in the index."
     )
 
 
@@ -103,7 +105,7 @@ class TagTable(Table):
     authors: list[str] = Field(
         default_factory=list, description='Who may move it, as patterns: `["ann@*", "ci"]`; absent: everyone.'
     )
-    copies: PositiveInt = Field(default=1, description="In how many stores the artifact lies at least.")
+    copies: PositiveInt = Field(default=1, description="The least number of stores that hold the artifact.")
     signed_by: str | None = Field(
         default=None,
         description="File with public keys, one of which must have signed the result; a relative path counts from here.",
@@ -183,7 +185,9 @@ class CoordinatorTable(Table):
     image: str | None = Field(default=None, description="Image with fedml in it, where the driver takes one.")
     command: str = Field(default="fedml", description="The command `fedml` as the node or the image has it.")
     lease_s: float = Field(
-        default=60.0, ge=1, description="For how long a coordinator may be silent before another takes its run over."
+        default=60.0,
+        ge=1,
+        description="Seconds for which a coordinator may be silent before another takes its run over.",
     )
     cpu_mhz: PositiveInt = Field(default=200, description="CPU that it asks for.")
     memory_mb: PositiveInt = Field(default=256, description="Memory that it asks for.")

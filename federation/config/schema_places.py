@@ -175,18 +175,20 @@ class RegionTable(Table):
         default=None, ge=0, description="Price of one slot for an hour; absent: not known."
     )
     prices: list[PriceTable] = Field(default=[], description="Prices by node class, node pool or device.")
-    minimum: NonNegativeInt = Field(default=0, description="Slots of a run that it gets before the policy goes on.")
-    cap: PositiveInt | None = Field(default=None, description="Slots of a run that it gets at most.")
+    minimum: NonNegativeInt = Field(
+        default=0, description="Slots of a run that the region gets before the policy is applied."
+    )
+    cap: PositiveInt | None = Field(default=None, description="The most slots of a run that the region gets.")
     elastic_slots: NonNegativeInt = Field(
         default=0, description="Slots sent there beyond what is free, so that an autoscaler sees the demand."
     )
     pending_timeout_s: PositiveFloat | None = Field(
-        default=None, description="As in [federation], for this region: nodes that are to be started need longer."
+        default=None, description="As in [federation], for this region: nodes that must be started first take longer."
     )
     max_outstanding: PositiveInt = Field(
         default=10_000,
-        description="Children of one job, finished ones too, that the region keeps at most; more wait until Nomad has "
-        "forgotten some (or `purge_finished`).",
+        description="The most children of one job, finished ones too, that the region keeps. More wait until Nomad "
+        "has forgotten some (or `purge_finished`).",
     )
 
     @model_validator(mode="after")

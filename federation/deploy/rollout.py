@@ -198,10 +198,10 @@ def revert(client: Registrar, job_id: str, spec_hash: str, *, to_version: int) -
             return Deployed(client.name, "reverted", version_before=before)
         if old is None:
             raise NotFound(
-                f"Nomad keeps version {to_version} of the job {job_id} no more: it is left as it is",
+                f"Nomad no longer keeps version {to_version} of the job {job_id}: the job is left as it is",
                 region=client.name,
                 operation="revert",
-                hint="deploy what is to be there",
+                hint="deploy the jobspec that you want there:  fedml deploy",
             )
         job = marked(old, there) if standing_of(old) is Standing.OWN else old
         done = client.register(job, enforce_index=int((there or {})["JobModifyIndex"]))
@@ -259,7 +259,7 @@ def _as_it_is(
             raise JobDrifted(error.message, hint="see: fedml job diff; --allow-drift dispatches it as it is")
         version = version_of(there)
         return Deployed(client.name, "unchanged", int(there["JobModifyIndex"]), None, version, version)
-    what = "isn't registered there" if there is None else "is another than the file"
+    what = "isn't registered there" if there is None else "differs from the file"
     raise PermissionDenied(
         f"the job {what}, and {why}",
         region=client.name,

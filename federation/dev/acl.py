@@ -22,7 +22,7 @@ def bootstrap(server: Server, root: Path) -> None:
     made = servers.ask(server, "/v1/acl/bootstrap", method="POST")
     if not made:
         raise DevError(
-            f"region {server.name} has ACLs, and {path} isn't their token",
+            f"region {server.name} has ACLs, and {path} doesn't hold their token",
             hint="`fedml dev down --purge`, then `fedml dev up --engine nomad --acl`, begins anew",
         )
     _write(path, made["SecretID"])
@@ -34,7 +34,9 @@ def apply(server: Server, root: Path, policies: Mapping[str, str]) -> None:
     for name, text in policies.items():
         refused = servers.refusal(server, f"/v1/acl/policy/{name}", token, {"Name": name, "Rules": text})
         if refused:
-            raise DevError(f"Nomad refuses the policy of dev.acl.tokens.{name}: {refused}")
+            raise DevError(
+                f"Nomad refuses the policy of dev.acl.tokens.{name}: {refused}", hint="mend it in fedml.toml"
+            )
         if not servers.ask(server, "/v1/acl/token/self", read(root, name)):
             wanted = {"Name": name, "Type": "client", "Policies": [name], "Global": True}
             made = servers.ask(server, "/v1/acl/token", token, method="POST", body=wanted)
@@ -47,7 +49,7 @@ def make_namespaces(server: Server, names: Iterable[str], token: str) -> None:
     """Makes namespaces in the first region, from which Nomad copies them to the others. Raises DevError."""
     for name in names:
         if refused := servers.refusal(server, f"/v1/namespace/{name}", token, {"Name": name}):
-            raise DevError(f"Nomad refuses the namespace {name}: {refused}")
+            raise DevError(f"Nomad refuses the namespace {name}: {refused}", hint="mend dev.namespaces in fedml.toml")
 
 
 def read(root: Path, name: str) -> str:

@@ -32,11 +32,11 @@ def find_binary() -> str | None:
 
 
 def require_binary() -> str:
-    """As `binary`. Raises DevError where there is none, or where it isn't Nomad."""
+    """As `find_binary`. Raises DevError where there is none, or where it isn't Nomad."""
     binary = find_binary()
     if binary is None:
         raise DevError(
-            "there is no `nomad` here", hint="put one on PATH, name it in NOMAD_BIN, or use `--engine embedded`"
+            "no `nomad` program was found", hint="put one on PATH, name it in NOMAD_BIN, or use `--engine embedded`"
         )
     version(binary)
     return str(Path(binary).absolute())
@@ -52,7 +52,7 @@ def version(binary: str) -> str:
         raise DevError(f"{binary} can't be run: {error}") from None
     found = re.match(r"Nomad v(\S+)", told)
     if found is None:
-        raise DevError(f"{binary} doesn't say that it is Nomad", hint="see what NOMAD_BIN and PATH name")
+        raise DevError(f"{binary} is not Nomad: its `version` says otherwise", hint="see what NOMAD_BIN and PATH name")
     return found[1]
 
 

@@ -86,7 +86,7 @@ def _with_engine(state: DevState, engine: Engine, has_acls: bool) -> DevState:
     """Raises DevError where regions of the other engine still run, and for ACLs that can't be turned on now."""
     chosen = state.engine if engine == "auto" else engine
     if has_acls and chosen == "embedded":
-        raise DevError("--acl is for real Nomad", hint="the embedded region always wants a token")
+        raise DevError("--acl is only for real Nomad", hint="leave it out: the embedded region always asks for a token")
     wants_acls = chosen == "nomad" and (has_acls or (state.engine == "nomad" and state.has_acls))
     changed = chosen != state.engine or wants_acls != state.has_acls
     if changed and any(server.is_running and server.kind != "store" for server in state.servers.values()):
@@ -130,7 +130,7 @@ def _plain_errors(root: Path) -> Iterator[None]:
 def _declared(config: Config) -> DevConfig:
     if sys.platform != "linux":
         raise DevError(
-            "`fedml dev` needs Linux: it knows its processes by /proc", hint="use a Linux machine or container"
+            "`fedml dev` needs Linux: it finds its processes in /proc", hint="use a Linux machine or container"
         )
     if config.dev is None:
         raise DevError(
@@ -173,4 +173,7 @@ def _end_marked(federation_id: str, *, patience_s: float) -> None:
         if not found:
             return
         end((each.process for each in found), patience_s=patience_s)
-    raise DevError("processes of the development federation keep starting others")
+    raise DevError(
+        "processes of the development federation start others faster than they can be ended",
+        hint="`fedml dev down` again",
+    )

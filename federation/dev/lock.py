@@ -27,9 +27,12 @@ def locked(root: Path, tell: Callable[[str], None], *, patience_s: float = 120.0
         except BlockingIOError:
             os.close(fd)
             if time.monotonic() > deadline:
-                raise DevError(f"another `fedml dev` has been at work in {root} for too long") from None
+                raise DevError(
+                    f"another `fedml dev` has held the lock of {root} for more than {patience_s:g} s",
+                    hint="wait until it ends, or end it, then try again",
+                ) from None
             if not told:
-                tell("another `fedml dev` is at work in this project: waiting for it")
+                tell("another `fedml dev` runs in this project: waiting for it")
                 told = True
             time.sleep(0.1)
             continue

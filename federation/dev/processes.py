@@ -124,7 +124,9 @@ def end(processes: Iterable[Process], *, patience_s: float = 10.0, first: signal
                 del handles[handle]
         if handles:
             pids = ", ".join(str(process.pid) for process in handles.values())
-            raise DevError(f"processes that don't end, not even killed: {pids}")
+            raise DevError(
+                f"these processes don't end, not even by SIGKILL: {pids}", hint="end them, then `fedml dev down` again"
+            )
     for started in _detached:
         started.poll()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from federation.errors import FederationError, UsageError
+from federation.text import counted
 from jobs.errors import FedmlError
 from regions.credentials import SecretRef
 from regions.model import Region, TLSFiles
@@ -57,8 +58,8 @@ def survey(address: str, environ: Mapping[str, str]) -> tuple[SurveyedRegion, ..
     if all(region.problem for region in regions):
         problems = "; ".join(region.problem for region in regions) or "it knows no region"
         raise FederationError(
-            f"{checked} answers, but none of its regions told anything: {problems}",
-            hint="" if environ.get("NOMAD_TOKEN") else "does the federation want a token? export NOMAD_TOKEN=…",
+            f"{checked} answers, but none of its regions could be asked: {problems}",
+            hint="" if environ.get("NOMAD_TOKEN") else "if the federation needs a token:  export NOMAD_TOKEN=…",
         )
     return regions
 
@@ -99,11 +100,11 @@ def _region_lines(
     key = _key(region.name)
     if region.problem:
         return [
-            f"# Region {region.name} told nothing of itself: {region.problem}".replace("\n", " "),
+            f"# Region {region.name} could not be asked: {region.problem}".replace("\n", " "),
             f"# [regions.{key}]",
             f"# addresses = [{_quoted(address)}]",
         ]
-    told = f"Nomad {region.version}, {region.nodes} node{'' if region.nodes == 1 else 's'}"
+    told = f"Nomad {region.version}, {counted(region.nodes, 'node')}"
     lines = [
         f"[regions.{key}]  # {told}; parameterized jobs: {', '.join(region.jobs) or 'none'}",
         f"addresses = [{_quoted(address)}]  # a server of any region forwards; add the region's own",

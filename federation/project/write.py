@@ -70,7 +70,7 @@ def check_training(jobs: Iterable[object]) -> None:
     text = "".join(json.dumps(job) for job in jobs if isinstance(job, dict) and job["ID"] == EXAMPLE_JOB)
     if '"command": "python3"' in text and (missing := missing_for_training()):
         raise DevError(
-            f"the bundled pipeline needs {' and '.join(missing)}, which {sys.executable}, whose tasks these are, lacks",
+            f"the bundled pipeline needs {' and '.join(missing)}, which the Python of its tasks ({sys.executable}) lacks",
             hint="install the extra in fedml's checkout:  pip install '.[demo]'",
         )
 
@@ -128,7 +128,7 @@ def refuse_collisions(folder: Path, files: Files, *, overwrite: bool) -> None:
             wrong.append(folder / path)
         if wrong:
             raise UsageError(
-                f"{wrong[0]} is there already, and not what a project has by that name",
+                f"{wrong[0]} is in the way: a project has a file or folder of that name",
                 hint="move it away, or choose another folder: `fedml init DIR`",
             )
     there = [str(path) for path in files if os.path.lexists(folder / path)]

@@ -66,7 +66,7 @@ def make_way(
         return False
     if force:
         for one in found:
-            tell(f"Not heeded: {one}: it will dispatch nothing more there")
+            tell(f"Ignored (--force): {one}. It will dispatch nothing more there")
         return False
     if not wait:
         raise RunInTheWay(

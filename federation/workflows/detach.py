@@ -102,7 +102,10 @@ def check(config: Config, hosts: Sequence[Host]) -> None:
             values = " ".join(f"{name}=…" for name in missing)
             problems.append(f"region {host.name} lacks:  nomad var put -region {host.name} {path} {values}")
     if problems:
-        raise UsageError("the run can't be detached:\n  " + "\n  ".join(problems), hint="or drive it from here")
+        raise UsageError(
+            "the run can't be detached:\n  " + "\n  ".join(problems),
+            hint="mend that, or leave out --detach to drive the run from here",
+        )
 
 
 def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:

@@ -193,7 +193,7 @@ def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
         missing = ", ".join(key for key in RUN_KEYS if key not in declared)
         raise InvalidSpec(
             f"the registered job {prepared.shape.id!r} declares no meta key {missing}: "
-            "what it publishes couldn't be told from other runs' results",
+            "its results could not be distinguished from those of other runs",
             hint='say in fedml.toml how its results are found:  results = "adopt"  or  results = "none"; '
             "or have the keys added to its meta_optional",
         )

@@ -28,7 +28,7 @@ FRESH_FOR = timedelta(seconds=90)
 """Longer than a lease takes to be renewed."""
 
 
-class Neighbours:
+class OtherRuns:
     """The other open runs, as seen from the run `mine`. Its `outstanding` is read like the others'; an empty run ID stands
     for a run that isn't open yet. Methods may be called from several threads."""
 

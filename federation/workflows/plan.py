@@ -15,7 +15,7 @@ from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes,
 from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
-from federation.workflows.other_runs import Neighbours
+from federation.workflows.other_runs import OtherRuns
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
@@ -174,14 +174,14 @@ def _shared(app: App, request: CheckedRequest, rooms: list[Room]) -> tuple[list[
     free = {room.region: room.free for room in rooms if room.excluded is None}
     wanted = request.slots if request.slots is not None else len(free)
     priority = request.patience.priority or DEFAULT_PRIORITY
-    neighbours = Neighbours(app, Claim("", wanted, frozenset(free), priority, default_author()))
-    parts = neighbours.part(free)
+    other_runs = OtherRuns(app, Claim("", wanted, frozenset(free), priority, default_author()))
+    parts = other_runs.part(free)
     # This run's part is never more than it wants: only what others take of it is less room.
     taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}
     if not any(taken.values()):
         return rooms, []
     told = "; ".join(
-        f"run {one.run} of {one.owner} waits for {counted(one.unbound, 'slot')}" for one in neighbours.others
+        f"run {one.run} of {one.owner} waits for {counted(one.unbound, 'slot')}" for one in other_runs.others
     )
     left = ", ".join(f"{name} {free[name] - slots} of {free[name]}" for name, slots in taken.items() if slots)
     return (

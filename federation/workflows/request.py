@@ -128,7 +128,10 @@ def deadline_s(text: str, now: datetime) -> float:
     moment = moment if moment.tzinfo else moment.astimezone()
     seconds = (moment - now).total_seconds()
     if seconds <= 0:
-        raise UsageError(f"--deadline {text} is past: it is {now.isoformat(timespec='seconds')} now")
+        raise UsageError(
+            f"--deadline {text} is past: it is {now.isoformat(timespec='seconds')} now",
+            hint="write a later time, or  --deadline 8h",
+        )
     return seconds
 
 
@@ -140,7 +143,7 @@ def by_region(items: Sequence[str], flag: str) -> dict[str, int]:
         if not number.strip().isdecimal() or not name.strip():
             raise UsageError(f"{flag} {item!r} is not of the form region=number", hint=f"write  {flag} us=10")
         if name.strip() in found:
-            raise UsageError(f"{flag} {name.strip()} is given twice")
+            raise UsageError(f"{flag} {name.strip()} is given twice", hint="leave one of them out")
         found[name.strip()] = int(number)
         if flag == "--cap" and not found[name.strip()]:
             raise UsageError(f"--cap {item} leaves {name.strip()} out", hint="choose regions with --regions")

@@ -22,7 +22,7 @@ from federation.result import RECORD_BYTES_MAX, Key, ResultRecord
 from federation.run.brain.events import RegionProbed
 from federation.run.region_watch import watch
 from federation.run.routes import Routes
-from federation.workflows.other_runs import Neighbours, claim_of
+from federation.workflows.other_runs import OtherRuns, claim_of
 from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
@@ -59,7 +59,7 @@ class Places:
         self._prepared = prepared
         self._nodes: dict[str, dict[str, Node]] = {}
         self._nodes_at_s: dict[str, float] = {}
-        self._neighbours = Neighbours(app, claim_of(manifest))
+        self._other_runs = OtherRuns(app, claim_of(manifest))
         self._lock = threading.Lock()
         self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
@@ -71,7 +71,7 @@ class Places:
             client, rendered, self._prepared.shape, diff=False, allow_preemption=self._manifest.allow_preemption
         )
         if one.problem is None:
-            free = self._neighbours.part({region: one.free})[region]
+            free = self._other_runs.part({region: one.free})[region]
             try:
                 return RegionProbed(region, free or -one.queued, children=self._children(client))
             except FedmlError as error:

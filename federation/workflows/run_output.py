@@ -102,7 +102,7 @@ def followed(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
 
 def _attempts(slots: Sequence[Slot], wanted: Wanted) -> dict[tuple[int, int], Attempt]:
     if wanted.slot is not None and not 0 <= wanted.slot < len(slots):
-        raise UsageError(f"slot {wanted.slot}: the run has slots 0 to {len(slots) - 1}")
+        raise UsageError(f"there is no slot {wanted.slot}", hint=f"the run has slots 0 to {len(slots) - 1}")
     return {
         (number, attempt.number): attempt
         for number, slot in enumerate(slots)

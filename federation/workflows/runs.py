@@ -166,7 +166,9 @@ class Runs:
             if slot.state == "failed" or (is_over and slot.state == "open")
         ]
         if story.state == CANCELLED:
-            raise UsageError(f"run {story.manifest.run} was cancelled: that is for ever", hint="dispatch again")
+            raise UsageError(
+                f"run {story.manifest.run} was cancelled, so no slot of it can be retried", hint="dispatch again"
+            )
         if wrong := [number for number in slots if number not in failed]:
             raise UsageError(
                 f"slot {wrong[0]} of run {story.manifest.run} hasn't failed",
@@ -184,13 +186,18 @@ class Runs:
         story = self.story(run)
         manifest = story.manifest
         if story.state in RUN_STATES_CLOSED:
-            raise UsageError(f"run {manifest.run} is {story.state}: nothing of it is open")
+            raise UsageError(
+                f"run {manifest.run} is {story.state}: none of its slots is open", hint="see: fedml runs list"
+            )
         if region not in manifest.regions:
             raise UsageError(
                 f"run {manifest.run} has no region {region!r}", hint=f"it has: {', '.join(manifest.regions)}"
             )
         if len(manifest.regions) == 1:
-            raise UsageError(f"run {manifest.run} may use no region but {region}", hint="regions are a hard limit")
+            raise UsageError(
+                f"run {manifest.run} may use only region {region}, so its slots can't move",
+                hint="dispatch again with other --regions",
+            )
         self._run_log(manifest.run).append([Rebind(region).to_json()], reason="rebind")
         return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 

@@ -44,8 +44,8 @@ class SavedPlan:
         moved = [*self._job(now), *self._regions(now), *self._version(app, now)]
         if moved:
             raise PlanMoved(
-                f"{self.path.name} doesn't hold any more: {'; '.join(moved)}; nothing was dispatched",
-                hint="look at it anew:  fedml plan --out " + self.path.name,
+                f"{self.path.name} is out of date: {'; '.join(moved)}; nothing was dispatched",
+                hint="plan anew:  fedml plan --out " + self.path.name,
             )
 
     def _job(self, now: Preview) -> list[str]:
@@ -115,7 +115,7 @@ def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
     """
     if instead_of is not None and replace(instead_of, patience=Patience()) != RunRequest(JobRequest(), meta={}):
         raise UsageError(
-            "--plan says already what is dispatched, how often and where",
+            "--plan already says what is dispatched, how often and where",
             hint="leave the other options out, or plan anew with them:  fedml plan --out " + path.name,
         )
     try:
@@ -129,7 +129,7 @@ def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
         raise UsageError(f"--plan {path}: {error.strerror}") from error
     except ForeignTextError as error:
         why = reason_of(error, f"--plan {path}")
-        raise UsageError(f"--plan {path} is no plan: {why}", hint="make one:  fedml plan --out plan.json") from None
+        raise UsageError(f"--plan {path} is not a plan: {why}", hint="make one:  fedml plan --out plan.json") from None
     if _sha256(data) != given:
         raise PlanMoved(
             f"{path} was changed since it was written",
@@ -191,14 +191,17 @@ def _request_of(path: Path, data: Mapping[str, Any]) -> RunRequest:
     asks = read_asks(data["sweep"], sources.get("params"), sources.get("payload_dir"))
     if _asks_sha256(asks) != data["asks_sha256"]:
         raise PlanMoved(
-            f"{path.name} doesn't hold any more: {' or '.join(data['sources'].values())} changed; nothing was dispatched",
-            hint="look at it anew:  fedml plan --out " + path.name,
+            f"{path.name} is out of date: {' or '.join(data['sources'].values())} changed; nothing was dispatched",
+            hint="plan anew:  fedml plan --out " + path.name,
         )
     seconds = None
     if data["deadline"] is not None:
         seconds = (datetime.fromisoformat(data["deadline"]) - datetime.now(UTC)).total_seconds()
         if seconds <= 0:
-            raise PlanMoved(f"{path.name} doesn't hold any more: its deadline {data['deadline']} is past")
+            raise PlanMoved(
+                f"{path.name} is out of date: its deadline {data['deadline']} is past",
+                hint="plan anew:  fedml plan --out " + path.name,
+            )
     files = tuple(Path(file) for file in data["var_files"])
     return RunRequest(
         JobRequest(data["job"], tuple(data["variables"]), files, tuple(data["regions"])),

@@ -131,7 +131,7 @@ def test_a_forced_deploy_lets_the_other_run_go_on_without_those_regions(shop: Pr
         said = told(first, "running    us-1", 1)
         other = shop.write("forced.nomad.hcl", light_job("force", cpu_mhz=251))
         done = shop.ran("deploy", other, "--force")
-        assert f"Not heeded: run {run_id(said)}" in done.err
+        assert f"Ignored (--force): run {run_id(said)}" in done.err
     said += first.communicate(timeout=100)[1]
     assert first.returncode == 0, said
 

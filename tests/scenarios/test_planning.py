@@ -81,7 +81,7 @@ def test_a_job_never_leaves_its_allowed_regions_not_even_for_a_retry(project: Pr
         (("--deadline", "2020-01-01"), ("--deadline 2020-01-01 is past",)),
         (("--deadline", "1h"), ("needs to know how long a slot runs", "--expected-duration")),
         (("--max-cost", "3", "--expected-duration", "1h"), ("no price is known for us, eu, onprem",)),
-        (("--max-cost", "nan"), ("--max-cost nan is no amount",)),
+        (("--max-cost", "nan"), ("--max-cost nan is not a valid amount",)),
     ],
 )
 def test_what_can_not_be_planned(
@@ -110,7 +110,7 @@ def test_a_plan_that_was_edited_or_is_none(project: Project) -> None:
     path.write_text(path.read_text().replace('"slots": 2', '"slots": 3', 1))
     assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json"), "was changed since it was written")
     path.write_text("{}")
-    assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json"), "is no plan", "fedml plan --out")
+    assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json"), "is not a plan", "fedml plan --out")
     assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json", "-n", "3"), "--plan says already")
     assert project.traces() == before
 

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from federation.check import Check, Outcome, clock_check
+from federation.check import Check, Outcome
+from federation.checks.clock import store_clock_check
 from jobs.errors import FedmlError
 from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.errors import AlreadyExists, NotFound
 from regions.storage.store import Create, Store
-
-CLOCK_LIMIT_S = 60.0
-"""The largest difference between clocks: the index refuses a writer whose clock differs more from the store's."""
 
 DEV_DOWN = "start it with `fedml dev up`"
 
@@ -59,7 +56,7 @@ class _Probe:
             checks.append(self.one(name, step))
         self.clean_up()
         if checks[0].outcome is Outcome.OK:
-            checks.append(self.clock())
+            checks.append(store_clock_check(self.store, self.subject))
         return checks
 
     def one(self, name: str, step: Callable[[], str]) -> Check:
@@ -106,14 +103,6 @@ class _Probe:
                 self.store.delete(info.key)
         except FedmlError:
             return
-
-    def clock(self) -> Check:
-        try:
-            theirs = self.store.server_time()
-        except FedmlError as error:
-            return Check(self.subject, "clock", Outcome.SKIPPED, error.message)
-        skew_s = None if theirs is None else (theirs - datetime.now(UTC)).total_seconds()
-        return clock_check(self.subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=2.0)
 
 
 def _permission_hint(step: str) -> str:

@@ -6,15 +6,16 @@ All of it happens under `doctor/check-<random id>/`, which is removed at the end
 
 from __future__ import annotations
 
+import filecmp
 import secrets
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
-from federation.check import Check, Outcome, clock_check
+from federation.check import Check, Outcome
+from federation.checks.clock import store_clock_check
 from federation.checks.stores.rules import lifecycle, lock, rules_check, versions
 from jobs.errors import FedmlError
 from regions.storage.bucket_rules import Kind
@@ -34,8 +35,6 @@ CREATE_ROUNDS = 5
 UPDATE_WRITERS = 8
 UPDATES_EACH = 5
 LARGE_FILE_BYTES = 20_000_000
-CLOCK_LIMIT_S = 60.0
-"""The largest difference between clocks: the index refuses a writer whose clock differs more from the store's."""
 
 _READ_ROUNDS = 10
 _ORDERED = ("A", "a b", "a%20b", "a-b", "a.b", "a/b", "a/b-c/d", "a0", "a~", "b", "é", "\uff5e", "\U0001f600")
@@ -86,7 +85,7 @@ class _Examination:
             self.step(_megabytes("large file, {}", self.large_file_bytes), self.large_file, needs=("put", "get"))
         finally:
             self.clean_up()
-        self.clock()
+        self.checks.append(store_clock_check(self.store, self.subject))
         for kind, judge in ((Kind.LIFECYCLE, lifecycle), (Kind.LOCK, lock), (Kind.VERSIONS, versions)):
             self.checks.append(rules_check(self.store, self.subject, kind, judge))
         return self.checks
@@ -218,7 +217,7 @@ class _Examination:
             between = time.perf_counter()
             got = self.store.get_file(key, down)
             ended = time.perf_counter()
-            if not _are_equal(up, down):
+            if not filecmp.cmp(up, down, shallow=False):
                 raise _Broken("it came back different", _STALE)
             if got.sha256 != sent.sha256:
                 raise _Broken("its sha256 wasn't kept: the server drops metadata", _NO_METADATA)
@@ -226,15 +225,6 @@ class _Examination:
             _megabytes("{}/s", self.large_file_bytes / seconds) for seconds in (between - started, ended - between)
         ]
         return f"up {rates[0]}, down {rates[1]}"
-
-    def clock(self) -> None:
-        try:
-            theirs = self.store.server_time()
-        except FedmlError as error:
-            self.checks.append(Check(self.subject, "clock", Outcome.SKIPPED, error.message))
-            return
-        skew_s = None if theirs is None else (theirs - datetime.now(UTC)).total_seconds()
-        self.checks.append(clock_check(self.subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=2.0))
 
     # ── how ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -291,11 +281,3 @@ _ALLOW = "`fedml stores check --policy` prints the rights that each role needs"
 
 def _megabytes(text: str, size_bytes: float) -> str:
     return text.format(f"{size_bytes / 1e6:.0f} MB")
-
-
-def _are_equal(one: Path, other: Path) -> bool:
-    with one.open("rb") as first, other.open("rb") as second:
-        while chunk := first.read(_CHUNK_BYTES):
-            if second.read(_CHUNK_BYTES) != chunk:
-                return False
-        return not second.read(1)

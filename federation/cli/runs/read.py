@@ -91,13 +91,13 @@ def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = 
     from federation.cli.session import answer_json_line, note, opened
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import end_document, end_line, exit_code
-    from federation.workflows.follow_run import spectate
+    from federation.workflows.follow_run import follow_run
     from federation.workflows.runs import Runs
 
     with opened(config) as project:
         manifest = Runs(project).manifest(Runs(project).find(run).run)
         with progress_display(manifest, as_json=as_json) as observe:
-            row = spectate(project, manifest.run, observe)
+            row = follow_run(project, manifest.run, observe)
         if as_json:
             answer_json_line(end_document(row))
         note(end_line(row))

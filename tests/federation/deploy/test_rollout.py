@@ -166,7 +166,7 @@ def test_a_token_without_submit_job_takes_what_is_there_if_it_is_the_same_spec()
     done = deployed(JOB, *regions)
     assert [one.action for one in done.values()] == ["unchanged", "failed", "failed", "failed"]
     assert isinstance(done["uk"].error, JobDrifted)
-    assert "is another than the file" in str(done["eu"].error)
+    assert "differs from the file" in str(done["eu"].error)
     assert "--job train" in (done["eu"].error or NotFound("", region="")).hint
     assert "isn't registered there" in str(done["ap"].error)
     assert deployed(JOB, edited, allow_drift=True)["uk"].action == "unchanged"
@@ -290,7 +290,7 @@ def test_a_version_that_nomad_keeps_no_more_is_said() -> None:
     deployed(OLD, us)
     deployed(JOB, us)
     del us.versions[1:]
-    assert "keeps version 0 of the job train no more" in str(revert(us, "train", "5ec", to_version=0).error)
+    assert "no longer keeps version 0 of the job train" in str(revert(us, "train", "5ec", to_version=0).error)
 
 
 def test_an_isolated_job_is_purged_and_where_it_cannot_be_is_said() -> None:

@@ -170,7 +170,7 @@ def test_acls_and_their_token_in_all_regions(binary: str, project: Callable[[], 
 def test_without_a_binary(project: Callable[[], Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NOMAD_BIN", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DevError, match="no `nomad` here") as caught:
+    with pytest.raises(DevError, match="no `nomad` program was found") as caught:
         lifecycle.up(project(), quiet, engine="nomad")
     assert "--engine embedded" in caught.value.hint
     assert read_state(tmp_path) is None
@@ -178,7 +178,7 @@ def test_without_a_binary(project: Callable[[], Config], monkeypatch: pytest.Mon
     other.write_text("#!/bin/sh\necho Nomad the wanderer\n")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    with pytest.raises(DevError, match="doesn't say that it is Nomad"):
+    with pytest.raises(DevError, match="is not Nomad: its"):
         lifecycle.up(project(), quiet, engine="nomad")
 
 
@@ -186,7 +186,7 @@ def test_acls_of_the_embedded_region_need_no_option(
     project: Callable[[], Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["dev", "up", "--acl", "--config", str(project().root)]) == 1
-    assert "--acl is for real Nomad" in capsys.readouterr().err
+    assert "--acl is only for real Nomad" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root mounts")

@@ -358,7 +358,7 @@ def test_of_many_ups_at_once_one_starts(project: Project) -> None:
 
 
 def test_the_lock_gives_up_in_time(tmp_path: Path) -> None:
-    with locked(tmp_path, quiet), pytest.raises(DevError, match="at work"), locked(tmp_path, quiet, patience_s=0):
+    with locked(tmp_path, quiet), pytest.raises(DevError, match="held the lock"), locked(tmp_path, quiet, patience_s=0):
         pass
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.plan import Claim, Shares, own_part, within_shares
-from federation.workflows.other_runs import Neighbours
+from federation.workflows.other_runs import OtherRuns
 
 NAMES = ("us", "eu", "ap")
 claims = st.lists(
@@ -99,5 +99,5 @@ def test_a_share_is_never_exceeded(runs: list[Claim], parts: dict[str, int], mos
 def test_a_run_that_is_alone_has_all_that_is_free_in_each_region_for_its_policy_to_choose_from() -> None:
     config = SimpleNamespace(shares=Shares(), regions={})
     app: Any = SimpleNamespace(config=config, index=SimpleNamespace(runs=lambda state: []))
-    neighbours = Neighbours(app, Claim("mine", 4, frozenset(("us", "eu"))))
-    assert (neighbours.part({"eu": 8}), neighbours.part({"us": 16})) == ({"eu": 8}, {"us": 16})
+    other_runs = OtherRuns(app, Claim("mine", 4, frozenset(("us", "eu"))))
+    assert (other_runs.part({"eu": 8}), other_runs.part({"us": 16})) == ({"eu": 8}, {"us": 16})

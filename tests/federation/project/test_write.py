@@ -144,11 +144,17 @@ def test_a_file_where_the_folder_belongs_is_refused(tmp_path: Path) -> None:
 def test_a_folder_or_link_where_a_file_belongs_is_never_replaced(tmp_path: Path, is_forced: bool) -> None:
     force = ["--force"] if is_forced else []
     (tmp_path / "a" / "fedml.toml").mkdir(parents=True)
-    assert "is there already, and not what a project has" in refused(fedml_init(tmp_path / "a", *force)).message
+    assert (
+        "is in the way: a project has a file or folder of that name"
+        in refused(fedml_init(tmp_path / "a", *force)).message
+    )
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "pipeline").symlink_to(tmp_path / "elsewhere")
-    assert "is there already, and not what a project has" in refused(fedml_init(tmp_path / "b", *force)).message
+    assert (
+        "is in the way: a project has a file or folder of that name"
+        in refused(fedml_init(tmp_path / "b", *force)).message
+    )
     assert not content(tmp_path / "elsewhere")
 
 
@@ -275,7 +281,7 @@ def test_a_federation_is_written_down_as_it_is(tmp_path: Path, address: str) -> 
 
 def test_token_and_tls_are_written_as_references(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Federation, "token", "s3cret-token")
-    with pytest.raises(FederationError, match="none of its regions told anything") as told:
+    with pytest.raises(FederationError, match="none of its regions could be asked") as told:
         survey(address, {})
     assert "NOMAD_TOKEN" in told.value.hint
 

@@ -73,7 +73,7 @@ def test_it_is_refused_or_not_heeded() -> None:
     with pytest.raises(RunInTheWay, match=r"would change under another run's open slots: run .*; and 1 more") as caught:
         way(app, "us")
     assert all(flag in caught.value.hint for flag in ("--wait", "--isolate", "--force", "fedml runs cancel"))
-    assert [line.split(":")[0] for line in way(app, "us", force=True)] == ["Not heeded", "Not heeded"]
+    assert [line.split(": ")[0] for line in way(app, "us", force=True)] == ["Ignored (--force)", "Ignored (--force)"]
     assert way(app) == []
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_is_waited_for_is_told_once(monkeypatch: pytest.MonkeyPatch) 
     app = App(MANIFEST)
     answers = [app.index.runs(MANIFEST.job, "open")] * 2
     app.index = SimpleNamespace(runs=lambda job, state: answers.pop() if answers else [])
-    assert [line.split(":")[0] for line in way(app, "us", wait=True)] == ["Waiting"]
+    assert [line.split(": ")[0] for line in way(app, "us", wait=True)] == ["Waiting"]
 
 
 def test_an_isolated_runs_job_is_removed_by_the_last_run_that_has_it() -> None:

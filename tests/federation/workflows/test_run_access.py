@@ -59,7 +59,7 @@ def test_a_probe_whose_last_request_fails_is_no_sign_of_life(
     monkeypatch.setattr(capacity, "look", lambda *_, **__: RegionCapacity("us", free=3))
     (tmp_path / "fedml.toml").write_text(TOML)
     places = Places(App(load(tmp_path / "fedml.toml")), MANIFEST, Prepared())  # type: ignore[arg-type]
-    monkeypatch.setattr(places._neighbours, "part", lambda free: free)
+    monkeypatch.setattr(places._other_runs, "part", lambda free: free)
     assert places.probe("us") == probed
 
 

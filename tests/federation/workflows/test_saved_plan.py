@@ -85,7 +85,7 @@ def test_what_moved_is_named(app: FakeApp, tmp_path: Path, move: Callable[[FakeA
     move(app)
     with pytest.raises(PlanMoved) as caught:
         saved.check(app.app, preview(app.app, saved.request))
-    assert caught.value.message == f"plan.json doesn't hold any more: {told}; nothing was dispatched"
+    assert caught.value.message == f"plan.json is out of date: {told}; nothing was dispatched"
 
 
 def test_a_version_that_another_run_got_meanwhile(app: FakeApp, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def unsigned(data: dict[str, Any]) -> None:
     [
         (edited, PlanMoved, "was changed since it was written"),
         (newer, FormatTooNew, "has format 99, this fedml knows 1"),
-        (unsigned, UsageError, "is no plan"),
+        (unsigned, UsageError, "is not a plan"),
     ],
 )
 def test_a_file_that_was_edited(
@@ -164,7 +164,7 @@ def test_what_is_no_plan_at_all(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     for text in ("", "[]", "{}", '{"sha256": 1, "format": "x"}', "\xff", "[" * 100_000, '{"format": NaN}', "9" * 9_999):
         path.write_text(text)
-        with pytest.raises(UsageError, match="is no plan"):
+        with pytest.raises(UsageError, match="is not a plan"):
             read_plan(path)
     with pytest.raises(UsageError, match="No such file"):
         read_plan(tmp_path / "nowhere.json")
@@ -174,7 +174,7 @@ def test_a_plan_says_all_of_it(app: FakeApp, tmp_path: Path) -> None:
     kept(app, RunRequest(JobRequest(), 4), tmp_path / "plan.json")
     assert read_plan(tmp_path / "plan.json", instead_of=RunRequest(JobRequest(), meta={})).request.slots == 4
     for other in (RunRequest(JobRequest(), 4, meta={}), RunRequest(JobRequest(regions=("us",)), meta={})):
-        with pytest.raises(UsageError, match="--plan says already what is dispatched"):
+        with pytest.raises(UsageError, match="--plan already says what is dispatched"):
             read_plan(tmp_path / "plan.json", instead_of=other)
 
 

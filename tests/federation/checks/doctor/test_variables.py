@@ -73,6 +73,10 @@ def test_whether_it_is_there(variables: Mapping[str, set[str] | None], outcome: 
     assert (check.outcome, check.remedy) == (outcome, remedy)
 
 
+def test_a_job_that_reads_no_variables_needs_no_check() -> None:
+    assert check_variables(cast("Any", Client({})), "us", job()) == []
+
+
 def test_a_node_without_credentials_is_told_how_nomad_hands_them_over() -> None:
     failed = Check("node", "credentials", Outcome.FAILED, "none", "an instance role")
     told = _explained(failed, job(), "dc1")
