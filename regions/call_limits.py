@@ -27,7 +27,7 @@ class AnswerTooLarge(OSError):
 
 
 class CallLimits:
-    """The limits of one call, and how far it came. Used by one thread at a time.
+    """The limits of one call, and what it has used of them. Used by one thread at a time.
 
     The call may take `deadline_s`. With `rate_bytes_per_s`, each such number of bytes that moves adds a second: a large
     file may take long, but only as long as its bytes do move.
@@ -119,7 +119,7 @@ def in_bytes(size: int) -> str:
 
 
 class LimitedSocket:
-    """A connected socket under the limits of the call that uses it now. It is the socket in all other respects."""
+    """A connected socket under the limits of the call that uses it now. In all other respects it behaves as that socket."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -135,7 +135,7 @@ class LimitedSocket:
         self._sock.settimeout(timeout_s)
 
     def prepare(self, limits: CallLimits | None) -> None:
-        """Give the next wait its time. Raises CallOverdue."""
+        """Set how long the next wait may take. Raises CallOverdue."""
         if limits is not None:
             self._sock.settimeout(limits.wait_s(self._timeout_s))
 
@@ -189,7 +189,7 @@ class _LimitedReader(io.RawIOBase):
 
 @contextmanager
 def _overdue(limits: CallLimits | None) -> Iterator[None]:
-    """A wait that ended with the call's time says so."""
+    """Raises CallOverdue where a wait ended because the call's time was over."""
     try:
         yield
     except socket.timeout:  # noqa: UP041 - another class than TimeoutError before Python 3.10

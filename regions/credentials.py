@@ -11,7 +11,7 @@ from jobs.errors import FedmlError
 
 
 class SecretUnavailable(FedmlError):
-    """The reference leads nowhere: the variable is unset, the file is missing, the command failed."""
+    """The secret could not be read: the variable is unset, the file is missing, or the command failed."""
 
 
 @dataclass(frozen=True, slots=True)

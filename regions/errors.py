@@ -53,7 +53,7 @@ class EventGap(RegionError):
 
 
 class Throttled(RegionError):
-    """The region asks for patience (429) or kept failing (5xx)."""
+    """The region limits the rate of requests (429) or kept failing (5xx)."""
 
 
 class UnexpectedAnswer(RegionError):

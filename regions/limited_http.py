@@ -17,7 +17,7 @@ from regions.call_limits import CallLimits, LimitedSocket, current_limits
 
 
 def limited_pools(manager: Any) -> None:
-    """Have the manager's pools open limited connections from now on; safe to say twice."""
+    """Make the manager's pools open limited connections from now on. Safe to call twice."""
     pools = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {scheme: _limited_pool(pool) for scheme, pool in pools.items()}
 
@@ -77,7 +77,7 @@ class _Opening:
             self._timer.start()
 
     def end(self) -> None:
-        """It is open, or failed."""
+        """Called when the connection is open, or failed."""
         self._timer.cancel()
         with self._lock:
             self._is_over = True

@@ -37,7 +37,7 @@ class LimitedAdapter(HTTPAdapter):
         return manager
 
     def send(self, request: Any, stream: bool = False, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send it and read the body within the limits, but for a stream that isn't refused. Raises BodyTooLarge."""
+        """Send the request; read the body within the limits unless it is streamed and not refused. Raises BodyTooLarge."""
         response = super().send(request, stream, *args, **kwargs)
         limits = current_limits()
         if limits is None:
@@ -63,7 +63,7 @@ def _refuse_declared(response: requests.Response, limits: CallLimits) -> None:
 
 
 def _read_body(response: requests.Response, limits: CallLimits) -> None:
-    """Read what a body may have; of a refusal only its beginning is kept."""
+    """Read the body up to its limit; of a refusal only the beginning is kept."""
     is_refusal = response.status_code >= 300
     size_max = ERROR_BYTES_MAX if is_refusal else limits.answer_bytes_max
     pieces: list[bytes] = []

@@ -50,7 +50,7 @@ class Datacenter:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one slot costs for an hour on nodes of one kind: all that is set here must be so of the node."""
+    """What one slot costs for an hour on nodes of one kind: those that match all that is set here."""
 
     per_hour: float
     node_class: str = ""
@@ -121,7 +121,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """One task of an allocation, as Nomad tells it."""
+    """One task of an allocation, as Nomad describes it."""
 
     state: str
     """pending, running or dead"""

@@ -69,7 +69,7 @@ class RegionCalls:
         return self._parse("regions", lambda: sorted(checked_as(str, name) for name in checked_as(list, names)))
 
     def _known_version(self) -> str:
-        """The version, or "" (counts as old) where the token may not read it."""
+        """The version, or "" where the token may not read it."""
         try:
             return self.version()
         except PermissionDenied:

@@ -62,7 +62,7 @@ def node_from_json(node: Mapping[str, Any]) -> Node:
 
 
 def job_from_json(job: object) -> dict[str, Any]:
-    """A job or its stub, as Nomad gives it; what fedml goes by has its type."""
+    """A job or its stub, as Nomad gives it. The types of the fields that fedml uses are checked."""
     found = _object(job)
     for name in ("ID", "ParentID", "Status", "DispatchIdempotencyToken", "Namespace", "Region", "Type"):
         _text(found, name, "")
@@ -149,7 +149,7 @@ def _task_state(state: Mapping[str, Any]) -> TaskState:
 
 
 def _telling(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The newest event that says what happened to the task; what Nomad did in consequence says little."""
+    """The newest event about the task itself, not about what Nomad did in consequence."""
     return next((event for event in reversed(events) if event.get("Type") not in _CONSEQUENCES), events[-1])
 
 

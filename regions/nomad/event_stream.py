@@ -79,7 +79,7 @@ def _lines(
 
 
 def _whole_lines(transport: Transport, request: Request, answer: Answer, stop: threading.Event) -> Iterator[bytes]:
-    """Each line that isn't empty, when its end is there; at the end of the stream what stands after the last one too.
+    """Each whole line that isn't empty, and at the end of the stream also an unfinished one.
 
     Raises RegionUnreachable where none comes for `request.silence_s`, UnexpectedAnswer for one that is too long.
     """

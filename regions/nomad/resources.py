@@ -33,7 +33,7 @@ class Resources:
         return Resources(self.cpu_mhz - other.cpu_mhz, self.memory_mb - other.memory_mb)
 
     def holds(self, other: Resources) -> bool:
-        """Whether the other fits in."""
+        """Whether the other resources fit into these."""
         return self.cpu_mhz >= other.cpu_mhz and self.memory_mb >= other.memory_mb
 
 
@@ -115,7 +115,7 @@ def offers(node: Node, group: Mapping[str, Any]) -> bool:
 
 
 def missing(nodes: Sequence[Node], job: Mapping[str, Any]) -> list[str]:
-    """What of the job's drivers, host volumes and devices no node offers, each as a clause; nothing without nodes."""
+    """The job's drivers, host volumes and devices that no node offers, each as a clause; nothing without nodes."""
     if not nodes:
         return []
     groups = job["TaskGroups"]

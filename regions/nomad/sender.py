@@ -16,7 +16,7 @@ from regions.nomad.transport import Request, Send
 
 
 def sender(region: Region) -> Send:
-    """What sends requests to that region; no variable of the shell counts."""
+    """A function that sends requests to that region and ignores the shell's variables."""
     tls = region.tls
     settings = {
         "namespace": region.namespace,

@@ -170,7 +170,7 @@ class Transport:
         return min(failures, key=lambda failure: worth.index(type(failure)))
 
     def _attempt(self, request: Request, address: str, left_s: float) -> Answer | RegionError:
-        """One request to one address, or two when the token was refused and reads differently now."""
+        """One request to one address, or two when the token was refused and has changed since it was read."""
         token = self._read_token()
         timeout_s = min(self._timeout_s, left_s)
         ends_s = request.silence_s if request.is_stream and request.silence_s is not None else timeout_s
@@ -223,7 +223,7 @@ class Transport:
             return Refusal(Meaning.NOT_NOMAD, "something that isn't Nomad answers there")
 
     def _read_token(self, *, anew: bool = False) -> str:
-        """The token, "" for none. Raises SecretUnavailable; PermissionDenied for one that no header can carry."""
+        """The token, "" for none. Raises SecretUnavailable; PermissionDenied for one that is not valid in a header."""
         if self._region.token is None:
             return ""
         with self._token_lock:

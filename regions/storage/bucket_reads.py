@@ -22,7 +22,7 @@ from regions.storage.errors import IntegrityError, InvalidStoreURL, Precondition
 from regions.storage.file.localfs import mapped_errors, remove_quietly
 from regions.storage.pages import PageOrder
 from regions.storage.retry import Retries
-from regions.storage.sdk_store import SLACK_BYTES, Found, Limits, Page, Vendor
+from regions.storage.sdk_store import SLACK_BYTES, Found, Limits, Page, SDKStore
 from regions.storage.store import ObjectInfo, Progress, Store, checked_key, checked_prefix
 
 RANGE_BYTES = 8 << 20
@@ -30,7 +30,7 @@ RANGES_AT_ONCE = 4
 _READS = 3
 
 
-class BucketReads(Vendor, Store):
+class BucketReads(SDKStore, Store):
     """The reading half of a `BucketStore`."""
 
     lists_in_byte_order = True

@@ -62,7 +62,7 @@ class PageOrder:
             raise self._wrong(f"{self._empty_pages:,} pages in a row are empty, and more are to be asked for")
 
     def _goes_on(self, key: str) -> bool:
-        """Whether the key comes after the last one; by folders where the server turns out to list folder by folder."""
+        """Whether the key comes after the last one; compared folder by folder once the server turned out to list so."""
         if not self._is_by_folder and key > self._last:
             return True
         self._is_by_folder = True

@@ -29,7 +29,7 @@ def parts_at_once(size_bytes: int) -> int:
 
 
 def send_parts(parts: Iterable[bytes], send: Callable[[int, bytes], T], at_once: int) -> list[T]:
-    """What `send(number, bytes)` gave for each part, in order; one is read only where fewer than `at_once` are under way.
+    """Sends each part and gives the answers of `send(number, bytes)` in order. At most `at_once` parts are in memory.
 
     The first failure, of `send` or of the reading, ends it, when the parts under way have ended.
     """

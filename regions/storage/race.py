@@ -37,7 +37,7 @@ class RaceOutcome:
 
     @property
     def problem(self) -> str:
-        """Why it doesn't hold, in one sentence; empty when it does."""
+        """Why the promise isn't kept, in one sentence; empty when it is."""
         wrong = [count for count in self.winners if count != 1]
         if self.errors:
             return f"{self.writers} writers creating one key were told: {'; '.join(self.errors)}"

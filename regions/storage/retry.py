@@ -16,7 +16,7 @@ CONFLICT_TRIES = 10
 
 
 class RequestConflict(Unavailable):
-    """Another conditional write of that key was under way; worth another try at once."""
+    """Another conditional write of that key was under way, so the request is tried again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Retries:
         self._failures = 0
 
     def wait(self, failure: Unavailable) -> None:
-        """Returns when it is time for the next try; raises `failure` where there is none."""
+        """Waits until the next try; raises `failure` where there is none."""
         self._failures += 1
         if isinstance(failure, RequestConflict):
             tries, wait_s = CONFLICT_TRIES, 0.05 * self._failures

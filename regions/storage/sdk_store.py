@@ -84,7 +84,7 @@ def closing_after(chunks: Iterable[bytes], close: Callable[[], object] = lambda:
         close()
 
 
-class Vendor(ABC):
+class SDKStore(ABC):
     """One bucket (container) as its SDK sees it. A backend implements the abstract methods; none of them tries twice."""
 
     url: str
@@ -230,7 +230,7 @@ class Vendor(ABC):
 
     @abstractmethod
     def _rules(self, client: Any, kind: Kind) -> Iterable[Rule]:
-        """The bucket's settings of that kind, all of them. Raises NotSupported where the vendor doesn't tell them."""
+        """The bucket's settings of that kind, all of them. Raises NotSupported where the vendor doesn't give them."""
 
     @abstractmethod
     def _date(self, client: Any) -> str | None:

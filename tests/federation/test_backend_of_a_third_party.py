@@ -103,6 +103,9 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "site/toy_store.py").write_text(TOY)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-store\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[fedml.stores]\ntoy = toy_store:BACKEND\n")
+    (info / "RECORD").write_text(
+        "".join(f"{name},,\n" for name in ("toy_store.py", f"{info.name}/METADATA", f"{info.name}/entry_points.txt"))
+    )
     (tmp_path / "fedml.toml").write_text(CONFIG)
     return tmp_path
 
@@ -175,6 +178,20 @@ def test_a_node_names_the_right_and_the_credentials_that_it_lacks(place: Path) -
         f"print(_explained(Check('node', 'credentials', Outcome.FAILED), {job!r}, 'dc1').remedy)"
     )
     assert "TOY_KEY=" in run(place, code=code).stdout
+
+
+def test_the_archive_for_nodes_has_it(place: Path) -> None:
+    build = "import sys; from federation.publish.bundle.build import main; sys.exit(main(['--store', 'toy']))"
+    done = run(place, code=build)
+    assert done.returncode == 0, done.stderr
+    archive = place / done.stdout.split()[1]
+    task = {**TASK, "TOY_ROOT": str(place / "toys"), "PATH": os.environ["PATH"]}
+    checked = subprocess.run(
+        [sys.executable, "-I", str(archive), "--check"], capture_output=True, text=True, env=task, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "an archive for file:// and toy://" in checked.stdout
+    assert "toy://shelf/box/us by datacenter dc1" in checked.stdout
 
 
 def test_what_jobs_wrote_themselves_is_found_in_it(place: Path) -> None:

@@ -1,11 +1,11 @@
 """A container of Azure Blob Storage as a store. Requests are sent through azure-storage-blob.
 
-What holds, and on what it rests (the rest is `bucket`):
+What it promises, and what each promise rests on (`bucket` has the rest):
 
 - `Create` is `If-None-Match: *` and `Update` is `If-Match`, on single puts (Put Blob), whatever their size.
 - Files above 16 MiB go up as blocks, some at a time; the blob appears when the list of them is committed. Blocks of an
   upload that failed stay invisible, and the service drops them after a week. No request removes them earlier.
-- Azure lists without a start: what comes up to `start_after` is read and left out. Its order is put right (`azure_order`).
+- Azure lists without a start: what comes up to `start_after` is read and left out. `order` corrects its order.
 - The bytes of every put carry an MD5 that the server verifies.
 
 Metadata is one field of JSON, since Azure's names must be identifiers.

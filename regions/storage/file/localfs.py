@@ -68,7 +68,7 @@ def _store_error(error: OSError, store: str, operation: str, key: str, *, is_wri
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Exclusive among the writers of the folder, threads and processes; given back when its holder dies.
+    """Lock that excludes other writers of the folder, threads and processes. The system releases it when its holder dies.
 
     Where the lock wouldn't reach every writer (`is_lockable`), none is taken. Raises OSError when there's no folder.
     """
@@ -110,7 +110,7 @@ def filesystem_kind(folder: Path, mountinfo: str) -> str:
 
 
 def identity_of(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from any other that is at its place later (device and inode); None where there is none."""
+    """Device and inode, which differ for any other folder that is at its place later; None where there is no folder."""
     try:
         status = folder.stat()
     except OSError:
@@ -142,7 +142,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """All of the bytes, however many calls it takes."""
+    """Write all of the bytes, in as many calls as needed."""
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

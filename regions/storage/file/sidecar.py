@@ -32,12 +32,12 @@ def modified_of(status: os.stat_result) -> datetime:
 
 
 def sidecar_of(target: Path, etag: str) -> Path:
-    """Where the note of that version lies."""
+    """The file of the note about that version."""
     return target.parent / META_FOLDER / f"{target.name}~{etag}"
 
 
 def write_note(file: int, target: Path, note: dict[str, Any]) -> tuple[os.stat_result, Path]:
-    """Draws an etag for the written, still nameless file that no other version of the target has, and notes it under that.
+    """Gives the written, still unnamed file an etag that no other version of the target has, and writes its note.
 
     Gives the file's final status and the sidecar. Raises OSError, with no sidecar left.
     """
@@ -69,7 +69,7 @@ def read_note(sidecar: Path) -> dict[str, Any] | None:
 
 
 def notes_of_other_versions(target: Path) -> Iterator[dict[str, Any]]:
-    """Every note that lies there for the target, for one that has none of its own."""
+    """Every note about the target, for a version that has no note of its own."""
     with suppress(FileNotFoundError):
         for sidecar in (target.parent / META_FOLDER).glob(f"{escape(target.name)}~*"):
             note = read_note(sidecar)

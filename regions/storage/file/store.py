@@ -1,6 +1,6 @@
 """Store in a folder of a local or network file system. `layout` names the files, `write` writes them.
 
-What holds, and on what it rests:
+What it promises, and what each promise rests on:
 
 - `Create`: the bytes are written to a temporary file (O_EXCL), synced, and given their name by link(2), which is atomic
   on local file systems and on NFS. A link that reports failure has still happened when the temporary file's `st_nlink`
@@ -214,7 +214,7 @@ class FileStore(Store):
         return folder_url(file_of(self._root, checked_key(key)))
 
     def rules(self, kind: Kind) -> Sequence[Rule]:
-        """None: a folder does nothing by itself."""
+        """No rules: a folder does nothing by itself."""
         return ()
 
     def server_time(self) -> datetime | None:

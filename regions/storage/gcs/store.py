@@ -1,6 +1,6 @@
 """A bucket of Google Cloud Storage as a store. Requests are sent through google-cloud-storage.
 
-What holds, and on what it rests (the rest is `bucket`):
+What it promises, and what each promise rests on (`bucket` has the rest):
 
 - An etag is the object's generation. `Create` is `ifGenerationMatch=0`, `Update` is `ifGenerationMatch=…`.
 - Reads go by the XML API over the SDK's own authorised session: only there one answer holds bytes, metadata and generation.

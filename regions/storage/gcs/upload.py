@@ -12,7 +12,7 @@ from regions.storage.store import Progress
 
 
 class Rest:
-    """A file's bytes from some place on, as the body of a request; the last part of a file that changed is never sent."""
+    """A file's bytes from some offset on, as the body of a request. The last part of a file that changed is never sent."""
 
     def __init__(self, source: SourceFile, sha256: str, start: int, progress: Progress) -> None:
         self._source = source

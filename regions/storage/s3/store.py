@@ -3,7 +3,7 @@
 Requests are sent through botocore, boto3's own core. boto3 itself isn't imported: nothing of it is used here, and importing
 it takes a third of the time of both.
 
-What holds, and on what it rests (the rest is `bucket`):
+What it promises, and what each promise rests on (`bucket` has the rest):
 
 - `Create` is `If-None-Match: *` and `Update` is `If-Match`, on single puts. A server that ignores these headers breaks
   the promise silently: `regions.storage.race.race_create` finds out.
