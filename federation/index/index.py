@@ -260,13 +260,13 @@ class Index(Replica, Reader):
             )
         record = self.record(row)
         own: StoreError | StoreRefused | None = None
-        copies = self.ask_again(lambda catalog: catalog.copies_of(row.alloc_id))
-        for url in sorted([row.store, *copies], key=lambda url: not url.startswith("file://")):
+        places = self.ask_again(lambda catalog: catalog.places_of(row))
+        for url, made_there in sorted(places, key=lambda place: not place[0].startswith("file://")):
             try:
-                store = open_store(url, row if url == row.store else None)
+                store = open_store(url, made_there)
                 return replace(fetch(record, store, to, force=force), store=store_name(store.url))
             except (StoreError, StoreRefused) as error:
-                own = error if url == row.store else own
+                own = error if made_there else own
         assert own is not None
         raise own
 
