@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from federation.log import Entry
-from federation.result import MetricValue, ResultRecord, store_name
+from federation.result import Key, MetricValue, ResultRecord, store_name
 
 Type = Literal["text", "number", "bool", "text or number", "time", "tag"]
 
@@ -136,6 +136,11 @@ class Row:
         shown=Shown(8, 3),
         default=(),
     )
+
+    @property
+    def key(self) -> Key:
+        """What exists exactly once in the index."""
+        return Key(self.run, self.slot, self.group, self.index)
 
 
 METRICS_PLACE = 9

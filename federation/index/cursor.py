@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from federation.errors import IndexCorrupt
+from federation.index.catalog.changes import RECORD_CHANGES
 from federation.index.catalog.history import Revision
 from federation.index.validation import checked_tag
 from jobs.errors import ForeignTextError
@@ -23,8 +24,7 @@ from regions.storage.store import Store
 WATCH_PREFIX = "index/watch/"
 _CURSOR_BYTES_MAX = 65_536
 
-_KINDS = {"add": "commit", "supersede": "commit", "late": "commit", "tag": "tag", "untag": "tag", "retire": "retire"}
-_STATES = {"add": "committed", "supersede": "superseded", "late": "late"}
+_KINDS = {**dict.fromkeys(RECORD_CHANGES, "commit"), "tag": "tag", "untag": "tag", "retire": "retire"}
 
 
 class Followed(Protocol):
@@ -116,7 +116,7 @@ def events(entry: Revision) -> list[Event]:
         told |= {name: value for name, value in change.items() if name not in ("type", "name", "depth", "rollback")}
         match kind:
             case "commit":
-                told["state"] = _STATES[change["type"]]
+                told["state"] = RECORD_CHANGES[change["type"]]
             case "tag":
                 told |= {"tag": change["name"], "alloc_id": change.get("alloc_id", "")}
                 told["is_rollback"] = bool(change.get("rollback"))

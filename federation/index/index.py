@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-from federation.claims import difference as contrary_to
-from federation.claims import of_opened
 from federation.errors import StoreRefused, UsageError
 from federation.index.catalog.catalog import Catalog
+from federation.index.catalog.changes import CHANGE_OF_STATE
 from federation.index.catalog.history import Difference, Revision, difference
 from federation.index.columns import Row
+from federation.index.commits import batches, opened_run, outcomes_of, refuse_foreign, states_of
 from federation.index.fetch import Fetched, fetch
 from federation.index.reader import Reader, highest_version
 from federation.index.replica import Replica
-from federation.index.rows import CANCELLED, COMMITTED, RUN_STATES_CLOSED, SUPERSEDED, OpenedRun
+from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, OpenedRun
 from federation.index.signatures import read_public_keys, signer
 from federation.index.stores import OpenStore
 from federation.index.tag_rule import NO_RULE, TagRule
@@ -38,21 +37,9 @@ from federation.index.tags import (
 from federation.index.time_travel import Past, revision_at, rewind
 from federation.index.validation import checked_name, checked_record, checked_tag, checked_text, checked_version
 from federation.log import Change
-from federation.result import Key, ResultRecord, store_name
+from federation.result import ResultRecord, store_name
 from regions.storage.backend import is_folder
 from regions.storage.errors import StoreError
-
-_ENTRY_RECORDS_BYTES_MAX = 32 * 1024 * 1024
-_CHANGE_OF_STATE = {COMMITTED: "add", SUPERSEDED: "supersede", "late": "late"}
-_OUTCOME_OF_STATE = {COMMITTED: "added", SUPERSEDED: "superseded", "late": "late"}
-
-
-class _Opened(NamedTuple):
-    run: str
-    job: str
-    version: str
-    spec_hash: str
-    slots: int
 
 
 class Index(Replica, Reader):
@@ -87,7 +74,7 @@ class Index(Replica, Reader):
 
         with self._lock:
             self._append(decide, reason=f"run {run}")
-            return self._ask(lambda catalog: _opened(catalog, run))
+            return self._ask(lambda catalog: opened_run(catalog, run))
 
     def close_run(self, run: str, state: str, reason: str = "") -> str:
         """Close a run as done, failed or cancelled, and return the state that it has.
@@ -124,7 +111,7 @@ class Index(Replica, Reader):
         for record in records:
             checked_record(record)
         outcomes: dict[str, str] = {}
-        for batch in _batches(records):
+        for batch in batches(records):
             outcomes |= self._commit(batch, reason)
         return outcomes
 
@@ -133,12 +120,12 @@ class Index(Replica, Reader):
 
         def decide(catalog: Catalog) -> list[Change]:
             nonlocal outcomes
-            _refuse_foreign(catalog, records)
-            states = _states(catalog, records)
-            outcomes = _outcomes(states)
+            refuse_foreign(catalog, records)
+            states = states_of(catalog, records)
+            outcomes = outcomes_of(states)
             by_alloc_id = {record.alloc_id: record for record in reversed(records)}
             return [
-                {"type": _CHANGE_OF_STATE[state], "record": by_alloc_id[alloc_id].to_dict()}
+                {"type": CHANGE_OF_STATE[state], "record": by_alloc_id[alloc_id].to_dict()}
                 for alloc_id, state in states.items()
                 if state
             ]
@@ -149,7 +136,7 @@ class Index(Replica, Reader):
 
     def outcomes(self, records: Sequence[ResultRecord]) -> dict[str, str]:
         """What `commit` would tell of these now. Writes nothing."""
-        return self.ask(lambda catalog: _outcomes(_states(catalog, records)))
+        return self.ask(lambda catalog: outcomes_of(states_of(catalog, records)))
 
     def tag(
         self, name: str, ref: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
@@ -274,76 +261,16 @@ class Index(Replica, Reader):
             )
         record = self.record(row)
         own: StoreError | StoreRefused | None = None
-        copies = self.ask_again(lambda catalog: catalog.copies_of(row.alloc_id))
-        for url in sorted([row.store, *copies], key=lambda url: not is_folder(url)):
+        places = self.ask_again(lambda catalog: catalog.places_of(row))
+        for url, made_there in sorted(places, key=lambda place: not is_folder(place[0])):
             try:
-                store = open_store(url, row if url == row.store else None)
+                store = open_store(url, made_there)
                 return replace(fetch(record, store, to, force=force), store=store_name(store.url))
             except (StoreError, StoreRefused) as error:
-                own = error if url == row.store else own
+                own = error if made_there else own
         assert own is not None
         raise own
 
 
 def _checked_reason(reason: str) -> str:
     return checked_text("the reason", reason) if reason.strip() else ""
-
-
-def _batches(records: Sequence[ResultRecord]) -> Iterator[list[ResultRecord]]:
-    """The records in their order, as many at once as make an entry of bounded size."""
-    batch: list[ResultRecord] = []
-    size_bytes = 0
-    for record in records:
-        own_bytes = len(record.to_json())
-        if batch and size_bytes + own_bytes > _ENTRY_RECORDS_BYTES_MAX:
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(record)
-        size_bytes += own_bytes
-    if batch:
-        yield batch
-
-
-def _refuse_foreign(catalog: Catalog, records: Sequence[ResultRecord]) -> None:
-    """Whoever enters records has compared them with all that it knows (`federation.claims`); whatever that was, a run's
-    results enter the job and version that it was opened for, and no other."""
-    asked = "SELECT run, job, version, spec_hash, slots FROM run WHERE run = ?"
-    runs = {name: catalog.table(asked, name) for name in {record.key.run for record in records}}
-    for record in records:
-        for values in runs[record.key.run]:
-            known = of_opened(_Opened(*values), record)
-            if reason := contrary_to(record, {name: known[name] for name in ("job", "version")}):
-                raise UsageError(f"result {record.alloc_id} isn't entered: {reason}")
-
-
-def _states(catalog: Catalog, records: Sequence[ResultRecord]) -> dict[str, str]:
-    """What each allocation would become, entered in this order; "" for one that the catalog has."""
-    won: set[Key] = set()
-    states: dict[str, str] = {}
-    for record in records:
-        alloc_id, key = record.alloc_id, record.key
-        if alloc_id in states:
-            continue
-        is_known = catalog.value("SELECT 1 FROM result WHERE alloc_id = ?", alloc_id) is not None
-        state = "" if is_known else catalog.state_for(key.run, key.slot, key.group, key.index)
-        states[alloc_id] = SUPERSEDED if state == COMMITTED and key in won else state
-        if state == COMMITTED:
-            won.add(key)
-    return states
-
-
-def _outcomes(states: dict[str, str]) -> dict[str, str]:
-    return {alloc_id: _OUTCOME_OF_STATE.get(state, "known") for alloc_id, state in states.items()}
-
-
-def _opened(catalog: Catalog, run: str) -> OpenedRun:
-    opened = catalog.runs("run = ?", (run,))[0]
-    others = "job = ? AND version = ? AND run != ?"
-    named = (opened.job, opened.version, run)
-    existing = catalog.value(f"SELECT COUNT(*) FROM result WHERE {others} AND state = 'committed'", *named)  # noqa: S608
-    before = catalog.value(
-        f"SELECT EXISTS (SELECT 1 FROM run WHERE {others} AND revision < ?) "  # noqa: S608
-        f"OR EXISTS (SELECT 1 FROM result WHERE {others} AND revision < ?)",
-        *(*named, opened.revision, *named, opened.revision),
-    )
-    return OpenedRun(opened.version, not before, existing, opened.revision)

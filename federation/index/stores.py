@@ -67,6 +67,14 @@ def identity(config: StoreConfig | Store) -> tuple[str, str]:
     return config.url.rstrip("/"), f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
 
 
+def is_at(url: str, store: Store) -> bool:
+    """Whether the URL names this very store, its server included."""
+    try:
+        return identity(parse_store_url(url)) == identity(store)
+    except (InvalidStoreURL, ValueError):
+        return False
+
+
 def url_with_endpoint(store: Store) -> str:
     """The URL of an opened store that tells it apart from one of the same name on another server."""
     return store_url(StoreConfig(store.url.rstrip("/"), endpoint=store.endpoint))

@@ -295,7 +295,7 @@ class counted:
 
     def __enter__(self) -> list[str]:
         asked: list[str] = []
-        for verb in ("get", "put", "stat", "list", "delete", "server_time"):
+        for verb in ("get", "get_small", "put", "stat", "list", "delete", "server_time"):
             real = getattr(self._store, verb)
 
             def through(*given: Any, _real: Any = real, _verb: str = verb, **more: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -41,7 +42,6 @@ def log(
       fedml index log --follow
     """
     import time
-    from dataclasses import asdict
 
     from federation.cli.session import answer_block, answer_json, answer_json_line, note
     from federation.errors import UsageError
@@ -117,8 +117,6 @@ def lineage(
 
       fedml index lineage 8f14e45f --json
     """
-    from dataclasses import asdict
-
     from federation.cli.session import answer_block, answer_json, opened
     from federation.ui.index_history import lineage_text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,8 +50,6 @@ def verify(
 
       fedml index verify --signature --trust release.pub
     """
-    from dataclasses import asdict
-
     from federation.cli.session import answer, answer_json, note, opened
     from federation.workflows import index_verify
 
@@ -109,8 +108,6 @@ def sync(
 
 
 def _sync_json(report: SyncReport) -> dict[str, Any]:
-    from dataclasses import asdict
-
     plan, outcomes = report.plan, report.outcomes
     return {
         "is_done": report.is_done,
@@ -172,8 +169,6 @@ def rebuild(
     with opened(config) as federation:
         plan, revision = index_rebuild.rebuild(federation, is_dry=not yes, salvage=salvage)
     if as_json:
-        from dataclasses import asdict
-
         answer_json(
             {
                 "is_done": yes,

@@ -134,8 +134,6 @@ def show(
 
       fedml index show sales-close-prediction@4/0 --json
     """
-    from dataclasses import asdict
-
     from federation.cli.session import answer_block, answer_json
     from federation.ui import index_table
     from federation.workflows.index_list import find_version

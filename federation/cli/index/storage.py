@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,8 +73,6 @@ def gc(
 
 
 def _gc_json(report: GcReport) -> dict[str, Any]:
-    from dataclasses import asdict
-
     from federation.result import store_name
 
     done, plan = report.results, report.results.plan
@@ -152,8 +151,6 @@ def copy(
         with transfer("copying") as progress:
             copied, is_known = copy_to(federation, row, target, allow=allow_store or (), progress=progress)
     if as_json:
-        from dataclasses import asdict
-
         answer_json(asdict(copied))
     else:
         sent = f"{copied.files} files, {size_text(copied.size_bytes)} sent" if copied.files else "all of it was there"
@@ -198,8 +195,6 @@ def sign(
         row = federation.index.result(result, job=job)
         signed = sign_result(federation.index, federation.result_stores().of, row, reference)
     if as_json:
-        from dataclasses import asdict
-
         answer_json(asdict(signed))
     else:
         answer(signed.public_key)

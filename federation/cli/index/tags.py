@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -172,8 +173,6 @@ def _rule(federation: App, name: str) -> TagRule:
 
 
 def _tell(federation: App, change: TagChange, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from federation.cli.session import answer_json
     from federation.cli.session import note as tell
 
@@ -189,8 +188,6 @@ def _tell(federation: App, change: TagChange, *, as_json: bool) -> None:
 
 
 def _show_tags(federation: App, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from federation.cli.session import answer_block, answer_json
     from federation.cli.session import note as tell
     from federation.ui.index_history import tags_text
@@ -205,8 +202,6 @@ def _show_tags(federation: App, *, as_json: bool) -> None:
 
 
 def _show_history(federation: App, name: str, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from federation.cli.session import answer_block, answer_json
     from federation.errors import UsageError
     from federation.ui.index_history import moves_text

@@ -164,6 +164,11 @@ class Catalog:
         """URLs of the stores that hold further copies of a result, the oldest first."""
         return self.values("SELECT store FROM location WHERE alloc_id = ? ORDER BY number", alloc_id)
 
+    def places_of(self, row: Row) -> list[tuple[str, Row | None]]:
+        """Where a result lies, as arguments of `Stores.of`: where it was made, then its further copies, the oldest first."""
+        copies = (url for url in self.copies_of(row.alloc_id) if url != row.store)
+        return [(row.store, row), *((url, None) for url in copies)]
+
     def signatures_of(self, alloc_id: str) -> list[tuple[str, str, str]]:
         """(manifest's sha256, public key, signature) of each signature of a result."""
         return self.table("SELECT manifest_sha256, public_key, signature FROM signature WHERE alloc_id = ?", alloc_id)

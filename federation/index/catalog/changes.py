@@ -18,6 +18,7 @@ from jobs.foreign import Members
 
 RECORD_CHANGES = {"add": COMMITTED, "supersede": SUPERSEDED, "late": LATE}
 """Changes that hold a result's record, and the state that it then has."""
+CHANGE_OF_STATE = {state: change for change, state in RECORD_CHANGES.items()}
 UNREADABLE = "unreadable"
 """What stands in the catalog for a change of a known type that can't be used: its `kind`, and the `problem`."""
 
@@ -25,90 +26,62 @@ _TEXT_CHARS_MAX = 1 << 20
 _NAME_CHARS_MAX = 4096
 
 
-def _open(change: Members) -> None:
-    _names(change, "run", "job", "version", "spec_hash")
-    change.whole("slots")
-    change.whole("expected_keys")
+Check = Callable[[Members, str], object]
 
 
-def _close(change: Members) -> None:
-    _names(change, "run")
-    change.text("reason", chars_max=_TEXT_CHARS_MAX)
-    if change.text("state") not in RUN_STATES_CLOSED:
-        raise change.wrong("state", f"is not one of {', '.join(RUN_STATES_CLOSED)}")
+def _name(change: Members, member: str) -> None:
+    if "\0" in change.text(member, chars_max=_NAME_CHARS_MAX):  # where SQLite would end it
+        raise change.wrong(member, "holds a NUL character")
 
 
-def _tag(change: Members) -> None:
-    _names(change, "name", "alloc_id")
-    change.whole("depth", 1, least=1)
-    change.text("previous", "")
-    change.flag("rollback", False)
+def _text(change: Members, member: str) -> None:
+    change.text(member, chars_max=_TEXT_CHARS_MAX)
 
 
-def _untag(change: Members) -> None:
-    _names(change, "name")
-    change.text("previous", "")
+def _optional_text(change: Members, member: str) -> None:
+    change.text(member, "")
 
 
-def _retire(change: Members) -> None:
-    _names(change, "alloc_id")
-    change.flag("undo", False)
+def _optional_flag(change: Members, member: str) -> None:
+    change.flag(member, False)
 
 
-def _note(change: Members) -> None:
-    _names(change, "alloc_id")
-    change.text("text", chars_max=_TEXT_CHARS_MAX)
+def _closed_state(change: Members, member: str) -> None:
+    if change.text(member) not in RUN_STATES_CLOSED:
+        raise change.wrong(member, f"is not one of {', '.join(RUN_STATES_CLOSED)}")
 
 
-def _locate(change: Members) -> None:
-    _names(change, "alloc_id", "store")
-
-
-def _sign(change: Members) -> None:
-    _names(change, "alloc_id", "public_key", "manifest_sha256", "signature")
-
-
-def _doom(change: Members) -> None:
-    _names(change, "alloc_id", "until")
-
-
-def _of_result(change: Members) -> None:
-    _names(change, "alloc_id")
-
-
-def _freed(change: Members) -> None:
-    _names(change, "alloc_id")
-    change.whole("size_bytes")
-
-
-def _rebuild(change: Members) -> None:
-    change.flag("is_done")
-    change.whole("of", 0)
-    for name in ("time", "author"):
-        change.text(name, "")
-
-
-def _names(change: Members, *names: str) -> None:
-    for name in names:
-        if "\0" in change.text(name, chars_max=_NAME_CHARS_MAX):  # where SQLite would end it
-            raise change.wrong(name, "holds a NUL character")
-
-
-_CHECKS: dict[str, Callable[[Members], None]] = {
-    "open": _open,
-    "close": _close,
-    "tag": _tag,
-    "untag": _untag,
-    "retire": _retire,
-    "note": _note,
-    "locate": _locate,
-    "sign": _sign,
-    "doom": _doom,
-    "spare": _of_result,
-    "remove": _of_result,
-    "freed": _freed,
-    "rebuild": _rebuild,
+_OF_RESULT: dict[str, Check] = {"alloc_id": _name}
+_CHECKS: dict[str, dict[str, Check]] = {
+    "open": {
+        **dict.fromkeys(("run", "job", "version", "spec_hash"), _name),
+        **dict.fromkeys(("slots", "expected_keys"), Members.whole),
+    },
+    "close": {"run": _name, "reason": _text, "state": _closed_state},
+    "tag": {
+        "name": _name,
+        "alloc_id": _name,
+        "depth": lambda change, member: change.whole(member, 1, least=1),
+        "previous": _optional_text,
+        "rollback": _optional_flag,
+    },
+    "untag": {"name": _name, "previous": _optional_text},
+    "retire": _OF_RESULT | {"undo": _optional_flag},
+    "note": _OF_RESULT | {"text": _text},
+    "locate": _OF_RESULT | {"store": _name},
+    "sign": _OF_RESULT | dict.fromkeys(("public_key", "manifest_sha256", "signature"), _name),
+    "doom": _OF_RESULT | {"until": _name},
+    "spare": _OF_RESULT,
+    "remove": _OF_RESULT,
+    "freed": _OF_RESULT | {"size_bytes": Members.whole},
+    "rebuild": {
+        "is_done": Members.flag,
+        "of": lambda change, member: change.whole(member, 0),
+        "time": _optional_text,
+        "author": _optional_text,
+    },
 }
+"""What each member that fedml reads must be, by the change's type."""
 
 
 def checked_change(change: Change, *, source: str = "the change") -> ResultRecord | None:
@@ -119,8 +92,9 @@ def checked_change(change: Change, *, source: str = "the change") -> ResultRecor
         if "record" not in change:
             raise Members(change, source=source).wrong("record", "is missing")
         return _record(change["record"], source)
-    if kind in _CHECKS:
-        _CHECKS[kind](Members(change, source=source))
+    members = Members(change, source=source)
+    for name, check in _CHECKS.get(kind, {}).items():
+        check(members, name)
     return None
 
 

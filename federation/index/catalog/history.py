@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.index.catalog.catalog import Catalog
+from federation.index.catalog.changes import CHANGE_OF_STATE
 from federation.index.columns import Row
 from federation.index.rows import OPEN, REMOVED, RETIRED
 from federation.log import Change
-
-_KINDS = {"committed": "add", "superseded": "supersede", "late": "late"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def revisions(catalog: Catalog, first: int, last: int) -> list[Revision]:
         *(first, last),
     ):
         told = dict(zip(names, values, strict=True))
-        changes.setdefault(number, []).append({"type": _KINDS[entered], **told})
+        changes.setdefault(number, []).append({"type": CHANGE_OF_STATE[entered], **told})
     for number, change in catalog.table(
         "SELECT number, change FROM event WHERE number BETWEEN ? AND ? ORDER BY rowid", first, last
     ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from federation.index.maintenance.removal import own_prefix, remove_result
 from federation.index.maintenance.store_listing import SIGNATURE_BYTES_MAX, SIGNATURE_SUFFIX
 from federation.index.maintenance.stored_record import read_record
 from federation.index.rows import REMOVED
-from federation.index.stores import OpenStore
+from federation.index.stores import OpenStore, identity, is_at
 from federation.log import Change
 from federation.result import ResultFile, ResultRecord, store_name
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, StoreError
@@ -60,9 +60,8 @@ def copy_result(
             hint="copy the objects with the vendor's own tool, or publish them",
         )
     _refuse_removed(index, row.alloc_id)
-    known = [row.store, *index.ask(lambda catalog: catalog.copies_of(row.alloc_id))]
     target = target or open_store(target_url)
-    sources = _sources(open_store, row, [url for url in known if store_name(url) != store_name(target_url)])
+    sources, is_new = _sources(open_store, index.ask(lambda catalog: catalog.places_of(row)), target)
     with tempfile.TemporaryDirectory(prefix="fedml-copy-") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         places = (Path(folder) / str(number) for number in range(len(record.files)))
         sent = list(
@@ -70,24 +69,28 @@ def copy_result(
         )
     _copy_signatures(record, sources, target)
     _write_record(record, target)
-    is_new = store_name(target_url) not in map(store_name, known)
     if is_new:
         _record_location(index, record, target, target_url)
     return Copied(row.alloc_id, store_name(target_url), sum(map(bool, sent)), sum(sent), is_new)
 
 
-def _sources(open_store: OpenStore, row: Row, urls: list[str]) -> list[Store]:
-    """Those that may be opened. Raises StoreRefused where there are some, and none may be."""
+def _sources(
+    open_store: OpenStore, places: Sequence[tuple[str, Row | None]], target: Store
+) -> tuple[list[Store], bool]:
+    """(the other stores of these places that may be opened, whether the target isn't one of the places). Raises StoreRefused
+    where there are other stores, and none may be opened."""
     found: list[Store] = []
     refused: StoreRefused | None = None
-    for url in urls:
+    others = [place for place in places if not is_at(place[0], target)]
+    for place in others:
         try:
-            found.append(open_store(url, row if url == row.store else None))
+            found.append(open_store(*place))
         except StoreRefused as error:
             refused = refused or error
     if refused and not found:
         raise refused
-    return found
+    sources = [store for store in found if identity(store) != identity(target)]
+    return sources, len(others) == len(places) and len(sources) == len(found)
 
 
 def _copy_file(record: ResultRecord, file: ResultFile, sources: list[Store], target: Store, place: Path) -> int:
@@ -168,7 +171,7 @@ def _record_location(index: Index, record: ResultRecord, target: Store, target_u
             if prefix is not None:
                 remove_result(target, record.key, record.alloc_id, prefix)
             raise _removed(record.alloc_id)
-        if any(store_name(url) == store_name(target_url) for url in catalog.copies_of(record.alloc_id)):
+        if any(is_at(url, target) for url in catalog.copies_of(record.alloc_id)):
             return []
         return [{"type": "locate", "alloc_id": record.alloc_id, "store": target_url}]
 

@@ -24,7 +24,7 @@ from federation.index.catalog.catalog import Catalog
 from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
-from federation.index.maintenance.removal import key_of, prefix_of, remove_files, remove_result
+from federation.index.maintenance.removal import prefix_of, remove_files, remove_result
 from federation.index.maintenance.retention import Retention, unwanted
 from federation.index.maintenance.store_listing import list_store
 from federation.index.stores import Stores, shown_store
@@ -191,7 +191,7 @@ def _delete(index: Index, stores: Stores, row: Row) -> tuple[int, list[Problem]]
     for url in dict.fromkeys([row.store, *copies]):
         try:
             store = stores.own(row) if url == row.store else stores.of(url)
-            freed += remove_result(store, key_of(row), row.alloc_id, prefix)
+            freed += remove_result(store, row.key, row.alloc_id, prefix)
         except StoreRefused as error:
             what = f"result {row.alloc_id} is removed, and {error.message}; nothing was deleted there"
             problems.append(Problem("store-refused", shown_store(url), what, error.hint))

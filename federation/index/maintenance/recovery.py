@@ -19,7 +19,7 @@ from pathlib import Path
 from federation.claims import Expected, fields_of, known
 from federation.errors import PublishError
 from federation.index.catalog.catalog import SCHEMA, catalog_path
-from federation.index.catalog.changes import RECORD_CHANGES, UNREADABLE, usable
+from federation.index.catalog.changes import CHANGE_OF_STATE, RECORD_CHANGES, UNREADABLE, usable
 from federation.index.catalog.checkpoint import checkpoints, unpack_checkpoint
 from federation.index.columns import COLUMNS
 from federation.index.home import LOG_PREFIX
@@ -32,7 +32,6 @@ from regions.storage.store import Store
 LOST_PREFIX = "index/lost/"
 _FACTS = {column.name: column.sql_name for column in COLUMNS.values() if column.type and column.value}
 """What a catalog has of a result: each column by its name, which is the field's name in `federation.claims` too."""
-_CHANGE_OF_STATE = {state: change for change, state in RECORD_CHANGES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         for state, *values in db.execute(results):
             facts = dict(zip(_FACTS, values, strict=True))
             named = {"alloc_id": facts["alloc_id"], "store": facts["store"], "known": facts}
-            changes.setdefault(facts["revision"], []).append({"type": _CHANGE_OF_STATE[state], **named})
+            changes.setdefault(facts["revision"], []).append({"type": CHANGE_OF_STATE[state], **named})
         for number, text in db.execute("SELECT number, change FROM event ORDER BY rowid"):
             changes.setdefault(number, []).append(json.loads(text))
         entries = db.execute("SELECT number, time, author, reason, lower(hex(sha256)) FROM entry ORDER BY number")

@@ -31,13 +31,8 @@ def prefix_of(row: Row) -> str | None:
     """The prefix under which `publish` put the result's files, derived from its key; None for a result that lies anywhere
     else: it was adopted, published in place, or its record says something that can't be."""
     manifest_sha256 = row.url.rstrip("/").rpartition("/")[2]
-    prefix = own_prefix(key_of(row), row.alloc_id, manifest_sha256)
+    prefix = own_prefix(row.key, row.alloc_id, manifest_sha256)
     return prefix if prefix is not None and row.url == f"{store_name(row.store)}/{prefix}" else None
-
-
-def key_of(row: Row) -> Key:
-    """The result's key."""
-    return Key(row.run, row.slot, row.group, row.index)
 
 
 def remove_result(store: Store, key: Key, alloc_id: str, prefix: str) -> int:

@@ -16,7 +16,6 @@ from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.collect import Collected, Refuse, believe_all, collect, read_whole
 from federation.index.maintenance.problem import Problem
-from federation.index.maintenance.removal import key_of
 from federation.index.maintenance.stored_record import fields_unlike
 from federation.index.rows import OPEN, RunRow
 from federation.index.stores import OpenStore, shown_store
@@ -83,7 +82,7 @@ def _plan_commits(plan: SyncPlan, found: Collected, runs: Mapping[str, RunRow]) 
 def _plan_restore(plan: SyncPlan, index: Index, open_store: OpenStore, found: Collected, row: Row) -> None:
     """The record of a known result, where its store has the artifact and lost the record."""
     held = found.listings.get(found.stores.name_of(row.store, row))
-    if held is None or key_of(row).record_key(row.alloc_id) in held.records:
+    if held is None or row.key.record_key(row.alloc_id) in held.records:
         return
     try:
         open_store(row.store, row)
@@ -102,7 +101,7 @@ def _plan_locations(plan: SyncPlan, index: Index, found: Collected, rows: Sequen
     known |= {(row.alloc_id, found.stores.name_of(row.store, row)) for row in rows}
     for name, held in found.listings.items():
         for row in rows:
-            key = key_of(row).record_key(row.alloc_id)
+            key = row.key.record_key(row.alloc_id)
             if key not in held.records or (row.alloc_id, name) in known:
                 continue
             where = held.store.url_of(key)

@@ -204,7 +204,7 @@ def test_any_value_in_a_record_of_the_log_is_folded(name: str, value: Any) -> No
 def test_results_of_many_megabytes_are_entered_in_several_entries(
     index: Index, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.index.index._ENTRY_RECORDS_BYTES_MAX", 4_000)
+    monkeypatch.setattr("federation.index.commits._ENTRY_RECORDS_BYTES_MAX", 4_000)
     records = [make_record(environment={"text": "x" * 1_000}) for _ in range(5)]
     assert set(index.commit(records).values()) == {"added"}
     assert sorted(len(entry.changes) for entry in index.log()) == [1, 2, 2]

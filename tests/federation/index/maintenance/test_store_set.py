@@ -10,6 +10,7 @@ import pytest
 
 from federation.errors import IndexCorrupt
 from federation.index.maintenance.collect import collect
+from federation.index.maintenance.copy import copy_result
 from federation.index.maintenance.log_reader import entry_key
 from federation.index.maintenance.store_set import StoreSet
 from federation.index.maintenance.sync import apply_sync, plan_sync
@@ -69,6 +70,19 @@ def test_sync_takes_the_results_of_both_and_records_copies_with_their_server(clo
     assert plan.problems == []
     apply_sync(clouds.index, twins.of, plan)
     assert plan_sync(clouds.index, twins.of, twins.names).locate == []
+    assert verify(clouds.home, twins.of, twins.names, deep=True).problems == ()
+
+
+def test_a_copy_from_one_to_the_other_is_a_copy(clouds: Clouds, twins: Stores) -> None:
+    record = published(clouds, 0, "us")
+    row = clouds.index.result(record.alloc_id)
+    target = f"{NAME}?endpoint=https://eu.example"
+
+    copied = copy_result(clouds.index, twins.of, row, target)
+
+    assert (copied.files, copied.is_new) == (len(record.files), True)
+    assert clouds.index.ask(lambda catalog: catalog.copies_of(record.alloc_id)) == [target]
+    assert not copy_result(clouds.index, twins.of, row, target).is_new
     assert verify(clouds.home, twins.of, twins.names, deep=True).problems == ()
 
 
