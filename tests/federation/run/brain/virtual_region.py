@@ -86,6 +86,8 @@ class VirtualRegion:
         is_unanswered = self.cut in UNANSWERED or (self.cut == "relay" and not self.is_relayed)
         if is_unanswered or self.faults.hits("lost_request"):
             raise RegionUnreachable("no answer", region=self.name, operation=operation)
+        if self.is_token_expired and self.cut == "answers":
+            raise RegionUnreachable("the refusal was lost", region=self.name, operation=operation)
         if self.is_token_expired:
             raise PermissionDenied("403", region=self.name, operation=operation)
         if self.faults.hits("throttled"):
