@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -69,10 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    if code == INTERRUPTED:  # threads may be in the middle of requests that nobody waits for: all state is kept already
+    if code == INTERRUPTED or _is_held_up():
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _is_held_up() -> bool:
+    """Whether a thread is in the middle of a request whose answer nobody waits for: all state is kept already."""
+    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
 def _interrupt(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""S3 requests enter on an inherited socket, moto's answers leave; objects are kept in a folder over restarts.
+"""Serves S3 with moto on an inherited socket and keeps the objects in a folder over restarts.
 
 Run as `python -m federation.dev.s3_server DATA BUCKET… --fd N` by `fedml dev up`. For development: it checks no
 signatures and holds all objects in memory. What a request changed is on disk before its answer goes out.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import logging
 import signal
@@ -87,6 +88,7 @@ def keeping(application: Application, kept: KeptObjects) -> Application:
         environ.setdefault("HTTP_AUTHORIZATION", SOMEBODY)
         if environ["REQUEST_METHOD"] not in ("PUT", "POST", "DELETE"):
             return application(environ, start_response)
+        _read_body(environ)
         with one_at_a_time:
             parts = application(environ, start_response)
             raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ["PATH_INFO"])
@@ -98,6 +100,14 @@ def keeping(application: Application, kept: KeptObjects) -> Application:
         return parts
 
     return answer
+
+
+def _read_body(environ: dict[str, Any]) -> None:
+    """Read the request's body whole, so that no lock is held while a client stalls in the middle of it."""
+    source = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH")
+    body = source.read(int(length)) if length else source.read() if environ.get("wsgi.input_terminated") else b""
+    environ["wsgi.input"] = io.BytesIO(body)
 
 
 def main(arguments: list[str]) -> None:

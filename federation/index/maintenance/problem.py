@@ -25,7 +25,7 @@ KINDS = {
     "entry-rewritten": "a log entry is not the one that this machine read before",
     "tail-missing": "entries that this machine read before are gone from the log's end",
     "head-unknown": "no entry has the hash that --head names",
-    "change-unreadable": "a change in the log can't be read",
+    "change-unreadable": "a change in the log can't be used, and has no effect",
     "second-winner": "an entry gives a key a second winner",
     "entered-twice": "a result was entered twice",
     "manifest-wrong": "a record's files don't have its manifest's hash",

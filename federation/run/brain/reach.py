@@ -135,7 +135,9 @@ class Reaching:
         if now_s - self.news_s(region) <= self._third_s:
             if region.is_out_of_sight:  # its token is refused, and it answers pings again
                 self._enter(region, Reach.REACHABLE)
-        elif region.is_deaf or (region.is_pinged and now_s - region.pinged_s > self._third_s):
+        elif region.is_deaf or (
+            region.is_pinged and region.heard_s <= region.pinged_s and now_s - region.pinged_s > self._third_s
+        ):
             self._enter(region, Reach.SILENT)
         elif self._is_unfollowed(region):
             self._enter(region, Reach.UNFOLLOWED)

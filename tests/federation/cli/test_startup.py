@@ -83,3 +83,22 @@ def test_a_bug_is_one_line_for_a_user(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr("federation.config.model.load", lambda path: 1 / 0)
     assert run(["runs", "list"]) == 1
     assert "unexpected ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_request_that_nobody_waits_for_does_not_hold_the_exit_up() -> None:
+    script = """
+import concurrent.futures, threading, federation.cli
+begun = threading.Event()
+def request() -> None:
+    begun.set()
+    threading.Event().wait()
+def run(arguments) -> int:
+    concurrent.futures.ThreadPoolExecutor().submit(request)
+    begun.wait()
+    print("done")
+    return 2
+federation.cli.run = run
+federation.cli.main(["index", "list"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "done\n")

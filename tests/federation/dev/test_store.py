@@ -138,3 +138,18 @@ def test_a_request_on_the_whole_bucket_removes_the_files_of_what_it_deleted(tmp_
     del bucket.keys["one"]
     kept.sync_bucket("b")
     assert [path.read_bytes().partition(b"\n")[2] for path in tmp_path.iterdir()] == [b"2"]
+
+
+def test_a_client_that_stalls_in_the_middle_of_a_body_holds_up_no_other(tmp_path: Path) -> None:
+    (tmp_path / "fedml.toml").write_text(FILE.replace("KIND", "s3").replace("SCHEME", SCHEMES["s3"]))
+    config = load(tmp_path)
+    lifecycle.up(config, quiet)
+    try:
+        endpoint = urlsplit(str(load(config.root).regions["us"].datacenters["dc1"].store.endpoint))
+        with socket.create_connection((str(endpoint.hostname), int(endpoint.port or 0))) as stalled:
+            stalled.sendall(b"PUT /fedml-us/models/stalled HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+            store = store_of(config)
+            store.put("other", b"whole", Create())
+            assert store.get("other") == b"whole"
+    finally:
+        lifecycle.down(tmp_path, quiet, purge=True)

@@ -19,31 +19,29 @@ BACKENDS = (
 
 MAY_OPEN = {
     # fedml.toml and what a person types
-    "app.py": {"open_store", "StoreConfig"},
-    "cli/index_artifacts.py": {"parse_store_url"},
+    "app.py": {"open_store", "parse_store_url", "StoreConfig"},
+    "cli/index/storage.py": {"parse_store_url"},
     "cli/init.py": {"parse_store_url"},
     "cli/stores.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "config.py": {"StoreConfig"},
-    "config_build.py": {"parse_store_url", "StoreConfig"},
-    "doctor/stores.py": {"open_store", "StoreConfig"},
-    "store_check/places.py": {"open_store", "parse_store_url", "StoreConfig"},
+    "config/model.py": {"StoreConfig"},
+    "config/build.py": {"parse_store_url", "StoreConfig"},
+    "checks/doctor/stores.py": {"open_store", "StoreConfig"},
+    "checks/stores/uses.py": {"open_store", "parse_store_url", "StoreConfig"},
     # on the node: what the coordinator gave to its job, and what the person in the job named
-    "in_place.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "publish.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "publish_check.py": {"open_store", "parse_store_url"},
-    # the pattern in fedml.toml
-    "adopted.py": {"parse_store_url", "StoreConfig"},
+    "publish/in_place.py": {"open_store", "parse_store_url", "StoreConfig"},
+    "publish/publish.py": {"open_store", "parse_store_url", "StoreConfig"},
+    "publish/check.py": {"open_store", "parse_store_url"},
     # the one door for what records, rows and log entries say
     "index/stores.py": {"open_store", "parse_store_url", "StoreConfig"},
 }
 """Which module may import what turns a text into a store. A new one needs a reason here, and never takes a record's text."""
 
 MAY_DELETE = {
-    "removal.py": "one result, by its own prefix",
+    "maintenance/removal.py": "one result, by its own prefix",
     "home.py": "its own probe in the home store",
-    "checkpoint.py": "old checkpoints in the home store",
-    "memory.py": "the lost log in the home store, after it was copied",
-    "rebuild.py": "the lost log's checkpoints and format in the home store",
+    "catalog/checkpoint.py": "old checkpoints in the home store",
+    "maintenance/recovery.py": "the lost log in the home store, after it was copied",
+    "maintenance/rebuild.py": "the lost log's checkpoints and format in the home store",
 }
 
 

@@ -107,7 +107,7 @@ def test_where_the_version_stands(change: dict[str, str], version: str) -> None:
         ({"NOMAD_META_fedml_slot": "x"}, "meta fedml_slot is 'x'"),
         ({"NOMAD_META_fedml_attempt": "0"}, "meta fedml_attempt is '0'"),
         ({"NOMAD_META_fedml_attempt": ""}, "no fedml_attempt"),
-        ({"NOMAD_META_model_version": "../4", "NOMAD_META_MODEL_VERSION": "../4"}, "no version"),
+        ({"NOMAD_META_model_version": "../4", "NOMAD_META_MODEL_VERSION": "../4"}, "not a valid version"),
         ({"FEDML_STORES": ""}, "FEDML_STORES is not set"),
         ({"FEDML_STORES": "{"}, "no JSON object"),
         ({"FEDML_STORES": "[]"}, "no JSON object"),

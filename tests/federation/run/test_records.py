@@ -60,8 +60,8 @@ def ports(record: ResultRecord | None, region: Region | None = None, **changes: 
     nothing = cast("Any", lambda *_: None)
     made = Ports(
         clients={"us": region or Region(), "eu": region or Region()},  # type: ignore[dict-item]
-        run_log=nothing, index=nothing, probe=nothing, ping=nothing, list_allocations=nothing, watch=nothing,
-        observe=nothing,
+        run_log=nothing, index=nothing, probe=nothing, ping=nothing, watch=nothing, observe=nothing,
+        list_allocations=nothing,
         read=lambda _region, _key, _allocation: record,
         search=lambda _region, _slot: [record] if record else [],
         inputs=lambda _slot: ({"lr": "0.1"}, b""),

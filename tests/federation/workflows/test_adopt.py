@@ -272,7 +272,7 @@ def test_a_store_that_cannot_be_listed_is_a_problem_and_the_others_are_looked_at
     ("pattern", "name", "told"),
     [
         ("{job}/{alloc_id}", f"sales/{ALLOC}", "its record says job 'sales'; its child is of job 'train'"),
-        ("{alloc_index}/{version}_{alloc_id}", f"{'9' * 40}/4_{OTHER}", "holds no whole number"),
+        ("{alloc_index}/{version}_{alloc_id}", f"{'9' * 40}/4_{OTHER}", "not a number from 0"),
     ],
 )
 def test_a_name_that_cannot_be_true_is_a_problem_and_the_others_are_adopted(

@@ -159,8 +159,8 @@ def test_two_federations_on_one_home(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """They share one index: each sees the other's results, tags and versions, and gets what lies in stores that only the
-    other's fedml.toml names."""
+    """They share one index: each sees the other's results, tags and versions. What lies in a store that only the other's
+    fedml.toml names is refused, until a person asks for it."""
     monkeypatch.setenv("FEDML_AUTHOR", "ann@host")
     monkeypatch.setenv("FEDML_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -174,7 +174,8 @@ def test_two_federations_on_one_home(
         assert "means 2 results" in federation("get", "1", code=1)
     one("tag", "production", "bbbb1111", "--if-current", "none")
     assert "points to bbbb1111" in two("tag", "production", "aaaa1111", "--if-current", "none", code=1)
-    folder = Path(one.json("get", "production", "--to", str(tmp_path / "model"))["path"])
-    assert (folder / "model.bin").read_bytes() == f"model {B}".encode()
-    assert one.json("verify", "--deep")["is_whole"]
-    assert two.json("verify", "--deep")["is_whole"]
+    assert "asia" in one("get", "production", "--to", str(tmp_path / "model"), code=1)
+    others = two.config.regions["asia"].datacenters["dc1"].store.url
+    got = one.json("get", "production", "--to", str(tmp_path / "model"), "--allow-store", others)
+    assert (Path(got["path"]) / "model.bin").read_bytes() == f"model {B}".encode()
+    assert one.json("verify", "--deep", "--allow-store", others)["is_whole"]

@@ -262,7 +262,7 @@ def test_gc_marks_then_removes_and_says_how_many_bytes(filled: Project, cli: Cli
 def test_gc_wants_to_be_told_what_to_do(filled: Project, cli: Cli) -> None:
     assert cli("gc")[2].startswith("Error: neither --keep nor --orphans says what to do")
     assert "--keep 'newest=3' isn't last=N" in cli("gc", "--keep", "newest=3")[2]
-    assert "'soon' is no length of time" in cli("gc", "--keep", "last=1", "--grace", "soon")[2]
+    assert "--grace 'soon' is not a duration" in cli("gc", "--keep", "last=1", "--grace", "soon")[2]
 
 
 def test_gc_removes_what_a_broken_publish_left(filled: Project, cli: Cli) -> None:

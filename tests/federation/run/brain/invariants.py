@@ -6,7 +6,8 @@ it can be avoided.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from federation.result import ResultRecord
 from federation.run.brain import commands as cmd
@@ -38,6 +39,8 @@ class Watchdog:
         """(seat, life, slot, attempt) → whether it was searched for, or refused, since it was sent."""
         self.heard: dict[tuple[int, str], float] = {}
         self.followed: dict[tuple[int, str], float] = {}
+        self.cut_off_at: dict[int, float] = {}
+        """Seat → when its brain last took most regions' silence for its own network."""
         self.done: dict[int, int] = {}
         """Slot → the attempt whose result is in the index."""
         self.proven: set[str] = set()
@@ -153,24 +156,20 @@ class Watchdog:
         world = self.world
         assert world.records.get(record.alloc_id) == record, "committed what nobody published"
         assert record.spec_hash == world.manifest.spec_hash, "committed a result of another spec"
-        assert record.alloc_id not in world.forged or self._could_not_be_known(record), "committed what a node made up"
+        lie = world.forged.get(record.alloc_id, {})
+        assert not lie or self._is_beyond_proof(record, lie), f"committed what a node made up: {lie}"
         self.done.setdefault(record.key.slot, record.attempt)
         self.proven.add(record.region)
 
-    def _could_not_be_known(self, record: ResultRecord) -> bool:
-        """Only Nomad knows an allocation's node: where it forgot the child or was silent, and nobody had asked it before, the
-        name of the node stays the node's word. Another coordinator may not have read yet that somebody had asked."""
+    def _is_beyond_proof(self, record: ResultRecord, lie: Mapping[str, Any]) -> bool:
+        """Only Nomad knows an allocation's node: where it was silent or forgot the child, and the run log doesn't say that the
+        record was refused, the name of the node stays the node's word. Of two coordinators one may read that too late."""
         world, pair = self.world, (record.key.slot, record.attempt)
-        was_silent = any(kind.startswith("cut") or kind == "token_expired" for kind in world.faults.happened)
         is_forgotten = all(record.job_id not in region.children for region in world.regions.values())
-        refused = [
-            change
-            for entry in world.log
-            for change in entry
-            if change["type"] == "fail" and (change["slot"], change["attempt"]) == pair and " node " in change["reason"]
-        ]
-        is_told = bool(refused) and len(world.seats) == 1
-        return world.forged[record.alloc_id].keys() == {"node"} and (is_forgotten or was_silent) and not is_told
+        changes = (change for entry in world.log for change in entry if change["type"] == "fail")
+        is_refused = any((one["slot"], one["attempt"]) == pair and " says node " in one["reason"] for one in changes)
+        is_unknown = is_forgotten or record.region in world.unasked
+        return set(lie) == {"node"} and is_unknown and not (is_refused and len(world.seats) == 1)
 
     # ── steps ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,16 +199,21 @@ class Watchdog:
                 self._check_failure(brain, command)
 
     def _check_losses(self, seat: Seat, brain: Brain) -> None:
-        """No region keeps its slots for longer than one and a half graces without news of them; one that couldn't be heard,
-        since most were silent, has that time once more from when it could."""
+        """No region keeps its slots for longer than one and a half graces without news of them, not counting the time in
+        which most regions were silent together. Looks at nothing by which the brain decides about the loss."""
         world = self.world
         limit_s = 1.5 * world.limits.grace_s
-        if brain.is_closed or brain.state.is_cut_off or world.now - seat.jumped_at <= limit_s:
+        if brain.state.is_cut_off:
+            self.cut_off_at[seat.number] = world.now
+        if brain.is_closed or world.now - seat.jumped_at <= limit_s:
             return
         for name, region in brain.regions.items():
-            since = max(seat.seated_at, self.followed.get((seat.number, name), seat.seated_at))
-            is_excused = brain.state.now_s - region.excused_s <= 0.5 * world.limits.grace_s
-            is_held = not (region.is_lost or region.is_paused or is_excused) and world.now - since > limit_s
+            since = max(
+                seat.seated_at,
+                self.followed.get((seat.number, name), seat.seated_at),
+                self.cut_off_at.get(seat.number, seat.seated_at),
+            )
+            is_held = not (region.is_lost or region.is_paused) and world.now - since > limit_s
             assert not is_held, f"{name} gave no news for {world.now - since:.0f} s and isn't lost: {region.reach}"
 
     def _told(self, seat: Seat, tell: cmd.Tell) -> None:

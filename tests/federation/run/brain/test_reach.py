@@ -126,6 +126,14 @@ def test_a_ping_that_fails_late_says_nothing_against_news_that_came_since() -> N
     assert not us_.is_deaf
 
 
+def test_a_ping_under_way_says_nothing_of_a_region_that_was_heard_since() -> None:
+    """Its ping is never answered; what else it answers is no news of the children."""
+    alive = well_but_us(lambda _: [ev.ParentChecked("us", MANIFEST.spec_hash), ev.RegionProbed("us", 1)])
+    told = Hours(run_of_one(), alive).until(12.0)
+    assert told.brain.regions["us"].is_pinged
+    assert [detail for detail in told.said("us") if detail.startswith("no answer")] == []
+
+
 def test_a_region_that_is_back_is_said_to_be_so_once() -> None:
     told = Hours(run_of_one(), well_but_us(lambda _: [])).until(20.0)
     told.answers = well_but_us(lambda _: [ev.RegionHeard("us")])

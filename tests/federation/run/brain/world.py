@@ -97,7 +97,9 @@ class World:
         self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
         self.forged: dict[str, Mapping[str, Any]] = {}
-        """What a node made up, by the allocation of its record."""
+        """Allocation → what its node said instead of the truth."""
+        self.unasked: set[str] = set()
+        """Regions that didn't answer at some time: meanwhile nothing tells the name of an allocation's node."""
         self.published_at: dict[tuple[int, int], float] = {}
         self.told: list[cmd.Tell] = []
         self.told_at: list[float] = []
@@ -162,6 +164,7 @@ class World:
             if self.faults.hits("clock_jump"):
                 seat.clock_ahead_s += rng.uniform(5, 100)
                 seat.jumped_at = self.now
+        self.unasked.update(name for name, region in self.regions.items() if region.cut or region.is_token_expired)
         if self.faults.hits("cut_off"):
             for region in self.regions.values():
                 self._cut(region, "all", self.now + rng.uniform(5, 120))
@@ -423,8 +426,8 @@ class World:
             created="2026-01-01T00:00:00Z",
         )  # fmt: skip
         if self.faults.hits("forged"):
-            self.forged[allocation.id] = lie = self.faults.rng("lies").choice(LIES)
-            record = replace(record, **lie)
+            self.forged[allocation.id] = self.faults.rng("lies").choice(LIES)
+            record = replace(record, **self.forged[allocation.id])
         else:
             self.published_at[child.slot, child.attempt] = self.now
         self.records[allocation.id] = record
