@@ -29,7 +29,7 @@ SEED ?= 1000
 chaos: .dev
 	SEEDS=$(SEEDS) SEED=$(SEED) $(BIN)/python -m pytest -q tests/federation/run/brain/test_chaos.py
 
-# Examples that each of the attacker's 13 properties tries in a soak, over 100,000 together; `make test` tries a dozen each.
+# Examples that each of the attacker's 13 properties tries in a soak, over 100,000 together (a 14th, of driven runs, at most 400); `make test` tries a dozen each.
 ATTACK_EXAMPLES ?= 8000
 
 # The long versions of tests, for before a release: they ask the environment variable SOAK.

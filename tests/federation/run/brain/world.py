@@ -99,10 +99,10 @@ class World:
         self.entered: set[str] = set()
         self.attempt_of: dict[str, int] = {}
         self.records: dict[str, ResultRecord] = {}
-        self.forged: set[str] = set()
-        self.believable: set[str] = set()
-        """Forged records whose lie only Nomad's allocation shows, found by a search: Nomad may have forgotten that, or
-        can't be asked, and the record is believed as the run log names it."""
+        self.forged: dict[str, Mapping[str, Any]] = {}
+        """Allocation → what its node said instead of the truth."""
+        self.unasked: set[str] = set()
+        """Regions that didn't answer at some time: meanwhile nothing tells the name of an allocation's node."""
         self.published_at: dict[tuple[int, int], float] = {}
         self.told: list[cmd.Tell] = []
         self.told_at: list[float] = []
@@ -167,6 +167,7 @@ class World:
             if self.faults.hits("clock_jump"):
                 seat.clock_ahead_s += rng.uniform(5, 100)
                 seat.jumped_at = self.now
+        self.unasked.update(name for name, region in self.regions.items() if region.cut or region.is_token_expired)
         if self.faults.hits("cut_off"):
             for region in self.regions.values():
                 self._cut(region, "all", self.now + rng.uniform(5, 120))
@@ -368,9 +369,7 @@ class World:
     def _search(self, slot: int) -> Sequence[ResultRecord]:
         if self.faults.hits("store_down"):
             raise Unavailable("503")
-        found = [one for one in self.records.values() if one.key.slot == slot and one.key.run == self.manifest.run]
-        self.believable |= {one.alloc_id for one in found if one.node != NODE}
-        return found
+        return [one for one in self.records.values() if one.key.slot == slot and one.key.run == self.manifest.run]
 
     def _commit(self, command: cmd.Commit) -> ev.Event:
         if self.faults.hits("index_down"):
@@ -430,8 +429,8 @@ class World:
             created="2026-01-01T00:00:00Z",
         )  # fmt: skip
         if self.faults.hits("forged"):
-            record = replace(record, **self.faults.rng("lies").choice(LIES))
-            self.forged.add(allocation.id)
+            self.forged[allocation.id] = self.faults.rng("lies").choice(LIES)
+            record = replace(record, **self.forged[allocation.id])
         else:
             self.published_at[child.slot, child.attempt] = self.now
         self.records[allocation.id] = record
