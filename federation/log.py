@@ -64,7 +64,7 @@ _ENTRY_LIMITS = Limits(
     is_python=True,
 )
 """Wider than what is written (an earlier fedml had no limit), and blind to single values: an entry stays readable for ever,
-and whoever reads a change looks at its values."""
+and the reader of a change checks its values."""
 
 Change = dict[str, Any]
 Rebase = Callable[[list["Entry"]], list[Change] | None]

@@ -100,7 +100,7 @@ class ResultRecord:
     params: Mapping[str, str] = field(default_factory=dict)
     """The dispatch's meta, without fedml's own keys."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Versions of Python, the framework and fedml, and what else was told of the place it was trained in."""
+    """Versions of Python, the framework and fedml, and other facts about where it was trained."""
     prefix: str | None = None
     """Where in `store` the files lie that were there already and weren't copied (`models/`, or empty); None: at the
     key's own place."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
@@ -44,8 +44,8 @@ class Column:
     sql_name: str
     selected: str
     """What SELECT reads."""
-    read: Callable[[Any], Any]
-    """Makes the value of `Row` from what SELECT gave."""
+    read: Callable[[Any], Any] | None
+    """Makes the value of `Row` from what SELECT gave; None where that is the value."""
     type: Type | None
     """How `--where` compares it; None where it isn't a field."""
     compared: str
@@ -58,10 +58,6 @@ class Column:
 def to_json(value: object) -> str:
     """The JSON of the catalog's columns: sorted and without spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _metrics(text: str) -> dict[str, MetricValue]:
@@ -80,7 +76,7 @@ def _column(
     sql: str = "",
     selected: str = "",
     compared: str = "",
-    read: Callable[[Any], Any] = _same,
+    read: Callable[[Any], Any] | None = None,
     aliases: tuple[str, ...] = (),
     shown: Shown | None = None,
     default: Any = MISSING,
@@ -154,6 +150,7 @@ FIELDS: Mapping[str, Column] = {
 SELECTED = ", ".join(column.selected for column in COLUMNS.values())
 """What a SELECT has to name for `row_of`."""
 
+_READ = [(place, column.read) for place, column in enumerate(COLUMNS.values()) if column.read is not None]
 _LINE_CHARS = 112
 """Checkpoints hold the text of the table and are compared with it: the same columns give the same lines."""
 _STORED = [column for column in COLUMNS.values() if column.value]
@@ -170,6 +167,9 @@ def values_of(new: Entered) -> tuple[object, ...]:
     return (*(column.value(new) for column in _STORED if column.value), new.state)
 
 
-def row_of(values: tuple[Any, ...]) -> Row:
-    """A row from the values of SELECTED."""
-    return Row(**{name: column.read(value) for (name, column), value in zip(COLUMNS.items(), values, strict=True)})
+def row_of(values: Sequence[Any]) -> Row:
+    """A row from the values of SELECTED, which are in the order of `Row`."""
+    found = [*values]
+    for place, read in _READ:
+        found[place] = read(found[place])
+    return Row(*found)

@@ -35,11 +35,11 @@ class Followed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a result: `kind` is commit, tag or retire. `told` is all of it, JSON-ready: event, revision,
-    time, author, reason, and what the change says (`alloc_id`, for a tag `tag` and `previous`, …)."""
+    """Something that happened to a result: `kind` is commit, tag or retire. `document` is all of it, JSON-ready: event,
+    revision, time, author, reason, and what the change says (`alloc_id`, for a tag `tag` and `previous`, …)."""
 
     kind: str
-    told: dict[str, Any]
+    document: dict[str, Any]
 
 
 class Watcher:
@@ -67,7 +67,7 @@ class Watcher:
         unreachable: Callable[[Unavailable], object] = lambda error: None,
     ) -> Iterator[tuple[Revision, list[Event]]]:
         """Every revision after that one with its events. Between two looks it pauses; without a pause it ends where there
-        is nothing new. A home store that doesn't answer is told to `unreachable`, and asked again after a pause."""
+        is nothing new. `unreachable` gets the error of a home store that doesn't answer; it is asked again after a pause."""
         while True:
             entries: list[Revision] = []
             try:
@@ -111,16 +111,16 @@ def events(entry: Revision) -> list[Event]:
         kind = _KINDS.get(change["type"])
         if kind is None:
             continue
-        told: dict[str, Any] = {"event": f"index_{kind}", "revision": entry.number, "time": entry.time}
-        told |= {"author": entry.author, "reason": entry.reason}
-        told |= {name: value for name, value in change.items() if name not in ("type", "name", "depth", "rollback")}
+        document: dict[str, Any] = {"event": f"index_{kind}", "revision": entry.number, "time": entry.time}
+        document |= {"author": entry.author, "reason": entry.reason}
+        document |= {name: value for name, value in change.items() if name not in ("type", "name", "depth", "rollback")}
         match kind:
             case "commit":
-                told["state"] = RECORD_CHANGES[change["type"]]
+                document["state"] = RECORD_CHANGES[change["type"]]
             case "tag":
-                told |= {"tag": change["name"], "alloc_id": change.get("alloc_id", "")}
-                told["is_rollback"] = bool(change.get("rollback"))
+                document |= {"tag": change["name"], "alloc_id": change.get("alloc_id", "")}
+                document["is_rollback"] = bool(change.get("rollback"))
             case "retire":
-                told["is_undone"] = bool(told.pop("undo", False))
-        found.append(Event(kind, told))
+                document["is_undone"] = bool(document.pop("undo", False))
+        found.append(Event(kind, document))
     return found

@@ -156,7 +156,7 @@ class Index(Replica, Reader):
     def untag(
         self, name: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
     ) -> TagChange:
-        """Point a tag to nothing. Raises UsageError for one that nobody made, TagMoved, TagRefused."""
+        """Point a tag to nothing. Raises UsageError for one that never existed, TagMoved, TagRefused."""
         asked = self._asked(self._expected(if_current), rule)
         return self._move(name, lambda catalog: decide_untag(catalog, name, asked), reason)
 
@@ -164,7 +164,7 @@ class Index(Replica, Reader):
         self, name: str, *, if_current: str | None = None, rule: TagRule = NO_RULE, reason: str = ""
     ) -> TagChange:
         """Point a tag to its previous holder; a second rollback goes further back. It rolls back from the holder that is
-        seen now: whoever moves the tag meanwhile makes it fail. Raises UsageError without one, TagMoved, TagRefused."""
+        seen now, and fails if somebody moves the tag meanwhile. Raises UsageError without one, TagMoved, TagRefused."""
         seen = self.ask(lambda catalog: holder(catalog, name))
         expected = seen if if_current is None else self._expected(if_current)
         asked = self._asked(expected, rule)
@@ -180,7 +180,7 @@ class Index(Replica, Reader):
         return [row for alloc_id in alloc_ids for row in self.find(alloc_id)]
 
     def note(self, ref: str, text: str) -> Row:
-        """Write a note to a result, for whoever looks at it. Raises UsageError for an empty text, and for control
+        """Add a note to a result. Raises UsageError for an empty text, and for control
         characters."""
         row, checked = self.result(ref), checked_text("the note", text)
         self.change(lambda catalog: decide_note(catalog, row.alloc_id, checked))

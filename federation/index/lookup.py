@@ -52,7 +52,7 @@ def require_region(index: Reader, region: str, configured: Collection[str]) -> N
 
 
 def require_tag(index: Reader, tag: str) -> None:
-    """Raises UsageError for a tag that nobody made; one that points to nothing now is a tag."""
+    """Raises UsageError for a tag that never existed. One that points to nothing now is a tag."""
     refuse_no_text(tag)
     known = index.ask(lambda catalog: catalog.values("SELECT DISTINCT name FROM holder ORDER BY name"))
     if tag not in known:

@@ -197,7 +197,7 @@ class Reader(ABC):
         return self.ask(ask)
 
     def tag_history(self, name: str) -> list[TagMove]:
-        """All moves of a tag, newest first; empty for one that nobody made."""
+        """All moves of a tag, newest first; empty for one that never existed."""
         return self.ask(lambda catalog: moves(catalog, name))
 
     def log(self, *, after: int = 0, limit: int | None = None) -> list[Revision]:
@@ -256,7 +256,7 @@ class Reader(ABC):
         return self.ask(lambda catalog: catalog.runs(where, tuple(asked.values())))
 
     def latest_version(self, job: str) -> str | None:
-        """The job's highest whole-number version, reserved or with results; without any, the one opened last."""
+        """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""
 
         def ask(catalog: Catalog) -> str | None:
             highest = highest_version(catalog, job)

@@ -49,7 +49,7 @@ class Replica:
         """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
 
     def close(self) -> None:
-        """Give back the local catalog."""
+        """Close the local catalog."""
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
@@ -199,7 +199,7 @@ class Replica:
         return self._log.read(position.number).sha256 == position.sha256
 
     def _write_checkpoint(self) -> None:
-        """A short cut for others: where it can't be written, nothing is lost."""
+        """Saves time for others. If it can't be written, nothing is lost."""
         why_not = write_checkpoint(self._store, self._catalog.path if self._catalog else None)
         if why_not:
             _logger.info("no checkpoint was written: %s", why_not)

@@ -40,7 +40,7 @@ class KnownStores:
 
     home: StoreConfig | None = None
     further: Sequence[StoreConfig] = ()
-    """For copies, and for results of regions that the configuration has no more."""
+    """For copies, and for results of regions that the configuration no longer has."""
     adopted: Mapping[str, Sequence[StoreConfig]] = field(default_factory=dict)
     """By region: the buckets in which `adopt` looks for results. Nothing is ever deleted there."""
 

@@ -40,8 +40,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class TagChange:
-    """What became of a tag: `alloc_id` is its holder now, `previous` the one before; "" for none. Both are the same when
-    nothing had to be changed."""
+    """A tag after the change: `alloc_id` is its holder now, `previous` the one before, "" for none. Both are the same if
+    nothing had to change."""
 
     name: str
     alloc_id: str
@@ -70,7 +70,7 @@ def decide_tag(catalog: Catalog, name: str, alloc_id: str, asked: Asked) -> list
 
 
 def decide_untag(catalog: Catalog, name: str, asked: Asked) -> list[Change]:
-    """Point the tag to nothing. Raises UsageError for a tag that nobody ever made; nothing for one that points nowhere."""
+    """Point the tag to nothing. No changes for one that points to nothing. Raises UsageError for a tag that never existed."""
     now = holder(catalog, name)
     if not now:
         if catalog.value("SELECT 1 FROM holder WHERE name = ?", name) is None:

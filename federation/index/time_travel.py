@@ -44,7 +44,7 @@ class Past(Reader):
         self._lock = threading.RLock()
 
     def close(self) -> None:
-        """Give back the memory."""
+        """Free the memory."""
         self._catalog.close()
 
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:

@@ -65,7 +65,8 @@ def checked_text(what: str, text: str) -> str:
 
 def checked_record(record: ResultRecord) -> ResultRecord:
     """The record itself. Raises UsageError for one that can't stand in the index: a value of another type than it should
-    have, more than the limits allow, a name that isn't one. Records are written on nodes, by whoever may write to the store."""
+    have, more than the limits allow, a name that isn't one. Records are claims: everybody who may write to
+    the store may write one."""
     try:
         source = f"the record of {record.alloc_id!a}"
         refuse_too_large(ResultRecord.from_dict(record.to_dict(), source=source), source=source)

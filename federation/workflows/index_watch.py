@@ -35,18 +35,18 @@ class IndexWatch:
     def events(
         self, *, pause: Callable[[], object] | None, unreachable: Callable[[Unavailable], object]
     ) -> Iterator[dict[str, Any]]:
-        """Each event (see `Event.told`), and then its hook. Without `pause` it ends where there is nothing new. Raises
+        """Each event (see `Event.document`), and then its hook. Without `pause` it ends where there is nothing new. Raises
         FederationError for a hook that fails: the next watch begins with that revision again."""
         for revision, events in self._watcher.follow(self.start, pause=pause, unreachable=unreachable):
             for event in events:
-                yield event.told
+                yield event.document
                 self._run_hook(event, revision.number)
             self._watcher.advance(revision.number)
 
     def _run_hook(self, event: Event, revision: int) -> None:
         name = f"index_{event.kind}"
         command = self._commands.get(name)
-        problem = run_hook(name, command, event.told, names=IN_ENVIRONMENT, folder=self._folder) if command else ""
+        problem = run_hook(name, command, event.document, names=IN_ENVIRONMENT, folder=self._folder) if command else ""
         if problem:
             raise FederationError(
                 f"{problem} (revision {revision})",

@@ -54,7 +54,7 @@ class Catalog:
             raise
 
     def close(self) -> None:
-        """Give back the file."""
+        """Close the file."""
         self._db.close()
 
     def replacement(self, error: sqlite3.Error) -> Catalog:
@@ -111,7 +111,7 @@ class Catalog:
         try:
             return revision, [row_of(values) for values in found]
         except (ValueError, TypeError) as error:
-            raise sqlite3.DatabaseError(f"a row that nobody wrote: {error}") from error
+            raise sqlite3.DatabaseError(f"a row of the catalog is damaged: {error}") from error
 
     def runs(self, where: str, values: Sequence[object]) -> list[RunRow]:
         """Runs, newest first."""

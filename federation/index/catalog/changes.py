@@ -1,4 +1,4 @@
-"""Checks a change of the index's log before it has any effect: whoever may write to the home store may write anything there.
+"""Checks a change of the index's log before it has any effect: everybody who may write to the home store may write anything.
 
 A change is usable when every member that fedml goes by is there and has its type. Changes of unknown types are usable: a
 newer fedml wrote them, and they have no effect here.

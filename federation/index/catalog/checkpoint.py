@@ -1,7 +1,7 @@
 """Packs a catalog into one object of the home store, from which a new machine starts, and unpacks it.
 
 `index/checkpoints/{revision:020d}.sqlite.gz` is the local catalog itself, packed (gzip: its checksum and length tell a torn
-one). Only committing processes write them: whoever's entry has a number that `is_due`. A checkpoint only
+one). Only committing processes write them, after an entry whose number `is_due`. A checkpoint only
 saves time: one that is damaged, of another schema or of another log is skipped with a warning.
 """
 
@@ -82,7 +82,7 @@ def checkpoints(home: Store) -> list[int]:
 
 def restore_checkpoint(home: Store, path: Path, *, is_of_this_log: Callable[[Position], bool]) -> Position:
     """Unpack the newest usable checkpoint into `path` (which is not there yet), and give where it stands; Position() and no
-    file where there is none. A warning is logged for each that was passed over. The file appears whole."""
+    file where there is none. A warning is logged for each that was skipped. The file appears whole."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         found = checkpoints(home)
@@ -146,7 +146,7 @@ def check_catalog(path: Path) -> None:
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("PRAGMA cell_size_check = ON")
         if db.execute("PRAGMA user_version").fetchone() != (SCHEMA,):
-            return  # of another fedml: whoever wants its position says so
+            return  # of another fedml: its caller refuses it
         if set(db.execute(_DEFINED)) != set(ours.table(_DEFINED)):
             raise ValueError("it defines something else than a catalog does")
         (problem,) = db.execute("PRAGMA quick_check(1)").fetchone()

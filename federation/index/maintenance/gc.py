@@ -7,7 +7,7 @@
 
 A result is removed only where it lies at its own place: under the prefix that is derived from its key, in the store that
 `fedml.toml` has for its region and datacenter, with copies in stores that `fedml.toml` has. What was adopted or published
-in place is never marked. A result whose store `fedml.toml` doesn't have is told and left alone.
+in place is never marked. A result whose store `fedml.toml` doesn't have is reported and left alone.
 
 Tag and removal are both entries of one log, so one of them comes first: a tag takes a mark away, and what is removed can't
 be tagged. A reader that found a result before its mark has the whole grace to get it. After a crash the next gc goes on.

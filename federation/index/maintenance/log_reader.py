@@ -70,7 +70,7 @@ def read_chain(home: Store, *, remembered: Mapping[int, str] | None = None, head
                 "head-unknown",
                 home.url_of(LOG_PREFIX.rstrip("/")),
                 f"no entry has the hash {head}: the log was rewritten, or that head belongs to another index",
-                "compare with whoever holds a copy of the log; "
+                "compare with another copy of the log; "
                 "restore the bucket to a version that has this head: fedml index verify --head " + head,
             )
         )
@@ -113,7 +113,7 @@ def check_format(home: Store, *, has_log: bool) -> list[Problem]:
 
 
 def check_checkpoints(home: Store, chain: Chain) -> list[Problem]:
-    """Which checkpoints can't be used. They are short cuts only: none of them is needed."""
+    """The checkpoints that can't be used. They only save time: none of them is needed."""
     problems: list[Problem] = []
     hashes = {entry.number: entry.sha256 for entry in chain.entries}
     for revision in checkpoints(home):

@@ -189,7 +189,7 @@ class Replay:
         return [{"type": "close", "run": run, "state": "done", "reason": ""}] if is_done else []
 
     def _is_own(self, manifest: RunManifest | None, record: ResultRecord) -> bool:
-        """Whether the result is of the run that it names; told where it isn't."""
+        """Whether the result is of the run that it names. If not, it becomes a problem."""
         problem = difference(record, of_opened(manifest, record)) if manifest is not None else ""
         if not problem:
             return True

@@ -1,8 +1,8 @@
 """Sign results with an ed25519 key of one's own, and check signatures: these bytes are that result.
 
 Signed are the allocation, its key, job, version and the manifest's hash, so the name, size and sha256 of every file. The
-signature lies beside the record in the result's store and in the log. It holds against whoever may write to stores and
-home, as long as the public key that it is checked with came another way.
+signature lies beside the record in the result's store and in the log. It protects even against
+writers to stores and home, if the public key for the check came another way.
 """
 
 from __future__ import annotations

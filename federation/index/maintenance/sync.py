@@ -1,7 +1,8 @@
 """Finds what the index or its stores lack of each other, and makes both whole.
 
 Results that lie in a store and not in the index are committed as what they are (first of their key, or superseded, or
-late). Records that the index has and a store lost are written again. Copies that nobody recorded are recorded.
+late). Records that the index has and a store lost are written again. Copies that the
+index doesn't know are recorded.
 """
 
 from __future__ import annotations

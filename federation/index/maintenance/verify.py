@@ -36,7 +36,7 @@ _PUBLISH_AT_WORK = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was looked at and what is wrong. `head` is the last entry's sha256: whoever keeps it sees a rewritten log."""
+    """What was looked at and what is wrong. `head` is the last entry's sha256: keep it, and a rewritten log shows."""
 
     revision: int
     head: str

@@ -30,7 +30,7 @@ def told(watcher: Watcher, after: int) -> list[dict[str, Any]]:
     """All events after that revision, each dealt with."""
     found = []
     for revision, events in watcher.follow(after, pause=None):
-        found += [event.told for event in events]
+        found += [event.document for event in events]
         watcher.advance(revision.number)
     return found
 
