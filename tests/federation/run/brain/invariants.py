@@ -171,8 +171,10 @@ class Watchdog:
             if isinstance(event, ev.DispatchFailed) and event.outcome == "denied":
                 self.sent[seat.number, seat.life, event.slot, event.attempt] = True
             region = getattr(event, "region", "")
-            is_refusal = isinstance(event, ev.ParentChecked | ev.Found | ev.Stopped | ev.Reverted | ev.NotListed) or (
-                isinstance(event, ev.RegionProbed) and bool(event.problem)
+            is_refusal = (
+                isinstance(event, ev.ParentChecked | ev.Found | ev.Stopped | ev.Reverted)
+                or (isinstance(event, ev.NotListed) and not event.is_denied)
+                or (isinstance(event, ev.RegionProbed) and bool(event.problem))
             )
             is_sign = not is_refusal and not (isinstance(event, ev.Pinged) and not event.is_alive)
             if region and is_sign:
