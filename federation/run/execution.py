@@ -59,7 +59,7 @@ from regions.storage.errors import Unavailable
 LOG_TAIL_BYTES = 2000
 LINE_CHARS = 300
 GONE = ("is stopped", "not a parameterized job")
-"""What Nomad says of a job that nobody can dispatch any more; other refusals are about the dispatch's own meta or payload."""
+"""Nomad's words for a job that can't be dispatched any more; other refusals are about the dispatch's own meta or payload."""
 
 
 class Execution:
@@ -156,8 +156,8 @@ class Execution:
         try:
             has_meta = manifest.declared_meta is None
             for stub in client.jobs(f"{manifest.parent_id}/dispatch-", meta=has_meta):
-                is_told = has_meta and stub.get("Meta") is not None
-                pair = manifest.child_of(stub if is_told else client.job(str(stub["ID"])))
+                has_own_meta = has_meta and stub.get("Meta") is not None
+                pair = manifest.child_of(stub if has_own_meta else client.job(str(stub["ID"])))
                 if pair in wanted:
                     found[pair] = str(stub["ID"])
                 if len(found) == len(wanted):
@@ -173,7 +173,7 @@ class Execution:
         client = self._ports.clients[command.region]
         wanted = set(command.job_ids)
         told: list[Event] = []
-        # Where it fails it is left: the record carries the hash too, and a result of another spec never wins.
+        # A failure is ignored: the record holds the hash too, and a result of another spec never wins.
         with suppress(FedmlError):
             if len(wanted) > 3:
                 for stub in client.jobs(f"{self._manifest.parent_id}/dispatch-", meta=True):

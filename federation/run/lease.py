@@ -172,10 +172,7 @@ class Lease:
             return number, Holder(**texts, is_released=held.flag("is_released", False))
         except NotFound:  # pruned meanwhile: its run is over
             return number, None
-        except (
-            ForeignTextError,
-            TooLarge,
-        ):  # nobody knows whose it is: it is watched for one lifetime, as any unknown holder's
+        except (ForeignTextError, TooLarge):  # an unknown holder: it is watched for one lifetime
             return number, Holder("", "somebody whose lease can't be read", "", "")
 
     def _key(self, number: int) -> str:

@@ -60,12 +60,11 @@ def _of_allocation(manifest: Manifest, ports: Ports, command: Look, allocation: 
         return replace(answer, refusal=error.message)
     if record is None:
         return answer
-    if manifest.results == ADOPT:  # made here, of what lies where fedml.toml says
+    if manifest.results == ADOPT:  # the record was made here, from objects where fedml.toml says
         return replace(answer, records=(replace(record, attempt=command.attempt),))
     if record.spec_hash != manifest.spec_hash and record.spec_hash == _spec_hash(ports, region, allocation.job_id):
-        return replace(
-            answer, records=(record,)
-        )  # it is true: somebody changed the job, which isn't the slot's failure
+        # Nomad says the same: somebody changed the job, which isn't the slot's failure.
+        return replace(answer, records=(record,))
     refused = refusal(
         record,
         of_attempt([Bound(command.attempt, region, allocation.job_id)], record, ports.sites),

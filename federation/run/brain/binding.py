@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from federation.plan import left_of
 from federation.run.brain.changes import Bind
 from federation.run.brain.region_state import RegionState
-from federation.run.brain.state import Attempt, RunState, Slot
+from federation.run.brain.state import Attempt, Logged, RunState, Slot
 from federation.run.brain.transitions import Phase, SlotState
 
 
@@ -145,11 +145,20 @@ class Binding:
         for number, region in bound.items():
             attempts = state.slots[number].attempts
             attempts.append(Attempt(len(attempts) + 1, region))
-            self.count(region)
+            self._count(region)
             state.changes.append(Bind(number, len(attempts), region))
         return dict(bound)
 
-    def count(self, region: str) -> None:
+    def recorded(self, change: Bind) -> Attempt | None:
+        """Adds the attempt of a binding that the log has; None where the log has an earlier binding of its number."""
+        attempts = self._state.slots[change.slot].attempts
+        if change.attempt != len(attempts) + 1:
+            return None
+        attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
+        self._count(change.region)
+        return attempts[-1]
+
+    def _count(self, region: str) -> None:
         """Counts one more open attempt of a region, without a child so far."""
         one = self._state.regions.get(region)
         if one is not None:

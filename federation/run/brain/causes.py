@@ -79,7 +79,7 @@ def refused_by(cause: str | None, reason: str) -> str:
 
 
 def cause_of(allocation: Allocation) -> tuple[Cause, str]:
-    """(class, one line that tells it) of an allocation that failed, was lost or was preempted."""
+    """Gives the class of failure of an allocation that failed, was lost or was preempted, and a line that explains it."""
     for name, task in allocation.tasks.items():
         if task.failed:
             said = task.last_event or "failed"
@@ -95,5 +95,5 @@ def cause_of(allocation: Allocation) -> tuple[Cause, str]:
 
 
 def backoff_s(cause: Cause, times: int) -> float:
-    """The pause before the next attempt, of a slot that has failed so many times for this cause."""
+    """Gives the pause before the next attempt of a slot that has failed so many times for this cause."""
     return min(BACKOFF_MAX_S, CONSEQUENCES[cause].backoff_s * 2.0 ** (max(times, 1) - 1))

@@ -170,7 +170,7 @@ class Dispatching:
             attempt = state.attempt(*pair)
             if not attempt.is_open or attempt.job_id or state.is_ending:
                 continue
-            if attempt.is_inherited:  # it may have run long ago, and be forgotten: results first
+            if attempt.is_inherited:  # it may have run, and Nomad may have forgotten it: results first
                 self._watching.look_for_results(pair[0], attempt)
             else:
                 state.send(pair[0], attempt)

@@ -27,7 +27,7 @@ class Peeking:
     def tick(self) -> None:
         """Begins searches wherever a region gives no news."""
         state = self._state
-        if state.is_ending or state.manifest.results != "publish":  # what a job writes itself may not be whole yet
+        if state.is_ending or state.manifest.results != "publish":  # what a job writes itself may not be complete yet
             return
         for name, region in state.regions.items():
             if not region.is_out_of_sight:

@@ -157,12 +157,12 @@ class RegionState:
 
     @property
     def is_known(self) -> bool:
-        """Whether it has told its room in this run."""
+        """Whether its room is known in this run."""
         return self.probing.last_s > float("-inf")
 
     @property
     def is_awaited(self) -> bool:
-        """Whether it may tell its room soon."""
+        """Whether its room may be known soon."""
         return self._takes_work and not self.is_known
 
     @property

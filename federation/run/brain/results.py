@@ -13,6 +13,7 @@ from federation.run.brain.state import Attempt, GroupIndex, Logged, RunState, Se
 from federation.run.brain.transitions import SlotState
 from regions.model import Allocation
 
+STOPPED = "its job was stopped by somebody else"
 LOOKS = 2
 """How often a record is looked for before it counts as missing."""
 
@@ -117,7 +118,7 @@ class Results:
             if attempt.is_open and not attempt.job_id:
                 self._state.send(number, attempt)
         elif allocation.desired_status == "stop":
-            self._ends.end(number, attempt, Cause.STOPPED, "its job was stopped by somebody else")
+            self._ends.end(number, attempt, Cause.STOPPED, STOPPED)
         else:
             self._ends.end(number, attempt, Cause.NO_RESULT, NOTHING_PUBLISHED)
 

@@ -14,7 +14,7 @@ from federation.run.brain.endings import Ends
 from federation.run.brain.events import Pair, Resumed
 from federation.run.brain.health import Health
 from federation.run.brain.region_state import Proof
-from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.state import Logged, RunState
 from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
@@ -48,7 +48,7 @@ class Resume:
             case Rebind():
                 self._to_rebind = self._health.reaching.open_in(change.region)
             case Bind():
-                self._bound(change)
+                self._binding.recorded(change)
             case Ack():
                 self._acknowledged(change)
             case Fail():
@@ -56,12 +56,6 @@ class Resume:
                 attempt.logged |= Logged.END
                 if attempt.is_open:
                     self._ends.close(attempt, change.cause, change.reason)
-
-    def _bound(self, change: Bind) -> None:
-        slot = self._state.slots[change.slot]
-        if change.attempt == len(slot.attempts) + 1:
-            slot.attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
-            self._binding.count(change.region)
 
     def _acknowledged(self, change: Ack) -> None:
         state = self._state

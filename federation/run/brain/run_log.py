@@ -33,7 +33,7 @@ from federation.run.brain.events import Appended, AppendRefused, CancelRequested
 from federation.run.brain.health import Health
 from federation.run.brain.resume import Resume
 from federation.run.brain.state import Attempt, Logged, RunState
-from federation.run.brain.transitions import Phase, SlotState
+from federation.run.brain.transitions import SlotState
 
 
 class LogView:
@@ -239,13 +239,13 @@ class LogView:
         slot = self._state.slots[change.slot]
         if slot.last is not None and Logged.BINDING not in slot.last.logged:
             self._binding.take_back(change.slot)
-        if change.attempt == len(slot.attempts) + 1:  # else it is void: the log had one of this number before
-            slot.attempts.append(Attempt(change.attempt, change.region, Phase.BOUND, logged=Logged.BINDING))
-            self._binding.count(change.region)
-            if slot.state is SlotState.OPEN:
-                self._dispatching.inherited(change.slot, change.attempt, after_s=self._state.limits.takeover_s)
-            else:
-                self._ends.close(slot.attempts[-1], None, "")
+        attempt = self._binding.recorded(change)
+        if attempt is None:
+            return
+        if slot.state is SlotState.OPEN:
+            self._dispatching.inherited(change.slot, change.attempt, after_s=self._state.limits.takeover_s)
+        else:
+            self._ends.close(attempt, None, "")
 
     def _their_child(self, number: int, attempt: Attempt, job_id: str) -> None:
         region = self._state.regions[attempt.region]

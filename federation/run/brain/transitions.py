@@ -54,7 +54,7 @@ class Admission(StrEnum):
 
     OPEN = "open"
     HELD = "held"
-    """It told of a problem that may pass."""
+    """It reported a problem that may pass."""
     EXCLUDED = "excluded"
     """It gets nothing more in this run."""
 

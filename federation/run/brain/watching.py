@@ -12,12 +12,10 @@ from federation.run.brain.changes import Alloc
 from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
-from federation.run.brain.results import Results
+from federation.run.brain.results import STOPPED, Results
 from federation.run.brain.state import Attempt, RunState, newest
 from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
-
-STOPPED = "its job was stopped by somebody else"
 
 
 class Watching:
@@ -118,7 +116,7 @@ class Watching:
 
     def _running(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
         self._state.move(attempt, Phase.RUNNING)
-        if not attempt.is_inherited:  # its later news may have come before it was known here
+        if not attempt.is_inherited:  # later news may have come before it was known here
             attempt.inspect_at_s = None
         self._state.tell("running", attempt=attempt, slot=number, detail=allocation.node_name)
         if self._state.manifest.slot_timeout_s is not None:

@@ -86,11 +86,12 @@ class VirtualRegion:
         is_unanswered = self.cut in UNANSWERED or (self.cut == "relay" and not self.is_relayed)
         if is_unanswered or self.faults.hits("lost_request"):
             raise RegionUnreachable("no answer", region=self.name, operation=operation)
-        if self.is_token_expired and self.cut == "answers":
-            raise RegionUnreachable("the refusal was lost", region=self.name, operation=operation)
+        is_throttled = not self.is_token_expired and self.faults.hits("throttled")
+        if self.cut == "answers" and (self.is_token_expired or is_throttled):  # a refusal is an answer too
+            raise RegionUnreachable("the answer was lost", region=self.name, operation=operation)
         if self.is_token_expired:
             raise PermissionDenied("403", region=self.name, operation=operation)
-        if self.faults.hits("throttled"):
+        if is_throttled:
             raise Throttled("429", region=self.name, operation=operation)
 
     def _answers(self, operation: str) -> None:
