@@ -77,13 +77,12 @@ def diff(job: JobOptions, file: JobFileArgument = "", as_json: JsonOption = Fals
       fedml job diff train --json
     """
     from federation.cli.session import answer_json, opened
-    from federation.deploy.job_diff import diff_of
     from federation.ui.job_view import job_diff_document, show_job_diff
+    from federation.workflows.job_checks import compared_jobs
 
     request = job.request(file)
     with opened(config) as project:
-        prepared = project.prepare(request, allow_drift=True)
-        difference = diff_of(prepared, [project.client(name) for name in prepared.rendered])
+        difference = compared_jobs(project, request)
         if as_json:
             answer_json(job_diff_document(difference))
         else:

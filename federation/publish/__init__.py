@@ -1,1 +1,1 @@
-"""Publishes artifacts and their records; runs on the node."""
+"""Publishes artifacts and their records. Runs on the node."""

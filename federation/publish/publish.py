@@ -199,7 +199,7 @@ def _published_before(store: Store, record: ResultRecord) -> ResultRecord | None
     if kept.manifest_sha256 != record.manifest_sha256:
         raise PublishError(
             f"allocation {record.alloc_id} has already published another artifact "
-            f"({len(kept.files)} files, {kept.size_bytes} bytes, at {kept.created}); this one differs from it",
+            f"({len(kept.files)} files, {kept.size_bytes} bytes, at {kept.created}), which differs from this one",
             hint="a result is never replaced: dispatch again for a new one",
         )
     return kept

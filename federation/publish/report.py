@@ -49,7 +49,7 @@ def as_json(outcome: PublishOutcome) -> dict[str, Any]:
 def named(source: str) -> str:
     """The path or URL to publish. Raises UsageError when it is empty."""
     if not source:
-        raise UsageError("nothing is named to publish", hint="give a folder, a file or a URL; --check needs none")
+        raise UsageError("nothing is named to publish", hint="give a folder, a file or a URL (--check needs none)")
     return source
 
 

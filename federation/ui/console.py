@@ -1,6 +1,6 @@
 """Prints tables and coloured lines: with rich on a terminal, as plain text elsewhere. rich obeys `NO_COLOR`.
 
-Foreign text is never interpreted: no markup (`[red]`, `[link=…]`), no emoji names, no hyperlinks; hidden characters become
+Foreign text is never interpreted: no markup (`[red]`, `[link=…]`), no emoji names, no hyperlinks. Hidden characters become
 visible escapes. Styles are separate from the text, as in `("us", "bold")`.
 """
 

@@ -165,8 +165,8 @@ def show_timeline(timeline: Timeline) -> None:
     console.print(table(columns, rows, numbers=columns[1:]))
     if timeline.efficiency is not None:
         console.print(
-            f"{timeline.took_s:.1f} s; with the room that it had, no less than {timeline.bound_s:.1f} s "
-            f"({timeline.efficiency:.0%} of the best)"
+            f"{timeline.took_s:.1f} s. The shortest possible time in the same room is {timeline.bound_s:.1f} s "
+            f"({timeline.efficiency:.0%} of the best)."
         )
 
 

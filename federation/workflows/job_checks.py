@@ -1,4 +1,4 @@
-"""Checks a jobspec without asking a region: renders it for each region and finds what Nomad would refuse."""
+"""Checks a jobspec: renders it for each region, finds what Nomad would refuse, compares it with the registered jobs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from federation.app import App, JobRequest, PreparedJob
+from federation.deploy.job_diff import JobDiff, diff_of
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.nomad_json.canonical import canonical_job
 from jobs.nomad_json.problems import problems, sentences
@@ -33,3 +34,9 @@ def validated_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[
                 hint="change it in the jobspec (the lines above are the messages of Nomad's servers)",
             )
     return prepared, jobs
+
+
+def compared_jobs(app: App, request: JobRequest) -> JobDiff:
+    """The differences between the registered jobs and the file, and between the regions. Asks the regions."""
+    prepared = app.prepare(request, allow_drift=True)
+    return diff_of(prepared, [app.client(name) for name in prepared.rendered])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -10,6 +10,13 @@ from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
 from federation.cli.options.groups import FollowOptions, grouped
 from federation.cli.runs.logs import logs
 from federation.cli.runs.read import list_runs, show, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from federation.app import App
+    from federation.workflows.run_control import DriveRun, Note
+    from federation.workflows.run_observers import ObserverOptions
 
 app = typer.Typer(help="Read runs, resume them, cancel them.", no_args_is_help=True)
 app.command("list")(list_runs)
@@ -34,15 +41,9 @@ def resume(
 
       fedml runs resume 0193
     """
-    from federation.cli.drive_run import run_driver
-    from federation.cli.session import note, opened
-    from federation.ui.run_view import exit_code
     from federation.workflows import run_control
 
-    options = follow.observers()
-    with opened(config) as project:
-        state = run_control.resume(project, run, run_driver(project, options, as_json=as_json), note)
-    raise typer.Exit(exit_code(state))
+    _control(config, as_json, lambda app, drive, note: run_control.resume(app, run, drive, note), follow.observers())
 
 
 @app.command("cancel")
@@ -62,16 +63,11 @@ def cancel(
 
       fedml runs cancel 0193 --reason "wrong data"
     """
-    from federation.cli.drive_run import run_driver
-    from federation.cli.session import answer_json_line, note, opened
-    from federation.ui.run_view import exit_code
+    from federation.cli.session import answer_json_line
     from federation.workflows import run_control
 
-    with opened(config) as project:
-        drive = run_driver(project, as_json=as_json)
-        ended = answer_json_line if as_json else lambda document: None
-        state = run_control.cancel(project, run, reason, drive, note, ended)
-    raise typer.Exit(exit_code(state))
+    ended = answer_json_line if as_json else lambda document: None
+    _control(config, as_json, lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended))
 
 
 @app.command("retry")
@@ -97,14 +93,9 @@ def retry(
 
       fedml runs retry 0193 17 42
     """
-    from federation.cli.drive_run import run_driver
-    from federation.cli.session import note, opened
-    from federation.ui.run_view import exit_code
     from federation.workflows import run_control
 
-    with opened(config) as project:
-        state = run_control.retry(project, run, slots or (), run_driver(project, as_json=as_json), note)
-    raise typer.Exit(exit_code(state))
+    _control(config, as_json, lambda app, drive, note: run_control.retry(app, run, slots or (), drive, note))
 
 
 @app.command("rebind")
@@ -124,14 +115,9 @@ def rebind(
 
       fedml runs rebind 0193 --from us
     """
-    from federation.cli.drive_run import run_driver
-    from federation.cli.session import note, opened
-    from federation.ui.run_view import exit_code
     from federation.workflows import run_control
 
-    with opened(config) as project:
-        state = run_control.rebind(project, run, region, run_driver(project, as_json=as_json), note)
-    raise typer.Exit(exit_code(state))
+    _control(config, as_json, lambda app, drive, note: run_control.rebind(app, run, region, drive, note))
 
 
 @app.command("coordinate")
@@ -201,3 +187,19 @@ def prune(
         out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
     verb = "would be removed" if dry_run else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
+
+
+def _control(
+    config: ConfigOption,
+    as_json: bool,
+    workflow: Callable[[App, DriveRun, Note], str],
+    options: ObserverOptions | None = None,
+) -> NoReturn:
+    """Runs a workflow that may drive a run, and exits with the code of the run's state."""
+    from federation.cli.drive_run import run_driver
+    from federation.cli.session import note, opened
+    from federation.ui.run_view import exit_code
+
+    with opened(config) as project:
+        state = workflow(project, run_driver(project, options, as_json=as_json), note)
+    raise typer.Exit(exit_code(state))
