@@ -45,12 +45,12 @@ def require_binary() -> str:
 def version(binary: str) -> str:
     """The version that the binary reports, as `1.6.3`. Raises DevError where that isn't Nomad."""
     try:
-        told = subprocess.run(
+        output = subprocess.run(
             [binary, "version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DevError(f"{binary} can't be run: {error}") from None
-    found = re.match(r"Nomad v(\S+)", told)
+    found = re.match(r"Nomad v(\S+)", output)
     if found is None:
         raise DevError(f"{binary} is not Nomad: its `version` says otherwise", hint="see what NOMAD_BIN and PATH name")
     return found[1]

@@ -188,12 +188,12 @@ def find(place: AdoptedPlace, values: Mapping[str, str], opened: OpenStore) -> O
 def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> ResultRecord:
     """The template with the objects' files, and with the metrics and environment that lie among them. Raises StoreError."""
     with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
-        told = Path(folder)
-        artifact = read_objects(objects.store, objects.prefix, objects.infos, told)
+        texts = Path(folder)
+        artifact = read_objects(objects.store, objects.prefix, objects.infos, texts)
         environment, metrics = {ADOPTED: pattern.text}, dict(template.metrics)
         with suppress(PublishError):  # a metrics.json that is none
-            metrics |= read_metrics(told)[0]
-            environment |= read_environment(told) | read_data(told) | {ADOPTED: pattern.text}
+            metrics |= read_metrics(texts)[0]
+            environment |= read_environment(texts) | read_data(texts) | {ADOPTED: pattern.text}
     written = max((info.modified for info in objects.infos if info.modified), default=datetime.now(UTC))
     return replace(
         template,

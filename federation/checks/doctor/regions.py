@@ -83,7 +83,7 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
         leader = client.leader()
     except FedmlError as error:
         return Check(
-            subject, name, Outcome.FAILED, _told(error, region).removeprefix(f"{address}: "), error.hint or if_silent
+            subject, name, Outcome.FAILED, _plain(error, region).removeprefix(f"{address}: "), error.hint or if_silent
         )
     finally:
         client.close()
@@ -92,7 +92,7 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
     return Check(subject, name, Outcome.OK, f"leader {leader}")
 
 
-def _told(error: FedmlError, region: Region) -> str:
+def _plain(error: FedmlError, region: Region) -> str:
     """The error's text without the region's name and the operation, which stand beside it."""
     text = error.message.removeprefix(f"region {region.name}: ")
     return text.removeprefix(f"{error.operation}: ") if isinstance(error, RegionError) else text
@@ -142,9 +142,9 @@ class _Examination:
         try:
             return check()
         except PermissionDenied as error:
-            return Check(self.subject, name, Outcome.SKIPPED, _told(error, self.region), POLICY_HINT)
+            return Check(self.subject, name, Outcome.SKIPPED, _plain(error, self.region), POLICY_HINT)
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, _told(error, self.region), error.hint)
+            return Check(self.subject, name, Outcome.FAILED, _plain(error, self.region), error.hint)
 
     def token(self) -> Check:
         try:
@@ -193,7 +193,7 @@ class _Examination:
         except (NotFound, InvalidJob):
             pass  # the servers look at permissions first
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, _told(error, self.region), error.hint)
+            return Check(self.subject, name, Outcome.FAILED, _plain(error, self.region), error.hint)
         return Check(self.subject, name, Outcome.OK)
 
     def read_nodes(self) -> None:
