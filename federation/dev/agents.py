@@ -122,7 +122,7 @@ def _common(config: Config, region: DevRegion, state: DevState, name: str, data:
         "disable_update_check": True,
         "log_level": "INFO",
         "acl": {"enabled": state.has_acls},
-        # All that asks comes from one address here.
+        # All requests come from one address here.
         "limits": {"http_max_conns_per_client": 0, "rpc_max_conns_per_client": 0},
         "consul": {"auto_advertise": False, "server_auto_join": False, "client_auto_join": False},
     }

@@ -133,7 +133,7 @@ class Evidence:
             bound: dict[tuple[int, int], str] = {}
             children: dict[tuple[int, int], str] = {}
             entries: list[Entry] = []
-            with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
+            with suppress(IndexCorrupt):  # a torn log counts as lost
                 entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
             for entry in entries:
                 for change in entry.changes:
@@ -155,7 +155,7 @@ class Evidence:
         for name in names:
             try:
                 manifest = self._manifest(name)
-            except FedmlError:  # `rebuild` tells of it
+            except FedmlError:  # `rebuild` reports it
                 continue
             if manifest is not None:
                 found[name] = manifest

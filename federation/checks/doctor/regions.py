@@ -177,7 +177,7 @@ class _Examination:
         theirs = self.client.agent_time()
         after = datetime.now(UTC)
         middle = before + (after - before) / 2
-        # The header tells whole seconds, cut off.
+        # The header has whole seconds, rounded down.
         error_s = 1.0 + (after - before).total_seconds() / 2
         skew_s = None if theirs is None else (theirs - middle).total_seconds()
         return clock_check(self.subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=error_s)
