@@ -190,7 +190,7 @@ def look(
         return replace(
             answer,
             problem=None if _could_ever(shortage) else Reason.INFEASIBLE,
-            detail="; ".join(filter(None, (*lacking, _told(shortage) if not lacking else ""))),
+            detail="; ".join(filter(None, (*lacking, _shortage_text(shortage) if not lacking else ""))),
         )
     except (InvalidJob, PermissionDenied) as error:
         return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=error.hint)
@@ -300,7 +300,7 @@ def _could_ever(shortage: Mapping[str, GroupShortfall]) -> bool:
     return all(group.nodes_exhausted > 0 for group in shortage.values())
 
 
-def _told(shortage: Mapping[str, GroupShortfall]) -> str:
+def _shortage_text(shortage: Mapping[str, GroupShortfall]) -> str:
     parts: list[str] = []
     for name, group in shortage.items():
         if group.nodes_exhausted:

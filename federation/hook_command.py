@@ -28,13 +28,15 @@ ERROR_BYTES_MAX = 4096
 _ENDED_S = 1.0
 
 
-def run_hook(event: str, command: Sequence[str], told: Mapping[str, Any], *, names: Sequence[str], folder: Path) -> str:
-    """Runs the command in `folder`. Returns an empty text when it ended with 0, else why not. It reads `told`; `names`
+def run_hook(
+    event: str, command: Sequence[str], details: Mapping[str, Any], *, names: Sequence[str], folder: Path
+) -> str:
+    """Runs the command in `folder`. Returns an empty text when it ended with 0, else why not. It reads `details`; `names`
     lists the members that its environment has too, as `FEDML_{NAME}`."""
-    environment = {f"FEDML_{name.upper()}": _variable(told.get(name, "")) for name in names}
+    environment = {f"FEDML_{name.upper()}": _variable(details.get(name, "")) for name in names}
     # A file and no pipe: a command that doesn't read it holds nobody up.
     with tempfile.TemporaryFile() as given:
-        given.write(visible_json(json.dumps(told, ensure_ascii=False)).encode())
+        given.write(visible_json(json.dumps(details, ensure_ascii=False)).encode())
         given.seek(0)
         try:
             process = subprocess.Popen(

@@ -92,8 +92,8 @@ def diff_of(prepared: PreparedJob, clients: Sequence[Asked]) -> JobDiff:
     for name in there if first else ():
         found = differences(there[first], there[name])
         meant = _meant(prepared, first, name)
-        if told := tuple(one for one in found if one.path not in meant):
-            between[name] = told
+        if drift := tuple(one for one in found if one.path not in meant):
+            between[name] = drift
     return JobDiff(prepared.job_id, spec_hash, tuple(one for one, _ in asked), between, first)
 
 
@@ -117,8 +117,8 @@ def _ask(client: Asked, prepared: PreparedJob) -> tuple[RegionJob, dict[str, Any
             return one, there
         if isinstance(wanted, FedmlError):
             raise wanted
-        change, diff, told = _change(client, wanted, there)
-        return RegionJob(client.name, one.standing, one.version, one.spec_hash, change, diff, told), there
+        change, diff, found = _change(client, wanted, there)
+        return RegionJob(client.name, one.standing, one.version, one.spec_hash, change, diff, found), there
     except FedmlError as error:
         return RegionJob(client.name, problem=error), None
 
@@ -132,5 +132,5 @@ def _change(
         dry = client.plan_job(as_marked(wanted, there), diff=True)
         return dry.diff_type, dry.diff, ()
     except PermissionDenied:
-        told = tuple(Difference(one.path, one.right, one.left) for one in file_differences(wanted, there))
-        return "Edited" if told or spec_of(there) != spec_of(wanted) else "None", None, told
+        found = tuple(Difference(one.path, one.right, one.left) for one in file_differences(wanted, there))
+        return "Edited" if found or spec_of(there) != spec_of(wanted) else "None", None, found

@@ -232,17 +232,17 @@ def _drift_in(client: Registrar, job_id: str) -> JobDrifted | None:
 def drifted(client: Registrar, job_id: str, there: Mapping[str, Any]) -> JobDrifted:
     """Makes the error for a registered job that somebody else changed. It names the changes, where Nomad still has them."""
     standing, version = standing_of(there), version_of(there)
-    told = ""
+    changes = ""
     if standing is Standing.CHANGED:
         mark = (there.get("Meta") or {}).get(MARK_KEY)
         try:
             ours = next((one for one in client.job_versions(job_id) if str(version_of(one)) == mark), None)
         except FedmlError:
             ours = None
-        told = "; ".join(map(str, differences(ours, there)[:3])) if ours else ""
-        told = f" (version {mark} → {version}{f': {told}' if told else ''})"
+        found = "; ".join(map(str, differences(ours, there)[:3])) if ours else ""
+        changes = f" (version {mark} → {version}{f': {found}' if found else ''})"
     return JobDrifted(
-        f"region {client.name}: the job {job_id} was {standing}{told}"
+        f"region {client.name}: the job {job_id} was {standing}{changes}"
         if standing is not Standing.FOREIGN
         else f"region {client.name}: the job {job_id} was registered by somebody else, not by fedml",
         hint="see: fedml job diff; --allow-drift puts the file's job in its place",
@@ -305,16 +305,16 @@ def standing_now(done: Deployed, job_id: str) -> str:
 
 def summary(deployment: Deployment) -> list[str]:
     """Says in a line a region which version runs where, after a deployment failed."""
-    told = []
+    lines = []
     for one in deployment.regions:
         stands = "no job" if one.version == ABSENT_VERSION else f"version {one.version}"
         match one.action:
             case "failed":
-                told.append(f"{one.region}: failed: {one.error}")
+                lines.append(f"{one.region}: failed: {one.error}")
             case "reverted":
-                told.append(f"{one.region}: reverted, {stands} stands there as before")
+                lines.append(f"{one.region}: reverted, {stands} stands there as before")
             case "skipped":
-                told.append(f"{one.region}: left as it was")
+                lines.append(f"{one.region}: left as it was")
             case _:
-                told.append(f"{one.region}: {one.action}, {stands}")
-    return told
+                lines.append(f"{one.region}: {one.action}, {stands}")
+    return lines

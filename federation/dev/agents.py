@@ -45,12 +45,12 @@ def require_binary() -> str:
 def version(binary: str) -> str:
     """The version that the binary reports, as `1.6.3`. Raises DevError where that isn't Nomad."""
     try:
-        told = subprocess.run(
+        output = subprocess.run(
             [binary, "version"], capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DevError(f"{binary} can't be run: {error}") from None
-    found = re.match(r"Nomad v(\S+)", told)
+    found = re.match(r"Nomad v(\S+)", output)
     if found is None:
         raise DevError(f"{binary} is not Nomad: its `version` says otherwise", hint="see what NOMAD_BIN and PATH name")
     return found[1]
@@ -122,7 +122,7 @@ def _common(config: Config, region: DevRegion, state: DevState, name: str, data:
         "disable_update_check": True,
         "log_level": "INFO",
         "acl": {"enabled": state.has_acls},
-        # All that asks comes from one address here.
+        # All requests come from one address here.
         "limits": {"http_max_conns_per_client": 0, "rpc_max_conns_per_client": 0},
         "consul": {"auto_advertise": False, "server_auto_join": False, "client_auto_join": False},
     }

@@ -19,7 +19,7 @@ def locked(root: Path, tell: Callable[[str], None], *, patience_s: float = 120.0
     DevError after `patience_s`."""
     folder = state_folder(root)
     deadline = time.monotonic() + patience_s
-    told = False
+    is_announced = False
     while True:
         fd = _open(folder)
         try:
@@ -31,9 +31,9 @@ def locked(root: Path, tell: Callable[[str], None], *, patience_s: float = 120.0
                     f"another `fedml dev` has held the lock of {root} for more than {patience_s:g} s",
                     hint="wait until it ends, or end it, then try again",
                 ) from None
-            if not told:
+            if not is_announced:
                 tell("another `fedml dev` runs in this project: waiting for it")
-                told = True
+                is_announced = True
             time.sleep(0.1)
             continue
         if _is_current(fd, folder / "lock"):

@@ -104,9 +104,9 @@ def _region_lines(
             f"# [regions.{key}]",
             f"# addresses = [{_quoted(address)}]",
         ]
-    told = f"Nomad {region.version}, {counted(region.nodes, 'node')}"
+    about = f"Nomad {region.version}, {counted(region.nodes, 'node')}"
     lines = [
-        f"[regions.{key}]  # {told}; parameterized jobs: {', '.join(region.jobs) or 'none'}",
+        f"[regions.{key}]  # {about}; parameterized jobs: {', '.join(region.jobs) or 'none'}",
         f"addresses = [{_quoted(address)}]  # a server of any region forwards; add the region's own",
     ]
     if environ.get("NOMAD_TOKEN"):

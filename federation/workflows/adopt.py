@@ -61,7 +61,7 @@ class AdoptedPlaces(Places):
         """Makes a record of what the allocation wrote, if it is there. Raises StoreError and StoreRefused."""
         try:
             child = self._app.client(region).job(allocation.job_id)
-        except FedmlError:  # it is asked for again where the object isn't found by what is known here
+        except FedmlError:  # without the region's meta the object may not be found; then it is asked again
             child = {}
         pair = self._manifest.child_of(child)
         return self._found(region, key, pair[1] if pair else 1, allocation.id, child.get("Meta") or {}, allocation)
@@ -186,12 +186,12 @@ def find(place: AdoptedPlace, values: Mapping[str, str], opened: OpenStore) -> O
 def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> ResultRecord:
     """The template with the objects' files, and with the metrics and environment that lie among them. Raises StoreError."""
     with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
-        told = Path(folder)
-        artifact = read_objects(objects.store, objects.prefix, objects.infos, told)
+        texts = Path(folder)
+        artifact = read_objects(objects.store, objects.prefix, objects.infos, texts)
         environment, metrics = {ADOPTED: pattern.text}, dict(template.metrics)
-        with suppress(PublishError):  # a metrics.json that is none
-            metrics |= read_metrics(told)[0]
-            environment |= read_environment(told) | read_data(told) | {ADOPTED: pattern.text}
+        with suppress(PublishError):  # a metrics.json that can't be used
+            metrics |= read_metrics(texts)[0]
+            environment |= read_environment(texts) | read_data(texts) | {ADOPTED: pattern.text}
     written = max((info.modified for info in objects.infos if info.modified), default=datetime.now(UTC))
     return replace(
         template,

@@ -75,12 +75,12 @@ def make_way(
             hint="wait for it: --wait; give this run a job of its own: --isolate; let it go on without those regions: "
             f"--force; or end it: fedml runs cancel {found[0].manifest.run}",
         )
-    told: set[str] = set()
+    announced: set[str] = set()
     while found := runs_in_the_way(app, prepared, changing):
         for one in found:
-            if one.manifest.run not in told:
+            if one.manifest.run not in announced:
                 tell(f"Waiting: {one}")
-                told.add(one.manifest.run)
+                announced.add(one.manifest.run)
         threading.Event().wait(WAIT_S)
     return True
 

@@ -135,7 +135,7 @@ class Evidence:
         if run not in self._bound:
             said: dict[str, dict[tuple[int, int], str]] = {"bind": {}, "ack": {}, "fail": {}}
             entries: list[Entry] = []
-            with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
+            with suppress(IndexCorrupt):  # a torn log counts as lost
                 entries = run_log(self._app.home, run).refresh()
             for change in (change for entry in entries for change in parse_entry(entry.changes)):
                 match change:
@@ -160,7 +160,7 @@ class Evidence:
         for name in names:
             try:
                 manifest = self._manifest(name)
-            except FedmlError:  # `rebuild` tells of it
+            except FedmlError:  # `rebuild` reports it
                 continue
             if manifest is not None:
                 found[name] = manifest

@@ -49,7 +49,7 @@ def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str
         if span.outcome == "done" and span.computed_s > 0:
             seconds.setdefault(span.region, []).append(span.computed_s)
     found = {region: median(each) for region, each in seconds.items()}
-    with suppress(OSError):  # it is a short cut, no more
+    with suppress(OSError):  # the cache only saves time
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps({"committed": row.committed, "seconds": found}))
     return found

@@ -26,7 +26,7 @@ def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: 
     runs = Runs(app)
     log = run_log(app.home, runs.find(run).run)
     teller = _Teller()
-    told: set[tuple[int, str, int]] = set()
+    shown: set[tuple[int, str, int]] = set()
     while True:
         row = runs.find(run)  # before the rest: what a closed run holds is complete
         for entry in log.refresh():
@@ -35,8 +35,8 @@ def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: 
                     observe(tell)
         for result in app.index.won(row.run):
             key = (result.slot, result.group, result.index)
-            if key not in told:
-                told.add(key)
+            if key not in shown:
+                shown.add(key)
                 observe(Tell("committed", result.region, result.slot, result.attempt, result.alloc_id))
         if row.state in RUN_STATES_CLOSED:
             return row

@@ -180,13 +180,13 @@ def _shared(app: App, request: CheckedRequest, rooms: list[Room]) -> tuple[list[
     taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}
     if not any(taken.values()):
         return rooms, []
-    told = "; ".join(
+    waiting = "; ".join(
         f"run {one.run} of {one.owner} waits for {counted(one.unbound, 'slot')}" for one in other_runs.others
     )
     left = ", ".join(f"{name} {free[name] - slots} of {free[name]}" for name, slots in taken.items() if slots)
     return (
         [replace(room, free=room.free - taken.get(room.region, 0)) for room in rooms],
-        [f"shared with other runs: {left}" + (f" ({told})" if told else " ([shares] in fedml.toml)")],
+        [f"shared with other runs: {left}" + (f" ({waiting})" if waiting else " ([shares] in fedml.toml)")],
     )
 
 

@@ -80,7 +80,9 @@ def check_nodes(
         except FedmlError as error:
             return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
         try:
-            return [_explained(check, job, datacenter) for check in _told(client, job_id, subject, wait_s, sleep)]
+            return [
+                _explained(check, job, datacenter) for check in _checks_from_log(client, job_id, subject, wait_s, sleep)
+            ]
         except FedmlError as error:
             return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
         finally:
@@ -167,7 +169,9 @@ def command_of(task: Mapping[str, Any]) -> dict[str, Any]:
     return {"command": fedml, "args": ["publish", "--check"]}
 
 
-def _told(client: NomadRegion, job_id: str, subject: str, wait_s: float, sleep: Callable[[float], None]) -> list[Check]:
+def _checks_from_log(
+    client: NomadRegion, job_id: str, subject: str, wait_s: float, sleep: Callable[[float], None]
+) -> list[Check]:
     deadline = time.monotonic() + wait_s
     while True:
         allocations, _ = client.allocations(job_id=job_id)

@@ -84,7 +84,7 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
         leader = client.leader()
     except FedmlError as error:
         return Check(
-            subject, name, Outcome.FAILED, _told(error, region).removeprefix(f"{address}: "), error.hint or if_silent
+            subject, name, Outcome.FAILED, _plain(error, region).removeprefix(f"{address}: "), error.hint or if_silent
         )
     finally:
         client.close()
@@ -93,7 +93,7 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
     return Check(subject, name, Outcome.OK, f"leader {leader}")
 
 
-def _told(error: FedmlError, region: Region) -> str:
+def _plain(error: FedmlError, region: Region) -> str:
     """The error's text without the region's name and the operation, which stand beside it."""
     text = error.message.removeprefix(f"region {region.name}: ")
     return text.removeprefix(f"{error.operation}: ") if isinstance(error, RegionError) else text
@@ -143,9 +143,9 @@ class _Examination:
         try:
             return check()
         except PermissionDenied as error:
-            return Check(self.subject, name, Outcome.SKIPPED, _told(error, self.region), POLICY_HINT)
+            return Check(self.subject, name, Outcome.SKIPPED, _plain(error, self.region), POLICY_HINT)
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, _told(error, self.region), error.hint)
+            return Check(self.subject, name, Outcome.FAILED, _plain(error, self.region), error.hint)
 
     def token(self) -> Check:
         try:
@@ -179,7 +179,7 @@ class _Examination:
         theirs = self.client.agent_time()
         after = datetime.now(UTC)
         middle = before + (after - before) / 2
-        # The header tells whole seconds, cut off.
+        # The header has whole seconds, rounded down.
         error_s = 1.0 + (after - before).total_seconds() / 2
         skew_s = None if theirs is None else (theirs - middle).total_seconds()
         return clock_check(self.subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=error_s)
@@ -195,7 +195,7 @@ class _Examination:
         except (NotFound, InvalidJob):
             pass  # the servers look at permissions first
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, _told(error, self.region), error.hint)
+            return Check(self.subject, name, Outcome.FAILED, _plain(error, self.region), error.hint)
         return Check(self.subject, name, Outcome.OK)
 
     def read_nodes(self) -> None:

@@ -39,8 +39,10 @@ def _good(checks: Sequence[Check]) -> list[str]:
 def summary(checks: Sequence[Check]) -> str:
     """One line that sums up all checks."""
     counts = {outcome: sum(check.outcome is outcome for check in checks) for outcome in Outcome}
-    told = [f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]]
-    return f"{', '.join(told)}: {'nothing needed is missing' if is_healthy(checks) else 'something needed is missing'}."
+    parts = [f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]]
+    return (
+        f"{', '.join(parts)}: {'nothing needed is missing' if is_healthy(checks) else 'something needed is missing'}."
+    )
 
 
 def as_json(checks: Sequence[Check]) -> dict[str, object]:
