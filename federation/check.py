@@ -6,11 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from regions.nomad.versions import parse_version
-
 DISTRIBUTION = "fedml-nomad"
-OLDEST_NOMAD = "1.6.3"
-"""The oldest version of Nomad that fedml is tried with."""
 
 
 class Outcome(StrEnum):
@@ -48,14 +44,3 @@ def clock_check(subject: str, skew_s: float | None, *, limit_s: float, error_s: 
     remedy = "set both clocks by NTP (`timedatectl` shows this one's state)"
     detail = f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine"
     return Check(subject, "clock", Outcome.FAILED if distance_s > limit_s else Outcome.WARNING, detail, remedy)
-
-
-def old_nomad(version: str) -> str:
-    """A clause about a version of Nomad that is too old; empty for one that isn't, or that can't be read."""
-    try:
-        is_old = parse_version(version) < parse_version(OLDEST_NOMAD)
-    except ValueError:
-        return ""
-    return (
-        f"Nomad {version} is older than {OLDEST_NOMAD}, the oldest version that fedml is tried with" if is_old else ""
-    )

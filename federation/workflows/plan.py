@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from federation import capacity
 from federation.app import App
 from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
-from federation.check import old_nomad
 from federation.deploy.prepare import PreparedJob
 from federation.errors import FederationError, UsageError
 from federation.log import default_author
@@ -20,8 +19,9 @@ from federation.workflows.other_runs import OtherRuns
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
-from jobs.spec import images_of
+from jobs.spec import images_of, templates_of
 from regions.model import Region
+from regions.nomad.versions import has_feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,7 @@ class Preview:
             if one.version and not isinstance(rendered, FedmlError):
                 for field in newer_fields(rendered, one.version):
                     yield name, f"Nomad {one.version} ignores {field.path} (since {field.since})"
-                if problem := old_nomad(one.version):
-                    yield name, problem
+                yield from ((name, lacking) for lacking in _lacking(rendered, one.version))
         yield from _image_warnings(self)
 
 
@@ -226,6 +225,16 @@ def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
 def _next_version(app: App, job: str) -> str:
     latest = app.index.latest_version(job)
     return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
+
+
+def _lacking(job: Mapping[str, Any], version: str) -> Iterator[str]:
+    """What the region's servers don't have and this job or its run would use."""
+    if not has_feature(version, "dispatch_idempotency_token"):
+        yield f"Nomad {version} has no idempotency tokens: a dispatch whose answer is lost is searched for, not repeated"
+    if not has_feature(version, "event_stream"):
+        yield f"Nomad {version} has no event stream: it is watched by blocking queries"
+    if not has_feature(version, "variables") and any("nomadVar" in text for text in templates_of(job)):
+        yield f"Nomad {version} has no variables, which a template reads: its task would fail there"
 
 
 def _image_warnings(preview: Preview) -> Iterator[tuple[str, str]]:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 PREFIX = "fedml-doctor-"
 TASK = "check"
 WAIT_S = 120.0
-"""How long to wait: for a node, for an image, and for the check itself."""
+"""For a place, an image and the check itself."""
 _POLL_S = 0.5
 _VARIABLES = {"s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "az": ("AZURE_STORAGE_KEY",)}
-"""Environment variables that the SDKs read from a task."""
+"""What the SDKs read from a task's environment."""
 _OVER = ("complete", "failed", "lost")
 _LOG_BYTES = 16384
 

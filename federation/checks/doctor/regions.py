@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from federation.check import OLDEST_NOMAD, Check, Outcome, clock_check, old_nomad
+from federation.check import Check, Outcome, clock_check
 from federation.checks.doctor.job import check_job
 from jobs.errors import FedmlError
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionError
 from regions.model import Node, Region
+from regions.nomad.versions import has_feature
 
 if TYPE_CHECKING:
     from regions.nomad.client import NomadRegion
@@ -168,8 +169,13 @@ class _Examination:
 
     def version(self) -> Check:
         version = self.client.version()
-        if problem := old_nomad(version):
-            return Check(self.subject, "version", Outcome.WARNING, problem, f"upgrade to {OLDEST_NOMAD} or newer")
+        if not has_feature(version, "event_stream"):
+            return Check(
+                self.subject, "version", Outcome.FAILED, f"{version} has no event stream", "upgrade to 1.0 or newer"
+            )
+        if not has_feature(version, "dispatch_idempotency_token"):
+            detail = f"{version}: a dispatch whose answer is lost can't be repeated safely"
+            return Check(self.subject, "version", Outcome.WARNING, detail, "upgrade to 1.1.3 or newer")
         return Check(self.subject, "version", Outcome.OK, version)
 
     def clock(self) -> Check:

@@ -15,6 +15,7 @@ from federation.check import Check, Outcome
 from jobs.errors import FedmlError
 from jobs.spec import templates_of
 from regions.errors import NotFound, PermissionDenied
+from regions.nomad.versions import has_feature
 
 if TYPE_CHECKING:
     from regions.nomad.client import NomadRegion
@@ -52,6 +53,10 @@ def check_variables(client: NomadRegion, region: str, job: Mapping[str, Any]) ->
     """One check for each variable that the job needs there. Raises FedmlError where the region doesn't answer."""
     subject = f"variables in {region}"
     needed = needed_by(job)
+    version = client.version() if needed else ""
+    if needed and not has_feature(version, "variables"):
+        detail = f"Nomad {version} has none, and the job's templates read {needed[0].path}"
+        return [Check(subject, "Nomad variables", Outcome.FAILED, detail, "upgrade to 1.4 or newer")]
     return [
         _check(client, subject, one, str(job.get("Namespace") or "default"), str(job.get("Region"))) for one in needed
     ]

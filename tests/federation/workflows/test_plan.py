@@ -146,11 +146,15 @@ def test_an_elastic_region_has_a_column_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_region_would_drop_and_a_version_that_is_too_old_are_named(tmp_path: Path) -> None:
-    app = FakeApp(tmp_path, FakeRegion("us", nomad="1.1.2"), FakeRegion("eu"), job={**JOB, "NodePool": "gpu"})
+def test_what_a_region_would_drop_or_lacks_is_named(tmp_path: Path) -> None:
+    group = JOB["TaskGroups"][0]
+    task = {**group["Tasks"][0], "Templates": [{"EmbeddedTmpl": '{{ with nomadVar "x" }}{{ end }}'}]}
+    job = {**JOB, "NodePool": "gpu", "TaskGroups": [{**group, "Tasks": [task]}]}
+    app = FakeApp(tmp_path, FakeRegion("us", nomad="1.1.2"), FakeRegion("eu"), job=job)
     assert list(preview(app.app, ASK).warnings()) == [
         ("us", "Nomad 1.1.2 ignores node_pool (since 1.6.0)"),
-        ("us", "Nomad 1.1.2 is older than 1.6.3, the oldest version that fedml is tried with"),
+        ("us", "Nomad 1.1.2 has no idempotency tokens: a dispatch whose answer is lost is searched for, not repeated"),
+        ("us", "Nomad 1.1.2 has no variables, which a template reads: its task would fail there"),
     ]
 
 

@@ -157,13 +157,8 @@ def test_no_address_answers(servers: Servers) -> None:
     [
         ("leader_text", "", "address http://a:4646", Outcome.FAILED, "no leader"),
         ("names", ["global"], "Nomad's name", Outcome.FAILED, "know no region 'us'"),
-        (
-            "version_text",
-            "1.1.2",
-            "version",
-            Outcome.WARNING,
-            "is older than 1.6.3, the oldest",
-        ),
+        ("version_text", "0.12.5", "version", Outcome.FAILED, "no event stream"),
+        ("version_text", "1.1.2", "version", Outcome.WARNING, "can't be repeated safely"),
         ("skew", timedelta(minutes=2), "clock", Outcome.WARNING, "ahead of this machine"),
         ("skew", timedelta(minutes=-20), "clock", Outcome.FAILED, "behind this machine"),
         ("denied", {"token"}, "token", Outcome.FAILED, "the servers refuse it"),

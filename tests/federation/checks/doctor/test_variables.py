@@ -73,8 +73,11 @@ def test_whether_it_is_there(variables: Mapping[str, set[str] | None], outcome: 
     assert (check.outcome, check.remedy) == (outcome, remedy)
 
 
-def test_a_job_that_reads_no_variables_needs_no_check() -> None:
-    assert check_variables(cast("Any", Client({})), "us", job()) == []
+def test_a_nomad_without_variables() -> None:
+    (check,) = check_variables(cast("Any", Client({}, "1.3.1")), "us", job(AWS))
+    assert check.outcome is Outcome.FAILED
+    assert check.detail == "Nomad 1.3.1 has none, and the job's templates read nomad/jobs/train"
+    assert check_variables(cast("Any", Client({}, "1.3.1")), "us", job()) == []
 
 
 def test_a_node_without_credentials_is_told_how_nomad_hands_them_over() -> None:
