@@ -1,7 +1,7 @@
-"""Writes the least rights that each role needs as text to apply: Nomad ACL policies, S3 policies.
+"""A `Config` enters, the least rights that each role needs leave as text to apply: Nomad ACL policies, S3 policies.
 
-The roles: `node` publishes from inside a task, `coordinator` runs `fedml plan`, `deploy`, `dispatch` and related commands,
-`reader` reads runs and the index. fedml applies none of it.
+The roles: `node` publishes from inside a task, `coordinator` runs `fedml plan`, `deploy`, `dispatch` and what goes with
+them, `reader` looks at runs and the index. Nothing here is applied by fedml.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _read(store: StoreConfig) -> dict[str, Any]:
 
 
 def _list(store: StoreConfig) -> dict[str, Any]:
-    """Right to list: without it a missing object is answered with 403 instead of 404."""
+    """Without it a missing object is answered with 403 instead of 404."""
     bucket = store.url.removeprefix("s3://").partition("/")[0]
     return {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]}
 
@@ -102,7 +102,7 @@ def _objects(store: StoreConfig, part: str) -> str:
 
 
 def text(config: Config) -> str:
-    """All policies, in sections by role, to read and to copy from."""
+    """All of it, in sections by role, to read and to copy from."""
     return "\n".join(part for role in ROLES for part in _role(role, config))
 
 
