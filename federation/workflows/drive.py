@@ -124,8 +124,8 @@ class SharedLog:
         self._own: set[int] = set()
 
     def append(self, changes: Sequence[Change], *, after: int) -> tuple[bool, Sequence[tuple[Change, ...]]]:
-        """See `federation.run.ports.RunLog`. Raises Unavailable when it is unknown whether the entry stands: then it is
-        read later, as somebody else's."""
+        """See `federation.run.ports.RunLog`. Raises Unavailable when nobody knows whether the entry stands: it is read
+        later, as somebody else's."""
         stands = False
         if self._log.head == after:
             with suppress(LogConflict):
@@ -134,7 +134,7 @@ class SharedLog:
         return stands, self._theirs(self._log.take())
 
     def news(self) -> Sequence[tuple[Change, ...]]:
-        """Entries that others wrote since."""
+        """Read on."""
         return self._theirs(self._log.refresh())
 
     def _theirs(self, entries: Sequence[Entry]) -> list[tuple[Change, ...]]:

@@ -45,7 +45,7 @@ from regions.nomad.client import NomadRegion
 from regions.storage.errors import NotFound
 
 ASK_S = 5.0
-"""How long one region may take to answer about a child."""
+"""How long one region may take to tell of a child."""
 _RUNS = "runs/"
 
 Child = tuple[Mapping[str, Any], list[Allocation]]
@@ -133,7 +133,7 @@ class Evidence:
             bound: dict[tuple[int, int], str] = {}
             children: dict[tuple[int, int], str] = {}
             entries: list[Entry] = []
-            with suppress(IndexCorrupt):  # a torn log counts as lost
+            with suppress(IndexCorrupt):  # a torn log tells as little as a lost one
                 entries = Log(self._app.home, f"{_RUNS}{run}/log/", author="").refresh()
             for entry in entries:
                 for change in entry.changes:

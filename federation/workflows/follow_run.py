@@ -19,7 +19,7 @@ from federation.workflows.runs import Runs
 LOOK_S = 1.0
 
 
-def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: float = LOOK_S) -> RunRow:
+def spectate(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: float = LOOK_S) -> RunRow:
     """Prints what happened to the run so far and what happens, until it is over. Returns its row. Raises UsageError.
 
     Nothing happens while nobody drives the run. Ctrl-C ends the following and changes nothing.

@@ -191,10 +191,7 @@ class Runs:
                 f"run {manifest.run} has no region {region!r}", hint=f"it has: {', '.join(manifest.regions)}"
             )
         if len(manifest.regions) == 1:
-            raise UsageError(
-                f"run {manifest.run} may use only region {region}, so its slots can't move",
-                hint="dispatch again with other --regions",
-            )
+            raise UsageError(f"run {manifest.run} may use no region but {region}", hint="regions are a hard limit")
         self._run_log(manifest.run).append([{"type": "rebind", "region": region}], reason="rebind")
         return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 
@@ -319,7 +316,7 @@ class Runs:
 
 
 def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
-    """The events that bring a brain to where the run stands."""
+    """What brings a brain to where the run stands."""
     events: list[Event] = [Appended(entry.changes, is_replay=True) for entry in entries]
     events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
     return events

@@ -98,13 +98,13 @@ def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = 
     from federation.text import counted
     from federation.ui.run_progress import follower
     from federation.ui.run_view import exit_code
-    from federation.workflows.follow_run import follow_run
+    from federation.workflows.follow_run import spectate
     from federation.workflows.runs import Runs
 
     with opened(config) as project:
         manifest = Runs(project).manifest(Runs(project).find(run).run)
         with follower(manifest, as_json=as_json) as observe:
-            row = follow_run(project, manifest.run, observe)
+            row = spectate(project, manifest.run, observe)
         if as_json:
             answer_json_line({"event": "end", "run": row.run, "state": row.state, "reason": row.reason})
         note(
