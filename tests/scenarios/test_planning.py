@@ -111,7 +111,7 @@ def test_a_plan_that_was_edited_or_is_none(project: Project) -> None:
     assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json"), "was changed since it was written")
     path.write_text("{}")
     assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json"), "is not a plan", "fedml plan --out")
-    assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json", "-n", "3"), "--plan says already")
+    assert_refused(project.fedml("dispatch", "--plan", "edited.plan.json", "-n", "3"), "--plan already says")
     assert project.traces() == before
 
 
