@@ -17,11 +17,10 @@ from federation.index.stores import shown_store
 from federation.publish.adopt_pattern import Pattern
 from regions.model import Datacenter, StoreConfig
 from regions.storage import parse_store_url
+from regions.storage.backend import backend_of
 from regions.storage.errors import InvalidStoreURL
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
-_BUCKET_SEGMENTS = {"az": 2}
-"""Segments that name a bucket, where they are more than one: the account and the container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,9 @@ class AdoptedPlace:
             return None
         text = self.pattern.prefix({"region": self.region, "datacenter": self.datacenter.name})
         scheme, _, rest = text.partition("://")
-        depth = self.pattern.prefix({}).count("/") - 2 if scheme == "file" else _BUCKET_SEGMENTS.get(scheme, 1)
+        depth = backend_of(scheme).place_segments
+        if depth is None:
+            depth = self.pattern.prefix({}).count("/") - 2
         parts = rest.split("/")
         if len(parts) <= depth:
             return None

@@ -32,6 +32,7 @@ from jobs.errors import FedmlError
 from jobs.spec import looks_secret
 from regions.model import Allocation, StoreConfig
 from regions.storage import Store, store_url
+from regions.storage.backend import backend_of
 from regions.storage.errors import InvalidStoreURL, NotFound
 from regions.storage.store import ObjectInfo
 
@@ -155,7 +156,9 @@ def check_adoption(config: Config, prepared: PreparedJob, meta: Mapping[str, str
             )
         for place in adopted_places(config, region):
             text = place.pattern.prefix({**values, **place_values(place), "job": prepared.shape.id})
-            if text.count("/") > (3 if text.startswith("az://") else 2):  # the bucket's name is there whole
+            if "://" in text and text.count("/") > 1 + (
+                backend_of(text).place_segments or 1
+            ):  # it has the whole bucket
                 place.located(text)
 
 
