@@ -200,13 +200,14 @@ def test_what_jobs_wrote_themselves_is_found_in_it(place: Path) -> None:
     written.write_text("{}")
     code = (
         "from pathlib import Path\n"
+        "from federation.config.adopted_places import adopted_places\n"
         "from federation.config.load import load\n"
         "from federation.workflows.adopt import find\n"
         "from regions.storage import open_store\n"
         "config = load(Path())\n"
-        "own = config.regions['us'].datacenters['dc1'].store\n"
+        "(place,) = adopted_places(config, 'us')\n"
         f"values = {{'alloc_id': '{ALLOC}', 'save_path': 'models/close'}}\n"
-        "found = find(config.adopt['us'], values, own, open_store)\n"
+        "found = find(place, values, open_store)\n"
         "print(found.config.url, found.prefix, [info.key for info in found.infos])"
     )
     done = run(place, code=code)
