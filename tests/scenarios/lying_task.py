@@ -64,7 +64,7 @@ LIES: dict[str, Callable[[Record], bytes]] = {
     "files[0].path is null": lambda record: json.dumps(
         record | {"files": [{"path": None, "size_bytes": 1, "sha256": HASH}]}
     ).encode(),
-    "bytes long; the limit is": lambda record: json.dumps(record | {"params": {"x": "x" * 60_000_000}}).encode(),
+    "are read of such an object": lambda record: json.dumps(record | {"params": {"x": "x" * 60_000_000}}).encode(),
     "bytes in its files; the limit is": told(files(*((f"f{number}", 2**53 - 1, HASH) for number in range(1_100)))),
     "/stores/eu'": told(elsewhere),
     "says store 's3://bucket'": store("s3://bucket?endpoint=http://HONEYPOT"),

@@ -23,7 +23,7 @@ def test_dispatch_wait_promote_and_get(project: Project) -> None:
         assert (outcome.state, outcome.done, run.state, run.version) == ("done", 3, "done", "7")
         assert len(run.results()) == 3
         assert "version 7, slot 1" in "".join(piece.text for piece in run.logs(1))
-        with pytest.raises(UsageError, match="slots 0 to 2"):
+        with pytest.raises(UsageError, match="there is no slot 9"):
             next(run.logs(9))
         best = fed.index.list("version = 7 and job = 'from-python'", limit=1)[0]
         fed.index.tag("from-python-best", best.alloc_id)

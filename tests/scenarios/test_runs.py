@@ -274,4 +274,4 @@ def test_what_is_open_in_a_region_is_bound_elsewhere_by_hand(project: Project, t
     assert dispatching.returncode == 0, out + err
     assert {row["region"] for row in project.rows("--run", run)} == {"eu"}
     assert project.still_open("us", "given-up") == []
-    assert "is done: nothing of it is open" in project.fedml("runs", "rebind", run, "--from", "us").err
+    assert "is done: none of its slots is open" in project.fedml("runs", "rebind", run, "--from", "us").err

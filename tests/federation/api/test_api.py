@@ -159,8 +159,13 @@ def test_following_a_tag_tells_each_holder_once_and_costs_one_request_a_look(
     fed.index.tag("production", "2")
     requests: list[str] = []
     home = fed._app.home
-    get = home.get
-    monkeypatch.setattr(home, "get", lambda key: (requests.append(key), get(key))[1])
+    get_small = home.get_small
+
+    def counted(key: str, *, limit_bytes: int) -> bytes:
+        requests.append(key)
+        return bytes(get_small(key, limit_bytes=limit_bytes))
+
+    monkeypatch.setattr(home, "get_small", counted)
     looks = iter(["nothing", "nothing", "move", "untag"])
 
     def pause() -> None:

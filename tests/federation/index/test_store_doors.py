@@ -23,7 +23,8 @@ MAY_OPEN = {
     "workflows/index_copy.py": {"parse_store_url", "StoreConfig"},
     "workflows/init_project.py": {"parse_store_url"},
     "workflows/check_stores.py": {"open_store", "parse_store_url", "StoreConfig"},
-    "config/build.py": {"parse_store_url", "StoreConfig"},
+    "config/adopted_places.py": {"parse_store_url", "StoreConfig"},
+    "config/build_places.py": {"parse_store_url", "StoreConfig"},
     "checks/doctor/stores.py": {"open_store", "StoreConfig"},
     "checks/stores/uses.py": {"open_store", "parse_store_url", "StoreConfig"},
     # on the node: what the coordinator gave to its job, and what the person in the job named

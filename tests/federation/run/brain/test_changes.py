@@ -84,6 +84,4 @@ def test_a_run_log_s_changes_are_read_in_one_module() -> None:
     reads = re.compile(rf"""change(?:\[|\.get\()["'](?:{names})["']""")
     paths = [path.relative_to(ROOT).as_posix() for path in (ROOT / "federation").rglob("*.py")]
     found = {path for path in paths if "index" not in path and reads.search((ROOT / path).read_text())}
-    assert found == {"federation/log.py", "federation/run/brain/changes.py"}, (
-        "it looks whether a change, of whatever log, has a type"
-    )
+    assert found == {"federation/run/brain/changes.py"}
