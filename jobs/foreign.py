@@ -287,7 +287,7 @@ def _problem(name: str | int, value: Any, limits: Limits) -> str:
         problem = _text_problem(value, limits)
     elif kind is int and not -limits.whole_max <= value <= limits.whole_max:
         problem = "is a whole number out of range"
-    elif kind is float and not math.isfinite(value):
+    elif kind is float and not limits.is_python and not math.isfinite(value):
         problem = "is not a finite number"
     return problem or (_text_problem(name, limits) if type(name) is str else "")
 
