@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from federation.app import App
 from federation.claims import (
     AD_HOC,
     Bound,
     Expected,
+    OpenedRun,
     difference,
     known,
     of_allocation,
@@ -54,26 +55,11 @@ ASK_S = 5.0
 Child = tuple[Mapping[str, Any], list[Allocation]]
 
 
-class KnownRun(Protocol):
-    """A run that was opened."""
-
-    @property
-    def run(self) -> str: ...
-    @property
-    def job(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def spec_hash(self) -> str: ...
-    @property
-    def slots(self) -> int: ...
-
-
 class Evidence:
     """Compares records with all that is known. `runs` are those that the index knows. None: there is no index, and all runs
     with a manifest count."""
 
-    def __init__(self, app: App, runs: Iterable[KnownRun] | None = None) -> None:
+    def __init__(self, app: App, runs: Iterable[OpenedRun] | None = None) -> None:
         self._app = app
         self._sites = sites_of(app.config.regions)
         self._given = runs
@@ -152,7 +138,7 @@ class Evidence:
         return self._bound[run]
 
     @cached_property
-    def _runs(self) -> dict[str, KnownRun]:
+    def _runs(self) -> dict[str, OpenedRun]:
         if self._given is not None:
             return {run.run: run for run in self._given}
         names = {run for run, _ in manifest_keys(self._app.home)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from federation.claims import difference, of_opened
+from federation.claims import OpenedRun, difference, of_opened
 from federation.home import manifest_keys, run_log
 from federation.index.catalog.changes import RECORD_CHANGES, usable
 from federation.index.maintenance.collect import Candidate, Collected
@@ -22,19 +22,9 @@ from regions.storage.store import Store
 _BATCH = 200
 
 
-class RunManifest(Protocol):
-    """What `rebuild` wants to know of a run's manifest."""
+class RunManifest(OpenedRun, Protocol):
+    """The part of a run's manifest that `rebuild` reads."""
 
-    @property
-    def run(self) -> str: ...
-    @property
-    def job(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def spec_hash(self) -> str: ...
-    @property
-    def slots(self) -> int: ...
     @property
     def expected_keys(self) -> int: ...
 
