@@ -105,7 +105,7 @@ def test_rebuilt_after_any_history(
 
         survives = cache / ("one" if with_catalog else "none")
         read: Callable[[bytes, str], Manifest] = lambda text, source: Manifest.from_json(text, source=source)  # noqa: E731
-        plan = plan_rebuild(home, survives, lambda _: us, ["memory://us"], read)
+        plan = plan_rebuild(home, survives, lambda *_: us, ["memory://us"], read)
         apply_rebuild(home, plan, author="b@c")
 
         fresh = Index(home, cache_dir=cache / "fresh", author="a@b")
@@ -114,5 +114,5 @@ def test_rebuilt_after_any_history(
         else:
             assert {row.alloc_id for row in fresh.query()} == set(made)
             assert {(row.run, row.slot) for run in RUNS for row in fresh.won(run)} >= winners
-        assert verify(home, lambda _: us, ["memory://us"]).problems == ()
+        assert verify(home, lambda *_: us, ["memory://us"]).problems == ()
         fresh.close()
