@@ -20,7 +20,7 @@ from tests.regions.local.http.test_process import Region, running, sleeper
 _DYING = """
 import os, signal, sys
 from regions.local.process import main
-from regions.local.scheduler import heartbeats
+from regions.local.server import heartbeats
 from regions.local.state import journal
 from tests.regions.local.state.dying import DyingOs
 last, when, kind = sys.argv[1:4]
