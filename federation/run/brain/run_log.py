@@ -7,7 +7,7 @@ once in the log, whoever writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from federation.run.brain.binding import Binding
 from federation.run.brain.changes import (
@@ -29,7 +29,7 @@ from federation.run.brain.changes import (
 from federation.run.brain.commands import Append, ReadLog
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
-from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Resumed
+from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Pair, Resumed
 from federation.run.brain.health import Health
 from federation.run.brain.resume import Resume
 from federation.run.brain.state import Attempt, Logged, RunState
@@ -122,12 +122,11 @@ class LogView:
         """Takes bindings of a refused entry back, and writes its facts again unless somebody else wrote them."""
         state = self._state
         self._is_under_way = False
-        for change in reversed(event.changes):
-            if isinstance(change, Bind):
-                self._take_back(change.slot, change.attempt)
+        bindings = [(change.slot, change.attempt) for change in event.changes if isinstance(change, Bind)]
+        gone = {pair for pair in reversed(bindings) if self._take_back(*pair)}
+        facts = [change for change in event.changes if not (isinstance(change, Bind) or _is_of(change, gone))]
         for entry in event.entries:
             self._theirs(entry)
-        facts = [change for change in event.changes if not isinstance(change, Bind)]
         state.changes = [change for change in (*facts, *state.changes) if not self._is_said(change)]
         state.is_roomy = True
         if event.error:
@@ -136,10 +135,20 @@ class LogView:
             self._is_away = True
             self._append_at_s = state.now_s + state.limits.store_retry_s
 
-    def _take_back(self, number: int, attempt_number: int) -> None:
+    def _take_back(self, number: int, attempt_number: int) -> bool:
+        """Removes that attempt if it is the slot's newest and isn't in the log; whether it did."""
         last = self._state.slots[number].last
-        if last is not None and last.number == attempt_number and Logged.BINDING not in last.logged:
-            self._binding.take_back(number)
+        if last is None or last.number != attempt_number or Logged.BINDING in last.logged:
+            return False
+        self._forget_newest(number)
+        return True
+
+    def _forget_newest(self, number: int) -> None:
+        """Removes a slot's newest attempt, which isn't in the log, and what was to be written about it: another attempt may
+        get its number."""
+        newest = {(number, len(self._state.slots[number].attempts))}
+        self._binding.take_back(number)
+        self._state.changes = [change for change in self._state.changes if not _is_of(change, newest)]
 
     def _is_said(self, change: Change) -> bool:
         """Whether the log says it already."""
@@ -238,7 +247,7 @@ class LogView:
     def _their_binding(self, change: Bind) -> None:
         slot = self._state.slots[change.slot]
         if slot.last is not None and Logged.BINDING not in slot.last.logged:
-            self._binding.take_back(change.slot)
+            self._forget_newest(change.slot)
         attempt = self._binding.recorded(change)
         if attempt is None:
             return
@@ -294,3 +303,8 @@ class LogView:
         state.settle(slot, SlotState.OPEN)
         (state.retries if slot.attempts else state.unbound).append(number)
         state.is_roomy = True
+
+
+def _is_of(change: Change, pairs: Container[Pair]) -> bool:
+    """Whether the change acknowledges or fails one of these attempts."""
+    return isinstance(change, Ack | Fail) and (change.slot, change.attempt) in pairs

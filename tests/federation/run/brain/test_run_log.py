@@ -9,7 +9,7 @@ from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Halt, Retry, Unknown, parse
+from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Halt, Rebind, Retry, Unknown, parse
 from federation.run.brain.timing import Limits
 from regions.model import Allocation
 from tests.federation.run.brain.test_brain import sent
@@ -43,6 +43,15 @@ def test_what_others_bound_first_is_theirs_and_the_rest_is_decided_again() -> No
     assert brain.slots[0].attempts[0].region == "eu"
     assert [(one["slot"], one["attempt"], one["region"]) for one in changes(out)] == [(1, 1, "us")]
     assert of(out, cmd.Append)[0].after == 1
+
+
+def test_a_failure_of_a_binding_that_is_taken_back_is_not_written() -> None:
+    """The number of that attempt is given again, to an attempt that has not failed."""
+    brain, append = proposing(1)
+    brain.step(ev.LogRead(((Rebind("us"),),)))
+    assert not brain.slots[0].attempts[0].is_open
+    out = brain.step(ev.AppendRefused(append.changes, ()))
+    assert [(one["type"], one["slot"], one["attempt"]) for one in changes(out)] == [("bind", 0, 1)]
 
 
 def test_what_another_coordinator_bound_and_never_acknowledged_is_searched_for_after_a_while() -> None:
