@@ -1,4 +1,4 @@
-"""A jobspec file (HCL2 or JSON) and variables enter, a `JobSource` leaves: Nomad's JSON by region, and one spec hash.
+"""Reads a jobspec file (HCL2 or JSON) with its variables: Nomad's JSON for each region, and one spec hash.
 
 The spec hash covers the source text, the files that it reads by `file()`, and the variables that a person gave
 (environment, `-var-file`, `-var`), but not what the renderer or `[regions.NAME.vars]` add: it is the same in all regions.

@@ -1,4 +1,4 @@
-"""A file of parameters (CSV, JSON Lines) or a folder of payloads enters, rows as a sweep wants them leave.
+"""Reads a file of parameters (CSV, JSON Lines) or a folder of payloads as the rows of a sweep.
 
 What is broken is named by its line. Rows are packed for the home store as gzipped JSON Lines, and read back from there.
 """
