@@ -18,7 +18,9 @@ from tests.regions.local.state.builders import config
 
 PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "embedded-region.md"
 BEGIN, END = "<!-- refused: begin -->\n", "<!-- refused: end -->"
-VERSION = "1.11.2"
+VERSION, OLDER = "1.11.2", "1.9.7"
+DROPPED = ("`max_client_disconnect`", "`stop_after_client_disconnect`", "`prevent_reschedule_on_lost`")
+"""Read and dropped since 1.10."""
 NOBODY = "11111111-1111-1111-1111-111111111111"
 
 
@@ -85,11 +87,12 @@ PATHS = (
 )
 
 
-def table(api: Api) -> str:
+def table(api: Api, older: Api) -> str:
     """Everything of these that is answered with 501; whatever isn't any more is left out."""
     jobs = []
     for name, wanted in JOBS.items():
-        status, said = api.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
+        asked = older if name in DROPPED else api
+        status, said = asked.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
         if status == 501:
             jobs.append(f"| {name} | `{said.partition(':')[0]}` |")
     paths = [
@@ -108,18 +111,30 @@ def newest(tmp_path: Path) -> Iterator[Api]:
         yield served
 
 
-def test_all_of_these_are_refused(newest: Api) -> None:
+@pytest.fixture
+def older(tmp_path: Path) -> Iterator[Api]:
+    with serve(config(tmp_path / "older", version=OLDER)) as served:
+        yield served
+
+
+def test_all_of_these_are_refused(newest: Api, older: Api) -> None:
     for name, wanted in JOBS.items():
-        assert newest.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})[0] == 501, name
+        status = 200 if name in DROPPED else 501
+        assert newest.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})[0] == status, name
+    for name in DROPPED:
+        assert older.ask("PUT", "/v1/jobs", {"Job": JOBS[name] | {"ID": "refused"}})[0] == 501, name
 
 
-def test_the_page_tells_what_the_region_refuses(newest: Api) -> None:
-    api = newest
+def test_the_page_tells_what_the_region_refuses(newest: Api, older: Api) -> None:
     told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert told == table(api), "run: python -m tests.regions.local.http.test_refused"
+    assert told == table(newest, older), "run: python -m tests.regions.local.http.test_refused"
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder), version=VERSION)) as served:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve(config(Path(folder), version=VERSION)) as served,
+        serve(config(Path(folder) / "older", version=OLDER)) as served_older,
+    ):
         before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(before + BEGIN + table(served) + END + rest.partition(END)[2])
+        PAGE.write_text(before + BEGIN + table(served, served_older) + END + rest.partition(END)[2])
