@@ -83,6 +83,8 @@ _NOT_KEPT = {
 """Fields of the API that servers don't return."""
 _READ_AS_ZERO = {"job": {"ConsulToken", "VaultToken"}, "resources": {"DiskMB"}, "network": {"Device"}}
 """Fields whose value a server reads and drops."""
+_LEFT_OUT_EMPTY = {"Hostname"}
+"""Fields that a server's answer lacks where they are empty."""
 _KEPT_UNTIL = {
     "group": dict.fromkeys(("MaxClientDisconnect", "PreventRescheduleOnLost", "StopAfterClientDisconnect"), "1.10.0"),
     "vault": {"Policies": "1.10.0"},
@@ -219,7 +221,7 @@ class _Canonical:
             if version_key(field.since) <= self._oldest and not self._is_of_server(kind, field)
         }
         if not self._keeps_unknown:
-            return complete
+            return {name: value for name, value in complete.items() if value or name not in _LEFT_OUT_EMPTY}
         known = {field.api for field in kind.fields}
         return complete | {name: value for name, value in block.items() if name not in known}
 
