@@ -82,7 +82,7 @@ def _group(group: Record, job_type: str) -> list[str]:
     found += _constraints(group["Constraints"])
     if wrong := _restart(group["RestartPolicy"]):
         found.append(joined(wrong))
-    if wrong := _reschedule(group["ReschedulePolicy"]):
+    if group["ReschedulePolicy"] and (wrong := _reschedule(group["ReschedulePolicy"])):
         found.append(joined(wrong))
     if group["EphemeralDisk"]["SizeMB"] < 10:
         found.append(f"minimum DiskMB value is 10; got {group['EphemeralDisk']['SizeMB']}")
