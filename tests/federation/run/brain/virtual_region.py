@@ -227,9 +227,17 @@ class VirtualRegion:
         number = len(child.allocations)
         child.allocations.append(
             Allocation(
-                f"{child.id[-13:]}-{number}", child.id, "model", 0, "n", "n-1", "running", "run",
-                create_index=number, modify_index=number,
-            )  # fmt: skip
+                f"{child.id[-13:]}-{number}",
+                child.id,
+                "model",
+                0,
+                "n",
+                "n-1",
+                "running",
+                "run",
+                create_index=number,
+                modify_index=number,
+            )
         )
         self.on_news(self.name, child.allocations[-1])
 
