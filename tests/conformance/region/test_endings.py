@@ -326,6 +326,8 @@ def is_over(shape: Shape) -> Callable[[list[dict[str, Any]]], bool]:
     def all_over(stubs: list[dict[str, Any]]) -> bool:
         ended = [one for one in stubs if one["ClientStatus"] in ("complete", "failed", "lost")]
         running = [one for one in stubs if one["ClientStatus"] == "running" and one["DesiredStatus"] == "run"]
+        if shape.status == "gone" and not stubs:  # newer servers forget them with their job
+            return True
         return len(running) == wanted.count("running") and len(ended) == wanted.count("")
 
     return all_over
@@ -353,7 +355,8 @@ def test_an_allocation_ends(federation, us, new_job, shape):
         if region.is_drained:
             region.undrain()
     found = recording(shape, child, deciding_tasks(job)["g"], stubs)
-    assert [ending_of(allocation_from_json(stub), found) for stub in stubs] == list(shape.endings)
+    endings = [ending_of(allocation_from_json(stub), found) for stub in stubs]
+    assert endings == (list(shape.endings) if stubs else []) == found["endings"]
     path = RECORDINGS / f"{version}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     if os.environ.get("FEDML_RECORD"):
@@ -367,7 +370,7 @@ def recording(
     shape: Shape, child: dict[str, Any], deciding: Collection[str], stubs: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "endings": list(shape.endings),
+        "endings": list(shape.endings) if stubs else [],
         "status": child.get("Status", "gone"),
         "is_stopped": bool(child.get("Stop")),
         "deciding": sorted(deciding),
