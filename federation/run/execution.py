@@ -77,7 +77,7 @@ class Execution:
             Ping: lambda command: [ports.ping(command.region)],
             Join: lambda command: [ports.join(command.region)],
             List: self._list,
-            Probe: lambda command: [ports.probe(command.region)],
+            Probe: lambda command: [ports.probe(command.region, command.slots)],
             Find: self._find,
             Verify: self._verify,
             Inspect: self._inspect,

@@ -8,6 +8,7 @@ import time
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import written
+from regions.local.nomad_version import DISPATCH_PRIORITY, RACE_SAFE_TOKENS
 from regions.local.scheduler.schedule import schedule
 from regions.local.server.worker import blocked_evaluation
 from regions.local.state import job_writes
@@ -161,10 +162,10 @@ def dispatch(context: Context, request: Request) -> Reply:
     token = request.get("idempotency_token") or request.field("IdempotencyToken", str, "")
     id_prefix = request.field("IdPrefixTemplate", str, "")
     # Nomad before 1.10.1 ignores a dispatch's own priority.
-    priority = request.field("Priority", int, 0) if context.config.has(1, 10, 1) else 0
+    priority = request.field("Priority", int, 0) if context.config.answers_as >= DISPATCH_PRIORITY else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
-    races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
+    races = context.faults.forgets_token(is_used and context.config.answers_as < RACE_SAFE_TOKENS)
 
     (child, is_new), transaction = context.commit(
         "JobRegistered",

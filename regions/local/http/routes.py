@@ -23,6 +23,7 @@ from regions.local.http import (
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.forwarding import forward, job_region
 from regions.local.http.messages import Failure, Relay, Reply, Request
+from regions.local.nomad_version import JOB_STATUSES
 
 Handle = Callable[[Context, Request], Reply]
 Allows = Callable[[Context, Request], bool]
@@ -218,7 +219,7 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
                 break
     if pattern in _TABLE:
         return _TABLE[pattern]
-    if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.has(1, 8)):
+    if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.answers_as >= JOB_STATUSES):
         return _UNSUPPORTED
     raise Failure(404, "", {})
 
