@@ -162,10 +162,15 @@ class App:
         file, config = self.job_file(request.job), self.config
         return self._limited(prepare_file(file, request, regions, config.version_meta, config.store_task))
 
-    def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
-        """Prepares the job as it is registered in these regions, which must agree on it."""
-        clients = [self.client(name) for name in regions]
-        return self._limited(prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift))
+    def prepare_registered(
+        self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False, nowhere: FedmlError | None = None
+    ) -> PreparedJob:
+        """Prepares the job as it is registered in these regions, which must agree on it. Raises `nowhere`, where it is given,
+        if none of them has it."""
+        clients, version_meta = [self.client(name) for name in regions], self.config.version_meta
+        return self._limited(
+            prepare_registered(job_id, clients, version_meta, allow_drift=allow_drift, nowhere=nowhere)
+        )
 
     def _limited(self, prepared: PreparedJob) -> PreparedJob:
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))

@@ -56,10 +56,15 @@ class Region:
         return json.loads(text) if text else None
 
     def stubs(self) -> list[dict[str, Any]]:
-        return sorted(self.federation.get(f"{self.path}/allocations"), key=lambda one: one["CreateIndex"])
+        return self._own(self.federation.get("/v1/allocations"))
 
     def wait(self, is_done: Callable[[list[dict[str, Any]]], Any]) -> None:
-        self.federation.wait_for_allocations(self.job_id, is_done)
+        self.federation.wait("/v1/allocations", lambda stubs: is_done(self._own(stubs)), seconds=120)
+
+    def _own(self, stubs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The job's allocations in the order in which they were made, of a job that is gone too."""
+        own = [stub for stub in stubs if stub["JobID"] == self.job_id]
+        return sorted(own, key=lambda one: (one["CreateIndex"], one["Name"]))
 
     def until_in(self, task: str, event: str) -> None:
         """Waits until something happened to a task of the first allocation."""
@@ -70,7 +75,7 @@ class Region:
         if status == "gone":
             assert self.federation.raw("GET", self.path)[0] == 404
             return {}
-        found: dict[str, Any] = self.federation.wait(self.path, lambda job: job["Status"] == status)
+        found: dict[str, Any] = self.federation.wait(self.path, lambda job: job["Status"] == status, seconds=120)
         return found
 
     def stop_alloc(self) -> None:
@@ -144,9 +149,7 @@ SHAPES = [
     Shape("failure", ["exit"], [main("exit 3")]),
     Shape("killed by somebody's signal", ["exit"], [main("kill -9 $$")]),
     Shape("alloc stop", ["moved", "running"], [main(UNTIL_KILLED)], RUNNING, [Region.stop_alloc]),
-    Shape(
-        "alloc stop, ignoring signals", ["moved", "running"], [main(IGNORES, **SLOW)], RUNNING, [Region.stop_alloc]
-    ),
+    Shape("alloc stop, ignoring signals", ["moved", "running"], [main(IGNORES, **SLOW)], RUNNING, [Region.stop_alloc]),
     Shape("alloc stop, exits 0", ["moved", "running"], [main(EXITS_0)], RUNNING, [Region.stop_alloc]),
     Shape(
         "alloc stop in a shutdown delay",
@@ -171,7 +174,7 @@ SHAPES = [
     ),
     Shape(
         "one of two stopped",
-        ["done", "moved", "running"],
+        ["moved", "done", "running"],
         [main(f"test $NOMAD_ALLOC_INDEX = 1 || {{ {UNTIL_KILLED}; }}")],
         ("main", "Terminated"),
         [Region.stop_alloc],
@@ -212,13 +215,25 @@ SHAPES = [
     Shape(
         "leader ended",
         ["done"],
-        [main("sleep 1", Leader=True), shell_task("other", UNTIL_KILLED), hook("side", IGNORES, "poststart", sidecar=True, **SLOW)],
+        [
+            main("sleep 1", Leader=True),
+            shell_task("other", UNTIL_KILLED),
+            hook("side", IGNORES, "poststart", sidecar=True, **SLOW),
+        ],
     ),
     Shape("leader failed", ["exit"], [main("sleep 1; exit 2", Leader=True), shell_task("other", UNTIL_KILLED)]),
-    Shape("another failed before the leader", ["exit"], [main(UNTIL_KILLED, Leader=True), shell_task("other", "sleep 1; exit 2")]),
+    Shape(
+        "another failed before the leader",
+        ["exit"],
+        [main(UNTIL_KILLED, Leader=True), shell_task("other", "sleep 1; exit 2")],
+    ),
     Shape("prestart sidecar", ["done"], [hook("side", UNTIL_KILLED, "prestart", sidecar=True), main("sleep 1")]),
     Shape("poststart sidecar", ["done"], [main("sleep 1"), hook("side", EXITS_0, "poststart", sidecar=True)]),
-    Shape("prestart and poststop", ["done"], [hook("first", "true", "prestart"), main("true"), hook("last", "true", "poststop")]),
+    Shape(
+        "prestart and poststop",
+        ["done"],
+        [hook("first", "true", "prestart"), main("true"), hook("last", "true", "poststop")],
+    ),
     Shape("prestart failed", ["exit"], [hook("first", "exit 4", "prestart"), main("true")]),
     Shape("poststop failed", ["exit"], [main("true"), hook("last", "exit 5", "poststop")]),
     Shape(
@@ -237,7 +252,12 @@ SHAPES = [
         ("main", "Terminated"),
         [Region.stop_job],
     ),
-    Shape("restarted", ["done"], [main("test -e $NOMAD_TASK_DIR/x || { touch $NOMAD_TASK_DIR/x; exit 1; }")], group={"RestartPolicy": policy(1)}),
+    Shape(
+        "restarted",
+        ["done"],
+        [main("test -e $NOMAD_TASK_DIR/x || { touch $NOMAD_TASK_DIR/x; exit 1; }")],
+        group={"RestartPolicy": policy(1)},
+    ),
     Shape(
         "alloc restart",
         ["done"],
@@ -249,16 +269,27 @@ SHAPES = [
         "rescheduled",
         ["exit", "exit"],
         [main("exit 1")],
-        group={"ReschedulePolicy": {"Attempts": 1, "Interval": 10**12, "Delay": 5 * SECOND, "DelayFunction": "constant"}},
+        group={
+            "ReschedulePolicy": {"Attempts": 1, "Interval": 10**12, "Delay": 5 * SECOND, "DelayFunction": "constant"}
+        },
     ),
-    Shape(
-        "no such command", ["setup"], [main("") | {"Config": {"command": "/nonexistent/command"}}]
-    ),
+    Shape("no such command", ["setup"], [main("") | {"Config": {"command": "/nonexistent/command"}}]),
     Shape("no such artifact", ["setup"], [main("true", Artifacts=[{"GetterSource": "http://127.0.0.1:9/none"}])]),
     Shape(
         "no such template",
         ["setup"],
-        [main("true", Templates=[{"EmbeddedTmpl": '{{ file "nonexistent" | toInt }}{{ fail "x" }}', "DestPath": "local/x", "ChangeMode": "noop"}])],
+        [
+            main(
+                "true",
+                Templates=[
+                    {
+                        "EmbeddedTmpl": '{{ file "nonexistent" | toInt }}{{ fail "x" }}',
+                        "DestPath": "local/x",
+                        "ChangeMode": "noop",
+                    }
+                ],
+            )
+        ],
         only_real="templates without functions",
     ),
     Shape("max_run_duration", ["timeout"], [main(UNTIL_KILLED)], group=MAX_RUN, since="2.0.3"),
@@ -295,6 +326,8 @@ def is_over(shape: Shape) -> Callable[[list[dict[str, Any]]], bool]:
     def all_over(stubs: list[dict[str, Any]]) -> bool:
         ended = [one for one in stubs if one["ClientStatus"] in ("complete", "failed", "lost")]
         running = [one for one in stubs if one["ClientStatus"] == "running" and one["DesiredStatus"] == "run"]
+        if shape.status == "gone" and not stubs:  # newer servers forget them with their job
+            return True
         return len(running) == wanted.count("running") and len(ended) == wanted.count("")
 
     return all_over
@@ -322,7 +355,8 @@ def test_an_allocation_ends(federation, us, new_job, shape):
         if region.is_drained:
             region.undrain()
     found = recording(shape, child, deciding_tasks(job)["g"], stubs)
-    assert [ending_of(allocation_from_json(stub), found) for stub in stubs] == list(shape.endings)
+    endings = [ending_of(allocation_from_json(stub), found) for stub in stubs]
+    assert endings == (list(shape.endings) if stubs else []) == found["endings"]
     path = RECORDINGS / f"{version}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     if os.environ.get("FEDML_RECORD"):
@@ -336,7 +370,7 @@ def recording(
     shape: Shape, child: dict[str, Any], deciding: Collection[str], stubs: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "endings": list(shape.endings),
+        "endings": list(shape.endings) if stubs else [],
         "status": child.get("Status", "gone"),
         "is_stopped": bool(child.get("Stop")),
         "deciding": sorted(deciding),
