@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from jobs.nomad_json.validation.patterns import pattern_problem
 from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, numbered, quoted
 
 _SETS = ("set_contains", "set_contains_all", "set_contains_any")
@@ -82,10 +83,8 @@ def _spread(block: Record) -> Iterator[Problem]:
 def _operator(block: Record, what: str, unknown: str, version: Version) -> Iterator[Problem]:
     operand, target, place = block["Operand"], block["RTarget"], (("value", None),)
     if operand == "regexp":
-        try:
-            re.compile(target)
-        except (re.error, OverflowError, RecursionError) as error:
-            yield Problem(f"Regular expression failed to compile: {error}", place)
+        if wrong := pattern_problem(target):
+            yield Problem(f"Regular expression failed to compile: {wrong}", place)
     elif operand in ("version", "semver"):
         if (malformed := _malformed(target, operand, version)) is not None:
             yield Problem(f"{operand.title()} {what} is invalid: {malformed}", place)

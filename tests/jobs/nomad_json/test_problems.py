@@ -8,27 +8,25 @@ import pytest
 from jobs.nomad_json.canonical import canonical_job
 from jobs.nomad_json.problems import NEWEST, OLDEST, impossible_names, problems
 from jobs.nomad_json.validation.problem import joined, place_text
-from tests.jobs.nomad_json.refused import CASES, RECORDED
+from tests.jobs.nomad_json.refused import CASES, RECORDED, comparable
 from tests.regions.local.state.builders import job
 
-ANSWERS: dict[str, dict[str, list[str]]] = json.loads(RECORDED.read_text(encoding="utf-8"))
+ANSWERS: dict[str, dict[str, list[str] | str]] = json.loads(RECORDED.read_text(encoding="utf-8"))
 OF_THE_REGION = re.compile(r'Vault( "default")? not enabled but used in the job')
 """What a server refuses for what it lacks itself."""
-
-
-def comparable(errors: list[str]) -> list[str]:
-    """The errors without what differs from call to call (the order of a Go map), or is another library's text."""
-    plain = [re.sub(r"(failed to compile: ).*", r"\1", error) for error in errors if not OF_THE_REGION.fullmatch(error)]
-    return [re.sub(r"\[(\w+ )+\w+\]", lambda names: str(sorted(names[0][1:-1].split())), error) for error in plain]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", CASES)
 def test_a_job_is_refused_as_real_servers_refuse_it(name: str, version: str) -> None:
     canonical = canonical_job(CASES[name].job, "global", version)
-    found = [*impossible_names(canonical), *problems(canonical, version)]
+    found = [problem.message for problem in (*impossible_names(canonical), *problems(canonical, version))]
 
-    assert comparable([problem.message for problem in found]) == comparable(ANSWERS[name][version])
+    answer = ANSWERS[name][version]
+    if isinstance(answer, str):
+        assert comparable(answer)[0] in found
+    else:
+        assert comparable(found) == comparable([error for error in answer if not OF_THE_REGION.fullmatch(error)])
 
 
 def test_enough_jobs_of_every_kind_were_asked() -> None:

@@ -227,8 +227,16 @@ class VirtualRegion:
         number = len(child.allocations)
         child.allocations.append(
             Allocation(
-                f"{child.id[-13:]}-{number}", child.id, "model", 0, "n", "n-1", "running", "run",
-                create_index=number, modify_index=number,
+                f"{child.id[-13:]}-{number}",
+                child.id,
+                "model",
+                0,
+                "n",
+                "n-1",
+                "running",
+                "run",
+                create_index=number,
+                modify_index=number,
             )  # fmt: skip
         )
         self.on_news(self.name, child.allocations[-1])
