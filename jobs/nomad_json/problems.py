@@ -6,7 +6,7 @@ The rules are those of 1.6.3 and of the newest 2.0; a rule that one of them lack
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jobs.hcl.versions import version_key
 from jobs.nomad_json.validation.comparisons import affinities, constraints, spreads
@@ -24,10 +24,10 @@ _COUNT_MAX = 50_000
 """Default of the servers' job_max_count."""
 
 
-def problems(job: Record, version: str = NEWEST) -> list[Problem]:
-    """Returns everything for which a server of that version refuses the job, whatever the region has. Empty for a valid
-    job."""
-    return list(_problems(job, version_key(version)))
+def problems(job: Record, version: str = NEWEST, lacking: Sequence[Problem] = ()) -> list[Problem]:
+    """Returns everything for which a server of that version refuses the job. Empty for a valid job. `lacking`: what the
+    job needs and the server's region doesn't have."""
+    return list(_problems(job, version_key(version), lacking))
 
 
 def impossible_names(job: Record) -> list[Problem]:
@@ -41,12 +41,13 @@ def impossible_names(job: Record) -> list[Problem]:
     return found
 
 
-def _problems(job: Record, version: Version) -> Iterator[Problem]:
+def _problems(job: Record, version: Version, lacking: Sequence[Problem]) -> Iterator[Problem]:
     groups = job["TaskGroups"] or []
     services = {
         group["Name"]: [completed(job, group, None, one) for one in group["Services"] or ()] for group in groups
     }
     yield from admission(job, services, version)
+    yield from lacking
     if version >= (1, 7):
         yield from _clusters(groups)
     yield from _identity(job, version)
@@ -140,9 +141,35 @@ def _parameterized(block: Record) -> Iterator[Problem]:
 def _limits(job: Record, version: Version) -> Iterator[Problem]:
     if not 1 <= job["Priority"] <= 100:
         yield Problem("job priority must be between [1, 100]", (("priority", None),))
+    if version >= (1, 7):
+        for group in job["TaskGroups"] or ():
+            yield from _workload_identities(job, group)
     total = sum(group["Count"] for group in job["TaskGroups"] or ())
     if version >= (1, 11) and total > _COUNT_MAX:
         yield Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}")
+
+
+def _workload_identities(job: Record, group: Record) -> Iterator[Problem]:
+    """Finds services and Vault blocks that need an identity and have none with a name."""
+    place = ("group", group["Name"])
+    blocks = [(None, number, one) for number, one in enumerate(group["Services"] or (), 1)]
+    for task in group["Tasks"] or ():
+        blocks += [(task, number, one) for number, one in enumerate(task["Services"] or (), 1)]
+    for owner, number, block in blocks:
+        service = completed(job, group, owner, block)
+        identity = block.get("Identity")
+        if service["Provider"] != "consul" and identity and not identity.get("Name"):
+            what = f"task {owner['Name']}" if owner else f"task group {group['Name']}"
+            inner = (("task", owner["Name"]),) if owner else ()
+            text = f"Service {service['Name']} in {what} has an identity with an empty name"
+            yield Problem(text, (place, *inner, ("service", number)))
+    for task in group["Tasks"] or ():
+        cluster = (task["Vault"] or {}).get("Cluster") or "default"
+        names = [identity.get("Name") for identity in task.get("Identities") or ()]
+        if cluster != "default" and f"vault_{cluster}" not in names:
+            text = f"does not have an identity named vault_{cluster} and no default identity is provided in agent"
+            text = f"Task {task['Name']} uses Vault cluster {cluster} but {text} configuration"
+            yield Problem(text, (place, ("task", task["Name"]), ("vault", None)))
 
 
 def _clusters(groups: list[Record]) -> Iterator[Problem]:

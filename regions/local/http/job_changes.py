@@ -90,7 +90,7 @@ def _problems(context: Context, wanted: Record) -> list[Problem]:
 
     config = context.config
     lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
-    return [*map(Problem, lacking), *problems(wanted, config.version)]
+    return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 
 def _checked(context: Context, wanted: Record) -> Record:
