@@ -18,6 +18,7 @@ from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepar
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
 from federation.index.stores import KnownStores, Stores
+from federation.index.validation import checked_names
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
@@ -173,6 +174,8 @@ class App:
         )
 
     def _limited(self, prepared: PreparedJob) -> PreparedJob:
+        if self.config.results != "none":
+            checked_names(prepared.shape, prepared.file.name)
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
 
     def registered_job(self, job: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import time
+from typing import TYPE_CHECKING
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
@@ -15,6 +16,9 @@ from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
 from regions.local.unsupported import misplaced, unsupported
+
+if TYPE_CHECKING:
+    from jobs.nomad_json.validation.problem import Problem
 
 
 def parse(context: Context, request: Request) -> Reply:
@@ -42,7 +46,7 @@ def parse(context: Context, request: Request) -> Reply:
 
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
-    from jobs.nomad_json.problems import joined
+    from jobs.nomad_json.validation.problem import joined
 
     wanted = _job_in(context, request, request.json())
     found = _problems(context, wanted)
@@ -50,7 +54,7 @@ def validate(context: Context, request: Request) -> Reply:
         {
             "DriverConfigValidated": True,
             "Error": joined(found) if found else "",
-            "ValidationErrors": found or None,
+            "ValidationErrors": [problem.message for problem in found] or None,
             "Warnings": "",
         }
     )
@@ -80,14 +84,17 @@ def _job_in(
     return wanted
 
 
-def _problems(context: Context, wanted: Record) -> list[str]:
+def _problems(context: Context, wanted: Record) -> list[Problem]:
     from jobs.nomad_json.problems import problems
+    from jobs.nomad_json.validation.problem import Problem
 
-    return problems(wanted) + misplaced(wanted, context.config.namespaces, context.config.pools)
+    config = context.config
+    lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
+    return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 
 def _checked(context: Context, wanted: Record) -> Record:
-    from jobs.nomad_json.problems import joined
+    from jobs.nomad_json.validation.problem import joined
 
     found = _problems(context, wanted)
     if found:
