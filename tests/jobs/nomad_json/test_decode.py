@@ -55,7 +55,10 @@ def test_numbers_in_a_config_are_floats():
         ('{"Job": {"ID": "x", "Priority": "50"}}', "Job.Priority is a string, not an integer"),
         ('{"Job": {"ID": "x", "Priority": 50.0}}', "Job.Priority is the number 50.0, not an integer"),
         ('{"Job": {"ID": "x", "Priority": 1e2}}', "Job.Priority is the number 1e2, not an integer"),
-        ('{"ID": "x", "priority": 99999999999999999999}', "Priority is the number 99999999999999999999, not an integer"),
+        (
+            '{"ID": "x", "priority": 99999999999999999999}',
+            "Priority is the number 99999999999999999999, not an integer",
+        ),
         ('{"Job": {"ID": "x", "TaskGroups": {"Name": "g"}}}', "Job.TaskGroups is an object, not a list"),
         ('{"Job": {"ID": "x", "TaskGroups": [null]}}', r"Job.TaskGroups\[0\] is null, not an object"),
         (
