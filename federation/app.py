@@ -17,6 +17,7 @@ from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
+from federation.index.home import Owner
 from federation.index.stores import KnownStores, Stores
 from federation.index.validation import checked_names
 from jobs.errors import FedmlError
@@ -85,10 +86,15 @@ class App:
         """The store of the index and the runs."""
         return self.store(self.config.home)
 
+    @property
+    def owner(self) -> Owner:
+        """The federation, as its home names it."""
+        return Owner(self.config.name, self.config.is_named, tuple(self.config.regions))
+
     @cached_property
     def index(self) -> Index:
         """The index in the home store."""
-        return Index(self.home, cache_dir=self.config.cache_dir)
+        return Index(self.home, cache_dir=self.config.cache_dir, owner=self.owner)
 
     def deploy(
         self,
