@@ -125,6 +125,23 @@ def group_counts(job: Mapping[str, Any]) -> dict[str, int]:
     return {str(group["Name"]): _count(group) for group in job.get("TaskGroups") or ()}
 
 
+def deciding_tasks(job: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Returns for each group the tasks whose end is the allocation's end: the leader, else those without a lifecycle.
+
+    The job comes from a server: what isn't of a job's shape is left out.
+    """
+    found = {}
+    for group in filter(_is_object, job.get("TaskGroups") or ()):
+        tasks = [task for task in group.get("Tasks") or () if _is_object(task)]
+        chosen = [task for task in tasks if task.get("Leader")] or [one for one in tasks if not one.get("Lifecycle")]
+        found[str(group.get("Name"))] = frozenset(str(task.get("Name")) for task in chosen)
+    return found
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
 def _count(group: Mapping[str, Any]) -> int:
     count = group.get("Count")
     return 1 if count is None else int(count)

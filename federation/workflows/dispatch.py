@@ -296,7 +296,7 @@ def _warn_of_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:
     """Warns of regions where attempts can't be stopped: a token that may not plan has no submit-job, and stopping needs
     that."""
     for name, one in preview.snapshot.regions.items():
-        if one.problem is None and one.exactness != "exact":
+        if one.problem is None and not one.may_plan:
             tell(
                 f"{name}: the token may not stop what it dispatches (submit-job): an attempt that is given up, or "
                 "cancelled, goes on there until it ends by itself"

@@ -37,9 +37,11 @@ class JobCalls(RegionCalls):
         return self._parse("read", lambda: [job_from_json(one) for one in answer["Versions"]])
 
     def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
-        """A dry run of the scheduler; nothing is registered. Raises InvalidJob."""
+        """A dry run of the scheduler; nothing is registered. Raises InvalidJob, and RegionSlow where it takes too long."""
+        path = (quoted(job["ID"]), "plan")
         body = {"Job": dict(job), "Diff": diff}
-        answer = self._post("plan", nomad.api.Job, quoted(job["ID"]), "plan", json=body, about=f"job {job['ID']}")
+        request = Request("plan", nomad.api.Job, path, "post", json=body, about=f"job {job['ID']}", is_costly=True)
+        answer = self._transport.call(request).value
         return self._parse("plan", lambda: dry_run_from_json(answer))
 
     def register(self, job: Mapping[str, Any], *, enforce_index: int | None) -> RegisteredJob:

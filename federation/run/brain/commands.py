@@ -18,9 +18,10 @@ TellKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Ask the region for its room → RegionProbed."""
+    """Ask the region for room for up to so many slots: those that are still to place → RegionProbed."""
 
     region: str
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)

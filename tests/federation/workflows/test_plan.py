@@ -131,7 +131,7 @@ def test_where_all_regions_are_silent_nothing_is_planned(tmp_path: Path) -> None
 
 def test_room_that_preemption_would_win_counts_only_when_that_is_allowed(tmp_path: Path) -> None:
     app = FakeApp(tmp_path, FakeRegion("us", 3, evicting=5), FakeRegion("eu", 2000, evicting=5))
-    assert [room.free for room in preview(app.app, ASK).rooms] == [3, 1000]
+    assert [room.free for room in preview(app.app, ASK).rooms] == [3, 100]
     allowed = replace(ASK, placing=Placing(allow_preemption=True))
     assert [room.free for room in preview(app.app, allowed).rooms] == [8, 1000]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.federation.run.brain.virtual_region import Child, VirtualRegion
     from tests.federation.run.brain.world import Seat, World
 
-NOT_COUNTED = (Cause.REGION_LOST, Cause.PREEMPTED, Cause.PENDING, Cause.REFUSED, Cause.CANCELLED)
+NOT_COUNTED = (Cause.REGION_LOST, Cause.PREEMPTED, Cause.MOVED, Cause.PENDING, Cause.REFUSED, Cause.CANCELLED)
 OWN = (Cause.EXIT, Cause.OOM, Cause.SETUP, Cause.NO_RESULT, Cause.TIMEOUT, Cause.INPUT)
 
 

@@ -14,6 +14,7 @@ from federation.run.brain.timing import Limits
 from regions.model import Allocation
 from tests.federation.run.brain.test_brain import sent
 from tests.federation.run.brain.test_endings import changes, of, write
+from tests.federation.run.brain.virtual_region import WELL
 from tests.federation.run.brain.world import MANIFEST
 
 
@@ -68,7 +69,7 @@ def test_what_another_coordinator_bound_and_never_acknowledged_is_searched_for_a
 def test_news_of_a_child_that_came_before_its_acknowledgement_was_read_are_caught_up_with() -> None:
     brain, append = proposing(1)
     brain.step(ev.AppendRefused(append.changes, ((Bind(0, 1, "us"),),)))
-    done = Allocation("a", "train/dispatch-1", "model", 0, "n", "n-1", "complete", "run", modify_index=9)
+    done = Allocation("a", "train/dispatch-1", "model", 0, "n", "n-1", "complete", "run", modify_index=9, tasks=WELL)
     brain.step(ev.AllocationChanged("us", done))
     brain.step(ev.AllocationChanged("us", replace(done, client_status="running", modify_index=8)))  # late
     theirs = (Ack(0, 1, "train/dispatch-1"),)

@@ -73,7 +73,7 @@ _VALUES = st.recursive(
 )
 _CHANGES = st.builds(
     lambda kind, members: {**members, "type": kind},
-    st.sampled_from(["bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "later"]),
+    st.sampled_from(["bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "done", "later"]),
     st.dictionaries(
         st.sampled_from(["slot", "attempt", "region", "job_id", "reason", "cause", "revert", "slots"]),
         _VALUES,

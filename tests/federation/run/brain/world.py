@@ -336,7 +336,7 @@ class World:
             sites={name: Site((name,), {"dc1": STORE}) for name in self.regions},
         )
 
-    def _probe(self, name: str) -> ev.RegionProbed:
+    def _probe(self, name: str, _slots: int) -> ev.RegionProbed:
         region = self.regions[name]
         is_cut = region.cut in (*UNANSWERED, "answers") or (region.cut == "relay" and not region.is_relayed)
         if region.is_token_expired and not is_cut:
