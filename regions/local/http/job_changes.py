@@ -12,6 +12,7 @@ from regions.local.nomad_version import (
     DISPATCH_AT_ONCE,
     DISPATCH_PRIORITY,
     JOB_MAX_COUNT,
+    LIFECYCLE_HOOK,
     RACE_SAFE_TOKENS,
 )
 from regions.local.scheduler.schedule import schedule
@@ -44,7 +45,26 @@ def parse(context: Context, request: Request) -> Reply:
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
         raise Failure(400, f"Failed to parse job: {error}") from error
+    if context.config.answers_as >= LIFECYCLE_HOOK and (place := _without_hook(text)):
+        why = 'Missing required argument; The argument "hook" is required, but no definition was found.'
+        raise Failure(400, f"Failed to parse job: input.hcl:{place}: {why}")
     return Reply(parsed)
+
+
+def _without_hook(text: str) -> str:
+    """Returns the place of the first `lifecycle` block that lacks its `hook`, as Nomad tells it; empty for none."""
+    from jobs.hcl.parser import parse_body
+    from jobs.hcl.source import Source
+
+    source = Source(text, "input.hcl")
+    blocks = parse_body(source).blocks
+    while blocks:
+        block, *blocks = blocks
+        blocks += block.body.blocks
+        if block.type == "lifecycle" and "hook" not in block.body.attributes:
+            line, column = source.position(text.index("{", block.start))
+            return f"{line},{column}-{column}"
+    return ""
 
 
 def validate(context: Context, request: Request) -> Reply:

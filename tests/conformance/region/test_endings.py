@@ -144,9 +144,7 @@ SHAPES = [
     Shape("failure", ["exit"], [main("exit 3")]),
     Shape("killed by somebody's signal", ["exit"], [main("kill -9 $$")]),
     Shape("alloc stop", ["moved", "running"], [main(UNTIL_KILLED)], RUNNING, [Region.stop_alloc]),
-    Shape(
-        "alloc stop, ignoring signals", ["moved", "running"], [main(IGNORES, **SLOW)], RUNNING, [Region.stop_alloc]
-    ),
+    Shape("alloc stop, ignoring signals", ["moved", "running"], [main(IGNORES, **SLOW)], RUNNING, [Region.stop_alloc]),
     Shape("alloc stop, exits 0", ["moved", "running"], [main(EXITS_0)], RUNNING, [Region.stop_alloc]),
     Shape(
         "alloc stop in a shutdown delay",
@@ -212,13 +210,25 @@ SHAPES = [
     Shape(
         "leader ended",
         ["done"],
-        [main("sleep 1", Leader=True), shell_task("other", UNTIL_KILLED), hook("side", IGNORES, "poststart", sidecar=True, **SLOW)],
+        [
+            main("sleep 1", Leader=True),
+            shell_task("other", UNTIL_KILLED),
+            hook("side", IGNORES, "poststart", sidecar=True, **SLOW),
+        ],
     ),
     Shape("leader failed", ["exit"], [main("sleep 1; exit 2", Leader=True), shell_task("other", UNTIL_KILLED)]),
-    Shape("another failed before the leader", ["exit"], [main(UNTIL_KILLED, Leader=True), shell_task("other", "sleep 1; exit 2")]),
+    Shape(
+        "another failed before the leader",
+        ["exit"],
+        [main(UNTIL_KILLED, Leader=True), shell_task("other", "sleep 1; exit 2")],
+    ),
     Shape("prestart sidecar", ["done"], [hook("side", UNTIL_KILLED, "prestart", sidecar=True), main("sleep 1")]),
     Shape("poststart sidecar", ["done"], [main("sleep 1"), hook("side", EXITS_0, "poststart", sidecar=True)]),
-    Shape("prestart and poststop", ["done"], [hook("first", "true", "prestart"), main("true"), hook("last", "true", "poststop")]),
+    Shape(
+        "prestart and poststop",
+        ["done"],
+        [hook("first", "true", "prestart"), main("true"), hook("last", "true", "poststop")],
+    ),
     Shape("prestart failed", ["exit"], [hook("first", "exit 4", "prestart"), main("true")]),
     Shape("poststop failed", ["exit"], [main("true"), hook("last", "exit 5", "poststop")]),
     Shape(
@@ -237,7 +247,12 @@ SHAPES = [
         ("main", "Terminated"),
         [Region.stop_job],
     ),
-    Shape("restarted", ["done"], [main("test -e $NOMAD_TASK_DIR/x || { touch $NOMAD_TASK_DIR/x; exit 1; }")], group={"RestartPolicy": policy(1)}),
+    Shape(
+        "restarted",
+        ["done"],
+        [main("test -e $NOMAD_TASK_DIR/x || { touch $NOMAD_TASK_DIR/x; exit 1; }")],
+        group={"RestartPolicy": policy(1)},
+    ),
     Shape(
         "alloc restart",
         ["done"],
@@ -249,16 +264,27 @@ SHAPES = [
         "rescheduled",
         ["exit", "exit"],
         [main("exit 1")],
-        group={"ReschedulePolicy": {"Attempts": 1, "Interval": 10**12, "Delay": 5 * SECOND, "DelayFunction": "constant"}},
+        group={
+            "ReschedulePolicy": {"Attempts": 1, "Interval": 10**12, "Delay": 5 * SECOND, "DelayFunction": "constant"}
+        },
     ),
-    Shape(
-        "no such command", ["setup"], [main("") | {"Config": {"command": "/nonexistent/command"}}]
-    ),
+    Shape("no such command", ["setup"], [main("") | {"Config": {"command": "/nonexistent/command"}}]),
     Shape("no such artifact", ["setup"], [main("true", Artifacts=[{"GetterSource": "http://127.0.0.1:9/none"}])]),
     Shape(
         "no such template",
         ["setup"],
-        [main("true", Templates=[{"EmbeddedTmpl": '{{ file "nonexistent" | toInt }}{{ fail "x" }}', "DestPath": "local/x", "ChangeMode": "noop"}])],
+        [
+            main(
+                "true",
+                Templates=[
+                    {
+                        "EmbeddedTmpl": '{{ file "nonexistent" | toInt }}{{ fail "x" }}',
+                        "DestPath": "local/x",
+                        "ChangeMode": "noop",
+                    }
+                ],
+            )
+        ],
         only_real="templates without functions",
     ),
     Shape("max_run_duration", ["timeout"], [main(UNTIL_KILLED)], group=MAX_RUN, since="2.0.3"),

@@ -148,13 +148,16 @@ def test_what_lists_tell_when_asked(us, federation, jobs, new_job, in_states):
 
 def test_the_reverse_of_jobs(federation, jobs):
     prefix, made = jobs
-    expected = made[::-1] if federation.answers_as >= UNDATED else made  # earlier ones didn't know it
-    assert [one["ID"] for one in federation.get("/v1/jobs", prefix=prefix, reverse="true")] == expected
+    is_known = federation.answers_as >= UNDATED
+    found = [one["ID"] for one in federation.get("/v1/jobs", prefix=prefix, reverse="true")]
+    assert found == (made[::-1] if is_known else made)
+    if not is_known:  # pages begin anywhere
+        return
     pages = {"prefix": prefix, "reverse": "true", "per_page": 2}
     _, headers, text = federation.raw("GET", "/v1/jobs", **pages)
     token = headers["X-Nomad-NextToken"]
     rest = federation.get("/v1/jobs", next_token=token, **pages)
-    assert [one["ID"] for one in [*json.loads(text), *rest]] == expected
+    assert [one["ID"] for one in [*json.loads(text), *rest]] == found
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_what_is_nil(federation, jobs, expression, is_met):
     if federation.answers_as < UNDATED:
         assert (status, text[:66]) == (400, "failed to create result paginator: failed to read filter expressio")
     elif is_met is None:
-        assert (status, text[:71]) == (400, "failed to read result page: cannot perform is-nil operations on type int")
+        assert (status, text[:71]) == (400, "failed to read result page: cannot perform is-nil operations on type in")
     else:
         assert (status, len(json.loads(text))) == (200, 3 if is_met else 0)
 
