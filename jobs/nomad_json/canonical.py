@@ -6,7 +6,7 @@ does. A value of the wrong type raises WrongType with Nomad's sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -136,12 +136,12 @@ def completed_job(raw: Any, region: str, oldest: str, newest: str, *, keeps_unkn
     return job
 
 
-def known_version(registered: Record) -> str:
+def known_version(registered: Mapping[str, Any]) -> str:
     """Returns the oldest version whose server gives these fields: those of a registered job, as it was read."""
     return max(_since(registered, BLOCK_TYPES["job"]), key=version_key, default="")
 
 
-def _since(block: Record, kind: BlockType) -> Iterator[str]:
+def _since(block: Mapping[str, Any], kind: BlockType) -> Iterator[str]:
     for field in kind.fields:
         if field.api in block:
             yield field.since
