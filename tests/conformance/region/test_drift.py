@@ -7,6 +7,7 @@ import json
 import pytest
 
 from jobs.nomad_json.drift import change_of, file_differences
+from regions.errors import InvalidJob
 from tests.jobs.nomad_json.readbacks import Job, built_jobs, golden_jobs
 
 
@@ -40,3 +41,21 @@ def test_deploying_an_unchanged_job_would_change_nothing(federation, registered)
         other = job | {"Priority": 33}
         _, _, text = federation.raw("PUT", f"/v1/job/{job['ID']}/plan", body={"Job": other, "Diff": True})
         assert change_of(other, there, json.loads(text)["Diff"]["Type"]) == "Edited", name
+
+
+def test_a_jobs_own_reschedule_holds_for_its_groups(us, federation, new_job):
+    job = new_job("exit 1", group={"ReschedulePolicy": None}, Reschedule={"Attempts": 0, "Unlimited": False})
+    us.register(job, enforce_index=None)
+    there = us.job(job["ID"])
+    assert there["TaskGroups"][0]["ReschedulePolicy"]["Attempts"] == 0
+    assert file_differences(job, there) == []
+    alloc = federation.finished(job["ID"])
+    assert alloc.client_status == "failed"
+    federation.wait(f"/v1/job/{job['ID']}", lambda now: now["Status"] == "dead")
+    assert len(us.allocations(job_id=job["ID"])[0]) == 1
+
+
+@pytest.mark.parametrize("block", ["Update", "Migrate"])
+def test_a_jobs_own_update_and_migrate_are_refused_for_batch_jobs(us, new_job, block):
+    with pytest.raises(InvalidJob, match=f'Job type "batch" does not allow {block.lower()} block'):
+        us.register(new_job(**{block: {"MaxParallel": 1}}), enforce_index=None)
