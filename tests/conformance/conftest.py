@@ -255,7 +255,7 @@ def wait_until_ready(federation: Federation, folder: Path) -> None:
 
 
 REAL = [pytest.param(path, id=Path(path).name) for path in BINARIES] or [pytest.param("", id="nomad")]
-EMBEDDED = [pytest.param(f"embedded-{version}", id=f"embedded-{version}") for version in ("1.6.3",)]
+EMBEDDED = [pytest.param(f"embedded-{version}", id=f"embedded-{version}") for version in ("1.6.3", "2.0.5")]
 ENGINES = [*EMBEDDED, *REAL]
 
 
