@@ -14,7 +14,6 @@ from regions.local.drivers.driver import Driver, DriverKind
 from regions.local.drivers.loop import Timer
 from regions.local.state.times import format_time
 
-
 OVERDUE = "allocation exceeded max_run_duration"
 """Nomad's words for an allocation whose `max_run_duration` is over."""
 

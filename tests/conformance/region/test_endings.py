@@ -366,7 +366,8 @@ def test_an_allocation_ends(federation, us, new_job, shape):
     known = json.loads(path.read_text()) if path.exists() else {}
     if os.environ.get("FEDML_RECORD"):
         known[shape.name] = found
-        path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        lines = (f"{json.dumps(name)}: {json.dumps(one, sort_keys=True)}" for name, one in sorted(known.items()))
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     elif federation.engine == "embedded":
         real = known[shape.name]
         if stubs and real["allocations"]:
