@@ -17,7 +17,9 @@ from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
+from federation.index.home import Owner
 from federation.index.stores import KnownStores, Stores
+from federation.index.validation import checked_names
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
@@ -84,10 +86,15 @@ class App:
         """The store of the index and the runs."""
         return self.store(self.config.home)
 
+    @property
+    def owner(self) -> Owner:
+        """The federation, as its home names it."""
+        return Owner(self.config.name, self.config.is_named, tuple(self.config.regions))
+
     @cached_property
     def index(self) -> Index:
         """The index in the home store."""
-        return Index(self.home, cache_dir=self.config.cache_dir)
+        return Index(self.home, cache_dir=self.config.cache_dir, owner=self.owner)
 
     def deploy(
         self,
@@ -173,6 +180,8 @@ class App:
         )
 
     def _limited(self, prepared: PreparedJob) -> PreparedJob:
+        if self.config.results != "none":
+            checked_names(prepared.shape, prepared.file.name)
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
 
     def registered_job(self, job: str = "") -> str:

@@ -30,6 +30,7 @@ ALLOWED_REGIONS_KEY = "fedml_allowed_regions"
 PUBLISH_KEY = "fedml_publish"
 """Group meta: with `fedml_publish = "false"` this group's allocations publish nothing."""
 
+_KEY_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 _VERSION = re.compile(r"[^\W_][\w.+-]{0,63}")
 _SECRET_WORDS = {
     "cred",
@@ -167,6 +168,11 @@ def templates_of(job: Mapping[str, Any]) -> Iterator[str]:
 def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for group in job.get("TaskGroups") or ():
         yield from group.get("Tasks") or ()
+
+
+def is_key_segment(name: str) -> bool:
+    """Returns whether a name can be one segment of the key of an object in a store."""
+    return bool(_KEY_SEGMENT.fullmatch(name)) and name not in (".", "..")
 
 
 def checked_version(version: str) -> str:
