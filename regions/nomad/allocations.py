@@ -35,6 +35,12 @@ class AllocationCalls(RegionCalls):
             stubs, index = self._pages("allocations", nomad.api.Job, quoted(job_id), "allocations", params={})
         return self._parse("allocations", lambda: [allocation_from_json(stub) for stub in stubs]), index
 
+    def some_allocation(self) -> Allocation | None:
+        """Any allocation of the namespace; None where there is none."""
+        request = Request("allocations", nomad.api.Allocations, params={"per_page": 1})
+        stubs = self._transport.call(request).value
+        return self._parse("allocations", lambda: allocation_from_json(stubs[0]) if stubs else None)
+
     def used(self) -> dict[str, Resources]:
         """Node ID → what the allocations of all readable namespaces take there."""
         stubs = self._pages("allocations", nomad.api.Allocations, params={"resources": "true", "namespace": "*"})[0]
