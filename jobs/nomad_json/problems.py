@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from jobs.hcl.versions import version_key
 from jobs.nomad_json.validation.comparisons import affinities, constraints, spreads
-from jobs.nomad_json.validation.completed_service import completed
+from jobs.nomad_json.validation.completed_service import completed, services_of
 from jobs.nomad_json.validation.connect import admission
 from jobs.nomad_json.validation.cron import periodic
 from jobs.nomad_json.validation.groups import group_problems, names, none_of_system
-from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, quoted
+from jobs.nomad_json.validation.problem import Problem, Record, Step, Version, nested, quoted
 
 OLDEST, NEWEST = "1.6.3", "2.0.5"
 """The versions whose rules are known."""
@@ -152,17 +152,13 @@ def _limits(job: Record, version: Version) -> Iterator[Problem]:
 def _workload_identities(job: Record, group: Record) -> Iterator[Problem]:
     """Finds services and Vault blocks that need an identity and have none with a name."""
     place = ("group", group["Name"])
-    blocks = [(None, number, one) for number, one in enumerate(group["Services"] or (), 1)]
-    for task in group["Tasks"] or ():
-        blocks += [(task, number, one) for number, one in enumerate(task["Services"] or (), 1)]
-    for owner, number, block in blocks:
+    for owner, inner, block in services_of(group):
         service = completed(job, group, owner, block)
         identity = block.get("Identity")
         if service["Provider"] != "consul" and identity and not identity.get("Name"):
             what = f"task {owner['Name']}" if owner else f"task group {group['Name']}"
-            inner = (("task", owner["Name"]),) if owner else ()
             text = f"Service {service['Name']} in {what} has an identity with an empty name"
-            yield Problem(text, (place, *inner, ("service", number)))
+            yield Problem(text, (place, *inner))
     for task in group["Tasks"] or ():
         cluster = (task["Vault"] or {}).get("Cluster") or "default"
         names = [identity.get("Name") for identity in task.get("Identities") or ()]
@@ -175,17 +171,15 @@ def _workload_identities(job: Record, group: Record) -> Iterator[Problem]:
 def _clusters(groups: list[Record]) -> Iterator[Problem]:
     """Finds what needs a second Consul cluster or Vault cluster, which open-source servers can't have."""
     for group in groups:
-        place = ("group", group["Name"])
-        blocks = [(group.get("Consul"), (place, ("consul", None)))]
-        blocks += [(one, (place, ("service", number))) for number, one in enumerate(group["Services"] or (), 1)]
-        for task in group["Tasks"] or ():
-            inner = (place, ("task", task["Name"]))
-            blocks += [(one, (*inner, ("service", number))) for number, one in enumerate(task["Services"] or (), 1)]
-            blocks.append((task.get("Consul"), (*inner, ("consul", None))))
-        for block, where in blocks:
+        consul: tuple[Step, ...] = (("consul", None),)
+        blocks = [(group.get("Consul"), consul), *((service, place) for _, place, service in services_of(group))]
+        blocks += [(task.get("Consul"), (("task", task["Name"]), *consul)) for task in group["Tasks"] or ()]
+        for block, place in blocks:
             is_consul = block is not None and (block.get("Provider") or "consul") == "consul"
             if block is not None and is_consul and (block.get("Cluster") or "default") != "default":
-                yield Problem("non-default Consul cluster requires Nomad Enterprise", where)
+                yield Problem(
+                    "non-default Consul cluster requires Nomad Enterprise", (("group", group["Name"]), *place)
+                )
                 return
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from jobs.nomad_json.validation.problem import Record, quoted
+from jobs.nomad_json.validation.problem import Record, Step, quoted
 
 REFERENCE = re.compile(r"\$\{[a-zA-Z0-9_\-.]+\}", re.ASCII)
 """A reference to a variable in a text."""
@@ -51,3 +52,12 @@ def _native_task(group: Record, service: Record) -> str:
     tasks = group["Tasks"] or []
     is_native = (service["Connect"] or {}).get("Native") and group["Networks"]
     return str(tasks[0]["Name"]) if is_native and len(tasks) == 1 else ""
+
+
+def services_of(group: Record) -> Iterator[tuple[Record | None, tuple[Step, ...], Record]]:
+    """Yields the services of a group and of its tasks: the task, the place in the group, and the service."""
+    for number, service in enumerate(group["Services"] or (), 1):
+        yield None, (("service", number),), service
+    for task in group["Tasks"] or ():
+        for number, service in enumerate(task["Services"] or (), 1):
+            yield task, (("task", task["Name"]), ("service", number)), service

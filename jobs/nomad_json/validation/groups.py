@@ -200,11 +200,11 @@ def _networks(group: Record, version: Version) -> Iterator[Problem]:
     for task in group["Tasks"] or ():
         for number, network in enumerate(task["Resources"]["Networks"] or (), 1):
             for port in ports_of(network):
-                place = (("task", task["Name"]), ("resources", None), ("network", number), ("port", port["Label"]))
+                inner = (("task", task["Name"]), ("resources", None), ("network", number), ("port", port["Label"]))
                 if port["Label"] in labels:
-                    yield Problem(f"Port label {port['Label']} already in use by taskgroup network", place)
+                    yield Problem(f"Port label {port['Label']} already in use by taskgroup network", inner)
                 owner = f"{task['Name']}:{port['Label']}"
-                yield from (problem.at(*place) for problem in _static_port(port, owner, used, (0,)))
+                yield from (problem.at(*inner) for problem in _static_port(port, owner, used, (0,)))
 
 
 def _static_port(port: Record, owner: str, used: dict[tuple[str, int], str], version: Version) -> Iterator[Problem]:

@@ -227,13 +227,13 @@ def group_services(job: Record, group: Record, version: Version) -> Iterator[Pro
         key = (own["Name"], "group", own["PortLabel"])
         seen[key] = seen.get(key, 0) + 1
         providers.add(own["Provider"])
-        place = ("service", index + 1)
+        step = ("service", index + 1)
         heading = f"Service[{index}] {own['Name']} validation failed: "
-        if wrong := nested(service(own, version), place, heading=heading):
+        if wrong := nested(service(own, version), step, heading=heading):
             yield from wrong
             continue
         names = [task["Name"] for task in tasks]
-        yield from (problem.at(place) for problem in _of_group(own, names))
+        yield from (problem.at(step) for problem in _of_group(own, names))
     if twice := [key for key, times in seen.items() if times > 1]:
         listed = ", ".join(f"{task}->{name}" + (f":{port}" if port else "") for name, task, port in twice)
         yield Problem(f"Services are not unique: [{listed}]")
