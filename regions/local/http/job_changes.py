@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import written
-from regions.local.nomad_version import DISPATCH_PRIORITY, RACE_SAFE_TOKENS
+from regions.local.nomad_version import (
+    DISPATCH_AT_ONCE,
+    DISPATCH_PRIORITY,
+    JOB_MAX_COUNT,
+    LIFECYCLE_HOOK,
+    RACE_SAFE_TOKENS,
+)
 from regions.local.scheduler.schedule import schedule
 from regions.local.server.worker import blocked_evaluation
 from regions.local.state import job_writes
@@ -19,6 +25,8 @@ from regions.local.unsupported import misplaced, unsupported
 
 if TYPE_CHECKING:
     from jobs.nomad_json.validation.problem import Problem
+
+_MAX_COUNT = 50_000
 
 
 def parse(context: Context, request: Request) -> Reply:
@@ -41,7 +49,26 @@ def parse(context: Context, request: Request) -> Reply:
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
         raise Failure(400, f"Failed to parse job: {error}") from error
+    if context.config.answers_as >= LIFECYCLE_HOOK and (place := _without_hook(text)):
+        why = 'Missing required argument; The argument "hook" is required, but no definition was found.'
+        raise Failure(400, f"Failed to parse job: input.hcl:{place}: {why}")
     return Reply(parsed)
+
+
+def _without_hook(text: str) -> str:
+    """Returns the place of the first `lifecycle` block that lacks its `hook`, as Nomad tells it; empty for none."""
+    from jobs.hcl.parser import parse_body
+    from jobs.hcl.source import Source
+
+    source = Source(text, "input.hcl")
+    blocks = parse_body(source).blocks
+    while blocks:
+        block, *blocks = blocks
+        blocks += block.body.blocks
+        if block.type == "lifecycle" and "hook" not in block.body.attributes:
+            line, column = source.position(text.index("{", block.start))
+            return f"{line},{column}-{column}"
+    return ""
 
 
 def validate(context: Context, request: Request) -> Reply:
@@ -90,6 +117,9 @@ def _problems(context: Context, wanted: Record) -> list[Problem]:
 
     config = context.config
     lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
+    count = sum(group["Count"] for group in wanted["TaskGroups"] or ())
+    if config.answers_as >= JOB_MAX_COUNT and count > _MAX_COUNT:
+        lacking.append(f"total count was greater than configured job_max_count: {count} > {_MAX_COUNT}")
     return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 
@@ -168,16 +198,16 @@ def dispatch(context: Context, request: Request) -> Reply:
     # `idempotency_token` counts in the query only: in the body, Nomad reads its own names.
     token = request.get("idempotency_token") or request.field("IdempotencyToken", str, "")
     id_prefix = request.field("IdPrefixTemplate", str, "")
-    # Nomad before 1.10.1 ignores a dispatch's own priority.
     priority = request.field("Priority", int, 0) if context.config.answers_as >= DISPATCH_PRIORITY else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
     races = context.faults.forgets_token(is_used and context.config.answers_as < RACE_SAFE_TOKENS)
 
-    (child, is_new), transaction = context.commit(
-        "JobRegistered",
-        lambda txn: job_writes.dispatch(
-            txn,
+    is_at_once = context.config.answers_as >= DISPATCH_AT_ONCE
+
+    def change(transaction: Transaction) -> tuple[Record, bool, Record | None]:
+        child, is_new = job_writes.dispatch(
+            transaction,
             namespace,
             job_id,
             meta,
@@ -188,10 +218,19 @@ def dispatch(context: Context, request: Request) -> Reply:
             ignores_use=races,
             id_prefix=id_prefix,
             priority=priority,
-        ),
-    )
-    if is_new and context.faults.loses_evaluation():
-        raise Failure(500, "rpc error: EOF")
+        )
+        if not (is_new and is_at_once):
+            return child, is_new, None
+        return child, is_new, job_writes.evaluate(transaction, child, "job-register", now_ns)
+
+    (child, is_new, evaluation), transaction = context.commit("JobRegistered", change)
+    if is_new and evaluation is None:  # two entries of the log: the second may be lost
+        if context.faults.loses_evaluation():
+            raise Failure(500, "rpc error: EOF")
+        stored = transaction.state.jobs.get((namespace, child["ID"]))
+        evaluation, transaction = context.commit(
+            "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
+        )
     reply: Record = {
         "DispatchedJobID": child["ID"],
         "EvalCreateIndex": 0,
@@ -199,11 +238,7 @@ def dispatch(context: Context, request: Request) -> Reply:
         "Index": child["ModifyIndex"],
         "JobCreateIndex": child["CreateIndex"],
     }
-    if is_new:
-        stored = transaction.state.jobs.get((namespace, child["ID"]))
-        evaluation, transaction = context.commit(
-            "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
-        )
+    if evaluation is not None:
         context.worker.enqueue(evaluation)
         reply |= {"EvalCreateIndex": transaction.index, "EvalID": evaluation["ID"], "Index": transaction.index}
     return Reply(reply, headers={"X-Nomad-Index": str(reply["Index"])})
@@ -236,10 +271,15 @@ def plan(context: Context, request: Request) -> Reply:
     index = old["JobModifyIndex"] if old else 0
     return Reply(
         {
-            "Annotations": {"DesiredTGUpdates": decision.updates, "PreemptedAllocs": None},
-            "CreatedEvals": [blocked_evaluation(evaluation, decision, now_ns)] if decision.failed else None,
+            "Annotations": {
+                "DesiredTGUpdates": context.shown.desired_updates(decision.updates),
+                "PreemptedAllocs": None,
+            },
+            "CreatedEvals": [context.shown.evaluation(blocked_evaluation(evaluation, decision, now_ns))]
+            if decision.failed
+            else None,
             "Diff": diff,
-            "FailedTGAllocs": decision.failed or None,
+            "FailedTGAllocs": context.shown.failed(decision.failed) or None,
             "Index": index,
             "JobModifyIndex": index,
             "NextPeriodicLaunch": None,

@@ -60,7 +60,7 @@ def config(
 def store_with(folder: Path, *nodes: dict[str, Any], version: str = "1.6.3") -> Store:
     """A store in which the nodes are declared."""
     made = config(folder, *nodes, version=version)
-    store = Store(made.data_dir)
+    store = Store(made.data_dir, answers_as=made.answers_as)
     declare(store, made, "127.0.0.1:4646")
     return store
 
