@@ -207,12 +207,8 @@ class Evaluator:
     def binary(self, node: syntax.Binary, names: Names | None) -> object:
         left, right = self.value(node.left, names), self.value(node.right, names)
         self.counted([left, right], node)
-        return self.converted(
-            lambda operands: apply_binary(node.operator, *operands),
-            (left, right),
-            node,
-            f'the operator "{node.operator}"',
-        )
+        what = f'the operator "{node.operator}"'
+        return self.converted(lambda pair: apply_binary(node.operator, *pair), (left, right), node, what)
 
     def conditional(self, node: syntax.Conditional, names: Names | None) -> object:
         """Returns the chosen result. The other one can't fail; its type counts where Nomad knows it all the same."""

@@ -185,7 +185,7 @@ def span(*limits: object) -> list[Any]:
         raise ValueProblem("the step never reaches the limit")
     if all(isinstance(given, int) or given.is_whole for given in (start, limit, step)):
         places = range(int(start), int(limit), int(step))
-        if len(places) <= RANGE_ITEMS_MAX:
+        if abs(int(limit) - int(start)) <= RANGE_ITEMS_MAX * abs(int(step)):
             bits = max(bits_of(start), bits_of(step))
             return ListValue([start if place == start else counted(place, bits) for place in places])
     found: list[Any] = ListValue()
