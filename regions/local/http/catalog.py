@@ -35,7 +35,7 @@ def _namespace(context: Context, name: str) -> Record:
     from hashlib import blake2b
 
     text = context.config.namespaces[name]
-    return {
+    found = {
         "Capabilities": None,
         "CreateIndex": 1,
         "Description": text,
@@ -46,6 +46,7 @@ def _namespace(context: Context, name: str) -> Record:
         "NodePoolConfiguration": None,
         "Quota": "",
     }
+    return context.shown.namespace(found)
 
 
 def token_self(_context: Context, request: Request) -> Reply:

@@ -23,17 +23,20 @@ from regions.local.http import (
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.forwarding import forward, job_region
 from regions.local.http.messages import Failure, Relay, Reply, Request
+from regions.local.nomad_version import JOB_STATUSES, LOGS_FORBIDDEN, SILENT_STREAM, NomadVersion
 
 Handle = Callable[[Context, Request], Reply]
 Allows = Callable[[Context, Request], bool]
 
 
 class Route(NamedTuple):
-    """A handler and its right. `refused_with`: the status of a refusal where Nomad asks the client with the files."""
+    """A handler and its right. `refused_with`: the status of a refusal where Nomad asks the client with the files;
+    `until`: up to which version."""
 
     handle: Handle
     allows: Allows
     refused_with: int = 403
+    until: NomadVersion | None = None
 
 
 # --- rights -----------------------------------------------------------------------------------------------------------
@@ -44,13 +47,13 @@ def _may(*capabilities: str) -> Allows:
     return lambda _, request: request.rights.may(namespace_of(request), *capabilities)
 
 
-def _may_in_jobs(capability: str) -> Allows:
-    """Requires it in the namespace of the body's job. The query's namespace overrides the job's."""
+def _may_in_jobs(*capabilities: str) -> Allows:
+    """Requires one of these in the namespace of the body's job. The query's namespace overrides the job's."""
 
     def allows(_: Context, request: Request) -> bool:
         job = request.json().get("Job") if request.body else None
         own = job.get("Namespace") if isinstance(job, dict) else None
-        return request.rights.may(request.get("namespace") or str(own or "default"), capability)
+        return request.rights.may(request.get("namespace") or str(own or "default"), *capabilities)
 
     return allows
 
@@ -67,6 +70,11 @@ def _may_in(table: str, *capabilities: str) -> Allows:
 
 def _may_variable(capability: str) -> Allows:
     return lambda _, request: request.rights.may_variable(namespace_of(request), request.name, capability)
+
+
+def _may_deregister(_: Context, request: Request) -> bool:
+    finer = () if request.flag("purge") else ("deregister-job",)
+    return request.rights.may(namespace_of(request), "submit-job", "purge-job", *finer)
 
 
 def _may_search(_: Context, request: Request) -> bool:
@@ -109,6 +117,7 @@ def _unsupported(_: Context, request: Request) -> Reply:
 
 _read_job, _of_alloc = _may("read-job"), _may_in("allocs", "read-job")
 _read_fs = _may_in("allocs", "read-fs")
+_STREAM = "/v1/event/stream"
 _UNSUPPORTED = {"*": Route(_unsupported, _any_token)}
 _EMPTY = Route(catalog.empty_list, _read_job)
 _TABLE: dict[str, dict[str, Route]] = {
@@ -123,38 +132,38 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/client/allocation/*/restart": {"PUT": Route(files.restart, _may_in("allocs", "alloc-lifecycle"))},
     "/v1/client/allocation/*/stats": {"GET": Route(files.usage, _of_alloc)},
     "/v1/client/fs/cat/*": {"GET": Route(files.cat, _read_fs, 200)},
-    "/v1/client/fs/logs/*": {"GET": Route(files.logs, _may_in("allocs", "read-fs", "read-logs"), 500)},
+    "/v1/client/fs/logs/*": {"GET": Route(files.logs, _may_in("allocs", "read-fs", "read-logs"), 500, LOGS_FORBIDDEN)},
     "/v1/client/fs/ls/*": {"GET": Route(files.ls, _read_fs)},
     "/v1/client/fs/readat/*": {"GET": Route(files.readat, _read_fs, 200)},
     "/v1/client/fs/stat/*": {"GET": Route(files.stat, _read_fs)},
-    "/v1/client/fs/stream/*": {"GET": Route(files.follow, _read_fs, 500)},
+    "/v1/client/fs/stream/*": {"GET": Route(files.follow, _read_fs, 500, LOGS_FORBIDDEN)},
     "/v1/client/stats": {"GET": Route(nodes.host_stats, _reads("node"))},
     "/v1/deployments": {"GET": _EMPTY},
     "/v1/evaluations": {"GET": Route(allocations.evaluations, _read_job)},
     "/v1/evaluation/*/allocations": {"GET": Route(allocations.of_evaluation, _may_in("evals", "read-job"))},
     "/v1/evaluation/*": {"GET": Route(allocations.evaluation, _may_in("evals", "read-job"))},
-    "/v1/event/stream": {"GET": Route(event_stream.events, _may_follow)},
+    _STREAM: {"GET": Route(event_stream.events, _may_follow)},
     f"{fault_api.PREFIX}*": {"*": Route(fault_api.hurting, _nobody)},
     "/v1/jobs": {
         "GET": Route(jobs.jobs, _may("list-jobs")),
-        "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),
+        "PUT": Route(job_changes.register, _may_in_jobs("submit-job", "register-job")),
     },
     "/v1/jobs/parse": {"PUT": Route(job_changes.parse, _may("parse-job", "submit-job"))},
     "/v1/job/*/allocations": {"GET": Route(jobs.allocations, _read_job)},
     "/v1/job/*/deployment": {"GET": Route(jobs.deployment, _read_job)},
     "/v1/job/*/deployments": {"GET": _EMPTY},
     "/v1/job/*/dispatch": {"PUT": Route(job_changes.dispatch, _may("dispatch-job"))},
-    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may("submit-job"))},
+    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _may("submit-job", "evaluate-job"))},
     "/v1/job/*/evaluations": {"GET": Route(jobs.evaluations, _read_job)},
-    "/v1/job/*/plan": {"PUT": Route(job_changes.plan, _may_in_jobs("submit-job"))},
+    "/v1/job/*/plan": {"PUT": Route(job_changes.plan, _may_in_jobs("submit-job", "plan-job"))},
     "/v1/job/*/submission": {"GET": Route(jobs.submission, _read_job)},
     "/v1/job/*/summary": {"GET": Route(jobs.summary, _read_job)},
     "/v1/job/*/versions": {"GET": Route(jobs.versions, _read_job)},
     **{f"/v1/job/*/{what}": _UNSUPPORTED for what in ("periodic/force", "revert", "scale", "services", "stable")},
     "/v1/job/*": {
         "GET": Route(jobs.job, _read_job),
-        "PUT": Route(job_changes.register, _may_in_jobs("submit-job")),
-        "DELETE": Route(job_changes.deregister, _may("submit-job")),
+        "PUT": Route(job_changes.register, _may_in_jobs("submit-job", "register-job")),
+        "DELETE": Route(job_changes.deregister, _may_deregister),
     },
     "/v1/namespaces": {"GET": Route(catalog.namespaces, _any_token)},
     "/v1/namespace/*": {
@@ -218,13 +227,24 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
                 break
     if pattern in _TABLE:
         return _TABLE[pattern]
-    if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.has(1, 8)):
+    if _segment(path) in _ELSEWHERE or (path == "/v1/jobs/statuses" and context.config.answers_as >= JOB_STATUSES):
         return _UNSUPPORTED
     raise Failure(404, "", {})
 
 
 def answer(context: Context, request: Request) -> Reply | Relay:
     """Answers one request. Raises Failure."""
+    if request.path == _STREAM and context.config.answers_as >= SILENT_STREAM:
+        try:
+            return _answer(context, request)
+        except Failure as failure:
+            if failure.status in (400, 405):  # what is wrong with the request itself is told
+                raise
+            return event_stream.nothing()
+    return _answer(context, request)
+
+
+def _answer(context: Context, request: Request) -> Reply | Relay:
     ways = _ways(context, request)
     route = ways.get("PUT" if request.method == "POST" else request.method) or ways.get("*")
     if route is None:
@@ -237,7 +257,8 @@ def answer(context: Context, request: Request) -> Reply | Relay:
     if request.path not in _OPEN:
         context.tokens.authenticate(request)
         if not request.rights.is_management and not route.allows(context, request):
-            raise Failure(route.refused_with, "Permission denied")
+            is_over = route.until is not None and context.config.answers_as >= route.until
+            raise Failure(403 if is_over else route.refused_with, "Permission denied")
     return route.handle(context, request)
 
 
