@@ -115,9 +115,8 @@ def check_home(home: Store, chain: Chain, *, was_known: bool) -> list[Problem]:
         mend = "restore index/ from the bucket's version history; else: fedml index rebuild, on the machine that used it last"
         return [Problem("index-lost", home.url_of(LOG_PREFIX.rstrip("/")), what, mend)]
     if found is None and (chain.last or was_known):
-        mend = (
-            "restore it from the bucket's version history; else the next write makes it again: fedml index sync --yes"
-        )
+        mend = "restore it from the bucket's version history"
+        mend += "; else the next write makes it again: fedml index sync --yes" if chain.last else ""
         return [Problem("format-missing", where, "format.json is gone, though the home has (or had) a log", mend)]
     return []
 
