@@ -10,6 +10,7 @@ import pytest
 from federation.cli import run
 from federation.home import RunKeys, run_log
 from federation.log import Log
+from federation.result import ResultRecord
 from federation.run.brain.changes import Ack, Bind, Cancel
 from tests.federation.cli.index.helpers import Cli, Project
 
@@ -206,5 +207,5 @@ def test_gc_of_one_job(two: Project, cli: Cli) -> None:
     assert len(json.loads(cli("gc", "--orphans", "0m", "--job", "sales", "--json")[1])["orphans"]) == 1
 
 
-def _record_of(project: Project, name: str, slot: int) -> object:
+def _record_of(project: Project, name: str, slot: int) -> ResultRecord:
     return project.published(name, run="run-7", job="weather", version="1", slot=slot)

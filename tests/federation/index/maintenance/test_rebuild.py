@@ -11,6 +11,7 @@ import pytest
 
 from federation.errors import IndexCorrupt, IndexLost, LogConflict, UsageError
 from federation.index import Index
+from federation.index.catalog.catalog import read_hashes
 from federation.index.catalog.checkpoint import checkpoints, write_checkpoint
 from federation.index.home import LOG_PREFIX, entry_key
 from federation.index.maintenance.gc import run_gc
@@ -504,6 +505,33 @@ def test_a_log_that_went_on_after_it_was_set_back_keeps_both(full: Clouds, nowhe
     assert {tag.name for tag in fresh.tags()} == {"production", "candidate"}
     assert [note.text for note in fresh.notes(fresh.result("production"))] == ["only the catalog knows"]
     assert [note.text for note in fresh.notes(fresh.result("candidate"))] == ["only the log knows"]
+    assert no_problems(full)
+    fresh.close()
+
+
+def test_a_catalog_that_is_found_after_the_rebuild_adds_what_it_knows(full: Clouds, nowhere: Path) -> None:
+    """Somebody rebuilt from the stores alone and went on; then the machine with the catalog is back."""
+    full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
+    before, runs, times = seen(full.index), runs_of(full.index), committed(full.index)
+    full.index.close()
+    lose(full)
+    rebuild(full, nowhere)
+    other = full.another_index("other")
+    other.tag("candidate", other.query(run="run-1")[0].alloc_id)
+    other.close()
+    again = full.another_index("cache")
+    assert [tag.name for tag in again.tags()] == ["candidate"]
+    again.close()
+    with pytest.raises(UsageError, match="isn't lost: its log is whole"):
+        plan(full, full.root / "cache")
+    old = next(path for path in (full.root / "cache" / "index").glob("*.sqlite") if len(read_hashes(path)) > 5)
+
+    rebuild(full, full.root / "cache", catalog=old)
+
+    fresh = full.another_index("fresh")
+    assert [{**row, "tags": ()} for row in seen(fresh)] == [{**row, "tags": ()} for row in before]
+    assert (runs_of(fresh), committed(fresh)) == (runs, times)
+    assert {tag.name for tag in fresh.tags()} == {"production", "candidate"}
     assert no_problems(full)
     fresh.close()
 
