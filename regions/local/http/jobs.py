@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 from regions.local.http.context import Context, blocking, listing, namespace_of, single
 from regions.local.http.messages import Failure, Reply, Request
@@ -12,16 +12,28 @@ from regions.local.state.snapshot import Record, Snapshot
 
 def jobs(context: Context, request: Request) -> Reply:
     """/v1/jobs"""
-    prefix, namespace = request.get("prefix"), namespace_of(request)
-    with_meta = request.flag("meta")
+    return _list(context, request, request.get("prefix"))
 
-    def rows(state: Snapshot) -> Any:
+
+def in_pool(context: Context, request: Request) -> Reply:
+    """/v1/node/pool/:name/jobs"""
+    if request.get("prefix"):
+        raise Failure(400, "prefix argument not allowed")
+    return _list(context, request, "", request.name)
+
+
+def _list(context: Context, request: Request, prefix: str, pool: str | None = None) -> Reply:
+    namespace = namespace_of(request)
+    with_meta = request.flag("meta") and pool is None
+
+    def rows(state: Snapshot) -> Iterator[Record]:
         names = sorted(context.config.namespaces) if namespace == "*" else (namespace,)
         for name in names:
             for key, job in state.jobs.items((name, prefix)):
                 if key[0] != name or not key[1].startswith(prefix):
                     break
-                yield job
+                if pool in (None, job["NodePool"]):
+                    yield job
 
     return listing(
         context,
@@ -95,8 +107,19 @@ def deployment(_context: Context, _request: Request) -> Reply:
     return Reply(None, index=0)
 
 
-def submission(_context: Context, _request: Request) -> Reply:
-    """Answers 404: a job's source isn't kept."""
+def services(context: Context, request: Request) -> Reply:
+    """/v1/job/:id/services: none, because batch jobs here have no services"""
+    if context.store.snapshot.jobs.get((namespace_of(request), request.name)) is None:
+        raise Failure(404, "job not found")
+    return Reply([], index=1)
+
+
+def submission(_context: Context, request: Request) -> Reply:
+    """/v1/job/:id/submission: always 404, because a job's source isn't kept"""
+    version = request.get("version")
+    if not (version.isascii() and version.isdigit() and len(version) < 21 and int(version) < 2**64):
+        raise Failure(400, "Unable to parse job submission version parameter")
+    request.only("GET")
     raise Failure(404, "job source not found")
 
 

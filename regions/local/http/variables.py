@@ -115,6 +115,8 @@ def _expected(request: Request) -> int | None:
         return None
     if not (text.isascii() and text.isdigit()):
         raise Failure(400, f'can not parse cas: strconv.ParseUint: parsing "{text}": invalid syntax')
+    if len(text.lstrip("0")) > 20 or int(text) >= 2**64:
+        raise Failure(400, f'can not parse cas: strconv.ParseUint: parsing "{text}": value out of range')
     return int(text)
 
 

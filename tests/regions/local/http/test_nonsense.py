@@ -91,7 +91,7 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 )
 def test_malformed_messages_are_answered_in_words(api: Api, head: bytes, body: bytes, status: int) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=30) as connection:
-        connection.sendall(head + f"X-Nomad-Token: {TOKEN}\r\n\r\n".encode() + body)
+        connection.sendall(head + f"Host: 127.0.0.1\r\nX-Nomad-Token: {TOKEN}\r\n\r\n".encode() + body)
         connection.shutdown(socket.SHUT_WR)
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
