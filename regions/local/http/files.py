@@ -178,8 +178,9 @@ def _inside(context: Context, alloc_id: str, path: str) -> Path:
     except NotADirectoryError as error:
         raise Failure(500, f"{unchecked}: not a directory") from error
     except (OSError, RuntimeError) as error:
-        why = _reason(error) if isinstance(error, OSError) else "too many links"
-        raise Failure(500, f"{unchecked}: lstat {place}: {why}") from error
+        is_loop = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
+        why = "EvalSymlinks: too many links" if is_loop else f"lstat {place}: {_reason(error)}"
+        raise Failure(500, f"{unchecked}: {why}") from error
     if not real.is_relative_to(os.path.realpath(root)):
         raise Failure(500, "Path escapes the alloc directory")
     return place

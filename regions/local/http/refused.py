@@ -73,6 +73,7 @@ NOT_SUPPORTED: dict[str, str] = {
     "/v1/search/fuzzy": "PUT",
     "/v1/service/*/*": "DELETE",
     "/v1/system/reconcile/summaries": "PUT",
+    "/v1/volume/csi/": "PUT DELETE",
     "/v1/volume/csi/*": "PUT DELETE",
     "/v1/volume/csi/*/create": "PUT",
     "/v1/volume/csi/*/delete": "DELETE",

@@ -32,7 +32,9 @@ def test_tokens(api: Api, path: str, token: str | None, expected: tuple[int, Any
 
 def test_a_bearer_token_does_too(api: Api) -> None:
     with socket.create_connection(("127.0.0.1", api.port)) as connection:
-        request = f"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+        request = (
+            f"GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+        )
         connection.sendall(request.encode())
         assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
 
@@ -109,7 +111,9 @@ def _events(port: int, query: str, count: int) -> list[dict[str, Any]]:
     """The first events of a stream, past its opening heartbeat."""
     found: list[dict[str, Any]] = []
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(f"GET /v1/event/stream?{query} HTTP/1.1\r\nHost: localhost\r\nX-Nomad-Token: {TOKEN}\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /v1/event/stream?{query} HTTP/1.1\r\nHost: localhost\r\nX-Nomad-Token: {TOKEN}\r\n\r\n".encode()
+        )
         for line in connection.makefile("rb"):
             if line.startswith(b"{"):
                 found += json.loads(line).get("Events", [])
@@ -248,9 +252,8 @@ def test_search_finds_by_prefix(api: Api) -> None:
 
 def test_chunked_bodies_expectations_and_nonsense(api: Api) -> None:
     body = json.dumps({"Job": parameterized()}).encode()
-    head = (
-        f"PUT /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Nomad-Token: {TOKEN}\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
-    )
+    head = f"PUT /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Nomad-Token: {TOKEN}\r\n"
+    head += "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(("127.0.0.1", api.port), timeout=30) as connection:
         answer = connection.makefile("rb")
         connection.sendall(head.encode())
