@@ -57,7 +57,9 @@ def pools(context: Context, request: Request) -> Reply:
     """/v1/node/pools"""
     prefix = request.get("prefix")
     found = [
-        _pool(name) for name in context.config.pools if name.startswith(prefix) and request.rights.may_read_pool(name)
+        _pool(context, name)
+        for name in context.config.pools
+        if name.startswith(prefix) and request.rights.may_read_pool(name)
     ]
     return listing(context, request, (), lambda _state: found, lambda _state, one: one, lambda one: str(one["Name"]))
 
@@ -66,25 +68,27 @@ def pool(context: Context, request: Request) -> Reply:
     """/v1/node/pool/:name"""
     if request.name not in context.config.pools:
         raise Failure(404, "node pool not found")
-    return blocking(context, request, lambda _state: 1, lambda _state: _pool(request.name))
+    return blocking(context, request, lambda _state: 1, lambda _state: _pool(context, request.name))
 
 
-def _pool(name: str) -> Record:
-    fixed = {"CreateIndex": 1, "Hash": None, "Meta": None, "ModifyIndex": 1, "SchedulerConfiguration": None}
+def _pool(context: Context, name: str) -> Record:
+    fixed: Record = {"CreateIndex": 1, "Hash": None, "Meta": None, "ModifyIndex": 1, "SchedulerConfiguration": None}
+    if context.config.has(1, 11):
+        fixed["NodeIdentityTTL"] = 24 * 3600 * 10**9
     return {**fixed, "Description": _POOLS.get(name, ""), "Name": name}
 
 
 def search(context: Context, request: Request) -> Reply:
     """/v1/search: objects by the beginning of their ID"""
-    body = request.json()
-    prefix, wanted = str(body.get("Prefix") or ""), str(body.get("Context") or "")
-    if wanted != "all" and wanted not in _SEARCHED:
+    prefix, wanted = request.field("Prefix", str, ""), request.field("Context", str, "")
+    searched = (*_SEARCHED, "host_volumes") if context.config.has(1, 10) else _SEARCHED
+    if wanted != "all" and wanted not in searched:
         raise Failure(
             500,
-            f"context must be one of [{' '.join(_SEARCHED)}] or 'all' for all contexts; got \"{wanted}\"",
+            f"context must be one of [{' '.join(searched)}] or 'all' for all contexts; got \"{wanted}\"",
         )
     state = context.store.snapshot
-    contexts = _SEARCHED if wanted == "all" else (wanted,)
+    contexts = searched if wanted == "all" else (wanted,)
     matches: dict[str, list[str] | None] = {}
     truncated = {}
     for name in contexts:
@@ -127,9 +131,10 @@ def no_licence(_context: Context, _request: Request) -> Reply:
     return reply
 
 
-def of_csi(_context: Context, request: Request) -> Reply:
-    """/v1/volumes, /v1/plugins: no list where the type asked for isn't CSI's"""
-    return Reply([], index=1) if request.get("type", "csi") == "csi" else Reply(b"")
+def of_csi(context: Context, request: Request) -> Reply:
+    """/v1/volumes, /v1/plugins: no list where the type asked for is none that Nomad knows"""
+    known = ("csi", "host") if context.config.has(1, 10) and request.path == "/v1/volumes" else ("csi",)
+    return Reply([], index=1) if request.get("type", "csi") in known else Reply(b"")
 
 
 def _matches(context: Context, namespace: str, name: str, prefix: str) -> list[str]:

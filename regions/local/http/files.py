@@ -112,8 +112,9 @@ def _opened(context: Context, request: Request, offset: int, *, from_end: bool =
     if from_end:
         offset = max(0, status.st_size - offset)
     if offset < 0:
-        # Go prints the number as a character.
-        raise Failure(500, f"can't seek to offset '\N{REPLACEMENT CHARACTER}': seek {place}: invalid argument")
+        # Nomad 1 prints the number as a character.
+        shown = str(offset) if context.config.has(2) else "'\N{REPLACEMENT CHARACTER}'"
+        raise Failure(500, f"can't seek to offset {shown}: seek {place}: invalid argument")
     try:
         file = place.open("rb")
         file.seek(min(offset, status.st_size))

@@ -70,7 +70,7 @@ def allocations(context: Context, request: Request) -> Reply:
 def eligibility(context: Context, request: Request) -> Reply:
     """/v1/node/:id/eligibility"""
     node_id = request.name
-    wanted = str(request.json().get("Eligibility") or "")
+    wanted = request.field("Eligibility", str, "")
     return _changed(context, node_id, lambda txn: node_writes.set_eligibility(txn, node_id, wanted), tells_index=False)
 
 

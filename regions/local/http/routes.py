@@ -213,7 +213,7 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
 
 def answer(context: Context, request: Request) -> Reply | Relay:
     """Answers one request. Raises Failure. Reads the body only after the token was recognized."""
-    _check_path(request)
+    _check_path(context, request)
     ways = _ways(context, request)
     route = ways.get(request.method) or (ways.get("PUT") if request.method == "POST" else None) or ways.get("*")
     if route is None:
@@ -235,7 +235,7 @@ def answer(context: Context, request: Request) -> Reply | Relay:
     return route.handle(context, request)
 
 
-def _check_path(request: Request) -> None:
+def _check_path(context: Context, request: Request) -> None:
     """Sends a path with empty or dotted segments to the clean one, as Go's servers do."""
     path = request.path
     clean = posixpath.normpath("/" + path.lstrip("/")) + ("/" if path.endswith("/") and path.strip("/") else "")
@@ -244,8 +244,9 @@ def _check_path(request: Request) -> None:
             "?" + request.raw.partition("?")[2] if "?" in request.raw else ""
         )
         headers = {"Content-Type": "text/html; charset=utf-8", "Location": target}
-        body = f'<a href="{target}">Moved Permanently</a>.\n\n' if request.method in ("GET", "HEAD") else ""
-        raise Failure(301, body, headers)
+        status, words = (307, "Temporary Redirect") if context.config.has(2) else (301, "Moved Permanently")
+        body = f'<a href="{target}">{words}</a>.\n\n' if request.method in ("GET", "HEAD") else ""
+        raise Failure(status, body, headers)
 
 
 def _is_elsewhere(context: Context, request: Request, region: str) -> bool:

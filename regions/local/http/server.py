@@ -24,6 +24,7 @@ _REASONS = {
     200: "OK",
     204: "No Content",
     301: "Moved Permanently",
+    307: "Temporary Redirect",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",

@@ -51,7 +51,7 @@ def put(context: Context, request: Request) -> Reply:
     if not isinstance(items, dict) or not all(isinstance(value, str) for value in items.values()):
         wrong = "json: cannot unmarshal value into Go struct field VariableDecrypted.Items of type string"
         raise Failure(400, wrong)
-    namespace = str(body.get("Namespace") or namespace_of(request))
+    namespace = request.field("Namespace", str, "") or namespace_of(request)
     if wrong := _wrong(namespace, path, items):
         raise Failure(500, wrong)
     expected, now_ns = _expected(request), time.time_ns()
