@@ -91,7 +91,7 @@ class Metrics:
 
         Raises UsageError where it can't listen there.
         """
-        from prometheus_client import start_http_server
+        from prometheus_client import make_wsgi_app, start_http_server
 
         host, port = _place(address)
         try:
@@ -99,7 +99,7 @@ class Metrics:
         except OSError as error:
             raise UsageError(f"--metrics {address}: can't listen there: {error}", hint="give a free port") from None
         if server.server_address[0] in ("127.0.0.1", "::1"):
-            server.set_app(loopback_only(server.get_app()))
+            server.set_app(loopback_only(make_wsgi_app(self.registry)))
         return int(server.server_port)
 
     def write(self, path: Path, *, at_most_every_s: float = 0.0) -> None:

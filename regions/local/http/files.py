@@ -179,8 +179,8 @@ def _inside(context: Context, alloc_id: str, path: str) -> Path:
     except NotADirectoryError as error:
         raise Failure(500, f"{unchecked}: not a directory") from error
     except (OSError, RuntimeError) as error:
-        is_loop = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
-        why = "EvalSymlinks: too many links" if is_loop else f"lstat {place}: {_reason(error)}"
+        is_long = isinstance(error, OSError) and error.errno != errno.ELOOP
+        why = f"lstat {place}: {_reason(error)}" if is_long else "EvalSymlinks: too many links"
         raise Failure(500, f"{unchecked}: {why}") from error
     if not real.is_relative_to(os.path.realpath(root)):
         raise Failure(500, "Path escapes the alloc directory")
@@ -255,8 +255,8 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _reason(error: OSError) -> str:
-    text = error.strerror or "input/output error"
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or "input/output error"
     return text[0].lower() + text[1:]
 
 

@@ -40,7 +40,7 @@ _LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.[0-9]{1,3}){3}")
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-Handler = Callable[[Request], Any]
+Handler = Callable[[Request], Reply | Relay]
 
 
 class Server:

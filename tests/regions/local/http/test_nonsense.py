@@ -58,7 +58,8 @@ _NOMADS_OWN = re.compile(
     r"|error parsing \w+: strconv"
     r"|not found|missing (node|job|deployment|volume|plugin) ID|context must be one of|Permission denied"
     r"|alloc directory|can't seek|not a directory|not a regular file|prohibited|no match found|Unmatched parentheses"
-    r"|errors? occurred|did not provide required meta keys|Enforcing job modify index|is not a parameterized job|invalid scheduling eligibility"
+    r"|errors? occurred"
+    r"|did not provide required meta keys|Enforcing job modify index|is not a parameterized job|invalid scheduling eligibility"
 )
 """Texts with which Nomad itself answers 500. `tests/conformance` compares them with recorded answers."""
 
