@@ -3,15 +3,13 @@
 All regions are asked at once, so it takes about as long as the slowest one. A region that is unreachable or refuses is a
 value in the snapshot. It raises nothing, so the other answers are kept.
 
-The dry run (`PUT /v1/job/:id/plan`) of the job, not parameterized, with N instances tells how many would be placed:
-N − (CoalescedFailures + 1) where a group falls short. Children that are queued (pending or blocked evaluations) are
-deducted, since the dry run doesn't count them. Room that Nomad would make by evicting other work isn't counted, unless that
-is allowed.
+`federation.probe` asks for free slots. Children that are queued (pending or blocked evaluations) are deducted, since the dry
+run doesn't count them. A token that may not ask the scheduler gets an estimate. A region that answers, but not in time, is
+slow and not unreachable.
 """
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import threading
 import time
@@ -21,21 +19,18 @@ from typing import Any, Protocol
 
 from federation.errors import RegionNotAllowed
 from federation.plan import Reason
-from federation.text import counted
+from federation.probe import SLOTS_MAX, could_ever, free_slots, shortage_text
 from jobs.errors import FedmlError
-from jobs.nomad_json.drift import as_marked, spec_of
-from jobs.render import probe
-from jobs.spec import JobShape, group_counts
-from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
-from regions.model import DryRun, GroupShortfall, Node
-from regions.nomad.resources import Resources, estimated_slots, missing, offers
+from jobs.nomad_json.drift import as_marked, change_of, spec_of
+from jobs.spec import JobShape
+from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionSlow, RegionUnreachable
+from regions.model import DryRun, Node
+from regions.nomad.resources import Resources, candidates, estimated_slots, missing, offers
 
-PROBE_SLOTS_MAX = 1000
-"""The most slots that a dry run asks for. When those are used, the next one finds what is beyond."""
 SLOW_AFTER_S = 10.0
 """After this time the regions that haven't answered are named."""
 UNKNOWN_FREE = 2
-"""Slots sent at a time where the token may neither plan nor read nodes."""
+"""Slots sent at a time where nothing tells the room: the token may neither plan nor read nodes, or the scheduler is slow."""
 
 
 _PROBLEMS: Mapping[type[FedmlError], Reason] = {
@@ -68,7 +63,10 @@ class RegionCapacity:
     free: int = 0
     queued: int = 0
     exactness: str = "exact"
-    """exact (Nomad's scheduler said so), estimated (from nodes and allocations: the token may not plan), or unknown"""
+    """exact (Nomad's scheduler said so), at_least (it wasn't asked for more), estimated (from nodes and allocations: the token
+    may not plan), or unknown"""
+    may_plan: bool = True
+    """The token may ask the scheduler."""
     change: str = ""
     """What registering the job would do there: None, Added or Edited; empty when that wasn't asked."""
     diff: Mapping[str, object] | None = None
@@ -79,6 +77,13 @@ class RegionCapacity:
     """What to do about the problem."""
     fitting: tuple[Node, ...] = ()
     """The ready nodes that offer what the job needs, as far as nodes tell (prices may differ by node)."""
+
+    @property
+    def free_text(self) -> str:
+        """The free slots for people: `12`, `100+` where it wasn't asked for more, `~12` for an estimate."""
+        if self.exactness == "at_least":
+            return f"{self.free}+"
+        return str(self.free) if self.exactness == "exact" else f"~{self.free}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +104,34 @@ def snapshot(
     rendered: Mapping[str, dict[str, Any] | FedmlError],
     shape: JobShape,
     *,
+    wanted: int = SLOTS_MAX,
     diff: bool = True,
     allow_preemption: bool = False,
     goes_on: GoOn | None = None,
     slow_after_s: float = SLOW_AFTER_S,
 ) -> CapacitySnapshot:
-    """Asks all regions at once. `rendered` holds for each region's name its job, or why it has none.
+    """Asks all regions at once, each for up to `wanted` slots. `rendered` holds for each region's name its job, or why it has
+    none.
 
     If some region hasn't answered after `slow_after_s`, calls `goes_on` once. If that returns True, these regions are
-    `late` and count as unreachable.
+    `late`, and count as slow or unreachable.
     """
     answers: Answers = queue.SimpleQueue()
+    reached: set[str] = set()
 
     def ask(client: Planner) -> None:
         try:
-            answers.put(look(client, rendered[client.name], shape, diff=diff, allow_preemption=allow_preemption))
+            answers.put(
+                look(
+                    client,
+                    rendered[client.name],
+                    shape,
+                    wanted=wanted,
+                    diff=diff,
+                    allow_preemption=allow_preemption,
+                    reached=reached.add,
+                )
+            )
         except BaseException as error:  # noqa: BLE001 - handed over, not swallowed
             answers.put(error)
 
@@ -125,11 +143,16 @@ def snapshot(
     if not is_whole and goes_on:
         late = [name for name in names if name not in found]
         if goes_on(late, [name for name, answer in found.items() if answer.problem is None]):
-            detail = f"no answer within {slow_after_s:g} s"
-            found |= {name: RegionCapacity(name, problem=Reason.UNREACHABLE, detail=detail) for name in late}
+            found |= {name: _late(name, slow_after_s, is_reached=name in reached) for name in late}
             return CapacitySnapshot({name: found[name] for name in names}, tuple(late))
         _gather(answers, found, len(names), within_s=None)
     return CapacitySnapshot({name: found[name] for name in names})
+
+
+def _late(name: str, slow_after_s: float, *, is_reached: bool) -> RegionCapacity:
+    if is_reached:
+        return RegionCapacity(name, problem=Reason.SLOW, detail=f"its servers need more than {slow_after_s:g} s")
+    return RegionCapacity(name, problem=Reason.UNREACHABLE, detail=f"no answer within {slow_after_s:g} s")
 
 
 Answers = queue.SimpleQueue[RegionCapacity | BaseException]
@@ -155,16 +178,21 @@ def look(
     rendered: dict[str, Any] | FedmlError,
     shape: JobShape,
     *,
+    wanted: int = SLOTS_MAX,
     diff: bool = True,
     allow_preemption: bool = False,
+    reached: Callable[[str], object] = lambda region: None,
 ) -> RegionCapacity:
-    """Asks one region. Raises no FedmlError: what went wrong is in the answer."""
-    name = client.name
+    """Asks one region for up to `wanted` slots. Calls `reached` with its name after its first answer. Raises no FedmlError:
+    what went wrong is in the answer."""
+    name, late = client.name, Reason.UNREACHABLE
     if isinstance(rendered, FedmlError):
         problem = _PROBLEMS.get(type(rendered), Reason.INFEASIBLE)
         return RegionCapacity(name, problem=problem, detail=str(rendered), hint=rendered.hint)
     try:
-        nodes = _ready_nodes(client, rendered)
+        nodes = _nodes(client, rendered)
+        late = Reason.SLOW
+        reached(name)
         queued = queued_children(client, str(rendered["ID"]))
         change, index, changes = _change(client, rendered) if diff else ("", 0, None)
         answer = RegionCapacity(
@@ -177,68 +205,50 @@ def look(
             job_modify_index=index,
             fitting=tuple(node for node in nodes if all(offers(node, group) for group in rendered["TaskGroups"])),
         )
-        try:
-            free, shortage = free_slots(client, rendered, shape, allow_preemption=allow_preemption)
-        except PermissionDenied:
-            free, exactness, detail = _estimate(client, rendered)
-            return replace(answer, free=max(0, free - queued), exactness=exactness, detail=detail)
-        if free:
-            return replace(answer, free=max(0, free - queued))
-        if not shortage:
-            return replace(answer, detail="room only by preemption (--allow-preemption counts it)")
-        lacking = [] if _could_ever(shortage) else missing(nodes, rendered)
-        return replace(
-            answer,
-            problem=None if _could_ever(shortage) else Reason.INFEASIBLE,
-            detail="; ".join(filter(None, (*lacking, _shortage_text(shortage) if not lacking else ""))),
-        )
+        return _with_room(client, answer, rendered, shape, nodes, wanted=wanted, allow_preemption=allow_preemption)
     except (InvalidJob, PermissionDenied) as error:
         return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=error.hint)
+    except RegionSlow as error:
+        return RegionCapacity(name, problem=late, detail=error.message, hint=error.hint)
     except FedmlError as error:
         return RegionCapacity(name, problem=Reason.UNREACHABLE, detail=error.message, hint=error.hint)
 
 
-def free_slots(
-    client: Planner, rendered: Mapping[str, Any], shape: JobShape, *, allow_preemption: bool = False
-) -> tuple[int, Mapping[str, GroupShortfall]]:
-    """How many whole slots the region would place now, queue not deducted, and what prevents more.
-
-    One group takes one dry run. Several groups (the first could use all the room) and room that preemption would win are
-    bisected: at most 11 dry runs.
-    """
-    shortage: dict[str, GroupShortfall] = {}
-    counts = group_counts(rendered)  # of this region: a multiregion block may give groups that publish nothing its own
-
-    def ask(slots: int) -> DryRun:
-        instances = {group: count * slots for group, count in counts.items()}
-        answer = client.plan_job(probe(rendered, instances, probe_id=_probe_id(shape.id)))
-        shortage.update(answer.shortfalls)
-        return answer
-
-    def is_whole(answer: DryRun) -> bool:
-        return not answer.shortfalls and (allow_preemption or not answer.preempted)
-
-    answer = ask(PROBE_SLOTS_MAX)
-    if is_whole(answer):
-        return PROBE_SLOTS_MAX, {}
-    if len(counts) == 1 and (allow_preemption or not answer.preempted):
-        ((group, count),) = counts.items()
-        placed = count * PROBE_SLOTS_MAX - (answer.shortfalls[group].coalesced + 1)
-        return placed // max(count, 1), shortage
-    low, high = 0, PROBE_SLOTS_MAX
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_whole(ask(middle)):
-            low = middle
-        else:
-            high = middle
-    return low, shortage
+def _with_room(
+    client: Planner,
+    answer: RegionCapacity,
+    rendered: Mapping[str, Any],
+    shape: JobShape,
+    nodes: Sequence[Node],
+    *,
+    wanted: int,
+    allow_preemption: bool,
+) -> RegionCapacity:
+    """The answer with the free slots, or what prevents any. Raises what `free_slots` raises, but for a denial and slowness."""
+    queued = answer.queued
+    try:  # what is queued takes the room first
+        room = free_slots(client, rendered, shape, wanted=wanted + queued, allow_preemption=allow_preemption)
+    except PermissionDenied:
+        free, exactness, detail = _estimate(client, rendered)
+        return replace(answer, free=max(0, free - queued), exactness=exactness, detail=detail, may_plan=False)
+    except RegionSlow:
+        detail = "its scheduler gave no answer to a dry run in time: a few slots at a time"
+        return replace(answer, free=max(0, UNKNOWN_FREE - queued), exactness="unknown", detail=detail)
+    if room.slots:
+        exactness = "at_least" if room.is_least else "exact"
+        return replace(answer, free=max(0, room.slots - queued), exactness=exactness)
+    if not room.shortage:
+        return replace(answer, detail="room only by preemption (--allow-preemption counts it)")
+    if could_ever(room.shortage):
+        return replace(answer, detail=shortage_text(room.shortage))
+    lacking = missing(nodes, rendered)
+    return replace(answer, problem=Reason.INFEASIBLE, detail="; ".join(lacking) or shortage_text(room.shortage))
 
 
 def _estimate(client: Planner, rendered: Mapping[str, Any]) -> tuple[int, str, str]:
     """Estimates where the token may not ask the scheduler: (slots, exactness, what a person should know)."""
     try:
-        slots = estimated_slots(client.nodes(), client.used(), rendered, at_most=PROBE_SLOTS_MAX)
+        slots = estimated_slots(client.nodes(), client.used(), rendered, at_most=SLOTS_MAX)
     except PermissionDenied:
         return UNKNOWN_FREE, "unknown", "the token may neither plan nor read nodes: a few slots at a time"
     return slots, "estimated", "the token may not plan (submit-job): estimated from nodes and allocations"
@@ -266,7 +276,8 @@ def _change(client: Planner, rendered: dict[str, Any]) -> tuple[str, int, Mappin
         if there is None:
             return "Added", 0, None
         return "None" if spec_of(there) == spec_of(rendered) else "Edited", int(there.get("JobModifyIndex", 0)), None
-    return dry.diff_type, dry.job_modify_index, dry.diff
+    change = dry.diff_type if there is None else change_of(rendered, there, dry.diff_type)
+    return change, dry.job_modify_index, dry.diff if change == dry.diff_type else None
 
 
 def _version(client: Planner) -> str:
@@ -276,43 +287,9 @@ def _version(client: Planner) -> str:
         return ""
 
 
-def _ready_nodes(client: Planner, rendered: Mapping[str, Any]) -> list[Node]:
-    """The ready nodes in the job's datacenters and pool; none where the token may not read them."""
-    pool = rendered.get("NodePool") or ""
+def _nodes(client: Planner, rendered: Mapping[str, Any]) -> list[Node]:
+    """The nodes that may get the job; none where the token may not read them."""
     try:
-        return [
-            node
-            for node in client.nodes()
-            if node.is_ready
-            and node.datacenter in rendered["Datacenters"]
-            and (pool in ("", "all") or not node.node_pool or node.node_pool == pool)
-        ]
+        return candidates(client.nodes(), rendered)
     except PermissionDenied:
         return []
-
-
-def _probe_id(job_id: str) -> str:
-    return f"fedml-probe-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}"
-
-
-def _could_ever(shortage: Mapping[str, GroupShortfall]) -> bool:
-    """Whether some node fits but is full now. A group that no node could ever hold makes the region infeasible."""
-    return all(group.nodes_exhausted > 0 for group in shortage.values())
-
-
-def _shortage_text(shortage: Mapping[str, GroupShortfall]) -> str:
-    parts: list[str] = []
-    for name, group in shortage.items():
-        if group.nodes_exhausted:
-            what = ", ".join(f"{dimension} on {count}" for dimension, count in group.dimension_exhausted.items())
-            full = f"{counted(group.nodes_exhausted, 'node')} {'is' if group.nodes_exhausted == 1 else 'are'} full"
-            parts.append(f"group {name}: {full}{f' ({what})' if what else ''}")
-        elif group.constraint_filtered:
-            filtered = group.constraint_filtered.items()
-            what = ", ".join(f"{reason} ({counted(count, 'node')})" for reason, count in filtered)
-            parts.append(f"group {name}: {what}")
-        elif not group.nodes_evaluated:
-            parts.append(f"group {name}: no ready node in its datacenters")
-        else:
-            parts.append(f"group {name}: {counted(group.nodes_filtered, 'node')} filtered")
-    return "; ".join(parts)

@@ -63,3 +63,5 @@ class HclError(JobError):
         self.file = file
         self.line = line
         self.column = column
+        self.is_final = False
+        """Whether `try` and `can` let this error through: Nomad would compute a value here, and fedml refuses to."""

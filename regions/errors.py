@@ -4,6 +4,7 @@
 
     RegionError(FedmlError)        .region, .operation
     ├── RegionUnreachable          no address answered, or something else answers there; nothing is known of the outcome
+    │   └── RegionSlow             a server took the request and gave no answer in time
     ├── PermissionDenied           the token was refused (after it was read anew once)
     ├── NotFound                   no such job, allocation, file …
     ├── Conflict                   EnforceIndex: the job moved meanwhile
@@ -30,6 +31,10 @@ class RegionError(FedmlError):
 
 class RegionUnreachable(RegionError):
     """No address of the region answered in time. Whether a write took effect is unknown."""
+
+
+class RegionSlow(RegionUnreachable):
+    """A server took the request and gave no answer in time. It may be busy, or be paused."""
 
 
 class PermissionDenied(RegionError):

@@ -132,6 +132,15 @@ class TaskState:
     exit_code: int | None = None
     """Of its last run; None when it never ran."""
     is_oom_killed: bool = False
+    is_killed: bool = False
+    """Nomad ended its last run, or kept it from running: it didn't end by itself, whatever its exit code."""
+    is_released: bool = False
+    """Nomad ended it because the leader, or all main tasks, had ended."""
+
+    @property
+    def has_ended_well(self) -> bool:
+        """Whether its last run ended by itself with exit code 0."""
+        return self.state == "dead" and not self.failed and self.exit_code == 0 and not self.is_killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +159,20 @@ class Allocation:
     """run, stop or evict"""
     next_allocation: str = ""
     follow_up_eval: str = ""
+    create_index: int = 0
     modify_index: int = 0
     tasks: Mapping[str, TaskState] = field(default_factory=dict)
     is_preempted: bool = False
     """Its room was taken by a job of higher priority."""
+    is_moved: bool = False
+    """Its node was drained, or somebody stopped it alone: Nomad places another one."""
+    client_description: str = ""
+    """What the node says of its status ("allocation exceeded max_run_duration")."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.client_status in ("complete", "failed", "lost") or self.is_preempted
 
 
 @dataclass(frozen=True, slots=True)

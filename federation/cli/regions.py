@@ -25,13 +25,14 @@ def list_regions(
     """
     from federation.app import JobRequest
     from federation.cli.session import answer_json, opened
+    from federation.probe import SLOTS_MAX
     from federation.ui.regions_view import regions_document, show_regions
     from federation.workflows.plan import preview
     from federation.workflows.request import RunRequest
 
     with opened(config) as project:
         request = RunRequest(JobRequest(job, regions=names(regions)))
-        capacities = preview(project, request).snapshot.regions.values()
+        capacities = preview(project, request, looks_for=SLOTS_MAX).snapshot.regions.values()
         if as_json:
             answer_json(regions_document(capacities))
         else:
@@ -56,13 +57,14 @@ def show(
     """
     from federation.app import JobRequest
     from federation.cli.session import answer_json, opened
+    from federation.probe import SLOTS_MAX
     from federation.ui.regions_view import region_document, show_region
     from federation.workflows.plan import preview
     from federation.workflows.region_report import report
     from federation.workflows.request import RunRequest
 
     with opened(config) as project:
-        made = preview(project, RunRequest(JobRequest(job, regions=(region,))))
+        made = preview(project, RunRequest(JobRequest(job, regions=(region,))), looks_for=SLOTS_MAX)
         region_report = report(project, made, region)
         if as_json:
             answer_json(region_document(region_report))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from federation.config.model import DevConfig, DevNode, DevRegion, DevStore
 from federation.config.schema_dev import DevNodeTable, DevRegionTable, DevTokenTable
 from federation.config.source import Source
+from regions.local import nomad_version
 from regions.model import Region
 
 
@@ -48,7 +49,19 @@ def _region(source: Source, name: str, table: DevRegionTable, regions: Mapping[s
             if any(node_name == node.name for node in nodes):
                 raise source.error(f"{key}.nodes", f"two nodes are named {node_name!r}", "give each its own name")
             nodes.append(_node(source, key, node_name, each, regions[name]))
-    return source.value(DevRegion, table, name=name, nodes=tuple(nodes))
+    return source.value(DevRegion, table, name=name, nodes=tuple(nodes), version=_version(source, key, table.version))
+
+
+def _version(source: Source, key: str, text: str) -> str:
+    """The release that the region answers as. Raises ConfigError for what isn't one or is too old."""
+    oldest, *_, newest = nomad_version.REFERENCES
+    try:
+        if (version := nomad_version.parse(text)) >= oldest:
+            return str(version)
+        problem = f"{version} is older than {oldest}, the oldest Nomad that an embedded region answers as"
+    except ValueError as error:
+        problem = str(error)
+    raise source.error(f"{key}.version", problem, f"set it to {oldest}, {newest} or a version between")
 
 
 def _node_names(region: str, table: DevNodeTable, before: int) -> Iterator[str]:

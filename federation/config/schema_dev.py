@@ -49,7 +49,10 @@ class DevRegionTable(Table):
     """A region that `fedml dev up` starts on this machine, reached as `dev:NAME`."""
 
     nodes: list[DevNodeTable] = Field(min_length=1, description="Its pretend nodes.")
-    version: str = Field(default="1.6.3", description="Nomad version that it says it is.")
+    version: str = Field(
+        default="1.6.3",
+        description="Nomad version that an embedded region answers as, from `1.6.3` on; `2.0` is the newest 2.0 that it knows.",
+    )
     heartbeat_grace_s: float = Field(
         default=5.0, ge=0, description="Seconds for which a node may be silent before it counts as down."
     )

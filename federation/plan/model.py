@@ -12,6 +12,7 @@ class Reason(StrEnum):
 
     NOT_ALLOWED = "not allowed"
     UNREACHABLE = "unreachable"
+    SLOW = "slow"
     REFUSED = "refused"
     INFEASIBLE = "no node fits"
     NO_REGION = "no region can take it"

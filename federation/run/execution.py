@@ -6,9 +6,10 @@ the run is raised. Load: a dispatch is one request, its check one for a whole ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from federation.manifest import Manifest, idempotency_token
 from federation.run.brain.commands import (
@@ -51,7 +52,7 @@ from federation.run.brain.events import (
 from federation.run.ports import Ports, RegionClient
 from federation.run.records import look
 from jobs.errors import FedmlError
-from jobs.spec import SPEC_KEY
+from jobs.spec import SPEC_KEY, deciding_tasks
 from regions.errors import InvalidJob, NotFound, PermissionDenied, Throttled
 from regions.model import Allocation
 from regions.storage.errors import Unavailable
@@ -76,7 +77,7 @@ class Execution:
             Ping: lambda command: [ports.ping(command.region)],
             Join: lambda command: [ports.join(command.region)],
             List: self._list,
-            Probe: lambda command: [ports.probe(command.region)],
+            Probe: lambda command: [ports.probe(command.region, command.slots)],
             Find: self._find,
             Verify: self._verify,
             Inspect: self._inspect,
@@ -204,15 +205,28 @@ class Execution:
         try:
             job = client.job(command.job_id)
             allocations, _ = client.allocations(job_id=command.job_id)
-            status = str(job.get("Status", ""))
-            if status == "pending" and not allocations and not client.evaluations(command.job_id):
-                client.evaluate(command.job_id)
+            status, is_queued = str(job.get("Status", "")), False
+            if status == "pending":
+                evaluations = client.evaluations(command.job_id)
+                is_queued = any(map(_waits_for_room, evaluations))
+                if not (allocations or evaluations):
+                    client.evaluate(command.job_id)
         except NotFound:
             return [ChildInspected(*pair, "gone")]
         except FedmlError:
             return [ChildInspected(*pair, "unknown")]
         last_line = _last_line(client, allocations) if status == "dead" else ""
-        return [ChildInspected(*pair, status, tuple(allocations), last_line)]
+        return [
+            ChildInspected(
+                *pair,
+                status,
+                tuple(allocations),
+                last_line,
+                is_stopped=bool(job.get("Stop")),
+                is_queued=is_queued,
+                deciding=deciding_tasks(job),
+            )
+        ]
 
     def _stop(self, command: Stop) -> Sequence[Event]:
         done = Stopped(command.region, command.job_id, is_done=True)
@@ -241,6 +255,14 @@ def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
     with suppress(FedmlError):
         if client.job(job_id).get("Status") == "pending" and not client.allocations(job_id=job_id)[0]:
             client.evaluate(job_id)
+
+
+def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
+    """Whether Nomad holds what this evaluation is to place until a node that fits has room, or a quota allows it."""
+    if evaluation.get("Status") != "blocked":
+        return False
+    shortfalls = (evaluation.get("FailedTGAllocs") or {}).values()
+    return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
 
 
 def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:

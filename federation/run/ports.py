@@ -65,8 +65,8 @@ class ResultIndex(Protocol):
 class Ports:
     """What a run is connected to.
 
-    `probe(region)` gives a RegionProbed, `ping(region)` a Pinged; `list_allocations(region)` all allocations there, and the
-    other region through which they were asked for ("" for none); `read(region, key, allocation)` the record of one
+    `probe(region, slots)` gives a RegionProbed, `ping(region)` a Pinged; `list_allocations(region)` all allocations there, and
+    the other region through which they were asked for ("" for none); `read(region, key, allocation)` the record of one
     allocation, or None, and raises PublishError for one that can't be read; `search(region, slot)` gives all records that the
     slot left in the region's stores (both as nodes wrote them); `node(region, node_id)` is the node, where the region tells it;
     `sites` are the regions as fedml.toml has them; `watch(region,
@@ -79,7 +79,7 @@ class Ports:
     clients: Mapping[str, RegionClient]
     run_log: RunLog
     index: ResultIndex
-    probe: Callable[[str], RegionProbed]
+    probe: Callable[[str, int], RegionProbed]
     ping: Callable[[str], Pinged]
     list_allocations: Callable[[str], tuple[Sequence[Allocation], str]]
     read: Callable[[str, Key, Allocation], ResultRecord | None]

@@ -80,7 +80,8 @@ def _of_slot(manifest: Manifest, ports: Ports, command: Look, answer: Looked) ->
     for record in ports.search(command.region, command.slot):
         logged = of_attempt(command.bound, record, ports.sites)
         if manifest.results == ADOPT:
-            reason = difference(record, logged | ({} if record.job_id else {"child": known("the run log has", "")}))
+            logged |= {} if record.job_id else {"child": known("the run log has", "")}
+            reason = difference(record, logged, of_refused(command.bound, record))
         else:
             reason = refusal(record, *_of_manifest(manifest, ports, record, command.slot))
             reason = reason or difference(record, *_of_nomad(manifest, ports, command, record, logged))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from federation.capacity import RegionCapacity
 from federation.config.model import Config
 from federation.plan import Placement, Room, expected_place
 from federation.text import counted, in_words
@@ -73,7 +72,7 @@ def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
             "region": name,
             "nomad": region.version or "-",
             "nodes": region.nodes,
-            "free": _free(region),
+            "free": "-" if region.problem else region.free_text,
             "queued": region.queued,
             "now": place.now if place else 0,
             "starting": place.starting if place else 0,
@@ -82,15 +81,9 @@ def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
             "finish": in_words(place.finish_s) if place and place.finish_s is not None else "",
             "price": f"{room.price_per_hour:g}" if room and room.price_per_hour is not None else "",
             "cost": f"{place.cost:.2f}" if place and place.cost is not None else "",
-            "job": "-" if region.problem else CHANGES[region.change],
+            "job": "-" if region.problem else CHANGES["None" if preview.prepared.is_registered else region.change],
             "results go to": ", ".join(sorted(stores)),
         }
-
-
-def _free(region: RegionCapacity) -> str:
-    if region.problem:
-        return "-"
-    return str(region.free) if region.exactness == "exact" else f"~{region.free}"
 
 
 def why(preview: Preview) -> list[str]:

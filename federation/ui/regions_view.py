@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from federation.capacity import RegionCapacity
-from federation.text import counted
 from federation.ui.console import out, table
 from federation.workflows.region_report import RegionReport
 from regions.model import Node
@@ -21,7 +20,7 @@ def show_regions(regions: Iterable[RegionCapacity]) -> None:
             str(region.problem) if region.problem else "ready",
             region.version or "-",
             region.nodes,
-            region.free,
+            region.free_text,
             region.queued,
             region.detail,
         )
@@ -41,8 +40,8 @@ def show_region(report: RegionReport) -> None:
     capacity, region = report.capacity, report.region
     console = out()
     state = f"{capacity.problem}: {capacity.detail}" if capacity.problem else "ready"
-    about = "" if capacity.exactness == "exact" else "~"
-    free = f"{about}{counted(capacity.free, 'slot')} of {report.job} free, {capacity.queued} queued"
+    slots = "slot" if capacity.free == 1 else "slots"
+    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued"
     lines = {
         "state": state,
         "addresses": ", ".join(region.addresses),

@@ -24,6 +24,7 @@ from federation.index.rows import OPEN
 from federation.manifest import Manifest
 from federation.publish.adopt_pattern import FIELDS, Field
 from federation.result import UNVERSIONED, Key, ResultRecord, ad_hoc_run
+from federation.run.brain.causes import cause_of, has_ended_well
 from federation.workflows.adopt import Objects, mapped_in, params_of, place_values, recorded
 from jobs.errors import FedmlError
 from regions.model import Allocation
@@ -31,7 +32,7 @@ from regions.storage.store import ObjectInfo, Store
 
 ADOPTED_GROUP = "adopted"
 """The group of a result whose allocation Nomad and all run logs have forgotten."""
-
+_BY_HAND = "move or remove these objects if they aren't of use"
 
 Mapped = dict[str, tuple[Manifest, int, Key, bool]]
 """By allocation: the run's manifest, the attempt, the key, and whether the run is open."""
@@ -96,6 +97,11 @@ class _Search:
             self._taken.add(alloc_id)
             if self._is_in_flight(alloc_id, allocation):
                 self.result.in_flight += 1
+            elif allocation is not None and not has_ended_well(allocation):
+                why = cause_of(allocation)[1]
+                self._add_problem(
+                    place, f"allocation {alloc_id} didn't end well ({why}): what it wrote may be half-written", _BY_HAND
+                )
             else:
                 self._record(alloc_id, found, allocation)
 

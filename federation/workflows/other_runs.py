@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from federation.app import App
@@ -47,12 +48,7 @@ class OtherRuns:
         home store doesn't answer, the last values count, so that a run is not held up."""
         with self._lock:
             self._free.update(free)
-            if self._clock() - self._read_s >= REFRESH_S:
-                self._read_s = self._clock()
-                try:
-                    self._claims = self._read()
-                except FedmlError:
-                    pass
+            self._refresh()
             mine = next((one for one in self._claims if one.run == self._mine.run), self._mine)
             others = [one for one in self._claims if one.run != self._mine.run]
             # Alone, the policy has the choice between all that is free.
@@ -61,6 +57,23 @@ class OtherRuns:
             namespaces = {name: region.namespace for name, region in self._app.config.regions.items()}
             parts = within_shares(parts, self._app.config.shares, namespaces, mine, others)
             return {region: parts[region] for region in free}
+
+    def wanted(self) -> int:
+        """How many slots the other runs want now."""
+        with self._lock:
+            self._refresh()
+            return sum(one.unbound for one in self.others)
+
+    def claim(self, mine: Claim) -> None:
+        """Changes what the run itself wants."""
+        with self._lock:
+            self._mine = mine
+
+    def _refresh(self) -> None:
+        if self._clock() - self._read_s >= REFRESH_S:
+            self._read_s = self._clock()
+            with suppress(FedmlError):
+                self._claims = self._read()
 
     @property
     def others(self) -> list[Claim]:

@@ -16,6 +16,7 @@ from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
 from federation.workflows.other_runs import OtherRuns
+from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
@@ -50,13 +51,15 @@ class Preview:
 
     @property
     def changes(self) -> list[str]:
-        """Regions whose registered job would change."""
+        """Regions whose registered job would change: none where the job is dispatched as it stands."""
+        if self.prepared.is_registered:
+            return []
         return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
 
     @property
     def unanswered(self) -> list[RegionCapacity]:
         """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
-        problems = (Reason.UNREACHABLE, Reason.REFUSED)
+        problems = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
         return [one for one in self.snapshot.regions.values() if one.problem in problems]
 
     def require_an_answer(self) -> None:
@@ -82,21 +85,30 @@ class Preview:
         yield from _image_warnings(self)
 
 
-def preview(app: App, request: RunRequest) -> Preview:
-    """Asks all chosen regions for their room at once, and plans. Writes nothing anywhere.
+def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> Preview:
+    """Asks all chosen regions for their room at once, and plans. Writes nothing anywhere. `looks_for`: for how many slots room
+    is looked for; None: for those of the request.
 
     Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
-    with the job; UsageError for limits that no placement keeps.
+    with the job; UsageError for limits that no placement keeps. In a project that registers nothing, the job is taken as it
+    stands in the regions; raises JobDrifted where that isn't what the file says.
     """
     checked = check_request(request, app.config)
     prepared = app.prepare(request.job)
+    if (why := not_registering(app)) and not prepared.is_registered:
+        prepared = as_registered(app, prepared, why, allow_drift=False)
     if request.meta or request.payload or not request.asks.is_empty:
         checked = check_for_job(checked, prepared.shape)
-    return preview_checked(app, checked, prepared)
+    return preview_checked(app, checked, prepared, looks_for=looks_for)
 
 
 def preview_checked(
-    app: App, request: CheckedRequest, prepared: PreparedJob, *, goes_on: GoOn | None = None
+    app: App,
+    request: CheckedRequest,
+    prepared: PreparedJob,
+    *,
+    goes_on: GoOn | None = None,
+    looks_for: int | None = None,
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
@@ -105,10 +117,15 @@ def preview_checked(
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
     _require_durations(placing, policy, durations)
     regions = [app.config.regions[name] for name in prepared.rendered]
+    wanted = len(regions) if request.slots is None else request.slots
+    priority = request.patience.priority or DEFAULT_PRIORITY
+    claim = Claim("", wanted, frozenset(prepared.rendered), priority, default_author())
+    other_runs = OtherRuns(app, claim)
     asked = capacity.snapshot(
         [app.client(region.name) for region in regions],
         prepared.rendered,
         prepared.shape,
+        wanted=wanted + other_runs.wanted() if looks_for is None else looks_for,
         allow_preemption=placing.allow_preemption,
         goes_on=goes_on,
     )
@@ -120,7 +137,7 @@ def preview_checked(
         _room(region, rank[region.name], snapshot.regions[region.name], prepared, placing, durations)
         for region in regions
     ]
-    rooms, shared = _shared(app, request, rooms)
+    rooms, shared = _shared(other_runs, claim, request.slots, rooms)
     wishes = Wishes(placing.deadline_s, placing.max_cost)
     made = plan(request.slots, rooms, policy, place=policy_named(policy), wishes=wishes)
     _require_costs(placing, made, rooms)
@@ -169,12 +186,11 @@ def _room(
     )
 
 
-def _shared(app: App, request: CheckedRequest, rooms: list[Room]) -> tuple[list[Room], list[str]]:
+def _shared(other_runs: OtherRuns, claim: Claim, slots: int | None, rooms: list[Room]) -> tuple[list[Room], list[str]]:
     """The rooms without what other open runs want of them, and a sentence about those runs."""
     free = {room.region: room.free for room in rooms if room.excluded is None}
-    wanted = request.slots if request.slots is not None else len(free)
-    priority = request.patience.priority or DEFAULT_PRIORITY
-    other_runs = OtherRuns(app, Claim("", wanted, frozenset(free), priority, default_author()))
+    wanted = slots if slots is not None else len(free)
+    other_runs.claim(replace(claim, unbound=wanted, regions=frozenset(free)))
     parts = other_runs.part(free)
     # This run's part is never more than it wants: only what others take of it is less room.
     taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}

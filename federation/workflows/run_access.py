@@ -63,12 +63,18 @@ class Places:
         self._lock = threading.Lock()
         self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
-    def probe(self, region: str) -> RegionProbed:
-        """Asks for the region's room for the run's job, and how many of its children the region keeps."""
+    def probe(self, region: str, slots: int) -> RegionProbed:
+        """Asks for the region's room for so many slots of the run's job, and for those that other runs want beside it, and how
+        many of its children the region keeps."""
         rendered = self._prepared.rendered[region]
         client = self.routes[region]
         one = capacity.look(
-            client, rendered, self._prepared.shape, diff=False, allow_preemption=self._manifest.allow_preemption
+            client,
+            rendered,
+            self._prepared.shape,
+            wanted=slots + self._other_runs.wanted(),
+            diff=False,
+            allow_preemption=self._manifest.allow_preemption,
         )
         if one.problem is None:
             free = self._other_runs.part({region: one.free})[region]
@@ -77,7 +83,7 @@ class Places:
             except FedmlError as error:
                 return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
         problem = f"{one.problem}: {one.detail}"
-        is_passing = one.problem in (Reason.UNREACHABLE, Reason.REFUSED)
+        is_passing = one.problem in (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
         return RegionProbed(
             region, 0, problem, is_fatal=not is_passing, is_denied=one.problem is Reason.REFUSED
         )  # fmt: skip

@@ -40,7 +40,7 @@ def _made_by(evaluator: Evaluator, block: syntax.Block, names: Names | None) -> 
     made, content, iterator = _read(evaluator, block)
     for_each = block.body.attributes["for_each"].expression
     labels = block.body.attributes.get("labels")
-    items = evaluator.value(for_each, names)
+    items = evaluator.whole_value(for_each, names)
     if not isinstance(items, (list, dict)):
         raise source.error(f'"for_each" iterates over a list or a map, not a {type_name(items)}', for_each.start)
     for key, value in pairs(items):

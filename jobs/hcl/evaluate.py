@@ -5,10 +5,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from jobs.errors import HclError
 from jobs.hcl import syntax
-from jobs.hcl.operators import apply_binary, apply_unary
+from jobs.hcl.limits import Budget, bounded_length
+from jobs.hcl.operators import UNKNOWN, apply_binary, apply_unary, example_of
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import SetValue, ValueProblem, pairs, to_bool, to_string, to_whole_number, type_name, unify
+from jobs.hcl.values import (
+    ListValue,
+    NotComputed,
+    SetValue,
+    ValueProblem,
+    pairs,
+    text,
+    to_bool,
+    to_string,
+    to_whole_number,
+    type_name,
+    unify,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -52,10 +66,26 @@ class Evaluator:
         self.names = names
         self.functions = functions
         self.keep_unknown = keep_unknown
+        self.budget = Budget()
 
     def value(self, node: syntax.Node, names: Names | None = None) -> Any:
         """Returns the value of the expression. `names` of a surrounding `for` come before the root names."""
+        self.spend(1, node)
         return _EVALUATE[type(node)](self, node, self.names if names is None else names)
+
+    def whole_value(self, node: syntax.Node, names: Names | None = None) -> Any:
+        """As `value`, for a value that the caller walks through."""
+        return self.counted(self.value(node, names), node)
+
+    def counted(self, value: Any, node: syntax.Node) -> Any:
+        """Spends steps on everything inside a value, and returns it."""
+        if isinstance(value, (str, list, dict)):
+            self.converted(self.budget.spend_on, value, node)
+        return value
+
+    def spend(self, steps: int, node: syntax.Node) -> None:
+        """Counts steps. Raises HclError at the node where the jobspec takes too many."""
+        self.converted(self.budget.spend, steps, node)
 
     def literal(self, node: syntax.Literal, names: Names | None) -> object:
         return node.value
@@ -70,10 +100,14 @@ class Evaluator:
             if piece is None:
                 self.fail("a null value can't be part of a string", part)
             pieces.append(self.converted(to_string, piece, part))
-        return "".join(pieces)
+        return self._joined(pieces, node)
 
     def template_for(self, node: syntax.TemplateFor, names: Names | None) -> str:
-        return "".join(self.value(node.loop, names))
+        return self._joined(self.value(node.loop, names), node)
+
+    def _joined(self, pieces: list[str], node: syntax.Node) -> str:
+        self.converted(bounded_length, sum(map(len, pieces)), node)
+        return str(self.counted(text("".join(pieces)), node))
 
     def reference(self, node: syntax.Reference, names: Names | None) -> object:
         if names is None:
@@ -132,7 +166,8 @@ class Evaluator:
         if target is None:
             return []
         items = target if isinstance(target, list) else [target]
-        return [self.value(node.each, {**(names or {}), _ELEMENT: item}) for item in items]
+        found = [self.value(node.each, {**(names or {}), _ELEMENT: item}) for item in items]
+        return ListValue(found) if isinstance(target, (ListValue, SetValue)) else found
 
     def element(self, node: syntax.Element, names: Names | None) -> object:
         assert names is not None
@@ -158,7 +193,9 @@ class Evaluator:
         if not function.takes_null and None in args:
             position = next(n for n, arg in enumerate(args) if arg is None)
             self.fail(f"argument {position + 1} of {node.name}() is null", node.args[min(position, len(node.args) - 1)])
-        return self.converted(lambda given: function.call(*given), args, node, f"{node.name}()")
+        self.counted(args, node)
+        result = self.converted(lambda given: function.call(*given), args, node, f"{node.name}()")
+        return self.counted(text(result) if isinstance(result, str) else result, node)
 
     def unary(self, node: syntax.Unary, names: Names | None) -> object:
         return self.converted(
@@ -167,6 +204,7 @@ class Evaluator:
 
     def binary(self, node: syntax.Binary, names: Names | None) -> object:
         left, right = self.value(node.left, names), self.value(node.right, names)
+        self.counted([left, right], node)
         return self.converted(
             lambda operands: apply_binary(node.operator, *operands),
             (left, right),
@@ -175,10 +213,18 @@ class Evaluator:
         )
 
     def conditional(self, node: syntax.Conditional, names: Names | None) -> object:
+        """Returns the chosen result. The other one can't fail; its type counts where Nomad knows it all the same."""
         condition = self.converted(to_bool, self.value(node.condition, names), node.condition)
-        arms = [self.value(node.if_true, names), self.value(node.if_false, names)]
-        arms = self.converted(unify, arms, node, "both results of a condition must have one type")
-        return arms[0] if condition else arms[1]
+        chosen, other_node = (node.if_true, node.if_false) if condition else (node.if_false, node.if_true)
+        try:
+            other = self.value(other_node, names)
+        except HclError:
+            other = example_of(other_node)
+        value = self.value(chosen, names)
+        if other is UNKNOWN:
+            return value
+        self.counted([value, other], node)
+        return self.converted(unify, [value, other], node, "both results of a condition must have one type")[0]
 
     def tuple_literal(self, node: syntax.TupleLiteral, names: Names | None) -> list[object]:
         return [self.value(item, names) for item in node.items]
@@ -224,7 +270,9 @@ class Evaluator:
         try:
             return conversion(value)
         except ValueProblem as problem:
-            self.fail(f"{what}: {problem}" if what else str(problem), node)
+            error = self.source.error(f"{what}: {problem}" if what else str(problem), node.start)
+            error.is_final = isinstance(problem, NotComputed)
+            raise error from None
 
     def fail(self, problem: str, node: syntax.Node, *, hint: str = "") -> NoReturn:
         raise self.source.error(problem, node.start, hint=hint)

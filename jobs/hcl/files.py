@@ -1,14 +1,15 @@
-"""The functions that read files: file(), templatefile(), fileset() and the like. Notes which files were read."""
+"""The functions on files and paths: file(), fileset() and the like. Notes which files were read."""
 
 from __future__ import annotations
 
 import base64
+import os
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ValueProblem, text, to_string
+from jobs.hcl.values import SetValue, ValueProblem, make_set, text, to_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +28,12 @@ class Files:
         calls: dict[str, tuple[Callable[..., object], int]] = {
             "abspath": (self.absolute, 1),
             "basename": (lambda path: _basename(to_string(path)), 1),
-            "dirname": (lambda path: posixpath.dirname(to_string(path)) or ".", 1),
+            "dirname": (lambda path: _dirname(to_string(path)), 1),
             "file": (self.file, 1),
             "filebase64": (self.file_base64, 1),
             "fileexists": (self.exists, 1),
             "fileset": (self.matching, 2),
-            "pathexpand": (lambda path: str(_expanded(path)), 1),
+            "pathexpand": (_expanded, 1),
         }
         return {
             name: Function(call if self.allowed else _refuse, count, count) for name, (call, count) in calls.items()
@@ -50,7 +51,8 @@ class Files:
             content = resolved.read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ValueProblem(f"{resolved} can't be read: {reason}") from None
+            where = "; paths count from the working folder" if isinstance(error, FileNotFoundError) else ""
+            raise ValueProblem(f"{resolved} can't be read: {reason}{where}") from None
         if resolved not in self.read:
             self.read.append(resolved)
         return content
@@ -74,26 +76,45 @@ class Files:
             return False
 
     def absolute(self, path: object) -> str:
-        return str(self._resolved(path))
+        return os.path.normpath(self.base_dir.absolute() / to_string(path))
 
-    def matching(self, folder: object, pattern: object) -> list[str]:
+    def matching(self, folder: object, pattern: object) -> SetValue:
         """`fileset(folder, "**/*.py")`: the files' paths, relative to the folder."""
         root = self._resolved(folder)
         try:
-            return sorted(path.relative_to(root).as_posix() for path in root.glob(to_string(pattern)) if path.is_file())
-        except (OSError, ValueError, NotImplementedError) as problem:
+            paths: set[object] = {
+                path.relative_to(root).as_posix() for path in root.glob(to_string(pattern)) if path.is_file()
+            }
+        except (OSError, ValueError, NotImplementedError, IndexError) as problem:
             raise ValueProblem(f"no such pattern: {problem}") from None
+        return make_set(list(paths))
 
 
-def _expanded(path: object) -> Path:
+def _expanded(path: object) -> str:
+    """Replaces a leading `~` by the user's home folder."""
+    given = to_string(path)
+    if not given.startswith("~"):
+        return given
+    if given[1:2] not in ("", "/"):
+        raise ValueProblem("only ~ and ~/… can be expanded, not the home folder of another user")
     try:
-        return Path(to_string(path)).expanduser()
+        return _cleaned(f"{Path('~').expanduser()}{given[1:]}")
     except RuntimeError:
         raise ValueProblem("this user has no home folder") from None
 
 
+def _cleaned(path: str) -> str:
+    """Shortens a path as Go does: without `.`, `..`, doubled slashes and a slash at the end."""
+    cleaned = posixpath.normpath(path)
+    return "/" + cleaned.lstrip("/") if cleaned.startswith("//") else cleaned
+
+
 def _basename(path: str) -> str:
     return posixpath.basename(path.rstrip("/")) or ("/" if path else ".")
+
+
+def _dirname(path: str) -> str:
+    return _cleaned(path[: path.rfind("/") + 1])
 
 
 def _refuse(*_: object) -> object:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.errors import HclError
 from jobs.hcl import syntax
 from jobs.hcl.dynamic import Found
 from jobs.hcl.evaluate import Evaluator, LazyObject
@@ -47,6 +48,7 @@ class _Locals(LazyObject):
         self.expressions: dict[str, syntax.Attribute] = {}
         self.values: dict[str, object] = {}
         self.in_progress: list[str] = []
+        self.circle: HclError | None = None
         for block in body.blocks:
             if block.type != "locals":
                 continue
@@ -61,10 +63,13 @@ class _Locals(LazyObject):
             attribute = self.expressions[name]
             if name in self.in_progress:
                 circle = " → ".join([*self.in_progress[self.in_progress.index(name) :], name])
-                raise self.source.error(f"these locals depend on each other: {circle}", attribute.start)
+                self.circle = self.source.error(f"these locals depend on each other: {circle}", attribute.start)
+                raise self.circle
             self.in_progress.append(name)
-            self.values[name] = self.evaluator.value(attribute.expression)
-            self.in_progress.pop()
+            try:
+                self.values[name] = self.evaluator.whole_value(attribute.expression)
+            finally:
+                self.in_progress.pop()
         return self.values[name]
 
     def names(self) -> Collection[str]:
@@ -100,6 +105,8 @@ def _parse(source: Source, files: Files, variables: Sequence[VariableSource]) ->
     evaluator = Evaluator(source, names, {**FUNCTIONS, **files.functions()}, keep_unknown=True)
     local.evaluator = evaluator
     local.all()
+    if local.circle is not None:
+        raise local.circle
     if len(block.labels) != 1:
         raise source.error('"job" takes one label, its ID', block.start, hint='job "name" { … }')
     found = Found("job", [], block.body, None, block.start)
@@ -123,6 +130,8 @@ def _only_job(source: Source, body: syntax.Body) -> syntax.Block:
             hint = did_you_mean(block.type, _TOP_LEVEL)
             raise source.error(f'there is no block "{block.type}" at the top level', block.start, hint=hint)
         if block.type in ("locals", "variables"):
+            if block.labels:
+                raise source.error(f'a "{block.type}" block takes no label', block.labels[0][1])
             for inner in block.body.blocks:
                 raise source.error(f'"{block.type}" holds name = value, no blocks', inner.start)
         if block.type == "job":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.hcl import syntax
 from jobs.hcl.dynamic import Found, expand
+from jobs.hcl.limits import BLOCK_STEPS
 from jobs.hcl.rules import FINISHERS, SHORTHANDS
 from jobs.hcl.schema import BY_LABEL, INTEGER_RANGES, MANY, TEXT_MAP_OR_ARGUMENT, BlockType, Field
 from jobs.hcl.schema_job import BLOCK_TYPES
@@ -27,6 +28,7 @@ class Mapper:
 
     def map_block(self, kind: BlockType, block: Found) -> dict[str, Any]:
         """Returns the JSON of one block. Raises HclError for anything that the block may not contain."""
+        self.evaluator.spend(BLOCK_STEPS, block.body)
         mapped: dict[str, Any] = dict(kind.absent)
         self._check_labels(kind, block)
         if kind.label is not None:
@@ -45,13 +47,13 @@ class Mapper:
         for attribute in block.body.attributes.values():
             field = kind.arguments.get(attribute.name)
             if field is not None:
-                value = self.evaluator.value(attribute.expression, block.names)
+                value = self.evaluator.whole_value(attribute.expression, block.names)
                 mapped[field.api] = self._argument(field, value, attribute.expression)
                 continue
             field = kind.blocks.get(attribute.name)
             if field is None or field.kind != TEXT_MAP_OR_ARGUMENT:
                 self._unknown_argument(kind, block.type, attribute, field)
-            value = self.evaluator.value(attribute.expression, block.names)
+            value = self.evaluator.whole_value(attribute.expression, block.names)
             mapped[field.api] = (
                 None if value is None else self.evaluator.converted(_read_text_map, value, attribute.expression)
             )
@@ -105,7 +107,7 @@ class Mapper:
     def _free_form(self, body: syntax.Body, names: Names | None) -> dict[str, Any]:
         mapped: dict[str, Any] = {}
         for attribute in body.attributes.values():
-            value = self.evaluator.value(attribute.expression, names)
+            value = self.evaluator.whole_value(attribute.expression, names)
             value = self.evaluator.converted(to_json, value, attribute.expression)
             mapped[attribute.name] = [value] if isinstance(attribute.expression, syntax.ObjectLiteral) else value
         blocks: dict[str, list[Any]] = {}
@@ -129,7 +131,7 @@ class Mapper:
             raise self.source.error(f'"{block.type}" holds names and values, no blocks', inner.start)
         return {
             attribute.name: self.evaluator.converted(
-                read, self.evaluator.value(attribute.expression, block.names), attribute.expression
+                read, self.evaluator.whole_value(attribute.expression, block.names), attribute.expression
             )
             for attribute in block.body.attributes.values()
         }
@@ -143,7 +145,7 @@ class Mapper:
             read = known.arguments.get(attribute.name)
             if read is None:
                 self._unknown_argument(kind, block.type, attribute, None, known.arguments)
-            value = self.evaluator.value(attribute.expression, block.names)
+            value = self.evaluator.whole_value(attribute.expression, block.names)
             if value is not None:
                 what = f'"{attribute.name}"'
                 given[attribute.name] = self.evaluator.converted(read, value, attribute.expression, what)
@@ -221,12 +223,12 @@ def _read_text_map(value: object) -> dict[str, str]:
     return {key: to_string(item) for key, item in sorted(value.items())}
 
 
-def _read_duration(value: object) -> int:
+def _read_duration(value: object) -> object:
     if isinstance(value, str):
         return to_duration(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueProblem(f'a duration such as "30s" is required, not a {type_name(value)}')
-    return value
+    return _READERS["int64"](value)
 
 
 _READERS: dict[str, Callable[[object], object]] = {

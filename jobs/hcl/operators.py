@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from jobs.hcl import syntax
+from jobs.hcl.numbers import Number, add, divide, multiply, negated, remainder
+from jobs.hcl.values import NotComputed, equal, to_bool, to_number
 
-from jobs.hcl.values import ARITHMETIC, ValueProblem, equal, number, to_bool, to_number
+UNKNOWN = object()
+"""Stands for a value of unknown type."""
+
+
+def example_of(node: syntax.Node) -> object:
+    """Returns any value of the type that a failed expression would have, as far as its operator tells. Else UNKNOWN."""
+    if isinstance(node, syntax.Parentheses):
+        return example_of(node.inner)
+    if isinstance(node, (syntax.Template, syntax.TemplateFor)):
+        return ""
+    if isinstance(node, (syntax.Unary, syntax.Binary)):
+        return 0 if node.operator in _OPERATIONS else False
+    return UNKNOWN
 
 
 def apply_unary(operator: str, operand: object) -> object:
     """Applies `-x` or `!x`."""
     if operator == "!":
         return not to_bool(operand)
-    value = to_number(operand)
-    return -value if isinstance(value, int) else ARITHMETIC.minus(value)
+    return negated(to_number(operand))
 
 
 def apply_binary(operator: str, left: object, right: object) -> object:
@@ -32,17 +45,16 @@ def apply_binary(operator: str, left: object, right: object) -> object:
     return _arithmetic(operator, a, b)
 
 
-def _arithmetic(operator: str, left: int | Decimal, right: int | Decimal) -> int | Decimal:
+def _arithmetic(operator: str, left: Number, right: Number) -> Number:
     if operator in "/%" and right == 0:
-        raise ValueProblem("division by zero")
-    a, b = ARITHMETIC.create_decimal(left), ARITHMETIC.create_decimal(right)
-    if operator == "+":
-        return number(ARITHMETIC.add(a, b))
-    if operator == "-":
-        return number(ARITHMETIC.subtract(a, b))
-    if operator == "*":
-        return number(ARITHMETIC.multiply(a, b))
-    if operator == "/":
-        return number(ARITHMETIC.divide(a, b))
-    whole = ARITHMETIC.divide(a, b).to_integral_value(rounding="ROUND_DOWN", context=ARITHMETIC)
-    return number(ARITHMETIC.subtract(a, ARITHMETIC.multiply(b, whole)))
+        raise NotComputed("division by zero")
+    return _OPERATIONS[operator](left, right)
+
+
+_OPERATIONS = {
+    "+": add,
+    "-": lambda left, right: add(left, negated(right)),
+    "*": multiply,
+    "/": divide,
+    "%": remainder,
+}

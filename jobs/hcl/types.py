@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs.hcl import syntax
 from jobs.hcl.source import did_you_mean
-from jobs.hcl.values import ValueProblem, described, make_set, to_bool, to_number, to_string, unify
+from jobs.hcl.values import ListValue, MapValue, ValueProblem, described, make_set, to_bool, to_number, to_string, unify
 
 if TYPE_CHECKING:
     from jobs.hcl.source import Source
@@ -107,7 +107,7 @@ def convert(value: object, wanted: Type) -> object:
         raise ValueProblem(f"{'a map' if kind == 'map' else 'an object'} is required, not {described(value)}")
     if kind == "map":
         items = unify(list(value.values())) if wanted.of == ANY else value.values()
-        return {key: _element(item, wanted, f'"{key}"') for key, item in zip(value, items, strict=True)}
+        return MapValue((key, _element(item, wanted, f'"{key}"')) for key, item in zip(value, items, strict=True))
     missing = [name for name, _ in wanted.fields if name not in value]
     if missing:
         raise ValueProblem("the object lacks " + ", ".join(f'"{name}"' for name in missing))
@@ -117,9 +117,14 @@ def convert(value: object, wanted: Type) -> object:
 def _convert_sequence(value: object, wanted: Type) -> object:
     if not isinstance(value, list):
         raise ValueProblem(f"a {wanted} is required, not {described(value)}")
-    items = unify(value) if wanted.of == ANY else value
-    converted = [_element(item, wanted, f"element {n}") for n, item in enumerate(items)]
-    return make_set(converted) if wanted.kind == "set" else converted
+    converted = [_element(item, wanted, f"element {n}") for n, item in enumerate(value)]
+    if _holds_any(wanted):
+        converted = unify(converted)
+    return make_set(converted) if wanted.kind == "set" else ListValue(converted)
+
+
+def _holds_any(wanted: Type) -> bool:
+    return wanted == ANY or (wanted.of is not None and _holds_any(wanted.of))
 
 
 def _element(item: object, wanted: Type, place: str) -> object:

@@ -1,25 +1,28 @@
 """Converts, compares and unifies values.
 
-HCL's values are Python's: None, bool, str, int and Decimal (an int for every whole number), list (lists and tuples),
-SetValue, and dict with str keys (maps and objects).
+HCL's values are Python's: None, bool, str, numbers (`jobs.hcl.numbers`), list (tuples; ListValue and SetValue for lists
+and sets), and dict with str keys (objects; MapValue for maps).
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
-from decimal import Context, Decimal, InvalidOperation, Overflow
 from typing import Any
 
 from jobs.durations import parse_duration
+from jobs.hcl.numbers import BigFloat, Number, parse
+from jobs.hcl.numbers import NotComputed as NotComputed
+from jobs.hcl.numbers import ValueProblem as ValueProblem
+from jobs.hcl.numbers import number as rounded
 
-MAX_EXPONENT = 4096
-LARGEST_FLOAT_EXPONENT = 307
-ARITHMETIC = Context(prec=155, Emin=-999999, Emax=999999, traps=[InvalidOperation, Overflow])
+
+class ListValue(list[object]):
+    """A list, whose elements have one type. A plain Python list is a tuple: the language's `[…]`."""
 
 
-class ValueProblem(Exception):
-    """A value can't be used as required. The message says what is required."""
+class MapValue(dict[str, object]):
+    """A map, whose elements have one type. A plain dict is an object: the language's `{…}`."""
 
 
 class SetValue(list[object]):
@@ -33,65 +36,53 @@ def text(value: str) -> str:
     return unicodedata.normalize("NFC", value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-def number(value: Decimal) -> int | Decimal:
-    """Returns a whole number as int. Raises ValueProblem where the exponent is too large to be useful."""
-    if not value.is_finite() or abs(value.adjusted()) > MAX_EXPONENT:
-        raise ValueProblem("the number is too large or too small")
-    if value == value.to_integral_value(context=ARITHMETIC):
-        return int(value)
-    return value
-
-
-def parse_number(digits: str) -> int | Decimal:
+def parse_number(digits: str) -> Number:
     """Parses a number in decimal notation."""
-    try:
-        if not digits.isascii() or "_" in digits or len(digits) > MAX_EXPONENT or digits != digits.strip():
-            raise ValueProblem("a number is required")
-        if digits.isdigit():
-            return int(digits)
-        return number(ARITHMETIC.create_decimal(digits))
-    except (InvalidOperation, Overflow):
-        raise ValueProblem("a number is required") from None
+    value = parse(digits)
+    if value is None:
+        raise ValueProblem("a number is required")
+    return value
 
 
 def from_python(value: object) -> object:
     """Converts a Python value (bool, int, float, list, dict, str, None) to an HCL value."""
     if isinstance(value, float):
-        return number(ARITHMETIC.create_decimal(repr(value)))
-    if isinstance(value, Decimal):
-        return number(value)
+        return _parsed_float(value)
     if isinstance(value, str):
         return text(value)
     if isinstance(value, (list, tuple)):
         return [from_python(item) for item in value]
     if isinstance(value, dict):
         return {text(str(key)): from_python(item) for key, item in value.items()}
-    if type(value) is int and value.bit_length() > 3 * MAX_EXPONENT:
-        raise ValueProblem("the number is too large or too small")
-    if value is None or isinstance(value, (bool, int)):
+    if type(value) is int:
+        return rounded(value)
+    if value is None or isinstance(value, (bool, BigFloat)):
         return value
     raise ValueProblem(f"a value of Python's type {type(value).__name__} can't be used in a jobspec")
 
 
+def _parsed_float(value: float) -> Number:
+    try:
+        return parse_number(repr(value))
+    except ValueProblem:
+        raise ValueProblem("the number is too large or too small") from None
+
+
 def to_json(value: object) -> object:
-    """Converts the value for the json module. Decimals and integers beyond 64 bits become floats, or raise
+    """Converts the value for the json module. Fractions and integers beyond 64 bits become floats, or raise
     ValueProblem."""
-    if isinstance(value, Decimal) or (type(value) is int and not -(2**63) <= value < 2**63):
-        if Decimal(value).adjusted() > LARGEST_FLOAT_EXPONENT:
-            raise ValueProblem("the number is too large for JSON")
-        return float(value)
+    if isinstance(value, BigFloat) and value.is_whole and (value.mantissa or not value.negative):
+        value = int(value)
+    if isinstance(value, BigFloat) or (type(value) is int and not -(2**63) <= value < 2**63):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueProblem("the number is too large for JSON") from None
     if isinstance(value, list):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
         return {key: to_json(value[key]) for key in sorted(value)}
     return value
-
-
-def number_text(value: int | Decimal) -> str:
-    """Formats a number in plain decimal notation."""
-    if isinstance(value, int):
-        return str(value)
-    return format(value.normalize(ARITHMETIC), "f")
 
 
 def type_name(value: object) -> str:
@@ -102,11 +93,13 @@ def type_name(value: object) -> str:
         return "bool"
     if isinstance(value, str):
         return "string"
-    if isinstance(value, (int, Decimal)):
+    if isinstance(value, (int, BigFloat)):
         return "number"
     if isinstance(value, SetValue):
         return "set"
-    return "list" if isinstance(value, list) else "object"
+    if isinstance(value, list):
+        return "list"
+    return "map" if isinstance(value, MapValue) else "object"
 
 
 def to_string(value: object) -> str:
@@ -114,13 +107,13 @@ def to_string(value: object) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, Decimal)):
-        return number_text(value)
+    if isinstance(value, (int, BigFloat)):
+        return str(value)
     raise ValueProblem(f"a string is required, not {described(value)}")
 
 
-def to_number(value: object) -> int | Decimal:
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+def to_number(value: object) -> Number:
+    if isinstance(value, (int, BigFloat)) and not isinstance(value, bool):
         return value
     if isinstance(value, str):
         try:
@@ -131,9 +124,12 @@ def to_number(value: object) -> int | Decimal:
 
 
 def to_whole_number(value: object) -> int:
-    whole = to_number(value)
-    if not isinstance(whole, int):
-        raise ValueProblem(f"a whole number is required, not {number_text(whole)}")
+    given = to_number(value)
+    if isinstance(given, BigFloat) and not given.is_whole:
+        raise ValueProblem(f"a whole number is required, not {given}")
+    whole = int(given)
+    if whole.bit_length() > 64:
+        raise ValueProblem(f"a whole number from {-(2**63)} to {2**63 - 1} is required, not {given}")
     return whole
 
 
@@ -159,7 +155,7 @@ def sort_key(value: object) -> tuple[int, object]:
     """Returns the sort key of a set's element: numbers by size, strings by code point, others by their JSON."""
     if isinstance(value, bool):
         return (0, value)
-    if isinstance(value, (int, Decimal)):
+    if isinstance(value, (int, BigFloat)):
         return (1, value)
     if isinstance(value, str):
         return (2, value)
@@ -173,9 +169,11 @@ def make_set(items: list[object]) -> SetValue:
 
 
 def equal(left: object, right: object) -> bool:
-    """Compares as HCL's `==`: without conversion, so that 1 equals neither "1" nor true."""
+    """Compares as HCL's `==`: without conversion, so that 1 equals neither "1" nor true, and no list equals a tuple."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
+    if isinstance(left, (list, dict)) and type(left) is not type(right):
+        return False
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(equal(a, b) for a, b in zip(left, right, strict=True))
     if isinstance(left, dict) and isinstance(right, dict):
@@ -200,7 +198,7 @@ def unify(items: list[object]) -> list[object]:
     """
     present = [item for item in items if item is not None]
     kinds = {type_name(item) for item in present}
-    if len(kinds) <= 1 and not kinds & {"list", "set", "object"}:
+    if len(kinds) <= 1 and not kinds & {"list", "set", "object", "map"}:
         return items
     if kinds <= {"string", "number", "bool"}:
         if kinds == {"number", "bool"}:
@@ -208,7 +206,7 @@ def unify(items: list[object]) -> list[object]:
         return [None if item is None else to_string(item) for item in items]
     if kinds <= {"list", "set"}:
         return _unify_lists(items)
-    if kinds == {"object"}:
+    if kinds <= {"object", "map"}:
         return _unify_objects(items)
     raise ValueProblem(" and ".join(sorted(kinds)) + " have no common type")
 
@@ -218,19 +216,22 @@ def _unify_lists(items: list[object]) -> list[object]:
     rows = _unified_tuples(lists)
     if rows is None:
         unified = iter(unify([element for item in lists for element in item]))
-        rows = [[next(unified) for _ in item] for item in lists]
+        made = SetValue if all(type(item) is not ListValue for item in lists) and has_set(lists) else ListValue
+        rows = [made(next(unified) for _ in item) for item in lists]
     in_turn = iter(rows)
     return [next(in_turn) if isinstance(item, list) else item for item in items]
 
 
+def has_set(lists: list[list[object]]) -> bool:
+    """Returns whether a set is among the lists."""
+    return any(isinstance(item, SetValue) for item in lists)
+
+
 def _unified_tuples(lists: list[list[object]]) -> list[list[object]] | None:
-    """Unifies lists of one length position by position. None where that fails."""
-    if len({len(item) for item in lists}) != 1 or any(isinstance(item, SetValue) for item in lists):
+    """Unifies lists of one length position by position. None for lists of other kinds."""
+    if len({len(item) for item in lists}) != 1 or any(type(item) is not list for item in lists):
         return None
-    try:
-        columns = [unify(list(column)) for column in zip(*lists, strict=True)]
-    except ValueProblem:
-        return None
+    columns = [unify(list(column)) for column in zip(*lists, strict=True)]
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists]
 
 
@@ -239,19 +240,16 @@ def _unify_objects(items: list[object]) -> list[object]:
     rows = _unified_records(objects)
     if rows is None:
         unified = iter(unify([element for item in objects for element in item.values()]))
-        rows = [{name: next(unified) for name in item} for item in objects]
+        rows = [MapValue((name, next(unified)) for name in item) for item in objects]
     in_turn = iter(rows)
     return [next(in_turn) if isinstance(item, dict) else item for item in items]
 
 
 def _unified_records(objects: list[dict[str, object]]) -> list[dict[str, object]] | None:
-    """Unifies objects with the same attributes, attribute by attribute. None where that fails."""
-    if len({frozenset(item) for item in objects}) != 1:
+    """Unifies objects with the same attributes, attribute by attribute. None for others."""
+    if len({frozenset(item) for item in objects}) != 1 or any(type(item) is not dict for item in objects):
         return None
-    try:
-        fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
-    except ValueProblem:
-        return None
+    fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
     if not fields:
         return [{} for _ in objects]
     return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regions.errors import RegionError
-
-_OLDEST = (1, 6, 3)
+from regions.local.nomad_version import REFERENCES, parse
 
 
 class InvalidConfig(RegionError):
@@ -52,17 +51,18 @@ class TokenConfig:
 class RegionConfig:
     """One region.
 
-    `version`: the Nomad version whose behaviour it shows. `peers`: addresses of the other regions; `peer_datacenters`:
-    where their servers are. `hosts`: names besides the loopback ones under which clients ask. `tls`: `cert_file` and
-    `key_file`, and `ca_file` to verify the peers. `namespaces`: descriptions by name. `pools`: the node pools.
-    `event_buffer`: how many commits the event stream can look back.
-    `heartbeat_grace_s`: how long a node may be silent before it is down. `tokens`: tokens besides the region's own.
+    `version`: the Nomad version that it answers as (`answers_as`), also a line (`2.0`). `peers`: addresses of the other
+    regions; `peer_datacenters`: where their servers are. `hosts`: names besides the loopback ones under which clients ask.
+    `tls`: `cert_file` and `key_file`, and `ca_file` to verify the peers. `namespaces`: descriptions by name. `pools`: the
+    node pools. `event_buffer`: how many commits the event stream can look back. `heartbeat_grace_s`: how long a node may
+    be silent before it is down. `tokens`: tokens besides the region's own.
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.region = str(raw["region"])
         self.datacenter = str(raw.get("datacenter", "us-east-1"))
-        self.version = str(raw.get("version", "1.6.3"))
+        self.answers_as = parse(str(raw.get("version", REFERENCES[0])))
+        self.version = str(self.answers_as)
         self.data_dir = Path(raw["data_dir"])
         self.token = Path(raw["token_file"]).read_text(encoding="utf-8").strip()
         self.tokens = [TokenConfig(token) for token in raw.get("tokens", [])]
@@ -91,11 +91,6 @@ class RegionConfig:
     def scheme(self) -> str:
         return "https" if self.tls else "http"
 
-    def has(self, *version: int) -> bool:
-        """Returns whether the declared version is at least this one."""
-        numbers = [int(part) for part in self.version.split("-")[0].split(".")]
-        return numbers + [0] * (3 - len(numbers)) >= [*version, *[0] * (3 - len(version))]
-
     def base_env(self) -> dict[str, str]:
         """Returns the environment that tasks inherit: `path_prepend` comes first on PATH, and NOMAD_* is left out."""
         env = {key: value for key, value in os.environ.items() if not key.startswith("NOMAD_")}
@@ -108,7 +103,7 @@ def load(path: Path) -> RegionConfig:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = RegionConfig(raw)
-        _ = config.port, config.has(0)  # raises ValueError where one isn't a number
+        _ = config.port  # raises ValueError where it isn't a number
     except KeyError as error:
         raise InvalidConfig(f"{path} has no {error}", region="?") from error
     except OSError as error:
@@ -125,10 +120,11 @@ def load(path: Path) -> RegionConfig:
         raise InvalidConfig(f"the token file {raw['token_file']} is empty", region=config.region)
     if len({node.name for node in config.nodes}) != len(config.nodes):
         raise InvalidConfig("two nodes have the same name", region=config.region)
-    if not config.has(*_OLDEST):
+    oldest = REFERENCES[0]
+    if config.answers_as < oldest:
         raise InvalidConfig(
-            f"version {config.version} is older than 1.6.3, the oldest Nomad that this engine behaves as",
+            f"version {config.version} is older than {oldest}, the oldest Nomad that this engine answers as",
             region=config.region,
-            hint="set version to 1.6.3 or a later one",
+            hint=f"set version to {oldest} or a later one",
         )
     return config

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         listener = _listen(config, int(arguments[2]) if len(arguments) == 3 else None)
         tokens = Tokens(config)
         tls = _tls(config)
-        store = Store(config.data_dir, event_buffer=config.event_buffer)
+        store = Store(config.data_dir, event_buffer=config.event_buffer, answers_as=config.answers_as)
     except (InvalidConfig, StateInUse, OSError, ValueError) as error:
         print(f"regions.local: {error}", file=sys.stderr)  # noqa: T201
         return 1

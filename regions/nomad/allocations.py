@@ -98,9 +98,14 @@ class AllocationCalls(RegionCalls):
         `index` N > 0: the events after N, N being the index of the last line that was received for these topics.
         Raises EventGap when the servers can't prove that nothing lies between, or stepped back: then subscribe from 0
         and list. Raises RegionUnreachable when the stream breaks; reconnecting is the caller's.
+        Since 1.11.2 servers end a stream that they refuse without a word. Then a list, which needs the same right, is asked
+        for the reason.
         """
         params = {"topic": list(topics), "index": index}
         request = Request(
             "events", nomad.api.event.stream, params=params, expects_json=False, is_stream=True, silence_s=silence_s
         )
-        return read_events(self._transport, request, index=index, stop=stop)
+        is_of_nodes = all(topic.partition(":")[0] == "Node" for topic in topics)
+        listed = nomad.api.Nodes if is_of_nodes else nomad.api.Allocations
+        same_right = Request("events", listed, params={"per_page": 1})
+        return read_events(self._transport, request, same_right, index=index, stop=stop)

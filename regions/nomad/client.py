@@ -54,6 +54,8 @@ class NomadRegion(JobCalls, AllocationCalls):
                 return None
             raise
         record = self._parse("acl", lambda: checked_as(dict, token))
+        if record.get("AccessorID") == "acls-disabled":  # since 1.10
+            return None
         return {key: value for key, value in record.items() if key != "SecretID"}
 
     def nodes(self) -> list[Node]:

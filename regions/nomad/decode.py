@@ -21,7 +21,8 @@ NOT_OF_NOMADS_SHAPE = (
 )
 """What reading an answer may raise: a server that isn't Nomad, or one that lies, may answer anything."""
 
-_CONSEQUENCES = ("Killing", "Killed", "Not Restarting", "Sibling Task Failed", "Leader Task Dead")
+_RELEASES = ("Leader Task Dead", "Main Tasks Dead")
+_CONSEQUENCES = ("Killing", "Killed", "Not Restarting", "Sibling Task Failed", *_RELEASES)
 _ALLOC_INDEX: Final = re.compile(r"\[(\d+)\]$")
 
 
@@ -71,6 +72,19 @@ def job_from_json(job: object) -> dict[str, Any]:
     for name, value in _object(found.get("Meta") or {}).items():
         if not isinstance(value, str):
             raise TypeError(f"meta {name!a}")
+    for group in map(_object, found.get("TaskGroups") or ()):
+        for task in group.get("Tasks") or ():
+            _object(task)
+    return found
+
+
+def evaluation_from_json(evaluation: object) -> dict[str, Any]:
+    """An evaluation, as Nomad gives it. The types of the fields that fedml uses are checked."""
+    found = _object(evaluation)
+    for name in ("Status", "JobID"):
+        _text(found, name, "")
+    for metric in _object(found.get("FailedTGAllocs") or {}).values():
+        _object(metric)
     return found
 
 
@@ -129,15 +143,19 @@ def allocation_from_json(alloc: Mapping[str, Any]) -> Allocation:
         desired_status=_text(alloc, "DesiredStatus"),
         next_allocation=_text(alloc, "NextAllocation", ""),
         follow_up_eval=_text(alloc, "FollowupEvalID", ""),
+        create_index=int(alloc.get("CreateIndex") or 0),
         modify_index=int(alloc.get("ModifyIndex") or 0),
         tasks={name: _task_state(state) for name, state in (alloc.get("TaskStates") or {}).items()},
         is_preempted=bool(alloc.get("PreemptedByAllocation")),
+        is_moved=bool((alloc.get("DesiredTransition") or {}).get("Migrate")),
+        client_description=_text(alloc, "ClientDescription", ""),
     )
 
 
 def _task_state(state: Mapping[str, Any]) -> TaskState:
     events = state.get("Events") or []
     ended = next((event for event in reversed(events) if event.get("Type") == "Terminated"), None)
+    types = _last_run([str(event.get("Type")) for event in events])
     return TaskState(
         state=_text(state, "State"),
         failed=bool(state["Failed"]),
@@ -145,7 +163,23 @@ def _task_state(state: Mapping[str, Any]) -> TaskState:
         last_event=_sentence(_telling(events)) if events else "",
         exit_code=None if ended is None else int(ended.get("ExitCode") or 0),
         is_oom_killed=any((event.get("Details") or {}).get("oom_killed") == "true" for event in events),
+        is_killed="Killing" in types,
+        is_released=any(release in types for release in _RELEASES),
     )
+
+
+def _last_run(types: list[str]) -> list[str]:
+    """What happened in a task's last run, from its start to its end; what came after its end doesn't count.
+
+    Nomad keeps the newest events only, so the start may be missing.
+    """
+    if "Terminated" not in types:
+        return types
+    end = len(types) - 1 - types[::-1].index("Terminated")
+    if "Restarting" in types[end:]:  # another run was to follow
+        return types[end:]
+    begin = next((place for place in range(end - 1, -1, -1) if types[place] in ("Started", "Terminated")), 0)
+    return types[begin:end]
 
 
 def _telling(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

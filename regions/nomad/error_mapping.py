@@ -54,6 +54,8 @@ _TEXTS: Final[tuple[tuple[Meaning, tuple[str, ...]], ...]] = (
             "ACL token expired",
             "ACL token is invalid",
             "acl token lookup failed",
+            "failed to parse signed token",
+            "missing key ID header",
             "Reading secret file prohibited",
             "Reading private file prohibited",
         ),
@@ -125,7 +127,7 @@ def read_refusal(status: int, text: str, *, operation: str) -> Refusal:
 
 
 def _by_status(status: int, sentence: str, operation: str) -> Meaning:
-    if status in (401, 403):
+    if status in (401, 403) or (operation == "acl" and status == 500):  # it can't make sense of the token
         return Meaning.PERMISSION_DENIED
     if status == 429:
         return Meaning.NOT_DONE
@@ -143,6 +145,8 @@ class Silence:
     text: str
     was_sent: bool
     hint: str = ""
+    is_late: bool = False
+    """It was sent, and its time was over before the whole answer came."""
 
 
 def no_answer(error: BaseException) -> Silence:
@@ -167,7 +171,7 @@ def no_answer(error: BaseException) -> Silence:
             case requests.ConnectTimeout() | urllib3.exceptions.ConnectTimeoutError():
                 return Silence("no connection in time", False)
             case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
-                return Silence("no answer in time", True)
+                return Silence("no answer in time", True, is_late=True)
             case http.client.BadStatusLine() if not isinstance(cause, http.client.RemoteDisconnected):
                 return Silence("something that doesn't speak HTTP answers there", True)
             case InvalidURL() | InvalidSchema() | MissingSchema():

@@ -33,8 +33,11 @@ _GAP_HINT = "subscribe from 0, then list"
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
-def read_events(transport: Transport, request: Request, *, index: int, stop: threading.Event) -> Iterator[list[Event]]:
-    """See `NomadRegion.events`. The connection is closed when the iterator is, or when `stop` is set."""
+def read_events(
+    transport: Transport, request: Request, same_right: Request, *, index: int, stop: threading.Event
+) -> Iterator[list[Event]]:
+    """See `NomadRegion.events`. The connection is closed when the iterator is, or when `stop` is set. `same_right`: a
+    request that is refused for the same reasons as the stream."""
     if stop.is_set():
         return
     answer = transport.call(request)
@@ -42,7 +45,7 @@ def read_events(transport: Transport, request: Request, *, index: int, stop: thr
     done = threading.Event()
     threading.Thread(target=_hang_up, args=(response, stop, done), daemon=True).start()
     try:
-        yield from _in_order(transport, request, _lines(transport, request, answer, stop), index)
+        yield from _in_order(transport, request, _lines(transport, request, answer, same_right, stop), index)
     finally:
         done.set()
         response.close()
@@ -60,7 +63,7 @@ def _hang_up(response: requests.Response, stop: threading.Event, done: threading
 
 
 def _lines(
-    transport: Transport, request: Request, answer: Answer, stop: threading.Event
+    transport: Transport, request: Request, answer: Answer, same_right: Request, stop: threading.Event
 ) -> Iterator[tuple[int, list[Event]]]:
     """Index and events of each line until `stop`. The text of an error that Nomad writes into the stream is raised."""
     is_empty = True
@@ -72,9 +75,9 @@ def _lines(
             raise _refused(transport, request, line) from None
     if stop.is_set():
         return
-    if is_empty:  # newer servers answer 200 to a stream that they refuse, and end it without a word
-        hint = "may the token read the namespace? Nomad ends a stream that it refuses without saying why"
-        raise transport.error(RegionUnreachable, request, "the server ended the stream without a word", hint=hint)
+    if is_empty:
+        transport.call(same_right)  # raises the reason
+        raise transport.error(RegionUnreachable, request, "the server ended the stream without a word")
     raise transport.error(RegionUnreachable, request, "the server ended the stream")
 
 

@@ -10,7 +10,13 @@ import nomad.api  # noqa: TID253 - this module is loaded only when a region is r
 
 from regions.model import Dispatched, DryRun
 from regions.nomad.calls import RegionCalls, checked_as, quoted
-from regions.nomad.decode import RegisteredJob, dry_run_from_json, job_from_json, summary_from_json
+from regions.nomad.decode import (
+    RegisteredJob,
+    dry_run_from_json,
+    evaluation_from_json,
+    job_from_json,
+    summary_from_json,
+)
 from regions.nomad.transport import Request
 from regions.nomad.versions import has_race_safe_tokens
 
@@ -37,9 +43,11 @@ class JobCalls(RegionCalls):
         return self._parse("read", lambda: [job_from_json(one) for one in answer["Versions"]])
 
     def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
-        """A dry run of the scheduler; nothing is registered. Raises InvalidJob."""
+        """A dry run of the scheduler; nothing is registered. Raises InvalidJob, and RegionSlow where it takes too long."""
+        path = (quoted(job["ID"]), "plan")
         body = {"Job": dict(job), "Diff": diff}
-        answer = self._post("plan", nomad.api.Job, quoted(job["ID"]), "plan", json=body, about=f"job {job['ID']}")
+        request = Request("plan", nomad.api.Job, path, "post", json=body, about=f"job {job['ID']}", is_costly=True)
+        answer = self._transport.call(request).value
         return self._parse("plan", lambda: dry_run_from_json(answer))
 
     def register(self, job: Mapping[str, Any], *, enforce_index: int | None) -> RegisteredJob:
@@ -109,7 +117,9 @@ class JobCalls(RegionCalls):
             evals = self._pages("evaluations", nomad.api.Evaluations, params={"status": status or None})[0]
         else:
             evals = self._pages("evaluations", nomad.api.Job, quoted(job_id), "evaluations", params={})[0]
-        return self._parse("evaluations", lambda: [one for one in evals if status in ("", one["Status"])])
+        return self._parse(
+            "evaluations", lambda: [one for one in map(evaluation_from_json, evals) if status in ("", one["Status"])]
+        )
 
     def variable_names(self, path: str) -> frozenset[str]:
         """The names in a Nomad variable, not what they hold. Raises NotFound."""

@@ -1,19 +1,23 @@
 """Estimates how many slots of a job are free on nodes, from what is used there. Pure.
 
-For tokens that may not ask Nomad's scheduler (no `submit-job`). Counts processor and memory, ready nodes, datacenters,
-drivers, host volumes and devices; knows nothing of constraints, ports, cores or how many devices are taken, so the number
-is an estimate from above.
+For tokens that may not ask Nomad's scheduler (no `submit-job`). Counts processor and memory, ready nodes, datacenters, the
+node pool, drivers, host volumes and devices; knows nothing of constraints, ports, cores or how many devices are taken, so
+the number is an estimate from above.
 As in Nomad, a prestart task and the main tasks share their maximum, and sidecars run beside both.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from regions.model import Node
 
+DEFAULT_POOL = "default"
+"""The pool of a job or node that names none."""
+ALL_POOL = "all"
 DEFAULT_CPU_MHZ = 100
 DEFAULT_MEMORY_MB = 300
 """What Nomad gives a task that asks for nothing (api.DefaultResources)."""
@@ -70,14 +74,37 @@ def used_by_node(allocations: Iterable[Mapping[str, Any]]) -> dict[str, Resource
     return used
 
 
+def pool_of(job: Mapping[str, Any]) -> str:
+    """The node pool that the job is placed in."""
+    return str(job.get("NodePool") or DEFAULT_POOL)
+
+
+def is_in_pool(node: Node, job: Mapping[str, Any]) -> bool:
+    """Whether the node is in the job's pool. The pool `all` has every node."""
+    return pool_of(job) in (ALL_POOL, node.node_pool or DEFAULT_POOL)
+
+
+def is_in_datacenters(node: Node, job: Mapping[str, Any]) -> bool:
+    """Whether the node is in one of the job's datacenters, which may be written with `*`. None written: all of them."""
+    patterns = job.get("Datacenters") or ["*"]
+    return any(
+        re.fullmatch(".*".join(re.escape(part) for part in str(pattern).split("*")), node.datacenter)
+        for pattern in patterns
+    )
+
+
+def candidates(nodes: Iterable[Node], job: Mapping[str, Any]) -> list[Node]:
+    """The ready nodes in the job's datacenters and its pool."""
+    return [node for node in nodes if node.is_ready and is_in_datacenters(node, job) and is_in_pool(node, job)]
+
+
 def estimated_slots(
     nodes: Sequence[Node], used: Mapping[str, Resources], job: Mapping[str, Any], *, at_most: int
 ) -> int:
     """How many whole slots (every group with its count) would fit now, first fit, at most `at_most`."""
     free = {
         node.id: Resources(node.cpu_mhz, node.memory_mb) - used.get(node.id, Resources())
-        for node in nodes
-        if node.is_ready and node.datacenter in job["Datacenters"]
+        for node in candidates(nodes, job)
     }
     instances = [
         (_demand(group), [node.id for node in nodes if node.id in free and offers(node, group)])
@@ -86,8 +113,8 @@ def estimated_slots(
     ]
     slots = 0
     while slots < at_most and instances:
-        for demand, candidates in instances:
-            place = next((node for node in candidates if free[node].holds(demand)), None)
+        for demand, offering in instances:
+            place = next((node for node in offering if free[node].holds(demand)), None)
             if place is None:
                 return slots
             free[place] -= demand

@@ -15,7 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 import requests
@@ -29,6 +29,7 @@ from regions.errors import (
     NotFound,
     PermissionDenied,
     RegionError,
+    RegionSlow,
     RegionUnreachable,
     Throttled,
     UnexpectedAnswer,
@@ -73,6 +74,8 @@ class Request:
     about: str = ""
     """What it is about, for messages: `job train`."""
     is_repeatable: bool = True
+    is_costly: bool = False
+    """A server works for it. It isn't sent again to one that took it and gave no answer in time."""
     expects_json: bool = True
     is_stream: bool = False
     answer_bytes_max: int = ANSWER_BYTES_MAX
@@ -139,8 +142,10 @@ class Transport:
             outcome = self._round(request, deadline)
             if isinstance(outcome, Answer):
                 return outcome
-            is_hopeless = isinstance(outcome, UnexpectedAnswer) or (
-                isinstance(outcome, RegionUnreachable) and round_number >= self._rounds
+            is_hopeless = (
+                isinstance(outcome, UnexpectedAnswer)
+                or (isinstance(outcome, RegionUnreachable) and round_number >= self._rounds)
+                or (isinstance(outcome, RegionSlow) and request.is_costly)
             )
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
             pause_s = random.uniform(wait_s / 2, wait_s)  # noqa: S311 - jitter, no secret
@@ -165,8 +170,10 @@ class Transport:
                 self._first = number
                 return outcome
             failures.append(outcome)
+            if isinstance(outcome, RegionSlow) and request.is_costly:
+                break
         # What Nomad said is worth more than silence or strangers at the other addresses.
-        worth = (Throttled, RegionUnreachable, UnexpectedAnswer)
+        worth = (Throttled, RegionSlow, RegionUnreachable, UnexpectedAnswer)
         return min(failures, key=lambda failure: worth.index(type(failure)))
 
     def _attempt(self, request: Request, address: str, left_s: float) -> Answer | RegionError:
@@ -204,12 +211,15 @@ class Transport:
         """The error for an attempt without a whole answer. Raises it where the request may have been done."""
         silence = no_answer(error)
         if limits.problem:
-            silence = Silence(limits.problem, silence.was_sent or limits.sent_bytes > 0)
+            was_sent = silence.was_sent or limits.sent_bytes > 0
+            silence = Silence(limits.problem, was_sent, is_late=was_sent)
         elif limits.received_bytes:
-            silence = Silence(f"{silence.text} ({limits.progress()})", silence.was_sent, silence.hint)
+            silence = replace(silence, text=f"{silence.text} ({limits.progress()})")
         if silence.was_sent and not request.is_repeatable:
             raise self._unknown_outcome(request, address, silence.text) from None
-        kind: type[RegionError] = UnexpectedAnswer if limits.is_too_large else RegionUnreachable
+        kind: type[RegionError] = RegionSlow if silence.is_late else RegionUnreachable
+        if limits.is_too_large:
+            kind = UnexpectedAnswer
         return self.error(kind, request, f"{address}: {silence.text}", hint=silence.hint)
 
     def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:

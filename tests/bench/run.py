@@ -169,7 +169,7 @@ def idle_figure() -> Figure:
         clients=regions,  # type: ignore[arg-type]
         run_log=MemoryLog(),
         index=None,  # type: ignore[arg-type]
-        probe=lambda name: ev.RegionProbed(name, 2 * RUNNING // len(names)),
+        probe=lambda name, _slots: ev.RegionProbed(name, 2 * RUNNING // len(names)),
         ping=lambda name: ev.Pinged(name, is_alive=True),
         list_allocations=lambda name: (regions[name].allocations()[0], ""),
         read=lambda region, key, allocation: None,

@@ -27,6 +27,7 @@ import pytest
 
 from regions.credentials import SecretRef
 from regions.errors import RegionError
+from regions.local.nomad_version import FINER_RIGHTS, REFERENCES, NomadVersion, parse
 from regions.model import Allocation, Region
 from regions.nomad.client import NomadRegion
 
@@ -82,6 +83,11 @@ class Federation:
     addresses: dict[str, str]
     token: str = ""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def answers_as(self) -> NomadVersion:
+        """The version of Nomad that answers: what it changed is named in `regions.local.nomad_version`."""
+        return parse(self.regions["us"].version())
 
     def raw(
         self, method: str, endpoint: str, *, body: Any = None, via: str = "us", token: str | None = None, **query: Any
@@ -255,7 +261,7 @@ def wait_until_ready(federation: Federation, folder: Path) -> None:
 
 
 REAL = [pytest.param(path, id=Path(path).name) for path in BINARIES] or [pytest.param("", id="nomad")]
-EMBEDDED = [pytest.param(f"embedded-{version}", id=f"embedded-{version}") for version in ("1.6.3",)]
+EMBEDDED = [pytest.param(f"embedded-{version}", id=f"embedded-{version}") for version in REFERENCES]
 ENGINES = [*EMBEDDED, *REAL]
 
 
@@ -297,11 +303,12 @@ class Guarded:
 
     address: str
     token: str
+    answers_as: NomadVersion
     declared: Mapping[str, Path] = field(default_factory=dict)
 
     def token_with(self, rules: str) -> str:
         """The secret of a token whose policy has these rules."""
-        if rules in self.declared:
+        if self.declared:
             return self.declared[rules].read_text()
         name = f"p-{uuid.uuid4().hex[:8]}"
         self.post(f"/v1/acl/policy/{name}", {"Name": name, "Rules": rules})
@@ -315,6 +322,7 @@ class Guarded:
 
 
 DISPATCHER = 'namespace "default" { capabilities = ["dispatch-job", "read-job", "list-jobs", "read-logs"] }'
+PLANNER = 'namespace "default" { capabilities = ["plan-job", "read-job"] }'
 DEPLOYER = 'namespace "default" { capabilities = ["submit-job", "read-job", "list-jobs"] }\nnode { policy = "read" }'
 
 
@@ -323,17 +331,20 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     require_binary(request.param)
     folder = tmp_path_factory.mktemp("acl")
     if request.param.startswith("embedded-"):
+        version = parse(request.param.rpartition("-")[2])
         rules = {"dispatcher": DISPATCHER, "deployer": DEPLOYER}
-        started = start_embedded(folder, request.param.rpartition("-")[2], names=("us",), rules=rules)
+        if version >= FINER_RIGHTS:
+            rules["planner"] = PLANNER
+        started = start_embedded(folder, str(version), names=("us",), rules=rules)
         declared = {text: folder / f"token-of-{name}" for name, text in rules.items()}
         try:
-            yield Guarded(started.addresses["us"], started.token, declared)
+            yield Guarded(started.addresses["us"], started.token, version, declared)
         finally:
             stop(started)
         return
     started = start_nomad(request.param, folder, names=("us",), extra="acl {\n  enabled = true\n}\n")
     try:
-        agent = Guarded(started.addresses["us"], "")
+        agent = Guarded(started.addresses["us"], "", REFERENCES[0])
         client = NomadRegion(Region(name="us", addresses=(agent.address,), datacenters={}), deadline_s=START_S)
         until = time.monotonic() + START_S
         while True:
@@ -345,6 +356,8 @@ def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
                 assert time.monotonic() < until, (folder / "us.log").read_text()[-4000:]
             time.sleep(0.2)  # no event to wait for before there is a server
         client.close()
+        there = Federation("", {}, started.addresses, agent.token)
+        agent.answers_as = parse(there.get("/v1/agent/self")["config"]["Version"]["Version"])
         yield agent
     finally:
         stop(started)

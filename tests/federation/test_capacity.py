@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from federation.capacity import PROBE_SLOTS_MAX, UNKNOWN_FREE, free_slots, look, queued_children, snapshot
+from federation.capacity import UNKNOWN_FREE, look, queued_children, snapshot
 from federation.errors import RegionNotAllowed
 from federation.plan import Reason
 from jobs.errors import InvalidSpec
 from jobs.spec import shape_of
 from regions import model as nomad_model
-from regions.errors import NotFound, PermissionDenied, RegionUnreachable
+from regions.errors import NotFound, PermissionDenied, RegionSlow, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node
 from regions.nomad.client import NomadRegion
 from regions.nomad.resources import Resources
@@ -85,22 +85,6 @@ class Region:
         return DryRun(7, "", shortfalls)
 
 
-@pytest.mark.parametrize(
-    ("room", "count", "slots"), [(259, 1, 259), (259, 2, 129), (0, 1, 0), (1, 2, 0), (5000, 1, PROBE_SLOTS_MAX)]
-)
-def test_one_group_takes_one_dry_run(room: int, count: int, slots: int) -> None:
-    region = Region(room)
-    assert free_slots(region, job(g=count), shape_of(job(g=count)))[0] == slots
-    assert region.asked == 1
-
-
-@pytest.mark.parametrize("room", [0, 2, 3, 10, 299, 300])
-def test_several_groups_are_bisected_for_whole_slots(room: int) -> None:
-    region = Region(room)
-    assert free_slots(region, job(a=1, b=2), shape_of(job(a=1, b=2)))[0] == room // 3
-    assert region.asked <= 11
-
-
 def test_what_is_queued_is_deducted_once_a_child() -> None:
     evals = [
         {"JobID": "train/dispatch-1", "Status": "blocked"},
@@ -168,9 +152,9 @@ def test_a_slow_region_is_waited_for_or_not_as_the_caller_says(is_left: bool) ->
     class Slow(Region):
         name = "eu"
 
-        def version(self) -> str:
+        def nodes(self) -> list[Node]:
             assert answers.wait(60)
-            return "1.6.3"
+            return super().nodes()
 
     def goes_on(late: Sequence[str], there: Sequence[str]) -> bool:
         asked.append((list(late), list(there)))
@@ -191,6 +175,53 @@ def test_a_slow_region_is_waited_for_or_not_as_the_caller_says(is_left: bool) ->
     assert found.regions["eu"].detail == ("no answer within 1 s" if is_left else "")
 
 
+def test_a_region_that_answers_and_then_is_late_is_slow_and_not_unreachable() -> None:
+    over = threading.Event()
+
+    class Busy(Region):
+        name = "eu"
+
+        def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun:
+            assert over.wait(60)
+            return super().plan_job(job, diff=diff)
+
+    jobs = {"us": job(), "eu": job()}
+    try:
+        found = snapshot([Region(5), Busy(5)], jobs, shape_of(job()), goes_on=lambda *_: True, slow_after_s=1.0)
+    finally:
+        over.set()
+    assert found.late == ("eu",)
+    assert (found.regions["eu"].problem, found.regions["eu"].detail) == (
+        Reason.SLOW,
+        "its servers need more than 1 s",
+    )
+
+
+def test_a_scheduler_that_does_not_answer_in_time_gets_a_few_slots_at_a_time() -> None:
+    class Busy(Region):
+        def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun:
+            raise RegionSlow("no answer in time", region="us")
+
+    answer = look(Busy(5), job(), shape_of(job()), diff=False)
+    assert (answer.free, answer.exactness, answer.problem) == (UNKNOWN_FREE, "unknown", None)
+    assert "no answer to a dry run in time" in answer.detail
+    assert look(Busy(5), job(), shape_of(job())).problem is Reason.SLOW
+
+
+def test_a_region_that_says_nothing_in_time_is_unreachable() -> None:
+    class Paused(Region):
+        def nodes(self) -> list[Node]:
+            raise RegionSlow("no answer in time", region="us")
+
+    assert look(Paused(5), job(), shape_of(job())).problem is Reason.UNREACHABLE
+
+
+def test_queued_slots_are_asked_for_beside_those_that_are_wanted() -> None:
+    evals = [{"JobID": f"train/dispatch-{number}", "Status": "blocked"} for number in range(90)]
+    answer = look(Region(500, evals=evals), job(), shape_of(job()), wanted=60)
+    assert (answer.free, answer.exactness, answer.free_text) == (60, "at_least", "60+")
+
+
 def test_what_a_region_raises_unexpectedly_is_not_lost() -> None:
     class Broken(Region):
         def version(self) -> str:
@@ -200,11 +231,7 @@ def test_what_a_region_raises_unexpectedly_is_not_lost() -> None:
         snapshot([Broken(5)], {"us": job()}, shape_of(job()))
 
 
-def test_room_won_by_preemption_is_found_by_bisection_and_left_out() -> None:
-    region = FakeRegion("us", 37, evicting=10)
-    assert free_slots(region, job(), shape_of(job()))[0] == 37
-    assert region.asked <= 11
-    assert free_slots(region, job(), shape_of(job()), allow_preemption=True)[0] == 47
+def test_room_that_only_preemption_would_win_is_said() -> None:
     full = look(FakeRegion("us", 0, evicting=2000), job(), shape_of(job()))
     assert (full.free, full.problem, full.detail) == (0, None, "room only by preemption (--allow-preemption counts it)")
 
@@ -221,10 +248,22 @@ def test_what_no_node_offers_is_named() -> None:
     )
 
 
-def test_nodes_of_another_pool_do_not_count() -> None:
-    region = FakeRegion("us", 5, node_list=[node(node_pool="ml"), node(id="2", node_pool="default")])
-    answer = look(region, {**job(), "NodePool": "ml"}, shape_of(job()))
-    assert (answer.nodes, [one.node_pool for one in answer.fitting]) == (1, ["ml"])
+@pytest.mark.parametrize(
+    ("pool", "counted"),
+    [
+        ("ml", ["ml"]),
+        ("", ["default", ""]),
+        (None, ["default", ""]),
+        ("default", ["default", ""]),
+        ("all", ["ml", "default", ""]),
+        ("unknown", []),
+    ],
+)
+def test_only_nodes_of_the_job_s_pool_count(pool: str | None, counted: list[str]) -> None:
+    nodes = [node(id=pool, node_pool=pool) for pool in ("ml", "default", "")]  # "": a server before pools
+    asked = {**job(), "NodePool": pool}
+    answer = look(FakeRegion("us", 5, node_list=nodes), asked, shape_of(job()))
+    assert (answer.nodes, [one.node_pool for one in answer.fitting]) == (len(counted), counted)
 
 
 def test_a_region_that_the_job_may_not_run_in_is_not_asked() -> None:

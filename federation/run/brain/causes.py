@@ -6,7 +6,7 @@ child, in another region where that is possible.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,11 +25,15 @@ class Cause(StrEnum):
     NO_RESULT = "no result"
     """It completed and published nothing."""
     TIMEOUT = "timeout"
-    """It ran for longer than --slot-timeout."""
+    """It ran for longer than --slot-timeout or the job's max_run_duration allows."""
     NODE_LOST = "node lost"
     PREEMPTED = "preempted"
+    MOVED = "moved"
+    """Its node was drained, or its allocation stopped alone, and Nomad placed no other one."""
     PENDING = "pending"
     """It waited for a node for longer than the pending timeout."""
+    UNPLACED = "unplaced"
+    """It has no allocation after the pending timeout, and doesn't wait for a node that fits."""
     STOPPED = "stopped"
     """Somebody else stopped its job."""
     VANISHED = "vanished"
@@ -61,7 +65,9 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.TIMEOUT: Consequence(is_own=True, is_counted=True, backoff_s=1),
     Cause.NODE_LOST: Consequence(is_own=False, is_counted=True, backoff_s=1),
     Cause.PREEMPTED: Consequence(is_own=False, is_counted=False, backoff_s=10),
+    Cause.MOVED: Consequence(is_own=False, is_counted=False, backoff_s=10),
     Cause.PENDING: Consequence(is_own=False, is_counted=False),
+    Cause.UNPLACED: Consequence(is_own=False, is_counted=True, backoff_s=5),
     Cause.STOPPED: Consequence(is_own=False, is_counted=True, backoff_s=2),
     Cause.VANISHED: Consequence(is_own=False, is_counted=True),
     Cause.REGION_LOST: Consequence(is_own=False, is_counted=False),
@@ -71,15 +77,41 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
 }
 BACKOFF_MAX_S = 60.0
 NOTHING_PUBLISHED = "NoResult: it completed and published nothing"
+STOPPED = "its job was stopped by somebody else"
+_END_UNKNOWN = (Cause.VANISHED, Cause.REGION_LOST, Cause.NO_RESULT)
+_TIME_IS_OVER = "exceeded max_run_duration"
 
 
-def refused_by(cause: str | None, reason: str) -> str:
-    """Why an attempt's record was refused, from what the run log has of the attempt's failure; "" for another failure."""
+def refused_by(cause: str | None, reason: str, *, results: str = "publish") -> str:
+    """Why nothing of an attempt is believed, from what the run log has of its failure; "" where its record is.
+
+    What a task published is whole, however it ended. What a job writes itself may be half-written unless its tasks ended
+    well, or nobody knows how they ended.
+    """
+    if results == "adopt":
+        return reason if cause is not None and cause not in _END_UNKNOWN else ""
     return reason if cause == Cause.NO_RESULT and reason != NOTHING_PUBLISHED else ""
 
 
-def cause_of(allocation: Allocation) -> tuple[Cause, str]:
-    """Gives the class of failure of an allocation that failed, was lost or was preempted, and a line that explains it."""
+def has_ended_well(allocation: Allocation, deciding: Collection[str] = ()) -> bool:
+    """Whether the allocation did its work: the tasks that decide ended by themselves with exit code 0.
+
+    `deciding` are the leader or the main tasks of its group. Where they aren't known, each task must have ended so, except
+    those that Nomad ended after the leader or the main tasks.
+    """
+    if allocation.client_status != "complete" or allocation.is_preempted:
+        return False
+    tasks = allocation.tasks
+    named = [name for name in deciding if name in tasks] or [
+        name for name, task in tasks.items() if task.has_ended_well or not task.is_released
+    ]
+    return bool(named) and all(tasks[name].has_ended_well for name in named)
+
+
+def cause_of(allocation: Allocation, *, is_job_stopped: bool = False) -> tuple[Cause, str]:
+    """Gives the class of failure of an allocation that is over and didn't end well, and a line that explains it."""
+    if _TIME_IS_OVER in allocation.client_description:
+        return Cause.TIMEOUT, f"Nomad ended it: {allocation.client_description}"
     for name, task in allocation.tasks.items():
         if task.failed:
             said = task.last_event or "failed"
@@ -87,11 +119,19 @@ def cause_of(allocation: Allocation) -> tuple[Cause, str]:
             if task.is_oom_killed:
                 return Cause.OOM, f"task {name}: killed for its memory (OOM){code}"
             return Cause.EXIT if task.exit_code is not None else Cause.SETUP, f"task {name}: {said}{code}"
+    node = allocation.node_name or allocation.node_id
     if allocation.is_preempted:
         return Cause.PREEMPTED, "preempted by a job of higher priority"
+    if is_job_stopped:
+        return Cause.STOPPED, STOPPED
     if allocation.client_status == "lost":
-        return Cause.NODE_LOST, f"node {allocation.node_name or allocation.node_id} was lost"
-    return Cause.EXIT, f"allocation {allocation.client_status}"
+        return Cause.NODE_LOST, f"node {node} was lost"
+    if allocation.is_moved:
+        return Cause.MOVED, f"stopped on node {node} (a drain, or `nomad alloc stop`), and not placed again by Nomad"
+    if allocation.desired_status != "run":
+        return Cause.STOPPED, STOPPED
+    killed = next((name for name, task in allocation.tasks.items() if task.is_killed and not task.is_released), "")
+    return Cause.EXIT, f"task {killed}: killed by Nomad" if killed else f"allocation {allocation.client_status}"
 
 
 def backoff_s(cause: Cause, times: int) -> float:

@@ -112,6 +112,17 @@ class Alloc(_Written):
 
 
 @dataclass(frozen=True, slots=True)
+class Done(_Written):
+    """The attempt's allocation of this key ended well. Only in runs without results: the index has nothing of them."""
+
+    TYPE = "done"
+    slot: int
+    attempt: int
+    group: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A change of a type that this fedml doesn't know."""
 
@@ -127,7 +138,7 @@ class Unusable:
 
 OfAttempt: TypeAlias = Bind | Ack | Fail
 """The changes that say where an attempt stands."""
-Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc
+Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc | Done
 """The changes that fedml writes."""
 Read: TypeAlias = Change | Unknown | Unusable
 """What a change of an entry is read as."""
@@ -201,6 +212,10 @@ def _alloc(change: Members) -> Alloc:
     return Alloc(*_pair(change), change.text("alloc_id"), change.text("group"), change.whole("index"))
 
 
+def _done(change: Members) -> Done:
+    return Done(*_pair(change), change.text("group"), change.whole("index"))
+
+
 def _pair(change: Members) -> tuple[int, int]:
     return change.whole("slot"), change.whole("attempt", least=1)
 
@@ -219,4 +234,5 @@ _READERS: Mapping[str, Callable[[Members], Change]] = {
     "rebind": _rebind,
     "retry": _retry,
     "alloc": _alloc,
+    "done": _done,
 }

@@ -12,15 +12,16 @@ from federation.run.brain.events import Pair
 from regions.model import Allocation
 
 TellKind = Literal[
-    "bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
+    "bound", "dispatched", "running", "ended", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Ask the region for its room → RegionProbed."""
+    """Ask the region for room for up to so many slots: those that are still to place → RegionProbed."""
 
     region: str
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)

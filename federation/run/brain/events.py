@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from federation.result import Key, ResultRecord
@@ -181,6 +181,12 @@ class ChildInspected:
     allocations: tuple[Allocation, ...] = ()
     last_line: str = ""
     """The end of the failed task's stderr, of a child that is dead and failed."""
+    is_stopped: bool = False
+    """Somebody stopped the job."""
+    is_queued: bool = False
+    """Nomad holds it until a node that fits has room."""
+    deciding: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The leader, or the main tasks, of each group."""
 
 
 @dataclass(frozen=True, slots=True)

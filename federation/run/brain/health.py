@@ -70,7 +70,7 @@ class Health:
                 probing.sent_s = now_s
                 probing.open_then = region.open - region.unacknowledged
                 probing.acknowledged_since = 0
-                state.out.append(Probe(region.name))
+                state.out.append(Probe(region.name, len(state.unbound) + len(state.retries) + len(state.delayed)))
 
     # ── signs of life ─────────────────────────────────────────────────────────────────────────────────────────────────
 

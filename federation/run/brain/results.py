@@ -13,7 +13,6 @@ from federation.run.brain.state import Attempt, GroupIndex, Logged, RunState, Se
 from federation.run.brain.transitions import SlotState
 from regions.model import Allocation
 
-STOPPED = "its job was stopped by somebody else"
 LOOKS = 2
 """How often a record is looked for before it counts as missing."""
 
@@ -41,7 +40,8 @@ class Results:
         """Looks for an allocation's record, once; without an allocation, for all records of the slot."""
         alloc_id = allocation.id if allocation else ""
         attempt.searches = attempt.searches or {}
-        if alloc_id not in attempt.searches:
+        known = attempt.searches.get(alloc_id)
+        if known is None or known.misses >= LOOKS:
             attempt.searches[alloc_id] = Search(allocation)
             self._ask(number, attempt, allocation)
 
@@ -55,9 +55,9 @@ class Results:
                 self._ask(number, attempt, attempt.searches[alloc_id].allocation)
 
     def _ask(self, number: int, attempt: Attempt, allocation: Allocation | None) -> None:
-        attempts = self._state.slots[number].attempts
+        attempts, results = self._state.slots[number].attempts, self._state.manifest.results
         bound = tuple(
-            Bound(one.number, one.region, one.job_id, refused_by(one.cause, one.reason))
+            Bound(one.number, one.region, one.job_id, refused_by(one.cause, one.reason, results=results))
             for one in attempts
             if Logged.BINDING in one.logged
         )
@@ -117,9 +117,7 @@ class Results:
             attempt.searches = None
             if attempt.is_open and not attempt.job_id:
                 self._state.send(number, attempt)
-        elif allocation.desired_status == "stop":
-            self._ends.end(number, attempt, Cause.STOPPED, STOPPED)
-        else:
+        elif allocation.id in attempt.complete:  # else its child's end decides
             self._ends.end(number, attempt, Cause.NO_RESULT, NOTHING_PUBLISHED)
 
     def _look_later(self, event: Looked, after_s: float) -> None:

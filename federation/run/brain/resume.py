@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from federation.run.brain.binding import Binding
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, Rebind
+from federation.run.brain.changes import Ack, Bind, Done, Fail, OfAttempt, Rebind
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Pair, Resumed
 from federation.run.brain.health import Health
 from federation.run.brain.region_state import Proof
-from federation.run.brain.state import Logged, RunState
+from federation.run.brain.state import GroupIndex, Logged, RunState
 from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
@@ -42,7 +42,7 @@ class Resume:
         self._watching = watching
         self._to_rebind: list[Pair] = []
 
-    def replay(self, change: OfAttempt | Rebind) -> None:
+    def replay(self, change: OfAttempt | Rebind | Done) -> None:
         """Takes one change of an earlier entry: it only adds to what is known."""
         match change:
             case Rebind():
@@ -51,6 +51,8 @@ class Resume:
                 self._binding.recorded(change)
             case Ack():
                 self._acknowledged(change)
+            case Done():
+                self._committed(change.slot, (change.group, change.index), change.attempt)
             case Fail():
                 attempt = self._state.attempt(change.slot, change.attempt)
                 attempt.logged |= Logged.END
@@ -68,14 +70,18 @@ class Resume:
         if attempt.phase is Phase.BOUND:
             state.move(attempt, Phase.SENT)
 
+    def _committed(self, number: int, place: GroupIndex, attempt_number: int) -> None:
+        slot = self._state.slots[number]
+        if place not in slot.committed:
+            slot.committed = (*slot.committed, place)
+        if 0 < attempt_number <= len(slot.attempts):
+            slot.attempts[attempt_number - 1].has_given = True
+
     def resumed(self, event: Resumed) -> None:
         """Finishes slots that are committed, and continues or fails those whose attempts ended."""
         state = self._state
         for key, attempt_number in event.committed.items():
-            slot = state.slots[key.slot]
-            slot.committed = (*slot.committed, (key.group, key.index))
-            if 0 < attempt_number <= len(slot.attempts):
-                slot.attempts[attempt_number - 1].has_given = True
+            self._committed(key.slot, (key.group, key.index), attempt_number)
         state.unbound.clear()
         state.retries, state.delayed = [], []
         for number, slot in enumerate(state.slots):

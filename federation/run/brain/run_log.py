@@ -15,6 +15,7 @@ from federation.run.brain.changes import (
     Bind,
     Cancel,
     Change,
+    Done,
     Entry,
     Exclude,
     Fail,
@@ -31,6 +32,7 @@ from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Pair, Resumed
 from federation.run.brain.health import Health
+from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
 from federation.run.brain.state import Attempt, Logged, RunState
 from federation.run.brain.transitions import SlotState
@@ -46,6 +48,7 @@ class LogView:
         health: Health,
         binding: Binding,
         dispatching: Dispatching,
+        results: Results,
         resume: Resume,
     ) -> None:
         self._state = state
@@ -53,6 +56,7 @@ class LogView:
         self._health = health
         self._binding = binding
         self._dispatching = dispatching
+        self._results = results
         self._resume = resume
         self._head = 0
         self._is_under_way = False
@@ -113,7 +117,7 @@ class LogView:
     def _replay(self, entry: Entry) -> None:
         for change in self._usable(entry):
             match change:
-                case Bind() | Ack() | Fail() | Rebind():
+                case Bind() | Ack() | Fail() | Rebind() | Done():
                     self._resume.replay(change)
                 case _:
                     self._obey(change)
@@ -189,6 +193,8 @@ class LogView:
                         self._their_child(change.slot, attempt, change.job_id)
                 case Fail():
                     self._their_failure(change)
+                case Done():
+                    self._results.has(change.slot, (change.group, change.index), change.attempt)
                 case _:
                     self._obey(change)
 
@@ -206,6 +212,11 @@ class LogView:
         match change:
             case Bind() | Ack() | Fail():
                 return self._contradiction_of_attempt(change)
+            case Done():
+                manifest = self._state.manifest
+                if manifest.results != "none" or change.index >= manifest.groups.get(change.group, 0):
+                    return f"it says that {change.group[:80]!a}[{change.index}] is done, which only the index may say"
+                return self._contradiction_of_attempt(change)
             case Exclude() | Rebind():
                 return self._foreign_region(change.region)
             case Halt():
@@ -214,7 +225,7 @@ class LogView:
                 return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
         return ""
 
-    def _contradiction_of_attempt(self, change: OfAttempt) -> str:
+    def _contradiction_of_attempt(self, change: OfAttempt | Done) -> str:
         slots = self._state.slots
         if change.slot >= len(slots):
             return f"it names slot {change.slot} of {len(slots)}"
@@ -307,4 +318,4 @@ class LogView:
 
 def _is_of(change: Change, pairs: Container[Pair]) -> bool:
     """Whether the change acknowledges or fails one of these attempts."""
-    return isinstance(change, Ack | Fail) and (change.slot, change.attempt) in pairs
+    return isinstance(change, Ack | Fail | Done) and (change.slot, change.attempt) in pairs

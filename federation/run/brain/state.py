@@ -52,8 +52,12 @@ class Attempt:
     """When its child is inspected next."""
     verdict: tuple[Cause, str] | None = None
     """Why its child failed, while the stores are asked whether it published all the same."""
-    complete: tuple[GroupIndex, ...] = ()
-    """Allocation indices that Nomad calls complete."""
+    complete: tuple[str, ...] = ()
+    """Allocations that ended well."""
+    deadline_s: float | None = None
+    """When its phase has taken too long."""
+    is_queued: bool | None = None
+    """Whether Nomad holds its child until a node has room; None: not known."""
     has_given: bool = False
     """This attempt produced the result of at least one of the slot's keys."""
     logged: Logged = Logged.NOTHING
@@ -192,6 +196,7 @@ class RunState:
                 self.is_roomy = True
         attempt.phase = passed(attempt.phase, phase)
         attempt.since_s = self.now_s
+        attempt.deadline_s = attempt.is_queued = None
 
     def tell(
         self,
@@ -211,7 +216,7 @@ class RunState:
 def newest(allocations: tuple[Allocation, ...]) -> Mapping[GroupIndex, Allocation]:
     """For each group and index the newest allocation: the one that no other follows."""
     latest: dict[GroupIndex, Allocation] = {}
-    for allocation in sorted(allocations, key=lambda one: one.modify_index):
+    for allocation in sorted(allocations, key=lambda one: (one.create_index, one.modify_index)):
         place = (allocation.group, allocation.index)
         if not allocation.next_allocation or place not in latest:
             latest[place] = allocation

@@ -29,7 +29,7 @@ class Phase(StrEnum):
     BOUND = "bound"
     """In the run log."""
     SENT = "sent"
-    """It has a child, which waits for a node."""
+    """It has a child, which waits for a node: its first one, or the next one after a drain."""
     RUNNING = "running"
     ENDED = "ended"
 
@@ -88,7 +88,7 @@ TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, tuple[StrEnum, ...]]] = {
         Phase.BINDING: (Phase.BOUND, Phase.ENDED),
         Phase.BOUND: (Phase.SENT, Phase.ENDED),
         Phase.SENT: (Phase.RUNNING, Phase.ENDED),
-        Phase.RUNNING: (Phase.ENDED,),
+        Phase.RUNNING: (Phase.SENT, Phase.ENDED),
         Phase.ENDED: (),
     },
     Reach: {

@@ -6,14 +6,15 @@ Results decide: whatever Nomad says of a child, the stores are asked before its 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 
-from federation.run.brain.causes import Cause, cause_of
-from federation.run.brain.changes import Alloc
+from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
+from federation.run.brain.changes import Alloc, Done
 from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
-from federation.run.brain.results import STOPPED, Results
-from federation.run.brain.state import Attempt, RunState, newest
+from federation.run.brain.results import Results
+from federation.run.brain.state import Attempt, GroupIndex, RunState, newest
 from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
 
@@ -50,13 +51,14 @@ class Watching:
                 if attempt.is_open:
                     state.out.append(Inspect(number, attempt.number, attempt.region, attempt.job_id))
         while self._deadlines and self._deadlines[0][0] <= state.now_s:
-            _, number, attempt_number, phase = heapq.heappop(self._deadlines)
+            due_s, number, attempt_number, phase = heapq.heappop(self._deadlines)
             attempt = state.attempt(number, attempt_number)
-            if attempt.phase is phase:
+            if attempt.phase is phase and attempt.deadline_s == due_s:
                 self._overdue(number, attempt)
 
     def _overdue(self, number: int, attempt: Attempt) -> None:
-        """Ends a phase that takes too long: a running child is stopped; a waiting one is bound elsewhere if there is room."""
+        """Ends a phase that takes too long: a running child is stopped; a waiting one is bound elsewhere if there is room.
+        One that Nomad holds until a node has room keeps its place while nothing is free; any other one has failed."""
         state = self._state
         if state.regions[attempt.region].is_lost:
             return
@@ -65,14 +67,20 @@ class Watching:
             attempt.verdict = (Cause.TIMEOUT, f"it ran for longer than --slot-timeout allows ({timeout_s:g} s)")
             self._ends.stop(attempt)
             self.look_for_results(number, attempt)
+            return
+        waited_s = state.now_s - attempt.since_s
+        if attempt.is_queued is False:
+            reason = f"it got no allocation in {waited_s:.0f} s in {attempt.region}, and doesn't wait for a node there"
+            self._ends.end(number, attempt, Cause.UNPLACED, reason)
         elif any(one.room(state.now_s) for one in state.regions.values() if one.name != attempt.region):
-            waited_s = state.now_s - attempt.since_s
             self._ends.end(number, attempt, Cause.PENDING, f"it waited {waited_s:.0f} s for a node in {attempt.region}")
         else:
+            self.inspect_after(0.0, number, attempt)
             self._expect(state.limits.quiet_s, number, attempt, Phase.SENT)
 
     def _expect(self, timeout_s: float, number: int, attempt: Attempt, phase: Phase) -> None:
-        heapq.heappush(self._deadlines, (self._state.now_s + timeout_s, number, attempt.number, phase))
+        attempt.deadline_s = self._state.now_s + timeout_s
+        heapq.heappush(self._deadlines, (attempt.deadline_s, number, attempt.number, phase))
 
     def inspect_after(self, delay_s: float, number: int, attempt: Attempt) -> None:
         """Plans an inspection of the child after `delay_s`, unless an earlier one is planned."""
@@ -99,13 +107,18 @@ class Watching:
                     known[allocation.id] = event
             return
         number, attempt = pair[0], state.attempt(*pair)
+        if attempt.complete and not (attempt.is_open or allocation.is_over or allocation.id in attempt.complete):
+            self._ends.stop(attempt)  # Nomad replaced an allocation that had done its work
+            return
         if state.manifest.results == "adopt" and allocation.id not in attempt.mapped:
             self._map(number, attempt, allocation)
         if allocation.client_status == "running" and attempt.phase is Phase.SENT:
             self._running(number, attempt, allocation)
-        elif allocation.client_status == "complete" and not allocation.is_preempted:
-            self._completed(number, attempt, allocation)
-        elif allocation.client_status in ("failed", "lost") or allocation.is_preempted:
+        elif has_ended_well(allocation):
+            self._ended_well(number, attempt, allocation)
+        elif allocation.is_over:
+            if state.manifest.results == "publish" and allocation.client_status == "complete":
+                self._look(number, attempt, allocation)  # what it published before it was stopped counts
             self.inspect_after(state.limits.inspect_s, number, attempt)
 
     def _map(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
@@ -122,17 +135,23 @@ class Watching:
         if self._state.manifest.slot_timeout_s is not None:
             self._expect(self._state.manifest.slot_timeout_s, number, attempt, Phase.RUNNING)
 
-    def _completed(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
-        place = (allocation.group, allocation.index)
-        if place not in attempt.complete:
-            attempt.complete = (*attempt.complete, place)
-        if allocation.group not in self._state.manifest.groups:
-            return
-        if self._state.manifest.results != "none":
-            self._results.look(number, attempt, allocation)
-        elif attempt.is_open:
+    def _ended_well(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
+        state = self._state
+        if allocation.id not in attempt.complete:
+            attempt.complete = (*attempt.complete, allocation.id)
+        if state.manifest.results != "none":
+            self._look(number, attempt, allocation)
+        elif allocation.group in state.manifest.groups and attempt.is_open:
+            place = (allocation.group, allocation.index)
+            if place not in state.slots[number].committed:
+                state.changes.append(Done(number, attempt.number, *place))
+                state.tell("ended", attempt=attempt, slot=number, detail=f"{place[0]}[{place[1]}] with exit code 0")
             self._ends.keep_logs(number, attempt, allocation, is_failed=False)
             self._results.has(number, place, attempt.number)
+
+    def _look(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
+        if allocation.group in self._state.manifest.groups:
+            self._results.look(number, attempt, allocation)
 
     def listed(self, event: Listed) -> None:
         """Inspects running children that are missing in a region's list: they may have ended unnoticed."""
@@ -155,34 +174,63 @@ class Watching:
             self.look_for_results(event.slot, attempt)
             return
         latest = newest(event.allocations)
+        bad = []
         for allocation in latest.values():
-            if allocation.client_status == "complete" and not allocation.is_preempted:
-                self._completed(event.slot, attempt, allocation)
+            if has_ended_well(allocation, event.deciding.get(allocation.group, ())):
+                self._ended_well(event.slot, attempt, allocation)
+            elif allocation.is_over:
+                bad.append(allocation)
             elif allocation.client_status == "running" and attempt.phase is Phase.SENT:
                 self._running(event.slot, attempt, allocation)
         if state.slots[event.slot].state is SlotState.DONE:
             return
-        bad = [one for one in latest.values() if one.client_status in ("failed", "lost") or one.is_preempted]
-        if event.status != "dead":
-            if bad:
-                self.inspect_after(4 * state.limits.inspect_s, event.slot, attempt)
-            elif attempt.phase is Phase.SENT:
-                self.inspect_after(state.limits.quiet_s, event.slot, attempt)
-            return
+        if event.status == "dead":
+            self._dead(event, attempt, latest, bad)
+        else:
+            self._not_dead(event, attempt, bad)
+
+    def _not_dead(self, event: ChildInspected, attempt: Attempt, bad: list[Allocation]) -> None:
+        """Waits for a child that Nomad goes on with: it is placed for the first time, or again."""
+        limits = self._state.limits
+        if event.status == "pending" and attempt.phase is Phase.RUNNING and bad:
+            self._state.move(attempt, Phase.SENT)
+            self.begin(event.slot, attempt)
+        if attempt.phase is Phase.SENT:
+            attempt.is_queued = event.is_queued if event.status == "pending" else None
+            self.inspect_after(limits.quiet_s, event.slot, attempt)
+        if bad:
+            is_moved = all(one.is_moved or one.is_preempted for one in bad)
+            self.inspect_after(limits.quiet_s if is_moved else 4 * limits.inspect_s, event.slot, attempt)
+
+    def _dead(
+        self,
+        event: ChildInspected,
+        attempt: Attempt,
+        latest: Mapping[GroupIndex, Allocation],
+        bad: list[Allocation],
+    ) -> None:
+        """Decides why a child that Nomad is through with hasn't ended well."""
         for allocation in bad:
             self._ends.keep_logs(event.slot, attempt, allocation, is_failed=True)
         if attempt.verdict:
             return
         if bad:
-            cause, reason = cause_of(bad[0])
+            cause, reason = cause_of(bad[0], is_job_stopped=event.is_stopped)
             attempt.verdict = (cause, f"{reason}: {event.last_line}" if event.last_line else reason)
             self.look_for_results(event.slot, attempt)  # it may have published before it failed
-        elif not latest or any(one.client_status != "complete" for one in latest.values()):
+        elif not latest and not event.is_stopped:
+            reason = f"Nomad ended its job in {attempt.region} without an allocation"
+            self._ends.end(event.slot, attempt, Cause.UNPLACED, reason)
+        elif not latest or any(not one.is_over for one in latest.values()):
             self._ends.end(event.slot, attempt, Cause.STOPPED, STOPPED)
 
     def look_for_results(self, number: int, attempt: Attempt) -> None:
-        """Searches for results of a child that is gone or failed, before its attempt ends. Runs without results skip that."""
-        if self._state.manifest.results != "none":
+        """Searches for results of a child that is gone or failed, before its attempt ends. Runs without results skip that;
+        what a job writes itself counts only if its tasks ended well, or Nomad forgot how they ended."""
+        cause = attempt.verdict[0] if attempt.verdict else None
+        if self._state.manifest.results == "publish" or (
+            self._state.manifest.results == "adopt" and cause in (None, Cause.VANISHED)
+        ):
             self._results.look(number, attempt, None)
         else:
             self._results.nothing(number, attempt)

@@ -6,13 +6,29 @@ from itertools import product
 from typing import Any
 
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import SetValue, ValueProblem, equal, make_set, to_string, to_whole_number, type_name, unify
+from jobs.hcl.numbers import Number, counted
+from jobs.hcl.types import convert, type_of
+from jobs.hcl.values import (
+    ListValue,
+    MapValue,
+    NotComputed,
+    SetValue,
+    ValueProblem,
+    equal,
+    has_set,
+    make_set,
+    sort_key,
+    to_string,
+    to_whole_number,
+    type_name,
+    unify,
+)
 
-MAX_ELEMENTS = 100_000
+CELLS_MAX = 100_000
 
 
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
+def _list(value: object, *, allow_set: bool = True) -> list[Any]:
+    if not isinstance(value, list) or (isinstance(value, SetValue) and not allow_set):
         raise ValueProblem(f"a list is required, not a {type_name(value)}")
     return value
 
@@ -27,36 +43,50 @@ def _texts(value: object) -> list[str]:
     return [to_string(item) for item in _list(value)]
 
 
-def chunk_list(items: object, size: object) -> list[list[Any]]:
-    length, whole = to_whole_number(size), unify(_list(items))
+def _like(original: list[Any], items: list[Any]) -> list[Any]:
+    """Returns the items as a list where the original is one, else as a tuple."""
+    return ListValue(items) if isinstance(original, ListValue) else list(items)
+
+
+def chunk_list(items: object, size: object) -> list[Any]:
+    length, whole = to_whole_number(size), ListValue(unify(_list(items)))
     if length < 0:
         raise ValueProblem("the size can't be negative")
     if length == 0:
-        return [whole] if whole else []
-    return [whole[n : n + length] for n in range(0, len(whole), length)]
+        return ListValue([whole] if whole else [])
+    return ListValue(ListValue(whole[n : n + length]) for n in range(0, len(whole), length))
 
 
 def coalesce(*values: object) -> Any:
-    unified = unify(list(values))
-    for value in unified:
+    has_null = any(value is None for value in values)
+    is_nested = any(isinstance(value, (list, dict)) for value in values)
+    for value in values if has_null and is_nested else unify(list(values)):
         if value is not None:
             return value
     raise ValueProblem("all arguments are null")
 
 
 def coalesce_list(*lists: object) -> list[Any]:
-    for items in lists:
-        if items is not None and _list(items):
-            return _list(items)
+    for items in [_list(given, allow_set=False) for given in lists]:
+        if items:
+            return items
     raise ValueProblem("all lists are empty")
 
 
 def compact(items: object) -> list[str]:
-    return [to_string(item) for item in _list(items) if item is not None and item != ""]
+    kept: list[Any] = ListValue(to_string(item) for item in _list(items) if item is not None and item != "")
+    return kept
 
 
 def concat(*lists: object) -> list[Any]:
-    return [item for items in lists for item in _list(items)]
+    given = [_list(items, allow_set=False) for items in lists]
+    joined = [item for items in given for item in items]
+    if all(isinstance(items, ListValue) for items in given):
+        try:
+            return ListValue(unify(joined))
+        except ValueProblem:
+            pass
+    return joined
 
 
 def contains(items: object, wanted: object) -> bool:
@@ -64,19 +94,18 @@ def contains(items: object, wanted: object) -> bool:
 
 
 def distinct(items: object) -> list[Any]:
-    found: list[Any] = []
+    by_key: dict[object, Any] = {}
     for item in unify(_list(items)):
-        if not any(equal(item, other) for other in found):
-            found.append(item)
-    return found
+        by_key.setdefault(sort_key(item), item)
+    return ListValue(by_key.values())
 
 
 def element(items: object, index: object) -> Any:
-    whole, position = _list(items), to_whole_number(index)
+    whole, position = _list(items, allow_set=False), to_whole_number(index)
     if not whole:
         raise ValueProblem("the list is empty")
     if position < 0:
-        raise ValueProblem("the index can't be negative")
+        raise NotComputed("the index is negative, which Nomad's versions treat differently")
     return whole[position % len(whole)]
 
 
@@ -91,91 +120,113 @@ def flatten(items: object) -> list[Any]:
 
 
 def index(collection: object, key: object) -> Any:
-    if isinstance(collection, dict):
+    if isinstance(collection, MapValue):
         name = to_string(key)
         if name not in collection:
             raise ValueProblem(f'there is no key "{name}"')
         return collection[name]
-    whole, position = _list(collection), to_whole_number(key)
+    whole, position = _list(collection, allow_set=False), to_whole_number(key)
     if not 0 <= position < len(whole):
         raise ValueProblem(f"there is no element {position} in a list of {len(whole)}")
     return whole[position]
 
 
-def keys(mapping: object) -> list[str]:
-    return sorted(_map(mapping))
+def keys(mapping: object) -> list[Any]:
+    found = sorted(_map(mapping))
+    return ListValue(found) if isinstance(mapping, MapValue) else list(found)
 
 
-def length(collection: object) -> int:
-    if not isinstance(collection, (list, dict)):
-        raise ValueProblem(f"a list or a map is required, not a {type_name(collection)} (strlen() counts characters)")
-    return len(collection)
+def length(collection: object) -> Number:
+    if not isinstance(collection, (list, MapValue)):
+        kind = type_name(collection)
+        instead = {"string": "strlen() counts characters", "object": "write length(keys(…))"}.get(kind)
+        raise ValueProblem(f"a list or a map is required, not a {kind}" + (f"; {instead}" if instead else ""))
+    return counted(len(collection))
 
 
-def lookup(mapping: object, key: object, *default: object) -> Any:
+def lookup(mapping: object, key: object, default: object) -> Any:
     found, name = _map(mapping), to_string(key)
-    if name in found:
-        return found[name]
-    if default:
-        return default[0]
-    raise ValueProblem(f'there is no key "{name}"')
+    if not isinstance(found, MapValue):
+        return found.get(name, default)
+    converted = _as_elements(found, default)
+    return found.get(name, converted)
+
+
+def _as_elements(mapping: MapValue, value: object) -> Any:
+    """Converts a value to the type of the map's elements."""
+    example = next((item for item in mapping.values() if item is not None), None)
+    if isinstance(example, (list, dict)):
+        return unify([example, value])[1]
+    return value if example is None else convert(value, type_of(example))
 
 
 def merge(*mappings: object) -> dict[str, Any]:
+    given = [_map(mapping) for mapping in mappings if mapping is not None]
     merged: dict[str, Any] = {}
-    for mapping in mappings:
-        if mapping is not None:
-            merged.update(_map(mapping))
-    return merged
+    for mapping in given:
+        merged.update(mapping)
+    is_map = bool(given) and all(isinstance(mapping, MapValue) for mapping in given)
+    return MapValue(merged) if is_map and len({type_name(item) for item in merged.values()}) <= 1 else merged
+
+
+def _sets(lists: tuple[object, ...]) -> list[list[Any]]:
+    """Converts lists to lists of one type of elements."""
+    given = [_list(items) for items in lists]
+    unified = iter(unify([item for items in given for item in items]))
+    return [[next(unified) for _ in items] for items in given]
 
 
 def set_intersection(*sets: object) -> SetValue:
-    first, *others = [_list(items) for items in sets]
-    return make_set([item for item in first if all(contains(other, item) for other in others)])
+    first, *others = _sets(sets)
+    in_others = [{sort_key(item) for item in items} for items in others]
+    return make_set([item for item in first if all(sort_key(item) in found for found in in_others)])
 
 
 def set_union(*sets: object) -> SetValue:
-    return make_set(concat(*sets))
+    return make_set([item for items in _sets(sets) for item in items])
 
 
 def set_product(*sets: object) -> list[Any]:
     lists = [_list(items) for items in sets]
-    size = 1
+    cells = len(lists)
     for items in lists:
-        size *= len(items)
-    if size > MAX_ELEMENTS:
-        raise ValueProblem(f"the product has more than {MAX_ELEMENTS} elements")
+        cells *= len(items)
+    if cells > CELLS_MAX:
+        raise NotComputed(f"the product has more than {CELLS_MAX} elements")
+    lists = [items if isinstance(items, (ListValue, SetValue)) else unify(items) for items in lists]
     rows: list[Any] = [list(row) for row in product(*lists)]
-    return make_set(rows) if all(isinstance(items, SetValue) for items in lists) else rows
+    return make_set(rows) if has_set(lists) else ListValue(rows)
 
 
 def cut(items: object, start: object, end: object) -> list[Any]:
-    whole, first, last = _list(items), to_whole_number(start), to_whole_number(end)
+    whole, first, last = _list(items, allow_set=False), to_whole_number(start), to_whole_number(end)
     if not 0 <= first <= last <= len(whole):
         raise ValueProblem(f"there is no slice from {first} to {last} in a list of {len(whole)}")
-    return whole[first:last]
+    return _like(whole, whole[first:last])
 
 
-def sort(items: object) -> list[str]:
-    return sorted(_texts(items), key=lambda text: text.encode("utf-8", "surrogatepass"))
+def sort(items: object) -> list[Any]:
+    return ListValue(sorted(_texts(items)))
 
 
 def values(mapping: object) -> list[Any]:
     found = _map(mapping)
-    return [found[key] for key in sorted(found)]
+    ordered = [found[key] for key in sorted(found)]
+    return ListValue(ordered) if isinstance(mapping, MapValue) else ordered
 
 
 def zip_map(names: object, items: object) -> dict[str, Any]:
-    keys_given, values_given = _texts(names), _list(items)
+    keys_given, values_given = _texts(names), _list(items, allow_set=False)
     if len(keys_given) != len(values_given):
         raise ValueProblem(f"{len(keys_given)} keys and {len(values_given)} values don't fit together")
-    return dict(zip(keys_given, values_given, strict=True))
+    pairs = zip(keys_given, values_given, strict=True)
+    return MapValue(pairs) if isinstance(values_given, ListValue) else dict(pairs)
 
 
 COLLECTION_FUNCTIONS = {
     "chunklist": Function(chunk_list, 2, 2),
     "coalesce": Function(coalesce, 1, None, takes_null=True),
-    "coalescelist": Function(coalesce_list, 1, None, takes_null=True),
+    "coalescelist": Function(coalesce_list, 1, None),
     "compact": Function(compact, 1, 1),
     "concat": Function(concat, 1, None),
     "contains": Function(contains, 2, 2),
@@ -185,10 +236,10 @@ COLLECTION_FUNCTIONS = {
     "index": Function(index, 2, 2),
     "keys": Function(keys, 1, 1),
     "length": Function(length, 1, 1),
-    "lookup": Function(lookup, 2, 3),
+    "lookup": Function(lookup, 3, 3),
     "merge": Function(merge, 0, None, takes_null=True),
     "setintersection": Function(set_intersection, 1, None),
-    "setproduct": Function(set_product, 1, None),
+    "setproduct": Function(set_product, 2, None),
     "setunion": Function(set_union, 1, None),
     "slice": Function(cut, 3, 3),
     "sort": Function(sort, 1, 1),

@@ -6,16 +6,20 @@ import base64
 import binascii
 import hashlib
 import json
-from decimal import Decimal
 from typing import Any
 
+from jobs.hcl.functions.csv import csv_decode
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ValueProblem, from_python, number_text, to_string
+from jobs.hcl.functions.yaml import yaml_text
+from jobs.hcl.numbers import BigFloat
+from jobs.hcl.types import type_of
+from jobs.hcl.values import NotComputed, ValueProblem, from_python, parse_number, text, to_string
 
 
 def base64_decode(value: object) -> str:
     try:
-        return base64.b64decode(to_string(value), validate=True).decode()
+        encoded = to_string(value).replace("\n", "").replace("\r", "")
+        return base64.b64decode(encoded, validate=True).decode()
     except UnicodeDecodeError:
         raise ValueProblem("the decoded bytes are not text in UTF-8") from None
     except (binascii.Error, ValueError):
@@ -36,8 +40,8 @@ def json_text(value: object) -> str:
         return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, list):
         return "[" + ",".join(json_text(item) for item in value) + "]"
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        return number_text(value)
+    if isinstance(value, (int, BigFloat)) and not isinstance(value, bool):
+        return str(value)
     encoded = json.dumps(value, ensure_ascii=False)
     for letter in "<>&\u2028\u2029":
         encoded = encoded.replace(letter, f"\\u{ord(letter):04x}")
@@ -49,27 +53,30 @@ def json_decode(value: object) -> Any:
         raise ValueProblem(f"{constant} is not valid JSON")
 
     try:
-        return from_python(json.loads(to_string(value), parse_float=Decimal, parse_constant=refuse))
-    except (ValueError, ArithmeticError) as problem:
+        return from_python(
+            json.loads(
+                to_string(value),
+                parse_float=parse_number,
+                parse_int=parse_number,
+                parse_constant=refuse,
+                object_pairs_hook=_object,
+            )
+        )
+    except ValueError as problem:
         raise ValueProblem(f"this is not valid JSON: {problem}") from None
 
 
-def csv_decode(value: object) -> list[Any]:
-    import csv
-    import io
-
-    try:
-        header, *rows = list(csv.reader(io.StringIO(to_string(value)), strict=True)) or [[]]
-    except csv.Error as problem:
-        raise ValueProblem(f"this is not valid CSV: {problem}") from None
-    if not header:
-        raise ValueProblem("the header line is missing")
-    if len(set(header)) != len(header):
-        raise ValueProblem("two columns have the same name")
-    for number, row in enumerate(rows, 2):
-        if row and len(row) != len(header):
-            raise ValueProblem(f"row {number} has {len(row)} columns instead of {len(header)}")
-    return [dict(zip(header, row, strict=True)) for row in rows if row]
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object. The last of several equal names counts."""
+    found: dict[str, Any] = {}
+    for given, item in pairs:
+        name, value = text(given), from_python(item)
+        if name in found and type_of(found[name]) != type_of(value):
+            raise NotComputed(
+                f'"{name[:40]}" is there twice with different types, which Nomad\'s versions treat differently'
+            )
+        found[name] = value
+    return found
 
 
 def url_encode(value: object) -> str:
@@ -100,44 +107,11 @@ def uuid5(namespace: object, name: object) -> str:
         raise ValueProblem('the namespace is a UUID, "dns", "url", "oid" or "x500"') from None
 
 
-def yaml_text(value: object) -> str:
-    """Formats YAML in block style, with every string quoted."""
-    return "\n".join(_yaml_lines(value)) + "\n"
-
-
-def _yaml_lines(value: object) -> list[str]:
-    if isinstance(value, dict) and value:
-        return [line for key in sorted(value) for line in _yaml_entry(key, value[key])]
-    if isinstance(value, list) and value:
-        return [line for item in value for line in _yaml_item(item)]
-    if isinstance(value, str) and "\n" in value and not value.startswith((" ", "\t", "\n")):
-        kept = "" if value.endswith("\n") else "-"
-        kept = "+" if value.endswith("\n\n") else kept
-        return [f"|{kept}", *(f"  {line}".rstrip(" ") for line in value.removesuffix("\n").split("\n"))]
-    return [json_text(value)]
-
-
-def _yaml_entry(key: str, value: object) -> list[str]:
-    """Formats one key and its value in a map."""
-    nested = _yaml_lines(value)
-    if isinstance(value, dict) and value:
-        return [f"{json_text(key)}:", *("  " + line for line in nested)]
-    if isinstance(value, list) and value:
-        return [f"{json_text(key)}:", *nested]
-    return [f"{json_text(key)}: {nested[0]}", *nested[1:]]
-
-
-def _yaml_item(value: object) -> list[str]:
-    """Formats one element of a list."""
-    first, *rest = _yaml_lines(value)
-    return [f"- {first}", *(rest if isinstance(value, str) else ("  " + line for line in rest))]
-
-
 def not_here(instead: str) -> Function:
     """Refuses a function of Nomad that needs more than the standard library."""
 
     def refuse(*_: object) -> Any:
-        raise ValueProblem(f"fedml can't compute this; {instead}")
+        raise NotComputed(f"fedml can't compute this; {instead}")
 
     return Function(refuse, 0, None, takes_null=True)
 

@@ -36,6 +36,8 @@ def try_in_turn(evaluator: Evaluator, node: syntax.Call, names: Names | None) ->
         try:
             return evaluator.value(arg, names)
         except HclError as error:
+            if error.is_final:
+                raise
             failure = error
     raise evaluator.source.error(
         "no argument of try() has a value" + (f": {failure.problem}" if failure else ""), node.start
@@ -48,7 +50,9 @@ def can(evaluator: Evaluator, node: syntax.Call, names: Names | None) -> bool:
         evaluator.fail("can() takes 1 argument", node)
     try:
         evaluator.value(node.args[0], names)
-    except HclError:
+    except HclError as error:
+        if error.is_final:
+            raise
         return False
     return True
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ValueProblem, to_string, to_whole_number
+from jobs.hcl.values import NotComputed, ValueProblem, to_string, to_whole_number
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
+
+
+BITS_MAX = 32
+"""By how many bits Nomad extends a prefix at most."""
 
 
 def _network(prefix: object) -> IPv4Network | IPv6Network:
@@ -16,9 +20,13 @@ def _network(prefix: object) -> IPv4Network | IPv6Network:
 
     given = to_string(prefix)
     try:
-        if "/" not in given:
+        _, slash, length = given.partition("/")
+        if not (slash and length.isdigit() and "%" not in given):
             raise ValueError
-        return ipaddress.ip_network(given, strict=False)
+        network = ipaddress.ip_network(given, strict=False)
+        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+            raise NotComputed("fedml can't compute with IPv4 addresses in IPv6 notation; write the IPv4 address")
+        return network
     except ValueError:
         raise ValueProblem(f'"{given[:60]}" is not a valid network such as 10.0.0.0/8') from None
 
@@ -38,9 +46,13 @@ def cidr_netmask(prefix: object) -> str:
 def cidr_subnet(prefix: object, new_bits: object, number: object) -> str:
     network, bits, position = _network(prefix), to_whole_number(new_bits), to_whole_number(number)
     length = network.prefixlen + bits
-    if bits < 0 or length > network.max_prefixlen:
+    if bits < 0 or (bits <= BITS_MAX and position < 0):
+        raise NotComputed(
+            "a negative number of bits or of a subnet has no use, and Nomad's versions treat it differently"
+        )
+    if bits > BITS_MAX or length > network.max_prefixlen:
         raise ValueProblem(f"{network} can't be extended by {bits} bits")
-    if not 0 <= position < 2**bits:
+    if position >= 2**bits:
         raise ValueProblem(f"{bits} bits have no room for subnet {position}")
     first = int(network.network_address) + (position << (network.max_prefixlen - length))
     return f"{type(network.network_address)(first)}/{length}"
@@ -53,7 +65,7 @@ def cidr_subnets(prefix: object, *new_bits: object) -> list[str]:
     for given in new_bits:
         bits = to_whole_number(given)
         length = network.prefixlen + bits
-        if bits < 1 or length > network.max_prefixlen:
+        if not 1 <= bits <= BITS_MAX or length > network.max_prefixlen:
             raise ValueProblem(f"{network} can't be extended by {bits} bits")
         size = 1 << (network.max_prefixlen - length)
         at = -(-at // size) * size

@@ -6,23 +6,31 @@ import re
 from typing import TYPE_CHECKING
 
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import ValueProblem, to_duration, to_string
+from jobs.hcl.values import NotComputed, ValueProblem, to_duration, to_string
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_LOOSE_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d?:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _FIELD = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|[^A-Za-z']")
 
 
-def _moment(timestamp: object) -> datetime:
+def _moment(timestamp: object) -> tuple[datetime, int]:
+    """Returns the second, and the nanoseconds after it."""
     from datetime import datetime
 
     given = to_string(timestamp)
+    if given.startswith("0000-"):
+        raise NotComputed("fedml can't compute with the year 0")
     try:
-        if not _TIMESTAMP.fullmatch(given):
+        found = _TIMESTAMP.fullmatch(given)
+        if _LOOSE_TIMESTAMP.fullmatch(given) and (found is None or found.group(3)[1:3] >= "24"):
+            raise NotComputed(f"\"{given[:40]}\" isn't strictly RFC 3339, and Nomad's versions treat it differently")
+        if found is None:
             raise ValueError
-        return datetime.fromisoformat(given).replace(microsecond=0)
+        second, fraction, zone = found.groups()
+        return datetime.fromisoformat(second + zone), int((fraction or "0")[:9].ljust(9, "0"))
     except ValueError:
         raise ValueProblem(f'"{given[:40]}" is not a valid timestamp such as 2021-06-01T12:00:00Z') from None
 
@@ -35,18 +43,18 @@ def _zone(moment: datetime, with_colon: bool) -> str:
 def time_add(timestamp: object, duration: object) -> str:
     from datetime import timedelta
 
-    moment = _moment(timestamp)
+    moment, nanoseconds = _moment(timestamp)
     try:
-        later = moment + timedelta(microseconds=to_duration(to_string(duration)) / 1000)
+        later = moment + timedelta(seconds=(to_duration(to_string(duration)) + nanoseconds) // 10**9)
     except OverflowError:
-        raise ValueProblem("the result is out of range") from None
-    zone = _zone(later, with_colon=True)
-    return later.strftime("%Y-%m-%dT%H:%M:%S") + ("Z" if zone == "+00:00" else zone)
+        raise NotComputed("fedml computes times from the year 1 to 9999") from None
+    shown = later.isoformat(timespec="seconds")
+    return shown.removesuffix("+00:00") + "Z" if shown.endswith("+00:00") else shown
 
 
 def format_date(spec: object, timestamp: object) -> str:
     """Formats a date by YYYY, MMM, DD, hh, mm, ss, ZZZZZ and their shorter forms. Single quotes enclose plain text."""
-    moment = _moment(timestamp)
+    moment, _ = _moment(timestamp)
     zone = _zone(moment, with_colon=True)
     hour = moment.hour % 12 or 12
     fields = {
@@ -71,7 +79,7 @@ def format_date(spec: object, timestamp: object) -> str:
         "ss": f"{moment.second:02}",
         "s": str(moment.second),
         "ZZZZZ": zone,
-        "ZZZZ": "UTC" if zone == "+00:00" else _zone(moment, with_colon=False),
+        "ZZZZ": _zone(moment, with_colon=False),
         "ZZZ": "UTC" if zone == "+00:00" else _zone(moment, with_colon=False),
         "Z": "Z" if zone == "+00:00" else zone,
     }

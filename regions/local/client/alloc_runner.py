@@ -52,6 +52,7 @@ class AllocRunner:
         self._pending_look = False
         self._done_calls: list[Callable[[], None]] = []
         self._failure = ""
+        self._timed_out = alloc.get("ClientDescription") == events.TIMED_OUT
 
     @property
     def is_quiet(self) -> bool:
@@ -66,6 +67,9 @@ class AllocRunner:
     def start(self, *, recover: bool = False) -> None:
         """Starts the tasks. `recover`: finds the tasks that ran before the region ended."""
         states = self.alloc.get("TaskStates") or {} if recover else {}
+        if self.group.get("MaxRunDuration"):
+            ends_ns = self.alloc["CreateTime"] + self.group["MaxRunDuration"]
+            self.host.loop.later(max(0.0, (ends_ns - time.time_ns()) / 1e9), self._time_out)
         for task in self.group["Tasks"]:
             kind = self.host.drivers.get(task["Driver"])
             if kind is None:
@@ -98,6 +102,16 @@ class AllocRunner:
         if not self.is_stopping:
             self.is_stopping = True
             self._kill_tasks()
+
+    def _time_out(self) -> None:
+        """Ends all tasks because the group's `max_run_duration` is over. The allocation counts as complete."""
+        if self.is_done or self._killing or self.is_abandoned:
+            return
+        self._timed_out = self._awaits_end = True
+        for task in self.tasks:
+            if task.is_poststop:
+                task.kill(events.timed_out(task.kill_timeout_ns), _nothing)
+        self._kill_tasks()
 
     def restart(self, task: str | None, *, all_tasks: bool) -> str:
         """Restarts one task, the running ones, or all. Returns an error in Nomad's words, or ""."""
@@ -166,7 +180,12 @@ class AllocRunner:
 
         Nothing is reported to the server until they have ended, as with Nomad: it must not give their room to others.
         """
-        event = None
+        if not self._killing and self._say_why_over(live):
+            self._awaits_end = True
+            self._kill_tasks()
+
+    def _say_why_over(self, live: list[TaskRunner]) -> bool:
+        """Emits to the other tasks why they end, if they are to. Returns whether it did."""
         dead = [t for t in self.tasks if not t.is_poststop and t.state.word == "dead"]
         if failed := next((t for t in dead if t.state.data["Failed"]), None):
             event = events.sibling_failed(failed.name)
@@ -174,11 +193,11 @@ class AllocRunner:
             event = events.leader_dead()
         elif all(t.is_sidecar for t in live):
             event = events.main_dead()
-        if event and not self._killing:
-            for task in live:
-                task.emit(event)
-            self._awaits_end = True
-            self._kill_tasks()
+        else:
+            return False
+        for task in live:
+            task.emit(event)
+        return True
 
     def _kill_tasks(self) -> None:
         """Kills the leader, then the others, then sidecars. Each wave waits for the one before."""
@@ -200,17 +219,27 @@ class AllocRunner:
             nonlocal left
             left -= 1
             if not left:
+                live = [t for t in self.tasks if not t.is_poststop and t.state.word != "dead"]
+                if live and self.is_stopping and not self._awaits_end:
+                    self._awaits_end = True
+                    self._say_why_over(live)
                 self._kill_waves(waves[1:])
 
         for task in waves[0]:
-            task.kill(events.killing(task.kill_timeout_ns), one_ended)
+            event = events.timed_out if self._timed_out else events.killing
+            task.kill(event(task.kill_timeout_ns), one_ended)
 
     # -- reported to the server --
 
     def update(self) -> dict[str, Any]:
         """Returns `{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
         states = {task.name: dict(task.state.data) for task in self.tasks}
-        status, description = ("failed", self._failure) if self._failure else client_status(states.values())
+        if self._timed_out:
+            status, description = "complete", events.TIMED_OUT
+        elif self._failure:
+            status, description = "failed", self._failure
+        else:
+            status, description = client_status(states.values())
         now_ns = time.time_ns()
         if status in ("complete", "failed"):
             for state in states.values():

@@ -41,14 +41,21 @@ def evaluations(context: Context, request: Request) -> Reply:
             ):
                 yield evaluation
 
-    return listing(context, request, ("evals",), rows, lambda _state, evaluation: evaluation, age_token(request))
+    return listing(
+        context,
+        request,
+        ("evals",),
+        rows,
+        lambda _state, evaluation: context.shown.evaluation(evaluation),
+        age_token(request),
+    )
 
 
 def count_evaluations(context: Context, request: Request) -> Reply:
     """/v1/evaluations/count. An evaluation that the filter can't judge isn't counted."""
     prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
     try:
-        is_wanted = wanted_rows(request, ("evals",))
+        is_wanted = wanted_rows(context, request, ("evals",))
     except Failure as failure:
         _, is_unread, why = failure.message.partition("failed to read filter expression: ")
         if is_unread:
@@ -80,7 +87,7 @@ def of_evaluation(context: Context, request: Request) -> Reply:
     def allocs(state: Snapshot) -> list[Record]:
         found = state.evals.get(eval_id)
         of_job = state.job_allocs(found["Namespace"], found["JobID"]) if found else []
-        return [alloc_stub(alloc) for alloc in of_job if alloc["EvalID"] == eval_id]
+        return [context.shown.alloc_stub(alloc_stub(alloc)) for alloc in of_job if alloc["EvalID"] == eval_id]
 
     return blocking(context, request, lambda state: state.last("allocs"), allocs)
 
@@ -88,13 +95,27 @@ def of_evaluation(context: Context, request: Request) -> Reply:
 def evaluation(context: Context, request: Request) -> Reply:
     """/v1/evaluation/:id"""
     check_id("eval", request.name)
-    return single(context, request, "evals", lambda state: state.evals.get(request.name), "eval not found")
+    return single(
+        context,
+        request,
+        "evals",
+        lambda state: state.evals.get(request.name),
+        "eval not found",
+        context.shown.evaluation,
+    )
 
 
 def allocation(context: Context, request: Request) -> Reply:
     """/v1/allocation/:id"""
     check_id("alloc", request.name)
-    return single(context, request, "allocs", lambda state: state.allocs.get(request.name), "alloc not found")
+    return single(
+        context,
+        request,
+        "allocs",
+        lambda state: state.allocs.get(request.name),
+        "alloc not found",
+        context.shown.allocation,
+    )
 
 
 def allocations(context: Context, request: Request) -> Reply:
@@ -111,7 +132,7 @@ def allocations(context: Context, request: Request) -> Reply:
             for alloc in in_order(request, state.allocs, state.allocs_by_age, prefix)
             if namespace in ("*", alloc["Namespace"])
         ),
-        lambda _state, alloc: alloc_stub(alloc, resources=resources, task_states=task_states),
+        lambda _state, alloc: context.shown.alloc_stub(alloc_stub(alloc, resources=resources, task_states=task_states)),
         age_token(request),
     )
 

@@ -35,7 +35,7 @@ def _namespace(context: Context, name: str) -> Record:
     from hashlib import blake2b
 
     text = context.config.namespaces[name]
-    return {
+    found = {
         "Capabilities": None,
         "CreateIndex": 1,
         "Description": text,
@@ -46,6 +46,7 @@ def _namespace(context: Context, name: str) -> Record:
         "NodePoolConfiguration": None,
         "Quota": "",
     }
+    return context.shown.namespace(found)
 
 
 def token_self(_context: Context, request: Request) -> Reply:
@@ -73,7 +74,7 @@ def pool(context: Context, request: Request) -> Reply:
 
 def _pool(context: Context, name: str) -> Record:
     fixed: Record = {"CreateIndex": 1, "Hash": None, "Meta": None, "ModifyIndex": 1, "SchedulerConfiguration": None}
-    if context.config.has(1, 11):
+    if context.config.answers_as >= (1, 11):
         fixed["NodeIdentityTTL"] = 24 * 3600 * 10**9
     return {**fixed, "Description": _POOLS.get(name, ""), "Name": name}
 
@@ -81,7 +82,7 @@ def _pool(context: Context, name: str) -> Record:
 def search(context: Context, request: Request) -> Reply:
     """/v1/search: objects by the beginning of their ID"""
     prefix, wanted = request.field("Prefix", str, ""), request.field("Context", str, "")
-    searched = (*_SEARCHED, "host_volumes") if context.config.has(1, 10) else _SEARCHED
+    searched = (*_SEARCHED, "host_volumes") if context.config.answers_as >= (1, 10) else _SEARCHED
     if wanted != "all" and wanted not in searched:
         raise Failure(
             500,
@@ -133,7 +134,7 @@ def no_licence(_context: Context, _request: Request) -> Reply:
 
 def of_csi(context: Context, request: Request) -> Reply:
     """/v1/volumes, /v1/plugins: no list where the type asked for is none that Nomad knows"""
-    known = ("csi", "host") if context.config.has(1, 10) and request.path == "/v1/volumes" else ("csi",)
+    known = ("csi", "host") if context.config.answers_as >= (1, 10) and request.path == "/v1/volumes" else ("csi",)
     return Reply([], index=1) if request.get("type", "csi") in known else Reply(b"")
 
 

@@ -13,6 +13,7 @@ from regions.local.http.access import Tokens
 from regions.local.http.faults import Faults
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.rights import Rights
+from regions.local.http.version_fields import VersionFields
 from regions.local.server.heartbeats import Heartbeats
 from regions.local.server.worker import Worker
 from regions.local.state.job_writes import Refused
@@ -48,6 +49,7 @@ class Context:
         tokens: Tokens,
     ) -> None:
         self.config = config
+        self.shown = VersionFields(config.answers_as)
         self.store = store
         self.worker = worker
         self.client = client
@@ -82,15 +84,20 @@ def blocking(
 
 
 def single(
-    context: Context, request: Request, table: str, find: Callable[[Snapshot], Record | None], missing: str
+    context: Context,
+    request: Request,
+    table: str,
+    find: Callable[[Snapshot], Record | None],
+    missing: str,
+    show: Callable[[Record], Record] = dict,
 ) -> Reply:
-    """Answers with one whole object, or with 404 and `missing`."""
+    """Answers with one whole object as `show` shows it, or with 404 and `missing`."""
 
     def build(state: Snapshot) -> Record:
         found = find(state)
         if found is None:
             raise Failure(404, missing)
-        return found
+        return show(found)
 
     def index(state: Snapshot) -> int:
         found = find(state)
@@ -109,7 +116,7 @@ def listing(
 ) -> Reply:
     """Answers with a list of rows in the order of `rows`, filtered, in pages. Each page begins at the row whose
     `token` the page before named."""
-    per_page, is_wanted, following = _per_page(request), wanted_rows(request, tables), ""
+    per_page, is_wanted, following = _per_page(request), wanted_rows(context, request, tables), ""
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
@@ -128,13 +135,13 @@ def listing(
     return reply
 
 
-def wanted_rows(request: Request, tables: tuple[str, ...]) -> Callable[[Record], bool]:
+def wanted_rows(context: Context, request: Request, tables: tuple[str, ...]) -> Callable[[Record], bool]:
     """Returns whether a row passes the request's filter and its token may see it."""
     is_wanted: Callable[[Record], bool] | None = None
     if request.get("filter"):
         from regions.local.http.filter import compile_filter  # loaded on first use, so that start-up is quick
 
-        is_wanted = compile_filter(request.get("filter"))
+        is_wanted = compile_filter(request.get("filter"), context.config.answers_as)
     rights = request.rights
     return lambda record: (
         (is_wanted is None or is_wanted(record)) and (rights.is_management or _is_shown(rights, tables, record))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request, stream
 from regions.local.state.events import EventsLost, Topics, wanted
+from regions.local.state.snapshot import Record
 
 _HEARTBEAT_S = 10.0
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -23,6 +24,11 @@ def events(context: Context, request: Request) -> Reply:
         raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')
     topics = _topics(request)
     return stream(_follow(context, topics, namespace_of(request), int(index)), {"Content-Type": "application/json"})
+
+
+def nothing() -> Reply:
+    """Answers a refused stream as later versions do: it ends at once, without a word."""
+    return stream(iter(()), {"Content-Type": "application/json"})
 
 
 def _topics(request: Request) -> Topics:
@@ -44,7 +50,7 @@ def _follow(context: Context, topics: Topics, namespace: str, index: int) -> Ite
         yield b"{}\n"
         while True:
             for at, batch in batches:
-                chosen = [event for event in batch if wanted(event, topics, namespace)]
+                chosen = [_shown(context, event) for event in batch if wanted(event, topics, namespace)]
                 if chosen:
                     yield (_encode({"Events": chosen, "Index": at}) + "\n").encode()
             position, batches = log.read(position, _HEARTBEAT_S)
@@ -52,3 +58,15 @@ def _follow(context: Context, topics: Topics, namespace: str, index: int) -> Ite
                 yield b"{}\n"
     except EventsLost as lost:
         yield str(lost).encode()
+
+
+def _shown(context: Context, event: Record) -> Record:
+    """Returns the event with its object as the region's version shows it."""
+    shown = {
+        "Allocation": context.shown.allocation,
+        "Evaluation": context.shown.evaluation,
+        "Job": context.shown.job,
+    }.get(event["Topic"])
+    if shown is None:
+        return event
+    return {**event, "Payload": {topic: shown(record) for topic, record in event["Payload"].items()}}

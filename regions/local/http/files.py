@@ -113,7 +113,7 @@ def _opened(context: Context, request: Request, offset: int, *, from_end: bool =
         offset = max(0, status.st_size - offset)
     if offset < 0:
         # Nomad 1 prints the number as a character.
-        shown = str(offset) if context.config.has(2) else "'\N{REPLACEMENT CHARACTER}'"
+        shown = str(offset) if context.config.answers_as >= (2,) else "'\N{REPLACEMENT CHARACTER}'"
         raise Failure(500, f"can't seek to offset {shown}: seek {place}: invalid argument")
     try:
         file = place.open("rb")

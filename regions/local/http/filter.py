@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from regions.local.http.messages import Failure
+from regions.local.nomad_version import UNDATED, NomadVersion
 from regions.local.state.snapshot import Record
 
 Test = Callable[[Record], bool]
@@ -30,14 +31,14 @@ _OPTIONAL: Record = {
     "EscapedComputedClass": False,
 }
 """Fields that evaluations and allocations omit while empty."""
-_IF_ABSENT = {"==": False, "in": False, "empty": True, "matches": False}
+_IF_ABSENT = {"==": False, "in": False, "empty": True, "matches": False, "nil": True}
 
 
-def compile_filter(text: str) -> Test:
+def compile_filter(text: str, answers_as: NomadVersion) -> Test:
     """Compiles the expression to a test. Raises Failure (400) in Nomad's words, also when the test is applied to an
     object without the named field."""
     try:
-        return _Parser(text).whole()
+        return _Parser(text, knows_nil=answers_as >= UNDATED).whole()
     except ValueError as error:
         where = "failed to create result paginator: failed to read filter expression"
         raise Failure(400, f"{where}: {error}") from error
@@ -46,7 +47,8 @@ def compile_filter(text: str) -> Test:
 class _Parser:
     """Recursive descent over the tokens: or, and, not, parentheses, one comparison."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, knows_nil: bool) -> None:
+        self._knows_nil = knows_nil
         self._tokens: list[tuple[str, str]] = []
         self._depth = 0
         at, text = 0, text.rstrip()
@@ -112,12 +114,15 @@ class _Parser:
         first = self._take()
         for words, operator, is_negated in _VALUE_FIRST:
             if self._word(*words):
-                return _test(_selector(self._take()), operator, _value(first), negated=is_negated)
+                path = _selector(self._take())
+                return _test(path, operator, _value(first), negated=is_negated, is_lower=self._knows_nil)
         path = _selector(first)
         for words, operator, is_negated in _SELECTOR_FIRST:
             if self._word(*words):
-                wanted = "" if operator == "empty" else _value(self._take())
-                return _test(path, operator, wanted, negated=is_negated)
+                if operator == "nil" and not self._knows_nil:
+                    break
+                wanted = "" if operator in ("empty", "nil") else _value(self._take())
+                return _test(path, operator, wanted, negated=is_negated, is_lower=self._knows_nil)
         raise ValueError(f'no match found, after "{first[1]}"')
 
 
@@ -129,6 +134,8 @@ _SELECTOR_FIRST: _Forms = (
     (("!=",), "==", True),
     (("is", "empty"), "empty", False),
     (("is", "not", "empty"), "empty", True),
+    (("is", "nil"), "nil", False),
+    (("is", "not", "nil"), "nil", True),
     (("contains",), "in", False),
     (("not", "contains"), "in", True),
     (("matches",), "matches", False),
@@ -154,12 +161,13 @@ def _value(token: tuple[str, str]) -> str:
     return ".".join(_selector(token)) if kind == "name" else text
 
 
-def _test(path: list[str], operator: str, wanted: str, *, negated: bool) -> Test:
+def _test(path: list[str], operator: str, wanted: str, *, negated: bool, is_lower: bool) -> Test:
+    """`is_lower`: whether errors begin with a small letter, as later versions' do."""
     judge = _JUDGES[operator]
     try:
         pattern = re.compile(wanted) if operator == "matches" else wanted
     except re.error as error:
-        why = f'Failed to compile regular expression "{wanted}": {error}'
+        why = f'{"failed" if is_lower else "Failed"} to compile regular expression "{wanted}": {error}'
         raise Failure(400, f"failed to read result page: {why}") from error
 
     def test(record: Record) -> bool:
@@ -169,7 +177,10 @@ def _test(path: list[str], operator: str, wanted: str, *, negated: bool) -> Test
                 value = {}
             found = _IF_ABSENT[operator] if value is _ABSENT else judge(value, pattern)
         except ValueError as error:
-            raise Failure(400, f"failed to read result page: {error}") from error
+            why = str(error)
+            raise Failure(
+                400, f"failed to read result page: {why[0].lower() + why[1:] if is_lower else why}"
+            ) from error
         return found != negated
 
     return test
@@ -228,6 +239,15 @@ def _is_empty(value: Any, _wanted: str) -> bool:
     raise ValueError(f"Cannot perform is empty operations on type {type(value).__name__}")
 
 
+def _is_nil(value: Any, _wanted: str) -> bool:
+    if value is None or isinstance(value, dict | list):
+        return value is None
+    raise ValueError(f"Cannot perform is-nil operations on type {_GO_KINDS[type(value)]}")
+
+
+_GO_KINDS = {str: "string", bool: "bool", int: "int", float: "float64"}
+
+
 def _matches(value: Any, pattern: re.Pattern[str]) -> bool:
     if value is None or isinstance(value, str):
         return pattern.search(value or "") is not None
@@ -238,5 +258,6 @@ _JUDGES: dict[str, Callable[[Any, Any], bool]] = {
     "==": _equals,
     "in": _has,
     "empty": _is_empty,
+    "nil": _is_nil,
     "matches": _matches,
 }

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import binascii
 import time
+from typing import TYPE_CHECKING
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import written
+from regions.local.nomad_version import (
+    DISPATCH_AT_ONCE,
+    DISPATCH_PRIORITY,
+    JOB_MAX_COUNT,
+    LIFECYCLE_HOOK,
+    RACE_SAFE_TOKENS,
+)
 from regions.local.scheduler.schedule import schedule
 from regions.local.server.worker import blocked_evaluation
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
 from regions.local.unsupported import misplaced, unsupported
+
+if TYPE_CHECKING:
+    from jobs.nomad_json.validation.problem import Problem
+
+_MAX_COUNT = 50_000
 
 
 def parse(context: Context, request: Request) -> Reply:
@@ -36,12 +49,31 @@ def parse(context: Context, request: Request) -> Reply:
         parsed = parse_job(text, filename="input.hcl", variables=sources, allow_files=False).job
     except JobError as error:
         raise Failure(400, f"Failed to parse job: {error}") from error
+    if context.config.answers_as >= LIFECYCLE_HOOK and (place := _without_hook(text)):
+        why = 'Missing required argument; The argument "hook" is required, but no definition was found.'
+        raise Failure(400, f"Failed to parse job: input.hcl:{place}: {why}")
     return Reply(parsed)
+
+
+def _without_hook(text: str) -> str:
+    """Returns the place of the first `lifecycle` block that lacks its `hook`, as Nomad tells it; empty for none."""
+    from jobs.hcl.parser import parse_body
+    from jobs.hcl.source import Source
+
+    source = Source(text, "input.hcl")
+    blocks = parse_body(source).blocks
+    while blocks:
+        block, *blocks = blocks
+        blocks += block.body.blocks
+        if block.type == "lifecycle" and "hook" not in block.body.attributes:
+            line, column = source.position(text.index("{", block.start))
+            return f"{line},{column}-{column}"
+    return ""
 
 
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
-    from jobs.nomad_json.problems import joined
+    from jobs.nomad_json.validation.problem import joined
 
     wanted = _job_in(context, request, request.json())
     found = _problems(context, wanted)
@@ -49,7 +81,7 @@ def validate(context: Context, request: Request) -> Reply:
         {
             "DriverConfigValidated": True,
             "Error": joined(found) if found else "",
-            "ValidationErrors": found or None,
+            "ValidationErrors": [problem.message for problem in found] or None,
             "Warnings": "",
         }
     )
@@ -79,14 +111,20 @@ def _job_in(
     return wanted
 
 
-def _problems(context: Context, wanted: Record) -> list[str]:
+def _problems(context: Context, wanted: Record) -> list[Problem]:
     from jobs.nomad_json.problems import problems
+    from jobs.nomad_json.validation.problem import Problem
 
-    return problems(wanted) + misplaced(wanted, context.config.namespaces, context.config.pools)
+    config = context.config
+    lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
+    count = sum(group["Count"] for group in wanted["TaskGroups"] or ())
+    if config.answers_as >= JOB_MAX_COUNT and count > _MAX_COUNT:
+        lacking.append(f"total count was greater than configured job_max_count: {count} > {_MAX_COUNT}")
+    return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 
 def _checked(context: Context, wanted: Record) -> Record:
-    from jobs.nomad_json.problems import joined
+    from jobs.nomad_json.validation.problem import joined
 
     found = _problems(context, wanted)
     if found:
@@ -162,16 +200,16 @@ def dispatch(context: Context, request: Request) -> Reply:
     # `idempotency_token` counts in the query only: in the body, Nomad reads its own names.
     token = request.get("idempotency_token") or request.field("IdempotencyToken", str, "")
     id_prefix = request.field("IdPrefixTemplate", str, "")
-    # Nomad before 1.10.1 ignores a dispatch's own priority.
-    priority = request.field("Priority", int, 0) if context.config.has(1, 10, 1) else 0
+    priority = request.field("Priority", int, 0) if context.config.answers_as >= DISPATCH_PRIORITY else 0
     namespace, now_ns = namespace_of(request), time.time_ns()
     is_used = (namespace, job_id, token) in context.store.snapshot.tokens
-    races = context.faults.forgets_token(is_used and not context.config.has(1, 11, 2))
+    races = context.faults.forgets_token(is_used and context.config.answers_as < RACE_SAFE_TOKENS)
 
-    (child, is_new), transaction = context.commit(
-        "JobRegistered",
-        lambda txn: job_writes.dispatch(
-            txn,
+    is_at_once = context.config.answers_as >= DISPATCH_AT_ONCE
+
+    def change(transaction: Transaction) -> tuple[Record, bool, Record | None]:
+        child, is_new = job_writes.dispatch(
+            transaction,
             namespace,
             job_id,
             meta,
@@ -182,10 +220,19 @@ def dispatch(context: Context, request: Request) -> Reply:
             ignores_use=races,
             id_prefix=id_prefix,
             priority=priority,
-        ),
-    )
-    if is_new and context.faults.loses_evaluation():
-        raise Failure(500, "rpc error: EOF")
+        )
+        if not (is_new and is_at_once):
+            return child, is_new, None
+        return child, is_new, job_writes.evaluate(transaction, child, "job-register", now_ns)
+
+    (child, is_new, evaluation), transaction = context.commit("JobRegistered", change)
+    if is_new and evaluation is None:  # two entries of the log: the second may be lost
+        if context.faults.loses_evaluation():
+            raise Failure(500, "rpc error: EOF")
+        stored = transaction.state.jobs.get((namespace, child["ID"]))
+        evaluation, transaction = context.commit(
+            "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
+        )
     reply: Record = {
         "DispatchedJobID": child["ID"],
         "EvalCreateIndex": 0,
@@ -193,11 +240,7 @@ def dispatch(context: Context, request: Request) -> Reply:
         "Index": child["ModifyIndex"],
         "JobCreateIndex": child["CreateIndex"],
     }
-    if is_new:
-        stored = transaction.state.jobs.get((namespace, child["ID"]))
-        evaluation, transaction = context.commit(
-            "EvaluationUpdated", lambda txn: job_writes.evaluate(txn, stored, "job-register", now_ns)
-        )
+    if evaluation is not None:
         context.worker.enqueue(evaluation)
         reply |= {"EvalCreateIndex": transaction.index, "EvalID": evaluation["ID"], "Index": transaction.index}
     return Reply(reply, headers={"X-Nomad-Index": str(reply["Index"])})
@@ -230,10 +273,15 @@ def plan(context: Context, request: Request) -> Reply:
     index = old["JobModifyIndex"] if old else 0
     return Reply(
         {
-            "Annotations": {"DesiredTGUpdates": decision.updates, "PreemptedAllocs": None},
-            "CreatedEvals": [blocked_evaluation(evaluation, decision, now_ns)] if decision.failed else None,
+            "Annotations": {
+                "DesiredTGUpdates": context.shown.desired_updates(decision.updates),
+                "PreemptedAllocs": None,
+            },
+            "CreatedEvals": [context.shown.evaluation(blocked_evaluation(evaluation, decision, now_ns))]
+            if decision.failed
+            else None,
             "Diff": diff,
-            "FailedTGAllocs": decision.failed or None,
+            "FailedTGAllocs": context.shown.failed(decision.failed) or None,
             "Index": index,
             "JobModifyIndex": index,
             "NextPeriodicLaunch": None,

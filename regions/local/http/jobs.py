@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regions.local.http.context import Context, blocking, listing, namespace_of, single
+from regions.local.http.context import Context, blocking, is_reverse, listing, namespace_of, single
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub, job_stub
+from regions.local.nomad_version import UNDATED
 from regions.local.state.snapshot import Record, Snapshot
 
 
@@ -28,12 +29,10 @@ def _list(context: Context, request: Request, prefix: str, pool: str | None = No
 
     def rows(state: Snapshot) -> Iterator[Record]:
         names = sorted(context.config.namespaces) if namespace == "*" else (namespace,)
-        for name in names:
-            for key, job in state.jobs.items((name, prefix)):
-                if key[0] != name or not key[1].startswith(prefix):
-                    break
-                if pool in (None, job["NodePool"]):
-                    yield job
+        found = (job for name in names for job in _with_prefix(state, name, prefix) if pool in (None, job["NodePool"]))
+        if is_reverse(request) and context.config.answers_as >= UNDATED:
+            return reversed(list(found))
+        return found
 
     return listing(
         context,
@@ -45,10 +44,18 @@ def _list(context: Context, request: Request, prefix: str, pool: str | None = No
     )
 
 
+def _with_prefix(state: Snapshot, namespace: str, prefix: str) -> Iterator[Record]:
+    """Yields a namespace's jobs whose ID begins with `prefix`, by ID."""
+    for key, job in state.jobs.items((namespace, prefix)):
+        if key[0] != namespace or not key[1].startswith(prefix):
+            break
+        yield job
+
+
 def job(context: Context, request: Request) -> Reply:
     """/v1/job/:id"""
     key = (namespace_of(request), request.name)
-    return single(context, request, "jobs", lambda state: state.jobs.get(key), "job not found")
+    return single(context, request, "jobs", lambda state: state.jobs.get(key), "job not found", context.shown.job)
 
 
 def allocations(context: Context, request: Request) -> Reply:
@@ -58,7 +65,9 @@ def allocations(context: Context, request: Request) -> Reply:
         context,
         request,
         lambda state: state.last("allocs"),
-        lambda state: [alloc_stub(alloc) for alloc in _newest_first(state.job_allocs(namespace, job_id))],
+        lambda state: [
+            context.shown.alloc_stub(alloc_stub(alloc)) for alloc in _newest_first(state.job_allocs(namespace, job_id))
+        ],
     )
 
 
@@ -69,7 +78,7 @@ def evaluations(context: Context, request: Request) -> Reply:
         context,
         request,
         lambda state: state.last("evals"),
-        lambda state: _newest_first(state.job_evals(namespace, job_id)),
+        lambda state: [context.shown.evaluation(one) for one in _newest_first(state.job_evals(namespace, job_id))],
     )
 
 
@@ -94,7 +103,7 @@ def versions(context: Context, request: Request) -> Reply:
             "KnownLeader": True,
             "LastContact": 0,
             "NextToken": "",
-            "Versions": found,
+            "Versions": [context.shown.job(one) for one in found],
         }
 
     return blocking(

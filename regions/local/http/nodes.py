@@ -60,7 +60,7 @@ def allocations(context: Context, request: Request) -> Reply:
         request,
         lambda state: state.last("allocs"),
         lambda state: [
-            alloc
+            context.shown.allocation(alloc)
             for alloc in state.allocs.values()
             if alloc["NodeID"] == request.name and request.rights.may(alloc["Namespace"], "read-job")
         ],

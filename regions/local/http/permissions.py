@@ -15,13 +15,13 @@ def may(*capabilities: str) -> Allows:
     return lambda _, request: request.rights.may(namespace_of(request), *capabilities)
 
 
-def may_in_jobs(capability: str) -> Allows:
-    """Requires it in the namespace of the body's job. The query's namespace overrides the job's."""
+def may_in_jobs(*capabilities: str) -> Allows:
+    """Requires one of these in the namespace of the body's job. The query's namespace overrides the job's."""
 
     def allows(_: Context, request: Request) -> bool:
         job = request.json().get("Job") if request.body else None
         own = job.get("Namespace") if isinstance(job, dict) else None
-        return request.rights.may(request.get("namespace") or str(own or "default"), capability)
+        return request.rights.may(request.get("namespace") or str(own or "default"), *capabilities)
 
     return allows
 
@@ -38,6 +38,11 @@ def may_in(table: str, *capabilities: str) -> Allows:
 
 def may_variable(capability: str) -> Allows:
     return lambda _, request: request.rights.may_variable(namespace_of(request), request.name, capability)
+
+
+def may_deregister(_: Context, request: Request) -> bool:
+    finer = () if request.flag("purge") else ("deregister-job",)
+    return request.rights.may(namespace_of(request), "submit-job", "purge-job", *finer)
 
 
 def may_search(_: Context, request: Request) -> bool:

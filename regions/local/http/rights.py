@@ -18,6 +18,11 @@ _WRITE = _READ | frozenset((
 _SCALE = frozenset({"list-scaling-policies", "read-job-scaling", "read-scaling-policy", "scale-job"})
 _BY_POLICY = {"read": _READ, "write": _WRITE, "scale": _SCALE, "deny": frozenset({"deny"}), "": frozenset()}
 _CAPABILITIES = _WRITE | {"deny", "sentinel-override", "alloc-node-exec", "csi-register-plugin"}
+_FINER = frozenset((
+    "deregister-job", "evaluate-job", "plan-job", "purge-job", "register-job", "revert-job", "stable-job",
+    "tag-job-version",
+))  # fmt: skip
+"""Parts of `submit-job` that later versions grant alone."""
 _COARSE = ("agent", "node", "operator", "quota", "plugin")
 _NAMED = ("namespace", "host_volume", "node_pool")
 _WORDS = ("read", "write", "deny", "list")
@@ -113,8 +118,9 @@ def _matches(text: str, glob: str) -> bool:
     return fnmatchcase(text, glob.replace("[", "[[]"))
 
 
-def read_policy(text: str, name: str) -> dict[str, Any]:
-    """Parses the policy to JSON: blocks by type, labelled ones by label. Raises InvalidPolicy."""
+def read_policy(text: str, name: str, *, has_finer: bool = False) -> dict[str, Any]:
+    """Parses the policy to JSON: blocks by type, labelled ones by label. `has_finer`: parts of `submit-job` are known.
+    Raises InvalidPolicy."""
     try:
         policy = json.loads(text) if text.lstrip().startswith("{") else _from_hcl(text, name)
     except ValueError as error:
@@ -127,7 +133,7 @@ def read_policy(text: str, name: str) -> dict[str, Any]:
                 word = each.get("policy", "")
                 if word not in _BY_POLICY:
                     raise InvalidPolicy(f"policy {name}: {kind} {label!r} has no policy {word!r}")
-                unknown = set(each.get("capabilities", ())) - _CAPABILITIES
+                unknown = set(each.get("capabilities", ())) - _CAPABILITIES - (_FINER if has_finer else set())
                 if kind == "namespace" and unknown:
                     raise InvalidPolicy(f"policy {name}: no capability {sorted(unknown)[0]!r}")
         else:

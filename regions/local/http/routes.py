@@ -28,6 +28,7 @@ from regions.local.http.context import Context
 from regions.local.http.forwarding import forward, job_region
 from regions.local.http.messages import Failure, Relay, Reply, Request
 from regions.local.http.refused import ENTERPRISE, LATER, NOT_SUPPORTED
+from regions.local.nomad_version import LOGS_FORBIDDEN, SILENT_STREAM, NomadVersion
 
 Handle = Callable[[Context, Request], Reply]
 
@@ -35,12 +36,13 @@ Handle = Callable[[Context, Request], Reply]
 class Route(NamedTuple):
     """A handler and its right; None: Nomad answers without a token.
 
-    `refused_with`: the status of a refusal where Nomad asks the client with the files.
+    `refused_with`: the status of a refusal where Nomad asks the client with the files; `until`: up to which version.
     """
 
     handle: Handle
     allows: permissions.Allows | None
     refused_with: int = 403
+    until: NomadVersion | None = None
 
 
 def _not_supported(_: Context, request: Request) -> Reply:
@@ -59,8 +61,10 @@ def _always(status: int, text: str, allows: permissions.Allows | None = None) ->
 _any_token = permissions.any_token
 _read_job, _read_node = permissions.may("read-job"), permissions.reads("node")
 _of_alloc, _read_fs = permissions.may_in("allocs", "read-job"), permissions.may_in("allocs", "read-fs")
+_read_logs = permissions.may_in("allocs", "read-fs", "read-logs")
 _run_alloc = permissions.may_in("allocs", "alloc-lifecycle")
-_submit, _submit_in_job = permissions.may("submit-job"), permissions.may_in_jobs("submit-job")
+_register = permissions.may_in_jobs("submit-job", "register-job")
+_STREAM = "/v1/event/stream"
 _EMPTY = Route(catalog.empty_list, _read_job)
 _ENTERPRISE = _always(501, "Nomad Enterprise only endpoint")
 _NO_METHOD = _always(405, "Invalid method")
@@ -85,11 +89,11 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/client/allocation/*/stats": {"*": Route(files.usage, _of_alloc)},
     "/v1/client/fs/*": {"*": _NO_METHOD_FOUND},
     "/v1/client/fs/cat/*": {"*": Route(files.cat, _read_fs, 200)},
-    "/v1/client/fs/logs/*": {"*": Route(files.logs, permissions.may_in("allocs", "read-fs", "read-logs"), 500)},
+    "/v1/client/fs/logs/*": {"*": Route(files.logs, _read_logs, 500, LOGS_FORBIDDEN)},
     "/v1/client/fs/ls/*": {"*": Route(files.ls, _read_fs)},
     "/v1/client/fs/readat/*": {"*": Route(files.readat, _read_fs, 200)},
     "/v1/client/fs/stat/*": {"*": Route(files.stat, _read_fs)},
-    "/v1/client/fs/stream/*": {"*": Route(files.follow, _read_fs, 500)},
+    "/v1/client/fs/stream/*": {"*": Route(files.follow, _read_fs, 500, LOGS_FORBIDDEN)},
     "/v1/client/stats": {"*": Route(nodes.host_stats, _read_node)},
     "/v1/deployments": {"GET": Route(catalog.no_deployments, _read_job)},
     "/v1/deployment/allocations/*": {"GET": _EMPTY},
@@ -98,28 +102,28 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/evaluations/count": {"GET": Route(allocations.count_evaluations, _read_job)},
     "/v1/evaluation/*/allocations": {"GET": Route(allocations.of_evaluation, permissions.may_in("evals", "read-job"))},
     "/v1/evaluation/*": {"GET": Route(allocations.evaluation, permissions.may_in("evals", "read-job"))},
-    "/v1/event/stream": {"GET": Route(event_stream.events, permissions.may_follow)},
+    _STREAM: {"GET": Route(event_stream.events, permissions.may_follow)},
     f"{fault_api.PREFIX}*": {"*": Route(fault_api.hurting, permissions.nobody)},
     "/v1/jobs": {
         "GET": Route(jobs.jobs, permissions.may("list-jobs")),
-        "PUT": Route(job_changes.register, _submit_in_job),
+        "PUT": Route(job_changes.register, _register),
     },
     "/v1/jobs/parse": {"PUT": Route(job_changes.parse, permissions.may("parse-job", "submit-job"))},
     "/v1/job/*/allocations": {"GET": Route(jobs.allocations, _read_job)},
     "/v1/job/*/deployment": {"GET": Route(jobs.deployment, _read_job)},
     "/v1/job/*/deployments": {"GET": _EMPTY},
     "/v1/job/*/dispatch": {"PUT": Route(job_changes.dispatch, permissions.may("dispatch-job"))},
-    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, _submit)},
+    "/v1/job/*/evaluate": {"PUT": Route(job_changes.evaluate, permissions.may("submit-job", "evaluate-job"))},
     "/v1/job/*/evaluations": {"GET": Route(jobs.evaluations, _read_job)},
-    "/v1/job/*/plan": {"PUT": Route(job_changes.plan, _submit_in_job)},
+    "/v1/job/*/plan": {"PUT": Route(job_changes.plan, permissions.may_in_jobs("submit-job", "plan-job"))},
     "/v1/job/*/services": {"GET": Route(jobs.services, _read_job)},
     "/v1/job/*/submission": {"*": Route(jobs.submission, _read_job)},
     "/v1/job/*/summary": {"*": Route(jobs.summary, _read_job)},
     "/v1/job/*/versions": {"*": Route(jobs.versions, _read_job)},
     "/v1/job/*": {
         "GET": Route(jobs.job, _read_job),
-        "PUT": Route(job_changes.register, _submit_in_job),
-        "DELETE": Route(job_changes.deregister, _submit),
+        "PUT": Route(job_changes.register, _register),
+        "DELETE": Route(job_changes.deregister, permissions.may_deregister),
     },
     "/v1/namespaces": {"GET": Route(catalog.namespaces, _any_token)},
     "/v1/namespace/": {"*": _always(400, "Missing Namespace Name")},
@@ -206,13 +210,24 @@ def _ways(context: Context, request: Request) -> dict[str, Route]:
         if pattern in _TABLE:
             return _TABLE[pattern]
         methods, since = LATER[pattern]
-        if context.config.has(*since):
+        if context.config.answers_as >= since:
             return {method: Route(_not_supported, _any_token) for method in methods.split()}
     raise Failure(404, "", {})
 
 
 def answer(context: Context, request: Request) -> Reply | Relay:
     """Answers one request. Raises Failure. Reads the body only after the token was recognized."""
+    if request.path == _STREAM and context.config.answers_as >= SILENT_STREAM:
+        try:
+            return _answer(context, request)
+        except Failure as failure:
+            if failure.status in (400, 405):  # what is wrong with the request itself is told
+                raise
+            return event_stream.nothing()
+    return _answer(context, request)
+
+
+def _answer(context: Context, request: Request) -> Reply | Relay:
     _check_path(context, request)
     ways = _ways(context, request)
     route = ways.get(request.method) or (ways.get("PUT") if request.method == "POST" else None) or ways.get("*")
@@ -231,7 +246,8 @@ def answer(context: Context, request: Request) -> Reply | Relay:
     if _is_elsewhere(context, request, region):
         return forward(context, request, region)
     if route.allows is not None and not request.rights.is_management and not route.allows(context, request):
-        raise Failure(route.refused_with, "Permission denied")
+        is_over = route.until is not None and context.config.answers_as >= route.until
+        raise Failure(403 if is_over else route.refused_with, "Permission denied")
     return route.handle(context, request)
 
 
@@ -244,7 +260,7 @@ def _check_path(context: Context, request: Request) -> None:
             "?" + request.raw.partition("?")[2] if "?" in request.raw else ""
         )
         headers = {"Content-Type": "text/html; charset=utf-8", "Location": target}
-        status, words = (307, "Temporary Redirect") if context.config.has(2) else (301, "Moved Permanently")
+        status, words = (307, "Temporary Redirect") if context.config.answers_as >= (2,) else (301, "Moved Permanently")
         body = f'<a href="{target}">{words}</a>.\n\n' if request.method in ("GET", "HEAD") else ""
         raise Failure(status, body, headers)
 

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from regions.local.http.messages import TEXT, Failure, Relay, Reply, Request, Stream
 from regions.local.http.reader import IDLE_S, Reader

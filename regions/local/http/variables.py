@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from regions.local.http.context import Context, listing, namespace_of, single
 from regions.local.http.messages import Failure, Reply, Request
+from regions.local.nomad_version import UNDATED
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.transaction import Transaction
 
@@ -52,8 +53,9 @@ def put(context: Context, request: Request) -> Reply:
         wrong = "json: cannot unmarshal value into Go struct field VariableDecrypted.Items of type string"
         raise Failure(400, wrong)
     namespace = request.field("Namespace", str, "") or namespace_of(request)
+    is_newer = context.config.answers_as >= UNDATED
     if wrong := _wrong(namespace, path, items):
-        raise Failure(500, wrong)
+        raise Failure(400, f"RPC Error:: 400,{wrong}") if is_newer else Failure(500, wrong)
     expected, now_ns = _expected(request), time.time_ns()
 
     def change(transaction: Transaction) -> Record | None:
@@ -74,7 +76,7 @@ def put(context: Context, request: Request) -> Reply:
 
     written, transaction = context.store.commit("VariableUpserted", change)
     if written is None:
-        return _conflict(transaction.state, namespace, path)
+        return _conflict(context, transaction.state, namespace, path)
     return Reply(written, headers={"X-Nomad-Index": str(transaction.index)})
 
 
@@ -91,7 +93,7 @@ def delete(context: Context, request: Request) -> Reply:
 
     is_gone, transaction = context.store.commit("VariableDeleted", change)
     if not is_gone:
-        return _conflict(transaction.state, namespace, path)
+        return _conflict(context, transaction.state, namespace, path)
     reply = Reply(b"", headers={"X-Nomad-Index": str(transaction.index)})
     reply.status = 204
     return reply
@@ -100,9 +102,11 @@ def delete(context: Context, request: Request) -> Reply:
 _ABSENT: Record = {"CreateIndex": 0, "CreateTime": 0, "Items": None, "ModifyIndex": 0, "ModifyTime": 0}
 
 
-def _conflict(state: Snapshot, namespace: str, path: str) -> Reply:
+def _conflict(context: Context, state: Snapshot, namespace: str, path: str) -> Reply:
     """Answers 409 with the variable that exists instead of the expected one."""
     found = state.variables.get((namespace, path)) or {**_ABSENT, "Namespace": namespace, "Path": path}
+    if found["Items"] is None and context.config.answers_as >= UNDATED:
+        del found["Items"]
     reply = Reply(found, headers={"X-Nomad-Index": str(found["ModifyIndex"])})
     reply.status = 409
     return reply

@@ -34,7 +34,7 @@ def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
     return cpu, memory, group["EphemeralDisk"]["SizeMB"]
 
 
-def empty_metrics(nodes: list[Record]) -> Record:
+def empty_metrics(nodes: list[Record], pool: str) -> Record:
     """Nomad's AllocMetric before any node was tried."""
     available: dict[str, int] = {}
     for node in nodes:
@@ -46,6 +46,7 @@ def empty_metrics(nodes: list[Record]) -> Record:
         "CoalescedFailures": 0,
         "ConstraintFiltered": None,
         "DimensionExhausted": None,
+        "NodePool": pool,
         "NodesAvailable": available,
         "NodesEvaluated": 0,
         "NodesExhausted": 0,
@@ -113,7 +114,7 @@ class GroupPlacer:
         seed: int = 0,
     ) -> None:
         self._group, self._nodes, self._room, self._hosts = group, nodes, room, hosts
-        self._seed = seed
+        self._seed, self._pool = seed, job["NodePool"]
         self._ask = group_ask(group)
         self._has_cores = any(task["Resources"]["Cores"] for task in group["Tasks"])
         self._asks_for_more = asks_for_more(group)
@@ -201,7 +202,7 @@ class GroupPlacer:
 
     def _feasible(self) -> tuple[list[Record], Record]:
         """Returns the nodes that fit apart from their room, and the counters of the others."""
-        metrics = empty_metrics(self._nodes)
+        metrics = empty_metrics(self._nodes, self._pool)
         feasible = []
         for node in self._nodes:
             reason = self.filter.reason(node)

@@ -69,6 +69,8 @@ class _Sorting:
         self._updates = decision.updates[group["Name"]] = desired_updates()
         self._keep: dict[int, Record] = {}
         self._missing: list[Slot] = []
+        self._ended: set[int] = set()
+        """Indexes of what a drain stops for good."""
         self._failed_later: list[tuple[int, Record]] = []
 
     def sort(self, alloc: Record) -> None:
@@ -77,11 +79,19 @@ class _Sorting:
         elif is_lost(self._state, alloc):
             self._replace(alloc, {**stopped(alloc, LOST), "ClientStatus": "lost"})
         elif (alloc.get("DesiredTransition") or {}).get("Migrate"):
-            self._replace(alloc, stopped(alloc, MIGRATING), counted_as="Migrate")
+            if _stays_unplaced(alloc):
+                self._decision.stops.append(stopped(alloc, MIGRATING))
+                self._updates["Migrate"] += 1
+                self._ended.add(index_of(alloc))
+            else:
+                self._replace(alloc, stopped(alloc, MIGRATING), counted_as="Migrate")
         else:
             self._keep[index_of(alloc)] = alloc
 
     def _sort_ended(self, alloc: Record) -> None:
+        if _stays_unplaced(alloc):
+            self._keep[index_of(alloc)] = alloc
+            return
         if alloc["Job"]["JobModifyIndex"] != self._job["JobModifyIndex"] and _is_older(alloc["Job"], self._job):
             self._updates["Ignore"] += 1
             return
@@ -119,7 +129,9 @@ class _Sorting:
             self._updates["Stop"] += 1
             if not is_terminal(alloc):
                 self._decision.stops.append(stopped(alloc, NOT_NEEDED))
-        self._missing = sorted(self._missing, key=lambda slot: slot[0])[: max(0, count - len(self._keep))]
+        self._missing = sorted(self._missing, key=lambda slot: slot[0])[
+            : max(0, count - len(self._keep) - len(self._ended))
+        ]
 
     def update_kept(self) -> None:
         for alloc in self._keep.values():
@@ -138,7 +150,7 @@ class _Sorting:
 
     def fill(self) -> list[Slot]:
         count = self._group["Count"]
-        taken = {*self._keep, *(index for index, _ in self._missing)}
+        taken = {*self._keep, *self._ended, *(index for index, _ in self._missing)}
         fresh = [index for index in range(count) if index not in taken][: max(0, count - len(taken))]
         self._updates["Place"] += len(fresh)
         self._decision.later += _batched(self._failed_later)
@@ -163,6 +175,11 @@ def is_lost(state: Snapshot, alloc: Record) -> bool:
     """Returns whether the allocation's node is gone, and the allocation with it."""
     node = state.nodes.get(alloc["NodeID"])
     return node is None or node["Status"] == "down"
+
+
+def _stays_unplaced(alloc: Record) -> bool:
+    """Returns whether a drain stopped the allocation for good: it counts as placed, whatever its tasks did."""
+    return bool((alloc.get("DesiredTransition") or {}).get("MigrateDisablePlacement"))
 
 
 def _is_older(old: Record, job: Record) -> bool:

@@ -136,13 +136,24 @@ def _placed(template: Record, name: str, chosen: Chosen, alloc_id: str) -> Recor
     if granted is None:
         return {**template, **place}
     resources = apply(template["AllocatedResources"], granted, node)
-    cpu = sum(task["Cpu"]["CpuShares"] for task in resources["Tasks"].values())
+    cpu = {name: task["Cpu"]["CpuShares"] for name, task in resources["Tasks"].items()}
+    cores = {name: len(task["Cpu"]["ReservedCores"] or ()) for name, task in resources["Tasks"].items()}
+    if "Processors" not in node["NodeResources"]:
+        cores = dict.fromkeys(cores, 0)  # before it shows its cores, Nomad doesn't count them here
     return {
         **template,
         **place,
         "AllocatedResources": resources,
-        "Resources": {**template["Resources"], "CPU": cpu, "Networks": granted["Networks"]},
+        "Resources": {
+            **template["Resources"],
+            "CPU": sum(cpu.values()),
+            "Cores": sum(cores.values()),
+            "Networks": granted["Networks"],
+        },
         "SharedResources": {**template["SharedResources"], "Networks": granted["Networks"]},
+        "TaskResources": {
+            name: {**task, "CPU": cpu[name], "Cores": cores[name]} for name, task in template["TaskResources"].items()
+        },
     }
 
 

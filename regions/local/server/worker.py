@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any, Protocol
 
+from regions.local.nomad_version import UNDATED
 from regions.local.scheduler import reschedule
 from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
@@ -256,6 +257,8 @@ def _close_evaluation(
     }
     if decision.queued:
         closed["QueuedAllocations"] = decision.queued
+    if decision.updates and transaction.answers_as >= UNDATED:
+        closed["PlanAnnotations"] = {"DesiredTGUpdates": decision.updates, "PreemptedAllocs": None}
     if decision.failed:
         closed["FailedTGAllocs"] = decision.failed
         if not waits:

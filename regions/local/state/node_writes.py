@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from regions.local.nomad_version import UNDATED
 from regions.local.state import job_writes
 from regions.local.state.job_writes import Refused
 from regions.local.state.snapshot import Record, Snapshot, is_client_terminal
@@ -42,12 +43,13 @@ def set_status(transaction: Transaction, node_id: str, status: str, message: str
 
 
 def evaluate_jobs(transaction: Transaction, node_id: str) -> list[Record]:
-    """Adds evaluations of all jobs that have, or had, an allocation on the node."""
+    """Adds evaluations of all jobs that have an allocation on the node; before `UNDATED` also of those that had one."""
     state, evaluations = transaction.state, []
+    includes_ended = transaction.answers_as < UNDATED
     jobs = {
         (alloc["Namespace"], alloc["JobID"]): alloc["Job"]
         for alloc in state.allocs.values()
-        if alloc["NodeID"] == node_id
+        if alloc["NodeID"] == node_id and (includes_ended or not is_client_terminal(alloc))
     }
     for key, job in jobs.items():
         evaluation = job_writes.evaluate(transaction, state.jobs.get(key) or job, "node-update", time.time_ns())
@@ -99,7 +101,8 @@ def complete_drain(transaction: Transaction, node_id: str) -> None:
 
 
 def force_drain(transaction: Transaction, node_id: str, now_ns: int) -> list[Record]:
-    """Ends a drain whose deadline has come. Returns the evaluations that move what still runs there."""
+    """Ends a drain whose deadline has come. Returns the evaluations that stop what still runs there. Before `UNDATED` they
+    also look for room elsewhere."""
     node = transaction.state.nodes.get(node_id)
     strategy = node and node["DrainStrategy"]
     if not strategy or not strategy["Deadline"]:
@@ -107,8 +110,11 @@ def force_drain(transaction: Transaction, node_id: str, now_ns: int) -> list[Rec
     if strategy["Deadline"] > 0 and parse_time(strategy["ForceDeadline"]) > now_ns:
         return []  # it was changed since
     jobs: dict[tuple[str, str], Record] = {}
+    transition = {**job_writes.NO_TRANSITION, "Migrate": True}
+    if transaction.answers_as >= UNDATED:
+        transition["MigrateDisablePlacement"] = True
     for alloc in list(transaction.state.live_allocs(node_id)):
-        transaction.put_alloc({**alloc, "DesiredTransition": {**job_writes.NO_TRANSITION, "Migrate": True}})
+        transaction.put_alloc({**alloc, "DesiredTransition": transition})
         jobs[alloc["Namespace"], alloc["JobID"]] = alloc["Job"]
     _end_drain(transaction, node, {"deadline_reached": "true"})
     return [job_writes.evaluate(transaction, job, "node-drain", now_ns) for job in jobs.values()]

@@ -8,6 +8,7 @@ from zlib import crc32
 
 from regions.local.config import NodeConfig, RegionConfig
 from regions.local.drivers import sandbox
+from regions.local.nomad_version import CORE_SPEEDS, UNDATED
 from regions.local.state.job_writes import new_id
 from regions.local.state.resources import device_groups, legacy_resources
 from regions.local.state.snapshot import Record
@@ -49,11 +50,11 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "kernel.name": kernel,
         "kernel.version": system.release,
         "memory.totalbytes": str(declared.memory_mb * 1024 * 1024),
-        "nomad.advertise.address": address,
         "nomad.version": config.version,
         "os.name": kernel,
         "unique.hostname": declared.name,
         "unique.network.ip-address": "127.0.0.1",
+        **_attributes_of_version(declared, config, address),
         **{f"driver.{name}": "1" for name in offered},
         **declared.attributes,
     }
@@ -121,6 +122,10 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "StatusDescription": "",
         "TLSEnabled": False,
     }
+    if config.answers_as >= UNDATED:
+        _show_as_newer(node)
+    if config.answers_as >= CORE_SPEEDS:
+        node["NodeResources"]["Processors"] = {"Topology": _topology(declared)}
     if old is not None:
         kept = (
             "ID",
@@ -145,6 +150,35 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         }
     ]
     return node
+
+
+def _attributes_of_version(declared: NodeConfig, config: RegionConfig, address: str) -> dict[str, str]:
+    if config.answers_as < UNDATED:
+        return {"nomad.advertise.address": address}
+    return {"cpu.usablecompute": str(declared.cpu_mhz), "unique.advertise.address": address}
+
+
+def _show_as_newer(node: Record) -> None:
+    """Gives the node the fields of later versions."""
+    del node["Reserved"], node["Resources"]
+    node |= {"GCVolumesOnNodeGC": False, "HostVolumes": node["HostVolumes"] or {}, "NodeMaxAllocs": 0}
+    networks = node["NodeResources"]["Networks"]
+    node["NodeResources"]["Networks"] = [
+        {field: value for field, value in network.items() if value is not None} for network in networks
+    ]
+
+
+def _topology(declared: NodeConfig) -> Record:
+    """Returns the node's cores, of one speed, and the total that was declared."""
+    core = {"Disable": False, "Grade": True, "GuessSpeed": 0, "MaxSpeed": 0, "NodeID": 0, "SocketID": 0}
+    speed_mhz = declared.cpu_mhz // declared.cores
+    return {
+        "Cores": [{**core, "BaseSpeed": speed_mhz, "ID": number} for number in range(declared.cores)],
+        "Distances": None,
+        "Nodes": [0],
+        "OverrideTotalCompute": declared.cpu_mhz,
+        "OverrideWitholdCompute": 0,
+    }
 
 
 _NETWORK = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from regions.local.nomad_version import REFERENCES, NomadVersion
 from regions.local.state.events import EventLog
 from regions.local.state.journal import Journal
 from regions.local.state.snapshot import Snapshot
@@ -19,7 +20,8 @@ Result = TypeVar("Result")
 class Store:
     """A region's state. `snapshot` is always the last committed one. Reading it needs no lock."""
 
-    def __init__(self, folder: Path, *, event_buffer: int = 1000) -> None:
+    def __init__(self, folder: Path, *, event_buffer: int = 1000, answers_as: NomadVersion = REFERENCES[0]) -> None:
+        self.answers_as = answers_as
         self._journal = Journal(folder)
         self.snapshot = self._journal.load()
         self.events = EventLog(event_buffer)
@@ -36,7 +38,7 @@ class Store:
         """
         with self.writing:
             before = self.snapshot
-            transaction = Transaction(before)
+            transaction = Transaction(before, self.answers_as)
             result = operation(transaction)
             transaction.finish()
             if not transaction.changes:

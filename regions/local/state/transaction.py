@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from regions.local.nomad_version import REFERENCES, NomadVersion
 from regions.local.state.derived import derive
 from regions.local.state.snapshot import Record, Snapshot
 from regions.local.state.table import Table
@@ -21,9 +22,10 @@ Change = tuple[str, Any, Record | None, Record | None]
 
 
 class Transaction:
-    """Builds one entry of the log. Nobody sees it before the store commits it."""
+    """Builds one entry of the log, as Nomad of the version `answers_as` does. Nobody sees it before the store commits it."""
 
-    def __init__(self, before: Snapshot) -> None:
+    def __init__(self, before: Snapshot, answers_as: NomadVersion = REFERENCES[0]) -> None:
+        self.answers_as = answers_as
         self.state = before.copy()
         self.state.index += 1
         self.index = self.state.index

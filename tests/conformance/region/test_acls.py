@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -9,12 +10,14 @@ import pytest
 
 from regions.credentials import SecretRef
 from regions.errors import NotFound, PermissionDenied
+from regions.local.nomad_version import FINER_RIGHTS, LOGS_FORBIDDEN, SILENT_STREAM, UNDATED
 from regions.model import Region
 from regions.nomad.client import NomadRegion
-from tests.conformance.conftest import DEPLOYER, DISPATCHER, Federation
+from tests.conformance.conftest import DEPLOYER, DISPATCHER, PLANNER, Federation
 
-REFUSED_WITH = {"logs": 500, "cat": 200, "readat": 200}
+REFUSED_WITH = {"cat": 200, "readat": 200}
 """Nomad has begun to answer when it asks the client that has the files; 403 elsewhere."""
+UNKNOWN = "5613431a-779e-761b-9083-101c1cd7c992"
 JOB = {
     "ID": "train",
     "Name": "train",
@@ -85,20 +88,96 @@ def test_a_dispatcher_may_dispatch_and_watch_and_nothing_else(guarded, client_wi
     assert dispatcher.federation_regions() == ["us"]
 
 
-@pytest.mark.parametrize("token", [None, "5613431a-779e-761b-9083-101c1cd7c992", "no-uuid"])
-def test_tokens_that_nobody_knows(client_with, token):
+@pytest.mark.parametrize("token", [None, UNKNOWN, "no-uuid"])
+def test_tokens_that_nobody_knows(guarded, client_with, token):
     client = client_with(token=token)
-    for call in (client.jobs, client.acl_self, client.version, client.nodes, lambda: client.dispatch("train", meta={})):
+    calls = [client.jobs, client.version, client.nodes, lambda: client.dispatch("train", meta={})]
+    if token or guarded.answers_as < UNDATED:  # later it tells of the anonymous token
+        calls.append(client.acl_self)
+    for call in calls:
         with pytest.raises(PermissionDenied):
             call()
     with pytest.raises(PermissionDenied):
         next(client.events(topics=["Job"], index=0, stop=threading.Event()))
 
 
-def test_the_words_for_an_unknown_token(guarded, client_with):
-    unknown = client_with(token="5613431a-779e-761b-9083-101c1cd7c992")
-    with pytest.raises(PermissionDenied, match="Permission denied"):
-        unknown.jobs()
+_DENIED = (403, "Permission denied")
+_NO_ID = (500, "acl token lookup failed: index error: UUID must be 36 characters")
+_NO_JWT = (500, "failed to parse signed token: go-jose/go-jose: compact JWS format must have three parts")
+_NO_BASE64 = (500, "failed to parse signed token: illegal base64 data at input byte 0")
+
+
+def _of_agent(answer, prefix):
+    return answer[0], prefix + answer[1]
+
+
+_TOLD = {
+    "": ((500, "acl token lookup failed: missing secret id"), None),
+    UNKNOWN: ((404, "ACL token not found"), _DENIED),
+    "no-uuid": (_NO_ID, _NO_JWT),
+    "a.b.c": (_NO_ID, _NO_BASE64),
+}
+"""What `acl/token/self` answers to a token that nobody knows: before and since."""
+_TOLD_BY_AGENT = {
+    "": (_DENIED, _DENIED),
+    UNKNOWN: ((403, "ACL token not found"), _DENIED),
+    **{
+        token: (
+            _of_agent(_NO_ID, "failed to resolve ACL token: "),
+            _of_agent(now, "ACL token not found or invalid workload identity: "),
+        )
+        for token, now in (("no-uuid", _NO_JWT), ("a.b.c", _NO_BASE64))
+    },
+}
+
+
+@pytest.mark.parametrize("token", ["", UNKNOWN, "no-uuid", "a.b.c"])
+def test_the_words_for_an_unknown_token(guarded, token):
+    there = Federation("", {}, {"us": guarded.address}, guarded.token)
+    since = int(guarded.answers_as >= UNDATED)
+
+    def ask(path, **query):
+        return there.raw("GET", path, token=token, **query)[::2]
+
+    for path in ("/v1/jobs", "/v1/nodes", "/v1/agent/members", "/v1/var/a", "/v1/job/none/allocations"):
+        assert ask(path) == _DENIED
+    for path in ("/v1/vars", "/v1/namespaces"):  # nobody's lists are empty
+        assert ask(path) == (_DENIED if token else (200, "[]"))
+    for path in ("/v1/status/leader", "/v1/regions", "/v1/agent/health"):
+        assert ask(path)[0] == 200
+    assert ask("/v1/agent/self") == _TOLD_BY_AGENT[token][since]
+    told, expected = ask("/v1/acl/token/self"), _TOLD[token][since]
+    assert told == expected if expected else json.loads(told[1])["Name"] == "Anonymous Token"
+    assert ask("/v1/jobs", region="mars") == (500, "No path to region")
+
+
+@pytest.mark.parametrize(
+    ("token", "query", "before"),
+    [
+        ("", {}, (500, "Permission denied")),
+        (UNKNOWN, {}, _DENIED),
+        ("no-uuid", {}, _DENIED),
+        (DISPATCHER, {"topic": "Node"}, _DENIED),
+        (DEPLOYER, {"topic": "*"}, _DENIED),
+        (DISPATCHER, {"region": "mars"}, (500, "No path to region")),
+    ],
+)
+def test_how_an_event_stream_is_refused(guarded, token, query, before):
+    secret = guarded.token_with(token) if "{" in token else token
+    there = Federation("", {}, {"us": guarded.address}, secret)
+    answer = there.raw("GET", "/v1/event/stream", token=secret, **query)[::2]
+    assert answer == ((200, "") if guarded.answers_as >= SILENT_STREAM else before)
+
+
+def test_a_token_that_may_plan_and_not_register(guarded, client_with):
+    if guarded.answers_as < FINER_RIGHTS:
+        with pytest.raises((AssertionError, KeyError)):  # no policy may have it, so no token has
+            guarded.token_with(PLANNER)
+        return
+    planner = client_with(PLANNER)
+    assert planner.plan_job(JOB | {"ID": "planned"}).job_modify_index == 0
+    with pytest.raises(PermissionDenied):
+        planner.register(JOB | {"ID": "planned"}, enforce_index=None)
 
 
 def test_a_token_is_read_anew_when_it_was_replaced(client_with):
@@ -175,12 +254,13 @@ def test_each_endpoint_asks_for_its_own_right(guarded, client_with):
         ("PUT", "/v1/jobs"): "deployer",
         ("DELETE", "/v1/job/none"): "deployer",
     }
+    refused_with = REFUSED_WITH | {"logs": 403 if guarded.answers_as >= LOGS_FORBIDDEN else 500}
     wrong = []
     for (method, path), allowed in cases.items():
         for name, rules in (("dispatcher", DISPATCHER), ("deployer", DEPLOYER)):
             there = Federation("", {}, {"us": guarded.address}, guarded.token_with(rules))
             status, _, text = there.raw(method, path, body=body if method == "PUT" else None)
-            refusal = (REFUSED_WITH.get(path.split("/")[4] if "/fs/" in path else "", 403), "Permission denied")
+            refusal = (refused_with.get(path.split("/")[4] if "/fs/" in path else "", 403), "Permission denied")
             if ((status, text) == refusal) is (name in allowed.split()) or (status == 403 and text != refusal[1]):
                 wrong.append((method, path, name, status, text))
     assert wrong == []

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from regions.errors import InvalidJob
+from regions.local.nomad_version import DISPATCH_PRIORITY
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_a_childs_id_begins_as_asked(us, federation, parent):
     assert status == 200, text
     child = json.loads(text)["DispatchedJobID"]
     assert re.fullmatch(re.escape(f"{parent}/dispatch-mine-") + r"\d+-[0-9a-f]{8}", child)
-    assert us.job(child)["Priority"] == 50  # a dispatch's own priority came with 1.10.1
+    assert us.job(child)["Priority"] == (70 if federation.answers_as >= DISPATCH_PRIORITY else 50)
 
 
 def test_a_child_keeps_the_parents_version_of_its_time(us, federation, new_job):

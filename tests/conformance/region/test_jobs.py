@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from regions.errors import Conflict, InvalidJob, NotFound
+from regions.local.nomad_version import JOB_MAX_COUNT, LIFECYCLE_HOOK, UNDATED
 from regions.nomad.versions import parse_version
 
 HCL = """
@@ -161,6 +162,36 @@ def test_parse(us, federation):
     assert status == 400
 
 
+@pytest.mark.parametrize("body", ["", "      sidecar = true\n    "])
+def test_a_lifecycle_without_a_hook(federation, body):
+    text = HCL.replace(
+        "    task ", f'    task "first" {{\n    driver = "raw_exec"\n    lifecycle {{\n{body}}}\n    }}\n    task '
+    )
+    status, _, answer = federation.raw("PUT", "/v1/jobs/parse", body={"JobHCL": text})
+    if federation.answers_as < LIFECYCLE_HOOK:  # refused when it is registered
+        assert (status, json.loads(answer)["TaskGroups"][0]["Tasks"][0]["Lifecycle"]["Hook"]) == (200, "")
+        return
+    missing = 'Missing required argument; The argument "hook" is required, but no definition was found.'
+    assert (status, answer) == (400, f"Failed to parse job: input.hcl:8,15-15: {missing}")
+
+
+def test_the_limit_of_a_jobs_counts(federation, new_job):
+    job = new_job(count=30_000)
+    job["TaskGroups"].append(job["TaskGroups"][0] | {"Name": "h", "Count": 20_001})
+    path = f"/v1/job/{job['ID']}/plan"
+    status, _, text = federation.raw("PUT", path, body={"Job": job})
+    if federation.answers_as < JOB_MAX_COUNT:
+        assert (status, json.loads(text)["Annotations"]["DesiredTGUpdates"]["h"]["Place"]) == (200, 20_001)
+        return
+    problem = "total count was greater than configured job_max_count: 50001 > 50000"
+    assert (status, text) == (500, f"1 error occurred:\n\t* {problem}\n\n")
+    assert federation.raw("PUT", "/v1/jobs", body={"Job": job})[::2] == (500, text)
+    told = json.loads(federation.raw("PUT", "/v1/validate/job", body={"Job": job})[2])
+    assert told["ValidationErrors"] == [problem]
+    job["TaskGroups"][1]["Count"] = 20_000
+    assert federation.raw("PUT", path, body={"Job": job})[0] == 200
+
+
 def test_a_stopped_job_stays_and_a_purged_one_goes(us, new_job):
     job = new_job(ParameterizedJob={})
     us.register(job, enforce_index=None)
@@ -227,6 +258,11 @@ def test_agents_answers(us, federation):
 def test_acls(us, federation):
     if not federation.token:  # real agents run without ACLs here; test_acls.py has them with
         assert us.acl_self() is None
+        answer = federation.raw("GET", "/v1/acl/token/self")
+        if federation.answers_as >= UNDATED:
+            assert (answer[0], json.loads(answer[2])["AccessorID"]) == (200, "acls-disabled")
+        else:
+            assert answer[::2] == (400, "ACL support disabled")
         return
     mine = us.acl_self()
     assert mine is not None

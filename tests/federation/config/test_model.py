@@ -362,6 +362,13 @@ def test_without_a_running_development_federation_the_file_still_loads(tmp_path:
     ]
 
 
+@pytest.mark.parametrize(("text", "version"), [("2.0", "2.0.5"), ("1.6", "1.6.3"), ("1.11.3", "1.11.3")])
+def test_a_development_region_answers_as_the_version_that_it_is_given(tmp_path: Path, text: str, version: str) -> None:
+    config = read(tmp_path, DEV.replace("[dev.regions.us]", f'[dev.regions.us]\nversion = "{text}"', 1))
+    assert config.dev is not None
+    assert config.dev.regions["us"].version == version
+
+
 def test_a_running_development_federation_gives_the_addresses(tmp_path: Path) -> None:
     state_folder(tmp_path).mkdir(parents=True)
     process = Process(pid=1, start_time=2, boot_id="x")
@@ -384,6 +391,16 @@ def test_a_running_development_federation_gives_the_addresses(tmp_path: Path) ->
         ('"us-west-2",', '"us-west-9",', "regions.us has no datacenter 'us-west-9'"),
         ('name = "big"', 'name = "us-1"', "two nodes are named 'us-1'"),
         ("memory_mb = 9000", "memory_mb = 9000, mem = 1", "dev.regions.us.nodes.1.mem: unknown key"),
+        (
+            "[dev.regions.us]",
+            '[dev.regions.us]\nversion = "two"',
+            "dev.regions.us.version: 'two' is not a Nomad version",
+        ),
+        (
+            "[dev.regions.us]",
+            '[dev.regions.us]\nversion = "1.5.17"',
+            "dev.regions.us.version: 1.5.17 is older than 1.6.3",
+        ),
         ('buckets = ["fedml-us"]', 'kind = "nfs"\nbuckets = ["b"]', "dev.stores.s3.kind: must be one of 's3'"),
         (
             'buckets = ["fedml-us"]',

@@ -133,7 +133,7 @@ def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None
         clients={"us": region},  # type: ignore[dict-item]
         run_log=run_log,
         index=index or Index(),
-        probe=lambda name: RegionProbed(name, 10),
+        probe=lambda name, _slots: RegionProbed(name, 10),
         ping=lambda name: Pinged(name, is_alive=True),
         list_allocations=lambda name: (region.allocations()[0], ""),
         inputs=lambda slot: ({}, b""),
@@ -196,7 +196,7 @@ def test_a_store_that_does_not_answer_is_asked_again() -> None:
 
 
 def test_a_bug_in_a_thread_is_raised_not_lost() -> None:
-    def probe(name: str) -> RegionProbed:
+    def probe(name: str, slots: int) -> RegionProbed:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

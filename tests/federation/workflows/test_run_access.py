@@ -60,7 +60,7 @@ def test_a_probe_whose_last_request_fails_is_no_sign_of_life(
     (tmp_path / "fedml.toml").write_text(TOML)
     places = Places(App(load(tmp_path / "fedml.toml")), MANIFEST, Prepared())  # type: ignore[arg-type]
     monkeypatch.setattr(places._other_runs, "part", lambda free: free)
-    assert places.probe("us") == probed
+    assert places.probe("us", 1) == probed
 
 
 KEY = Key(MANIFEST.run, 0, "model", 0)

@@ -71,6 +71,9 @@ _LISTS = [
 ]
 
 
+_REMOVED_SINCE_1_10 = frozenset({"consul_token", "vault_token"})
+
+
 def jobspec(seed: int, *, literal: bool, version: str = "1.6.3") -> str:
     """A jobspec that a Nomad of this version can read."""
     return _Builder(random.Random(seed), literal, version).text()
@@ -91,7 +94,12 @@ class _Builder:
         self.left -= 1
         yield f"{indent}{head} {{"
         inside = indent + "  "
-        fields = [field for field in kind.fields if field.name and version_key(field.since or "0") <= self.version]
+        removed = _REMOVED_SINCE_1_10 if self.version >= (1, 10) else frozenset()
+        fields = [
+            field
+            for field in kind.fields
+            if field.name and field.name not in removed and version_key(field.since or "0") <= self.version
+        ]
         self.chance.shuffle(fields)
         for field in fields:
             if field.name in kind.arguments and self._takes(kind, field):
@@ -103,6 +111,8 @@ class _Builder:
     def _takes(self, kind: BlockType, field: Field) -> bool:
         if field.name == "type" and "scaling" in kind.name:
             return False
+        if (kind.name, field.name) == ("lifecycle", "hook"):  # later versions refuse the block without it
+            return True
         return field.required or self.chance.random() < 0.4
 
     def _blocks(self, kind: BlockType, field: Field, indent: str) -> Iterator[str]:
@@ -139,7 +149,7 @@ class _Builder:
         how = field.kind.how
         if how == "duration":
             return self.chance.choice(['"30s"', '"1h30m"', '"1.5s"', '"250ms"', "5000000000"])
-        if how in ("int8", "uint8", "uint64"):
+        if how in ("int8", "uint8", "uint16", "uint32", "uint64"):
             return str(self.chance.randint(0, 100))
         if kind.name in ("constraint", "affinity") and field.name == "operator":
             return self.chance.choice(['"="', '"regexp"', '"is_set"', '"version"'])
@@ -157,7 +167,9 @@ class _Builder:
         if how == "strings":
             items = [self._quoted() for _ in range(self.chance.randint(1, 3))]
             return self._or(_LISTS, f"[{', '.join(items)}]")
-        assert how == "object", how
+        if how == "ports":
+            return "[80, 8080]"
+        assert how in ("object", "text_map_argument"), how
         pairs = [f"{name} = {self._quoted()}" for name in self.chance.sample(["k", "l_m", '"n o"'], 2)]
         return f"{{ {', '.join(pairs)} }}"
 

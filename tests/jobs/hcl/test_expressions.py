@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
 from jobs.errors import HclError
 from jobs.hcl import parse_job
 from jobs.hcl.types import NUMBER, Type, convert
-from jobs.hcl.values import ValueProblem, from_python, to_json, unify
+from jobs.hcl.values import ValueProblem, from_python, parse_number, to_json, unify
 
 JOB = """
 locals {{
@@ -142,11 +140,9 @@ def test_the_brace_after_an_unknown_reference_is_doubled_as_nomad_doubles_it():
         ("local.nope", 'no local "nope"'),
         ("1e99999", "too large"),
         ('format("%99999999d", 1)', "at most 1000"),
-        ('regex_replace("aaaa", "(a+)+$", "")', "inside of a repetition"),
-        ("pow(10, 1000000)", "too large"),
+        ("pow(10, 1000000)", "not a finite number"),
         ("1e400", "too large for JSON"),
         ("[1.5e400]", "too large for JSON"),
-        ('format("%g", 1e400)', "too large"),
         ('parseint("' + "z" * 4000 + '", 36)', "not an integer"),
     ],
 )
@@ -160,8 +156,8 @@ def test_locals_in_a_circle_are_named():
 
 
 def test_numbers_beyond_64_bits_become_floats_and_python_values_stay_exact():
-    assert to_json([10**30, Decimal("0.5"), 3]) == [1e30, 0.5, 3]
-    assert from_python({"a": (1, 2.5, None)}) == {"a": [1, Decimal("2.5"), None]}
+    assert to_json([10**30, parse_number("0.5"), 3]) == [1e30, 0.5, 3]
+    assert from_python({"a": (1, 2.5, None)}) == {"a": [1, parse_number("2.5"), None]}
     with pytest.raises(ValueProblem, match="type bytes"):
         from_python(b"x")
     with pytest.raises(ValueProblem, match="too large"):

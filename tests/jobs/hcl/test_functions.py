@@ -184,7 +184,7 @@ def test_files_are_read_from_the_base_dir_and_listed(tmp_path):
         ('file("raw")', "not text in UTF-8"),
         ('file(".")', "Is a directory"),
         ('file("a\\u0000b")', "not a valid path"),
-        ('file("~nobody-at-all/x")', "no home folder"),
+        ('file("~nobody-at-all/x")', "another user"),
         ('fileexists(".")', "is a folder"),
     ],
 )

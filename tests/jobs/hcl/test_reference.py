@@ -37,7 +37,8 @@ def test_the_error_shown_is_a_real_one():
         "affinity {\nweight = 50.5\n}",
         'group "g" {\nvault {\n}\nvault {\n}\n}',
         "priority = 5 % 0",
-        'type = regex_replace("a", "(a+)+", "")',
+        "priority = try(5 / 0, 1)",
+        'type = cidrhost("::ffff:10.0.0.0/120", 5)',
     ],
 )
 def test_what_is_stricter_than_nomad_is_an_error(inside):

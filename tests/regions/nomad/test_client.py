@@ -368,11 +368,32 @@ def test_a_region_without_servers_names_the_regions_that_are_known(recorder, cli
 def test_acls_that_are_off_and_a_token_record_without_its_secret(recorder, client, reply):
     recorder.answers["/v1/acl/token/self"] = [
         reply(400, "ACL support disabled"),
+        reply(body={"AccessorID": "acls-disabled", "Type": "client", "SecretID": ""}),
         reply(body={"Type": "client", "SecretID": "s3cr3t"}),
     ]
     ours = client()
     assert ours.acl_self() is None
+    assert ours.acl_self() is None
     assert ours.acl_self() == {"Type": "client"}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (500, "failed to parse signed token: go-jose/go-jose: compact JWS format must have three parts"),
+        (500, "failed to parse signed token: illegal base64 data at input byte 0"),
+        (500, "missing key ID header"),
+        (500, 'operation cancelled: no such key "abc" in keyring'),
+        (500, "acl token lookup failed: index error: UUID must be 36 characters"),
+        (404, "ACL token not found"),
+        (403, "Permission denied"),
+    ],
+)
+def test_a_token_that_servers_can_not_read_is_refused_at_once(recorder, client, reply, status, text):
+    recorder.answers["/v1/acl/token/self"] = [reply(status, text)]
+    with pytest.raises(PermissionDenied):
+        client().acl_self()
+    assert len(recorder.seen) == 1
 
 
 def test_the_agents_clock(recorder, client):

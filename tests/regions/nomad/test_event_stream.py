@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from regions.errors import EventGap, PermissionDenied, RegionError, RegionUnreachable
+from regions.credentials import SecretRef
+from regions.errors import EventGap, PermissionDenied, RegionError, RegionUnreachable, Throttled
 
 
 def line(index: int, topic: str = "Job") -> bytes:
@@ -78,6 +79,50 @@ def test_a_refusal_before_the_stream(recorder, client, reply):
     recorder.default = reply(403, "Permission denied")
     with pytest.raises(PermissionDenied):
         next(client().events(topics=["Job"], index=0, stop=threading.Event()))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((403, "Permission denied"), PermissionDenied),
+        ((500, "No path to region"), RegionUnreachable),
+        ((429, "too many requests"), Throttled),
+    ],
+)
+@pytest.mark.parametrize(("topic", "path"), [("Allocation", "/v1/allocations"), ("Node", "/v1/nodes")])
+def test_a_refused_stream_that_says_nothing_has_the_reason_of_a_list(
+    recorder, client, reply, topic, path, answer, error
+):
+    recorder.answers[path] = [reply(*answer)]
+    recorder.stream = lambda handler: None  # 200 and the end, as servers answer since 1.11.2
+    with pytest.raises(error, match=answer[1]) as caught:
+        list(client(deadline_s=0.5).events(topics=[topic], index=0, stop=threading.Event()))
+    assert type(caught.value) is error
+    assert caught.value.operation == "events"
+    assert recorder.seen[-1].query["region"] == ["us"]
+
+
+def test_a_token_that_was_rotated_is_read_anew_when_a_stream_is_refused_without_a_word(
+    recorder, client, reply, tmp_path
+):
+    file = tmp_path / "token"
+    file.write_text("old")
+
+    def listed(seen: Any) -> Any:
+        return reply(200, []) if seen.headers["x-nomad-token"] == "new" else reply(403, "Permission denied")
+
+    recorder.answers["/v1/allocations"] = listed
+    recorder.stream = lambda handler: handler.headers["X-Nomad-Token"] == "new" and handler.wfile.write(b"{}\n")
+    region = client(token=SecretRef(file=file))
+    file.write_text("old")
+    with pytest.raises(PermissionDenied):
+        list(region.events(topics=["Allocation"], index=0, stop=threading.Event()))
+    file.write_text("new")
+    with pytest.raises(RegionUnreachable, match="without a word"):
+        list(region.events(topics=["Allocation"], index=0, stop=threading.Event()))
+    lines = region.events(topics=["Allocation"], index=0, stop=threading.Event())
+    assert next(lines) == []
+    lines.close()
 
 
 def test_it_ends_while_nothing_comes(recorder, client):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from regions.call_limits import CallLimits
-from regions.errors import NotFound, RegionError, RegionUnreachable, UnexpectedAnswer
+from regions.errors import NotFound, RegionError, RegionSlow, RegionUnreachable, UnexpectedAnswer
 from regions.model import Region
 from regions.nomad import event_stream
 from regions.nomad.client import NomadRegion
@@ -38,8 +38,15 @@ def refused(call: Callable[[], object]) -> RegionError:
 def test_an_answer_that_is_not_complete_at_the_deadline_is_none(way: str) -> None:
     with hostile_server(DRIPPING[way]) as server:
         error = refused(region(server.address).within(DEADLINE_S).jobs)
-    assert type(error) is RegionUnreachable
+    assert type(error) is RegionSlow
     assert re.search(r"no answer in time \(|answered [\d,]+ bytes in .* s and didn't finish", str(error))
+
+
+def test_a_dry_run_that_takes_too_long_is_not_asked_for_again() -> None:
+    with hostile_server(DRIPPING["never answers"]) as server:
+        error = refused(lambda: region(server.address, server.address).within(DEADLINE_S).plan_job({"ID": "train"}))
+    assert type(error) is RegionSlow
+    assert len(server.requests) == 1
 
 
 def test_the_message_tells_how_much_came_and_in_which_time() -> None:
@@ -186,14 +193,6 @@ def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     assert got == 0
     assert type(error) is UnexpectedAnswer
     assert "a line of the stream has more than 1 MiB" in str(error)
-
-
-def test_a_stream_that_ends_without_a_word_says_what_it_may_be() -> None:
-    got, error = stream_error(answer(b""))
-    assert got == 0
-    assert type(error) is RegionUnreachable
-    assert "without a word" in str(error)
-    assert "token" in error.hint
 
 
 def test_a_long_line_in_many_pieces_is_read_whole() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,9 @@ from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Bind, Cancel, Fail, Halt
 from federation.run.brain.timing import Limits
-from regions.model import Allocation
+from regions.model import Allocation, TaskState
 from tests.federation.run.brain.faults import KINDS
+from tests.federation.run.brain.virtual_region import EXITED_0_WHEN_KILLED, KILLED, WELL
 from tests.federation.run.brain.world import MANIFEST, World
 
 
@@ -252,24 +255,84 @@ def test_a_child_that_was_stopped_while_it_waited_for_room_is_noticed() -> None:
     brain.step(ev.ChildInspected(0, 1, "pending"))
     looks = [command for command in brain.step(ev.Tick(2 * quiet_s + 3.0)) if isinstance(command, cmd.Inspect)]
     assert [look.job_id for look in looks] == [child], "it is looked at again as long as it waits"
-    brain.step(ev.ChildInspected(0, 1, "dead"))
+    brain.step(ev.ChildInspected(0, 1, "dead", is_stopped=True))
     attempt = brain.slots[0].attempts[0]
     assert (attempt.is_open, attempt.reason) == (False, "its job was stopped by somebody else")
     assert not attempt.is_own_failure
 
 
-@pytest.mark.parametrize(("desired", "reason"), [("run", "NoResult: it completed"), ("stop", "its job was stopped by")])
-def test_an_allocation_that_somebody_stopped_is_no_failure_of_the_job(desired: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("tasks", "changes", "is_stopped", "reason"),
+    [
+        (WELL, {}, False, "NoResult: it completed"),
+        (KILLED, {"desired_status": "stop"}, True, "its job was stopped by"),
+        (EXITED_0_WHEN_KILLED, {"desired_status": "stop"}, True, "its job was stopped by"),
+        (KILLED, {"desired_status": "stop", "is_moved": True}, False, "stopped on node n-1 (a drain"),
+        (
+            KILLED,
+            {"client_description": "allocation exceeded max_run_duration"},
+            False,
+            "Nomad ended it: allocation ex",
+        ),
+    ],
+)
+def test_a_complete_allocation_that_published_nothing(
+    tasks: Mapping[str, TaskState], changes: dict[str, Any], is_stopped: bool, reason: str
+) -> None:
     brain = Brain(MANIFEST)
     child = sent(brain)
     region = brain.slots[0].attempts[0].region
-    allocation = Allocation("a", child, "model", 0, "n", "n-1", "complete", desired)
+    allocation = replace(Allocation("a", child, "model", 0, "n", "n-1", "complete", "run", tasks=tasks), **changes)
     assert cmd.Look(0, 1, region, allocation) in brain.step(ev.AllocationChanged(region, allocation))
     brain.step(ev.Looked(0, 1, "a", ()))
     brain.step(ev.Looked(0, 1, "a", ()))
     attempt = brain.slots[0].attempts[0]
+    assert attempt.is_open == (tasks is not WELL)
+    brain.step(ev.ChildInspected(0, 1, "dead", (allocation,), is_stopped=is_stopped))
+    brain.step(ev.Looked(0, 1, "", ()))
     assert attempt.reason.startswith(reason)
-    assert attempt.is_own_failure == (desired == "run")
+
+
+@pytest.mark.parametrize("results", ["none", "adopt"])
+@pytest.mark.parametrize("tasks", [KILLED, EXITED_0_WHEN_KILLED, {}])
+def test_what_was_killed_gives_no_result(results: str, tasks: Mapping[str, TaskState]) -> None:
+    brain = Brain(replace(MANIFEST, results=results))
+    child = sent(brain)
+    region = brain.slots[0].attempts[0].region
+    one = Allocation("a", child, "model", 0, "n", "n-1", "complete", "stop", is_moved=True, tasks=tasks)
+    out = brain.step(ev.AllocationChanged(region, one))
+    out += brain.step(ev.ChildInspected(0, 1, "pending", (one,)))
+    assert not [command for command in out if isinstance(command, cmd.Look)]
+    assert (brain.slots[0].state, brain.slots[0].attempts[0].phase) == ("open", "sent")
+    well = replace(one, id="b", desired_status="run", is_moved=False, tasks=WELL, create_index=2)
+    out = brain.step(ev.AllocationChanged(region, well))
+    looks = [command.allocation for command in out if isinstance(command, cmd.Look)]
+    assert (looks, brain.slots[0].state) == (([well], "open") if results == "adopt" else ([], "done"))
+
+
+def test_a_killed_task_that_does_not_decide_is_no_failure() -> None:
+    """A task after the main one was still running when the time was over."""
+    brain = Brain(replace(MANIFEST, results="none"))
+    child = sent(brain)
+    region = brain.slots[0].attempts[0].region
+    tasks = {"main": WELL["t"], "last": KILLED["t"]}
+    over = "allocation exceeded max_run_duration"
+    one = Allocation("a", child, "model", 0, "n", "n-1", "complete", "run", tasks=tasks, client_description=over)
+    brain.step(ev.AllocationChanged(region, one))
+    assert brain.slots[0].state == "open"
+    brain.step(ev.ChildInspected(0, 1, "dead", (one,), deciding={"model": frozenset({"main"})}))
+    assert brain.slots[0].state == "done"
+
+
+def test_what_nomad_places_again_after_it_had_ended_well_is_stopped() -> None:
+    brain = Brain(replace(MANIFEST, slots=1, results="none"))
+    child = sent(brain)
+    region = brain.slots[0].attempts[0].region
+    one = Allocation("a", child, "model", 0, "n", "n-1", "complete", "stop", is_moved=True, tasks=WELL)
+    brain.step(ev.AllocationChanged(region, one))
+    assert brain.slots[0].state == "done"
+    again = replace(one, id="b", client_status="running", desired_status="run", is_moved=False, create_index=1)
+    assert cmd.Stop(region, child) in brain.step(ev.AllocationChanged(region, again))
 
 
 def test_a_quiet_region_is_asked_before_it_is_called_lost() -> None:

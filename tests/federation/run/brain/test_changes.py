@@ -13,7 +13,7 @@ from federation.log import Log
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Change, Rebind, Retry, parse_entry
+from federation.run.brain.changes import Change, Done, Rebind, Retry, parse_entry
 from regions.model import Allocation, StoreConfig
 from regions.storage import open_store
 from tests.federation.run.brain.world import MANIFEST
@@ -51,12 +51,17 @@ def by_hand() -> list[tuple[Change, ...]]:
     return [(Retry((0, 2)),), (Rebind("eu"),)]
 
 
+def without_results() -> list[tuple[Change, ...]]:
+    """What a run without results writes besides."""
+    return [(Done(1, 2, "model", 0),)]
+
+
 def written(folder: Path) -> list[str]:
     """The log's entries, byte by byte."""
     home = open_store(StoreConfig(f"file://{folder}/home"))
     log = Log(home, "runs/r/log/", author="tester", clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     with patch("federation.log.secrets.token_hex", lambda size_bytes: "0" * 2 * size_bytes):
-        for changes in [*decided("local"), *decided("all"), *by_hand()]:
+        for changes in [*decided("local"), *decided("all"), *by_hand(), *without_results()]:
             log.append([change.to_json() for change in changes], reason="run")
     return [home.get(info.key).decode() for info in home.list("runs/r/log/")]
 
@@ -65,7 +70,7 @@ def test_every_change_is_written_in_the_same_bytes_as_ever(tmp_path: Path) -> No
     kept = json.loads(FIXTURE.read_text())
     assert written(tmp_path) == kept
     kinds = {change["type"] for entry in kept for change in json.loads(entry)["changes"]}
-    assert kinds == {"bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc"}
+    assert kinds == {"bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "done"}
 
 
 def test_what_is_read_from_the_log_is_what_was_written() -> None:

@@ -15,6 +15,7 @@ from federation.run.brain.changes import Ack, Change
 from federation.run.brain.timing import Limits
 from regions.model import Allocation, TaskState
 from tests.federation.run.brain.test_brain import sent
+from tests.federation.run.brain.virtual_region import KILLED, WELL
 from tests.federation.run.brain.world import MANIFEST
 
 CHILD = "train/dispatch-1-a"
@@ -63,6 +64,24 @@ def write(brain: Brain, out: list[cmd.Command]) -> list[cmd.Command]:
             "preempted by a job of higher priority",
         ),
         (allocation(), Cause.EXIT, "allocation failed"),
+        (
+            allocation(client_status="complete", desired_status="stop", is_moved=True, tasks=KILLED),
+            Cause.MOVED,
+            "stopped on node n-1 (a drain, or `nomad alloc stop`), and not placed again by Nomad",
+        ),
+        (
+            allocation(client_status="complete", desired_status="stop", tasks=KILLED),
+            Cause.STOPPED,
+            "its job was stopped by somebody else",
+        ),
+        (
+            allocation(
+                client_status="complete", client_description="allocation exceeded max_run_duration", tasks=KILLED
+            ),
+            Cause.TIMEOUT,
+            "Nomad ended it: allocation exceeded max_run_duration",
+        ),
+        (allocation(client_status="complete", tasks=KILLED), Cause.EXIT, "task t: killed by Nomad"),
     ],
 )
 def test_what_a_failed_allocation_is_called(one: Allocation, cause: Cause, told: str) -> None:
@@ -140,6 +159,61 @@ def test_an_attempt_that_waits_too_long_is_bound_elsewhere_where_there_is_room(h
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "is_queued", "cause"),
+    [("pending", True, ""), ("pending", False, "unplaced"), ("dead", False, "unplaced"), ("running", False, "")],
+)
+@pytest.mark.parametrize("has_room_elsewhere", [True, False])
+def test_an_attempt_without_an_allocation_keeps_its_place_only_in_nomads_queue(
+    status: str, is_queued: bool, cause: str, has_room_elsewhere: bool
+) -> None:
+    brain = Brain(replace(MANIFEST, slots=1, pending_timeout_s=20.0), Limits(grace_s=600))
+    sent(brain)
+    for name in ("eu", "onprem"):
+        brain.step(ev.RegionProbed(name, 2 if has_room_elsewhere else 0))
+    brain.step(ev.Tick(12.0))
+    out = brain.step(ev.ChildInspected(0, 1, status, is_queued=is_queued))
+    out += brain.step(ev.Tick(21.5))
+    expected = cause or ("pending" if has_room_elsewhere else "")
+    assert [one["cause"] for one in changes(out) if one["type"] == "fail"] == ([expected] if expected else [])
+
+
+def test_three_drains_under_one_attempt_cost_nothing() -> None:
+    """Nomad places the allocation again each time, once after a wait for a node."""
+    brain = Brain(replace(MANIFEST, slots=1, max_attempts=1, pending_timeout_s=50.0), Limits(grace_s=600))
+    child = sent(brain)
+    gone: tuple[Allocation, ...] = ()
+    for number in range(3):
+        running = allocation(
+            id=f"a{number}", client_status="running", create_index=10 * number, modify_index=100 + number
+        )
+        brain.step(ev.AllocationChanged("us", running))
+        drained = replace(
+            running, client_status="complete", desired_status="stop", is_moved=True, tasks=KILLED, modify_index=200
+        )
+        gone = (*gone, drained)
+        brain.step(ev.AllocationChanged("us", drained))
+        brain.step(ev.Looked(0, 1, drained.id, ()))
+        brain.step(ev.Looked(0, 1, drained.id, ()))
+        brain.step(ev.ChildInspected(0, 1, "pending", gone, is_queued=True))
+        assert brain.slots[0].attempts[0].phase == "sent"
+    well = replace(running, id="a3", client_status="complete", tasks=WELL, create_index=40, modify_index=3)
+    out = brain.step(ev.ChildInspected(0, 1, "dead", (*gone, replace(well, job_id=child))))
+    assert [look.allocation.id for look in of(out, cmd.Look)] == ["a3"], (
+        "the newest was made last, whatever changed since"
+    )
+    assert [attempt.cause for attempt in brain.slots[0].attempts] == [None]
+
+
+def test_a_drained_child_that_nomad_gives_up_is_not_counted_against_its_slot() -> None:
+    """A batch job whose tasks were killed counts as done for Nomad."""
+    brain = Brain(replace(MANIFEST, slots=1, max_attempts=1))
+    sent(brain)
+    one = allocation(client_status="complete", desired_status="stop", is_moved=True, tasks=KILLED)
+    assert [one["cause"] for one in changes(failed(brain, one))] == ["moved"]
+    assert brain.slots[0].state == "open"
+
+
 def test_a_regions_own_pending_timeout_wins() -> None:
     brain = Brain(
         replace(MANIFEST, slots=1, pending_timeout_s=20.0), Limits(grace_s=600), pending_timeouts_s={"us": 500.0}
@@ -152,7 +226,7 @@ def test_a_regions_own_pending_timeout_wins() -> None:
 def test_a_finished_child_is_purged_when_its_result_is_committed_and_its_logs_are_kept() -> None:
     brain = Brain(replace(MANIFEST, slots=2, results="none", purge_finished=True))
     child = sent(brain)
-    out = brain.step(ev.AllocationChanged("us", allocation(client_status="complete")))
+    out = brain.step(ev.AllocationChanged("us", allocation(client_status="complete", tasks=WELL)))
     assert [(one.slot, one.is_failed) for one in of(out, cmd.KeepLogs)] == [(0, False)]
     assert not of(out, cmd.Stop)
     assert of(brain.step(ev.LogsKept(0, 1)), cmd.Stop) == [cmd.Stop("us", child, is_purge=True)]
@@ -171,9 +245,10 @@ def test_canaries_come_first_and_the_rest_when_their_results_are_in_the_index() 
         write(brain, out)
     assert "bind" not in [one["type"] for one in changes(brain.step(ev.Tick(2.0)))]
     for slot, region in ((0, "us"), (1, "eu")):
-        done = allocation(id=f"a{slot}", job_id=f"train/dispatch-{slot}", client_status="complete")
+        done = allocation(id=f"a{slot}", job_id=f"train/dispatch-{slot}", client_status="complete", tasks=WELL)
         out = brain.step(ev.AllocationChanged(region, done))
-    assert [one["type"] for one in changes(out)] == ["bind"] * 4
+        out += write(brain, out)
+    assert [one["type"] for one in changes(out)] == ["done", *["bind"] * 4]
 
 
 @pytest.mark.parametrize(("mode", "reverted", "ends"), [("all", ["us", "eu"], True), ("local", ["us"], False)])

@@ -123,7 +123,7 @@ def test_a_late_region_gets_nothing_before_it_has_the_job() -> None:
     assert not of(brain.step(ev.Joined("us", "unreachable")), cmd.Tell), "that it doesn't answer is said by its reach"
     assert of(brain.step(ev.Tick(8.0)), cmd.Join) == [cmd.Join("us")]
     assert told(brain.step(ev.Joined("us")), "region") == ["answers now, and has the job: it joins the run"]
-    assert cmd.Probe("us") in brain.step(ev.Tick(8.5))
+    assert cmd.Probe("us", 4) in brain.step(ev.Tick(8.5))
     assert {one["region"] for one in changes(brain.step(ev.RegionProbed("us", 2)))} == {"us"}
 
 

@@ -58,6 +58,7 @@ FORGED: list[dict[str, Any]] = [
     {"type": "retry"},
     {"type": "retry", "slots": "all"},
     {"type": "retry", "slots": [99]},
+    {"type": "done", "slot": 0, "attempt": 1, "group": "model", "index": 0},
     {"type": "retry", "slots": [-1]},
     {"type": "retry", "slots": [None]},
 ]
@@ -73,7 +74,7 @@ _VALUES = st.recursive(
 )
 _CHANGES = st.builds(
     lambda kind, members: {**members, "type": kind},
-    st.sampled_from(["bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "later"]),
+    st.sampled_from(["bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "done", "later"]),
     st.dictionaries(
         st.sampled_from(["slot", "attempt", "region", "job_id", "reason", "cause", "revert", "slots"]),
         _VALUES,

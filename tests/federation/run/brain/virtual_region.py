@@ -13,7 +13,13 @@ from regions.errors import NotFound, PermissionDenied, RegionUnreachable, Thrott
 from regions.model import Allocation, Dispatched, TaskState
 from tests.federation.run.brain.faults import Faults
 
-BAD_ENDS = ("exit", "oom", "setup", "node_lost", "no_result", "failed_after_publishing", "hang", "strange_stop")
+BAD_ENDS = (
+    *("exit", "oom", "setup", "node_lost", "no_result", "failed_after_publishing", "hang", "strange_stop", "max_run"),
+    "never_placed",
+)
+WELL = {"t": TaskState("dead", False, exit_code=0)}
+KILLED = {"t": TaskState("dead", False, exit_code=143, is_killed=True)}
+EXITED_0_WHEN_KILLED = {"t": TaskState("dead", False, exit_code=0, is_killed=True)}
 
 
 @dataclass
@@ -28,6 +34,8 @@ class Child:
     order: int
     fate: str = ""
     preemptions: int = 0
+    moves: int = 0
+    is_stopped: bool = False
     has_evaluation: bool = True
     status: str = "pending"
     ends_at: float = 0.0
@@ -48,6 +56,10 @@ CUTS: Mapping[str, str] = {
 }
 UNANSWERED = ("all", "direct", "pings", "drip")
 """Requests that never reach it."""
+
+
+HELD = {"Status": "blocked", "FailedTGAllocs": {"model": {"NodesExhausted": 1}}}
+"""A blocked evaluation: a node fits, and has no room."""
 
 
 class VirtualRegion:
@@ -77,6 +89,8 @@ class VirtualRegion:
         """Why it refuses a slot's dispatch for the slot's own input."""
         self.on_news: Callable[[str, Allocation], None] = lambda _region, _allocation: None
         self.on_child: Callable[[str, Child], None] = lambda _region, _child: None
+        self.on_well: Callable[[str, Child], None] = lambda _region, _child: None
+        """Told of each child whose task ended by itself with exit code 0."""
         self.on_result: Callable[[str, Child, Allocation], None] = lambda _region, _child, _allocation: None
 
     # ── the client's calls ────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,7 +118,7 @@ class VirtualRegion:
         child = self.children.get(job_id)
         self._answers("read")
         if child is not None:
-            return {"ID": job_id, "Status": child.status, "Meta": child.meta}
+            return {"ID": job_id, "Status": child.status, "Meta": child.meta, "Stop": child.is_stopped}
         if "/" in job_id or not self.is_job_there:
             raise NotFound(f"job {job_id}", region=self.name)
         return {"ID": job_id, "Meta": {"fedml_spec": self.spec_hash}}
@@ -151,7 +165,7 @@ class VirtualRegion:
         if child is None:
             raise NotFound(f"job {job_id}", region=self.name)
         if child.status != "dead":
-            self._end(child, "complete", desired="stop")
+            self._stop(child)
         if purge:
             del self.children[job_id]
         self._answers("stop")
@@ -164,7 +178,11 @@ class VirtualRegion:
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         self._asked("evaluations")
-        return [{"JobID": one.id} for one in self.children.values() if one.id == job_id and one.has_evaluation]
+        return [
+            {"JobID": one.id, "Status": "complete", **(HELD if one.fate != "never_placed" else {})}
+            for one in self.children.values()
+            if one.id == job_id and one.has_evaluation
+        ]
 
     def logs(self, alloc_id: str, task: str, *, kind: str = "stdout", tail_bytes: int | None = None) -> bytes:
         self._asked("logs")
@@ -196,10 +214,13 @@ class VirtualRegion:
                 self._ends_by_fate(child)
             elif child.status == "running" and child.preemptions < 2 and self.faults.hits("preempted"):
                 self._preempt(child)
+            elif child.status == "running" and child.moves < 3 and self.faults.hits("drained"):
+                self._move(child)
             if child.status == "dead" and child.collect_at <= now:
                 del self.children[child.id]
         for child in self.children.values():
-            if child.status == "pending" and child.has_evaluation and self.busy < self.size:
+            is_placeable = child.has_evaluation and (child.fate != "never_placed" or self.faults.is_over)
+            if child.status == "pending" and is_placeable and self.busy < self.size:
                 self._begin(child)
 
     def _begin(self, child: Child) -> None:
@@ -208,7 +229,16 @@ class VirtualRegion:
         number = len(child.allocations)
         child.allocations.append(
             Allocation(
-                f"{child.id[-13:]}-{number}", child.id, "model", 0, "n", "n-1", "running", "run", modify_index=number
+                f"{child.id[-13:]}-{number}",
+                child.id,
+                "model",
+                0,
+                "n",
+                "n-1",
+                "running",
+                "run",
+                create_index=number,
+                modify_index=number,
             )
         )
         self.on_news(self.name, child.allocations[-1])
@@ -219,6 +249,28 @@ class VirtualRegion:
         self._change(child, client_status="complete", desired_status="evict", is_preempted=True, next_allocation="next")
         child.status = "pending"
 
+    def _move(self, child: Child) -> None:
+        """Its node is drained, or its allocation stopped alone. Nomad places it again, unless (as batch jobs may) it takes the
+        killed tasks for done."""
+        child.moves += 1
+        kind = self.faults.rng("drains").choice(("placed", "waits", "forgotten"))
+        tasks = self.faults.rng("drains").choice((KILLED, EXITED_0_WHEN_KILLED))
+        following = "" if kind == "forgotten" else "next"
+        moved = {"client_status": "complete", "desired_status": "stop", "is_moved": True, "tasks": tasks}
+        if kind == "forgotten":
+            child.status, child.collect_at = "dead", self.now + 300
+        elif kind == "waits":
+            child.status = "pending"
+        self._change(child, **moved, next_allocation=following)
+        if kind == "placed":
+            self._begin(child)
+
+    def _stop(self, child: Child) -> None:
+        """Somebody stops its job: what runs is killed."""
+        child.is_stopped = True
+        tasks = self.faults.rng("stops").choice((KILLED, EXITED_0_WHEN_KILLED))
+        self._end(child, "complete", desired="stop", tasks=tasks)
+
     def _ends_by_fate(self, child: Child) -> None:
         fate = child.fate
         if fate == "hang" and not self.faults.is_over:
@@ -227,11 +279,14 @@ class VirtualRegion:
         if fate in ("", "failed_after_publishing"):
             self.on_result(self.name, child, child.allocations[-1])
         if fate == "strange_stop":
-            self._end(child, "complete", desired="stop")
+            self._stop(child)
         elif fate == "node_lost":
             self._end(child, "lost")
-        elif fate in ("", "no_result", "hang"):
-            self._end(child, "complete")
+        elif fate == "max_run":
+            self._end(child, "complete", tasks=KILLED, client_description="allocation exceeded max_run_duration")
+        elif fate in ("", "no_result", "hang", "never_placed"):
+            self.on_well(self.name, child)
+            self._end(child, "complete", tasks=WELL)
         else:
             code = None if fate == "setup" else 1
             state = TaskState("dead", True, 0, "Exit Code: 1", code, is_oom_killed=fate == "oom")
@@ -240,12 +295,24 @@ class VirtualRegion:
             child.collect_at = self.now
 
     def _end(
-        self, child: Child, status: str, *, desired: str = "run", tasks: Mapping[str, TaskState] | None = None
+        self,
+        child: Child,
+        status: str,
+        *,
+        desired: str = "run",
+        tasks: Mapping[str, TaskState] | None = None,
+        client_description: str = "",
     ) -> None:
         child.status = "dead"
         child.collect_at = self.now + 300
-        if child.allocations:
-            self._change(child, client_status=status, desired_status=desired, tasks=tasks or {})
+        if child.allocations and not child.allocations[-1].is_over:
+            self._change(
+                child,
+                client_status=status,
+                desired_status=desired,
+                tasks=tasks or {},
+                client_description=client_description,
+            )
 
     def _change(self, child: Child, **changes: Any) -> None:
         last = child.allocations[-1]

@@ -131,6 +131,7 @@ class World:
             region = VirtualRegion(name, self.sizes[name], self.faults, manifest.spec_hash, has_tokens=has_tokens)
             region.on_news, region.on_result = self._news, self._published
             if self.watchdog:
+                region.on_well = self.watchdog.ended_well
                 region.on_child = self.watchdog.dispatched
             self.regions[name] = region
         for seat in self.seats:
@@ -336,7 +337,7 @@ class World:
             sites={name: Site((name,), {"dc1": STORE}) for name in self.regions},
         )
 
-    def _probe(self, name: str) -> ev.RegionProbed:
+    def _probe(self, name: str, _slots: int) -> ev.RegionProbed:
         region = self.regions[name]
         is_cut = region.cut in (*UNANSWERED, "answers") or (region.cut == "relay" and not region.is_relayed)
         if region.is_token_expired and not is_cut:

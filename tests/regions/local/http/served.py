@@ -90,7 +90,7 @@ def serve(config: RegionConfig) -> Iterator[Api]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     address = f"127.0.0.1:{port}"
-    store = Store(config.data_dir, event_buffer=config.event_buffer)
+    store = Store(config.data_dir, event_buffer=config.event_buffer, answers_as=config.answers_as)
     client = FolderClient(config.data_dir / "alloc")
     worker = Worker(store, client)
     declare(store, config, address)

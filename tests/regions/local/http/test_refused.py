@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regions.local.http.refused import ENTERPRISE, LATER, NOT_SUPPORTED
+from regions.local.nomad_version import REFERENCES
 from tests.regions.local.http.served import Api, serve
 from tests.regions.local.http.test_jobs import job
 from tests.regions.local.state.builders import config
@@ -20,7 +22,6 @@ from tests.regions.local.state.builders import config
 PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "embedded-region.md"
 DIFFERENCES = PAGE.parents[1] / "reference" / "embedded-region-differences.md"
 BEGIN, END = "<!-- refused: begin -->\n", "<!-- refused: end -->"
-VERSION = "2.0.5"
 NOBODY = "11111111-1111-1111-1111-111111111111"
 
 
@@ -48,7 +49,6 @@ JOBS: dict[str, dict[str, Any]] = {
     "`stop_after_client_disconnect`": with_group(StopAfterClientDisconnect=10**9),
     '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v"}}),
     "`service` of a task": with_task(Services=[{"Name": "s"}]),
-    "`vault`": with_task(Vault={"Policies": ["p"]}),
     "`csi_plugin`": with_task(CSIPluginConfig={"ID": "p", "Type": "node"}),
     '`kind = "connect-…"`': with_task(Kind="connect-proxy:s"),
     "`scaling` of a task": with_task(ScalingPolicies=[{"Type": "vertical_cpu", "Max": 100, "Enabled": True}]),
@@ -63,13 +63,19 @@ JOBS: dict[str, dict[str, Any]] = {
 }
 
 
-def table(api: Api) -> str:
-    """Everything of these that is answered with 501; whatever isn't any more is left out."""
-    jobs = []
-    for name, wanted in JOBS.items():
+def refusal(apis: tuple[Api, ...], wanted: dict[str, Any]) -> str:
+    """What a region says that refuses the job by name, the oldest first; nothing where none does."""
+    for api in apis:
         status, said = api.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
         if status == 501:
-            jobs.append(f"| {name} | `{said.partition(':')[0]}` |")
+            return str(said.partition(":")[0])
+    return ""
+
+
+def table(apis: tuple[Api, ...]) -> str:
+    """Every job of these that is refused by name; whatever isn't any more is left out."""
+    told = ((name, refusal(apis, wanted)) for name, wanted in JOBS.items())
+    jobs = [f"| {name} | `{said}` |" for name, said in told if said]
     head = "| in a job | the region says (501) |\n| --- | --- |\n"
     return head + "\n".join(jobs) + "\n"
 
@@ -90,22 +96,21 @@ def paths() -> str:
     return "| path | methods | |\n| --- | --- | --- |\n" + "\n".join(lines) + "\n"
 
 
-@pytest.fixture
-def newest(tmp_path: Path) -> Iterator[Api]:
-    """A region that knows all of the job specification: older ones drop what they don't know in silence."""
-    with serve(config(tmp_path, version=VERSION)) as served:
-        yield served
+@contextmanager
+def serve_both(folder: Path) -> Iterator[tuple[Api, ...]]:
+    """The oldest version and the newest: each drops in silence what it doesn't know."""
+    with (
+        serve(config(folder / "oldest", version=str(REFERENCES[0]))) as oldest,
+        serve(config(folder / "newest", version=str(REFERENCES[-1]))) as newest,
+    ):
+        yield oldest, newest
 
 
-def test_all_of_these_are_refused(newest: Api) -> None:
-    for name, wanted in JOBS.items():
-        assert newest.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})[0] == 501, name
-
-
-def test_the_page_tells_what_the_region_refuses(newest: Api) -> None:
-    api = newest
-    told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert told == table(api), "run: python -m tests.regions.local.http.test_refused"
+def test_all_of_these_are_refused_and_the_page_tells_them(tmp_path: Path) -> None:
+    with serve_both(tmp_path) as apis:
+        assert [name for name, wanted in JOBS.items() if not refusal(apis, wanted)] == []
+        told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+        assert told == table(apis), "run: python -m tests.regions.local.http.test_refused"
 
 
 def test_the_page_tells_each_path_that_is_refused() -> None:
@@ -113,10 +118,10 @@ def test_the_page_tells_each_path_that_is_refused() -> None:
     assert told == paths(), "run: python -m tests.regions.local.http.test_refused"
 
 
-@pytest.mark.parametrize("version", ["1.6.3", VERSION])
+@pytest.mark.parametrize("version", ["1.6.3", "1.11.2", "2.0.5"])
 def test_each_path_in_the_table_is_refused_by_name_and_no_other(tmp_path: Path, version: str) -> None:
     with serve(config(tmp_path, version=version)) as api:
-        later = {path: methods for path, (methods, since) in LATER.items() if api.context.config.has(*since)}
+        later = {path: methods for path, (methods, since) in LATER.items() if api.context.config.answers_as >= since}
         for path, methods in {**NOT_SUPPORTED, **later}.items():
             asked = path.replace("*", NOBODY)
             for method in ("GET", "PUT", "DELETE", "POST", "PATCH"):
@@ -138,6 +143,6 @@ def _write(page: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder), version=VERSION)) as served:
+    with tempfile.TemporaryDirectory() as folder, serve_both(Path(folder)) as served:
         _write(PAGE, table(served))
     _write(DIFFERENCES, paths())

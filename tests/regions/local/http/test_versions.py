@@ -15,6 +15,7 @@ import pytest
 from regions.local.config import InvalidConfig, load
 from regions.local.http.event_stream import events
 from regions.local.http.messages import Request
+from regions.local.nomad_version import parse
 from tests.regions.local.http.served import Api, serve
 from tests.regions.local.http.test_jobs import job, parameterized
 from tests.regions.local.state.builders import config
@@ -75,8 +76,37 @@ def test_a_version_older_than_1_6_3_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(raw))
     with pytest.raises(InvalidConfig, match=r"version 1\.5\.17 is older than 1\.6\.3"):
         load(path)
-    path.write_text(json.dumps(raw | {"version": "2.0.5"}))
-    assert load(path).version == "2.0.5"
+    path.write_text(json.dumps(raw | {"version": "two"}))
+    with pytest.raises(InvalidConfig, match="'two' is not a Nomad version such as"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("2.0.5", (2, 0, 5)),
+        ("v1.11.3+ent", (1, 11, 3)),
+        ("2.0", (2, 0, 5)),  # a line is its newest release that was compared with the real server
+        ("1.6", (1, 6, 3)),
+        ("1.10", (1, 10, 0)),
+    ],
+)
+def test_versions_that_a_region_answers_as(text: str, version: tuple[int, int, int]) -> None:
+    assert parse(text) == version
+
+
+@pytest.mark.parametrize("text", ["", "2", "2.0.5.1", "two", "2.0.x"])
+def test_what_is_not_a_version(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a Nomad version such as"):
+        parse(text)
+
+
+def test_the_agent_tells_the_version_that_it_answers_as(tmp_path: Path) -> None:
+    with serve(config(tmp_path, version="2.0")) as api:
+        assert api.get("/v1/agent/self")["config"]["Version"]["Version"] == "2.0.5"
+        assert api.get("/v1/agent/members")["Members"][0]["Tags"]["build"] == "2.0.5"
+        (node,) = api.get("/v1/nodes")
+        assert node["Version"] == "2.0.5"
 
 
 def test_a_follower_that_is_too_slow_is_told_so(tmp_path: Path) -> None:

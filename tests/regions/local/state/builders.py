@@ -24,7 +24,7 @@ def job(job_id: str = "train", *, count: int = 1, cpu: int = 500, memory_mb: int
     }
     group = {"Name": "g", "Count": count, "Tasks": [task]}
     raw = {"ID": job_id, "Type": "batch", "TaskGroups": [group], "Datacenters": ["dc1"], **fields}
-    return canonical_job(raw, "us")
+    return canonical_job(raw, "us", "1.6.3")
 
 
 def parameterized(job_id: str = "train", **fields: Any) -> Record:
@@ -60,7 +60,7 @@ def config(
 def store_with(folder: Path, *nodes: dict[str, Any], version: str = "1.6.3") -> Store:
     """A store in which the nodes are declared."""
     made = config(folder, *nodes, version=version)
-    store = Store(made.data_dir)
+    store = Store(made.data_dir, answers_as=made.answers_as)
     declare(store, made, "127.0.0.1:4646")
     return store
 
