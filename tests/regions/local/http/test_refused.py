@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regions.local.http.refused import ENTERPRISE, LATER, NOT_SUPPORTED
-from regions.local.nomad_version import REFERENCES
 from tests.regions.local.http.served import Api, serve
 from tests.regions.local.http.test_jobs import job
 from tests.regions.local.state.builders import config
@@ -37,6 +36,7 @@ def with_task(**fields: Any) -> dict[str, Any]:
     return made
 
 
+CSI = {"AccessMode": "single-node-writer", "AttachmentMode": "file-system"}
 JOBS: dict[str, dict[str, Any]] = {
     '`type = "service"`': job(Type="service"),
     '`type = "system"`': job(Type="system"),
@@ -47,16 +47,13 @@ JOBS: dict[str, dict[str, Any]] = {
     "`service` of a group": with_group(Services=[{"Name": "s"}]),
     "`max_client_disconnect`": with_group(MaxClientDisconnect=10**9),
     "`stop_after_client_disconnect`": with_group(StopAfterClientDisconnect=10**9),
-    '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v"}}),
+    '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v", **CSI}}),
     "`service` of a task": with_task(Services=[{"Name": "s"}]),
     "`csi_plugin`": with_task(CSIPluginConfig={"ID": "p", "Type": "node"}),
-    '`kind = "connect-…"`': with_task(Kind="connect-proxy:s"),
     "`scaling` of a task": with_task(ScalingPolicies=[{"Type": "vertical_cpu", "Max": 100, "Enabled": True}]),
     "`network` of a task's resources": with_task(Resources={"CPU": 20, "MemoryMB": 10, "Networks": [{"MBits": 1}]}),
     "`identity` with `env` or `file`": with_task(Identity={"Env": True}),
     "`identity` with a name": with_task(Identities=[{"Name": "aws", "Audience": ["x"]}]),
-    "`numa`": with_task(Resources={"CPU": 20, "MemoryMB": 10, "NUMA": {"Affinity": "require"}}),
-    "`schedule`": with_task(Schedule={"Cron": {"Start": "0 9 * * *"}}),
     "`secret`": with_task(Secrets=[{"Name": "s", "Provider": "nomad", "Path": "p"}]),
     "`disconnect`": with_group(Disconnect={"LostAfter": 10**9}),
     "`prevent_reschedule_on_lost`": with_group(PreventRescheduleOnLost=True),
@@ -97,17 +94,17 @@ def paths() -> str:
 
 
 @contextmanager
-def serve_both(folder: Path) -> Iterator[tuple[Api, ...]]:
-    """The oldest version and the newest: each drops in silence what it doesn't know."""
-    with (
-        serve(config(folder / "oldest", version=str(REFERENCES[0]))) as oldest,
-        serve(config(folder / "newest", version=str(REFERENCES[-1]))) as newest,
-    ):
-        yield oldest, newest
+def served_versions(folder: Path) -> Iterator[tuple[Api, ...]]:
+    """An old version, one between and the newest: each drops in silence what it doesn't know."""
+    with ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(serve(config(folder / version, version=version)))
+            for version in ("1.6.3", "1.8.0", "2.0.5")
+        )
 
 
 def test_all_of_these_are_refused_and_the_page_tells_them(tmp_path: Path) -> None:
-    with serve_both(tmp_path) as apis:
+    with served_versions(tmp_path) as apis:
         assert [name for name, wanted in JOBS.items() if not refusal(apis, wanted)] == []
         told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
         assert told == table(apis), "run: python -m tests.regions.local.http.test_refused"
@@ -143,6 +140,6 @@ def _write(page: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serve_both(Path(folder)) as served:
+    with tempfile.TemporaryDirectory() as folder, served_versions(Path(folder)) as served:
         _write(PAGE, table(served))
     _write(DIFFERENCES, paths())
