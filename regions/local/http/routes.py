@@ -142,7 +142,7 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/evaluations": {"GET": Route(allocations.evaluations, _read_job)},
     "/v1/evaluation/*/allocations": {"GET": Route(allocations.of_evaluation, _may_in("evals", "read-job"))},
     "/v1/evaluation/*": {"GET": Route(allocations.evaluation, _may_in("evals", "read-job"))},
-    _STREAM: {"GET": Route(event_stream.events, _may_follow)},
+    _STREAM: {"GET": Route(event_stream.events, _may_follow, 500)},
     f"{fault_api.PREFIX}*": {"*": Route(fault_api.hurting, _nobody)},
     "/v1/jobs": {
         "GET": Route(jobs.jobs, _may("list-jobs")),
