@@ -17,7 +17,9 @@ from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
+from federation.index.home import Owner
 from federation.index.stores import KnownStores, Stores
+from federation.index.validation import checked_names
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
@@ -84,10 +86,15 @@ class App:
         """The store of the index and the runs."""
         return self.store(self.config.home)
 
+    @property
+    def owner(self) -> Owner:
+        """The federation, as its home names it."""
+        return Owner(self.config.name, self.config.is_named, tuple(self.config.regions))
+
     @cached_property
     def index(self) -> Index:
         """The index in the home store."""
-        return Index(self.home, cache_dir=self.config.cache_dir)
+        return Index(self.home, cache_dir=self.config.cache_dir, owner=self.owner)
 
     def deploy(
         self,
@@ -162,12 +169,19 @@ class App:
         file, config = self.job_file(request.job), self.config
         return self._limited(prepare_file(file, request, regions, config.version_meta, config.store_task))
 
-    def prepare_registered(self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False) -> PreparedJob:
-        """Prepares the job as it is registered in these regions, which must agree on it."""
-        clients = [self.client(name) for name in regions]
-        return self._limited(prepare_registered(job_id, clients, self.config.version_meta, allow_drift=allow_drift))
+    def prepare_registered(
+        self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False, nowhere: FedmlError | None = None
+    ) -> PreparedJob:
+        """Prepares the job as it is registered in these regions, which must agree on it. Raises `nowhere`, where it is given,
+        if none of them has it."""
+        clients, version_meta = [self.client(name) for name in regions], self.config.version_meta
+        return self._limited(
+            prepare_registered(job_id, clients, version_meta, allow_drift=allow_drift, nowhere=nowhere)
+        )
 
     def _limited(self, prepared: PreparedJob) -> PreparedJob:
+        if self.config.results != "none":
+            checked_names(prepared.shape, prepared.file.name)
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
 
     def registered_job(self, job: str = "") -> str:

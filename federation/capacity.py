@@ -21,7 +21,7 @@ from federation.errors import RegionNotAllowed
 from federation.plan import Reason
 from federation.probe import SLOTS_MAX, could_ever, free_slots, shortage_text
 from jobs.errors import FedmlError
-from jobs.nomad_json.drift import as_marked, spec_of
+from jobs.nomad_json.drift import as_marked, change_of, spec_of
 from jobs.spec import JobShape
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionSlow, RegionUnreachable
 from regions.model import DryRun, Node
@@ -276,7 +276,8 @@ def _change(client: Planner, rendered: dict[str, Any]) -> tuple[str, int, Mappin
         if there is None:
             return "Added", 0, None
         return "None" if spec_of(there) == spec_of(rendered) else "Edited", int(there.get("JobModifyIndex", 0)), None
-    return dry.diff_type, dry.job_modify_index, dry.diff
+    change = dry.diff_type if there is None else change_of(rendered, there, dry.diff_type)
+    return change, dry.job_modify_index, dry.diff if change == dry.diff_type else None
 
 
 def _version(client: Planner) -> str:

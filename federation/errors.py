@@ -14,6 +14,7 @@
     ├── JobDrifted                 somebody else changed the registered job
     ├── RunInTheWay                a deployment would change the job of a run that still has open slots
     ├── IndexCorrupt               a log entry that is missing, forged or torn
+    ├── IndexLost                  the home store lacks an index that was there
     ├── FormatTooNew               written by a newer fedml
     ├── LogConflict                other writers were first in every attempt to append
     ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
@@ -67,6 +68,10 @@ class RunInTheWay(FederationError):
 
 class IndexCorrupt(FederationError):
     """An entry of a log is missing, forged or torn."""
+
+
+class IndexLost(FederationError):
+    """The home store lacks an index that this machine knew, or that other objects there tell of."""
 
 
 class FormatTooNew(FederationError):

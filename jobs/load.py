@@ -15,6 +15,7 @@ from typing import Any
 
 from jobs.errors import InvalidSpec
 from jobs.hcl import ParsedJob, VariableSource, environment_variables, load_var_file, parse_job
+from jobs.nomad_json.decode import decode_job
 
 SOURCE_BYTES_MAX = 4 * 1024 * 1024
 
@@ -38,15 +39,18 @@ class JobSource:
         return self.path.suffix == ".json" or self.text.lstrip()[:1] == "{"
 
     def evaluate(self, region_variables: Mapping[str, object] | None = None, *, region: str = "") -> LoadedJob:
-        """The job's JSON with one region's variables. Raises HclError or InvalidSpec."""
+        """The job's JSON with one region's variables. `file()` counts from the working folder, as in `nomad job run`.
+
+        Raises HclError or InvalidSpec.
+        """
         if self.is_json:
-            job = _job_of_json(self.text, self.path)
+            job = decode_job(self.text, self.path.name)
             return LoadedJob(job=job, spec_hash=_spec_hash(self, None))
         sources = [self.environment]
         if region_variables:
             sources.append(VariableSource(f"regions.{region}.vars", dict(region_variables), ignore_undeclared=True))
         sources.extend(self.flags)
-        parsed = parse_job(self.text, filename=self.path.name, base_dir=self.path.parent, variables=sources)
+        parsed = parse_job(self.text, filename=self.path.name, base_dir=Path(), variables=sources)
         return LoadedJob(job=parsed.job, spec_hash=_spec_hash(self, parsed))
 
 
@@ -102,24 +106,6 @@ def _name_value(item: str, flag: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _job_of_json(text: str, path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InvalidSpec(f"{path.name}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from error
-    except (ValueError, RecursionError):
-        raise InvalidSpec(
-            f"{path.name}: a number too long, or nested too deep", hint="look at what made the file"
-        ) from None
-    job = data.get("Job", data) if isinstance(data, dict) else None
-    if not isinstance(job, dict) or not job.get("ID"):
-        raise InvalidSpec(
-            f'{path.name} holds no Nomad job: neither a "Job" object nor an "ID"',
-            hint="it should be what `nomad job run -output` prints",
-        )
-    return job
-
-
 def _spec_hash(source: JobSource, parsed: ParsedJob | None) -> str:
     digest = hashlib.sha256()
 
@@ -130,7 +116,7 @@ def _spec_hash(source: JobSource, parsed: ParsedJob | None) -> str:
     add("source", source.text.encode())
     if parsed is not None:
         for file in sorted(set(parsed.files_read)):
-            add(f"file {_relative(file, source.path.parent)}", file.read_bytes())
+            add(f"file {_relative(file, Path())}", file.read_bytes())
         for variables in (source.environment, *source.flags):
             used = {name: variables.values[name] for name in sorted(variables.values) if name in parsed.variable_names}
             add("variables", json.dumps(used, sort_keys=True, default=str).encode())

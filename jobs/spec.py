@@ -30,6 +30,7 @@ ALLOWED_REGIONS_KEY = "fedml_allowed_regions"
 PUBLISH_KEY = "fedml_publish"
 """Group meta: with `fedml_publish = "false"` this group's allocations publish nothing."""
 
+_KEY_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 _VERSION = re.compile(r"[^\W_][\w.+-]{0,63}")
 _SECRET_WORDS = {
     "cred",
@@ -87,6 +88,11 @@ def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: 
             f'{where}: job "{job.get("ID")}" has no parameterized block, so it can\'t be dispatched',
             hint='add  parameterized { meta_optional = ["model_version"] }  to the job block',
         )
+    if job.get("Periodic") is not None:
+        raise InvalidSpec(
+            f'{where}: job "{job.get("ID")}" has a periodic block; Nomad never places what is dispatched from such a job',
+            hint="take the periodic block out of the job, and start `fedml dispatch` by a timer (cron, a CI) instead",
+        )
     groups = job.get("TaskGroups") or []
     if not groups:
         raise InvalidSpec(f'{where}: job "{job.get("ID")}" has no group', hint="add a group with at least one task")
@@ -126,20 +132,13 @@ def group_counts(job: Mapping[str, Any]) -> dict[str, int]:
 
 
 def deciding_tasks(job: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Returns for each group the tasks whose end is the allocation's end: the leader, else those without a lifecycle.
-
-    The job comes from a server: what isn't of a job's shape is left out.
-    """
+    """Returns for each group the tasks whose end is the allocation's end: the leader, else those without a lifecycle."""
     found = {}
-    for group in filter(_is_object, job.get("TaskGroups") or ()):
-        tasks = [task for task in group.get("Tasks") or () if _is_object(task)]
+    for group in job.get("TaskGroups") or ():
+        tasks = group.get("Tasks") or ()
         chosen = [task for task in tasks if task.get("Leader")] or [one for one in tasks if not one.get("Lifecycle")]
         found[str(group.get("Name"))] = frozenset(str(task.get("Name")) for task in chosen)
     return found
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _count(group: Mapping[str, Any]) -> int:
@@ -169,6 +168,11 @@ def templates_of(job: Mapping[str, Any]) -> Iterator[str]:
 def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for group in job.get("TaskGroups") or ():
         yield from group.get("Tasks") or ()
+
+
+def is_key_segment(name: str) -> bool:
+    """Returns whether a name can be one segment of the key of an object in a store."""
+    return bool(_KEY_SEGMENT.fullmatch(name)) and name not in (".", "..")
 
 
 def checked_version(version: str) -> str:

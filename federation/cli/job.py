@@ -15,8 +15,9 @@ app = typer.Typer(help="Check the jobspec and compare it with the regions.", no_
 def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
     """Check the jobspec without asking a region.
 
-    Checks its syntax, the rules of Nomad's servers (with their messages), that fedml can dispatch it, and that each
-    region's job can be rendered.
+    Checks its syntax, the rules of Nomad's servers (all problems, with their lines and Nomad's messages), that fedml can
+    dispatch it, and that each region's job can be rendered. The rules are those of Nomad 1.6.3 and 2.0.5. What only one
+    of them refuses is a note, except in a development region, whose version fedml.toml says.
 
     Examples:
 
@@ -26,14 +27,16 @@ def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption =
 
       fedml job validate --regions us,eu
     """
-    from federation.cli.session import answer, opened
-    from federation.workflows.job_checks import validated_jobs
+    from federation.cli.session import answer, note, opened
+    from federation.workflows.job_checks import validated_job
 
     request = job.request(file)
     with opened(config) as project:
-        prepared, jobs = validated_jobs(project, request)
-        for region, rendered in jobs.items():
-            answer(f"{region}: {prepared.file.name} is valid; datacenters {', '.join(rendered['Datacenters'])}")
+        checked = validated_job(project, request)
+        for text in checked.notes:
+            note(f"Warning: a version of Nomad refuses this: {text}")
+        for region, rendered in checked.jobs.items():
+            answer(f"{region}: {checked.prepared.file.name} is valid; datacenters {', '.join(rendered['Datacenters'])}")
 
 
 @app.command("render")

@@ -40,6 +40,7 @@ def build(path: Path, document: Document, dev_state: DevState | None) -> Config:
         federation,
         path=path,
         name=source.checked_name("federation.name", federation.name) if federation.name else _folder_name(source),
+        is_named=bool(federation.name),
         home=build_store(source, "federation.home", federation.home),
         further_stores=build_stores(source, "federation.further_stores", federation.further_stores),
         policy=_policy(source),

@@ -82,6 +82,8 @@ class Config:
 
     path: Path
     name: str
+    is_named: bool
+    """Whether the file has the name; else it is the folder's."""
     home: StoreConfig
     further_stores: tuple[StoreConfig, ...]
     job: str | None

@@ -19,8 +19,10 @@ from jobs.nomad_json.drift import (
     Difference,
     Standing,
     as_marked,
+    change_of,
     differences,
     file_differences,
+    rendered_differences,
     spec_of,
     standing_of,
     version_of,
@@ -102,7 +104,7 @@ def _meant(prepared: PreparedJob, first: str, other: str) -> set[str]:
     ours, theirs = prepared.rendered[first], prepared.rendered[other]
     if prepared.is_registered or isinstance(ours, FedmlError) or isinstance(theirs, FedmlError):
         return set()
-    return {one.path for one in differences(ours, theirs)}
+    return {one.path for one in rendered_differences(ours, theirs)}
 
 
 def _ask(client: Asked, prepared: PreparedJob) -> tuple[RegionJob, dict[str, Any] | None]:
@@ -130,7 +132,12 @@ def _change(
         return "Added", None, ()
     try:
         dry = client.plan_job(as_marked(wanted, there), diff=True)
-        return dry.diff_type, dry.diff, ()
+        change = change_of(wanted, there, dry.diff_type)
+        return (change, dry.diff, ()) if change == dry.diff_type else (change, None, _registered_to_file(wanted, there))
     except PermissionDenied:
-        found = tuple(Difference(one.path, one.right, one.left) for one in file_differences(wanted, there))
+        found = _registered_to_file(wanted, there)
         return "Edited" if found or spec_of(there) != spec_of(wanted) else "None", None, found
+
+
+def _registered_to_file(wanted: dict[str, Any], there: dict[str, Any]) -> tuple[Difference, ...]:
+    return tuple(Difference(one.path, one.right, one.left) for one in file_differences(wanted, there))

@@ -108,20 +108,25 @@ def prepare_file(
 
 
 def prepare_registered(
-    job_id: str, clients: Sequence[Holder], version_meta: str | None, *, allow_drift: bool = False
+    job_id: str,
+    clients: Sequence[Holder],
+    version_meta: str | None,
+    *,
+    allow_drift: bool = False,
+    nowhere: FedmlError | None = None,
 ) -> PreparedJob:
     """Reads the job from the regions, which must agree on it.
 
-    Raises InvalidSpec where no region has it, it can't be dispatched, the regions' jobs carry different spec hashes (no run
-    has two), or (not `allow_drift`) they differ otherwise. Where no region has it, raises the error of the first that
-    couldn't be asked.
+    Raises InvalidSpec where no region has it (or `nowhere`), it can't be dispatched, the regions' jobs carry different spec
+    hashes (no run has two), or (not `allow_drift`) they differ otherwise. Where no region has it, raises the error of the
+    first that couldn't be asked.
     """
     from jobs.nomad_json.drift import Standing, differences, spec_of, standing_of  # brings the job language
 
     found = read_registered(job_id, clients)
     there = {name: job for name, job in found.items() if not isinstance(job, FedmlError)}
     if not there:
-        raise _registered_nowhere(job_id, found)
+        raise _registered_nowhere(job_id, found, nowhere)
     first_name, first = next(iter(there.items()))
     shape = shape_of(first, version_meta=version_meta, where=f"region {first_name}")
     specs = {name: spec_of(job) for name, job in there.items()}
@@ -149,12 +154,14 @@ def prepare_registered(
     return PreparedJob(Path(job_id), shape, spec_hash, found, is_registered=True, registered_at=indexes)
 
 
-def _registered_nowhere(job_id: str, found: Mapping[str, dict[str, Any] | FedmlError]) -> FedmlError:
-    """The error of the first region that couldn't be asked; else InvalidSpec."""
+def _registered_nowhere(
+    job_id: str, found: Mapping[str, dict[str, Any] | FedmlError], nowhere: FedmlError | None
+) -> FedmlError:
+    """The error of the first region that couldn't be asked; else `nowhere`, or InvalidSpec."""
     for answer in found.values():
         if isinstance(answer, FedmlError) and not isinstance(answer, NotFound):
             return answer
-    return InvalidSpec(
+    return nowhere or InvalidSpec(
         f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
         hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
     )

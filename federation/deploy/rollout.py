@@ -25,6 +25,7 @@ from jobs.nomad_json.drift import (
     MARK_KEY,
     Standing,
     as_marked,
+    change_of,
     differences,
     marked,
     spec_of,
@@ -155,7 +156,7 @@ def deploy_one(
             dry = client.plan_job(as_marked(job, there), diff=True)
         except PermissionDenied:
             return _as_it_is(client, there, spec_hash, "the token may not register it", allow_drift=allow_drift)
-        if there is not None and dry.diff_type == "None":
+        if there is not None and change_of(job, there, dry.diff_type) == "None":
             return Deployed(client.name, "unchanged", dry.job_modify_index, version=before, version_before=before)
         if dry.job_modify_index != (there or {"JobModifyIndex": 0})["JobModifyIndex"]:
             raise _moved(client, "the job changed while it was compared")

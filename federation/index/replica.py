@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from federation.errors import FederationError, IndexCorrupt, LogConflict
-from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog
+from federation.errors import FederationError, IndexCorrupt, IndexLost, LogConflict
+from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog, read_hashes
 from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
-from federation.index.home import LOG_PREFIX, make_home, probe_write, read_home
+from federation.index.home import LOG_PREFIX, Owner, make_home, probe_write, read_home, refuse_other_federation
 from federation.index.last_sync import last_sync, note_sync
+from federation.index.lost import accept, known_id, refuse_lost, refuse_older
 from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -34,14 +35,26 @@ class Replica:
     threads. Readers need to read the home store only. The first write makes the home (`format.json`)."""
 
     def __init__(
-        self, home: Store, *, cache_dir: Path, author: str = "", clock: Callable[[], datetime] = utc_now
+        self,
+        home: Store,
+        *,
+        cache_dir: Path,
+        author: str = "",
+        clock: Callable[[], datetime] = utc_now,
+        owner: Owner | None = None,
     ) -> None:
+        """`owner`: the federation; a home of another one is refused. None: not compared."""
         self._store = home
+        self._owner = owner
         self._cache_dir = cache_dir
         self._clock = clock
         self.author = author or default_author()
         self._log = Log(home, LOG_PREFIX, author=self.author, clock=clock)
         self._home_id = ""
+        self._has_home = False
+        """Whether `format.json` is there."""
+        self._is_proved = False
+        """Whether the log was compared with the catalog, so that an entry may follow."""
         self._catalog: Catalog | None = None
         self._lock = threading.RLock()
         self._noted_s = float("-inf")
@@ -101,24 +114,29 @@ class Replica:
         entry = self._log.read(number)
         known = self.ask_again(lambda catalog: catalog.entry(number))
         if known is None or known[-1] != entry.sha256:
-            raise IndexCorrupt(
-                f"revision {number} of the index was rewritten after it was read", hint=self._how_to_accept()
-            )
+            raise self._rewritten(number)
         return entry
 
     def remembered(self) -> dict[int, str]:
         """sha256 by number of the entries that the local catalog has read before; the log isn't asked. Raises the
-        store's errors, IndexCorrupt for a torn `format.json`."""
-        with self._lock:
-            if self._catalog is None or not self._home_id:
-                home = read_home(self._store)
-                self._open_catalog(home.id if home else "")
-            return self._ask(lambda catalog: catalog.hashes())
+        store's errors, IndexCorrupt for a torn `format.json`, ConfigError for the home of another federation."""
+        if self._catalog is not None and self._catalog.path is not None:
+            return read_hashes(self._catalog.path)
+        home = read_home(self._store)
+        if home is not None:
+            refuse_other_federation(self._store, home, self._owner)
+        seen = last_sync(self._cache_dir, self._store.url)
+        is_known = seen is not None and (home is None or seen.home_id not in home.rebuilt_from)
+        known = seen.home_id if seen and is_known else home.id if home else ""
+        path = catalog_path(self._cache_dir, known)
+        return read_hashes(path) if known and path.is_file() else {}
 
     def require_writable(self) -> None:
         """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
         error, or NotSupported for one that can't be a home."""
         with self._lock:
+            if self._catalog is None or not self._has_home:
+                self._sync()
             self._make_home()
             probe_write(self._store)
 
@@ -129,14 +147,17 @@ class Replica:
         between. Where it is to do nothing, or to refuse, the log is asked first.
         """
         self._refuse_offline("nothing is written")
-        knows = self._catalog is not None and bool(self._home_id)
-        self._make_home()
-        changes = self._decide_on_the_known(decide) if knows else []
-        if not changes:
+        knows = self._catalog is not None and self._has_home
+        if not knows:
+            self._sync()
+            self._make_home()
+        changes = self._decide_on_the_known(decide) if knows else self._ask(decide)
+        if knows and not changes:
             self._sync()
             changes = self._ask(decide)
         if not changes:
             return
+        self._refuse_unfit()
         self._refuse_unusable(changes, reason)
 
         def rebase(_: object) -> list[Change] | None:
@@ -169,10 +190,49 @@ class Replica:
         except FedmlError:
             return []
 
+    def _refuse_unfit(self) -> None:
+        """Raises IndexCorrupt, IndexLost where no entry may follow what the catalog holds."""
+        if not self._is_proved:
+            at = self._align()
+            if at.number and self._log.read(at.number).sha256 != at.sha256:
+                raise self._rewritten(at.number)
+            self._is_proved = True
+        if self._ask(lambda catalog: catalog.is_half_rebuilt()):
+            raise IndexLost(
+                f"the rebuild of the index in {self._store.url} was broken off; nothing was written",
+                hint="fedml index rebuild --yes  goes on with it",
+            )
+
     def _make_home(self) -> None:
-        if not self._home_id:
-            home = read_home(self._store) or make_home(self._store, self._clock())
+        """Makes `format.json` of a home that is new, or that lost only that: then it keeps its id."""
+        if self._has_home:
+            return
+        known = self._home_id
+        home = make_home(self._store, self._clock(), self._owner, home_id=known)
+        refuse_other_federation(self._store, home, self._owner)
+        self._has_home = True
+        if home.id != known:
             self._open_catalog(home.id)
+            self._sync()
+
+    def _open(self) -> None:
+        """Opens the catalog of this home, after a look whether the store still has what it says. Raises IndexLost."""
+        home = read_home(self._store)
+        if home is not None:
+            refuse_other_federation(self._store, home, self._owner)
+        self._open_catalog(known_id(self._store, self._log, home, self._cache_dir))
+        self._has_home = home is not None
+        try:
+            known = self._align()
+            self._take_all()
+            at = self._align()
+            if at.number == known.number:
+                refuse_older(self._store, at, self._catalog.path if self._catalog else None)
+            if at.number == 0:
+                refuse_lost(self._store, home, self._owner, self._cache_dir)
+        except FedmlError:
+            self.close()
+            raise
 
     def _open_catalog(self, home_id: str) -> None:
         path = catalog_path(self._cache_dir, home_id)
@@ -209,19 +269,24 @@ class Replica:
         if self.as_of:
             return
         with self._lock:
-            if self._catalog is None or not self._home_id:
-                home = read_home(self._store)
-                self._open_catalog(home.id if home else "")
-            at = self._align()
-            entries = self._refreshed(at)
-            self._ask(lambda catalog: catalog.apply(entries))
+            if self._catalog is None or not self._has_home:
+                self._open()
+            else:
+                self._take_all()
             self._note_the_look()
+
+    def _take_all(self) -> None:
+        at = self._align()
+        entries = self._refreshed(at)
+        self._ask(lambda catalog: catalog.apply(entries))
+        self._is_proved = self._is_proved or bool(entries) or at.number == 0
 
     def _note_the_look(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
+        if self._home_id and now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
             self._noted_s = now_s
-            note_sync(self._cache_dir, self._store.url, self._home_id)
+            federation = self._owner.name if self._owner else ""
+            note_sync(self._cache_dir, self._store.url, self._home_id, federation)
 
     def _align(self) -> Position:
         """Let the log go on where the catalog is: another process may have brought it further."""
@@ -242,9 +307,13 @@ class Replica:
             error.hint += f"; {how}" if how else ""
             raise
 
+    def _rewritten(self, number: int) -> IndexCorrupt:
+        return IndexCorrupt(
+            f"revision {number} of the index was rewritten after it was read", hint=self._how_to_accept()
+        )
+
     def _how_to_accept(self) -> str:
-        path = self._catalog.path if self._catalog else None
-        return f"where the home store was restored on purpose, delete {path} and try again" if path else ""
+        return accept(self._catalog.path if self._catalog else None)
 
     def _ask(self, question: Callable[[Catalog], Answer]) -> Answer:
         """Ask the catalog; where its file fails, go on with another one that was brought up to date."""

@@ -36,6 +36,12 @@ class RunRow:
     committed: int
     """How many of its keys have a result that won (it may be retired since)."""
 
+    @property
+    def results(self) -> str:
+        """How many of the expected results are committed, for a person; "-" for a run without results."""
+        has_none = not self.expected_keys or (self.state == "done" and not self.committed)
+        return "-" if has_none else f"{self.committed}/{self.expected_keys}"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

@@ -7,12 +7,14 @@ import unicodedata
 from federation.errors import PublishError, UsageError
 from federation.result import RECORD_BYTES_MAX, ResultRecord, refuse_too_large
 from jobs.errors import InvalidSpec
+from jobs.spec import JobShape, is_key_segment
 from jobs.spec import checked_version as checked_by_jobs
 
 NAME_CHARS_MAX = 256
 TAG_CHARS_MAX = 64
 TEXT_CHARS_MAX = 10_000
 
+_RENAME = "use letters, digits, '-', '_' and '.' (results = \"none\" in fedml.toml allows any name)"
 _TAG_WORDS = ("latest", "next", "none")
 _HEXADECIMAL = set("0123456789abcdef-")
 
@@ -61,6 +63,21 @@ def checked_text(what: str, text: str) -> str:
     if problem:
         raise UsageError(f"{what} {problem}")
     return stripped
+
+
+def checked_names(shape: JobShape, where: str) -> JobShape:
+    """The shape itself. Raises InvalidSpec for a job or a publishing group whose name no result could have: its task would
+    train to the end before `fedml publish` refuses it."""
+    names = [("the job's ID", shape.id, True), *(("the group", name, is_key_segment(name)) for name in shape.groups)]
+    for what, name, is_possible in names:
+        try:
+            checked_name(what, name)
+        except UsageError as error:
+            raise InvalidSpec(f"{where}: {error.message}, and results are named after it", hint=_RENAME) from None
+        if not is_possible:
+            problem = f"{what} {name[:80]!r} can't be part of the key of a result"
+            raise InvalidSpec(f"{where}: {problem}", hint=_RENAME)
+    return shape
 
 
 def checked_record(record: ResultRecord) -> ResultRecord:

@@ -16,11 +16,18 @@ from federation.errors import PublishError
 from federation.result import UNVERSIONED, Key, ad_hoc_run
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
-from jobs.spec import FALLBACK_VERSION_KEY, RUN_KEYS, SPEC_KEY, VERSION_KEYS, checked_version, looks_secret
+from jobs.spec import (
+    FALLBACK_VERSION_KEY,
+    RUN_KEYS,
+    SPEC_KEY,
+    VERSION_KEYS,
+    checked_version,
+    is_key_segment,
+    looks_secret,
+)
 
 _META = "NOMAD_META_"
 _DIGITS_MAX = 15
-_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 _INHERITED = re.compile(r"/(dispatch|periodic)-")
 
 
@@ -154,7 +161,7 @@ def _whole(text: str, what: str, *, least: int) -> int:
 
 
 def _segment(text: str, what: str) -> str:
-    if not _SEGMENT.fullmatch(text) or text in (".", ".."):
+    if not is_key_segment(text):
         raise PublishError(
             f"{what}, {text!r}, can't be part of an object's key", hint="use letters, digits, '-', '_', '.'"
         )

@@ -259,12 +259,10 @@ def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
 
 def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
     """Whether Nomad holds what this evaluation is to place until a node that fits has room, or a quota allows it."""
-    shortfalls = evaluation.get("FailedTGAllocs")
-    return (
-        evaluation.get("Status") == "blocked"
-        and isinstance(shortfalls, dict)
-        and all(isinstance(one, dict) and (one.get("NodesExhausted") or one.get("QuotaExhausted")) for one in shortfalls.values())
-    )
+    if evaluation.get("Status") != "blocked":
+        return False
+    shortfalls = (evaluation.get("FailedTGAllocs") or {}).values()
+    return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
 
 
 def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:

@@ -19,7 +19,7 @@ from federation.hook_command import run_hook
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
 
-_PROGRESS = ("dispatched", "running", "committed", "failed")
+_PROGRESS = ("dispatched", "running", "ended", "committed", "failed")
 
 
 class Hooks:

@@ -261,8 +261,8 @@ def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> 
     if runs:
         lines = [("run", "job", "state", "results", "opened", "spec")]
         for run in runs:
-            counted = f"{run.committed} of {run.expected_keys}"
-            lines.append((run.run, run.job, run.state, counted, when_text(run.opened), run.spec_hash[:12]))
+            results = run.results.replace("/", " of ")
+            lines.append((run.run, run.job, run.state, results, when_text(run.opened), run.spec_hash[:12]))
         parts.append(f"version {visible_line(version)}\n" + indented(aligned(lines)))
     if rows:
         columns = [column for column in _columns(rows, in_full=True) if column.heading not in ("version", "run", "url")]

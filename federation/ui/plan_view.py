@@ -81,7 +81,7 @@ def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
             "finish": in_words(place.finish_s) if place and place.finish_s is not None else "",
             "price": f"{room.price_per_hour:g}" if room and room.price_per_hour is not None else "",
             "cost": f"{place.cost:.2f}" if place and place.cost is not None else "",
-            "job": "-" if region.problem else CHANGES[region.change],
+            "job": "-" if region.problem else CHANGES["None" if preview.prepared.is_registered else region.change],
             "results go to": ", ".join(sorted(stores)),
         }
 

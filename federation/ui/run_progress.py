@@ -73,7 +73,8 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {
             name: self.progress.add_task(visible_line(name), total=0, note="waits") for name in manifest.regions
         }
-        self._all = self.progress.add_task("all", total=manifest.expected_keys, note="results in the index")
+        note = "allocations ended" if manifest.results == "none" else "results in the index"
+        self._all = self.progress.add_task("all", total=manifest.expected_keys, note=note)
 
     def show(self, tell: Tell) -> None:
         """Counts one event in the bars, and prints it if it is important."""
@@ -88,7 +89,7 @@ class _Bars:
             self._sent[tell.region] += 1
         elif tell.kind == "running":
             self._running[tell.region] += 1
-        elif tell.kind == "committed":
+        elif tell.kind in ("committed", "ended"):
             self.progress.advance(task)
             self.progress.advance(self._all)
         elif tell.kind in ("retry", "failed") and tell.attempt:

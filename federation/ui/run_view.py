@@ -23,10 +23,7 @@ ATTEMPTS_SHOWN = 50
 
 def show_runs(rows: Sequence[RunRow]) -> None:
     """Prints one line for each run."""
-    cells = [
-        (row.run, row.job, row.version, row.state, row.slots, f"{row.committed}/{row.expected_keys}", row.opened)
-        for row in rows
-    ]
+    cells = [(row.run, row.job, row.version, row.state, row.slots, row.results, row.opened) for row in rows]
     columns = ("run", "job", "version", "state", "slots", "results", "opened")
     out().print(table(columns, cells, numbers=("slots",)))
 
@@ -81,7 +78,8 @@ def end_document(row: RunRow) -> dict[str, Any]:
 
 def end_line(row: RunRow) -> str:
     """How such a run ended, in one line."""
-    return f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}, {counted(row.committed, 'result')}"
+    results = "" if row.results == "-" else f", {counted(row.committed, 'result')}"
+    return f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}{results}"
 
 
 def show_task_output(piece: Written) -> None:
@@ -128,7 +126,8 @@ def show_story(story: RunStory) -> None:
             f"{len(rows) - len(bad)} attempts succeeded. Of the others at most {ATTEMPTS_SHOWN} are shown (all: --json)."
         )
         rows = bad[:ATTEMPTS_SHOWN]
-    columns = ("slot", "state", "results", "attempt", "region", "dispatched job", "why it ended")
+    ended = "ended" if manifest.results == "none" else "results"
+    columns = ("slot", "state", ended, "attempt", "region", "dispatched job", "why it ended")
     if rows:
         console.print(table(columns, rows, numbers=("slot", "attempt")))
 

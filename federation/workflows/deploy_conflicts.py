@@ -33,7 +33,8 @@ class OpenRun:
 
     def __str__(self) -> str:
         one = self.manifest
-        results = f"{self.missing} of {one.expected_keys} results are missing"
+        is_open = one.results == "none"
+        results = "it is open" if is_open else f"{self.missing} of {one.expected_keys} results are missing"
         return f"run {one.run} of {one.author} (version {one.version}, {results}) uses it in {', '.join(self.regions)}"
 
 

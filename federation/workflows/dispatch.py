@@ -13,17 +13,17 @@ from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import diff_of
 from federation.deploy.prepare import isolated
 from federation.deploy.rollout import Deployment, check_drift, summary
-from federation.errors import JobDrifted, NoPlace, UsageError
+from federation.errors import NoPlace, UsageError
 from federation.project.write import check_training
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.plan import Preview, preview_checked
+from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
 from federation.workflows.runs import Opened, Runs
 from federation.workflows.saved_plan import SavedPlan
-from jobs.errors import FedmlError, InvalidSpec
+from jobs.errors import InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
-from jobs.nomad_json.drift import file_differences
 from jobs.spec import RUN_KEYS
 
 Tell = Callable[[str], None]
@@ -144,7 +144,7 @@ class _Dispatch:
         """Whether a region may get the job after the run began. Not where regions are changed in an order or put back
         together, where nothing is registered, or where a saved plan rests on what all regions answer."""
         is_together = self.how.canary or _strategy(self.prepared, self.how) is not None
-        return not (is_together or self.saved or self.prepared.is_registered or _not_registering(self.app))
+        return not (is_together or self.saved or self.prepared.is_registered or not_registering(self.app))
 
 
 def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
@@ -177,7 +177,7 @@ def _waited(app: App, prepared: PreparedJob, changing: set[str], how: Deploying,
 def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
     """Prepares the job that this request dispatches: from its file, as an isolated copy, or as it is registered already."""
     prepared = app.prepare(request.job, allow_drift=how.allow_drift)
-    why = _not_registering(app)
+    why = not_registering(app)
     if how.isolate:
         if prepared.is_registered or why:
             raise UsageError(
@@ -187,7 +187,7 @@ def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
             )
         return isolated(prepared)
     if why and not prepared.is_registered:
-        prepared = _as_registered(app, prepared, why, how)
+        prepared = as_registered(app, prepared, why, allow_drift=how.allow_drift)
     declared = prepared.declared_meta
     if declared is not None and app.config.results == "publish" and not set(RUN_KEYS) <= set(declared):
         missing = ", ".join(key for key in RUN_KEYS if key not in declared)
@@ -198,32 +198,6 @@ def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
             "or have the keys added to its meta_optional",
         )
     return prepared
-
-
-def _not_registering(app: App) -> str:
-    """Why this project registers nothing; empty where it does."""
-    if app.config.deploy == "never":
-        return 'fedml.toml says deploy = "never"'
-    return 'fedml.toml says results = "adopt"' if app.config.results == "adopt" else ""
-
-
-def _as_registered(app: App, prepared: PreparedJob, why: str, how: Deploying) -> PreparedJob:
-    """The job as it stands in the regions, if that is what the file says. Raises JobDrifted."""
-    found = app.prepare_registered(prepared.shape.id, list(prepared.rendered), allow_drift=how.allow_drift)
-    if how.allow_drift:
-        return found
-    for name, there in found.rendered.items():
-        wanted = prepared.rendered[name]
-        if isinstance(there, FedmlError) or isinstance(wanted, FedmlError):
-            continue
-        differing = file_differences(wanted, there)
-        if differing or (found.spec_hash and found.spec_hash != prepared.spec_hash):
-            difference = "; ".join(map(str, differing[:3])) or f"made from spec {found.spec_hash[:12]}"
-            raise JobDrifted(
-                f"region {name}: the job {prepared.shape.id} isn't what {prepared.file.name} says ({difference}), and {why}",
-                hint="see: fedml job diff; --allow-drift dispatches what is registered",
-            )
-    return found
 
 
 def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:

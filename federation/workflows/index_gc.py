@@ -15,11 +15,12 @@ from federation.text import duration_s
 
 @dataclass(frozen=True, slots=True)
 class GcRequest:
-    """What to free. `rule` None: no results; `orphan_age` None: no files without a record."""
+    """What to free. `rule` None: no results; `orphan_age` None: no files without a record; `job`: only of that job."""
 
     rule: Retention | None
     grace: timedelta
     orphan_age: timedelta | None
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,19 @@ class GcReport:
     orphans: list[Orphan]
 
 
-def parse_gc(keep: Sequence[str], grace: str, orphan_age: str) -> GcRequest:
-    """The request of `--keep`, `--grace` and `--orphans`. Raises UsageError for one that says nothing, or nothing known."""
+def parse_gc(keep: Sequence[str], grace: str, orphan_age: str, job: str = "") -> GcRequest:
+    """The request of `--keep`, `--grace`, `--orphans` and `--job`. Raises UsageError for one that says nothing, or nothing known."""
     if not keep and not orphan_age:
         raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
-    rule = parse_retention(keep) if keep else None
+    rule = parse_retention(keep, job) if keep else None
     age = timedelta(seconds=duration_s(orphan_age, "--orphans", least_s=0)) if orphan_age else None
-    return GcRequest(rule, timedelta(seconds=duration_s(grace, "--grace", least_s=0)), age)
+    return GcRequest(rule, timedelta(seconds=duration_s(grace, "--grace", least_s=0)), age, job)
 
 
 def gc(app: App, request: GcRequest, now: datetime, *, is_dry: bool) -> GcReport:
     """Mark, remove and delete what the request says; with `is_dry` only look."""
     stores, index = app.result_stores(), app.index
-    found = orphans(stores, index, now, request.orphan_age) if request.orphan_age is not None else []
+    found = orphans(stores, index, now, request.orphan_age, request.job) if request.orphan_age is not None else []
     outcome = GcOutcome()
     if request.rule and is_dry:
         plan = plan_gc(index, stores, request.rule, now)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from federation.app import App
+from federation.errors import IndexCorrupt
+from federation.index.home import read_home, refuse_other_federation
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.rebuild_plan import RebuildPlan
 from federation.log import default_author
 from federation.manifest import Manifest
 from federation.workflows.evidence import Evidence
+from regions.storage.errors import IntegrityError
 
 
-def rebuild(app: App, *, is_dry: bool, salvage: bool = False) -> tuple[RebuildPlan, int]:
+def rebuild(
+    app: App, *, is_dry: bool, salvage: bool = False, needs_catalog: bool = False, catalog: Path | None = None
+) -> tuple[RebuildPlan, int]:
     """(what was written, or with `is_dry` would be; the revision, 0 with `is_dry`). `salvage`: the log is damaged, and what can
-    be read of it is kept."""
+    be read of it is kept. `needs_catalog`: not without a catalog or checkpoint; `catalog`: that file."""
     stores = app.result_stores()
+    with suppress(IndexCorrupt, IntegrityError):  # a torn format.json, which is made again
+        if home := read_home(app.home):
+            refuse_other_federation(app.home, home, app.owner)
     plan = plan_rebuild(
         app.home,
         app.config.cache_dir,
@@ -22,5 +33,7 @@ def rebuild(app: App, *, is_dry: bool, salvage: bool = False) -> tuple[RebuildPl
         lambda text, source: Manifest.from_json(text, source=source),
         Evidence(app).refusal,
         salvage=salvage,
+        needs_catalog=needs_catalog,
+        catalog=catalog,
     )
-    return plan, 0 if is_dry else apply_rebuild(app.home, plan, author=default_author())
+    return plan, 0 if is_dry else apply_rebuild(app.home, plan, author=default_author(), owner=app.owner)

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import JobDiff, diff_of
 from jobs.errors import FedmlError, InvalidSpec
+from jobs.hcl.positions import Positions
+from jobs.load import read_job
 from jobs.nomad_json.canonical import canonical_job
-from jobs.nomad_json.problems import problems, sentences
+from jobs.nomad_json.problems import NEWEST, OLDEST, impossible_names, problems
+from jobs.nomad_json.validation.problem import Problem, place_text
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatedJob:
+    """A job that no region is known to refuse. `notes`: what a Nomad version refuses that a region might run."""
+
+    prepared: PreparedJob
+    jobs: Mapping[str, Mapping[str, Any]]
+    notes: tuple[str, ...]
 
 
 def rendered_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[str, Mapping[str, Any]]]:
@@ -23,17 +36,73 @@ def rendered_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[s
     return prepared, jobs
 
 
-def validated_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[str, Mapping[str, Any]]]:
-    """The same, checked by the rules of Nomad's servers. Raises InvalidSpec with their messages."""
+def validated_job(app: App, request: JobRequest) -> ValidatedJob:
+    """The same, checked by the rules of Nomad's servers. Raises InvalidSpec with everything that they would refuse.
+
+    A development region has the rules of its version. The version of any other region isn't known without asking it:
+    what only one of the reference versions refuses is a note.
+    """
     prepared, jobs = rendered_jobs(app, request)
+    versions = {name: each.version for name, each in app.config.dev.regions.items()} if app.config.dev else {}
+    refused: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
+    lines = _Lines(prepared)
     for region, job in jobs.items():
-        if found := problems(canonical_job(job, region)):
-            listed = "\n  ".join(sentences(found))
-            raise InvalidSpec(
-                f"{prepared.file.name} would be refused by Nomad:\n  {listed}",
-                hint="change it in the jobspec (the lines above are the messages of Nomad's servers)",
-            )
-    return prepared, jobs
+        by_version = {
+            version: _problems(job, region, version)
+            for version in ([versions[region]] if region in versions else [OLDEST, NEWEST])
+        }
+        where = refused if all(by_version.values()) else notes
+        for line in lines.of(by_version):
+            where.setdefault(line, []).append(region)
+    if refused:
+        listed = "\n  ".join(_with_regions(refused, jobs))
+        raise InvalidSpec(
+            f"{prepared.file.name} would be refused by Nomad:\n  {listed}",
+            hint="change it in the jobspec (the lines above are the messages of Nomad's servers)",
+        )
+    return ValidatedJob(prepared, jobs, tuple(_with_regions(notes, jobs)))
+
+
+def _problems(job: Mapping[str, Any], region: str, version: str) -> list[Problem]:
+    canonical = canonical_job(dict(job), region, version)
+    found = [*impossible_names(canonical), *problems(canonical, version)]
+    return [sentence for problem in found for sentence in problem.sentences()]
+
+
+def _with_regions(lines: Mapping[str, list[str]], jobs: Mapping[str, object]) -> list[str]:
+    """Names the regions of a line that isn't about all of them."""
+    return [
+        line if len(regions) == len(jobs) else f"{line} (in {', '.join(regions)})" for line, regions in lines.items()
+    ]
+
+
+class _Lines:
+    """Writes problems for people, with their places in the file."""
+
+    def __init__(self, prepared: PreparedJob) -> None:
+        source = read_job(prepared.file)
+        self._name = prepared.file.name
+        self._positions = None if source.is_json else Positions(source.text, self._name)
+
+    def of(self, by_version: Mapping[str, list[Problem]]) -> list[str]:
+        """Returns one line for each problem. One that only one of several versions has names that version."""
+        lines: list[str] = []
+        for version, found in reversed(by_version.items()):
+            others = {problem.place for other, each in by_version.items() if other != version for problem in each}
+            is_newest = version == [*by_version][-1]
+            for problem in found:
+                if problem.place not in others:
+                    only = f" (Nomad {version})" if len(by_version) > 1 else ""
+                    lines.append(self._line(problem) + only)
+                elif is_newest:
+                    lines.append(self._line(problem))
+        return lines
+
+    def _line(self, problem: Problem) -> str:
+        line = f":{self._positions.line(problem.place)}" if self._positions else ""
+        place = f"{place_text(problem.place)}: " if problem.place else ""
+        return f"{self._name}{line}: {place}{problem.text}"
 
 
 def compared_jobs(app: App, request: JobRequest) -> JobDiff:

@@ -16,6 +16,7 @@ from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
 from federation.workflows.other_runs import OtherRuns
+from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
 from jobs.hcl import newer_fields
@@ -50,7 +51,9 @@ class Preview:
 
     @property
     def changes(self) -> list[str]:
-        """Regions whose registered job would change."""
+        """Regions whose registered job would change: none where the job is dispatched as it stands."""
+        if self.prepared.is_registered:
+            return []
         return [one.region for one in self.snapshot.regions.values() if one.change in ("Added", "Edited")]
 
     @property
@@ -87,10 +90,13 @@ def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> P
     is looked for; None: for those of the request.
 
     Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
-    with the job; UsageError for limits that no placement keeps.
+    with the job; UsageError for limits that no placement keeps. In a project that registers nothing, the job is taken as it
+    stands in the regions; raises JobDrifted where that isn't what the file says.
     """
     checked = check_request(request, app.config)
     prepared = app.prepare(request.job)
+    if (why := not_registering(app)) and not prepared.is_registered:
+        prepared = as_registered(app, prepared, why, allow_drift=False)
     if request.meta or request.payload or not request.asks.is_empty:
         checked = check_for_job(checked, prepared.shape)
     return preview_checked(app, checked, prepared, looks_for=looks_for)

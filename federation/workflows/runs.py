@@ -100,7 +100,7 @@ class Runs:
         limits = request.patience.limits(slots)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
-        keys = slots * shape.keys_a_slot
+        keys = 0 if app.config.results == "none" else slots * shape.keys_a_slot
         opened = self._app.index.open_run(run, shape.id, request.version, prepared.spec_hash, slots, keys)
         config = app.config
         sweep = keep_asks(app.home, run, request.asks)
@@ -159,12 +159,8 @@ class Runs:
         """Records retries for these failed slots (default: all) and returns their numbers. The run's coordinator makes the
         attempts, or `resume`. Raises UsageError for a run without such slots, or a cancelled one."""
         story = self.story(run)
-        is_over = story.state in RUN_STATES_CLOSED
-        failed = [
-            number
-            for number, slot in enumerate(story.slots)
-            if slot.state == "failed" or (is_over and slot.state == "open")
-        ]
+        wanted = ("failed", "open") if story.state in RUN_STATES_CLOSED else ("failed",)
+        failed = [number for number, slot in enumerate(story.slots) if slot.state in wanted and story.state != "done"]
         if story.state == CANCELLED:
             raise UsageError(
                 f"run {story.manifest.run} was cancelled, so no slot of it can be retried", hint="dispatch again"

@@ -232,8 +232,10 @@ class ExpressionParser(TemplateParser, Scanner):
 
     def _attribute_step(self) -> str | int:
         self.peek()
-        digits = self.take_digits()
+        start, digits = self.at, self.take_digits()
         if digits is not None:
+            if self.text[self.at : self.at + 1] == "." and self.text[self.at + 1 : self.at + 2].isdecimal():
+                self.fail("two indexes can't be chained with dots", start, hint="Write them in brackets, as in [0][1].")
             return digits
         name = self.take_name()
         if name is None:

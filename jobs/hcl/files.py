@@ -51,7 +51,8 @@ class Files:
             content = resolved.read_bytes()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ValueProblem(f"{resolved} can't be read: {reason}") from None
+            where = "; paths count from the working folder" if isinstance(error, FileNotFoundError) else ""
+            raise ValueProblem(f"{resolved} can't be read: {reason}{where}") from None
         if resolved not in self.read:
             self.read.append(resolved)
         return content

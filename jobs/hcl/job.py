@@ -130,6 +130,8 @@ def _only_job(source: Source, body: syntax.Body) -> syntax.Block:
             hint = did_you_mean(block.type, _TOP_LEVEL)
             raise source.error(f'there is no block "{block.type}" at the top level', block.start, hint=hint)
         if block.type in ("locals", "variables"):
+            if block.labels:
+                raise source.error(f'a "{block.type}" block takes no label', block.labels[0][1])
             for inner in block.body.blocks:
                 raise source.error(f'"{block.type}" holds name = value, no blocks', inner.start)
         if block.type == "job":

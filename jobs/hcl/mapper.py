@@ -223,12 +223,12 @@ def _read_text_map(value: object) -> dict[str, str]:
     return {key: to_string(item) for key, item in sorted(value.items())}
 
 
-def _read_duration(value: object) -> int:
+def _read_duration(value: object) -> object:
     if isinstance(value, str):
         return to_duration(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueProblem(f'a duration such as "30s" is required, not a {type_name(value)}')
-    return value
+    return _READERS["int64"](value)
 
 
 _READERS: dict[str, Callable[[object], object]] = {

@@ -68,13 +68,15 @@ class BigFloat:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (int, BigFloat)):
             return NotImplemented
-        return self.fraction() == exact(other)
+        if isinstance(other, BigFloat):
+            return (self.mantissa, self.exponent) == (other.mantissa, other.exponent)
+        return self.is_whole and int(self) == other
 
     def __lt__(self, other: int | BigFloat) -> bool:
         return self.fraction() < exact(other)
 
     def __hash__(self) -> int:
-        return hash(self.fraction())
+        return hash(int(self) if self.is_whole else (self.mantissa, self.exponent))
 
     def __str__(self) -> str:
         digits, point = shortest_digits(self)
@@ -162,6 +164,9 @@ def negated(value: Number) -> Number:
 
 def add(left: Number, right: Number) -> Number:
     both = is_negative(left) and is_negative(right)
+    if (isinstance(left, int) or left.is_whole) and (isinstance(right, int) or right.is_whole):
+        total = BigFloat(int(left) + int(right), 0, max(bits_of(left), bits_of(right)), negative=both)
+        return tidy(total)
     return number(exact(left) + exact(right), max(bits_of(left), bits_of(right)), negative_zero=both)
 
 
@@ -185,12 +190,8 @@ def remainder(left: Number, right: Number) -> Number:
     bits = bits_of(left)
     times = number(int(divide(left, right)), bits)
     product = number(exact(times) * exact(right), bits)
-    return number(exact(left) - exact(product), bits)
-
-
-def text(value: Number) -> str:
-    """Formats a number in plain decimal notation: the shortest text that gives the same number."""
-    return str(value)
+    minus = is_negative(left) and not is_negative(product)
+    return number(exact(left) - exact(product), bits, negative_zero=minus)
 
 
 def plain_text(digits: str, point: int, negative: bool) -> str:

@@ -145,6 +145,7 @@ TASK_BLOCKS = table(
         Field("Args", "args", TEXTS),
         Field("Timeout", "timeout", DURATION_OR_NULL),
         Field("FailOnError", "fail_on_error", FLAG_OR_NULL),
+        newer("RunOnFirstRender", "run_on_first_render", FLAG_OR_NULL, "2.0.5"),
     ],
     wait=[
         Field("Min", "min", DURATION_OR_NULL),
@@ -177,6 +178,7 @@ TASK_BLOCKS = table(
         newer("ServiceName", "service_name", TEXT, "1.7.0"),
         newer("TTL", "ttl", DURATION, "1.7.0"),
         newer("Filepath", "filepath", TEXT, "1.9.0"),
+        newer("ExtraClaims", "extra_claims", TEXTS, "2.0.3"),
     ],
     action=[
         Field("Name", "name", LABEL),

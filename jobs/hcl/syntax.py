@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -163,3 +165,20 @@ class Body(Node):
 
     attributes: dict[str, Attribute] = field(default_factory=dict)
     blocks: list[Block] = field(default_factory=list)
+
+
+def references(node: Any, bound: frozenset[str] = frozenset()) -> Iterator[Reference]:
+    """Yields the references of an expression to names outside of it. `bound`: the names of the loops around it."""
+    if isinstance(node, Reference) and node.name not in bound:
+        yield node
+    if isinstance(node, For):
+        yield from references(node.collection, bound)
+        bound = bound | {node.key_name or "", node.value_name}
+        inner: list[Any] = [node.key, node.value, node.condition]
+    elif isinstance(node, list | tuple):
+        inner = list(node)
+    else:
+        inner = [getattr(node, name) for name in getattr(node, "__dataclass_fields__", ())]
+    for part in inner:
+        if isinstance(part, Node | list | tuple):
+            yield from references(part, bound)

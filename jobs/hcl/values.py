@@ -228,13 +228,10 @@ def has_set(lists: list[list[object]]) -> bool:
 
 
 def _unified_tuples(lists: list[list[object]]) -> list[list[object]] | None:
-    """Unifies lists of one length position by position. None where that fails."""
+    """Unifies lists of one length position by position. None for lists of other kinds."""
     if len({len(item) for item in lists}) != 1 or any(type(item) is not list for item in lists):
         return None
-    try:
-        columns = [unify(list(column)) for column in zip(*lists, strict=True)]
-    except ValueProblem:
-        return None
+    columns = [unify(list(column)) for column in zip(*lists, strict=True)]
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in lists]
 
 
@@ -249,13 +246,10 @@ def _unify_objects(items: list[object]) -> list[object]:
 
 
 def _unified_records(objects: list[dict[str, object]]) -> list[dict[str, object]] | None:
-    """Unifies objects with the same attributes, attribute by attribute. None where that fails."""
+    """Unifies objects with the same attributes, attribute by attribute. None for others."""
     if len({frozenset(item) for item in objects}) != 1 or any(type(item) is not dict for item in objects):
         return None
-    try:
-        fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
-    except ValueProblem:
-        return None
+    fields = {name: unify([item[name] for item in objects]) for name in objects[0]}
     if not fields:
         return [{} for _ in objects]
     return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]

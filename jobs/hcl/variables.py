@@ -166,6 +166,8 @@ def _declaration(source: Source, block: syntax.Block) -> _Variable:
     for inner in block.body.blocks:
         if inner.type != "validation":
             raise source.error(f'there is no block "{inner.type}" in "variable"', inner.start)
+        if inner.labels:
+            raise source.error('a "validation" block takes no label', inner.labels[0][1])
         variable.validations.append(inner)
     if "type" in arguments:
         variable.type = read_type(source, arguments["type"].expression)
@@ -221,15 +223,26 @@ def _validate(source: Source, variable: _Variable) -> None:
             if name not in arguments:
                 raise source.error(f'"validation" lacks its argument "{name}"', block.start)
         condition = arguments["condition"].expression
+        _check_references(source, variable.name, condition)
         holds = evaluator.converted(to_bool, evaluator.value(condition), condition, "the condition")
-        message = _sentence(source, arguments["error_message"].expression)
+        message = _message(source, arguments["error_message"].expression)
         if not holds:
             raise source.error(f'the value of "{variable.name}" is not valid: {message}', variable.at)
 
 
-def _sentence(source: Source, node: syntax.Node) -> str:
-    """Reads the error message of a validation. Nomad requires a sentence."""
+def _check_references(source: Source, name: str, condition: syntax.Node) -> None:
+    """Refuses a condition that refers to anything but its variable, or not to it."""
+    references = list(syntax.references(condition))
+    for reference in references:
+        if reference.name != "var" or [key for key, _ in reference.steps[:1]] != [name]:
+            raise source.error(f'the condition of "{name}" can refer to var.{name} only', reference.start)
+    if not references:
+        raise source.error(f'the condition of "{name}" doesn\'t refer to var.{name}', condition.start)
+
+
+def _message(source: Source, node: syntax.Node) -> str:
+    """Reads the error message of a validation. Before 2.0.5 Nomad required an English sentence."""
     message = Evaluator(source).value(node)
-    if not isinstance(message, str) or not message.endswith((".", "?", "!")) or message[0] != message[0].upper():
-        raise source.error("the error message is not a sentence", node.start, hint='As in "The count is at least 1."')
+    if not isinstance(message, str) or not message.strip():
+        raise source.error("the error message is empty", node.start, hint='As in "The count is at least 1."')
     return message

@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 from jobs.errors import InvalidSpec
-from jobs.nomad_json.canonical import SERVER_FIELDS, WrongType, canonical_job
+from jobs.hcl.versions import version_key
+from jobs.nomad_json.canonical import NEWEST, SERVER_FIELDS, WrongType, completed_job, known_version
+from jobs.nomad_json.implied import remove_implied, remove_injected
 from jobs.spec import SPEC_KEY
 
 MARK_KEY = "fedml_registered"
@@ -21,9 +23,21 @@ MARK_KEY = "fedml_registered"
 ABSENT_VERSION = -1
 """Version of a job that isn't registered."""
 
-_SERVER_SIDE = {*SERVER_FIELDS, "ConsulToken", "NomadTokenID", "VaultToken", "VersionTag"}
+_WRITTEN = {*SERVER_FIELDS, "ConsulToken", "NomadTokenID", "VaultToken", "VersionTag"}
+"""Fields that say nothing about what the job is."""
 _PLACE = {"Region", "Namespace", "Datacenters"}
-_OPEN_MAPS = {"Meta", "Env", "Config", "Options", "GetterOptions", "GetterHeaders", "Headers", "Args", "Labels"}
+_OPEN_MAPS = {
+    "Meta",
+    "Env",
+    "Config",
+    "Options",
+    "GetterOptions",
+    "GetterHeaders",
+    "Headers",
+    "Args",
+    "Labels",
+    "Policy",
+}
 """Maps with keys of the jobspec: a key on one side only is a difference. Elsewhere it is another Nomad version's
 field."""
 
@@ -90,50 +104,85 @@ def as_marked(job: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[s
 
 
 def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
-    """Compares two registered jobs. Ignores what the server writes, their places, and what fedml adds for each region.
-    Absent, null and empty are equal, as they are for Nomad."""
-    return list(_walk(_comparable(left), _comparable(right), "", is_open=False))
+    """Compares two registered jobs. Ignores what the server writes or adds, also where their servers are of different
+    versions, their places, and what fedml adds for each region."""
+    oldest, newest = sorted((known_version(left), known_version(right)), key=version_key)
+    ours, theirs = (_comparable(job, oldest, newest) for job in (left, right))
+    remove_injected(ours, theirs)
+    remove_injected(theirs, ours)
+    return list(_walk(ours, theirs, "", is_open=False))
 
 
 def file_differences(rendered: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
-    """Compares a registered job with a file's job without asking the region: completes the file's job with Nomad's
-    defaults first. Raises InvalidSpec for a field of the wrong type."""
+    """Compares a registered job with a file's job without asking the region: completes the file's job as its server
+    would. Raises InvalidSpec for a field of the wrong type."""
+    version = known_version(there)
+    wanted, found = (_comparable(job, version, version) for job in (rendered, there))
+    remove_injected(found, wanted)
+    return list(_walk(wanted, found, "", is_open=False))
+
+
+def change_of(rendered: Mapping[str, Any], there: Mapping[str, Any], planned: str) -> str:
+    """Decides what registering would do: "None" or "Edited". `planned` is the type of the server's own diff, which shows
+    differences where there are none (`scaling`, and what a later version of the server adds) and leaves out `spread`."""
+    if spec_of(rendered) != spec_of(there):
+        return planned
+    version = known_version(there)
+    wanted, found = (_complete(job, version, version) for job in (as_marked(rendered, there), there))
+    remove_injected(found, wanted)
+    changed = [one for one in _walk(wanted, found, "", is_open=False) if one.path.partition(".")[0] not in _WRITTEN]
+    if planned == "None":
+        changed = [one for one in changed if one.path.startswith("Spreads")]
+    return "Edited" if changed else "None"
+
+
+def rendered_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
+    """Compares the jobs that a file gives in two regions. Raises InvalidSpec for a field of the wrong type."""
+    ours, theirs = (_comparable(job, NEWEST, "") for job in (left, right))
+    return list(_walk(ours, theirs, "", is_open=False))
+
+
+def _complete(job: Mapping[str, Any], oldest: str, newest: str) -> dict[str, Any]:
+    """Completes a job with the fields that servers of both versions keep, and removes what either adds by itself."""
     try:
-        return differences(canonical_job(dict(rendered), str(there.get("Region") or "")), there)
+        whole = completed_job(dict(job), "", NEWEST, "", keeps_unknown=True)
+        remove_implied(whole, {version_key(oldest), version_key(newest)})
+        complete = completed_job(whole, "", oldest, newest, keeps_unknown=True)
     except WrongType as error:
         raise InvalidSpec(str(error)) from None
+    return complete
 
 
-def _comparable(job: Mapping[str, Any]) -> dict[str, Any]:
-    own = {name: value for name, value in job.items() if name not in _SERVER_SIDE | _PLACE}
-    own["Meta"] = {name: value for name, value in (job.get("Meta") or {}).items() if name not in (MARK_KEY, SPEC_KEY)}
-    if parameterized := job.get("ParameterizedJob"):
-        optional = [key for key in parameterized.get("MetaOptional") or () if not key.startswith("fedml_")]
-        own["ParameterizedJob"] = {**parameterized, "MetaOptional": optional}
-    own["TaskGroups"] = [
-        {**group, "Tasks": [_without_own_environment(task) for task in group.get("Tasks") or ()]}
-        for group in job.get("TaskGroups") or ()
-    ]
-    return own
-
-
-def _without_own_environment(task: Mapping[str, Any]) -> dict[str, Any]:
-    environment = task.get("Env") or {}
-    return {**task, "Env": {name: value for name, value in environment.items() if not name.startswith("FEDML_")}}
+def _comparable(job: Mapping[str, Any], oldest: str, newest: str) -> dict[str, Any]:
+    """Completes a job and leaves out what the server writes, its place, and what fedml adds for each region."""
+    complete = _complete(job, oldest, newest)
+    complete = {name: value for name, value in complete.items() if name not in _WRITTEN | _PLACE}
+    meta = complete.get("Meta") or {}
+    complete["Meta"] = {name: value for name, value in meta.items() if name not in (MARK_KEY, SPEC_KEY)}
+    if parameterized := complete.get("ParameterizedJob"):
+        optional = [key for key in parameterized["MetaOptional"] or () if not key.startswith("fedml_")]
+        parameterized["MetaOptional"] = optional
+    for group in complete["TaskGroups"] or ():
+        for task in group["Tasks"] or ():
+            environment = task["Env"] or {}
+            task["Env"] = {name: value for name, value in environment.items() if not name.startswith("FEDML_")}
+    return complete
 
 
 def _walk(left: Any, right: Any, path: str, *, is_open: bool) -> Iterator[Difference]:
-    """Compares two values: maps by key, lists of named blocks by name, other lists by position."""
-    if isinstance(left, Mapping) or isinstance(right, Mapping):
-        left, right = left or {}, right or {}
+    """Compares two values: maps by key, lists of named blocks by name, other lists by position. Null and an empty text, list
+    or map are equal, as they are for Nomad, but not in open maps."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         yield from _walk_maps(left, right, path, is_open=is_open)
-    elif _is_list(left) and _is_list(right) and (_named(left) or _named(right)):
+    elif not is_open and (isinstance(left, Mapping) or isinstance(right, Mapping)):
+        inner = [one for one in _walk_maps(left or {}, right or {}, path, is_open=False) if one.left or one.right]
+        yield from inner or [Difference(path, left, right)]
+    elif _is_list(left) and _is_list(right) and not is_open and _named(left) and _named(right):
         yield from _walk_named(left or (), right or (), path)
     elif _is_list(left) and _is_list(right) and left and right and len(left) == len(right):
         for number, (ours, theirs) in enumerate(zip(left, right, strict=True)):
             yield from _walk(ours, theirs, f"{path}[{number}]", is_open=is_open)
-    elif (left or None) != (right or None):
+    elif left != right and (is_open or not (_is_empty(left) and _is_empty(right))):
         yield Difference(path, left, right)
 
 
@@ -141,7 +190,15 @@ def _walk_maps(left: Mapping[str, Any], right: Mapping[str, Any], path: str, *, 
     for name in sorted({*left, *right}):
         if is_open or not left or not right or (name in left and name in right):
             inner = f"{path}.{name}" if path else name
-            yield from _walk(left.get(name), right.get(name), inner, is_open=name in _OPEN_MAPS)
+            ours, theirs = left.get(name), right.get(name)
+            if name in _OPEN_MAPS and not is_open:
+                yield from _walk(_open_map(ours), _open_map(theirs), inner, is_open=True)
+            else:
+                yield from _walk(ours, theirs, inner, is_open=is_open)
+
+
+def _open_map(value: Any) -> Any:
+    return {} if value is None else value
 
 
 def _walk_named(left: Sequence[Any], right: Sequence[Any], path: str) -> Iterator[Difference]:
@@ -158,8 +215,14 @@ def _is_list(value: Any) -> bool:
     return value is None or (isinstance(value, Sequence) and not isinstance(value, (str, bytes)))
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or value in ("", [], {})
+
+
 def _named(items: Any) -> bool:
-    return bool(items) and all(isinstance(item, Mapping) and item.get("Name") for item in items)
+    """Whether each block has a name of its own."""
+    names = [item.get("Name") if isinstance(item, Mapping) else None for item in items or ()]
+    return all(names) and len({*names}) == len(names)
 
 
 def _short(value: Any) -> str:

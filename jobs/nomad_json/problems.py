@@ -1,248 +1,205 @@
-"""Validates a canonical job as Nomad does, in Nomad's words."""
+"""Validates a canonical job as Nomad's servers do, in Nomad's words.
+
+The rules are those of 1.6.3 and of the newest 2.0; a rule that one of them lacks names the version of its change.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
-from jobs.durations import format_duration
-from jobs.nomad_json.canonical import SECOND, Record
+from jobs.hcl.versions import version_key
+from jobs.nomad_json.validation.comparisons import affinities, constraints, spreads
+from jobs.nomad_json.validation.completed_service import completed
+from jobs.nomad_json.validation.connect import admission
+from jobs.nomad_json.validation.cron import periodic
+from jobs.nomad_json.validation.groups import group_problems, names, none_of_system
+from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, quoted
 
-_SET_OPERATORS = ("set_contains", "set_contains_all", "set_contains_any")
-_COMPARISONS = ("=", "==", "is", "!=", "not", "<", "<=", ">", ">=")
-
-
-def joined(problems: list[str]) -> str:
-    """Joins several problems as Nomad does in one error."""
-    plural = "" if len(problems) == 1 else "s"
-    points = "\n\t".join("* " + problem for problem in problems)
-    return f"{len(problems)} error{plural} occurred:\n\t{points}\n\n"
-
-
-def sentences(problems: list[str]) -> list[str]:
-    """Formats problems for people: one sentence each, without counts, with the place first."""
-    lines = (
-        re.sub(r"\d+ errors? occurred:$", "", line.strip().removeprefix("* ")) for line in joined(problems).split("\n")
-    )
-    return [line.strip() for line in lines if line.strip()]
+OLDEST, NEWEST = "1.6.3", "2.0.5"
+"""The versions whose rules are known."""
+_DESCRIPTION_BYTES_MAX = 1000
+_TYPES = ("service", "batch", "system", "sysbatch")
+_COUNT_MAX = 50_000
+"""Default of the servers' job_max_count."""
 
 
-def problems(job: Record) -> list[str]:
-    """Returns everything that is wrong with the job itself, in any region. Empty for a valid job."""
-    found = [] if job["ID"] else ["Missing job ID"]
-    if " " in job["ID"]:
-        found.append("Job ID contains a space")
-    if "\0" in job["ID"]:
-        found.append("Job ID contains a null character")
-    if job["Type"] not in ("service", "batch", "system", "sysbatch"):
-        found.append(f'Invalid job type: "{job["Type"]}"')
-    if not job["Datacenters"]:
-        found.append("Missing job datacenters")
-    if any(not name for name in job["Datacenters"]):
-        found.append("Job datacenter must be non-empty string")
+def problems(job: Record, version: str = NEWEST, lacking: Sequence[Problem] = ()) -> list[Problem]:
+    """Returns everything for which a server of that version refuses the job. Empty for a valid job. `lacking`: what the
+    job needs and the server's region doesn't have."""
+    return list(_problems(job, version_key(version), lacking))
+
+
+def impossible_names(job: Record) -> list[Problem]:
+    """Returns names of places that no region can have."""
+    found = []
+    for field, what, name in (("Namespace", "namespace", "namespace"), ("NodePool", "node pool", "node_pool")):
+        allowed = r"[a-zA-Z0-9-]{1,128}" if field == "Namespace" else r"[a-zA-Z0-9_-]{1,128}"
+        if not re.fullmatch(allowed, job[field], re.ASCII):
+            text = f'job "{job["ID"]}" is in nonexistent {what} "{job[field]}"'
+            found.append(Problem(text, ((name, None),)))
+    return found
+
+
+def _problems(job: Record, version: Version, lacking: Sequence[Problem]) -> Iterator[Problem]:
     groups = job["TaskGroups"] or []
-    if not groups:
-        found.append("Missing job task groups")
-    found += _constraints(job["Constraints"])
-    found += _names(groups, "Job task group", "group")
+    services = {
+        group["Name"]: [completed(job, group, None, one) for one in group["Services"] or ()] for group in groups
+    }
+    yield from admission(job, services, version)
+    yield from lacking
+    if version >= (1, 7):
+        yield from _clusters(groups)
+    yield from _identity(job, version)
+    yield from _placement(job, version)
     for group in groups:
-        if wrong := _group(group, job["Type"]):
-            found.append(f"Task group {group['Name']} validation failed: {joined(wrong)}")
-    parameterized = job["ParameterizedJob"]
-    if parameterized is not None:
-        if job["Type"] not in ("batch", "sysbatch"):
-            found.append('Parameterized job can only be used with "batch" or "sysbatch" scheduler')
-        if wrong := _parameterized(parameterized):
-            found.append(joined(wrong))
-    if job["Multiregion"]:
-        found.append("Multiregion jobs are unlicensed.")
-    if not 1 <= job["Priority"] <= 100:
-        found.append("job priority must be between [1, 100]")
-    return found
+        yield from _beside_group(job, group, version)
+    for group in groups:
+        found, heading = group_problems(job, group, version), f"Task group {group['Name']} validation failed: "
+        yield from nested(found, ("group", group["Name"]), heading=heading)
+    yield from _kinds_of_job(job)
+    yield from _limits(job, version)
+    yield from _enterprise(groups, version)
 
 
-def _names(items: list[Record], what: str, kind: str) -> list[str]:
-    """Finds items without a name, and those that share one."""
-    found, seen = [], dict[str, int]()
-    for number, name in enumerate((item["Name"] for item in items), 1):
+def _identity(job: Record, version: Version) -> Iterator[Problem]:
+    if not job["ID"]:
+        yield Problem("Missing job ID")
+    elif " " in job["ID"]:
+        yield Problem("Job ID contains a space")
+    elif "\0" in job["ID"]:
+        yield Problem("Job ID contains a null character")
+    if "\0" in job["Name"]:
+        yield Problem("Job Name contains a null character")
+    if job["Type"] not in _TYPES:
+        yield Problem(f"Invalid job type: {quoted(job['Type'])}", (("type", None),))
+    if not job["Datacenters"]:
+        yield Problem("Missing job datacenters", (("datacenters", None),))
+    for name in job["Datacenters"] or ():
         if not name:
-            found.append(f"{what} {number} missing name")
-        elif name in seen:
-            found.append(f"{what} {number} redefines '{name}' from {kind} {seen[name]}")
-        seen.setdefault(name, number)
-    return found
+            yield Problem("Job datacenter must be non-empty string", (("datacenters", None),))
+    if not job["TaskGroups"]:
+        yield Problem("Missing job task groups")
 
 
-def _group(group: Record, job_type: str) -> list[str]:
-    found = [] if group["Name"] else ["Missing task group name"]
-    if group["Count"] < 0:
-        found.append("Task group count can't be negative")
-    tasks = group["Tasks"] or []
-    if not tasks:
-        found.append("Missing tasks for task group")
-    found += _constraints(group["Constraints"])
-    if wrong := _restart(group["RestartPolicy"]):
-        found.append(joined(wrong))
-    if wrong := _reschedule(group["ReschedulePolicy"]):
-        found.append(joined(wrong))
-    if group["EphemeralDisk"]["SizeMB"] < 10:
-        found.append(f"minimum DiskMB value is 10; got {group['EphemeralDisk']['SizeMB']}")
-    for field in ("Update", "Migrate"):
-        if group[field] is not None and job_type in ("batch", "sysbatch"):
-            found.append(f'Job type "{job_type}" does not allow {field.lower()} block')
-    found += _names(tasks, "Task", "task")
-    if sum(task["Leader"] for task in tasks) > 1:
-        found.append("Only one task may be marked as leader")
-    for task in tasks:
-        if wrong := _task(task, group):
-            found.append(f"Task {task['Name']} validation failed: {joined(wrong)}")
-    return found
+def _placement(job: Record, version: Version) -> Iterator[Problem]:
+    yield from constraints(job["Constraints"], version)
+    if job["Type"] == "system":
+        yield from none_of_system(job["Affinities"], "an affinity", "affinity")
+        yield from none_of_system(job["Spreads"], "a spread", "spread")
+    else:
+        yield from affinities(job["Affinities"], version)
+        yield from spreads(job["Spreads"])
+    size = len(((job.get("UI") or {}).get("Description") or "").encode())
+    if version >= (1, 8) and size > _DESCRIPTION_BYTES_MAX:
+        text = f"UI description must be under 1000 characters, currently {size}"
+        yield Problem(text, (("ui", None), ("description", None)))
+    yield from names(job["TaskGroups"] or [], "Job task group", "group")
 
 
-def _task(task: Record, group: Record) -> list[str]:
-    found = [] if task["Name"] else ["Missing task name"]
-    if "/" in task["Name"] or "\\" in task["Name"]:
-        found.append("Task name cannot include slashes")
-    if not task["Driver"]:
-        found.append("Missing task driver")
-    if task["KillTimeout"] < 0:
-        found.append("KillTimeout must be a positive value")
-    if task["ShutdownDelay"] < 0:
-        found.append("ShutdownDelay must be a positive value")
-    if small := _resources(task["Resources"]):
-        found.append(joined([joined(small)]))
-    if wrong := _logs(task["LogConfig"], group["EphemeralDisk"]["SizeMB"]):
-        found.append(joined(wrong))
-    found += _constraints(task["Constraints"])
-    for number, constraint in enumerate(task["Constraints"] or (), 1):
-        if constraint["Operand"] in ("distinct_hosts", "distinct_property"):
-            found.append(f"Constraint {number} has disallowed Operand at task level: {constraint['Operand']}")
-    if task["Lifecycle"] is not None:
-        found += _lifecycle(task["Lifecycle"]["Hook"])
-    return found + _volume_mounts(task["VolumeMounts"] or [], group["Volumes"] or {})
+def _beside_group(job: Record, group: Record, version: Version) -> Iterator[Problem]:
+    """Checks fields of a group that Nomad checks with the job's own."""
+    place, stop = ("group", group["Name"]), group["StopAfterClientDisconnect"] or 0
+    if (group["ShutdownDelay"] or 0) < 0:
+        yield Problem("ShutdownDelay must be a positive value", (place, ("shutdown_delay", None)))
+    if version < (1, 8):
+        text = "stop_after_client_disconnect "
+        if stop > 0 and job["Type"] not in ("batch", "service"):
+            text += "can only be set in batch and service jobs"
+            yield Problem(text, (place, ("stop_after_client_disconnect", None)))
+        elif stop < 0:
+            yield Problem(f"{text}must be a positive value", (place, ("stop_after_client_disconnect", None)))
+    if job["Type"] == "system" and group["Count"] > 1:
+        text = f"Job task group {group['Name']} has count {group['Count']}. Count cannot exceed 1 with system scheduler"
+        yield Problem(text, (place, ("count", None)))
 
 
-def _resources(resources: Record) -> list[str]:
-    found = []
-    if resources["CPU"] < 1 and not resources["Cores"]:
-        found.append(f"minimum CPU value is 1; got {resources['CPU']}")
-    if resources["MemoryMB"] < 10:
-        found.append(f"minimum MemoryMB value is 10; got {resources['MemoryMB']}")
-    return found
+def _kinds_of_job(job: Record) -> Iterator[Problem]:
+    is_batch = job["Type"] in ("batch", "sysbatch")
+    only_batch = 'can only be used with "batch" or "sysbatch" scheduler'
+    block = job["Periodic"]
+    if block is not None and block["Enabled"] is not False:
+        if not is_batch:
+            yield Problem(f"Periodic {only_batch}", (("periodic", None),))
+        yield from nested(periodic(block), ("periodic", None))
+    if job["ParameterizedJob"] is not None:
+        if not is_batch:
+            yield Problem(f"Parameterized job {only_batch}", (("parameterized", None),))
+        yield from nested(_parameterized(job["ParameterizedJob"]), ("parameterized", None))
+    if job["Multiregion"]:
+        yield Problem("Multiregion jobs are unlicensed.", (("multiregion", None),))
 
 
-def _logs(logs: Record, disk_mb: int) -> list[str]:
-    found = []
-    used_mb = logs["MaxFiles"] * logs["MaxFileSizeMB"]
-    if logs["MaxFiles"] < 1:
-        found.append(f"minimum number of files is 1; got {logs['MaxFiles']}")
-    if logs["MaxFileSizeMB"] < 1:
-        found.append(f"minimum file size is 1MB; got {logs['MaxFileSizeMB']}")
-    if disk_mb <= used_mb:
-        found.append(f"log storage ({used_mb} MB) must be less than requested disk capacity ({disk_mb} MB)")
-    return found
+def _parameterized(block: Record) -> Iterator[Problem]:
+    if block["Payload"] not in ("optional", "required", "forbidden"):
+        yield Problem(f"Unknown payload requirement: {quoted(block['Payload'])}", (("payload", None),))
+    if both := [key for key in block["MetaRequired"] or () if key in (block["MetaOptional"] or ())]:
+        text = "Required and optional meta keys should be disjoint. Following keys exist in both: "
+        yield Problem(f"{text}[{' '.join(both)}]", (("meta_optional", None),))
 
 
-def _lifecycle(hook: str) -> list[str]:
-    if not hook:
-        return ["Lifecycle validation failed: no lifecycle hook provided"]
-    if hook not in ("prestart", "poststart", "poststop"):
-        return [f"Lifecycle validation failed: invalid hook: {hook}"]
-    return []
+def _limits(job: Record, version: Version) -> Iterator[Problem]:
+    if not 1 <= job["Priority"] <= 100:
+        yield Problem("job priority must be between [1, 100]", (("priority", None),))
+    if version >= (1, 7):
+        for group in job["TaskGroups"] or ():
+            yield from _workload_identities(job, group)
+    total = sum(group["Count"] for group in job["TaskGroups"] or ())
+    if version >= (1, 11) and total > _COUNT_MAX:
+        yield Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}")
 
 
-def _volume_mounts(mounts: list[Record], volumes: Record) -> list[str]:
-    found = []
-    for number, mount in enumerate(mounts):
-        if not mount["Volume"]:
-            found.append(f"Volume Mount ({number}) references an empty volume")
-        elif mount["Volume"] not in volumes:
-            found.append(f"Volume Mount ({number}) references undefined volume {mount['Volume']}")
-    return found
+def _workload_identities(job: Record, group: Record) -> Iterator[Problem]:
+    """Finds services and Vault blocks that need an identity and have none with a name."""
+    place = ("group", group["Name"])
+    blocks = [(None, number, one) for number, one in enumerate(group["Services"] or (), 1)]
+    for task in group["Tasks"] or ():
+        blocks += [(task, number, one) for number, one in enumerate(task["Services"] or (), 1)]
+    for owner, number, block in blocks:
+        service = completed(job, group, owner, block)
+        identity = block.get("Identity")
+        if service["Provider"] != "consul" and identity and not identity.get("Name"):
+            what = f"task {owner['Name']}" if owner else f"task group {group['Name']}"
+            inner = (("task", owner["Name"]),) if owner else ()
+            text = f"Service {service['Name']} in {what} has an identity with an empty name"
+            yield Problem(text, (place, *inner, ("service", number)))
+    for task in group["Tasks"] or ():
+        cluster = (task["Vault"] or {}).get("Cluster") or "default"
+        names = [identity.get("Name") for identity in task.get("Identities") or ()]
+        if cluster != "default" and f"vault_{cluster}" not in names:
+            text = f"does not have an identity named vault_{cluster} and no default identity is provided in agent"
+            text = f"Task {task['Name']} uses Vault cluster {cluster} but {text} configuration"
+            yield Problem(text, (place, ("task", task["Name"]), ("vault", None)))
 
 
-def _parameterized(config: Record) -> list[str]:
-    found = []
-    if config["Payload"] not in ("optional", "required", "forbidden"):
-        found.append(f'Unknown payload requirement: "{config["Payload"]}"')
-    if both := [key for key in config["MetaRequired"] or () if key in (config["MetaOptional"] or ())]:
-        found.append(
-            f"Required and optional meta keys should be disjoint. Following keys exist in both: [{' '.join(both)}]"
-        )
-    return found
+def _clusters(groups: list[Record]) -> Iterator[Problem]:
+    """Finds what needs a second Consul cluster or Vault cluster, which open-source servers can't have."""
+    for group in groups:
+        place = ("group", group["Name"])
+        blocks = [(group.get("Consul"), (place, ("consul", None)))]
+        blocks += [(one, (place, ("service", number))) for number, one in enumerate(group["Services"] or (), 1)]
+        for task in group["Tasks"] or ():
+            inner = (place, ("task", task["Name"]))
+            blocks += [(one, (*inner, ("service", number))) for number, one in enumerate(task["Services"] or (), 1)]
+            blocks.append((task.get("Consul"), (*inner, ("consul", None))))
+        for block, where in blocks:
+            is_consul = block is not None and (block.get("Provider") or "consul") == "consul"
+            if block is not None and is_consul and (block.get("Cluster") or "default") != "default":
+                yield Problem("non-default Consul cluster requires Nomad Enterprise", where)
+                return
 
 
-def _constraints(constraints: list[Record] | None) -> list[str]:
-    found = []
-    for number, constraint in enumerate(constraints or (), 1):
-        if wrong := _constraint(constraint):
-            found.append(f"Constraint {number} validation failed: {joined(wrong)}")
-    return found
+def _enterprise(groups: list[Record], version: Version) -> Iterator[Problem]:
+    tasks = [(group, task) for group in groups for task in group["Tasks"] or ()]
+    for since, text, name, is_used in (
+        ((1, 7), "numa scheduling requires Nomad Enterprise", "resources", _uses_numa),
+        ((1, 8), "task schedules requires Nomad Enterprise", "schedule", lambda task: task.get("Schedule")),
+    ):
+        user = next(((group, task) for group, task in tasks if is_used(task)), None)
+        if version >= since and user is not None:
+            yield Problem(text, (("group", user[0]["Name"]), ("task", user[1]["Name"]), (name, None)))
 
 
-def _constraint(constraint: Record) -> list[str]:
-    operand, target = constraint["Operand"], constraint["RTarget"]
-    found = [] if operand else ["Missing constraint operand"]
-    if operand in _SET_OPERATORS and not target:
-        found.append("Set contains constraint requires an RTarget")
-    elif operand == "regexp":
-        try:
-            re.compile(target)
-        except re.error as error:
-            found.append(f"Regular expression failed to compile: {error}")
-    elif operand in ("is_set", "is_not_set") and target:
-        found.append(f'Operator "{operand}" does not support an RTarget')
-    elif operand in _COMPARISONS and not target:
-        found.append(f'Operator "{operand}" requires an RTarget')
-    elif operand not in (*_SET_OPERATORS, *_COMPARISONS, *_OTHER_OPERATORS):
-        found.append(f'Unknown constraint type "{operand}"')
-    if operand != "distinct_hosts" and not constraint["LTarget"]:
-        found.append("No LTarget provided but is required by constraint")
-    return found
-
-
-_OTHER_OPERATORS = ("regexp", "version", "semver", "is_set", "is_not_set", "distinct_hosts", "distinct_property")
-
-
-def _restart(policy: Record) -> list[str]:
-    found = []
-    if policy["Mode"] not in ("delay", "fail"):
-        found.append(f'Unsupported restart mode: "{policy["Mode"]}"')
-    if policy["Attempts"] == 0 and policy["Mode"] != "fail":
-        found.append(f'Restart policy "{policy["Mode"]}" with 0 attempts is ambiguous')
-    if policy["Interval"] < 5 * SECOND:
-        found.append(f"Interval can not be less than 5s (got {format_duration(policy['Interval'])})")
-    if policy["Attempts"] * policy["Delay"] > policy["Interval"]:
-        found.append(
-            f"Nomad can't restart the TaskGroup {policy['Attempts']} times in an interval of"
-            f" {format_duration(policy['Interval'])} with a delay of {format_duration(policy['Delay'])}"
-        )
-    return found
-
-
-def _reschedule(policy: Record) -> list[str]:
-    if not policy["Attempts"] and not policy["Unlimited"]:
-        return []
-    found = []
-    if policy["Attempts"] > 0 and policy["Interval"] <= 0:
-        found.append("Interval must be a non zero value if Attempts > 0")
-    if policy["Attempts"] > 0 and policy["Unlimited"]:
-        found.append(
-            f"Reschedule Policy with Attempts = {policy['Attempts']}, Interval = {format_duration(policy['Interval'])},"
-            " and Unlimited = true is ambiguous"
-        )
-        found.append("If Attempts >0, Unlimited cannot also be set to true")
-    if policy["Delay"] < 5 * SECOND:
-        found.append(f"Delay cannot be less than 5s (got {format_duration(policy['Delay'])})")
-    if policy["DelayFunction"] not in ("constant", "exponential", "fibonacci"):
-        found.append(
-            f'Invalid delay function "{policy["DelayFunction"]}", must be one of ["constant" "exponential" "fibonacci"]'
-        )
-    if policy["DelayFunction"] != "constant":
-        if policy["MaxDelay"] < 5 * SECOND:
-            found.append(f"Max Delay cannot be less than 5s (got {format_duration(policy['Delay'])})")
-        if policy["MaxDelay"] < policy["Delay"]:
-            delay, longest = format_duration(policy["Delay"]), format_duration(policy["MaxDelay"])
-            found.append(f"Max Delay cannot be less than Delay {delay} (got {longest})")
-    if not policy["Unlimited"] and policy["Interval"] < 15 * SECOND:
-        found.append(f"Interval cannot be less than 15s (got {format_duration(policy['Interval'])})")
-    return found
+def _uses_numa(task: Record) -> bool:
+    numa = task["Resources"].get("NUMA") or {}
+    return (numa.get("Affinity") or "none") != "none"

@@ -7,9 +7,15 @@ from collections.abc import Collection, Iterator
 from regions.local.state.snapshot import Record
 
 
-def misplaced(job: Record, namespaces: Collection[str], pools: Collection[str]) -> list[str]:
-    """Returns what the job names and the region doesn't have, in Nomad's words."""
+def misplaced(
+    job: Record, namespaces: Collection[str], pools: Collection[str], version: tuple[int, ...] = (1, 6, 3)
+) -> list[str]:
+    """Returns what the job names and the region doesn't have, in the words of that Nomad version."""
     found = []
+    vaults = (task["Vault"] for group in job["TaskGroups"] or () for task in group["Tasks"] or () if task["Vault"])
+    if (vault := next(vaults, None)) is not None:
+        cluster = f' "{vault.get("Cluster") or "default"}"' if version >= (1, 7) else ""
+        found.append(f"Vault{cluster} not enabled but used in the job")
     if job["Namespace"] not in namespaces:
         found.append(f'job "{job["ID"]}" is in nonexistent namespace "{job["Namespace"]}"')
     if job["NodePool"] not in pools:
@@ -62,7 +68,6 @@ _GROUP_FEATURES = {
 }
 _TASK_FEATURES = {
     "Services": "services",
-    "Vault": "Vault",
     "CSIPluginConfig": "CSI plugins",
     "ScalingPolicies": "scaling",
     "Kind": "Consul Connect",

@@ -72,6 +72,19 @@ def job_from_json(job: object) -> dict[str, Any]:
     for name, value in _object(found.get("Meta") or {}).items():
         if not isinstance(value, str):
             raise TypeError(f"meta {name!a}")
+    for group in map(_object, found.get("TaskGroups") or ()):
+        for task in group.get("Tasks") or ():
+            _object(task)
+    return found
+
+
+def evaluation_from_json(evaluation: object) -> dict[str, Any]:
+    """An evaluation, as Nomad gives it. The types of the fields that fedml uses are checked."""
+    found = _object(evaluation)
+    for name in ("Status", "JobID"):
+        _text(found, name, "")
+    for metric in _object(found.get("FailedTGAllocs") or {}).values():
+        _object(metric)
     return found
 
 

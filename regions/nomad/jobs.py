@@ -10,7 +10,13 @@ import nomad.api  # noqa: TID253 - this module is loaded only when a region is r
 
 from regions.model import Dispatched, DryRun
 from regions.nomad.calls import RegionCalls, checked_as, quoted
-from regions.nomad.decode import RegisteredJob, dry_run_from_json, job_from_json, summary_from_json
+from regions.nomad.decode import (
+    RegisteredJob,
+    dry_run_from_json,
+    evaluation_from_json,
+    job_from_json,
+    summary_from_json,
+)
 from regions.nomad.transport import Request
 from regions.nomad.versions import has_race_safe_tokens
 
@@ -111,7 +117,9 @@ class JobCalls(RegionCalls):
             evals = self._pages("evaluations", nomad.api.Evaluations, params={"status": status or None})[0]
         else:
             evals = self._pages("evaluations", nomad.api.Job, quoted(job_id), "evaluations", params={})[0]
-        return self._parse("evaluations", lambda: [one for one in evals if status in ("", one["Status"])])
+        return self._parse(
+            "evaluations", lambda: [one for one in map(evaluation_from_json, evals) if status in ("", one["Status"])]
+        )
 
     def variable_names(self, path: str) -> frozenset[str]:
         """The names in a Nomad variable, not what they hold. Raises NotFound."""

@@ -32,7 +32,8 @@ job "train" {
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "code.py").write_text("print(1)\n")
     path = tmp_path / "train.nomad.hcl"
     path.write_text(JOB)
@@ -70,6 +71,19 @@ def test_the_spec_hash_covers_source_files_and_variables_but_not_the_region(file
     assert changed != first
     file.write_text(JOB + "\n")
     assert read_job(file).evaluate().spec_hash != changed
+
+
+def test_files_are_read_from_the_working_folder_not_from_that_of_the_jobspec(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobspec = file.parent / "jobs" / file.name
+    jobspec.parent.mkdir()
+    file.rename(jobspec)
+
+    assert read_job(jobspec).evaluate().job["TaskGroups"][0]["Tasks"][0]["Templates"][0]["EmbeddedTmpl"] == "print(1)\n"
+    monkeypatch.chdir(jobspec.parent)
+    with pytest.raises(HclError, match=r"jobs/code\.py can't be read: No such file.*count from the working folder"):
+        read_job(jobspec).evaluate()
 
 
 def test_json_jobs(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.errors import InvalidMeta, InvalidSpec
-from jobs.spec import check_dispatch, checked_version, looks_secret, shape_of
+from jobs.spec import check_dispatch, checked_version, deciding_tasks, looks_secret, shape_of
 
 
 def job(**changes: Any) -> dict[str, Any]:
@@ -47,6 +47,9 @@ def test_the_version_goes_under_the_jobs_own_key(optional: list[str], key: str) 
         ({"Type": "sysbatch"}, 'type "sysbatch"; fedml dispatches batch jobs'),
         ({"Type": None}, 'type "service"'),
         ({"ParameterizedJob": None}, "no parameterized block"),
+        ({"Periodic": {"Enabled": True, "Spec": "0 * * * *"}}, "has a periodic block"),
+        ({"Periodic": {"Enabled": False}}, "has a periodic block"),
+        ({"Periodic": {}}, "has a periodic block"),
         ({"TaskGroups": []}, "no group"),
     ],
 )
@@ -54,6 +57,18 @@ def test_what_cannot_be_dispatched_is_refused(changes: dict[str, Any], words: st
     with pytest.raises(InvalidSpec, match=words) as caught:
         shape_of(job(**changes))
     assert caught.value.hint
+
+
+def test_the_leader_decides_how_an_allocation_ended_else_the_main_tasks_do() -> None:
+    tasks = [
+        {"Name": "main", "Lifecycle": None},
+        {"Name": "other"},
+        {"Name": "side", "Lifecycle": {"Hook": "prestart", "Sidecar": True}},
+    ]
+    assert deciding_tasks({"TaskGroups": [{"Name": "g", "Tasks": tasks}]}) == {"g": {"main", "other"}}
+    tasks[1]["Leader"] = True
+    assert deciding_tasks({"TaskGroups": [{"Name": "g", "Tasks": tasks}]}) == {"g": {"other"}}
+    assert deciding_tasks({"TaskGroups": None}) == {}
 
 
 @pytest.mark.parametrize("version", ["4", "2026.1", "v1.2-rc+3", "größe", "模型", "a" * 64])

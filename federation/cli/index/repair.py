@@ -143,6 +143,13 @@ def _print_sync(report: SyncReport, flag: str) -> None:
 
 
 def rebuild(
+    catalog: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The catalog or checkpoint to take, a copy of one too.")
+    ] = None,
+    from_catalog: Annotated[
+        bool,
+        typer.Option("--from-catalog", help="Do it only with a catalog or checkpoint: FILE, or one that is found."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Go on with what can be read of a log that is damaged, not lost.")
@@ -154,6 +161,9 @@ def rebuild(
 
     Results are never lost with the log. What only the stores know is entered by attempt, the store's time and allocation id.
     Prints what can't be known, and which keys had several candidates. After an interruption, the same command continues.
+    Only a catalog or checkpoint knows tags, notes and the order of commits. Without FILE the catalog of this machine or the
+    newest checkpoint of the home store is taken if one is found. With a catalog, a log that was set back to an older state
+    is completed too; what is there is moved to index/lost/.
 
     Examples:
 
@@ -161,13 +171,19 @@ def rebuild(
 
       fedml index rebuild --yes
 
+      fedml index rebuild --from-catalog --yes
+
+      fedml index rebuild --from-catalog copy-of-a-catalog.sqlite --yes
+
       fedml index rebuild --salvage --yes
     """
     from federation.cli.session import answer, answer_json, note, opened
     from federation.workflows import index_rebuild
 
     with opened(config) as federation:
-        plan, revision = index_rebuild.rebuild(federation, is_dry=not yes, salvage=salvage)
+        plan, revision = index_rebuild.rebuild(
+            federation, is_dry=not yes, salvage=salvage, needs_catalog=from_catalog, catalog=catalog
+        )
     if as_json:
         answer_json(
             {
@@ -196,7 +212,10 @@ def rebuild(
     note(
         f"rebuilt: revision {revision}; look at it:  fedml index verify"
         if yes
-        else "nothing was written:  fedml index rebuild --yes" + (" --salvage" if salvage else "")
+        else "nothing was written:  fedml index rebuild --yes"
+        + (" --salvage" if salvage else "")
+        + (" --from-catalog" if from_catalog or catalog else "")
+        + (f" {catalog}" if catalog else "")
     )
 
 

@@ -34,6 +34,9 @@ def gc(
     orphans: Annotated[
         str, typer.Option(metavar="AGE", help="Also delete files without a record that are older than this.")
     ] = "",
+    job: Annotated[
+        str, typer.Option("--job", metavar="NAME", help="Free only what is of this job (default: all jobs).")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -54,6 +57,8 @@ def gc(
 
       fedml index gc --keep last=5 --keep best=-log_loss:3 --grace 36h
 
+      fedml index gc --job sales --keep last=3
+
       fedml index gc --orphans 7d
     """
     from datetime import UTC, datetime
@@ -61,7 +66,7 @@ def gc(
     from federation.cli.session import answer_json, opened
     from federation.workflows import index_gc
 
-    request = index_gc.parse_gc(keep or (), grace, orphans)
+    request = index_gc.parse_gc(keep or (), grace, orphans, job)
     with opened(config) as federation:
         report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run)
     if as_json:

@@ -141,9 +141,9 @@ class Catalog:
         ).fetchone()
         return found
 
-    def hashes(self) -> dict[int, str]:
-        """sha256 by number of every entry that the catalog holds."""
-        return dict(self._db.execute("SELECT number, lower(hex(sha256)) FROM entry"))
+    def is_half_rebuilt(self) -> bool:
+        """Whether the log's last rebuild was broken off."""
+        return self.value("SELECT is_done FROM rebuild ORDER BY number DESC") == 0
 
     def unknown(self) -> list[tuple[int, Change]]:
         """(revision, change) of a type that this fedml doesn't know."""
@@ -225,6 +225,15 @@ class _Transaction:
 def catalog_path(cache_dir: Path, home_id: str) -> Path:
     """The file of the catalog of that home, in the cache folder."""
     return cache_dir / "index" / f"{home_id}.{SCHEMA}.sqlite"
+
+
+def read_hashes(path: Path) -> dict[int, str]:
+    """sha256 by number of every entry that the catalog in that file holds; nothing where it can't be read. Changes nothing."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            return dict(db.execute("SELECT number, lower(hex(sha256)) FROM entry"))
+    except sqlite3.Error:
+        return {}
 
 
 def open_catalog(path: Path) -> Catalog:

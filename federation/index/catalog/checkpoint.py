@@ -63,7 +63,7 @@ def write_checkpoint(home: Store, catalog: Path | None) -> str:
             copy, packed = Path(folder) / "catalog.sqlite", Path(folder) / "packed.gz"
             with closing(sqlite3.connect(f"{catalog.resolve().as_uri()}?mode=ro", uri=True)) as db:
                 db.execute("VACUUM INTO ?", (str(copy),))
-            position = _position(copy)
+            position = catalog_position(copy)
             with copy.open("rb") as source, gzip.open(packed, "wb", compresslevel=_LEVEL) as target:
                 shutil.copyfileobj(source, target, _CHUNK_BYTES)
             home.put_file(checkpoint_key(position.number), packed, content_type="application/gzip")
@@ -119,13 +119,14 @@ def unpack_checkpoint(home: Store, revision: int, path: Path) -> Position:
     except zlib.error as error:
         raise ValueError(f"it is damaged ({error})") from error
     check_catalog(path)
-    position = _position(path)
+    position = catalog_position(path)
     if position.number != revision:
         raise ValueError(f"it says that it is of revision {position.number}")
     return position
 
 
-def _position(path: Path) -> Position:
+def catalog_position(path: Path) -> Position:
+    """Where the catalog in that file stands. Raises sqlite3.Error or ValueError for one that can't be used."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
         (schema,) = db.execute("PRAGMA user_version").fetchone()
         if schema != SCHEMA:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from federation.errors import FormatTooNew, PublishError, RecordTooNew, UsageError
@@ -17,7 +19,7 @@ from federation.index.catalog.fold_tags import CURATION_TABLES, fold_curation
 from federation.index.catalog.lineage import named_parents
 from federation.index.columns import INSERT, TABLE, Entered, to_json, values_of
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
-from federation.log import Change, Entry
+from federation.log import Change, Entry, timestamp
 from federation.result import RECORD_FORMAT, ResultRecord
 from jobs.errors import FedmlError, ForeignTextError
 
@@ -69,6 +71,7 @@ FieldIds = dict[tuple[str, str, str], int]
 def fold(db: sqlite3.Connection, entry: Entry, fields: FieldIds, *, strict: bool = False) -> None:
     """Write the entry's changes into the tables, within the caller's transaction. A change that can't be used is rolled back
     and kept with the reason; `strict` raises UsageError for it instead. Raises FormatTooNew for a record of a newer format."""
+    entry = _at_its_time(db, entry)
     about = (entry.number, entry.time, entry.author, entry.reason, bytes.fromhex(entry.sha256))
     db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", about)
     for change in entry.changes:
@@ -87,6 +90,20 @@ def fold(db: sqlite3.Connection, entry: Entry, fields: FieldIds, *, strict: bool
             fold_event(db, entry, unreadable(change, problem))
         fields.update(found)
         db.execute("RELEASE change")
+
+
+def _at_its_time(db: sqlite3.Connection, entry: Entry) -> Entry:
+    """An entry that `rebuild` wrote, at the time of what it brings back: never before the previous entry, nor after its
+    own."""
+    said = next((change.get("time") for change in entry.changes if change["type"] == "rebuild"), None)
+    try:
+        moment = timestamp(datetime.fromisoformat(said)) if isinstance(said, str) and said else ""
+    except (ValueError, OverflowError):
+        return entry
+    if not moment or moment >= entry.time:
+        return entry
+    before = _value(db, "SELECT time FROM entry WHERE number = ?", entry.number - 1) or ""
+    return replace(entry, time=max(moment, before))
 
 
 def _fold_change(db: sqlite3.Connection, entry: Entry, change: Change, fields: FieldIds, found: FieldIds) -> None:

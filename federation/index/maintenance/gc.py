@@ -25,7 +25,7 @@ from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.removal import prefix_of, remove_files, remove_result
-from federation.index.maintenance.retention import Retention, unwanted
+from federation.index.maintenance.retention import Retention, of_job, require_job, unwanted
 from federation.index.maintenance.store_listing import list_store
 from federation.index.stores import Stores, shown_store
 from federation.log import Change, timestamp
@@ -34,6 +34,8 @@ from jobs.errors import FedmlError
 
 GRACE = timedelta(hours=24)
 ORPHAN_AGE = timedelta(days=7)
+
+_RUNS_OF_JOB = "SELECT run FROM run WHERE job = ? UNION SELECT run FROM result WHERE job = ?"
 
 RecordOf = Callable[[Row], ResultRecord]
 
@@ -99,9 +101,12 @@ def run_gc(index: Index, stores: Stores, rule: Retention, now: datetime, *, grac
     return outcome
 
 
-def orphans(stores: Stores, index: Index, now: datetime, age: timedelta) -> list[Orphan]:
+def orphans(stores: Stores, index: Index, now: datetime, age: timedelta, job: str = "") -> list[Orphan]:
     """Artifacts in the datacenters' stores without a record, of no open run and no result of the index, to which nothing was
-    written for `age`. Raises the stores' errors."""
+    written for `age`; with `job` only of its runs. Raises the stores' errors, UsageError for a job without results."""
+    if job:
+        index.ask(lambda catalog: require_job(catalog, job))
+    of_this = set(index.ask(lambda catalog: catalog.values(_RUNS_OF_JOB, job, job)))
     open_runs = set(index.ask(lambda catalog: catalog.values("SELECT run FROM run WHERE state = 'open'")))
     urls = index.ask(lambda catalog: catalog.values("SELECT url FROM result"))
     found: list[Orphan] = []
@@ -110,7 +115,7 @@ def orphans(stores: Stores, index: Index, now: datetime, age: timedelta) -> list
         held = list_store(store)
         for prefix, run in held.unrecorded():
             newest = held.newest(prefix)
-            if run in open_runs or newest is None or newest > now - age:
+            if (job and run not in of_this) or run in open_runs or newest is None or newest > now - age:
                 continue
             if not any(url.endswith(prefix) for url in urls):
                 found.append(Orphan(name, prefix, held.size_bytes(prefix)))
@@ -142,7 +147,9 @@ def _plan(catalog: Catalog, stores: Stores, record_of: RecordOf, rule: Retention
     unkept = unwanted(catalog, rule, now)
     moment = timestamp(now)
     plan = GcPlan()
-    marked = dict(catalog.table("SELECT alloc_id, until FROM doom ORDER BY rowid"))
+    asked, values = of_job(rule.job)
+    own = f"alloc_id IN (SELECT alloc_id FROM result WHERE {asked})"
+    marked = dict(catalog.table(f"SELECT alloc_id, until FROM doom WHERE {own} ORDER BY rowid", *values))  # noqa: S608
     plan.spare = [alloc_id for alloc_id in marked if alloc_id not in unkept]
     for alloc_id, row in unkept.items():
         try:
@@ -157,7 +164,8 @@ def _plan(catalog: Catalog, stores: Stores, record_of: RecordOf, rule: Retention
             plan.remove.append(row)
         else:
             plan.waiting.append((row, marked[alloc_id]))
-    _, plan.left_over = catalog.rows("alloc_id IN (SELECT alloc_id FROM removed WHERE size_bytes IS NULL)", ())
+    removed = "alloc_id IN (SELECT alloc_id FROM removed WHERE size_bytes IS NULL)"
+    _, plan.left_over = catalog.rows(f"{removed} AND {asked}", values)
     return plan
 
 

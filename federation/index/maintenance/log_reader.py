@@ -14,7 +14,7 @@ from pathlib import Path
 
 from federation.errors import IndexCorrupt
 from federation.index.catalog.checkpoint import checkpoint_key, checkpoints, unpack_checkpoint
-from federation.index.home import LOG_PREFIX, read_home
+from federation.index.home import LOG_PREFIX, entry_key, read_home
 from federation.index.maintenance.problem import Problem
 from federation.log import Entry, Log, Position
 from jobs.errors import FedmlError
@@ -91,11 +91,6 @@ def read_entries(home: Store, folder: str) -> dict[int, Entry]:
 
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         return {entry.number: entry for entry in pool.map(read, numbers) if entry is not None}
-
-
-def entry_key(number: int) -> str:
-    """Where that entry of the index's log lies."""
-    return f"{LOG_PREFIX}{number:020d}{_SUFFIX}"
 
 
 def check_format(home: Store, *, has_log: bool) -> list[Problem]:

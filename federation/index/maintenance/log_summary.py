@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.index.catalog.changes import checked_change
-from federation.index.maintenance.log_reader import Chain, entry_key
+from federation.index.home import entry_key
+from federation.index.maintenance.log_reader import Chain
 from federation.index.maintenance.problem import Problem
 from federation.log import Entry
 from federation.result import ResultRecord

@@ -7,28 +7,43 @@ says that it was rebuilt. The home gets a new id, so that no catalog of the lost
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from federation.claims import difference
 from federation.errors import IndexCorrupt, UsageError
+from federation.home import manifest_keys
+from federation.index.catalog.catalog import catalog_path, read_hashes
 from federation.index.catalog.changes import usable
 from federation.index.catalog.checkpoint import checkpoint_key, checkpoints
-from federation.index.home import HOME_KEY, LOG_PREFIX, make_home, read_home
-from federation.index.maintenance.collect import Refuse, believe_all, collect
+from federation.index.home import HOME_KEY, LOG_PREFIX, Owner, make_home, read_home
+from federation.index.last_sync import last_sync
+from federation.index.lost import LOST_PREFIX
+from federation.index.maintenance.collect import Collected, Refuse, believe_all, collect
 from federation.index.maintenance.log_reader import read_chain, read_entries
 from federation.index.maintenance.log_summary import LogSummary
 from federation.index.maintenance.rebuild_plan import ReadManifest, RebuildPlan, Replay
-from federation.index.maintenance.recovery import LOST_PREFIX, facts_of, is_rebuilt, remember, set_aside, stores_of
+from federation.index.maintenance.recovery import (
+    Memory,
+    Remembered,
+    facts_of,
+    is_rebuilt,
+    remember,
+    set_aside,
+    stores_of,
+)
 from federation.index.stores import OpenStore
 from federation.log import Entry, Log, timestamp, utc_now
 from federation.result import ResultRecord
-from jobs.errors import ForeignTextError
-from jobs.foreign import Members, parse_object
-from regions.storage.errors import IntegrityError, NotFound
+from jobs.foreign import parse_object
+from regions.storage.errors import IntegrityError
 from regions.storage.store import Store
+
+_HOME_ID = re.compile("^[0-9a-f]{32}")
 
 
 def plan_rebuild(
@@ -40,19 +55,34 @@ def plan_rebuild(
     refuse: Refuse = believe_all,
     *,
     salvage: bool = False,
+    needs_catalog: bool = False,
+    catalog: Path | None = None,
 ) -> RebuildPlan:
     """Look at all that survives, and decide. Writes nothing. `names` are the stores to look into; `refuse`
-    says why a record that nothing remembers isn't believed (`federation.workflows.evidence`).
+    says why a record that nothing remembers isn't believed (`federation.workflows.evidence`). `needs_catalog`: not
+    without a catalog or checkpoint; `catalog`: that file.
 
-    Raises UsageError where the log isn't lost, or is damaged and `salvage` wasn't asked for.
+    Raises UsageError where the log isn't lost, where it is damaged and neither `salvage` nor a catalog was asked for, and
+    for a catalog that is missing or of another home.
     """
     there = read_entries(home, LOG_PREFIX)
     has_log = next(iter(home.list(LOG_PREFIX)), None) is not None
     goes_on = has_log and _is_unfinished(there)
     is_salvage = has_log and not goes_on
-    if is_salvage:
-        _refuse_whole(home, salvage=salvage)
-    memory, sources = remember(home, cache_dir, _home_ids(home, goes_on=goes_on), with_log=not goes_on)
+    needs_catalog = needs_catalog or catalog is not None
+    home_ids = _home_ids(home, cache_dir, goes_on=goes_on)
+    if is_salvage and not needs_catalog:
+        known = {one: _hashes(cache_dir, one) for one in home_ids}
+        _refuse_whole(home, max(known.values(), key=len, default={}), salvage=salvage)
+    found_again = remember(home, cache_dir, home_ids, with_log=not goes_on, catalog=catalog)
+    memory, sources = found_again.entries, found_again.sources
+    if needs_catalog:
+        _refuse_without_catalog(home, cache_dir, found_again, there if is_salvage else {})
+    if goes_on and (missing := _done(there) - memory.keys()):
+        raise UsageError(
+            f"the rebuild that was broken off took {len(missing)} entries from a catalog that isn't found again",
+            hint="run it on the same machine, or name that catalog again: fedml index rebuild --from-catalog FILE",
+        )
     remembered = facts_of(memory.values())
 
     def refuse_new(record: ResultRecord, found_in: str) -> str:
@@ -60,18 +90,28 @@ def plan_rebuild(
         return refuse(record, found_in) if facts is None else difference(record, facts)
 
     found = collect(open_store, [*names, *stores_of(memory.values())], refuse_new)
-    plan = RebuildPlan(found, sources=sources, is_salvage=is_salvage, goes_on=goes_on)
+    if catalog is not None:
+        _refuse_foreign_catalog(home, catalog, memory.values(), found)
+        home_ids = list(dict.fromkeys([*home_ids, *_HOME_ID.findall(catalog.name)]))
+    plan = RebuildPlan(found, sources=sources, is_salvage=is_salvage, goes_on=goes_on, home_ids=home_ids)
     Replay(home, plan, memory, there if goes_on else {}, read_manifest).run()
     return plan
 
 
-def apply_rebuild(home: Store, plan: RebuildPlan, *, author: str, clock: Callable[[], datetime] = utc_now) -> int:
+def apply_rebuild(
+    home: Store,
+    plan: RebuildPlan,
+    *,
+    author: str,
+    clock: Callable[[], datetime] = utc_now,
+    owner: Owner | None = None,
+) -> int:
     """Write it, and give the revision. After a crash `rebuild` goes on where it was. Raises LogConflict when somebody else
-    writes to the index meanwhile."""
+    writes to the index meanwhile. `owner`: the federation whose home a new `format.json` is."""
     if plan.is_salvage:
         set_aside(home, clock().strftime("%Y%m%dT%H%M%SZ"))
     if not plan.goes_on:
-        _renew_home(home, clock())
+        _renew_home(home, clock(), plan.home_ids, owner)
     log = Log(home, LOG_PREFIX, author=author, clock=clock)
     log.refresh()
     for reason, changes in plan.entries:
@@ -87,8 +127,19 @@ def _is_unfinished(entries: dict[int, Entry]) -> bool:
     return bool(marks) and not any(mark["is_done"] for mark in marks) and is_rebuilt(entries[min(entries)].changes)
 
 
-def _refuse_whole(home: Store, *, salvage: bool) -> None:
-    chain = read_chain(home)
+def _done(entries: dict[int, Entry]) -> set[int]:
+    """The numbers of the lost log's entries that a rebuild has entered already."""
+    changes = [change for entry in entries.values() for change in usable(entry.changes)]
+    return {change["of"] for change in changes if change["type"] == "rebuild" and "of" in change}
+
+
+def _hashes(cache_dir: Path, home_id: str) -> dict[int, str]:
+    path = catalog_path(cache_dir, home_id)
+    return read_hashes(path) if path.is_file() else {}
+
+
+def _refuse_whole(home: Store, remembered: dict[int, str], *, salvage: bool) -> None:
+    chain = read_chain(home, remembered=remembered)
     problems = chain.problems or [one for one in LogSummary(home, chain).problems if one.kind == "change-unreadable"]
     if not problems:
         raise UsageError(
@@ -104,20 +155,49 @@ def _refuse_whole(home: Store, *, salvage: bool) -> None:
         )
 
 
-def _home_ids(home: Store, *, goes_on: bool) -> list[str]:
-    """Under which ids the home may have a catalog here: its own (unless that is of this very rebuild), and earlier ones."""
+def _refuse_without_catalog(home: Store, cache_dir: Path, memory: Memory, there: dict[int, Entry]) -> None:
+    if not memory.has_catalog:
+        raise UsageError(
+            f"no catalog of the home {home.url} was found in {cache_dir / 'index'}, and no checkpoint in the home",
+            hint="run it on the machine that used the index last, or name a copy of its catalog: "
+            "fedml index rebuild --from-catalog FILE\nwithout --from-catalog it goes by the results in the stores",
+        )
+    known = {one.sha256 for one in memory.entries.values()}
+    if there and {entry.sha256 for entry in there.values()} == known:
+        raise UsageError(
+            f"the index isn't lost: its log has all that the catalog knows, up to revision {max(there)}",
+            hint="fedml index verify looks at everything",
+        )
+
+
+def _refuse_foreign_catalog(home: Store, catalog: Path, memory: Iterable[Remembered], found: Collected) -> None:
+    """Raises UsageError for a catalog that knows nothing of what lies here."""
+    changes = [change for one in memory for change in one.changes]
+    knows = {change["run"] for change in changes if change["type"] == "open"}
+    knows |= {change["alloc_id"] for change in changes if "known" in change}
+    there = {run for run, _ in manifest_keys(home)} | found.candidates.keys()
+    if there and there.isdisjoint(knows):
+        raise UsageError(
+            f"the catalog {catalog} is of another index: it knows none of the {len(there)} runs and results that lie in "
+            f"{home.url} and the stores",
+            hint="name a catalog of this federation's index",
+        )
+
+
+def _home_ids(home: Store, cache_dir: Path, *, goes_on: bool) -> list[str]:
+    """Under which ids the home may have a catalog here: its own (unless that is of this very rebuild), the one that this
+    machine read last at that address, and earlier ones."""
     try:
         found = read_home(home)
-        where = home.url_of(HOME_KEY)
-        document = parse_object(home.get(HOME_KEY), source=where) if found else {}
-        earlier = Members(document, source=where).items("rebuilt_from", ())
-    except (IndexCorrupt, IntegrityError, NotFound, ForeignTextError):
-        return []
-    own = [found.id] if found and not goes_on else []
-    return own + [text for text in earlier if isinstance(text, str)]
+    except (IndexCorrupt, IntegrityError):
+        found = None
+    seen = last_sync(cache_dir, home.url)
+    ids = [found.id] if found and not goes_on else []
+    ids += [seen.home_id] if seen and not (goes_on and found and seen.home_id == found.id) else []
+    return list(dict.fromkeys([*ids, *(found.rebuilt_from if found else ())]))
 
 
-def _renew_home(home: Store, now: datetime) -> None:
+def _renew_home(home: Store, now: datetime, home_ids: Sequence[str], owner: Owner | None) -> None:
     """A new id for the home: what was read of the lost log is worth nothing against the new one."""
     try:
         found = read_home(home)
@@ -125,8 +205,10 @@ def _renew_home(home: Store, now: datetime) -> None:
         home.delete(HOME_KEY)
         found = None
     if found is None:
-        make_home(home, now)
+        make_home(home, now, owner, rebuilt_from=home_ids)
         return
-    renewed = {"id": uuid.uuid4().hex, "created": timestamp(now), "rebuilt_from": _home_ids(home, goes_on=False)}
+    earlier = list(dict.fromkeys([found.id, *home_ids]))
+    renewed = {"id": uuid.uuid4().hex, "created": timestamp(now), "rebuilt_from": earlier}
+    renewed |= {"federation": asdict(owner)} if owner else {}
     document = parse_object(home.get(HOME_KEY), source=home.url_of(HOME_KEY)) | renewed
     home.put(HOME_KEY, json.dumps(document, indent=1).encode(), content_type="application/json")

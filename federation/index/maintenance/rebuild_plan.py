@@ -14,12 +14,13 @@ from federation.index.catalog.changes import RECORD_CHANGES, usable
 from federation.index.maintenance.collect import Candidate, Collected
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.recovery import Remembered
-from federation.log import Change, Entry
+from federation.log import Change, Entry, timestamp
 from federation.result import Key, ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 _BATCH = 200
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RunManifest(OpenedRun, Protocol):
@@ -27,6 +28,8 @@ class RunManifest(OpenedRun, Protocol):
 
     @property
     def expected_keys(self) -> int: ...
+    @property
+    def created(self) -> str: ...
 
 
 ReadManifest = Callable[[bytes, str], RunManifest]
@@ -42,6 +45,8 @@ class RebuildPlan:
     is_salvage: bool = False
     goes_on: bool = False
     """An earlier rebuild was broken off; this goes on with it."""
+    home_ids: list[str] = field(default_factory=list)
+    """Ids that the home had, the newest first."""
     results: int = 0
     runs: list[str] = field(default_factory=list)
     """Opened again from their manifests."""
@@ -95,8 +100,10 @@ class Replay:
             by_run.setdefault(one.record.key.run, []).append(one)
         for run in self._opened - self._closed.keys():
             by_run.setdefault(run, [])
-        for run, candidates in sorted(by_run.items()):
-            self._run(run, manifests.get(run), candidates)
+        found = [one for run, ones in sorted(by_run.items()) for one in self._run(run, manifests.get(run), ones)]
+        for moment, reason, changes in sorted(found, key=lambda one: one[0]):
+            mark: Change = {"type": "rebuild", "is_done": False, "time": timestamp(moment)}
+            self._plan.entries.append((reason, [mark, *({**change, "rebuilt": True} for change in changes)]))
         self._tell(manifests, left)
 
     def _again(self, one: Remembered) -> None:
@@ -139,8 +146,11 @@ class Replay:
                 if kind == "add":
                     self._winners.setdefault(record.key, record.alloc_id)
 
-    def _run(self, run: str, manifest: RunManifest | None, candidates: list[Candidate]) -> None:
-        """What only the stores and the run's own log know of one run: it is opened, its results enter, it is closed."""
+    def _run(
+        self, run: str, manifest: RunManifest | None, candidates: list[Candidate]
+    ) -> Iterator[tuple[datetime, str, list[Change]]]:
+        """What only the stores and the run's own log know of one run: it is opened, its results enter, it is closed. Yields
+        its entries as (time, reason, changes), in order."""
         changes: list[Change] = []
         if manifest is not None and run not in self._opened:
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
@@ -155,10 +165,15 @@ class Replay:
         for change in changes:
             if change["type"] in ("open", "close"):
                 self._follow(change)
-        for start in range(0, len(changes), _BATCH):
-            batch = [{**change, "rebuilt": True} for change in changes[start : start + _BATCH]]
-            mark: Change = {"type": "rebuild", "is_done": False}
-            self._plan.entries.append((f"rebuilt from the stores: run {run}", [mark, *batch]))
+        times = {one.record.alloc_id: _moment(one.written or one.record.created) for one in candidates}
+        now = _moment(manifest.created) if manifest is not None else _BEGINNING
+        opening = [change for change in changes if change["type"] == "open"]
+        rest = [change for change in changes if change["type"] != "open"]
+        for batch in (opening, *(rest[start : start + _BATCH] for start in range(0, len(rest), _BATCH))):
+            entered = [times[change["record"]["alloc_id"]] for change in batch if "record" in change]
+            now = max([now, *entered])
+            if batch:
+                yield now, f"rebuilt from the stores: run {run}", batch
 
     def _cancelled(self, run: str, candidates: list[Candidate]) -> list[Change]:
         """Where the run was cancelled: the results that its store had before, then the cancel. All others are late."""
@@ -253,5 +268,8 @@ class Replay:
 
 
 def _moment(written: str) -> datetime:
-    """The store's time of a record; the beginning of all time where the store tells none."""
-    return datetime.fromisoformat(written) if written else datetime.min.replace(tzinfo=UTC)
+    """A time that a store or a manifest says; the beginning of all time where it says none."""
+    try:
+        return datetime.fromisoformat(written).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return _BEGINNING

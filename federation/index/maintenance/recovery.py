@@ -2,34 +2,38 @@
 still be read. Changes that can't be used are counted and left out.
 
 A catalog knows every entry but for the records of its results: those are in the stores. An entry that is read from the
-log wins where the catalog has the same hash for it, or doesn't know it.
+log wins where the catalog has the same hash for it, or doesn't know it. Where a log that was set back to an older state went
+on without what the catalog knows, its own entries follow those of the catalog.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from federation.claims import Expected, fields_of, known
-from federation.errors import PublishError
+from federation.errors import PublishError, UsageError
 from federation.index.catalog.catalog import SCHEMA, catalog_path
 from federation.index.catalog.changes import CHANGE_OF_STATE, RECORD_CHANGES, UNREADABLE, usable
-from federation.index.catalog.checkpoint import checkpoints, unpack_checkpoint
+from federation.index.catalog.checkpoint import check_catalog, checkpoints, unpack_checkpoint
 from federation.index.columns import COLUMNS
 from federation.index.home import LOG_PREFIX
+from federation.index.lost import LOST_PREFIX
 from federation.index.maintenance.log_reader import read_entries
 from federation.log import ENTRY_BYTES_READ_MAX, Change, Entry
 from federation.result import ResultRecord, store_name
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
-LOST_PREFIX = "index/lost/"
+_GZIP = b"\x1f\x8b"
 _FACTS = {column.name: column.sql_name for column in COLUMNS.values() if column.type and column.value}
 """What a catalog has of a result: each column by its name, which is the field's name in `federation.claims` too."""
 
@@ -49,31 +53,67 @@ class Remembered:
     """How many changes of a known type it has besides, which can't be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Entries by number, and what they were taken from. `has_catalog`: a catalog or checkpoint is among that."""
+
+    entries: dict[int, Remembered]
+    sources: list[str] = field(default_factory=list)
+    has_catalog: bool = False
+
+
 def remember(
-    home: Store, cache_dir: Path, home_ids: list[str], *, with_log: bool = True
-) -> tuple[dict[int, Remembered], list[str]]:
-    """(entries by number, what they were taken from). `home_ids` are those under which the home may have a catalog here,
-    the likeliest first; `with_log` False leaves out the log itself (it is of a rebuild that was broken off)."""
-    found, sources = _from_catalogs(cache_dir, home_ids)
-    in_checkpoint, name = _from_checkpoint(home) if with_log else ({}, "")
-    if len(in_checkpoint) > len(found):
+    home: Store, cache_dir: Path, home_ids: Iterable[str], *, with_log: bool = True, catalog: Path | None = None
+) -> Memory:
+    """All that survives of the index's entries. `home_ids` are those under which the home may have a catalog here, the
+    likeliest first; `catalog` is a file that takes their place. `with_log` False leaves out the log itself (it is of a
+    rebuild that was broken off). Raises UsageError for a `catalog` that can't be used."""
+    found, sources = _from_file(catalog) if catalog else _from_catalogs(cache_dir, home_ids)
+    in_checkpoint, name = _from_checkpoint(home)
+    if len(in_checkpoint) > len(found) and not catalog:
         found, sources = in_checkpoint, [name]
+    has_catalog = bool(found)
     read = _readable(home, with_log=with_log)
+    branch = _branch(found, read)
+    last = max(found, default=0)
     taken = 0
     for number, entry in read.items():
         known = found.get(number)
-        if known is None or known.sha256 == entry.sha256:
+        if number not in branch and (known is None or known.sha256 == entry.sha256):
             found[number] = _of_entry(entry)
             taken += 1
+    for place, entry in enumerate(branch.values(), start=1):
+        found[last + place] = replace(_of_entry(entry), number=last + place)
     if taken:
         sources.append(f"{taken} entries of the log")
-    return dict(sorted(found.items())), sources
+    if branch:
+        sources.append(f"revisions {min(branch)} to {max(branch)} of a log that went on without what the catalog knows")
+    return Memory(dict(sorted(found.items())), sources, has_catalog)
+
+
+def _branch(found: Mapping[int, Remembered], read: Mapping[int, Entry]) -> dict[int, Entry]:
+    """The entries with which the log left what the catalog knows: whole, in a chain, up to the log's end."""
+    numbers = sorted(read)
+    first = next((one for one in numbers if one in found and found[one].sha256 != read[one].sha256), 0)
+    if not first:
+        return {}
+    rest = {number: read[number] for number in numbers if number >= first}
+    before = found[first - 1].sha256 if first > 1 and first - 1 in found else ""
+    for entry in rest.values():
+        if entry.previous != before:
+            return {}
+        before = entry.sha256
+    return rest if len(rest) == numbers[-1] - first + 1 else {}
 
 
 def _of_entry(entry: Entry) -> Remembered:
     changes = usable(entry.changes)
     left_out = len(entry.changes) - len(changes)
-    return Remembered(entry.number, entry.time, entry.author, entry.reason, changes, entry.sha256, left_out)
+    own = tuple(change for change in changes if change["type"] != "rebuild")
+    true_time = next((change["time"] for change in changes if change["type"] == "rebuild" and change.get("time")), "")
+    return Remembered(
+        entry.number, true_time or entry.time, entry.author, entry.reason, own, entry.sha256, left_out
+    )  # fmt: skip
 
 
 def stores_of(memory: Iterable[Remembered]) -> list[str]:
@@ -127,12 +167,35 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         found = {}
         for number, time, author, reason, sha256 in entries:
             known = changes.get(number, [])
-            kept = tuple(change for change in known if change["type"] != UNREADABLE)
-            found[number] = Remembered(number, time, author, reason, kept, sha256, len(known) - len(kept))
+            unreadable = sum(change["type"] == UNREADABLE for change in known)
+            kept = tuple(change for change in known if change["type"] not in (UNREADABLE, "rebuild"))
+            found[number] = Remembered(number, time, author, reason, kept, sha256, unreadable)
         return found
 
 
-def _from_catalogs(cache_dir: Path, home_ids: list[str]) -> tuple[dict[int, Remembered], list[str]]:
+def _from_file(path: Path) -> tuple[dict[int, Remembered], list[str]]:
+    """The entries of a catalog's file, or of a checkpoint's. Raises UsageError for another file."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="fedml-rebuild-") as folder, path.open("rb") as source:
+            unpacked = path
+            if source.read(len(_GZIP)) == _GZIP:
+                unpacked = Path(folder) / "catalog.sqlite"
+                with gzip.open(path, "rb") as packed, unpacked.open("wb") as target:
+                    shutil.copyfileobj(packed, target)
+            check_catalog(unpacked)
+            found = of_catalog(unpacked)
+    except (OSError, EOFError, ValueError, KeyError, sqlite3.Error) as error:
+        raise UsageError(
+            f"{path} is not a catalog that can be used: {error}",
+            hint="a catalog is FEDML_CACHE_DIR/index/*.sqlite (default: .fedml/cache/index/ of a project), a checkpoint "
+            "index/checkpoints/*.sqlite.gz of a home store",
+        ) from error
+    if not found:
+        raise UsageError(f"the catalog {path} has no entries")
+    return found, [f"the catalog {path} (revision {max(found)})"]
+
+
+def _from_catalogs(cache_dir: Path, home_ids: Iterable[str]) -> tuple[dict[int, Remembered], list[str]]:
     for home_id in home_ids:
         path = catalog_path(cache_dir, home_id)
         try:
@@ -157,20 +220,29 @@ def _from_checkpoint(home: Store) -> tuple[dict[int, Remembered], str]:
 
 
 def _readable(home: Store, *, with_log: bool) -> dict[int, Entry]:
-    """Entries in the log and, where it has none of a number, in what `salvage` has set aside: the newest first."""
+    """Entries in the log and, where it has none of a number, in what `salvage` has set aside: the newest first. A log that was
+    rebuilt to its end has all that was set aside before."""
     folders = {LOG_PREFIX} if with_log else set()
     folders |= {match[0] for info in home.list(LOST_PREFIX) if (match := re.match(r"index/lost/[^/]+/", info.key))}
     found: dict[int, Entry] = {}
     for folder in sorted(folders, key=lambda folder: (folder == LOG_PREFIX, folder), reverse=True):
-        for number, entry in read_entries(home, folder).items():
-            if not is_rebuilt(entry.changes):
+        entries = read_entries(home, folder)
+        is_whole = any(change.get("is_done") for one in entries.values() for change in _marks(one.changes))
+        for number, entry in entries.items():
+            if is_whole or not is_rebuilt(entry.changes):
                 found.setdefault(number, entry)
+        if is_whole:
+            break
     return found
+
+
+def _marks(changes: Iterable[Change]) -> list[Change]:
+    return [change for change in usable(changes) if change["type"] == "rebuild"]
 
 
 def is_rebuilt(changes: tuple[Change, ...]) -> bool:
     """Whether an entry was made by `rebuild` (and not by whom it tells of)."""
-    return any(change["type"] == "rebuild" for change in usable(changes))
+    return bool(_marks(changes))
 
 
 def set_aside(home: Store, stamp: str) -> int:

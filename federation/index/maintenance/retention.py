@@ -34,10 +34,12 @@ class Retention:
     age: timedelta | None = None
     best: tuple[tuple[str, int, bool], ...] = ()
     """(metric, how many, is_least)"""
+    job: str = ""
+    """The only job whose results may go; empty: all jobs."""
 
 
-def parse_retention(texts: Iterable[str]) -> Retention:
-    """The rule that these say together. Raises UsageError for one that says nothing, or nothing that is known."""
+def parse_retention(texts: Iterable[str], job: str = "") -> Retention:
+    """The rule that these say together, for one job or for all. Raises UsageError for one that says nothing, or nothing that is known."""
     last, age = 0, None
     best: list[tuple[str, int, bool]] = []
     for part in (part.strip() for text in texts for part in text.split(",")):
@@ -53,16 +55,38 @@ def parse_retention(texts: Iterable[str]) -> Retention:
             raise UsageError(f"--keep {part!r} isn't last=N, age=AGE or best=METRIC:K", hint=_EXAMPLE)
     if not (last or age or best):
         raise UsageError("nothing says what to keep", hint=_EXAMPLE)
-    return Retention(last, age, tuple(best))
+    return Retention(last, age, tuple(best), job)
 
 
 def unwanted(catalog: Catalog, rule: Retention, now: datetime) -> dict[str, Row]:
     """Results by allocation, oldest first, that nothing keeps; those that are removed already aren't among them. Raises
-    UsageError for a metric that no result ever had."""
+    UsageError for a job or a metric that no result ever had."""
+    if rule.job:
+        require_job(catalog, rule.job)
     _require_metrics(catalog, rule)
-    _, rows = catalog.rows("alloc_id NOT IN (SELECT alloc_id FROM removed)", (), order="rowid")
+    asked, values = of_job(rule.job)
+    _, rows = catalog.rows(f"alloc_id NOT IN (SELECT alloc_id FROM removed) AND {asked}", values, order="rowid")
+    for metric in (metric for metric, _, _ in rule.best if rule.job and rows):
+        if not any(metric in row.metrics for row in rows):
+            raise UsageError(f"--keep best={metric}: no result of the job {rule.job} has the metric {metric!r}")
     kept = _protected(catalog, rows) | _by_rule(rows, rule, now)
     return {row.alloc_id: row for row in rows if row.alloc_id not in kept}
+
+
+def of_job(job: str) -> tuple[str, tuple[str, ...]]:
+    """The condition of results of that job, and its values; of all results without one."""
+    return ("job = ?", (job,)) if job else ("1", ())
+
+
+def require_job(catalog: Catalog, job: str) -> None:
+    """Raises UsageError for a job that has no result."""
+    jobs = catalog.values("SELECT DISTINCT job FROM result ORDER BY job")
+    if job not in jobs:
+        near = get_close_matches(job, jobs, n=1)
+        raise UsageError(
+            f"the index has no result of a job {job!r}",
+            hint=f"did you mean {near[0]!r}?" if near else f"jobs: {', '.join(jobs[:6]) or 'none'}",
+        )
 
 
 def _require_metrics(catalog: Catalog, rule: Retention) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from federation.index.maintenance.log_reader import check_checkpoints, check_format, entry_key, read_chain
+from federation.index.home import entry_key
+from federation.index.maintenance.log_reader import check_checkpoints, check_format, read_chain
 from federation.index.maintenance.log_summary import Committed, LogSummary
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import StoreListing, record_place

@@ -113,7 +113,9 @@ class Brain:
         self._dispatching = Dispatching(state, self._ends, self._health, self._watching)
         self._binding = Binding(state)
         self._resume = Resume(state, self._ends, self._health, self._binding, self._dispatching, self._watching)
-        self._log = LogView(state, self._ends, self._health, self._binding, self._dispatching, self._results, self._resume)
+        self._log = LogView(
+            state, self._ends, self._health, self._binding, self._dispatching, self._results, self._resume
+        )
         self._handlers: dict[type, Callable[..., None]] = {
             Tick: self._tick,
             RegionProbed: self._health.probed,

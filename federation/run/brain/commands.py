@@ -12,7 +12,7 @@ from federation.run.brain.events import Pair
 from regions.model import Allocation
 
 TellKind = Literal[
-    "bound", "dispatched", "running", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
+    "bound", "dispatched", "running", "ended", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
 ]
 
 

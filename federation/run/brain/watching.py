@@ -145,6 +145,7 @@ class Watching:
             place = (allocation.group, allocation.index)
             if place not in state.slots[number].committed:
                 state.changes.append(Done(number, attempt.number, *place))
+                state.tell("ended", attempt=attempt, slot=number, detail=f"{place[0]}[{place[1]}] with exit code 0")
             self._ends.keep_logs(number, attempt, allocation, is_failed=False)
             self._results.has(number, place, attempt.number)
 

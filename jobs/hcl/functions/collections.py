@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.hcl.functions.function import Function
 from jobs.hcl.numbers import Number, counted
+from jobs.hcl.types import convert, type_of
 from jobs.hcl.values import (
     ListValue,
     MapValue,
@@ -66,9 +67,9 @@ def coalesce(*values: object) -> Any:
 
 
 def coalesce_list(*lists: object) -> list[Any]:
-    for items in lists:
-        if _list(items):
-            return _list(items)
+    for items in [_list(given, allow_set=False) for given in lists]:
+        if items:
+            return items
     raise ValueProblem("all lists are empty")
 
 
@@ -147,17 +148,16 @@ def lookup(mapping: object, key: object, default: object) -> Any:
     found, name = _map(mapping), to_string(key)
     if not isinstance(found, MapValue):
         return found.get(name, default)
-    return _as_elements(found, default) if name not in found else found[name]
+    converted = _as_elements(found, default)
+    return found.get(name, converted)
 
 
 def _as_elements(mapping: MapValue, value: object) -> Any:
     """Converts a value to the type of the map's elements."""
     example = next((item for item in mapping.values() if item is not None), None)
-    if isinstance(example, (str, type(None))) or isinstance(value, (list, dict)):
-        return to_string(value) if isinstance(example, str) else value
-    from jobs.hcl.types import convert, type_of
-
-    return convert(value, type_of(example))
+    if isinstance(example, (list, dict)):
+        return unify([example, value])[1]
+    return value if example is None else convert(value, type_of(example))
 
 
 def merge(*mappings: object) -> dict[str, Any]:
@@ -195,9 +195,7 @@ def set_product(*sets: object) -> list[Any]:
         raise NotComputed(f"the product has more than {CELLS_MAX} elements")
     lists = [items if isinstance(items, (ListValue, SetValue)) else unify(items) for items in lists]
     rows: list[Any] = [list(row) for row in product(*lists)]
-    if has_set(lists) and all(isinstance(items, SetValue) for items in lists):
-        return make_set(rows)
-    return ListValue(rows)
+    return make_set(rows) if has_set(lists) else ListValue(rows)
 
 
 def cut(items: object, start: object, end: object) -> list[Any]:

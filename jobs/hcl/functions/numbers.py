@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from jobs.hcl.functions.function import Function
 from jobs.hcl.numbers import (
@@ -16,9 +17,20 @@ from jobs.hcl.numbers import (
     negated,
     number,
 )
-from jobs.hcl.values import ValueProblem, to_number, to_whole_number
+from jobs.hcl.values import ListValue, NotComputed, ValueProblem, to_number, to_whole_number
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_HALF_ROOT = 7.07106781186547524401e-01
+_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_LOG_SERIES = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
 RANGE_ITEMS_MAX = 1024
 DIGITS_MAX = 1024
 
@@ -53,11 +65,30 @@ def logarithm(value: object, base: object) -> Number:
 
 
 def _logarithm(value: float) -> float:
+    """Computes the natural logarithm by the steps of FreeBSD's log(), as Go does: libraries differ in the last digit."""
     if value == 0:
         return -math.inf
     if value < 0:
         raise ValueProblem("this logarithm is not defined")
-    return math.log(value)
+    mantissa, exponent = math.frexp(value)
+    if mantissa < _HALF_ROOT:
+        mantissa, exponent = mantissa * 2, exponent - 1
+    shift = mantissa - 1
+    ratio = shift / (2 + shift)
+    square = ratio * ratio
+    fourth = square * square
+    odd = square * _series(fourth, _LOG_SERIES[0::2])
+    even = fourth * _series(fourth, _LOG_SERIES[1::2])
+    half = 0.5 * shift * shift
+    rest = ratio * (half + (odd + even)) + exponent * _LN2_LOW
+    return exponent * _LN2_HIGH - ((half - rest) - shift)
+
+
+def _series(value: float, coefficients: tuple[float, ...]) -> float:
+    total = 0.0
+    for coefficient in reversed(coefficients):
+        total = total * value + coefficient
+    return total
 
 
 def power(base: object, exponent: object) -> Number:
@@ -69,19 +100,17 @@ def _power(base: float, exponent: float) -> float:
     if exponent == 0 or base == 1:
         return 1.0
     if base == 0:
-        return 0.0 if exponent > 0 else math.inf
+        return math.copysign(0.0, base if exponent % 2 == 1 else 1.0) if exponent > 0 else math.inf
     if abs(exponent) == 0.5 and base > 0:
         return math.sqrt(base) if exponent > 0 else 1 / math.sqrt(base)
     fraction, whole = math.modf(abs(exponent))
     if fraction and base < 0:
         raise ValueProblem("this power is not defined")
-    if whole >= 2**62:
-        raise ValueProblem("the exponent is too large")
-    result, scale = 1.0, 0
     if fraction:
-        if fraction > 0.5:
-            fraction, whole = fraction - 1, whole + 1
-        result = math.exp(fraction * math.log(base))
+        raise NotComputed("with this exponent the last digits depend on the processor; round or pass the value")
+    if whole >= 2**63:
+        return 1.0 if base == -1 else 0.0 if (abs(base) < 1) == (exponent > 0) else math.inf
+    result, scale = 1.0, 0
     square, square_scale = math.frexp(base)
     steps = int(whole)
     while steps:
@@ -136,7 +165,7 @@ def smallest(*values: object) -> Number:
     return min(map(to_number, values))
 
 
-def span(*limits: object) -> list[Number]:
+def span(*limits: object) -> list[Any]:
     """`range(limit)`, `range(start, limit)` or `range(start, limit, step)`, of at most 1024 numbers."""
     numbers = [to_number(limit) for limit in limits]
     start, limit = (numbers[0], numbers[1]) if len(numbers) > 1 else (counted(0), numbers[0])
@@ -145,7 +174,7 @@ def span(*limits: object) -> list[Number]:
         raise ValueProblem("the step can't be zero")
     if exact(limit) != exact(start) and (limit > start) != (step > 0):
         raise ValueProblem("the step never reaches the limit")
-    found: list[Number] = []
+    found: list[Any] = ListValue()
     while (start < limit) if step > 0 else (start > limit):
         if len(found) == RANGE_ITEMS_MAX:
             raise ValueProblem(f"more than {RANGE_ITEMS_MAX} numbers")

@@ -15,10 +15,10 @@ _GROUP_NAME = re.compile(r"\(\?P?<([^=!>][^>]*)>")
 
 def regex_replace(value: object, pattern: object, replacement: object) -> str:
     """Replaces by a pattern. Go's `$1`, `${1}` and `${name}` stand for the matched groups."""
-    whole, template, compiled = to_string(value), to_string(replacement), _compiled(to_string(pattern))
+    whole, template, expression = to_string(value), to_string(replacement), compiled(to_string(pattern))
     pieces: list[str] = []
     at, length = 0, 0
-    for found in compiled.finditer(whole):
+    for found in expression.finditer(whole):
         start, end = found.span()
         inserted = _expanded(template, found) if end > at or start == 0 else ""
         pieces += (whole[at:start], inserted)
@@ -27,7 +27,8 @@ def regex_replace(value: object, pattern: object, replacement: object) -> str:
     return "".join([*pieces, whole[at:]])
 
 
-def _compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Any:
+    """Compiles a regular expression as Go does. Raises ValueProblem, or NotComputed without the library."""
     try:
         import re2
     except ImportError:

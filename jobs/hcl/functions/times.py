@@ -48,8 +48,8 @@ def time_add(timestamp: object, duration: object) -> str:
         later = moment + timedelta(seconds=(to_duration(to_string(duration)) + nanoseconds) // 10**9)
     except OverflowError:
         raise NotComputed("fedml computes times from the year 1 to 9999") from None
-    zone = _zone(later, with_colon=True)
-    return later.strftime("%Y-%m-%dT%H:%M:%S") + ("Z" if zone == "+00:00" else zone)
+    shown = later.isoformat(timespec="seconds")
+    return shown.removesuffix("+00:00") + "Z" if shown.endswith("+00:00") else shown
 
 
 def format_date(spec: object, timestamp: object) -> str:

@@ -180,7 +180,12 @@ class AllocRunner:
 
         Nothing is reported to the server until they have ended, as with Nomad: it must not give their room to others.
         """
-        event = None
+        if not self._killing and self._say_why_over(live):
+            self._awaits_end = True
+            self._kill_tasks()
+
+    def _say_why_over(self, live: list[TaskRunner]) -> bool:
+        """Emits to the other tasks why they end, if they are to. Returns whether it did."""
         dead = [t for t in self.tasks if not t.is_poststop and t.state.word == "dead"]
         if failed := next((t for t in dead if t.state.data["Failed"]), None):
             event = events.sibling_failed(failed.name)
@@ -188,11 +193,11 @@ class AllocRunner:
             event = events.leader_dead()
         elif all(t.is_sidecar for t in live):
             event = events.main_dead()
-        if event and not self._killing:
-            for task in live:
-                task.emit(event)
-            self._awaits_end = True
-            self._kill_tasks()
+        else:
+            return False
+        for task in live:
+            task.emit(event)
+        return True
 
     def _kill_tasks(self) -> None:
         """Kills the leader, then the others, then sidecars. Each wave waits for the one before."""
@@ -214,6 +219,10 @@ class AllocRunner:
             nonlocal left
             left -= 1
             if not left:
+                live = [t for t in self.tasks if not t.is_poststop and t.state.word != "dead"]
+                if live and self.is_stopping and not self._awaits_end:
+                    self._awaits_end = True
+                    self._say_why_over(live)
                 self._kill_waves(waves[1:])
 
         for task in waves[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import time
+from typing import TYPE_CHECKING
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
@@ -21,6 +22,9 @@ from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
 from regions.local.unsupported import misplaced, unsupported
+
+if TYPE_CHECKING:
+    from jobs.nomad_json.validation.problem import Problem
 
 _MAX_COUNT = 50_000
 
@@ -69,7 +73,7 @@ def _without_hook(text: str) -> str:
 
 def validate(context: Context, request: Request) -> Reply:
     """/v1/validate/job"""
-    from jobs.nomad_json.problems import joined
+    from jobs.nomad_json.validation.problem import joined
 
     wanted = _job_in(context, request, request.json())
     found = _problems(context, wanted)
@@ -77,7 +81,7 @@ def validate(context: Context, request: Request) -> Reply:
         {
             "DriverConfigValidated": True,
             "Error": joined(found) if found else "",
-            "ValidationErrors": found or None,
+            "ValidationErrors": [problem.message for problem in found] or None,
             "Warnings": "",
         }
     )
@@ -107,18 +111,20 @@ def _job_in(
     return wanted
 
 
-def _problems(context: Context, wanted: Record) -> list[str]:
+def _problems(context: Context, wanted: Record) -> list[Problem]:
     from jobs.nomad_json.problems import problems
+    from jobs.nomad_json.validation.problem import Problem
 
-    found = problems(wanted) + misplaced(wanted, context.config.namespaces, context.config.pools)
+    config = context.config
+    lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
     count = sum(group["Count"] for group in wanted["TaskGroups"] or ())
-    if context.config.answers_as >= JOB_MAX_COUNT and count > _MAX_COUNT:
-        found.append(f"total count was greater than configured job_max_count: {count} > {_MAX_COUNT}")
-    return found
+    if config.answers_as >= JOB_MAX_COUNT and count > _MAX_COUNT:
+        lacking.append(f"total count was greater than configured job_max_count: {count} > {_MAX_COUNT}")
+    return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 
 def _checked(context: Context, wanted: Record) -> Record:
-    from jobs.nomad_json.problems import joined
+    from jobs.nomad_json.validation.problem import joined
 
     found = _problems(context, wanted)
     if found:

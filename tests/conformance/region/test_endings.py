@@ -56,10 +56,15 @@ class Region:
         return json.loads(text) if text else None
 
     def stubs(self) -> list[dict[str, Any]]:
-        return sorted(self.federation.get(f"{self.path}/allocations"), key=lambda one: one["CreateIndex"])
+        return self._own(self.federation.get("/v1/allocations"))
 
     def wait(self, is_done: Callable[[list[dict[str, Any]]], Any]) -> None:
-        self.federation.wait_for_allocations(self.job_id, is_done)
+        self.federation.wait("/v1/allocations", lambda stubs: is_done(self._own(stubs)), seconds=120)
+
+    def _own(self, stubs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The job's allocations in the order in which they were made, of a job that is gone too."""
+        own = [stub for stub in stubs if stub["JobID"] == self.job_id]
+        return sorted(own, key=lambda one: (one["CreateIndex"], one["Name"]))
 
     def until_in(self, task: str, event: str) -> None:
         """Waits until something happened to a task of the first allocation."""
@@ -70,7 +75,7 @@ class Region:
         if status == "gone":
             assert self.federation.raw("GET", self.path)[0] == 404
             return {}
-        found: dict[str, Any] = self.federation.wait(self.path, lambda job: job["Status"] == status)
+        found: dict[str, Any] = self.federation.wait(self.path, lambda job: job["Status"] == status, seconds=120)
         return found
 
     def stop_alloc(self) -> None:
@@ -169,7 +174,7 @@ SHAPES = [
     ),
     Shape(
         "one of two stopped",
-        ["done", "moved", "running"],
+        ["moved", "done", "running"],
         [main(f"test $NOMAD_ALLOC_INDEX = 1 || {{ {UNTIL_KILLED}; }}")],
         ("main", "Terminated"),
         [Region.stop_alloc],
@@ -321,6 +326,8 @@ def is_over(shape: Shape) -> Callable[[list[dict[str, Any]]], bool]:
     def all_over(stubs: list[dict[str, Any]]) -> bool:
         ended = [one for one in stubs if one["ClientStatus"] in ("complete", "failed", "lost")]
         running = [one for one in stubs if one["ClientStatus"] == "running" and one["DesiredStatus"] == "run"]
+        if shape.status == "gone" and not stubs:  # newer servers forget them with their job
+            return True
         return len(running) == wanted.count("running") and len(ended) == wanted.count("")
 
     return all_over
@@ -348,7 +355,8 @@ def test_an_allocation_ends(federation, us, new_job, shape):
         if region.is_drained:
             region.undrain()
     found = recording(shape, child, deciding_tasks(job)["g"], stubs)
-    assert [ending_of(allocation_from_json(stub), found) for stub in stubs] == list(shape.endings)
+    endings = [ending_of(allocation_from_json(stub), found) for stub in stubs]
+    assert endings == (list(shape.endings) if stubs else []) == found["endings"]
     path = RECORDINGS / f"{version}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     if os.environ.get("FEDML_RECORD"):
@@ -362,7 +370,7 @@ def recording(
     shape: Shape, child: dict[str, Any], deciding: Collection[str], stubs: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "endings": list(shape.endings),
+        "endings": list(shape.endings) if stubs else [],
         "status": child.get("Status", "gone"),
         "is_stopped": bool(child.get("Stop")),
         "deciding": sorted(deciding),

@@ -163,7 +163,7 @@ def test_regions_must_agree_on_the_job() -> None:
     with pytest.raises(InvalidSpec, match="made from different specs: us 5ec, eu other"):
         stands(own(), own("other"), allow_drift=True)
     edited = own(Version=1, Priority=90)
-    with pytest.raises(InvalidSpec, match="isn't the same in us and eu: Priority: nothing => 90"):
+    with pytest.raises(InvalidSpec, match="isn't the same in us and eu: Priority: 50 => 90"):
         stands(own(Priority=None), edited)
     found = stands(own(), edited, allow_drift=True)
     assert found.registered_at == {"us": 7, "eu": 7}

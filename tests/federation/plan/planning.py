@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,7 @@ from federation.app import App
 from federation.config.load import load
 from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
-from federation.deploy.prepare import JobRequest, PreparedJob
+from federation.deploy.prepare import JobRequest, PreparedJob, prepare_registered
 from federation.index import Index
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
@@ -62,6 +62,8 @@ class FakeRegion:
     change: str = "None"
     index: int = 7
     nomad: str = "1.6.3"
+    registered: dict[str, Any] | None = None
+    """What is registered there."""
     asked: int = 0
     questions: int = 0
     deadlines_s: list[float] = field(default_factory=list)
@@ -88,7 +90,9 @@ class FakeRegion:
         return "10.0.0.1:4647"
 
     def job(self, job_id: str) -> dict[str, Any]:
-        raise NotFound("no job", region=self.name)
+        if self.registered is None:
+            raise NotFound("no job", region=self.name)
+        return self.registered
 
     def used(self) -> dict[str, Resources]:
         return {"1": Resources(250, 100)}
@@ -128,6 +132,12 @@ class FakeApp:
         rendered: dict[str, dict[str, Any] | FedmlError] = dict.fromkeys(names, self.job)
         prepared = PreparedJob(Path("train.nomad.hcl"), shape_of(self.job), self.spec_hash, rendered)
         return limited(prepared, self.config.allowed_regions.get("train"))
+
+    def prepare_registered(
+        self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False, nowhere: FedmlError | None = None
+    ) -> PreparedJob:
+        clients = [self.regions[name] for name in regions]
+        return prepare_registered(job_id, clients, None, allow_drift=allow_drift, nowhere=nowhere)
 
     @property
     def app(self) -> App:

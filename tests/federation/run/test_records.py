@@ -13,7 +13,7 @@ from federation.errors import PublishError
 from federation.result import Key, ResultRecord, manifest_sha256
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
-from federation.run.brain.causes import Cause
+from federation.run.brain.causes import Cause, refused_by
 from federation.run.ports import Ports
 from federation.run.records import look
 from regions.errors import NotFound, RegionUnreachable
@@ -184,6 +184,16 @@ def test_an_adopted_result_is_of_the_attempt_whose_child_wrote_it() -> None:
     assert found.attempt == 2
     assert look(made, ports(record), SEARCH).records == (record,)
     assert look(made, ports(replace(record, region="eu")), SEARCH).records == ()
+    killed = refused_by(Cause.EXIT, "task t: Exit Code: 1", results="adopt")
+    found = look(made, ports(record), replace(SEARCH, bound=(Bound(1, "us", CHILD, killed),)))
+    assert (found.records, "Exit Code: 1" in found.refusal) == ((), True)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_a_job_writes_itself_counts_unless_its_tasks_are_known_to_have_ended_badly(cause: Cause) -> None:
+    is_unknown = cause in (Cause.VANISHED, Cause.REGION_LOST, Cause.NO_RESULT)
+    assert refused_by(cause, "why", results="adopt") == ("" if is_unknown else "why")
+    assert refused_by(None, "", results="adopt") == ""
 
 
 @pytest.mark.parametrize(

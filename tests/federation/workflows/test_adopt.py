@@ -24,7 +24,7 @@ from federation.result import Key
 from federation.workflows.adopt import AdoptedPlaces, check_adoption, find
 from federation.workflows.adopt_backfill import ADOPTED_GROUP, add_old, find_old
 from regions.errors import NotFound
-from regions.model import Allocation, Datacenter, Node, StoreConfig
+from regions.model import Allocation, Datacenter, Node, StoreConfig, TaskState
 from regions.storage import open_store
 from regions.storage.errors import PermissionDenied
 from regions.storage.store import Create, Store
@@ -68,7 +68,8 @@ class Client:
 
 
 def allocation(alloc_id: str = ALLOC, job_id: str = "train/dispatch-1-a") -> Allocation:
-    return Allocation(alloc_id, job_id, "pipeline", 1, "node-b", "b-1", "complete", "run")
+    ended = {"t": TaskState("dead", False, exit_code=0)}
+    return Allocation(alloc_id, job_id, "pipeline", 1, "node-b", "b-1", "complete", "run", tasks=ended)
 
 
 def manifest(**changes: Any) -> Manifest:
@@ -250,6 +251,13 @@ def test_old_results_are_ad_hoc_runs_and_those_of_a_run_are_its_own(app: App) ->
     writing = find_old(app, "train", known=())
     assert (writing.in_flight, {record.alloc_id for record in writing.records}) == (1, {mapped, unknown})
     assert {record.alloc_id: record for record in writing.records}[mapped].key == Key(RUN, 1, "pipeline", 0)
+    killed = replace(allocation(), tasks={"t": TaskState("dead", False, exit_code=143, is_killed=True)})
+    app._clients["us"] = cast("Any", Client({}, [killed]))
+    half_written = find_old(app, "train", known=())
+    assert {record.alloc_id for record in half_written.records} == {mapped, unknown}
+    assert [what for _, what, _ in half_written.problems] == [
+        f"allocation {ALLOC} didn't end well (task t: killed by Nomad): what it wrote may be half-written"
+    ]
     outcomes = app.index.commit(found.records)
     assert set(outcomes.values()) == {"added"}
     assert find_old(app, "train", known=set(outcomes)).records == []

@@ -14,10 +14,10 @@ from federation.errors import FederationError, UsageError
 from federation.log import Log
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
-from federation.ui.plan_view import explain, plan_document, why
+from federation.ui.plan_view import _rows, explain, plan_document, why
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
-from jobs.errors import InvalidMeta
+from jobs.errors import InvalidMeta, InvalidSpec
 from jobs.params.file import read_asks
 from jobs.params.sweep import SLOTS_MAX
 from regions.storage.store import Create
@@ -84,6 +84,29 @@ def test_what_no_run_can_have_is_refused_before_any_region_is_asked(
         preview(app.app, request_)
     assert told in str(caught.value)
     assert [one.asked for one in app.regions.values()] == [0, 0]
+
+
+ADOPTS = 'results = "adopt"\nadopt = "{alloc_id}.json"'
+
+
+@pytest.mark.parametrize("toml", ['deploy = "never"', ADOPTS])
+def test_where_nothing_is_registered_the_plan_is_of_what_stands_in_the_regions(tmp_path: Path, toml: str) -> None:
+    there = {**JOB, "JobModifyIndex": 7, "Version": 0, "Meta": {}}
+    regions = (FakeRegion("us", 8, change="Added", registered=there), FakeRegion("eu", 4, registered=there))
+    app = FakeApp(tmp_path, *regions, job={**JOB, "Meta": {}}, federation=toml)
+    app.spec_hash = ""
+    made = preview(app.app, ASK)
+    assert (made.changes, made.prepared.is_registered) == ([], True)
+    assert [row["job"] for row in _rows(made, app.config)] == ["none", "none"]
+
+
+@pytest.mark.parametrize("toml", ['deploy = "never"', ADOPTS])
+def test_a_job_that_stands_nowhere_and_is_not_registered_by_a_dispatch(tmp_path: Path, toml: str) -> None:
+    app = FakeApp(tmp_path, federation=toml)
+    with pytest.raises(
+        InvalidSpec, match=r"the job train of train.nomad.hcl isn't registered in us, eu, and fedml.toml says"
+    ):
+        preview(app.app, ASK)
 
 
 def test_a_million_slots_are_planned(tmp_path: Path) -> None:

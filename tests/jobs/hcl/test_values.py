@@ -21,6 +21,7 @@ NOT_COMPUTED = (
     "from the year 1 to 9999",
     "IPv4 addresses in IPv6",
     "negative number of bits",
+    "depend on the processor",
 )
 """What fedml refuses by name, though both versions of Nomad compute it."""
 RANDOM = {"bcrypt", "rsadecrypt", "uuidv4"}

@@ -169,6 +169,7 @@ def test_validation():
     assert value_of(declaration, given("1")) == 1
     with pytest.raises(HclError, match=r"not valid: Must be positive\."):
         value_of(declaration, given("-1"))
+    assert value_of(declaration.replace("Must be positive.", "größer als 0"), given("1")) == 1
 
 
 @pytest.mark.parametrize(
@@ -188,13 +189,31 @@ def test_validation():
         ('variable "a b" {\n}', "can't be the name"),
         ('variable "x" {\n default = 1\n validation {\n condition = true\n }\n}', 'lacks its argument "error_message"'),
         (
-            'variable "x" {\n default = 1\n validation {\n condition = "a"\n error_message = "M."\n }\n}',
+            'variable "x" {\n default = 1\n validation {\n condition = "${var.x}a"\n error_message = "M."\n }\n}',
             "a bool is required",
         ),
         (
-            'variable "x" {\n default = 1\n validation {\n condition = true\n error_message = "no"\n }\n}',
-            "not a sentence",
+            'variable "x" {\n default = 1\n validation {\n condition = var.x > 0\n error_message = " "\n }\n}',
+            "the error message is empty",
         ),
+        (
+            'variable "x" {\n default = 1\n validation {\n condition = "true"\n error_message = "M."\n }\n}',
+            "doesn't refer to var.x",
+        ),
+        (
+            'variable "x" {\n default = 1\n validation {\n condition = [for y in [1] : y] == [1]\n error_message = "M."\n }\n}',
+            "doesn't refer to var.x",
+        ),
+        (
+            'variable "x" {\n default = 1\n validation {\n condition = true || var.x == local.y\n error_message = "M."\n }\n}',
+            "can refer to var.x only",
+        ),
+        (
+            'variable "x" {\n default = 1\n validation "y" {\n condition = var.x > 0\n error_message = "M."\n }\n}',
+            "takes no label",
+        ),
+        ('locals "x" {\n a = 1\n}', "takes no label"),
+        ('variables "x" {\n a = 1\n}', "takes no label"),
         ("locals {\n a = 1\n}\nlocals {\n a = 2\n}", "already defined"),
     ],
 )

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from regions.model import Allocation, DryRun, GroupShortfall, TaskState
-from regions.nomad.decode import allocation_from_json, dry_run_from_json, events_from_line, node_from_json
+from regions.nomad.decode import (
+    allocation_from_json,
+    dry_run_from_json,
+    evaluation_from_json,
+    events_from_line,
+    job_from_json,
+    node_from_json,
+)
 
 NODE = {
     "ID": "n",
@@ -120,3 +127,62 @@ def test_a_dry_run_that_falls_short():
 
 def test_heartbeats_are_lines_without_events():
     assert events_from_line(b"{}") == (0, [])
+
+
+def event(kind, exit_code=0):
+    return {"Type": kind, "ExitCode": exit_code}
+
+
+@pytest.mark.parametrize(
+    ("events", "is_killed", "is_released", "has_ended_well"),
+    [
+        ([event("Started"), event("Terminated")], False, False, True),
+        ([event("Started"), event("Terminated"), event("Killing")], False, False, True),
+        ([event("Started"), event("Killing"), event("Terminated"), event("Killed")], True, False, False),
+        ([event("Killing"), event("Terminated", 143), event("Killed")], True, False, False),
+        ([event("Started"), event("Leader Task Dead"), event("Killing"), event("Terminated")], True, True, False),
+        ([event("Started"), event("Main Tasks Dead"), event("Killing"), event("Terminated", 9)], True, True, False),
+        ([event("Received"), event("Killing")], True, False, False),
+        (
+            [
+                event("Restart Signaled"),
+                event("Terminated", 130),
+                event("Restarting"),
+                event("Started"),
+                event("Terminated"),
+            ],
+            False,
+            False,
+            True,
+        ),
+        ([event("Killing"), event("Terminated", 1), event("Started"), event("Terminated")], False, False, True),
+        ([event("Started"), event("Terminated"), event("Restarting"), event("Killing")], True, False, False),
+        ([event("Started"), event("Terminated", 3)], False, False, False),
+        ([], False, False, False),
+        (None, False, False, False),
+    ],
+)
+def test_whether_a_task_ended_by_itself(events, is_killed, is_released, has_ended_well):
+    stub = STUB | {"TaskStates": {"t": {"State": "dead", "Failed": False, "Events": events}}}
+    task = allocation_from_json(stub).tasks["t"]
+    assert (task.is_killed, task.is_released, task.has_ended_well) == (is_killed, is_released, has_ended_well)
+
+
+def test_what_the_servers_mean_an_allocation_to_do():
+    moved = allocation_from_json(
+        STUB | {"DesiredTransition": {"Migrate": True}, "ClientDescription": "x", "CreateIndex": 4}
+    )
+    assert (moved.is_moved, moved.client_description, moved.create_index) == (True, "x", 4)
+    assert not allocation_from_json(STUB | {"DesiredTransition": None}).is_moved
+
+
+@pytest.mark.parametrize("change", [{"FailedTGAllocs": [1]}, {"FailedTGAllocs": {"g": 1}}, {"Status": 3}])
+def test_an_evaluation_of_another_shape(change):
+    with pytest.raises(TypeError):
+        evaluation_from_json({"Status": "blocked", "JobID": "x"} | change)
+
+
+@pytest.mark.parametrize("groups", [3, [1], [{"Tasks": [None]}], "g", {"g": 1}])
+def test_a_job_whose_groups_are_of_another_shape(groups):
+    with pytest.raises(TypeError):
+        job_from_json({"ID": "x", "TaskGroups": groups})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from federation.errors import IndexCorrupt
+from federation.errors import IndexCorrupt, IndexLost
 from federation.index import Index
 from federation.index.catalog import catalog
 from federation.index.catalog.catalog import Catalog, open_catalog
@@ -85,7 +85,8 @@ def test_a_damaged_file_is_made_anew(
     assert [kind for kind, _ in filled.requests] == [
         "get",
         "get",
-    ]  # format.json and the log's end: the file serves again
+        "get",
+    ]  # format.json, the log's end, and whether the last entry is still there: the file serves again
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
@@ -198,10 +199,15 @@ def test_a_catalog_lost_after_the_write_keeps_the_outcome(
     assert len(index.query()) == RESULTS + 1
 
 
-def test_a_home_that_was_made_anew_has_a_catalog_of_its_own(
-    filled: Any, open_index: OpenIndex, make_record: MakeRecord
+def test_a_home_that_was_made_anew_on_purpose_has_a_catalog_of_its_own(
+    filled: Any, path: Path, open_index: OpenIndex, make_record: MakeRecord
 ) -> None:
     filled.objects.clear()
+
+    with pytest.raises(IndexLost, match="holds no index any more") as told:
+        open_index(filled, cache="cache").query()
+    assert f"move {path} away" in told.value.hint
+    path.rename(path.with_suffix(".old"))
 
     index = open_index(filled, cache="cache")
     assert index.query() == []
@@ -214,7 +220,7 @@ def test_a_home_that_moved_keeps_its_catalog(filled: Any, open_index: OpenIndex)
     moved.objects.update(filled.objects)
 
     assert len(open_index(moved, cache="cache").query()) == RESULTS
-    assert len(moved.requests) == 2
+    assert len(moved.requests) == 3
 
 
 def test_a_rewritten_history_is_told_and_how_to_accept_it(
@@ -229,7 +235,7 @@ def test_a_rewritten_history_is_told_and_how_to_accept_it(
 
     with pytest.raises(IndexCorrupt, match="doesn't chain") as told:
         open_index(filled, cache="cache").query()
-    assert f"delete {path}" in told.value.hint
+    assert f"move {path} away" in told.value.hint
     path.unlink()
     assert len(open_index(filled, cache="cache").query()) == RESULTS + 3
 
@@ -258,7 +264,7 @@ def test_a_record_is_read_from_its_entry_and_verified(filled: Any, path: Path, o
     filled.objects[key] = filled.objects[key].replace(b"model.bin", b"other.bin")
     with pytest.raises(IndexCorrupt, match=f"revision {row.revision} of the index was rewritten") as told:
         index.record(row)
-    assert f"delete {path}" in told.value.hint
+    assert f"move {path} away" in told.value.hint
 
 
 def test_a_batch_that_fails_halfway_leaves_nothing(filled: Any) -> None:

@@ -12,8 +12,8 @@ import pytest
 from federation.errors import LogConflict, UsageError
 from federation.index import Index
 from federation.index.catalog.checkpoint import checkpoints, write_checkpoint
+from federation.index.home import LOG_PREFIX, entry_key
 from federation.index.maintenance.gc import run_gc
-from federation.index.maintenance.log_reader import entry_key
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.rebuild_plan import RebuildPlan
 from federation.index.maintenance.retention import Retention
@@ -358,7 +358,10 @@ def test_somebody_who_writes_meanwhile_stops_it(full: Clouds, nowhere: Path) -> 
     class Crowded(Breaking):
         def put(self, key: str, *given: Any, **named: Any) -> Any:
             if key == entry_key(2):
-                other.open_run("run-9", "sales", "9", "5pec", 1, 1)
+                log = Log(full.home, LOG_PREFIX, author="a running coordinator")
+                log.refresh()
+                opened = {"run": "run-9", "job": "sales", "version": "9", "spec_hash": "5pec"}
+                log.append([{"type": "open", **opened, "slots": 1, "expected_keys": 1}])
             return self._store.put(key, *given, **named)
 
     with pytest.raises(LogConflict):

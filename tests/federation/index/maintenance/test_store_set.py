@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from federation.errors import IndexCorrupt
+from federation.index.home import entry_key
 from federation.index.maintenance.collect import collect
 from federation.index.maintenance.copy import copy_result
-from federation.index.maintenance.log_reader import entry_key
 from federation.index.maintenance.store_set import StoreSet
 from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.maintenance.verify import verify

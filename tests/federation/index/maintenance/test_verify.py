@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from federation.index.catalog.checkpoint import checkpoint_key
+from federation.index.home import entry_key
 from federation.index.maintenance.copy import copy_result
-from federation.index.maintenance.log_reader import entry_key
 from federation.index.maintenance.problem import KINDS
 from federation.index.maintenance.verify import Verified, verify
 from federation.log import Log

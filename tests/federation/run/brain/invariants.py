@@ -46,6 +46,8 @@ class Watchdog:
         """Slot → the attempt whose result is in the index."""
         self.proven: set[str] = set()
         """Regions that have given a result."""
+        self.well: set[tuple[int, int]] = set()
+        """Attempts whose task ended by itself with exit code 0."""
         self.lost: set[tuple[int, int, str]] = set()
         """(seat, life, region)"""
 
@@ -57,6 +59,9 @@ class Watchdog:
             kind = change["type"]
             if kind == "cancel":
                 self.cancelled_at = world.now
+            if kind == "done":
+                pair = int(change["slot"]), int(change["attempt"])
+                assert pair in self.well, f"{pair} is called done, and was killed or failed"
             if kind == "retry":
                 for slot in change["slots"]:
                     self.forgiven[slot] = sum(1 for bound in self.bound if bound[0] == slot)
@@ -69,9 +74,13 @@ class Watchdog:
             elif kind == "fail":
                 assert pair in self.bound, f"{pair} failed, never bound"
                 self.failed.setdefault(pair, str(change["cause"]))
-                if change["cause"] in (Cause.EXIT, Cause.VANISHED, Cause.NO_RESULT) and world.sends_good(
-                    self.bound[pair]
-                ):
+                if change["cause"] == Cause.MOVED:
+                    children = self._children_of(self.bound[pair], pair)
+                    assert any(one.status == "dead" for one in children) or not children, (
+                        f"{pair} was given up after a drain, though Nomad goes on with it"
+                    )
+                is_lost = change["cause"] in (Cause.EXIT, Cause.VANISHED, Cause.NO_RESULT)
+                if is_lost and manifest.results == "publish" and world.sends_good(self.bound[pair]):
                     since = world.now - world.published_at.get(pair, world.now)
                     assert since < 60, f"{pair} was given up ({change['cause']}), though it published {since} s ago"
             else:
@@ -106,12 +115,19 @@ class Watchdog:
 
     def dispatched(self, region: str, child: Child) -> None:
         """A region made a child."""
-        alike = [
-            one.id for one in self.world.regions[region].children.values()
-            if (one.slot, one.attempt) == (child.slot, child.attempt)
-        ]  # fmt: skip
+        alike = [one.id for one in self._children_of(region, (child.slot, child.attempt))]
         assert len(alike) == 1 or not self.world.regions[region].has_tokens, f"two children of one attempt: {alike}"
         assert (child.slot, child.attempt) in self.bound, "a child of an attempt that isn't bound"
+
+    def _children_of(self, region: str, pair: tuple[int, int]) -> list[Child]:
+        return [one for one in self.world.regions[region].children.values() if (one.slot, one.attempt) == pair]
+
+    def ended_well(self, region: str, child: Child) -> None:
+        """A child did its work."""
+        self.well.add((child.slot, child.attempt))
+        if self.world.manifest.results == "none":
+            self.done.setdefault(child.slot, child.attempt)
+            self.proven.add(region)
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,6 +280,7 @@ class Watchdog:
         ]  # fmt: skip
         assert not left, f"children still run in reachable regions after the end: {left}"
         done = {key.slot for key in world.index}
+        done |= {int(change["slot"]) for entry in world.log for change in entry if change["type"] == "done"}
         brain = next(seat.brain for seat in world.seats if seat.brain is not None)
         if world.closed.state == "cancelled":
             return

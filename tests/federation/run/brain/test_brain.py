@@ -268,7 +268,12 @@ def test_a_child_that_was_stopped_while_it_waited_for_room_is_noticed() -> None:
         (KILLED, {"desired_status": "stop"}, True, "its job was stopped by"),
         (EXITED_0_WHEN_KILLED, {"desired_status": "stop"}, True, "its job was stopped by"),
         (KILLED, {"desired_status": "stop", "is_moved": True}, False, "stopped on node n-1 (a drain"),
-        (KILLED, {"client_description": "allocation exceeded max_run_duration"}, False, "Nomad ended it: allocation ex"),
+        (
+            KILLED,
+            {"client_description": "allocation exceeded max_run_duration"},
+            False,
+            "Nomad ended it: allocation ex",
+        ),
     ],
 )
 def test_a_complete_allocation_that_published_nothing(

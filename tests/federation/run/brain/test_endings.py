@@ -75,7 +75,9 @@ def write(brain: Brain, out: list[cmd.Command]) -> list[cmd.Command]:
             "its job was stopped by somebody else",
         ),
         (
-            allocation(client_status="complete", client_description="allocation exceeded max_run_duration", tasks=KILLED),
+            allocation(
+                client_status="complete", client_description="allocation exceeded max_run_duration", tasks=KILLED
+            ),
             Cause.TIMEOUT,
             "Nomad ended it: allocation exceeded max_run_duration",
         ),
@@ -182,7 +184,9 @@ def test_three_drains_under_one_attempt_cost_nothing() -> None:
     child = sent(brain)
     gone: tuple[Allocation, ...] = ()
     for number in range(3):
-        running = allocation(id=f"a{number}", client_status="running", create_index=10 * number, modify_index=100 + number)
+        running = allocation(
+            id=f"a{number}", client_status="running", create_index=10 * number, modify_index=100 + number
+        )
         brain.step(ev.AllocationChanged("us", running))
         drained = replace(
             running, client_status="complete", desired_status="stop", is_moved=True, tasks=KILLED, modify_index=200
@@ -195,7 +199,9 @@ def test_three_drains_under_one_attempt_cost_nothing() -> None:
         assert brain.slots[0].attempts[0].phase == "sent"
     well = replace(running, id="a3", client_status="complete", tasks=WELL, create_index=40, modify_index=3)
     out = brain.step(ev.ChildInspected(0, 1, "dead", (*gone, replace(well, job_id=child))))
-    assert [look.allocation.id for look in of(out, cmd.Look)] == ["a3"], "the newest was made last, whatever changed since"
+    assert [look.allocation.id for look in of(out, cmd.Look)] == ["a3"], (
+        "the newest was made last, whatever changed since"
+    )
     assert [attempt.cause for attempt in brain.slots[0].attempts] == [None]
 
 

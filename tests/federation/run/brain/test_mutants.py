@@ -296,7 +296,44 @@ def takes_an_answer_to_a_ping_for_news(patch: MonkeyPatch) -> None:
     patch.setattr(Reaching, "pinged", easy)
 
 
+def takes_what_was_killed_for_done(patch: MonkeyPatch) -> None:
+    """Nomad calls it complete."""
+    patch.setattr(
+        "federation.run.brain.watching.has_ended_well",
+        lambda allocation, deciding=(): allocation.client_status == "complete" and not allocation.is_preempted,
+    )
+
+
+def takes_an_exit_code_of_0_for_done(patch: MonkeyPatch) -> None:
+    """A task may exit with 0 when it is killed."""
+
+    def careless(allocation: Any, deciding: Any = ()) -> bool:
+        return bool(allocation.tasks) and all(task.exit_code == 0 for task in allocation.tasks.values())
+
+    patch.setattr("federation.run.brain.watching.has_ended_well", careless)
+
+
+def counts_a_drain(patch: MonkeyPatch) -> None:
+    patch.setitem(CONSEQUENCES, Cause.MOVED, replace(CONSEQUENCES[Cause.EXIT]))  # type: ignore[arg-type]
+
+
+def does_not_wait_for_the_next_allocation(patch: MonkeyPatch) -> None:
+    """What was drained counts as stopped by somebody, though Nomad places it again."""
+    inspected = Watching.inspected
+    patch.setattr(
+        Watching,
+        "inspected",
+        lambda self, event: inspected(
+            self, replace(event, status="dead") if any(one.is_moved for one in event.allocations) else event
+        ),
+    )
+
+
 MUTANTS = [
+    takes_what_was_killed_for_done,
+    takes_an_exit_code_of_0_for_done,
+    counts_a_drain,
+    does_not_wait_for_the_next_allocation,
     takes_an_answer_to_a_ping_for_news,
     token_is_drawn,
     dispatches_before_the_append,

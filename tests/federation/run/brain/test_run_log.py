@@ -9,7 +9,7 @@ from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Halt, Rebind, Retry, Unknown, parse
+from federation.run.brain.changes import Ack, Bind, Cancel, Done, Fail, Halt, Rebind, Retry, Unknown, parse
 from federation.run.brain.timing import Limits
 from regions.model import Allocation
 from tests.federation.run.brain.test_brain import sent
@@ -194,3 +194,30 @@ def test_a_result_that_the_index_did_not_take_is_committed_again() -> None:
     assert of(brain.step(ev.Tick(7.0)), cmd.Commit) == [commit]
     write(brain, brain.step(ev.Committed(((record, "known"),))))
     assert brain.slots[0].state == "done"
+
+
+def test_what_ended_well_in_a_run_without_results_is_in_its_log() -> None:
+    brain = Brain(replace(MANIFEST, slots=2, results="none"))
+    child = sent(brain)
+    well = Allocation("a", child, "model", 0, "n", "n-1", "complete", "run", tasks=WELL)
+    out = brain.step(ev.AllocationChanged("us", well))
+    assert [one for one in changes(out) if one["type"] == "done"] == [Done(0, 1, "model", 0).to_json()]
+    assert [tell.detail for tell in of(out, cmd.Tell) if tell.kind == "ended"] == ["model[0] with exit code 0"]
+    other = Brain(replace(MANIFEST, slots=2, results="none"))
+    other.step(ev.Appended((Bind(0, 1, "us"), Ack(0, 1, child), Done(0, 1, "model", 0)), is_replay=True))
+    other.step(ev.Resumed({}))
+    out = other.step(ev.Tick(1.0))
+    assert [slot.state for slot in other.slots] == ["done", "open"]
+    assert not of(out, cmd.Inspect)
+    third = Brain(replace(MANIFEST, slots=2, results="none"))
+    sent(third)
+    third.step(ev.LogRead(((Done(0, 1, "model", 0),),)))
+    assert third.slots[0].state == "done"
+
+
+def test_a_log_may_not_say_that_a_result_is_there() -> None:
+    brain = Brain(replace(MANIFEST, slots=2))
+    sent(brain)
+    (note,) = of(brain.step(ev.LogRead(((Done(0, 1, "model", 0),),))), cmd.Tell)
+    assert note.detail.endswith("it says that 'model'[0] is done, which only the index may say; it is passed over")
+    assert brain.slots[0].state == "open"

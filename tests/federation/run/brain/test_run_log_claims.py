@@ -58,6 +58,7 @@ FORGED: list[dict[str, Any]] = [
     {"type": "retry"},
     {"type": "retry", "slots": "all"},
     {"type": "retry", "slots": [99]},
+    {"type": "done", "slot": 0, "attempt": 1, "group": "model", "index": 0},
     {"type": "retry", "slots": [-1]},
     {"type": "retry", "slots": [None]},
 ]

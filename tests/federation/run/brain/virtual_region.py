@@ -89,6 +89,8 @@ class VirtualRegion:
         """Why it refuses a slot's dispatch for the slot's own input."""
         self.on_news: Callable[[str, Allocation], None] = lambda _region, _allocation: None
         self.on_child: Callable[[str, Child], None] = lambda _region, _child: None
+        self.on_well: Callable[[str, Child], None] = lambda _region, _child: None
+        """Told of each child whose task ended by itself with exit code 0."""
         self.on_result: Callable[[str, Child, Allocation], None] = lambda _region, _child, _allocation: None
 
     # ── the client's calls ────────────────────────────────────────────────────────────────────────────────────────────
@@ -227,9 +229,17 @@ class VirtualRegion:
         number = len(child.allocations)
         child.allocations.append(
             Allocation(
-                f"{child.id[-13:]}-{number}", child.id, "model", 0, "n", "n-1", "running", "run",
-                create_index=number, modify_index=number,
-            )  # fmt: skip
+                f"{child.id[-13:]}-{number}",
+                child.id,
+                "model",
+                0,
+                "n",
+                "n-1",
+                "running",
+                "run",
+                create_index=number,
+                modify_index=number,
+            )
         )
         self.on_news(self.name, child.allocations[-1])
 
@@ -275,6 +285,7 @@ class VirtualRegion:
         elif fate == "max_run":
             self._end(child, "complete", tasks=KILLED, client_description="allocation exceeded max_run_duration")
         elif fate in ("", "no_result", "hang", "never_placed"):
+            self.on_well(self.name, child)
             self._end(child, "complete", tasks=WELL)
         else:
             code = None if fate == "setup" else 1

@@ -131,6 +131,7 @@ class World:
             region = VirtualRegion(name, self.sizes[name], self.faults, manifest.spec_hash, has_tokens=has_tokens)
             region.on_news, region.on_result = self._news, self._published
             if self.watchdog:
+                region.on_well = self.watchdog.ended_well
                 region.on_child = self.watchdog.dispatched
             self.regions[name] = region
         for seat in self.seats:

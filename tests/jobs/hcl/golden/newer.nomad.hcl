@@ -1,4 +1,4 @@
-/* What the job specification got after Nomad 1.6.3, up to 1.11 (and one field of 2.0). */
+/* What the job specification got after Nomad 1.6.3, up to 2.0.5. */
 job "newer" {
   type        = "batch"
   datacenters = ["dc1"]
@@ -163,6 +163,7 @@ job "newer" {
         change_mode   = "signal"
         change_signal = "SIGHUP"
         service_name  = "web"
+        extra_claims  = ["unique_id"]
       }
 
       action "flush" {
@@ -205,6 +206,11 @@ job "newer" {
         data        = "x"
         destination = "local/x"
         once        = true
+        change_mode = "script"
+        change_script {
+          command             = "/bin/render"
+          run_on_first_render = true
+        }
       }
 
       volume_mount {

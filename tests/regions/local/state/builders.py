@@ -24,7 +24,7 @@ def job(job_id: str = "train", *, count: int = 1, cpu: int = 500, memory_mb: int
     }
     group = {"Name": "g", "Count": count, "Tasks": [task]}
     raw = {"ID": job_id, "Type": "batch", "TaskGroups": [group], "Datacenters": ["dc1"], **fields}
-    return canonical_job(raw, "us")
+    return canonical_job(raw, "us", "1.6.3")
 
 
 def parameterized(job_id: str = "train", **fields: Any) -> Record:

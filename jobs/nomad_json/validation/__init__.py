@@ -1,0 +1,1 @@
+"""The checks of a job by Nomad's servers, block by block."""

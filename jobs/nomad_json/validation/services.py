@@ -1,0 +1,336 @@
+"""Checks services and their checks, for Consul and for Nomad's own service discovery."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from jobs.durations import format_duration
+from jobs.nomad_json.validation.completed_service import REFERENCE, completed
+from jobs.nomad_json.validation.connect import connect
+from jobs.nomad_json.validation.policies import SECOND
+from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, one_of, quoted
+
+_SERVICE_NAME = re.compile(r"[a-z0-9]|[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.IGNORECASE | re.ASCII)
+_ON_UPDATE = ("require_healthy", "ignore_warnings", "ignore")
+_HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE")
+_STATES = ("passing", "warning", "critical")
+_WITH_PORT = ("grpc", "http", "tcp")
+_GROUP_ONLY_MODES = ("alloc", "alloc_ipv6")
+
+
+def service(block: Record, version: Version) -> Iterator[Problem]:
+    """Finds what is wrong with one completed service, wherever it stands."""
+    if not _SERVICE_NAME.fullmatch(REFERENCE.sub("ENV-VAR", block["Name"])):
+        text = (
+            "Service name must be valid per RFC 1123 and can contain only alphanumeric characters or dashes and must be"
+            " no longer than 63 characters"
+        )
+        yield Problem(f"{text}: {quoted(block['Name'])}", (("name", None),))
+    mode = block["AddressMode"]
+    if mode in _modes(version):
+        if block["Address"]:
+            yield Problem('Service address_mode must be "auto" if address is set', (("address", None),))
+    elif mode != "auto":
+        text = 'Service address_mode must be "auto", "host", or "driver"; not '
+        yield Problem(text + quoted(mode), (("address_mode", None),))
+    if block["OnUpdate"] not in _ON_UPDATE:
+        text = 'Service on_update must be "require_healthy", "ignore_warnings", or "ignore"; not '
+        yield Problem(text + quoted(block["OnUpdate"]), (("on_update", None),))
+    if block["Provider"] == "consul":
+        yield from _of_consul(block, version)
+    elif block["Provider"] == "nomad":
+        yield from _of_nomad(block, version)
+    else:
+        text = f'Service provider must be "consul", or "nomad"; not {quoted(block["Provider"])}'
+        yield Problem(text, (("provider", None),))
+    if (identity := block.get("Identity")) and not identity.get("Audience") and version >= (1, 7):
+        yield Problem("Service identity must provide at least one target aud value", (("identity", None),))
+
+
+def _modes(version: Version) -> tuple[str, ...]:
+    return ("host", "driver", "alloc", *(("alloc_ipv6",) if version >= (1, 9, 4) else ()))
+
+
+def _of_nomad(block: Record, version: Version) -> Iterator[Problem]:
+    for number, check in enumerate(block["Checks"], 1):
+        problem = _port_problem(block, check) or _first(_nomad_check, check, version)
+        if problem is not None:
+            yield problem.at(("check", number))
+    if block["Connect"]:
+        yield Problem("Service with provider nomad cannot include Connect blocks", (("connect", None),))
+
+
+def _of_consul(block: Record, version: Version) -> Iterator[Problem]:
+    linked = block["Connect"]
+    for number, check in enumerate(block["Checks"], 1):
+        problem, text = _port_problem(block, check), f"Check {check['Name']} invalid: "
+        if problem is None and check["Type"] == "tcp" and linked and linked["SidecarService"] is not None:
+            problem = Problem(f"{text}tcp checks are not valid for Connect enabled services", (("type", None),))
+        if problem is None and (found := _first(_consul_check, check, version)) is not None:
+            problem = replace(found, text=text + found.text)
+        if problem is not None:
+            yield problem.at(("check", number))
+    kinds = ("", "api-gateway", "ingress-gateway", "mesh-gateway", "terminating-gateway")
+    if version >= (1, 10, 3) and (block.get("Kind") or "") not in kinds:
+        text = f"Service {block['Name']} kind must be one of consul service kind or empty"
+        yield Problem(text, (("kind", None),))
+    if not linked:
+        return
+    yield from (problem.at(("connect", None)) for problem in connect(linked, version))
+    if linked["Native"]:
+        for field, since, name in (("TaskName", (0,), "task"), ("PortLabel", (1, 8, 7), "port")):
+            if not block[field] and version >= since:
+                yield Problem(f"Service {block['Name']} is Connect Native and requires setting the {name}")
+
+
+def _port_problem(block: Record, check: Record) -> Problem | None:
+    if block["PortLabel"] or check["PortLabel"] or check["Type"] not in _WITH_PORT:
+        return None
+    text = f"Check {check['Name']} invalid: check requires a port but neither check nor service"
+    return Problem(f"{text} {quoted(block['Name'])} have a port")
+
+
+def _first(check: object, block: Record, version: Version) -> Problem | None:
+    assert callable(check)
+    return next(iter(check(block, version)), None)
+
+
+def _nomad_check(check: Record, version: Version) -> Iterator[Problem]:
+    yield from _any_check(check, ("tcp", "http"), version)
+    consul_only = "may only be set for Consul service checks"
+    restart = check["CheckRestart"]
+    if check["Expose"]:
+        yield Problem(f"expose {consul_only}", (("expose", None),))
+    if check["OnUpdate"] == "ignore_warnings":
+        text = "on_update may only be set to ignore_warnings for Consul service checks"
+        yield Problem(text, (("on_update", None),))
+    if restart and restart["IgnoreWarnings"]:
+        text = "ignore_warnings on check_restart only supported for Consul service checks"
+        yield Problem(text, (("check_restart", None),))
+    if check["AddressMode"] == "driver":
+        yield Problem(f"address_mode = driver {consul_only}", (("address_mode", None),))
+    if check["Type"] == "http" and check["Method"] and check["Method"].upper() not in _HTTP_METHODS:
+        text = f"method type {quoted(check['Method'])} not supported in Nomad http check"
+        yield Problem(text, (("method", None),))
+    names = {
+        "SuccessBeforePassing": "success_before_passing",
+        "FailuresBeforeCritical": "failures_before_critical",
+        "FailuresBeforeWarning": "failures_before_warning",
+        "TLSServerName": "tls_server_name",
+        **({"TLSSkipVerify": "tls_skip_verify"} if version < (1, 7) else {}),
+    }
+    for field, name in names.items():
+        value = check.get(field)
+        if value and not (isinstance(value, int) and value < 0):
+            yield Problem(f"{name} {consul_only}", ((name, None),))
+
+
+def _consul_check(check: Record, version: Version) -> Iterator[Problem]:
+    yield from _any_check(check, ("grpc", "tcp", "http", "script"), version)
+    if check["Expose"] and check["Type"].lower() not in ("grpc", "http"):
+        yield Problem("expose may only be set on HTTP or gRPC checks", (("expose", None),))
+    names = {
+        "SuccessBeforePassing": "success_before_passing",
+        "FailuresBeforeCritical": "failures_before_critical",
+        "FailuresBeforeWarning": "failures_before_warning",
+    }
+    for field, name in names.items():
+        if (check.get(field) or 0) > 0 and check["Type"] not in _WITH_PORT:
+            yield Problem(f"{name} not supported for check of type {quoted(check['Type'])}", ((name, None),))
+    if len((check.get("Notes") or "").encode()) > 255:
+        yield Problem("notes must not be longer than 255 characters", (("notes", None),))
+
+
+def _any_check(check: Record, types: tuple[str, ...], version: Version) -> Iterator[Problem]:
+    kind = check["Type"].lower()
+    if kind not in types:
+        yield Problem(f"invalid check type ({quoted(kind)}), must be one of {', '.join(types)}", (("type", None),))
+    if kind == "http":
+        yield from _path(check["Path"])
+    if kind == "script" and not check["Command"]:
+        yield Problem("script type must have a valid script path", (("command", None),))
+    for field, low in (("Interval", "interval ({}) cannot be lower than 1s"), ("Timeout", "")):
+        value, name = check[field], field.lower()
+        if value == 0:
+            yield Problem(f"missing required value {name}. {field} cannot be less than 1s", ((name, None),))
+        elif value < SECOND:
+            low = low or "timeout ({}) is lower than required minimum timeout 1s"
+            yield Problem(low.format(format_duration(value)), ((name, None),))
+    if check["InitialStatus"] not in ("", *_STATES):
+        text = f"invalid initial check state ({check['InitialStatus']}), must be one of {one_of(_STATES)} or empty"
+        yield Problem(text, (("initial_status", None),))
+    mode = check["AddressMode"]
+    if mode not in ("", *_modes(version)):
+        text = f"invalid address_mode {quoted(mode)}" + (" - auto only valid for services" if mode == "auto" else "")
+        yield Problem(text, (("address_mode", None),))
+    yield from _consequences(check)
+
+
+def _path(path: str) -> Iterator[Problem]:
+    place = (("path", None),)
+    if not path:
+        yield Problem("http type must have http path", place)
+    try:
+        is_absolute = bool(urlsplit(path).scheme)
+        is_url = not re.search(r"[\x00-\x1f\x7f]|%(?![0-9a-fA-F]{2})", path) and not path.startswith(":")
+    except ValueError:
+        is_absolute, is_url = False, False
+    if not is_url:
+        yield Problem("http type must have valid http path", place)
+    if is_absolute:
+        yield Problem("http type must have relative http path", place)
+
+
+def _consequences(check: Record) -> Iterator[Problem]:
+    """Checks what happens when the check fails."""
+    on_update, restart = check["OnUpdate"], check["CheckRestart"]
+    place = (("on_update", None),)
+    if on_update not in _ON_UPDATE:
+        yield Problem(f"on_update must be {_alternatives()}; got {quoted(on_update)}", place)
+    if not restart:
+        return
+    if on_update == "ignore":
+        yield Problem('on_update value "ignore" is not compatible with check_restart', place)
+    if not restart["IgnoreWarnings"] and on_update == "ignore_warnings":
+        text = 'on_update value "ignore_warnings" not supported with check_restart ignore_warnings value "false"'
+        yield Problem(text, place)
+    wrong = []
+    if restart["Limit"] < 0:
+        wrong.append(Problem(f"limit must be greater than or equal to 0 but found {restart['Limit']}"))
+    if (restart["Grace"] or 0) < 0:
+        wrong.append(Problem(f"grace period must be greater than or equal to 0 but found {restart['Grace']}"))
+    yield from nested(wrong, ("check_restart", None))
+
+
+def _alternatives() -> str:
+    return '"require_healthy", "ignore_warnings", or "ignore"'
+
+
+def group_services(job: Record, group: Record, version: Version) -> Iterator[Problem]:
+    """Finds what is wrong with a group's services, and between those of its tasks."""
+    tasks = group["Tasks"] or []
+    seen: dict[tuple[str, str, str], int] = {}
+    providers: set[str] = set()
+    for task in tasks:
+        for number, raw in enumerate(task["Services"] or (), 1):
+            own = completed(job, group, task, raw)
+            place = (("task", task["Name"]), ("service", number))
+            yield from (problem.at(*place) for problem in _foreign_task(own, task["Name"]))
+            key = (own["Name"], task["Name"], own["PortLabel"])
+            seen[key] = seen.get(key, 0) + 1
+            providers.add(own["Provider"])
+    for index, raw in enumerate(group["Services"] or ()):
+        own = completed(job, group, None, raw)
+        key = (own["Name"], "group", own["PortLabel"])
+        seen[key] = seen.get(key, 0) + 1
+        providers.add(own["Provider"])
+        place = ("service", index + 1)
+        heading = f"Service[{index}] {own['Name']} validation failed: "
+        if wrong := nested(service(own, version), place, heading=heading):
+            yield from wrong
+            continue
+        names = [task["Name"] for task in tasks]
+        yield from (problem.at(place) for problem in _of_group(own, names))
+    if twice := [key for key, times in seen.items() if times > 1]:
+        listed = ", ".join(f"{task}->{name}" + (f":{port}" if port else "") for name, task, port in twice)
+        yield Problem(f"Services are not unique: [{listed}]")
+    if len(providers) > 1:
+        yield Problem("Multiple service providers used: task group services must use the same provider")
+
+
+def _foreign_task(own: Record, task: str) -> Iterator[Problem]:
+    if own["TaskName"] != task:
+        text = f"Service {own['Name']} is invalid: may only specify task the service belongs to, got "
+        yield Problem(text + quoted(own["TaskName"]), (("task", None),))
+    for number, check in enumerate(own["Checks"], 1):
+        if check["TaskName"] != task:
+            text = f"Check {check['Name']} is invalid: may only specify task the check belongs to, got "
+            yield Problem(text + quoted(check["TaskName"]), (("check", number),))
+
+
+def _of_group(own: Record, tasks: list[str]) -> Iterator[Problem]:
+    if own["AddressMode"] == "driver":
+        text = (
+            f'service {quoted(own["Name"])} cannot use address_mode="driver", only services defined in a "task" block'
+        )
+        yield Problem(f"{text} can use this mode", (("address_mode", None),))
+    for number, check in enumerate(own["Checks"], 1):
+        if not check["TaskName"]:
+            continue
+        if check["AddressMode"] == "driver":
+            text = f'Check {quoted(own["Name"])} invalid: cannot use address_mode="driver", only checks defined in a'
+            yield Problem(f'{text} "task" service block can use this mode', (("check", number),))
+        if check["TaskName"] not in tasks:
+            text = f"Check {check['Name']} invalid: refers to non-existent task {check['TaskName']}"
+            yield Problem(text, (("check", number),))
+
+
+def script_checks(job: Record, group: Record, version: Version) -> Iterator[Problem]:
+    """Finds script checks of a group's services that name no task to run in."""
+    for number, raw in enumerate(group["Services"] or (), 1):
+        own = completed(job, group, None, raw)
+        for inner, check in enumerate(own["Checks"], 1):
+            if not own["TaskName"] and check["Type"] == "script" and not check["TaskName"]:
+                text = f"Service [{group['Name']}]->{own['Name']} or Check {check['Name']} must specify task parameter"
+                yield Problem(text, (("service", number), ("check", inner)))
+
+
+def task_services(job: Record, group: Record, task: Record, version: Version) -> Iterator[Problem]:
+    """Finds what is wrong with the services of a task and the ports that they name."""
+    ports: dict[str, set[str]] = {}
+    known: set[str] = set()
+    for index, raw in enumerate(task["Services"] or ()):
+        own = completed(job, group, task, raw)
+        name, label, place = own["Name"], own["PortLabel"], ("service", index + 1)
+        yield from nested(service(own, version), place, heading=f"service[{index}] {quoted(name)} validation failed: ")
+        yield from (problem.at(place) for problem in _mode_of_task(own["AddressMode"], "service", name, version))
+        if name + label in known:
+            yield Problem(f"service {quoted(name)} is duplicate", (place,))
+        known.add(name + label)
+        if label and not (own["AddressMode"] == "driver" and re.fullmatch(r"[+-]?[0-9]+", label)):
+            ports.setdefault(label, set()).add(name)
+        if own["Connect"]:
+            text = f'service {quoted(name)} cannot have "connect" block, only services defined in a "group" block can'
+            yield Problem(text, (place, ("connect", None)))
+        yield from (problem.at(place) for problem in _task_checks(own, ports, version))
+    labels = {port["Label"] for network in (group["Networks"] or [])[:1] for port in ports_of(network)}
+    labels |= {port["Label"] for network in task["Resources"]["Networks"] or () for port in ports_of(network)}
+    for label in sorted(set(ports) - labels):
+        names = ", ".join(sorted(ports[label]))
+        yield Problem(f"port label {quoted(label)} referenced by services {names} does not exist", (("service", 1),))
+
+
+def ports_of(network: Record) -> list[Record]:
+    return [*(network["ReservedPorts"] or ()), *(network["DynamicPorts"] or ())]
+
+
+def _mode_of_task(mode: str, what: str, name: str, version: Version) -> Iterator[Problem]:
+    where = 'services defined in a "group" block' if what == "service" else 'checks defined in a "group" service block'
+    if mode in _GROUP_ONLY_MODES and mode in _modes(version):
+        text = f'{what} {quoted(name)} cannot use address_mode="{mode}", only {where} can use this mode'
+        yield Problem(text, (("address_mode", None),))
+
+
+def _task_checks(own: Record, ports: dict[str, set[str]], version: Version) -> Iterator[Problem]:
+    known: set[str] = set()
+    for number, check in enumerate(own["Checks"], 1):
+        name, place = quoted(check["Name"]), ("check", number)
+        if check["Name"] in known:
+            yield Problem(f"check {name} is duplicate", (place,))
+        known.add(check["Name"])
+        yield from (problem.at(place) for problem in _mode_of_task(check["AddressMode"], "check", own["Name"], version))
+        if check["Type"] not in _WITH_PORT:
+            continue
+        label = check["PortLabel"] or own["PortLabel"]
+        if not label:
+            yield Problem(f"check {name} is missing a port", (place,))
+        elif not re.fullmatch(r"[+-]?[0-9]+", label):
+            ports.setdefault(label, set()).add(own["Name"])
+        elif check["AddressMode"] != "driver":
+            text = f'check {name} cannot use a numeric port {int(label)} without setting address_mode="driver"'
+            yield Problem(text, (place, ("port", None)))
+        elif int(label) <= 0:
+            yield Problem(f"check {name} has invalid numeric port {int(label)}", (place, ("port", None)))

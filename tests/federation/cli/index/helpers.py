@@ -1,0 +1,83 @@
+"""A project whose stores hold what `fedml publish` puts there, and the commands of `fedml index` in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from federation.config.load import load
+from federation.index import Index
+from federation.publish.publish import publish
+from regions.storage import Store, open_store
+
+Cli = Callable[..., tuple[int, str, str]]
+
+CONFIG = """
+[federation]
+name = "test"
+home = "{root}/home"
+
+[regions.us]
+addresses = ["http://127.0.0.1:1"]
+[regions.us.datacenters.us-east-1]
+store = "{root}/us"
+
+[regions.eu]
+addresses = ["http://127.0.0.1:1"]
+[regions.eu.datacenters.eu-west-1]
+store = "{root}/eu"
+"""
+DATACENTERS = {"us": "us-east-1", "eu": "eu-west-1"}
+ALLOCATION = "{}0000000-0000-4000-8000-000000000000"
+
+
+class Project:
+    """A project folder whose stores hold what `fedml publish` puts there, without any region."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "fedml.toml").write_text(CONFIG.format(root=root.as_uri()))
+        self.config = load(root / "fedml.toml")
+        self.home = open_store(self.config.home)
+        self.index = Index(self.home, cache_dir=root / "another-cache", author="ann@host")
+
+    def another_index(self, cache: str = "third-cache") -> Index:
+        """The index on a machine that never saw it."""
+        return Index(self.home, cache_dir=self.root / cache, author="ci@host")
+
+    def store(self, region: str) -> Store:
+        return open_store(self.config.regions[region].datacenters[DATACENTERS[region]].store)
+
+    def publish(self, name: str, *, region: str = "us", run: str = "run-1", slot: int = 0, commit: bool = True) -> str:
+        """A result of the allocation whose id begins with that letter."""
+        folder = self.root / f"artifact-{name}"
+        folder.mkdir()
+        (folder / "model.bin").write_bytes(f"model {name} ".encode() * 100)
+        (folder / "metrics.json").write_text(json.dumps({"auc": 0.7 + slot / 100}))
+        alloc_id = ALLOCATION.format(name)
+        stores = {DATACENTERS[region]: self.config.regions[region].datacenters[DATACENTERS[region]].store.url}
+        outcome = publish(
+            folder,
+            environ={
+                "NOMAD_ALLOC_ID": alloc_id,
+                "NOMAD_ALLOC_INDEX": "0",
+                "NOMAD_ALLOC_NAME": f"sales/dispatch-{name}.train[0]",
+                "NOMAD_GROUP_NAME": "train",
+                "NOMAD_TASK_NAME": "store",
+                "NOMAD_JOB_ID": f"sales/dispatch-{name}",
+                "NOMAD_JOB_NAME": f"sales/dispatch-{name}",
+                "NOMAD_JOB_PARENT_ID": "sales",
+                "NOMAD_REGION": region,
+                "NOMAD_DC": DATACENTERS[region],
+                "NOMAD_META_fedml_run": run,
+                "NOMAD_META_fedml_slot": str(slot),
+                "NOMAD_META_fedml_attempt": "1",
+                "NOMAD_META_fedml_spec": "5pec",
+                "NOMAD_META_fedml_version": "4",
+                "FEDML_STORES": json.dumps(stores),
+            },
+        )
+        if commit:
+            self.index.commit([outcome.record])
+        return alloc_id
