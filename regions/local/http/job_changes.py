@@ -53,8 +53,9 @@ def parse(context: Context, request: Request) -> Reply:
     if context.config.answers_as >= UNDATED:
         _add_absent(parsed, "job", context.config.version)
         parsed["VersionTag"] = None
-        for name in ("ConsulToken", "Secrets", "VaultToken"):  # removed; a job's secrets become its tasks'
-            parsed.pop(name, None)
+        for name in ("ConsulToken", "Secrets", "VaultToken"):
+            if parsed.get(name) is None:
+                parsed.pop(name, None)
     return Reply(parsed)
 
 
