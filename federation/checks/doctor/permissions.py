@@ -8,11 +8,11 @@ log of a task that doesn't exist.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from federation.check import Check, Outcome
 from jobs.errors import FedmlError
-from regions.errors import Conflict, InvalidJob, NotFound, PermissionDenied, RegionError
+from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionError
 from regions.model import Region
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 POLICY_HINT = "`fedml doctor --policy` prints the policy that it needs"
 _NO_TASK = "fedml-doctor"
-_WRONG_INDEX = 1
-"""A job that doesn't exist has the modify index 0."""
 
 
 def plain(error: FedmlError, region: Region) -> str:
@@ -47,8 +45,8 @@ class Permissions:
         except PermissionDenied:
             outcome = Outcome.WARNING if without else Outcome.FAILED
             return Check(self._subject, name, outcome, without or "the token doesn't allow it", POLICY_HINT)
-        except (NotFound, Conflict):
-            pass  # it isn't there, or isn't to be changed: permissions were looked at before
+        except NotFound:
+            pass  # permissions were looked at before
         except InvalidJob as error:  # the smallest job that there is
             remedy = error.hint or f"see namespace and datacenters in [regions.{self._region.name}]"
             return Check(self._subject, name, Outcome.FAILED, plain(error, self._region), remedy)
@@ -67,13 +65,11 @@ class Permissions:
 
     def _submit(self) -> list[Check]:
         """A dry run doesn't tell: since 1.11.2 `plan-job` allows it too, without submit-job."""
-        job = self._probe_job()
         without = "it can't deploy or stop jobs"
-        submit = self.check(
-            "submit-job", lambda: self._client.register(job, enforce_index=_WRONG_INDEX), without=without
-        )
+        submit = self.check("submit-job", lambda: self._client.try_to_submit(self._probe_id), without=without)
         if submit.outcome is not Outcome.WARNING:
             return [submit]
+        job = self._client.smallest_job(self._probe_id)
         plan = self.check("plan-job", lambda: self._client.plan_job(job), without="free slots are estimated")
         return [submit, plan]
 
@@ -100,21 +96,3 @@ class Permissions:
                 without="a record can't be read from its allocation where its store can't be read from here",
             ),
         ]
-
-    def _probe_job(self) -> dict[str, Any]:
-        """The smallest job."""
-        task = {
-            "Name": "probe",
-            "Driver": "raw_exec",
-            "Config": {"command": "true"},
-            "Resources": {"CPU": 1, "MemoryMB": 10},
-        }
-        return {
-            "ID": self._probe_id,
-            "Name": self._probe_id,
-            "Region": self._region.nomad_region,
-            "Namespace": self._region.namespace,
-            "Type": "batch",
-            "Datacenters": list(self._region.datacenters),
-            "TaskGroups": [{"Name": "probe", "Count": 1, "Tasks": [task]}],
-        }

@@ -1,7 +1,7 @@
 """Every way in which an allocation ends, and what fedml makes of it.
 
-With FEDML_RECORD the allocations of a real Nomad are kept in `tests/federation/run/brain/endings`: these recordings are tests of
-their own, without any region, and the embedded region is compared with them.
+With FEDML_RECORD the allocations of a real Nomad are kept in `tests/federation/run/brain/endings`: these recordings are tests
+of their own, without any region, and the embedded region is compared with them.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.regions.local.state.builders import config
 
 PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "embedded-region.md"
 BEGIN, END = "<!-- refused: begin -->\n", "<!-- refused: end -->"
-VERSION = "1.11.2"
+VERSION, OLDER = "1.11.2", "1.9.0"
 NOBODY = "11111111-1111-1111-1111-111111111111"
 
 
@@ -42,23 +42,33 @@ JOBS: dict[str, dict[str, Any]] = {
     "`all_at_once`": job(AllAtOnce=True),
     "`scaling` of a group": with_group(Scaling={"Min": 1, "Max": 2, "Enabled": True}),
     "`service` of a group": with_group(Services=[{"Name": "s"}]),
-    "`max_client_disconnect`": with_group(MaxClientDisconnect=10**9),
-    "`stop_after_client_disconnect`": with_group(StopAfterClientDisconnect=10**9),
-    '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v"}}),
+    '`volume` with `type = "csi"`': with_group(
+        Volumes={
+            "v": {
+                "Name": "v",
+                "Type": "csi",
+                "Source": "v",
+                "AccessMode": "single-node-writer",
+                "AttachmentMode": "file-system",
+            }
+        }
+    ),
     "`service` of a task": with_task(Services=[{"Name": "s"}]),
-    "`vault`": with_task(Vault={"Policies": ["p"]}),
     "`csi_plugin`": with_task(CSIPluginConfig={"ID": "p", "Type": "node"}),
-    '`kind = "connect-…"`': with_task(Kind="connect-proxy:s"),
+    '`kind = "connect-…"`': with_task(Kind="connect-native:s"),
     "`scaling` of a task": with_task(ScalingPolicies=[{"Type": "vertical_cpu", "Max": 100, "Enabled": True}]),
     "`network` of a task's resources": with_task(Resources={"CPU": 20, "MemoryMB": 10, "Networks": [{"MBits": 1}]}),
     "`identity` with `env` or `file`": with_task(Identity={"Env": True}),
     "`identity` with a name": with_task(Identities=[{"Name": "aws", "Audience": ["x"]}]),
-    "`numa`": with_task(Resources={"CPU": 20, "MemoryMB": 10, "NUMA": {"Affinity": "require"}}),
-    "`schedule`": with_task(Schedule={"Cron": {"Start": "0 9 * * *"}}),
     "`secret`": with_task(Secrets=[{"Name": "s", "Provider": "nomad", "Path": "p"}]),
     "`disconnect`": with_group(Disconnect={"LostAfter": 10**9}),
+}
+OLDER_JOBS = {
+    "`max_client_disconnect`": with_group(MaxClientDisconnect=10**9),
+    "`stop_after_client_disconnect`": with_group(StopAfterClientDisconnect=10**9),
     "`prevent_reschedule_on_lost`": with_group(PreventRescheduleOnLost=True),
 }
+"""What servers drop in silence from 1.10 on."""
 PATHS = (
     ("PUT", "/v1/job/train/scale"),
     ("PUT", "/v1/job/train/revert"),
@@ -85,13 +95,14 @@ PATHS = (
 )
 
 
-def table(api: Api) -> str:
+def table(api: Api, older: Api) -> str:
     """Everything of these that is answered with 501; whatever isn't any more is left out."""
     jobs = []
-    for name, wanted in JOBS.items():
-        status, said = api.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
-        if status == 501:
-            jobs.append(f"| {name} | `{said.partition(':')[0]}` |")
+    for region, asked in ((api, JOBS), (older, OLDER_JOBS)):
+        for name, wanted in asked.items():
+            status, said = region.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
+            if status == 501:
+                jobs.append(f"| {name} | `{said.partition(':')[0]}` |")
     paths = [
         f"`{method} {path.replace(NOBODY, ':id').replace('/train', '/:id')}`"
         for method, path in PATHS
@@ -108,18 +119,29 @@ def newest(tmp_path: Path) -> Iterator[Api]:
         yield served
 
 
-def test_all_of_these_are_refused(newest: Api) -> None:
-    for name, wanted in JOBS.items():
-        assert newest.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})[0] == 501, name
+@pytest.fixture
+def older(tmp_path: Path) -> Iterator[Api]:
+    with serve(config(tmp_path / "older", version=OLDER)) as served:
+        yield served
 
 
-def test_the_page_tells_what_the_region_refuses(newest: Api) -> None:
-    api = newest
+def test_all_of_these_are_refused(newest: Api, older: Api) -> None:
+    for region, asked in ((newest, JOBS), (older, OLDER_JOBS)):
+        for name, wanted in asked.items():
+            answer = region.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
+            assert answer[0] == 501, (name, answer)
+
+
+def test_the_page_tells_what_the_region_refuses(newest: Api, older: Api) -> None:
     told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert told == table(api), "run: python -m tests.regions.local.http.test_refused"
+    assert told == table(newest, older), "run: python -m tests.regions.local.http.test_refused"
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder), version=VERSION)) as served:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve(config(Path(folder, "newest"), version=VERSION)) as served,
+        serve(config(Path(folder, "older"), version=OLDER)) as served_older,
+    ):
         before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(before + BEGIN + table(served) + END + rest.partition(END)[2])
+        PAGE.write_text(before + BEGIN + table(served, served_older) + END + rest.partition(END)[2])
