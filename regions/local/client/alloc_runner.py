@@ -228,11 +228,12 @@ class AllocRunner:
                 self._kill_waves(waves[1:])
 
         for task in waves[0]:
-            if not self._timed_out:
-                event = events.killing(task.kill_timeout_ns)
-            else:
-                event = None if task.state.word == "dead" else events.timed_out(task.kill_timeout_ns)
-            task.kill(event, one_ended)
+            task.kill(self._killing_event(task), one_ended)
+
+    def _killing_event(self, task: TaskRunner) -> dict[str, Any] | None:
+        if not self._timed_out:
+            return events.killing(task.kill_timeout_ns)
+        return None if task.state.word == "dead" else events.timed_out(task.kill_timeout_ns)
 
     # -- reported to the server --
 
