@@ -18,6 +18,7 @@ from jobs.nomad_json.validation.problem import Problem, Record, Step, Version, n
 OLDEST, NEWEST = "1.6.3", "2.0.5"
 """The versions whose rules are known."""
 _DESCRIPTION_BYTES_MAX = 1000
+_COUNT_MAX = 50_000
 _TYPES = ("service", "batch", "system", "sysbatch")
 
 
@@ -27,9 +28,13 @@ def problems(job: Record, version: str = NEWEST, lacking: Sequence[Problem] = ()
     return list(_problems(job, version_key(version), lacking))
 
 
-def impossible_names(job: Record) -> list[Problem]:
-    """Returns names of places that no region can have."""
+def assumed(job: Record, version: str) -> list[Problem]:
+    """Returns what a server refuses by what it has and how it is configured, as far as that can be known without asking:
+    names that no region can have, and more instances than the default of job_max_count."""
+    total = sum(group["Count"] for group in job["TaskGroups"] or ())
     found = []
+    if version_key(version) >= (1, 11) and total > _COUNT_MAX:
+        found.append(Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}"))
     for field, what, name in (("Namespace", "namespace", "namespace"), ("NodePool", "node pool", "node_pool")):
         allowed = r"[a-zA-Z0-9-]{1,128}" if field == "Namespace" else r"[a-zA-Z0-9_-]{1,128}"
         if not re.fullmatch(allowed, job[field], re.ASCII):
