@@ -12,7 +12,7 @@ from jobs.errors import FedmlError, InvalidSpec
 from jobs.hcl.positions import Positions
 from jobs.load import read_job
 from jobs.nomad_json.canonical import canonical_job
-from jobs.nomad_json.problems import NEWEST, OLDEST, assumed, problems
+from jobs.nomad_json.problems import NEWEST, OLDEST, impossible_names, problems
 from jobs.nomad_json.validation.problem import Problem, place_text
 
 
@@ -66,7 +66,7 @@ def validated_job(app: App, request: JobRequest) -> ValidatedJob:
 
 def _problems(job: Mapping[str, Any], region: str, version: str) -> list[Problem]:
     canonical = canonical_job(dict(job), region, version)
-    found = [*assumed(canonical, version), *problems(canonical, version)]
+    found = [*impossible_names(canonical), *problems(canonical, version)]
     return [sentence for problem in found for sentence in problem.sentences()]
 
 

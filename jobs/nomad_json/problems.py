@@ -19,6 +19,7 @@ OLDEST, NEWEST = "1.6.3", "2.0.5"
 """The versions whose rules are known."""
 _DESCRIPTION_BYTES_MAX = 1000
 _COUNT_MAX = 50_000
+"""Default of the servers' job_max_count."""
 _TYPES = ("service", "batch", "system", "sysbatch")
 
 
@@ -28,13 +29,9 @@ def problems(job: Record, version: str = NEWEST, lacking: Sequence[Problem] = ()
     return list(_problems(job, version_key(version), lacking))
 
 
-def assumed(job: Record, version: str) -> list[Problem]:
-    """Returns what a server refuses by what it has and how it is configured, as far as that can be known without asking:
-    names that no region can have, and more instances than the default of job_max_count."""
-    total = sum(group["Count"] for group in job["TaskGroups"] or ())
+def impossible_names(job: Record) -> list[Problem]:
+    """Returns names of places that no region can have."""
     found = []
-    if version_key(version) >= (1, 11) and total > _COUNT_MAX:
-        found.append(Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}"))
     for field, what, name in (("Namespace", "namespace", "namespace"), ("NodePool", "node pool", "node_pool")):
         allowed = r"[a-zA-Z0-9-]{1,128}" if field == "Namespace" else r"[a-zA-Z0-9_-]{1,128}"
         if not re.fullmatch(allowed, job[field], re.ASCII):
@@ -146,6 +143,9 @@ def _limits(job: Record, version: Version) -> Iterator[Problem]:
     if version >= (1, 7):
         for group in job["TaskGroups"] or ():
             yield from _workload_identities(group)
+    total = sum(group["Count"] for group in job["TaskGroups"] or ())
+    if version >= (1, 11) and total > _COUNT_MAX:
+        yield Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}")
 
 
 def _workload_identities(group: Record) -> Iterator[Problem]:

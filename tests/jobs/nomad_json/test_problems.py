@@ -6,7 +6,7 @@ import re
 import pytest
 
 from jobs.nomad_json.canonical import canonical_job
-from jobs.nomad_json.problems import NEWEST, OLDEST, assumed, problems
+from jobs.nomad_json.problems import NEWEST, OLDEST, impossible_names, problems
 from jobs.nomad_json.validation.problem import joined, place_text
 from tests.jobs.nomad_json.refused import CASES, RECORDED, comparable
 from tests.regions.local.state.builders import job
@@ -20,7 +20,7 @@ OF_THE_REGION = re.compile(r'Vault( "\w+")? not enabled but used in the job')
 @pytest.mark.parametrize("name", CASES)
 def test_a_job_is_refused_as_real_servers_refuse_it(name: str, version: str) -> None:
     canonical = canonical_job(CASES[name].job, "global", version)
-    found = [problem.message for problem in (*assumed(canonical, version), *problems(canonical, version))]
+    found = [problem.message for problem in (*impossible_names(canonical), *problems(canonical, version))]
 
     answer = ANSWERS[name][version]
     if isinstance(answer, str):
