@@ -97,14 +97,19 @@ def answers(address: str, case: Case) -> list[str] | str:
     return errors
 
 
+def answers_of(binary: str) -> tuple[str, dict[str, list[str] | str]]:
+    """Returns the version of a binary and what its server answers to each case."""
+    version = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout.split()[1][1:]
+    with server(binary) as address:
+        return version, {name: answers(address, case) for name, case in CASES.items()}
+
+
 def record(binaries: list[str]) -> None:
     recorded = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
     recorded = {name: recorded.get(name, {}) for name in CASES}
-    for binary in binaries:
-        version = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout.split()[1][1:]
-        with server(binary) as address:
-            for name, case in CASES.items():
-                recorded[name][version] = answers(address, case)
+    for version, of_version in map(answers_of, binaries):
+        for name, answer in of_version.items():
+            recorded[name][version] = answer
     RECORDED.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
