@@ -81,6 +81,12 @@ def read_manifest(home: Store, run: str) -> Manifest:
         raise IndexCorrupt(f"{source} is not a manifest: {error.message}") from error
 
 
+def was_driven(home: Store, run: str) -> bool:
+    """Whether something of the run tells that it had a manifest: its log, its lease or kept output. Raises StoreError."""
+    keys = RunKeys(run)
+    return any(True for prefix in (keys.log, keys.lease, keys.kept_logs()) for _ in home.list(prefix))
+
+
 def manifest_keys(home: Store) -> Iterator[tuple[str, str]]:
     """Lists (run, key of its manifest) of all runs that have one. Raises StoreError."""
     for info in home.list(RUNS):

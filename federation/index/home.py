@@ -100,8 +100,7 @@ def refuse_other_federation(store: Store, home: Home, owner: Owner | None) -> No
     raise ConfigError(
         f"the home store {store.url} belongs to the federation {home.owner.name!r} (regions "
         f"{', '.join(home.owner.regions)}), and this fedml.toml is that of {owner.name!r}",
-        hint=f"give each federation a home of its own, for example  home = "
-        f'"{store.url.partition("?")[0].rstrip("/")}/{owner.name}"\n'
+        hint="give each federation a home of its own: another bucket or prefix in `home`\n"
         f'if it is the same federation under another name, write  name = "{home.owner.name}"  under [federation]',
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from federation.errors import IndexLost
@@ -16,6 +17,7 @@ from federation.index.catalog.checkpoint import CHECKPOINT_PREFIX, catalog_posit
 from federation.index.home import LOG_PREFIX, Home, Owner, entry_key
 from federation.index.last_sync import homes_of, last_sync
 from federation.log import Log, Position
+from regions.storage.errors import PermissionDenied
 from regions.storage.store import Store
 
 LOST_PREFIX = "index/lost/"
@@ -104,13 +106,17 @@ def refuse_lost(store: Store, home: Home | None, owner: Owner | None, cache_dir:
 
 def traces(store: Store) -> str:
     """What lies in the store that only a home with an index has; empty for a new one."""
-    return next((name for prefix, name in _TRACES.items() if any(True for _ in store.list(prefix))), "")
+    with suppress(PermissionDenied):  # a reader that may not list
+        return next((name for prefix, name in _TRACES.items() if any(True for _ in store.list(prefix))), "")
+    return ""
 
 
 def log_end(store: Store) -> int:
     """The highest number of the entries that the store lists."""
-    names = [info.key.removeprefix(LOG_PREFIX).removesuffix(".json") for info in store.list(LOG_PREFIX)]
-    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0)
+    with suppress(PermissionDenied):
+        names = [info.key.removeprefix(LOG_PREFIX).removesuffix(".json") for info in store.list(LOG_PREFIX)]
+        return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0)
+    return 0
 
 
 def accept(path: Path | None) -> str:

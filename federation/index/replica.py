@@ -16,7 +16,7 @@ from typing import TypeVar
 from federation.errors import FederationError, IndexCorrupt, IndexLost, LogConflict
 from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog, read_hashes
 from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
-from federation.index.home import LOG_PREFIX, Owner, make_home, probe_write, read_home, refuse_other_federation
+from federation.index.home import LOG_PREFIX, Home, Owner, make_home, probe_write, read_home, refuse_other_federation
 from federation.index.last_sync import last_sync, note_sync
 from federation.index.lost import accept, known_id, refuse_lost, refuse_older
 from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
@@ -229,10 +229,18 @@ class Replica:
             if at.number == known.number:
                 refuse_older(self._store, at, self._catalog.path if self._catalog else None)
             if at.number == 0:
-                refuse_lost(self._store, home, self._owner, self._cache_dir)
+                self._refuse_lost(home)
         except FedmlError:
             self.close()
             raise
+
+    def _refuse_lost(self, home: Home | None) -> None:
+        try:
+            refuse_lost(self._store, home, self._owner, self._cache_dir)
+        except IndexLost:
+            self._take_all()  # somebody may have begun the index meanwhile
+            if self._align().number == 0:
+                raise
 
     def _open_catalog(self, home_id: str) -> None:
         path = catalog_path(self._cache_dir, home_id)

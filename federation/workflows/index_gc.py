@@ -33,7 +33,8 @@ class GcReport:
 
 
 def parse_gc(keep: Sequence[str], grace: str, orphan_age: str, job: str = "") -> GcRequest:
-    """The request of `--keep`, `--grace`, `--orphans` and `--job`. Raises UsageError for one that says nothing, or nothing known."""
+    """The request of `--keep`, `--grace`, `--orphans` and `--job`. Raises UsageError for one that says nothing, or nothing
+    known."""
     if not keep and not orphan_age:
         raise UsageError("neither --keep nor --orphans says what to do", hint="see: fedml index gc --help")
     rule = parse_retention(keep, job) if keep else None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from federation.app import App
-from federation.errors import IndexCorrupt
+from federation.errors import IndexCorrupt, IndexLost
 from federation.index.maintenance.verify import Verified
 from federation.index.maintenance.verify import verify as verify_index
+from federation.workflows.evidence import Evidence
+from federation.workflows.verify_runs import run_problems
 from regions.storage.errors import IntegrityError
 
 
@@ -29,7 +32,12 @@ def verify(
         remembered = app.index.remembered()
     except (IndexCorrupt, IntegrityError):  # a torn format.json, which is among the problems
         remembered = {}
-    found = verify_index(app.home, stores.of, stores.names, deep=deep, head=head, remembered=remembered)
+    refuse = Evidence(app).refusal
+    found = verify_index(app.home, stores.of, stores.names, deep=deep, head=head, remembered=remembered, refuse=refuse)
+    with suppress(
+        IndexCorrupt, IndexLost, IntegrityError
+    ):  # what keeps the index from being asked is among the problems
+        found = replace(found, problems=(*found.problems, *run_problems(app)))
     if not (with_signatures or trust):
         return found, 0
     from federation.index.maintenance.signing import check_signatures

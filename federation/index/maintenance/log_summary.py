@@ -11,7 +11,7 @@ from federation.index.home import entry_key
 from federation.index.maintenance.log_reader import Chain
 from federation.index.maintenance.problem import Problem
 from federation.log import Entry
-from federation.result import ResultRecord
+from federation.result import Key, ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -47,6 +47,10 @@ class LogSummary:
                     what = f"log entry {entry.number} by {entry.author!r} holds a {change['type']!r} without effect: "
                     self._wrong(entry, "change-unreadable", what + error.message)
         self.problems += self._unfinished()
+
+    def is_settled(self, key: Key) -> bool:
+        """Whether no further result can win that key: another one has won it, or its run was cancelled."""
+        return key in self._winners or key.run in self._cancelled
 
     def _unfinished(self) -> Iterator[Problem]:
         if self.rebuild is not None:

@@ -16,7 +16,8 @@ class Problem:
 
 
 KINDS = {
-    "format-missing": "the home's format.json is gone though there is a log",
+    "format-missing": "the home's format.json is gone though there is (or was) a log",
+    "index-lost": "the home holds runs, results or checkpoints and no index",
     "format-torn": "the home's format.json is not what fedml wrote",
     "entry-missing": "a log entry is gone though later ones exist",
     "entry-torn": "a log entry can't be read",
@@ -32,7 +33,7 @@ KINDS = {
     "store-unreachable": "a store can't be read, so nothing in it was checked",
     "record-missing": "a result's record is gone from its store",
     "record-torn": "a record in a store can't be read",
-    "record-differs": "a record in a store is not the one that was committed",
+    "record-differs": "a record in a store is not the one that was committed, or isn't believed",
     "record-misplaced": "a record lies under another key than its own",
     "record-orphan": "a record isn't in the index",
     "artifact-missing": "all files of a result are gone",
@@ -42,6 +43,13 @@ KINDS = {
     "file-extra": "a file lies in an artifact that its record doesn't name",
     "artifact-orphan": "files lie in a store without a record",
     "object-stray": "an object lies in a store where it can be nothing of fedml's",
+    "manifest-missing": "a run's manifest is gone",
+    "manifest-torn": "a run's manifest can't be read",
+    "manifest-differs": "a run's manifest is of another run, or isn't the one that the index knows",
+    "inputs-torn": "what a run's slots differ in is gone or can't be read",
+    "run-log-missing": "a run's log is gone",
+    "run-log-differs": "a run's log is of another run, or its end is gone",
+    "run-unknown": "a run lies in the home and isn't in the index",
     "rebuild-unfinished": "a rebuild was broken off",
     "checkpoint-torn": "a checkpoint can't be read or isn't of this log",
     "signature-missing": "a signature is in the log and not beside its result",

@@ -72,8 +72,8 @@ def plan_rebuild(
     needs_catalog = needs_catalog or catalog is not None
     home_ids = _home_ids(home, cache_dir, goes_on=goes_on)
     if is_salvage and not needs_catalog:
-        known = {one: _hashes(cache_dir, one) for one in home_ids}
-        _refuse_whole(home, max(known.values(), key=len, default={}), salvage=salvage)
+        known = [_hashes(cache_dir, one) for one in _home_ids(home, cache_dir, goes_on=False, with_earlier=False)]
+        _refuse_whole(home, max(known, key=len, default={}), salvage=salvage)
     found_again = remember(home, cache_dir, home_ids, with_log=not goes_on, catalog=catalog)
     memory, sources = found_again.entries, found_again.sources
     if needs_catalog:
@@ -184,9 +184,9 @@ def _refuse_foreign_catalog(home: Store, catalog: Path, memory: Iterable[Remembe
         )
 
 
-def _home_ids(home: Store, cache_dir: Path, *, goes_on: bool) -> list[str]:
+def _home_ids(home: Store, cache_dir: Path, *, goes_on: bool, with_earlier: bool = True) -> list[str]:
     """Under which ids the home may have a catalog here: its own (unless that is of this very rebuild), the one that this
-    machine read last at that address, and earlier ones."""
+    machine read last at that address, and (`with_earlier`) those before a rebuild."""
     try:
         found = read_home(home)
     except (IndexCorrupt, IntegrityError):
@@ -194,7 +194,8 @@ def _home_ids(home: Store, cache_dir: Path, *, goes_on: bool) -> list[str]:
     seen = last_sync(cache_dir, home.url)
     ids = [found.id] if found and not goes_on else []
     ids += [seen.home_id] if seen and not (goes_on and found and seen.home_id == found.id) else []
-    return list(dict.fromkeys([*ids, *(found.rebuilt_from if found else ())]))
+    earlier = found.rebuilt_from if found else ()
+    return list(dict.fromkeys([*ids, *earlier])) if with_earlier else [one for one in ids if one not in earlier]
 
 
 def _renew_home(home: Store, now: datetime, home_ids: Sequence[str], owner: Owner | None) -> None:
@@ -208,7 +209,7 @@ def _renew_home(home: Store, now: datetime, home_ids: Sequence[str], owner: Owne
         make_home(home, now, owner, rebuilt_from=home_ids)
         return
     earlier = list(dict.fromkeys([found.id, *home_ids]))
-    renewed = {"id": uuid.uuid4().hex, "created": timestamp(now), "rebuilt_from": earlier}
+    renewed: dict[str, object] = {"id": uuid.uuid4().hex, "created": timestamp(now), "rebuilt_from": earlier}
     renewed |= {"federation": asdict(owner)} if owner else {}
     document = parse_object(home.get(HOME_KEY), source=home.url_of(HOME_KEY)) | renewed
     home.put(HOME_KEY, json.dumps(document, indent=1).encode(), content_type="application/json")

@@ -123,14 +123,24 @@ class Replay:
         if change["type"] not in RECORD_CHANGES:
             return None if alloc_id in self._dropped else change
         if "record" in change:
-            return change
+            return self._in_its_turn(change["type"], ResultRecord.from_dict(change["record"]))
         candidate = self._candidates.get(alloc_id)
         if candidate is None:
             if alloc_id not in self._removed:
                 self._plan.lost.append(alloc_id)
             self._dropped.add(alloc_id)
             return None
-        return {"type": change["type"], "record": candidate.record.to_dict()}
+        return self._in_its_turn(change["type"], candidate.record)
+
+    def _in_its_turn(self, kind: str, record: ResultRecord) -> Change | None:
+        """A result once, and as what it is after all that was entered before it: two logs may have gone on from one."""
+        if record.alloc_id in self._entered:
+            return None
+        if kind == "add" and self._closed.get(record.key.run) == "cancelled":
+            kind = "late"
+        elif kind == "add" and record.key in self._winners:
+            kind = "supersede"
+        return {"type": kind, "record": record.to_dict()}
 
     def _follow(self, change: Change) -> None:
         """Keep in mind what an entered change means for what comes after it."""

@@ -39,7 +39,9 @@ class Retention:
 
 
 def parse_retention(texts: Iterable[str], job: str = "") -> Retention:
-    """The rule that these say together, for one job or for all. Raises UsageError for one that says nothing, or nothing that is known."""
+    """The rule that these say together, for one job or for all.
+
+    Raises UsageError for one that says nothing, or nothing that is known."""
     last, age = 0, None
     best: list[tuple[str, int, bool]] = []
     for part in (part.strip() for text in texts for part in text.split(",")):
@@ -65,7 +67,8 @@ def unwanted(catalog: Catalog, rule: Retention, now: datetime) -> dict[str, Row]
         require_job(catalog, rule.job)
     _require_metrics(catalog, rule)
     asked, values = of_job(rule.job)
-    _, rows = catalog.rows(f"alloc_id NOT IN (SELECT alloc_id FROM removed) AND {asked}", values, order="rowid")
+    present = "alloc_id NOT IN (SELECT alloc_id FROM removed)"
+    _, rows = catalog.rows(f"{present} AND {asked}", values, order="rowid")
     for metric in (metric for metric, _, _ in rule.best if rule.job and rows):
         if not any(metric in row.metrics for row in rows):
             raise UsageError(f"--keep best={metric}: no result of the job {rule.job} has the metric {metric!r}")

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from federation.index.home import entry_key
-from federation.index.maintenance.log_reader import check_checkpoints, check_format, read_chain
+from federation.index.maintenance.collect import Refuse, believe_all, read_whole
+from federation.index.maintenance.log_reader import check_checkpoints, check_home, read_chain
 from federation.index.maintenance.log_summary import Committed, LogSummary
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.store_listing import StoreListing, record_place
@@ -46,6 +47,9 @@ class Verified:
     in_flight: int
     """Records and artifacts of runs that are open (their coordinator will commit them), and artifacts without a record to
     which something was written within the last hour: a publish is at work."""
+    given_up: int
+    """Whole records of attempts that were given up: another attempt won their key, or their run was cancelled. That is
+    ordinary after a region was lost; `sync` enters them as superseded or late."""
     read_bytes: int
     problems: tuple[Problem, ...]
 
@@ -59,14 +63,17 @@ def verify(
     head: str = "",
     remembered: Mapping[int, str] | None = None,
     now: datetime | None = None,
+    refuse: Refuse = believe_all,
 ) -> Verified:
-    """Look at everything. `names` are stores to look into besides those that results name; `remembered` and `head` are
+    """Look at everything. `refuse` says why a record that isn't in the index isn't believed.
+
+    `names` are stores to look into besides those that results name; `remembered` and `head` are
     what is known of the log from before (see `read_chain`). Where others wrote to the index meanwhile, and something
     seems wrong, all of it is looked at again. Raises the home store's own errors; another store that can't be asked is a
     problem in the answer."""
     moment = now or utc_now()
     for _ in range(_LOOKS_MAX):
-        found = _verify_once(home, open_store, names, deep, head, remembered or {}, moment)
+        found = _verify_once(home, open_store, names, deep, head, remembered or {}, moment, refuse)
         if not found.problems or not home.exists(entry_key(found.revision + 1)):
             break
     return found
@@ -80,24 +87,27 @@ def _verify_once(
     head: str,
     remembered: Mapping[int, str],
     now: datetime,
+    refuse: Refuse,
 ) -> Verified:
     chain = read_chain(home, remembered=remembered, head=head)
     summary = LogSummary(home, chain)
-    problems = [*check_format(home, has_log=bool(chain.entries)), *chain.problems, *summary.problems]
+    problems = [*check_home(home, chain, was_known=bool(remembered)), *chain.problems, *summary.problems]
     problems += check_checkpoints(home, chain)
     stores = StoreSet(open_store)
     places = _places(stores, names, summary)
     listings = stores.listed()
     problems += stores.problems
     records = {key for listing in listings.values() for key in listing.records}
-    in_flight = read_bytes = 0
+    in_flight = given_up = read_bytes = 0
     for name, listing in listings.items():
-        look = _Look(name, listing, summary, places, records, deep=deep, since=now - _PUBLISH_AT_WORK)
+        look = _Look(name, listing, summary, places, records, deep=deep, since=now - _PUBLISH_AT_WORK, refuse=refuse)
         problems += look.problems()
         in_flight += look.in_flight
+        given_up += look.given_up
         read_bytes += look.read_bytes
     last = chain.head
-    return Verified(last.number, last.sha256, len(summary.results), len(stores), in_flight, read_bytes, tuple(problems))
+    counts = (len(summary.results), len(stores), in_flight, given_up, read_bytes)
+    return Verified(last.number, last.sha256, *counts, tuple(problems))
 
 
 def _places(stores: StoreSet, names: Sequence[str], summary: LogSummary) -> dict[str, list[str]]:
@@ -126,6 +136,7 @@ class _Look:
         *,
         deep: bool,
         since: datetime,
+        refuse: Refuse,
     ) -> None:
         self._name = name
         self._store = found.store
@@ -135,8 +146,10 @@ class _Look:
         self._records = records
         self._deep = deep
         self._since = since
+        self._refuse = refuse
         self._lock = threading.Lock()
         self.in_flight = 0
+        self.given_up = 0
         self.read_bytes = 0
 
     def problems(self) -> list[Problem]:
@@ -230,6 +243,22 @@ class _Look:
             self.read_bytes += size_bytes
         return "" if digest == sha256 else "its sha256 differs"
 
+    def _given_up(self, key: str) -> Iterator[Problem]:
+        record, problem = read_whole(self._found, key)
+        if record is None:
+            yield Problem("record-torn", self._store.url_of(key), problem, f"{_RESTORE}; or delete it")
+            return
+        try:
+            reason = self._refuse(record, self._name)
+        except FedmlError as error:
+            reason = error.message
+        if reason:
+            what = f"result {record.alloc_id} isn't in the index and isn't believed: {reason}"
+            mend = "look at who wrote it, and delete it; sync leaves it out"
+            yield Problem("record-differs", self._store.url_of(key), what, mend)
+        else:
+            self.given_up += 1
+
     def _orphans(self) -> Iterator[Problem]:
         for key in self._found.records:
             place = record_place(key)
@@ -239,6 +268,8 @@ class _Look:
                 continue
             if place.key.run in self._summary.open_runs:
                 self.in_flight += 1
+            elif self._summary.is_settled(place.key):
+                yield from self._given_up(key)
             else:
                 what = f"result {place.alloc_id} of {place.key.path} is in the store and not in the index"
                 mend = "fedml index sync" if self._summary.has_entries else "fedml index rebuild (the index is empty)"

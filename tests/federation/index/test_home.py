@@ -121,3 +121,26 @@ def test_a_home_proves_that_it_can_be_written_before_anything_happens(
     monkeypatch.setattr(memory_store, "put", denied)
     with pytest.raises(PermissionDenied):
         index.require_writable()
+
+
+def test_a_home_that_others_begin_meanwhile_is_not_a_lost_one(
+    memory_store: Any, open_index: OpenIndex, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine makes the home and its first run between two looks of this one."""
+    other = open_index(memory_store)
+    listed = memory_store.list
+
+    begun: list[str] = []
+
+    def late(prefix: str = "", **given: Any) -> Any:
+        if not begun:
+            begun.append(prefix)
+            other.commit([make_record(slot=0)])
+            memory_store.put("runs/run-1/manifest.json", b"{}")
+        return listed(prefix, **given)
+
+    monkeypatch.setattr(memory_store, "list", late)
+    index = open_index(memory_store)
+
+    index.commit([make_record(slot=1)])
+    assert sorted(row.slot for row in index.query()) == [0, 1]

@@ -20,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def filled(project: Project) -> Project:
-    project.index.open_run("run-1", "sales", "4", "5pec", 3, 3)
+    project.open_run("run-1")
     project.publish("a", region="us", slot=0)
     project.publish("b", region="eu", slot=1)
     project.index.close_run("run-1", "done")

@@ -1,5 +1,5 @@
-"""Every command of `fedml index` with its home and one store on S3, GCS, Azure and in a folder; two
-federations on one home."""
+"""Every command of `fedml index` with its home and one store on S3, GCS, Azure and in a folder, also after the home lost its
+index; two federations on one home."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from federation.app import App
 from federation.cli import run
 from federation.config.load import load
 from federation.index import Index
@@ -65,6 +66,11 @@ class Project:
         further = table(dataclasses.replace(self._store, url=f"{self._store.url}/{name}"))
         path = self.root / "fedml.toml"
         path.write_text(path.read_text().replace("[federation]\n", f"[federation]\nfurther_stores = [{further}]\n"))
+
+    def rename(self, name: str) -> None:
+        """The federation's name in its fedml.toml."""
+        path = self.root / "fedml.toml"
+        path.write_text(path.read_text().replace(f'name = "{self.root.name}"', f'name = "{name}"'))
 
     def publish(self, alloc_id: str, version: str, auc: float, *, region: str, **given: Any) -> ResultRecord:
         """As a node does: the file, the record; then the commit."""
@@ -143,9 +149,12 @@ def test_every_command_on_every_kind_of_home(
     assert index.json("verify", "--deep")["is_whole"]
 
     store = open_store(index.config.home)
-    for info in list(store.list("index/")):
+    for info in [*store.list("index/"), *store.list("format.json")]:
         store.delete(info.key)
-    index("rebuild", "--yes")
+    for command in (["list"], ["tag", "production", "1"], ["gc", "--keep", "last=1", "--grace", "0m"]):
+        assert "holds no index any more" in index(*command, code=1)
+    assert [*store.list()] == []
+    index("rebuild", "--from-catalog", "--yes")
     assert {row["alloc_id"]: row["state"] for row in index.json("list", "--where", "state like '%'")["entries"]} == {
         A: "committed",
         B: "committed",
@@ -158,19 +167,26 @@ def test_every_command_on_every_kind_of_home(
     assert index.json("verify", "--deep")["is_whole"]
 
 
-def test_two_federations_on_one_home(
+def test_two_files_of_one_federation_share_a_home_and_another_federation_is_refused(
     file_config: StoreConfig,  # noqa: F811 - a fixture
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """They share one index: each sees the other's results, tags and versions. It gets what lies in a store of the other as
-    soon as its own fedml.toml names that store."""
+    """Under one name they share one index: each sees the other's results, tags and versions. It gets what lies in a store of
+    the other as soon as its own fedml.toml names that store."""
     monkeypatch.setenv("FEDML_AUTHOR", "ann@host")
     monkeypatch.setenv("FEDML_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     one = Project(tmp_path / "one", file_config, capfd)
     two = Project(tmp_path / "two", file_config, capfd, us="asia")
+    app = App(one.config)
+    app.index.require_writable()
+    app.close()
+    assert "belongs to the federation 'one' (regions us, eu)" in two("list", code=1)
+    assert "that of 'two'" in two("gc", "--keep", "last=1", code=1)
+    two.rename("one")
+
     one.publish(A, "1", 0.71, region="us")
     two.publish(B, "1", 0.74, region="asia")
 

@@ -53,7 +53,6 @@ COMMANDS = [
 def known(filled: Project, cli: Cli) -> Project:
     """A home whose index this machine knows up to revision 7, with a tag and a note."""
     (filled.root / "sales.nomad.hcl").write_text(JOB)
-    filled.home.put("runs/run-1/manifest.json", b"{}")
     filled.home.put("runs/run-1/logs/000000000/1/x.json.gz", b"kept")
     assert cli("tag", "production", "b0000000", "-m", "the best")[0] == 0
     assert cli("note", "a0000000", "looked at")[0] == 0
@@ -74,7 +73,7 @@ def delete(project: Project, *prefixes: str) -> None:
 
 def another_home(project: Project) -> None:
     """The bucket was emptied, and a machine without a catalog began another index there."""
-    shutil.rmtree(project.root / "home")
+    delete(project, "")
     other = project.another_index()
     for slot in range(7):
         other.open_run(f"run-{9 + slot}", "sales", str(slot + 1), "5pec", 1, 1)
@@ -159,7 +158,8 @@ def test_a_machine_that_never_saw_the_index_is_told_by_what_lies_there(
     assert files(known.root / "home") == before
 
     [catalog] = (known.root / ".fedml" / "cache" / "index").glob("*.sqlite")
-    copy = shutil.copy(catalog, known.root / "copy.sqlite")
+    copy = str(known.root / "copy.sqlite")
+    shutil.copy(catalog, copy)
     assert cli("rebuild", "--from-catalog", copy, "--yes")[0] == 0
     assert "b0000000" in cli("tag", "production", "--json")[1]
 
@@ -200,7 +200,6 @@ def test_a_catalog_of_another_federation_is_refused(known: Project, cli: Cli, tm
     other.mkdir()
     stranger = Project(other)
     stranger.index.open_run("run-77", "weather", "1", "5pec", 1, 1)
-    stranger.publish("e", run="run-77")
     [catalog] = (other / "another-cache" / "index").glob("*.sqlite")
     delete(known, "format.json", "index/")
 

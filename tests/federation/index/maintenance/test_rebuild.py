@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from federation.errors import LogConflict, UsageError
+from federation.errors import IndexCorrupt, IndexLost, LogConflict, UsageError
 from federation.index import Index
+from federation.index.catalog.catalog import read_hashes
 from federation.index.catalog.checkpoint import checkpoints, write_checkpoint
 from federation.index.home import LOG_PREFIX, entry_key
 from federation.index.maintenance.gc import run_gc
@@ -440,3 +441,140 @@ def test_a_record_that_was_replaced_is_not_what_the_index_had(clouds: Clouds, li
     assert (planned.results, planned.lost) == (0, [record.alloc_id])
     (problem,) = planned.found.problems
     assert "the index had" in problem.what
+
+
+def committed(index: Index) -> dict[str, str]:
+    return {row.alloc_id: row.committed for row in index.query()}
+
+
+def test_entries_keep_their_times(full: Clouds, nowhere: Path) -> None:
+    """With a catalog each its own; without one the time of the manifest, and of the stores' records."""
+    full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
+    before, log = committed(full.index), {one.number: one.time for one in full.index.log()}
+    past = {row.alloc_id for row in full.index.at(log[4]).query()}
+    lose(full)
+    rebuild(full, full.root / "cache", needs_catalog=True)
+
+    again = full.another_index("again")
+    assert committed(again) == before
+    assert {
+        number: time for number, time in {one.number: one.time for one in again.log()}.items() if number in log
+    } == log
+    assert {row.alloc_id for row in again.at(log[4]).query()} == past
+    again.close()
+
+    lose(full)
+    rebuild(full, nowhere)
+    fresh = full.another_index("fresh")
+    written = {
+        info.key.rpartition("/")[2].removesuffix(".json"): info.modified
+        for store in (full.us, full.eu)
+        for info in store.list("results/")
+    }
+    for alloc_id, time in committed(fresh).items():
+        assert datetime.fromisoformat(time) >= written[alloc_id]
+        assert datetime.fromisoformat(time) <= max(written.values())
+    assert {run.opened for run in fresh.runs()} == {"2026-11-24T10:00:00.000000Z"}
+    times = [one.time for one in fresh.log()]
+    assert times == sorted(times)
+    fresh.close()
+
+
+def test_a_log_that_went_on_after_it_was_set_back_keeps_both(full: Clouds, nowhere: Path) -> None:
+    """A backup of the home was restored, and another machine went on from there before anybody noticed."""
+    first, *_, last = full.index.query(run="run-1")
+    backup = {info.key: full.home.get(info.key) for info in full.home.list("index/log/")}
+    full.index.tag("production", first.alloc_id)
+    full.index.note(first.alloc_id, "only the catalog knows")
+    full.index.close()
+    lose(full)
+    for key, data in backup.items():
+        full.home.put(key, data)
+    other = full.another_index("other")
+    other.tag("candidate", last.alloc_id)
+    other.note(last.alloc_id, "only the log knows")
+    other.close()
+    with pytest.raises(IndexCorrupt, match=r"doesn't chain|rewritten") as told:
+        full.another_index("cache").note(last.alloc_id, "from here")
+    assert told.value.hint
+
+    planned = rebuild(full, full.root / "cache", needs_catalog=True)
+
+    assert any("went on without what the catalog knows" in source for source in planned.sources)
+    fresh = full.another_index("fresh")
+    assert {tag.name for tag in fresh.tags()} == {"production", "candidate"}
+    assert [note.text for note in fresh.notes(fresh.result("production"))] == ["only the catalog knows"]
+    assert [note.text for note in fresh.notes(fresh.result("candidate"))] == ["only the log knows"]
+    assert no_problems(full)
+    fresh.close()
+
+
+def test_a_catalog_that_is_found_after_the_rebuild_adds_what_it_knows(full: Clouds, nowhere: Path) -> None:
+    """Somebody rebuilt from the stores alone and went on; then the machine with the catalog is back."""
+    full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
+    before, runs, times = seen(full.index), runs_of(full.index), committed(full.index)
+    full.index.close()
+    lose(full)
+    rebuild(full, nowhere)
+    other = full.another_index("other")
+    other.tag("candidate", other.query(run="run-1")[0].alloc_id)
+    other.close()
+    again = full.another_index("cache")
+    assert [tag.name for tag in again.tags()] == ["candidate"]
+    again.close()
+    with pytest.raises(UsageError, match="isn't lost: its log is whole"):
+        plan(full, full.root / "cache")
+    old = next(path for path in (full.root / "cache" / "index").glob("*.sqlite") if len(read_hashes(path)) > 5)
+
+    rebuild(full, full.root / "cache", catalog=old)
+
+    fresh = full.another_index("fresh")
+    assert [{**row, "tags": ()} for row in seen(fresh)] == [{**row, "tags": ()} for row in before]
+    assert (runs_of(fresh), committed(fresh)) == (runs, times)
+    assert {tag.name for tag in fresh.tags()} == {"production", "candidate"}
+    assert no_problems(full)
+    fresh.close()
+
+
+def test_what_was_rebuilt_once_is_not_lost_the_second_time(full: Clouds, nowhere: Path) -> None:
+    """The first rebuild had a catalog; then the log is damaged, and no catalog survives."""
+    full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
+    lose(full)
+    rebuild(full, full.root / "cache")
+    again = full.another_index("again")
+    again.note(again.result("production").alloc_id, "after the rebuild")
+    before, times = seen(again), committed(again)
+    gone = [row.alloc_id for row in again.query() if row.revision == 2]
+    again.close()
+    full.home.delete(entry_key(2))
+
+    rebuild(full, nowhere, salvage=True)
+
+    fresh = full.another_index("fresh")
+    assert seen(fresh) == before
+    assert {one for one, time in committed(fresh).items() if time != times[one]} <= {*gone}
+    assert [note.text for note in fresh.notes(fresh.result("production"))] == ["after the rebuild"]
+    assert no_problems(full)
+    fresh.close()
+
+
+def test_nothing_is_entered_into_half_a_rebuild(full: Clouds, nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off, a rebuild from a checkpoint goes on from the checkpoint, and nobody writes meanwhile."""
+    monkeypatch.setattr("federation.index.maintenance.rebuild.Log", lambda *a, **k: Log(*a, **k, patience_s=0))
+    full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
+    assert write_checkpoint(full.home, full.index._catalog.path) == ""
+    before = seen(full.index)
+    lose(full, "index/log/")
+    for writes in (0, 2):
+        with pytest.raises(Unavailable):
+            apply_rebuild(Breaking(full.home, writes), plan(full, nowhere), author="bob@host")  # type: ignore[arg-type]
+        other = full.another_index(f"other-{writes}")
+        with pytest.raises(IndexLost, match="broken off"):
+            other.open_run("run-9", "sales", "9", "5pec", 1, 1)
+        other.close()
+
+    assert rebuild(full, nowhere).goes_on
+    fresh = full.another_index("fresh")
+    assert seen(fresh) == before
+    assert [tag.name for tag in fresh.tags()] == ["production"]
+    fresh.close()
