@@ -106,6 +106,7 @@ class _Asking:
         self._client = client
         self._rendered = rendered
         self._id = f"fedml-probe-{hashlib.sha256(shape.id.encode()).hexdigest()[:8]}"
+        self._job_id = shape.id
         self._allow_preemption = allow_preemption
         self._clock = clock
 
@@ -119,12 +120,17 @@ class _Asking:
         except InvalidJob as error:
             found = _COUNT_LIMIT.search(error.message)
             if found is None:
-                raise
+                raise self._about_the_job(error) from None
             self._learn_limit(int(found[1]), slots, error)
             return None
         self.took_s = self._clock() - begun_s
         self.shortage.update(answer.shortfalls)
         return answer
+
+    def _about_the_job(self, error: InvalidJob) -> InvalidJob:
+        """The refusal with the job's own ID in place of the dry run's."""
+        text = error.message.removeprefix(f"region {error.region}: ").replace(self._id, self._job_id)
+        return InvalidJob(text, region=error.region, operation=error.operation, hint=error.hint)
 
     def _learn_limit(self, limit: int, asked: int, error: InvalidJob) -> None:
         one = sum(self.counts.values())

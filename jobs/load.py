@@ -40,6 +40,7 @@ class JobSource:
 
     def evaluate(self, region_variables: Mapping[str, object] | None = None, *, region: str = "") -> LoadedJob:
         """The job's JSON with one region's variables. `file()` counts from the working folder, as in `nomad job run`.
+        uuidv4() gives values of the spec: the same in all regions, and until the spec changes.
 
         Raises HclError or InvalidSpec.
         """
@@ -50,8 +51,14 @@ class JobSource:
         if region_variables:
             sources.append(VariableSource(f"regions.{region}.vars", dict(region_variables), ignore_undeclared=True))
         sources.extend(self.flags)
-        parsed = parse_job(self.text, filename=self.path.name, base_dir=Path(), variables=sources)
-        return LoadedJob(job=parsed.job, spec_hash=_spec_hash(self, parsed))
+        parsed = self._parsed(sources, None)
+        spec_hash = _spec_hash(self, parsed)
+        if parsed.has_uuids:
+            parsed = self._parsed(sources, spec_hash)
+        return LoadedJob(job=parsed.job, spec_hash=spec_hash)
+
+    def _parsed(self, sources: Sequence[VariableSource], uuid_seed: str | None) -> ParsedJob:
+        return parse_job(self.text, filename=self.path.name, base_dir=Path(), variables=sources, uuid_seed=uuid_seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,8 @@ class FederationTable(Table):
     )
     pending_timeout_s: PositiveFloat | None = Field(
         default=None,
-        description="Seconds after which an attempt that waits for a node is placed elsewhere, if there is room; "
-        "absent: never.",
+        description="Seconds after which an attempt that waits for a node is placed elsewhere, if there is room, and "
+        "one that Nomad doesn't hold for a node has failed; absent: never.",
     )
     purge_finished: bool = Field(
         default=False, description="Whether Nomad deletes children whose results are in the index."

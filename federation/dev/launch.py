@@ -70,9 +70,14 @@ class Launch:
                 self._start(key)
             if self.state.has_acls and only is None:
                 self._set_up_acls()
+            nodes = [key for key in keys if _is_node(key)]
             for key in keys:
-                if key not in first:
+                if key not in first and key not in nodes:
                     self._start(key)
+            if nodes:
+                self._wait_for_keyrings(key for key in keys if key.startswith("region:"))
+            for key in nodes:
+                self._start(key)
         self._wait(self.wanted() if only is None else only)
         self._make_containers(keys)
         if self._is_real and only is None:
@@ -82,6 +87,14 @@ class Launch:
         for region in self.dev.regions.values():
             for volume in (folder for node in region.nodes for folder in node.host_volumes.values()):
                 volume.mkdir(parents=True, exist_ok=True)
+
+    def _wait_for_keyrings(self, regions: Iterable[str]) -> None:
+        """Waits for servers that were just started, before their nodes start. Since 1.11 a client gets an identity when it
+        registers. One that comes before the servers have keys tries again only half a minute later."""
+        for key in regions:
+            self._wait([key], quiet=True)
+            while not servers.has_keyring(self.state.servers[key]):
+                self._check_time(key, "had no keyring")
 
     def _set_up_acls(self) -> None:
         authority = f"region:{next(iter(self.dev.regions))}"
@@ -98,6 +111,8 @@ class Launch:
 
     def _comes_first(self, key: str) -> bool:
         """Whether the server starts first. With ACLs, the other regions need the first one's token to start with."""
+        if _is_node(key):
+            return False
         if not self.state.has_acls:
             return True
         return key.startswith("store:") or key == f"region:{next(iter(self.dev.regions))}"
@@ -216,6 +231,10 @@ class Launch:
                 hint="`fedml dev down` ends what runs; then try `fedml dev up` again",
             )
         time.sleep(0.05)
+
+
+def _is_node(key: str) -> bool:
+    return key.startswith("node:")
 
 
 def _listen(port: int) -> socket.socket:

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from federation.loopback_only import Application, loopback_only
+
 LOCATION = "us-east-1"
 SOMEBODY = "AWS4-HMAC-SHA256 Credential=dev/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 """The header that moto takes for a signature; it doesn't check it."""
@@ -73,16 +75,12 @@ class KeptObjects:
         return self.folder / f"{hashlib.sha256(f'{bucket}/{key}'.encode()).hexdigest()}.object"
 
 
-StartResponse = Callable[..., Any]
-Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
-
-
 def keeping(application: Application, kept: KeptObjects) -> Application:
     """The application. Each change is on disk before it is answered, and unsigned requests may do everything. Changes are
     made one at a time: moto checks a condition and then writes, which would let two writers both win."""
     one_at_a_time = threading.Lock()
 
-    def answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ.setdefault("HTTP_AUTHORIZATION", SOMEBODY)
         if environ["REQUEST_METHOD"] not in ("PUT", "POST", "DELETE"):
             return application(environ, start_response)
@@ -127,7 +125,7 @@ def main(arguments: list[str]) -> None:
         kept.add_bucket(bucket)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     application = keeping(DomainDispatcherApplication(create_backend_app), kept)
-    server = make_server("127.0.0.1", 0, application, threaded=True, fd=options.fd)
+    server = make_server("127.0.0.1", 0, loopback_only(application), threaded=True, fd=options.fd)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.serve_forever()
 

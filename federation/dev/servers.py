@@ -168,6 +168,15 @@ def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
     return status == 200 and (server.kind != "region" or body.strip() not in (b"", b'""', b"null"))
 
 
+def has_keyring(server: Server) -> bool:
+    """Whether a server of real Nomad can sign identities. Versions before 1.7 don't tell, and need none for their clients."""
+    try:
+        status, body = _request(server.port, "/.well-known/jwks.json", 10.0)
+        return status == 404 or (status == 200 and bool(json.loads(body).get("keys")))
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+
+
 def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body: object = None) -> Any:
     """The JSON that the server answers; None where it refuses or doesn't answer."""
     text = b"" if body is None else json.dumps(body).encode()

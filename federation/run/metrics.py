@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from federation.errors import UsageError
+from federation.loopback_only import loopback_only
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
 from federation.visible import visible_line
@@ -90,13 +91,15 @@ class Metrics:
 
         Raises UsageError where it can't listen there.
         """
-        from prometheus_client import start_http_server
+        from prometheus_client import make_wsgi_app, start_http_server
 
         host, port = _place(address)
         try:
             server, _ = start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
             raise UsageError(f"--metrics {address}: can't listen there: {error}", hint="give a free port") from None
+        if server.server_address[0] in ("127.0.0.1", "::1"):
+            server.set_app(loopback_only(make_wsgi_app(self.registry)))
         return int(server.server_port)
 
     def write(self, path: Path, *, at_most_every_s: float = 0.0) -> None:

@@ -34,7 +34,14 @@ def _inside(block: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def _changed(block: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
-    return (inner for inner in block.get(kind) or () if inner.get("Type") in SIGNS)
+    return (inner for inner in block.get(kind) or () if inner.get("Type") in SIGNS and not _is_hollow(inner))
+
+
+def _is_hollow(block: Mapping[str, Any]) -> bool:
+    """Whether a block is called edited but nothing in it differs: Nomad says so of `scaling`."""
+    inner = ("Fields", "Objects", "Tasks")
+    is_block = any(name in block for name in inner)
+    return is_block and block["Type"] == "Edited" and not any(next(_changed(block, name), None) for name in inner)
 
 
 def _notes(block: Mapping[str, Any]) -> str:

@@ -6,10 +6,12 @@ registered: the job is dispatched as it stands in the regions, after it was comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
+from federation.capacity import RegionCapacity
 from federation.deploy.job_diff import diff_of
 from federation.deploy.prepare import isolated
 from federation.deploy.rollout import Deployment, check_drift, summary
@@ -22,9 +24,11 @@ from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
 from federation.workflows.runs import Opened, Runs
 from federation.workflows.saved_plan import SavedPlan
-from jobs.errors import InvalidSpec
+from jobs.errors import FedmlError, InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
 from jobs.spec import RUN_KEYS
+from regions.errors import PermissionDenied
+from regions.nomad.versions import has_finer_rights
 
 Tell = Callable[[str], None]
 
@@ -79,7 +83,7 @@ def begin(
     # 3. Deploy the job where it changes.
     regions, deployed_over = dispatch.deployed(preview)
     # 4. Stop what runs that are over left behind.
-    _warn_of_what_cannot_be_stopped(preview, tell)
+    _warn_of_what_cannot_be_stopped(app, preview, deployed_over, tell)
     runs = Runs(app)
     for region, children in runs.stop_stale(prepared.shape.id, regions).items():
         tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
@@ -266,11 +270,20 @@ def _announce(opened: Opened, tell: Tell) -> None:
         )
 
 
-def _warn_of_what_cannot_be_stopped(preview: Preview, tell: Tell) -> None:
-    """Warns of regions where attempts can't be stopped: a token that may not plan has no submit-job, and stopping needs
-    that."""
+def _warn_of_what_cannot_be_stopped(app: App, preview: Preview, deployed: Collection[str], tell: Tell) -> None:
+    """Warns of regions where attempts can't be stopped: that needs submit-job, as deploying does."""
+
+    def may_submit(region: RegionCapacity) -> bool:
+        if not region.may_plan or region.region in deployed or not has_finer_rights(region.version):
+            return region.may_plan
+        try:
+            app.client(region.region).try_to_submit(f"fedml-try-{secrets.token_hex(6)}")
+        except FedmlError as error:
+            return not isinstance(error, PermissionDenied)
+        return True
+
     for name, one in preview.snapshot.regions.items():
-        if one.problem is None and not one.may_plan:
+        if one.problem is None and not may_submit(one):
             tell(
                 f"{name}: the token may not stop what it dispatches (submit-job): an attempt that is given up, or "
                 "cancelled, goes on there until it ends by itself"

@@ -88,7 +88,7 @@ class _Lines:
     def of(self, by_version: Mapping[str, list[Problem]]) -> list[str]:
         """Returns one line for each problem. One that only one of several versions has names that version."""
         lines: list[str] = []
-        for version, found in reversed(by_version.items()):
+        for version, found in reversed([*by_version.items()]):
             others = {problem.place for other, each in by_version.items() if other != version for problem in each}
             is_newest = version == [*by_version][-1]
             for problem in found:

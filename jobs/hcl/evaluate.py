@@ -9,7 +9,7 @@ from jobs.errors import HclError
 from jobs.hcl import syntax
 from jobs.hcl.limits import Budget, bounded_length
 from jobs.hcl.operators import UNKNOWN, apply_binary, apply_unary, example_of
-from jobs.hcl.source import did_you_mean
+from jobs.hcl.source import did_you_mean, unknown_reference
 from jobs.hcl.values import (
     ListValue,
     NotComputed,
@@ -70,7 +70,9 @@ class Evaluator:
 
     def value(self, node: syntax.Node, names: Names | None = None) -> Any:
         """Returns the value of the expression. `names` of a surrounding `for` come before the root names."""
-        self.spend(1, node)
+        self.budget.left -= 1
+        if self.budget.left < 0:
+            self.spend(0, node)
         return _EVALUATE[type(node)](self, node, self.names if names is None else names)
 
     def whole_value(self, node: syntax.Node, names: Names | None = None) -> Any:
@@ -114,7 +116,7 @@ class Evaluator:
             self.fail(f'"{node.name}" can\'t be used here: only literal values are possible', node)
         if node.name not in names:
             if self.keep_unknown:
-                return _source_text(self.source.text, node.start, node.end)
+                return unknown_reference(self.source.text, node.start, node.end)
             self.fail(f'there is no name "{node.name}" here', node, hint=did_you_mean(node.name, names))
         value, steps = names[node.name], node.steps
         if isinstance(value, LazyObject):
@@ -205,12 +207,8 @@ class Evaluator:
     def binary(self, node: syntax.Binary, names: Names | None) -> object:
         left, right = self.value(node.left, names), self.value(node.right, names)
         self.counted([left, right], node)
-        return self.converted(
-            lambda operands: apply_binary(node.operator, *operands),
-            (left, right),
-            node,
-            f'the operator "{node.operator}"',
-        )
+        what = f'the operator "{node.operator}"'
+        return self.converted(lambda pair: apply_binary(node.operator, *pair), (left, right), node, what)
 
     def conditional(self, node: syntax.Conditional, names: Names | None) -> object:
         """Returns the chosen result. The other one can't fail; its type counts where Nomad knows it all the same."""
@@ -298,24 +296,3 @@ _EVALUATE: dict[type[syntax.Node], Callable[[Evaluator, Any, Names | None], Any]
     syntax.ObjectLiteral: Evaluator.object_literal,
     syntax.For: Evaluator.loop,
 }
-
-
-def _source_text(text: str, start: int, end: int) -> str:
-    """Returns an unknown reference as Nomad leaves it: its own characters in `${…}`, with the blanks inside the
-    braces.
-
-    Nomad looks for the closing brace one character late, so that `{${x}}` becomes `{${x}}}`. This does the same,
-    because a jobspec has to mean the same here as under `nomad job run`.
-    """
-    opening = start - 1
-    while opening >= 1 and text[opening] == " ":
-        opening -= 1
-    if opening < 1 or text[opening] != "{" or text[opening - 1] != "$":
-        return "${" + text[start:end] + "}"
-    kept = text[opening - 1 : end]
-    for n in range(end + 1, len(text)):
-        if text[n] == "}":
-            kept += text[end:n]
-        elif text[n] != " ":
-            return kept + "}"
-    return kept

@@ -17,6 +17,7 @@ from jobs.hcl.mapper import Mapper
 from jobs.hcl.parser import parse_body
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.source import Source, did_you_mean
+from jobs.hcl.uuids import Uuids
 from jobs.hcl.variables import VariableSource, resolve_variables
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ class ParsedJob:
 
     `job` is Nomad's API JSON without defaults (what `nomad job run -output` prints under "Job"). `files_read` lists
     what file(), filebase64() and templatefile() read: absolute, in order of first use. `variable_names` are the
-    variables that the jobspec declares.
+    variables that the jobspec declares. `has_uuids` says whether it calls uuidv4().
     """
 
     job: dict[str, Any]
     files_read: tuple[Path, ...]
     variable_names: frozenset[str]
+    has_uuids: bool = False
 
 
 class _Locals(LazyObject):
@@ -83,26 +85,29 @@ def parse_job(
     base_dir: Path | None = None,
     variables: Sequence[VariableSource] = (),
     allow_files: bool = True,
+    uuid_seed: str | None = None,
 ) -> ParsedJob:
     """Parses a jobspec in HCL2 as Nomad 1.6 does.
 
     Later `variables` override earlier ones. Paths of files that the jobspec reads are relative to `base_dir` (the
-    working folder). With `allow_files` false such functions are errors. Raises only HclError, whatever the text.
+    working folder). With `allow_files` false such functions are errors. With a `uuid_seed`, uuidv4() gives the same
+    values at each evaluation. Raises only HclError, whatever the text.
     """
     source = Source(text, filename)
     try:
-        return _parse(source, Files(base_dir or Path(), allowed=allow_files), variables)
+        return _parse(source, Files(base_dir or Path(), allowed=allow_files), variables, Uuids(uuid_seed))
     except RecursionError:
         raise source.error("nested too deeply", 0) from None
 
 
-def _parse(source: Source, files: Files, variables: Sequence[VariableSource]) -> ParsedJob:
+def _parse(source: Source, files: Files, variables: Sequence[VariableSource], uuids: Uuids) -> ParsedJob:
     body = parse_body(source)
     block = _only_job(source, body)
     values = resolve_variables(source, body, variables)
     local = _Locals(source, body)
     names: Names = {"var": values, "local": local}
-    evaluator = Evaluator(source, names, {**FUNCTIONS, **files.functions()}, keep_unknown=True)
+    functions = {**FUNCTIONS, **files.functions(), "uuidv4": uuids.function()}
+    evaluator = Evaluator(source, names, functions, keep_unknown=True)
     local.evaluator = evaluator
     local.all()
     if local.circle is not None:
@@ -114,7 +119,7 @@ def _parse(source: Source, files: Files, variables: Sequence[VariableSource]) ->
     for name in ("ID", "Name"):
         if job[name] is None:
             job[name] = block.labels[0][0]
-    return ParsedJob(job, tuple(files.read), frozenset(values))
+    return ParsedJob(job, tuple(files.read), frozenset(values), uuids.drawn > 0)
 
 
 def _only_job(source: Source, body: syntax.Body) -> syntax.Block:

@@ -135,9 +135,16 @@ def from_float(value: float) -> Number:
     return BigFloat(mantissa, 1 - denominator.bit_length(), FLOAT_BITS, negative=str(value).startswith("-"))
 
 
-def counted(value: int) -> Number:
-    """Takes over a number that a function counted: 64 bits."""
-    return BigFloat(value, 0, max(INTEGER_BITS, value.bit_length()))
+def counted(value: int, bits: int = INTEGER_BITS) -> Number:
+    """Takes over a whole number that a function counted, of at most 64 bits unless `bits` says more."""
+    if bits == LITERAL_BITS:
+        return value
+    found = BigFloat.__new__(BigFloat)
+    found.exponent = (value & -value).bit_length() - 1 if value else 0
+    found.mantissa = value >> found.exponent
+    found.bits = max(bits, value.bit_length())
+    found.negative = value < 0
+    return found
 
 
 def parse(text: str) -> Number | None:

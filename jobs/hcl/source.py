@@ -54,3 +54,24 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(given, list(known), n=1, cutoff=0.6)
     return f'Did you mean "{near[0]}"?' if near else ""
+
+
+def unknown_reference(text: str, start: int, end: int) -> str:
+    """Returns an unknown reference as Nomad leaves it: its own characters in `${…}`, with the blanks inside the
+    braces.
+
+    Nomad looks for the closing brace one character late, so that `{${x}}` becomes `{${x}}}`. This does the same,
+    because a jobspec has to mean the same here as under `nomad job run`.
+    """
+    opening = start - 1
+    while opening >= 1 and text[opening] == " ":
+        opening -= 1
+    if opening < 1 or text[opening] != "{" or text[opening - 1] != "$":
+        return "${" + text[start:end] + "}"
+    kept = text[opening - 1 : end]
+    for n in range(end + 1, len(text)):
+        if text[n] == "}":
+            kept += text[end:n]
+        elif text[n] != " ":
+            return kept + "}"
+    return kept

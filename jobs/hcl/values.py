@@ -71,7 +71,7 @@ def _parsed_float(value: float) -> Number:
 def to_json(value: object) -> object:
     """Converts the value for the json module. Fractions and integers beyond 64 bits become floats, or raise
     ValueProblem."""
-    if isinstance(value, BigFloat) and value.is_whole and (value.mantissa or not value.negative):
+    if isinstance(value, BigFloat) and value.is_whole:
         value = int(value)
     if isinstance(value, BigFloat) or (type(value) is int and not -(2**63) <= value < 2**63):
         try:
@@ -159,7 +159,7 @@ def sort_key(value: object) -> tuple[int, object]:
         return (1, value)
     if isinstance(value, str):
         return (2, value)
-    return (3, json.dumps(to_json(value), sort_keys=True))
+    return (3, json.dumps(to_json(value), sort_keys=True, ensure_ascii=False))
 
 
 def make_set(items: list[object]) -> SetValue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jobs.hcl.schema import BlockType, Field
@@ -49,6 +50,7 @@ def _label(field: Field, block: Mapping[str, Any]) -> str:
     return f' "{block.get(label.api)}"' if label is not None and block.get(label.api) else ""
 
 
+@lru_cache(maxsize=256)
 def version_key(version: str) -> tuple[int, ...]:
     """Parses a version to numbers. 1.6.3-dev+ent counts as 1.6.3."""
     numbers = version.lstrip("v").split("-")[0].split("+")[0].split(".")

@@ -6,7 +6,7 @@ does. A value of the wrong type raises WrongType with Nomad's sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -83,6 +83,8 @@ _NOT_KEPT = {
 """Fields of the API that servers don't return."""
 _READ_AS_ZERO = {"job": {"ConsulToken", "VaultToken"}, "resources": {"DiskMB"}, "network": {"Device"}}
 """Fields whose value a server reads and drops."""
+_LEFT_OUT_EMPTY = {"Hostname"}
+"""Fields that a server's answer lacks where they are empty."""
 _KEPT_UNTIL = {
     "group": dict.fromkeys(("MaxClientDisconnect", "PreventRescheduleOnLost", "StopAfterClientDisconnect"), "1.10.0"),
     "vault": {"Policies": "1.10.0"},
@@ -134,12 +136,12 @@ def completed_job(raw: Any, region: str, oldest: str, newest: str, *, keeps_unkn
     return job
 
 
-def known_version(registered: Record) -> str:
+def known_version(registered: Mapping[str, Any]) -> str:
     """Returns the oldest version whose server gives these fields: those of a registered job, as it was read."""
     return max(_since(registered, BLOCK_TYPES["job"]), key=version_key, default="")
 
 
-def _since(block: Record, kind: BlockType) -> Iterator[str]:
+def _since(block: Mapping[str, Any], kind: BlockType) -> Iterator[str]:
     for field in kind.fields:
         if field.api in block:
             yield field.since
@@ -219,7 +221,7 @@ class _Canonical:
             if version_key(field.since) <= self._oldest and not self._is_of_server(kind, field)
         }
         if not self._keeps_unknown:
-            return complete
+            return {name: value for name, value in complete.items() if value or name not in _LEFT_OUT_EMPTY}
         known = {field.api for field in kind.fields}
         return complete | {name: value for name, value in block.items() if name not in known}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jobs.nomad_json.canonical import SERVER_FIELDS, Record
+from jobs.nomad_json.canonical import SERVER_FIELDS
+from jobs.nomad_json.inherited import Record
 
 _ORDER = {"Added": 1, "Deleted": 2, "Edited": 3, "None": 0}
 _NOT_DIFFED = (*SERVER_FIELDS, "ID", "NomadTokenID", "Payload", "Update", "VaultToken")

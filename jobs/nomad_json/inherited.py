@@ -57,6 +57,7 @@ _RESCHEDULES = {
 
 def inherit(job: Record, version: tuple[int, ...]) -> None:
     """Fills in, before the defaults, what groups have from their job and tasks from their group. In place."""
+    job["Name"] = job["ID"] if job["Name"] is None else job["Name"]
     kind = "service" if job["Type"] is None else job["Type"]
     has_update = kind == "service" or (kind == "system" and version >= (1, 7))
     update = _over(_UPDATE, job["Update"]) if job["Update"] or has_update else None
@@ -118,6 +119,7 @@ def _default_task(task: Record, version: tuple[int, ...]) -> None:
     resources = task["Resources"] or {}
     if resources.get("CPU") is None and resources.get("Cores") is not None:
         resources["CPU"] = 0
+    task["VolumeMounts"] = [one for one in task["VolumeMounts"] or () if one["Volume"] is not None] or None
     for template in task["Templates"] or ():
         if template["ChangeSignal"] is None and template["ChangeMode"] == "signal":
             template["ChangeSignal"] = "SIGHUP"
@@ -131,7 +133,6 @@ def _default_task(task: Record, version: tuple[int, ...]) -> None:
 
 def settle(job: Record) -> None:
     """Replaces, after the defaults, what a server doesn't accept as empty, and fills in names. In place."""
-    job["Name"] = job["Name"] or job["ID"]
     for name, default in (("Namespace", "default"), ("NodePool", "default"), ("Priority", 50)):
         if name in job:
             job[name] = job[name] or default
@@ -139,6 +140,8 @@ def settle(job: Record) -> None:
     if job["Periodic"] is not None:
         job["Periodic"]["TimeZone"] = job["Periodic"]["TimeZone"] or "UTC"
     for group in job["TaskGroups"] or ():
+        volumes = (group["Volumes"] or {}).items()
+        group["Volumes"] = {name: one for name, one in volumes if one["Type"] in ("host", "csi")} or None
         _name_services(group["Services"], job, group["Name"], "")
         for task in group["Tasks"] or ():
             _name_services(task["Services"], job, group["Name"], task["Name"])

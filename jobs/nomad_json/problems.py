@@ -10,18 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from jobs.hcl.versions import version_key
 from jobs.nomad_json.validation.comparisons import affinities, constraints, spreads
-from jobs.nomad_json.validation.completed_service import completed
 from jobs.nomad_json.validation.connect import admission
 from jobs.nomad_json.validation.cron import periodic
 from jobs.nomad_json.validation.groups import group_problems, names, none_of_system
-from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, quoted
+from jobs.nomad_json.validation.problem import Problem, Record, Step, Version, nested, quoted, services_of
 
 OLDEST, NEWEST = "1.6.3", "2.0.5"
 """The versions whose rules are known."""
 _DESCRIPTION_BYTES_MAX = 1000
 _TYPES = ("service", "batch", "system", "sysbatch")
-_COUNT_MAX = 50_000
-"""Default of the servers' job_max_count."""
 
 
 def problems(job: Record, version: str = NEWEST, lacking: Sequence[Problem] = ()) -> list[Problem]:
@@ -43,10 +40,7 @@ def impossible_names(job: Record) -> list[Problem]:
 
 def _problems(job: Record, version: Version, lacking: Sequence[Problem]) -> Iterator[Problem]:
     groups = job["TaskGroups"] or []
-    services = {
-        group["Name"]: [completed(job, group, None, one) for one in group["Services"] or ()] for group in groups
-    }
-    yield from admission(job, services, version)
+    yield from admission(job, version)
     yield from lacking
     if version >= (1, 7):
         yield from _clusters(groups)
@@ -69,10 +63,13 @@ def _identity(job: Record, version: Version) -> Iterator[Problem]:
         yield Problem("Job ID contains a space")
     elif "\0" in job["ID"]:
         yield Problem("Job ID contains a null character")
-    if "\0" in job["Name"]:
+    if not job["Name"]:
+        yield Problem("Missing job name", (("name", None),))
+    elif "\0" in job["Name"]:
         yield Problem("Job Name contains a null character")
     if job["Type"] not in _TYPES:
-        yield Problem(f"Invalid job type: {quoted(job['Type'])}", (("type", None),))
+        text = f"Invalid job type: {quoted(job['Type'])}" if job["Type"] else "Missing job type"
+        yield Problem(text, (("type", None),))
     if not job["Datacenters"]:
         yield Problem("Missing job datacenters", (("datacenters", None),))
     for name in job["Datacenters"] or ():
@@ -126,7 +123,7 @@ def _kinds_of_job(job: Record) -> Iterator[Problem]:
         if not is_batch:
             yield Problem(f"Parameterized job {only_batch}", (("parameterized", None),))
         yield from nested(_parameterized(job["ParameterizedJob"]), ("parameterized", None))
-    if job["Multiregion"]:
+    if (job["Multiregion"] or {}).get("Regions"):
         yield Problem("Multiregion jobs are unlicensed.", (("multiregion", None),))
 
 
@@ -143,26 +140,18 @@ def _limits(job: Record, version: Version) -> Iterator[Problem]:
         yield Problem("job priority must be between [1, 100]", (("priority", None),))
     if version >= (1, 7):
         for group in job["TaskGroups"] or ():
-            yield from _workload_identities(job, group)
-    total = sum(group["Count"] for group in job["TaskGroups"] or ())
-    if version >= (1, 11) and total > _COUNT_MAX:
-        yield Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}")
+            yield from _workload_identities(group)
 
 
-def _workload_identities(job: Record, group: Record) -> Iterator[Problem]:
+def _workload_identities(group: Record) -> Iterator[Problem]:
     """Finds services and Vault blocks that need an identity and have none with a name."""
     place = ("group", group["Name"])
-    blocks = [(None, number, one) for number, one in enumerate(group["Services"] or (), 1)]
-    for task in group["Tasks"] or ():
-        blocks += [(task, number, one) for number, one in enumerate(task["Services"] or (), 1)]
-    for owner, number, block in blocks:
-        service = completed(job, group, owner, block)
-        identity = block.get("Identity")
+    for owner, inner, service in services_of(group):
+        identity = service.get("Identity")
         if service["Provider"] != "consul" and identity and not identity.get("Name"):
             what = f"task {owner['Name']}" if owner else f"task group {group['Name']}"
-            inner = (("task", owner["Name"]),) if owner else ()
             text = f"Service {service['Name']} in {what} has an identity with an empty name"
-            yield Problem(text, (place, *inner, ("service", number)))
+            yield Problem(text, (place, *inner))
     for task in group["Tasks"] or ():
         cluster = (task["Vault"] or {}).get("Cluster") or "default"
         names = [identity.get("Name") for identity in task.get("Identities") or ()]
@@ -175,17 +164,15 @@ def _workload_identities(job: Record, group: Record) -> Iterator[Problem]:
 def _clusters(groups: list[Record]) -> Iterator[Problem]:
     """Finds what needs a second Consul cluster or Vault cluster, which open-source servers can't have."""
     for group in groups:
-        place = ("group", group["Name"])
-        blocks = [(group.get("Consul"), (place, ("consul", None)))]
-        blocks += [(one, (place, ("service", number))) for number, one in enumerate(group["Services"] or (), 1)]
-        for task in group["Tasks"] or ():
-            inner = (place, ("task", task["Name"]))
-            blocks += [(one, (*inner, ("service", number))) for number, one in enumerate(task["Services"] or (), 1)]
-            blocks.append((task.get("Consul"), (*inner, ("consul", None))))
-        for block, where in blocks:
+        consul: tuple[Step, ...] = (("consul", None),)
+        blocks = [(group.get("Consul"), consul), *((service, place) for _, place, service in services_of(group))]
+        blocks += [(task.get("Consul"), (("task", task["Name"]), *consul)) for task in group["Tasks"] or ()]
+        for block, place in blocks:
             is_consul = block is not None and (block.get("Provider") or "consul") == "consul"
             if block is not None and is_consul and (block.get("Cluster") or "default") != "default":
-                yield Problem("non-default Consul cluster requires Nomad Enterprise", where)
+                yield Problem(
+                    "non-default Consul cluster requires Nomad Enterprise", (("group", group["Name"]), *place)
+                )
                 return
 
 
@@ -193,7 +180,12 @@ def _enterprise(groups: list[Record], version: Version) -> Iterator[Problem]:
     tasks = [(group, task) for group in groups for task in group["Tasks"] or ()]
     for since, text, name, is_used in (
         ((1, 7), "numa scheduling requires Nomad Enterprise", "resources", _uses_numa),
-        ((1, 8), "task schedules requires Nomad Enterprise", "schedule", lambda task: task.get("Schedule")),
+        (
+            (1, 8),
+            "task schedules requires Nomad Enterprise",
+            "schedule",
+            lambda task: (task.get("Schedule") or {}).get("Cron"),
+        ),
     ):
         user = next(((group, task) for group, task in tasks if is_used(task)), None)
         if version >= since and user is not None:

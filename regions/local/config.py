@@ -52,10 +52,10 @@ class RegionConfig:
     """One region.
 
     `version`: the Nomad version that it answers as (`answers_as`), also a line (`2.0`). `peers`: addresses of the other
-    regions; `peer_datacenters`: where their servers are. `tls`: `cert_file` and `key_file`, and `ca_file` to verify the
-    peers. `namespaces`: descriptions by name. `pools`: the node pools. `event_buffer`: how many commits the event stream
-    can look back. `heartbeat_grace_s`: how long a node may be silent before it is down. `tokens`: tokens besides the
-    region's own.
+    regions; `peer_datacenters`: where their servers are. `hosts`: names besides the loopback ones under which clients ask.
+    `tls`: `cert_file` and `key_file`, and `ca_file` to verify the peers. `namespaces`: descriptions by name. `pools`: the
+    node pools. `event_buffer`: how many commits the event stream can look back. `heartbeat_grace_s`: how long a node may
+    be silent before it is down. `tokens`: tokens besides the region's own.
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
@@ -69,6 +69,7 @@ class RegionConfig:
         self.address = str(raw.get("address", "127.0.0.1:0"))
         self.peers = {str(name): str(url) for name, url in raw.get("peers", {}).items()}
         self.peer_datacenters = {str(name): str(text) for name, text in raw.get("peer_datacenters", {}).items()}
+        self.hosts = [str(name) for name in raw.get("hosts", [])]
         self.tls = {str(name): str(path) for name, path in raw.get("tls", {}).items()}
         self.nodes = [NodeConfig(node, self.datacenter) for node in raw.get("nodes", [])]
         self.namespaces = {"default": "Default shared namespace"}

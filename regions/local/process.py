@@ -99,7 +99,9 @@ def run(
         collect(store, client.destroy, declared=declared, force=force)
 
     context = Context(config, store, worker, client, address, collect_now, heartbeats, tokens)
-    server = Server(listener, lambda request: answer(context, request), context.faults.hold, tls=tls)
+    server = Server(
+        listener, lambda request: answer(context, request), context.faults.hold, tls=tls, hosts=config.hosts
+    )
     server.start()
     while not done.wait(_COLLECT_EVERY_S):
         collect_now()

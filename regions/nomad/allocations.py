@@ -35,6 +35,12 @@ class AllocationCalls(RegionCalls):
             stubs, index = self._pages("allocations", nomad.api.Job, quoted(job_id), "allocations", params={})
         return self._parse("allocations", lambda: [allocation_from_json(stub) for stub in stubs]), index
 
+    def some_allocation(self) -> Allocation | None:
+        """Any allocation of the namespace; None where there is none."""
+        request = Request("allocations", nomad.api.Allocations, params={"per_page": 1})
+        stubs = self._transport.call(request).value
+        return self._parse("allocations", lambda: allocation_from_json(stubs[0]) if stubs else None)
+
     def used(self) -> dict[str, Resources]:
         """Node ID → what the allocations of all readable namespaces take there."""
         stubs = self._pages("allocations", nomad.api.Allocations, params={"resources": "true", "namespace": "*"})[0]
@@ -91,15 +97,15 @@ class AllocationCalls(RegionCalls):
     ) -> Iterator[list[Event]]:
         """The region's events, one list a line of the stream; a heartbeat gives []. Ends when `stop` is set.
 
-        A stream of which no whole line comes for `silence_s` is broken: servers send a heartbeat each 10 seconds.
+        A stream of which no whole line comes for `silence_s` is broken: servers send a heartbeat each 10 or 30 seconds.
 
         `index` 0: all that the servers still hold, then what comes. To miss nothing: wait for the first line (Nomad
         sends a heartbeat when the subscription stands), then list, then go on with the stream.
         `index` N > 0: the events after N, N being the index of the last line that was received for these topics.
         Raises EventGap when the servers can't prove that nothing lies between, or stepped back: then subscribe from 0
         and list. Raises RegionUnreachable when the stream breaks; reconnecting is the caller's.
-        Since 1.11.2 servers end a stream that they refuse without a word. Then a list, which needs the same right, is asked
-        for the reason.
+        Since 1.11.2 servers answer 200 to a stream that they refuse, and send nothing. Then a list, which needs the same
+        right, is asked for the reason.
         """
         params = {"topic": list(topics), "index": index}
         request = Request(

@@ -10,19 +10,23 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import requests
 import urllib3.exceptions
 
+from jobs.errors import FedmlError
 from regions.call_limits import in_bytes
-from regions.errors import EventGap, PermissionDenied, RegionError, RegionUnreachable, UnexpectedAnswer
+from regions.errors import EventGap, PermissionDenied, RegionError, RegionSlow, RegionUnreachable, UnexpectedAnswer
 from regions.model import Event
 from regions.nomad.decode import NOT_OF_NOMADS_SHAPE, events_from_line
 from regions.nomad.error_mapping import Meaning, no_answer, read_refusal
 from regions.nomad.transport import Answer, Request, Transport
 
 HEARTBEAT_TIMEOUT_S = 75.0
-"""Servers send a heartbeat each 10 seconds."""
+"""Servers send a heartbeat each 10 seconds, since 1.11 each 30."""
+FIRST_LINE_S = 2.0
+"""The first heartbeat comes at once. After this time the servers are asked whether they refuse the stream."""
 LINE_BYTES_MAX = 64 << 20
 """What one line may have: the changes of one index, jobs and allocations whole."""
 RATE_BYTES_PER_S = 64 << 10
@@ -42,41 +46,80 @@ def read_events(
         return
     answer = transport.call(request)
     response = answer.response
-    done = threading.Event()
+    done, refusal = threading.Event(), _Refusal(transport, same_right)
     threading.Thread(target=_hang_up, args=(response, stop, done), daemon=True).start()
+    threading.Thread(target=refusal.find_out, args=(response,), daemon=True).start()
     try:
-        yield from _in_order(transport, request, _lines(transport, request, answer, same_right, stop), index)
+        yield from _in_order(transport, request, _lines(transport, request, answer, refusal, stop), index)
     finally:
         done.set()
+        refusal.is_over.set()
         response.close()
+
+
+class _Refusal:
+    """Why servers refuse a stream: since 1.11.2 they answer 200, say nothing, and end it half a minute later. A stream that
+    they accept begins with a heartbeat. So where none comes, a request that needs the same right tells the reason."""
+
+    def __init__(self, transport: Transport, same_right: Request) -> None:
+        self.is_over = threading.Event()
+        """The first line came, or the stream was left."""
+        self.error: FedmlError | None = None
+        self._transport = transport
+        self._same_right = same_right
+
+    def find_out(self, response: requests.Response) -> None:
+        """Waits for the first line. Where it doesn't come soon, asks for the reason, and ends the stream if there is one."""
+        if self.is_over.wait(FIRST_LINE_S):
+            return
+        try:
+            self._transport.call(self._same_right)
+        except RegionSlow:
+            return
+        except FedmlError as error:
+            if not self.is_over.is_set():
+                self.error = error
+                _shut(response)
+
+    def raise_reason(self) -> None:
+        """Asks for the reason, unless it is known."""
+        if self.error is None:
+            self._transport.call(self._same_right)
+        else:
+            raise self.error
 
 
 def _hang_up(response: requests.Response, stop: threading.Event, done: threading.Event) -> None:
     """Ends a blocking read when `stop` is set."""
     while not done.is_set():
         if stop.wait(STOP_LOOK_S):
-            try:
-                response.raw.shutdown()
-            except (ValueError, RuntimeError, OSError):  # closed meanwhile
-                pass
+            _shut(response)
             return
 
 
+def _shut(response: requests.Response) -> None:
+    with suppress(ValueError, RuntimeError, OSError):  # closed meanwhile
+        response.raw.shutdown()
+
+
 def _lines(
-    transport: Transport, request: Request, answer: Answer, same_right: Request, stop: threading.Event
+    transport: Transport, request: Request, answer: Answer, refusal: _Refusal, stop: threading.Event
 ) -> Iterator[tuple[int, list[Event]]]:
     """Index and events of each line until `stop`. The text of an error that Nomad writes into the stream is raised."""
-    is_empty = True
-    for line in _whole_lines(transport, request, answer, stop):
-        is_empty = False
-        try:
-            yield events_from_line(line)
-        except NOT_OF_NOMADS_SHAPE:
-            raise _refused(transport, request, line) from None
+    try:
+        for line in _whole_lines(transport, request, answer, stop):
+            refusal.is_over.set()
+            try:
+                yield events_from_line(line)
+            except NOT_OF_NOMADS_SHAPE:
+                raise _refused(transport, request, line) from None
+    except RegionUnreachable:
+        if refusal.error is None:
+            raise
     if stop.is_set():
         return
-    if is_empty:
-        transport.call(same_right)  # raises the reason
+    if not refusal.is_over.is_set():
+        refusal.raise_reason()
         raise transport.error(RegionUnreachable, request, "the server ended the stream without a word")
     raise transport.error(RegionUnreachable, request, "the server ended the stream")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import nomad.api  # noqa: TID253 - this module is loaded only when a region is really called
 
+from regions.errors import Conflict
 from regions.model import Dispatched, DryRun
 from regions.nomad.calls import RegionCalls, checked_as, quoted
 from regions.nomad.decode import (
@@ -69,6 +71,30 @@ class JobCalls(RegionCalls):
                 warnings=answer.get("Warnings") or "",
             ),
         )
+
+    def try_to_submit(self, unused_id: str) -> None:
+        """Find out whether the token may register jobs, by one that its modify index forbids: no job has that ID, so its index
+        is 0. Nothing is changed. Raises PermissionDenied, and InvalidJob where the servers refuse even the smallest job."""
+        with suppress(Conflict):
+            self.register(self.smallest_job(unused_id), enforce_index=1)
+
+    def smallest_job(self, job_id: str) -> dict[str, Any]:
+        """A job that any servers take, for tries."""
+        task = {
+            "Name": "main",
+            "Driver": "raw_exec",
+            "Config": {"command": "true"},
+            "Resources": {"CPU": 1, "MemoryMB": 10},
+        }
+        return {
+            "ID": job_id,
+            "Name": job_id,
+            "Region": self.region.nomad_region,
+            "Namespace": self.region.namespace,
+            "Type": "batch",
+            "Datacenters": list(self.region.datacenters),
+            "TaskGroups": [{"Name": "main", "Count": 1, "Tasks": [task]}],
+        }
 
     def dispatch(
         self, job_id: str, *, meta: Mapping[str, str], payload: bytes = b"", idempotency_token: str = ""

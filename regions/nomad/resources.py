@@ -79,9 +79,14 @@ def pool_of(job: Mapping[str, Any]) -> str:
     return str(job.get("NodePool") or DEFAULT_POOL)
 
 
+def pool_of_node(node: Node) -> str:
+    """The node's pool."""
+    return node.node_pool or DEFAULT_POOL
+
+
 def is_in_pool(node: Node, job: Mapping[str, Any]) -> bool:
     """Whether the node is in the job's pool. The pool `all` has every node."""
-    return pool_of(job) in (ALL_POOL, node.node_pool or DEFAULT_POOL)
+    return pool_of(job) in (ALL_POOL, pool_of_node(node))
 
 
 def is_in_datacenters(node: Node, job: Mapping[str, Any]) -> bool:

@@ -16,6 +16,10 @@ _RACE_SAFE_TOKENS: Final = ((1, 11, 2), (1, 10, 8), (1, 8, 20))
 older lines that got the change too."""
 
 
+_FINER_RIGHTS: Final = (1, 11, 2)
+"""Since when `plan-job` and others are given without `submit-job`."""
+
+
 def parse_version(text: str) -> tuple[int, int, int]:
     """`"1.6.3+ent"` → (1, 6, 3). A pre-release (`1.6.0-beta.1`) counts as its release. Raises ValueError."""
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])", text.strip())
@@ -29,6 +33,14 @@ def is_too_old(version: str) -> bool:
     """Whether a server of that version is older than any that fedml supports; False for one that can't be read."""
     try:
         return parse_version(version) < parse_version(OLDEST)
+    except ValueError:
+        return False
+
+
+def has_finer_rights(version: str) -> bool:
+    """Whether a token may plan there that may not submit; False for a version that can't be read."""
+    try:
+        return parse_version(version) >= _FINER_RIGHTS
     except ValueError:
         return False
 

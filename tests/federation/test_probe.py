@@ -155,7 +155,7 @@ def test_a_job_of_which_servers_allow_no_slot_is_refused_with_what_to_do() -> No
 def test_other_refusals_are_not_about_the_count() -> None:
     class Strict(Scheduler):
         def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
-            raise InvalidJob("1 error occurred: * Missing job datacenters", region="us")
+            raise InvalidJob(f'1 error occurred: * job "{job["ID"]}" is in nonexistent node pool "x"', region="us")
 
     class Closed(Scheduler):
         """Validates before it looks at permissions, as servers do."""
@@ -164,7 +164,7 @@ def test_other_refusals_are_not_about_the_count() -> None:
             super().plan_job(job)
             raise PermissionDenied("Permission denied", region="us")
 
-    with pytest.raises(InvalidJob, match="Missing job datacenters"):
+    with pytest.raises(InvalidJob, match='job "train" is in nonexistent node pool "x"'):
         ask(Strict(1), job(g=1))
     with pytest.raises(PermissionDenied):
         ask(Closed(1, max_count=20), job(g=1))

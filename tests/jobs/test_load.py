@@ -131,3 +131,35 @@ def test_json_that_is_nested_too_deep_or_holds_too_long_a_number(tmp_path: Path,
     path.write_text(text)
     with pytest.raises(InvalidSpec, match=r"job\.json: a number too long, or nested too deep"):
         read_job(path).evaluate()
+
+
+UUID = """
+variable "image" { default = "a" }
+job "train" {
+  type = "batch"
+  meta {
+    run  = uuidv4()
+    next = uuidv4()
+  }
+  parameterized {}
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config { image = var.image }
+    }
+  }
+}
+"""
+
+
+def test_uuids_are_those_of_the_spec(tmp_path):
+    path = tmp_path / "train.nomad.hcl"
+    path.write_text(UUID)
+    us, eu = (read_job(path).evaluate({"image": name}, region=name) for name in ("us", "eu"))
+    assert us.job["Meta"] == eu.job["Meta"]
+    assert us.job["Meta"]["run"] != us.job["Meta"]["next"]
+    assert [len(value) for value in us.job["Meta"].values()] == [36, 36]
+    path.write_text(UUID + "# another spec")
+    assert read_job(path).evaluate().job["Meta"]["run"] != us.job["Meta"]["run"]
+    given = read_job(path, variables=["image=b"]).evaluate()
+    assert given.job["Meta"]["run"] != read_job(path).evaluate().job["Meta"]["run"]

@@ -32,17 +32,34 @@ def _groups(config: Config, jobs: Jobs) -> list[list[Check]]:
     regions = config.regions.items()
     work: list[Callable[[], list[Check]]] = [
         check_installation,
-        *(partial(check_region, region, jobs.get(name), if_silent=_start(config, name)) for name, region in regions),
+        partial(check_addresses, config),
+        *(partial(check_region, region, jobs.get(name), is_dev=_is_dev(config, name)) for name, region in regions),
         *(partial(check_store, store, users) for store, users in stores_of(config).items()),
     ]
     with ThreadPoolExecutor(max_workers=len(work)) as pool:
         return list(pool.map(lambda one: one(), work))
 
 
-def _start(config: Config, region: str) -> str:
-    if config.dev is not None and region in config.dev.regions:
-        return "`fedml dev up` starts it again"
-    return "is Nomad up there, and may this machine reach it?"
+def _is_dev(config: Config, region: str) -> bool:
+    return config.dev is not None and region in config.dev.regions
+
+
+def check_addresses(config: Config) -> list[Check]:
+    """Warns of regions that are reached over the same addresses only: when those are down, all of them are out of reach."""
+    names: dict[frozenset[str], list[str]] = {}
+    for region in config.regions.values():
+        names.setdefault(frozenset(region.addresses), []).append(region.name)
+    return [
+        Check(
+            "regions",
+            "addresses",
+            Outcome.WARNING,
+            f"{', '.join(regions)} are reached only over {', '.join(sorted(addresses))}: when that is down, so are all of them",
+            "give each region the addresses of its own servers",
+        )
+        for addresses, regions in names.items()
+        if len(regions) > 1
+    ]
 
 
 def stores_of(config: Config) -> dict[StoreConfig, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from federation.check import Check, Outcome
 from regions.model import Node
+from regions.nomad.resources import candidates, is_in_datacenters, is_in_pool, pool_of, pool_of_node
 
 NO_VOLUME_DRIVERS = frozenset({"raw_exec", "mock_driver"})
 """Drivers that refuse a `volume_mount`."""
@@ -14,13 +16,34 @@ NO_VOLUME_DRIVERS = frozenset({"raw_exec", "mock_driver"})
 
 def check_job(subject: str, job: Mapping[str, Any], nodes: Sequence[Node]) -> list[Check]:
     """One check a group of the job (Nomad's JSON, as rendered for the region)."""
-    datacenters = set(job.get("Datacenters") or ())
-    here = [node for node in nodes if node.is_ready and node.datacenter in datacenters]
-    return [_check_group(subject, str(job["ID"]), group, here) for group in job.get("TaskGroups") or ()]
+    here = candidates(nodes, job)
+    groups = [_check_group(subject, job, group, here) for group in job.get("TaskGroups") or ()]
+    return [*groups, *_ignored_pools(subject, job, nodes)]
 
 
-def _check_group(subject: str, job_id: str, group: Mapping[str, Any], nodes: Sequence[Node]) -> Check:
-    name = f"job {job_id}, group {group['Name']}"
+def _ignored_pools(subject: str, job: Mapping[str, Any], nodes: Sequence[Node]) -> list[Check]:
+    """Ready nodes of the job's datacenters that never get it, since they are in another node pool."""
+    pools = Counter(
+        pool_of_node(node)
+        for node in nodes
+        if node.is_ready and is_in_datacenters(node, job) and not is_in_pool(node, job)
+    )
+    if not pools:
+        return []
+    listed = ", ".join(f"{pool} ({count} ready node{_s(count)})" for pool, count in sorted(pools.items()))
+    return [
+        Check(
+            subject,
+            f"job {job['ID']}, node pools",
+            Outcome.WARNING,
+            f"the job is in node pool {pool_of(job)}, so nothing of it runs in {listed}",
+            'write  node_pool = "…"  in the job to use another one, or "all" for every node',
+        )
+    ]
+
+
+def _check_group(subject: str, job: Mapping[str, Any], group: Mapping[str, Any], nodes: Sequence[Node]) -> Check:
+    name = f"job {job['ID']}, group {group['Name']}"
     tasks = group.get("Tasks") or ()
     drivers = {str(task["Driver"]) for task in tasks}
     volumes = {
@@ -42,6 +65,9 @@ def _check_group(subject: str, job_id: str, group: Mapping[str, Any], nodes: Seq
         return Check(
             subject, name, Outcome.OK, f"{len(able)} ready node{_s(len(able))} with {_listed(drivers | volumes)}"
         )
+    if not nodes:
+        detail = f"no ready node is in its datacenters and its node pool {pool_of(job)}"
+        return Check(subject, name, Outcome.FAILED, detail, "see the datacenters above")
     for wanted, offered, what, remedy in (
         (
             drivers,
@@ -66,8 +92,6 @@ def _check_group(subject: str, job_id: str, group: Mapping[str, Any], nodes: Seq
                 f"no ready node offers {what} {_listed(missing)}; offered: {known}",
                 remedy,
             )
-    if not nodes:
-        return Check(subject, name, Outcome.FAILED, "no ready node is in its datacenters", "see the datacenters above")
     return Check(
         subject,
         name,

@@ -1,22 +1,25 @@
 """Checks one region, and the job as rendered for it if there is one: address, permissions, nodes, clock.
 
-Permissions are tried, not read from policies: a token may not read its own policies, and what the servers allow is what
-counts. The tries change nothing: a dry run, and a dispatch of a job that doesn't exist.
+What the token may do is tried (`permissions`). The servers are asked by a dry run whether they take the job.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from federation.check import Check, Outcome, clock_check
 from federation.checks.doctor.job import check_job
+from federation.checks.doctor.permissions import POLICY_HINT, Permissions, plain
 from jobs.errors import FedmlError
-from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionError
+from regions.errors import InvalidJob, PermissionDenied
 from regions.model import Node, Region
+from regions.nomad.resources import DEFAULT_POOL, pool_of_node
 from regions.nomad.versions import OLDEST, is_too_old
 
 if TYPE_CHECKING:
@@ -24,15 +27,14 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 5.0
 CLOCK_LIMIT_S = 300.0
-POLICY_HINT = "`fedml doctor --policy` prints the policy that it needs"
 DEV_DOWN = "start it with `fedml dev up`"
 
 
 def check_region(
-    region: Region, job: Mapping[str, Any] | FedmlError | None = None, *, if_silent: str = "is Nomad up there?"
+    region: Region, job: Mapping[str, Any] | FedmlError | None = None, *, is_dev: bool = False
 ) -> list[Check]:
     """Runs every check of one region. `job`: as rendered for it, or why it can't be; None: nothing is said about a job.
-    `if_silent`: what to do where nothing answers. Raises nothing but for a bug.
+    `is_dev`: it belongs to a development federation, whose token may do everything. Raises nothing but for a bug.
 
     Checks that need another one that failed are left out.
     """
@@ -41,6 +43,7 @@ def check_region(
         return [Check(subject, "address", Outcome.FAILED, "the development federation isn't up", DEV_DOWN)]
     if (unreadable := _token_problem(subject, region)) is not None:
         return [unreadable]
+    if_silent = "`fedml dev up` starts it again" if is_dev else "is Nomad up there, and may this machine reach it?"
     addresses = [_check_address(subject, region, address, if_silent) for address in region.addresses]
     reached = [check for check in addresses if check.outcome is Outcome.OK]
     if not reached:
@@ -51,7 +54,7 @@ def check_region(
     client = NomadRegion(region, timeout_s=TIMEOUT_S, deadline_s=3 * TIMEOUT_S)
     try:
         examined = _Examination(subject, region, client)
-        token = [] if region.token is None else [examined.guarded("token", examined.token)]
+        token = [examined.guarded("token", partial(examined.token, is_dev=is_dev))]
         if any(check.outcome is Outcome.FAILED for check in token):
             return [*reached, *others, *token]
         return [*reached, *others, *token, *examined.checks(), *examined.job_checks(job)]
@@ -84,19 +87,13 @@ def _check_address(subject: str, region: Region, address: str, if_silent: str) -
         leader = client.leader()
     except FedmlError as error:
         return Check(
-            subject, name, Outcome.FAILED, _plain(error, region).removeprefix(f"{address}: "), error.hint or if_silent
+            subject, name, Outcome.FAILED, plain(error, region).removeprefix(f"{address}: "), error.hint or if_silent
         )
     finally:
         client.close()
     if not leader:
         return Check(subject, name, Outcome.FAILED, "no leader is elected", "see `nomad server members` in that region")
     return Check(subject, name, Outcome.OK, f"leader {leader}")
-
-
-def _plain(error: FedmlError, region: Region) -> str:
-    """The error's text without the region's name and the operation, which stand beside it."""
-    text = error.message.removeprefix(f"region {region.name}: ")
-    return text.removeprefix(f"{error.operation}: ") if isinstance(error, RegionError) else text
 
 
 class _Examination:
@@ -107,7 +104,10 @@ class _Examination:
         self.region = region
         self.client = client
         self.probe_id = f"fedml-doctor-{secrets.token_hex(4)}"
+        self.may = Permissions(subject, region, client, self.probe_id)
         self.nodes: list[Node] | None = None
+        self.is_open = False
+        """ACLs are off."""
 
     def checks(self) -> list[Check]:
         name = self.guarded("Nomad's name", self.name)
@@ -117,15 +117,9 @@ class _Examination:
             name,
             self.guarded("version", self.version),
             self.guarded("clock", self.clock),
-            self.permission("list-jobs", lambda: self.client.jobs(self.probe_id)),
-            self.permission("read-job", lambda: self.client.job(self.probe_id)),
-            self.permission("dispatch-job", lambda: self.client.dispatch(self.probe_id, meta={})),
-            self.permission(
-                "submit-job",
-                lambda: self.client.plan_job(self.probe_job()),
-                without="it can't deploy, stop or dry-run jobs; free slots are estimated",
-            ),
-            self.permission("node:read", self.read_nodes, without="nodes, drivers and volumes can't be looked at"),
+            *self.may.of_jobs(),
+            *self.may.of_allocations(is_open=self.is_open),
+            self.may.check("node:read", self.read_nodes, without="nodes, drivers and volumes can't be looked at"),
             *(self.datacenter(each) for each in self.region.datacenters),
             *self.strange_datacenters(),
         ]
@@ -135,30 +129,61 @@ class _Examination:
             return []
         if isinstance(job, FedmlError):
             return [Check(self.subject, "job", Outcome.FAILED, job.message.partition("\n")[0], job.hint)]
+        accepted = self.accepted(job)
         if self.nodes is None:
-            return [Check(self.subject, "job", Outcome.SKIPPED, "the nodes could not be read")]
-        return check_job(self.subject, job, self.nodes)
+            return [*accepted, Check(self.subject, "job", Outcome.SKIPPED, "the nodes could not be read")]
+        return [*accepted, *check_job(self.subject, job, self.nodes)]
+
+    def accepted(self, job: Mapping[str, Any]) -> list[Check]:
+        """Whether the servers take the job: they check more than can be checked from here. Nothing where the token may not
+        ask."""
+        name = f"job {job['ID']}"
+        try:
+            self.client.plan_job(job)
+        except PermissionDenied:
+            return []
+        except FedmlError as error:
+            about = f"plan {name}: "
+            text = plain(error, self.region).removeprefix(about)
+            hint = error.hint or ("mend the jobspec, or the servers' limits" if isinstance(error, InvalidJob) else "")
+            return [Check(self.subject, name, Outcome.FAILED, text, hint)]
+        return [Check(self.subject, name, Outcome.OK, "the servers take it")]
 
     def guarded(self, name: str, check: Callable[[], Check]) -> Check:
         try:
             return check()
         except PermissionDenied as error:
-            return Check(self.subject, name, Outcome.SKIPPED, _plain(error, self.region), POLICY_HINT)
+            return Check(self.subject, name, Outcome.SKIPPED, plain(error, self.region), POLICY_HINT)
         except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, _plain(error, self.region), error.hint)
+            return Check(self.subject, name, Outcome.FAILED, plain(error, self.region), error.hint)
 
-    def token(self) -> Check:
+    def token(self, *, is_dev: bool) -> Check:
         try:
             about = self.client.acl_self()
-        except PermissionDenied:
+        except PermissionDenied as error:
+            if self.region.token is None:
+                return self._no_token()
             remedy = f"see [regions.{self.region.name}] token: was it revoked, or is it another region's?"
-            return Check(self.subject, "token", Outcome.FAILED, "the servers refuse it", remedy)
+            detail = f"the servers refuse it ({plain(error, self.region)})"
+            return Check(self.subject, "token", Outcome.FAILED, detail, remedy)
         if about is None:
-            return Check(self.subject, "token", Outcome.OK, "sent, but ACLs are off: everybody may do everything")
+            self.is_open = True
+            sent = "none is sent, and" if self.region.token is None else "sent, but"
+            return Check(self.subject, "token", Outcome.OK, f"{sent} ACLs are off: everybody may do everything")
+        if self.region.token is None:
+            return self._no_token()
+        kind = str(about.get("Type", ""))
+        if kind == "management" and not is_dev:
+            detail = "a management token: it may do everything, in all namespaces, and change ACLs"
+            remedy = "give fedml a token of its own: `fedml doctor --policy` prints the least rights that it needs"
+            return Check(self.subject, "token", Outcome.WARNING, detail, remedy)
         policies = ", ".join(about.get("Policies") or [])
-        return Check(
-            self.subject, "token", Outcome.OK, str(about.get("Type", "")) + (f" ({policies})" if policies else "")
-        )
+        return Check(self.subject, "token", Outcome.OK, kind + (f" ({policies})" if policies else ""))
+
+    def _no_token(self) -> Check:
+        detail = "none is sent: the servers' anonymous policy decides what may be done"
+        remedy = f'set token = {{ env = "…" }} or {{ file = "…" }} in [regions.{self.region.name}]'
+        return Check(self.subject, "token", Outcome.WARNING, detail, remedy)
 
     def name(self) -> Check:
         known, name = self.client.federation_regions(), self.region.nomad_region
@@ -184,40 +209,8 @@ class _Examination:
         skew_s = None if theirs is None else (theirs - middle).total_seconds()
         return clock_check(self.subject, skew_s, limit_s=CLOCK_LIMIT_S, error_s=error_s)
 
-    def permission(self, capability: str, attempt: Callable[[], object], *, without: str = "") -> Check:
-        """Tries a permission. `without`: what works without it; empty where it is needed."""
-        name = f"may {capability}"
-        try:
-            attempt()
-        except PermissionDenied:
-            outcome = Outcome.WARNING if without else Outcome.FAILED
-            return Check(self.subject, name, outcome, without or "the token doesn't allow it", POLICY_HINT)
-        except (NotFound, InvalidJob):
-            pass  # the servers look at permissions first
-        except FedmlError as error:
-            return Check(self.subject, name, Outcome.FAILED, _plain(error, self.region), error.hint)
-        return Check(self.subject, name, Outcome.OK)
-
     def read_nodes(self) -> None:
         self.nodes = self.client.nodes()
-
-    def probe_job(self) -> dict[str, Any]:
-        """The smallest job for a dry run."""
-        task = {
-            "Name": "probe",
-            "Driver": "raw_exec",
-            "Config": {"command": "true"},
-            "Resources": {"CPU": 1, "MemoryMB": 10},
-        }
-        return {
-            "ID": self.probe_id,
-            "Name": self.probe_id,
-            "Region": self.region.nomad_region,
-            "Namespace": self.region.namespace,
-            "Type": "batch",
-            "Datacenters": list(self.region.datacenters),
-            "TaskGroups": [{"Name": "probe", "Count": 1, "Tasks": [task]}],
-        }
 
     def datacenter(self, datacenter: str) -> Check:
         name = f"datacenter {datacenter}"
@@ -226,7 +219,10 @@ class _Examination:
         there = [node for node in self.nodes if node.datacenter == datacenter]
         ready = [node for node in there if node.is_ready]
         if ready:
-            return Check(self.subject, name, Outcome.OK, f"{len(ready)} of {len(there)} nodes ready")
+            pools = Counter(pool_of_node(node) for node in ready)
+            listed = ", ".join(f"{pool} {count}" for pool, count in sorted(pools.items()))
+            in_pools = f" (by node pool: {listed})" if pools.keys() != {DEFAULT_POOL} else ""
+            return Check(self.subject, name, Outcome.OK, f"{len(ready)} of {len(there)} nodes ready{in_pools}")
         detail = f"none of its {len(there)} nodes is ready" if there else "it has no node"
         return Check(
             self.subject, name, Outcome.WARNING, detail, "nothing runs there until it has a ready, eligible node"

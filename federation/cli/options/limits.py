@@ -37,8 +37,8 @@ class LimitOptions:
         typer.Option(
             "--pending-timeout",
             metavar="TIME",
-            help="Move an attempt to another region when it waits longer than this for a node. Default: "
-            "pending_timeout_s in fedml.toml, else no limit.",
+            help="Move an attempt to another region when it waits longer than this for a node; fail one that Nomad "
+            "doesn't hold for a node. Default: pending_timeout_s in fedml.toml, else no limit.",
         ),
     ] = ""
     on_region_lost: Annotated[

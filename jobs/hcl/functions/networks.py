@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.hcl.functions.function import Function
-from jobs.hcl.values import NotComputed, ValueProblem, to_string, to_whole_number
+from jobs.hcl.values import ListValue, NotComputed, ValueProblem, to_string, to_whole_number
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -58,10 +58,10 @@ def cidr_subnet(prefix: object, new_bits: object, number: object) -> str:
     return f"{type(network.network_address)(first)}/{length}"
 
 
-def cidr_subnets(prefix: object, *new_bits: object) -> list[str]:
+def cidr_subnets(prefix: object, *new_bits: object) -> ListValue:
     network = _network(prefix)
     at, end = int(network.network_address), int(network.broadcast_address)
-    found: list[str] = []
+    found = ListValue()
     for given in new_bits:
         bits = to_whole_number(given)
         length = network.prefixlen + bits

@@ -100,23 +100,37 @@ def _power(base: float, exponent: float) -> float:
     if exponent == 0 or base == 1:
         return 1.0
     if base == 0:
-        return math.copysign(0.0, base if exponent % 2 == 1 else 1.0) if exponent > 0 else math.inf
+        return _power_of_zero(base, exponent)
     if abs(exponent) == 0.5 and base > 0:
         return math.sqrt(base) if exponent > 0 else 1 / math.sqrt(base)
-    fraction, whole = math.modf(abs(exponent))
-    if fraction and base < 0:
-        raise ValueProblem("this power is not defined")
-    if fraction:
+    if not exponent.is_integer():
+        if base < 0:
+            raise ValueProblem("this power is not defined")
         raise NotComputed("with this exponent the last digits depend on the processor; round or pass the value")
-    if whole >= 2**63:
+    if abs(exponent) >= 2**63:
         return 1.0 if base == -1 else 0.0 if (abs(base) < 1) == (exponent > 0) else math.inf
+    result, scale = _power_by_squaring(base, int(abs(exponent)))
+    if exponent < 0:
+        result, scale = 1 / result, -scale
+    try:
+        return math.ldexp(result, scale)
+    except OverflowError:
+        return math.inf
+
+
+def _power_of_zero(base: float, exponent: float) -> float:
+    if exponent < 0:
+        return math.inf
+    return math.copysign(0.0, base if exponent % 2 == 1 else 1.0)
+
+
+def _power_by_squaring(base: float, steps: int) -> tuple[float, int]:
+    """Returns the power as a float and a power of two that it has to be multiplied by."""
     result, scale = 1.0, 0
     square, square_scale = math.frexp(base)
-    steps = int(whole)
     while steps:
         if abs(square_scale) > 1 << 12:
-            scale += square_scale
-            break
+            return result, scale + square_scale
         if steps & 1:
             result *= square
             scale += square_scale
@@ -126,12 +140,7 @@ def _power(base: float, exponent: float) -> float:
             square += square
             square_scale -= 1
         steps >>= 1
-    if exponent < 0:
-        result, scale = 1 / result, -scale
-    try:
-        return math.ldexp(result, scale)
-    except OverflowError:
-        return math.inf
+    return result, scale
 
 
 def parse_integer(text: object, base: object) -> Number:
@@ -174,6 +183,11 @@ def span(*limits: object) -> list[Any]:
         raise ValueProblem("the step can't be zero")
     if exact(limit) != exact(start) and (limit > start) != (step > 0):
         raise ValueProblem("the step never reaches the limit")
+    if all(isinstance(given, int) or given.is_whole for given in (start, limit, step)):
+        places = range(int(start), int(limit), int(step))
+        if abs(int(limit) - int(start)) <= RANGE_ITEMS_MAX * abs(int(step)):
+            bits = max(bits_of(start), bits_of(step))
+            return ListValue([start if place == start else counted(place, bits) for place in places])
     found: list[Any] = ListValue()
     while (start < limit) if step > 0 else (start > limit):
         if len(found) == RANGE_ITEMS_MAX:

@@ -8,7 +8,6 @@ from ipaddress import ip_network
 from itertools import islice
 from typing import Any
 
-from jobs.nomad_json.validation.completed_service import completed
 from jobs.nomad_json.validation.problem import Problem, Record, Version, quoted
 
 _PROTOCOLS = ("tcp", "http", "http2", "grpc")
@@ -128,12 +127,11 @@ def _linked(service: Record) -> Iterator[str]:
         yield "Consul Linked Service TLS SNI requires CAFile"
 
 
-def admission(job: Record, services: dict[str, list[Record]], version: Version) -> Iterator[Problem]:
-    """Yields the first problem of what Connect and exposed checks need of their groups. `services`: those of each
-    group, completed."""
+def admission(job: Record, version: Version) -> Iterator[Problem]:
+    """Yields the first problem of what Connect needs of its group, and the first of what exposed checks need."""
     groups = job["TaskGroups"] or []
-    yield from islice((one for group in groups for one in _linked_group(group, services[group["Name"]], version)), 1)
-    yield from islice((one for group in groups for one in _exposed(job, group, services[group["Name"]], version)), 1)
+    yield from islice((one for group in groups for one in _linked_group(group, group["Services"] or [], version)), 1)
+    yield from islice((one for group in groups for one in _exposed(group, group["Services"] or [], version)), 1)
 
 
 def _linked_group(group: Record, services: list[Record], version: Version) -> Iterator[Problem]:
@@ -221,9 +219,9 @@ def _beside_network(group: Record, proxy: Record) -> Iterator[str]:
             yield text
 
 
-def _exposed(job: Record, group: Record, services: list[Record], version: Version) -> Iterator[Problem]:
+def _exposed(group: Record, services: list[Record], version: Version) -> Iterator[Problem]:
     place = ("group", group["Name"])
-    exposed = [(service, check) for service in services for check in service["Checks"] if check["Expose"]]
+    exposed = [(service, check) for service in services for check in service["Checks"] or () if check["Expose"]]
     if exposed:
         yield from (one.at(place) for one in _network(group, "expose check", version))
     for service, check in exposed:
@@ -231,8 +229,8 @@ def _exposed(job: Record, group: Record, services: list[Record], version: Versio
             named = f"{group['Name']}->{service['Name']}->{check['Name']}"
             yield Problem(f"exposed service check {named} requires use of sidecar_proxy", (place,))
     for task in group["Tasks"] or ():
-        for service in (completed(job, group, task, raw) for raw in task["Services"] or ()):
-            for name in [check["Name"] for check in service["Checks"] if check["Expose"]]:
+        for service in task["Services"] or ():
+            for name in [check["Name"] for check in service["Checks"] or () if check["Expose"]]:
                 named = f"{group['Name']}[{task['Name']}]->{service['Name']}->{name}"
                 text = f"exposed service check {named} is not a task-group service"
                 yield Problem(text, (place, ("task", task["Name"])))

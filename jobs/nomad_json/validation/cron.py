@@ -43,7 +43,9 @@ def periodic(block: Record) -> Iterator[Problem]:
         yield Problem("Must specify a spec")
     zone = block["TimeZone"] or ""
     if zone and not _is_zone(zone):
-        yield Problem(f"Invalid time zone {quoted(zone)}: unknown time zone {zone}", (("time_zone", None),))
+        is_path = ".." in zone or zone.startswith(("/", "\\"))
+        reason = "time: invalid location name" if is_path else f"unknown time zone {zone}"
+        yield Problem(f"Invalid time zone {quoted(zone)}: {reason}", (("time_zone", None),))
     kind = block["SpecType"] or "cron"
     if kind not in ("cron", "test"):
         yield Problem(f"Unknown periodic specification type {quoted(kind)}")

@@ -8,7 +8,7 @@ from jobs.nomad_json.validation import policies
 from jobs.nomad_json.validation.comparisons import affinities, constraints, spreads
 from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, quoted
 from jobs.nomad_json.validation.services import group_services, ports_of, script_checks
-from jobs.nomad_json.validation.tasks import known_volumes, task_problems
+from jobs.nomad_json.validation.tasks import task_problems
 
 _FLAT = (1, 8)
 """From this version on the problems of a group's policies stand among its own."""
@@ -46,12 +46,12 @@ def group_problems(job: Record, group: Record, version: Version) -> Iterator[Pro
     yield from names(tasks, "Task", "task")
     if sum(task["Leader"] for task in tasks) > 1:
         yield Problem("Only one task may be marked as leader")
-    for name, volume in known_volumes(group).items():
+    for name, volume in (group["Volumes"] or {}).items():
         heading = f"Task group volume validation for {name} failed: "
         yield from volume_problems(name, volume, group, job_type, version, heading)
     yield from nested(_networks(group, version), heading="Task group network validation failed: ")
-    yield from nested(group_services(job, group, version), heading="Task group service validation failed: ")
-    yield from nested(script_checks(job, group, version), heading="Task group service check validation failed: ")
+    yield from nested(group_services(group, version), heading="Task group service validation failed: ")
+    yield from nested(script_checks(group), heading="Task group service check validation failed: ")
     if group["Scaling"] is not None:
         found, heading = (
             policies.scaling(group["Scaling"], group["Count"]),
@@ -200,11 +200,11 @@ def _networks(group: Record, version: Version) -> Iterator[Problem]:
     for task in group["Tasks"] or ():
         for number, network in enumerate(task["Resources"]["Networks"] or (), 1):
             for port in ports_of(network):
-                place = (("task", task["Name"]), ("resources", None), ("network", number), ("port", port["Label"]))
+                inner = (("task", task["Name"]), ("resources", None), ("network", number), ("port", port["Label"]))
                 if port["Label"] in labels:
-                    yield Problem(f"Port label {port['Label']} already in use by taskgroup network", place)
+                    yield Problem(f"Port label {port['Label']} already in use by taskgroup network", inner)
                 owner = f"{task['Name']}:{port['Label']}"
-                yield from (problem.at(*place) for problem in _static_port(port, owner, used, (0,)))
+                yield from (problem.at(*inner) for problem in _static_port(port, owner, used, (0,)))
 
 
 def _static_port(port: Record, owner: str, used: dict[tuple[str, int], str], version: Version) -> Iterator[Problem]:

@@ -93,7 +93,7 @@ def _possible(policy: Record) -> tuple[int | None, int]:
     attempts = min(attempts, 100_000)
     if function == "constant":
         needed = attempts * delay
-        return (interval // delay if interval < needed else None), needed
+        return (max(0, interval // delay) if interval < needed else None), needed
     if function == "exponential":
         needed = possible = 0
         for number in range(attempts):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 Record = dict[str, Any]
 Version = tuple[int, ...]
+REFERENCE = re.compile(r"\$\{[a-zA-Z0-9_\-.]+\}", re.ASCII)
+"""A reference to a variable in a text."""
 Step = tuple[str, str | int | None]
 """Name of a block or argument, and the label of the block, or its number from 1 among those of its name."""
 
@@ -80,3 +83,12 @@ def place_text(place: Iterable[Step]) -> str:
         name if key is None else f"{name} {quoted(key)}" if isinstance(key, str) else f"{name} {key}"
         for name, key in place
     )
+
+
+def services_of(group: Record) -> Iterator[tuple[Record | None, tuple[Step, ...], Record]]:
+    """Yields the services of a group and of its tasks: the task, the place in the group, and the service."""
+    for number, service in enumerate(group["Services"] or (), 1):
+        yield None, (("service", number),), service
+    for task in group["Tasks"] or ():
+        for number, service in enumerate(task["Services"] or (), 1):
+            yield task, (("task", task["Name"]), ("service", number)), service

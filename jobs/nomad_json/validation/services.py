@@ -8,10 +8,9 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from jobs.durations import format_duration
-from jobs.nomad_json.validation.completed_service import REFERENCE, completed
 from jobs.nomad_json.validation.connect import connect
 from jobs.nomad_json.validation.policies import SECOND
-from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, one_of, quoted
+from jobs.nomad_json.validation.problem import REFERENCE, Problem, Record, Version, nested, one_of, quoted
 
 _SERVICE_NAME = re.compile(r"[a-z0-9]|[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.IGNORECASE | re.ASCII)
 _ON_UPDATE = ("require_healthy", "ignore_warnings", "ignore")
@@ -22,7 +21,7 @@ _GROUP_ONLY_MODES = ("alloc", "alloc_ipv6")
 
 
 def service(block: Record, version: Version) -> Iterator[Problem]:
-    """Finds what is wrong with one completed service, wherever it stands."""
+    """Finds what is wrong with one service, wherever it stands."""
     if not _SERVICE_NAME.fullmatch(REFERENCE.sub("ENV-VAR", block["Name"])):
         text = (
             "Service name must be valid per RFC 1123 and can contain only alphanumeric characters or dashes and must be"
@@ -55,7 +54,7 @@ def _modes(version: Version) -> tuple[str, ...]:
 
 
 def _of_nomad(block: Record, version: Version) -> Iterator[Problem]:
-    for number, check in enumerate(block["Checks"], 1):
+    for number, check in enumerate(block["Checks"] or (), 1):
         problem = _port_problem(block, check) or _first(_nomad_check, check, version)
         if problem is not None:
             yield problem.at(("check", number))
@@ -65,7 +64,7 @@ def _of_nomad(block: Record, version: Version) -> Iterator[Problem]:
 
 def _of_consul(block: Record, version: Version) -> Iterator[Problem]:
     linked = block["Connect"]
-    for number, check in enumerate(block["Checks"], 1):
+    for number, check in enumerate(block["Checks"] or (), 1):
         problem, text = _port_problem(block, check), f"Check {check['Name']} invalid: "
         if problem is None and check["Type"] == "tcp" and linked and linked["SidecarService"] is not None:
             problem = Problem(f"{text}tcp checks are not valid for Connect enabled services", (("type", None),))
@@ -209,31 +208,29 @@ def _alternatives() -> str:
     return '"require_healthy", "ignore_warnings", or "ignore"'
 
 
-def group_services(job: Record, group: Record, version: Version) -> Iterator[Problem]:
+def group_services(group: Record, version: Version) -> Iterator[Problem]:
     """Finds what is wrong with a group's services, and between those of its tasks."""
     tasks = group["Tasks"] or []
     seen: dict[tuple[str, str, str], int] = {}
     providers: set[str] = set()
     for task in tasks:
-        for number, raw in enumerate(task["Services"] or (), 1):
-            own = completed(job, group, task, raw)
+        for number, own in enumerate(task["Services"] or (), 1):
             place = (("task", task["Name"]), ("service", number))
             yield from (problem.at(*place) for problem in _foreign_task(own, task["Name"]))
             key = (own["Name"], task["Name"], own["PortLabel"])
             seen[key] = seen.get(key, 0) + 1
             providers.add(own["Provider"])
-    for index, raw in enumerate(group["Services"] or ()):
-        own = completed(job, group, None, raw)
+    for index, own in enumerate(group["Services"] or ()):
         key = (own["Name"], "group", own["PortLabel"])
         seen[key] = seen.get(key, 0) + 1
         providers.add(own["Provider"])
-        place = ("service", index + 1)
+        step = ("service", index + 1)
         heading = f"Service[{index}] {own['Name']} validation failed: "
-        if wrong := nested(service(own, version), place, heading=heading):
+        if wrong := nested(service(own, version), step, heading=heading):
             yield from wrong
             continue
         names = [task["Name"] for task in tasks]
-        yield from (problem.at(place) for problem in _of_group(own, names))
+        yield from (problem.at(step) for problem in _of_group(own, names))
     if twice := [key for key, times in seen.items() if times > 1]:
         listed = ", ".join(f"{task}->{name}" + (f":{port}" if port else "") for name, task, port in twice)
         yield Problem(f"Services are not unique: [{listed}]")
@@ -245,7 +242,7 @@ def _foreign_task(own: Record, task: str) -> Iterator[Problem]:
     if own["TaskName"] != task:
         text = f"Service {own['Name']} is invalid: may only specify task the service belongs to, got "
         yield Problem(text + quoted(own["TaskName"]), (("task", None),))
-    for number, check in enumerate(own["Checks"], 1):
+    for number, check in enumerate(own["Checks"] or (), 1):
         if check["TaskName"] != task:
             text = f"Check {check['Name']} is invalid: may only specify task the check belongs to, got "
             yield Problem(text + quoted(check["TaskName"]), (("check", number),))
@@ -257,7 +254,7 @@ def _of_group(own: Record, tasks: list[str]) -> Iterator[Problem]:
             f'service {quoted(own["Name"])} cannot use address_mode="driver", only services defined in a "task" block'
         )
         yield Problem(f"{text} can use this mode", (("address_mode", None),))
-    for number, check in enumerate(own["Checks"], 1):
+    for number, check in enumerate(own["Checks"] or (), 1):
         if not check["TaskName"]:
             continue
         if check["AddressMode"] == "driver":
@@ -268,22 +265,20 @@ def _of_group(own: Record, tasks: list[str]) -> Iterator[Problem]:
             yield Problem(text, (("check", number),))
 
 
-def script_checks(job: Record, group: Record, version: Version) -> Iterator[Problem]:
+def script_checks(group: Record) -> Iterator[Problem]:
     """Finds script checks of a group's services that name no task to run in."""
-    for number, raw in enumerate(group["Services"] or (), 1):
-        own = completed(job, group, None, raw)
-        for inner, check in enumerate(own["Checks"], 1):
+    for number, own in enumerate(group["Services"] or (), 1):
+        for inner, check in enumerate(own["Checks"] or (), 1):
             if not own["TaskName"] and check["Type"] == "script" and not check["TaskName"]:
                 text = f"Service [{group['Name']}]->{own['Name']} or Check {check['Name']} must specify task parameter"
                 yield Problem(text, (("service", number), ("check", inner)))
 
 
-def task_services(job: Record, group: Record, task: Record, version: Version) -> Iterator[Problem]:
+def task_services(group: Record, task: Record, version: Version) -> Iterator[Problem]:
     """Finds what is wrong with the services of a task and the ports that they name."""
     ports: dict[str, set[str]] = {}
     known: set[str] = set()
-    for index, raw in enumerate(task["Services"] or ()):
-        own = completed(job, group, task, raw)
+    for index, own in enumerate(task["Services"] or ()):
         name, label, place = own["Name"], own["PortLabel"], ("service", index + 1)
         yield from nested(service(own, version), place, heading=f"service[{index}] {quoted(name)} validation failed: ")
         yield from (problem.at(place) for problem in _mode_of_task(own["AddressMode"], "service", name, version))
@@ -316,7 +311,7 @@ def _mode_of_task(mode: str, what: str, name: str, version: Version) -> Iterator
 
 def _task_checks(own: Record, ports: dict[str, set[str]], version: Version) -> Iterator[Problem]:
     known: set[str] = set()
-    for number, check in enumerate(own["Checks"], 1):
+    for number, check in enumerate(own["Checks"] or (), 1):
         name, place = quoted(check["Name"]), ("check", number)
         if check["Name"] in known:
             yield Problem(f"check {name} is duplicate", (place,))

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from jobs.durations import format_duration
 from jobs.nomad_json.validation.comparisons import affinities, constraint, device
-from jobs.nomad_json.validation.completed_service import REFERENCE
-from jobs.nomad_json.validation.problem import Problem, Record, Version, nested, numbered, quoted
+from jobs.nomad_json.validation.problem import REFERENCE, Problem, Record, Version, nested, numbered, quoted
 from jobs.nomad_json.validation.services import task_services
 
 _CHECKSUM_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
@@ -32,7 +31,7 @@ def task_problems(job: Record, group: Record, task: Record, version: Version) ->
         yield from affinities(task["Affinities"], version)
     elif task["Affinities"]:
         yield Problem("System jobs may not have an affinity block", (("affinity", 1),))
-    yield from nested(task_services(job, group, task, version))
+    yield from nested(task_services(group, task, version))
     yield from numbered(task["Artifacts"], _artifact, "artifact", "Artifact {} validation failed: ")
     if task["Vault"] is not None:
         yield from nested(_vault(task["Vault"], version), ("vault", None), heading="Vault validation failed: ")
@@ -45,7 +44,7 @@ def task_problems(job: Record, group: Record, task: Record, version: Version) ->
     if task["Lifecycle"] is not None:
         yield from _lifecycle(task["Lifecycle"]["Hook"])
     yield from _connect_proxy(task, group)
-    yield from _mounts(task["VolumeMounts"] or [], known_volumes(group), version)
+    yield from _mounts(task["VolumeMounts"] or [], group["Volumes"] or {}, version)
     if task.get("CSIPluginConfig") is not None:
         yield from _csi_plugin(task["CSIPluginConfig"], version)
     if version >= (1, 7):
@@ -224,7 +223,7 @@ def _template(block: Record) -> Iterator[Problem]:
 
 
 def _change(block: Record) -> Iterator[Problem]:
-    mode, script = block["ChangeMode"] or "restart", block["ChangeScript"]
+    mode, script = block["ChangeMode"], block["ChangeScript"]
     if mode == "signal":
         if not block["ChangeSignal"]:
             yield _at("Must specify signal value when change mode is signal", "change_signal")
@@ -284,13 +283,8 @@ def _connect_proxy(task: Record, group: Record) -> Iterator[Problem]:
         yield _at(f"{text}: [{' '.join(names)}]", "kind")
 
 
-def known_volumes(group: Record) -> Record:
-    """Returns the group's volumes without those that servers drop: of another type than host and csi."""
-    return {name: volume for name, volume in (group["Volumes"] or {}).items() if volume["Type"] in ("host", "csi")}
-
-
 def _mounts(mounts: list[Record], volumes: Record, version: Version) -> Iterator[Problem]:
-    for number, mount in enumerate(mount for mount in mounts if mount["Volume"]):  # servers drop the others
+    for number, mount in enumerate(mounts):
         name, mode, place = mount["Volume"], mount["PropagationMode"] or "private", ("volume_mount", number + 1)
         is_known = mode in ("private", "host-to-task", "bidirectional")
         undefined = Problem(f"Volume Mount ({number}) references undefined volume {name}", (place, ("volume", None)))
@@ -298,12 +292,14 @@ def _mounts(mounts: list[Record], volumes: Record, version: Version) -> Iterator
             if not is_known:
                 text = f'Volume Mount ({number}) has an invalid propagation mode: "{mode}"'
                 yield Problem(text, (place, ("propagation_mode", None)))
-            if name not in volumes:
+            if not name:
+                yield Problem(f"Volume Mount ({number}) references an empty volume", (place,))
+            elif name not in volumes:
                 yield undefined
             continue
         if name not in volumes:
             yield undefined
-        found = []
+        found = [] if name else [_at("volume mount references an empty volume", "volume")]
         if not is_known:
             text = f"volume mount has an invalid propagation mode: {quoted(mode)}"
             found.append(_at(text, "propagation_mode"))

@@ -62,9 +62,9 @@ def restart_signaled(reason: str) -> dict[str, Any]:
     return _event("Restart Signaled", reason, {"restart_reason": reason}, RestartReason=reason)
 
 
-def killing(timeout_ns: int) -> dict[str, Any]:
+def killing(timeout_ns: int, reason: str = "") -> dict[str, Any]:
     timeout = format_duration(timeout_ns)
-    text = f"Sent interrupt. Waiting {timeout} before force killing" if timeout_ns else "Sent interrupt"
+    text = reason or f"Sent interrupt. Waiting {timeout} before force killing" if timeout_ns else "Sent interrupt"
     return _event("Killing", text, {"kill_timeout": timeout}, KillTimeout=timeout_ns)
 
 

@@ -29,7 +29,8 @@ def regions(context: Context, request: Request) -> Reply:
 
 def health(_context: Context, request: Request) -> Reply:
     """/v1/agent/health"""
-    return Reply({"client": {"message": "ok", "ok": True}, "server": {"message": "ok", "ok": True}})
+    asked = request.query.get("type", ["client", "server"])
+    return Reply({part: {"message": "ok", "ok": True} for part in ("client", "server") if part in asked})
 
 
 def members(context: Context, request: Request) -> Reply:

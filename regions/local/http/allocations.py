@@ -11,10 +11,12 @@ from regions.local.http.context import (
     blocking,
     check_id,
     check_prefix,
+    check_uuid,
     in_order,
     listing,
     namespace_of,
     single,
+    wanted_rows,
 )
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.http.views import alloc_stub
@@ -49,9 +51,38 @@ def evaluations(context: Context, request: Request) -> Reply:
     )
 
 
+def count_evaluations(context: Context, request: Request) -> Reply:
+    """/v1/evaluations/count. An evaluation that the filter can't judge isn't counted."""
+    prefix, namespace = check_prefix("eval", request.get("prefix")), namespace_of(request)
+    try:
+        is_wanted = wanted_rows(context, request, ("evals",))
+    except Failure as failure:
+        _, is_unread, why = failure.message.partition("failed to read filter expression: ")
+        if is_unread:
+            raise Failure(500, why) from failure
+        return Reply(_count(0, 1), index=1)
+
+    def counts(evaluation: Record) -> bool:
+        try:
+            return namespace in ("*", evaluation["Namespace"]) and is_wanted(evaluation)
+        except Failure:
+            return False
+
+    def build(state: Snapshot) -> Record:
+        found = in_order(request, state.evals, state.evals_by_age, prefix)
+        return _count(sum(map(counts, found)), state.last("evals"))
+
+    return blocking(context, request, lambda state: state.last("evals"), build)
+
+
+def _count(count: int, index: int) -> Record:
+    return {"Count": count, "Index": index, "KnownLeader": True, "LastContact": 0, "NextToken": ""}
+
+
 def of_evaluation(context: Context, request: Request) -> Reply:
     """/v1/evaluation/:id/allocations"""
     eval_id = request.name
+    check_uuid("", eval_id)
 
     def allocs(state: Snapshot) -> list[Record]:
         found = state.evals.get(eval_id)
@@ -104,6 +135,14 @@ def allocations(context: Context, request: Request) -> Reply:
         lambda _state, alloc: context.shown.alloc_stub(alloc_stub(alloc, resources=resources, task_states=task_states)),
         age_token(request),
     )
+
+
+def services(context: Context, request: Request) -> Reply:
+    """/v1/allocation/:id/services: none, because batch jobs here have no services"""
+    check_id("alloc", request.name)
+    if context.store.snapshot.allocs.get(request.name) is None:
+        raise Failure(404, "allocation not found")
+    return Reply([], index=1)
 
 
 def stop(context: Context, request: Request) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regions.local.http.context import Context, blocking, namespace_of
+from regions.local.http.context import Context, blocking, check_id, listing, namespace_of
 from regions.local.http.messages import Failure, Reply, Request
 from regions.local.state.snapshot import Record
 
@@ -56,23 +56,40 @@ def token_self(_context: Context, request: Request) -> Reply:
 
 def pools(context: Context, request: Request) -> Reply:
     """/v1/node/pools"""
-    fixed = {"CreateIndex": 1, "Hash": None, "Meta": None, "ModifyIndex": 1, "SchedulerConfiguration": None}
-    names = [name for name in context.config.pools if name.startswith(request.get("prefix"))]
-    found = [{**fixed, "Description": _POOLS.get(name, ""), "Name": name} for name in names]
-    return blocking(context, request, lambda _state: 1, lambda _state: found)
+    prefix = request.get("prefix")
+    found = [
+        _pool(context, name)
+        for name in context.config.pools
+        if name.startswith(prefix) and request.rights.may_read_pool(name)
+    ]
+    return listing(context, request, (), lambda _state: found, lambda _state, one: one, lambda one: str(one["Name"]))
+
+
+def pool(context: Context, request: Request) -> Reply:
+    """/v1/node/pool/:name"""
+    if request.name not in context.config.pools:
+        raise Failure(404, "node pool not found")
+    return blocking(context, request, lambda _state: 1, lambda _state: _pool(context, request.name))
+
+
+def _pool(context: Context, name: str) -> Record:
+    fixed: Record = {"CreateIndex": 1, "Hash": None, "Meta": None, "ModifyIndex": 1, "SchedulerConfiguration": None}
+    if context.config.answers_as >= (1, 11):
+        fixed["NodeIdentityTTL"] = 24 * 3600 * 10**9
+    return {**fixed, "Description": _POOLS.get(name, ""), "Name": name}
 
 
 def search(context: Context, request: Request) -> Reply:
     """/v1/search: objects by the beginning of their ID"""
-    body = request.json()
-    prefix, wanted = str(body.get("Prefix") or ""), str(body.get("Context") or "all")
-    if wanted != "all" and wanted not in _SEARCHED:
+    prefix, wanted = request.field("Prefix", str, ""), request.field("Context", str, "")
+    searched = (*_SEARCHED, "host_volumes") if context.config.answers_as >= (1, 10) else _SEARCHED
+    if wanted != "all" and wanted not in searched:
         raise Failure(
             500,
-            f"context must be one of [{' '.join(_SEARCHED)}] or 'all' for all contexts; got \"{wanted}\"",
+            f"context must be one of [{' '.join(searched)}] or 'all' for all contexts; got \"{wanted}\"",
         )
     state = context.store.snapshot
-    contexts = _SEARCHED if wanted == "all" else (wanted,)
+    contexts = searched if wanted == "all" else (wanted,)
     matches: dict[str, list[str] | None] = {}
     truncated = {}
     for name in contexts:
@@ -93,6 +110,32 @@ def search(context: Context, request: Request) -> Reply:
 def empty_list(_context: Context, request: Request) -> Reply:
     """Endpoints of objects that never exist here: an empty list is correct."""
     return Reply([], index=1)
+
+
+def no_deployments(context: Context, request: Request) -> Reply:
+    """/v1/deployments: none, because batch jobs have none"""
+    return listing(context, request, (), lambda _state: (), lambda _state, one: one, str)
+
+
+def no_deployment(_context: Context, request: Request) -> Reply:
+    """/v1/deployment/:id"""
+    if not request.name:
+        raise Failure(500, "missing deployment ID")
+    check_id("deployment", request.name)
+    raise Failure(404, "deployment not found")
+
+
+def no_licence(_context: Context, _request: Request) -> Reply:
+    """/v1/operator/license: nothing, as of an open-source server"""
+    reply = Reply(b"")
+    reply.status = 204
+    return reply
+
+
+def of_csi(context: Context, request: Request) -> Reply:
+    """/v1/volumes, /v1/plugins: no list where the type asked for is none that Nomad knows"""
+    known = ("csi", "host") if context.config.answers_as >= (1, 10) and request.path == "/v1/volumes" else ("csi",)
+    return Reply([], index=1) if request.get("type", "csi") in known else Reply(b"")
 
 
 def _matches(context: Context, namespace: str, name: str, prefix: str) -> list[str]:

@@ -116,7 +116,7 @@ def listing(
 ) -> Reply:
     """Answers with a list of rows in the order of `rows`, filtered, in pages. Each page begins at the row whose
     `token` the page before named."""
-    per_page, is_wanted, following = _per_page(request), _chosen_rows(context, request, tables), ""
+    per_page, is_wanted, following = _per_page(request), wanted_rows(context, request, tables), ""
 
     def build(state: Snapshot) -> list[Record]:
         nonlocal following
@@ -135,7 +135,7 @@ def listing(
     return reply
 
 
-def _chosen_rows(context: Context, request: Request, tables: tuple[str, ...]) -> Callable[[Record], bool]:
+def wanted_rows(context: Context, request: Request, tables: tuple[str, ...]) -> Callable[[Record], bool]:
     """Returns whether a row passes the request's filter and its token may see it."""
     is_wanted: Callable[[Record], bool] | None = None
     if request.get("filter"):
@@ -173,7 +173,7 @@ def _is_shown(rights: Rights, tables: tuple[str, ...], record: Record) -> bool:
 def _place(token: str) -> tuple[int, str]:
     """Returns the sort key of a page token: its create index where it begins with one, else its text."""
     head, dot, rest = token.partition(".")
-    return (int(head), rest) if dot and head.isdigit() else (0, token)
+    return (int(head), rest) if dot and head.isascii() and head.isdigit() and len(head) < 20 else (0, token)
 
 
 def is_reverse(request: Request) -> bool:
@@ -207,9 +207,14 @@ def id_token(record: Record) -> str:
 
 def check_id(kind: str, text: str) -> None:
     """Refuses an invalid UUID in Nomad's words."""
+    prefix = "failed to lookup eval: " if kind == "eval" else ""
+    check_uuid(f"{prefix}{kind} lookup failed: ", text)
+
+
+def check_uuid(where: str, text: str) -> None:
+    """Refuses an invalid UUID. `where`: how the message begins."""
     if len(text) != 36:
-        prefix = "failed to lookup eval: " if kind == "eval" else ""
-        raise Failure(500, f"{prefix}{kind} lookup failed: index error: UUID must be 36 characters")
+        raise Failure(500, f"{where}index error: UUID must be 36 characters")
 
 
 def check_prefix(kind: str, prefix: str) -> str:
@@ -228,14 +233,14 @@ def _index(request: Request) -> int:
     text = request.get("index")
     if not text:
         return 0
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 21 and int(text) < 2**64):
         raise Failure(400, "Invalid index")
     return int(text)
 
 
 def _per_page(request: Request) -> int:
     text = request.get("per_page")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0
 
 
 def _wait_s(request: Request) -> float:

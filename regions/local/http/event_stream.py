@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def events(context: Context, request: Request) -> Reply:
     """/v1/event/stream"""
     index = request.get("index", "0")
-    if not index.isdigit():
+    if not (index.isascii() and index.isdigit() and len(index) < 20):
         raise Failure(400, f'Unable to parse index: strconv.Atoi: parsing "{index}": invalid syntax')
     topics = _topics(request)
     return stream(_follow(context, topics, namespace_of(request), int(index)), {"Content-Type": "application/json"})

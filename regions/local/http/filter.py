@@ -12,6 +12,7 @@ from regions.local.nomad_version import UNDATED, NomadVersion
 from regions.local.state.snapshot import Record
 
 Test = Callable[[Record], bool]
+_MAX_DEPTH = 100
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>"(?:[^"\\]|\\.)*"|`[^`]*`)|(?P<op>==|!=|\(|\))|(?P<number>-?(?:0|[1-9]\d*)(?:\.\d+)?(?=[\s)]|$))"""
     r"""|(?P<name>[A-Za-z][A-Za-z0-9_/]*(?:\.(?:[A-Za-z][A-Za-z0-9_/]*|\d+)|\[\s*(?:"[^"]*"|`[^`]*`)\s*\])*))"""
@@ -49,8 +50,9 @@ class _Parser:
     def __init__(self, text: str, *, knows_nil: bool) -> None:
         self._knows_nil = knows_nil
         self._tokens: list[tuple[str, str]] = []
-        at = 0
-        while text[at:].strip():
+        self._depth = 0
+        at, text = 0, text.rstrip()
+        while at < len(text):
             match = _TOKEN.match(text, at)
             if match is None:
                 raise ValueError(f"1:{at + 1} ({at}): no match found")
@@ -79,29 +81,34 @@ class _Parser:
         return self._tokens[self._at - 1]
 
     def _or(self) -> Test:
-        left = self._and()
-        if not self._word("or"):
-            return left
-        right = self._or()
-        return lambda record: left(record) or right(record)
+        tests = [self._and()]
+        while self._word("or"):
+            tests.append(self._and())
+        return tests[0] if len(tests) == 1 else lambda record: any(test(record) for test in tests)
 
     def _and(self) -> Test:
-        left = self._not()
-        if not self._word("and"):
-            return left
-        right = self._and()
-        return lambda record: left(record) and right(record)
+        tests = [self._not()]
+        while self._word("and"):
+            tests.append(self._not())
+        return tests[0] if len(tests) == 1 else lambda record: all(test(record) for test in tests)
 
     def _not(self) -> Test:
-        if self._word("not"):
-            test = self._not()
-            return lambda record: not test(record)
-        if self._word("("):
-            test = self._or()
-            if not self._word(")"):
-                raise ValueError("Unmatched parentheses")
-            return test
-        return self._comparison()
+        is_negated = False
+        while self._word("not"):
+            is_negated = not is_negated
+        test = self._group() if self._word("(") else self._comparison()
+        return (lambda record: not test(record)) if is_negated else test
+
+    def _group(self) -> Test:
+        """Parses what follows an opening parenthesis. Nomad takes twice as long for each further level."""
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise ValueError(f"parentheses are nested more than {_MAX_DEPTH} deep")
+        test = self._or()
+        if not self._word(")"):
+            raise ValueError("Unmatched parentheses")
+        self._depth -= 1
+        return test
 
     def _comparison(self) -> Test:
         first = self._take()
@@ -166,6 +173,8 @@ def _test(path: list[str], operator: str, wanted: str, *, negated: bool, is_lowe
     def test(record: Record) -> bool:
         try:
             value = _find(record, path)
+            if value is None and operator == "==" and path[-1] in _MAPS:
+                value = {}
             found = _IF_ABSENT[operator] if value is _ABSENT else judge(value, pattern)
         except ValueError as error:
             why = str(error)
@@ -184,7 +193,7 @@ def _find(record: Record, path: list[str]) -> Any:
     """Returns the value at the path, or _ABSENT where a map lacks the key. Raises ValueError."""
     value: Any = record
     for depth, part in enumerate(path):
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        if isinstance(value, list) and len(part) < 10 and part.isdigit() and int(part) < len(value):
             value = value[int(part)]
         elif isinstance(value, dict) and part in value:
             value = value[part]
@@ -199,6 +208,9 @@ def _find(record: Record, path: list[str]) -> Any:
 
 
 def _equals(value: Any, wanted: str) -> bool:
+    if isinstance(value, int) and re.fullmatch(r"[+-]?[0-9]{19,}", wanted) and not -(2**63) <= int(wanted[:30]) < 2**63:
+        why = f"strconv.ParseInt: parsing {json.dumps(wanted)}: value out of range"
+        raise ValueError(f"error getting match value in expression: {why}")
     try:
         if isinstance(value, bool):
             return value == {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}[wanted.lower()]

@@ -44,10 +44,33 @@ def forward(context: Context, request: Request, region: str) -> Relay:
             authority = ssl.create_default_context(cafile=context.config.tls.get("ca_file"))
             connection = authority.wrap_socket(connection, server_hostname=address.hostname)
         headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
-        headers |= {"connection": "close", "content-length": str(len(request.body)), "host": address.netloc}
+        is_chunked = "transfer-encoding" in request.headers
+        framing = (
+            {"transfer-encoding": "chunked"}
+            if is_chunked
+            else {"content-length": request.headers.get("content-length", "0")}
+        )
+        headers |= {"connection": "close", "host": address.netloc, **framing}
         lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + request.body)
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
     except OSError as error:
         why = f"dial tcp {address.netloc}: {error.strerror or error}"
         raise Failure(500, f"rpc error: failed to get conn: {why}") from error
+    try:
+        for part in filter(None, request.body_parts):
+            if not _sends(connection, b"%x\r\n%s\r\n" % (len(part), part) if is_chunked else part):
+                break  # it has refused the rest
+        if is_chunked:
+            _sends(connection, b"0\r\n\r\n")
+    except Failure:
+        connection.close()
+        raise
     return Relay(connection)
+
+
+def _sends(connection: socket.socket, data: bytes) -> bool:
+    try:
+        connection.sendall(data)
+    except OSError:
+        return False
+    return True

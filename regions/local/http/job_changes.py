@@ -166,6 +166,8 @@ def register(context: Context, request: Request) -> Reply:
 
 def deregister(context: Context, request: Request) -> Reply:
     job_id, purge = request.name, request.flag("purge")
+    if not job_id:
+        raise Failure(500, "missing job ID for deregistering")
     namespace, now_ns = namespace_of(request), time.time_ns()
     evaluation, transaction = context.commit(
         "JobDeregistered",
@@ -291,7 +293,9 @@ def plan(context: Context, request: Request) -> Reply:
 
 def evaluate(context: Context, request: Request) -> Reply:
     job_id, body = request.name, request.json() if request.body else {}
-    if body.get("JobID") not in (None, "", job_id):
+    if request.body and not body.get("JobID"):
+        raise Failure(400, "Job ID must be specified")
+    if body and body["JobID"] != job_id:
         raise Failure(400, "JobID not same as job name")
     options: Record = request.field("EvalOptions", dict, {}) if body else {}
     key = (namespace_of(request), job_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from regions.local.http.context import Context, blocking, is_reverse, listing, namespace_of, single
 from regions.local.http.messages import Failure, Reply, Request
@@ -14,12 +13,23 @@ from regions.local.state.snapshot import Record, Snapshot
 
 def jobs(context: Context, request: Request) -> Reply:
     """/v1/jobs"""
-    prefix, namespace = request.get("prefix"), namespace_of(request)
-    with_meta = request.flag("meta")
+    return _list(context, request, request.get("prefix"))
 
-    def rows(state: Snapshot) -> Any:
+
+def in_pool(context: Context, request: Request) -> Reply:
+    """/v1/node/pool/:name/jobs"""
+    if request.get("prefix"):
+        raise Failure(400, "prefix argument not allowed")
+    return _list(context, request, "", request.name)
+
+
+def _list(context: Context, request: Request, prefix: str, pool: str | None = None) -> Reply:
+    namespace = namespace_of(request)
+    with_meta = request.flag("meta") and pool is None
+
+    def rows(state: Snapshot) -> Iterator[Record]:
         names = sorted(context.config.namespaces) if namespace == "*" else (namespace,)
-        found = (job for name in names for job in _with_prefix(state, name, prefix))
+        found = (job for name in names for job in _with_prefix(state, name, prefix) if pool in (None, job["NodePool"]))
         if is_reverse(request) and context.config.answers_as >= UNDATED:
             return reversed(list(found))
         return found
@@ -106,8 +116,19 @@ def deployment(_context: Context, _request: Request) -> Reply:
     return Reply(None, index=0)
 
 
-def submission(_context: Context, _request: Request) -> Reply:
-    """Answers 404: a job's source isn't kept."""
+def services(context: Context, request: Request) -> Reply:
+    """/v1/job/:id/services: none, because batch jobs here have no services"""
+    if context.store.snapshot.jobs.get((namespace_of(request), request.name)) is None:
+        raise Failure(404, "job not found")
+    return Reply([], index=1)
+
+
+def submission(_context: Context, request: Request) -> Reply:
+    """/v1/job/:id/submission: always 404, because a job's source isn't kept"""
+    version = request.get("version")
+    if not (version.isascii() and version.isdigit() and len(version) < 21 and int(version) < 2**64):
+        raise Failure(400, "Unable to parse job submission version parameter")
+    request.only("GET")
     raise Failure(404, "job source not found")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import socket
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -17,6 +19,18 @@ Value = TypeVar("Value", int, str, dict[str, Any])
 _GO_TYPES: dict[type, str] = {bool: "bool", dict: "object", list: "array", str: "string"}
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
 class Failure(Exception):
     """An error answer. `message` is the whole body."""
 
@@ -28,24 +42,36 @@ class Failure(Exception):
 
 
 class Request:
-    """One request. `path` is decoded, as Go's servers do; `raw` is the target as it came in the request line."""
+    """One request. `path` is decoded, as Go's servers do; `raw` is the target as it came in the request line.
 
-    __slots__ = ("_json", "body", "headers", "method", "name", "path", "query", "raw", "rights", "token")
+    `body_parts`: the body, which may still be on its way.
+    """
 
-    def __init__(self, method: str, raw: str, headers: dict[str, str], body: bytes) -> None:
+    __slots__ = ("_body", "_json", "body_parts", "headers", "method", "name", "path", "query", "raw", "rights", "token")
+
+    def __init__(self, method: str, raw: str, headers: dict[str, str], body_parts: Iterable[bytes] = ()) -> None:
         self.method = method
         self.raw = raw
         path, _, query = raw.partition("?")
         self.path = unquote(path)
         self.query = parse_qs(query, keep_blank_values=True) if query else {}
         self.headers = headers
-        self.body = body
+        self.body_parts = body_parts
+        self._body: bytes | None = None
         self._json: dict[str, Any] | None = None
         self.name = ""
         """Name of the object in the path, set when the route is known."""
         self.rights: Rights = NOTHING
         """Rights of the token, and its record. Set by authentication."""
         self.token: dict[str, Any] = {}
+
+    @property
+    def body(self) -> bytes:
+        """The whole body. Reads it the first time."""
+        if self._body is None:
+            self._body = b"".join(self.body_parts)
+            self.body_parts = (self._body,)
+        return self._body
 
     def get(self, name: str, default: str = "") -> str:
         """Returns the first value of a query parameter."""
@@ -69,15 +95,13 @@ class Request:
             f'Failed to parse value of "{name}" ({text}) as a bool: strconv.ParseBool: parsing "{text}": invalid syntax',
         )
 
-    def whole(self, name: str, default: int, refused_with: int = 500) -> int:
+    def whole(self, name: str, refused_with: int = 500) -> int:
         """Reads a query parameter as an integer of 64 bits. Raises Failure."""
         text = self.get(name)
         digits = text[1:] if text[:1] in ("-", "+") else text
-        if not text:
-            return default
         if not (digits.isascii() and digits.isdigit()):
             raise Failure(refused_with, f'error parsing {name}: strconv.ParseInt: parsing "{text}": invalid syntax')
-        if not -(2**63) <= int(text) < 2**63:
+        if len(digits.lstrip("0")) > 19 or not -(2**63) <= int(text) < 2**63:
             raise Failure(refused_with, f'error parsing {name}: strconv.ParseInt: parsing "{text}": value out of range')
         return int(text)
 
@@ -100,9 +124,15 @@ class Request:
         if not self.body:
             raise Failure(400, "Request body is empty")
         try:
-            value = json.loads(self.body)
+            value = json.loads(self.body, parse_constant=_no_number, parse_float=_finite)
+            if _SURROGATE.search(self.body):
+                # Go puts U+FFFD for half a character.
+                whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+                value = json.loads(whole.decode("utf-16", "replace"))
         except ValueError as error:
             raise Failure(400, f"invalid JSON in the request body: {error}") from error
+        except RecursionError as error:
+            raise Failure(400, "invalid JSON in the request body: it is nested too deeply") from error
         if not isinstance(value, dict):
             raise Failure(400, f"json: cannot unmarshal {type(value).__name__} into the request")
         self._json = value

@@ -16,23 +16,39 @@ from regions.local.state.transaction import Transaction
 
 def nodes(context: Context, request: Request) -> Reply:
     """/v1/nodes"""
-    prefix = check_prefix("node", request.get("prefix"))
-    resources = request.flag("resources")
+    return _list(context, request, check_prefix("node", request.get("prefix")))
+
+
+def in_pool(context: Context, request: Request) -> Reply:
+    """/v1/node/pool/:name/nodes"""
+    if request.get("prefix"):
+        raise Failure(400, "prefix argument not allowed")
+    return _list(context, request, "", request.name)
+
+
+def _list(context: Context, request: Request, prefix: str, pool: str = "all") -> Reply:
+    try:
+        resources, with_os = request.flag("resources"), request.flag("os")
+    except Failure as failure:
+        raise Failure(400, f"Failed to parse node list fields: {failure.message}") from failure
 
     def rows(state: Snapshot) -> Iterator[Record]:
         for key, node in state.nodes.items(prefix):
             if not key.startswith(prefix):
                 return
-            yield node
+            if pool in ("all", node["NodePool"]):
+                yield node
 
     def show(_state: Snapshot, node: Record) -> Record:
-        return node_stub(node, resources=resources)
+        return node_stub(node, resources=resources, with_os=with_os)
 
     return listing(context, request, ("nodes",), rows, show, id_token)
 
 
 def node(context: Context, request: Request) -> Reply:
     """/v1/node/:id"""
+    if not request.name:
+        raise Failure(500, "missing node ID")
     check_id("node", request.name)
     return single(context, request, "nodes", lambda state: state.nodes.get(request.name), "node not found")
 
@@ -54,7 +70,7 @@ def allocations(context: Context, request: Request) -> Reply:
 def eligibility(context: Context, request: Request) -> Reply:
     """/v1/node/:id/eligibility"""
     node_id = request.name
-    wanted = str(request.json().get("Eligibility") or "")
+    wanted = request.field("Eligibility", str, "")
     return _changed(context, node_id, lambda txn: node_writes.set_eligibility(txn, node_id, wanted), tells_index=False)
 
 
@@ -103,8 +119,12 @@ def _changed(context: Context, node_id: str, change: Callable[[Transaction], Non
     return Reply(reply, headers={"X-Nomad-Index": str(index)})
 
 
-def host_stats(context: Context, _request: Request) -> Reply:
+def host_stats(context: Context, request: Request) -> Reply:
     """/v1/client/stats: this machine's figures for each of its pretend nodes"""
+    if node_id := request.get("node_id"):
+        check_id("node", node_id)
+        if context.store.snapshot.nodes.get(node_id) is None:
+            raise Failure(404, f"Unknown node {node_id}")
     page = os.sysconf("SC_PAGE_SIZE")
     total, free = page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
     disk = os.statvfs(context.config.data_dir)
@@ -122,7 +142,7 @@ def host_stats(context: Context, _request: Request) -> Reply:
             "AllocDirStats": place,
             "CPU": [{"CPU": "cpu", "Idle": 100.0 - busy, "System": 0.0, "TotalPercent": busy, "User": busy}],
             "CPUTicksConsumed": 0.0,
-            "DeviceStats": [],
+            "DeviceStats": None,
             "DiskStats": [place],
             "Memory": {"Available": free, "Free": free, "Total": total, "Used": total - free},
             "Timestamp": time.time_ns(),

@@ -40,12 +40,15 @@ class Rights:
         self._namespaces: dict[str, set[str]] = {}
         self._variables: dict[tuple[str, str], set[str]] = {}
         self._coarse: dict[str, set[str]] = {}
+        self._pools: dict[str, set[str]] = {}
         for policy in policies:
             for name, rules in policy.get("namespace", {}).items():
                 granted = self._namespaces.setdefault(name, set())
                 granted |= _BY_POLICY[rules.get("policy", "")] | set(rules.get("capabilities", ()))
                 for path, access in rules.get("variables", {}).get("path", {}).items():
                     self._variables.setdefault((name, path), set()).update(access.get("capabilities", ()))
+            for name, rules in policy.get("node_pool", {}).items():
+                self._pools.setdefault(name, set()).update((rules.get("policy", ""), *rules.get("capabilities", ())))
             for area in _COARSE:
                 if area in policy:
                     self._coarse.setdefault(area, set()).add(policy[area].get("policy", ""))
@@ -56,16 +59,20 @@ class Rights:
             return True
         if namespace == "*":
             return any(self._grants(granted, capabilities) for granted in self._namespaces.values())
-        return self._grants(self._closest(namespace), capabilities)
+        return self._grants(_closest(self._namespaces, namespace), capabilities)
 
     def may_any(self, namespace: str) -> bool:
         """Returns whether anything is granted there."""
-        granted = self._closest(namespace)
+        granted = _closest(self._namespaces, namespace)
         return self.is_management or bool(granted and "deny" not in granted)
 
     def may_read(self, area: str) -> bool:
         """`agent`, `node`, `operator` …"""
         return self._coarsely(area, {"read", "write"})
+
+    def may_read_pool(self, name: str) -> bool:
+        granted = _closest(self._pools, name)
+        return self.is_management or ("deny" not in granted and bool(granted & {"read", "write"}))
 
     def may_write(self, area: str) -> bool:
         return self._coarsely(area, {"write"})
@@ -92,18 +99,19 @@ class Rights:
     def _grants(granted: set[str], capabilities: tuple[str, ...]) -> bool:
         return "deny" not in granted and any(name in granted for name in capabilities)
 
-    def _closest(self, namespace: str) -> set[str]:
-        """Returns the namespace's own rules, else those of the glob that differs from it by the fewest characters."""
-        if namespace in self._namespaces:
-            return self._namespaces[namespace]
-        globs = [glob for glob in self._namespaces if "*" in glob and _matches(namespace, glob)]
-        if not globs:
-            return set()
-        return self._namespaces[min(globs, key=lambda glob: len(namespace) - len(glob) + glob.count("*"))]
-
 
 NOTHING = Rights(())
 MANAGEMENT = Rights((), is_management=True)
+
+
+def _closest(rules: Mapping[str, set[str]], name: str) -> set[str]:
+    """Returns the name's own rules, else those of the glob that differs from it by the fewest characters."""
+    if name in rules:
+        return rules[name]
+    globs = [glob for glob in rules if "*" in glob and _matches(name, glob)]
+    if not globs:
+        return set()
+    return rules[min(globs, key=lambda glob: len(name) - len(glob) + glob.count("*"))]
 
 
 def _matches(text: str, glob: str) -> bool:

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server: parses requests from keep-alive connections, calls a handler and sends its replies.
+"""The HTTP/1.1 server: calls a handler for each request of keep-alive connections and sends its replies.
 
 Why it is not a library: docs/adr/0011-the-regions-own-http-server.md.
 """
@@ -10,45 +10,45 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from regions.local.http.messages import TEXT, Failure, Relay, Reply, Request, Stream
+from regions.local.http.reader import IDLE_S, Reader
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-_MAX_HEAD = 64 * 1024
-_FRAMING = ("content-length", "transfer-encoding")
-_MAX_BODY = 64 * 1024 * 1024
-_IDLE_S = 3600.0
+_LINGER_S = 2.0
 _REASONS = {
     200: "OK",
     204: "No Content",
+    301: "Moved Permanently",
+    307: "Temporary Redirect",
     400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     409: "Conflict",
     413: "Request Entity Too Large",
+    421: "Misdirected Request",
     500: "Internal Server Error",
     501: "Not Implemented",
 }
-_REQUEST_LINE = re.compile(r"([A-Z]{1,20}) ([\x21-\x7e\x80-\xff]+) HTTP/1\.[01]")
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\n-\x1f\x7f]*?)[ \t]*")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
-_LENGTH = re.compile(r"[0-9]{1,18}")
+_HOST = re.compile(r"(\[::1\]|[^:\[\]]+)(?::[0-9]{0,5})?")
+_LOOPBACK = re.compile(r"localhost|\[::1\]|127(\.[0-9]{1,3}){3}")
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-Handler = Callable[[Request], Any]
+Handler = Callable[[Request], Reply | Relay]
 
 
 class Server:
     """Serves a listening socket with one thread per connection until `close`, with TLS if given.
 
     Calls `hold` before it handles a request and before it sends anything. `hold` returns when the region can be reached.
-    Paths under `never_held` skip it.
+    Paths under `never_held` skip it. Requests must name in Host a loopback name or address, or one of `hosts`: a web
+    page whose own name leads to this machine can't ask.
     """
 
     def __init__(
@@ -58,12 +58,14 @@ class Server:
         hold: Callable[[], object] = lambda: None,
         never_held: str = "/v1/fedml/",
         tls: SSLContext | None = None,
+        hosts: Iterable[str] = (),
     ) -> None:
         self._listener = listener
         self._handler = handler
         self._hold = hold
         self._never_held = never_held
         self._tls = tls
+        self._hosts = frozenset(name.lower() for name in hosts)
         self._connections: set[socket.socket] = set()
         self._is_closing = False
         self._thread = threading.Thread(target=self._accept, name="http", daemon=True)
@@ -95,8 +97,8 @@ class Server:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._connections.add(connection)
-            connection.settimeout(_IDLE_S)
-            reader = _Reader(connection)
+            connection.settimeout(IDLE_S)
+            reader = Reader(connection)
             while self._answer(connection, reader):
                 pass
         except OSError:
@@ -105,135 +107,86 @@ class Server:
             self._connections.discard(connection)
             connection.close()
 
-    def _answer(self, connection: socket.socket, reader: _Reader) -> bool:
+    def _answer(self, connection: socket.socket, reader: Reader) -> bool:
         """Answers one request. Returns whether the connection goes on."""
         try:
             request = reader.request()
         except Failure as failure:
-            connection.sendall(_head(failure.status, failure.headers, failure.message.encode(), False))
+            connection.sendall(_head(failure.status, failure.headers, failure.message.encode(errors="replace"), False))
+            _linger(connection)
             return False
         if request is None:
             return False
-        keep = request.headers.get("connection", "").lower() != "close"
         hold = _go_on if request.path.startswith(self._never_held) else self._hold
         hold()
-        try:
-            reply = self._handler(request)
-        except Failure as failure:
-            connection.sendall(_head(failure.status, failure.headers, failure.message.encode(), keep))
-            return keep
-        except Exception as error:  # noqa: BLE001 - a bug costs one answer, not the connection's thread
-            import traceback
-
-            traceback.print_exc()
-            text = f"internal error in the development engine: {type(error).__name__}: {error}"
-            connection.sendall(_head(500, TEXT, text.encode(), keep))
-            return keep
+        reply = self._reply(request)
         hold()
         if isinstance(reply, Relay):
             _relay(reply.source, connection, hold)
             return False
-        if isinstance(reply.body, (bytes, str)) or not isinstance(reply.body, Stream):
+        keep = request.headers.get("connection", "").lower() != "close" and reader.can_go_on()
+        if isinstance(reply.body, Stream):
+            self._send_stream(connection, request, reply, hold, keep)
+        else:
             body, headers = _body(reply, request)
-            connection.sendall(_head(reply.status, headers, body, keep))
-            return keep
-        connection.settimeout(30.0)
-        connection.sendall(_head(reply.status, {**reply.headers, "Transfer-Encoding": "chunked"}, None, keep))
+            head = _head(reply.status, headers, body, keep)
+            connection.sendall(head if request.method != "HEAD" else head[: len(head) - len(body)])
+        if keep:
+            return reader.skip_rest()
+        _linger(connection)
+        return False
+
+    def _reply(self, request: Request) -> Reply | Relay:
+        """Calls the handler. A refusal is a reply as well."""
         try:
+            if not self._is_named(request.headers.get("host", "localhost")):
+                raise Failure(421, f"{request.headers['host'][:80]!r} is not a name of this region's server")
+            return self._handler(request)
+        except Failure as failure:
+            reply = Reply(failure.message.encode(errors="replace"), headers=failure.headers)
+            reply.status = failure.status
+        except ConnectionError:
+            raise  # the client went away within its request
+        except Exception as error:  # noqa: BLE001 - a bug costs one answer, not the connection's thread
+            import traceback
+
+            traceback.print_exc()
+            reply = Reply(
+                f"internal error in the development engine: {type(error).__name__}: {error}".encode(), headers=TEXT
+            )
+            reply.status = 500
+        return reply
+
+    def _is_named(self, host: str) -> bool:
+        found = _HOST.fullmatch(host)
+        name = found[1].lower().removesuffix(".") if found else ""
+        return name in self._hosts or _LOOPBACK.fullmatch(name) is not None
+
+    @staticmethod
+    def _send_stream(
+        connection: socket.socket, request: Request, reply: Reply, hold: Callable[[], object], keep: bool
+    ) -> None:
+        connection.settimeout(30.0)
+        try:
+            connection.sendall(_head(reply.status, {**reply.headers, "Transfer-Encoding": "chunked"}, None, keep))
+            if request.method == "HEAD":
+                return
             for chunk in reply.body.chunks:
                 hold()
                 connection.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
         finally:
             reply.body.close()
         connection.sendall(b"0\r\n\r\n")
-        connection.settimeout(_IDLE_S)
-        return keep
+        connection.settimeout(IDLE_S)
 
 
-def _malformed(what: str) -> Failure:
-    return Failure(400, f"400 Bad Request: malformed HTTP request: {what}")
-
-
-class _Reader:
-    """Reads requests strictly: a message whose end could be read in two ways is refused with 400."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._buffer = b""
-
-    def request(self) -> Request | None:
-        """Reads the next request. None at the end of the connection."""
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0 and len(self._buffer) <= _MAX_HEAD:
-            data = self._connection.recv(65536)
-            if not data:
-                return None
-            self._buffer += data
-        if not 0 <= end <= _MAX_HEAD:
-            raise _malformed("the head is too large")
-        head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
-        first, *lines = head.decode("latin-1").split("\r\n")
-        start = _REQUEST_LINE.fullmatch(first)
-        if start is None:
-            raise _malformed(f"request line {first[:80]!r}")
-        headers: dict[str, str] = {}
-        for line in lines:
-            header = _HEADER.fullmatch(line)
-            name = header[1].lower() if header else ""
-            if header is None or (name in _FRAMING and name in headers):
-                raise _malformed(f"header {line[:80]!r}")
-            headers[name] = header[2]
-        if headers.get("expect", "").lower() == "100-continue":
-            self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return Request(start[1], start[2], headers, self._body(headers))
-
-    def _body(self, headers: dict[str, str]) -> bytes:
-        encoding, length = headers.get("transfer-encoding"), headers.get("content-length", "0")
-        if encoding is None:
-            if _LENGTH.fullmatch(length) is None:
-                raise _malformed(f"Content-Length {length[:80]!r}")
-            return self._take(int(length))
-        if encoding.lower() != "chunked":
-            raise Failure(501, f"Unsupported transfer encoding: {encoding[:80]!r}")
-        if "content-length" in headers:
-            raise _malformed("Content-Length and Transfer-Encoding together")
-        return self._chunks()
-
-    def _chunks(self) -> bytes:
-        body = b""
-        while True:
-            size = _CHUNK_SIZE.fullmatch(line := self._line())
-            if size is None:
-                raise _malformed(f"chunk size {line[:80]!r}")
-            if not int(size[1], 16):
-                break
-            body += self._take(int(size[1], 16), len(body))
-            if self._line():
-                raise _malformed("a chunk is longer than its size")
-        while self._line():
-            pass
-        return body
-
-    def _line(self) -> bytes:
-        while b"\r\n" not in self._buffer:
-            if len(self._buffer) > _MAX_HEAD:
-                raise _malformed("a line is too long")
-            self._more()
-        line, _, self._buffer = self._buffer.partition(b"\r\n")
-        return line
-
-    def _take(self, size: int, have: int = 0) -> bytes:
-        if have + size > _MAX_BODY:
-            raise Failure(413, "http: request body too large")
-        while len(self._buffer) < size:
-            self._more()
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
-
-    def _more(self) -> None:
-        data = self._connection.recv(262144)
-        if not data:
-            raise ConnectionError("the client closed the connection within a request")
-        self._buffer += data
+def _linger(connection: socket.socket) -> None:
+    """Lets the client read the answer before the connection ends, although it may still be sending its request."""
+    connection.settimeout(_LINGER_S)
+    connection.shutdown(socket.SHUT_WR)
+    until = time.monotonic() + _LINGER_S
+    while connection.recv(65536) and time.monotonic() < until:
+        pass
 
 
 def _body(reply: Reply, request: Request) -> tuple[bytes, dict[str, str]]:

@@ -52,7 +52,7 @@ def put(context: Context, request: Request) -> Reply:
     if not isinstance(items, dict) or not all(isinstance(value, str) for value in items.values()):
         wrong = "json: cannot unmarshal value into Go struct field VariableDecrypted.Items of type string"
         raise Failure(400, wrong)
-    namespace = str(body.get("Namespace") or namespace_of(request))
+    namespace = request.field("Namespace", str, "") or namespace_of(request)
     is_newer = context.config.answers_as >= UNDATED
     if wrong := _wrong(namespace, path, items):
         raise Failure(400, f"RPC Error:: 400,{wrong}") if is_newer else Failure(500, wrong)
@@ -119,6 +119,8 @@ def _expected(request: Request) -> int | None:
         return None
     if not (text.isascii() and text.isdigit()):
         raise Failure(400, f'can not parse cas: strconv.ParseUint: parsing "{text}": invalid syntax')
+    if len(text.lstrip("0")) > 20 or int(text) >= 2**64:
+        raise Failure(400, f'can not parse cas: strconv.ParseUint: parsing "{text}": value out of range')
     return int(text)
 
 

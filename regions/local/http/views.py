@@ -53,11 +53,13 @@ def alloc_stub(alloc: Record, *, resources: bool = False, task_states: bool = Tr
     return stub
 
 
-def node_stub(node: Record, *, resources: bool) -> Record:
+def node_stub(node: Record, *, resources: bool, with_os: bool = False) -> Record:
     """Builds an entry of the list of nodes."""
     stub = {name: node[name] for name in _OF_NODE}
     stub["Address"] = node["HTTPAddr"].rpartition(":")[0]
     stub["Version"] = node["Attributes"]["nomad.version"]
+    if with_os:
+        stub["Attributes"] = {"os.name": node["Attributes"].get("os.name", "")}
     if resources:
         stub["NodeResources"] = node["NodeResources"]
         stub["ReservedResources"] = node["ReservedResources"]

@@ -38,6 +38,13 @@ def declare(store: Store, config: RegionConfig, address: str) -> None:
     store.commit("NodeRegistration", change)
 
 
+_SIGNALS = (
+    "SIGABRT,SIGALRM,SIGBUS,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGIOT,SIGKILL,SIGNULL,SIGPIPE,SIGPROF,"
+    "SIGQUIT,SIGSEGV,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGUSR1,SIGUSR2,SIGWINCH,SIGXCPU,SIGXFSZ"
+)
+"""Signals that a task may be sent: a server requires them of a node where a job names one."""
+
+
 def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record | None) -> Record:
     system = os.uname()
     offered = [name for name in declared.drivers if name != "exec" or sandbox.works()]
@@ -50,8 +57,10 @@ def _node(declared: NodeConfig, config: RegionConfig, address: str, old: Record 
         "kernel.name": kernel,
         "kernel.version": system.release,
         "memory.totalbytes": str(declared.memory_mb * 1024 * 1024),
+        "nomad.service_discovery": "true",
         "nomad.version": config.version,
         "os.name": kernel,
+        "os.signals": _SIGNALS,
         "unique.hostname": declared.name,
         "unique.network.ip-address": "127.0.0.1",
         **_attributes_of_version(declared, config, address),

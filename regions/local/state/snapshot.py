@@ -102,7 +102,7 @@ class Snapshot:
 
     def last(self, *tables: str) -> int:
         """Returns the index of the last change to any of these tables."""
-        return max(self.table_index.get(name, 0) for name in tables)
+        return max((self.table_index.get(name, 0) for name in tables), default=0)
 
 
 def version_key(job: Record) -> tuple[str, str, str]:

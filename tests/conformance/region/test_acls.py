@@ -8,10 +8,12 @@ import time
 
 import pytest
 
+from federation.check import Outcome
+from federation.checks.doctor.permissions import Permissions
 from regions.credentials import SecretRef
 from regions.errors import NotFound, PermissionDenied
 from regions.local.nomad_version import FINER_RIGHTS, LOGS_FORBIDDEN, SILENT_STREAM, UNDATED
-from regions.model import Region
+from regions.model import Datacenter, Region, StoreConfig
 from regions.nomad.client import NomadRegion
 from tests.conformance.conftest import DEPLOYER, DISPATCHER, PLANNER, Federation
 
@@ -86,6 +88,24 @@ def test_a_dispatcher_may_dispatch_and_watch_and_nothing_else(guarded, client_wi
     # Needs no right at all.
     assert dispatcher.leader()
     assert dispatcher.federation_regions() == ["us"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "allowed"),
+    [
+        (DEPLOYER, {"list-jobs", "read-job", "submit-job"}),
+        (DISPATCHER, {"list-jobs", "read-job", "dispatch-job"}),
+        (PLANNER, {"read-job", "plan-job"}),
+    ],
+)
+def test_what_a_token_may_do_is_found_out_without_a_change(guarded, client_with, rules, allowed):
+    if rules == PLANNER and guarded.answers_as < FINER_RIGHTS:
+        return
+    region = Region("us", (guarded.address,), {"us-east-1": Datacenter("us-east-1", StoreConfig("file:///x"))})
+    checks = Permissions("us", region, client_with(rules), "fedml-doctor-x").of_jobs()
+    assert {check.name.removeprefix("may ") for check in checks if check.outcome is Outcome.OK} == allowed
+    with pytest.raises(NotFound):
+        client_with(DEPLOYER).job("fedml-doctor-x")
 
 
 @pytest.mark.parametrize("token", [None, UNKNOWN, "no-uuid"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from federation.probe import free_slots
+from jobs.spec import shape_of
 from regions.errors import NotFound
 
 
@@ -31,6 +33,16 @@ def test_a_thousand_small_tasks_fill_the_node(us, new_job, task, resources, room
     with pytest.raises(NotFound):
         us.job(job["ID"])
     assert us.allocations(job_id=job["ID"])[0] == []
+
+
+@pytest.mark.parametrize(("count", "slots"), [(1, 40), (3, 13), (51, 0), (501, 0)])
+def test_free_slots_are_found_within_the_count_that_servers_allow_a_job(us, new_job, task, count, slots):
+    """Since 1.11 the servers refuse 100 slots of 501 allocations: 50,000 is their limit."""
+    job = new_job(
+        count=count, tasks=[task("main", "true", Resources={"CPU": 100, "MemoryMB": 10})], ParameterizedJob={}
+    )
+    found = free_slots(us, job, shape_of(job))
+    assert (found.slots, found.is_least) == (slots, False)
 
 
 def test_what_has_room(us, new_job):

@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from federation.cli import run
-from federation.config.dev_state import Process, read_state, state_folder, token_path
+from federation.config.dev_state import Process, Server, new_state, read_state, state_folder, token_path
 from federation.config.load import load
 from federation.config.model import Config
-from federation.dev import agents, lifecycle
+from federation.dev import agents, lifecycle, servers
+from federation.dev.launch import Launch
 from federation.dev.mounts import mounted_under
 from federation.dev.processes import marked
 from federation.errors import DevError
@@ -60,6 +62,51 @@ def project(tmp_path: Path) -> Iterator[Callable[[], Config]]:
     (tmp_path / "fedml.toml").write_text(FILE)
     yield lambda: load(tmp_path)
     lifecycle.down(tmp_path, quiet, purge=True)
+
+
+@pytest.mark.parametrize("has_acls", [False, True])
+def test_nodes_start_when_their_servers_have_keys(
+    project: Callable[[], Config], monkeypatch: pytest.MonkeyPatch, has_acls: bool
+) -> None:
+    config, steps, answers = project(), list[str](), iter([False, True, True])
+    assert config.dev is not None
+
+    def has_keyring(server: Server) -> bool:
+        steps.append(f"keys of {server.name}?")
+        return next(answers)
+
+    monkeypatch.setattr(agents, "require_binary", lambda: "nomad")
+    monkeypatch.setattr(servers, "has_keyring", has_keyring)
+    launch = Launch(config, config.dev, replace(new_state(), engine="nomad", has_acls=has_acls), quiet, 60)
+    monkeypatch.setattr(launch, "_start", steps.append)
+    for name in ("_wait", "_set_up_acls", "_wait_until_joined"):
+        monkeypatch.setattr(launch, name, lambda *_, **__: None)
+    launch.start(launch.wanted(), set())
+    asked = ["keys of us?", "keys of us?", "keys of eu?"]
+    assert steps == ["region:us", "region:eu", *asked, "node:us/us-1", "node:us/us-2", "node:eu/eu-1"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "has_keyring"),
+    [
+        ((404, b""), True),  # before 1.7
+        ((200, b'{"keys":[{"kid":"1128bc3d","use":"sig"}]}'), True),
+        ((200, b'{"keys":[]}'), False),
+        ((200, b'{"keys":null}'), False),
+        ((500, b"No cluster leader"), False),
+        (ConnectionRefusedError(), False),
+    ],
+)
+def test_whether_a_server_has_keys(
+    monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes] | OSError, has_keyring: bool
+) -> None:
+    def request(port: int, path: str, timeout_s: float) -> tuple[int, bytes]:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(servers, "_request", request)
+    assert servers.has_keyring(Server("region", "us", 1)) is has_keyring
 
 
 def start_task(config: Config) -> Process:

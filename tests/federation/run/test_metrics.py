@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,27 @@ def test_they_are_scraped_from_loopback() -> None:
     port = metrics.serve("0")
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         assert ("fedml_region_up", "us") in _values(answer.read().decode())
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LocalHost:9464", 200),
+        ("127.1.2.3:80", 200),
+        ("[::1]:80", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("localhost:x", 421),
+    ],
+)
+def test_a_web_page_of_another_name_is_refused(host: str, status: int) -> None:
+    port = Metrics(MANIFEST).serve("0")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/metrics", headers={"Host": host})
+    assert connection.getresponse().status == status
+    connection.close()
 
 
 def test_a_taken_port_and_a_folder_that_is_missing_are_named(tmp_path: Path) -> None:

@@ -61,3 +61,16 @@ def test_what_changes_and_nothing_else() -> None:
 
 def test_nothing_changed() -> None:
     assert list(diff_lines({"ID": "train", "Type": "None", "Fields": None})) == []
+
+
+def test_a_block_that_is_called_edited_without_a_change_is_left_out() -> None:
+    scaling = {"Name": "Scaling", "Type": "Edited", "Fields": None, "Objects": None}
+    group = {
+        "Name": "g",
+        "Type": "Edited",
+        "Fields": None,
+        "Objects": [scaling],
+        "Tasks": [{"Name": "t", "Type": "None"}],
+    }
+    edited = {"ID": "train", "Type": "Edited", "Fields": DIFF["Fields"], "Objects": None, "TaskGroups": [group]}
+    assert list(diff_lines(edited)) == ['+/- Job: "train"', '+/- Priority: "90" => "50"']

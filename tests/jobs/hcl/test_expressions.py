@@ -156,6 +156,7 @@ def test_locals_in_a_circle_are_named():
 
 
 def test_numbers_beyond_64_bits_become_floats_and_python_values_stay_exact():
+    assert repr(to_json(parse_number("-0"))) == "0"
     assert to_json([10**30, parse_number("0.5"), 3]) == [1e30, 0.5, 3]
     assert from_python({"a": (1, 2.5, None)}) == {"a": [1, parse_number("2.5"), None]}
     with pytest.raises(ValueProblem, match="type bytes"):

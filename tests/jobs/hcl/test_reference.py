@@ -11,8 +11,13 @@ from jobs.errors import HclError
 from jobs.hcl import parse_job
 from jobs.hcl.files import Files
 from jobs.hcl.functions import FUNCTIONS
+from jobs.hcl.functions.collections import CELLS_MAX
+from jobs.hcl.functions.numbers import RANGE_ITEMS_MAX
+from jobs.hcl.limits import STEPS_MAX, TEXT_CHARS_MAX
+from jobs.hcl.numbers import EXPONENT_MAX
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.versions import version_key
+from tests.jobs.hcl.recorded_values import rows
 
 PATH = Path(__file__).parents[3] / "docs" / "reference" / "jobspec-language.md"
 PAGE = PATH.read_text(encoding="utf-8")
@@ -23,6 +28,11 @@ def test_every_function_is_listed_and_no_other():
     section = PAGE.split("## Functions")[1].split("\n## ")[0]
     known = {*FUNCTIONS, *Files(Path(), allowed=True).functions()}
     assert set(re.findall(r"`([a-z0-9_]+)`", section)) == known
+
+
+def test_the_limits_and_the_number_of_recorded_values_are_those_of_the_code():
+    for number in (STEPS_MAX, TEXT_CHARS_MAX, RANGE_ITEMS_MAX, CELLS_MAX, EXPONENT_MAX, len(rows())):
+        assert re.search(rf"\b({number:,}|{number})\b", PAGE), number
 
 
 def test_the_error_shown_is_a_real_one():

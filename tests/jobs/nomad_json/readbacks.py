@@ -48,9 +48,8 @@ def _plain(job: Job) -> Job:
 
 
 def _accepted(job: Job) -> Job:
-    job |= {"Type": "batch", "Multiregion": None, "Update": None, "Migrate": None, "NodePool": None}
-    if job["Periodic"]:
-        job["Periodic"]["Spec"] = None  # beside crons
+    job |= {"Type": "batch", "Multiregion": None, "Update": None, "Migrate": None, "NodePool": None, "Periodic": None}
+    job["ParameterizedJob"] = job["ParameterizedJob"] or {}
     for group in job["TaskGroups"]:
         _make_accepted(group)
         for task in group["Tasks"]:

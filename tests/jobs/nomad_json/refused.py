@@ -202,6 +202,8 @@ def job_fields() -> Iterator[Case]:
     for name, change in {
         "id-space": ("ID", "a b"),
         "id-null": ("ID", "a\0b"),
+        "name-empty": ("Name", ""),
+        "type-empty": ("Type", ""),
         "name-null": ("Name", "a\0b"),
         "priority-high": ("Priority", 101),
         "priority-negative": ("Priority", -1),
@@ -220,6 +222,7 @@ def job_fields() -> Iterator[Case]:
     }.items():
         yield Case(name, "job", "", changes=(change,))
     yield Case("type-unknown", "job", "", changes=(("Type", "nope"), ("ParameterizedJob", None)))
+    yield Case("ok-multiregion-empty", "job", "multiregion {\n}")
     yield Case("multiregion", "job", 'multiregion {\nregion "us" {}\n}')
     yield Case(
         "parameterized-both",
@@ -255,6 +258,7 @@ def groups() -> Iterator[Case]:
         "restart-too-many": block("restart", interval="1m", delay="30s", attempts=3),
         "restart-all": block("restart", mode="nope", interval="1s", delay="30s", attempts=3),
         "reschedule-unlimited": block("reschedule", attempts=3, unlimited=True, interval="1h", delay="5s"),
+        "reschedule-interval-negative": block("reschedule", attempts=3, interval="-1s"),
         "reschedule-interval-0": block("reschedule", attempts=3, interval="0s"),
         "reschedule-delay": block("reschedule", attempts=1, delay="4s", interval="1h"),
         "reschedule-function": block("reschedule", attempts=1, delay_function="nope", interval="1h", max_delay="1h"),
@@ -425,6 +429,7 @@ def tasks() -> Iterator[Case]:
         "no-destination": {"data": "x"},
         "escapes": {"data": "x", "destination": "../../y"},
         "change-mode": {**template, "change_mode": "nope"},
+        "change-mode-empty": {**template, "change_mode": ""},
         "signal-none": {**template, "change_mode": "signal"},
         "signal-env": {**template, "change_mode": "signal", "change_signal": "SIGHUP", "env": True},
         "script-none": {**template, "change_mode": "script"},
@@ -486,6 +491,7 @@ def tasks() -> Iterator[Case]:
             "csi_plugin", id="x", type="node", mount_dir="/csi", stage_publish_base_dir="/csi/x"
         ),
         "mount-empty": block("volume_mount", destination="/x"),
+        "mount-empty-text": block("volume_mount", volume="", destination="/x"),
         "mount-undefined": block("volume_mount", volume="v", destination="/x"),
         "mount-propagation": block("volume_mount", volume="v", destination="/x", propagation_mode="nope"),
         "action-name": block('action "a b"', command="/bin/x"),
@@ -507,6 +513,7 @@ def tasks() -> Iterator[Case]:
         "secret-env": block('secret "a"', provider="nomad", path="x", e=block("env", A="b")),
         "secret-config": block('secret "a"', provider="mine", path="x", c=block("config", a="b")),
         "schedule": 'schedule {\ncron {\nstart = "0 30 9 * * MON-FRI *"\nend = "30 17"\n}\n}',
+        "schedule-empty": "schedule {\n}",
         "task-consul-cluster": block("consul", cluster="other"),
         "vault": block("vault"),
         "vault-cluster": block("vault", policies=["a"], cluster="other"),
@@ -689,6 +696,7 @@ def periodics() -> Iterator[Case]:
         "weekday": {"cron": "* * * * mon-nope"},
         "second-of-list": {"crons": ["@daily", "x * * * *"]},
         "zone": {"cron": "* * * * *", "time_zone": "Mars/Olympus"},
+        "zone-path": {"cron": "* * * * *", "time_zone": "../x"},
         "ok": {"cron": "*/15 2-4 1,15 jan-MAR 5#2 2026", "time_zone": "Europe/Berlin"},
         "ok-last": {"cron": "0 0 0 LW * ? *"},
         "ok-off": {"enabled": False},

@@ -102,6 +102,43 @@ def test_a_refused_stream_that_says_nothing_has_the_reason_of_a_list(
     assert recorder.seen[-1].query["region"] == ["us"]
 
 
+def test_a_refused_stream_that_stays_open_and_silent_has_the_reason_of_a_list(recorder, client, reply):
+    is_over = threading.Event()
+    recorder.answers["/v1/allocations"] = [reply(403, "Permission denied")]
+
+    def silent(handler: Any) -> None:
+        handler.wfile.flush()
+        is_over.wait(60)
+
+    recorder.stream = silent
+    try:
+        with pytest.raises(PermissionDenied, match="Permission denied"):
+            list(client().events(topics=["Allocation"], index=0, stop=threading.Event()))
+    finally:
+        is_over.set()
+
+
+def test_a_stream_that_is_late_and_not_refused_is_waited_for(recorder, client, reply):
+    asked = threading.Event()
+
+    def listed(seen: Any) -> Any:
+        asked.set()
+        return reply(200, [])
+
+    recorder.answers["/v1/allocations"] = listed
+
+    def late(handler: Any) -> None:
+        handler.wfile.flush()
+        assert asked.wait(60)
+        handler.wfile.write(b"{}\n" + line(3))
+
+    recorder.stream = late
+    lines = client().events(topics=["Allocation"], index=0, stop=threading.Event())
+    assert next(lines) == []
+    assert [event.index for event in next(lines)] == [3]
+    lines.close()
+
+
 def test_a_token_that_was_rotated_is_read_anew_when_a_stream_is_refused_without_a_word(
     recorder, client, reply, tmp_path
 ):

@@ -12,7 +12,7 @@ import pytest
 import regions.nomad.client
 from federation.check import Check, Outcome, clock_check, is_healthy
 from federation.checks.doctor import stores as doctor_stores
-from federation.checks.doctor.examine import examine, stores_of
+from federation.checks.doctor.examine import check_addresses, examine, stores_of
 from federation.checks.doctor.installation import check_installation
 from federation.checks.doctor.job import check_job
 from federation.checks.doctor.regions import check_region
@@ -24,7 +24,7 @@ from federation.config.load import load
 from jobs.errors import InvalidSpec
 from regions.credentials import SecretRef
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionUnreachable
-from regions.model import Datacenter, Node, Region, StoreConfig
+from regions.model import Allocation, Datacenter, Node, Region, StoreConfig
 from regions.storage.backend import backend_of
 from regions.storage.errors import PermissionDenied as StoreDenied
 from regions.storage.store import Create, Mode, ObjectInfo, Store
@@ -48,6 +48,10 @@ class Servers:
         self.nodes_list = [NODE]
         self.skew = timedelta()
         self.dispatched: list[str] = []
+        self.token: dict[str, Any] | None = {"Type": "client", "Policies": ["fedml-coordinator"]}
+        self.refusal = ""
+        """What they say of every job."""
+        self.some: Allocation | None = Allocation("a1", "train/dispatch-1", "g", 0, "id", "us-1", "complete", "run")
 
     def client(self, region: Region, **_: object) -> Client:
         return Client(self, region)
@@ -72,7 +76,7 @@ class Client:
 
     def acl_self(self) -> dict[str, Any] | None:
         self.allowed("token")
-        return {"Type": "client", "Policies": ["fedml-coordinator"]}
+        return self.servers.token
 
     def federation_regions(self) -> list[str]:
         return self.servers.names
@@ -98,9 +102,33 @@ class Client:
         self.servers.dispatched.append(job_id)
         raise NotFound(f"no {job_id}", region="us")
 
+    def take(self, job: dict[str, Any]) -> None:
+        if self.servers.refusal:
+            raise InvalidJob(f"plan job {job['ID']}: {self.servers.refusal}", region="us", operation="plan")
+
     def plan_job(self, job: dict[str, Any]) -> None:
+        self.take(job)
+        if "submit-job" in self.servers.denied:
+            self.allowed("plan-job")
+
+    def smallest_job(self, job_id: str) -> dict[str, Any]:
+        return {"ID": job_id}
+
+    def try_to_submit(self, job_id: str) -> None:
+        self.take(self.smallest_job(job_id))
         self.allowed("submit-job")
-        raise InvalidJob("it has its own opinion", region="us")
+
+    def some_allocation(self) -> Allocation | None:
+        self.allowed("read-job")
+        return self.servers.some
+
+    def logs(self, alloc_id: str, task: str, *, tail_bytes: int) -> bytes:
+        self.allowed("read-logs")
+        raise NotFound(f'unknown task name "{task}"', region="us")
+
+    def read_file(self, alloc_id: str, path: str) -> bytes:
+        self.allowed("read-fs")
+        raise NotFound(f"{path}: no such file or directory", region="us")
 
     def nodes(self) -> list[Node]:
         self.allowed("node:read")
@@ -131,9 +159,8 @@ def test_a_region_where_all_is_well(servers: Servers) -> None:
     assert one(checks, "token").detail == "client (fedml-coordinator)"
     assert one(checks, "version").detail == "1.6.3"
     assert one(checks, "datacenter dc1").detail == "1 of 1 nodes ready"
-    assert {f"may {each}" for each in ("list-jobs", "read-job", "dispatch-job", "submit-job", "node:read")} <= set(
-        outcomes(checks)
-    )
+    needed = ("list-jobs", "read-job", "dispatch-job", "submit-job", "read-logs", "read-fs", "node:read")
+    assert {f"may {each}" for each in needed} <= set(outcomes(checks))
     assert servers.dispatched[0].startswith("fedml-doctor-")
     assert not any("secret" in repr(check) for check in checks)
 
@@ -164,7 +191,13 @@ def test_no_address_answers(servers: Servers) -> None:
         ("skew", timedelta(minutes=-20), "clock", Outcome.FAILED, "behind this machine"),
         ("denied", {"token"}, "token", Outcome.FAILED, "the servers refuse it"),
         ("denied", {"dispatch-job"}, "may dispatch-job", Outcome.FAILED, "doesn't allow"),
-        ("denied", {"submit-job"}, "may submit-job", Outcome.WARNING, "free slots are estimated"),
+        ("denied", {"submit-job"}, "may submit-job", Outcome.WARNING, "can't deploy or stop"),
+        ("denied", {"submit-job", "plan-job"}, "may plan-job", Outcome.WARNING, "free slots are estimated"),
+        ("denied", {"read-logs"}, "may read-logs", Outcome.WARNING, "`fedml logs` shows nothing"),
+        ("denied", {"read-fs"}, "may read-fs", Outcome.WARNING, "can't be read from its allocation"),
+        ("some", None, "may read-logs, read-fs", Outcome.SKIPPED, "no allocation yet"),
+        ("token", {"Type": "management"}, "token", Outcome.WARNING, "may do everything"),
+        ("refusal", "nonexistent namespace", "may submit-job", Outcome.FAILED, "nonexistent namespace"),
         ("denied", {"node:read"}, "may node:read", Outcome.WARNING, "can't be looked at"),
         ("denied", {"node:read"}, "version", Outcome.SKIPPED, "Permission denied"),
         ("denied", {"node:read"}, "datacenter dc1", Outcome.SKIPPED, "could not be read"),
@@ -187,6 +220,62 @@ def test_what_is_not_well_says_what_to_do(
     assert check.outcome is outcome
     assert says in check.detail
     assert check.remedy or outcome is Outcome.SKIPPED
+
+
+def test_plan_job_alone_is_not_submit_job(servers: Servers) -> None:
+    servers.denied = {"submit-job"}
+    checks = outcomes(check_region(US))
+    assert (checks["may submit-job"], checks["may plan-job"]) == (Outcome.WARNING, Outcome.OK)
+
+
+def test_acls_that_are_off_are_said_and_allow_everything(servers: Servers) -> None:
+    servers.token, servers.some = None, None
+    for region, says in ((US, "sent, but ACLs are off"), (replace(US, token=None), "none is sent, and ACLs are off")):
+        checks = check_region(region)
+        assert set(outcomes(checks).values()) == {Outcome.OK}
+        assert says in one(checks, "token").detail
+
+
+def test_no_token_where_acls_are_on(servers: Servers) -> None:
+    without = replace(US, token=None)
+    servers.token = {"AccessorID": "anonymous", "Type": "client"}  # since 1.7
+    assert one(check_region(without), "token").outcome is Outcome.WARNING
+    servers.denied = {"token"}  # before
+    assert "anonymous policy" in one(check_region(without), "token").detail
+
+
+def test_a_development_federation_may_have_a_management_token(servers: Servers) -> None:
+    servers.token = {"Type": "management"}
+    assert one(check_region(US, is_dev=True), "token").outcome is Outcome.OK
+
+
+def test_a_job_that_servers_refuse_is_not_ok(servers: Servers) -> None:
+    job = {"ID": "train", "Datacenters": ["dc1"], "TaskGroups": [group("exec")]}
+    servers.refusal = "1 error occurred: * total count was greater than configured job_max_count: 3 > 2"
+    check = one(check_region(US, job), "job train")
+    assert check.outcome is Outcome.FAILED
+    assert check.detail == servers.refusal
+    assert check.remedy
+    servers.refusal = ""
+    servers.denied = {"submit-job", "plan-job"}
+    assert "job train" not in outcomes(check_region(US, job))
+
+
+def test_regions_that_share_all_addresses_are_named(project: Callable[[str], Path], servers: Servers) -> None:
+    more = """
+            [regions.eu]
+            addresses = ["http://a:4646"]
+            store = "file://./stores/eu"
+            [regions.eu.datacenters.dc1]
+            [regions.ap]
+            addresses = ["http://b:4646", "http://a:4646"]
+            store = "file://./stores/ap"
+            [regions.ap.datacenters.dc1]
+            """
+    check = one(check_addresses(load(project(more))), "addresses")
+    assert check.outcome is Outcome.WARNING
+    assert check.detail.startswith("us, eu are reached only over http://a:4646")
+    assert check_addresses(load(project(""))) == []
 
 
 @pytest.mark.parametrize(
@@ -238,6 +327,35 @@ def test_no_single_node_has_all_of_it() -> None:
     job = {"ID": "train", "Datacenters": ["dc1"], "TaskGroups": [group("exec", volume="models")]}
     (check,) = check_job("region us", job, nodes)
     assert check.detail == "no single node offers all of exec, models"
+
+
+@pytest.mark.parametrize(
+    ("pool", "fits", "ignored"),
+    [
+        (None, True, "runs in gpu (1 ready node)"),
+        ("", True, "runs in gpu (1 ready node)"),
+        ("gpu", True, "runs in default (1 ready node)"),
+        ("all", True, ""),
+        ("tpu", False, "runs in default (1 ready node), gpu (1 ready node)"),
+    ],
+)
+def test_only_nodes_of_the_job_s_pool_count(pool: str | None, fits: bool, ignored: str) -> None:
+    nodes = [replace(NODE, node_pool="default"), replace(NODE, node_pool="gpu")]
+    job = {"ID": "train", "Datacenters": ["dc1"], "NodePool": pool, "TaskGroups": [group("exec")]}
+    first, *others = check_job("region us", job, nodes)
+    assert first.outcome is (Outcome.OK if fits else Outcome.FAILED)
+    assert [check.outcome for check in others] == ([Outcome.WARNING] if ignored else [])
+    assert all(ignored in check.detail for check in others)
+
+
+def test_pools_of_a_datacenter_are_told(servers: Servers) -> None:
+    servers.nodes_list = [NODE, replace(NODE, node_pool="gpu"), replace(NODE, node_pool="gpu")]
+    assert one(check_region(US), "datacenter dc1").detail == "3 of 3 nodes ready (by node pool: default 1, gpu 2)"
+
+
+def test_datacenters_may_be_written_with_stars() -> None:
+    job = {"ID": "train", "Datacenters": ["d*1"], "TaskGroups": [group("exec")]}
+    assert [check.outcome for check in check_job("region us", job, [NODE])] == [Outcome.OK]
 
 
 def test_nodes_elsewhere_or_not_ready_do_not_count() -> None:

@@ -62,13 +62,13 @@ def test_each_allocation_ended_as_it_was_meant_to(shape: Mapping[str, Any]) -> N
 def test_a_run_makes_of_it_what_it_is(shape: Mapping[str, Any], results: str) -> None:
     """News first, then the child as Nomad has it; the stores have nothing."""
     found = allocations_of(shape)
-    count = 1 + max(one.index for one in found)
+    count = 1 + max((one.index for one in found), default=0)
     brain = Brain(replace(MANIFEST, slots=1, results=results, groups={"g": count}))
     child = sent(brain)
     region = brain.slots[0].attempts[0].region
     found = [replace(one, job_id=child) for one in found]
     out = [command for one in found for command in brain.step(ev.AllocationChanged(region, one))]
-    status = "dead" if shape["status"] == "gone" else shape["status"]
+    status = shape["status"]
     inspected = ev.ChildInspected(
         0, 1, status, tuple(found), is_stopped=shape["is_stopped"], deciding={"g": frozenset(shape["deciding"])}
     )
@@ -80,10 +80,14 @@ def test_a_run_makes_of_it_what_it_is(shape: Mapping[str, Any], results: str) ->
     last = [ending_of(one, shape) for one in newest(tuple(found)).values()]
     is_done = set(last) == {"done"}
     attempt = brain.slots[0].attempts[0]
+    brain.step(ev.Looked(0, 1, "", ()))
     if results == "none":
         assert (brain.slots[0].state == "done") == is_done
-    elif not is_done and status == "dead":
-        brain.step(ev.Looked(0, 1, "", ()))
+    if is_done:
+        assert attempt.cause is None
+    elif status == "gone":
+        assert attempt.cause is Cause.VANISHED
+    elif status == "dead":
         assert attempt.cause == Cause(next(ending for ending in last if ending != "done"))
-    elif status != "dead":
+    else:
         assert attempt.is_open

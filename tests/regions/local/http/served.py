@@ -100,7 +100,7 @@ def serve(config: RegionConfig) -> Iterator[Api]:
 
     heartbeats = Heartbeats(store, worker, client, config.data_dir, config.heartbeat_grace_s)
     context = Context(config, store, worker, client, address, collect_now, heartbeats, Tokens(config))
-    server = Server(listener, lambda request: answer(context, request), context.faults.hold)
+    server = Server(listener, lambda request: answer(context, request), context.faults.hold, hosts=config.hosts)
     worker.start()
     server.start()
     api = Api(port, store, worker, client, context)

@@ -53,7 +53,8 @@ class _Client:
         assert self.children.setdefault(slot, answer["DispatchedJobID"]) == answer["DispatchedJobID"]
         self.told(answer)
         if not answer["EvalID"] and not region.ask("GET", f"/v1/job/{self._path(slot)}/evaluations"):
-            self.told(region.ask("PUT", f"/v1/job/{self._path(slot)}/evaluate", {}))
+            body = {"JobID": answer["DispatchedJobID"]}
+            self.told(region.ask("PUT", f"/v1/job/{self._path(slot)}/evaluate", body))
 
     def see(self, region: Region, slot: str) -> None:
         """Its task runs, and it is the one that ran when this was last asked."""

@@ -139,12 +139,12 @@ def test_a_node_stays_hurt_over_a_crash_of_its_region(region: Region, folder: Pa
 
 def test_a_region_that_is_cut_is_silent_and_goes_on_afterwards(region: Region, folder: Path) -> None:
     with socket.create_connection(("127.0.0.1", region.port), timeout=30) as stream:
-        head = f"GET /v1/event/stream?topic=Job HTTP/1.1\r\nHost: h\r\nX-Nomad-Token: {TOKEN}\r\n\r\n"
+        head = f"GET /v1/event/stream?topic=Job HTTP/1.1\r\nHost: localhost\r\nX-Nomad-Token: {TOKEN}\r\n\r\n"
         stream.sendall(head.encode())
         assert stream.recv(1 << 16).startswith(b"HTTP/1.1 200")
         assert region.ask("PUT", "/v1/fedml/region", {"Do": "cut"})["IsCut"] is True
         with socket.create_connection(("127.0.0.1", region.port), timeout=30) as asking:
-            asking.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: h\r\n\r\n")
+            asking.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: localhost\r\n\r\n")
             asking.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 asking.recv(1)
@@ -186,5 +186,5 @@ def test_a_child_is_left_without_an_evaluation(api: Api) -> None:
     assert (again["DispatchedJobID"], again["EvalID"]) == (child["ID"], "")
     quoted = child["ID"].replace("/", "%2F")
     assert api.get(f"/v1/job/{quoted}/evaluations") == []
-    api.finished(api.put(f"/v1/job/{quoted}/evaluate")["EvalID"])
+    api.finished(api.put(f"/v1/job/{quoted}/evaluate", {"JobID": child["ID"]})["EvalID"])
     assert len(api.get(f"/v1/job/{quoted}/allocations")) == 1

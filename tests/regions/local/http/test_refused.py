@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from regions.local.http.refused import ENTERPRISE, LATER, NOT_SUPPORTED
 from tests.regions.local.http.served import Api, serve
 from tests.regions.local.http.test_jobs import job
 from tests.regions.local.state.builders import config
 
 PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "embedded-region.md"
+DIFFERENCES = PAGE.parents[1] / "reference" / "embedded-region-differences.md"
 BEGIN, END = "<!-- refused: begin -->\n", "<!-- refused: end -->"
-VERSION = "1.11.2"
 NOBODY = "11111111-1111-1111-1111-111111111111"
 
 
@@ -34,6 +36,7 @@ def with_task(**fields: Any) -> dict[str, Any]:
     return made
 
 
+CSI = {"AccessMode": "single-node-writer", "AttachmentMode": "file-system"}
 JOBS: dict[str, dict[str, Any]] = {
     '`type = "service"`': job(Type="service"),
     '`type = "system"`': job(Type="system"),
@@ -44,82 +47,99 @@ JOBS: dict[str, dict[str, Any]] = {
     "`service` of a group": with_group(Services=[{"Name": "s"}]),
     "`max_client_disconnect`": with_group(MaxClientDisconnect=10**9),
     "`stop_after_client_disconnect`": with_group(StopAfterClientDisconnect=10**9),
-    '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v"}}),
+    '`volume` with `type = "csi"`': with_group(Volumes={"v": {"Name": "v", "Type": "csi", "Source": "v", **CSI}}),
     "`service` of a task": with_task(Services=[{"Name": "s"}]),
-    "`vault`": with_task(Vault={"Policies": ["p"]}),
     "`csi_plugin`": with_task(CSIPluginConfig={"ID": "p", "Type": "node"}),
-    '`kind = "connect-…"`': with_task(Kind="connect-proxy:s"),
     "`scaling` of a task": with_task(ScalingPolicies=[{"Type": "vertical_cpu", "Max": 100, "Enabled": True}]),
     "`network` of a task's resources": with_task(Resources={"CPU": 20, "MemoryMB": 10, "Networks": [{"MBits": 1}]}),
     "`identity` with `env` or `file`": with_task(Identity={"Env": True}),
     "`identity` with a name": with_task(Identities=[{"Name": "aws", "Audience": ["x"]}]),
-    "`numa`": with_task(Resources={"CPU": 20, "MemoryMB": 10, "NUMA": {"Affinity": "require"}}),
-    "`schedule`": with_task(Schedule={"Cron": {"Start": "0 9 * * *"}}),
     "`secret`": with_task(Secrets=[{"Name": "s", "Provider": "nomad", "Path": "p"}]),
     "`disconnect`": with_group(Disconnect={"LostAfter": 10**9}),
     "`prevent_reschedule_on_lost`": with_group(PreventRescheduleOnLost=True),
 }
-PATHS = (
-    ("PUT", "/v1/job/train/scale"),
-    ("PUT", "/v1/job/train/revert"),
-    ("PUT", "/v1/job/train/stable"),
-    ("PUT", "/v1/job/train/periodic/force"),
-    ("GET", "/v1/job/train/services"),
-    ("PUT", f"/v1/node/{NOBODY}/purge"),
-    ("PUT", f"/v1/node/{NOBODY}/evaluate"),
-    ("PUT", f"/v1/client/allocation/{NOBODY}/signal"),
-    ("GET", f"/v1/client/allocation/{NOBODY}/exec"),
-    ("GET", f"/v1/deployment/{NOBODY}"),
-    ("PUT", "/v1/namespace/ml"),
-    ("GET", "/v1/acl/policies"),
-    ("PUT", "/v1/acl/bootstrap"),
-    ("GET", "/v1/acl/tokens"),
-    ("GET", "/v1/metrics"),
-    ("GET", "/v1/operator/raft/configuration"),
-    ("GET", "/v1/operator/snapshot"),
-    ("GET", "/v1/volume/csi/v"),
-    ("GET", "/v1/plugin/csi/p"),
-    ("GET", "/v1/service/s"),
-    ("GET", "/v1/scaling/policy/p"),
-    ("PUT", "/v1/system/reconcile/summaries"),
-)
 
 
-def table(api: Api) -> str:
-    """Everything of these that is answered with 501; whatever isn't any more is left out."""
-    jobs = []
-    for name, wanted in JOBS.items():
+def refusal(apis: tuple[Api, ...], wanted: dict[str, Any]) -> str:
+    """What a region says that refuses the job by name, the oldest first; nothing where none does."""
+    for api in apis:
         status, said = api.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})
         if status == 501:
-            jobs.append(f"| {name} | `{said.partition(':')[0]}` |")
-    paths = [
-        f"`{method} {path.replace(NOBODY, ':id').replace('/train', '/:id')}`"
-        for method, path in PATHS
-        if api.ask(method, path, {} if method == "PUT" else None)[0] == 501
-    ]
+            return str(said.partition(":")[0])
+    return ""
+
+
+def table(apis: tuple[Api, ...]) -> str:
+    """Every job of these that is refused by name; whatever isn't any more is left out."""
+    told = ((name, refusal(apis, wanted)) for name, wanted in JOBS.items())
+    jobs = [f"| {name} | `{said}` |" for name, said in told if said]
     head = "| in a job | the region says (501) |\n| --- | --- |\n"
-    return head + "\n".join(jobs) + "\n\nOf the API: " + ", ".join(paths) + ".\n"
+    return head + "\n".join(jobs) + "\n"
 
 
-@pytest.fixture
-def newest(tmp_path: Path) -> Iterator[Api]:
-    """A region that knows all of the job specification: older ones drop what they don't know in silence."""
-    with serve(config(tmp_path, version=VERSION)) as served:
-        yield served
+def _shown(methods: str) -> str:
+    return "every method" if methods == "*" else methods.replace(" ", ", ")
 
 
-def test_all_of_these_are_refused(newest: Api) -> None:
-    for name, wanted in JOBS.items():
-        assert newest.ask("PUT", "/v1/jobs", {"Job": wanted | {"ID": "refused"}})[0] == 501, name
+def paths() -> str:
+    """Every path that is refused, as the region's own table has it."""
+    rows = [(path, _shown(methods), "") for path, methods in NOT_SUPPORTED.items()]
+    rows += [
+        (path, _shown(methods), "since " + ".".join(str(number) for number in since))
+        for path, (methods, since) in LATER.items()
+    ]
+    rows += [(path, "every method", "Nomad Enterprise only endpoint") for path in ENTERPRISE]
+    lines = [f"| `{path.replace('*', ':id')}` | {methods} | {note} |" for path, methods, note in sorted(rows)]
+    return "| path | methods | |\n| --- | --- | --- |\n" + "\n".join(lines) + "\n"
 
 
-def test_the_page_tells_what_the_region_refuses(newest: Api) -> None:
-    api = newest
-    told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert told == table(api), "run: python -m tests.regions.local.http.test_refused"
+@contextmanager
+def served_versions(folder: Path) -> Iterator[tuple[Api, ...]]:
+    """An old version, one between and the newest: each drops in silence what it doesn't know."""
+    with ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(serve(config(folder / version, version=version)))
+            for version in ("1.6.3", "1.8.0", "2.0.5")
+        )
+
+
+def test_all_of_these_are_refused_and_the_page_tells_them(tmp_path: Path) -> None:
+    with served_versions(tmp_path) as apis:
+        assert [name for name, wanted in JOBS.items() if not refusal(apis, wanted)] == []
+        told = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+        assert told == table(apis), "run: python -m tests.regions.local.http.test_refused"
+
+
+def test_the_page_tells_each_path_that_is_refused() -> None:
+    told = DIFFERENCES.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert told == paths(), "run: python -m tests.regions.local.http.test_refused"
+
+
+@pytest.mark.parametrize("version", ["1.6.3", "1.11.2", "2.0.5"])
+def test_each_path_in_the_table_is_refused_by_name_and_no_other(tmp_path: Path, version: str) -> None:
+    with serve(config(tmp_path, version=version)) as api:
+        later = {path: methods for path, (methods, since) in LATER.items() if api.context.config.answers_as >= since}
+        for path, methods in {**NOT_SUPPORTED, **later}.items():
+            asked = path.replace("*", NOBODY)
+            for method in ("GET", "PUT", "DELETE", "POST", "PATCH"):
+                status, said = api.ask(method, asked, {} if method in ("PUT", "POST", "PATCH") else None)
+                is_refused = status == 501 and said == f"{asked} is not supported by this development engine"
+                if methods == "*" or method in methods.split():
+                    assert is_refused, (method, path, status, said)
+                elif method != "POST":  # which PUT stands for, but for a few paths
+                    assert not is_refused, (method, path)
+        for path in ENTERPRISE:
+            asked = path.replace("*", "x")
+            assert api.ask("GET", asked, token=None) == (501, "Nomad Enterprise only endpoint")
+            assert api.ask("PUT", asked, {}) == (501, "Nomad Enterprise only endpoint")
+
+
+def _write(page: Path, text: str) -> None:
+    before, _, rest = page.read_text().partition(BEGIN)
+    page.write_text(before + BEGIN + text + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder, serve(config(Path(folder), version=VERSION)) as served:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(before + BEGIN + table(served) + END + rest.partition(END)[2])
+    with tempfile.TemporaryDirectory() as folder, served_versions(Path(folder)) as served:
+        _write(PAGE, table(served))
+    _write(DIFFERENCES, paths())

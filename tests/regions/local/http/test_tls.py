@@ -94,7 +94,7 @@ def test_who_does_not_know_the_authority_does_not_talk(tmp_path: Path, addresses
 def test_plain_http_gets_no_answer(addresses: dict[str, str]) -> None:
     port = int(addresses["us"].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: localhost\r\n\r\n")
         try:
             answer = connection.recv(1000)
         except ConnectionResetError:

@@ -113,7 +113,7 @@ def test_a_follower_that_is_too_slow_is_told_so(tmp_path: Path) -> None:
     settings = config(tmp_path)
     settings.event_buffer = 3
     with serve(settings) as api:
-        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {}, b"")).body.chunks
+        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {})).body.chunks
         assert next(stream) == b"{}\n"
         for priority in range(50, 56):
             api.put("/v1/jobs", {"Job": parameterized() | {"Priority": priority}})
@@ -126,7 +126,7 @@ def test_a_follower_of_a_full_buffer_gets_its_oldest_events(tmp_path: Path) -> N
     with serve(settings) as api:
         for priority in range(50, 56):
             api.put("/v1/jobs", {"Job": parameterized() | {"Priority": priority}})
-        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {}, b"")).body.chunks
+        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {})).body.chunks
         assert next(stream) == b"{}\n"
         api.put("/v1/jobs", {"Job": parameterized() | {"Priority": 60}})  # the buffer drops its oldest events
         told = [json.loads(next(stream))["Events"][0]["Payload"]["Job"]["Priority"] for _ in range(3)]
@@ -136,5 +136,5 @@ def test_a_follower_of_a_full_buffer_gets_its_oldest_events(tmp_path: Path) -> N
 def test_a_stream_beats_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regions.local.http.event_stream._HEARTBEAT_S", 0.01)
     with serve(config(tmp_path)) as api:
-        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {}, b"")).body.chunks
+        stream = events(api.context, Request("GET", "/v1/event/stream?topic=Job", {})).body.chunks
         assert [next(stream) for _ in range(3)] == [b"{}\n"] * 3
