@@ -70,6 +70,7 @@ def _task_diff(old: Record | None, new: Record | None, group_type: str) -> Recor
         objects.append(_object(field, before.get(field), after.get(field)))
     objects += _object_set("Artifact", before.get("Artifacts"), after.get("Artifacts"))
     objects += _templates(before.get("Templates") or [], after.get("Templates") or [])
+    objects.append(_identity(before.get("Identity"), after.get("Identity")))
     diff["Objects"] = _changed(objects)
     if diff["Type"] != "None":
         diff["Annotations"] = [_annotation(diff, group_type)]
@@ -130,7 +131,7 @@ def _flat(record: Record | None, skip: tuple[str, ...] = ()) -> dict[str, str]:
     for name, value in (record or {}).items():
         if name in skip:
             continue
-        if name in _MAPS:
+        if name in _MAPS and not isinstance(value, bool):  # an identity's Env is a flag
             flat |= {f"{name}[{key}]": item for key, item in (value or {}).items()}
         elif isinstance(value, str | int | float):
             flat[name] = _text(value)
@@ -206,6 +207,16 @@ def _resources(old: Record | None, new: Record | None) -> Record | None:
     if diff:
         before, after = (_by_name((side or {}).get("Devices")) for side in (old, new))
         diff["Objects"] = _changed(_whole("Device", *pair) for _, pair in _pairs(before, after))
+    return diff
+
+
+def _identity(old: Record | None, new: Record | None) -> Record | None:
+    diff = _object("Identity", old, new)
+    audience = _string_set("Audience", *((side or {}).get("Audience") for side in (old, new)))
+    if diff is None and audience:
+        diff = {"Fields": None, "Name": "Identity", "Objects": None, "Type": "Edited"}
+    if diff:
+        diff["Objects"] = _changed([audience])
     return diff
 
 

@@ -7,6 +7,7 @@ skipped, unless FEDML_REQUIRE names `nomad`: then they fail.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -106,6 +107,22 @@ class Federation:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers, error.read().decode()
+
+    def begins(self, endpoint: str, *, token: str, via: str = "us", **query: Any) -> tuple[int, str]:
+        """Status of a stream, and what it says in its first second."""
+        host, _, port = self.addresses[via].removeprefix("http://").partition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        with contextlib.closing(connection):
+            headers = {"X-Nomad-Token": token} if token else {}
+            connection.request("GET", f"{endpoint}?{urlencode(query, doseq=True)}", headers=headers)
+            assert connection.sock is not None
+            sock = connection.sock
+            response = connection.getresponse()
+            sock.settimeout(1.0)
+            try:
+                return response.status, response.read1(1000).decode()
+            except TimeoutError:
+                return response.status, ""
 
     def get(self, endpoint: str, *, via: str = "us", **query: Any) -> Any:
         """The JSON of a GET that succeeds."""

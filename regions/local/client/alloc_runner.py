@@ -56,12 +56,8 @@ class AllocRunner:
         self._pending_look = False
         self._done_calls: list[Callable[[], None]] = []
         self._failure = ""
-<<<<<<< HEAD
         self._deadline: Timer | None = None
         self._is_overdue = False
-=======
-        self._timed_out = alloc.get("ClientDescription") == events.TIMED_OUT
->>>>>>> main
 
     @property
     def is_quiet(self) -> bool:
@@ -76,9 +72,6 @@ class AllocRunner:
     def start(self, *, recover: bool = False) -> None:
         """Starts the tasks. `recover`: finds the tasks that ran before the region ended."""
         states = self.alloc.get("TaskStates") or {} if recover else {}
-        if self.group.get("MaxRunDuration"):
-            ends_ns = self.alloc["CreateTime"] + self.group["MaxRunDuration"]
-            self.host.loop.later(max(0.0, (ends_ns - time.time_ns()) / 1e9), self._time_out)
         for task in self.group["Tasks"]:
             kind = self.host.drivers.get(task["Driver"])
             if kind is None:
@@ -126,16 +119,6 @@ class AllocRunner:
         if not self.is_stopping:
             self.is_stopping = True
             self._kill_tasks()
-
-    def _time_out(self) -> None:
-        """Ends all tasks because the group's `max_run_duration` is over. The allocation counts as complete."""
-        if self.is_done or self._killing or self.is_abandoned:
-            return
-        self._timed_out = self._awaits_end = True
-        for task in self.tasks:
-            if task.is_poststop:
-                task.kill(events.timed_out(task.kill_timeout_ns), _nothing)
-        self._kill_tasks()
 
     def restart(self, task: str | None, *, all_tasks: bool) -> str:
         """Restarts one task, the running ones, or all. Returns an error in Nomad's words, or ""."""
@@ -252,35 +235,21 @@ class AllocRunner:
                 self._kill_waves(waves[1:])
 
         for task in waves[0]:
-<<<<<<< HEAD
             task.kill(self._killing_event(task), one_ended)
 
     def _killing_event(self, task: TaskRunner) -> dict[str, Any] | None:
         if self._is_overdue:
             return None if task.state.word == "dead" else events.killing(task.kill_timeout_ns, OVERDUE)
         return events.killing(task.kill_timeout_ns)
-=======
-            event = events.timed_out if self._timed_out else events.killing
-            task.kill(event(task.kill_timeout_ns), one_ended)
->>>>>>> main
 
     # -- reported to the server --
 
     def update(self) -> dict[str, Any]:
         """Returns `{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
         states = {task.name: dict(task.state.data) for task in self.tasks}
-<<<<<<< HEAD
         status, description = ("failed", self._failure) if self._failure else client_status(states.values())
         if self._is_overdue:
             status, description = "complete", OVERDUE
-=======
-        if self._timed_out:
-            status, description = "complete", events.TIMED_OUT
-        elif self._failure:
-            status, description = "failed", self._failure
-        else:
-            status, description = client_status(states.values())
->>>>>>> main
         now_ns = time.time_ns()
         if status in ("complete", "failed"):
             for state in states.values():

@@ -68,14 +68,6 @@ def killing(timeout_ns: int, reason: str = "") -> dict[str, Any]:
     return _event("Killing", text, {"kill_timeout": timeout}, KillTimeout=timeout_ns)
 
 
-TIMED_OUT = "allocation exceeded max_run_duration"
-
-
-def timed_out(timeout_ns: int) -> dict[str, Any]:
-    """Event of a kill because the group's `max_run_duration` is over."""
-    return _event("Killing", TIMED_OUT, {"kill_timeout": format_duration(timeout_ns)}, KillTimeout=timeout_ns)
-
-
 def shutdown_delay(delay_ns: int) -> dict[str, Any]:
     text = f"Waiting for shutdown_delay of {format_duration(delay_ns)} before killing the task."
     return _event("Waiting for shutdown delay", text)

@@ -12,9 +12,9 @@ from regions.local.http.views import written
 from regions.local.nomad_version import (
     DISPATCH_AT_ONCE,
     DISPATCH_PRIORITY,
-    JOB_MAX_COUNT,
     LIFECYCLE_HOOK,
     RACE_SAFE_TOKENS,
+    UNDATED,
 )
 from regions.local.scheduler.schedule import schedule
 from regions.local.server.worker import blocked_evaluation
@@ -25,8 +25,6 @@ from regions.local.unsupported import misplaced, unsupported
 
 if TYPE_CHECKING:
     from jobs.nomad_json.validation.problem import Problem
-
-_MAX_COUNT = 50_000
 
 
 def parse(context: Context, request: Request) -> Reply:
@@ -52,7 +50,26 @@ def parse(context: Context, request: Request) -> Reply:
     if context.config.answers_as >= LIFECYCLE_HOOK and (place := _without_hook(text)):
         why = 'Missing required argument; The argument "hook" is required, but no definition was found.'
         raise Failure(400, f"Failed to parse job: input.hcl:{place}: {why}")
+    if context.config.answers_as >= UNDATED:
+        _add_absent(parsed, "job", context.config.version)
+        parsed["VersionTag"] = None
+        for name in ("ConsulToken", "Secrets", "VaultToken"):
+            if parsed.get(name) is None:
+                parsed.pop(name, None)
     return Reply(parsed)
+
+
+def _add_absent(block: Record, kind: str, version: str) -> None:
+    """Adds the fields of later versions that the jobspec doesn't set, as their parser gives them: empty."""
+    from jobs.hcl.schema_job import BLOCK_TYPES
+    from jobs.hcl.versions import version_key
+    from jobs.nomad_json.canonical import inner_blocks
+
+    for field in BLOCK_TYPES[kind].fields:
+        if field.since and version_key(field.since) <= version_key(version):
+            block.setdefault(field.api, field.kind.absent)
+        for inner in inner_blocks(field, block.get(field.api)):
+            _add_absent(inner, field.block, version)
 
 
 def _without_hook(text: str) -> str:
@@ -117,9 +134,6 @@ def _problems(context: Context, wanted: Record) -> list[Problem]:
 
     config = context.config
     lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
-    count = sum(group["Count"] for group in wanted["TaskGroups"] or ())
-    if config.answers_as >= JOB_MAX_COUNT and count > _MAX_COUNT:
-        lacking.append(f"total count was greater than configured job_max_count: {count} > {_MAX_COUNT}")
     return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 

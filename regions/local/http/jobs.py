@@ -97,6 +97,9 @@ def versions(context: Context, request: Request) -> Reply:
         found = state.job_versions(namespace, job_id)
         if not found:
             raise Failure(404, "job versions not found")
+        current = state.jobs.get((namespace, job_id))
+        if current is not None and context.config.answers_as >= UNDATED:  # earlier ones show the status at registration
+            found = [{**one, "Status": current["Status"]} if one is found[0] else one for one in found]
         return {
             "Diffs": (_diffs(found) or None) if diffs else None,
             "Index": found[0]["ModifyIndex"],

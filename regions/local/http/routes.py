@@ -102,7 +102,7 @@ _TABLE: dict[str, dict[str, Route]] = {
     "/v1/evaluations/count": {"GET": Route(allocations.count_evaluations, _read_job)},
     "/v1/evaluation/*/allocations": {"GET": Route(allocations.of_evaluation, permissions.may_in("evals", "read-job"))},
     "/v1/evaluation/*": {"GET": Route(allocations.evaluation, permissions.may_in("evals", "read-job"))},
-    _STREAM: {"GET": Route(event_stream.events, permissions.may_follow)},
+    _STREAM: {"GET": Route(event_stream.events, permissions.may_follow, 500)},
     f"{fault_api.PREFIX}*": {"*": Route(fault_api.hurting, permissions.nobody)},
     "/v1/jobs": {
         "GET": Route(jobs.jobs, permissions.may("list-jobs")),

@@ -11,6 +11,7 @@ from regions.local.state.snapshot import Record
 _RESOURCES = {"NUMA": None, "SecretsMB": 0}
 _UPDATES = dict.fromkeys(("Disconnect", "Reconnect", "RescheduleLater", "RescheduleNow"), 0)
 _NAMESPACE = dict.fromkeys(("ConsulConfiguration", "OptionalExtraClaims", "RequiredExtraClaims", "VaultConfiguration"))
+_REMOVED_OF_JOB = frozenset({"ConsulToken", "VaultToken"})
 _STUB_TRANSITION = {"MigrateDisablePlacement": None}
 
 
@@ -22,17 +23,16 @@ class VersionFields:
 
     def allocation(self, alloc: Record) -> Record:
         """Returns a whole allocation, with its job if it is there."""
-        if not self._is_newer:
-            return {**alloc, "Metrics": self._metrics(alloc["Metrics"])}
         changed = {
             "AllocatedResources": self.allocated(alloc["AllocatedResources"]),
-            "Resources": _resources(alloc["Resources"]),
-            "SharedResources": _resources(alloc["SharedResources"]),
-            "TaskResources": {name: _resources(one) for name, one in alloc["TaskResources"].items()},
+            "Metrics": self._metrics(alloc["Metrics"]),
+            "Resources": self._resources(alloc["Resources"]),
+            "SharedResources": self._resources(alloc["SharedResources"]),
         }
-        changed["Metrics"] = self._metrics(alloc["Metrics"])
-        if alloc.get("TaskStates"):
-            changed["TaskStates"] = _task_states(alloc["TaskStates"])
+        if self._is_newer:
+            changed["TaskResources"] = {name: self._resources(one) for name, one in alloc["TaskResources"].items()}
+            if alloc.get("TaskStates"):
+                changed["TaskStates"] = _task_states(alloc["TaskStates"])
         if "Job" in alloc:
             changed["Job"] = self.job(alloc["Job"])
         return {**alloc, **changed}
@@ -51,10 +51,11 @@ class VersionFields:
     def allocated(self, resources: Record) -> Record:
         """Returns the resources that an allocation got."""
         shared = resources["Shared"]
-        if not (self._is_newer and (shared["Networks"] or shared["Ports"])):
+        if not (shared["Networks"] or shared["Ports"]):
             return resources
-        ports = [_set_fields(port) for port in shared["Ports"] or ()] or None
-        return {**resources, "Shared": {**shared, "Networks": _networks(shared["Networks"]), "Ports": ports}}
+        ports = [_set_fields(port) for port in shared["Ports"] or ()] if self._is_newer else shared["Ports"]
+        networks = self._networks(shared["Networks"])
+        return {**resources, "Shared": {**shared, "Networks": networks, "Ports": ports or None}}
 
     def evaluation(self, evaluation: Record) -> Record:
         """Returns an evaluation."""
@@ -77,7 +78,7 @@ class VersionFields:
             return {field: value for field, value in metrics.items() if field != "NodePool"}
         if not metrics["ResourcesExhausted"]:
             return metrics
-        exhausted = {task: _resources(one) for task, one in metrics["ResourcesExhausted"].items()}
+        exhausted = {task: self._resources(one) for task, one in metrics["ResourcesExhausted"].items()}
         return {**metrics, "ResourcesExhausted": exhausted}
 
     def desired_updates(self, updates: Record) -> Record:
@@ -86,24 +87,29 @@ class VersionFields:
 
     def job(self, job: Record) -> Record:
         """Returns a job."""
-        if not (self._is_newer and any(group["Networks"] for group in job["TaskGroups"])):
+        if self._is_newer:
+            job = {"VersionTag": None, **{field: value for field, value in job.items() if field not in _REMOVED_OF_JOB}}
+        if not any(group["Networks"] for group in job["TaskGroups"]):
             return job
         return {
             **job,
-            "TaskGroups": [{**group, "Networks": _networks(group["Networks"])} for group in job["TaskGroups"]],
+            "TaskGroups": [{**group, "Networks": self._networks(group["Networks"])} for group in job["TaskGroups"]],
         }
 
     def namespace(self, namespace: Record) -> Record:
         """Returns a namespace."""
         return _NAMESPACE | namespace if self._is_newer else namespace
 
+    def _resources(self, resources: Record) -> Record:
+        shown = {**resources, "Networks": self._networks(resources["Networks"])}
+        return _RESOURCES | shown if self._is_newer else shown
 
-def _resources(resources: Record) -> Record:
-    return {**_RESOURCES, **resources, "Networks": _networks(resources["Networks"])}
-
-
-def _networks(networks: list[Record] | None) -> list[Record] | None:
-    return [_network(network) for network in networks] if networks else networks
+    def _networks(self, networks: list[Record] | None) -> list[Record] | None:
+        if not networks:
+            return networks
+        if self._is_newer:
+            return [_network(network) for network in networks]
+        return [{field: value for field, value in one.items() if field != "Hostname" or value} for one in networks]
 
 
 def _network(network: Record) -> Record:

@@ -29,6 +29,7 @@ _PATTERNS = (
 KNOWN = {
     "NetworkStatus": "no bridge networks",
     "SigningKeyID": "no workload identities",
+    "IdentitySigningKeyID": "no workload identities",
     "LastAllocUpdateIndex": "the servers' own bookkeeping",
 }
 """Fields that real Nomad has and the embedded region leaves out, by reason: the list that the docs tell of."""

@@ -177,16 +177,18 @@ def test_the_words_for_an_unknown_token(guarded, token):
         ("", {}, (500, "Permission denied")),
         (UNKNOWN, {}, _DENIED),
         ("no-uuid", {}, _DENIED),
-        (DISPATCHER, {"topic": "Node"}, _DENIED),
-        (DEPLOYER, {"topic": "*"}, _DENIED),
+        (DISPATCHER, {"topic": "Node"}, (500, "Permission denied")),
+        (DEPLOYER, {"topic": "*"}, (500, "Permission denied")),
         (DISPATCHER, {"region": "mars"}, (500, "No path to region")),
     ],
 )
 def test_how_an_event_stream_is_refused(guarded, token, query, before):
     secret = guarded.token_with(token) if "{" in token else token
     there = Federation("", {}, {"us": guarded.address}, secret)
-    answer = there.raw("GET", "/v1/event/stream", token=secret, **query)[::2]
+    # Real Nomad may leave the connection open, without a heartbeat, until its garbage collector closes it.
+    answer = there.begins("/v1/event/stream", token=secret, **query)
     assert answer == ((200, "") if guarded.answers_as >= SILENT_STREAM else before)
+    assert there.begins("/v1/event/stream", token=guarded.token, topic="Job")[0] == 200
 
 
 def test_a_token_that_may_plan_and_not_register(guarded, client_with):

@@ -148,7 +148,9 @@ def test_a_client_that_stalls_in_the_middle_of_a_body_holds_up_no_other(tmp_path
     try:
         endpoint = urlsplit(str(load(config.root).regions["us"].datacenters["dc1"].store.endpoint))
         with socket.create_connection((str(endpoint.hostname), int(endpoint.port or 0))) as stalled:
-            stalled.sendall(b"PUT /fedml-us/models/stalled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf")
+            stalled.sendall(
+                b"PUT /fedml-us/models/stalled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf"
+            )
             store = store_of(config)
             store.put("other", b"whole", Create())
             assert store.get("other") == b"whole"
