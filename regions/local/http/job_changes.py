@@ -27,6 +27,9 @@ from regions.local.unsupported import misplaced, unsupported
 if TYPE_CHECKING:
     from jobs.nomad_json.validation.problem import Problem
 
+_MAX_COUNT = 50_000
+"""Default of the servers' `job_max_count`."""
+
 
 _MAX_COUNT = 50_000
 """Default of a server's `job_max_count`."""
