@@ -51,7 +51,7 @@ class Region:
     def __init__(self, federation: Any, job_id: str, new_job: Callable[..., dict[str, Any]]) -> None:
         self.federation, self.job_id, self.new_job = federation, job_id, new_job
         self.path = f"/v1/job/{quote(job_id, safe='')}"
-        self.is_drained = False
+        self.is_drained = self.may_preempt = False
 
     def put(self, path: str, body: Any = None, method: str = "PUT", **query: Any) -> Any:
         status, _, text = self.federation.raw(method, path, body=body, **query)
@@ -120,11 +120,23 @@ class Region:
 
     def preempt(self) -> None:
         """A job of higher priority takes the node."""
-        path = "/v1/operator/scheduler/configuration"
-        config = self.federation.get(path)["SchedulerConfig"]
-        self.put(path, config | {"PreemptionConfig": {**config["PreemptionConfig"], "BatchSchedulerEnabled": True}})
+        self.may_preempt = True
+        self._set_preemption(True)
         other = self.new_job(tasks=[shell_task("main", "sleep 600", Resources={"CPU": 3000, "MemoryMB": 10})])
         self.put("/v1/jobs", {"Job": other | {"Priority": 90}})
+
+    def _set_preemption(self, is_enabled: bool) -> None:
+        path = "/v1/operator/scheduler/configuration"
+        config = self.federation.get(path)["SchedulerConfig"]
+        preemption = config["PreemptionConfig"] | {"BatchSchedulerEnabled": is_enabled}
+        self.put(path, config | {"PreemptionConfig": preemption})
+
+    def tidy_up(self) -> None:
+        """Undoes what would change other tests."""
+        if self.is_drained:
+            self.undrain()
+        if self.may_preempt:
+            self._set_preemption(False)
 
 
 def types_of(stub: dict[str, Any], task: str) -> list[str]:
@@ -385,8 +397,7 @@ def test_an_allocation_ends(federation, us, new_job, shape):
         child = region.settled("running" if "running" in shape.endings else shape.status)
         stubs = region.stubs()
     finally:
-        if region.is_drained:
-            region.undrain()
+        region.tidy_up()
         if shape.is_on_a_lost_node:
             region.purge_node()
     found = recording(shape, child, deciding_tasks(job)["g"], stubs)
