@@ -11,7 +11,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from federation.config.dev_state import (
     token_path,
     write_state,
 )
+from federation.config.load import load
 from federation.config.model import Config, DevConfig
 from federation.dev import faults, servers
 from federation.dev.launch import Launch, Tell
@@ -33,6 +34,9 @@ from federation.dev.mounts import unmount_under
 from federation.dev.processes import end, marked
 from federation.dev.status import ServerStatus, as_json, status
 from federation.errors import DevError
+from federation.index.last_sync import forget_sync
+from jobs.errors import FedmlError
+from regions.storage.backend import is_folder
 
 __all__ = ["Engine", "ServerStatus", "Tell", "Up", "as_json", "down", "status", "up"]
 
@@ -114,8 +118,17 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
             _end_marked(state.id, patience_s=patience_s)
             unmount_under(state_folder(root))
         if purge:
+            _forget_home(root)
             shutil.rmtree(state_folder(root))
     return was_running
+
+
+def _forget_home(root: Path) -> None:
+    """A home in a store that is purged is new again, and not one that lost its index."""
+    with suppress(FedmlError):  # a fedml.toml that can't be read: the catalog stays known
+        config = load(root / "fedml.toml")
+        if config.dev is not None and config.dev.stores and not is_folder(config.home.url):
+            forget_sync(config.cache_dir, config.home.url)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,12 @@ def note_sync(cache_dir: Path, url: str, home_id: str, federation: str = "") -> 
             path.write_text(text)
     except OSError:
         return
+
+
+def forget_sync(cache_dir: Path, url: str) -> None:
+    """Note that nothing is known of the home at that URL any more. A file that can't be removed is no error."""
+    with suppress(OSError):
+        _path(cache_dir, url).unlink(missing_ok=True)
 
 
 def last_sync(cache_dir: Path, url: str) -> LastSync | None:

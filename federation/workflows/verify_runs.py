@@ -92,7 +92,9 @@ class _Run:
         return manifest, []
 
     def _unlike(self, manifest: Manifest) -> str:
-        names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
+        names = ["run", "job", "version", "spec_hash", "slots"]
+        if manifest.results != "none":
+            names.append("expected_keys")
         each = ((name, getattr(manifest, name), getattr(self._row, name)) for name in names)
         return "; ".join(f"it says {name} {own!r}, the index {known!r}" for name, own, known in each if own != known)
 

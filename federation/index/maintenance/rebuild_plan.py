@@ -78,6 +78,7 @@ class Replay:
         self._winners: dict[Key, str] = {}
         self._opened: set[str] = set()
         self._closed: dict[str, str] = {}
+        self._cancelled_at: dict[str, datetime] = {}
         self._judged_by_time = 0
         removed = [
             change["alloc_id"] for one in memory.values() for change in one.changes if change["type"] == "remove"
@@ -181,7 +182,8 @@ class Replay:
         rest = [change for change in changes if change["type"] != "open"]
         for batch in (opening, *(rest[start : start + _BATCH] for start in range(0, len(rest), _BATCH))):
             entered = [times[change["record"]["alloc_id"]] for change in batch if "record" in change]
-            now = max([now, *entered])
+            closed = [self._cancelled_at[run] for change in batch if change.get("state") == "cancelled"]
+            now = max([now, *entered, *closed])
             if batch:
                 yield now, f"rebuilt from the stores: run {run}", batch
 
@@ -191,6 +193,7 @@ class Replay:
         if cancel is None:
             return []
         reason, moment = cancel
+        self._cancelled_at[run] = moment
         changes = list(self._results(run, [one for one in candidates if _moment(one.written) < moment]))
         self._closed[run] = "cancelled"
         self._judged_by_time += bool(candidates)

@@ -12,13 +12,12 @@ from regions.local.http.views import written
 from regions.local.nomad_version import (
     DISPATCH_AT_ONCE,
     DISPATCH_PRIORITY,
-    JOB_MAX_COUNT,
     LIFECYCLE_HOOK,
     RACE_SAFE_TOKENS,
     UNDATED,
 )
 from regions.local.scheduler.schedule import schedule
-from regions.local.server.worker import blocked_evaluation
+from regions.local.server.outcome import blocked_evaluation
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
@@ -26,10 +25,6 @@ from regions.local.unsupported import misplaced, unsupported
 
 if TYPE_CHECKING:
     from jobs.nomad_json.validation.problem import Problem
-
-
-_MAX_COUNT = 50_000
-"""Default of a server's `job_max_count`."""
 
 
 def parse(context: Context, request: Request) -> Reply:
@@ -139,9 +134,6 @@ def _problems(context: Context, wanted: Record) -> list[Problem]:
 
     config = context.config
     lacking = misplaced(wanted, config.namespaces, config.pools, config.answers_as)
-    count = sum(group["Count"] for group in wanted["TaskGroups"] or ())
-    if config.answers_as >= JOB_MAX_COUNT and count > _MAX_COUNT:
-        lacking.append(f"total count was greater than configured job_max_count: {count} > {_MAX_COUNT}")
     return problems(wanted, config.version, [Problem(text) for text in lacking])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -430,3 +431,26 @@ def events_until_the_end(events: list[dict[str, Any]]) -> list[tuple[str, int]]:
     while len(found) > 1 and found[-1][0] == "Killing" and any(kind == "Terminated" for kind, _ in found):
         found.pop()
     return [one for place, one in enumerate(found) if one not in found[:place] or one[0] != "Killing"]
+
+
+@pytest.mark.parametrize(
+    ("script", "act", "ending"),
+    [("true", None, "done"), (EXITS_0, Region.stop_alloc, "moved"), (UNTIL_KILLED, Region.stop_job, "stopped")],
+)
+def test_the_event_stream_tells_as_much_as_a_list(federation, us, new_job, script, act, ending):
+    job = new_job(script)
+    region = Region(federation, job["ID"], new_job)
+    us.register(job, enforce_index=0)
+    (first,) = federation.wait_for_allocations(job["ID"], lambda stubs: stubs)
+    if act is not None:
+        region.until_in("main", "Started")
+        act(region)
+    stop = threading.Event()
+    for events in us.events(topics=["Allocation"], index=0, stop=stop):
+        found = [allocation_from_json(event.payload) for event in events if event.payload.get("ID") == first["ID"]]
+        if found and found[-1].is_over:
+            break
+    shape = {"deciding": (), "is_stopped": ending == "stopped"}
+    assert ending_of(found[-1], shape) == ending
+    listed = next(one for one in us.allocations(job_id=job["ID"])[0] if one.id == first["ID"])
+    assert (listed.is_moved, listed.client_description) == (found[-1].is_moved, found[-1].client_description)

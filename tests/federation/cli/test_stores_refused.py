@@ -16,14 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import federation
 from federation.errors import StoreRefused
-from tests.federation.cli.index.test_repair import (  # noqa: F401 - fixtures
-    ALLOCATION,
-    Cli,
-    Project,
-    cli,
-    filled,
-    project,
-)
+from tests.federation.cli.index.conftest import cli, filled, project  # noqa: F401 - fixtures
+from tests.federation.cli.index.helpers import ALLOCATION, Cli, Project
 
 SECRETS = ("AKIDEXAMPLE", "wJalrXUtnFEMI", "session-token", "sv=2024&sig=", "sig=", "netrc-password")
 

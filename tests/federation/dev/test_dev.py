@@ -21,6 +21,7 @@ from federation.dev import lifecycle, servers
 from federation.dev.lock import locked
 from federation.dev.processes import MARKER, end, marked, spawn
 from federation.errors import DevError, FormatTooNew
+from federation.index.last_sync import last_sync, note_sync
 from regions.storage import emulators
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
@@ -323,6 +324,24 @@ def test_two_projects_do_not_meet(project: Project) -> None:
     lifecycle.down(one.root, quiet, purge=True)
     assert states(two) == {"region:us": "ready"}
     assert not state_folder(one.root).exists()
+
+
+def test_a_home_that_is_purged_is_not_taken_for_a_lost_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its catalog isn't compared with the new home at the same address; that of a home elsewhere still is."""
+    monkeypatch.delenv("FEDML_CACHE_DIR", raising=False)
+    stores = '[dev.stores.s3]\nbuckets = ["fedml-us"]\n'
+    for home in ('{ url = "s3://fedml-us/home", endpoint = "dev:s3" }', '"file://./stores/home"'):
+        (tmp_path / "fedml.toml").write_text(
+            f"[federation]\nhome = {home}\n{REGION.format(name='us', node='n1')}{stores}"
+        )
+        config = load(tmp_path / "fedml.toml")
+        (config.cache_dir / "index").mkdir(parents=True, exist_ok=True)
+        note_sync(config.cache_dir, config.home.url, "a" * 32)
+        state_folder(tmp_path).mkdir(parents=True)
+
+        lifecycle.down(tmp_path, quiet, purge=True)
+
+        assert (last_sync(config.cache_dir, config.home.url) is None) == ("s3://" in home)
 
 
 def test_a_second_up_waits_and_says_so(project: Project) -> None:

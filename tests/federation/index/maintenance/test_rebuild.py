@@ -475,6 +475,8 @@ def test_entries_keep_their_times(full: Clouds, nowhere: Path) -> None:
         assert datetime.fromisoformat(time) >= written[alloc_id]
         assert datetime.fromisoformat(time) <= max(written.values())
     assert {run.opened for run in fresh.runs()} == {"2026-11-24T10:00:00.000000Z"}
+    [cancel] = Log(full.home, "runs/run-2/log/").refresh()
+    assert fresh.runs(run="run-2")[0].closed >= cancel.time
     times = [one.time for one in fresh.log()]
     assert times == sorted(times)
     fresh.close()
