@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from federation.errors import IndexCorrupt
 from federation.log import Log
 from federation.manifest import Manifest
-from jobs.foreign import DOCUMENT_LIMITS
+from jobs.json_limits import DOCUMENT_LIMITS
 from regions.storage.errors import TooLarge
 from regions.storage.store import Store
 

@@ -35,7 +35,8 @@ from typing import Any, NamedTuple
 
 from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
 from jobs.errors import ForeignTextError
-from jobs.foreign import Limits, Members, parse_json
+from jobs.foreign import Members, parse_json
+from jobs.json_limits import Limits
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, TooLarge, Unavailable
 from regions.storage.store import Create, Store
 

@@ -16,7 +16,8 @@ from typing import Any, Union
 
 from federation.errors import PublishError, RecordTooNew
 from jobs.errors import ForeignTextError
-from jobs.foreign import WHOLE_NUMBER_MAX, Limits, Members, kind_of, parse_object
+from jobs.foreign import Members, kind_of, parse_object
+from jobs.json_limits import WHOLE_NUMBER_MAX, Limits
 
 RECORD_FORMAT = 1
 RECORD_BYTES_MAX = 16 * 1024 * 1024

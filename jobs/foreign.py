@@ -13,47 +13,21 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, TypeVar
 
 from jobs.errors import ForeignTextError
+from jobs.json_limits import (
+    DOCUMENT_LIMITS,
+    SHOWN_CHARS_MAX,
+    WHOLE_NUMBER_MAX,
+    Limits,
+    is_text,
+    problem_of,
+    shown_place,
+)
 
-WHOLE_NUMBER_MAX = 2**53 - 1
-"""The largest whole number that every JSON reader reads as the same number."""
-
-_SHOWN_CHARS_MAX = 60
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 Value = TypeVar("Value")
-_Place = Optional[tuple[Any, Union[str, int]]]  # noqa: UP007,UP045 - runs under Python 3.9
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much one JSON text may hold. `items_max` counts members of objects and items of lists, at every level together."""
-
-    size_bytes_max: int = 16 * 1024 * 1024
-    depth_max: int = 64
-    items_max: int = 1_000_000
-    text_chars_max: int = 4 * 1024 * 1024
-    whole_max: int = WHOLE_NUMBER_MAX
-    """Whole numbers lie between this and its negative."""
-    refuse_twice: bool = True
-    """Whether an object that has a name twice is refused: readers disagree about which of the two counts."""
-    is_python: bool = False
-    """Whether what Python's own writer gives beyond JSON (NaN, Infinity, halves of surrogate pairs) is let through: the
-    caller then looks at each value itself."""
-
-
-DOCUMENT_LIMITS = Limits()
-"""For what fedml itself writes somewhere and reads again."""
-ANSWER_LIMITS = Limits(
-    size_bytes_max=256 * 1024 * 1024,
-    items_max=20_000_000,
-    text_chars_max=32 * 1024 * 1024,
-    whole_max=2**64 - 1,
-    refuse_twice=False,
-)
-"""For a server's answer: Nomad tells times in nanoseconds, and lists of allocations are long."""
 
 
 def parse_json(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LIMITS) -> Any:
@@ -77,7 +51,9 @@ def parse_json(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LIMI
         raise _error(source, "does not fit in memory") from None
     except ValueError as error:
         raise _error(source, f"is not valid JSON: {_reason(error)}") from None
-    _check(value, source, limits)
+    problem = problem_of(value, limits)
+    if problem:
+        raise _error(source, problem)
     return value
 
 
@@ -99,15 +75,6 @@ def unpacked(data: bytes, *, source: str, size_bytes_max: int = DOCUMENT_LIMITS.
     if len(text) > size_bytes_max:
         raise _error(source, f"is packed from more than {size_bytes_max:,} bytes")
     return text
-
-
-def is_text(text: str) -> bool:
-    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def kind_of(value: object) -> str:
@@ -132,9 +99,7 @@ class Members:
         self.source = source
         self._place = place
         if not isinstance(value, Mapping):
-            raise _error(
-                source, f"can't be used: {_shown_place(place) or 'its top'} is {kind_of(value)}, not an object"
-            )
+            raise _error(source, f"can't be used: {shown_place(place) or 'its top'} is {kind_of(value)}, not an object")
         self._values: Mapping[str, Any] = value
 
     def __contains__(self, name: str) -> bool:
@@ -249,7 +214,7 @@ class Members:
 
     def wrong(self, name: str | int, problem: str) -> ForeignTextError:
         """The error for a member: what is wrong with it, and where."""
-        return _error(self.source, f"can't be used: {_shown_place(self.place_of(name))} {problem}")
+        return _error(self.source, f"can't be used: {shown_place(self.place_of(name))} {problem}")
 
 
 def understood(source: str, build: Callable[[], Value]) -> Value:
@@ -258,52 +223,6 @@ def understood(source: str, build: Callable[[], Value]) -> Value:
         return build()
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, ArithmeticError) as error:
         raise _error(source, f"can't be used: {type(error).__name__} {str(error)[:200]}") from error
-
-
-def _check(value: Any, source: str, limits: Limits) -> None:
-    """Walks all values. Recursion-free: what was parsed may be nested as deep as the interpreter's stack is."""
-    items = 0
-    stack: list[tuple[Any, int, _Place]] = [([value], -1, None)]
-    while stack:
-        container, depth, place = stack.pop()
-        if depth >= limits.depth_max:
-            raise _error(source, f"is nested deeper than {limits.depth_max} levels")
-        items += len(container)
-        if items > limits.items_max:
-            raise _error(source, f"has more than {limits.items_max:,} members and items")
-        for name, each in container.items() if type(container) is dict else enumerate(container):
-            problem = _problem(name, each, limits)
-            if problem:
-                raise _error(source, f"can't be used: {_shown_place(_path((place, name)))} {problem}")
-            if type(each) is dict or type(each) is list:
-                stack.append((each, depth + 1, (place, name)))
-
-
-def _problem(name: str | int, value: Any, limits: Limits) -> str:
-    """What is wrong with one member or item; empty for one that is right."""
-    kind = type(value)
-    problem = ""
-    if kind is str:
-        problem = _text_problem(value, limits)
-    elif kind is int and not -limits.whole_max <= value <= limits.whole_max:
-        problem = "is a whole number out of range"
-    elif kind is float and not limits.is_python and not math.isfinite(value):
-        problem = "is not a finite number"
-    return problem or (_text_problem(name, limits) if type(name) is str else "")
-
-
-def _text_problem(text: str, limits: Limits) -> str:
-    if len(text) > limits.text_chars_max:
-        return f"has {len(text):,} characters; the limit is {limits.text_chars_max:,}"
-    return "" if text.isascii() or limits.is_python or is_text(text) else "is not valid Unicode text"
-
-
-def _path(place: _Place) -> str:
-    steps: list[str] = []
-    while place is not None:
-        place, name = place
-        steps.append(f"[{name}]" if isinstance(name, int) else f".{name}")
-    return "".join(steps[-2::-1]).lstrip(".") or "its value"
 
 
 def _refuse_constant(name: str) -> Any:
@@ -334,12 +253,7 @@ def _shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 256:
         return "a number of many digits"
     text = ascii(value)
-    return text if len(text) <= _SHOWN_CHARS_MAX else text[:_SHOWN_CHARS_MAX] + "…"
-
-
-def _shown_place(place: str) -> str:
-    shown = place if place.isascii() and place.isprintable() else ascii(place)
-    return shown if len(shown) <= 2 * _SHOWN_CHARS_MAX else shown[: 2 * _SHOWN_CHARS_MAX] + "…"
+    return text if len(text) <= SHOWN_CHARS_MAX else text[:SHOWN_CHARS_MAX] + "…"
 
 
 def _error(source: str, problem: str) -> ForeignTextError:

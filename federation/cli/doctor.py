@@ -33,8 +33,8 @@ def doctor(
 
     The table says what to do about each problem.
 
-    Regions: each address, leader, version, clock, the token's permissions, ready nodes, and whether a node has the
-    drivers and volumes of the job.
+    Regions: each address, leader, version, clock, the token's permissions, ready nodes by node pool, whether the
+    servers take the job, and whether a node of its pool has its drivers and volumes.
 
     Stores: write, create once, read, list and delete below a scratch prefix, which is removed afterwards.
 

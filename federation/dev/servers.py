@@ -170,21 +170,23 @@ def is_ready(server: Server, *, timeout_s: float = 2.0) -> bool:
 
 def has_keyring(server: Server) -> bool:
     """Whether a server of real Nomad can sign identities. Versions before 1.7 don't tell, and need none for their clients."""
-    try:
-        status, body = _request(server.port, "/.well-known/jwks.json", 10.0)
-        return status == 404 or (status == 200 and bool(json.loads(body).get("keys")))
-    except (OSError, http.client.HTTPException, ValueError):
-        return False
+    status, keys = _asked(server, "/.well-known/jwks.json")
+    return status == 404 or bool(keys and keys.get("keys"))
 
 
 def ask(server: Server, path: str, token: str = "", *, method: str = "GET", body: object = None) -> Any:
     """The JSON that the server answers; None where it refuses or doesn't answer."""
+    return _asked(server, path, token, method=method, body=body)[1]
+
+
+def _asked(server: Server, path: str, token: str = "", *, method: str = "GET", body: object = None) -> tuple[int, Any]:
+    """The status (0 without an answer), and the JSON where it is 200."""
     text = b"" if body is None else json.dumps(body).encode()
     try:
         status, answer = _request(server.port, path, 10.0, method=method, token=token, body=text)
-        return json.loads(answer) if status == 200 else None
+        return status, json.loads(answer) if status == 200 else None
     except (OSError, http.client.HTTPException, ValueError):
-        return None
+        return 0, None
 
 
 def refusal(server: Server, path: str, token: str, body: object) -> str:

@@ -26,7 +26,8 @@ from federation.result import (
     manifest_sha256,
 )
 from jobs.errors import ForeignTextError
-from jobs.foreign import WHOLE_NUMBER_MAX, Limits, is_text, parse_json
+from jobs.foreign import parse_json
+from jobs.json_limits import WHOLE_NUMBER_MAX, Limits, is_text
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import opened_source
 from regions.storage.store import checked_key

@@ -19,7 +19,8 @@ from federation.errors import FormatTooNew, IndexCorrupt
 from federation.home import RunKeys
 from federation.run.ports import RegionReader
 from jobs.errors import FedmlError, ForeignTextError
-from jobs.foreign import DOCUMENT_LIMITS, Members, parse_json, reason_of, understood, unpacked
+from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
+from jobs.json_limits import DOCUMENT_LIMITS
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
 from regions.storage.store import Overwrite, Store
 

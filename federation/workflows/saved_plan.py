@@ -23,7 +23,8 @@ from federation.text import counted
 from federation.workflows.plan import Preview
 from federation.workflows.request import Placing, RunRequest
 from jobs.errors import ForeignTextError
-from jobs.foreign import Limits, Members, parse_object, reason_of, understood
+from jobs.foreign import Members, parse_object, reason_of, understood
+from jobs.json_limits import Limits
 from jobs.params.file import payload_lines, read_asks
 from jobs.params.sweep import Asks
 

@@ -13,7 +13,7 @@ from jobs.hcl.functions import FUNCTIONS
 from jobs.hcl.parser import parse_body, parse_expression
 from jobs.hcl.source import Source, did_you_mean
 from jobs.hcl.types import Type, convert, read_type, type_of
-from jobs.hcl.values import ValueProblem, from_python, to_bool
+from jobs.hcl.values import ValueProblem, from_python, parse_number, to_bool
 
 ENVIRONMENT_PREFIX = "NOMAD_VAR_"
 
@@ -61,7 +61,7 @@ def read_var_file(text: str, name: str) -> VariableSource:
     source = Source(text, name)
     if text.lstrip().startswith("{"):
         try:
-            parsed = json.loads(text)
+            parsed = json.loads(text, parse_float=parse_number, parse_int=parse_number)
         except (ValueError, RecursionError) as error:
             at = error.pos if isinstance(error, json.JSONDecodeError) else 0
             raise source.error("this is not valid JSON", at) from None

@@ -14,9 +14,7 @@ from jobs.hcl.schema import BlockType, Field
 from jobs.hcl.schema_job import BLOCK_TYPES
 from jobs.hcl.versions import version_key
 from jobs.nomad_json.implied import add_implied
-from jobs.nomad_json.inherited import Record, inherit, settle
-
-SECOND = 1_000_000_000
+from jobs.nomad_json.inherited import SECOND, Record, inherit, settle
 
 _DEFAULTS: dict[str, Record] = {
     "job": {"Namespace": "default", "NodePool": "default", "Priority": 50, "Type": "service"},

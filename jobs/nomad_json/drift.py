@@ -25,6 +25,7 @@ ABSENT_VERSION = -1
 
 _WRITTEN = {*SERVER_FIELDS, "ConsulToken", "NomadTokenID", "VaultToken", "VersionTag"}
 """Fields that say nothing about what the job is."""
+_OLDER = "1.6.3"
 _PLACE = {"Region", "Namespace", "Datacenters"}
 _OPEN_MAPS = {
     "Meta",
@@ -106,8 +107,8 @@ def as_marked(job: Mapping[str, Any], there: Mapping[str, Any] | None) -> dict[s
 def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """Compares two registered jobs. Ignores what the server writes or adds, also where their servers are of different
     versions, their places, and what fedml adds for each region."""
-    oldest, newest = sorted((known_version(left), known_version(right)), key=version_key)
-    ours, theirs = (_comparable(job, oldest, newest) for job in (left, right))
+    servers = _Servers.of(left, right)
+    ours, theirs = (servers.comparable(job) for job in (left, right))
     remove_injected(ours, theirs)
     remove_injected(theirs, ours)
     return list(_walk(ours, theirs, "", is_open=False))
@@ -116,8 +117,8 @@ def differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Diffe
 def file_differences(rendered: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
     """Compares a registered job with a file's job without asking the region: completes the file's job as its server
     would. Raises InvalidSpec for a field of the wrong type."""
-    version = known_version(there)
-    wanted, found = (_comparable(job, version, version) for job in (rendered, there))
+    servers = _Servers.of(there)
+    wanted, found = (servers.comparable(job) for job in (rendered, there))
     remove_injected(found, wanted)
     return list(_walk(wanted, found, "", is_open=False))
 
@@ -127,8 +128,8 @@ def change_of(rendered: Mapping[str, Any], there: Mapping[str, Any], planned: st
     differences where there are none (`scaling`, and what a later version of the server adds) and leaves out `spread`."""
     if spec_of(rendered) != spec_of(there):
         return planned
-    version = known_version(there)
-    wanted, found = (_complete(job, version, version) for job in (as_marked(rendered, there), there))
+    servers = _Servers.of(there)
+    wanted, found = (servers.complete(job) for job in (as_marked(rendered, there), there))
     remove_injected(found, wanted)
     changed = [one for one in _walk(wanted, found, "", is_open=False) if one.path.partition(".")[0] not in _WRITTEN]
     if planned == "None":
@@ -138,35 +139,60 @@ def change_of(rendered: Mapping[str, Any], there: Mapping[str, Any], planned: st
 
 def rendered_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
     """Compares the jobs that a file gives in two regions. Raises InvalidSpec for a field of the wrong type."""
-    ours, theirs = (_comparable(job, NEWEST, "") for job in (left, right))
+    ours, theirs = (_Servers().comparable(job) for job in (left, right))
     return list(_walk(ours, theirs, "", is_open=False))
 
 
-def _complete(job: Mapping[str, Any], oldest: str, newest: str) -> dict[str, Any]:
-    """Completes a job with the fields that servers of both versions keep, and removes what either adds by itself."""
-    try:
-        whole = completed_job(dict(job), "", NEWEST, "", keeps_unknown=True)
-        remove_implied(whole, {version_key(oldest), version_key(newest)})
-        complete = completed_job(whole, "", oldest, newest, keeps_unknown=True)
-    except WrongType as error:
-        raise InvalidSpec(str(error)) from None
-    return complete
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """The versions of the servers whose jobs are compared."""
+
+    oldest: str = NEWEST
+    newest: str = ""
+    has_older_job: bool = False
+    """A server before 1.7 stored one of the jobs, and has been upgraded since."""
+
+    @classmethod
+    def of(cls, *registered: Mapping[str, Any]) -> _Servers:
+        versions = sorted(map(known_version, registered), key=version_key)
+        return cls(versions[0], versions[-1], any(map(_is_of_older_server, registered)))
+
+    def complete(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Completes a job with the fields that all servers keep, and removes what any of them adds by itself."""
+        implying = {self.oldest, self.newest, *([_OLDER] if self.has_older_job else [])}
+        try:
+            whole = completed_job(dict(job), "", NEWEST, "", keeps_unknown=True)
+            if self.has_older_job:
+                _remove_empty_consul(whole)
+            remove_implied(whole, {version_key(version) for version in implying})
+            return completed_job(whole, "", self.oldest, self.newest, keeps_unknown=True)
+        except WrongType as error:
+            raise InvalidSpec(str(error)) from None
+
+    def comparable(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Completes a job and leaves out what the server writes, its place, and what fedml adds for each region."""
+        complete = {name: value for name, value in self.complete(job).items() if name not in _WRITTEN | _PLACE}
+        meta = complete.get("Meta") or {}
+        complete["Meta"] = {name: value for name, value in meta.items() if name not in (MARK_KEY, SPEC_KEY)}
+        if parameterized := complete.get("ParameterizedJob"):
+            optional = [key for key in parameterized["MetaOptional"] or () if not key.startswith("fedml_")]
+            parameterized["MetaOptional"] = optional
+        for group in complete["TaskGroups"] or ():
+            for task in group["Tasks"] or ():
+                environment = task["Env"] or {}
+                task["Env"] = {name: value for name, value in environment.items() if not name.startswith("FEDML_")}
+        return complete
 
 
-def _comparable(job: Mapping[str, Any], oldest: str, newest: str) -> dict[str, Any]:
-    """Completes a job and leaves out what the server writes, its place, and what fedml adds for each region."""
-    complete = _complete(job, oldest, newest)
-    complete = {name: value for name, value in complete.items() if name not in _WRITTEN | _PLACE}
-    meta = complete.get("Meta") or {}
-    complete["Meta"] = {name: value for name, value in meta.items() if name not in (MARK_KEY, SPEC_KEY)}
-    if parameterized := complete.get("ParameterizedJob"):
-        optional = [key for key in parameterized["MetaOptional"] or () if not key.startswith("fedml_")]
-        parameterized["MetaOptional"] = optional
-    for group in complete["TaskGroups"] or ():
-        for task in group["Tasks"] or ():
-            environment = task["Env"] or {}
-            task["Env"] = {name: value for name, value in environment.items() if not name.startswith("FEDML_")}
-    return complete
+def _is_of_older_server(there: Mapping[str, Any]) -> bool:
+    """Whether a server before 1.7 stored the job: it gave each group an empty `consul`, which later ones complete."""
+    return any((group.get("Consul") or {}).get("Cluster") == "" for group in there.get("TaskGroups") or ())
+
+
+def _remove_empty_consul(job: dict[str, Any]) -> None:
+    for group in job["TaskGroups"] or ():
+        if group["Consul"] and not (group["Consul"]["Namespace"] or group["Consul"]["Partition"]):
+            group["Consul"] = None
 
 
 def _walk(left: Any, right: Any, path: str, *, is_open: bool) -> Iterator[Difference]:

@@ -3,6 +3,7 @@ its tasks, and names."""
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -196,5 +197,5 @@ def _name_services(services: list[Record] | None, job: Record, group: str, task:
         )
         service["TaskName"] = service["TaskName"] or task
         for check in service["Checks"] or ():
-            check["Name"] = check["Name"] or f'service: "{service["Name"]}" check'
+            check["Name"] = check["Name"] or f"service: {json.dumps(service['Name'], ensure_ascii=False)} check"
             check["TaskName"] = ("" if task else check["TaskName"]) or service["TaskName"]

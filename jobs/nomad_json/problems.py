@@ -18,6 +18,8 @@ from jobs.nomad_json.validation.problem import Problem, Record, Step, Version, n
 OLDEST, NEWEST = "1.6.3", "2.0.5"
 """The versions whose rules are known."""
 _DESCRIPTION_BYTES_MAX = 1000
+_COUNT_MAX = 50_000
+"""Default of the servers' job_max_count."""
 _TYPES = ("service", "batch", "system", "sysbatch")
 
 
@@ -141,6 +143,9 @@ def _limits(job: Record, version: Version) -> Iterator[Problem]:
     if version >= (1, 7):
         for group in job["TaskGroups"] or ():
             yield from _workload_identities(group)
+    total = sum(group["Count"] for group in job["TaskGroups"] or ())
+    if version >= (1, 11) and total > _COUNT_MAX:
+        yield Problem(f"total count was greater than configured job_max_count: {total} > {_COUNT_MAX}")
 
 
 def _workload_identities(group: Record) -> Iterator[Problem]:

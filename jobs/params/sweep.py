@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from math import prod
 
 from jobs.errors import InvalidMeta
-from jobs.foreign import Limits, parse_object
+from jobs.foreign import parse_object
+from jobs.json_limits import Limits
 from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret, undeclared
 
 SLOTS_MAX = 1_000_000

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.errors import ForeignTextError
-from jobs.foreign import ANSWER_LIMITS, kind_of, parse_object
+from jobs.foreign import kind_of, parse_object
+from jobs.json_limits import ANSWER_LIMITS
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
 from regions.nomad.versions import parse_version
 

@@ -21,7 +21,8 @@ from typing import Any, Final, Protocol, TypeVar
 import requests
 
 from jobs.errors import ForeignTextError
-from jobs.foreign import ANSWER_LIMITS, parse_json
+from jobs.foreign import parse_json
+from jobs.json_limits import ANSWER_LIMITS
 from regions.call_limits import CallLimits
 from regions.errors import (
     Conflict,

@@ -9,7 +9,7 @@ import pytest
 
 from federation.errors import IndexCorrupt
 from federation.home import RunKeys, manifest_keys, read_manifest, run_log
-from jobs.foreign import DOCUMENT_LIMITS
+from jobs.json_limits import DOCUMENT_LIMITS
 from regions.storage.errors import NotFound
 from tests.federation.conftest import MemoryStore
 from tests.federation.run.brain.world import MANIFEST

@@ -24,7 +24,7 @@ from federation.result import (
     TEXT_CHARS_MAX,
     ResultRecord,
 )
-from jobs.foreign import WHOLE_NUMBER_MAX
+from jobs.json_limits import WHOLE_NUMBER_MAX
 from regions.storage.url import folder_url
 
 FILE = {"path": "model.bin", "size_bytes": 5, "sha256": "0" * 64}

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import ForeignTextError
-from jobs.foreign import ANSWER_LIMITS, WHOLE_NUMBER_MAX, Limits, Members, parse_json, parse_object
+from jobs.foreign import Members, parse_json, parse_object
+from jobs.json_limits import ANSWER_LIMITS, WHOLE_NUMBER_MAX, Limits
 
 _SMALL = Limits(size_bytes_max=4000, depth_max=5, items_max=20, text_chars_max=50)
 _JSON = st.recursive(

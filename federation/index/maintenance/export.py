@@ -21,7 +21,8 @@ from federation.index.validation import checked_record
 from federation.result import ResultRecord
 from federation.visible import visible_json, visible_line
 from jobs.errors import FedmlError
-from jobs.foreign import Limits, parse_object
+from jobs.foreign import parse_object
+from jobs.json_limits import Limits
 
 Format = Literal["jsonl", "csv"]
 

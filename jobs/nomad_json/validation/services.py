@@ -5,18 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from urllib.parse import urlsplit
 
-from jobs.durations import format_duration
 from jobs.nomad_json.validation.connect import connect
-from jobs.nomad_json.validation.policies import SECOND
-from jobs.nomad_json.validation.problem import REFERENCE, Problem, Record, Version, nested, one_of, quoted
+from jobs.nomad_json.validation.problem import REFERENCE, Problem, Record, Version, nested, quoted
+from jobs.nomad_json.validation.service_checks import ON_UPDATE, WITH_PORT, consul_check, modes, nomad_check
 
 _SERVICE_NAME = re.compile(r"[a-z0-9]|[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.IGNORECASE | re.ASCII)
-_ON_UPDATE = ("require_healthy", "ignore_warnings", "ignore")
-_HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE")
-_STATES = ("passing", "warning", "critical")
-_WITH_PORT = ("grpc", "http", "tcp")
 _GROUP_ONLY_MODES = ("alloc", "alloc_ipv6")
 
 
@@ -29,13 +23,13 @@ def service(block: Record, version: Version) -> Iterator[Problem]:
         )
         yield Problem(f"{text}: {quoted(block['Name'])}", (("name", None),))
     mode = block["AddressMode"]
-    if mode in _modes(version):
+    if mode in modes(version):
         if block["Address"]:
             yield Problem('Service address_mode must be "auto" if address is set', (("address", None),))
     elif mode != "auto":
         text = 'Service address_mode must be "auto", "host", or "driver"; not '
         yield Problem(text + quoted(mode), (("address_mode", None),))
-    if block["OnUpdate"] not in _ON_UPDATE:
+    if block["OnUpdate"] not in ON_UPDATE:
         text = 'Service on_update must be "require_healthy", "ignore_warnings", or "ignore"; not '
         yield Problem(text + quoted(block["OnUpdate"]), (("on_update", None),))
     if block["Provider"] == "consul":
@@ -49,13 +43,9 @@ def service(block: Record, version: Version) -> Iterator[Problem]:
         yield Problem("Service identity must provide at least one target aud value", (("identity", None),))
 
 
-def _modes(version: Version) -> tuple[str, ...]:
-    return ("host", "driver", "alloc", *(("alloc_ipv6",) if version >= (1, 9, 4) else ()))
-
-
 def _of_nomad(block: Record, version: Version) -> Iterator[Problem]:
     for number, check in enumerate(block["Checks"] or (), 1):
-        problem = _port_problem(block, check) or _first(_nomad_check, check, version)
+        problem = _port_problem(block, check) or _first(nomad_check, check, version)
         if problem is not None:
             yield problem.at(("check", number))
     if block["Connect"]:
@@ -68,7 +58,7 @@ def _of_consul(block: Record, version: Version) -> Iterator[Problem]:
         problem, text = _port_problem(block, check), f"Check {check['Name']} invalid: "
         if problem is None and check["Type"] == "tcp" and linked and linked["SidecarService"] is not None:
             problem = Problem(f"{text}tcp checks are not valid for Connect enabled services", (("type", None),))
-        if problem is None and (found := _first(_consul_check, check, version)) is not None:
+        if problem is None and (found := _first(consul_check, check, version)) is not None:
             problem = replace(found, text=text + found.text)
         if problem is not None:
             yield problem.at(("check", number))
@@ -86,7 +76,7 @@ def _of_consul(block: Record, version: Version) -> Iterator[Problem]:
 
 
 def _port_problem(block: Record, check: Record) -> Problem | None:
-    if block["PortLabel"] or check["PortLabel"] or check["Type"] not in _WITH_PORT:
+    if block["PortLabel"] or check["PortLabel"] or check["Type"] not in WITH_PORT:
         return None
     text = f"Check {check['Name']} invalid: check requires a port but neither check nor service"
     return Problem(f"{text} {quoted(block['Name'])} have a port")
@@ -95,117 +85,6 @@ def _port_problem(block: Record, check: Record) -> Problem | None:
 def _first(check: object, block: Record, version: Version) -> Problem | None:
     assert callable(check)
     return next(iter(check(block, version)), None)
-
-
-def _nomad_check(check: Record, version: Version) -> Iterator[Problem]:
-    yield from _any_check(check, ("tcp", "http"), version)
-    consul_only = "may only be set for Consul service checks"
-    restart = check["CheckRestart"]
-    if check["Expose"]:
-        yield Problem(f"expose {consul_only}", (("expose", None),))
-    if check["OnUpdate"] == "ignore_warnings":
-        text = "on_update may only be set to ignore_warnings for Consul service checks"
-        yield Problem(text, (("on_update", None),))
-    if restart and restart["IgnoreWarnings"]:
-        text = "ignore_warnings on check_restart only supported for Consul service checks"
-        yield Problem(text, (("check_restart", None),))
-    if check["AddressMode"] == "driver":
-        yield Problem(f"address_mode = driver {consul_only}", (("address_mode", None),))
-    if check["Type"] == "http" and check["Method"] and check["Method"].upper() not in _HTTP_METHODS:
-        text = f"method type {quoted(check['Method'])} not supported in Nomad http check"
-        yield Problem(text, (("method", None),))
-    names = {
-        "SuccessBeforePassing": "success_before_passing",
-        "FailuresBeforeCritical": "failures_before_critical",
-        "FailuresBeforeWarning": "failures_before_warning",
-        "TLSServerName": "tls_server_name",
-        **({"TLSSkipVerify": "tls_skip_verify"} if version < (1, 7) else {}),
-    }
-    for field, name in names.items():
-        value = check.get(field)
-        if value and not (isinstance(value, int) and value < 0):
-            yield Problem(f"{name} {consul_only}", ((name, None),))
-
-
-def _consul_check(check: Record, version: Version) -> Iterator[Problem]:
-    yield from _any_check(check, ("grpc", "tcp", "http", "script"), version)
-    if check["Expose"] and check["Type"].lower() not in ("grpc", "http"):
-        yield Problem("expose may only be set on HTTP or gRPC checks", (("expose", None),))
-    names = {
-        "SuccessBeforePassing": "success_before_passing",
-        "FailuresBeforeCritical": "failures_before_critical",
-        "FailuresBeforeWarning": "failures_before_warning",
-    }
-    for field, name in names.items():
-        if (check.get(field) or 0) > 0 and check["Type"] not in _WITH_PORT:
-            yield Problem(f"{name} not supported for check of type {quoted(check['Type'])}", ((name, None),))
-    if len((check.get("Notes") or "").encode()) > 255:
-        yield Problem("notes must not be longer than 255 characters", (("notes", None),))
-
-
-def _any_check(check: Record, types: tuple[str, ...], version: Version) -> Iterator[Problem]:
-    kind = check["Type"].lower()
-    if kind not in types:
-        yield Problem(f"invalid check type ({quoted(kind)}), must be one of {', '.join(types)}", (("type", None),))
-    if kind == "http":
-        yield from _path(check["Path"])
-    if kind == "script" and not check["Command"]:
-        yield Problem("script type must have a valid script path", (("command", None),))
-    for field, low in (("Interval", "interval ({}) cannot be lower than 1s"), ("Timeout", "")):
-        value, name = check[field], field.lower()
-        if value == 0:
-            yield Problem(f"missing required value {name}. {field} cannot be less than 1s", ((name, None),))
-        elif value < SECOND:
-            low = low or "timeout ({}) is lower than required minimum timeout 1s"
-            yield Problem(low.format(format_duration(value)), ((name, None),))
-    if check["InitialStatus"] not in ("", *_STATES):
-        text = f"invalid initial check state ({check['InitialStatus']}), must be one of {one_of(_STATES)} or empty"
-        yield Problem(text, (("initial_status", None),))
-    mode = check["AddressMode"]
-    if mode not in ("", *_modes(version)):
-        text = f"invalid address_mode {quoted(mode)}" + (" - auto only valid for services" if mode == "auto" else "")
-        yield Problem(text, (("address_mode", None),))
-    yield from _consequences(check)
-
-
-def _path(path: str) -> Iterator[Problem]:
-    place = (("path", None),)
-    if not path:
-        yield Problem("http type must have http path", place)
-    try:
-        is_absolute = bool(urlsplit(path).scheme)
-        is_url = not re.search(r"[\x00-\x1f\x7f]|%(?![0-9a-fA-F]{2})", path) and not path.startswith(":")
-    except ValueError:
-        is_absolute, is_url = False, False
-    if not is_url:
-        yield Problem("http type must have valid http path", place)
-    if is_absolute:
-        yield Problem("http type must have relative http path", place)
-
-
-def _consequences(check: Record) -> Iterator[Problem]:
-    """Checks what happens when the check fails."""
-    on_update, restart = check["OnUpdate"], check["CheckRestart"]
-    place = (("on_update", None),)
-    if on_update not in _ON_UPDATE:
-        yield Problem(f"on_update must be {_alternatives()}; got {quoted(on_update)}", place)
-    if not restart:
-        return
-    if on_update == "ignore":
-        yield Problem('on_update value "ignore" is not compatible with check_restart', place)
-    if not restart["IgnoreWarnings"] and on_update == "ignore_warnings":
-        text = 'on_update value "ignore_warnings" not supported with check_restart ignore_warnings value "false"'
-        yield Problem(text, place)
-    wrong = []
-    if restart["Limit"] < 0:
-        wrong.append(Problem(f"limit must be greater than or equal to 0 but found {restart['Limit']}"))
-    if (restart["Grace"] or 0) < 0:
-        wrong.append(Problem(f"grace period must be greater than or equal to 0 but found {restart['Grace']}"))
-    yield from nested(wrong, ("check_restart", None))
-
-
-def _alternatives() -> str:
-    return '"require_healthy", "ignore_warnings", or "ignore"'
 
 
 def group_services(group: Record, version: Version) -> Iterator[Problem]:
@@ -304,7 +183,7 @@ def ports_of(network: Record) -> list[Record]:
 
 def _mode_of_task(mode: str, what: str, name: str, version: Version) -> Iterator[Problem]:
     where = 'services defined in a "group" block' if what == "service" else 'checks defined in a "group" service block'
-    if mode in _GROUP_ONLY_MODES and mode in _modes(version):
+    if mode in _GROUP_ONLY_MODES and mode in modes(version):
         text = f'{what} {quoted(name)} cannot use address_mode="{mode}", only {where} can use this mode'
         yield Problem(text, (("address_mode", None),))
 
@@ -317,7 +196,7 @@ def _task_checks(own: Record, ports: dict[str, set[str]], version: Version) -> I
             yield Problem(f"check {name} is duplicate", (place,))
         known.add(check["Name"])
         yield from (problem.at(place) for problem in _mode_of_task(check["AddressMode"], "check", own["Name"], version))
-        if check["Type"] not in _WITH_PORT:
+        if check["Type"] not in WITH_PORT:
             continue
         label = check["PortLabel"] or own["PortLabel"]
         if not label:

@@ -11,11 +11,7 @@ from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
 from regions.local.client.task_runner import Host, Phase, TaskRunner
 from regions.local.drivers.driver import Driver, DriverKind
-from regions.local.drivers.loop import Timer
 from regions.local.state.times import format_time
-
-OVERDUE = "allocation exceeded max_run_duration"
-"""Nomad's words for an allocation whose `max_run_duration` is over."""
 
 
 class AllocHost(Host, Protocol):
@@ -56,8 +52,8 @@ class AllocRunner:
         self._pending_look = False
         self._done_calls: list[Callable[[], None]] = []
         self._failure = ""
-        self._deadline: Timer | None = None
-        self._is_overdue = False
+        self._timed_out = alloc.get("ClientDescription") == events.TIMED_OUT
+        self._has_said_why = False
 
     @property
     def is_quiet(self) -> bool:
@@ -72,6 +68,9 @@ class AllocRunner:
     def start(self, *, recover: bool = False) -> None:
         """Starts the tasks. `recover`: finds the tasks that ran before the region ended."""
         states = self.alloc.get("TaskStates") or {} if recover else {}
+        if self.group.get("MaxRunDuration"):
+            ends_ns = self.alloc["CreateTime"] + self.group["MaxRunDuration"]
+            self.host.loop.later(max(0.0, (ends_ns - time.time_ns()) / 1e9), self._time_out)
         for task in self.group["Tasks"]:
             kind = self.host.drivers.get(task["Driver"])
             if kind is None:
@@ -87,22 +86,7 @@ class AllocRunner:
         if recover:
             for runner in self.tasks:
                 runner.recover()
-        if duration_ns := self.group.get("MaxRunDuration"):
-            left_ns = int(self.alloc.get("CreateTime") or time.time_ns()) + duration_ns - time.time_ns()
-            self._deadline = self.host.loop.later(max(0, left_ns) / 1e9, self._overdue)
         self.task_changed()
-
-    def _overdue(self) -> None:
-        """Ends the allocation at its `max_run_duration`. It counts as complete at once; poststop tasks don't run."""
-        if self.is_done or self.is_abandoned:
-            return
-        self._is_overdue = True
-        for task in self.tasks:
-            if task.is_poststop:
-                task.kill(self._killing_event(task), _nothing)
-        if not self._killing:
-            self._kill_tasks()
-        self.host.report(self)
 
     def _fail(self, reason: str) -> None:
         self.tasks = []
@@ -119,6 +103,16 @@ class AllocRunner:
         if not self.is_stopping:
             self.is_stopping = True
             self._kill_tasks()
+
+    def _time_out(self) -> None:
+        """Ends all tasks because the group's `max_run_duration` is over. The allocation counts as complete."""
+        if self.is_done or self._killing or self.is_abandoned:
+            return
+        self._timed_out = self._awaits_end = True
+        for task in self.tasks:
+            if task.is_poststop:
+                task.kill(events.timed_out(task.kill_timeout_ns), _nothing)
+        self._kill_tasks()
 
     def restart(self, task: str | None, *, all_tasks: bool) -> str:
         """Restarts one task, the running ones, or all. Returns an error in Nomad's words, or ""."""
@@ -178,8 +172,6 @@ class AllocRunner:
         if not self._awaits_end:
             self.host.report(self)
         if self.is_done:
-            if self._deadline:
-                self._deadline.cancel()
             waiting, self._done_calls = self._done_calls, []
             for call in waiting:
                 call()
@@ -206,6 +198,7 @@ class AllocRunner:
             return False
         for task in live:
             task.emit(event)
+        self._has_said_why = True
         return True
 
     def _kill_tasks(self) -> None:
@@ -229,7 +222,7 @@ class AllocRunner:
             left -= 1
             if not left:
                 live = [t for t in self.tasks if not t.is_poststop and t.state.word != "dead"]
-                if live and (self.is_stopping or self._is_overdue) and not self._awaits_end:
+                if live and (self.is_stopping or self._timed_out) and not self._has_said_why:
                     self._awaits_end = True
                     self._say_why_over(live)
                 self._kill_waves(waves[1:])
@@ -238,18 +231,21 @@ class AllocRunner:
             task.kill(self._killing_event(task), one_ended)
 
     def _killing_event(self, task: TaskRunner) -> dict[str, Any] | None:
-        if self._is_overdue:
-            return None if task.state.word == "dead" else events.killing(task.kill_timeout_ns, OVERDUE)
-        return events.killing(task.kill_timeout_ns)
+        if not self._timed_out:
+            return events.killing(task.kill_timeout_ns)
+        return None if task.state.word == "dead" else events.timed_out(task.kill_timeout_ns)
 
     # -- reported to the server --
 
     def update(self) -> dict[str, Any]:
         """Returns `{ID, ClientStatus, ClientDescription, TaskStates, ModifyTime}`, not shared with later changes."""
         states = {task.name: dict(task.state.data) for task in self.tasks}
-        status, description = ("failed", self._failure) if self._failure else client_status(states.values())
-        if self._is_overdue:
-            status, description = "complete", OVERDUE
+        if self._timed_out:
+            status, description = "complete", events.TIMED_OUT
+        elif self._failure:
+            status, description = "failed", self._failure
+        else:
+            status, description = client_status(states.values())
         now_ns = time.time_ns()
         if status in ("complete", "failed"):
             for state in states.values():

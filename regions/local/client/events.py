@@ -62,10 +62,18 @@ def restart_signaled(reason: str) -> dict[str, Any]:
     return _event("Restart Signaled", reason, {"restart_reason": reason}, RestartReason=reason)
 
 
-def killing(timeout_ns: int, reason: str = "") -> dict[str, Any]:
+def killing(timeout_ns: int) -> dict[str, Any]:
     timeout = format_duration(timeout_ns)
-    text = reason or f"Sent interrupt. Waiting {timeout} before force killing" if timeout_ns else "Sent interrupt"
+    text = f"Sent interrupt. Waiting {timeout} before force killing" if timeout_ns else "Sent interrupt"
     return _event("Killing", text, {"kill_timeout": timeout}, KillTimeout=timeout_ns)
+
+
+TIMED_OUT = "allocation exceeded max_run_duration"
+
+
+def timed_out(timeout_ns: int) -> dict[str, Any]:
+    """Event of a kill because the group's `max_run_duration` is over."""
+    return _event("Killing", TIMED_OUT, {"kill_timeout": format_duration(timeout_ns)}, KillTimeout=timeout_ns)
 
 
 def shutdown_delay(delay_ns: int) -> dict[str, Any]:

@@ -164,11 +164,18 @@ def _value(token: tuple[str, str]) -> str:
 def _test(path: list[str], operator: str, wanted: str, *, negated: bool, is_lower: bool) -> Test:
     """`is_lower`: whether errors begin with a small letter, as later versions' do."""
     judge = _JUDGES[operator]
-    try:
-        pattern = re.compile(wanted) if operator == "matches" else wanted
-    except re.error as error:
-        why = f'{"failed" if is_lower else "Failed"} to compile regular expression "{wanted}": {error}'
-        raise Failure(400, f"failed to read result page: {why}") from error
+    pattern = wanted
+    if operator == "matches":
+        from jobs.hcl.functions.patterns import compiled  # as Go's: in time that is linear, whatever the pattern
+        from jobs.hcl.values import ValueProblem
+
+        try:
+            pattern = compiled(wanted)
+        except ValueProblem as error:
+            reason = str(error).rpartition("regular expression: ")[2]
+            begin = "failed" if is_lower else "Failed"
+            why = f'{begin} to compile regular expression "{wanted}": error parsing regexp: {reason}'
+            raise Failure(400, f"failed to read result page: {why}") from error
 
     def test(record: Record) -> bool:
         try:
@@ -248,7 +255,7 @@ def _is_nil(value: Any, _wanted: str) -> bool:
 _GO_KINDS = {str: "string", bool: "bool", int: "int", float: "float64"}
 
 
-def _matches(value: Any, pattern: re.Pattern[str]) -> bool:
+def _matches(value: Any, pattern: Any) -> bool:
     if value is None or isinstance(value, str):
         return pattern.search(value or "") is not None
     raise ValueError(f"Value of type {type(value).__name__} is not convertible to []byte")

@@ -21,7 +21,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from jobs.foreign import ANSWER_LIMITS, parse_object
+from jobs.foreign import parse_object
+from jobs.json_limits import ANSWER_LIMITS
 from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, gcs_lifecycle, gcs_lock, gcs_versions

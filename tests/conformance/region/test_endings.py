@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,7 @@ class Region:
     def __init__(self, federation: Any, job_id: str, new_job: Callable[..., dict[str, Any]]) -> None:
         self.federation, self.job_id, self.new_job = federation, job_id, new_job
         self.path = f"/v1/job/{quote(job_id, safe='')}"
-        self.is_drained = False
+        self.is_drained = self.may_preempt = False
 
     def put(self, path: str, body: Any = None, method: str = "PUT", **query: Any) -> Any:
         status, _, text = self.federation.raw(method, path, body=body, **query)
@@ -107,11 +108,23 @@ class Region:
 
     def preempt(self) -> None:
         """A job of higher priority takes the node."""
-        path = "/v1/operator/scheduler/configuration"
-        config = self.federation.get(path)["SchedulerConfig"]
-        self.put(path, config | {"PreemptionConfig": {**config["PreemptionConfig"], "BatchSchedulerEnabled": True}})
+        self.may_preempt = True
+        self._set_preemption(True)
         other = self.new_job(tasks=[shell_task("main", "sleep 600", Resources={"CPU": 3000, "MemoryMB": 10})])
         self.put("/v1/jobs", {"Job": other | {"Priority": 90}})
+
+    def _set_preemption(self, is_enabled: bool) -> None:
+        path = "/v1/operator/scheduler/configuration"
+        config = self.federation.get(path)["SchedulerConfig"]
+        preemption = config["PreemptionConfig"] | {"BatchSchedulerEnabled": is_enabled}
+        self.put(path, config | {"PreemptionConfig": preemption})
+
+    def tidy_up(self) -> None:
+        """Undoes what would change other tests."""
+        if self.is_drained:
+            self.undrain()
+        if self.may_preempt:
+            self._set_preemption(False)
 
 
 def types_of(stub: dict[str, Any], task: str) -> list[str]:
@@ -358,8 +371,7 @@ def test_an_allocation_ends(federation, us, new_job, shape):
         child = region.settled("running" if "running" in shape.endings else shape.status)
         stubs = region.stubs()
     finally:
-        if region.is_drained:
-            region.undrain()
+        region.tidy_up()
     found = recording(shape, child, deciding_tasks(job)["g"], stubs)
     endings = [ending_of(allocation_from_json(stub), found) for stub in stubs]
     assert endings == (list(shape.endings) if stubs else []) == found["endings"]
@@ -419,3 +431,26 @@ def events_until_the_end(events: list[dict[str, Any]]) -> list[tuple[str, int]]:
     while len(found) > 1 and found[-1][0] == "Killing" and any(kind == "Terminated" for kind, _ in found):
         found.pop()
     return [one for place, one in enumerate(found) if one not in found[:place] or one[0] != "Killing"]
+
+
+@pytest.mark.parametrize(
+    ("script", "act", "ending"),
+    [("true", None, "done"), (EXITS_0, Region.stop_alloc, "moved"), (UNTIL_KILLED, Region.stop_job, "stopped")],
+)
+def test_the_event_stream_tells_as_much_as_a_list(federation, us, new_job, script, act, ending):
+    job = new_job(script)
+    region = Region(federation, job["ID"], new_job)
+    us.register(job, enforce_index=0)
+    (first,) = federation.wait_for_allocations(job["ID"], lambda stubs: stubs)
+    if act is not None:
+        region.until_in("main", "Started")
+        act(region)
+    stop = threading.Event()
+    for events in us.events(topics=["Allocation"], index=0, stop=stop):
+        found = [allocation_from_json(event.payload) for event in events if event.payload.get("ID") == first["ID"]]
+        if found and found[-1].is_over:
+            break
+    shape = {"deciding": (), "is_stopped": ending == "stopped"}
+    assert ending_of(found[-1], shape) == ending
+    listed = next(one for one in us.allocations(job_id=job["ID"])[0] if one.id == first["ID"])
+    assert (listed.is_moved, listed.client_description) == (found[-1].is_moved, found[-1].client_description)

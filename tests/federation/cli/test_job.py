@@ -81,11 +81,15 @@ def test_all_that_nomad_would_refuse_is_listed_with_its_lines(validated):
     assert said.splitlines()[1:-1] == [
         '  train.nomad.hcl:8: group "g" / restart / mode: Unsupported restart mode: "retry"',
         '  train.nomad.hcl:9: group "g" / restart / interval: Interval can not be less than 5s (got 1s)',
-        '  train.nomad.hcl:7: group "g" / restart: Nomad can\'t restart the TaskGroup 3 times in an interval of 1s with a'
-        " delay of 15s",
+        (
+            '  train.nomad.hcl:7: group "g" / restart: Nomad can\'t restart the TaskGroup 3 times in an interval of 1s with a'
+            " delay of 15s"
+        ),
         '  train.nomad.hcl:11: group "g" / spread 1 / attribute: Missing spread attribute',
-        '  train.nomad.hcl:19: group "g" / network 1 / port "https" / static: Static port 80 already reserved by taskgroup'
-        " network:http",
+        (
+            '  train.nomad.hcl:19: group "g" / network 1 / port "https" / static: Static port 80 already reserved by taskgroup'
+            " network:http"
+        ),
     ]
 
 

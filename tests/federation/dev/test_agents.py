@@ -100,7 +100,7 @@ def test_nodes_start_when_their_servers_have_keys(
 def test_whether_a_server_has_keys(
     monkeypatch: pytest.MonkeyPatch, answer: tuple[int, bytes] | OSError, has_keyring: bool
 ) -> None:
-    def request(port: int, path: str, timeout_s: float) -> tuple[int, bytes]:
+    def request(port: int, path: str, timeout_s: float, **_: object) -> tuple[int, bytes]:
         if isinstance(answer, OSError):
             raise answer
         return answer

@@ -19,6 +19,8 @@ from tests.jobs.hcl.test_golden import GOLDEN
 
 FOLDER = Path(__file__).parent / "recorded"
 VERSIONS = ("1.6.3", "2.0.5")
+UPGRADED = "1.6.3-upgraded-to-2.0.5"
+"""What 2.0.5 reads of the jobs that 1.6.3 stored: the agent was started anew on the same data."""
 BUILT = 400
 Job = dict[str, Any]
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from jobs.hcl import newer_fields
 from jobs.nomad_json.canonical import WrongType, canonical_job, known_version
-from jobs.nomad_json.drift import differences, file_differences
-from tests.jobs.nomad_json.readbacks import VERSIONS, Job, built_jobs, golden_jobs, recorded
+from jobs.nomad_json.drift import change_of, differences, file_differences
+from tests.jobs.nomad_json.readbacks import UPGRADED, VERSIONS, Job, built_jobs, golden_jobs, recorded
 
 NAMES = [name for name, _ in golden_jobs()]
 
@@ -41,6 +42,21 @@ def test_regions_of_different_versions_have_no_difference(kept: dict[str, dict[s
     assert {name: lines for name, lines in found.items() if lines} == {}
     back = {name: [str(one) for one in differences(new[name], old[name])] for name in NAMES}
     assert {name: lines for name, lines in back.items() if lines} == {}
+
+
+def test_a_job_has_no_difference_after_its_server_was_upgraded(
+    jobs: dict[str, Job], kept: dict[str, dict[str, Job]]
+) -> None:
+    upgraded, fresh = recorded(UPGRADED), kept["2.0.5"]
+    older = [name for name, job in jobs.items() if not newer_fields(job, "1.6.3")]
+    assert len(older) > 200
+    for name in older:
+        assert file_differences(jobs[name], upgraded[name]) == [], name
+        assert differences(upgraded[name], fresh[name]) == differences(fresh[name], upgraded[name]) == [], name
+        assert change_of(jobs[name], upgraded[name], "Edited") == "None", name  # Nomad's own diff says Edited
+    assert "UI.Description" in {
+        one.path for one in file_differences(jobs["newer"], upgraded["newer"])
+    }  # 1.6.3 dropped it
 
 
 def test_the_fields_of_a_registered_job_tell_its_servers_version(kept: dict[str, dict[str, Job]]) -> None:

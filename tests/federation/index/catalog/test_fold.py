@@ -18,7 +18,7 @@ from federation.index.catalog.fold import TABLES, fold
 from federation.log import Change, Entry, Log
 from federation.result import Key, ResultFile, ResultRecord
 from federation.ui.index_history import change_text, without_effect
-from jobs.foreign import WHOLE_NUMBER_MAX
+from jobs.json_limits import WHOLE_NUMBER_MAX
 from tests.federation.index.conftest import MakeRecord, OpenIndex
 
 _STEPS = 100

@@ -15,7 +15,7 @@ import pytest
 from regions.local.http.routes import _TABLE
 from tests.regions.local.http.served import TOKEN, Api, serve
 from tests.regions.local.http.test_jobs import parameterized
-from tests.regions.local.state.builders import config
+from tests.regions.local.state.builders import config, job
 
 FIELDS = (
     "Context", "Do", "DrainSpec", "Eligibility", "EnforceIndex", "EvalOptions", "EvalPriority", "ForgottenTokens",
@@ -291,3 +291,15 @@ def test_strange_json_is_answered_in_words(api: Api, body: bytes) -> None:
         status, said = api.ask("PUT", path, body)
         assert "internal error" not in str(said), (path, said)
         assert status in (200, 400, 404, 500), (path, said)
+
+
+def test_a_pattern_takes_time_in_proportion_to_the_text(api: Api) -> None:
+    """A search that goes back and forth would take as long as two to the power of the name's length."""
+    api.put("/v1/jobs", {"Job": job("a" * 60)})
+    pattern = quote('ID matches "^(a+)+$" and not ID matches "^(a+)+b$"')
+    assert [one["ID"] for one in api.get(f"/v1/jobs?filter={pattern}")] == ["a" * 60]
+    status, said = api.ask("GET", "/v1/jobs?filter=" + quote('ID matches "(?=a)"'))
+    assert status == 400
+    assert said.startswith(
+        'failed to read result page: Failed to compile regular expression "(?=a)": error parsing regexp: '
+    )
