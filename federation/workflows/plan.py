@@ -114,7 +114,8 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
-    _refuse_forgotten_results(app)
+    if looks_for is None:  # else only the regions' room is asked for, and no version is given
+        _refuse_forgotten_results(app)
     job, placing = prepared.shape.id, request.placing
     policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
