@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from federation.api.arguments import checked
 from federation.api.index import FederatedIndex
 from federation.api.run import Run
 from federation.app import App, JobRequest
@@ -22,6 +23,7 @@ from jobs.params.sweep import Asks, Axis, Value, axes_of, text_of
 _LOG = logging.getLogger("fedml")
 
 
+@checked
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
     """Opens the federation of a fedml.toml or of its folder. Without a path, finds it as the command does. Sends no request
     yet. Raises ConfigError."""
@@ -56,15 +58,16 @@ class Federation:
         """The index of all results."""
         return FederatedIndex(self._app)
 
+    @checked
     def plan(
         self,
         slots: int | None = None,
         *,
-        version: str | None = None,
+        version: str | int | None = None,
         regions: Sequence[str] = (),
         job: str = "",
-        variables: Mapping[str, str] | None = None,
-        meta: Mapping[str, str] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
@@ -76,15 +79,16 @@ class Federation:
         made.require_an_answer()
         return made
 
+    @checked
     def dispatch(
         self,
         slots: int | None = None,
         *,
-        version: str | None = None,
+        version: str | int | None = None,
         regions: Sequence[str] = (),
         job: str = "",
-        variables: Mapping[str, str] | None = None,
-        meta: Mapping[str, str] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
@@ -105,6 +109,7 @@ class Federation:
             app.config, manifest.run, manifest.version, lambda runs: runs.start(opened, prepared, lambda event: None)
         )
 
+    @checked
     def resume(self, run: str) -> Run:
         """Continues the run with this ID or unique prefix. Raises UsageError."""
         row = Runs(self._app).find(run)
@@ -113,18 +118,25 @@ class Federation:
 
 def _run_request(
     slots: int | None,
-    version: str | None,
+    version: str | int | None,
     regions: Sequence[str],
     job: str,
-    variables: Mapping[str, str] | None,
-    meta: Mapping[str, str] | None,
+    variables: Mapping[str, Value] | None,
+    meta: Mapping[str, Value] | None,
     sweep: Mapping[str, Sequence[object]] | None,
     params: Sequence[Mapping[str, object]],
     policy: str | None,
 ) -> RunRequest:
-    given = tuple(f"{name}={value}" for name, value in (variables or {}).items())
-    job_request = JobRequest(job, given, (), tuple(regions))
-    return RunRequest(job_request, slots, version, meta, asks=_asks(sweep, params), placing=Placing(policy=policy))
+    given = tuple(f"{name}={text_of(value)}" for name, value in (variables or {}).items())
+    texts = {name: text_of(value) for name, value in meta.items()} if meta is not None else None
+    return RunRequest(
+        JobRequest(job, given, (), tuple(regions)),
+        slots,
+        None if version is None else str(version),
+        texts,
+        asks=_asks(sweep, params),
+        placing=Placing(policy=policy),
+    )
 
 
 def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
