@@ -63,3 +63,10 @@ def test_a_follower_and_programs_get_the_parameters(sweep: Sweep) -> None:
     assert group["slots"] == [
         {"slot": slot, "params": {"epochs": 3, "note": note}} for slot, note in ((2, "a"), (3, "b"))
     ]
+
+
+def test_results_of_a_sweep_show_the_parameters(sweep: Sweep) -> None:
+    heading, *rows = sweep.project.ran("index", "list", "--run", sweep.run).out.splitlines()
+    assert "note" in heading.split()
+    assert "epochs" not in heading.split()  # those that came in have the same
+    assert sorted(row.split()[heading.split().index("note")] for row in rows) == ["a", "b"]
