@@ -18,9 +18,9 @@ from federation.ui.console import err
 from federation.ui.slot_failures import params_text
 from federation.visible import visible_json, visible_line
 
-SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
+SHOWN_ALWAYS = ("failing", "failed", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
-PARAMS_SHOWN = ("failed", "retry")
+PARAMS_SHOWN = ("failing", "failed", "retry")
 """Kinds of events whose lines name the slot's parameters."""
 
 

@@ -70,3 +70,44 @@ def test_results_of_a_sweep_show_the_parameters(sweep: Sweep) -> None:
     assert "note" in heading.split()
     assert "epochs" not in heading.split()  # those that came in have the same
     assert sorted(row.split()[heading.split().index("note")] for row in rows) == ["a", "b"]
+
+
+CRASHES = "echo the data is gone >&2; exit 7"
+RESTARTS = ("attempts = 0\n      mode ", 'attempts = 2\n      delay    = "15s"\n      mode ')
+TEMPLATE = """driver = "raw_exec"
+
+      template {
+        data        = "{{ with nomadVar \\"nomad/jobs/templated\\" }}{{ .x }}{{ end }}"
+        destination = "local/x"
+      }
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "change", "reason"),
+    [
+        ("crashing", CRASHES, RESTARTS, "task make: Exit Code: 7: the data is gone; Nomad restarts it"),
+        (
+            "templated",
+            "exit 0",
+            ('driver = "raw_exec"\n', TEMPLATE),
+            "task make: Missing: nomad.var.block(nomad/jobs/templated@default.",
+        ),
+    ],
+)
+def test_what_keeps_a_task_from_its_work_is_said_before_its_end(
+    project: Project, name: str, script: str, change: tuple[str, str], reason: str
+) -> None:
+    project.job(name, script)
+    text = (project.root / f"{name}.nomad.hcl").read_text()
+    assert change[0] in text
+    job = project.write(f"{name}.nomad.hcl", text.replace(*change))
+    dispatching = project.started("dispatch", "--job", job, "--sweep", "epochs=1", "--regions", "us")
+    assert dispatching.stderr is not None
+    run = next(run_id(line) for line in dispatching.stderr if line.startswith("Run "))
+    said = next(line for line in dispatching.stderr if " failing " in line)
+    assert reason in said
+    assert "(epochs=1)" in said
+    assert dispatching.poll() is None
+    assert project.fedml("runs", "cancel", run).code == 2
+    dispatching.wait(timeout=60)

@@ -14,7 +14,19 @@ from jobs.params.sweep import Value
 from regions.model import Allocation
 
 TellKind = Literal[
-    "bound", "dispatched", "running", "ended", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
+    "bound",
+    "dispatched",
+    "running",
+    "ended",
+    "committed",
+    "failing",
+    "failed",
+    "retry",
+    "lost",
+    "back",
+    "region",
+    "cancel",
+    "run",
 ]
 
 
