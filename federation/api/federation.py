@@ -17,7 +17,8 @@ from federation.workflows.dispatch import begin
 from federation.workflows.plan import Preview, preview
 from federation.workflows.request import Placing, RunRequest
 from federation.workflows.runs import Runs
-from jobs.params.sweep import Asks, Axis, Value, axes_of, text_of
+from jobs.errors import InvalidMeta
+from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
 
 _LOG = logging.getLogger("fedml")
 
@@ -130,11 +131,16 @@ def _run_request(
 def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
     from jobs.params.file import rows_of
 
-    axes = [
-        str(Axis(name, tuple(text_of(_plain(value)) for value in values))) for name, values in (sweep or {}).items()
-    ]
+    axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
     rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
-    return Asks(axes_of(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+
+
+def _axis_value(name: str, value: object) -> str:
+    plain = _plain(value)
+    if problem := value_problem(plain):
+        raise InvalidMeta(f"sweep {name!r}: a value {problem}", hint="a parameter is a text or a number")
+    return text_of(plain)
 
 
 def _plain(value: object) -> Value:
