@@ -171,6 +171,11 @@ def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from group.get("Tasks") or ()
 
 
+def variable_name(key: str) -> str:
+    """Returns how Nomad names a meta key in the task's environment, after `NOMAD_META_` (`learning-rate`: `learning_rate`)."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", key)
+
+
 def is_key_segment(name: str) -> bool:
     """Returns whether a name can be one segment of the key of an object in a store."""
     return bool(_KEY_SEGMENT.fullmatch(name)) and name not in (".", "..")
