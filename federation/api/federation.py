@@ -19,6 +19,7 @@ from federation.workflows.request import Placing, RunRequest
 from federation.workflows.runs import Runs
 from jobs.errors import InvalidMeta
 from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
+from regions.loopback import keep_loopback_from_proxies
 
 _LOG = logging.getLogger("fedml")
 
@@ -26,6 +27,7 @@ _LOG = logging.getLogger("fedml")
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
     """Opens the federation of a fedml.toml or of its folder. Without a path, finds it as the command does. Sends no request
     yet. Raises ConfigError."""
+    keep_loopback_from_proxies()
     return Federation(App(load(Path(path) if path is not None else None)))
 
 
