@@ -23,6 +23,7 @@ import typer
 from federation.cli.lazy import lazy_group
 from federation.streams import screened_streams, write_block, write_line, write_notes
 from jobs.errors import FedmlError
+from regions.loopback import keep_loopback_from_proxies
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
 
@@ -106,6 +107,7 @@ def fedml(
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code. All output is screened (`federation.streams`)."""
+    keep_loopback_from_proxies()
     with screened_streams():
         return _run(arguments)
 
