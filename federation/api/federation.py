@@ -26,7 +26,9 @@ from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
 from federation.workflows.runs import Runs
-from jobs.params.sweep import Asks, Axis, Value, axes_of, text_of
+from jobs.errors import InvalidMeta
+from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
+from regions.loopback import keep_loopback_from_proxies
 
 _LOG = logging.getLogger("fedml")
 
@@ -35,6 +37,7 @@ _LOG = logging.getLogger("fedml")
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
     """Opens the federation of a fedml.toml or of its folder. Without a path, finds it as the command does. Sends no request
     yet. Raises ConfigError."""
+    keep_loopback_from_proxies()
     return Federation(App(load(Path(path) if path is not None else None)))
 
 
@@ -203,11 +206,16 @@ def _run_request(
 def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
     from jobs.params.file import rows_of
 
-    axes = [
-        str(Axis(name, tuple(text_of(_plain(value)) for value in values))) for name, values in (sweep or {}).items()
-    ]
+    axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
     rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
-    return Asks(axes_of(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+
+
+def _axis_value(name: str, value: object) -> str:
+    plain = _plain(value)
+    if problem := value_problem(plain):
+        raise InvalidMeta(f"sweep {name!r}: a value {problem}", hint="a parameter is a text or a number")
+    return text_of(plain)
 
 
 def _plain(value: object) -> Value:

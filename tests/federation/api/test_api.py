@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import types
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,11 @@ def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
 
 
 def test_pandas_is_used_where_it_is(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=list))
-    assert fed.index.list().to_pandas()[0]["version"] == "3"
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=dict))
+    columns = fed.index.list().to_pandas()
+    assert columns["version"][0] == "3"
+    assert all(time.tzinfo is UTC for time in columns["committed"])
+    assert set(columns) == {name for row in fed.index.list().to_dicts() for name in row}
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match="needs pandas"):
         fed.index.list().to_pandas()
