@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, overload
 from federation.api.html import table_html, text_html
 from federation.index.compare import Line
 from federation.index.rows import RunRow
+from federation.text import counted
 
 ROWS_SHOWN = 50
 
@@ -71,7 +72,7 @@ class RunList(Table[RunRow]):
 
     @property
     def _title(self) -> str:
-        return f"{len(self)} run{'' if len(self) == 1 else 's'}"
+        return counted(len(self), "run")
 
     def _cells(self, rows: Sequence[RunRow]) -> Sequence[Sequence[str]]:
         heading = ["run", "job", "version", "state", "slots", "results", "opened", "reason"]

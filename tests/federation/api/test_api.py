@@ -129,7 +129,11 @@ def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
     found = fed.index.list(where="metrics.auc > 0.71", sort="metrics.auc:desc")
 
     assert repr(fed) == "<federation test: us>"
-    assert repr(found) == "<2 results, revision 1>"
+    assert repr(found).splitlines()[0] == "<2 results, revision 1>"
+    assert len(repr(found).splitlines()) == 4
+    assert repr(fed.index) == "<index of test>"
+    assert repr(fed.index.list(tag="nobody")) == "<0 results, revision 1>"
+    assert found[1:].revision == 1
     assert [row.version for row in found] == ["3", "2"]
     assert [row.version for row in found[1:]] == ["2"]
     assert found.to_dicts()[0]["metrics.auc"] == 0.73
@@ -137,7 +141,7 @@ def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
     html = found._repr_html_()
     assert html.count("<tr>") == 3
     assert "0.73" in html
-    assert fed.index.list(tag="nobody")._repr_html_() == "&lt;0 results, revision 1&gt;"
+    assert fed.index.list(tag="nobody")._repr_html_() == "<p>0 results, revision 1</p>"
 
 
 def test_pandas_is_used_where_it_is(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
