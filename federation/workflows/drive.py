@@ -90,6 +90,7 @@ def drive(
         watch=sampler.watching(places.watch),
         observe=observe,
         inputs=inputs_of(manifest, app.home),
+        budgets=places.budgets,
         sites=sites_of(config.regions),
         node=places.node,
         join=_joiner(app, manifest, prepared, places),

@@ -11,8 +11,8 @@ import pytest
 
 from federation.claims import Site
 from federation.errors import LogConflict
-from federation.manifest import Manifest
 from federation.index.columns import Row
+from federation.manifest import Manifest
 from federation.result import Key, ResultRecord, manifest_sha256
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Bind, Change, Entry
