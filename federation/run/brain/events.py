@@ -185,7 +185,7 @@ class ChildInspected:
     status: str
     allocations: tuple[Allocation, ...] = ()
     last_line: str = ""
-    """The end of the failed task's stderr, of a child that is dead and failed."""
+    """The end of stderr of the task that failed, or that Nomad restarts after it failed."""
     is_stopped: bool = False
     """Somebody stopped the job."""
     is_queued: bool = False

@@ -66,6 +66,8 @@ class Attempt:
     """This coordinator sent its dispatch, whatever became of it."""
     kept: tuple[str, ...] = ()
     """Allocations whose logs are kept, or about to be."""
+    troubles: tuple[str, ...] = ()
+    """What kept its tasks from starting or made Nomad restart them, in order, each once."""
     mapped: tuple[str, ...] = ()
     """Of a run that adopts: allocations whose key the run log has, or is about to have."""
 
