@@ -25,6 +25,7 @@ from federation.cli.help_page import SETTINGS
 from federation.cli.lazy import lazy_group
 from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_line, write_notes
 from jobs.errors import FedmlError
+from regions.loopback import keep_loopback_from_proxies
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
 
@@ -115,6 +116,7 @@ def fedml(
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code. All output is screened (`federation.streams`)."""
+    keep_loopback_from_proxies()
     with screened_streams():
         return _run(arguments)
 

@@ -15,10 +15,13 @@ from federation.run.brain.commands import Tell
 from federation.streams import is_quiet, write_block, write_note
 from federation.text import counted
 from federation.ui.console import err
+from federation.ui.slot_failures import params_text
 from federation.visible import visible_json, visible_line
 
-SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
+SHOWN_ALWAYS = ("failing", "failed", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
+PARAMS_SHOWN = ("failing", "failed", "retry")
+"""Kinds of events whose lines name the slot's parameters."""
 
 
 def progress_display(manifest: Manifest, *, as_json: bool) -> AbstractContextManager[Callable[[Tell], None]]:
@@ -35,10 +38,11 @@ def event_line(tell: Tell) -> str:
     """One event as a line."""
     where = f"{tell.region:<10}" if tell.region else ""
     slot = f"slot {tell.slot:<5}" if tell.slot >= 0 else ""
+    params = f" ({params_text(tell.params)})" if tell.params and tell.kind in PARAMS_SHOWN else ""
     attempt = f" (attempt {tell.attempt})" if tell.attempt > 1 else ""
     if tell.kind == "bound":
         return f"{where} {counted(tell.count, 'slot')} bound"
-    return f"{where} {slot} {tell.kind:<10} {tell.detail}{attempt}".strip()
+    return f"{where} {slot} {tell.kind:<10} {tell.detail}{attempt}{params}".strip()
 
 
 def _print_line(tell: Tell) -> None:

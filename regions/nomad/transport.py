@@ -39,6 +39,7 @@ from regions.errors import (
 from regions.model import Region
 from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
 from regions.nomad.sessions import Sessions
+from regions.nomad.tls_files import tls_problem
 
 E = TypeVar("E", bound=RegionError)
 _log = logging.getLogger("fedml.requests")
@@ -197,7 +198,10 @@ class Transport:
                     )
                     answer = self._read(request, response, limits)
                 self._log_request(request, address, str(response.status_code), began)
-            except requests.RequestException as error:
+            except (OSError, ValueError, LookupError) as error:  # of requests; or of ssl, for a file that can't be used
+                self._check_tls_files(request)
+                if not isinstance(error, requests.RequestException):
+                    raise
                 self._log_request(request, address, "no answer", began)
                 return self._unanswered(request, address, error, limits)
             if isinstance(answer, Answer):
@@ -232,6 +236,12 @@ class Transport:
         if limits.is_too_large:
             kind = UnexpectedAnswer
         return self.error(kind, request, f"{address}: {silence.text}", hint=silence.hint)
+
+    def _check_tls_files(self, request: Request) -> None:
+        """Raises RegionUnreachable, with key and file, where a file of the region's TLS settings can't be used."""
+        problem, hint = tls_problem(self._region.tls)
+        if problem:
+            raise self.error(RegionUnreachable, request, f"regions.{self._region.name}.tls.{problem}", hint=hint)
 
     def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:
         if response.status_code >= 300:
