@@ -34,7 +34,7 @@ def _drive_run(
     from federation.ui.run_view import outcome_document, show_outcome
     from federation.workflows.run_observers import observers
 
-    display = progress_display(manifest, as_json=as_json)
+    display = progress_display(manifest, as_json=as_json, already=partial(_results_in_index, app, manifest.run))
     with observers(manifest, app.config, options, display, warn=note) as outputs:
         outcome = drive(outputs.observe)
     document = outcome_document(outcome)
@@ -43,3 +43,13 @@ def _drive_run(
     show_outcome(outcome)
     outputs.ended(document)
     return outcome.state
+
+
+def _results_in_index(app: App, run: str) -> int:
+    """The results that an earlier coordinator of the run has committed."""
+    from jobs.errors import FedmlError
+
+    try:
+        return len(app.index.won(run))
+    except FedmlError:  # the run waits for the store, and says so
+        return 0
