@@ -34,7 +34,7 @@ def show_outcome(outcome: RunOutcome) -> None:
     manifest = outcome.manifest
     console.print_line(
         f"Run {manifest.run}: ",
-        (outcome.state, "bold" if outcome.state == "done" else "bold red"),
+        (outcome.state, "bold red" if outcome.state == "failed" else "bold"),
         f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
