@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.scenarios.light_job import LIGHT_SCRIPT
 from tests.scenarios.project import Done, Project, run_id
 
 pytestmark = pytest.mark.xdist_group("scenarios")
@@ -111,3 +112,19 @@ def test_what_keeps_a_task_from_its_work_is_said_before_its_end(
     assert dispatching.poll() is None
     assert project.fedml("runs", "cancel", run).code == 2
     dispatching.wait(timeout=60)
+
+
+def test_a_version_that_would_mix_two_states_of_the_job_says_so_before_it_starts(project: Project) -> None:
+    job = project.job("mixed")
+    project.ran("dispatch", "--job", job, "--version", "5", "--regions", "us")
+    again = project.fedml("plan", "--job", job, "--version", "5", "--regions", "us")
+    assert "another state of the job" not in again.out
+    project.job("mixed", "# another state\n" + LIGHT_SCRIPT)
+    asked = ("--job", job, "--regions", "us", "-n", "1")
+    planned = project.fedml("plan", *asked, "--version", "5")
+    assert "Version 5 was run with another state of the job (spec " in planned.out
+    assert len(project.fedml("plan", *asked, "--version", "5", "--json").json["other_specs"]) == 1
+    lines = project.ran("dispatch", *asked, "--version", "5").err.splitlines()
+    said = next(place for place, line in enumerate(lines) if line.startswith("Version 5 was run with another state"))
+    assert said < next(place for place, line in enumerate(lines) if line.startswith("Run "))
+    assert "another state" not in project.ran("dispatch", *asked).err
