@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
-from federation.streams import write_block, write_note
+from federation.streams import is_quiet, write_block, write_note
 from federation.text import counted
 from federation.ui.console import err
 from federation.ui.slot_failures import params_text
@@ -25,9 +25,12 @@ PARAMS_SHOWN = ("failing", "failed", "retry")
 
 
 def progress_display(manifest: Manifest, *, as_json: bool) -> AbstractContextManager[Callable[[Tell], None]]:
-    """A function that shows each event of the run: as JSON, on a terminal or as plain text. Call it inside the block."""
+    """A function that shows each event of the run: as JSON, on a terminal or as plain text. `-q` shows none, but JSON
+    is a result. Call it inside the block."""
     if as_json:
         return nullcontext(_print_json)
+    if is_quiet():
+        return nullcontext(_print_nothing)
     return _bars(manifest) if sys.stderr.isatty() else nullcontext(_print_line)
 
 
@@ -44,6 +47,10 @@ def event_line(tell: Tell) -> str:
 
 def _print_line(tell: Tell) -> None:
     write_note(event_line(tell))
+
+
+def _print_nothing(_: Tell) -> None:
+    pass
 
 
 def _print_json(tell: Tell) -> None:

@@ -8,6 +8,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.hcl.filesets import matching_files
 from jobs.hcl.functions.function import Function
 from jobs.hcl.values import SetValue, ValueProblem, make_set, text, to_string
 
@@ -80,14 +81,11 @@ class Files:
 
     def matching(self, folder: object, pattern: object) -> SetValue:
         """`fileset(folder, "**/*.py")`: the files' paths, relative to the folder."""
-        root = self._resolved(folder)
+        root = os.path.normpath(self.base_dir.absolute() / to_string(folder))
         try:
-            paths: set[object] = {
-                path.relative_to(root).as_posix() for path in root.glob(to_string(pattern)) if path.is_file()
-            }
-        except (OSError, ValueError, NotImplementedError, IndexError) as problem:
-            raise ValueProblem(f"no such pattern: {problem}") from None
-        return make_set(list(paths))
+            return make_set(list(matching_files(root, to_string(pattern))))
+        except (OSError, ValueError) as problem:
+            raise ValueProblem(f"this is not a valid path: {problem}") from None
 
 
 def _expanded(path: object) -> str:

@@ -207,6 +207,8 @@ class Committed:
     """The index took records: (record, outcome) each; outcomes are those of `Index.commit`."""
 
     outcomes: tuple[tuple[ResultRecord, str], ...]
+    givers: Mapping[Key, int] = field(default_factory=dict)
+    """Key → the attempt whose record won it, for keys that weren't won by these records just now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from regions.local.nomad_version import (
     UNDATED,
 )
 from regions.local.scheduler.schedule import schedule
-from regions.local.server.worker import blocked_evaluation
+from regions.local.server.outcome import blocked_evaluation
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction

@@ -8,9 +8,9 @@ from __future__ import annotations
 from regions.local.scheduler.constraints import resolve, satisfied
 from regions.local.scheduler.feasibility import Filter
 from regions.local.scheduler.grants import Held, asks_for_more, grant, held_by, shares_per_core
+from regions.local.scheduler.metrics import coalesce, count, count_filtered, empty_metrics
 from regions.local.scheduler.properties import DistinctProperty, Hosts, Spreads
 from regions.local.state.derived import alloc_size, shared_maximum
-from regions.local.state.resources import legacy_resources
 from regions.local.state.snapshot import Record, Snapshot
 
 Chosen = tuple[Record, Record, Record | None]
@@ -32,31 +32,6 @@ def group_ask(group: Record, mhz_per_core: int = 0) -> tuple[int, int, int]:
         for task in group["Tasks"]
     )
     return cpu, memory, group["EphemeralDisk"]["SizeMB"]
-
-
-def empty_metrics(nodes: list[Record], pool: str) -> Record:
-    """Nomad's AllocMetric before any node was tried."""
-    available: dict[str, int] = {}
-    for node in nodes:
-        available[node["Datacenter"]] = available.get(node["Datacenter"], 0) + 1
-    return {
-        "AllocationTime": 0,
-        "ClassExhausted": None,
-        "ClassFiltered": None,
-        "CoalescedFailures": 0,
-        "ConstraintFiltered": None,
-        "DimensionExhausted": None,
-        "NodePool": pool,
-        "NodesAvailable": available,
-        "NodesEvaluated": 0,
-        "NodesExhausted": 0,
-        "NodesFiltered": 0,
-        "NodesInPool": len(nodes),
-        "QuotaExhausted": None,
-        "ResourcesExhausted": None,
-        "ScoreMetaData": None,
-        "Scores": None,
-    }
 
 
 class Room:
@@ -187,11 +162,11 @@ class GroupPlacer:
         metrics["NodesEvaluated"] = len(self._nodes)
         for node in self._feasible_nodes:
             if refusal := self._refusal(node):
-                _count_filtered(metrics, node, refusal)
+                count_filtered(metrics, node, refusal)
             elif dimension := self._exhausted(node):
                 metrics["NodesExhausted"] += 1
-                _count(metrics, "DimensionExhausted", dimension)
-                _count(metrics, "ClassExhausted", node["NodeClass"])
+                count(metrics, "DimensionExhausted", dimension)
+                count(metrics, "ClassExhausted", node["NodeClass"])
         coalesce(metrics, self._group, 0)
         return metrics
 
@@ -207,7 +182,7 @@ class GroupPlacer:
         for node in self._nodes:
             reason = self.filter.reason(node)
             if reason:
-                _count_filtered(metrics, node, reason)
+                count_filtered(metrics, node, reason)
             else:
                 feasible.append(node)
         return feasible, metrics
@@ -273,35 +248,6 @@ class GroupPlacer:
 
 def _granted_task(task: Record) -> Record:
     return {"Cpu": {"ReservedCores": task["Cores"]}, "Devices": task["Devices"]}
-
-
-def coalesce(metrics: Record, group: Record, more: int) -> None:
-    """Counts further instances that failed for the same reason."""
-    metrics["CoalescedFailures"] += more
-    exhausted = metrics["DimensionExhausted"]
-    if not exhausted:
-        return
-    times = metrics["CoalescedFailures"] + 1
-    metrics["ResourcesExhausted"] = {
-        task["Name"]: legacy_resources(
-            times * task["Resources"]["CPU"] if "cpu" in exhausted else 0,
-            times * task["Resources"]["MemoryMB"] if "memory" in exhausted else 0,
-        )
-        for task in group["Tasks"]
-    }
-
-
-def _count_filtered(metrics: Record, node: Record, reason: str) -> None:
-    metrics["NodesFiltered"] += 1
-    _count(metrics, "ConstraintFiltered", reason)
-    _count(metrics, "ClassFiltered", node["NodeClass"])
-
-
-def _count(metrics: Record, counter: str, name: str) -> None:
-    """Counts one more under the name, if there is one. Replaces the counter, which other metrics may share."""
-    if name:
-        counts: dict[str, int] = metrics[counter] or {}
-        metrics[counter] = {**counts, name: counts.get(name, 0) + 1}
 
 
 def _totals(node: Record) -> tuple[int, int, int]:

@@ -12,7 +12,8 @@ from zlib import crc32
 from regions.local.scheduler import reschedule
 from regions.local.scheduler.feasibility import ready_nodes
 from regions.local.scheduler.grants import apply
-from regions.local.scheduler.placement import Chosen, GroupPlacer, Room, coalesce
+from regions.local.scheduler.metrics import coalesce
+from regions.local.scheduler.placement import Chosen, GroupPlacer, Room
 from regions.local.scheduler.properties import Hosts
 from regions.local.scheduler.reconcile import NOT_NEEDED, Decision, Slot, desired_updates, reconcile, stopped
 from regions.local.state.resources import legacy_resources

@@ -6,17 +6,16 @@ import heapq
 import sys
 import threading
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
-from regions.local.nomad_version import UNDATED
 from regions.local.scheduler import reschedule
-from regions.local.scheduler.reconcile import Decision
 from regions.local.scheduler.schedule import schedule
+from regions.local.server.outcome import close_evaluation, commit_plan, follow_up
 from regions.local.state import job_writes, node_writes
 from regions.local.state.job_writes import new_id
 from regions.local.state.snapshot import Record, is_client_terminal
 from regions.local.state.store import Store
-from regions.local.state.times import format_time, parse_time
+from regions.local.state.times import parse_time
 from regions.local.state.transaction import Transaction
 
 
@@ -186,22 +185,22 @@ class Worker:
             now_ns = time.time_ns()
             decision = schedule(state, evaluation, now_ns, new_id)
             later = [
-                (_follow_up(evaluation, allocs[0]["Job"]["JobModifyIndex"], at_ns, now_ns), allocs)
+                (follow_up(evaluation, allocs[0]["Job"]["JobModifyIndex"], at_ns, now_ns), allocs)
                 for at_ns, allocs in decision.later
             ]
             if not decision.is_noop or later:
                 self._store.commit(
-                    "PlanResult", lambda transaction: _commit_plan(transaction, decision, later, evaluation)
+                    "PlanResult", lambda transaction: commit_plan(transaction, decision, later, evaluation)
                 )
             created, _ = self._store.commit(
                 "EvaluationUpdated",
-                lambda transaction: _close_evaluation(
+                lambda transaction: close_evaluation(
                     transaction, evaluation, decision, [one for one, _ in later], now_ns
                 ),
             )
-        for follow_up in created:
-            if follow_up["Status"] == "pending":
-                self.enqueue(follow_up)
+        for successor in created:
+            if successor["Status"] == "pending":
+                self.enqueue(successor)
         state = self._store.snapshot
         for alloc in decision.stops:
             self._client.stop(alloc["ID"])
@@ -219,91 +218,3 @@ def _by_priority(evaluation: Record) -> tuple[int, int, str]:
 _FIRST = -1000
 _RETRY_S = 1.0
 _ENDED = ("complete", "failed", "lost")
-
-
-def _commit_plan(
-    transaction: Transaction, decision: Decision, later: list[tuple[Record, list[Record]]], evaluation: Record
-) -> None:
-    transaction.put_eval(evaluation)
-    for alloc in (*decision.stops, *decision.changed, *decision.placed):
-        transaction.put_alloc(alloc)
-    for follow_up, allocs in later:
-        for alloc in allocs:
-            transaction.put_alloc({**alloc, "FollowupEvalID": follow_up["ID"]})
-
-
-def _close_evaluation(
-    transaction: Transaction, evaluation: Record, decision: Decision, later: list[Record], now_ns: int
-) -> list[Record]:
-    """Completes the evaluation and creates its successors: a blocked one for what found no room, delayed retries."""
-    state = transaction.state
-    current = state.evals.get(evaluation["ID"])
-    if current is None:
-        return []
-    created: list[Record] = []
-    waits = bool(later) and not evaluation.get("WaitUntil")
-    for follow_up in later:
-        transaction.put_eval({**follow_up, "SnapshotIndex": transaction.index - 1})
-        created.append(state.evals.get(follow_up["ID"]))
-    if decision.failed and evaluation["Status"] == "blocked":
-        if decision.placed:
-            transaction.put_eval({**current, "ModifyTime": now_ns})
-        return created
-    closed = {
-        **{field: value for field, value in current.items() if field not in ("FailedTGAllocs", "StatusDescription")},
-        "Status": "complete",
-        "ModifyTime": now_ns,
-        "SnapshotIndex": transaction.index - 1,
-    }
-    if decision.queued:
-        closed["QueuedAllocations"] = decision.queued
-    if decision.updates and transaction.answers_as >= UNDATED:
-        closed["PlanAnnotations"] = {"DesiredTGUpdates": decision.updates, "PreemptedAllocs": None}
-    if decision.failed:
-        closed["FailedTGAllocs"] = decision.failed
-        if not waits:
-            for other in state.job_evals(evaluation["Namespace"], evaluation["JobID"]):
-                if other["Status"] == "blocked":
-                    why = f'existing blocked evaluation exists for job "{evaluation["JobID"]}"'
-                    transaction.put_eval({**other, "Status": "canceled", "StatusDescription": why})
-            blocked = blocked_evaluation(evaluation, decision, now_ns)
-            blocked["SnapshotIndex"] = closed["SnapshotIndex"]
-            closed["BlockedEval"] = blocked["ID"]
-            transaction.put_eval(blocked)
-    transaction.put_eval(closed)
-    return created
-
-
-def blocked_evaluation(evaluation: Record, decision: Decision, now_ns: int) -> Record:
-    """Builds the evaluation that waits for room after one that couldn't place everything."""
-    optional: dict[str, Any] = {}
-    if decision.has_escaped:
-        optional["EscapedComputedClass"] = True
-    elif decision.classes:
-        optional["ClassEligibility"] = decision.classes
-    if evaluation.get("JobModifyIndex"):
-        optional["JobModifyIndex"] = evaluation["JobModifyIndex"]
-    return job_writes.new_evaluation(
-        evaluation["JobID"],
-        evaluation,
-        "queued-allocs",
-        now_ns,
-        FailedTGAllocs=decision.failed,
-        PreviousEval=evaluation["ID"],
-        Status="blocked",
-        StatusDescription="created to place remaining allocations",
-        **optional,
-    )
-
-
-def _follow_up(evaluation: Record, job_index: int, at_ns: int, now_ns: int) -> Record:
-    return job_writes.new_evaluation(
-        evaluation["JobID"],
-        evaluation,
-        "alloc-failure",
-        now_ns,
-        JobModifyIndex=job_index,
-        PreviousEval=evaluation["ID"],
-        StatusDescription="created for delayed rescheduling",
-        WaitUntil=format_time(at_ns),
-    )
