@@ -125,7 +125,7 @@ def test_retries_stay_within_the_chosen_regions(project: Project) -> None:
 def test_a_task_that_publishes_nothing_has_no_result(project: Project) -> None:
     done = project.fedml("dispatch", "--job", project.job("silent", "true"), "--regions", "us")
     assert done.code == 2, done.err
-    assert "slot 0: NoResult: it completed and published nothing" in done.err
+    assert "slot 0: NoResult: it completed and published nothing; end the task with  fedml publish DIR" in done.err
     assert project.rows("--job", "silent") == []
 
 
