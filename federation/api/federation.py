@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -88,17 +89,20 @@ class Federation:
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
+        name: str = "",
         skip_unreachable: bool = False,
     ) -> Run:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
         (`{"lr": [0.1, 0.01]}`) and `params` (rows: `[{"depth": 3}, …]`), else as in fedml.toml, else one in each region.
+        `name` can stand for the run's ID afterwards.
 
         Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
         """
         app = self._app
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
+        request = replace(request, name=name)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
         return Run(
@@ -106,7 +110,7 @@ class Federation:
         )
 
     def resume(self, run: str) -> Run:
-        """Continues the run with this ID or unique prefix. Raises UsageError."""
+        """Continues the run of this ID (or a part of it) or name, or `last`. Raises UsageError."""
         row = Runs(self._app).find(run)
         return Run(self._app.config, row.run, row.version, lambda runs: runs.resume(row.run, lambda event: None))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from federation.api.results import Results
 from federation.app import App
 from federation.index import Row
+from federation.index.lookup import run_named
 from federation.index.reader import Reader
 from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import TagChange
@@ -39,12 +40,15 @@ class FederatedIndex:
         limit: int | None = None,
         at: str | int | None = None,
     ) -> Results:
-        """The results that match all conditions, newest first or by `sort`. `at` is an earlier revision or time."""
+        """The results that match all conditions, newest first or by `sort`. `run` is named as in the commands. `at` is an
+        earlier revision or time."""
         conditions = {"job": job, "version": version, "region": region, "run": run, "state": state, "tag": tag}
         with ExitStack() as stack:
             index: Reader = self._index
             if at is not None:
                 index = stack.enter_context(closing(self._index.at(str(at))))
+            if run is not None:
+                conditions["run"] = run_named(index, run)
             rows = index.query(**conditions, where=where, sort=sort, limit=limit)
             return Results(rows, index.revision)
 
