@@ -2,8 +2,9 @@
 
 Adds the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
 and the spec hash in the parent's meta (Nomad copies it into each child). Adds to each task's environment
-`FEDML_STORES` (this region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`. On
-request, adds a task that publishes to each group that publishes (`store_task`).
+`FEDML_STORES` (this region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`, and
+`FEDML_META_KEYS` where Nomad can't write a meta key into a variable's name. On request, adds a task that publishes to each
+group that publishes (`store_task`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from jobs.errors import InvalidSpec
-from jobs.spec import RUN_KEYS, SPEC_KEY, JobShape
+from jobs.spec import META_KEYS, RUN_KEYS, SPEC_KEY, JobShape, meta_variable
 from jobs.store_task import StoreTask, with_store_task
 
 
@@ -61,8 +62,17 @@ def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: 
         ]
     for group in rendered["TaskGroups"]:
         for task in group.get("Tasks") or []:
-            task["Env"] = {**(task.get("Env") or {}), **environment}
+            task["Env"] = {**(task.get("Env") or {}), **environment, **_meta_keys(rendered, group, task)}
     return rendered
+
+
+def _meta_keys(*blocks: Mapping[str, Any]) -> dict[str, str]:
+    """The variable with the meta keys of job, group and task that Nomad renames; nothing where there are none."""
+    parameterized = blocks[0]["ParameterizedJob"]
+    declared = [*(parameterized.get("MetaRequired") or ()), *(parameterized.get("MetaOptional") or ())]
+    keys = {*declared, *(key for block in blocks for key in block.get("Meta") or ())}
+    renamed = sorted(key for key in keys if meta_variable(key) != key)
+    return {META_KEYS: json.dumps(renamed, ensure_ascii=False)} if renamed else {}
 
 
 def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:

@@ -25,6 +25,8 @@ SPEC_KEY = "fedml_spec"
 RUN_KEYS = ("fedml_run", "fedml_slot", "fedml_attempt")
 FALLBACK_VERSION_KEY = "fedml_version"
 VERSION_KEYS = ("model_version", "version")
+META_KEYS = "FEDML_META_KEYS"
+"""Environment variable: the meta keys that Nomad can't write into a variable's name (`learning-rate`), as a JSON array."""
 ALLOWED_REGIONS_KEY = "fedml_allowed_regions"
 """Job meta: the only regions (`eu,onprem`) that the job may ever run in."""
 PUBLISH_KEY = "fedml_publish"
@@ -168,6 +170,12 @@ def templates_of(job: Mapping[str, Any]) -> Iterator[str]:
 def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for group in job.get("TaskGroups") or ():
         yield from group.get("Tasks") or ()
+
+
+def meta_variable(key: str) -> str:
+    """The name that Nomad gives a meta key in a task's environment, after `NOMAD_META_`: each byte but ASCII letters, digits,
+    `_` and `.` is an underscore."""
+    return re.sub(rb"[^A-Za-z0-9_.]", b"_", key.encode()).decode()
 
 
 def is_key_segment(name: str) -> bool:

@@ -18,12 +18,14 @@ from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
 from jobs.spec import (
     FALLBACK_VERSION_KEY,
+    META_KEYS,
     RUN_KEYS,
     SPEC_KEY,
     VERSION_KEYS,
     checked_version,
     is_key_segment,
     looks_secret,
+    meta_variable,
 )
 
 _META = "NOMAD_META_"
@@ -83,8 +85,8 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         group=_segment(_needed(environ, "NOMAD_GROUP_NAME"), "the group's name"),
         index=_whole(_needed(environ, "NOMAD_ALLOC_INDEX"), "NOMAD_ALLOC_INDEX", least=0),
     )
-    named_key = re.sub(r"[^A-Za-z0-9_]", "_", environ.get("FEDML_VERSION_KEY", ""))  # as Nomad names the variable
-    version_keys = (named_key, *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    named_key = environ.get("FEDML_VERSION_KEY", "")
+    version_keys = (named_key, meta_variable(named_key), *VERSION_KEYS, FALLBACK_VERSION_KEY)
     version_key = next((name for name in version_keys if meta.get(name)), "")
     return Allocation(
         key=key,
@@ -123,10 +125,27 @@ def _binding(meta: Mapping[str, str], region: str, job_id: str) -> tuple[str, in
 
 
 def _meta(environ: Mapping[str, str]) -> dict[str, str]:
-    """The meta by its own names. Nomad sets each key a second time in capitals. That copy is left out."""
+    """The meta by its declared names. Nomad sets each key a second time in capitals. That copy is left out."""
     given = {name.removeprefix(_META): value for name, value in environ.items() if name.startswith(_META)}
     copies = {name.upper() for name in given if name != name.upper()}
-    return {name: value for name, value in given.items() if name not in copies}
+    declared: dict[str, list[str]] = {}
+    for key in _declared_keys(environ.get(META_KEYS, "")):
+        declared.setdefault(meta_variable(key), []).append(key)
+    return {_the_key(declared.get(name, []), name): value for name, value in given.items() if name not in copies}
+
+
+def _the_key(declared: list[str], name: str) -> str:
+    """The one declared key of that variable; the variable's own name where none or several have it."""
+    return declared[0] if len(declared) == 1 else name
+
+
+def _declared_keys(text: str) -> list[str]:
+    try:
+        return (
+            Members({META_KEYS: parse_json(text, source=META_KEYS)}, source=META_KEYS).texts(META_KEYS) if text else []
+        )
+    except ForeignTextError:
+        return []  # the task has changed it: what it trained is published all the same
 
 
 def _stores(text: str) -> dict[str, str]:
