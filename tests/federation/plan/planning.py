@@ -16,7 +16,7 @@ from federation.index import Index
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
 from regions.errors import NotFound, RegionUnreachable
-from regions.model import DryRun, GroupShortfall, Node
+from regions.model import DryRun, GroupShortfall, Node, Region
 from regions.nomad.resources import Resources
 from tests.federation.conftest import MemoryStore
 
@@ -126,6 +126,9 @@ class FakeApp:
 
     def client(self, name: str) -> FakeRegion:
         return self.regions[name]
+
+    def chosen_regions(self, names: Sequence[str] = ()) -> list[Region]:
+        return App.chosen_regions(cast(App, self), names)
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
         names = request.regions or tuple(self.regions)
