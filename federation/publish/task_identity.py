@@ -18,14 +18,13 @@ from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
 from jobs.spec import (
     FALLBACK_VERSION_KEY,
-    META_KEYS,
     RUN_KEYS,
     SPEC_KEY,
     VERSION_KEYS,
     checked_version,
     is_key_segment,
     looks_secret,
-    meta_variable,
+    variable_name,
 )
 
 _META = "NOMAD_META_"
@@ -85,8 +84,8 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         group=_segment(_needed(environ, "NOMAD_GROUP_NAME"), "the group's name"),
         index=_whole(_needed(environ, "NOMAD_ALLOC_INDEX"), "NOMAD_ALLOC_INDEX", least=0),
     )
-    named_key = environ.get("FEDML_VERSION_KEY", "")
-    version_keys = (named_key, meta_variable(named_key), *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    version_keys = (variable_name(environ.get("FEDML_VERSION_KEY", "")), *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    declared = _text_map(environ.get("FEDML_META", "{}"), "FEDML_META", "meta's variable → its declared name")
     version_key = next((name for name in version_keys if meta.get(name)), "")
     return Allocation(
         key=key,
@@ -100,7 +99,7 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         node=environ.get("FEDML_NODE") or node,
         id=_segment(environ["NOMAD_ALLOC_ID"], "NOMAD_ALLOC_ID"),
         params={
-            name: value
+            declared.get(name, name): value
             for name, value in sorted(meta.items())
             if value and not name.lower().startswith("fedml_") and name != version_key and not looks_secret(name)
         },
@@ -125,27 +124,10 @@ def _binding(meta: Mapping[str, str], region: str, job_id: str) -> tuple[str, in
 
 
 def _meta(environ: Mapping[str, str]) -> dict[str, str]:
-    """The meta by its declared names. Nomad sets each key a second time in capitals. That copy is left out."""
+    """The meta by its own names. Nomad sets each key a second time in capitals. That copy is left out."""
     given = {name.removeprefix(_META): value for name, value in environ.items() if name.startswith(_META)}
     copies = {name.upper() for name in given if name != name.upper()}
-    declared: dict[str, list[str]] = {}
-    for key in _declared_keys(environ.get(META_KEYS, "")):
-        declared.setdefault(meta_variable(key), []).append(key)
-    return {_the_key(declared.get(name, []), name): value for name, value in given.items() if name not in copies}
-
-
-def _the_key(declared: list[str], name: str) -> str:
-    """The one declared key of that variable; the variable's own name where none or several have it."""
-    return declared[0] if len(declared) == 1 else name
-
-
-def _declared_keys(text: str) -> list[str]:
-    try:
-        return (
-            Members({META_KEYS: parse_json(text, source=META_KEYS)}, source=META_KEYS).texts(META_KEYS) if text else []
-        )
-    except ForeignTextError:
-        return []  # the task has changed it: what it trained is published all the same
+    return {name: value for name, value in given.items() if name not in copies}
 
 
 def _stores(text: str) -> dict[str, str]:
@@ -154,13 +136,15 @@ def _stores(text: str) -> dict[str, str]:
             "FEDML_STORES is not set, so there is no store to publish to",
             hint='deploy the job with `fedml deploy`, or set it in the task\'s env: {"DATACENTER": "s3://bucket/prefix"}',
         )
+    return _text_map(text, "FEDML_STORES", "datacenter → store URL")
+
+
+def _text_map(text: str, name: str, what: str) -> dict[str, str]:
     try:
-        stores = Members({"it": parse_json(text, source="FEDML_STORES")}, source="FEDML_STORES")
-        return stores.text_map("it")
+        return Members({"it": parse_json(text, source=name)}, source=name).text_map("it")
     except ForeignTextError as error:
         raise PublishError(
-            f"FEDML_STORES is not a JSON object of datacenter → store URL ({error.message})",
-            hint="deploy the job with `fedml deploy`",
+            f"{name} is not a JSON object of {what} ({error.message})", hint="deploy the job with `fedml deploy`"
         ) from error
 
 

@@ -42,6 +42,13 @@ def test_what_the_renderer_adds() -> None:
     assert environment["A"] == "1"
 
 
+def test_tasks_get_the_names_of_meta_keys_whose_variable_has_another_name() -> None:
+    job = JOB | {"ParameterizedJob": {"MetaOptional": ["learning-rate", "data.path", "epochs"]}}
+    environment = render(job, shape_of(job), PLACE, spec_hash="5ec")["TaskGroups"][0]["Tasks"][0]["Env"]
+    assert json.loads(environment["FEDML_META"]) == {"data_path": "data.path", "learning_rate": "learning-rate"}
+    assert "FEDML_META" not in render(JOB, shape_of(JOB), PLACE, spec_hash="5ec")["TaskGroups"][0]["Tasks"][0]["Env"]
+
+
 def test_rendering_twice_changes_nothing() -> None:
     job = render(JOB, shape_of(JOB), PLACE, spec_hash="5ec")
     assert render(job, shape_of(JOB), PLACE, spec_hash="5ec") == job
@@ -64,13 +71,3 @@ def test_the_probe_is_an_ordinary_job_under_its_own_name() -> None:
     job = probe(render(JOB, shape_of(JOB), PLACE, spec_hash="5ec"), {"g": 1000}, probe_id="p")
     assert (job["ID"], job["ParameterizedJob"], job["TaskGroups"][0]["Count"]) == ("p", None, 1000)
     assert job["TaskGroups"][0]["Tasks"][0]["DispatchPayload"] is None
-
-
-def test_meta_keys_that_nomad_renames_are_named_for_the_task() -> None:
-    job = copy.deepcopy(JOB)
-    job["ParameterizedJob"]["MetaOptional"] = ["learning-rate", "a.b", "épochs", "depth"]
-    job["TaskGroups"][0]["Meta"] = {"data-set": "eu"}
-    (task,) = render(job, shape_of(job), PLACE, spec_hash="5ec")["TaskGroups"][0]["Tasks"]
-    assert json.loads(task["Env"]["FEDML_META_KEYS"]) == ["data-set", "learning-rate", "épochs"]
-    (plain,) = render(JOB, shape_of(JOB), PLACE, spec_hash="5ec")["TaskGroups"][0]["Tasks"]
-    assert "FEDML_META_KEYS" not in plain["Env"], "a job without such keys stays as it is registered"

@@ -120,6 +120,13 @@ def test_a_group_after_which_no_result_can_be_named(validated, name):
     assert "results" in said.splitlines()[-1] or "result" in said
 
 
+@pytest.mark.parametrize(("command", "code"), [(["deploy"], 1), (["plan"], 255), (["dispatch", "-n", "1"], 1)])
+def test_such_a_group_is_refused_before_a_region_is_asked(validated, capsys, command, code):
+    validated("", name="a/b")
+    assert run(command) == code
+    assert "train.nomad.hcl: the group 'a/b' can't be part of the key of a result" in capsys.readouterr().err
+
+
 def test_without_results_a_group_can_have_any_name(validated):
     project = _PROJECT.replace("[federation]", '[federation]\nresults = "none"')
     Path("fedml.toml").write_text(project)

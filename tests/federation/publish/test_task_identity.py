@@ -51,6 +51,14 @@ def test_a_child_that_fedml_dispatched() -> None:
     assert found.params == {"epochs": "5"}
 
 
+def test_params_have_the_names_that_the_job_declares() -> None:
+    meta = {"NOMAD_META_learning_rate": "0.1", "NOMAD_META_LEARNING_RATE": "0.1"}
+    renamed = {"FEDML_META": json.dumps({"learning_rate": "learning-rate"})}
+    assert allocation_of(DISPATCHED | meta | renamed, node="n").params == {"epochs": "5", "learning-rate": "0.1"}
+    with pytest.raises(PublishError, match="FEDML_META is not a JSON object"):
+        allocation_of(DISPATCHED | {"FEDML_META": "["}, node="n")
+
+
 def test_secrets_in_the_meta_never_become_params() -> None:
     assert "planted-secret" not in repr(allocation_of(DISPATCHED, node="n"))
 
@@ -124,38 +132,3 @@ def test_a_datacenter_without_a_store() -> None:
         _ = allocation_of(DISPATCHED | {"NOMAD_DC": "dc9"}, node="n").store_url
     assert "no store for datacenter 'dc9' of region us" in str(caught.value)
     assert "dc1, dc2" in caught.value.hint
-
-
-def test_params_have_their_declared_names() -> None:
-    given = {
-        "FEDML_META_KEYS": '["learning-rate", "\u00e9pochs", "x-y", "x+y"]',
-        "NOMAD_META_learning_rate": "0.1",
-        "NOMAD_META_LEARNING_RATE": "0.1",
-        "NOMAD_META___pochs": "3",
-        "NOMAD_META___POCHS": "3",
-        "NOMAD_META_x_y": "either",
-        "NOMAD_META_X_Y": "either",
-        "NOMAD_META_a.b": "7",
-        "NOMAD_META_A.B": "7",
-    }
-    params = allocation_of(DISPATCHED | given, node="n").params
-    assert {"learning-rate": "0.1", "épochs": "3", "x_y": "either", "a.b": "7"}.items() <= params.items()
-    assert not {"learning_rate", "LEARNING_RATE", "__pochs"} & params.keys()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "null"])
-def test_a_list_of_declared_names_that_cannot_be_read_changes_no_name(text: str) -> None:
-    given = {"FEDML_META_KEYS": text, "NOMAD_META_learning_rate": "0.1"}
-    assert allocation_of(DISPATCHED | given, node="n").params["learning_rate"] == "0.1"
-
-
-def test_a_version_key_with_a_dash_is_no_parameter() -> None:
-    environ = {name: value for name, value in DISPATCHED.items() if not name.upper().startswith("NOMAD_META_MODEL")}
-    given = {
-        "FEDML_VERSION_KEY": "model-release",
-        "FEDML_META_KEYS": '["model-release"]',
-        "NOMAD_META_model_release": "9",
-    }
-    found = allocation_of(environ | given, node="n")
-    assert found.version == "9"
-    assert not {"model-release", "model_release"} & found.params.keys()
