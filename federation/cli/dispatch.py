@@ -38,6 +38,7 @@ def dispatch(
             "--name",
             metavar="NAME",
             help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
+            rich_help_panel=SlotOptions.HEADING,
         ),
     ] = "",
     plan: Annotated[
