@@ -90,7 +90,7 @@ def test_two_long_texts_are_cut_around_what_differs() -> None:
         r'+/- Template: "…mport sys\nrate = 0.1\nimport sys\nimport sys\nimport sys\…" => '
         r'"…mport sys\nrate = 0.01\nimport sys\nimport sys\nimport sys…"'
     )
-    assert edited(code, code + "x") == r'+/- Template: "…t sys\nimport sys\n" => "…t sys\nimport sys\nx"'
+    assert edited(code, code + "x") == r'+/- Template: "…rt sys\nimport sys\n" => "…rt sys\nimport sys\nx"'
 
 
 @pytest.mark.parametrize("place", range(0, 200, 7))
