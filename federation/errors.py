@@ -16,7 +16,7 @@
     ├── IndexCorrupt               a log entry that is missing, forged or torn
     ├── IndexLost                  the home store lacks an index that was there
     ├── FormatTooNew               written by a newer fedml
-    ├── LogConflict                other writers were first in every attempt to append
+    ├── LogConflict                an entry was not written: its number is taken, or the change no longer holds
     ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from jobs.json_limits import (
     SHOWN_CHARS_MAX,
     WHOLE_NUMBER_MAX,
     Limits,
+    Unusable,
     is_text,
     problem_of,
     shown_place,
@@ -43,7 +45,8 @@ def parse_json(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LIMI
         value = json.loads(
             decoded,
             parse_constant=None if limits.is_python else _refuse_constant,
-            object_pairs_hook=_refuse_twice if limits.refuse_twice else None,
+            parse_int=_mark_too_long if limits.mark_unusable else None,
+            object_pairs_hook=_mark_twice if limits.mark_unusable else _refuse_twice if limits.refuse_twice else None,
         )
     except RecursionError:
         raise _error(source, f"is nested deeper than {limits.depth_max} levels") from None
@@ -236,6 +239,21 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"an object has the name {_shown(name)} twice")
     return found
+
+
+def _mark_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        found |= {name: Unusable("its name stands twice") for name, count in Counter(names).items() if count > 1}
+    return found
+
+
+def _mark_too_long(digits: str) -> Any:
+    try:
+        return int(digits)
+    except ValueError:
+        return Unusable("the number has too many digits")
 
 
 def _reason(error: ValueError) -> str:

@@ -32,6 +32,16 @@ class Limits:
     is_python: bool = False
     """Whether what Python's own writer gives beyond JSON (NaN, Infinity, halves of surrogate pairs) is let through: the
     caller then looks at each value itself."""
+    mark_unusable: bool = False
+    """Whether a name that an object has twice and a number of too many digits get an `Unusable` as their value, instead of an
+    error of the whole text."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Stands for a value that can't be used."""
+
+    reason: str
 
 
 DOCUMENT_LIMITS = Limits()

@@ -2,8 +2,9 @@
 
 Adds the region's name and namespace, the datacenters that both job and region have, the optional meta keys of a run,
 and the spec hash in the parent's meta (Nomad copies it into each child). Adds to each task's environment
-`FEDML_STORES` (this region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE` and `FEDML_VERSION_KEY`. On
-request, adds a task that publishes to each group that publishes (`store_task`).
+`FEDML_STORES` (this region's map datacenter → store URL), `FEDML_REGION`, `FEDML_NODE`, `FEDML_VERSION_KEY` and, for meta
+keys whose variable has another name, `FEDML_META`. On request, adds a task that publishes to each group that publishes
+(`store_task`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from jobs.errors import InvalidSpec
-from jobs.spec import RUN_KEYS, SPEC_KEY, JobShape
+from jobs.spec import RUN_KEYS, SPEC_KEY, JobShape, variable_name
 from jobs.store_task import StoreTask, with_store_task
 
 
@@ -53,6 +54,8 @@ def render(job: Mapping[str, Any], shape: JobShape, place: Place, *, spec_hash: 
         "FEDML_NODE": "${node.unique.name}",
         "FEDML_VERSION_KEY": shape.version_key,
     }
+    if renamed := {variable_name(key): key for key in sorted(shape.declared_meta) if variable_name(key) != key}:
+        environment["FEDML_META"] = json.dumps(renamed, sort_keys=True)
     if place.store_task is not None:
         schemes = {place.stores[name].partition("://")[0] for name in datacenters}
         rendered["TaskGroups"] = [

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from jobs.errors import InvalidMeta, InvalidSpec
+from jobs.json_limits import is_text
 
 PAYLOAD_BYTES_MAX = 16384
 """Nomad's DispatchPayloadSizeLimit (nomad/structs)."""
@@ -170,6 +171,11 @@ def _tasks(job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from group.get("Tasks") or ()
 
 
+def variable_name(key: str) -> str:
+    """Returns how Nomad names a meta key in the task's environment, after `NOMAD_META_` (`learning-rate`: `learning_rate`)."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", key)
+
+
 def is_key_segment(name: str) -> bool:
     """Returns whether a name can be one segment of the key of an object in a store."""
     return bool(_KEY_SEGMENT.fullmatch(name)) and name not in (".", "..")
@@ -214,6 +220,9 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
                 "--allow-secret-meta sends it all the same",
             )
         _check_path(key, given[key])
+        problem = text_problem(given[key])
+        if problem:
+            raise InvalidMeta(f"meta {key}: the value {problem}", hint="send such bytes as the payload: --payload FILE")
     meta = dict(given)
     for key in shape.meta_required:
         if key not in meta and looks_secret(key):
@@ -259,6 +268,13 @@ def looks_secret(key: str) -> bool:
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", key)]
     is_named_key = any(a in _SECRET_KEYS and b == "key" for a, b in pairwise(words))
     return is_named_key or any(word in _SECRET_WORDS for word in words)
+
+
+def text_problem(text: str) -> str:
+    """Returns why a text can't be meta; empty for one that can."""
+    if "\0" in text:
+        return "holds a NUL character, and tasks get meta as environment variables"
+    return "" if is_text(text) else "is not valid Unicode text"
 
 
 def _check_path(key: str, value: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.errors import FedmlError
@@ -24,30 +24,48 @@ class SecretRef:
     env: str | None = None
     file: Path | None = None
     command: tuple[str, ...] | None = None
+    key: str = field(default="", compare=False)
+    """Where fedml.toml names it, for errors."""
 
     def read(self) -> str:
-        """The secret, without surrounding white space. Raises SecretUnavailable; never shows the secret."""
+        """The secret, without surrounding white space. Raises SecretUnavailable, also for none; never shows the secret."""
         if self.env is not None:
-            value = os.environ.get(self.env, "").strip()
-            if not value:
-                raise SecretUnavailable(f"environment variable {self.env} is not set", hint=f"export {self.env}=…")
-            return value
-        if self.file is not None:
-            try:
-                return self.file.read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise SecretUnavailable(f"secret file {self.file}: {error.strerror}") from error
-        if self.command is not None:
-            try:
-                done = subprocess.run(self.command, capture_output=True, text=True, timeout=30, check=False)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                raise SecretUnavailable(
-                    f"secret command {self.command[0]!r} didn't run: {type(error).__name__}"
-                ) from error
+            secret = os.environ.get(self.env, "").strip()
+            if not secret:
+                raise self._unavailable(f"environment variable {self.env} is not set", f"export {self.env}=…")
+        elif self.file is not None:
+            secret = self._of_file(self.file)
+        elif self.command is not None:
+            secret = self._of_command(self.command)
+        else:
+            raise self._unavailable("a secret reference names neither env, file nor command")
+        if not secret:
+            raise self._unavailable(f"secret {self} is empty")
+        return secret
+
+    def _of_file(self, file: Path) -> str:
+        try:
+            return file.read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+            hint = f"correct the path, or let this user read {file.name}"
+            raise self._unavailable(f"secret file {file}: {why}", hint) from None
+
+    def _of_command(self, command: tuple[str, ...]) -> str:
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=30, check=False)
             if done.returncode != 0:
-                raise SecretUnavailable(f"secret command {self.command[0]!r} ended with exit code {done.returncode}")
-            return done.stdout.strip()
-        raise SecretUnavailable("a secret reference names neither env, file nor command")
+                raise self._unavailable(f"secret command {command[0]!r} ended with exit code {done.returncode}")
+            return done.stdout.decode().strip()
+        except UnicodeDecodeError:
+            raise self._unavailable(f"secret command {command[0]!r} printed something that is not UTF-8 text") from None
+        except subprocess.TimeoutExpired:
+            raise self._unavailable(f"secret command {command[0]!r} took longer than 30 s") from None
+        except OSError as error:
+            raise self._unavailable(f"secret command {command[0]!r} can't be run: {error.strerror}") from None
+
+    def _unavailable(self, problem: str, hint: str = "") -> SecretUnavailable:
+        return SecretUnavailable(f"{self.key}: {problem}" if self.key else problem, hint=hint)
 
     def __str__(self) -> str:
         if self.env is not None:

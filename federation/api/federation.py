@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from federation.api.arguments import checked
 from federation.api.index import FederatedIndex
 from federation.api.run import Run
 from federation.app import App, JobRequest
@@ -17,14 +18,18 @@ from federation.workflows.dispatch import begin
 from federation.workflows.plan import Preview, preview
 from federation.workflows.request import Placing, RunRequest
 from federation.workflows.runs import Runs
-from jobs.params.sweep import Asks, Axis, Value, axes_of, text_of
+from jobs.errors import InvalidMeta
+from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
+from regions.loopback import keep_loopback_from_proxies
 
 _LOG = logging.getLogger("fedml")
 
 
+@checked
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
     """Opens the federation of a fedml.toml or of its folder. Without a path, finds it as the command does. Sends no request
     yet. Raises ConfigError."""
+    keep_loopback_from_proxies()
     return Federation(App(load(Path(path) if path is not None else None)))
 
 
@@ -56,15 +61,16 @@ class Federation:
         """The index of all results."""
         return FederatedIndex(self._app)
 
+    @checked
     def plan(
         self,
         slots: int | None = None,
         *,
-        version: str | None = None,
+        version: str | int | None = None,
         regions: Sequence[str] = (),
         job: str = "",
-        variables: Mapping[str, str] | None = None,
-        meta: Mapping[str, str] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
@@ -76,15 +82,16 @@ class Federation:
         made.require_an_answer()
         return made
 
+    @checked
     def dispatch(
         self,
         slots: int | None = None,
         *,
-        version: str | None = None,
+        version: str | int | None = None,
         regions: Sequence[str] = (),
         job: str = "",
-        variables: Mapping[str, str] | None = None,
-        meta: Mapping[str, str] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
@@ -105,6 +112,7 @@ class Federation:
             app.config, manifest.run, manifest.version, lambda runs: runs.start(opened, prepared, lambda event: None)
         )
 
+    @checked
     def resume(self, run: str) -> Run:
         """Continues the run with this ID or unique prefix. Raises UsageError."""
         row = Runs(self._app).find(run)
@@ -113,28 +121,40 @@ class Federation:
 
 def _run_request(
     slots: int | None,
-    version: str | None,
+    version: str | int | None,
     regions: Sequence[str],
     job: str,
-    variables: Mapping[str, str] | None,
-    meta: Mapping[str, str] | None,
+    variables: Mapping[str, Value] | None,
+    meta: Mapping[str, Value] | None,
     sweep: Mapping[str, Sequence[object]] | None,
     params: Sequence[Mapping[str, object]],
     policy: str | None,
 ) -> RunRequest:
-    given = tuple(f"{name}={value}" for name, value in (variables or {}).items())
-    job_request = JobRequest(job, given, (), tuple(regions))
-    return RunRequest(job_request, slots, version, meta, asks=_asks(sweep, params), placing=Placing(policy=policy))
+    given = tuple(f"{name}={text_of(value)}" for name, value in (variables or {}).items())
+    texts = {name: text_of(value) for name, value in meta.items()} if meta is not None else None
+    return RunRequest(
+        JobRequest(job, given, (), tuple(regions)),
+        slots,
+        None if version is None else str(version),
+        texts,
+        asks=_asks(sweep, params),
+        placing=Placing(policy=policy),
+    )
 
 
 def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
     from jobs.params.file import rows_of
 
-    axes = [
-        str(Axis(name, tuple(text_of(_plain(value)) for value in values))) for name, values in (sweep or {}).items()
-    ]
+    axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
     rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
-    return Asks(axes_of(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+
+
+def _axis_value(name: str, value: object) -> str:
+    plain = _plain(value)
+    if problem := value_problem(plain):
+        raise InvalidMeta(f"sweep {name!r}: a value {problem}", hint="a parameter is a text or a number")
+    return text_of(plain)
 
 
 def _plain(value: object) -> Value:

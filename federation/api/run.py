@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+from federation.api.arguments import checked
 from federation.api.results import Results
 from federation.app import App
 from federation.config.model import Config
@@ -38,6 +39,7 @@ class Run:
             return "running"
         return self._outcome.state if self._outcome else "interrupted"
 
+    @checked
     def wait(self, timeout_s: float | None = None) -> RunOutcome:
         """Waits for the end and returns the outcome. Raises the error that interrupted the run, and FederationError after
         `timeout_s` (the run continues)."""
@@ -51,6 +53,7 @@ class Run:
         assert self._outcome is not None
         return self._outcome
 
+    @checked
     def logs(
         self, slot: int | None = None, *, failed: bool = False, task: str = "", follow: bool = False
     ) -> Iterator[Written]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import typer
 
 from federation.cli.options.common import ConfigOption, JobFileArgument, JsonOption
-from federation.cli.options.groups import DeployOptions, JobOptions, grouped
+from federation.cli.options.groups import DeployOptions, JobOptions
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the group."""
-    app.command("deploy")(grouped(deploy))
+    app.command("deploy")(deploy)
 
 
 def deploy(

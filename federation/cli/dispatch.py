@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption
-from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions, grouped
+from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
 from federation.cli.options.limits import LimitOptions
 from federation.cli.options.planning import PlacingOptions, SlotOptions
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the group."""
-    app.command("dispatch")(grouped(dispatch))
+    app.command("dispatch")(dispatch)
 
 
 def dispatch(
@@ -38,12 +38,15 @@ def dispatch(
             "--plan",
             metavar="FILE",
             help="Dispatch the plan that `fedml plan --out FILE` saved. Refuse it if it no longer holds.",
+            rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
     skip_unreachable: Annotated[
         bool,
         typer.Option(
-            "--skip-unreachable", help="Leave out regions that do not answer or refuse. Default: stop with an error."
+            "--skip-unreachable",
+            help="Leave out regions that do not answer or refuse. Default: stop with an error.",
+            rich_help_panel=JobOptions.HEADING,
         ),
     ] = False,
     as_json: JsonOption = False,

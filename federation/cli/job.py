@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JobFileArgument, JsonOption
-from federation.cli.options.groups import JobOptions, grouped
+from federation.cli.options.groups import JobOptions
 
-app = typer.Typer(help="Check the jobspec and compare it with the regions.", no_args_is_help=True)
+app = CommandApp(help="Check the jobspec and compare it with the regions.", no_args_is_help=True)
 
 
 @app.command("validate")
-@grouped
 def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
     """Check the jobspec without asking a region.
 
@@ -40,7 +40,6 @@ def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption =
 
 
 @app.command("render")
-@grouped
 def render(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
     """Print the job's JSON for each region.
 
@@ -62,7 +61,6 @@ def render(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = N
 
 
 @app.command("diff")
-@grouped
 def diff(job: JobOptions, file: JobFileArgument = "", as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Compare the registered jobs with the file and with each other.
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JobOption, JsonOption, RegionsOption, names
 
-app = typer.Typer(help="Show which regions answer and what they have free.", no_args_is_help=True)
+app = CommandApp(help="Show which regions answer and what they have free.", no_args_is_help=True)
 
 
 @app.command("list")

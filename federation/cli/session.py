@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.streams import write_block, write_line, write_note
+from federation.streams import is_quiet, write_block, write_line, write_note
 from federation.visible import visible_json
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def opened(config: Path | None) -> Iterator[App]:
 
 
 def note(text: str) -> None:
-    """Prints one line for the user on standard error."""
-    write_note(text)
+    """Prints one line for the user on standard error. `-q` leaves it out."""
+    if not is_quiet():
+        write_note(text)
 
 
 def answer(*lines: str) -> None:

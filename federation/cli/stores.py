@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from federation.checks.stores.report import CheckedStore
 
-app = typer.Typer(help="List the stores and check them.", no_args_is_help=True)
+app = CommandApp(help="List the stores and check them.", no_args_is_help=True)
 
 
 @app.command("list")

@@ -55,7 +55,7 @@ def build_store(source: Source, key: str, table: StoreTable) -> StoreConfig:
         raise source.error(key, error.message, error.hint) from None
     for address in table.former_endpoints or ():
         _check_address(source, f"{key}.former_endpoints", address, "endpoint")
-    settings = {name: source.plain(getattr(table, name)) for name in table.model_fields_set - {"url"}}
+    settings = {name: source.plain(getattr(table, name), f"{key}.{name}") for name in table.model_fields_set - {"url"}}
     return _with_endpoint(source, key, replace(parsed, **settings))
 
 
@@ -71,23 +71,23 @@ def _region(source: Source, name: str, table: RegionTable, place: int) -> Region
         name=name,
         addresses=addresses,
         nomad_region=table.nomad_region or name,
-        token=_token(source, table, addresses),
+        token=_token(source, name, table, addresses),
         namespace=os.environ.get(table.namespace.env or "") or table.namespace.name,
         order=place if table.order is None else table.order,
         prices=tuple(source.value(Price, price) for price in table.prices),
         further_stores=build_stores(source, f"{key}.further_stores", table.further_stores),
-        tls=_tls(source, table.tls),
+        tls=_tls(source, f"{key}.tls", table.tls),
         datacenters={dc: _datacenter(source, key, dc, each, table.store) for dc, each in table.datacenters.items()},
         variables={each: _variable(source, f"{key}.vars.{each}", value) for each, value in table.vars.items()},
     )
 
 
-def _token(source: Source, table: RegionTable, addresses: Sequence[str]) -> SecretRef | None:
+def _token(source: Source, name: str, table: RegionTable, addresses: Sequence[str]) -> SecretRef | None:
     if all(address.startswith(DEV_PREFIX) for address in addresses):
         return NotUp()
     if table.token is None and all(address.startswith(DEV_PREFIX) for address in table.addresses):
         return SecretRef(file=token_path(source.root))
-    token: SecretRef | None = source.plain(table.token)
+    token: SecretRef | None = source.plain(table.token, f"regions.{name}.token")
     return token
 
 
@@ -176,7 +176,9 @@ def _check_address(source: Source, key: str, address: str, what: str) -> None:
         raise source.error(key, f"{address!r} is not a valid {what}", "write https://host:port, without a path")
 
 
-def _tls(source: Source, table: TLSTable) -> TLSFiles:
+def _tls(source: Source, key: str, table: TLSTable) -> TLSFiles:
+    if table.client_key and not table.client_cert:
+        raise source.error(f"{key}.client_key", "has no client_cert beside it", 'write client_cert = "client.pem"')
     files = {name: getattr(table, name) for name in ("ca_cert", "client_cert", "client_key")}
     return source.value(TLSFiles, table, **{name: source.file(text) if text else None for name, text in files.items()})
 

@@ -54,6 +54,8 @@ def load(path: Path | None = None, *, cwd: Path | None = None) -> Config:
 
     from federation.config.build import build
 
+    if key := _key_with_nul(data):
+        raise ConfigError(f"{found}: {key}: holds a NUL character (\\u0000)", hint="remove it")
     document = schema.validate(data)
     if not isinstance(document, schema.Document):
         first, *others = [f"{problem.key}: {problem.text}" for problem in document]
@@ -74,6 +76,15 @@ def _without_pydantic_plugins() -> Iterator[None]:
             del os.environ["PYDANTIC_DISABLE_PLUGINS"]
         else:
             os.environ["PYDANTIC_DISABLE_PLUGINS"] = before
+
+
+def _key_with_nul(value: Any, place: str = "") -> str:
+    """Returns the key of the first text that holds a NUL character, which no path, command or variable can."""
+    if isinstance(value, str):
+        return place if "\0" in value else ""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places = (_key_with_nul(each, f"{place}.{name}".lstrip(".")) for name, each in members)
+    return next(filter(None, places), "")
 
 
 def _read(path: Path) -> dict[str, Any]:

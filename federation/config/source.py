@@ -41,11 +41,12 @@ class Source:
         names = {field.name for field in fields(target)} & type(table).model_fields.keys() - made.keys()  # type: ignore[arg-type]
         return target(**{name: self.plain(getattr(table, name)) for name in names}, **made)
 
-    def plain(self, value: Any) -> Any:
-        """A table's value as values have it: references for secrets, tuples for lists."""
+    def plain(self, value: Any, key: str = "") -> Any:
+        """A table's value as values have it: references for secrets (`key`: for their errors), tuples for lists."""
         if isinstance(value, SecretTable):
             file = None if value.file is None else self.file(value.file)
-            return SecretRef(env=value.env, file=file, command=tuple(value.command) if value.command else None)
+            command = tuple(value.command) if value.command else None
+            return SecretRef(env=value.env, file=file, command=command, key=key)
         return tuple(value) if isinstance(value, list) else value
 
     def file(self, text: str) -> Path:

@@ -26,8 +26,8 @@ from federation.result import (
     manifest_sha256,
 )
 from jobs.errors import ForeignTextError
-from jobs.foreign import parse_json
-from jobs.json_limits import WHOLE_NUMBER_MAX, Limits, is_text
+from jobs.foreign import kind_of, parse_json, reason_of
+from jobs.json_limits import WHOLE_NUMBER_MAX, Limits, Unusable, is_text
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import opened_source
 from regions.storage.store import checked_key
@@ -40,7 +40,7 @@ NOTE_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
 """Files with information for the record."""
 
 _NOTE_LIMITS = Limits(
-    size_bytes_max=16 * 1024 * 1024, whole_max=10**4300, refuse_twice=False, is_python=True, items_max=1_000_000
+    size_bytes_max=16 * 1024 * 1024, whole_max=10**4300, is_python=True, mark_unusable=True, items_max=1_000_000
 )
 """Limits for JSON that a task wrote with any library. Values that can't be kept are left out one by one."""
 
@@ -89,16 +89,15 @@ def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
     """Reads the metrics of `metrics.json`, if it exists, with notes on what was left out and why.
 
     Metrics are numbers (NaN and infinities too), texts and true/false. Names in nested objects are joined by a dot. Lists
-    and null are left out. Raises PublishError for a file that isn't a JSON object.
+    and null are left out, and so is a file that isn't a JSON object. Raises nothing.
     """
     metrics: dict[str, MetricValue] = {}
-    notes: list[str] = []
-    for name, value in _flat(_json_object(root / METRICS_FILE)):
+    values, notes = _values(root / METRICS_FILE)
+    for name, value in values.items():
         if isinstance(value, (bool, int, float, str)):
             metrics[name] = value
         else:
-            kind = "null" if value is None else "a list"
-            notes.append(f"{METRICS_FILE}: {_shown(name)} is left out: {kind} is not a valid metric")
+            notes.append(f"{METRICS_FILE}: {_shown(name)} is left out: {kind_of(value)} is not a valid metric")
     return metrics, notes
 
 
@@ -107,7 +106,10 @@ def fitting_metrics(metrics: Mapping[str, MetricValue]) -> tuple[dict[str, Metri
 
     Whole numbers beyond 2^53 become floats, since JSON readers differ on them.
     """
-    fitting, notes = _fitting(metrics, "metric", METRICS_MAX)
+    plain = {
+        name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()
+    }  # NumPy's scalars
+    fitting, notes = _fitting(plain, "metric", METRICS_MAX)
     for name, value in list(fitting.items()):
         if isinstance(value, int) and not -WHOLE_NUMBER_MAX <= value <= WHOLE_NUMBER_MAX:
             if value.bit_length() < 1023:
@@ -127,7 +129,9 @@ def _fitting(members: Mapping[str, Any], what: str, count_max: int) -> tuple[dic
     fitting: dict[str, Any] = {}
     notes = []
     for name, value in members.items():
-        if not is_text(name) or (isinstance(value, str) and not is_text(value)):
+        if not isinstance(value, (bool, int, float, str)):
+            notes.append(f"{what} {_shown(name)} is left out: {kind_of(value)} is not a valid {what}")
+        elif not is_text(name) or (isinstance(value, str) and not is_text(value)):
             notes.append(f"{what} {_shown(name)} is left out: it is not valid Unicode text")
         elif len(name) > NAME_CHARS_MAX:
             notes.append(f"{what} {_shown(name)} is left out: its name has more than {NAME_CHARS_MAX} characters")
@@ -147,22 +151,24 @@ def _shown(name: str) -> str:
     return name if name.isprintable() and is_text(name) and len(name) <= 80 else ascii(name[:80])
 
 
-def read_environment(root: Path) -> dict[str, str]:
-    """Reads `environment.json`, if it exists, which describes the environment of the training, as texts."""
-    environment = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in _flat(_json_object(root / ENVIRONMENT_FILE))
-    }
+def read_environment(root: Path) -> tuple[dict[str, str], list[str]]:
+    """Reads `environment.json`, if it exists, which describes the environment of the training, as texts. Adds notes on what
+    was left out. Raises nothing."""
+    values, notes = _values(root / ENVIRONMENT_FILE)
+    environment = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     if "data_url" in environment:
         environment["data_url"] = without_secrets(environment["data_url"])
-    return environment
+    return environment, notes
 
 
-def read_data(root: Path) -> dict[str, str]:
+def read_data(root: Path) -> tuple[dict[str, str], list[str]]:
     """Reads `data_url` and `data_sha256` of the training data from `data.json` (`{"url": …, "sha256": …}`), if it exists.
-    Raises PublishError for an invalid hash."""
-    data = _json_object(root / DATA_FILE)
-    return data_origin(*(str(data.get(name) or "") for name in ("url", "sha256")))
+    Adds notes on what was left out. Raises nothing."""
+    values, notes = _values(root / DATA_FILE)
+    try:
+        return data_origin(*(str(values.get(name) or "") for name in ("url", "sha256"))), notes
+    except PublishError as error:
+        return {}, [*notes, f"{DATA_FILE} is left out: {error.message}"]
 
 
 def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
@@ -204,21 +210,26 @@ def _file(root: Path, path: Path) -> ResultFile:
         return ResultFile(relative, source.size_bytes, source.sha256())
 
 
-def _json_object(path: Path) -> Mapping[str, Any]:
+def _values(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Reads the names and values of a file that describes a result, with notes on what can't be used. What a task spent hours
+    on is published even if such a file is broken."""
     try:
         with path.open("rb") as file:
-            values = parse_json(file.read(_NOTE_LIMITS.size_bytes_max + 1), source=f"{path.name}", limits=_NOTE_LIMITS)
+            parsed = parse_json(file.read(_NOTE_LIMITS.size_bytes_max + 1), source=path.name, limits=_NOTE_LIMITS)
     except FileNotFoundError:
-        return {}
+        return {}, []
     except OSError as error:
-        raise PublishError(f"{path.name} can't be read as JSON: {error.strerror}") from error
+        return {}, [f"{path.name} is left out: {error.strerror}"]
     except ForeignTextError as error:
-        raise PublishError(
-            f"{path.name} can't be read as JSON: {error.message}", hint="check what the task wrote"
-        ) from error
-    if not isinstance(values, dict):
-        raise PublishError(f"{path.name} is not a JSON object of names and values")
-    return values
+        return {}, [f"{path.name} is left out: it {reason_of(error, path.name)}"]
+    if not isinstance(parsed, dict):
+        return {}, [f"{path.name} is left out: it is {kind_of(parsed)}, not a JSON object of names and values"]
+    values: dict[str, Any] = {}
+    for name, value in _flat(parsed):
+        values[name] = Unusable("its name stands twice") if name in values else value
+    unusable = {name: value for name, value in values.items() if isinstance(value, Unusable)}
+    notes = [f"{path.name}: {_shown(name)} is left out: {value.reason}" for name, value in unusable.items()]
+    return {name: value for name, value in values.items() if name not in unusable}, notes
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

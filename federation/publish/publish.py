@@ -93,9 +93,10 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="fedml-publish-") as folder:
         material = _material(source, config, Path(folder), ignore)
         in_file, notes = read_metrics(material.notes) if material.notes else ({}, [])
-        environment = _environment(environ, material) | dict(origin or {})
+        environment, environment_notes = _environment(environ, material)
+    environment |= origin or {}
     record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
-    notes += left_out
+    notes += [*environment_notes, *left_out]
     _check_keys(record)
     _check_record(record)
     store = open_store(config)
@@ -126,16 +127,17 @@ def _material(source: Path | str, config: StoreConfig, folder: Path, ignore: Seq
     return _Material(artifact, artifact.root if path.is_dir() else None, config)
 
 
-def _environment(environ: Mapping[str, str], material: _Material) -> dict[str, str]:
-    """The record's environment. The artifact's own files override what is found on the node."""
+def _environment(environ: Mapping[str, str], material: _Material) -> tuple[dict[str, str], list[str]]:
+    """The record's environment, with notes on what was left out. The artifact's own files override what the node says."""
     environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
     environment |= package_versions() | found_origin(environ, folders) | task_usage(environ)
-    if material.notes is not None:
-        environment |= read_environment(material.notes) | read_data(material.notes)
-    return environment
+    if material.notes is None:
+        return environment, []
+    (described, notes), (data, data_notes) = read_environment(material.notes), read_data(material.notes)
+    return environment | described | data, notes + data_notes
 
 
 def _record(

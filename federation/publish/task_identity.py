@@ -24,6 +24,7 @@ from jobs.spec import (
     checked_version,
     is_key_segment,
     looks_secret,
+    variable_name,
 )
 
 _META = "NOMAD_META_"
@@ -83,8 +84,8 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         group=_segment(_needed(environ, "NOMAD_GROUP_NAME"), "the group's name"),
         index=_whole(_needed(environ, "NOMAD_ALLOC_INDEX"), "NOMAD_ALLOC_INDEX", least=0),
     )
-    named_key = re.sub(r"[^A-Za-z0-9_]", "_", environ.get("FEDML_VERSION_KEY", ""))  # as Nomad names the variable
-    version_keys = (named_key, *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    version_keys = (variable_name(environ.get("FEDML_VERSION_KEY", "")), *VERSION_KEYS, FALLBACK_VERSION_KEY)
+    declared = _text_map(environ.get("FEDML_META", "{}"), "FEDML_META", "meta's variable → its declared name")
     version_key = next((name for name in version_keys if meta.get(name)), "")
     return Allocation(
         key=key,
@@ -98,7 +99,7 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
         node=environ.get("FEDML_NODE") or node,
         id=_segment(environ["NOMAD_ALLOC_ID"], "NOMAD_ALLOC_ID"),
         params={
-            name: value
+            declared.get(name, name): value
             for name, value in sorted(meta.items())
             if value and not name.lower().startswith("fedml_") and name != version_key and not looks_secret(name)
         },
@@ -135,13 +136,15 @@ def _stores(text: str) -> dict[str, str]:
             "FEDML_STORES is not set, so there is no store to publish to",
             hint='deploy the job with `fedml deploy`, or set it in the task\'s env: {"DATACENTER": "s3://bucket/prefix"}',
         )
+    return _text_map(text, "FEDML_STORES", "datacenter → store URL")
+
+
+def _text_map(text: str, name: str, what: str) -> dict[str, str]:
     try:
-        stores = Members({"it": parse_json(text, source="FEDML_STORES")}, source="FEDML_STORES")
-        return stores.text_map("it")
+        return Members({"it": parse_json(text, source=name)}, source=name).text_map("it")
     except ForeignTextError as error:
         raise PublishError(
-            f"FEDML_STORES is not a JSON object of datacenter → store URL ({error.message})",
-            hint="deploy the job with `fedml deploy`",
+            f"{name} is not a JSON object of {what} ({error.message})", hint="deploy the job with `fedml deploy`"
         ) from error
 
 

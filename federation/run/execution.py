@@ -215,7 +215,7 @@ class Execution:
             return [ChildInspected(*pair, "gone")]
         except FedmlError:
             return [ChildInspected(*pair, "unknown")]
-        last_line = _last_line(client, allocations) if status == "dead" else ""
+        last_line = _last_line(client, allocations)
         return [
             ChildInspected(
                 *pair,
@@ -266,9 +266,15 @@ def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
 
 
 def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
-    """The last line that the first failed task wrote to stderr; "" where there is none or it can't be read."""
-    failed = [allocation for allocation in allocations if allocation.client_status == "failed"]
-    tasks = [(allocation.id, task) for allocation in failed for task, state in allocation.tasks.items() if state.failed]
+    """The last line of stderr of the first task that failed, or that crashed and is restarted; "" where there is none or it
+    can't be read."""
+    tasks = [
+        (allocation.id, task)
+        for allocation in allocations
+        for task, state in allocation.tasks.items()
+        if (allocation.client_status == "failed" and state.failed)
+        or (not allocation.is_over and state.trouble and state.exit_code is not None)
+    ]
     try:
         text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
     except FedmlError:

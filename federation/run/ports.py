@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from federation.claims import Site
+from federation.index.columns import Row
 from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
@@ -59,6 +60,7 @@ class ResultIndex(Protocol):
     """The part of the index that a run uses."""
 
     def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]: ...
+    def won(self, run: str) -> Sequence[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)

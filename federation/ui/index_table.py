@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,7 @@ from federation.index.rows import Note
 from federation.result import MetricValue, ResultRecord
 from federation.text import size_text
 from federation.visible import visible_line
+from jobs.params.columns import is_numeric
 
 if TYPE_CHECKING:
     from federation.ui.console import ScreenedConsole
@@ -25,6 +26,9 @@ _HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
 """Metrics with one of these in their names are shown first when there isn't room for all."""
 _MEASURES = ("_seconds", "_s", "_ms", "_mb", "_bytes", "_count")
 _METRIC_COLUMNS = 3
+_PARAM_COLUMNS = 3
+"""Parameters beyond these are left out first on a narrow terminal."""
+_PARAM_CHARS = 24
 _COLUMN_GAP = 2
 _STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow", "retired": "dim", "removed": "dim"}
 
@@ -103,6 +107,10 @@ def _style(column: Column, row: Row) -> str:
 
 def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
     columns = [
+        (METRICS_PLACE, column)
+        for column in param_columns(rows, taken={*COLUMNS, *_headlines(rows)}, chars=None if in_full else _PARAM_CHARS)
+    ]
+    columns += [
         (METRICS_PLACE, Column(name, partial(_metric_cell, name), 4 if place == 0 else 10 + place, is_number=True))
         for place, name in enumerate(_headlines(rows))
     ]
@@ -115,6 +123,27 @@ def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
         is_number = column.type == "number"
         columns.append((place, Column(heading or name, cell, rank, is_number=is_number, is_state=name == "state")))
     return [column for _, column in sorted(columns, key=lambda each: each[0])]
+
+
+def param_columns(rows: Sequence[Row], *, taken: Collection[str] = (), chars: int | None = None) -> list[Column]:
+    """The parameters in which these rows differ. One whose name is `taken` is headed `params.NAME`. Longer
+    texts than `chars` are cut."""
+    names = sorted({name for row in rows for name in row.params})
+    differing = [name for name in names if len({row.params.get(name) for row in rows}) > 1]
+    return [
+        Column(
+            f"params.{name}" if name in taken else name,
+            partial(_param_cell, name, chars),
+            3 if place < _PARAM_COLUMNS else 20 + place,
+            is_number=is_numeric([row.params[name] for row in rows if name in row.params]),
+        )
+        for place, name in enumerate(differing)
+    ]
+
+
+def _param_cell(name: str, chars: int | None, row: Row) -> str:
+    text = row.params.get(name, "-")
+    return text if chars is None or len(text) <= chars else f"{text[: chars - 1]}…"
 
 
 def _cell(column: IndexColumn, short: Callable[[str], str] | None, row: Row) -> str:

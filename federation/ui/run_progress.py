@@ -12,19 +12,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
-from federation.streams import write_block, write_note
+from federation.streams import is_quiet, write_block, write_note
 from federation.text import counted
 from federation.ui.console import err
+from federation.ui.slot_failures import params_text
 from federation.visible import visible_json, visible_line
 
-SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
+SHOWN_ALWAYS = ("failing", "failed", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
+PARAMS_SHOWN = ("failing", "failed", "retry")
+"""Kinds of events whose lines name the slot's parameters."""
 
 
 def progress_display(manifest: Manifest, *, as_json: bool) -> AbstractContextManager[Callable[[Tell], None]]:
-    """A function that shows each event of the run: as JSON, on a terminal or as plain text. Call it inside the block."""
+    """A function that shows each event of the run: as JSON, on a terminal or as plain text. `-q` shows none, but JSON
+    is a result. Call it inside the block."""
     if as_json:
         return nullcontext(_print_json)
+    if is_quiet():
+        return nullcontext(_print_nothing)
     return _bars(manifest) if sys.stderr.isatty() else nullcontext(_print_line)
 
 
@@ -32,14 +38,19 @@ def event_line(tell: Tell) -> str:
     """One event as a line."""
     where = f"{tell.region:<10}" if tell.region else ""
     slot = f"slot {tell.slot:<5}" if tell.slot >= 0 else ""
+    params = f" ({params_text(tell.params)})" if tell.params and tell.kind in PARAMS_SHOWN else ""
     attempt = f" (attempt {tell.attempt})" if tell.attempt > 1 else ""
     if tell.kind == "bound":
         return f"{where} {counted(tell.count, 'slot')} bound"
-    return f"{where} {slot} {tell.kind:<10} {tell.detail}{attempt}".strip()
+    return f"{where} {slot} {tell.kind:<10} {tell.detail}{attempt}{params}".strip()
 
 
 def _print_line(tell: Tell) -> None:
     write_note(event_line(tell))
+
+
+def _print_nothing(_: Tell) -> None:
+    pass
 
 
 def _print_json(tell: Tell) -> None:

@@ -12,12 +12,12 @@ from federation.streams import write_line, write_task_output
 from federation.text import counted
 from federation.ui.console import err, out, styled, table
 from federation.ui.run_chart import chart
+from federation.ui.slot_failures import failure_lines, failures_document, params_text
 from federation.visible import visible_line
 from federation.workflows.drive import RunOutcome
 from federation.workflows.run_output import Written
 from federation.workflows.runs import RunStory
 
-FAILURES_SHOWN = 10
 ATTEMPTS_SHOWN = 50
 
 
@@ -38,10 +38,8 @@ def show_outcome(outcome: RunOutcome) -> None:
         f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
-    for slot, reason in list(outcome.failures.items())[:FAILURES_SHOWN]:
-        console.print_line(f"  slot {slot}: {reason}", soft_wrap=True)
-    if len(outcome.failures) > FAILURES_SHOWN:
-        console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
+    for line in failure_lines(outcome.failures, outcome.params):
+        console.print_line(f"  {line}", soft_wrap=True)
     for region, attempts in outcome.left.items():
         console.print_line(
             f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there. The next dispatch that "
@@ -66,7 +64,7 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
         "slots": manifest.slots,
         "done": outcome.done,
         "failed": outcome.failed,
-        "failures": {str(slot): reason for slot, reason in outcome.failures.items()},
+        "failures": failures_document(outcome.failures, outcome.params),
         "left": dict(outcome.left),
     }
 
@@ -107,9 +105,13 @@ def show_story(story: RunStory) -> None:
         f"{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
         f"by {manifest.author} at {manifest.created}",
     )
-    rows = [
+    failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
+    for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
+        console.print_line(f"  {line}", soft_wrap=True)
+    rows: list[tuple[Any, ...]] = [
         (
             number,
+            params_text(story.parameters(number)),
             slot.state if slot.state != "open" or slot.attempts else "unbound",
             f"{len(slot.committed)}/{sum(manifest.groups.values())}",
             attempt.number,
@@ -121,13 +123,16 @@ def show_story(story: RunStory) -> None:
         for attempt in slot.attempts
     ]
     if len(rows) > ATTEMPTS_SHOWN:
-        bad = [row for row in rows if row[1] != "done" or row[6]]
+        bad = [row for row in rows if row[2] != "done" or row[-1]]
         console.print(
             f"{len(rows) - len(bad)} attempts succeeded. Of the others at most {ATTEMPTS_SHOWN} are shown (all: --json)."
         )
         rows = bad[:ATTEMPTS_SHOWN]
     ended = "ended" if manifest.results == "none" else "results"
-    columns = ("slot", "state", ended, "attempt", "region", "dispatched job", "why it ended")
+    columns = ["slot", "parameters", "state", ended, "attempt", "region", "dispatched job", "why it ended"]
+    if not any(row[1] for row in rows):
+        columns.remove("parameters")
+        rows = [(row[0], *row[2:]) for row in rows]
     if rows:
         console.print(table(columns, rows, numbers=("slot", "attempt")))
 
@@ -219,6 +224,7 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "slots": [
             {
                 "slot": number,
+                "params": dict(story.parameters(number)),
                 "state": slot.state,
                 "reason": slot.reason,
                 "committed": sorted(f"{group}[{index}]" for group, index in slot.committed),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from federation.app import App
 from federation.config.adopted_places import AdoptedPlace, adopted_places
 from federation.config.model import Config
 from federation.deploy.prepare import PreparedJob
-from federation.errors import PublishError, UsageError
+from federation.errors import UsageError
 from federation.home import run_log
 from federation.log import Log
 from federation.manifest import Manifest
@@ -191,10 +190,8 @@ def recorded(template: ResultRecord, objects: Objects, pattern: Pattern) -> Resu
     with tempfile.TemporaryDirectory(prefix="fedml-adopt-") as folder:
         texts = Path(folder)
         artifact = read_objects(objects.store, objects.prefix, objects.infos, texts)
-        environment, metrics = {ADOPTED: pattern.text}, dict(template.metrics)
-        with suppress(PublishError):  # a metrics.json that can't be used
-            metrics |= read_metrics(texts)[0]
-            environment |= read_environment(texts) | read_data(texts) | {ADOPTED: pattern.text}
+        metrics = {**template.metrics, **read_metrics(texts)[0]}
+        environment = read_environment(texts)[0] | read_data(texts)[0] | {ADOPTED: pattern.text}
     written = max((info.modified for info in objects.infos if info.modified), default=datetime.now(UTC))
     return replace(
         template,

@@ -9,7 +9,9 @@ from federation import capacity
 from federation.app import App
 from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
 from federation.deploy.prepare import PreparedJob
-from federation.errors import FederationError, UsageError
+from federation.errors import FederationError, IndexLost, UsageError
+from federation.index.maintenance.store_listing import RESULTS
+from federation.index.stores import shown_store
 from federation.log import default_author
 from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named
 from federation.plan.price import price_per_hour
@@ -112,6 +114,8 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
+    if looks_for is None:  # else only the regions' room is asked for, and no version is given
+        _refuse_forgotten_results(app)
     job, placing = prepared.shape.id, request.placing
     policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
@@ -237,6 +241,25 @@ def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
             f"--max-cost can't be judged: no finished run of this job was in {', '.join(unknown)}",
             hint="say how long a slot runs:  --expected-duration 20m",
         )
+
+
+def _refuse_forgotten_results(app: App) -> None:
+    """Raises IndexLost where the index is empty, and a store holds results: versions would begin anew. A store that can't be
+    listed is passed over."""
+    if app.index.ask(lambda catalog: catalog.position().number):
+        return
+    stores = app.result_stores()
+    for name in stores.names:
+        try:
+            is_empty = next(iter(stores.of(name).list(RESULTS)), None) is None
+        except FedmlError:
+            continue
+        if not is_empty:
+            raise IndexLost(
+                f"the index in {app.home.url} is empty, and the store {shown_store(name)} holds results",
+                hint="if fedml.toml names the wrong place, mend `home`\n"
+                "else enter them into the index first, so that versions go on after theirs: fedml index rebuild",
+            )
 
 
 def _next_version(app: App, job: str) -> str:

@@ -32,11 +32,12 @@ from federation.run.brain.state import Slot
 from federation.run.kept_logs import kept
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
-from federation.run.slot_inputs import keep_asks
+from federation.run.slot_inputs import keep_asks, parameters_of
 from federation.run.timeline import Timeline, timeline
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import DispatchRequest
+from jobs.params.sweep import Value
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
 
@@ -65,6 +66,8 @@ class RunStory:
     """Its run log."""
     results: Sequence[Row] = ()
     """Those that won their keys."""
+    parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
+    """The parameters of a slot, in which it differs from others."""
 
 
 class Runs:
@@ -287,10 +290,11 @@ class Runs:
         row = self.find(run)
         manifest = self.manifest(row.run)
         entries, results = self._run_log(row.run).refresh(), self._app.index.won(row.run)
+        parameters = parameters_of(manifest, self._app.home)
         brain = Brain(manifest)
         for event in _replay(entries, results):
             brain.step(event)
-        return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results)
+        return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters)
 
     def timeline(self, story: RunStory) -> Timeline:
         """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""

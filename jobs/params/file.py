@@ -6,6 +6,7 @@ What is broken is named by its line. Rows are packed for the home store as gzipp
 from __future__ import annotations
 
 import base64
+import codecs
 import csv
 import gzip
 import hashlib
@@ -17,13 +18,14 @@ from typing import Any, NoReturn
 
 from jobs.errors import ForeignTextError, InvalidMeta
 from jobs.foreign import Members, parse_json, unpacked
-from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, Value, axes_of, typed
-from jobs.spec import PAYLOAD_BYTES_MAX
+from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, Value, axes_of, text_of, typed, value_problem
+from jobs.spec import PAYLOAD_BYTES_MAX, text_problem
 
 PAYLOADS_BYTES_MAX = 256 * 1024 * 1024
+"""All payloads of one run together: a coordinator holds them in memory."""
 _UNPACKED_BYTES_MAX = 2 * PAYLOADS_BYTES_MAX
 """Payloads are kept in base64."""
-"""All payloads of one run together: a coordinator holds them in memory."""
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def read_asks(sweep: Sequence[str] = (), params: Path | None = None, payload_dir: Path | None = None) -> Asks:
@@ -38,13 +40,13 @@ def read_asks(sweep: Sequence[str] = (), params: Path | None = None, payload_dir
 def read_params(path: Path) -> Rows:
     """The rows of a CSV file with a header, or of a JSON Lines file with one object a line.
 
-    An empty cell and a null leave the key out of that row. Raises InvalidMeta for a row that is broken or comes twice,
-    naming its line.
+    An empty cell and a null leave the key out of that row. White space around a cell is dropped, and so is a row of empty
+    cells. Raises InvalidMeta for a row that is broken or comes twice, naming its line.
     """
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
+    readers = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
     if path.suffix.lower() not in readers:
         raise InvalidMeta(
-            f"--params {path}: its name says neither CSV nor JSON Lines", hint="name it .csv, .jsonl or .ndjson"
+            f"--params {path}: its name says neither CSV nor JSON Lines", hint="name it .csv, .tsv, .jsonl or .ndjson"
         )
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -52,11 +54,13 @@ def read_params(path: Path) -> Rows:
         raise InvalidMeta(f"--params {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         number = error.object.count(b"\n", 0, error.start) + 1
-        raise InvalidMeta(f"{path.name}:{number}: no UTF-8 text", hint="save the file as UTF-8") from None
+        is_utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        problem = "the file is UTF-16, not UTF-8" if is_utf16 else "this line is not UTF-8 text"
+        raise InvalidMeta(f"{path.name}:{number}: {problem}", hint="save the file as UTF-8") from None
     return rows_of(path.name, readers[path.suffix.lower()](path.name, text))
 
 
-def rows_of(source: str, numbered: Iterable[tuple[int, Mapping[str, object]]]) -> Rows:
+def rows_of(source: str, numbered: Iterable[tuple[int, Mapping[str, Any]]]) -> Rows:
     """Rows with their numbers as a sweep wants them. Raises InvalidMeta, naming the number, for a value that meta can't hold
     and a row that comes twice; where there is none."""
     lines: list[bytes] = []
@@ -65,14 +69,12 @@ def rows_of(source: str, numbered: Iterable[tuple[int, Mapping[str, object]]]) -
     seen: dict[bytes, int] = {}
     for number, row in numbered:
         for name, value in row.items():
-            if not isinstance(value, (str, int, float, bool)) or value != value:
-                what = "no number" if value != value else f"a {type(value).__name__}"
-                raise InvalidMeta(f"{source}:{number}: {name!r} is {what}: meta holds texts and numbers")
-        try:
-            line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode()
-        except UnicodeEncodeError:
-            raise InvalidMeta(f"{source}:{number}: half of a surrogate pair is no text") from None
-        first = seen.setdefault(line, number)
+            problem = text_problem(name) or value_problem(value)
+            if problem:
+                raise InvalidMeta(f"{source}:{number}: {name!a} {problem}", hint="a parameter is a text or a number")
+        line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode()
+        sent = json.dumps({name: text_of(value) for name, value in row.items()}, sort_keys=True).encode()
+        first = seen.setdefault(sent, number)
         if first != number:
             raise InvalidMeta(
                 f"{source}:{number}: the same row as line {first}",
@@ -140,36 +142,53 @@ def unpack(kept: Kept, data: bytes) -> list[bytes]:
     return text.split(b"\n")
 
 
-def _csv_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _tsv_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]:
+    return _csv_rows(source, text, "\t")
+
+
+def _csv_rows(source: str, text: str, separator: str = ",") -> Iterator[tuple[int, dict[str, Value]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True, delimiter=separator)
+    header: list[str] = []
     before = 0
     try:
-        header = [cell.strip() for cell in next(reader, [])]
-        _check_header(source, header)
-        before = reader.line_num
         for cells in reader:
             number, before = before + 1, reader.line_num
-            if not cells:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
                 continue
-            if len(cells) != len(header):
+            if not header:
+                header = cells
+                _check_header(source, number, header, separator)
+            elif len(cells) != len(header):
                 raise InvalidMeta(
                     f"{source}:{number}: {len(cells)} cell{'s' if len(cells) != 1 else ''}, and the header has "
                     f"{len(header)}",
                     hint="a cell that holds a comma stands in double quotes",
                 )
-            yield number, {name: typed(cell) for name, cell in zip(header, cells, strict=True) if cell}
+            elif cells == header:
+                raise InvalidMeta(f"{source}:{number}: this line is the header again", hint="remove the line")
+            else:
+                yield number, {name: typed(cell) for name, cell in zip(header, cells, strict=True) if cell}
     except csv.Error as error:
-        raise InvalidMeta(f"{source}:{before + 1}: broken CSV: {error}") from None
+        raise InvalidMeta(
+            f"{source}:{before + 1}: broken CSV: {error}",
+            hint="a quoted cell ends at its closing quote; a quote inside it is written twice",
+        ) from None
 
 
-def _check_header(source: str, header: Sequence[str]) -> None:
-    if not header:
-        raise InvalidMeta(f"{source}:1: no header", hint="the first line names the meta keys: lr,depth")
+def _check_header(source: str, number: int, header: Sequence[str], separator: str) -> None:
+    other = next((sign for sign in _SEPARATORS if any(sign in name for name in header)), None)
+    if other is not None and len(header) == 1:
+        wanted = "commas (and 0.1 for a number, not 0,1)" if separator == "," else "tabs"
+        hint = f"save the file with {wanted}" + (", or name it .tsv" if other == "\t" else "")
+        raise InvalidMeta(f"{source}:{number}: its cells are separated by {_SEPARATORS[other]}", hint=hint)
+    if separator == "\t" and len(header) == 1 and "," in header[0]:
+        raise InvalidMeta(f"{source}:{number}: its cells are separated by commas", hint="name it .csv")
     if "" in header:
-        raise InvalidMeta(f"{source}:1: column {header.index('') + 1} has no name")
+        raise InvalidMeta(f"{source}:{number}: column {header.index('') + 1} has no name")
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise InvalidMeta(f"{source}:1: two columns are named {twice!r}")
+        raise InvalidMeta(f"{source}:{number}: two columns are named {twice!r}")
 
 
 def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]:
@@ -185,6 +204,7 @@ def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]
             row: Any = json.loads(
                 line,
                 parse_float=typed,
+                parse_int=typed,
                 parse_constant=lambda text: broken(f"{text} is no number of JSON's"),
                 object_pairs_hook=_pairs,
             )
@@ -196,7 +216,12 @@ def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]
             broken("a number too long, or nested too deep")
         if not isinstance(row, dict):
             broken("no JSON object")
-        yield number, {name: value for name, value in row.items() if value is not None}
+        given = {name: value for name, value in row.items() if value is not None}
+        if not given:
+            raise InvalidMeta(
+                f"{source}:{number}: the row has no parameter", hint="remove the line, or give one of the keys a value"
+            )
+        yield number, given
 
 
 class _Twice(Exception):

@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
 from jobs.errors import InvalidMeta
-from jobs.foreign import parse_object
+from jobs.foreign import kind_of, parse_object
 from jobs.json_limits import Limits
-from jobs.spec import META_BYTES_MAX, JobShape, check_dispatch, check_payload, dispatch_meta, looks_secret, undeclared
+from jobs.spec import (
+    META_BYTES_MAX,
+    JobShape,
+    check_dispatch,
+    check_payload,
+    dispatch_meta,
+    looks_secret,
+    text_problem,
+    undeclared,
+)
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
 
 Value = str | int | float | bool
 
+_WHOLE_BITS_MAX = 14_000
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _ROW_LIMITS = Limits(whole_max=10**4300)
 
@@ -171,33 +182,40 @@ class Inputs:
 
 def axes_of(items: Sequence[str]) -> tuple[Axis, ...]:
     """Parses `["lr=0.1,0.01", "depth=3,5"]` to axes. Values are split as a line of CSV: put one that contains a comma
-    in double quotes (`'layers="64,32",128'`). Raises InvalidMeta."""
+    in double quotes (`'layers="64,32",128'`). White space around a value is dropped. Raises InvalidMeta."""
     axes: list[Axis] = []
     for item in items:
         name, equals, text = item.partition("=")
         name = name.strip()
         if not equals or not name:
             raise InvalidMeta(f"--sweep {item!r} is not of the form key=value,value", hint="write  --sweep lr=0.1,0.01")
-        if any(axis.name == name for axis in axes):
-            raise InvalidMeta(
-                f"--sweep {name} is given twice", hint=f"write all its values at once: --sweep {name}=…,…"
-            )
         try:
-            rows = list(csv.reader([text], strict=True))
+            rows = list(csv.reader([text], strict=True, skipinitialspace=True))
         except csv.Error as error:
             raise InvalidMeta(
                 f"--sweep {item!r}: {error}", hint="put a value with a comma in double quotes: 'name=\"a,b\",c'"
             ) from None
-        values = tuple(rows[0]) if rows else ()
+        values = tuple(value.strip() for row in rows for value in row)
+        axes.append(Axis(name, values))
+    return checked_axes(axes)
+
+
+def checked_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Checks that each name and each value of an axis stands once. Raises InvalidMeta."""
+    for axis in axes:
+        name, values = axis.name, axis.values
+        if sum(other.name == name for other in axes) > 1:
+            raise InvalidMeta(
+                f"--sweep {name} is given twice", hint=f"write all its values at once: --sweep {name}=…,…"
+            )
         if not values or "" in values:
-            raise InvalidMeta(f"--sweep {item!r} has an empty value", hint=f"write  --sweep {name}=1,2,3")
+            raise InvalidMeta(f"--sweep {str(axis)!r} has an empty value", hint=f"write  --sweep {name}=1,2,3")
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
             raise InvalidMeta(
                 f"--sweep {name} has the value {twice!r} twice",
                 hint="give each value once; -n sets the number of slots",
             )
-        axes.append(Axis(name, values))
     return tuple(axes)
 
 
@@ -243,6 +261,17 @@ def typed(text: str) -> Value:
             if text_of(value) == text:
                 return value
     return text
+
+
+def value_problem(value: object) -> str:
+    """Returns why a value can't be a parameter; empty for one that can."""
+    if isinstance(value, str):
+        return text_problem(value)
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "is not a finite number"
+    if isinstance(value, int):
+        return "has too many digits" if value.bit_length() > _WHOLE_BITS_MAX else ""
+    return f"is {kind_of(value)}"
 
 
 def text_of(value: Value) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import nomad.api.exceptions  # noqa: TID253 - this module is loaded only when a region is really called
 import requests
 
-from regions.model import Region
+from regions.model import Region, TLSFiles
 from regions.nomad.transport import Request, Send
 
 
@@ -22,7 +22,7 @@ def sender(region: Region) -> Send:
         "namespace": region.namespace,
         "region": region.nomad_region,
         "verify": str(tls.ca_cert) if tls.verify and tls.ca_cert else tls.verify,
-        "cert": tuple(str(file) for file in (tls.client_cert, tls.client_key) if file),
+        "cert": _certificate(tls),
     }
     # On every endpoint: python-nomad leaves the namespace out for some (evaluations, the event stream).
     everywhere = {"namespace": region.namespace, "region": region.nomad_region}
@@ -51,3 +51,10 @@ def sender(region: Region) -> Send:
         return response
 
     return send
+
+
+def _certificate(tls: TLSFiles) -> str | tuple[str, str] | None:
+    """The client's certificate as requests takes it. Without a key of its own, the certificate's file holds it."""
+    if tls.client_cert is None:
+        return None
+    return (str(tls.client_cert), str(tls.client_key)) if tls.client_key else str(tls.client_cert)

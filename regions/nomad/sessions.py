@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
 from regions.limited_requests import LimitedAdapter
+from regions.loopback import is_loopback
 
 
 class Sessions:
@@ -42,7 +44,8 @@ class Sessions:
 
 
 class _Session(requests.Session):
-    """Session that follows no redirect, since the token's header would be sent to a stranger, and reads no netrc."""
+    """Session that follows no redirect, since the token's header would be sent to a stranger, reads no netrc, and reaches
+    loopback without a proxy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +53,12 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
+
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = super().merge_environment_settings(url, *args, **kwargs)
+        if is_loopback(urlsplit(url).hostname or ""):
+            settings["proxies"] = {}
+        return settings
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -11,6 +11,7 @@ that has begun an answer and doesn't finish it in time is as unreachable as one 
 from __future__ import annotations
 
 import copy
+import logging
 import random
 import threading
 import time
@@ -38,8 +39,10 @@ from regions.errors import (
 from regions.model import Region
 from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
 from regions.nomad.sessions import Sessions
+from regions.nomad.tls_files import tls_problem
 
 E = TypeVar("E", bound=RegionError)
+_log = logging.getLogger("fedml.requests")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 ROUNDS_WITHOUT_ANSWER: Final = 3
@@ -152,6 +155,7 @@ class Transport:
             pause_s = random.uniform(wait_s / 2, wait_s)  # noqa: S311 - jitter, no secret
             if is_hopeless or request.is_stream or time.monotonic() + pause_s >= deadline:
                 raise outcome
+            _log.debug("%s: %s: asked again in %.1f s", self._region.name, outcome.message, pause_s)
             time.sleep(pause_s)
 
     def _round(self, request: Request, deadline: float) -> Answer | RegionError:
@@ -186,13 +190,19 @@ class Transport:
         answer_bytes_max = None if request.is_stream else request.answer_bytes_max
         while True:
             limits = CallLimits(ends_s, answer_bytes_max=answer_bytes_max)
+            began = time.monotonic()
             try:
                 with limits.applied():
                     response = self._send(
                         request, address=address, token=token, session=self._sessions.get(), timeout=timeout
                     )
                     answer = self._read(request, response, limits)
-            except requests.RequestException as error:
+                self._log_request(request, address, str(response.status_code), began)
+            except (OSError, ValueError, LookupError) as error:  # of requests; or of ssl, for a file that can't be used
+                self._check_tls_files(request)
+                if not isinstance(error, requests.RequestException):
+                    raise
+                self._log_request(request, address, "no answer", began)
                 return self._unanswered(request, address, error, limits)
             if isinstance(answer, Answer):
                 return answer
@@ -205,6 +215,10 @@ class Transport:
             if answer.meaning is Meaning.UNCERTAIN and not request.is_repeatable:
                 raise self._unknown_outcome(request, address, answer.text)
             return self.error(_PASSING[answer.meaning], request, f"{address}: {answer.text}")
+
+    def _log_request(self, request: Request, address: str, end: str, began: float) -> None:
+        what = " ".join(filter(None, (request.method.upper(), request.operation, request.about)))
+        _log.debug("%s: %s at %s: %s in %.2f s", self._region.name, what, address, end, time.monotonic() - began)
 
     def _unanswered(
         self, request: Request, address: str, error: requests.RequestException, limits: CallLimits
@@ -222,6 +236,12 @@ class Transport:
         if limits.is_too_large:
             kind = UnexpectedAnswer
         return self.error(kind, request, f"{address}: {silence.text}", hint=silence.hint)
+
+    def _check_tls_files(self, request: Request) -> None:
+        """Raises RegionUnreachable, with key and file, where a file of the region's TLS settings can't be used."""
+        problem, hint = tls_problem(self._region.tls)
+        if problem:
+            raise self.error(RegionUnreachable, request, f"regions.{self._region.name}.tls.{problem}", hint=hint)
 
     def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:
         if response.status_code >= 300:

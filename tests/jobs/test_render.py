@@ -42,6 +42,13 @@ def test_what_the_renderer_adds() -> None:
     assert environment["A"] == "1"
 
 
+def test_tasks_get_the_names_of_meta_keys_whose_variable_has_another_name() -> None:
+    job = JOB | {"ParameterizedJob": {"MetaOptional": ["learning-rate", "data.path", "epochs"]}}
+    environment = render(job, shape_of(job), PLACE, spec_hash="5ec")["TaskGroups"][0]["Tasks"][0]["Env"]
+    assert json.loads(environment["FEDML_META"]) == {"data_path": "data.path", "learning_rate": "learning-rate"}
+    assert "FEDML_META" not in render(JOB, shape_of(JOB), PLACE, spec_hash="5ec")["TaskGroups"][0]["Tasks"][0]["Env"]
+
+
 def test_rendering_twice_changes_nothing() -> None:
     job = render(JOB, shape_of(JOB), PLACE, spec_hash="5ec")
     assert render(job, shape_of(JOB), PLACE, spec_hash="5ec") == job

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
-from federation.cli.options.groups import grouped
 
 if TYPE_CHECKING:
     from federation.index import Row
@@ -23,7 +22,7 @@ TERMINAL_ROWS = 100
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    app.command("list")(grouped(list_results))
+    app.command("list")(list_results)
     for command in (show, get, compare):
         app.command()(command)
 
@@ -31,6 +30,8 @@ def register(app: typer.Typer) -> None:
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
     """Which results are listed."""
+
+    HEADING: ClassVar[str] = "Filters"
 
     job: JobNameOption = None
     version: Annotated[str | None, typer.Option(metavar="V", help="List only this version.")] = None

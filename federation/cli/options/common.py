@@ -7,16 +7,22 @@ from typing import Annotated
 
 import typer
 
+from federation.cli.help_page import GENERAL
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
         metavar="FILE",
         help="Use this fedml.toml. Default: FEDML_CONFIG, else the nearest one in this folder or above it.",
+        rich_help_panel=GENERAL,
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output. Everything else goes to standard error.")
+    bool,
+    typer.Option(
+        "--json", help="Print JSON on standard output. Everything else goes to standard error.", rich_help_panel=GENERAL
+    ),
 ]
 AllowStoreOption = Annotated[
     list[str] | None,

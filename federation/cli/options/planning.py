@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class SlotOptions:
     """Options for the number of slots, the version and the inputs of each slot."""
+
+    HEADING: ClassVar[str] = "Slots and inputs"
 
     slots: Annotated[
         int | None,
@@ -87,6 +89,8 @@ class SlotOptions:
 @dataclass(frozen=True, slots=True)
 class PlacingOptions:
     """Options for the placement of slots, with its limits of time and cost."""
+
+    HEADING: ClassVar[str] = "Placement"
 
     policy: Annotated[
         str,

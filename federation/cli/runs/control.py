@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
-from federation.cli.options.groups import FollowOptions, grouped
+from federation.cli.options.groups import FollowOptions
 from federation.cli.runs.logs import logs
 from federation.cli.runs.read import list_runs, show, watch
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from federation.workflows.run_control import DriveRun, Note
     from federation.workflows.run_observers import ObserverOptions
 
-app = typer.Typer(help="Read runs, resume them, cancel them.", no_args_is_help=True)
+app = CommandApp(help="Read runs, resume them, cancel them.", no_args_is_help=True)
 app.command("list")(list_runs)
 app.command("show")(show)
 app.command("watch")(watch)
@@ -26,7 +27,6 @@ app.command("logs")(logs)
 
 
 @app.command("resume")
-@grouped
 def resume(
     run: RunArgument,
     follow: FollowOptions,

@@ -18,6 +18,7 @@ from federation.publish.report import as_json, as_lines, checked, given_origin, 
 from federation.streams import write_block, write_line, write_note
 from federation.visible import visible_json
 from jobs.errors import FedmlError
+from regions.loopback import keep_loopback_from_proxies
 
 
 class _Parser(argparse.ArgumentParser):
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
     """Runs the command and returns its exit code. `stores` are the URL schemes that this archive has a backend for."""
+    keep_loopback_from_proxies()
     try:
         given = parser().parse_args(arguments)
         if given.check:

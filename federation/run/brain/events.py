@@ -180,7 +180,7 @@ class ChildInspected:
     status: str
     allocations: tuple[Allocation, ...] = ()
     last_line: str = ""
-    """The end of the failed task's stderr, of a child that is dead and failed."""
+    """The end of stderr of the task that failed, or that Nomad restarts after it failed."""
     is_stopped: bool = False
     """Somebody stopped the job."""
     is_queued: bool = False
@@ -207,6 +207,8 @@ class Committed:
     """The index took records: (record, outcome) each; outcomes are those of `Index.commit`."""
 
     outcomes: tuple[tuple[ResultRecord, str], ...]
+    givers: Mapping[Key, int] = field(default_factory=dict)
+    """Key → the attempt whose record won it, for keys that weren't won by these records just now."""
 
 
 @dataclass(frozen=True, slots=True)

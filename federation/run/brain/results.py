@@ -134,7 +134,8 @@ class Results:
             self._commits_under_way += 1
 
     def committed(self, event: Committed) -> None:
-        """Takes committed records. Each key has its result now, whichever record won."""
+        """Takes committed records. Each key has its result now, whichever record won: perhaps one whose own answer was lost,
+        or another coordinator's. The region of the winner is charged for the slot."""
         self._commits_under_way -= 1
         for record, outcome in event.outcomes:
             if outcome == "late":
@@ -146,7 +147,8 @@ class Results:
                 attempt = slot.attempts[record.attempt - 1] if known else slot.last
                 detail = f"{key.group}[{key.index}] {outcome}"
                 self._state.tell("committed", attempt=attempt, slot=key.slot, detail=detail)
-            self.has(key.slot, (key.group, key.index), 0 if outcome == "superseded" else record.attempt)
+            giver = event.givers.get(key, 0 if outcome == "superseded" else record.attempt)
+            self.has(key.slot, (key.group, key.index), giver)
 
     def has(self, number: int, place: GroupIndex, attempt_number: int) -> None:
         """Records that a key of the slot is committed, produced by this attempt (0: unknown). With all its keys the slot is

@@ -64,6 +64,8 @@ class Attempt:
     """What the run log has of it."""
     kept: tuple[str, ...] = ()
     """Allocations whose logs are kept, or about to be."""
+    troubles: tuple[str, ...] = ()
+    """What kept its tasks from starting or made Nomad restart them, in order, each once."""
     mapped: tuple[str, ...] = ()
     """Of a run that adopts: allocations whose key the run log has, or is about to have."""
 

@@ -261,6 +261,18 @@ def test_shell_variables_of_nomad_count_only_where_referenced(tmp_path: Path, mo
         ("https://nomad.us.example.com:4646", "http://h:99999", "'http://h:99999' is not a valid address", ""),
         ("https://nomad.us.example.com:4646", "dev:us", "there is no [dev.regions.us]", "add [dev.regions.us]"),
         ('["https://nomad.us.example.com:4646"]', "[]", "regions.us.addresses: must not be empty", "addresses = ["),
+        (
+            "[regions.us]\n",
+            '[regions.us]\ntls.client_key = "k.pem"\n',
+            "regions.us.tls.client_key: has no client_cert",
+            "",
+        ),
+        (
+            "[regions.us]\n",
+            '[regions.us]\ntls.ca_cert = "a\\u0000b"\n',
+            "regions.us.tls.ca_cert: holds a NUL",
+            "remove",
+        ),
         ("[regions.us]\n", "[regions.us]\nvars.day = 2026-01-01\n", "regions.us.vars.day: HCL has no dates", "text"),
     ],
 )

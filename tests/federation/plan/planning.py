@@ -13,6 +13,7 @@ from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, prepare_registered
 from federation.index import Index
+from federation.index.stores import Stores
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
 from regions.errors import NotFound, RegionUnreachable
@@ -126,6 +127,9 @@ class FakeApp:
 
     def client(self, name: str) -> FakeRegion:
         return self.regions[name]
+
+    def result_stores(self) -> Stores:
+        return Stores(self.config.regions, opener=lambda _: MemoryStore())
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
         names = request.regions or tuple(self.regions)

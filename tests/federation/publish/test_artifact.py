@@ -6,11 +6,12 @@ import hashlib
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from federation.errors import PublishError
-from federation.publish.artifact import read_artifact, read_environment, read_metrics
+from federation.publish.artifact import fitting_metrics, read_artifact, read_data, read_environment, read_metrics
 from jobs.errors import FedmlError
 
 
@@ -110,16 +111,60 @@ def test_metrics_are_typed_and_may_be_no_numbers(folder: Path) -> None:
 
 def test_no_metrics_file_is_no_metrics(folder: Path) -> None:
     assert read_metrics(folder) == ({}, [])
-    assert read_environment(folder) == {}
+    assert read_environment(folder) == read_data(folder) == ({}, [])
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "3", "\udcff"])
-def test_a_broken_metrics_file(folder: Path, text: str) -> None:
-    (folder / "metrics.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(PublishError, match=r"metrics\.json"):
-        read_metrics(folder)
+@pytest.mark.parametrize("name", ["metrics.json", "environment.json", "data.json"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "3", "null", "", '{"a": 1,}', '{"a": 1}{"b": 2}', "\udcff", '{"a":' * 100 + "1" + "}" * 100]
+)
+def test_a_broken_file_about_the_result_is_left_out(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    read = {"metrics.json": read_metrics, "environment.json": read_environment, "data.json": read_data}[name]
+    values, notes = read(folder)
+    assert (values, len(notes)) == ({}, 1)
+    assert notes[0].startswith(f"{name} is left out: it ")
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ('"\\ud800"', "metric odd is left out: it is not valid Unicode text"),
+        ("9" * 5000, "metrics.json: odd is left out: the number has too many digits"),
+        ("9" * 500, "metric odd is left out: the number has too many digits"),
+        ('1, "odd": 2', "metrics.json: odd is left out: its name stands twice"),
+        ('[{"a": 1}]', "metrics.json: odd is left out: a list is not a valid metric"),
+        ('{"x": 1}, "odd.x": 1', "metrics.json: odd.x is left out: its name stands twice"),
+        ('"' + "x" * 70_000 + '"', "metric odd is left out: it has more than 65,536 characters"),
+    ],
+    ids=["surrogate", "digits", "huge", "twice", "list", "nested twice", "long"],
+)
+def test_an_odd_metric_is_left_out_alone(folder: Path, text: str, note: str) -> None:
+    (folder / "metrics.json").write_text(f'\ufeff{{"auc": 0.7, "odd": {text}}}')
+    metrics, notes = read_metrics(folder)
+    fitting, more = fitting_metrics(metrics)
+    assert (fitting, notes + more) == ({"auc": 0.7}, [note])
+
+
+def test_metrics_that_python_code_gives() -> None:
+    class Scalar:
+        def item(self) -> float:
+            return 0.5
+
+    given: dict[str, Any] = {"numpy": Scalar(), "list": [1], "n": 2**60, "ok": True}
+    assert fitting_metrics(given) == (
+        {"numpy": 0.5, "n": float(2**60), "ok": True},
+        ["metric list is left out: a list is not a valid metric"],
+    )
+
+
+def test_data_with_a_wrong_hash_is_left_out(folder: Path) -> None:
+    (folder / "data.json").write_text('{"url": "s3://b/x.csv", "sha256": "abc"}')
+    values, notes = read_data(folder)
+    assert values == {}
+    assert notes[0].startswith("data.json is left out: ")
 
 
 def test_the_environment_is_texts(folder: Path) -> None:
     (folder / "environment.json").write_text('{"python": "3.12.1", "gpu": 0, "packages": {"scikit-learn": "1.5"}}')
-    assert read_environment(folder) == {"python": "3.12.1", "gpu": "0", "packages.scikit-learn": "1.5"}
+    assert read_environment(folder) == ({"python": "3.12.1", "gpu": "0", "packages.scikit-learn": "1.5"}, [])

@@ -364,3 +364,13 @@ def test_nothing_is_left_where_nothing_can_be_published(
     with pytest.raises(NotFound):
         open_store(place).get(RECORD_KEY)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("text", ['{"auc": 0.7, "note": "\\ud800"}', '{"auc": 0.7, "auc": 0.8}', "{", "\udcff"])
+def test_odd_metrics_never_keep_a_result_from_being_published(folder: Path, environ: dict[str, str], text: str) -> None:
+    (folder / "metrics.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    outcome = publish(folder, environ=environ)
+    assert len(outcome.notes) == 1
+    assert "left out" in outcome.notes[0]
+    again = publish(folder, environ=environ)
+    assert (again.was_there, again.record) == (True, outcome.record)

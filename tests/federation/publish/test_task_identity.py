@@ -51,6 +51,14 @@ def test_a_child_that_fedml_dispatched() -> None:
     assert found.params == {"epochs": "5"}
 
 
+def test_params_have_the_names_that_the_job_declares() -> None:
+    meta = {"NOMAD_META_learning_rate": "0.1", "NOMAD_META_LEARNING_RATE": "0.1"}
+    renamed = {"FEDML_META": json.dumps({"learning_rate": "learning-rate"})}
+    assert allocation_of(DISPATCHED | meta | renamed, node="n").params == {"epochs": "5", "learning-rate": "0.1"}
+    with pytest.raises(PublishError, match="FEDML_META is not a JSON object"):
+        allocation_of(DISPATCHED | {"FEDML_META": "["}, node="n")
+
+
 def test_secrets_in_the_meta_never_become_params() -> None:
     assert "planted-secret" not in repr(allocation_of(DISPATCHED, node="n"))
 

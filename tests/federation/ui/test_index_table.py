@@ -149,3 +149,22 @@ def test_small_texts() -> None:
         "True",
     ]
     assert aligned([("a", "b"), ("long", "")]) == "a     b\nlong"
+
+
+def test_the_parameters_in_which_rows_differ_are_shown() -> None:
+    rows = [row(params={"lr": "0.1", "save_path": "/x"}), row(params={"lr": "0.01", "save_path": "/x", "state": "new"})]
+    lines, hidden = printed(rows, 120)
+
+    assert "lr" in lines[0].split()
+    assert "save_path" not in (*lines[0].split(), *hidden)
+    assert "params.state" in (*lines[0].split(), *hidden)
+    assert "0.01" in lines[2].split()
+    assert plain_table(rows).splitlines()[0].split()[7:9] == ["lr", "params.state"]
+
+
+def test_parameters_stay_on_a_narrow_terminal_and_long_ones_are_cut() -> None:
+    lines, _ = printed([row(params={"note": "x" * 500}), row(params={"note": "y"})], 80)
+
+    assert {"version", "slot", "region", "note"} <= set(lines[0].split())
+    assert max(map(len, lines)) <= 80
+    assert "x" * 500 in plain_table([row(params={"note": "x" * 500}), row()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from federation.index.maintenance.rebuild import plan_rebuild
 from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.stores import Stores
 from federation.log import Log
-from federation.manifest import Manifest
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.workflows import evidence
 from federation.workflows.evidence import Evidence
+from federation.workflows.index_rebuild import cancel_of
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Region
 from tests.federation.run.brain.world import MANIFEST
@@ -94,7 +95,7 @@ class World:
             self.app.config.root / "nowhere",
             self.stores.of,
             self.stores.names,
-            lambda text, source: Manifest.from_json(text, source=source),
+            partial(cancel_of, self.app.home),
             Evidence(self.app).refusal,
         )
 

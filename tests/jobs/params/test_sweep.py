@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.errors import InvalidMeta
-from jobs.params.file import pack, payload_lines, payload_of, read_asks, read_params, read_payloads, unpack
+from jobs.params.file import pack, payload_lines, payload_of, read_asks, read_params, read_payloads, rows_of, unpack
 from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, check_asks, text_of, typed
 from jobs.spec import JobShape
 
@@ -142,6 +142,51 @@ def test_rows_of_csv(tmp_path: Path) -> None:
     assert (rows.numbers, rows.names) == ((2, 4, 6), ("lr", "depth", "note"))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.csv", "lr, seed\n0.1, 1\n"),
+        ("p.csv", " lr ,\"seed\"\n 0.1,1 \n,\n   \n\t,\n"),
+        ("p.csv", "\n,\nlr,seed\r\n0.1,1\r\n,\r\n"),
+        ("p.csv", "lr,seed\r0.1,1\r"),
+        ("p.csv", '"lr", "seed"\n"0.1", "1"\n,,,\n'),
+        ("p.csv", "\ufefflr,seed\n0.1,\u00a01\n"),
+        ("p.tsv", "lr\tseed\n0.1\t 1\n\t\n"),
+        ("P.TSV", "\ufefflr\tseed\r\n0.1\t1\r\n"),
+        ("p.jsonl", '\ufeff{"lr": 0.1, "seed": 1}\r\n\r\n'),
+    ],
+)  # fmt: skip
+def test_spaces_separators_and_empty_rows(tmp_path: Path, name: str, text: str) -> None:
+    assert [json.loads(line) for line in read_params(write(tmp_path, name, text)).lines] == [{"lr": 0.1, "seed": 1}]
+
+
+def test_spaces_in_a_sweep() -> None:
+    (axis,) = axes_of(['lr = 0.1, 0.01 , "a, b"'])
+    assert axis == Axis("lr", ("0.1", "0.01", "a, b"))
+    assert "has an empty value" in told("lr=1, ,2")
+    assert "has the value '1' twice" in told("lr=1, 1")
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (float("inf"), "is not a finite number"),
+        (10**5000, "has too many digits"),
+        (None, "is null"),
+        (b"x", "is bytes"),
+    ],
+    ids=["infinity", "digits", "null", "bytes"],
+)
+def test_values_that_python_gives_and_meta_can_not_hold(value: object, what: str) -> None:
+    with pytest.raises(InvalidMeta, match=f"params:1: 'lr' {what}"):
+        rows_of("params", [(1, {"lr": value})])
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\udcff"])
+def test_text_that_no_environment_variable_can_hold(value: str) -> None:
+    assert "meta lr: the value" in refused(Asks(axes_of([f"lr={value}"])))
+
+
 def test_rows_of_json_lines(tmp_path: Path) -> None:
     text = '{"lr": 0.10, "deep": true, "depth": null}\n\n{"lr": 1e-5, "note": "é"}\n'
     rows = read_params(write(tmp_path, "p.jsonl", text))
@@ -159,18 +204,32 @@ def test_rows_of_json_lines(tmp_path: Path) -> None:
         ("p.csv", "lr\n1\n2\n1\n", "p.csv:4: the same row as line 2"),
         ("p.csv", "lr,lr\n1,2\n", "p.csv:1: two columns are named 'lr'"),
         ("p.csv", "lr,\n1,2\n", "p.csv:1: column 2 has no name"),
-        ("p.csv", "", "p.csv:1: no header"),
+        ("p.csv", "", "p.csv has no row"),
         ("p.csv", "lr\n", "p.csv has no row"),
-        ("p.csv", b"lr\n1\n\xff\n", "p.csv:3: no UTF-8 text"),
+        ("p.csv", b"lr\n1\n\xff\n", "p.csv:3: this line is not UTF-8 text"),
+        ("p.csv", "lr\n1\n".encode("utf-16"), "p.csv:1: the file is UTF-16, not UTF-8"),
+        ("p.csv", "lr\n1\n".encode("utf-16-le"), "p.csv"),
+        ("p.csv", "lr;seed\n0,1;1\n", "p.csv:1: its cells are separated by semicolons"),
+        ("p.csv", "lr\tseed\n0.1\t1\n", "p.csv:1: its cells are separated by tabs"),
+        ("p.csv", "lr|seed\n0.1|1\n", "p.csv:1: its cells are separated by vertical bars"),
+        ("p.tsv", "lr,seed\n0.1,1\n", "p.tsv:1: its cells are separated by commas"),
+        ("p.tsv", "lr;seed\n0.1;1\n", "p.tsv:1: its cells are separated by semicolons"),
+        ("p.csv", "lr,seed\n0.1,1\nlr,seed\n", "p.csv:3: this line is the header again"),
+        ("p.csv", "\n lr , lr\n1,2\n", "p.csv:2: two columns are named 'lr'"),
+        ("p.csv", "lr,seed\n0.1, 1\n0.1,1\n", "p.csv:3: the same row as line 2"),
+        ("p.csv", "lr,seed\n,\n ,\t\n", "p.csv has no row"),
+        ("p.csv", "lr,note\n1,a\0b\n", "p.csv:2: 'note' holds a NUL character"),
+        ("p.jsonl", '{"lr": 1}\n{}\n', "p.jsonl:2: the row has no parameter"),
+        ("p.jsonl", '{"lr": 1}\n{"lr": null}\n', "p.jsonl:2: the row has no parameter"),
+        ("p.jsonl", '{"lr": 1}\n{"lr": "1"}\n', "p.jsonl:2: the same row as line 1"),
         ("p.jsonl", '{"lr": 1}\n{"lr": }\n', "p.jsonl:2: broken JSON: Expecting value (column 8)"),
         ("p.jsonl", '{"lr": 1}\n[1]\n', "p.jsonl:2: no JSON object"),
         ("p.jsonl", '{"lr": [1]}\n', "p.jsonl:1: 'lr' is a list"),
-        ("p.jsonl", '{"lr": {"a": 1}}\n', "p.jsonl:1: 'lr' is a dict"),
+        ("p.jsonl", '{"lr": {"a": 1}}\n', "p.jsonl:1: 'lr' is an object"),
         ("p.jsonl", '{"lr": 1, "lr": 2}\n', "p.jsonl:1: key 'lr' comes twice"),
         ("p.jsonl", '{"lr": NaN}\n', "p.jsonl:1: NaN is no number"),
-        ("p.jsonl", '{"lr": "\\ud800"}\n', "p.jsonl:1: half of a surrogate pair"),
+        ("p.jsonl", '{"lr": "\\ud800"}\n', "p.jsonl:1: 'lr' is not valid Unicode text"),
         ("p.jsonl", '{"a": 1, "b": 2}\n{"b": 2, "a": 1}\n', "p.jsonl:2: the same row as line 1"),
-        ("p.jsonl", '{"lr": ' + "9" * 5000 + "}\n", "p.jsonl:1: a number too long"),
         ("p.jsonl", '{"lr": ' + "[" * 100_000 + "\n", "p.jsonl:1: "),
         ("p.txt", "lr\n1\n", "its name says neither CSV nor JSON Lines"),
     ],

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -318,6 +319,51 @@ def test_tls_refuses(recorder, client, tls, changes, problem):
     assert not recorder.seen
 
 
+def write_pem(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "problem"),
+    [
+        ("ca_cert", "missing.pem", "No such file or directory"),
+        ("client_cert", "missing.pem", "No such file or directory"),
+        ("client_key", "missing.pem", "No such file or directory"),
+        ("ca_cert", "text.pem", "holds no certificate in PEM format"),
+        ("client_cert", "text.pem", "holds no certificate in PEM format"),
+        ("client_key", "text.pem", "holds no usable private key in PEM format"),
+        ("ca_cert", "empty.pem", "holds no certificate in PEM format"),
+        ("client_key", "locked.pem", "is encrypted"),
+        ("client_key", "other.pem", "is not the key of client_cert"),
+        ("client_cert", "folder", "is a folder"),
+        ("client_key", "folder", "is a folder"),
+        ("ca_cert", "folder/in-a-file.pem", "No such file or directory"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_named_with_its_key(recorder, client, tls, tmp_path, key, name, problem):
+    other = ec.generate_private_key(ec.SECP256R1())
+    locked = serialization.BestAvailableEncryption(b"secret")
+    for file, encryption in (("other.pem", serialization.NoEncryption()), ("locked.pem", locked)):
+        pem = other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        (tmp_path / file).write_bytes(pem)
+    write_pem(tmp_path, "text.pem", "no certificate")
+    write_pem(tmp_path, "empty.pem", "")
+    (tmp_path / "folder").mkdir()
+    recorder.use_tls(server_context(tls))
+    with pytest.raises(RegionUnreachable) as caught:
+        client(tls=replace(tls, **{key: tmp_path / name})).job("a")
+    assert f"regions.us.tls.{key}: {tmp_path / name}: {problem}" in str(caught.value)
+    assert caught.value.hint
+
+
+def test_certificate_and_key_in_one_file(recorder, client, tls, tmp_path):
+    recorder.use_tls(server_context(tls))
+    both = write_pem(tmp_path, "both.pem", tls.client_cert.read_text() + tls.client_key.read_text())
+    assert client(tls=replace(tls, client_cert=both, client_key=None)).job("a") == {}
+
+
 def test_tls_unverified_only_when_asked_for(recorder, client, tls):
     recorder.use_tls(server_context(tls))
     files = TLSFiles(client_cert=tls.client_cert, client_key=tls.client_key, verify=False)
@@ -336,6 +382,13 @@ def test_the_proxy_of_the_environment_is_used(recorder, client, monkeypatch):
     monkeypatch.setenv("http_proxy", recorder.address)
     assert client(addresses=("http://nomad.example:4646",)).job("a") == {}
     assert recorder.seen[0].path.startswith("http://nomad.example:4646/v1/job/a?")
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_loopback_is_reached_without_a_proxy(recorder, client, monkeypatch, name):
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert client().job("a") == {}
+    assert client(addresses=(recorder.address.replace("127.0.0.1", "localhost"),)).job("a") == {}
 
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1:1", "127.0.0.1:4646", "http://"])

@@ -495,7 +495,7 @@ def test_brackets_of_a_remedy_are_shown(
     project: Callable[[str], Path], servers: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = project("[regions.us.vars]\n")
-    text = (root / "fedml.toml").read_text().replace("[regions.us]", "[regions.us]\ntoken = { file = 'gone' }")
+    text = (root / "fedml.toml").read_text().replace("[regions.us]", "[regions.us]\ntoken = { command = ['false'] }")
     (root / "fedml.toml").write_text(text)
     assert run(["doctor", "--config", str(root)]) == 1
     assert "[regions.us]" in capsys.readouterr().out

@@ -164,6 +164,23 @@ def test_a_machine_that_never_saw_the_index_is_told_by_what_lies_there(
     assert "b0000000" in cli("tag", "production", "--json")[1]
 
 
+def test_results_of_an_index_that_is_wholly_gone_keep_versions_from_beginning_anew(
+    known: Project, cli: Cli, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The home is empty, this machine never saw it, and the regions' stores hold results."""
+    delete(known, "")
+    monkeypatch.setenv("FEDML_CACHE_DIR", str(known.root / "fresh"))
+
+    for command, code in (("plan", 255), ("dispatch", 1), ("dispatch --version 4", 1)):
+        capfd.readouterr()
+        assert run(command.split()) == code
+        err = capfd.readouterr().err
+        assert "is empty, and the store" in err
+        assert "fedml index rebuild" in err
+    assert cli("rebuild", "--yes")[0] == 0
+    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
+
+
 def test_only_format_json_is_gone(known: Project, cli: Cli) -> None:
     """The log says all. The next write makes the same home again, so that catalogs go on."""
     home_id = json.loads(known.home.get("format.json"))["id"]

@@ -386,7 +386,8 @@ class World:
             outcomes.append((record, "known" if is_known else "added" if winner == record.alloc_id else "superseded"))
         if self.faults.hits("index_answer_lost"):
             return ev.CommitFailed(command.records, "the answer was lost")
-        return ev.Committed(tuple(outcomes))
+        givers = {key: self.attempt_of[alloc_id] for key, alloc_id in self.index.items()}
+        return ev.Committed(tuple(outcomes), givers)
 
     # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
