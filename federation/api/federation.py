@@ -104,6 +104,7 @@ class Federation:
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
+        name: str = "",
         skip_unreachable: bool = False,
         slot_timeout_s: float | None = None,
         pending_timeout_s: float | None = None,
@@ -113,6 +114,7 @@ class Federation:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
         (`{"lr": [0.1, 0.01]}`) and `params` (rows: `[{"depth": 3}, …]`), else as in fedml.toml, else one in each region.
+        `name` can stand for the run's ID afterwards.
 
         An attempt that runs longer than `slot_timeout_s`, or waits longer than `pending_timeout_s`, is stopped; a slot has at
         most `max_attempts`; the run ends when more than `max_failures` slots (5, or "5%") failed. None: as in fedml.toml.
@@ -121,13 +123,13 @@ class Federation:
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
         """
         app = self._app
-        for name, given in (("slot_timeout_s", slot_timeout_s), ("pending_timeout_s", pending_timeout_s)):
-            at_least(f"dispatch(): {name}", given, 0, is_exclusive=True)
+        at_least("dispatch(): slot_timeout_s", slot_timeout_s, 0, is_exclusive=True)
+        at_least("dispatch(): pending_timeout_s", pending_timeout_s, 0, is_exclusive=True)
         at_least("dispatch(): max_attempts", max_attempts, 1)
         failures = None if max_failures is None else str(max_failures)
         patience = Patience(failures, max_attempts, slot_timeout_s, pending_timeout_s)
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
-        request = replace(request, patience=patience)
+        request = replace(request, patience=patience, name=name)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
         progress = Progress(manifest)
@@ -144,8 +146,8 @@ class Federation:
 
     @checked
     def resume(self, run: str) -> Run:
-        """Continues the run with this ID or unique prefix. If this process drives it already, returns that. Raises
-        UsageError."""
+        """Continues the run of this ID (or a part of it) or name, or `last`. If this process drives it already, returns
+        that. Raises UsageError."""
         found = Runs(self._app).find(run).run
         known = self._runs.get(found)
         if known is not None and known.is_driven:
@@ -157,7 +159,7 @@ class Federation:
 
     @checked
     def cancel(self, run: str, reason: str = "cancelled") -> str:
-        """Ends the run with this ID or unique prefix, whoever drives it, and stops its attempts in all regions that answer.
+        """Ends the run of this ID or name, whoever drives it, and stops its attempts in all regions that answer.
         Returns its state then: cancelled, or done if it was over already. Raises UsageError."""
         found = Runs(self._app).find(run).run
         known = self._runs.get(found)
@@ -165,7 +167,7 @@ class Federation:
 
     @checked
     def retry(self, run: str, slots: Sequence[int] = ()) -> Run:
-        """Gives failed slots (default: all) of the run with this ID or unique prefix new attempts, and returns the run, which
+        """Gives failed slots (default: all) of the run of this ID or name new attempts, and returns the run, which
         a thread drives. Raises UsageError."""
         found = Runs(self._app).find(run).run
         known = self._runs.get(found)

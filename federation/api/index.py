@@ -14,6 +14,7 @@ from federation.app import App
 from federation.errors import UsageError
 from federation.index import Row
 from federation.index.compare import compare
+from federation.index.lookup import run_named
 from federation.index.reader import Reader
 from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import TagChange
@@ -48,7 +49,8 @@ class FederatedIndex:
         limit: int | None = None,
         at: str | int | None = None,
     ) -> Results:
-        """The results that match all conditions, newest first or by `sort`. `at` is an earlier revision or time."""
+        """The results that match all conditions, newest first or by `sort`. `run` is named as in the commands. `at` is an
+        earlier revision or time."""
         at_least("list(): limit", limit, 0)
         named = None if version is None else str(version)
         conditions = {"job": job, "version": named, "region": region, "run": run, "state": state, "tag": tag}
@@ -56,6 +58,8 @@ class FederatedIndex:
             index: Reader = self._index
             if at is not None:
                 index = stack.enter_context(closing(self._index.at(str(at))))
+            if run is not None:
+                conditions["run"] = run_named(index, run)
             rows = index.query(**conditions, where=where, sort=sort, limit=limit)
             return Results(rows, index.revision)
 

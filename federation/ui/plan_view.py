@@ -36,6 +36,8 @@ def show_plan(preview: Preview, config: Config) -> None:
     if preview.existing_results:
         had = counted(preview.existing_results, "result")
         console.print_line(f"Version {preview.version} has {had}. These would be added to it.")
+    if preview.spec_warning:
+        console.print_line(preview.spec_warning)
     rows = list(plan_rows(preview, config))
     columns = plan_columns(rows, console.width)
     console.print(
@@ -163,6 +165,7 @@ def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
         "job": preview.prepared.shape.id,
         "version": preview.version,
         "existing_results": preview.existing_results,
+        "other_specs": list(preview.other_specs),
         "spec_hash": preview.prepared.spec_hash,
         "slots": preview.plan.slots,
         "results_a_slot": preview.prepared.shape.keys_a_slot,

@@ -98,7 +98,7 @@ def test_the_names_are_exactly_these() -> None:
     assert [*inspect.signature(federation.open).parameters] == ["path"]
     assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
         *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
-        *("skip_unreachable", "slot_timeout_s", "pending_timeout_s", "max_attempts", "max_failures"),
+        *("name", "skip_unreachable", "slot_timeout_s", "pending_timeout_s", "max_attempts", "max_failures"),
     ]
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = federation.opne  # type: ignore[attr-defined]
