@@ -5,7 +5,7 @@ run's id and the project's fedml.toml as payload. The run's lease lets one coord
 
 fedml.toml's references name the credentials that a coordinator needs. Environment variables, those of stores without a
 reference, and the contents of TLS files come from the Nomad variable `nomad/jobs/fedml-coordinator-NAME`, which this job
-alone may read (workload identity). A token by a file or a command of this machine works nowhere else. All is checked before anything starts.
+alone may read (workload identity). A token by a file or a command of this machine works nowhere else. All is checked first.
 Coordinators of a development federation run on this machine and read the project's folder.
 """
 
