@@ -34,8 +34,8 @@ class CommandApp(typer.Typer):
     """A group of commands, whose functions may have dataclasses of options among their parameters."""
 
     def __init__(self, **settings: Any) -> None:
-        everywhere: dict[str, Any] = {"cls": CommandGroup, "add_completion": False, "rich_markup_mode": None}
-        super().__init__(**(everywhere | settings))
+        defaults: dict[str, Any] = {"cls": CommandGroup, "add_completion": False, "rich_markup_mode": None}
+        super().__init__(**(defaults | settings))
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         """Registers a function as a command and returns it."""

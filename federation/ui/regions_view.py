@@ -95,10 +95,15 @@ def region_document(report: RegionReport) -> dict[str, Any]:
 
 
 def _capacity(region: RegionCapacity) -> dict[str, Any]:
-    fields = ("region", "version", "nodes", "free", "queued", "exactness", "detail")
     return {
-        **{field: getattr(region, field) for field in fields},
+        "region": region.region,
+        "nomad_version": region.version,
+        "nodes": region.nodes,
+        "free_slots": region.free,
+        "queued_slots": region.queued,
+        "exactness": region.exactness,
         "problem": str(region.problem) if region.problem else None,
+        "detail": region.detail,
     }
 
 

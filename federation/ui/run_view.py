@@ -108,7 +108,7 @@ def show_story(story: RunStory) -> None:
     failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
     for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
         console.print_line(f"  {line}", soft_wrap=True)
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
             number,
             params_text(story.parameters(number)),
@@ -219,7 +219,7 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "version": manifest.version,
         "state": story.state,
         "reason": story.reason,
-        "created": manifest.created,
+        "opened": manifest.created,
         "author": manifest.author,
         "slots": [
             {
