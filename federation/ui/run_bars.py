@@ -70,5 +70,7 @@ def _draw(progress: Progress, bar: TaskID, count: RunCount, name: str) -> None:
 
 def _all(count: RunCount) -> Text:
     failed = len(count.failed_slots)
-    parts: list[Part] = [count.what, *([", ", (f"{counted(failed, 'slot')} failed", FAILED)] if failed else [])]
+    parts: list[Part] = [count.what]
+    if failed:
+        parts += [", ", (f"{counted(failed, 'slot')} failed", FAILED)]
     return styled(*parts)

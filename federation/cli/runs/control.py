@@ -39,7 +39,7 @@ def resume(
 
     Example:
 
-      fedml runs resume 0193
+      fedml runs resume 9c41d07e
     """
     from federation.workflows import run_control
 
@@ -50,8 +50,11 @@ def resume(
 def cancel(
     run: RunArgument,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Record this reason in the run's log.")
-    ] = "cancelled",
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Record this reason. `fedml runs show` and `list --json` show it."
+        ),
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -63,7 +66,7 @@ def cancel(
 
     Example:
 
-      fedml runs cancel 0193 --reason "wrong data"
+      fedml runs cancel 9c41d07e --reason "wrong data"
     """
     from federation.cli.session import answer_json_line
     from federation.workflows import run_control
@@ -96,9 +99,9 @@ def retry(
 
     Examples:
 
-      fedml runs retry 0193
+      fedml runs retry 9c41d07e
 
-      fedml runs retry 0193 17 42
+      fedml runs retry 9c41d07e 17 42
     """
     from federation.workflows import run_control
 
@@ -120,7 +123,7 @@ def rebind(
 
     Example:
 
-      fedml runs rebind 0193 --from us
+      fedml runs rebind 9c41d07e --from us
     """
     from federation.workflows import run_control
 
@@ -136,7 +139,7 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
 
     Example:
 
-      fedml runs coordinate 0193
+      fedml runs coordinate 9c41d07e
     """
     import os
 
