@@ -261,7 +261,7 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "version": manifest.version,
         "state": story.state,
         "reason": story.reason,
-        "created": manifest.created,
+        "opened": manifest.created,
         "author": manifest.author,
         "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [

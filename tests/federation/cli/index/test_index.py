@@ -68,7 +68,7 @@ def test_an_empty_index_names_what_to_run(project: Project, cli: Cli) -> None:
         "",
         "the index is empty: `fedml dispatch` trains a version, and its results appear here\n",
     )
-    assert json.loads(cli("list", "--json")[1]) == {"revision": 0, "entries": []}
+    assert json.loads(cli("list", "--json")[1]) == {"schema_version": 1, "revision": 0, "results": []}
 
 
 def test_list_is_aligned_text_in_a_pipe(filled: Project, cli: Cli) -> None:
@@ -95,8 +95,8 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
     document = json.loads(out)
     assert (code, err) == (0, "")
     assert document["revision"] == 5
-    assert [entry["alloc_id"][:4] for entry in document["entries"]] == ["dddd", "cccc", "bbbb", "aaaa"]
-    entry = document["entries"][-1]
+    assert [entry["alloc_id"][:4] for entry in document["results"]] == ["dddd", "cccc", "bbbb", "aaaa"]
+    entry = document["results"][-1]
     assert entry["metrics"] == {
         "roc_auc": 0.74219,
         "customers": 1165,
@@ -121,7 +121,7 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
 def test_list_is_filtered(filled: Project, cli: Cli, arguments: list[str], found: list[str]) -> None:
     document = json.loads(cli("list", "--json", *arguments)[1])
 
-    assert [entry["alloc_id"][:4] for entry in document["entries"]] == found
+    assert [entry["alloc_id"][:4] for entry in document["results"]] == found
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,7 @@ def test_get_prints_the_folder_that_it_made(filled: Project, cli: Cli) -> None:
     assert "there already, verified" in cli("get", "5")[2]
     document = json.loads(cli("get", "dddd", "--to", "elsewhere", "--json")[1])
     assert document == {
+        "schema_version": 1,
         "alloc_id": "dddd4444-0000-4000-8000-000000000000",
         "version": "5",
         "path": str(filled.root / "elsewhere"),
