@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from federation.index.rows import RunRow
+
+UNDRIVEN_SHOWN = 3
+"""So many runs get a line with the command that continues them."""
 
 
 def list_runs(
@@ -17,23 +24,37 @@ def list_runs(
 ) -> None:
     """List the runs, newest first.
 
+    An open run that no process drives is listed as undriven.
+
     Example:
 
       fedml runs list
     """
-    from dataclasses import asdict
+    from dataclasses import replace
 
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_view import show_runs
+    from federation.workflows.runs import Runs
 
     with opened(config) as project:
         rows = project.index.runs(job=job)
+        undriven = Runs(project).undriven(rows)
         if as_json:
-            answer_json({"revision": project.index.revision, "runs": [asdict(row) for row in rows]})
+            answer_json({"revision": project.index.revision, "runs": [_row_document(row, undriven) for row in rows]})
         elif not rows:
             note("No runs yet:  fedml dispatch")
         else:
-            show_runs(rows)
+            show_runs([replace(row, state="undriven") if row.run in undriven else row for row in rows])
+            for run, driver in list(undriven.items())[:UNDRIVEN_SHOWN]:
+                note(driver.remedy(run))
+
+
+def _row_document(row: RunRow, undriven: Collection[str]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from federation.index.rows import OPEN
+
+    return asdict(row) | {"is_driven": row.run not in undriven if row.state == OPEN else None}
 
 
 def show(
