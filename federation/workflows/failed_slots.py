@@ -33,9 +33,9 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
     runs = Runs(app)
     story = runs.story(run)
     manifest = story.manifest
-    wanted = (SlotState.FAILED,)
+    wanted = {SlotState.FAILED}
     if story.state in RUN_STATES_CLOSED:
-        wanted = (SlotState.FAILED, SlotState.CANCELLED, SlotState.OPEN)
+        wanted |= {SlotState.CANCELLED, SlotState.OPEN}
     failed = [number for number, slot in enumerate(story.slots) if slot.state in wanted]
     if not failed:
         raise UsageError(f"no slot of run {manifest.run} has failed", hint=f"see: fedml runs show {manifest.run}")
