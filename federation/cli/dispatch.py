@@ -32,6 +32,15 @@ def dispatch(
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
+            rich_help_panel=SlotOptions.HEADING,
+        ),
+    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -74,7 +83,7 @@ def dispatch(
 
       fedml dispatch --regions us,eu --version 4
 
-      fedml dispatch -n 200 -meta epochs=3
+      fedml dispatch -n 200 -meta epochs=3 --name nightly
 
       fedml dispatch --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest
 
@@ -84,7 +93,7 @@ def dispatch(
 
       fedml dispatch -n 5 -var count=2 --json
 
-      fedml dispatch --failed-of 0193
+      fedml dispatch --failed-of 9c41d07e
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
@@ -96,7 +105,7 @@ def dispatch(
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience())
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
     if plan is not None and failed_of:

@@ -14,7 +14,7 @@ from federation.index.maintenance.store_listing import RESULTS
 from federation.index.rows import OPEN
 from federation.index.stores import shown_store
 from federation.log import default_author
-from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named
+from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named, within_shares
 from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
@@ -217,7 +217,7 @@ def _shared(other_runs: OtherRuns, claim: Claim, slots: int | None, rooms: list[
     free = {room.region: room.free for room in rooms if room.excluded is None}
     wanted = slots if slots is not None else len(free)
     other_runs.claim(replace(claim, unbound=wanted, regions=frozenset(free)))
-    parts = other_runs.part(free)
+    parts = within_shares(other_runs.part(free), other_runs.budgets(), {})
     # This run's part is never more than it wants: only what others take of it is less room.
     taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}
     if not any(taken.values()):

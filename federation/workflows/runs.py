@@ -20,14 +20,14 @@ from federation.errors import IndexCorrupt, UsageError
 from federation.home import RunKeys, read_manifest, run_log, was_driven
 from federation.index import RunRow
 from federation.index.columns import Row
-from federation.index.lookup import the_one
+from federation.index.lookup import run_named
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
 from federation.log import Entry, Log, default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.result import Key
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Rebind, Retry, parse_entry
+from federation.run.brain.changes import Cancel, Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
@@ -59,6 +59,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Who cancelled a run, and when."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunStory:
     """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
 
@@ -74,6 +82,16 @@ class RunStory:
     """The parameters of a slot, in which it differs from others."""
     driver: Driver | None = None
     """Who drives it, while it is open; None where that isn't known."""
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """Who cancelled the run first, and when, as its log says. None where nobody did."""
+        cancels = (
+            Cancelled(entry.author, entry.time)
+            for entry in self.entries
+            if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
+        )
+        return next(cancels, None)
 
 
 class Runs:
@@ -110,7 +128,9 @@ class Runs:
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = 0 if app.config.results == "none" else slots * shape.keys_a_slot
-        opened = self._app.index.open_run(run, shape.id, request.version, prepared.spec_hash, slots, keys)
+        opened = self._app.index.open_run(
+            run, shape.id, request.version, prepared.spec_hash, slots, keys, name=request.name
+        )
         config = app.config
         sweep = keep_asks(app.home, run, request.asks)
         manifest = Manifest(
@@ -141,6 +161,7 @@ class Runs:
             sweep=sweep,
             rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
+            name=request.name,
             **limits,
         )
         self._app.home.put(RunKeys(run).manifest, manifest.to_json(), Create(), content_type="application/json")
@@ -346,12 +367,14 @@ class Runs:
         return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
 
     def find(self, run: str) -> RunRow:
-        """Finds the run of that ID or unique prefix. Raises UsageError."""
-        rows = {row.run: row for row in self._app.index.runs() if row.run.startswith(run)}
-        chosen = the_one(run, list(rows))
-        if chosen is None:
-            raise UsageError(f"the index knows no run {run!r}", hint="see: fedml runs list")
-        return rows[chosen]
+        """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""
+        chosen = run_named(self._app.index, run)
+        rows = self._app.index.runs(run=chosen)
+        if not rows:
+            raise UsageError(
+                f"run {chosen} was not dispatched by fedml", hint=f"its results: fedml index list --run {chosen}"
+            )
+        return rows[0]
 
     def manifest(self, run: str) -> Manifest:
         """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written), IndexCorrupt where

@@ -43,6 +43,8 @@ class Cause(StrEnum):
     """The region takes the job no more (it was changed, or removed)."""
     INPUT = "input"
     """The region refused the slot's own meta or payload: it would be refused everywhere."""
+    SHARE = "share"
+    """Another run used the rest of a limit of [shares] at the same moment: it was never dispatched."""
     CANCELLED = "cancelled"
 
 
@@ -73,6 +75,7 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.REGION_LOST: Consequence(is_own=False, is_counted=False),
     Cause.REFUSED: Consequence(is_own=False, is_counted=False),
     Cause.INPUT: Consequence(is_own=True, is_counted=True, is_final=True),
+    Cause.SHARE: Consequence(is_own=False, is_counted=False),
     Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
 }
 BACKOFF_MAX_S = 60.0
