@@ -93,7 +93,7 @@ def dispatch(
 
       fedml dispatch -n 5 -var count=2 --json
 
-      fedml dispatch --failed-of 0193
+      fedml dispatch --failed-of 9c41d07e
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
