@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from federation.api.arguments import at_least, checked
 from federation.api.results import Results
+from federation.api.table import Comparison
 from federation.app import App
+from federation.errors import UsageError
 from federation.index import Row
+from federation.index.compare import compare
 from federation.index.lookup import run_named
 from federation.index.reader import Reader
 from federation.index.tag_rule import NO_RULE, TagRule
@@ -27,6 +30,9 @@ class FederatedIndex:
     def __init__(self, app: App) -> None:
         self._app = app
         self._index = app.index
+
+    def __repr__(self) -> str:
+        return f"<index of {self._app.config.name}>"
 
     @checked
     def list(
@@ -61,6 +67,17 @@ class FederatedIndex:
     def result(self, ref: str | Row) -> Row:
         """The result that `ref` names."""
         return self._index.result(_name(ref))
+
+    @checked
+    def compare(self, refs: Sequence[str | Row]) -> Comparison:
+        """Two or more results side by side: metrics, parameters, environment, place. Differences come first."""
+        if len(refs) < 2:
+            raise UsageError(
+                "compare() takes two results or more", hint='fed.index.compare(["production", "8f14e45f"])'
+            )
+        rows = [self.result(ref) for ref in refs]
+        names = [ref if isinstance(ref, str) else ref.alloc_id[:8] for ref in refs]
+        return Comparison(compare(rows, [self._index.record(row) for row in rows]), names)
 
     @checked
     def get(

@@ -68,12 +68,12 @@ def show_outcome(outcome: RunOutcome) -> None:
     manifest = outcome.manifest
     console.print_line(
         f"Run {named(manifest.run, manifest.name)}: ",
-        (outcome.state, "bold"),
+        (outcome.state, "bold red" if outcome.state == "failed" else "bold"),
         f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
     for line in failure_lines(outcome.failures, outcome.params):
-        console.print_line(f"  {line}", soft_wrap=True)
+        console.print_line((f"  {line}", "red"), soft_wrap=True)
     for region, attempts in outcome.left.items():
         console.print_line(
             f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there. The next dispatch that "

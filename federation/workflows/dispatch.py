@@ -80,6 +80,8 @@ def begin(
     dispatch = _Dispatch(app, check_for_job(checked, prepared.shape), prepared, how, tell, saved, skip_unreachable)
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
+    if preview.spec_warning:
+        tell(preview.spec_warning)
     # 3. Deploy the job where it changes.
     regions, deployed_over = dispatch.deployed(preview)
     # 4. Stop what runs that are over left behind.

@@ -59,6 +59,8 @@ def retry(app: App, run: str, slots: Sequence[int], drive: DriveRun, note: Note)
     """Gives failed slots (default: all) new attempts and returns the run's state at the end. Raises UsageError."""
     runs = Runs(app)
     row = runs.find(run)
+    if change := runs.change_since(row.run):
+        note(change)
     note(f"Run {row.run}: {counted(len(runs.retry(row.run, slots)), 'failed slot')} tried again")
     return _continue(runs, row.run, drive, note)
 

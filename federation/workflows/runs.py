@@ -37,6 +37,7 @@ from federation.run.timeline import Timeline, timeline
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import DispatchRequest
+from jobs.errors import FedmlError
 from jobs.params.sweep import Value
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
@@ -288,6 +289,20 @@ class Runs:
             )
         )
         return isolated(prepared) if manifest.parent else prepared
+
+    def change_since(self, run: str) -> str:
+        """Says that the run's job file isn't what it was when the run began; empty where it is, or can't be read here."""
+        manifest = self.manifest(run)
+        try:
+            is_same = not manifest.job_file or self._prepared_again(manifest).spec_hash == manifest.spec_hash
+        except FedmlError:
+            return ""
+        if is_same or not (self._app.config.root / manifest.job_file).is_file():
+            return ""
+        return (
+            f"{manifest.job_file} changed since the run began: its slots run the job as it was then, in regions that still "
+            f"have it. To run them with the present file:  fedml dispatch --failed-of {manifest.run}"
+        )
 
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns

@@ -60,7 +60,9 @@ def cancel(
 ) -> None:
     """Cancel a run and stop its attempts.
 
-    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer. Exit code: 2.
+    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer.
+
+    Exit codes: 0 if the run is over, 2 if attempts may still run in a region that did not answer.
 
     Example:
 
@@ -70,7 +72,12 @@ def cancel(
     from federation.workflows import run_control
 
     ended = answer_json_line if as_json else lambda document: None
-    _control(config, as_json, lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended))
+    _control(
+        config,
+        as_json,
+        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended),
+        is_cancel=True,
+    )
 
 
 @app.command("retry")
@@ -197,12 +204,18 @@ def _control(
     as_json: bool,
     workflow: Callable[[App, DriveRun, Note], str],
     options: ObserverOptions | None = None,
+    *,
+    is_cancel: bool = False,
 ) -> NoReturn:
-    """Runs a workflow that may drive a run, and exits with the code of the run's state."""
+    """Runs a workflow that may drive a run, and exits with the code of the run's state. A cancel exits with 0 if it left no
+    attempt."""
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
     from federation.ui.run_view import exit_code
 
+    left: dict[str, int] = {}
     with opened(config) as project:
-        state = workflow(project, run_driver(project, options, as_json=as_json), note)
+        state = workflow(project, run_driver(project, options, as_json=as_json, left=left.update), note)
+    if is_cancel and state == "cancelled":
+        raise typer.Exit(2 if left else 0)
     raise typer.Exit(exit_code(state))

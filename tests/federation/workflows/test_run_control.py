@@ -32,6 +32,9 @@ class FakeRuns:
         self.calls.append(f"retry {run} {slots}")
         return (1,)
 
+    def change_since(self, run: str) -> str:
+        return ""
+
     def rebind(self, run: str, region: str) -> int:
         self.calls.append(f"rebind {run} {region}")
         return 2
