@@ -189,11 +189,12 @@ def prune(
     age = timedelta(seconds=duration_s(older_than, "--older-than", least_s=0))
     with opened(config) as project:
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
+        short = project.index.short_runs(row.run for row in rows)
     if as_json:
         answer_json({"is_done": not dry_run, "runs": [asdict(row) for row in rows]})
         return
     if rows:
-        shown = [(row.run, row.job, row.closed, row.objects, row.size_bytes) for row in rows]
+        shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]
         out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
     verb = "would be removed" if dry_run else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
