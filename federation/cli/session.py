@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.streams import write_block, write_line, write_note
-from federation.visible import visible_json
+from federation.streams import write_block, write_json, write_line, write_note
 
 if TYPE_CHECKING:
     from federation.app import App
@@ -49,7 +48,7 @@ def answer_block(text: str) -> None:
 
 def answer_json(document: Any) -> None:
     """Prints one JSON document on standard output."""
-    write_block(visible_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
+    write_json(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
 def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> None:
@@ -59,9 +58,9 @@ def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> No
     """
     start = json.dumps(head, ensure_ascii=False)[:-1] + (", " if head else "") + json.dumps(name) + ": ["
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
-    write_block(visible_json(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}"))
+    write_json(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}")
 
 
 def answer_json_line(document: Any) -> None:
     """Prints one of several JSON documents on standard output, on one line."""
-    write_block(visible_json(json.dumps(document, ensure_ascii=False, default=str)))
+    write_json(json.dumps(document, ensure_ascii=False, default=str))

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
-from federation.streams import write_block, write_note
+from federation.streams import write_json, write_note
 from federation.text import counted
 from federation.ui.console import err
-from federation.visible import visible_json, visible_line
+from federation.visible import visible_line
 
 SHOWN_ALWAYS = ("failed", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
@@ -45,7 +45,7 @@ def _print_line(tell: Tell) -> None:
 def _print_json(tell: Tell) -> None:
     fields = asdict(tell)
     document = {"event": fields.pop("kind"), **fields}
-    write_block(visible_json(json.dumps(document, ensure_ascii=False)))
+    write_json(json.dumps(document, ensure_ascii=False))
 
 
 @contextmanager
