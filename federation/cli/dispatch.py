@@ -32,6 +32,15 @@ def dispatch(
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
+            rich_help_panel=SlotOptions.HEADING,
+        ),
+    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -41,6 +50,16 @@ def dispatch(
             rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
+    failed_of: Annotated[
+        str,
+        typer.Option(
+            "--failed-of",
+            metavar="RUN",
+            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
+            "This is a new run.",
+            rich_help_panel=SlotOptions.HEADING,
+        ),
+    ] = "",
     skip_unreachable: Annotated[
         bool,
         typer.Option(
@@ -64,7 +83,7 @@ def dispatch(
 
       fedml dispatch --regions us,eu --version 4
 
-      fedml dispatch -n 200 -meta epochs=3
+      fedml dispatch -n 200 -meta epochs=3 --name nightly
 
       fedml dispatch --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest
 
@@ -73,20 +92,29 @@ def dispatch(
       fedml dispatch -n 500 --detach --on us,eu
 
       fedml dispatch -n 5 -var count=2 --json
+
+      fedml dispatch --failed-of 9c41d07e
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
+    from federation.errors import UsageError
     from federation.ui.run_view import exit_code
     from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
+    from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience())
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
+    if plan is not None and failed_of:
+        raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
+        if failed_of:
+            request, said = request_of_failed(app, failed_of, request)
+            note(said)
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying
@@ -104,17 +132,25 @@ def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None
     from dataclasses import asdict
 
     from federation.cli.session import answer_json_line, note
-    from federation.workflows.detach import is_taken_up, start
+    from federation.workflows.detach import has_failed, is_taken_up, start, why_not
 
     coordinators = start(app.config, hosts, run)
     for coordinator in coordinators:
         note(f"{coordinator.region:<10} coordinator {coordinator.job_id}")
-    is_driven = is_taken_up(app.home, run)
+    is_driven = is_taken_up(
+        app.home,
+        run,
+        is_hopeless=lambda: all(has_failed(app.client(one.region), one.job_id) for one in coordinators),
+    )
+    causes = {} if is_driven else {one.region: why_not(app.client(one.region), one.job_id) for one in coordinators}
     if as_json:
-        rows = [asdict(coordinator) for coordinator in coordinators]
+        rows = [asdict(one) | ({"problem": causes[one.region]} if causes else {}) for one in coordinators]
         answer_json_line({"event": "detached", "run": run, "coordinators": rows, "is_driven": is_driven})
     if not is_driven:
         first = coordinators[0]
-        note(f"No coordinator drives the run yet. See why:  nomad job status -region {first.region} {first.job_id}")
+        note("No coordinator drives the run yet:")
+        for region, cause in causes.items():
+            note(f"  {region}: {cause}")
+        note(f"See more:  nomad job status -region {first.region} {first.job_id}")
         note(f"Drive it from this machine instead:  fedml runs resume {run}")
     note(f"Follow it:  fedml runs watch {run}")
