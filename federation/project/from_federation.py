@@ -114,10 +114,14 @@ def _region_lines(
     if environ.get("NOMAD_NAMESPACE"):
         lines.append('namespace = { env = "NOMAD_NAMESPACE" }')
     lines.append(f"store = {_quoted(stores[region.name])}  # of all datacenters that name none of their own")
-    files = {setting: environ.get(variable, "") for setting, variable in _TLS_VARIABLES.items()}
-    if any(files.values()):
+    tls = {setting: environ[variable] for setting, variable in TLS_VARIABLES.items() if environ.get(variable)}
+    if tls:
         lines += ["", f"[regions.{key}.tls]"]
-        lines += [f"{setting} = {_quoted(value)}" for setting, value in files.items() if value]
+        # A relative path of the shell counts from the working folder, one in fedml.toml from there.
+        lines += [
+            f"{setting} = {_quoted(value if setting == 'server_name' else str(_file(value)))}"
+            for setting, value in tls.items()
+        ]
     lines.append("")
     if not region.datacenters:
         lines.append("# no node was seen, so its datacenters are unknown; dc1 is Nomad's default")
@@ -125,12 +129,13 @@ def _region_lines(
     return lines
 
 
-_TLS_VARIABLES = {
+TLS_VARIABLES = {
     "ca_cert": "NOMAD_CACERT",
     "client_cert": "NOMAD_CLIENT_CERT",
     "client_key": "NOMAD_CLIENT_KEY",
     "server_name": "NOMAD_TLS_SERVER_NAME",
 }
+"""The variable of Nomad's command line for each key of `[regions.NAME.tls]`."""
 
 
 def _survey_region(address: str, name: str, environ: Mapping[str, str]) -> SurveyedRegion:
@@ -157,7 +162,7 @@ def _nomad_region(address: str, nomad_region: str, environ: Mapping[str, str], *
     from regions.nomad.client import NomadRegion
 
     def file(variable: str) -> Path | None:
-        return Path(environ[variable]).expanduser() if environ.get(variable) else None
+        return _file(environ[variable]) if environ.get(variable) else None
 
     region = Region(
         name=shown_as or nomad_region,
@@ -174,6 +179,10 @@ def _nomad_region(address: str, nomad_region: str, environ: Mapping[str, str], *
         ),
     )
     return NomadRegion(region, timeout_s=TIMEOUT_S, deadline_s=DEADLINE_S)
+
+
+def _file(path: str) -> Path:
+    return Path(path).expanduser().absolute()
 
 
 def _checked(address: str) -> str:
