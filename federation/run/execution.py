@@ -142,11 +142,11 @@ class Execution:
             return [ParentChecked(command.region, None, is_denied=True)]
         except FedmlError:
             return [ParentChecked(command.region, None)]
-        return [
-            ParentChecked(
-                command.region, "gone" if parent.get("Stop") else self._manifest.spec_in(command.region, parent)
-            )
-        ]
+        spec_hash = "gone" if parent.get("Stop") else self._manifest.spec_in(command.region, parent)
+        try:
+            return [ParentChecked(command.region, spec_hash, budgets=self._ports.budgets(command.region))]
+        except FedmlError:  # the other runs can't be read now: nothing is sent until they can
+            return [ParentChecked(command.region, None)]
 
     def _find(self, command: Find) -> Sequence[Event]:
         """Finds the children of these attempts, by meta or token."""

@@ -45,7 +45,7 @@ from regions.storage.errors import Unavailable
 class RunOutcome:
     """How a run ended: `state` is done, failed or cancelled."""
 
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     state: str
     reason: str
     done: int
@@ -94,6 +94,7 @@ def drive(
         watch=sampler.watching(places.watch),
         observe=naming(observe, parameters),
         inputs=inputs_of(manifest, app.home),
+        budgets=places.budgets,
         sites=sites_of(config.regions),
         node=places.node,
         join=_joiner(app, manifest, prepared, places),

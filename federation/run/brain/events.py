@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from federation.plan import Budget
 from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
 from regions.model import Allocation
@@ -34,6 +35,8 @@ class RegionProbed:
     """The token was refused."""
     children: int = 0
     """Children of the job that the region keeps, finished ones too."""
+    budgets: tuple[Budget, ...] = ()
+    """What `[shares]` leaves for this run now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class ParentChecked:
     spec_hash: str | None
     is_denied: bool = False
     """The token was refused."""
+    budgets: tuple[Budget, ...] = ()
+    """What `[shares]` leaves for this run, read after the bindings were logged."""
 
 
 @dataclass(frozen=True, slots=True)
