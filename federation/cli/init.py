@@ -58,7 +58,8 @@ def init(
     ca_cert: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="With --from: trust servers by this CA (PEM). Default: NOMAD_CACERT, else the system's."
+            metavar="FILE",
+            help="With --from: trust servers by this CA (PEM). Default: NOMAD_CACERT, else the system's.",
         ),
     ] = None,
     client_cert: Annotated[

@@ -18,6 +18,7 @@ from federation.errors import FederationError, UsageError
 from federation.text import counted
 from jobs.errors import FedmlError
 from regions.credentials import SecretRef
+from regions.errors import RegionError
 from regions.model import Region, TLSFiles
 
 if TYPE_CHECKING:
@@ -48,9 +49,16 @@ def survey(address: str, environ: Mapping[str, str]) -> tuple[SurveyedRegion, ..
     does.
     """
     checked = _checked(address)
-    asked = _nomad_region(checked, "global", environ, shown_as=f"at {checked}")
+    shown = f"at {checked}"
+    asked = _nomad_region(checked, "global", environ, shown_as=shown)
     try:
         names = asked.federation_regions()
+    except RegionError as error:
+        _, found, problem = error.message.partition(f"regions.{shown}.tls.")
+        if not found:
+            raise
+        key, _, what = problem.partition(": ")  # a file was given by option or variable, not by fedml.toml
+        raise UsageError(f"--{key.replace('_', '-')}: {what}", hint=error.hint) from error
     finally:
         asked.close()
     with ThreadPoolExecutor(max_workers=min(16, len(names) or 1)) as pool:
