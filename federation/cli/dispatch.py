@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption
-from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
+from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions, RunOptions
 from federation.cli.options.limits import LimitOptions
 from federation.cli.options.planning import PlacingOptions, SlotOptions
 
@@ -32,34 +31,7 @@ def dispatch(
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
-    name: Annotated[
-        str,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            "--plan",
-            metavar="FILE",
-            help="Dispatch the plan that `fedml plan --out FILE` saved. Refuse it if it no longer holds.",
-            rich_help_panel=PlacingOptions.HEADING,
-        ),
-    ] = None,
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
+    run: RunOptions,
     skip_unreachable: Annotated[
         bool,
         typer.Option(
@@ -97,23 +69,19 @@ def dispatch(
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
-    from federation.errors import UsageError
     from federation.ui.run_view import exit_code
     from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
     from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.runs import Runs
-    from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
-    if plan is not None and failed_of:
-        raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
-    saved = read_plan(plan, instead_of=request) if plan is not None else None
+    saved = run.saved_plan(request)
     with opened(config) as app:
-        if failed_of:
-            request, said = request_of_failed(app, failed_of, request)
+        if run.failed_of:
+            request, said = request_of_failed(app, run.failed_of, request)
             note(said)
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
