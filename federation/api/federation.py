@@ -25,6 +25,7 @@ from federation.run.user_limits import Patience
 from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
+from federation.workflows.run_list import list_runs
 from federation.workflows.runs import Runs
 from jobs.errors import InvalidMeta
 from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
@@ -136,13 +137,16 @@ class Federation:
         return self._driven(manifest, lambda runs, observe: runs.start(opened, prepared, observe), progress)
 
     @checked
-    def runs(self, *, job: str | None = None, state: str | None = None, limit: int | None = None) -> RunList:
-        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled."""
+    def runs(
+        self, *, job: str | None = None, state: str | None = None, author: str | None = None, limit: int | None = None
+    ) -> RunList:
+        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled, an author
+        `ann@host` or `ann`."""
         at_least("runs(): limit", limit, 0)
         if state not in (None, OPEN, *RUN_STATES_CLOSED):
             states = ", ".join((OPEN, *RUN_STATES_CLOSED))
             raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
-        return RunList(self._app.index.runs(job=job, state=state)[:limit])
+        return RunList(list_runs(self._app.index, job=job, state=state, author=author).rows[:limit])
 
     @checked
     def resume(self, run: str) -> Run:
@@ -153,8 +157,7 @@ class Federation:
         if known is not None and known.is_driven:
             return known
         story = Runs(self._app).story(found)
-        progress = Progress(story.manifest)
-        progress.begin(story)
+        progress = Progress(story.manifest, story)
         return self._driven(story.manifest, lambda runs, observe: runs.resume(found, observe), progress)
 
     @checked
