@@ -77,12 +77,12 @@ class Federation:
         slots: int | None = None,
         *,
         version: str | int | None = None,
-        regions: Sequence[str] = (),
+        regions: Sequence[str] | None = None,
         job: str = "",
         variables: Mapping[str, Value] | None = None,
         meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
-        params: Sequence[Mapping[str, object]] = (),
+        params: Sequence[Mapping[str, object]] | None = None,
         policy: str | None = None,
     ) -> PlanPreview:
         """Plans how a dispatch would spread now, and what would change. Writes nothing. Raises FederationError if no region
@@ -98,12 +98,12 @@ class Federation:
         slots: int | None = None,
         *,
         version: str | int | None = None,
-        regions: Sequence[str] = (),
+        regions: Sequence[str] | None = None,
         job: str = "",
         variables: Mapping[str, Value] | None = None,
         meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
-        params: Sequence[Mapping[str, object]] = (),
+        params: Sequence[Mapping[str, object]] | None = None,
         policy: str | None = None,
         name: str = "",
         skip_unreachable: bool = False,
@@ -188,18 +188,21 @@ class Federation:
 def _run_request(
     slots: int | None,
     version: str | int | None,
-    regions: Sequence[str],
+    regions: Sequence[str] | None,
     job: str,
     variables: Mapping[str, Value] | None,
     meta: Mapping[str, Value] | None,
     sweep: Mapping[str, Sequence[object]] | None,
-    params: Sequence[Mapping[str, object]],
+    params: Sequence[Mapping[str, object]] | None,
     policy: str | None,
 ) -> RunRequest:
     given = tuple(f"{name}={text_of(value)}" for name, value in (variables or {}).items())
     texts = {name: text_of(value) for name, value in meta.items()} if meta is not None else None
+    at_least("slots", slots, 1)
+    if regions is not None and not regions:
+        raise UsageError("regions is an empty list", hint="leave it out: then all regions are used")
     return RunRequest(
-        JobRequest(job, given, (), tuple(regions)),
+        JobRequest(job, given, (), tuple(regions or ())),
         slots,
         None if version is None else str(version),
         texts,
@@ -208,12 +211,12 @@ def _run_request(
     )
 
 
-def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
+def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]] | None) -> Asks:
     from jobs.params.file import rows_of
 
     axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
-    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
-    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params or ())
+    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params is not None else None)
 
 
 def _axis_value(name: str, value: object) -> str:
