@@ -100,6 +100,6 @@ def test_a_forged_record_of_an_open_slot_is_not_taken_by_resume(scene: Scene) ->
         forged = record_of(scene.us.url, key=Key(OPEN_RUN, slot, "train", 0), version="99", spec_hash="5pec")
         scene.put_record(forged.to_json(), key=forged.key.record_key(NODE_ALLOC))
     driven(scene, "runs", "resume", OPEN_RUN)
-    rows = json.loads(scene.run("index", "list", "--job", "sales", "--json").out)["entries"]
+    rows = json.loads(scene.run("index", "list", "--job", "sales", "--json").out)["results"]
     assert {row["version"] for row in rows} == {"1", "2"}
     assert_safe(scene)

@@ -68,7 +68,7 @@ def test_an_empty_index_names_what_to_run(project: Project, cli: Cli) -> None:
         "",
         "the index is empty: `fedml dispatch` trains a version, and its results appear here\n",
     )
-    assert json.loads(cli("list", "--json")[1]) == {"revision": 0, "entries": []}
+    assert json.loads(cli("list", "--json")[1]) == {"schema_version": 1, "revision": 0, "results": []}
 
 
 def test_list_is_aligned_text_in_a_pipe(filled: Project, cli: Cli) -> None:
@@ -95,8 +95,8 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
     document = json.loads(out)
     assert (code, err) == (0, "")
     assert document["revision"] == 5
-    assert [entry["alloc_id"][:4] for entry in document["entries"]] == ["dddd", "cccc", "bbbb", "aaaa"]
-    entry = document["entries"][-1]
+    assert [entry["alloc_id"][:4] for entry in document["results"]] == ["dddd", "cccc", "bbbb", "aaaa"]
+    entry = document["results"][-1]
     assert entry["metrics"] == {
         "roc_auc": 0.74219,
         "customers": 1165,
@@ -121,7 +121,7 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
 def test_list_is_filtered(filled: Project, cli: Cli, arguments: list[str], found: list[str]) -> None:
     document = json.loads(cli("list", "--json", *arguments)[1])
 
-    assert [entry["alloc_id"][:4] for entry in document["entries"]] == found
+    assert [entry["alloc_id"][:4] for entry in document["results"]] == found
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,7 @@ def test_get_prints_the_folder_that_it_made(filled: Project, cli: Cli) -> None:
     assert "there already, verified" in cli("get", "5")[2]
     document = json.loads(cli("get", "dddd", "--to", "elsewhere", "--json")[1])
     assert document == {
+        "schema_version": 1,
         "alloc_id": "dddd4444-0000-4000-8000-000000000000",
         "version": "5",
         "path": str(filled.root / "elsewhere"),
@@ -290,3 +291,22 @@ def test_without_a_project_it_says_how_to_make_one(tmp_path: Path, cli: Cli, mon
     assert code == 1
     assert "no fedml.toml" in err
     assert "fedml init" in err
+
+
+def test_results_whose_ids_begin_alike_are_told_apart_in_every_table(filled: Project, cli: Cli) -> None:
+    twins = [f"ffff5555-0000-4000-{end}-000000000000" for end in ("8000", "9000")]
+    for slot, alloc_id in enumerate(twins):
+        filled.publish(alloc_id, run="run-9", slot=slot, version="9")
+    short = ["ffff5555-0000-4000-8", "ffff5555-0000-4000-9"]
+    for place in (0, 1):
+        filled.index.tag("production", twins[place])
+    listed = cli("list", "--version", "9")[1]
+    assert [name for name in short if f" {name} " in listed] == short
+    assert all(f" {name} " in cli("tag", "production")[1] for name in short)
+    assert all(f" {name}" in cli("compare", *short)[1] for name in short)
+    assert all(name in cli("diff", "1")[1] for name in short)
+    assert f"index get {short[0]}" in cli("show", short[0])[1]
+    err = cli("show", "ffff5555")[1]
+    assert all(name in err for name in short)
+    assert "means 2 results" in cli("get", "ffff5555")[2]
+    assert f"as {short[1]}" in cli("get", "ffff5555")[2]
