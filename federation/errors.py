@@ -22,6 +22,7 @@
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
     ├── DevError                   the development federation
     ├── RunIsDriven                another coordinator drives the run
+    ├── RunNotOver                 a run that goes on after the time that somebody waited for it (a TimeoutError too)
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
 """
 
@@ -100,6 +101,10 @@ class DevError(FederationError):
 
 class RunIsDriven(FederationError):
     """Another coordinator drives the run and is active."""
+
+
+class RunNotOver(FederationError, TimeoutError):
+    """The run goes on after the time that somebody waited for its end."""
 
 
 class Interrupted(FederationError):

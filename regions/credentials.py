@@ -48,7 +48,7 @@ class SecretRef:
             return file.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-            hint = f"correct the path, or let this user read {file.name}"
+            hint = "correct the path, or let this user read the file"
             raise self._unavailable(f"secret file {file}: {why}", hint) from None
 
     def _of_command(self, command: tuple[str, ...]) -> str:

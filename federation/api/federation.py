@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import cast
 
-from federation.api.arguments import checked
+from federation.api.arguments import at_least, checked
 from federation.api.index import FederatedIndex
-from federation.api.run import Run
+from federation.api.plan import PlanPreview
+from federation.api.progress import Progress
+from federation.api.run import Drive, Run, cancelled
+from federation.api.table import RunList
 from federation.app import App, JobRequest
 from federation.config.load import load
+from federation.errors import UsageError
+from federation.index.rows import OPEN, RUN_STATES_CLOSED
+from federation.manifest import Manifest
+from federation.run.user_limits import Patience
 from federation.workflows.dispatch import begin
-from federation.workflows.plan import Preview, preview
+from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
 from federation.workflows.runs import Runs
 from jobs.errors import InvalidMeta
@@ -40,6 +48,7 @@ class Federation:
         self._app = app
         self.name = app.config.name
         self.regions = tuple(app.config.regions)
+        self._runs: dict[str, Run] = {}
 
     def __enter__(self) -> Federation:
         return self
@@ -74,13 +83,13 @@ class Federation:
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
-    ) -> Preview:
+    ) -> PlanPreview:
         """Plans how a dispatch would spread now, and what would change. Writes nothing. Raises FederationError if no region
         answers, HclError, InvalidSpec and InvalidMeta."""
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         made = preview(self._app, request)
         made.require_an_answer()
-        return made
+        return PlanPreview.of(made, self._app.config)
 
     @checked
     def dispatch(
@@ -95,28 +104,82 @@ class Federation:
         sweep: Mapping[str, Sequence[object]] | None = None,
         params: Sequence[Mapping[str, object]] = (),
         policy: str | None = None,
+        name: str = "",
         skip_unreachable: bool = False,
+        slot_timeout_s: float | None = None,
+        pending_timeout_s: float | None = None,
+        max_attempts: int | None = None,
+        max_failures: int | str | None = None,
     ) -> Run:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
         (`{"lr": [0.1, 0.01]}`) and `params` (rows: `[{"depth": 3}, …]`), else as in fedml.toml, else one in each region.
+        `name` can stand for the run's ID afterwards.
+
+        An attempt that runs longer than `slot_timeout_s`, or waits longer than `pending_timeout_s`, is stopped; a slot has at
+        most `max_attempts`; the run ends when more than `max_failures` slots (5, or "5%") failed. None: as in fedml.toml.
 
         Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
         """
         app = self._app
+        at_least("dispatch(): slot_timeout_s", slot_timeout_s, 0, is_exclusive=True)
+        at_least("dispatch(): pending_timeout_s", pending_timeout_s, 0, is_exclusive=True)
+        at_least("dispatch(): max_attempts", max_attempts, 1)
+        failures = None if max_failures is None else str(max_failures)
+        patience = Patience(failures, max_attempts, slot_timeout_s, pending_timeout_s)
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
+        request = replace(request, patience=patience, name=name)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
-        return Run(
-            app.config, manifest.run, manifest.version, lambda runs: runs.start(opened, prepared, lambda event: None)
-        )
+        progress = Progress(manifest)
+        return self._driven(manifest, lambda runs, observe: runs.start(opened, prepared, observe), progress)
+
+    @checked
+    def runs(self, *, job: str | None = None, state: str | None = None, limit: int | None = None) -> RunList:
+        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled."""
+        at_least("runs(): limit", limit, 0)
+        if state not in (None, OPEN, *RUN_STATES_CLOSED):
+            states = ", ".join((OPEN, *RUN_STATES_CLOSED))
+            raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
+        return RunList(self._app.index.runs(job=job, state=state)[:limit])
 
     @checked
     def resume(self, run: str) -> Run:
-        """Continues the run with this ID or unique prefix. Raises UsageError."""
-        row = Runs(self._app).find(run)
-        return Run(self._app.config, row.run, row.version, lambda runs: runs.resume(row.run, lambda event: None))
+        """Continues the run of this ID (or a part of it) or name, or `last`. If this process drives it already, returns
+        that. Raises UsageError."""
+        found = Runs(self._app).find(run).run
+        known = self._runs.get(found)
+        if known is not None and known.is_driven:
+            return known
+        story = Runs(self._app).story(found)
+        progress = Progress(story.manifest)
+        progress.begin(story)
+        return self._driven(story.manifest, lambda runs, observe: runs.resume(found, observe), progress)
+
+    @checked
+    def cancel(self, run: str, reason: str = "cancelled") -> str:
+        """Ends the run of this ID or name, whoever drives it, and stops its attempts in all regions that answer.
+        Returns its state then: cancelled, or done if it was over already. Raises UsageError."""
+        found = Runs(self._app).find(run).run
+        known = self._runs.get(found)
+        return known.cancel(reason) if known is not None else cancelled(self._app, found, reason)
+
+    @checked
+    def retry(self, run: str, slots: Sequence[int] = ()) -> Run:
+        """Gives failed slots (default: all) of the run of this ID or name new attempts, and returns the run, which
+        a thread drives. Raises UsageError."""
+        found = Runs(self._app).find(run).run
+        known = self._runs.get(found)
+        if known is not None:
+            known.retry(slots)
+            return known
+        Runs(self._app).retry(found, slots)
+        return self.resume(found)
+
+    def _driven(self, manifest: Manifest, drive: Drive, progress: Progress) -> Run:
+        run = self._runs[manifest.run] = Run(self._app.config, manifest, drive, progress)
+        return run
 
 
 def _run_request(

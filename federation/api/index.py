@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from federation.api.arguments import at_least, checked
 from federation.api.results import Results
+from federation.api.table import Comparison
 from federation.app import App
+from federation.errors import UsageError
 from federation.index import Row
+from federation.index.compare import compare
+from federation.index.lookup import run_named
 from federation.index.reader import Reader
 from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import TagChange
@@ -27,6 +31,9 @@ class FederatedIndex:
         self._app = app
         self._index = app.index
 
+    def __repr__(self) -> str:
+        return f"<index of {self._app.config.name}>"
+
     @checked
     def list(
         self,
@@ -42,7 +49,8 @@ class FederatedIndex:
         limit: int | None = None,
         at: str | int | None = None,
     ) -> Results:
-        """The results that match all conditions, newest first or by `sort`. `at` is an earlier revision or time."""
+        """The results that match all conditions, newest first or by `sort`. `run` is named as in the commands. `at` is an
+        earlier revision or time."""
         at_least("list(): limit", limit, 0)
         named = None if version is None else str(version)
         conditions = {"job": job, "version": named, "region": region, "run": run, "state": state, "tag": tag}
@@ -50,6 +58,8 @@ class FederatedIndex:
             index: Reader = self._index
             if at is not None:
                 index = stack.enter_context(closing(self._index.at(str(at))))
+            if run is not None:
+                conditions["run"] = run_named(index, run)
             rows = index.query(**conditions, where=where, sort=sort, limit=limit)
             return Results(rows, index.revision)
 
@@ -57,6 +67,17 @@ class FederatedIndex:
     def result(self, ref: str | Row) -> Row:
         """The result that `ref` names."""
         return self._index.result(_name(ref))
+
+    @checked
+    def compare(self, refs: Sequence[str | Row]) -> Comparison:
+        """Two or more results side by side: metrics, parameters, environment, place. Differences come first."""
+        if len(refs) < 2:
+            raise UsageError(
+                "compare() takes two results or more", hint='fed.index.compare(["production", "8f14e45f"])'
+            )
+        rows = [self.result(ref) for ref in refs]
+        names = [ref if isinstance(ref, str) else ref.alloc_id[:8] for ref in refs]
+        return Comparison(compare(rows, [self._index.record(row) for row in rows]), names)
 
     @checked
     def get(

@@ -32,6 +32,15 @@ def dispatch(
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
+            rich_help_panel=SlotOptions.HEADING,
+        ),
+    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -41,6 +50,16 @@ def dispatch(
             rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
+    failed_of: Annotated[
+        str,
+        typer.Option(
+            "--failed-of",
+            metavar="RUN",
+            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
+            "This is a new run.",
+            rich_help_panel=SlotOptions.HEADING,
+        ),
+    ] = "",
     skip_unreachable: Annotated[
         bool,
         typer.Option(
@@ -64,7 +83,7 @@ def dispatch(
 
       fedml dispatch --regions us,eu --version 4
 
-      fedml dispatch -n 200 -meta epochs=3
+      fedml dispatch -n 200 -meta epochs=3 --name nightly
 
       fedml dispatch --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest
 
@@ -73,20 +92,29 @@ def dispatch(
       fedml dispatch -n 500 --detach --on us,eu
 
       fedml dispatch -n 5 -var count=2 --json
+
+      fedml dispatch --failed-of 0193
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
+    from federation.errors import UsageError
     from federation.ui.run_view import exit_code
     from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
+    from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience())
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
+    if plan is not None and failed_of:
+        raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
+        if failed_of:
+            request, said = request_of_failed(app, failed_of, request)
+            note(said)
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying

@@ -8,6 +8,7 @@ from typing import Any
 from federation.capacity import RegionCapacity
 from federation.ui.console import out, table
 from federation.workflows.region_report import RegionReport
+from jobs.errors import FedmlError
 from regions.model import Node
 from regions.nomad.resources import Resources
 
@@ -21,7 +22,7 @@ def show_regions(regions: Iterable[RegionCapacity]) -> None:
             region.version or "-",
             region.nodes,
             region.free_text,
-            region.queued,
+            region.queued if region.exactness != "not_asked" else "-",
             region.detail,
         )
         for region in regions
@@ -41,7 +42,7 @@ def show_region(report: RegionReport) -> None:
     console = out()
     state = f"{capacity.problem}: {capacity.detail}" if capacity.problem else "ready"
     slots = "slot" if capacity.free == 1 else "slots"
-    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued"
+    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued" if report.job else "-"
     lines = {
         "state": state,
         "addresses": ", ".join(region.addresses),
@@ -94,10 +95,17 @@ def region_document(report: RegionReport) -> dict[str, Any]:
     }
 
 
+def no_job_note(problem: FedmlError) -> str:
+    """Why free slots aren't known."""
+    return f"Free slots are unknown without a job: {problem.message}"
+
+
 def _capacity(region: RegionCapacity) -> dict[str, Any]:
     fields = ("region", "version", "nodes", "free", "queued", "exactness", "detail")
+    unknown = {"free": None, "queued": None} if region.exactness == "not_asked" else {}
     return {
         **{field: getattr(region, field) for field in fields},
+        **unknown,
         "problem": str(region.problem) if region.problem else None,
     }
 

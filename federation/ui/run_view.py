@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from federation.index.rows import RunRow
 from federation.run.timeline import Timeline
-from federation.streams import write_line, write_task_output
+from federation.streams import write_block, write_line, write_task_output
 from federation.text import counted
 from federation.ui.console import err, out, styled, table
+from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
 from federation.ui.slot_failures import failure_lines, failures_document, params_text
 from federation.visible import visible_line
@@ -19,13 +20,46 @@ from federation.workflows.run_output import Written
 from federation.workflows.runs import RunStory
 
 ATTEMPTS_SHOWN = 50
+_CELL_CHARS_MIN = 4
+_YEAR_CHARS = len("2026-")
 
 
-def show_runs(rows: Sequence[RunRow]) -> None:
-    """Prints one line for each run."""
-    cells = [(row.run, row.job, row.version, row.state, row.slots, row.results, row.opened) for row in rows]
-    columns = ("run", "job", "version", "state", "slots", "results", "opened")
-    out().print(table(columns, cells, numbers=("slots",)))
+def show_runs(rows: Sequence[RunRow], short: Mapping[str, str]) -> None:
+    """Prints one line for each run. On a narrow terminal, names and people are cut off; IDs, states and counts never are."""
+    has_names = any(row.name for row in rows)
+    heading = ["run", *(("name",) if has_names else ()), "job", "version", "author", "state", "results", "opened"]
+    lines = [
+        [
+            short[row.run],
+            *((row.name or "-",) if has_names else ()),
+            row.job,
+            row.version,
+            row.author,
+            row.state,
+            row.results,
+            when_text(row.opened),
+        ]
+        for row in rows
+    ]
+    room = out().width
+    if _width([heading, *lines]) > room:
+        lines = [[*line[:-1], line[-1][_YEAR_CHARS:]] for line in lines]
+    flexible = range(1, heading.index("state"))
+    while _width([heading, *lines]) > room:
+        widest = max(flexible, key=lambda place: max(len(line[place]) for line in lines))
+        chars = max(len(line[widest]) for line in lines) - 1
+        if chars < _CELL_CHARS_MIN:
+            break
+        lines = [[*line[:widest], _cut(line[widest], chars), *line[widest + 1 :]] for line in lines]
+    write_block(aligned([heading, *lines]))
+
+
+def _width(lines: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) for column in zip(*lines, strict=True)) + 2 * (len(lines[0]) - 1)
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1].removesuffix('…')}…"
 
 
 def show_outcome(outcome: RunOutcome) -> None:
@@ -33,13 +67,13 @@ def show_outcome(outcome: RunOutcome) -> None:
     console = err()
     manifest = outcome.manifest
     console.print_line(
-        f"Run {manifest.run}: ",
-        (outcome.state, "bold"),
+        f"Run {named(manifest.run, manifest.name)}: ",
+        (outcome.state, "bold red" if outcome.state == "failed" else "bold"),
         f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
     for line in failure_lines(outcome.failures, outcome.params):
-        console.print_line(f"  {line}", soft_wrap=True)
+        console.print_line((f"  {line}", "red"), soft_wrap=True)
     for region, attempts in outcome.left.items():
         console.print_line(
             f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there. The next dispatch that "
@@ -57,6 +91,7 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
     return {
         "event": "end",
         "run": manifest.run,
+        "name": manifest.name,
         "job": manifest.job,
         "version": manifest.version,
         "state": outcome.state,
@@ -77,7 +112,12 @@ def end_document(row: RunRow) -> dict[str, Any]:
 def end_line(row: RunRow) -> str:
     """How such a run ended, in one line."""
     results = "" if row.results == "-" else f", {counted(row.committed, 'result')}"
-    return f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}{results}"
+    return f"Run {named(row.run, row.name)}: {row.state}{f' ({row.reason})' if row.reason else ''}{results}"
+
+
+def named(run: str, name: str) -> str:
+    """A run's ID with its name, where it has one."""
+    return f"{run} ({name})" if name else run
 
 
 def show_task_output(piece: Written) -> None:
@@ -98,11 +138,12 @@ def show_task_line(piece: Written) -> None:
 def show_story(story: RunStory) -> None:
     """Prints a run: each slot with its attempts, and why attempts failed."""
     console = out()
-    manifest = story.manifest
+    manifest, cancelled = story.manifest, story.cancelled
+    by = f" by {cancelled.by} at {when_text(cancelled.at)}" if cancelled else ""
     console.print_line(
-        f"Run {manifest.run}: ",
+        f"Run {named(manifest.run, manifest.name)}: ",
         (story.state, "bold"),
-        f"{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
+        f"{by}{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
         f"by {manifest.author} at {manifest.created}",
     )
     failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
@@ -215,12 +256,14 @@ def story_document(story: RunStory) -> dict[str, Any]:
     manifest = story.manifest
     return {
         "run": manifest.run,
+        "name": manifest.name,
         "job": manifest.job,
         "version": manifest.version,
         "state": story.state,
         "reason": story.reason,
         "created": manifest.created,
         "author": manifest.author,
+        "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [
             {
                 "slot": number,

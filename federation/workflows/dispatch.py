@@ -73,7 +73,7 @@ def begin(
     if how.canary < 0:
         raise UsageError(f"--canary {how.canary}: the number of slots a region is 1 or more", hint="write --canary 1")
     if saved is not None:
-        request = replace(saved.request, patience=request.patience)
+        request = replace(saved.request, patience=request.patience, name=request.name)
     checked = check_request(request, app.config)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
@@ -81,6 +81,8 @@ def begin(
     dispatch = _Dispatch(app, check_for_job(checked, prepared.shape), prepared, how, tell, saved, skip_unreachable)
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
+    if preview.spec_warning:
+        tell(preview.spec_warning)
     # 3. Deploy the job where it changes.
     regions, deployed_over = dispatch.deployed(preview)
     # 4. Stop what runs that are over left behind.
@@ -283,7 +285,8 @@ def _is_local(strategy: Strategy | None) -> bool:
 
 def _announce(opened: Opened, tell: Tell) -> None:
     manifest = opened.manifest
-    tell(f"Run {manifest.run}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
+    name = f" ({manifest.name})" if manifest.name else ""
+    tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
     if manifest.parent:
         tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
     if opened.existing_results:

@@ -45,7 +45,7 @@ from regions.storage.errors import Unavailable
 class RunOutcome:
     """How a run ended: `state` is done, failed or cancelled."""
 
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     state: str
     reason: str
     done: int

@@ -25,7 +25,8 @@ def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: 
     Nothing happens while nobody drives the run. Ctrl-C ends the following and changes nothing.
     """
     runs = Runs(app)
-    log = run_log(app.home, runs.find(run).run)
+    run = runs.find(run).run  # once: what `last` means may change meanwhile
+    log = run_log(app.home, run)
     teller = _Teller()
     observe = naming(observe, parameters_of(runs.manifest(runs.find(run).run), app.home))
     shown: set[tuple[int, str, int]] = set()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federation.app import App, JobRequest, PreparedJob
-from federation.deploy.job_diff import JobDiff, diff_of
+from federation.deploy.job_diff import JobDiff, diff_of, diff_registered
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.hcl.positions import Positions
 from jobs.load import read_job
@@ -107,5 +107,7 @@ class _Lines:
 
 def compared_jobs(app: App, request: JobRequest) -> JobDiff:
     """The differences between the registered jobs and the file, and between the regions. Asks the regions."""
-    prepared = app.prepare(request, allow_drift=True)
+    if job_id := app.registered_request(request):
+        return diff_registered(job_id, [app.client(region.name) for region in app.chosen_regions(request.regions)])
+    prepared = app.prepare_from_file(request)
     return diff_of(prepared, [app.client(name) for name in prepared.rendered])

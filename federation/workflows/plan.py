@@ -11,6 +11,7 @@ from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
 from federation.deploy.prepare import PreparedJob
 from federation.errors import FederationError, IndexLost, UsageError
 from federation.index.maintenance.store_listing import RESULTS
+from federation.index.rows import OPEN
 from federation.index.stores import shown_store
 from federation.log import default_author
 from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named, within_shares
@@ -40,6 +41,19 @@ class Preview:
     request: CheckedRequest | None = None
     rooms: tuple[Room, ...] = ()
     """What the plan was made from, in the federation's order."""
+    other_specs: tuple[str, ...] = ()
+    """Spec hashes of this version's earlier runs, as far as they aren't this job's."""
+
+    @property
+    def spec_warning(self) -> str:
+        """Says that the version would mix results of different states of the job; empty where it wouldn't."""
+        if not self.other_specs:
+            return ""
+        others = ", ".join(spec[:12] or "unknown" for spec in self.other_specs)
+        return (
+            f"Version {self.version} was run with another state of the job (spec {others}; now "
+            f"{self.prepared.spec_hash[:12]}): it would mix the results of both. Leave out --version for a version of its own"
+        )
 
     @property
     def usable(self) -> list[str]:
@@ -153,7 +167,15 @@ def preview_checked(
         len(app.index.query(job=job, version=request.version)) if request.version else 0,
         request,
         tuple(rooms),
+        _other_specs(app, job, request.version, prepared.spec_hash),
     )
+
+
+def _other_specs(app: App, job: str, version: str | None, spec_hash: str) -> tuple[str, ...]:
+    """The other spec hashes of runs that gave this version results, or may still do so."""
+    runs = app.index.runs(job=job) if version else ()
+    specs = (run.spec_hash for run in runs if run.version == version and (run.committed or run.state == OPEN))
+    return tuple(dict.fromkeys(spec for spec in specs if spec != spec_hash))
 
 
 def _elastic(region: Region, one: RegionCapacity, prepared: PreparedJob) -> RegionCapacity:

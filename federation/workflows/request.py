@@ -14,6 +14,7 @@ from typing import Any
 from federation.config.model import Config
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
+from federation.index.validation import checked_run_name
 from federation.plan import policy_named
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
@@ -49,6 +50,8 @@ class RunRequest:
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
+    name: str = ""
+    """What people call the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
             raise UsageError(f"{option} {unknown[0]}: there is no such region", hint=hint)
     policy = placing.policy or config.policy
     policy_named(policy)
+    if request.name:
+        checked_run_name(request.name)
     version = None if request.version in (None, "next") else checked_version(str(request.version))
     settled = {
         "slots": slots,

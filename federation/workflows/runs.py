@@ -18,14 +18,14 @@ from federation.errors import IndexCorrupt, UsageError
 from federation.home import RunKeys, read_manifest, run_log, was_driven
 from federation.index import RunRow
 from federation.index.columns import Row
-from federation.index.lookup import the_one
+from federation.index.lookup import run_named
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
 from federation.log import Entry, Log, default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.result import Key
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Rebind, Retry, parse_entry
+from federation.run.brain.changes import Cancel, Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
@@ -37,6 +37,7 @@ from federation.run.timeline import Timeline, timeline
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import DispatchRequest
+from jobs.errors import FedmlError
 from jobs.params.sweep import Value
 from regions.storage.errors import NotFound
 from regions.storage.store import Create
@@ -55,6 +56,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Who cancelled a run, and when."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunStory:
     """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
 
@@ -68,6 +77,16 @@ class RunStory:
     """Those that won their keys."""
     parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
     """The parameters of a slot, in which it differs from others."""
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """Who cancelled the run first, and when, as its log says. None where nobody did."""
+        cancels = (
+            Cancelled(entry.author, entry.time)
+            for entry in self.entries
+            if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
+        )
+        return next(cancels, None)
 
 
 class Runs:
@@ -104,7 +123,9 @@ class Runs:
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = 0 if app.config.results == "none" else slots * shape.keys_a_slot
-        opened = self._app.index.open_run(run, shape.id, request.version, prepared.spec_hash, slots, keys)
+        opened = self._app.index.open_run(
+            run, shape.id, request.version, prepared.spec_hash, slots, keys, name=request.name
+        )
         config = app.config
         sweep = keep_asks(app.home, run, request.asks)
         manifest = Manifest(
@@ -135,6 +156,7 @@ class Runs:
             sweep=sweep,
             rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
+            name=request.name,
             **limits,
         )
         self._app.home.put(RunKeys(run).manifest, manifest.to_json(), Create(), content_type="application/json")
@@ -268,6 +290,20 @@ class Runs:
         )
         return isolated(prepared) if manifest.parent else prepared
 
+    def change_since(self, run: str) -> str:
+        """Says that the run's job file isn't what it was when the run began; empty where it is, or can't be read here."""
+        manifest = self.manifest(run)
+        try:
+            is_same = not manifest.job_file or self._prepared_again(manifest).spec_hash == manifest.spec_hash
+        except FedmlError:
+            return ""
+        if is_same or not (self._app.config.root / manifest.job_file).is_file():
+            return ""
+        return (
+            f"{manifest.job_file} changed since the run began: its slots run the job as it was then, in regions that still "
+            f"have it. To run them with the present file:  fedml dispatch --failed-of {manifest.run}"
+        )
+
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns
         False, and does nothing, for one that has a manifest. Raises IndexCorrupt for one that has lost it."""
@@ -307,12 +343,14 @@ class Runs:
         return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
 
     def find(self, run: str) -> RunRow:
-        """Finds the run of that ID or unique prefix. Raises UsageError."""
-        rows = {row.run: row for row in self._app.index.runs() if row.run.startswith(run)}
-        chosen = the_one(run, list(rows))
-        if chosen is None:
-            raise UsageError(f"the index knows no run {run!r}", hint="see: fedml runs list")
-        return rows[chosen]
+        """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""
+        chosen = run_named(self._app.index, run)
+        rows = self._app.index.runs(run=chosen)
+        if not rows:
+            raise UsageError(
+                f"run {chosen} was not dispatched by fedml", hint=f"its results: fedml index list --run {chosen}"
+            )
+        return rows[0]
 
     def manifest(self, run: str) -> Manifest:
         """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written), IndexCorrupt where

@@ -201,7 +201,10 @@ class Transport:
             except (OSError, ValueError, LookupError) as error:  # of requests; or of ssl, for a file that can't be used
                 self._check_tls_files(request)
                 if not isinstance(error, requests.RequestException):
-                    raise
+                    if not isinstance(error, OSError):
+                        raise
+                    hint = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE in the environment"
+                    raise self.error(RegionUnreachable, request, str(error), hint=hint) from None
                 self._log_request(request, address, "no answer", began)
                 return self._unanswered(request, address, error, limits)
             if isinstance(answer, Answer):

@@ -6,6 +6,7 @@ Retries are counted here (`retry`), not by the SDKs. Each request keeps limits o
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -42,6 +43,8 @@ SLACK_BYTES = 1 << 20
 """Bytes that the answer to a read may have beyond the object's: its headers, or a refusal."""
 
 
+_OF_A_FILE = (None, errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EPERM)
+"""What an SDK raises about a file of this machine that its configuration names. requests gives no number."""
 _UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError),
     ForeignTextError,
@@ -92,6 +95,8 @@ class SDKStore(ABC):
 
     url: str
     patience = Patience()
+    file_variables = "environment variables"
+    """Which of them name files that the SDK reads."""
 
     def __init__(self, config: StoreConfig, bucket: str, prefix: str) -> None:
         self.url = config.url
@@ -169,6 +174,16 @@ class SDKStore(ABC):
             raise
         except self._sdk_errors() as error:
             raise self._store_error(error, operation, key) from error
+        except OSError as error:
+            if error.errno not in _OF_A_FILE:
+                raise
+            raise StoreError(
+                f"{operation} of {key or 'the bucket'} failed: {error}",
+                store=self.url,
+                operation=operation,
+                key=key,
+                hint=f"check the files that {self.file_variables} name",
+            ) from error
         except _UNREADABLE as error:
             failure = Unavailable(
                 f"{operation} of {key or 'the bucket'} failed: what answers there can't be understood",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast, get_args
@@ -12,6 +13,7 @@ from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.config.model import Config
 from federation.deploy.job_diff import JobDiff, RegionJob
 from federation.deploy.rollout import Deployed, Deployment
+from federation.index import RunRow
 from federation.plan import Room, plan
 from federation.run.brain.commands import TellKind
 from federation.ui.job_view import deployment_document, job_diff_document
@@ -46,12 +48,18 @@ def test_every_key_is_documented_and_nothing_else() -> None:
         list(planned),
         list(planned["regions"][0]),
         list(outcome),
+        ["revision", "runs"],
         list(story),
         list(deployed),
         list(deployed["regions"][0]),
         list(compared),
         list(compared["regions"][0]),
     ]
+
+
+def test_every_key_of_a_listed_run_is_documented() -> None:
+    line = next(line for line in PAGE.splitlines() if line.startswith("| `runs` |"))
+    assert {field.name for field in fields(RunRow)} == set(re.findall(r"`(\w+)`", line)) - {"runs"}
 
 
 def test_every_event_is_documented() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.scenarios.light_job import LIGHT_SCRIPT
 from tests.scenarios.project import Done, Project, run_id
 
 pytestmark = pytest.mark.xdist_group("scenarios")
@@ -109,5 +110,62 @@ def test_what_keeps_a_task_from_its_work_is_said_before_its_end(
     assert reason in said
     assert "(epochs=1)" in said
     assert dispatching.poll() is None
-    assert project.fedml("runs", "cancel", run).code == 2
+    assert project.fedml("runs", "cancel", run).code == 0
     dispatching.wait(timeout=60)
+
+
+def test_a_version_that_would_mix_two_states_of_the_job_says_so_before_it_starts(project: Project) -> None:
+    job = project.job("mixed")
+    project.ran("dispatch", "--job", job, "--version", "5", "--regions", "us")
+    again = project.fedml("plan", "--job", job, "--version", "5", "--regions", "us")
+    assert "another state of the job" not in again.out
+    project.job("mixed", "# another state\n" + LIGHT_SCRIPT)
+    asked = ("--job", job, "--regions", "us", "-n", "1")
+    planned = project.fedml("plan", *asked, "--version", "5")
+    assert "Version 5 was run with another state of the job (spec " in planned.out
+    assert len(project.fedml("plan", *asked, "--version", "5", "--json").json["other_specs"]) == 1
+    lines = project.ran("dispatch", *asked, "--version", "5").err.splitlines()
+    said = next(place for place, line in enumerate(lines) if line.startswith("Version 5 was run with another state"))
+    assert said < next(place for place, line in enumerate(lines) if line.startswith("Run "))
+    assert "another state" not in project.ran("dispatch", *asked).err
+
+
+def test_a_retry_says_that_the_file_changed_and_the_failed_slots_run_with_the_present_one(project: Project) -> None:
+    job = project.job("mended", SCRIPT)
+    asked = ("--sweep", "epochs=1,3", "--sweep", "note=a,b", "--regions", "us", "--version", "8")
+    run = run_id(project.fedml("dispatch", "--job", job, *asked).err)
+    assert "changed since the run began" not in project.fedml("runs", "retry", run, "2").err
+    project.job("mended", LIGHT_SCRIPT)
+    retried = project.fedml("runs", "retry", run, "2")
+    assert f"{job} changed since the run began" in retried.err
+    assert f"fedml dispatch --failed-of {run}" in retried.err
+    done = project.ran("dispatch", "--failed-of", run)
+    assert f"2 of 4 slots of run {run}, with " in done.err
+    rows = project.rows("--run", run_id(done.err.partition("as it is now")[2]))
+    assert [(row["version"], row["params"], row["region"]) for row in sorted(rows, key=lambda row: row["slot"])] == [
+        ("9", {"epochs": "3", "note": note}, "us") for note in ("a", "b")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-n", "2"), "--failed-of already says which slots there are"),
+        (("--sweep", "epochs=1"), "--failed-of already says which slots there are"),
+        (("--plan", "x.json"), "leave out --failed-of"),
+    ],
+)
+def test_failed_of_refuses_what_it_says_itself(sweep: Sweep, arguments: tuple[str, ...], said: str) -> None:
+    done = sweep.project.fedml("dispatch", "--failed-of", sweep.run, *arguments)
+    assert done.code == 1
+    assert said in done.err
+
+
+def test_failed_of_a_run_without_failed_slots_or_with_payloads(project: Project) -> None:
+    run = run_id(project.ran("dispatch", "--job", project.job("fine"), "--regions", "us").err)
+    assert f"no slot of run {run} has failed" in project.fedml("dispatch", "--failed-of", run).err
+    (project.root / "sent").mkdir()
+    (project.root / "sent" / "a.txt").write_text("one")
+    job = project.job("paid", "exit 3")
+    run = run_id(project.fedml("dispatch", "--job", job, "--payload-dir", "sent", "--regions", "us").err)
+    assert "differ in their payloads" in project.fedml("dispatch", "--failed-of", run).err

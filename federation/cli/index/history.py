@@ -91,10 +91,11 @@ def diff(
     with reading(config, offline=offline) as federation:
         found = federation.index.diff(first, last)
         told = as_of(federation.index)
+        short = federation.index.short_results(row.alloc_id for row in found.results)
     if as_json:
         answer_json(told | difference_json(found))
         return
-    text = difference_text(found)
+    text = difference_text(found, short)
     if text:
         answer_block(text)
     note(f"revision {found.first} to {found.last}" + ("" if text else ": nothing changed"))

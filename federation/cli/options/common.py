@@ -32,7 +32,10 @@ AllowStoreOption = Annotated[
         help="Also read this store, which fedml.toml does not name. No credentials are sent. Repeatable.",
     ),
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's ID, or the beginning of it.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run: its ID or a part of it, its name, last, or last-1 (the one before)."),
+]
 JobFileArgument = Annotated[
     str, typer.Argument(metavar="[FILE]", help="A jobspec file. Default: the project's job.", show_default=False)
 ]

@@ -39,7 +39,7 @@ def resume(
 
     Example:
 
-      fedml runs resume 0193
+      fedml runs resume 9c41d07e
     """
     from federation.workflows import run_control
 
@@ -50,24 +50,34 @@ def resume(
 def cancel(
     run: RunArgument,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Record this reason in the run's log.")
-    ] = "cancelled",
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Record this reason. `fedml runs show` and `list --json` show it."
+        ),
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Cancel a run and stop its attempts.
 
-    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer. Exit code: 2.
+    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer.
+
+    Exit codes: 0 if the run is over, 2 if attempts may still run in a region that did not answer.
 
     Example:
 
-      fedml runs cancel 0193 --reason "wrong data"
+      fedml runs cancel 9c41d07e --reason "wrong data"
     """
     from federation.cli.session import answer_json_line
     from federation.workflows import run_control
 
     ended = answer_json_line if as_json else lambda document: None
-    _control(config, as_json, lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended))
+    _control(
+        config,
+        as_json,
+        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended),
+        is_cancel=True,
+    )
 
 
 @app.command("retry")
@@ -89,9 +99,9 @@ def retry(
 
     Examples:
 
-      fedml runs retry 0193
+      fedml runs retry 9c41d07e
 
-      fedml runs retry 0193 17 42
+      fedml runs retry 9c41d07e 17 42
     """
     from federation.workflows import run_control
 
@@ -113,7 +123,7 @@ def rebind(
 
     Example:
 
-      fedml runs rebind 0193 --from us
+      fedml runs rebind 9c41d07e --from us
     """
     from federation.workflows import run_control
 
@@ -129,7 +139,7 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
 
     Example:
 
-      fedml runs coordinate 0193
+      fedml runs coordinate 9c41d07e
     """
     import os
 
@@ -194,12 +204,18 @@ def _control(
     as_json: bool,
     workflow: Callable[[App, DriveRun, Note], str],
     options: ObserverOptions | None = None,
+    *,
+    is_cancel: bool = False,
 ) -> NoReturn:
-    """Runs a workflow that may drive a run, and exits with the code of the run's state."""
+    """Runs a workflow that may drive a run, and exits with the code of the run's state. A cancel exits with 0 if it left no
+    attempt."""
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
     from federation.ui.run_view import exit_code
 
+    left: dict[str, int] = {}
     with opened(config) as project:
-        state = workflow(project, run_driver(project, options, as_json=as_json), note)
+        state = workflow(project, run_driver(project, options, as_json=as_json, left=left.update), note)
+    if is_cancel and state == "cancelled":
+        raise typer.Exit(2 if left else 0)
     raise typer.Exit(exit_code(state))

@@ -157,7 +157,8 @@ class Replay:
         changes: list[Change] = []
         if manifest is not None and run not in self._opened:
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
-            changes.append({"type": "open", **{name: getattr(manifest, name) for name in names}})
+            opened = {name: getattr(manifest, name) for name in names}
+            changes.append({"type": "open", **opened, **({"name": manifest.name} if manifest.name else {})})
             self._plan.runs.append(run)
         own = [one for one in candidates if self._is_own(manifest, one.record)]
         if manifest is not None and run not in self._closed:

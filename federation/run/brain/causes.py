@@ -80,9 +80,19 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
 }
 BACKOFF_MAX_S = 60.0
 NOTHING_PUBLISHED = "NoResult: it completed and published nothing"
+"""How the reason begins that the run log has; the remedy follows it."""
+_REMEDIES = {
+    "publish": "; end the task with  fedml publish DIR",
+    "adopt": " where `adopt` in fedml.toml looks",
+}
 STOPPED = "its job was stopped by somebody else"
 _END_UNKNOWN = (Cause.VANISHED, Cause.REGION_LOST, Cause.NO_RESULT)
 _TIME_IS_OVER = "exceeded max_run_duration"
+
+
+def nothing_published(results: str) -> str:
+    """The reason of an attempt that completed and gave no result, with what to do."""
+    return NOTHING_PUBLISHED + _REMEDIES.get(results, "")
 
 
 def refused_by(cause: str | None, reason: str, *, results: str = "publish") -> str:
@@ -93,7 +103,7 @@ def refused_by(cause: str | None, reason: str, *, results: str = "publish") -> s
     """
     if results == "adopt":
         return reason if cause is not None and cause not in _END_UNKNOWN else ""
-    return reason if cause == Cause.NO_RESULT and reason != NOTHING_PUBLISHED else ""
+    return reason if cause == Cause.NO_RESULT and not reason.startswith(NOTHING_PUBLISHED) else ""
 
 
 def has_ended_well(allocation: Allocation, deciding: Collection[str] = ()) -> bool:

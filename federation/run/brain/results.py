@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from federation.claims import Bound
-from federation.run.brain.causes import NOTHING_PUBLISHED, Cause, refused_by
+from federation.run.brain.causes import Cause, nothing_published, refused_by
 from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
@@ -118,7 +118,7 @@ class Results:
             if attempt.is_open and not attempt.job_id:
                 self._state.send(number, attempt)
         elif allocation.id in attempt.complete:  # else its child's end decides
-            self._ends.end(number, attempt, Cause.NO_RESULT, NOTHING_PUBLISHED)
+            self._ends.end(number, attempt, Cause.NO_RESULT, nothing_published(self._state.manifest.results))
 
     def _look_later(self, event: Looked, after_s: float) -> None:
         heapq.heappush(self._looks, (self._state.now_s + after_s, event.slot, event.attempt, event.alloc_id))

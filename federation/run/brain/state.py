@@ -130,6 +130,7 @@ class RunState:
     begun_s: float = 0.0
     """When this coordinator began."""
     is_cancelled: bool = False
+    cancel_reason: str = ""
     halted: str = ""
     """Why the run was stopped before its end (too many failures, or a canary's); empty while it wasn't."""
     reverting: set[str] = field(default_factory=set)

@@ -6,6 +6,7 @@ test looks), so that a new one is noticed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,8 @@ def _names(kind: type[StoreError], names: str) -> dict[str, type[StoreError]]:
     return dict.fromkeys(names.split(), kind)
 
 
+EXPIRED = "the SAS token has expired (make a new one), or this machine's clock is wrong (set it by NTP)"
+
 CODES: Mapping[str, type[StoreError]] = {
     **_names(NotFound, "BlobNotFound ContainerNotFound ResourceNotFound"),
     **_names(PreconditionFailed, "ConditionNotMet BlobAlreadyExists TargetConditionNotMet ResourceAlreadyExists"),
@@ -80,6 +83,29 @@ CREDENTIALS = (
 )
 
 
+_CODE_HINTS: Mapping[str, str] = {
+    "AuthorizationFailure": "the account's firewall shuts this network out, or the identity has no role on the container",
+    "AuthorizationPermissionMismatch": "give the identity the role Storage Blob Data Contributor, or the SAS its permissions",
+    "KeyBasedAuthenticationNotPermitted": "the account takes no keys: install azure-identity (az login, managed identity)",
+    "AccountIsDisabled": "enable the storage account",
+    "NoAuthenticationInformation": CREDENTIALS,
+    "PublicAccessNotPermitted": "the container is not public: give credentials instead of anonymous",
+    "BlobImmutableDueToPolicy": "a policy of the container keeps the object: nothing can replace it until it expires",
+}
+_REMEDIES = (
+    (re.compile(r"(?i)date header|not valid in the specified time frame|lifetime validation|expired"), EXPIRED),
+    (
+        re.compile(r"(?i)mac signature|signature did not match|signature fields|base64"),
+        "the key or SAS token is not this account's: correct AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or secret_access_key",
+    ),
+    (
+        re.compile(r"(?i)resolve|name or service not known"),
+        "correct the account's name in the store's URL, or the endpoint",
+    ),
+)
+"""What to do about what Azure's libraries and servers say."""
+
+
 def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreError:
     """What that error means. A missing container is a NotFound without `key`."""
     answer = getattr(error, "response", None)
@@ -89,9 +115,10 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     names = [cls.__name__ for cls in type(error).__mro__]
     kind = next((KINDS[name] for name in names if name in KINDS), StoreError)
     reason = " ".join(str(getattr(error, "message", None) or error).split())[:300]
-    hint = {PermissionDenied: CREDENTIALS, Unavailable: "check the endpoint and the network, then try again"}.get(
-        kind, ""
-    )
+    hint = _remedy(reason) or {
+        PermissionDenied: CREDENTIALS,
+        Unavailable: "check the endpoint and the network, then try again",
+    }.get(kind, "")
     is_passing = True
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         is_passing, hint = False, "the server's certificate isn't trusted here: set REQUESTS_CA_BUNDLE"
@@ -107,6 +134,10 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     return found
 
 
+def _remedy(reason: str) -> str:
+    return next((remedy for pattern, remedy in _REMEDIES if pattern.search(reason)), "")
+
+
 def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: str, key: str) -> StoreError:
     code = getattr(error, "error_code", None) or answer.headers.get("x-ms-error-code") or ""
     code = str(getattr(code, "value", code))
@@ -119,7 +150,8 @@ def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: s
     elif kind is NotFound:
         message = f"no object {key}"
     elif kind is PermissionDenied:
-        hint = CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
+        denied = CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
+        hint = _CODE_HINTS.get(code) or _remedy(str(error)) or denied
     elif kind is Unavailable:
         hint = "the store asks for fewer requests: try again later" if status in (429, 503) else "try again later"
     found = kind(message, store=store, operation=operation, key=key, hint=hint)

@@ -49,6 +49,8 @@ _PAGE = 5000
 class AzureStore(BucketStore):
     """The store of an `az://account/container/prefix` URL; `endpoint` names a server that isn't the account's own."""
 
+    file_variables = "REQUESTS_CA_BUNDLE and AZURE_FEDERATED_TOKEN_FILE"
+
     def __init__(self, config: StoreConfig) -> None:
         self._account, container, prefix = split_account(config.url)
         super().__init__(config, container, prefix)

@@ -71,6 +71,27 @@ CREDENTIALS = (
 )
 
 
+CLOCK = "this machine's clock is wrong: set it (NTP)"
+
+_REMEDIES = (
+    (re.compile(r"(?i)invalid jwt: token must be a short-lived|iat and exp|clock skew"), CLOCK),
+    (
+        re.compile(r"(?i)invalid jwt signature|account not found|account has been (?:disabled|deleted)"),
+        "the service account's key is not valid any more: make a new one",
+    ),
+    (
+        re.compile(r"(?i)reauth|invalid_grant|token has been expired"),
+        "sign in again: gcloud auth application-default login",
+    ),
+    (re.compile(r"(?i)billing"), "enable billing for the bucket's project"),
+    (
+        re.compile(r"(?i)not a valid json file|was not found\.$|does not have a valid type|missing fields"),
+        "correct the file that GOOGLE_APPLICATION_CREDENTIALS names: a service account's key in JSON",
+    ),
+)
+"""What to do about what Google's libraries and servers say of credentials."""
+
+
 def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreError:
     """What that error means. A missing bucket is a NotFound without `key`."""
     answer = getattr(error, "response", None)
@@ -80,9 +101,10 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     names = [cls.__name__ for cls in type(error).__mro__]
     kind = next((KINDS[name] for name in names if name in KINDS), StoreError)
     reason = " ".join(str(error).split())[:300]
-    hint = {PermissionDenied: CREDENTIALS, Unavailable: "check the endpoint and the network, then try again"}.get(
-        kind, ""
-    )
+    hint = {
+        PermissionDenied: _remedy(reason) or CREDENTIALS,
+        Unavailable: "check the endpoint and the network, then try again",
+    }.get(kind, "")
     is_passing = True
     if "SSLError" in names or "CERTIFICATE_VERIFY_FAILED" in reason:
         is_passing, hint = False, "the server's certificate isn't trusted here: set REQUESTS_CA_BUNDLE"
@@ -92,6 +114,10 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     if isinstance(found, Unavailable):
         found.is_passing = is_passing
     return found
+
+
+def _remedy(reason: str) -> str:
+    return next((remedy for pattern, remedy in _REMEDIES if pattern.search(reason)), "")
 
 
 def _reason(text: str) -> str:
@@ -120,7 +146,9 @@ def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: s
     elif kind is NotFound:
         message = f"no object {key}" if key else "the bucket does not exist"
     elif kind is PermissionDenied:
-        hint = CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
+        hint = _remedy(reason) or (
+            CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
+        )
     elif issubclass(kind, Unavailable):
         hint = "the store asks for fewer requests: try again later" if status == 429 else "try again later"
     elif status == 400 and ("checksum" in reason.lower() or "hash" in reason.lower() or "md5" in reason.lower()):

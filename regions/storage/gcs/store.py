@@ -61,6 +61,8 @@ _META = "x-goog-meta-"
 class GCSStore(BucketStore):
     """The store of a `gs://bucket/prefix` URL; `endpoint` names a server that isn't Google's."""
 
+    file_variables = "GOOGLE_APPLICATION_CREDENTIALS and REQUESTS_CA_BUNDLE"
+
     single_put_bytes_max = 8 << 20
 
     def __init__(self, config: StoreConfig) -> None:

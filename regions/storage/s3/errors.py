@@ -58,6 +58,15 @@ KINDS: Mapping[str, type[StoreError]] = {
     ),
 }
 
+CLOCK = "this machine's clock is wrong: set it (NTP)"
+
+_KIND_HINTS: Mapping[str, str] = {
+    "ProfileNotFound": "correct profile in fedml.toml or AWS_PROFILE: `aws configure list-profiles` shows what there is",
+    "PartialCredentialsError": "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "TokenRetrievalError": "the credentials have expired: renew them (aws sso login)",
+    "SSOError": "the credentials have expired: renew them (aws sso login)",
+    "ConfigParseError": "correct the file that AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE names (~/.aws)",
+}
 _HINTS: Mapping[type[StoreError], str] = {
     PermissionDenied: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or access_key_id/secret_access_key "
     "references in fedml.toml; on a node: its instance role or workload identity; for a public bucket: anonymous",
@@ -87,14 +96,23 @@ CODES: Mapping[str, type[StoreError]] = {
 
 _CODE_HINTS: Mapping[str, str] = {
     "NoSuchBucket": "create the bucket, or correct its name",
-    "RequestTimeTooSkewed": "set this machine's clock",
+    "RequestTimeTooSkewed": CLOCK,
+    "RequestExpired": CLOCK,
     "PermanentRedirect": "the bucket is in another region: set location",
     "301": "the bucket is in another region: set location",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set location",
     "NotImplemented": "this server lacks conditional writes; see `fedml stores check`",
     "SlowDown": "the store asks for fewer requests: try again later",
-    "InvalidAccessKeyId": _HINTS[PermissionDenied],
-    "ExpiredToken": "renew the credentials",
+    "InvalidAccessKeyId": "the store does not know this access key: correct access_key_id (AWS_ACCESS_KEY_ID), or the endpoint",
+    "SignatureDoesNotMatch": "the secret key is not that of the access key: correct secret_access_key (AWS_SECRET_ACCESS_KEY)",
+    "ExpiredToken": "the credentials have expired: renew them (aws sso login)",
+    "TokenRefreshRequired": "the credentials have expired: renew them (aws sso login)",
+    "InvalidToken": "the session token is not valid: renew it with its keys, or unset AWS_SESSION_TOKEN",
+    "AccountProblem": "ask the provider about the account",
+    "AllAccessDisabled": "ask the provider about the bucket",
+    "InvalidBucketName": "correct the bucket's name in the store's URL",
+    "IllegalLocationConstraintException": "the bucket is in another region: set location",
+    "400": "a request without an answer's text was refused: the credentials may have expired, or the bucket is elsewhere",
 }
 
 
@@ -105,10 +123,14 @@ def store_error(error: Exception, *, store: str, operation: str, key: str) -> St
         return _of_answer(answer, store=store, operation=operation, key=key)
     kind = next((KINDS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in KINDS), StoreError)
     reason = " ".join(str(error).split())[:300]
-    hint = _HINTS.get(kind, "")
+    hint = next(
+        (_KIND_HINTS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in _KIND_HINTS), _HINTS.get(kind, "")
+    )
     is_passing = True
     if "SSL" in type(error).__name__:
         is_passing, hint = False, "the server's certificate isn't trusted here: set AWS_CA_BUNDLE"
+    elif isinstance(getattr(error, "kwargs", {}).get("error"), FileNotFoundError | PermissionError | IsADirectoryError):
+        is_passing, hint = False, "check the file that AWS_CA_BUNDLE names"
     if type(error).__name__ == "ResponseParserError":
         is_passing, reason = False, "what answers there doesn't speak S3"
     message = f"{operation} of {key or 'the bucket'} failed: {reason}"

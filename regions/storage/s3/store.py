@@ -52,6 +52,8 @@ _UNTOLD = ("NotImplemented", "MethodNotAllowed", "501", "405")
 class S3Store(BucketStore):
     """The store of an `s3://bucket/prefix` URL; `endpoint` names a server that isn't AWS."""
 
+    file_variables = "AWS_CA_BUNDLE, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
+
     def __init__(self, config: StoreConfig) -> None:
         super().__init__(config, *split_bucket(config.url))
         self._endpoint = checked_endpoint(config.endpoint) if config.endpoint else None

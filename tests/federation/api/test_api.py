@@ -75,27 +75,37 @@ def fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield opened
 
 
+CLASSES: tuple[type, ...] = (
+    *(federation.Federation, FederatedIndex, federation.Run, federation.Results, federation.RunList),
+    federation.Comparison,
+)
+
+
 def public(what: Any) -> set[str]:
     return {name for name in dir(what) if not name.startswith("_")}
 
 
 def test_the_names_are_exactly_these() -> None:
-    assert set(federation.__all__) == {"Federation", "Results", "Run", "open"}
-    assert public(federation.Federation) == {"close", "dispatch", "index", "plan", "resume"}
-    assert public(FederatedIndex) == {"follow", "get", "list", "result", "rollback", "tag", "untag"}
+    assert set(federation.__all__) == {"Comparison", "Federation", "Results", "Run", "RunList", "open"}
+    assert public(federation.Federation) == {
+        *("cancel", "close", "dispatch", "index", "plan", "resume", "retry", "runs"),
+    }
+    assert public(FederatedIndex) == {"compare", "follow", "get", "list", "result", "rollback", "tag", "untag"}
     assert public(federation.Results) == {"count", "index", "to_dicts", "to_pandas"}
-    assert public(federation.Run) == {"logs", "results", "state", "wait"}
+    assert public(federation.Run) == {"cancel", "is_driven", "logs", "results", "retry", "state", "wait"}
+    assert public(federation.RunList) == {"count", "index", "to_dicts"}
+    assert public(federation.Comparison) == {"count", "differences", "index"}
     assert [*inspect.signature(federation.open).parameters] == ["path"]
     assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
         *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
-        "skip_unreachable",
+        *("name", "skip_unreachable", "slot_timeout_s", "pending_timeout_s", "max_attempts", "max_failures"),
     ]
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = federation.opne  # type: ignore[attr-defined]
 
 
 def test_every_public_name_says_what_it_does() -> None:
-    for one in (federation.Federation, FederatedIndex, federation.Run, federation.Results):
+    for one in CLASSES:
         assert one.__doc__
         own = [value for name, value in vars(one).items() if not name.startswith("_") and callable(value)]
         assert all(value.__doc__ for value in own)
@@ -103,7 +113,7 @@ def test_every_public_name_says_what_it_does() -> None:
 
 def test_every_public_name_is_documented() -> None:
     text = Path(__file__).parents[3].joinpath("docs/reference/python.md").read_text(encoding="utf-8")
-    classes = (federation.Federation, FederatedIndex, federation.Run, federation.Results)
+    classes = CLASSES
     names = {name for one in classes for name in public(one)} - {"count"}  # of every sequence
 
     assert [name for name in names if name not in text] == []
@@ -119,7 +129,11 @@ def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
     found = fed.index.list(where="metrics.auc > 0.71", sort="metrics.auc:desc")
 
     assert repr(fed) == "<federation test: us>"
-    assert repr(found) == "<2 results, revision 1>"
+    assert repr(found).splitlines()[0] == "<2 results, revision 1>"
+    assert len(repr(found).splitlines()) == 4
+    assert repr(fed.index) == "<index of test>"
+    assert repr(fed.index.list(tag="nobody")) == "<0 results, revision 1>"
+    assert found[1:].revision == 1
     assert [row.version for row in found] == ["3", "2"]
     assert [row.version for row in found[1:]] == ["2"]
     assert found.to_dicts()[0]["metrics.auc"] == 0.73
@@ -127,7 +141,7 @@ def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
     html = found._repr_html_()
     assert html.count("<tr>") == 3
     assert "0.73" in html
-    assert fed.index.list(tag="nobody")._repr_html_() == "&lt;0 results, revision 1&gt;"
+    assert fed.index.list(tag="nobody")._repr_html_() == "<p>0 results, revision 1</p>"
 
 
 def test_pandas_is_used_where_it_is(fed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +324,7 @@ def test_what_is_as_good_as_the_right_type_is_taken(fed: Any) -> None:
 
 def test_every_public_method_checks_its_arguments() -> None:
     """By the annotations: each is wrapped, and each annotation has words."""
-    for one in (federation.Federation, FederatedIndex, federation.Run, federation.Results):
+    for one in CLASSES:
         for name, method in vars(one).items():
             if (
                 not name.startswith("_")

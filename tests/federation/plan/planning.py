@@ -17,7 +17,7 @@ from federation.index.stores import Stores
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
-from regions.model import DryRun, GroupShortfall, Node
+from regions.model import DryRun, GroupShortfall, Node, Region
 from regions.nomad.resources import Resources
 from tests.federation.conftest import MemoryStore
 
@@ -132,6 +132,9 @@ class FakeApp:
 
     def client(self, name: str) -> FakeRegion:
         return self.regions[name]
+
+    def chosen_regions(self, names: Sequence[str] = ()) -> list[Region]:
+        return App.chosen_regions(cast(App, self), names)
 
     def result_stores(self) -> Stores:
         return Stores(self.config.regions, opener=lambda _: MemoryStore())

@@ -144,10 +144,11 @@ def test_a_record_that_the_run_refused_is_not_taken_afterwards(world: World, way
     assert reason in only_problem(getattr(world, way)())
 
 
-def test_a_record_of_an_attempt_that_seemed_to_publish_nothing_is_taken(world: World) -> None:
+@pytest.mark.parametrize("remedy", ["", "; end the task with  fedml publish DIR"])
+def test_a_record_of_an_attempt_that_seemed_to_publish_nothing_is_taken(world: World, remedy: str) -> None:
     world.open()
     record = world.publish()
-    reason = "NoResult: it completed and published nothing"
+    reason = f"NoResult: it completed and published nothing{remedy}"
     failed = {"type": "fail", "slot": 0, "attempt": 1, "cause": "no result", "reason": reason}
     odd = [{"type": "bind", "slot": [], "attempt": 1}, {"type": "fail", "slot": 0, "attempt": 1}, {"type": "ack"}]
     Log(world.app.home, f"runs/{RUN.run}/log/", author="ann").append([*odd, failed])

@@ -473,3 +473,11 @@ def test_a_page_that_begins_too_early_or_comes_for_ever_adds_nothing(recorder, c
     recorder.answers["/v1/jobs"] = [again("a", "b"), again("b", "c"), again("b", "c"), again("b", "c")]
     assert client().jobs() == [{"ID": "a"}, {"ID": "b"}, {"ID": "c"}]
     assert len(recorder.calls("/v1/jobs")) == 3
+
+
+def test_an_authority_of_the_environment_that_is_not_there(recorder, client, tls, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/ca.pem")
+    recorder.use_tls(server_context(tls))
+    with pytest.raises(RegionUnreachable, match="/nonexistent/ca") as caught:
+        client().job("a")
+    assert "REQUESTS_CA_BUNDLE" in caught.value.hint

@@ -563,3 +563,24 @@ def test_the_policies_are_printed_without_asking_anybody(
         'namespace "default"',
     ):
         assert text in shown
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_hooks_and_keys_that_can_not_be_used_are_listed_beside_all_else(
+    project: Callable[[str], Path], servers: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project(
+        "[tags.prod]\nsigned_by = 'keys.pem'\n[hooks]\nrun_finished = ['./gone.sh']\nrun_failed = ['./plain.txt']\n"
+        "run_stalled = ['true']\n"
+    )
+    (root / "plain.txt").write_text("no program")
+    assert run(["doctor", "--json", "--config", str(root)]) == 1
+    checks = {
+        check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"] if check["outcome"] == "failed"
+    }
+    assert checks.keys() == {"hooks.run_finished", "hooks.run_failed", "tags.prod.signed_by"}
+    assert checks["hooks.run_finished"]["detail"] == "./gone.sh: not found"
+    assert checks["hooks.run_failed"]["detail"] == "./plain.txt: not a program that this user can run"
+    assert str(root / "keys.pem") in checks["tags.prod.signed_by"]["detail"]

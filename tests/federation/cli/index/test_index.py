@@ -127,7 +127,7 @@ def test_list_is_aligned_text_in_a_pipe(filled: Project, cli: Cli) -> None:
     )
     assert [line.split()[0] for line in lines[1:]] == ["5", "4", "4", "4"]
     first = lines[-1]
-    told = "4 run-1 0 us us-east-1 aaaa1111-0000-4000-8000-000000000000 committed 0.7422 inf 1165 45 B"
+    told = "4 run-1 0 us us-east-1 aaaa1111 committed 0.7422 inf 1165 45 B"
     assert " ".join(first.split()).startswith(told)
     assert len(first) < 180
     assert "file://" not in out
@@ -173,7 +173,7 @@ def test_list_is_filtered(filled: Project, cli: Cli, arguments: list[str], found
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--run", "run"], "Error: 2 runs begin with 'run': run-1, run-2\n  → give more of the id\n"),
+        (["--run", "run"], "Error: 'run' means 2 runs:\n  run-2\n  run-1  sales version 4, "),
         (["--run", "rum-1"], "Error: the index knows no run 'rum-1'\n  → did you mean 'run-1'?\n"),
         (["--region", "uss"], "Error: there is no region 'uss' in fedml.toml"),
         (["--tag", "prodution"], "Error: the index has no tag 'prodution'\n  → did you mean 'production'?\n"),
@@ -299,7 +299,7 @@ def test_get_of_a_version_with_several_results_lists_them(filled: Project, cli: 
 
     assert (code, out) == (1, "")
     assert "'4' means 2 results:" in err
-    assert "aaaa1111-0000-4000-8000-000000000000  sales version 4, slot 0, us/us-east-1, committed" in err
+    assert "  aaaa1111  sales version 4, slot 0, us/us-east-1, committed" in err
     assert "→ name one by the beginning of its allocation id, as bbbb2222" in err
 
 
