@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from federation.app import App
     from federation.workflows.detach import Host
+    from federation.workflows.request import RunRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -94,6 +95,8 @@ def dispatch(
       fedml dispatch -n 5 -var count=2 --json
 
       fedml dispatch --failed-of 0193
+
+      fedml dispatch -n 200 --dry-run
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
@@ -110,11 +113,15 @@ def dispatch(
     observing, host_names = follow.observers(), detach.hosts(job.names)
     if plan is not None and failed_of:
         raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
+    if plan is not None and rollout.dry_run:
+        raise UsageError("--plan already says what would be dispatched", hint="leave out --dry-run")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
         if failed_of:
             request, said = request_of_failed(app, failed_of, request)
             note(said)
+        if rollout.dry_run:
+            raise typer.Exit(_show_plan(app, request, as_json=as_json))
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying
@@ -125,6 +132,22 @@ def dispatch(
         drive = run_driver(app, observing, as_json=as_json)
         state = drive(opened_run.manifest, lambda observe: Runs(app).start(opened_run, prepared, observe))
     raise typer.Exit(exit_code(state))
+
+
+def _show_plan(app: App, request: RunRequest, *, as_json: bool) -> int:
+    """Prints what a dispatch would do, as `plan` does, and returns the exit code: 2 if a slot has no place."""
+    from federation.cli.session import answer_json, note
+    from federation.ui.plan_view import plan_document, show_plan
+    from federation.workflows.plan import preview
+
+    made = preview(app, request)
+    made.require_an_answer()
+    if as_json:
+        answer_json(plan_document(made, app.config))
+    else:
+        show_plan(made, app.config)
+    note("Nothing was dispatched (--dry-run).")
+    return 0 if made.plan.is_complete else 2
 
 
 def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None:
