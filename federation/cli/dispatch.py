@@ -10,7 +10,7 @@ import typer
 from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
 from federation.cli.options.limits import LimitOptions
-from federation.cli.options.planning import PlacingOptions, SlotOptions
+from federation.cli.options.planning import PlacingOptions, RunOptions, SlotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,21 +27,13 @@ def register(app: typer.Typer) -> None:
 
 def dispatch(
     slots: SlotOptions,
+    run: RunOptions,
     placing: PlacingOptions,
     limits: LimitOptions,
     job: JobOptions,
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
-    name: Annotated[
-        str,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -51,16 +43,6 @@ def dispatch(
             rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
     skip_unreachable: Annotated[
         bool,
         typer.Option(
@@ -94,7 +76,7 @@ def dispatch(
 
       fedml dispatch -n 5 -var count=2 --json
 
-      fedml dispatch --failed-of 0193
+      fedml dispatch --failed-of 9c41d07e
 
       fedml dispatch -n 200 --dry-run
     """
@@ -108,17 +90,17 @@ def dispatch(
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
-    if plan is not None and failed_of:
+    if plan is not None and run.failed_of:
         raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
     if plan is not None and rollout.dry_run:
         raise UsageError("--plan already says what would be dispatched", hint="leave out --dry-run")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        if failed_of:
-            request, said = request_of_failed(app, failed_of, request)
+        if run.failed_of:
+            request, said = request_of_failed(app, run.failed_of, request)
             note(said)
         if rollout.dry_run:
             raise typer.Exit(_show_plan(app, request, as_json=as_json))
@@ -155,17 +137,25 @@ def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None
     from dataclasses import asdict
 
     from federation.cli.session import answer_json_line, note
-    from federation.workflows.detach import is_taken_up, start
+    from federation.workflows.detach import has_failed, is_taken_up, start, why_not
 
     coordinators = start(app.config, hosts, run)
     for coordinator in coordinators:
         note(f"{coordinator.region:<10} coordinator {coordinator.job_id}")
-    is_driven = is_taken_up(app.home, run)
+    is_driven = is_taken_up(
+        app.home,
+        run,
+        is_hopeless=lambda: all(has_failed(app.client(one.region), one.job_id) for one in coordinators),
+    )
+    causes = {} if is_driven else {one.region: why_not(app.client(one.region), one.job_id) for one in coordinators}
     if as_json:
-        rows = [asdict(coordinator) for coordinator in coordinators]
+        rows = [asdict(one) | ({"problem": causes[one.region]} if causes else {}) for one in coordinators]
         answer_json_line({"event": "detached", "run": run, "coordinators": rows, "is_driven": is_driven})
     if not is_driven:
         first = coordinators[0]
-        note(f"No coordinator drives the run yet. See why:  nomad job status -region {first.region} {first.job_id}")
+        note("No coordinator drives the run yet:")
+        for region, cause in causes.items():
+            note(f"  {region}: {cause}")
+        note(f"See more:  nomad job status -region {first.region} {first.job_id}")
         note(f"Drive it from this machine instead:  fedml runs resume {run}")
     note(f"Follow it:  fedml runs watch {run}")

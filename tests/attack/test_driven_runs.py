@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -38,25 +37,9 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def us() -> Iterator[FakeRegion]:
-    """The attacker's."""
-    made = FakeRegion()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def eu() -> Iterator[FakeRegion]:
-    """Answers rightly."""
-    made = FakeRegion()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, us: FakeRegion, eu: FakeRegion) -> Scene:
+def scene(two_regions: Scene) -> Scene:
     """An open run of two slots, of which us has the first."""
-    made = Scene.made(tmp_path_factory.mktemp("attack") / "project", address=us.address, eu_address=eu.address)
+    made = two_regions
     open_run(made)
     for change in (RUN_CHANGES[0], RUN_CHANGES[1] | {"job_id": CHILD}):
         made.append([change], prefix=f"runs/{OPEN_RUN}/log/")

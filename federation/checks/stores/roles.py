@@ -1,8 +1,9 @@
 """Writes the least rights that each role needs over stores, in each vendor's own JSON. Pure; fedml applies none of it.
 
 The roles are those of `federation.checks.doctor.roles`: `node` creates results and artifacts and reads them back,
-`coordinator` reads them and writes the home store (it never replaces an entry), `reader` reads. The coordinator may also
-write and delete under `doctor/`, for `fedml doctor` and `fedml stores check`.
+`coordinator` and `dispatcher` read them and write the home store (they never replace an entry), `maintenance` writes and
+deletes in all stores, `reader` reads. A coordinator may also write and delete under `doctor/`, for `fedml doctor` and
+`fedml stores check`.
 
 The JSON holds names to fill in where fedml can't know the value: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`,
 `PRINCIPAL`.
@@ -70,5 +71,7 @@ def _sections(stores: Sequence[StoreConfig], home: StoreConfig | None) -> Iterat
 _FOLDER = {
     "node": "write and read below results/ and artifacts/",
     "coordinator": "read; write below doctor/, and in the home store below index/ and runs/",
+    "dispatcher": "as the coordinator",
+    "maintenance": "read, write and delete",
     "reader": "read",
 }

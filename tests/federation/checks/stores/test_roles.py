@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from federation.checks.doctor.roles import ROLES
 from federation.checks.stores.roles import documents, policy, text
 from regions.model import StoreConfig
 
@@ -79,10 +80,45 @@ def test_every_role_and_store_is_in_the_text_and_the_documents() -> None:
     stores = [S3, GCS, AZURE, FOLDER]
     found = documents(stores, FOLDER)
     assert [(one["role"], one["kind"]) for one in found] == [
-        (role, kind) for role in ("node", "coordinator", "reader") for kind in ("aws", "gcp", "azure", "folder")
+        (role, kind) for role in ROLES for kind in ("aws", "gcp", "azure", "folder")
     ]
     assert [one["policy"] is None for one in found] == [one["kind"] == "folder" for one in found]
     printed = text(stores, FOLDER)
-    assert printed.count("# ── ") == 3
-    assert printed.count("file:///srv/fedml: ") == 3
-    assert printed.count('"Version": "2012-10-17"') == 3
+    assert printed.count("# ── ") == len(ROLES)
+    assert printed.count("file:///srv/fedml: ") == len(ROLES)
+    assert printed.count('"Version": "2012-10-17"') == len(ROLES)
+
+
+def s3(role: str, action: str) -> list[tuple[set[str], Any]]:
+    """The resources (below the store) and the condition of each statement that allows the action."""
+    found: Any = policy(role, S3, S3)
+    return [
+        ({each.removeprefix("arn:aws:s3:::models/fedml/") for each in one["Resource"]}, one.get("Condition"))
+        for one in found["Statement"]
+        if action in one["Action"]
+    ]
+
+
+@pytest.mark.parametrize("role", ["coordinator", "dispatcher"])
+def test_in_s3_a_coordinator_never_replaces_an_entry_of_a_log(role: str) -> None:
+    unconditional = {part for parts, condition in s3(role, "s3:PutObject") if condition is None for part in parts}
+    assert unconditional == {"doctor/*", "index/checkpoints/*", "index/watch/*", "runs/*/logs/*"}
+    once = {part for parts, given in s3(role, "s3:PutObject") if given and "Null" in given for part in parts}
+    assert {"index/log/*", "runs/*/log/*", "runs/*/manifest.json", "format.json"} < once
+    deleted = {part for parts, _ in s3(role, "s3:DeleteObject") for part in parts}
+    assert deleted == {"doctor/*", "index/checkpoints/*", "index/watch/*"}
+
+
+@pytest.mark.parametrize("role", ["coordinator", "dispatcher", "maintenance", "reader"])
+def test_in_s3_a_listing_is_limited_to_the_stores_prefix(role: str) -> None:
+    assert [condition for _, condition in s3(role, "s3:ListBucket")] == [
+        {"StringLikeIfExists": {"s3:prefix": ["fedml/*"]}}
+    ]
+
+
+@pytest.mark.parametrize("store", [S3, GCS, AZURE])
+def test_maintenance_frees_results_and_no_other_role_does(store: StoreConfig) -> None:
+    found = told("maintenance", store, home=store)
+    assert "fedml/artifacts/" in found
+    assert "elete" in found or "objectUser" in found
+    assert "runs/" not in told("maintenance", store, home=FOLDER)

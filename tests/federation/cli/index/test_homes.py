@@ -20,16 +20,6 @@ from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import StoreConfig
 from regions.storage import open_store, store_url
 from regions.storage.store import Create
-from tests.emulators.fixtures import (  # noqa: F401 - fixtures
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    file_config,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-)
 
 A, B, C = (f"{letter * 4}1111-0000-4000-8000-000000000000" for letter in "abc")
 
@@ -170,7 +160,7 @@ def test_every_command_on_every_kind_of_home(
 
 
 def test_two_files_of_one_federation_share_a_home_and_another_federation_is_refused(
-    file_config: StoreConfig,  # noqa: F811 - a fixture
+    file_config: StoreConfig,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
