@@ -17,9 +17,7 @@ from federation.cli.options import common
 if TYPE_CHECKING:
     from federation.app import JobRequest
     from federation.workflows.dispatch import Deploying
-    from federation.workflows.request import RunRequest
     from federation.workflows.run_observers import ObserverOptions
-    from federation.workflows.saved_plan import SavedPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ class DeployOptions:
             "--force", help="Deploy although other runs still dispatch the registered job. Default: stop with an error."
         ),
     ] = False
+    dry_run: common.DryRunOption = False
 
     def deploying(self, **further: Any) -> Deploying:
         """These options for the workflow. `further` holds the options that only `dispatch` has."""
@@ -177,47 +176,3 @@ class FollowOptions:
         options = ObserverOptions(self.metrics, self.metrics_file, self.log_file)
         options.check()
         return options
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a new run is called, and what it is made from besides the other options."""
-
-    HEADING: ClassVar[str] = "Run"
-
-    name: Annotated[
-        str,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
-        ),
-    ] = ""
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            "--plan",
-            metavar="FILE",
-            help="Dispatch the plan that `fedml plan --out FILE` saved. Refuse it if it no longer holds.",
-        ),
-    ] = None
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-        ),
-    ] = ""
-
-    def saved_plan(self, request: RunRequest) -> SavedPlan | None:
-        """The plan in the file of `--plan`, in place of `request`. None without the option. Raises UsageError."""
-        from federation.errors import UsageError
-        from federation.workflows.saved_plan import read_plan
-
-        if self.plan is None:
-            return None
-        if self.failed_of:
-            raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
-        return read_plan(self.plan, instead_of=request)

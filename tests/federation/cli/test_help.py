@@ -70,7 +70,7 @@ def test_many_options_stand_in_groups_and_the_general_ones_last(words: tuple[str
 def test_the_groups_of_dispatch_are_those_of_its_page(capsys: pytest.CaptureFixture[str]) -> None:
     page = shown(capsys, "dispatch", "-h")
     expected = ["Slots and inputs", "Placement", "Limits", "Job and regions", "Deployment", "Detached runs"]
-    assert re.findall(r"^(\w.*):$", page, re.MULTILINE) == ["Examples", *expected, "Metrics and logs", "Run", GENERAL]
+    assert re.findall(r"^(\w.*):$", page, re.MULTILINE) == ["Examples", *expected, "Metrics and logs", GENERAL]
 
 
 def test_an_example_that_is_folded_is_still_one_command(
