@@ -93,7 +93,7 @@ def dispatch(
 
       fedml dispatch -n 5 -var count=2 --json
 
-      fedml dispatch --failed-of 0193
+      fedml dispatch --failed-of 9c41d07e
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
@@ -132,17 +132,25 @@ def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None
     from dataclasses import asdict
 
     from federation.cli.session import answer_json_line, note
-    from federation.workflows.detach import is_taken_up, start
+    from federation.workflows.detach import has_failed, is_taken_up, start, why_not
 
     coordinators = start(app.config, hosts, run)
     for coordinator in coordinators:
         note(f"{coordinator.region:<10} coordinator {coordinator.job_id}")
-    is_driven = is_taken_up(app.home, run)
+    is_driven = is_taken_up(
+        app.home,
+        run,
+        is_hopeless=lambda: all(has_failed(app.client(one.region), one.job_id) for one in coordinators),
+    )
+    causes = {} if is_driven else {one.region: why_not(app.client(one.region), one.job_id) for one in coordinators}
     if as_json:
-        rows = [asdict(coordinator) for coordinator in coordinators]
+        rows = [asdict(one) | ({"problem": causes[one.region]} if causes else {}) for one in coordinators]
         answer_json_line({"event": "detached", "run": run, "coordinators": rows, "is_driven": is_driven})
     if not is_driven:
         first = coordinators[0]
-        note(f"No coordinator drives the run yet. See why:  nomad job status -region {first.region} {first.job_id}")
+        note("No coordinator drives the run yet:")
+        for region, cause in causes.items():
+            note(f"  {region}: {cause}")
+        note(f"See more:  nomad job status -region {first.region} {first.job_id}")
         note(f"Drive it from this machine instead:  fedml runs resume {run}")
     note(f"Follow it:  fedml runs watch {run}")

@@ -87,6 +87,7 @@ def init(
 def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *, overwrite: bool) -> None:
     from federation.cli.session import answer, note
     from federation.project.write import missing_for_training
+    from federation.text import install_extra
     from federation.workflows.init_project import write_example
 
     write_example(folder, name, stores, overwrite=overwrite)
@@ -97,7 +98,7 @@ def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *
     answer("  README.md                         one screen: read this first", "")
     if missing := missing_for_training():
         note(f"The job's tasks need {' and '.join(missing)}, which this Python ({sys.executable}) lacks.")
-        note("Install the extra before `fedml dev up`: `uv tool install '.[demo]'` in fedml's checkout.")
+        note(f"Before `fedml dev up`, {install_extra('demo')}")
         note("Or set the job's variable `python`.")
         note("")
     _next(folder, "fedml dev up", "fedml plan", "fedml dispatch --regions us,eu --version 4", "fedml index list")

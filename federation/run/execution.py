@@ -49,7 +49,7 @@ from federation.run.brain.events import (
     Reverted,
     Stopped,
 )
-from federation.run.ports import Ports, RegionClient
+from federation.run.ports import Ports, RegionClient, RegionReader
 from federation.run.records import look
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY, deciding_tasks
@@ -215,13 +215,13 @@ class Execution:
             return [ChildInspected(*pair, "gone")]
         except FedmlError:
             return [ChildInspected(*pair, "unknown")]
-        last_line = _last_line(client, allocations)
+        line = last_line(client, allocations)
         return [
             ChildInspected(
                 *pair,
                 status,
                 tuple(allocations),
-                last_line,
+                line,
                 is_stopped=bool(job.get("Stop")),
                 is_queued=is_queued,
                 deciding=deciding_tasks(job),
@@ -265,7 +265,7 @@ def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
     return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
 
 
-def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
+def last_line(client: RegionReader, allocations: Sequence[Allocation]) -> str:
     """The last line of stderr of the first task that failed, or that crashed and is restarted; "" where there is none or it
     can't be read."""
     tasks = [

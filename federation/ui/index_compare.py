@@ -36,13 +36,13 @@ def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[L
 
 
 def comparison_json(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any]:
-    """`results`, `differences`, `same`. Floats that JSON lacks become `{"$float": "nan"}`."""
+    """`alloc_ids`, `differences`, `same`. Floats that JSON lacks become `{"$float": "nan"}`."""
 
     def document(line: Line) -> dict[str, Any]:
         return {"section": line.section, "name": line.name, "values": [json_value(value) for value in line.values]}
 
     return {
-        "results": [row.alloc_id for row in rows],
+        "alloc_ids": [row.alloc_id for row in rows],
         "differences": [document(line) for line in lines if line.differs],
         "same": [document(line) for line in lines if not line.differs],
     }

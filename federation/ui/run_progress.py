@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 
+from federation.json_document import versioned
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
 from federation.streams import is_quiet, write_block, write_note
@@ -58,7 +59,7 @@ def _print_nothing(_: Tell) -> None:
 
 def _print_json(tell: Tell) -> None:
     fields = asdict(tell)
-    document = {"event": fields.pop("kind"), **fields}
+    document = versioned({"event": fields.pop("kind"), **fields})
     write_block(visible_json(json.dumps(document, ensure_ascii=False)))
 
 

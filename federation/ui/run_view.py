@@ -146,6 +146,8 @@ def show_story(story: RunStory) -> None:
         f"{by}{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
         f"by {manifest.author} at {manifest.created}",
     )
+    if story.driver is not None and not story.driver.is_driving:
+        console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
     failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
     for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
         console.print_line(f"  {line}", soft_wrap=True)
@@ -261,7 +263,8 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "version": manifest.version,
         "state": story.state,
         "reason": story.reason,
-        "created": manifest.created,
+        "is_driven": story.driver.is_driving if story.driver else None,
+        "opened": manifest.created,
         "author": manifest.author,
         "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [

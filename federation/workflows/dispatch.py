@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
@@ -125,6 +126,7 @@ class _Dispatch:
             if self.saved is not None:
                 self.saved.check(self.app, preview)
             _check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
+            _require_rights(self.app, preview.usable)
             self.app.index.require_writable()
             changing = set() if self.prepared.is_registered else set(preview.changes).intersection(preview.usable)
             if not _waited(self.app, self.prepared, changing, self.how, self.tell):
@@ -228,6 +230,26 @@ def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> N
         )
     if not preview.usable:
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
+
+
+def _require_rights(app: App, regions: Sequence[str]) -> None:
+    """Raises UsageError for regions whose token may not dispatch, before a version is taken. Other errors are left to the
+    dispatch itself."""
+
+    def is_denied(region: str) -> bool:
+        try:
+            app.client(region).try_to_dispatch(f"fedml-try-{secrets.token_hex(6)}")
+        except FedmlError as error:
+            return isinstance(error, PermissionDenied)
+        return False
+
+    with ThreadPoolExecutor(max(1, len(regions))) as pool:
+        denied = [name for name, answer in zip(regions, pool.map(is_denied, regions), strict=True) if answer]
+    if denied:
+        raise UsageError(
+            f"the token may not dispatch (dispatch-job) in: {', '.join(denied)}; nothing was dispatched",
+            hint="`fedml doctor --policy` prints the policy that it needs; or choose other regions with --regions",
+        )
 
 
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:

@@ -241,14 +241,16 @@ def dry_run_from_json(answer: Mapping[str, Any]) -> DryRun:
     return DryRun(
         job_modify_index=int(answer["JobModifyIndex"]),
         diff_type=_text(diff, "Type", ""),
-        shortfalls={group: _shortfall(metric) for group, metric in (answer.get("FailedTGAllocs") or {}).items()},
+        shortfalls={
+            group: shortfall_from_json(metric) for group, metric in (answer.get("FailedTGAllocs") or {}).items()
+        },
         warnings=_text(answer, "Warnings", ""),
         diff=diff,
         preempted=len(annotations.get("PreemptedAllocs") or ()),
     )
 
 
-def _shortfall(metric: Mapping[str, Any]) -> GroupShortfall:
+def shortfall_from_json(metric: Mapping[str, Any]) -> GroupShortfall:
     return GroupShortfall(
         coalesced=int(metric.get("CoalescedFailures") or 0),
         nodes_evaluated=int(metric.get("NodesEvaluated") or 0),

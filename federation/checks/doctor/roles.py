@@ -1,7 +1,8 @@
 """Writes the least rights that each role needs as text to apply: Nomad ACL policies, S3 policies.
 
 The roles: `node` publishes from inside a task, `coordinator` runs `fedml plan`, `deploy`, `dispatch` and related commands,
-`reader` reads runs and the index. fedml applies none of it.
+`dispatcher` does so with jobs that are registered already, `maintenance` cleans and repairs the index and the stores, `reader`
+reads runs and the index. fedml applies none of it.
 """
 
 from __future__ import annotations
@@ -15,22 +16,35 @@ from federation.config.model import Config
 from regions.model import StoreConfig
 from regions.storage.backend import Backend, Grants, backend_of, is_folder
 
-ROLES = ("node", "coordinator", "reader")
+ROLES = ("node", "coordinator", "dispatcher", "maintenance", "reader")
 
 COORDINATOR_CAPABILITIES = ("list-jobs", "read-job", "submit-job", "dispatch-job", "read-logs", "read-fs")
 NODE_PARTS = ("results/", "artifacts/")
-HOME_PARTS = ("format.json", "index/", "runs/")
+HOME_ONCE = (
+    "format.json", "index/log/", "runs/*/log/", "runs/*/lease/", "runs/*/manifest.json", "runs/*/params.jsonl.gz",
+    "runs/*/payloads.jsonl.gz",
+)  # fmt: skip
+"""What a coordinator creates in the home store, and never replaces."""
+HOME_AGAIN = ("runs/*/logs/",)
+HOME_SCRATCH = ("index/checkpoints/", "index/watch/")
+HOME_MAINTAINED = ("format.json", "index/", "runs/*/logs/", "runs/*/lease/")
+"""What a rebuild of the index writes anew, and what `runs prune` deletes."""
 SCRATCH = "doctor/"
 
 READER_CAPABILITIES = ("list-jobs", "read-job", "read-logs")
+CAPABILITIES = {
+    "coordinator": COORDINATOR_CAPABILITIES,
+    "dispatcher": tuple(one for one in COORDINATOR_CAPABILITIES if one != "submit-job"),
+    "maintenance": ("list-jobs", "read-job"),
+    "reader": READER_CAPABILITIES,
+}
 
 
 def nomad_policy(role: str, namespace: str) -> str:
     """The Nomad ACL policy (HCL) of a role; empty for `node`, which talks to no Nomad API."""
     if role == "node":
         return ""
-    capabilities = COORDINATOR_CAPABILITIES if role == "coordinator" else READER_CAPABILITIES
-    listed = ", ".join(f'"{name}"' for name in capabilities)
+    listed = ", ".join(f'"{name}"' for name in CAPABILITIES[role])
     policy = f'namespace "{namespace}" {{\n  capabilities = [{listed}]\n}}\n\nnode {{\n  policy = "read"\n}}\n'
     if role == "coordinator":
         policy += '\n# Only for jobs that mount host volumes:\nhost_volume "*" {\n  policy = "write"\n}\n'
@@ -46,7 +60,12 @@ def grants(role: str, *, is_home: bool) -> Grants:
         return Grants(role, reads=NODE_PARTS, may_list=False, creates=("results/",), uploads=("artifacts/",))
     if role == "reader":
         return Grants(role, reads=("",))
-    return Grants(role, reads=("",), appends=HOME_PARTS if is_home else (), scratch=(SCRATCH,))
+    if role == "maintenance":
+        scratch = (SCRATCH, *NODE_PARTS, *(HOME_MAINTAINED if is_home else ()))
+        return Grants(role, reads=("",), scratch=scratch)
+    if not is_home:
+        return Grants(role, reads=("",), scratch=(SCRATCH,))
+    return Grants(role, reads=("",), appends=HOME_ONCE, rewrites=HOME_AGAIN, scratch=(SCRATCH, *HOME_SCRATCH))
 
 
 def store_policy(
@@ -104,6 +123,8 @@ def folder_rights(role: str, *, is_home: bool, holds_results: bool) -> str:
         return "read"
     if role == "node":
         return "write and read below results/ and artifacts/" if holds_results else "none"
+    if role == "maintenance":
+        return "read, write and delete"
     return "read; write below doctor/, index/ and runs/, and format.json" if is_home else "read; write below doctor/"
 
 
@@ -166,6 +187,8 @@ def _role(role: str, config: Config) -> Iterator[str]:
 _MEANING = {
     "node": "what a task needs to publish (an identity a datacenter)",
     "coordinator": "plan, deploy, dispatch, watch, cancel, doctor",
+    "dispatcher": 'as coordinator, with jobs that stand in Nomad already (deploy = "never"); it stops no attempts',
+    "maintenance": "index gc, sync, copy, sign, rebuild; runs prune",
     "reader": "runs list, index list, index get, logs",
 }
 

@@ -1,8 +1,9 @@
 """Prints the least rights that each role needs over stores, in each vendor's own JSON. Pure; fedml applies none of it.
 
 The roles and their policies are those of `federation.checks.doctor.roles`, so that `fedml doctor --policy` says the same.
-`node` creates results and artifacts and reads them back. `coordinator` reads them and writes the home store (it never
-replaces an entry). `reader` reads. The coordinator may also write and delete under `doctor/`, for `fedml doctor` and
+`node` creates results and artifacts and reads them back. `coordinator` and `dispatcher` read them and write the home store
+(they never replace an entry). `maintenance` writes and deletes in all stores. `reader` reads. A coordinator may also write
+and delete under `doctor/`, for `fedml doctor` and
 `fedml stores check`.
 
 The JSON holds names to fill in where fedml can't know the value: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`,

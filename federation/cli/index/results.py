@@ -110,7 +110,7 @@ def list_results(
         answered = as_of(federation.index)
     if as_json:
         head = {"revision": found.revision, **answered}
-        answer_json_rows(head, "entries", [result_json(row) for row in found.rows])
+        answer_json_rows(head, "results", [result_json(row) for row in found.rows])
     else:
         if found.rows:
             _show(found.rows, found.fields, short, is_terminal=is_terminal)

@@ -191,7 +191,7 @@ def prune(
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
         short = project.index.short_runs(row.run for row in rows)
     if as_json:
-        answer_json({"dry_run": dry_run, "runs": [asdict(row) for row in rows]})
+        answer_json({"is_done": not dry_run, "runs": [asdict(row) for row in rows]})
         return
     if rows:
         shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]

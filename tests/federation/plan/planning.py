@@ -16,7 +16,7 @@ from federation.index import Index
 from federation.index.stores import Stores
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
-from regions.errors import NotFound, RegionUnreachable
+from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.model import DryRun, GroupShortfall, Node, Region
 from regions.nomad.resources import Resources
 from tests.federation.conftest import MemoryStore
@@ -59,6 +59,7 @@ class FakeRegion:
     free: int = 4
     evicting: int = 0
     is_silent: bool = False
+    may_not_dispatch: bool = False
     fits: bool = True
     change: str = "None"
     index: int = 7
@@ -85,6 +86,10 @@ class FakeRegion:
     def nodes(self) -> list[Node]:
         self.version()
         return self.node_list
+
+    def try_to_dispatch(self, unused_id: str) -> None:
+        if self.may_not_dispatch:
+            raise PermissionDenied("403", region=self.name, operation="dispatch")
 
     def leader(self) -> str:
         self.version()

