@@ -145,7 +145,8 @@ def _run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the user sees one line
-        if surroundings := _surroundings(error):
+        surroundings = None if os.environ.get("FEDML_TRACEBACK") else _surroundings(error)
+        if surroundings is not None:
             _complain(*surroundings)
             return error_code
         return 0 if _explained(error) else error_code
