@@ -32,7 +32,9 @@ def test_a_run_goes_on_when_its_terminal_is_gone(project: Project, way: str) -> 
         assert process.stderr is not None
         if way == "json":
             events = (json.loads(line)["event"] for line in process.stdout)
-            assert [event for event, _ in zip(filter("running".__eq__, events), range(2), strict=False)] == ["running"] * 2
+            assert [event for event, _ in zip(filter("running".__eq__, events), range(2), strict=False)] == [
+                "running"
+            ] * 2
         else:
             told(process, " running ", 2)
         process.stdout.close()
