@@ -23,8 +23,9 @@ import typer
 from federation.cli.command_app import CommandApp, QuietOption, VerboseOption, choose_verbosity
 from federation.cli.help_page import SETTINGS
 from federation.cli.lazy import lazy_group
+from federation.errors import OutputLost
 from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_line, write_notes
-from federation.terminal import OutputLost, open_standard_streams
+from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
