@@ -10,7 +10,7 @@ import typer
 from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
 from federation.cli.options.limits import LimitOptions
-from federation.cli.options.planning import PlacingOptions, SlotOptions
+from federation.cli.options.planning import DispatchedSlotOptions, PlacingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,22 +25,13 @@ def register(app: typer.Typer) -> None:
 
 
 def dispatch(
-    slots: SlotOptions,
+    slots: DispatchedSlotOptions,
     placing: PlacingOptions,
     limits: LimitOptions,
     job: JobOptions,
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
-    name: Annotated[
-        str,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -50,16 +41,6 @@ def dispatch(
             rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
     skip_unreachable: Annotated[
         bool,
         typer.Option(
@@ -105,15 +86,15 @@ def dispatch(
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=slots.name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
-    if plan is not None and failed_of:
+    if plan is not None and slots.failed_of:
         raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        if failed_of:
-            request, said = request_of_failed(app, failed_of, request)
+        if slots.failed_of:
+            request, said = request_of_failed(app, slots.failed_of, request)
             note(said)
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
