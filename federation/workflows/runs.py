@@ -312,11 +312,17 @@ class Runs:
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns
         False, and does nothing, for one that has a manifest. Raises IndexCorrupt for one that has lost it."""
+        if self.is_unstarted(run):
+            self._app.index.close_run(run, "cancelled", reason)
+            return True
+        return False
+
+    def is_unstarted(self, run: str) -> bool:
+        """Whether the run was interrupted before it had a manifest. Raises IndexCorrupt for one that has lost it."""
         try:
             self._app.home.stat(RunKeys(run).manifest)
         except NotFound:
             self._refuse_lost_manifest(run)
-            self._app.index.close_run(run, "cancelled", reason)
             return True
         return False
 
