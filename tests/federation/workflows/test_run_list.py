@@ -66,7 +66,9 @@ def test_a_line_has_an_id_that_names_the_run_in_every_command(
     assert lines[0][1] == "-"
     for named in (lines[3][0], "nightly-learning-rates", "last-3"):
         assert run(["runs", "show", named]) == 1
-        assert f"run {opened[1]} has no manifest" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert f"run {opened[1]} has no manifest" in err
+        assert err.endswith("dispatched, and is failed (1 of 24 slots failed)\n  → dispatch again\n")
 
 
 @pytest.mark.parametrize(
