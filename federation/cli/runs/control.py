@@ -144,13 +144,14 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
     import os
 
     from federation.cli.session import note, opened
+    from federation.terminal import outliving_terminal
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import end_document, end_line
     from federation.workflows.detach import coordinator_config
     from federation.workflows.run_observers import ObserverOptions, observers
     from federation.workflows.runs import Runs
 
-    with opened(config or coordinator_config(os.environ)) as project:
+    with outliving_terminal(), opened(config or coordinator_config(os.environ)) as project:
         runs = Runs(project)
         manifest = runs.manifest(runs.find(run).run)
         display = progress_display(manifest, as_json=False)
