@@ -10,7 +10,7 @@ from federation.index.rows import RunRow
 from federation.run.timeline import Timeline
 from federation.streams import write_block, write_line, write_task_output
 from federation.text import counted
-from federation.ui.console import err, out, styled, table
+from federation.ui.console import PLAIN_WIDTH, err, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
 from federation.ui.slot_failures import failure_lines, failures_document, params_text
@@ -177,7 +177,23 @@ def show_story(story: RunStory) -> None:
         columns.remove("parameters")
         rows = [(row[0], *row[2:]) for row in rows]
     if rows:
-        console.print(table(columns, rows, numbers=("slot", "attempt")))
+        _show_attempts(columns, rows)
+
+
+def _show_attempts(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """Prints a table of attempts. On a narrow terminal, it has no dispatched jobs, and reasons stand below their attempt."""
+    console = out()
+    full = table(columns, rows, numbers=("slot", "attempt"))
+    if console.measure(full, options=console.options.update_width(PLAIN_WIDTH)).maximum <= console.width:
+        console.print(full)
+        return
+    heading, *lines = aligned([columns[:-2], *([str(cell) for cell in row[:-2]] for row in rows)]).split("\n")
+    write_line(heading)
+    for line, row in zip(lines, rows, strict=True):
+        write_line(line)
+        if row[-1]:
+            console.print_line(f"      {row[-1]}", soft_wrap=True)
+    write_line("no room for: dispatched job (a wider terminal or --json has it)")
 
 
 def show_timeline(timeline: Timeline) -> None:

@@ -110,7 +110,7 @@ def test_what_keeps_a_task_from_its_work_is_said_before_its_end(
     assert reason in said
     assert "(epochs=1)" in said
     assert dispatching.poll() is None
-    assert project.fedml("runs", "cancel", run).code == 0
+    assert project.fedml("runs", "cancel", run, "--yes").code == 0
     dispatching.wait(timeout=60)
 
 

@@ -87,8 +87,10 @@ class SlotOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class DispatchedSlotOptions(SlotOptions):
-    """Options for the slots of a run that is dispatched, and for its name."""
+class RunOptions:
+    """Options that make a new run known, or make it of an earlier one."""
+
+    HEADING: ClassVar[str] = SlotOptions.HEADING
 
     name: Annotated[
         str,

@@ -296,6 +296,31 @@ def test_token_and_tls_are_written_as_references(tmp_path: Path, address: str, m
     assert region.tls.ca_cert == tmp_path / "ca.pem"
 
 
+def test_tls_files_given_as_options_are_written_with_their_whole_path(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOMAD_CACERT", "/other/ca.pem")  # the option counts, not the variable
+    (tmp_path / "ca.pem").write_text("")
+    result = fedml_init(
+        tmp_path / "sales", "--from", address, *STORES, "--ca-cert", "ca.pem", "--tls-server-name", "server.us.nomad"
+    )
+    assert result.exit_code == 0, result.stderr
+    tls = load(tmp_path / "sales").regions["us"].tls
+    assert (tls.ca_cert, tls.server_name) == (tmp_path / "ca.pem", "server.us.nomad")
+
+
+def test_a_tls_file_that_cannot_be_read_is_named_by_its_option(tmp_path: Path, address: str) -> None:
+    secure = address.replace("http://", "https://")
+    error = refused(fedml_init(tmp_path / "sales", "--from", secure, *STORES, "--ca-cert", str(tmp_path / "no.pem")))
+    assert error.message.startswith(f"--ca-cert: {tmp_path / 'no.pem'}")
+
+
+def test_options_for_tls_need_an_address(tmp_path: Path) -> None:
+    error = refused(fedml_init(tmp_path / "sales", "--ca-cert", "ca.pem"))
+    assert "--from" in error.message
+
+
 def test_without_a_terminal_all_missing_stores_are_listed(tmp_path: Path, address: str) -> None:
     error = refused(fedml_init(tmp_path / "sales", "--from", address, "--store", "us=s3://ml-us"))
     assert error.message == "no terminal to ask on, and no store is known for eu, the index"
