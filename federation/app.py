@@ -153,13 +153,8 @@ class App:
         Raises what is wrong with the job itself (see `federation.deploy.prepare`). What is wrong for one region only is in
         `rendered`."""
         regions = self.chosen_regions(request.regions)
-        job_id = self.registered_job(request.job)
+        job_id = self.registered_request(request)
         if job_id:
-            if request.variables or request.var_files:
-                raise UsageError(
-                    f"-var changes nothing in the job {job_id!r}, which is registered already",
-                    hint="name a jobspec's file with --job",
-                )
             return self.prepare_registered(job_id, [region.name for region in regions], allow_drift=allow_drift)
         return self.prepare_from_file(request)
 
@@ -183,6 +178,16 @@ class App:
         if self.config.results != "none":
             checked_names(prepared.shape, prepared.file.name)
         return limited(prepared, self.config.allowed_regions.get(prepared.shape.id))
+
+    def registered_request(self, request: JobRequest) -> str:
+        """The ID of the registered job that is requested; empty where it is a file. Raises UsageError for variables of it."""
+        job_id = self.registered_job(request.job)
+        if job_id and (request.variables or request.var_files):
+            raise UsageError(
+                f"-var changes nothing in the job {job_id!r}, which is registered already",
+                hint="name a jobspec's file with --job",
+            )
+        return job_id
 
     def registered_job(self, job: str = "") -> str:
         """The ID of the registered job that `--job` or fedml.toml names; empty where they name a file."""

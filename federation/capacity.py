@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -64,7 +65,7 @@ class RegionCapacity:
     queued: int = 0
     exactness: str = "exact"
     """exact (Nomad's scheduler said so), at_least (it wasn't asked for more), estimated (from nodes and allocations: the token
-    may not plan), or unknown"""
+    may not plan), unknown, or not_asked (there is no job to ask for)"""
     may_plan: bool = True
     """The token may ask the scheduler."""
     change: str = ""
@@ -83,6 +84,8 @@ class RegionCapacity:
         """The free slots for people: `12`, `100+` where it wasn't asked for more, `~12` for an estimate."""
         if self.exactness == "at_least":
             return f"{self.free}+"
+        if self.exactness == "not_asked":
+            return "-"
         return str(self.free) if self.exactness == "exact" else f"~{self.free}"
 
 
@@ -252,6 +255,27 @@ def _estimate(client: Planner, rendered: Mapping[str, Any]) -> tuple[int, str, s
     except PermissionDenied:
         return UNKNOWN_FREE, "unknown", "the token may neither plan nor read nodes: a few slots at a time"
     return slots, "estimated", "the token may not plan (submit-job): estimated from nodes and allocations"
+
+
+def without_job(clients: Sequence[Planner]) -> CapacitySnapshot:
+    """Asks all regions at once for their version and ready nodes only: there is no job to ask for room for."""
+
+    def ask(client: Planner) -> RegionCapacity:
+        try:
+            try:
+                nodes = [node for node in client.nodes() if node.is_ready]
+                detail = ""
+            except PermissionDenied as error:
+                nodes, detail = [], f"nodes: {error.message}"
+            return RegionCapacity(client.name, _version(client), len(nodes), exactness="not_asked", detail=detail)
+        except FedmlError as error:
+            problem = Reason.REFUSED if isinstance(error, PermissionDenied) else Reason.UNREACHABLE
+            return RegionCapacity(
+                client.name, exactness="not_asked", problem=problem, detail=error.message, hint=error.hint
+            )
+
+    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
+        return CapacitySnapshot({one.region: one for one in pool.map(ask, clients)})
 
 
 def queued_children(client: Planner, job_id: str) -> int:

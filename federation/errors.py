@@ -16,12 +16,14 @@
     ├── IndexCorrupt               a log entry that is missing, forged or torn
     ├── IndexLost                  the home store lacks an index that was there
     ├── FormatTooNew               written by a newer fedml
-    ├── LogConflict                other writers were first in every attempt to append
+    ├── LogConflict                an entry was not written: its number is taken, or the change no longer holds
     ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
     ├── DevError                   the development federation
+    ├── OutputLost                 standard output can't be written
     ├── RunIsDriven                another coordinator drives the run
+    ├── RunNotOver                 a run that goes on after the time that somebody waited for it (a TimeoutError too)
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
 """
 
@@ -98,8 +100,16 @@ class DevError(FederationError):
     """The development federation can't do what was asked."""
 
 
+class OutputLost(FederationError):
+    """Standard output can't be written: the disk is full, or the terminal is gone."""
+
+
 class RunIsDriven(FederationError):
     """Another coordinator drives the run and is active."""
+
+
+class RunNotOver(FederationError, TimeoutError):
+    """The run goes on after the time that somebody waited for its end."""
 
 
 class Interrupted(FederationError):

@@ -50,6 +50,8 @@ _READ_THREADS = 8
 _GAP_LOOKS = 5
 _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 2.0
+_PAUSES_GROW_FOR_S = 5.0
+"""A writer that has waited longer comes back sooner and sooner, so that newer ones, whose pauses still grow, let it pass."""
 _REASON_CHARS_MAX = 1 << 20
 _TIME_CHARS_MAX = 100
 _FIRST_TIME = "1970-01-01T00:00:00.000000Z"
@@ -150,7 +152,7 @@ def timestamp(moment: datetime) -> str:
 class Log:
     """One log under `prefix` (ending in `/`) of `store`. May be used from several threads.
 
-    `clock` tells the time of entries; `patience_s` bounds how long one append tries.
+    `clock` tells the time of entries; `patience_s` bounds how long one append tries without any progress, its own or others'.
     """
 
     def __init__(
@@ -218,7 +220,8 @@ class Log:
         it rests on everything before the entry. None from it gives up (LogConflict); without it the same changes
         go on.
 
-        Raises LogConflict when others win for longer than the patience lasts, Unavailable when the store is silent.
+        While others win, it goes on: each of their entries is progress. Raises LogConflict when the number is taken, and
+        nothing can be read there for longer than the patience lasts; Unavailable when the store is silent.
         After a crash or Unavailable the entry is there whole or not there; only in these two cases is that unknown, so
         changes should be such that saying them twice does no harm. A lost answer to a write that succeeded is noticed
         by the entry's nonce, and returned as success.
@@ -227,7 +230,8 @@ class Log:
             self._refuse_wrong_clock()
             wanted = list(changes)
             nonce = secrets.token_hex(8)
-            deadline_s = time.monotonic() + self._patience_s
+            first_s = time.monotonic()
+            deadline_s = first_s + self._patience_s
             pause_s = 0.0
             while True:
                 entry, data = self._draft(wanted, reason, nonce)
@@ -241,16 +245,22 @@ class Log:
                     return entry
                 # Exponential backoff with full jitter, starting at the time that one attempt took. The pause comes before
                 # the look: a writer that looks and then waits is always behind a busy one.
-                pause_s = min(_PAUSE_MAX_S, max(_PAUSE_MIN_S, 2 * pause_s, time.monotonic() - began_s))
+                now_s = time.monotonic()
+                factor = 2.0 if now_s - first_s < _PAUSES_GROW_FOR_S else 0.5
+                pause_s = min(_PAUSE_MAX_S, max(_PAUSE_MIN_S, factor * pause_s, now_s - began_s))
                 time.sleep(random.uniform(0, pause_s))  # noqa: S311
                 others = self._read_tail()
                 for other in others:
                     if other.nonce == nonce:
                         return other
-                if time.monotonic() > deadline_s:
+                if others and isinstance(refusal, AlreadyExists):
+                    deadline_s = time.monotonic() + self._patience_s
+                elif time.monotonic() > deadline_s:
                     if isinstance(refusal, Unavailable):
                         raise refusal
-                    raise self._conflict(f"others won every try for {self._patience_s:g} s")
+                    raise self._conflict(
+                        f"entry {entry.number} is there already, and can't be read for {self._patience_s:g} s"
+                    )
                 if others and rebase is not None:
                     rebased = rebase(others)
                     if rebased is None:

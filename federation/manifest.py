@@ -85,6 +85,8 @@ class Manifest:
     """A canary's failure ends the run (all), or leaves its region out (local)."""
     purge_finished: bool = False
     """Children whose results are committed are purged from Nomad."""
+    name: str = ""
+    """What people call it (`--name`). Later runs may have the same name."""
     priority: int = 50
     """Between runs of one job at the same time: the higher one gets room first (1 to 100, as Nomad's)."""
 
@@ -174,7 +176,7 @@ def _fields(data: Members) -> dict[str, Any]:
 
 
 _TEXTS = ("run", "job", "job_file", "spec_hash", "version", "policy", "results", "author", "created")
-_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure")
+_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure", "name")
 _FLAGS = ("allow_preemption", "purge_finished")
 
 

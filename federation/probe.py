@@ -26,9 +26,9 @@ SLOTS_MAX: Final = 1000
 """The most slots that a dry run asks for. When those are used, the next one finds what is beyond."""
 FIRST_SLOTS: Final = 100
 """The slots that the first dry run asks for, however few are wanted: regions are compared by their room."""
-STEP: Final = 3
-"""How many times more slots the next dry run asks for."""
-PATIENCE_S: Final = 3.0
+STEPS: Final = (1.5, 3.0)
+"""How many times more slots the next dry run asks for: at least, at most."""
+PATIENCE_S: Final = 5.0
 """A dry run that is likely to take longer isn't asked for. The time grows with the square of the slots."""
 _COUNT_LIMIT: Final = re.compile(r"configured job_max_count: \d+ > (\d+)")
 
@@ -64,8 +64,8 @@ def free_slots(
     """Asks for up to `wanted` slots. Raises InvalidJob for a job that the servers don't take, and RegionSlow where they don't
     answer the first dry run in time.
 
-    One group takes at most three dry runs. Where several groups fall short (the first could use all the room), or where room
-    would be won by preemption, the number is bisected: at most ten more.
+    One group takes four dry runs of a quick server. Where several groups fall short (the first could use all the room), or
+    where room would be won by preemption, the number is bisected: at most ten more.
     """
     asking = _Asking(client, rendered, shape, allow_preemption, clock)
     low, step, most = 0, FIRST_SLOTS, min(max(wanted, FIRST_SLOTS), SLOTS_MAX)
@@ -74,9 +74,9 @@ def free_slots(
             if answer is not None:
                 low = step
             most = min(most, asking.slots_allowed)
-            if low >= most or (low and asking.took_s * STEP**2 > PATIENCE_S):
+            if low >= most or (low and asking.step < STEPS[0]):
                 return FreeSlots(low, {}, is_least=True)
-            step = min(low * STEP or most, most)
+            step = min(int(low * asking.step) or most, most)
         exact = asking.placed_of_one_group(answer, step)
         return FreeSlots(asking.bisected(low, step) if exact is None else exact, asking.shortage)
     except RegionSlow:
@@ -101,8 +101,8 @@ class _Asking:
         self.shortage: dict[str, GroupShortfall] = {}
         self.slots_allowed = SLOTS_MAX
         """By the servers' `job_max_count`, as far as it is known."""
-        self.took_s = 0.0
-        """The time of the last dry run."""
+        self.step = STEPS[1]
+        """How many times more slots can be asked for within `PATIENCE_S`, judged by the last dry run."""
         self._client = client
         self._rendered = rendered
         self._id = f"fedml-probe-{hashlib.sha256(shape.id.encode()).hexdigest()[:8]}"
@@ -123,7 +123,8 @@ class _Asking:
                 raise self._about_the_job(error) from None
             self._learn_limit(int(found[1]), slots, error)
             return None
-        self.took_s = self._clock() - begun_s
+        took_s = max(self._clock() - begun_s, 1e-6)
+        self.step = min(STEPS[1], (PATIENCE_S / took_s) ** 0.5)
         self.shortage.update(answer.shortfalls)
         return answer
 

@@ -7,6 +7,7 @@ each piece of text before it adds colours. `write_task_output` writes a task's l
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,36 @@ from typing import Any, TextIO, cast
 
 from federation.terminal import LastingStream
 from federation.visible import ascii_json, visible, visible_json, visible_line, visible_log
+
+
+class Verbosity(enum.IntEnum):
+    """What a command says on standard error besides errors."""
+
+    QUIET = 0
+    """Nothing."""
+    NORMAL = 1
+    """Progress, notes and warnings."""
+    VERBOSE = 2
+    """Also each request to a region or store."""
+
+
+_verbosity = Verbosity.NORMAL
+
+
+def set_verbosity(verbosity: Verbosity) -> None:
+    """Sets what the current command says on standard error."""
+    global _verbosity
+    _verbosity = verbosity
+
+
+def is_quiet() -> bool:
+    """Whether the command says only errors and its result."""
+    return _verbosity is Verbosity.QUIET
+
+
+def is_verbose() -> bool:
+    """Whether the command also says which requests it makes."""
+    return _verbosity is Verbosity.VERBOSE
 
 
 class ScreenedStream:

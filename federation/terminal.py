@@ -14,14 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from jobs.errors import FedmlError
+from federation.errors import OutputLost
 
 _SIGNS = str.maketrans({"→": "->", "…": "...", "─": "-", "×": "x", "·": "-", "≥": ">=", "≤": "<="})
 _outliving = threading.Event()
-
-
-class OutputLost(FedmlError):
-    """Standard output can't be written: the disk is full, or the terminal is gone."""
 
 
 class LastingStream:

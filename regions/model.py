@@ -136,6 +136,8 @@ class TaskState:
     """Nomad ended its last run, or kept it from running: it didn't end by itself, whatever its exit code."""
     is_released: bool = False
     """Nomad ended it because the leader, or all main tasks, had ended."""
+    trouble: str = ""
+    """What keeps it from starting, or ended its last run so that Nomad restarts it; empty where nothing does."""
 
     @property
     def has_ended_well(self) -> bool:

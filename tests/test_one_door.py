@@ -17,7 +17,7 @@ ALLOWED = {
     "federation/index/time_travel.py": 1,
     "federation/index/columns.py": 3,
     # What a person wrote into files of the project, with an error of its own that names line and column.
-    "jobs/load.py": 1,
+    "jobs/nomad_json/decode.py": 1,
     "jobs/params/file.py": 1,
     "jobs/hcl/variables.py": 1,
     "jobs/hcl/functions/encoding.py": 1,

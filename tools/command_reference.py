@@ -11,6 +11,7 @@ import typer.main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "commands.md"
+EVERYWHERE = ("verbose", "quiet")
 HEAD = """# Commands
 
 Made from the program itself by `python tools/command_reference.py`.
@@ -19,6 +20,14 @@ Exit codes: 0 done, 1 any error (wrong usage too), 2 some slots failed or had no
 and the message names the command that continues). `fedml plan`: 0 nothing would change, 1 a registered job would change or
 a slot has no place, 255 error. With `--json`, standard output has one document. `dispatch` and `runs resume` print one JSON
 object on each line, the last one with `"event": "end"`. Everything else goes to standard error.
+
+Every command has these options too:
+
+| option | meaning |
+| --- | --- |
+| `-h, --help` | Show the help of the command. `fedml help COMMAND` does so too. |
+| `-v, --verbose` | Also print each request to a region or bucket, and each retry, on standard error. |
+| `-q, --quiet` | Print only the result and errors: no progress, notes and warnings. |
 """
 
 
@@ -34,20 +43,23 @@ def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
 def page() -> str:
     """Builds the text of the page."""
     from federation.cli import app
+    from federation.cli.help_page import headings
+    from federation.cli.help_page import parts as help_parts
 
     parts = [HEAD]
     for path, command in commands(typer.main.get_command(app), "fedml"):
         parts.append(f"## {path}\n")
-        text, _, examples = (command.help or "").partition("Example")
-        parts.append(text.strip() + "\n")
-        lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
-        parts.append("\n".join(["```console", *(f"$ {line}" for line in lines), "```\n"]))
-        rows = [
-            f"| `{', '.join([*parameter.opts, *parameter.secondary_opts])}` | {parameter.help} |"
-            for parameter in command.params
-            if parameter.name != "help" and parameter.param_type_name == "option"
-        ]
-        parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows, ""]))
+        text, examples = help_parts(command.help or "")
+        parts.append(text + "\n")
+        parts.append("\n".join(["```console", *(f"$ {line}" for line in examples), "```\n"]))
+        for heading, options in headings(command).items():
+            rows = [
+                f"| `{', '.join([*option.opts, *option.secondary_opts])}` | {option.help} |"
+                for option in options
+                if option.name not in EVERYWHERE
+            ]
+            if rows:
+                parts.append("\n".join([f"| {heading} | meaning |", "| --- | --- |", *rows, ""]))
     return "\n".join(parts)
 
 

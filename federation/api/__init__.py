@@ -16,5 +16,6 @@ from federation.api.federation import Federation, open  # noqa: A004 - federatio
 from federation.api.index import FederatedIndex
 from federation.api.results import Results
 from federation.api.run import Run
+from federation.api.table import Comparison, RunList
 
-__all__ = ["FederatedIndex", "Federation", "Results", "Run", "open"]
+__all__ = ["Comparison", "FederatedIndex", "Federation", "Results", "Run", "RunList", "open"]

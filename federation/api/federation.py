@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import cast
 
+from federation.api.arguments import at_least, checked
 from federation.api.index import FederatedIndex
-from federation.api.run import Run
+from federation.api.plan import PlanPreview
+from federation.api.progress import Progress
+from federation.api.run import Drive, Run, cancelled
+from federation.api.table import RunList
 from federation.app import App, JobRequest
 from federation.config.load import load
+from federation.errors import UsageError
+from federation.index.rows import OPEN, RUN_STATES_CLOSED
+from federation.manifest import Manifest
+from federation.run.user_limits import Patience
 from federation.workflows.dispatch import begin
-from federation.workflows.plan import Preview, preview
+from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
+from federation.workflows.run_list import list_runs
 from federation.workflows.runs import Runs
 from jobs.errors import InvalidMeta
 from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
@@ -24,6 +34,7 @@ from regions.loopback import keep_loopback_from_proxies
 _LOG = logging.getLogger("fedml")
 
 
+@checked
 def open(path: Path | str | None = None) -> Federation:  # noqa: A001 - federation.open reads as it is meant
     """Opens the federation of a fedml.toml or of its folder. Without a path, finds it as the command does. Sends no request
     yet. Raises ConfigError."""
@@ -38,6 +49,7 @@ class Federation:
         self._app = app
         self.name = app.config.name
         self.regions = tuple(app.config.regions)
+        self._runs: dict[str, Run] = {}
 
     def __enter__(self) -> Federation:
         return self
@@ -59,83 +71,152 @@ class Federation:
         """The index of all results."""
         return FederatedIndex(self._app)
 
+    @checked
     def plan(
         self,
         slots: int | None = None,
         *,
-        version: str | None = None,
-        regions: Sequence[str] = (),
+        version: str | int | None = None,
+        regions: Sequence[str] | None = None,
         job: str = "",
-        variables: Mapping[str, str] | None = None,
-        meta: Mapping[str, str] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
-        params: Sequence[Mapping[str, object]] = (),
+        params: Sequence[Mapping[str, object]] | None = None,
         policy: str | None = None,
-    ) -> Preview:
+    ) -> PlanPreview:
         """Plans how a dispatch would spread now, and what would change. Writes nothing. Raises FederationError if no region
         answers, HclError, InvalidSpec and InvalidMeta."""
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         made = preview(self._app, request)
         made.require_an_answer()
-        return made
+        return PlanPreview.of(made, self._app.config)
 
+    @checked
     def dispatch(
         self,
         slots: int | None = None,
         *,
-        version: str | None = None,
-        regions: Sequence[str] = (),
+        version: str | int | None = None,
+        regions: Sequence[str] | None = None,
         job: str = "",
-        variables: Mapping[str, str] | None = None,
-        meta: Mapping[str, str] | None = None,
+        variables: Mapping[str, Value] | None = None,
+        meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
-        params: Sequence[Mapping[str, object]] = (),
+        params: Sequence[Mapping[str, object]] | None = None,
         policy: str | None = None,
+        name: str = "",
         skip_unreachable: bool = False,
+        slot_timeout_s: float | None = None,
+        pending_timeout_s: float | None = None,
+        max_attempts: int | None = None,
+        max_failures: int | str | None = None,
     ) -> Run:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
         (`{"lr": [0.1, 0.01]}`) and `params` (rows: `[{"depth": 3}, …]`), else as in fedml.toml, else one in each region.
+        `name` can stand for the run's ID afterwards.
+
+        An attempt that runs longer than `slot_timeout_s`, or waits longer than `pending_timeout_s`, is stopped; a slot has at
+        most `max_attempts`; the run ends when more than `max_failures` slots (5, or "5%") failed. None: as in fedml.toml.
 
         Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
         """
         app = self._app
+        at_least("dispatch(): slot_timeout_s", slot_timeout_s, 0, is_exclusive=True)
+        at_least("dispatch(): pending_timeout_s", pending_timeout_s, 0, is_exclusive=True)
+        at_least("dispatch(): max_attempts", max_attempts, 1)
+        failures = None if max_failures is None else str(max_failures)
+        patience = Patience(failures, max_attempts, slot_timeout_s, pending_timeout_s)
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
+        request = replace(request, patience=patience, name=name)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)
         manifest = opened.manifest
-        return Run(
-            app.config, manifest.run, manifest.version, lambda runs: runs.start(opened, prepared, lambda event: None)
-        )
+        progress = Progress(manifest)
+        return self._driven(manifest, lambda runs, observe: runs.start(opened, prepared, observe), progress)
 
+    @checked
+    def runs(
+        self, *, job: str | None = None, state: str | None = None, author: str | None = None, limit: int | None = None
+    ) -> RunList:
+        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled, an author
+        `ann@host` or `ann`."""
+        at_least("runs(): limit", limit, 0)
+        if state not in (None, OPEN, *RUN_STATES_CLOSED):
+            states = ", ".join((OPEN, *RUN_STATES_CLOSED))
+            raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
+        return RunList(list_runs(self._app.index, job=job, state=state, author=author).rows[:limit])
+
+    @checked
     def resume(self, run: str) -> Run:
-        """Continues the run with this ID or unique prefix. Raises UsageError."""
-        row = Runs(self._app).find(run)
-        return Run(self._app.config, row.run, row.version, lambda runs: runs.resume(row.run, lambda event: None))
+        """Continues the run of this ID (or a part of it) or name, or `last`. If this process drives it already, returns
+        that. Raises UsageError."""
+        found = Runs(self._app).find(run).run
+        known = self._runs.get(found)
+        if known is not None and known.is_driven:
+            return known
+        story = Runs(self._app).story(found)
+        progress = Progress(story.manifest, story)
+        return self._driven(story.manifest, lambda runs, observe: runs.resume(found, observe), progress)
+
+    @checked
+    def cancel(self, run: str, reason: str = "cancelled") -> str:
+        """Ends the run of this ID or name, whoever drives it, and stops its attempts in all regions that answer.
+        Returns its state then: cancelled, or done if it was over already. Raises UsageError."""
+        found = Runs(self._app).find(run).run
+        known = self._runs.get(found)
+        return known.cancel(reason) if known is not None else cancelled(self._app, found, reason)
+
+    @checked
+    def retry(self, run: str, slots: Sequence[int] = ()) -> Run:
+        """Gives failed slots (default: all) of the run of this ID or name new attempts, and returns the run, which
+        a thread drives. Raises UsageError."""
+        found = Runs(self._app).find(run).run
+        known = self._runs.get(found)
+        if known is not None:
+            known.retry(slots)
+            return known
+        Runs(self._app).retry(found, slots)
+        return self.resume(found)
+
+    def _driven(self, manifest: Manifest, drive: Drive, progress: Progress) -> Run:
+        run = self._runs[manifest.run] = Run(self._app.config, manifest, drive, progress)
+        return run
 
 
 def _run_request(
     slots: int | None,
-    version: str | None,
-    regions: Sequence[str],
+    version: str | int | None,
+    regions: Sequence[str] | None,
     job: str,
-    variables: Mapping[str, str] | None,
-    meta: Mapping[str, str] | None,
+    variables: Mapping[str, Value] | None,
+    meta: Mapping[str, Value] | None,
     sweep: Mapping[str, Sequence[object]] | None,
-    params: Sequence[Mapping[str, object]],
+    params: Sequence[Mapping[str, object]] | None,
     policy: str | None,
 ) -> RunRequest:
-    given = tuple(f"{name}={value}" for name, value in (variables or {}).items())
-    job_request = JobRequest(job, given, (), tuple(regions))
-    return RunRequest(job_request, slots, version, meta, asks=_asks(sweep, params), placing=Placing(policy=policy))
+    given = tuple(f"{name}={text_of(value)}" for name, value in (variables or {}).items())
+    texts = {name: text_of(value) for name, value in meta.items()} if meta is not None else None
+    at_least("slots", slots, 1)
+    if regions is not None and not regions:
+        raise UsageError("regions is an empty list", hint="leave it out: then all regions are used")
+    return RunRequest(
+        JobRequest(job, given, (), tuple(regions or ())),
+        slots,
+        None if version is None else str(version),
+        texts,
+        asks=_asks(sweep, params),
+        placing=Placing(policy=policy),
+    )
 
 
-def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
+def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]] | None) -> Asks:
     from jobs.params.file import rows_of
 
     axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
-    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
-    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params or ())
+    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params is not None else None)
 
 
 def _axis_value(name: str, value: object) -> str:

@@ -1,77 +1,167 @@
-"""A run that this process drives: its state, its end, its tasks' output, its results."""
+"""A run that this process drives: its state, its progress, its end, its tasks' output, its results."""
 
 from __future__ import annotations
 
+import atexit
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from typing import TypeVar
 
+from federation.api.arguments import checked
+from federation.api.progress import Progress, shown
 from federation.api.results import Results
 from federation.app import App
 from federation.config.model import Config
-from federation.errors import FederationError
+from federation.errors import RunNotOver
+from federation.manifest import Manifest
+from federation.run.brain.commands import Tell
+from federation.streams import write_note
+from federation.workflows import run_control
 from federation.workflows.drive import RunOutcome
 from federation.workflows.run_output import Wanted, Written, followed, written
 from federation.workflows.runs import Runs
+
+LOOK_S = 0.5
+"""Pause between two looks of `wait` at the progress."""
+
+Drive = Callable[[Runs, Callable[[Tell], None]], RunOutcome]
+Answer = TypeVar("Answer")
+
+_LEFT: set[Run] = set()
+"""Runs that a thread drives, or whose driving was interrupted and nobody was told yet."""
 
 
 class Run:
     """A run that a thread of this process drives. All its state is in the home store. After the process has ended,
     `Federation.resume` or `fedml runs resume` continues it."""
 
-    def __init__(self, config: Config, run: str, version: str, drive: Callable[[Runs], RunOutcome]) -> None:
-        self.id = run
-        self.version = version
-        self._app = App(config)
+    def __init__(self, config: Config, manifest: Manifest, drive: Drive, progress: Progress) -> None:
+        self.id = manifest.run
+        self.version = manifest.version
+        self.progress = progress
+        self._config = config
         self._outcome: RunOutcome | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._drive, args=(drive,), name=f"fedml-{run}", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._begin(drive)
 
     def __repr__(self) -> str:
-        return f"<run {self.id}, version {self.version}, {self.state}>"
+        return f"<run {self.id}, version {self.version}, {self.state}: {self.progress}>"
+
+    def _repr_html_(self) -> str:
+        return self.progress._repr_html_()
 
     @property
     def state(self) -> str:
         """`running` while it is driven here, then done, failed or cancelled, or `interrupted` after an error."""
-        if self._thread.is_alive():
+        if self.is_driven:
             return "running"
         return self._outcome.state if self._outcome else "interrupted"
 
-    def wait(self, timeout_s: float | None = None) -> RunOutcome:
-        """Waits for the end and returns the outcome. Raises the error that interrupted the run, and FederationError after
-        `timeout_s` (the run continues)."""
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            raise FederationError(
-                f"run {self.id} is not over after {timeout_s:g} s", hint="the run continues: call wait() again"
-            )
+    @property
+    def is_driven(self) -> bool:
+        """Whether a thread of this process drives it now."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @checked
+    def wait(self, timeout_s: float | None = None, *, progress: bool | None = None) -> RunOutcome:
+        """Waits for the end and returns the outcome. Shows the progress live in a notebook; with `progress=True` elsewhere
+        too, with False nowhere. Raises the error that interrupted the run, and RunNotOver (a TimeoutError) after `timeout_s`.
+        The run continues then, and after Ctrl-C."""
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        show = shown(self.progress, is_wanted=progress)
+        while self.is_driven:
+            show()
+            left_s = LOOK_S if end_s is None else min(LOOK_S, end_s - time.monotonic())
+            if left_s <= 0:
+                raise RunNotOver(
+                    f"run {self.id} is not over after {timeout_s:g} s: {self.progress}",
+                    hint="the run continues: call wait() again",
+                )
+            assert self._thread is not None
+            self._thread.join(left_s)
+        show()
+        _LEFT.discard(self)
         if self._error is not None:
             raise self._error
         assert self._outcome is not None
         return self._outcome
 
+    @checked
+    def cancel(self, reason: str = "cancelled") -> str:
+        """Ends the run and stops its attempts in all regions that answer. Returns its state then: cancelled, or done if it
+        was over already."""
+        state = self._asked(lambda app: cancelled(app, self.id, reason))
+        if self._thread is not None:
+            self._thread.join()
+        return state
+
+    @checked
+    def retry(self, slots: Sequence[int] = ()) -> tuple[int, ...]:
+        """Gives these failed slots (default: all) new attempts, and returns their numbers. A thread drives the run again.
+        Raises UsageError for a slot that hasn't failed and a run that was cancelled."""
+        chosen = self._asked(lambda app: Runs(app).retry(self.id, slots))
+        self._begin(lambda runs, observe: runs.resume(self.id, observe))
+        return chosen
+
+    @checked
     def logs(
         self, slot: int | None = None, *, failed: bool = False, task: str = "", follow: bool = False
     ) -> Iterator[Written]:
         """Yields its tasks' output in pieces (`.text`, with `.slot`, `.attempt`, `.region`, `.task`, `.kind`), live from the
         regions or as it was kept. `follow` yields new output until the run is over. Raises UsageError for an unknown slot."""
         wanted = Wanted(slot, failed, task)
-        with closing(App(self._app.config)) as app:
+        with closing(App(self._config)) as app:
             yield from followed(app, self.id, wanted) if follow else written(app, self.id, wanted)
 
     def results(self) -> Results:
         """Its results that are in the index now."""
-        index = App(self._app.config).index
-        try:
-            return Results(index.query(run=self.id), index.revision)
-        finally:
-            index.close()
+        return self._asked(lambda app: Results(app.index.query(run=self.id), app.index.revision))
 
-    def _drive(self, drive: Callable[[Runs], RunOutcome]) -> None:
+    def _asked(self, question: Callable[[App], Answer]) -> Answer:
+        with closing(App(self._config)) as app:
+            return question(app)
+
+    def _begin(self, drive: Drive) -> None:
+        """Drives the run in a new thread, after one that drives it already."""
+        before = self._thread
+        self._thread = threading.Thread(target=self._drive, args=(drive, before), name=f"fedml-{self.id}", daemon=True)
+        _LEFT.add(self)
+        self._thread.start()
+
+    def _drive(self, drive: Drive, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        self._outcome = self._error = None
         try:
-            self._outcome = drive(Runs(self._app))
+            self._outcome = self._asked(lambda app: drive(Runs(app), self.progress.observe))
+            if threading.current_thread() is self._thread:  # and no retry was asked for meanwhile
+                _LEFT.discard(self)
         except BaseException as error:  # noqa: BLE001 - raised again by wait()
             self._error = error
-        finally:
-            self._app.close()
+
+    def _tell_left(self) -> None:
+        error = f" ({self._error})" if self._error is not None and not self.is_driven else ""
+        write_note(
+            f"Run {self.id} isn't over, and this process, which drove it, ends{error}. What was dispatched goes on in its "
+            f"regions. Continue the run:  fedml runs resume {self.id}"
+        )
+
+
+def cancelled(app: App, run: str, reason: str) -> str:
+    """Cancels a run, whoever drives it, and returns its state then. Raises UsageError."""
+
+    def drive(_: Manifest, end: Callable[[Callable[[Tell], None]], RunOutcome]) -> str:
+        return end(lambda tell: None).state
+
+    return run_control.cancel(app, run, reason, drive, lambda text: None, lambda document: None)
+
+
+@atexit.register
+def _tell_at_exit() -> None:
+    """Says at the end of the process which runs it leaves undriven."""
+    for run in sorted([*_LEFT], key=lambda run: run.id):
+        if run.is_driven or run._error is not None:
+            run._tell_left()

@@ -20,20 +20,25 @@ from typing import Annotated
 
 import typer
 
+from federation.cli.command_app import CommandApp, QuietOption, VerboseOption, choose_verbosity
+from federation.cli.help_page import SETTINGS
 from federation.cli.lazy import lazy_group
-from federation.streams import screened_streams, write_block, write_line, write_notes
-from federation.terminal import OutputLost, open_standard_streams
+from federation.errors import OutputLost
+from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_line, write_notes
+from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
 
-\b
-In a project folder (fedml init):
-  fedml dev up                                 three small regions on this machine
-  fedml plan                                   how a dispatch would spread, and why
-  fedml dispatch --regions us,eu --version 4   deploy, dispatch, wait for all results
-  fedml index list                             every model version of every region
+`fedml init` makes a project folder. `fedml help COMMAND` shows a command's options and examples.
+
+Examples:
+
+  fedml dev up                                 start three small regions here
+  fedml plan                                   see how it would spread
+  fedml dispatch --regions us,eu --version 4   train, wait for all results
+  fedml index list                             see all model versions
 """
 
 COMMANDS = (
@@ -49,17 +54,19 @@ COMMANDS = (
     "runs",
     "index",
     "stores",
+    "help",
 )
 """Commands in the order of the help. Each is a module of that name in this package."""
 INTERRUPTED = 130
 
-app = typer.Typer(
+app = CommandApp(
     name="fedml",
     cls=lazy_group({name: f"federation.cli.{name}" for name in COMMANDS}),
     help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    add_completion=True,
+    context_settings=SETTINGS,
 )
 
 
@@ -100,8 +107,11 @@ def fedml(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Declares the options of `fedml` itself."""
+    choose_verbosity(verbose=verbose, quiet=quiet)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -120,6 +130,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    set_verbosity(Verbosity.NORMAL)
     if not arguments:
         arguments = ["--help"]
     words = [word for word in arguments if not word.startswith("-")]

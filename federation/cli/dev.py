@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from federation.dev.lifecycle import ServerStatus
 
-app = typer.Typer(help="Run the project's federation on this machine.", no_args_is_help=True)
+app = CommandApp(help="Run the project's federation on this machine.", no_args_is_help=True)
 
 
 @app.command()

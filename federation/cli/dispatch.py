@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption
-from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions, grouped
+from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
 from federation.cli.options.limits import LimitOptions
-from federation.cli.options.planning import PlacingOptions, SlotOptions
+from federation.cli.options.planning import PlacingOptions, RunOptions, SlotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from federation.app import App
     from federation.workflows.detach import Host
+    from federation.workflows.request import RunRequest
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the group."""
-    app.command("dispatch")(grouped(dispatch))
+    app.command("dispatch")(dispatch)
 
 
 def dispatch(
     slots: SlotOptions,
+    run: RunOptions,
     placing: PlacingOptions,
     limits: LimitOptions,
     job: JobOptions,
@@ -38,12 +40,15 @@ def dispatch(
             "--plan",
             metavar="FILE",
             help="Dispatch the plan that `fedml plan --out FILE` saved. Refuse it if it no longer holds.",
+            rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
     skip_unreachable: Annotated[
         bool,
         typer.Option(
-            "--skip-unreachable", help="Leave out regions that do not answer or refuse. Default: stop with an error."
+            "--skip-unreachable",
+            help="Leave out regions that do not answer or refuse. Default: stop with an error.",
+            rich_help_panel=JobOptions.HEADING,
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -61,7 +66,7 @@ def dispatch(
 
       fedml dispatch --regions us,eu --version 4
 
-      fedml dispatch -n 200 -meta epochs=3
+      fedml dispatch -n 200 -meta epochs=3 --name nightly
 
       fedml dispatch --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest
 
@@ -70,20 +75,35 @@ def dispatch(
       fedml dispatch -n 500 --detach --on us,eu
 
       fedml dispatch -n 5 -var count=2 --json
+
+      fedml dispatch --failed-of 9c41d07e
+
+      fedml dispatch -n 200 --dry-run
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
+    from federation.errors import UsageError
     from federation.ui.run_view import exit_code
     from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
+    from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience())
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
+    if plan is not None and run.failed_of:
+        raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
+    if plan is not None and rollout.dry_run:
+        raise UsageError("--plan already says what would be dispatched", hint="leave out --dry-run")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
+        if run.failed_of:
+            request, said = request_of_failed(app, run.failed_of, request)
+            note(said)
+        if rollout.dry_run:
+            raise typer.Exit(_show_plan(app, request, as_json=as_json))
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying
@@ -96,22 +116,46 @@ def dispatch(
     raise typer.Exit(exit_code(state))
 
 
+def _show_plan(app: App, request: RunRequest, *, as_json: bool) -> int:
+    """Prints what a dispatch would do, as `plan` does, and returns the exit code: 2 if a slot has no place."""
+    from federation.cli.session import answer_json, note
+    from federation.ui.plan_view import plan_document, show_plan
+    from federation.workflows.plan import preview
+
+    made = preview(app, request)
+    made.require_an_answer()
+    if as_json:
+        answer_json(plan_document(made, app.config))
+    else:
+        show_plan(made, app.config)
+    note("Nothing was dispatched (--dry-run).")
+    return 0 if made.plan.is_complete else 2
+
+
 def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None:
     """Starts the coordinators and prints which one drives the run. Raises the first error when none could be started."""
     from dataclasses import asdict
 
     from federation.cli.session import answer_json_line, note
-    from federation.workflows.detach import is_taken_up, start
+    from federation.workflows.detach import has_failed, is_taken_up, start, why_not
 
     coordinators = start(app.config, hosts, run)
     for coordinator in coordinators:
         note(f"{coordinator.region:<10} coordinator {coordinator.job_id}")
-    is_driven = is_taken_up(app.home, run)
+    is_driven = is_taken_up(
+        app.home,
+        run,
+        is_hopeless=lambda: all(has_failed(app.client(one.region), one.job_id) for one in coordinators),
+    )
+    causes = {} if is_driven else {one.region: why_not(app.client(one.region), one.job_id) for one in coordinators}
     if as_json:
-        rows = [asdict(coordinator) for coordinator in coordinators]
+        rows = [asdict(one) | ({"problem": causes[one.region]} if causes else {}) for one in coordinators]
         answer_json_line({"event": "detached", "run": run, "coordinators": rows, "is_driven": is_driven})
     if not is_driven:
         first = coordinators[0]
-        note(f"No coordinator drives the run yet. See why:  nomad job status -region {first.region} {first.job_id}")
+        note("No coordinator drives the run yet:")
+        for region, cause in causes.items():
+            note(f"  {region}: {cause}")
+        note(f"See more:  nomad job status -region {first.region} {first.job_id}")
         note(f"Drive it from this machine instead:  fedml runs resume {run}")
     note(f"Follow it:  fedml runs watch {run}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,26 @@ if TYPE_CHECKING:
     from federation.workflows.run_observers import Observe, ObserverOptions
 
 
-def run_driver(app: App, options: ObserverOptions | None = None, *, as_json: bool) -> DriveRun:
+def run_driver(
+    app: App,
+    options: ObserverOptions | None = None,
+    *,
+    as_json: bool,
+    left: Callable[[Mapping[str, int]], None] = lambda attempts: None,
+) -> DriveRun:
     """Returns a function that drives a run to its end with all its outputs and returns its state. That function raises
-    Interrupted at Ctrl-C, and whatever else stops the run's coordinator."""
+    Interrupted at Ctrl-C, and whatever else stops the run's coordinator. `left` gets the attempts that may still run in
+    regions that did not answer."""
     from federation.workflows.run_observers import ObserverOptions
 
-    return partial(_drive_run, app, options or ObserverOptions(), as_json)
+    return partial(_drive_run, app, options or ObserverOptions(), as_json, left)
 
 
 def _drive_run(
     app: App,
     options: ObserverOptions,
     as_json: bool,
+    left: Callable[[Mapping[str, int]], None],
     manifest: Manifest,
     drive: Callable[[Observe], RunOutcome],
 ) -> str:
@@ -35,7 +43,7 @@ def _drive_run(
     from federation.ui.run_view import outcome_document, show_outcome
     from federation.workflows.run_observers import observers
 
-    display = progress_display(manifest, as_json=as_json)
+    display = progress_display(manifest, as_json=as_json, already=partial(_results_in_index, app, manifest.run))
     with outliving_terminal():
         with observers(manifest, app.config, options, display, warn=note) as outputs:
             outcome = drive(outputs.observe)
@@ -44,4 +52,15 @@ def _drive_run(
             answer_json_line(document)
         show_outcome(outcome)
         outputs.ended(document)
+        left(outcome.left)
     return outcome.state
+
+
+def _results_in_index(app: App, run: str) -> int:
+    """The results that an earlier coordinator of the run has committed."""
+    from jobs.errors import FedmlError
+
+    try:
+        return len(app.index.won(run))
+    except FedmlError:  # the run waits for the store, and says so
+        return 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JobFileArgument, JsonOption
-from federation.cli.options.groups import JobOptions, grouped
+from federation.cli.options.groups import JobOptions
 
-app = typer.Typer(help="Check the jobspec and compare it with the regions.", no_args_is_help=True)
+app = CommandApp(help="Check the jobspec and compare it with the regions.", no_args_is_help=True)
 
 
 @app.command("validate")
-@grouped
 def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
     """Check the jobspec without asking a region.
 
@@ -40,7 +40,6 @@ def validate(job: JobOptions, file: JobFileArgument = "", config: ConfigOption =
 
 
 @app.command("render")
-@grouped
 def render(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = None) -> None:
     """Print the job's JSON for each region.
 
@@ -53,16 +52,15 @@ def render(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = N
 
       fedml job render train.nomad.hcl --regions us -var count=2
     """
-    from federation.cli.session import answer_json, opened
+    from federation.cli.session import answer_foreign_json, opened
     from federation.workflows.job_checks import rendered_jobs
 
     request = job.request(file)
     with opened(config) as project:
-        answer_json(rendered_jobs(project, request)[1])
+        answer_foreign_json(rendered_jobs(project, request)[1])
 
 
 @app.command("diff")
-@grouped
 def diff(job: JobOptions, file: JobFileArgument = "", as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Compare the registered jobs with the file and with each other.
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-import typer
-from typer.core import TyperGroup
 from typer.main import get_command_name, get_group
+
+from federation.cli.command_app import CommandApp
+from federation.cli.help_page import CommandGroup
 
 
 class Commands(Mapping[str, Any]):
@@ -36,10 +37,10 @@ class Commands(Mapping[str, Any]):
         return len(self._modules)
 
 
-def lazy_group(modules: Mapping[str, str]) -> type[TyperGroup]:
-    """Returns a class for `typer.Typer(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands."""
+def lazy_group(modules: Mapping[str, str]) -> type[CommandGroup]:
+    """Returns a class for `CommandApp(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands."""
 
-    class LazyGroup(TyperGroup):
+    class LazyGroup(CommandGroup):
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
             self.commands: Any = Commands(modules)
@@ -49,7 +50,7 @@ def lazy_group(modules: Mapping[str, str]) -> type[TyperGroup]:
 
 def _made(name: str, module_name: str) -> Any:
     module = import_module(module_name)
-    holder = typer.Typer(add_completion=False, rich_markup_mode=None)
+    holder = CommandApp()
     if hasattr(module, "app"):
         holder.add_typer(module.app, name=name)
     else:

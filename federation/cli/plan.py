@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption
-from federation.cli.options.groups import JobOptions, grouped
+from federation.cli.options.groups import JobOptions
 from federation.cli.options.planning import PlacingOptions, SlotOptions
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the group."""
-    app.command("plan")(grouped(plan))
+    app.command("plan")(plan)
 
 
 def plan(

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JobOption, JsonOption, RegionsOption, names
 
-app = typer.Typer(help="Show which regions answer and what they have free.", no_args_is_help=True)
+app = CommandApp(help="Show which regions answer and what they have free.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -17,26 +18,26 @@ def list_regions(
 ) -> None:
     """List the regions with their free slots.
 
-    Shows each region's Nomad version, ready nodes, free slots for the project's job and the length of its queue.
+    Shows each region's Nomad version, ready nodes, free slots for the project's job and the length of its queue. Without
+    a jobspec, free slots and queue are unknown.
 
     Example:
 
       fedml regions list
     """
     from federation.app import JobRequest
-    from federation.cli.session import answer_json, opened
-    from federation.probe import SLOTS_MAX
-    from federation.ui.regions_view import regions_document, show_regions
-    from federation.workflows.plan import preview
-    from federation.workflows.request import RunRequest
+    from federation.cli.session import answer_json, note, opened
+    from federation.ui.regions_view import no_job_note, regions_document, show_regions
+    from federation.workflows.region_report import regions_now
 
     with opened(config) as project:
-        request = RunRequest(JobRequest(job, regions=names(regions)))
-        capacities = preview(project, request, looks_for=SLOTS_MAX).snapshot.regions.values()
-        if as_json:
-            answer_json(regions_document(capacities))
-        else:
-            show_regions(capacities)
+        now = regions_now(project, JobRequest(job, regions=names(regions)))
+    if as_json:
+        answer_json(regions_document(now.capacities.values()))
+    else:
+        show_regions(now.capacities.values())
+    if now.problem:
+        note(no_job_note(now.problem))
 
 
 @app.command("show")
@@ -56,16 +57,15 @@ def show(
       fedml regions show us
     """
     from federation.app import JobRequest
-    from federation.cli.session import answer_json, opened
-    from federation.probe import SLOTS_MAX
-    from federation.ui.regions_view import region_document, show_region
-    from federation.workflows.plan import preview
-    from federation.workflows.region_report import report
-    from federation.workflows.request import RunRequest
+    from federation.cli.session import answer_json, note, opened
+    from federation.ui.regions_view import no_job_note, region_document, show_region
+    from federation.workflows.region_report import regions_now, report
 
     with opened(config) as project:
-        made = preview(project, RunRequest(JobRequest(job, regions=(region,))), looks_for=SLOTS_MAX)
-        region_report = report(project, made, region)
+        now = regions_now(project, JobRequest(job, regions=(region,)))
+        region_report = report(project, now, region)
+        if now.problem:
+            note(no_job_note(now.problem))
         if as_json:
             answer_json(region_document(region_report))
         else:

@@ -21,6 +21,10 @@ from regions.storage.emulators import AZURITE_ACCOUNT
 from regions.storage.errors import StoreError
 from regions.storage.url import folder_url
 
+TLS_FILES = ("ca_cert", "client_cert", "client_key")
+TLS_FOLDER = "FEDML_COORDINATOR_TLS"
+"""Names, in the environment of a coordinator job, the folder with the TLS files that it was given, each under its key."""
+
 
 @dataclass(frozen=True, slots=True)
 class NotUp(SecretRef):
@@ -179,7 +183,10 @@ def _check_address(source: Source, key: str, address: str, what: str) -> None:
 def _tls(source: Source, key: str, table: TLSTable) -> TLSFiles:
     if table.client_key and not table.client_cert:
         raise source.error(f"{key}.client_key", "has no client_cert beside it", 'write client_cert = "client.pem"')
-    files = {name: getattr(table, name) for name in ("ca_cert", "client_cert", "client_key")}
+    handed_over = os.environ.get(TLS_FOLDER)  # in a coordinator job
+    files = {name: getattr(table, name) for name in TLS_FILES}
+    if handed_over:
+        files = {name: text and str(Path(handed_over) / f"{key}.{name}") for name, text in files.items()}
     return source.value(TLSFiles, table, **{name: source.file(text) if text else None for name, text in files.items()})
 
 

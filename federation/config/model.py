@@ -121,12 +121,16 @@ class Config:
         """The project's folder."""
         return self.path.parent
 
+    def stores(self) -> list[StoreConfig]:
+        """The home store, those of all datacenters, and further ones, each once."""
+        own = [datacenter.store for region in self.regions.values() for datacenter in region.datacenters.values()]
+        further = [store for region in self.regions.values() for store in region.further_stores]
+        return list(dict.fromkeys([self.home, *own, *further, *self.further_stores]))
+
     def secret_references(self) -> list[tuple[str, SecretRef]]:
         """Lists every reference to a credential, each with what it is for."""
         found = [(f"regions.{name}.token", region.token) for name, region in self.regions.items()]
-        own = [datacenter.store for region in self.regions.values() for datacenter in region.datacenters.values()]
-        further = [store for region in self.regions.values() for store in region.further_stores]
-        for store in dict.fromkeys([self.home, *own, *further, *self.further_stores]):
+        for store in self.stores():
             found.append((f"access_key_id of {store.url}", store.access_key_id))
             found.append((f"secret_access_key of {store.url}", store.secret_access_key))
         return [(key, reference) for key, reference in found if reference is not None]

@@ -189,6 +189,16 @@ class CoordinatorTable(Table):
         ge=1,
         description="Seconds for which a coordinator may be silent before another takes its run over.",
     )
+    tls_files: Literal["variables", "nodes"] = Field(
+        default="variables",
+        description="Where it finds the files of [regions.NAME.tls]: `variables`: in its Nomad variable; `nodes`: on the "
+        "clients, at the same absolute paths.",
+    )
+    store_credentials: Literal["variables", "nodes"] = Field(
+        default="variables",
+        description="Where it finds credentials of stores for which this file names none: `variables`: in its Nomad variable; "
+        "`nodes`: the clients have an identity of their own (instance profile, workload identity).",
+    )
     cpu_mhz: PositiveInt = Field(default=200, description="CPU that it asks for.")
     memory_mb: PositiveInt = Field(default=256, description="Memory that it asks for.")
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from federation.deploy.prepare import PreparedJob
+from federation.deploy.prepare import PreparedJob, registered_nowhere
 from jobs.errors import FedmlError
 from jobs.nomad_json.drift import (
     ABSENT_VERSION,
@@ -75,7 +75,8 @@ class JobDiff:
         as_the_file = all(one.change in ("", "None") for one in self.regions)
         untouched = all(not one.standing.is_drift for one in self.regions) or not self.spec_hash
         everywhere = all(one.standing is not Standing.ABSENT for one in self.regions)
-        return as_the_file and untouched and everywhere and not self.between
+        of_one_spec = len({one.spec_hash for one in self.regions if one.problem is None}) <= 1
+        return as_the_file and untouched and everywhere and (of_one_spec or bool(self.spec_hash)) and not self.between
 
     @property
     def problems(self) -> list[FedmlError]:
@@ -85,37 +86,52 @@ class JobDiff:
 
 def diff_of(prepared: PreparedJob, clients: Sequence[Asked]) -> JobDiff:
     """Reads and compares all regions at once. A region's failure is in its value, not raised."""
+    return _compared(prepared.job_id, prepared.spec_hash, prepared.rendered, clients)
+
+
+def diff_registered(job_id: str, clients: Sequence[Asked]) -> JobDiff:
+    """Compares the registered jobs with one another, whatever specs they were made from. Raises InvalidSpec where no region
+    has the job, and the error of the first region where none could be read."""
+    found = _compared(job_id, "", {}, clients)
+    if all(one.problem or one.standing is Standing.ABSENT for one in found.regions):
+        raise next(iter(found.problems), None) or registered_nowhere(job_id, [client.name for client in clients])
+    return found
+
+
+def _compared(
+    job_id: str, spec_hash: str, rendered: Mapping[str, dict[str, Any] | FedmlError], clients: Sequence[Asked]
+) -> JobDiff:
     with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
-        asked = list(pool.map(lambda client: _ask(client, prepared), clients))
+        asked = list(pool.map(lambda client: _ask(client, job_id, rendered.get(client.name)), clients))
     there = {one.region: job for one, job in asked if job is not None}
-    spec_hash = "" if prepared.is_registered else prepared.spec_hash
     first = next(iter(there), "") if len(there) > 1 else ""
     between = {}
     for name in there if first else ():
         found = differences(there[first], there[name])
-        meant = _meant(prepared, first, name)
+        meant = _meant(rendered.get(first), rendered.get(name))
         if drift := tuple(one for one in found if one.path not in meant):
             between[name] = drift
-    return JobDiff(prepared.job_id, spec_hash, tuple(one for one, _ in asked), between, first)
+    return JobDiff(job_id, spec_hash, tuple(one for one, _ in asked), between, first)
 
 
-def _meant(prepared: PreparedJob, first: str, other: str) -> set[str]:
+def _meant(ours: dict[str, Any] | FedmlError | None, theirs: dict[str, Any] | FedmlError | None) -> set[str]:
     """The paths where the file itself gives two regions different values."""
-    ours, theirs = prepared.rendered[first], prepared.rendered[other]
-    if prepared.is_registered or isinstance(ours, FedmlError) or isinstance(theirs, FedmlError):
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
         return set()
     return {one.path for one in rendered_differences(ours, theirs)}
 
 
-def _ask(client: Asked, prepared: PreparedJob) -> tuple[RegionJob, dict[str, Any] | None]:
-    wanted = prepared.rendered[client.name]
+def _ask(
+    client: Asked, job_id: str, wanted: dict[str, Any] | FedmlError | None
+) -> tuple[RegionJob, dict[str, Any] | None]:
+    """Reads a region's job, and compares it with `wanted`, unless that is None."""
     try:
         try:
-            there: dict[str, Any] | None = client.job(prepared.job_id)
+            there: dict[str, Any] | None = client.job(job_id)
         except NotFound:
             there = None
         one = RegionJob(client.name, standing_of(there), version_of(there), spec_of(there))
-        if prepared.is_registered:
+        if wanted is None:
             return one, there
         if isinstance(wanted, FedmlError):
             raise wanted

@@ -8,7 +8,7 @@ problem of one region is a value. A problem of the job itself is raised.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,7 +134,7 @@ def prepare_registered(
         each = ", ".join(f"{name} {spec[:12] or 'none'}" for name, spec in specs.items())
         raise InvalidSpec(
             f"the regions' jobs {job_id!r} were made from different specs: {each}",
-            hint="deploy one to all (fedml deploy), or choose regions that agree with --regions",
+            hint=f"see: fedml job diff {job_id}; deploy one to all (fedml deploy), or choose regions that agree with --regions",
         )
     for name, job in there.items():
         if not allow_drift and (differing := differences(first, job)):
@@ -161,8 +161,13 @@ def _registered_nowhere(
     for answer in found.values():
         if isinstance(answer, FedmlError) and not isinstance(answer, NotFound):
             return answer
-    return nowhere or InvalidSpec(
-        f"no job {job_id!r} is registered in {', '.join(found)}, and there is no such file",
+    return nowhere or registered_nowhere(job_id, found)
+
+
+def registered_nowhere(job_id: str, regions: Iterable[str]) -> InvalidSpec:
+    """The error for a job that no region has."""
+    return InvalidSpec(
+        f"no job {job_id!r} is registered in {', '.join(regions)}, and there is no such file",
         hint="name a jobspec's file, or a registered job: fedml init --from ADDRESS lists them",
     )
 

@@ -35,7 +35,14 @@ from federation.index.tags import (
     holder,
 )
 from federation.index.time_travel import Past, revision_at, rewind
-from federation.index.validation import checked_name, checked_record, checked_tag, checked_text, checked_version
+from federation.index.validation import (
+    checked_name,
+    checked_record,
+    checked_run_name,
+    checked_tag,
+    checked_text,
+    checked_version,
+)
 from federation.log import Change
 from federation.result import ResultRecord, store_name
 from regions.storage.backend import is_folder
@@ -50,15 +57,24 @@ class Index(Replica, Reader):
     """
 
     def open_run(
-        self, run: str, job: str, version: str | None, spec_hash: str, slots: int, expected_keys: int
+        self,
+        run: str,
+        job: str,
+        version: str | None,
+        spec_hash: str,
+        slots: int,
+        expected_keys: int,
+        *,
+        name: str = "",
     ) -> OpenedRun:
         """Reserve a version for a run: the given one, or (None) one above the job's highest whole number.
 
         Saying it again for the same run changes nothing and answers the same. Raises UsageError for a run that was
         opened for another job or version. After a crash the run is open, or unknown; say it again.
         """
-        for what, name in (("run", run), ("job", job)):
-            checked_name(what, name)
+        checked_name("run", run)
+        checked_name("job", job)
+        named = {"name": checked_run_name(name)} if name else {}
         if version is not None:
             checked_version(version)
 
@@ -70,7 +86,7 @@ class Index(Replica, Reader):
                 return []
             chosen = version if version is not None else str(highest_version(catalog, job) + 1)
             asked = {"slots": slots, "expected_keys": expected_keys, "spec_hash": spec_hash}
-            return [{"type": "open", "run": run, "job": job, "version": chosen, **asked}]
+            return [{"type": "open", "run": run, "job": job, "version": chosen, **asked, **named}]
 
         with self._lock:
             self._append(decide, reason=f"run {run}")

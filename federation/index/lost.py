@@ -80,10 +80,7 @@ def refuse_older(store: Store, known: Position, path: Path | None) -> None:
 def refuse_lost(store: Store, home: Home | None, owner: Owner | None, cache_dir: Path) -> None:
     """For a home without an entry 1. Raises IndexLost unless the home is new."""
     if home is not None and home.rebuilt_from:
-        raise IndexLost(
-            f"the rebuild of the index in {store.url} was broken off; nothing was written",
-            hint="fedml index rebuild --yes  goes on with it",
-        )
+        raise half_rebuilt(store)
     found = traces(store)
     if found:
         raise IndexLost(
@@ -102,6 +99,14 @@ def refuse_lost(store: Store, home: Home | None, owner: Owner | None, cache_dir:
                 f"if the home moves, copy format.json, index/ and runs/ of {seen.url} there first\n"
                 f"{accept(catalog_path(cache_dir, seen.home_id))}",
             )
+
+
+def half_rebuilt(store: Store) -> IndexLost:
+    """The error of an index whose rebuild was broken off."""
+    return IndexLost(
+        f"the rebuild of the index in {store.url} was broken off; nothing was written",
+        hint="fedml index rebuild --yes  goes on with it",
+    )
 
 
 def traces(store: Store) -> str:

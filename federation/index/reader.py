@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from federation.errors import IndexCorrupt, UsageError
@@ -18,6 +19,7 @@ from federation.index.query.candidates import best_of, fewest, of_columns
 from federation.index.query.fields import Field
 from federation.index.query.order import only_metric
 from federation.index.rows import Note, RunRow
+from federation.index.short_ids import short_result, short_runs
 from federation.index.validation import refuse_no_text
 from federation.log import Change, Entry
 from federation.result import ResultRecord
@@ -34,6 +36,13 @@ VERSION_STEP = 10_000
 _VERSION = re.compile(r"[0-9]{1,18}")
 _OF_NO_RUN = """
     SELECT 1 FROM result WHERE job = ? AND version = ? AND NOT EXISTS (SELECT 1 FROM run WHERE run.run = result.run) LIMIT 1
+"""
+
+
+_NEIGHBOURS = """
+    SELECT value, (SELECT MAX(alloc_id) FROM result WHERE alloc_id < value),
+        (SELECT MIN(alloc_id) FROM result WHERE alloc_id > value)
+    FROM json_each(?)
 """
 
 
@@ -152,8 +161,9 @@ class Reader(ABC):
             raise UsageError(
                 f"the index has no result, version or tag {ref!r}", hint="fedml index list shows what it has"
             )
+        short = self.short_results(row.alloc_id for row in found[:_CANDIDATES_SHOWN])
         lines = [
-            f"  {row.alloc_id}  {row.job} version {row.version}, slot {row.slot}, "
+            f"  {short[row.alloc_id]}  {row.job} version {row.version}, slot {row.slot}, "
             f"{row.region}/{row.datacenter}, {row.state}"
             for row in found[:_CANDIDATES_SHOWN]
         ]
@@ -161,7 +171,7 @@ class Reader(ABC):
         rest = f"\n  … and {more} more" if more else ""
         raise UsageError(
             f"{ref!r} means {len(found)} results:\n" + "\n".join(lines) + rest,
-            hint=f"name one by the beginning of its allocation id, as {found[0].alloc_id[:8]}",
+            hint=f"name one by the beginning of its allocation id, as {short[found[0].alloc_id]}",
         )
 
     def won(self, run: str) -> list[Row]:
@@ -253,7 +263,23 @@ class Reader(ABC):
         """Runs that match all that is given, newest first."""
         asked = {column: value for column, value in (("job", job), ("run", run), ("state", state)) if value is not None}
         where = " AND ".join(f"{column} = ?" for column in asked) or "1"
-        return self.ask(lambda catalog: catalog.runs(where, tuple(asked.values())))
+
+        def ask(catalog: Catalog) -> list[RunRow]:
+            self._revision = catalog.position().number
+            return catalog.runs(where, tuple(asked.values()))
+
+        return self.ask(ask)
+
+    def short_runs(self, runs: Iterable[str]) -> dict[str, str]:
+        """The short id of each run, as of the last answer: it names that run and no other."""
+        known = self.ask_again(lambda catalog: catalog.values("SELECT run FROM run"))
+        return short_runs(runs, known)
+
+    def short_results(self, alloc_ids: Iterable[str]) -> dict[str, str]:
+        """The short id of each allocation, as of the last answer: it names that result and no other."""
+        asked = json.dumps(tuple(alloc_ids))
+        rows = self.ask_again(lambda catalog: catalog.table(_NEIGHBOURS, asked))
+        return {alloc_id: short_result(alloc_id, filter(None, neighbours)) for alloc_id, *neighbours in rows}
 
     def latest_version(self, job: str) -> str | None:
         """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""

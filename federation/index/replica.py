@@ -18,7 +18,7 @@ from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog
 from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
 from federation.index.home import LOG_PREFIX, Home, Owner, make_home, probe_write, read_home, refuse_other_federation
 from federation.index.last_sync import last_sync, note_sync
-from federation.index.lost import accept, known_id, refuse_lost, refuse_older
+from federation.index.lost import accept, half_rebuilt, known_id, refuse_lost, refuse_older
 from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -198,10 +198,7 @@ class Replica:
                 raise self._rewritten(at.number)
             self._is_proved = True
         if self._ask(lambda catalog: catalog.is_half_rebuilt()):
-            raise IndexLost(
-                f"the rebuild of the index in {self._store.url} was broken off; nothing was written",
-                hint="fedml index rebuild --yes  goes on with it",
-            )
+            raise half_rebuilt(self._store)
 
     def _make_home(self) -> None:
         """Makes `format.json` of a home that is new, or that lost only that: then it keeps its id."""

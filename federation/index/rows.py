@@ -35,6 +35,10 @@ class RunRow:
     """Of the entry that opened it."""
     committed: int
     """How many of its keys have a result that won (it may be retired since)."""
+    author: str
+    """Who opened it."""
+    name: str
+    """What `dispatch --name` called it, "" without. Later runs may have the same one."""
 
     @property
     def results(self) -> str:
@@ -66,5 +70,7 @@ class OpenedRun:
 
 RUN_COLUMNS = (
     "run, job, version, spec_hash, slots, expected_keys, state, reason, opened, closed, revision, "
-    "(SELECT COUNT(*) FROM result WHERE result.run = run.run AND result.entered = 'committed')"
+    "(SELECT COUNT(*) FROM result WHERE result.run = run.run AND result.entered = 'committed'), "
+    "COALESCE((SELECT NULLIF(json_extract(change, '$.author'), '') FROM event WHERE number = revision AND kind = 'rebuild'), "
+    "(SELECT author FROM entry WHERE number = revision), ''), name"
 )

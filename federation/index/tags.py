@@ -176,11 +176,11 @@ def _refuse_rule(catalog: Catalog, name: str, alloc_id: str, asked_by: Asked) ->
     if stores < rule.copies:
         raise TagRefused(
             f"{protected} lies in {stores} store{'s' if stores > 1 else ''}, and {rule.copies} are demanded",
-            hint=f"copy it: fedml index copy {alloc_id[:8]}",
+            hint=f"copy it: fedml index copy {alloc_id}",
         )
     if rule.signed_by is not None and not asked_by.is_signed(catalog, alloc_id):
         raise TagRefused(
-            f"{protected} isn't signed by a key in {rule.signed_by}", hint=f"sign it: fedml index sign {alloc_id[:8]}"
+            f"{protected} isn't signed by a key in {rule.signed_by}", hint=f"sign it: fedml index sign {alloc_id}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from federation.errors import PublishError, UsageError
@@ -16,6 +17,9 @@ TEXT_CHARS_MAX = 10_000
 
 _RENAME = "use letters, digits, '-', '_' and '.' (results = \"none\" in fedml.toml allows any name)"
 _TAG_WORDS = ("latest", "next", "none")
+_HAS_MEANING = "is a word with a meaning of its own"
+LAST_RUN = re.compile(r"last(?:-([0-9]{1,9}))?", re.ASCII | re.IGNORECASE)
+"""`last` is the newest run, `last-1` the one before it."""
 _HEXADECIMAL = set("0123456789abcdef-")
 
 
@@ -40,16 +44,31 @@ def checked_version(version: str) -> str:
 def checked_tag(name: str) -> str:
     """The name itself. Raises UsageError for one that isn't valid: it begins with a letter of any script, goes on with letters,
     digits, `-`, `_` and `.`, and can't be taken for the beginning of an allocation id or a word with a meaning."""
+    problem = _word_problem(name, "allocation id")
+    if not problem and name.lower() in _TAG_WORDS:
+        problem = _HAS_MEANING
+    if problem:
+        raise UsageError(f"tag {name[:80]!r} {problem}", hint="a tag is a word, like production or sales-champion")
+    return name
+
+
+def checked_run_name(name: str) -> str:
+    """The name itself. Raises UsageError for one that isn't written as a tag is, that could be a run id, `last` or `last-1`."""
+    problem = _word_problem(name, "run id")
+    if not problem and LAST_RUN.fullmatch(name):
+        problem = _HAS_MEANING
+    if problem:
+        raise UsageError(f"run name {name[:80]!r} {problem}", hint="a name is a word, like nightly or lr-sweep")
+    return name
+
+
+def _word_problem(name: str, id_of: str) -> str:
     problem = _problem(name, TAG_CHARS_MAX)
     if not problem and not (name[0].isalpha() and all(char.isalnum() or char in "-_." for char in name)):
         problem = "isn't a letter followed by letters, digits, '-', '_' and '.'"
     if not problem and set(name.lower()) <= _HEXADECIMAL:
-        problem = "could be the beginning of an allocation id"
-    if not problem and name.lower() in _TAG_WORDS:
-        problem = "is a word with a meaning of its own"
-    if problem:
-        raise UsageError(f"tag {name[:80]!r} {problem}", hint="a tag is a word, like production or sales-champion")
-    return name
+        problem = f"could be a part of {'an' if id_of[0] in 'aeiou' else 'a'} {id_of}"
+    return problem
 
 
 def checked_text(what: str, text: str) -> str:

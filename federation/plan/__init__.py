@@ -10,12 +10,13 @@ from federation.plan.make import Wishes, plan
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import POLICIES, spread
 from federation.plan.registry import ENTRY_POINTS, policy_named, policy_names
-from federation.plan.sharing import DEFAULT_PRIORITY, Claim, Shares, own_part, within_shares
+from federation.plan.sharing import DEFAULT_PRIORITY, Budget, Claim, Shares, budgets, own_part, within_shares
 
 __all__ = [
     "DEFAULT_PRIORITY",
     "ENTRY_POINTS",
     "POLICIES",
+    "Budget",
     "Claim",
     "Placement",
     "Plan",
@@ -26,6 +27,7 @@ __all__ = [
     "Unplaced",
     "When",
     "Wishes",
+    "budgets",
     "check_limits",
     "expected_place",
     "left_of",

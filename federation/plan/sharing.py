@@ -1,4 +1,4 @@
-"""Computes one run's part of the regions' free room when several runs want it. Pure.
+"""Computes one run's part of the regions' free room when several runs want it, and what `[shares]` leaves for it. Pure.
 
 Coordinators read each other's run logs and keep to their part. Nothing enforces it.
 """
@@ -38,6 +38,41 @@ class Claim:
     outstanding: Mapping[str, int] = field(default_factory=dict)
     """Region → slots of the run that are bound there and not over."""
 
+    def held_in(self, regions: frozenset[str]) -> int:
+        """How many slots it has outstanding in these regions."""
+        return sum(slots for region, slots in self.outstanding.items() if region in regions)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A limit of `[shares]` as it applies to one run: so many slots it may have outstanding in these regions, all together."""
+
+    regions: frozenset[str]
+    most: int
+    """Negative where the other runs hold more than the limit."""
+    holders: tuple[str, ...] = ()
+    """The other runs that hold slots of the limit."""
+
+
+def budgets(shares: Shares, namespaces: Mapping[str, str], mine: Claim, others: Sequence[Claim]) -> tuple[Budget, ...]:
+    """What `[shares]` leaves for the run `mine`: each limit that applies to it, less what the other runs hold of it.
+    `namespaces`: region → Nomad namespace, of all regions."""
+    found = []
+    most = shares.of_owner(mine.owner)
+    if most is not None:
+        alike = [claim for claim in others if _has_same_owner(shares, claim, mine)]
+        found.append(_budget(most, frozenset(namespaces), alike))
+    for namespace, most in shares.namespaces.items():
+        regions = frozenset(region for region, name in namespaces.items() if name == namespace)
+        if regions & mine.regions:
+            found.append(_budget(most, regions, others))
+    return tuple(found)
+
+
+def _budget(most: int, regions: frozenset[str], others: Sequence[Claim]) -> Budget:
+    held = {claim.run: claim.held_in(regions) for claim in others}
+    return Budget(regions, most - sum(held.values()), tuple(run for run, slots in held.items() if slots))
+
 
 def own_part(free: Mapping[str, int], mine: Claim, others: Sequence[Claim]) -> dict[str, int]:
     """How many free slots of each region this run may take now.
@@ -54,23 +89,13 @@ def own_part(free: Mapping[str, int], mine: Claim, others: Sequence[Claim]) -> d
 
 
 def within_shares(
-    parts: Mapping[str, int], shares: Shares, namespaces: Mapping[str, str], mine: Claim, others: Sequence[Claim]
+    parts: Mapping[str, int], allowed: Sequence[Budget], outstanding: Mapping[str, int]
 ) -> dict[str, int]:
-    """Limits the parts to what `[shares]` leaves for this run's owner and for each region's namespace."""
+    """Limits the parts to what the budgets leave beside what the run holds: `outstanding`, by region."""
     left = dict(parts)
-    most = shares.of_owner(mine.owner)
-    if most is not None:
-        held = sum(sum(claim.outstanding.values()) for claim in (mine, *others) if _has_same_owner(shares, claim, mine))
-        left = _at_most(most - held, left)
-    for namespace, most in shares.namespaces.items():
-        own = {region: slots for region, slots in left.items() if namespaces.get(region) == namespace}
-        held = sum(
-            slots
-            for claim in (mine, *others)
-            for region, slots in claim.outstanding.items()
-            if namespaces.get(region) == namespace
-        )
-        left |= _at_most(most - held, own)
+    for budget in allowed:
+        held = sum(slots for region, slots in outstanding.items() if region in budget.regions)
+        left |= _at_most(budget.most - held, {region: left[region] for region in left if region in budget.regions})
     return left
 
 
@@ -81,8 +106,11 @@ def _at_most(slots: int, parts: Mapping[str, int]) -> dict[str, int]:
 
 def _has_same_owner(shares: Shares, claim: Claim, mine: Claim) -> bool:
     """Whether the limit of the same pattern applies to both."""
-    first = [next((p for p in shares.owners if fnmatchcase(each.owner, p)), None) for each in (claim, mine)]
-    return first[0] == first[1]
+    return _pattern_of(shares, claim) == _pattern_of(shares, mine)
+
+
+def _pattern_of(shares: Shares, claim: Claim) -> str | None:
+    return next((pattern for pattern in shares.owners if fnmatchcase(claim.owner, pattern)), None)
 
 
 def _take(left: dict[str, int], claims: Sequence[Claim]) -> dict[str, dict[str, int]]:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from federation.result import ResultRecord
+from federation.result import Key, ResultRecord
 from federation.run.brain.brain import Brain
 from federation.run.brain.commands import Append, Close, Command, Commit, KeepLogs, List, Look, Ping, ReadLog, Tell
 from federation.run.brain.events import (
@@ -165,12 +165,22 @@ class Coordinator:
             return
         try:
             outcomes = self._ports.index.commit(records)
+            givers = self._givers(records, outcomes)
         except Unavailable as error:
             for batch in batches:
                 self._events.put(CommitFailed(batch, error.message))
             return
         for batch in batches:
-            self._events.put(Committed(tuple((record, outcomes[record.alloc_id]) for record in batch)))
+            self._events.put(Committed(tuple((record, outcomes[record.alloc_id]) for record in batch), givers))
+
+    def _givers(self, records: Sequence[ResultRecord], outcomes: Mapping[str, str]) -> dict[Key, int]:
+        """The attempts that won the keys of these records, where an earlier commit decided."""
+        runs = {one.key.run for one in records if outcomes[one.alloc_id] in ("superseded", "known")}
+        return {
+            Key(row.run, row.slot, row.group, row.index): row.attempt
+            for run in sorted(runs)
+            for row in self._ports.index.won(run)
+        }
 
     def _watch(self, region: str) -> None:
         self._guarded(

@@ -49,7 +49,7 @@ from federation.run.brain.events import (
     Reverted,
     Stopped,
 )
-from federation.run.ports import Ports, RegionClient
+from federation.run.ports import Ports, RegionClient, RegionReader
 from federation.run.records import look
 from jobs.errors import FedmlError
 from jobs.spec import SPEC_KEY, deciding_tasks
@@ -142,11 +142,11 @@ class Execution:
             return [ParentChecked(command.region, None, is_denied=True)]
         except FedmlError:
             return [ParentChecked(command.region, None)]
-        return [
-            ParentChecked(
-                command.region, "gone" if parent.get("Stop") else self._manifest.spec_in(command.region, parent)
-            )
-        ]
+        spec_hash = "gone" if parent.get("Stop") else self._manifest.spec_in(command.region, parent)
+        try:
+            return [ParentChecked(command.region, spec_hash, budgets=self._ports.budgets(command.region))]
+        except FedmlError:  # the other runs can't be read now: nothing is sent until they can
+            return [ParentChecked(command.region, None)]
 
     def _find(self, command: Find) -> Sequence[Event]:
         """Finds the children of these attempts, by meta or token."""
@@ -215,13 +215,13 @@ class Execution:
             return [ChildInspected(*pair, "gone")]
         except FedmlError:
             return [ChildInspected(*pair, "unknown")]
-        last_line = _last_line(client, allocations) if status == "dead" else ""
+        line = last_line(client, allocations)
         return [
             ChildInspected(
                 *pair,
                 status,
                 tuple(allocations),
-                last_line,
+                line,
                 is_stopped=bool(job.get("Stop")),
                 is_queued=is_queued,
                 deciding=deciding_tasks(job),
@@ -265,10 +265,16 @@ def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
     return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
 
 
-def _last_line(client: RegionClient, allocations: Sequence[Allocation]) -> str:
-    """The last line that the first failed task wrote to stderr; "" where there is none or it can't be read."""
-    failed = [allocation for allocation in allocations if allocation.client_status == "failed"]
-    tasks = [(allocation.id, task) for allocation in failed for task, state in allocation.tasks.items() if state.failed]
+def last_line(client: RegionReader, allocations: Sequence[Allocation]) -> str:
+    """The last line of stderr of the first task that failed, or that crashed and is restarted; "" where there is none or it
+    can't be read."""
+    tasks = [
+        (allocation.id, task)
+        for allocation in allocations
+        for task, state in allocation.tasks.items()
+        if (allocation.client_status == "failed" and state.failed)
+        or (not allocation.is_over and state.trouble and state.exit_code is not None)
+    ]
     try:
         text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
     except FedmlError:

@@ -151,7 +151,7 @@ def _task(task: Members) -> TaskStory:
         cpu_mhz=task.whole("cpu_mhz"),
         memory_mb=task.whole("memory_mb"),
         events=tuple(
-            TaskEvent(event.text("time"), event.text("type"), event.text("text", chars_max=1 << 20))
+            TaskEvent(_time(event, "time"), event.text("type"), event.text("text", chars_max=1 << 20))
             for event in task.each("events")
         ),
     )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from federation.claims import Site
+from federation.index.columns import Row
+from federation.plan import Budget
 from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
@@ -59,6 +61,7 @@ class ResultIndex(Protocol):
     """The part of the index that a run uses."""
 
     def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]: ...
+    def won(self, run: str) -> Sequence[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Ports:
     slot left in the region's stores (both as nodes wrote them); `node(region, node_id)` is the node, where the region tells it;
     `sites` are the regions as fedml.toml has them; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
-    meta and payload of a slot; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` and `revert`
+    meta and payload of a slot; `budgets(region)` is what `[shares]` leaves for the run after its bindings in that region were
+    logged; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` and `revert`
     do what their commands say, as far as that is possible. `read`, `search`, `list_allocations` and `inputs` raise
     FedmlError.
     """
@@ -90,6 +94,7 @@ class Ports:
     observe: Callable[[Tell], None]
     inputs: Callable[[int], tuple[Mapping[str, str], bytes]]
     sites: Mapping[str, Site]
+    budgets: Callable[[str], tuple[Budget, ...]] = lambda _region: ()
     node: Callable[[str, str], Node | None] = lambda _region, _node_id: None
     join: Callable[[str], Joined] = Joined
     keep_logs: Callable[[KeepLogs], None] = lambda _: None

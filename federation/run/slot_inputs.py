@@ -1,15 +1,20 @@
-"""Writes what a person asked for (rows of parameters, payloads) to the home store, and gives each slot its inputs from it."""
+"""Writes what a person asked for (rows of parameters, payloads) to the home store, and gives each slot its inputs from it.
+
+`parameters_of` and `naming` say in what slots differ, for people.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from federation.errors import IndexCorrupt
 from federation.home import RunKeys
 from federation.manifest import Manifest
-from jobs.errors import ForeignTextError
+from federation.run.brain.commands import Tell
+from jobs.errors import FedmlError, ForeignTextError
 from jobs.params.file import pack, payload_lines, payload_of, unpack
-from jobs.params.sweep import Asks, Inputs, Kept, Sweep
+from jobs.params.sweep import Asks, Inputs, Kept, Sweep, Value
 from regions.storage.errors import NotFound, TooLarge
 from regions.storage.store import Create, Store
 
@@ -31,6 +36,23 @@ def inputs_of(manifest: Manifest, home: Store) -> Inputs:
     except (ValueError, ForeignTextError) as error:
         raise IndexCorrupt(f"a payload of run {manifest.run} can't be read: {error}") from error
     return Inputs(manifest.meta, manifest.payload, sweep.axes, _read(home, sweep.params), payloads)
+
+
+def parameters_of(manifest: Manifest, home: Store) -> Callable[[int], Mapping[str, Value]]:
+    """A function that gives the parameters of a slot, in which it differs from others. It gives none where they can't be
+    read: what is shown of a run doesn't depend on them."""
+    sweep = manifest.sweep
+    try:
+        rows = _read(home, sweep.params)
+    except FedmlError:
+        return lambda _: {}
+    payloads = [b""] * (sweep.payloads.rows if sweep.payloads else 0)
+    return Inputs({}, b"", sweep.axes, rows, payloads).parameters
+
+
+def naming(observe: Callable[[Tell], None], parameters: Callable[[int], Mapping[str, Value]]) -> Callable[[Tell], None]:
+    """An observer that adds its parameters to each event of a slot."""
+    return lambda tell: observe(tell if tell.slot < 0 else replace(tell, params=parameters(tell.slot)))
 
 
 def _keep(home: Store, key: str, lines: Sequence[bytes]) -> Kept:

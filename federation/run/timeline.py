@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
 from federation.run.brain.events import Pair
 from federation.run.kept_logs import KeptAttempt
+from regions.nomad.task_history import TaskStory
 
 Outcome = Literal["done", "failed", "open"]
 
@@ -180,12 +181,18 @@ def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float
 
 def _exact(span: Span, one: KeptAttempt, begin: float) -> Span:
     """Takes the times that Nomad told of the attempt's tasks: of several allocations the earliest and the latest."""
-    started = [_seconds(task.started) - begin for task in one.story.tasks.values() if task.started]
+    started = [_first_start_s(task) - begin for task in one.story.tasks.values() if task.started]
     ended = [_seconds(task.finished) - begin for task in one.story.tasks.values() if task.started and task.finished]
     if not started:
         return replace(span, started_s=None) if one.is_failed else span
     first = min(started)
     return replace(span, started_s=max(first, span.bound_s), ended_s=max(ended) if ended else span.ended_s)
+
+
+def _first_start_s(task: TaskStory) -> float:
+    """When the task began to compute. Nomad tells when its last run did; the runs before that are in its events."""
+    runs = [event.time for event in task.events if event.type in ("Started", "Terminated") and event.time]
+    return min(map(_seconds, (task.started, *runs)))
 
 
 def _region(name: str, spans: Sequence[Span], price_per_hour: float | None) -> RegionTime:

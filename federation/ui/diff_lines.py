@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jobs.edited_text import at_difference, beginning
+
 SIGNS = {"Added": "+", "Deleted": "-", "Edited": "+/-"}
-VALUE_CHARS_MAX = 60
 
 
 def diff_lines(diff: Mapping[str, Any]) -> Iterator[str]:
@@ -24,8 +25,9 @@ def diff_lines(diff: Mapping[str, Any]) -> Iterator[str]:
 
 def _inside(block: Mapping[str, Any], indent: str) -> Iterator[str]:
     for field in _changed(block, "Fields"):
-        old, new = _short(field.get("Old")), _short(field.get("New"))
-        value = {"Added": new, "Deleted": old, "Edited": f"{old} => {new}"}[field["Type"]]
+        old, new = str(field.get("Old") or ""), str(field.get("New") or "")
+        pieces = at_difference(old, new) if field["Type"] == "Edited" else (beginning(new or old),)
+        value = " => ".join(f'"{piece}"' for piece in pieces)
         yield f"{indent}{SIGNS[field['Type']]} {field['Name']}: {value}{_notes(field)}"
     for inner in _changed(block, "Objects"):
         yield f"{indent}{SIGNS[inner['Type']]} {inner.get('Name', '')} {{"
@@ -52,8 +54,3 @@ def _notes(block: Mapping[str, Any]) -> str:
 def _updates(group: Mapping[str, Any]) -> str:
     updates = [f"{count} {what}" for what, count in sorted((group.get("Updates") or {}).items())]
     return f" ({', '.join(updates)})" if updates else ""
-
-
-def _short(value: object) -> str:
-    text = str(value or "").replace("\n", "\\n")
-    return f'"{text}"' if len(text) <= VALUE_CHARS_MAX else f'"{text[: VALUE_CHARS_MAX - 1]}…"'

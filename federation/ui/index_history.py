@@ -12,7 +12,7 @@ from federation.index.catalog.history import Difference, Revision, TagMove, Turn
 from federation.index.catalog.lineage import Lineage
 from federation.log import Change
 from federation.result import ResultRecord
-from federation.ui.index_table import aligned, indented, result_json, when_text
+from federation.ui.index_table import Short, aligned, indented, result_json, when_text
 from federation.visible import visible_line
 
 _CHANGES_SHOWN = 6
@@ -50,7 +50,8 @@ def change_text(change: Change) -> str:
         case "add" | "supersede" | "late":
             return f"{kind} {alloc_id}  {change['job']} {change['version']}, slot {change['slot']}, {change['region']}"
         case "open":
-            return f"open run {change['run']}  {change['job']} {change['version']}"
+            name = f" ({change['name']})" if change.get("name") else ""
+            return f"open run {change['run']}{name}  {change['job']} {change['version']}"
         case "close":
             return f"close run {change['run']}  {change['state']}"
         case "tag":
@@ -84,12 +85,12 @@ def event_text(event: Mapping[str, Any]) -> str:
     return visible_line(f"revision {event['revision']}  {when_text(event['time'])}  {event['author']}  {what}{why}")
 
 
-def difference_text(difference: Difference) -> str:
+def difference_text(difference: Difference, short: Short) -> str:
     """One section for each kind of change. Empty without changes."""
     parts = []
     if difference.results:
         lines = [
-            (row.alloc_id[:8], f"{row.job} {row.version}", f"slot {row.slot}", row.region, row.state)
+            (short[row.alloc_id], f"{row.job} {row.version}", f"slot {row.slot}", row.region, row.state)
             for row in difference.results
         ]
         parts.append(f"results entered ({len(lines)})\n" + indented(aligned(lines)))
@@ -101,6 +102,12 @@ def difference_text(difference: Difference) -> str:
             "other changes\n" + indented("\n".join(visible_line(change_text(change)) for change in difference.others))
         )
     return "\n\n".join(parts)
+
+
+def revision_json(entry: Revision) -> dict[str, Any]:
+    """The revision as a JSON document."""
+    data = asdict(entry)
+    return {"revision": data.pop("number"), **data}
 
 
 def difference_json(difference: Difference) -> dict[str, Any]:
@@ -116,21 +123,22 @@ def difference_json(difference: Difference) -> dict[str, Any]:
     }
 
 
-def tags_text(tags: Sequence[TagMove]) -> str:
+def tags_text(tags: Sequence[TagMove], short: Short) -> str:
     """A table of the tags: result, time, author, reason."""
     heading = ("tag", "allocation", "since", "revision", "by", "reason")
     lines = [
-        (tag.name, tag.alloc_id[:8], when_text(tag.time), str(tag.revision), tag.author, tag.reason) for tag in tags
+        (tag.name, short[tag.alloc_id], when_text(tag.time), str(tag.revision), tag.author, tag.reason) for tag in tags
     ]
     return aligned([heading, *lines])
 
 
-def moves_text(moves: Sequence[TagMove]) -> str:
+def moves_text(moves: Sequence[TagMove], short: Short) -> str:
     """A table of a tag's history."""
     heading = ("revision", "when", "what", "allocation", "before", "by", "reason")
     lines = [
         (
-            *(str(move.revision), when_text(move.time), move.kind, move.alloc_id[:8] or "-", move.previous[:8] or "-"),
+            *(str(move.revision), when_text(move.time), move.kind),
+            *(short.get(alloc_id, alloc_id) or "-" for alloc_id in (move.alloc_id, move.previous)),
             *(move.author, move.reason),
         )
         for move in moves

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,7 @@ from federation.index.rows import Note
 from federation.result import MetricValue, ResultRecord
 from federation.text import size_text
 from federation.visible import visible_line
+from jobs.params.columns import is_numeric
 
 if TYPE_CHECKING:
     from federation.ui.console import ScreenedConsole
@@ -25,7 +26,13 @@ _HEADLINES = ("auc", "accuracy", "f1", "score", "loss", "error")
 """Metrics with one of these in their names are shown first when there isn't room for all."""
 _MEASURES = ("_seconds", "_s", "_ms", "_mb", "_bytes", "_count")
 _METRIC_COLUMNS = 3
+_PARAM_COLUMNS = 3
+"""Parameters beyond these are left out first on a narrow terminal."""
+_PARAM_CHARS = 24
 _COLUMN_GAP = 2
+Short = Mapping[str, str]
+"""Short ids of runs and allocations, alike on a terminal and in a pipe. An id that it lacks is shown in full."""
+IN_FULL: Short = {}
 _STATE_STYLES = {"committed": "green", "superseded": "dim", "late": "yellow", "retired": "dim", "removed": "dim"}
 
 
@@ -57,26 +64,30 @@ def run_json(run: RunRow) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(RunRow)}
 
 
-def plain_table(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> str:
-    """All columns except the URL, or those of `fields`, aligned by spaces, with full IDs."""
-    return aligned(cells(rows, fields))
+def plain_table(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short: Short = IN_FULL) -> str:
+    """All columns except the URL, or those of `fields`, aligned by spaces."""
+    return aligned(cells(rows, fields, short=short))
 
 
-def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None) -> list[list[str]]:
+def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short: Short = IN_FULL) -> list[list[str]]:
     """The headings, then the cells of each row."""
-    columns = _columns(rows, in_full=True)[:-1] if fields is None else _field_columns(fields)
+    columns = _columns(rows, short)[:-1] if fields is None else _field_columns(fields)
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
 
 
 def print_table(
-    rows: Sequence[Row], console: ScreenedConsole, fields: Sequence[Field] | None = None
+    rows: Sequence[Row],
+    console: ScreenedConsole,
+    fields: Sequence[Field] | None = None,
+    *,
+    short: Short = IN_FULL,
 ) -> tuple[str, ...]:
     """Prints the columns, or those of `fields`, that fit, and returns the headings of those that don't."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    columns = _columns(rows, in_full=False) if fields is None else _field_columns(fields)
+    columns = _columns(rows, short, param_chars=_PARAM_CHARS) if fields is None else _field_columns(fields)
     texts = [[visible_line(text) for text in (column.heading, *map(column.cell, rows))] for column in columns]
     room = console.width
     shown: list[int] = []
@@ -101,8 +112,12 @@ def _style(column: Column, row: Row) -> str:
     return _STATE_STYLES[row.state] if column.is_state else ""
 
 
-def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
+def _columns(rows: Sequence[Row], short: Short, *, param_chars: int | None = None) -> list[Column]:
     columns = [
+        (METRICS_PLACE, column)
+        for column in param_columns(rows, taken={*COLUMNS, *_headlines(rows)}, chars=param_chars)
+    ]
+    columns += [
         (METRICS_PLACE, Column(name, partial(_metric_cell, name), 4 if place == 0 else 10 + place, is_number=True))
         for place, name in enumerate(_headlines(rows))
     ]
@@ -111,21 +126,40 @@ def _columns(rows: Sequence[Row], *, in_full: bool) -> list[Column]:
         if column.shown is None or (is_shown is not None and not is_shown(rows)):
             continue
         place, rank, heading = column.shown
-        cell = partial(_cell, column, None if in_full else _SHORT.get(name))
+        cell = partial(_cell, column, short if name in ("run", "alloc_id") else IN_FULL)
         is_number = column.type == "number"
         columns.append((place, Column(heading or name, cell, rank, is_number=is_number, is_state=name == "state")))
     return [column for _, column in sorted(columns, key=lambda each: each[0])]
 
 
-def _cell(column: IndexColumn, short: Callable[[str], str] | None, row: Row) -> str:
+def param_columns(rows: Sequence[Row], *, taken: Collection[str] = (), chars: int | None = None) -> list[Column]:
+    """The parameters in which these rows differ. One whose name is `taken` is headed `params.NAME`. Longer
+    texts than `chars` are cut."""
+    names = sorted({name for row in rows for name in row.params})
+    differing = [name for name in names if len({row.params.get(name) for row in rows}) > 1]
+    return [
+        Column(
+            f"params.{name}" if name in taken else name,
+            partial(_param_cell, name, chars),
+            3 if place < _PARAM_COLUMNS else 20 + place,
+            is_number=is_numeric([row.params[name] for row in rows if name in row.params]),
+        )
+        for place, name in enumerate(differing)
+    ]
+
+
+def _param_cell(name: str, chars: int | None, row: Row) -> str:
+    text = row.params.get(name, "-")
+    return text if chars is None or len(text) <= chars else f"{text[: chars - 1]}…"
+
+
+def _cell(column: IndexColumn, short: Short, row: Row) -> str:
     value = getattr(row, column.name)
-    if short is not None:
-        return short(value)
     if column.type == "time":
         return when_text(value)
     if column.type == "tag":
         return ", ".join(value)
-    return size_text(value) if column.name == "size_bytes" else str(value)
+    return size_text(value) if column.name == "size_bytes" else short.get(str(value), str(value))
 
 
 def _field_columns(fields: Sequence[Field]) -> list[Column]:
@@ -184,13 +218,6 @@ def when_text(moment: str) -> str:
         return moment
 
 
-def short_run(run: str) -> str:
-    """The part of a UUIDv7 that distinguishes runs (its time), else the whole name."""
-    return run[:13] if len(run) == 36 and run.count("-") == 4 else run
-
-
-_SHORT: dict[str, Callable[[str], str]] = {"run": short_run, "alloc_id": lambda alloc_id: alloc_id[:8]}
-"""How these columns read on a terminal."""
 _IS_SHOWN: dict[str, Callable[[Sequence[Row]], bool]] = {
     "job": lambda rows: len({row.job for row in rows}) > 1,
     "tags": lambda rows: any(row.tags for row in rows),
@@ -212,6 +239,8 @@ def result_story(
     provenance: tuple[str, str, str],
     others: Sequence[Row],
     notes: Sequence[Note] = (),
+    *,
+    short: Short = IN_FULL,
 ) -> str:
     """One result in detail. `others` are further results of the same key. Without the record, which is in the log and not
     in the catalog, files and environment are missing."""
@@ -251,11 +280,13 @@ def result_story(
         lines = [(when_text(note.time), note.author, note.text) for note in notes]
         parts.append("notes\n" + indented(aligned(lines)))
     is_gone = row.state == "removed"
-    parts.append("its files are gone" if is_gone else f"get it:  fedml index get {row.alloc_id[:8]}")
+    parts.append(
+        "its files are gone" if is_gone else f"get it:  fedml index get {short.get(row.alloc_id, row.alloc_id)}"
+    )
     return "\n\n".join(parts)
 
 
-def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> str:
+def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow], *, short: Short = IN_FULL) -> str:
     """A version with several results or none: its runs, its results, the command that shows one."""
     parts = []
     if runs:
@@ -265,10 +296,10 @@ def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow]) -> 
             lines.append((run.run, run.job, run.state, results, when_text(run.opened), run.spec_hash[:12]))
         parts.append(f"version {visible_line(version)}\n" + indented(aligned(lines)))
     if rows:
-        columns = [column for column in _columns(rows, in_full=True) if column.heading not in ("version", "run", "url")]
+        columns = [column for column in _columns(rows, IN_FULL) if column.heading not in ("version", "run", "url")]
         cells = [[column.cell(row) for column in columns] for row in rows]
         parts.append("results\n" + indented(aligned([[column.heading for column in columns], *cells])))
-        parts.append(f"one of them in full:  fedml index show {rows[0].alloc_id[:8]}")
+        parts.append(f"one of them in full:  fedml index show {short.get(rows[0].alloc_id, rows[0].alloc_id)}")
     return "\n\n".join(parts)
 
 

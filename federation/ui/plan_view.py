@@ -36,8 +36,10 @@ def show_plan(preview: Preview, config: Config) -> None:
     if preview.existing_results:
         had = counted(preview.existing_results, "result")
         console.print_line(f"Version {preview.version} has {had}. These would be added to it.")
-    rows = list(_rows(preview, config))
-    columns = _columns(rows, console.width)
+    if preview.spec_warning:
+        console.print_line(preview.spec_warning)
+    rows = list(plan_rows(preview, config))
+    columns = plan_columns(rows, console.width)
     console.print(
         table(columns, [[row[name] for name in columns] for row in rows], numbers=[n for n in NUMBERS if n in columns])
     )
@@ -51,7 +53,7 @@ def show_plan(preview: Preview, config: Config) -> None:
                 console.print_line(f"  {line}")
 
 
-def _columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
+def plan_columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
     """The columns that have values, as many as leave room for the stores."""
     columns = [name for name in rows[0] if name not in OPTIONAL or any(row[name] not in ("", 0) for row in rows)]
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) + COLUMN_GAP for name in columns[:-1]}
@@ -62,7 +64,7 @@ def _columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
     return columns
 
 
-def _rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
+def plan_rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
     placed = {placement.region: placement for placement in preview.plan.placements}
     rooms = {room.region: room for room in preview.rooms}
     for name, region in preview.snapshot.regions.items():
@@ -163,6 +165,7 @@ def plan_document(preview: Preview, config: Config) -> dict[str, Any]:
         "job": preview.prepared.shape.id,
         "version": preview.version,
         "existing_results": preview.existing_results,
+        "other_specs": list(preview.other_specs),
         "spec_hash": preview.prepared.spec_hash,
         "slots": preview.plan.slots,
         "results_a_slot": preview.prepared.shape.keys_a_slot,

@@ -8,6 +8,7 @@ from typing import Any
 from federation.capacity import RegionCapacity
 from federation.ui.console import out, table
 from federation.workflows.region_report import RegionReport
+from jobs.errors import FedmlError
 from regions.model import Node
 from regions.nomad.resources import Resources
 
@@ -21,7 +22,7 @@ def show_regions(regions: Iterable[RegionCapacity]) -> None:
             region.version or "-",
             region.nodes,
             region.free_text,
-            region.queued,
+            region.queued if region.exactness != "not_asked" else "-",
             region.detail,
         )
         for region in regions
@@ -41,7 +42,7 @@ def show_region(report: RegionReport) -> None:
     console = out()
     state = f"{capacity.problem}: {capacity.detail}" if capacity.problem else "ready"
     slots = "slot" if capacity.free == 1 else "slots"
-    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued"
+    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued" if report.job else "-"
     lines = {
         "state": state,
         "addresses": ", ".join(region.addresses),
@@ -94,11 +95,22 @@ def region_document(report: RegionReport) -> dict[str, Any]:
     }
 
 
+def no_job_note(problem: FedmlError) -> str:
+    """Why free slots aren't known."""
+    return f"Free slots are unknown without a job: {problem.message}"
+
+
 def _capacity(region: RegionCapacity) -> dict[str, Any]:
-    fields = ("region", "version", "nodes", "free", "queued", "exactness", "detail")
+    is_known = region.exactness != "not_asked"
     return {
-        **{field: getattr(region, field) for field in fields},
+        "region": region.region,
+        "nomad_version": region.version,
+        "nodes": region.nodes,
+        "free_slots": region.free if is_known else None,
+        "queued_slots": region.queued if is_known else None,
+        "exactness": region.exactness,
         "problem": str(region.problem) if region.problem else None,
+        "detail": region.detail,
     }
 
 

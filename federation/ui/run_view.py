@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from federation.index.rows import RunRow
 from federation.run.timeline import Timeline
-from federation.streams import write_line, write_task_output
+from federation.streams import write_block, write_line, write_task_output
 from federation.text import counted
-from federation.ui.console import err, out, styled, table
+from federation.ui.console import PLAIN_WIDTH, err, out, styled, table
+from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
+from federation.ui.slot_failures import failure_lines, failures_document, params_text
 from federation.visible import visible_line
 from federation.workflows.drive import RunOutcome
 from federation.workflows.run_output import Written
 from federation.workflows.runs import RunStory
 
-FAILURES_SHOWN = 10
 ATTEMPTS_SHOWN = 50
+_CELL_CHARS_MIN = 4
+_YEAR_CHARS = len("2026-")
 
 
-def show_runs(rows: Sequence[RunRow]) -> None:
-    """Prints one line for each run."""
-    cells = [(row.run, row.job, row.version, row.state, row.slots, row.results, row.opened) for row in rows]
-    columns = ("run", "job", "version", "state", "slots", "results", "opened")
-    out().print(table(columns, cells, numbers=("slots",)))
+def show_runs(rows: Sequence[RunRow], short: Mapping[str, str]) -> None:
+    """Prints one line for each run. On a narrow terminal, names and people are cut off; IDs, states and counts never are."""
+    has_names = any(row.name for row in rows)
+    heading = ["run", *(("name",) if has_names else ()), "job", "version", "author", "state", "results", "opened"]
+    lines = [
+        [
+            short[row.run],
+            *((row.name or "-",) if has_names else ()),
+            row.job,
+            row.version,
+            row.author,
+            row.state,
+            row.results,
+            when_text(row.opened),
+        ]
+        for row in rows
+    ]
+    room = out().width
+    if _width([heading, *lines]) > room:
+        lines = [[*line[:-1], line[-1][_YEAR_CHARS:]] for line in lines]
+    flexible = range(1, heading.index("state"))
+    while _width([heading, *lines]) > room:
+        widest = max(flexible, key=lambda place: max(len(line[place]) for line in lines))
+        chars = max(len(line[widest]) for line in lines) - 1
+        if chars < _CELL_CHARS_MIN:
+            break
+        lines = [[*line[:widest], _cut(line[widest], chars), *line[widest + 1 :]] for line in lines]
+    write_block(aligned([heading, *lines]))
+
+
+def _width(lines: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) for column in zip(*lines, strict=True)) + 2 * (len(lines[0]) - 1)
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1].removesuffix('…')}…"
 
 
 def show_outcome(outcome: RunOutcome) -> None:
@@ -33,15 +67,13 @@ def show_outcome(outcome: RunOutcome) -> None:
     console = err()
     manifest = outcome.manifest
     console.print_line(
-        f"Run {manifest.run}: ",
-        (outcome.state, "bold"),
+        f"Run {named(manifest.run, manifest.name)}: ",
+        (outcome.state, "bold red" if outcome.state == "failed" else "bold"),
         f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
-    for slot, reason in list(outcome.failures.items())[:FAILURES_SHOWN]:
-        console.print_line(f"  slot {slot}: {reason}", soft_wrap=True)
-    if len(outcome.failures) > FAILURES_SHOWN:
-        console.print(f"  … and {len(outcome.failures) - FAILURES_SHOWN} more")
+    for line in failure_lines(outcome.failures, outcome.params):
+        console.print_line((f"  {line}", "red"), soft_wrap=True)
     for region, attempts in outcome.left.items():
         console.print_line(
             f"{region} did not answer: up to {counted(attempts, 'attempt')} may still run there. The next dispatch that "
@@ -59,6 +91,7 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
     return {
         "event": "end",
         "run": manifest.run,
+        "name": manifest.name,
         "job": manifest.job,
         "version": manifest.version,
         "state": outcome.state,
@@ -66,7 +99,7 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
         "slots": manifest.slots,
         "done": outcome.done,
         "failed": outcome.failed,
-        "failures": {str(slot): reason for slot, reason in outcome.failures.items()},
+        "failures": failures_document(outcome.failures, outcome.params),
         "left": dict(outcome.left),
     }
 
@@ -79,7 +112,12 @@ def end_document(row: RunRow) -> dict[str, Any]:
 def end_line(row: RunRow) -> str:
     """How such a run ended, in one line."""
     results = "" if row.results == "-" else f", {counted(row.committed, 'result')}"
-    return f"Run {row.run}: {row.state}{f' ({row.reason})' if row.reason else ''}{results}"
+    return f"Run {named(row.run, row.name)}: {row.state}{f' ({row.reason})' if row.reason else ''}{results}"
+
+
+def named(run: str, name: str) -> str:
+    """A run's ID with its name, where it has one."""
+    return f"{run} ({name})" if name else run
 
 
 def show_task_output(piece: Written) -> None:
@@ -100,16 +138,23 @@ def show_task_line(piece: Written) -> None:
 def show_story(story: RunStory) -> None:
     """Prints a run: each slot with its attempts, and why attempts failed."""
     console = out()
-    manifest = story.manifest
+    manifest, cancelled = story.manifest, story.cancelled
+    by = f" by {cancelled.by} at {when_text(cancelled.at)}" if cancelled else ""
     console.print_line(
-        f"Run {manifest.run}: ",
+        f"Run {named(manifest.run, manifest.name)}: ",
         (story.state, "bold"),
-        f"{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
+        f"{by}{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
         f"by {manifest.author} at {manifest.created}",
     )
-    rows = [
+    if story.driver is not None and not story.driver.is_driving:
+        console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
+    failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
+    for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
+        console.print_line(f"  {line}", soft_wrap=True)
+    rows: list[tuple[Any, ...]] = [
         (
             number,
+            params_text(story.parameters(number)),
             slot.state if slot.state != "open" or slot.attempts else "unbound",
             f"{len(slot.committed)}/{sum(manifest.groups.values())}",
             attempt.number,
@@ -121,15 +166,34 @@ def show_story(story: RunStory) -> None:
         for attempt in slot.attempts
     ]
     if len(rows) > ATTEMPTS_SHOWN:
-        bad = [row for row in rows if row[1] != "done" or row[6]]
+        bad = [row for row in rows if row[2] != "done" or row[-1]]
         console.print(
             f"{len(rows) - len(bad)} attempts succeeded. Of the others at most {ATTEMPTS_SHOWN} are shown (all: --json)."
         )
         rows = bad[:ATTEMPTS_SHOWN]
     ended = "ended" if manifest.results == "none" else "results"
-    columns = ("slot", "state", ended, "attempt", "region", "dispatched job", "why it ended")
+    columns = ["slot", "parameters", "state", ended, "attempt", "region", "dispatched job", "why it ended"]
+    if not any(row[1] for row in rows):
+        columns.remove("parameters")
+        rows = [(row[0], *row[2:]) for row in rows]
     if rows:
-        console.print(table(columns, rows, numbers=("slot", "attempt")))
+        _show_attempts(columns, rows)
+
+
+def _show_attempts(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """Prints a table of attempts. On a narrow terminal, it has no dispatched jobs, and reasons stand below their attempt."""
+    console = out()
+    full = table(columns, rows, numbers=("slot", "attempt"))
+    if console.measure(full, options=console.options.update_width(PLAIN_WIDTH)).maximum <= console.width:
+        console.print(full)
+        return
+    heading, *lines = aligned([columns[:-2], *([str(cell) for cell in row[:-2]] for row in rows)]).split("\n")
+    write_line(heading)
+    for line, row in zip(lines, rows, strict=True):
+        write_line(line)
+        if row[-1]:
+            console.print_line(f"      {row[-1]}", soft_wrap=True)
+    write_line("no room for: dispatched job (a wider terminal or --json has it)")
 
 
 def show_timeline(timeline: Timeline) -> None:
@@ -210,15 +274,19 @@ def story_document(story: RunStory) -> dict[str, Any]:
     manifest = story.manifest
     return {
         "run": manifest.run,
+        "name": manifest.name,
         "job": manifest.job,
         "version": manifest.version,
         "state": story.state,
         "reason": story.reason,
-        "created": manifest.created,
+        "is_driven": story.driver.is_driving if story.driver else None,
+        "opened": manifest.created,
         "author": manifest.author,
+        "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [
             {
                 "slot": number,
+                "params": dict(story.parameters(number)),
                 "state": slot.state,
                 "reason": slot.reason,
                 "committed": sorted(f"{group}[{index}]" for group, index in slot.committed),

@@ -6,17 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from federation.streams import is_quiet
 from regions.storage.store import Progress
 
 
 @contextmanager
 def transfer(what: str, total_bytes: int | None = None) -> Iterator[Progress | None]:
     """Yields a function to call with each number of bytes transferred, from any thread. Yields None if standard error is
-    not a terminal.
+    not a terminal, and with `-q`.
 
     The line disappears when the block ends. rich is loaded only for a terminal.
     """
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn

@@ -3,32 +3,36 @@
 Each region gets the parameterized batch job `fedml-coordinator-NAME` (NAME: the federation's). It is dispatched with the
 run's id and the project's fedml.toml as payload. The run's lease lets one coordinator drive; the others stand by.
 
-fedml.toml's references name the credentials that a coordinator needs. Environment variables come from the Nomad variable
-`nomad/jobs/fedml-coordinator-NAME`, which this job alone may read (workload identity). A reference to a file or a command
-of this machine works nowhere else. Both are checked before anything starts. Coordinators of a development federation run on
-this machine and read the project's folder.
+fedml.toml's references name the credentials that a coordinator needs. Environment variables, those of stores without a
+reference, and the contents of TLS files come from the Nomad variable `nomad/jobs/fedml-coordinator-NAME`, which this job
+alone may read (workload identity). A token by a file or a command of this machine works nowhere else. All is checked first.
+Coordinators of a development federation run on this machine and read the project's folder.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from federation.app import App
+from federation.config.build_places import TLS_FILES, TLS_FOLDER
 from federation.config.model import Config
 from federation.errors import UsageError
 from federation.home import RunKeys
+from federation.probe import shortage_text
+from federation.run.brain.causes import cause_of
+from federation.run.execution import last_line
+from federation.run.ports import RegionReader
 from jobs.errors import FedmlError
 from regions.errors import NotFound
-from regions.model import Dispatched, Region
-from regions.storage.backend import is_folder
+from regions.model import Dispatched, Region, StoreConfig
+from regions.nomad.decode import shortfall_from_json
+from regions.storage.backend import backend_of, is_folder
 from regions.storage.store import Store
-
-if TYPE_CHECKING:
-    from federation.config.schema import CoordinatorTable
 
 RUN_META = "fedml_resume"
 CONFIG_META = "fedml_config"
@@ -90,7 +94,8 @@ def check(config: Config, hosts: Sequence[Host]) -> None:
     problems = [*_not_portable(config)]
     if len(config.path.read_bytes()) > PAYLOAD_BYTES_MAX:
         problems.append(f"{config.path.name} is larger than the {PAYLOAD_BYTES_MAX} bytes that a dispatch carries")
-    needed = _variables(config)
+    files = _tls_items(config)
+    needed = [*_variables(config), *files]
     path = f"nomad/jobs/{coordinator_id(config)}"
     for host in hosts if needed else ():
         try:
@@ -98,9 +103,10 @@ def check(config: Config, hosts: Sequence[Host]) -> None:
         except NotFound:
             there = frozenset()
         missing = [name for name in needed if name not in there]
-        if missing:
-            values = " ".join(f"{name}=…" for name in missing)
-            problems.append(f"region {host.name} lacks:  nomad var put -region {host.name} {path} {values}")
+        if missing:  # `put` replaces the whole variable
+            values = " ".join(f"{name}=@{files[name]}" if name in files else f"{name}=…" for name in needed)
+            put = f"nomad var put -force -region {host.name} {path} {values}"
+            problems.append(f"region {host.name} lacks {', '.join(missing)}:  {put}")
     if problems:
         raise UsageError(
             "the run can't be detached:\n  " + "\n  ".join(problems),
@@ -118,7 +124,7 @@ def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
     meta = {RUN_META: run} | ({CONFIG_META: str(config.path)} if config.dev is not None else {})
     payload = b"" if config.dev is not None else config.path.read_bytes()
     for host in hosts:
-        job = coordinator_job(config.coordinator, config.regions[host.name], coordinator_id(config), _variables(config))
+        job = coordinator_job(config, config.regions[host.name])
         try:
             host.register(job, enforce_index=None)
             done = host.dispatch(job["ID"], meta=meta, payload=payload, idempotency_token=f"fedml-coordinator-{run}")
@@ -131,25 +137,73 @@ def start(config: Config, hosts: Sequence[Host], run: str) -> list[Coordinator]:
     return started
 
 
-def is_taken_up(home: Store, run: str, *, wait_s: float = TAKEN_UP_S) -> bool:
-    """Whether a coordinator drives the run; waits up to `wait_s` for one. Raises StoreError."""
+def is_taken_up(
+    home: Store,
+    run: str,
+    *,
+    wait_s: float = TAKEN_UP_S,
+    is_hopeless: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Whether a coordinator drives the run; waits up to `wait_s` for one, unless it `is_hopeless`. Raises StoreError."""
     deadline_s = time.monotonic() + wait_s
     while not any(home.list(RunKeys(run).lease)):
-        if time.monotonic() >= deadline_s:
+        if time.monotonic() >= deadline_s or is_hopeless():
             return False
         time.sleep(0.5)
     return True
 
 
-def coordinator_job(how: CoordinatorTable, region: Region, job_id: str, variables: Sequence[str]) -> dict[str, Any]:
+def has_failed(client: RegionReader, job_id: str) -> bool:
+    """Whether the coordinator has crashed, or doesn't start. False where the region doesn't tell."""
+    try:
+        allocations, _ = client.allocations(job_id=job_id)
+    except FedmlError:
+        return False
+    return any(
+        allocation.client_status == "failed" or any(task.trouble or task.failed for task in allocation.tasks.values())
+        for allocation in allocations
+    )
+
+
+def why_not(client: RegionReader, job_id: str) -> str:
+    """Why this coordinator doesn't drive its run: what ended its task with the last line that it wrote, or why it has no
+    node."""
+    try:
+        allocations, _ = client.allocations(job_id=job_id)
+        if not allocations:
+            shortage = {
+                group: shortfall_from_json(metric)
+                for evaluation in client.evaluations(job_id)
+                for group, metric in (evaluation.get("FailedTGAllocs") or {}).items()
+            }
+            return f"no node takes it: {shortage_text(shortage)}" if shortage else "it has no allocation yet"
+        newest = max(allocations, key=lambda allocation: allocation.create_index)
+        task = newest.tasks.get(TASK)
+        said = last_line(client, [newest])
+        if newest.client_status in ("failed", "lost"):
+            why = cause_of(newest)[1]
+        elif task is not None and task.trouble:
+            why = task.trouble
+        else:
+            return f"its allocation is {newest.client_status}"
+    except FedmlError as error:
+        return f"{client.name} doesn't tell: {error.message}"
+    return f"{why}: {said}" if said and said not in why else why
+
+
+def coordinator_job(config: Config, region: Region) -> dict[str, Any]:
     """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads fedml.toml from the payload."""
+    how, job_id, variables = config.coordinator, coordinator_id(config), _variables(config)
     path = f"nomad/jobs/{job_id}"
+
+    def template(text: str, to: str, **more: Any) -> dict[str, Any]:
+        return {"EmbeddedTmpl": f'{{{{ with nomadVar "{path}" }}}}{text}{{{{ end }}}}', "DestPath": to, **more}
+
     lines = "".join(f"{name}={{{{ .{name} | toJSON }}}}\n" for name in variables)
-    template = {
-        "EmbeddedTmpl": f'{{{{ with nomadVar "{path}" }}}}{lines}{{{{ end }}}}',
-        "DestPath": "secrets/coordinator.env",
-        "Envvars": True,
-    }
+    templates = [template(lines, "secrets/coordinator.env", Envvars=True)] if variables else []
+    items = {file: item for item, file in _tls_items(config).items()}
+    keys = [(key, items[file]) for key, file in _tls_files(config) if file in items]
+    templates += [template(f"{{{{ .{item} }}}}", f"secrets/tls/{key}") for key, item in keys]
     task = {
         "Name": TASK,
         "Driver": how.driver,
@@ -158,9 +212,13 @@ def coordinator_job(how: CoordinatorTable, region: Region, job_id: str, variable
             "args": ["runs", "coordinate", f"${{NOMAD_META_{RUN_META}}}"],
             **({"image": how.image} if how.image else {}),
         },
-        "Env": {"FEDML_CACHE_DIR": "${NOMAD_TASK_DIR}/cache", "FEDML_AUTHOR": "fedml-coordinator@${NOMAD_REGION}"},
+        "Env": {
+            "FEDML_CACHE_DIR": "${NOMAD_TASK_DIR}/cache",
+            "FEDML_AUTHOR": "fedml-coordinator@${NOMAD_REGION}",
+            **({TLS_FOLDER: "${NOMAD_SECRETS_DIR}/tls"} if keys else {}),
+        },
         "DispatchPayload": {"File": PAYLOAD_FILE},
-        "Templates": [template] if variables else [],
+        "Templates": templates,
         "Resources": {"CPU": how.cpu_mhz, "MemoryMB": how.memory_mb},
         "KillTimeout": 20_000_000_000,
     }
@@ -190,10 +248,47 @@ def coordinator_job(how: CoordinatorTable, region: Region, job_id: str, variable
 
 
 def _variables(config: Config) -> list[str]:
-    """The environment variables that fedml.toml refers to, each once; none in a development federation."""
+    """The environment variables that a coordinator needs, each once: those that fedml.toml refers to, and those by which the
+    SDKs of other stores are given credentials. None in a development federation."""
     if config.dev is not None:
         return []
-    return list(dict.fromkeys(reference.env for _, reference in config.secret_references() if reference.env))
+    named = [reference.env for _, reference in config.secret_references() if reference.env]
+    for store in _stores_by_sdk(config):
+        named += backend_of(store.url).credential_names
+    return list(dict.fromkeys(named))
+
+
+def _stores_by_sdk(config: Config) -> list[StoreConfig]:
+    """The stores whose credentials the SDKs look for, where the nodes have none of their own."""
+    if config.dev is not None or config.coordinator.store_credentials == "nodes":
+        return []
+    return [
+        store for store in config.stores() if not (is_folder(store.url) or store.anonymous or store.secret_access_key)
+    ]
+
+
+def _tls_files(config: Config) -> list[tuple[str, Path]]:
+    """The files of `[regions.NAME.tls]`, each with its key."""
+    return [
+        (f"regions.{name}.tls.{which}", file)
+        for name, region in config.regions.items()
+        for which in TLS_FILES
+        if (file := getattr(region.tls, which)) is not None
+    ]
+
+
+def _tls_items(config: Config) -> dict[str, Path]:
+    """Item of the Nomad variable → the file whose content it holds, each file once. Empty where the clients have the files."""
+    if config.dev is not None or config.coordinator.tls_files == "nodes":
+        return {}
+    found: dict[Path, str] = {}
+    for key, file in _tls_files(config):
+        name, _, which = key.removeprefix("regions.").rpartition(".tls.")
+        item = "tls_" + re.sub(r"[^A-Za-z0-9]", "_", f"{name}_{which}")
+        while file not in found and item in found.values():
+            item += "_"
+        found.setdefault(file, item)
+    return {item: file for file, item in found.items()}
 
 
 def _not_portable(config: Config) -> Iterable[str]:
@@ -202,6 +297,13 @@ def _not_portable(config: Config) -> Iterable[str]:
             yield f"{key} is a {reference} of this machine: refer to an environment variable instead"
     if is_folder(config.home.url):
         yield f"the home store {config.home.url} is a folder: no other machine is sure to have it"
-    for name, region in config.regions.items():
-        if region.tls.ca_cert or region.tls.client_cert or region.tls.client_key:
-            yield f"regions.{name}.tls names files of this machine"
+    for store in _stores_by_sdk(config):
+        if store.profile or not backend_of(store.url).credential_names:
+            what = f"uses the profile {store.profile!r}" if store.profile else "uses credentials"
+            yield (
+                f"{store.url} {what} of this machine: refer to its key with secret_access_key, or, where the clients have an "
+                'identity that may use it, write  store_credentials = "nodes"  under [coordinator]'
+            )
+    for key, file in _tls_files(config) if config.coordinator.tls_files == "nodes" else ():
+        if file.is_relative_to(config.root):
+            yield f"{key} is the file {file} of this project: name it by the absolute path that it has on the clients"

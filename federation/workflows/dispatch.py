@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
@@ -72,7 +73,7 @@ def begin(
     if how.canary < 0:
         raise UsageError(f"--canary {how.canary}: the number of slots a region is 1 or more", hint="write --canary 1")
     if saved is not None:
-        request = replace(saved.request, patience=request.patience)
+        request = replace(saved.request, patience=request.patience, name=request.name)
     checked = check_request(request, app.config)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
@@ -80,6 +81,8 @@ def begin(
     dispatch = _Dispatch(app, check_for_job(checked, prepared.shape), prepared, how, tell, saved, skip_unreachable)
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
+    if preview.spec_warning:
+        tell(preview.spec_warning)
     # 3. Deploy the job where it changes.
     regions, deployed_over = dispatch.deployed(preview)
     # 4. Stop what runs that are over left behind.
@@ -123,6 +126,7 @@ class _Dispatch:
             if self.saved is not None:
                 self.saved.check(self.app, preview)
             _check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
+            _require_rights(self.app, preview.usable)
             self.app.index.require_writable()
             changing = set() if self.prepared.is_registered else set(preview.changes).intersection(preview.usable)
             if not _waited(self.app, self.prepared, changing, self.how, self.tell):
@@ -228,6 +232,26 @@ def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> N
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
 
 
+def _require_rights(app: App, regions: Sequence[str]) -> None:
+    """Raises UsageError for regions whose token may not dispatch, before a version is taken. Other errors are left to the
+    dispatch itself."""
+
+    def is_denied(region: str) -> bool:
+        try:
+            app.client(region).try_to_dispatch(f"fedml-try-{secrets.token_hex(6)}")
+        except FedmlError as error:
+            return isinstance(error, PermissionDenied)
+        return False
+
+    with ThreadPoolExecutor(max(1, len(regions))) as pool:
+        denied = [name for name, answer in zip(regions, pool.map(is_denied, regions), strict=True) if answer]
+    if denied:
+        raise UsageError(
+            f"the token may not dispatch (dispatch-job) in: {', '.join(denied)}; nothing was dispatched",
+            hint="`fedml doctor --policy` prints the policy that it needs; or choose other regions with --regions",
+        )
+
+
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:
     """Deploys to the usable regions. Raises the first failed region's error, unless the strategy is fail_local and another
     region has the job."""
@@ -261,7 +285,8 @@ def _is_local(strategy: Strategy | None) -> bool:
 
 def _announce(opened: Opened, tell: Tell) -> None:
     manifest = opened.manifest
-    tell(f"Run {manifest.run}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
+    name = f" ({manifest.name})" if manifest.name else ""
+    tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
     if manifest.parent:
         tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
     if opened.existing_results:

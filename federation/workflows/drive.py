@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from federation.app import App, PreparedJob
 from federation.claims import sites_of
@@ -29,12 +29,13 @@ from federation.run.orphans import stop_stale
 from federation.run.ports import Ports
 from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
-from federation.run.slot_inputs import inputs_of
+from federation.run.slot_inputs import inputs_of, naming, parameters_of
 from federation.workflows.adopt import AdoptedPlaces
 from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.nomad_json.drift import spec_of
+from jobs.params.sweep import Value
 from regions.credentials import SecretUnavailable
 from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
 from regions.storage.errors import Unavailable
@@ -44,7 +45,7 @@ from regions.storage.errors import Unavailable
 class RunOutcome:
     """How a run ended: `state` is done, failed or cancelled."""
 
-    manifest: Manifest
+    manifest: Manifest = field(repr=False)
     state: str
     reason: str
     done: int
@@ -53,6 +54,8 @@ class RunOutcome:
     """Why each failed slot failed."""
     left: Mapping[str, int]
     """Regions that could not be reached, with the attempts that may still run there: see `Runs.stop_stale`."""
+    params: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
+    """The parameters of each failed slot."""
 
 
 def drive(
@@ -76,6 +79,7 @@ def drive(
         pending_timeouts_s={one.name: one.pending_timeout_s for one in known if one.pending_timeout_s is not None},
         max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
     )
+    parameters = parameters_of(manifest, app.home)
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
     ports = Ports(
@@ -88,8 +92,9 @@ def drive(
         read=places.read,
         search=places.search,
         watch=sampler.watching(places.watch),
-        observe=observe,
+        observe=naming(observe, parameters),
         inputs=inputs_of(manifest, app.home),
+        budgets=places.budgets,
         sites=sites_of(config.regions),
         node=places.node,
         join=_joiner(app, manifest, prepared, places),
@@ -115,7 +120,7 @@ def drive(
     there = [name for name in manifest.regions if not brain.regions[name].is_lost]
     stop_stale([places.routes[name] for name in there], manifest.parent_id, {manifest.run}, known=brain.children)
     end_isolation(app, manifest, there)
-    return _outcome(manifest, brain, closed)
+    return _outcome(manifest, brain, closed, parameters)
 
 
 class SharedLog:
@@ -217,8 +222,11 @@ def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> C
     return keep_logs
 
 
-def _outcome(manifest: Manifest, brain: Brain, closed: Close) -> RunOutcome:
+def _outcome(
+    manifest: Manifest, brain: Brain, closed: Close, parameters: Callable[[int], Mapping[str, Value]]
+) -> RunOutcome:
     failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
     done = sum(1 for slot in brain.slots if slot.state == "done")
     left = {name: attempts for name, region in brain.regions.items() if (attempts := region.left)}
-    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left)
+    params = {number: parameters(number) for number in failures}
+    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left, params)

@@ -13,6 +13,7 @@ from federation.home import run_log
 from federation.index.rows import RUN_STATES_CLOSED, RunRow
 from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Read, parse_entry
 from federation.run.brain.commands import Tell
+from federation.run.slot_inputs import naming, parameters_of
 from federation.workflows.runs import Runs
 
 LOOK_S = 1.0
@@ -24,9 +25,14 @@ def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: 
     Nothing happens while nobody drives the run. Ctrl-C ends the following and changes nothing.
     """
     runs = Runs(app)
-    log = run_log(app.home, runs.find(run).run)
+    run = runs.find(run).run  # once: what `last` means may change meanwhile
+    log = run_log(app.home, run)
     teller = _Teller()
+    observe = naming(observe, parameters_of(runs.manifest(runs.find(run).run), app.home))
     shown: set[tuple[int, str, int]] = set()
+    driver = runs.driver(runs.find(run))
+    if driver is not None and not driver.is_driving:
+        observe(Tell("run", detail=driver.remedy(runs.find(run).run)))
     while True:
         row = runs.find(run)  # before the rest: what a closed run holds is complete
         for entry in log.refresh():

@@ -46,6 +46,11 @@ def list_results(
     return Listed(rows[:limit], len(rows) == asked, index.revision, index.unknown_changes(), fields)
 
 
+def short_ids(index: Reader, rows: Sequence[Row]) -> dict[str, str]:
+    """The short ids of these results and of their runs."""
+    return index.short_results(row.alloc_id for row in rows) | index.short_runs({row.run for row in rows})
+
+
 def find_version(index: Reader, ref: str, job: str | None) -> tuple[list[Row], list[RunRow]]:
     """The results that `ref` may mean, with their runs; else the runs that reserved that version. Raises UsageError where
     there are neither."""

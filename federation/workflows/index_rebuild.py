@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from federation.app import App
 from federation.errors import IndexCorrupt
+from federation.home import run_log
 from federation.index.home import read_home, refuse_other_federation
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.rebuild_plan import RebuildPlan
 from federation.log import default_author
-from federation.manifest import Manifest
+from federation.run.brain.changes import Cancel, parse_entry
 from federation.workflows.evidence import Evidence
+from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError
+from regions.storage.store import Store
 
 
 def rebuild(
@@ -30,10 +35,20 @@ def rebuild(
         app.config.cache_dir,
         stores.of,
         stores.names,
-        lambda text, source: Manifest.from_json(text, source=source),
+        partial(cancel_of, app.home),
         Evidence(app).refusal,
         salvage=salvage,
         needs_catalog=needs_catalog,
         catalog=catalog,
     )
     return plan, 0 if is_dry else apply_rebuild(app.home, plan, author=default_author(), owner=app.owner)
+
+
+def cancel_of(home: Store, run: str) -> tuple[str, datetime] | None:
+    """Why and when the run was cancelled, as its own log says. None where it wasn't, or where the log can't be read."""
+    with suppress(FedmlError):
+        for entry in run_log(home, run).refresh():
+            for change in parse_entry(entry.changes):
+                if isinstance(change, Cancel):
+                    return change.reason, datetime.fromisoformat(entry.time)
+    return None

@@ -18,13 +18,18 @@ from federation.home import RunKeys, read_manifest, run_log
 from federation.index import RunRow
 from federation.log import Entry
 from federation.manifest import Manifest
-from federation.plan import Claim, own_part, within_shares
-from federation.run.brain.changes import Bind, Fail, parse_entry
+from federation.plan import Budget, Claim, budgets, own_part
+from federation.run.brain.changes import Bind, Done, Fail, parse_entry
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
 REFRESH_S = 10.0
 """Pause between two reads of the other runs."""
+SHARES_REFRESH_S = 1.0
+"""The same where `[shares]` limits what is outstanding."""
+GIVE_WAY_S = 1.0
+LOOKS_FOR_WAY = 5
+"""How often, and with which pause, the older of two runs looks whether the younger one gave way."""
 FRESH_FOR = timedelta(seconds=90)
 """Longer than a lease takes to be renewed."""
 
@@ -33,10 +38,18 @@ class OtherRuns:
     """The other open runs, as seen from the run `mine`. Its `outstanding` is read like the others'; an empty run ID stands
     for a run that isn't open yet. Methods may be called from several threads."""
 
-    def __init__(self, app: App, mine: Claim, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: App,
+        mine: Claim,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._app = app
         self._mine = mine
         self._clock = clock
+        self._pause = pause
         self._read_s = float("-inf")
         self._claims: list[Claim] = []
         self._runs: dict[str, _Run] = {}
@@ -49,14 +62,51 @@ class OtherRuns:
         with self._lock:
             self._free.update(free)
             self._refresh()
-            mine = next((one for one in self._claims if one.run == self._mine.run), self._mine)
             others = [one for one in self._claims if one.run != self._mine.run]
             # Alone, the policy has the choice between all that is free.
             is_shared = any(one.unbound and one.priority >= self._mine.priority for one in others)
             parts = own_part(self._free, self._mine, others) if is_shared else dict(self._free)
-            namespaces = {name: region.namespace for name, region in self._app.config.regions.items()}
-            parts = within_shares(parts, self._app.config.shares, namespaces, mine, others)
             return {region: parts[region] for region in free}
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """What `[shares]` leaves for this run, by other runs' logs that were read lately. Where the home store doesn't answer,
+        the last values count."""
+        with self._lock:
+            self._refresh(SHARES_REFRESH_S if self._counts_outstanding else REFRESH_S)
+            return self._budgets()
+
+    def budgets_after_binding(self, region: str) -> tuple[Budget, ...]:
+        """What `[shares]` leaves for this run, read after its bindings in that region were logged. Raises FedmlError where the
+        other runs can't be read.
+
+        Of two runs that bind at the same moment, each reads the other's bindings here, or one was first: so the limits hold.
+        Where they are exceeded the younger run gives way, which the older one waits for.
+        """
+        if not self._counts_outstanding:
+            return ()
+        for _ in range(LOOKS_FOR_WAY):
+            with self._lock:
+                self._read_s = self._clock()
+                self._claims = self._read()
+                mine, allowed = self._own(), self._budgets()
+            exceeded = [one for one in allowed if region in one.regions and mine.held_in(one.regions) > one.most]
+            if not exceeded or any(run < mine.run for budget in exceeded for run in budget.holders):
+                break
+            self._pause(GIVE_WAY_S)
+        return allowed
+
+    def _own(self) -> Claim:
+        return next((one for one in self._claims if one.run == self._mine.run), self._mine)
+
+    def _budgets(self) -> tuple[Budget, ...]:
+        config = self._app.config
+        namespaces = {name: region.namespace for name, region in config.regions.items()}
+        others = [one for one in self._claims if one.run != self._mine.run]
+        return budgets(config.shares, namespaces, self._mine, others)
+
+    @property
+    def _counts_outstanding(self) -> bool:
+        return bool(self._app.config.shares.owners or self._app.config.shares.namespaces)
 
     def wanted(self) -> int:
         """How many slots the other runs want now."""
@@ -69,8 +119,8 @@ class OtherRuns:
         with self._lock:
             self._mine = mine
 
-    def _refresh(self) -> None:
-        if self._clock() - self._read_s >= REFRESH_S:
+    def _refresh(self, every_s: float = REFRESH_S) -> None:
+        if self._clock() - self._read_s >= every_s:
             self._read_s = self._clock()
             with suppress(FedmlError):
                 self._claims = self._read()
@@ -81,7 +131,7 @@ class OtherRuns:
         return [one for one in self._claims if one.run != self._mine.run and one.unbound]
 
     def _read(self) -> list[Claim]:
-        counts_outstanding = bool(self._app.config.shares.owners or self._app.config.shares.namespaces)
+        counts_outstanding = self._counts_outstanding
         since = datetime.now(UTC) - FRESH_FOR
         claims = []
         for row in self._app.index.runs(state="open"):
@@ -122,6 +172,8 @@ class _Run:
         self._last_lease = ""
         self._bound: dict[int, str] = {}
         self._over: set[int] = set()
+        self._done: dict[int, set[tuple[str, int]]] = {}
+        """Slot → its keys that are done, of a run without results."""
 
     def follow(self, since: datetime) -> None:
         """Reads on in its log. Where that has nothing since then, looks at its lease."""
@@ -141,6 +193,11 @@ class _Run:
                     self._over.discard(change.slot)
                 case Fail():
                     self._over.add(change.slot)
+                case Done():
+                    keys = self._done.setdefault(change.slot, set())
+                    keys.add((change.group, change.index))
+                    if len(keys) >= self.keys_a_slot:
+                        self._over.add(change.slot)
 
     def claim(self, done: set[int]) -> Claim:
         """What it wants and holds. A slot that failed is bound again soon, or never."""

@@ -9,9 +9,12 @@ from federation import capacity
 from federation.app import App
 from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
 from federation.deploy.prepare import PreparedJob
-from federation.errors import FederationError, UsageError
+from federation.errors import FederationError, IndexLost, UsageError
+from federation.index.maintenance.store_listing import RESULTS
+from federation.index.rows import OPEN
+from federation.index.stores import shown_store
 from federation.log import default_author
-from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named
+from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named, within_shares
 from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
@@ -38,6 +41,19 @@ class Preview:
     request: CheckedRequest | None = None
     rooms: tuple[Room, ...] = ()
     """What the plan was made from, in the federation's order."""
+    other_specs: tuple[str, ...] = ()
+    """Spec hashes of this version's earlier runs, as far as they aren't this job's."""
+
+    @property
+    def spec_warning(self) -> str:
+        """Says that the version would mix results of different states of the job; empty where it wouldn't."""
+        if not self.other_specs:
+            return ""
+        others = ", ".join(spec[:12] or "unknown" for spec in self.other_specs)
+        return (
+            f"Version {self.version} was run with another state of the job (spec {others}; now "
+            f"{self.prepared.spec_hash[:12]}): it would mix the results of both. Leave out --version for a version of its own"
+        )
 
     @property
     def usable(self) -> list[str]:
@@ -112,6 +128,8 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
+    if looks_for is None:  # else only the regions' room is asked for, and no version is given
+        _refuse_forgotten_results(app)
     job, placing = prepared.shape.id, request.placing
     policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
@@ -149,7 +167,15 @@ def preview_checked(
         len(app.index.query(job=job, version=request.version)) if request.version else 0,
         request,
         tuple(rooms),
+        _other_specs(app, job, request.version, prepared.spec_hash),
     )
+
+
+def _other_specs(app: App, job: str, version: str | None, spec_hash: str) -> tuple[str, ...]:
+    """The other spec hashes of runs that gave this version results, or may still do so."""
+    runs = app.index.runs(job=job) if version else ()
+    specs = (run.spec_hash for run in runs if run.version == version and (run.committed or run.state == OPEN))
+    return tuple(dict.fromkeys(spec for spec in specs if spec != spec_hash))
 
 
 def _elastic(region: Region, one: RegionCapacity, prepared: PreparedJob) -> RegionCapacity:
@@ -191,7 +217,7 @@ def _shared(other_runs: OtherRuns, claim: Claim, slots: int | None, rooms: list[
     free = {room.region: room.free for room in rooms if room.excluded is None}
     wanted = slots if slots is not None else len(free)
     other_runs.claim(replace(claim, unbound=wanted, regions=frozenset(free)))
-    parts = other_runs.part(free)
+    parts = within_shares(other_runs.part(free), other_runs.budgets(), {})
     # This run's part is never more than it wants: only what others take of it is less room.
     taken = {name: slots - parts[name] for name, slots in free.items()} if sum(parts.values()) < wanted else {}
     if not any(taken.values()):
@@ -237,6 +263,25 @@ def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
             f"--max-cost can't be judged: no finished run of this job was in {', '.join(unknown)}",
             hint="say how long a slot runs:  --expected-duration 20m",
         )
+
+
+def _refuse_forgotten_results(app: App) -> None:
+    """Raises IndexLost where the index is empty, and a store holds results: versions would begin anew. A store that can't be
+    listed is passed over."""
+    if app.index.ask(lambda catalog: catalog.position().number):
+        return
+    stores = app.result_stores()
+    for name in stores.names:
+        try:
+            is_empty = next(iter(stores.of(name).list(RESULTS)), None) is None
+        except FedmlError:
+            continue
+        if not is_empty:
+            raise IndexLost(
+                f"the index in {app.home.url} is empty, and the store {shown_store(name)} holds results",
+                hint="if fedml.toml names the wrong place, mend `home`\n"
+                "else enter them into the index first, so that versions go on after theirs: fedml index rebuild",
+            )
 
 
 def _next_version(app: App, job: str) -> str:

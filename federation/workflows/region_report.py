@@ -1,20 +1,23 @@
 """Reports what a person wants to know of one region: addresses, leader, nodes, room, queue.
 
-The preview has asked the region before. A region that did not answer then is not asked again. What a token may not read is
+`regions_now` has asked the region before. A region that did not answer then is not asked again. What a token may not read is
 reported as unknown.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from federation.app import App
+from federation import capacity
+from federation.app import App, JobRequest
 from federation.capacity import RegionCapacity
 from federation.plan import Reason
-from federation.workflows.plan import Preview
+from federation.probe import SLOTS_MAX
+from federation.workflows.plan import preview
+from federation.workflows.request import RunRequest
 from jobs.errors import FedmlError
 from regions.model import Node, Region
 from regions.nomad.resources import Resources
@@ -41,7 +44,29 @@ class RegionReport:
     unknown: tuple[str, ...]
 
 
-def report(app: App, preview: Preview, name: str) -> RegionReport:
+@dataclass(frozen=True, slots=True)
+class RegionsNow:
+    """What the regions have, for the job `job`; "" with its `problem` where the project has no job that can be used."""
+
+    capacities: Mapping[str, RegionCapacity]
+    job: str
+    problem: FedmlError | None = None
+
+
+def regions_now(app: App, request: JobRequest) -> RegionsNow:
+    """Asks the chosen regions for their room for the job. Without a job that can be used, asks what needs none. Raises
+    UsageError for unknown regions, and what is wrong with a job that `request` names."""
+    regions = app.chosen_regions(request.regions)
+    try:
+        made = preview(app, RunRequest(request), looks_for=SLOTS_MAX)
+    except FedmlError as error:
+        if request.job:
+            raise
+        return RegionsNow(capacity.without_job([app.client(region.name) for region in regions]).regions, "", error)
+    return RegionsNow(made.snapshot.regions, made.prepared.shape.id)
+
+
+def report(app: App, now: RegionsNow, name: str) -> RegionReport:
     """Asks the region. Raises nothing for what it refuses or where it is silent: that is in the report."""
     unknown: list[str] = []
 
@@ -52,12 +77,12 @@ def report(app: App, preview: Preview, name: str) -> RegionReport:
             unknown.append(f"{what}: {error.message}")
             return otherwise
 
-    capacity = preview.snapshot.regions[name]
+    found = now.capacities[name]
     leader, answered_in_s = "", 0.0
     nodes: list[Node] = []
     used: dict[str, Resources] = {}
-    if capacity.problem is Reason.UNREACHABLE:
-        unknown.append(f"leader: {capacity.detail}")
+    if found.problem is Reason.UNREACHABLE:
+        unknown.append(f"leader: {found.detail}")
     else:
         client = app.client(name).within(ASK_S)
         begin = time.perf_counter()
@@ -68,8 +93,8 @@ def report(app: App, preview: Preview, name: str) -> RegionReport:
             used = ask("what is used", client.used, used)
     return RegionReport(
         app.config.regions[name],
-        capacity,
-        preview.prepared.shape.id,
+        found,
+        now.job,
         leader,
         answered_in_s,
         tuple(nodes),

@@ -14,6 +14,7 @@ from typing import Any
 from federation.config.model import Config
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
+from federation.index.validation import checked_run_name
 from federation.plan import policy_named
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
@@ -49,6 +50,8 @@ class RunRequest:
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
+    name: str = ""
+    """What people call the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
             f"{slots:,} slots are more than a run may have ({SLOTS_MAX:,})",
             hint="each slot is a job in Nomad and objects in a store; make several runs of it",
         )
+    patience = request.patience.over(config.patience)
+    patience.limits(slots or 1)
     placing = request.placing
     for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):
         if unknown := [name for name in given if name not in config.regions]:
@@ -93,12 +98,14 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
             raise UsageError(f"{option} {unknown[0]}: there is no such region", hint=hint)
     policy = placing.policy or config.policy
     policy_named(policy)
+    if request.name:
+        checked_run_name(request.name)
     version = None if request.version in (None, "next") else checked_version(str(request.version))
     settled = {
         "slots": slots,
         "version": version,
         "placing": replace(placing, policy=policy),
-        "patience": request.patience.over(config.patience),
+        "patience": patience,
     }
     return CheckedRequest(**_values(request) | settled)
 

@@ -17,7 +17,7 @@ from federation.app import App, PreparedJob
 from federation.errors import FederationError, FormatTooNew, PublishError, UsageError
 from federation.index import checked_record
 from federation.manifest import Manifest
-from federation.plan import Reason
+from federation.plan import Budget, Reason
 from federation.result import RECORD_BYTES_MAX, Key, ResultRecord
 from federation.run.brain.events import RegionProbed
 from federation.run.region_watch import watch
@@ -79,7 +79,9 @@ class Places:
         if one.problem is None:
             free = self._other_runs.part({region: one.free})[region]
             try:
-                return RegionProbed(region, free or -one.queued, children=self._children(client))
+                return RegionProbed(
+                    region, free or -one.queued, children=self._children(client), budgets=self._other_runs.budgets()
+                )
             except FedmlError as error:
                 return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
         problem = f"{one.problem}: {one.detail}"
@@ -87,6 +89,11 @@ class Places:
         return RegionProbed(
             region, 0, problem, is_fatal=not is_passing, is_denied=one.problem is Reason.REFUSED
         )  # fmt: skip
+
+    def budgets(self, region: str) -> tuple[Budget, ...]:
+        """What `[shares]` leaves for the run, once its bindings in the region are in its log. Raises FedmlError where the other
+        runs can't be read."""
+        return self._other_runs.budgets_after_binding(region)
 
     def _children(self, client: NomadRegion) -> int:
         """How many children the region keeps; 0 where it knows no such job, or the token may not read it."""

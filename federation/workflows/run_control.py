@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from federation.app import App
-from federation.errors import RunIsDriven
+from federation.errors import RunIsDriven, UsageError
 from federation.index.rows import RunRow
+from federation.index.validation import LAST_RUN
+from federation.log import default_author
 from federation.manifest import Manifest
 from federation.text import counted
 from federation.workflows.drive import RunOutcome
@@ -40,6 +42,10 @@ def cancel(
     """Ends a run and returns its state. `ended` receives the end of a run that was never dispatched. Raises UsageError."""
     runs = Runs(app)
     row = runs.find(run)
+    if LAST_RUN.fullmatch(run.strip()) and row.author != default_author():
+        raise UsageError(
+            f"{run} is run {row.run}, which {row.author} dispatched", hint=f"to cancel it, write its ID: {row.run}"
+        )
     if row.state in CLOSED:
         return _already_closed(app, row, note)
     if runs.cancel_unstarted(row.run, reason):
@@ -53,6 +59,8 @@ def retry(app: App, run: str, slots: Sequence[int], drive: DriveRun, note: Note)
     """Gives failed slots (default: all) new attempts and returns the run's state at the end. Raises UsageError."""
     runs = Runs(app)
     row = runs.find(run)
+    if change := runs.change_since(row.run):
+        note(change)
     note(f"Run {row.run}: {counted(len(runs.retry(row.run, slots)), 'failed slot')} tried again")
     return _continue(runs, row.run, drive, note)
 

@@ -106,6 +106,7 @@ def _fields(tell: Tell) -> dict[str, Any]:
     fields: dict[str, Any] = {"region": tell.region} if tell.region else {}
     if tell.slot >= 0:
         fields |= {"slot": tell.slot, "attempt": tell.attempt}
+        fields |= {"params": dict(tell.params)} if tell.params else {}
     if tell.count != 1:
         fields["count"] = tell.count
     return fields | ({"detail": tell.detail} if tell.detail else {})

@@ -81,6 +81,7 @@ def followed(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
     A region that doesn't answer is asked again. A new attempt is read from its beginning.
     """
     runs = Runs(app)
+    run = runs.find(run).run  # once: what `last` means may change meanwhile
     offsets: Offsets = {}
     turn = 0
     attempts: dict[tuple[int, int], Attempt] = {}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,26 +20,29 @@ from federation.errors import IndexCorrupt, UsageError
 from federation.home import RunKeys, read_manifest, run_log, was_driven
 from federation.index import RunRow
 from federation.index.columns import Row
-from federation.index.lookup import the_one
+from federation.index.lookup import run_named
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
 from federation.log import Entry, Log, default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.result import Key
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Rebind, Retry, parse_entry
+from federation.run.brain.changes import Cancel, Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
-from federation.run.kept_logs import kept
+from federation.run.driver import Driver, driver_of
+from federation.run.kept_logs import READ_THREADS, kept
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
-from federation.run.slot_inputs import keep_asks
+from federation.run.slot_inputs import keep_asks, parameters_of
 from federation.run.timeline import Timeline, timeline
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import DispatchRequest
-from regions.storage.errors import NotFound
+from jobs.errors import FedmlError
+from jobs.params.sweep import Value
+from regions.storage.errors import NotFound, StoreError
 from regions.storage.store import Create
 
 STANDBY_LOOK_S = 10.0
@@ -54,6 +59,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Who cancelled a run, and when."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunStory:
     """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
 
@@ -65,6 +78,20 @@ class RunStory:
     """Its run log."""
     results: Sequence[Row] = ()
     """Those that won their keys."""
+    parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
+    """The parameters of a slot, in which it differs from others."""
+    driver: Driver | None = None
+    """Who drives it, while it is open; None where that isn't known."""
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """Who cancelled the run first, and when, as its log says. None where nobody did."""
+        cancels = (
+            Cancelled(entry.author, entry.time)
+            for entry in self.entries
+            if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
+        )
+        return next(cancels, None)
 
 
 class Runs:
@@ -101,7 +128,9 @@ class Runs:
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
         keys = 0 if app.config.results == "none" else slots * shape.keys_a_slot
-        opened = self._app.index.open_run(run, shape.id, request.version, prepared.spec_hash, slots, keys)
+        opened = self._app.index.open_run(
+            run, shape.id, request.version, prepared.spec_hash, slots, keys, name=request.name
+        )
         config = app.config
         sweep = keep_asks(app.home, run, request.asks)
         manifest = Manifest(
@@ -132,6 +161,7 @@ class Runs:
             sweep=sweep,
             rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
+            name=request.name,
             **limits,
         )
         self._app.home.put(RunKeys(run).manifest, manifest.to_json(), Create(), content_type="application/json")
@@ -265,6 +295,20 @@ class Runs:
         )
         return isolated(prepared) if manifest.parent else prepared
 
+    def change_since(self, run: str) -> str:
+        """Says that the run's job file isn't what it was when the run began; empty where it is, or can't be read here."""
+        manifest = self.manifest(run)
+        try:
+            is_same = not manifest.job_file or self._prepared_again(manifest).spec_hash == manifest.spec_hash
+        except FedmlError:
+            return ""
+        if is_same or not (self._app.config.root / manifest.job_file).is_file():
+            return ""
+        return (
+            f"{manifest.job_file} changed since the run began: its slots run the job as it was then, in regions that still "
+            f"have it. To run them with the present file:  fedml dispatch --failed-of {manifest.run}"
+        )
+
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns
         False, and does nothing, for one that has a manifest. Raises IndexCorrupt for one that has lost it."""
@@ -287,10 +331,30 @@ class Runs:
         row = self.find(run)
         manifest = self.manifest(row.run)
         entries, results = self._run_log(row.run).refresh(), self._app.index.won(row.run)
+        parameters = parameters_of(manifest, self._app.home)
         brain = Brain(manifest)
         for event in _replay(entries, results):
             brain.step(event)
-        return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results)
+        return RunStory(
+            manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters, self.driver(row)
+        )
+
+    def driver(self, row: RunRow) -> Driver | None:
+        """Who drives an open run. None for one that is over, and where that can't be read."""
+        if row.state in RUN_STATES_CLOSED:
+            return None
+        config = self._app.config
+        with suppress(StoreError):
+            folder = config.cache_dir / "runs"
+            return driver_of(self._app.home, row.run, folder=folder, lease_s=config.coordinator.lease_s)
+        return None
+
+    def undriven(self, rows: Sequence[RunRow]) -> Mapping[str, Driver]:
+        """Those of these runs that are open and that nobody drives, with who did last."""
+        rows = [row for row in rows if row.state not in RUN_STATES_CLOSED]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            drivers = zip(rows, pool.map(self.driver, rows), strict=True)
+            return {row.run: driver for row, driver in drivers if driver is not None and not driver.is_driving}
 
     def timeline(self, story: RunStory) -> Timeline:
         """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
@@ -303,12 +367,14 @@ class Runs:
         return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
 
     def find(self, run: str) -> RunRow:
-        """Finds the run of that ID or unique prefix. Raises UsageError."""
-        rows = {row.run: row for row in self._app.index.runs() if row.run.startswith(run)}
-        chosen = the_one(run, list(rows))
-        if chosen is None:
-            raise UsageError(f"the index knows no run {run!r}", hint="see: fedml runs list")
-        return rows[chosen]
+        """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""
+        chosen = run_named(self._app.index, run)
+        rows = self._app.index.runs(run=chosen)
+        if not rows:
+            raise UsageError(
+                f"run {chosen} was not dispatched by fedml", hint=f"its results: fedml index list --run {chosen}"
+            )
+        return rows[0]
 
     def manifest(self, run: str) -> Manifest:
         """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written), IndexCorrupt where

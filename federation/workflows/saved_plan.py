@@ -114,7 +114,9 @@ def read_plan(path: Path, *, instead_of: RunRequest | None = None) -> SavedPlan:
     Raises PlanMoved for a file that was edited or whose parameters changed, UsageError for what is not a plan,
     FormatTooNew.
     """
-    if instead_of is not None and replace(instead_of, patience=Patience()) != RunRequest(JobRequest(), meta={}):
+    if instead_of is not None and replace(instead_of, patience=Patience(), name="") != RunRequest(
+        JobRequest(), meta={}
+    ):
         raise UsageError(
             "--plan already says what is dispatched, how often and where",
             hint="leave the other options out, or plan anew with them:  fedml plan --out " + path.name,

@@ -9,7 +9,7 @@ from jobs.hcl.source import did_you_mean
 from jobs.hcl.values import pairs, to_string, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from jobs.hcl.evaluate import Evaluator, Names
 
@@ -26,20 +26,35 @@ class Found(NamedTuple):
     at: int
 
 
-def expand(evaluator: Evaluator, body: syntax.Body, names: Names | None) -> Iterator[Found]:
-    """Yields the blocks in order. `names` are those of a surrounding dynamic block, or None."""
+def expand(
+    evaluator: Evaluator,
+    body: syntax.Body,
+    names: Names | None,
+    check: Callable[[Found, syntax.Attribute | None], None],
+) -> Iterator[Found]:
+    """Yields the blocks in order. `names` are those of a surrounding dynamic block, or None.
+
+    Passes each dynamic block to `check`, also one that makes nothing: as the block that it makes, without its labels,
+    and its argument "labels".
+    """
     for block in body.blocks:
         if block.type == "dynamic":
-            yield from _made_by(evaluator, block, names)
+            yield from _made_by(evaluator, block, names, check)
         else:
             yield Found(block.type, block.labels, block.body, names, block.start)
 
 
-def _made_by(evaluator: Evaluator, block: syntax.Block, names: Names | None) -> Iterator[Found]:
+def _made_by(
+    evaluator: Evaluator,
+    block: syntax.Block,
+    names: Names | None,
+    check: Callable[[Found, syntax.Attribute | None], None],
+) -> Iterator[Found]:
     source = evaluator.source
     made, content, iterator = _read(evaluator, block)
     for_each = block.body.attributes["for_each"].expression
     labels = block.body.attributes.get("labels")
+    check(Found(made, [], content.body, names, block.start), labels)
     items = evaluator.whole_value(for_each, names)
     if not isinstance(items, (list, dict)):
         raise source.error(f'"for_each" iterates over a list or a map, not a {type_name(items)}', for_each.start)

@@ -42,12 +42,14 @@ class ParsedJob:
 
 
 class _Locals(LazyObject):
-    """The root name `local`. Computes each value once, on first use."""
+    """The root name `local`. Computes each value once, on first use. The last definition of a name in the file counts;
+    those before it (`shadowed`) must be right, too."""
 
     def __init__(self, source: Source, body: syntax.Body) -> None:
         self.source = source
         self.evaluator: Evaluator | None = None
         self.expressions: dict[str, syntax.Attribute] = {}
+        self.shadowed: list[syntax.Attribute] = []
         self.values: dict[str, object] = {}
         self.in_progress: list[str] = []
         self.circle: HclError | None = None
@@ -56,7 +58,7 @@ class _Locals(LazyObject):
                 continue
             for attribute in block.body.attributes.values():
                 if attribute.name in self.expressions:
-                    raise source.error(f'the local "{attribute.name}" is already defined', attribute.start)
+                    self.shadowed.append(self.expressions[attribute.name])
                 self.expressions[attribute.name] = attribute
 
     def attribute(self, name: str) -> object:
@@ -110,6 +112,8 @@ def _parse(source: Source, files: Files, variables: Sequence[VariableSource], uu
     evaluator = Evaluator(source, names, functions, keep_unknown=True)
     local.evaluator = evaluator
     local.all()
+    for attribute in local.shadowed:
+        evaluator.whole_value(attribute.expression)
     if local.circle is not None:
         raise local.circle
     if len(block.labels) != 1:

@@ -63,7 +63,14 @@ class Mapper:
 
     def _map_blocks(self, mapped: dict[str, Any], kind: BlockType, block: Found) -> None:
         set_at = {name: attribute.start for name, attribute in block.body.attributes.items()}
-        for inner in expand(self.evaluator, block.body, block.names):
+
+        def check(made: Found, labels: syntax.Attribute | None) -> None:
+            field = kind.blocks.get(made.type)
+            if field is None:
+                self._unknown_block(kind, block.type, made)
+            self._check_dynamic_labels(field, made, labels)
+
+        for inner in expand(self.evaluator, block.body, block.names, check):
             field = kind.blocks.get(inner.type)
             if field is None:
                 self._unknown_block(kind, block.type, inner)
@@ -149,7 +156,9 @@ class Mapper:
             if value is not None:
                 what = f'"{attribute.name}"'
                 given[attribute.name] = self.evaluator.converted(read, value, attribute.expression, what)
-        for inner in expand(self.evaluator, block.body, block.names):
+        for inner in expand(
+            self.evaluator, block.body, block.names, lambda made, _: self._unknown_block(kind, block.type, made)
+        ):
             self._unknown_block(kind, block.type, inner)
         return known.resolve(given)
 
@@ -162,6 +171,13 @@ class Mapper:
             raise self.source.error(
                 f'a "{block.type}" block needs a label', block.at, hint=f'{block.type} "name" {{ … }}'
             )
+
+    def _check_dynamic_labels(self, field: Field, made: Found, labels: syntax.Attribute | None) -> None:
+        takes_label = field.block in BLOCK_TYPES and BLOCK_TYPES[field.block].label is not None
+        if takes_label and labels is None:
+            raise self.source.error(f'a dynamic "{made.type}" needs its argument "labels"', made.at)
+        if labels is not None and not takes_label:
+            raise self.source.error(f'a "{made.type}" block takes no label', labels.start)
 
     def _unknown_argument(
         self,

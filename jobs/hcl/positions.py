@@ -12,6 +12,10 @@ Step = tuple[str, str | int | None]
 """Name of a block or argument, and the label of the block, or its number from 1 among those of its name."""
 
 
+_INHERITED = ("consul", "migrate", "reschedule", "restart", "update", "vault")
+"""Blocks that a group or task takes from the block around it."""
+
+
 class Positions:
     """Lines of the blocks and arguments of one jobspec. The text was parsed before without an error."""
 
@@ -21,10 +25,10 @@ class Positions:
         self._job = next((block for block in blocks if block.type == "job"), None)
 
     def line(self, place: Sequence[Step]) -> int:
-        """Returns the line of the innermost step that stands in the text. A block that a group lacks can be the job's."""
+        """Returns the line of the innermost step that stands in the text. An inherited block can stand further out."""
         start, around = (self._job.start, [self._job.body]) if self._job else (0, [])
         for name, key in place:
-            candidates = around if key is None else around[-1:]
+            candidates = around if name in _INHERITED else around[-1:]
             found = next((found for body in reversed(candidates) if (found := _find(body, name, key))), None)
             if found is None:
                 break

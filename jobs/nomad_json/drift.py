@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from jobs.edited_text import at_difference
 from jobs.errors import InvalidSpec
 from jobs.hcl.versions import version_key
 from jobs.nomad_json.canonical import NEWEST, SERVER_FIELDS, WrongType, completed_job, known_version
@@ -67,7 +68,7 @@ class Difference:
     right: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_short(self.left)} => {_short(self.right)}"
+        return f"{self.path}: {' => '.join(at_difference(_text(self.left), _text(self.right)))}"
 
 
 def standing_of(there: Mapping[str, Any] | None) -> Standing:
@@ -251,6 +252,5 @@ def _named(items: Any) -> bool:
     return all(names) and len({*names}) == len(names)
 
 
-def _short(value: Any) -> str:
-    text = "nothing" if value in (None, "", [], {}) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _text(value: Any) -> str:
+    return "nothing" if value in (None, "", [], {}) else repr(value)

@@ -37,21 +37,30 @@ def add_implied(job: Record, version: Version) -> None:
             there = owner["Constraints"] or []
             if not any(_is_equal(one, constraint, by_attribute=by_attribute) for one in there):
                 owner["Constraints"] = [*there, constraint]
-        target = {"Namespace": job["Namespace"], "Job": job["ID"], "Group": group["Name"]}
-        for task in group["Tasks"] or ():
-            if version >= (1, 7) and task["Identity"] is None:
-                task["Identity"] = dict(DEFAULT_IDENTITY)
-            for policy in task["ScalingPolicies"] or ():
-                policy["Target"] = {**target, "Task": task["Name"]}
-        if group["Scaling"]:
-            group["Scaling"]["Target"] = target
+        if version >= (1, 7):
+            for task in group["Tasks"] or ():
+                task["Identity"] = task["Identity"] or dict(DEFAULT_IDENTITY)
+        _add_scaling_targets(job, group)
         for service in _services(group):
-            is_consul = service["Provider"] == "consul"
-            service["Namespace"] = "default" if is_consul else job["Namespace"]
-            if is_consul and service.get("Identity"):
-                parts = (service["TaskName"], service["Name"], service["PortLabel"])
-                name = "-".join(part for number, part in enumerate(parts) if part or number)
-                service["Identity"] |= {"Name": f"consul-service_{name}", "ServiceName": service["Name"]}
+            _complete_service(service, job["Namespace"])
+
+
+def _add_scaling_targets(job: Record, group: Record) -> None:
+    target = {"Namespace": job["Namespace"], "Job": job["ID"], "Group": group["Name"]}
+    if group["Scaling"]:
+        group["Scaling"]["Target"] = target
+    for task in group["Tasks"] or ():
+        for policy in task["ScalingPolicies"] or ():
+            policy["Target"] = {**target, "Task": task["Name"]}
+
+
+def _complete_service(service: Record, namespace: str) -> None:
+    is_consul = service["Provider"] == "consul"
+    service["Namespace"] = "default" if is_consul else namespace
+    if is_consul and service.get("Identity"):
+        parts = (service["TaskName"], service["Name"], service["PortLabel"])
+        name = "-".join(part for number, part in enumerate(parts) if part or number)
+        service["Identity"] |= {"Name": f"consul-service_{name}", "ServiceName": service["Name"]}
 
 
 def remove_implied(job: Record, versions: Iterable[Version]) -> None:

@@ -22,8 +22,14 @@ NOT_OF_NOMADS_SHAPE = (
 )
 """What reading an answer may raise: a server that isn't Nomad, or one that lies, may answer anything."""
 
+_ERRORS = ("DriverError", "DownloadError", "ValidationError", "SetupError", "KillReason")
 _RELEASES = ("Leader Task Dead", "Main Tasks Dead")
 _CONSEQUENCES = ("Killing", "Killed", "Not Restarting", "Sibling Task Failed", *_RELEASES)
+_TROUBLES = (
+    *("Failed Artifact Download", "Driver Failure", "Setup Failure", "Failed Validation", "Task hook failed"),
+    *("Failed Restoring Task", "Plugin became unhealthy", "Disk Resources Exceeded", "Template"),
+)
+"""Events that keep a task from starting. `Template` says which value a template waits for."""
 _ALLOC_INDEX: Final = re.compile(r"\[(\d+)\]$")
 
 
@@ -166,6 +172,7 @@ def _task_state(state: Mapping[str, Any]) -> TaskState:
         is_oom_killed=any((event.get("Details") or {}).get("oom_killed") == "true" for event in events),
         is_killed="Killing" in types,
         is_released=any(release in types for release in _RELEASES),
+        trouble=_trouble(events),
     )
 
 
@@ -185,13 +192,46 @@ def _last_run(types: list[str]) -> list[str]:
 
 def _telling(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The newest event about the task itself, not about what Nomad did in consequence."""
-    return next((event for event in reversed(events) if event.get("Type") not in _CONSEQUENCES), events[-1])
+    return next(
+        (event for event in reversed(events) if event.get("Type") not in _CONSEQUENCES or _is_cause(event)), events[-1]
+    )
+
+
+def _is_cause(event: Mapping[str, Any]) -> bool:
+    """Whether it is a kill for a reason of its own, such as a template that can't be rendered."""
+    fails = event.get("FailsTask") or (event.get("Details") or {}).get("fails_task") == "true"
+    return event.get("Type") == "Killing" and bool(fails)
+
+
+def _trouble(events: Sequence[Mapping[str, Any]]) -> str:
+    """What keeps the task from starting, or how its last run ended before Nomad restarted it by itself."""
+    types = [str(event.get("Type")) for event in events]
+    has_started = False
+    for place in range(len(events) - 1, -1, -1):
+        event = events[place]
+        if types[place] == "Terminated":
+            is_asked = "Restart Signaled" in types[place - 1 : place] or "Killing" in types[max(0, place - 2) : place]
+            has_failed = bool(event.get("ExitCode") or event.get("Signal"))
+            return _end_of_run(event) if has_failed and not is_asked and "Restarting" in types[place:] else ""
+        if not has_started and (types[place] in _TROUBLES or _is_cause(event)):
+            return _sentence(event)
+        has_started = has_started or types[place] == "Started"
+    return ""
 
 
 def _sentence(event: Mapping[str, Any]) -> str:
     """The event for a person. The event stream leaves DisplayMessage empty, so its parts are used."""
-    parts = (event.get("DisplayMessage"), event.get("DriverError"), event.get("Message"), event.get("Type"))
+    own = _end_of_run(event) if event.get("Type") == "Terminated" else ""
+    parts = (event.get("DisplayMessage"), *map(event.get, _ERRORS), own, event.get("Message"), event.get("Type"))
     return next((str(part) for part in parts if part), "")
+
+
+def _end_of_run(event: Mapping[str, Any]) -> str:
+    """How a run ended, in the same words whether Nomad gives a sentence or not."""
+    if (event.get("Details") or {}).get("oom_killed") == "true":
+        return "killed for its memory (OOM)"
+    signal = f", Signal: {event['Signal']}" if event.get("Signal") else ""
+    return f"Exit Code: {event.get('ExitCode') or 0}{signal}"
 
 
 def dry_run_from_json(answer: Mapping[str, Any]) -> DryRun:
@@ -201,14 +241,16 @@ def dry_run_from_json(answer: Mapping[str, Any]) -> DryRun:
     return DryRun(
         job_modify_index=int(answer["JobModifyIndex"]),
         diff_type=_text(diff, "Type", ""),
-        shortfalls={group: _shortfall(metric) for group, metric in (answer.get("FailedTGAllocs") or {}).items()},
+        shortfalls={
+            group: shortfall_from_json(metric) for group, metric in (answer.get("FailedTGAllocs") or {}).items()
+        },
         warnings=_text(answer, "Warnings", ""),
         diff=diff,
         preempted=len(annotations.get("PreemptedAllocs") or ()),
     )
 
 
-def _shortfall(metric: Mapping[str, Any]) -> GroupShortfall:
+def shortfall_from_json(metric: Mapping[str, Any]) -> GroupShortfall:
     return GroupShortfall(
         coalesced=int(metric.get("CoalescedFailures") or 0),
         nodes_evaluated=int(metric.get("NodesEvaluated") or 0),

@@ -9,7 +9,7 @@ from typing import Any
 
 import nomad.api  # noqa: TID253 - this module is loaded only when a region is really called
 
-from regions.errors import Conflict
+from regions.errors import Conflict, NotFound
 from regions.model import Dispatched, DryRun
 from regions.nomad.calls import RegionCalls, checked_as, quoted
 from regions.nomad.decode import (
@@ -77,6 +77,12 @@ class JobCalls(RegionCalls):
         is 0. Nothing is changed. Raises PermissionDenied, and InvalidJob where the servers refuse even the smallest job."""
         with suppress(Conflict):
             self.register(self.smallest_job(unused_id), enforce_index=1)
+
+    def try_to_dispatch(self, unused_id: str) -> None:
+        """Find out whether the token may dispatch jobs, by one that doesn't exist: permissions are looked at before. Nothing
+        is changed. Raises PermissionDenied."""
+        with suppress(NotFound):
+            self.dispatch(unused_id, meta={})
 
     def smallest_job(self, job_id: str) -> dict[str, Any]:
         """A job that any servers take, for tries."""

@@ -11,6 +11,7 @@ that has begun an answer and doesn't finish it in time is as unreachable as one 
 from __future__ import annotations
 
 import copy
+import logging
 import random
 import threading
 import time
@@ -41,6 +42,7 @@ from regions.nomad.sessions import Sessions
 from regions.nomad.tls_files import tls_problem
 
 E = TypeVar("E", bound=RegionError)
+_log = logging.getLogger("fedml.requests")
 
 CONNECT_TIMEOUT_S: Final = 5.0
 ROUNDS_WITHOUT_ANSWER: Final = 3
@@ -153,6 +155,7 @@ class Transport:
             pause_s = random.uniform(wait_s / 2, wait_s)  # noqa: S311 - jitter, no secret
             if is_hopeless or request.is_stream or time.monotonic() + pause_s >= deadline:
                 raise outcome
+            _log.debug("%s: %s: asked again in %.1f s", self._region.name, outcome.message, pause_s)
             time.sleep(pause_s)
 
     def _round(self, request: Request, deadline: float) -> Answer | RegionError:
@@ -187,12 +190,14 @@ class Transport:
         answer_bytes_max = None if request.is_stream else request.answer_bytes_max
         while True:
             limits = CallLimits(ends_s, answer_bytes_max=answer_bytes_max)
+            began = time.monotonic()
             try:
                 with limits.applied():
                     response = self._send(
                         request, address=address, token=token, session=self._sessions.get(), timeout=timeout
                     )
                     answer = self._read(request, response, limits)
+                self._log_request(request, address, str(response.status_code), began)
             except (OSError, ValueError, LookupError) as error:  # of requests; or of ssl, for a file that can't be used
                 self._check_tls_files(request)
                 if not isinstance(error, requests.RequestException):
@@ -200,6 +205,7 @@ class Transport:
                         raise
                     hint = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE in the environment"
                     raise self.error(RegionUnreachable, request, str(error), hint=hint) from None
+                self._log_request(request, address, "no answer", began)
                 return self._unanswered(request, address, error, limits)
             if isinstance(answer, Answer):
                 return answer
@@ -212,6 +218,10 @@ class Transport:
             if answer.meaning is Meaning.UNCERTAIN and not request.is_repeatable:
                 raise self._unknown_outcome(request, address, answer.text)
             return self.error(_PASSING[answer.meaning], request, f"{address}: {answer.text}")
+
+    def _log_request(self, request: Request, address: str, end: str, began: float) -> None:
+        what = " ".join(filter(None, (request.method.upper(), request.operation, request.about)))
+        _log.debug("%s: %s at %s: %s in %.2f s", self._region.name, what, address, end, time.monotonic() - began)
 
     def _unanswered(
         self, request: Request, address: str, error: requests.RequestException, limits: CallLimits

@@ -41,9 +41,23 @@ class Grants:
     uploads: tuple[str, ...] = ()
     """Files of any size."""
     appends: tuple[str, ...] = ()
-    """The entries of the home store's logs."""
+    """Objects of the home store of any size that are written once: logs, leases, manifests. A `*` stands for one folder; a
+    vendor without patterns gets what comes before it."""
+    rewrites: tuple[str, ...] = ()
+    """Objects that may be written again and not deleted, where the vendor knows the difference."""
     scratch: tuple[str, ...] = ()
     """Objects that may be written, replaced and deleted."""
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Where objects may be added that can't be replaced, by beginnings without patterns."""
+        return before_patterns(self.creates + self.uploads + self.appends + self.rewrites)
+
+
+def before_patterns(parts: Sequence[str]) -> tuple[str, ...]:
+    """What comes before the first `*` of each, each once, without those that lie below another."""
+    starts = dict.fromkeys(part.partition("*")[0] for part in parts)
+    return tuple(one for one in starts if not any(one != other and one.startswith(other) for other in starts))
 
 
 @dataclass(frozen=True, slots=True)

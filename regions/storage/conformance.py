@@ -16,29 +16,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from urllib.request import urlopen
 
+from regions.storage.conformance_files import FileConformance, a_folder, raises
 from regions.storage.errors import (
     AlreadyExists,
-    IntegrityError,
     InvalidStoreURL,
     NotFound,
     NotSupported,
     PreconditionFailed,
-    StoreError,
     TooLarge,
 )
 from regions.storage.race import race_create, race_update
-from regions.storage.store import KEY_BYTES_MAX, Create, Overwrite, Store, Update
-
-MIB = 1 << 20
+from regions.storage.store import KEY_BYTES_MAX, Create, Overwrite, Update
 
 ESCAPING_KEYS = (
     "",
@@ -69,7 +60,7 @@ AWKWARD_KEYS = (
 )
 
 
-class StoreConformance(ABC):
+class StoreConformance(FileConformance):
     """Subclass it as `TestSomething` with `make_store` and `damage`; every `test_` method is a promise."""
 
     supports_update = True
@@ -80,16 +71,8 @@ class StoreConformance(ABC):
     race_writers = 32
     race_rounds = 50
 
-    @abstractmethod
-    def make_store(self) -> Store:
-        """A handle on the place under test; each call gives another handle on the same place."""
-
-    @abstractmethod
-    def damage(self, store: Store, key: str) -> None:
-        """Flips one byte of that object, keeping what is noted about it."""
-
     def test_what_was_put_is_read_back_with_what_is_known_of_it(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
+        store, key = self.make_store(), f"{a_folder()}/object"
         put = store.put(key, b"some bytes", content_type="text/plain", metadata={"author": " Zoë ", "empty": ""})
         seen = self.make_store().stat(key)
         assert self.make_store().get(key) == b"some bytes"
@@ -99,22 +82,22 @@ class StoreConformance(ABC):
         assert dict(seen.metadata) == {"author": " Zoë ", "empty": ""}
 
     def test_an_object_that_is_not_there(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/missing"
+        store, key = self.make_store(), f"{a_folder()}/missing"
         for read in (store.get, store.stat, lambda key: store.get_file(key, Path(os.devnull).parent / "never")):
-            with _raises(NotFound):
+            with raises(NotFound):
                 read(key)
         assert not store.exists(key)
         assert list(store.list(f"{key}/")) == []
 
     def test_zero_bytes(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/empty"
+        store, key = self.make_store(), f"{a_folder()}/empty"
         assert store.put(key, b"", Create()).size_bytes == 0
         assert store.get(key) == b""
-        with _raises(AlreadyExists):
+        with raises(AlreadyExists):
             store.put(key, b"", Create())
 
     def test_overwrite_replaces_whatever_is_there(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
+        store, key = self.make_store(), f"{a_folder()}/object"
         first = store.put(key, b"one", Overwrite())
         second = store.put(key, b"two, longer")
         assert store.get(key) == b"two, longer"
@@ -122,9 +105,9 @@ class StoreConformance(ABC):
         assert store.stat(key).sha256 == hashlib.sha256(b"two, longer").hexdigest()
 
     def test_create_refuses_a_key_that_is_taken_and_leaves_it_alone(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
+        store, key = self.make_store(), f"{a_folder()}/object"
         store.put(key, b"first", Create())
-        with _raises(AlreadyExists):
+        with raises(AlreadyExists):
             self.make_store().put(key, b"second", Create())
         assert store.get(key) == b"first"
         store.delete(key)
@@ -133,38 +116,38 @@ class StoreConformance(ABC):
 
     def test_create_has_one_winner_when_many_race(self) -> None:
         stores = [self.make_store() for _ in range(4)]
-        outcome = race_create(stores, self.race_writers, self.race_rounds, prefix=f"{_folder()}/")
+        outcome = race_create(stores, self.race_writers, self.race_rounds, prefix=f"{a_folder()}/")
         assert outcome.holds, outcome.problem
         assert outcome.winners == (1,) * self.race_rounds
 
     def test_update_needs_the_current_etag(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
+        store, key = self.make_store(), f"{a_folder()}/object"
         first = store.put(key, b"one")
         if not self.supports_update:
-            with _raises(NotSupported):
+            with raises(NotSupported):
                 store.put(key, b"two", Update(first.etag))
             assert store.get(key) == b"one"
             return
         second = store.put(key, b"two", Update(first.etag))
-        with _raises(PreconditionFailed):
+        with raises(PreconditionFailed):
             store.put(key, b"three", Update(first.etag))
         assert store.get(key) == b"two"
         store.delete(key)
-        with _raises(PreconditionFailed):
+        with raises(PreconditionFailed):
             store.put(key, b"four", Update(second.etag))
         assert not store.exists(key)
 
     def test_a_counter_raised_by_compare_and_swap_is_exact(self) -> None:
         store = self.make_store()
         if not self.supports_update:
-            with _raises(NotSupported):
-                race_update(store, 2, 1, prefix=f"{_folder()}/")
+            with raises(NotSupported):
+                race_update(store, 2, 1, prefix=f"{a_folder()}/")
             return
-        count = race_update(store, writers=8, increments=10, prefix=f"{_folder()}/")
+        count = race_update(store, writers=8, increments=10, prefix=f"{a_folder()}/")
         assert count == 80, f"80 increments gave {count}"
 
     def test_list_is_in_order_of_the_keys_bytes(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         names = [
             "a-b",
             "a/b",
@@ -193,7 +176,7 @@ class StoreConformance(ABC):
         ]
 
     def test_a_prefix_is_a_plain_string_prefix(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         for name in ("ab", "abc", "b/ab", "b/c", "bc"):
             store.put(f"{folder}/{name}", b"")
         listed = {
@@ -212,7 +195,7 @@ class StoreConformance(ABC):
         }
 
     def test_delete_may_be_repeated(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         store.put(f"{folder}/deep/down/object", b"x")
         store.put(f"{folder}/beside", b"y")
         for _ in range(2):
@@ -222,7 +205,7 @@ class StoreConformance(ABC):
         assert store.get(f"{folder}/beside") == b"y"
 
     def test_awkward_keys_are_kept_apart_and_come_back_as_they_are(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         full = f"{folder}/"
         keys = [full + key for key in AWKWARD_KEYS] + [full + "k" * (KEY_BYTES_MAX - self.prefix_bytes - len(full))]
         for key in keys:
@@ -237,159 +220,55 @@ class StoreConformance(ABC):
         store = self.make_store()
         for key in (*ESCAPING_KEYS, "k" * (KEY_BYTES_MAX + 1)):
             for use in (store.get, store.stat, store.delete, store.url_of, lambda key: store.put(key, b"")):
-                with _raises(InvalidStoreURL):
+                with raises(InvalidStoreURL):
                     use(key)
-        with _raises(InvalidStoreURL):
+        with raises(InvalidStoreURL):
             list(store.list("../"))
 
     def test_an_object_beside_a_folder_of_its_name(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/a"
+        store, key = self.make_store(), f"{a_folder()}/a"
         store.put(key, b"object")
         if self.holds_nested_keys:
             store.put(f"{key}/b", b"below")
             assert [info.key for info in store.list(key)] == [key, f"{key}/b"]
         else:
             for mode in (Overwrite(), Create()):
-                with _raises(NotSupported):
+                with raises(NotSupported):
                     store.put(f"{key}/b", b"below", mode)
             assert [info.key for info in store.list(key)] == [key]
         assert store.get(key) == b"object"
 
-    def test_damage_is_noticed(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
-        store.put(key, b"precious bytes")
-        self.damage(store, key)
-        with _raises(IntegrityError):
-            self.make_store().get(key)
-        with _scratch() as folder:
-            target = folder / "copy"
-            with _raises(IntegrityError):
-                store.get_file(key, target)
-            assert list(folder.iterdir()) == []
-
-    def test_files_go_up_and_come_down_whole(self) -> None:
-        store, folder = self.make_store(), _folder()
-        with _scratch() as scratch:
-            for size in (0, 1, 17 * MIB + 11):
-                data = secrets.token_bytes(size)
-                (scratch / "source").write_bytes(data)
-                put = store.put_file(f"{folder}/{size}", scratch / "source", content_type="image/png")
-                got = self.make_store().get_file(f"{folder}/{size}", scratch / "target")
-                assert (scratch / "target").read_bytes() == data
-                assert put.sha256 == got.sha256 == hashlib.sha256(data).hexdigest()
-                assert (got.size_bytes, got.content_type) == (size, "image/png")
-            assert sorted(path.name for path in scratch.iterdir()) == ["source", "target"]
-
-    def test_a_file_of_a_known_sha256_is_stored_and_any_other_refused(self) -> None:
-        store, folder = self.make_store(), _folder()
-        with _scratch() as scratch:
-            for size in (5, 17 * MIB + 11):
-                data = secrets.token_bytes(size)
-                (scratch / "source").write_bytes(data)
-                sha256 = hashlib.sha256(data).hexdigest()
-                assert store.put_file(f"{folder}/{size}", scratch / "source", sha256=sha256).sha256 == sha256
-                assert store.stat(f"{folder}/{size}").sha256 == sha256
-                (scratch / "source").write_bytes(bytes([data[0] ^ 1]) + data[1:])
-                with _raises(IntegrityError):
-                    store.put_file(f"{folder}/other", scratch / "source", sha256=sha256)
-                assert not store.exists(f"{folder}/other")
-
-    def test_a_range_is_that_part_of_the_object(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
-        data = secrets.token_bytes(9 * MIB)
-        store.put(key, data)
-        for start, size in (
-            (0, 1),
-            (3, 10),
-            (0, len(data)),
-            (5, 8 * MIB + 7),
-            (len(data) - 2, 10),
-            (len(data), 1),
-            (4, 0),
-        ):
-            assert store.get_range(key, start, size) == data[start : start + size]
-        store.put(key, b"")
-        assert store.get_range(key, 0, 5) == b""
-        with _raises(NotFound):
-            store.get_range(f"{key}-missing", 0, 1)
-
     def test_a_small_object_is_read_within_its_limit(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         for size in (0, 1000):
             store.put(f"{folder}/{size}", b"x" * size)
             assert store.get_small(f"{folder}/{size}", limit_bytes=1000) == b"x" * size
-        with _raises(TooLarge):
+        with raises(TooLarge):
             store.get_small(f"{folder}/1000", limit_bytes=999)
-        with _raises(NotFound):
+        with raises(NotFound):
             store.get_small(f"{folder}/none", limit_bytes=999)
 
     def test_a_listing_of_more_objects_than_belong_there_is_refused(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         for number in range(3):
             store.put(f"{folder}/{number}", b"x")
         assert len(store.list_at_most(f"{folder}/", limit=3)) == 3
-        with _raises(TooLarge):
+        with raises(TooLarge):
             store.list_at_most(f"{folder}/", limit=2)
 
     def test_delete_many_removes_what_is_there(self) -> None:
-        store, folder = self.make_store(), _folder()
+        store, folder = self.make_store(), a_folder()
         keys = [f"{folder}/{number}" for number in range(20)]
         for key in keys:
             store.put(key, b"")
         store.delete_many([*keys[5:], f"{folder}/never there", f"{folder}/Ünïcödé & <more>"])
         assert [info.key for info in store.list(f"{folder}/")] == sorted(keys[:5])
         store.delete_many([])
-        with _raises(InvalidStoreURL):
+        with raises(InvalidStoreURL):
             store.delete_many([keys[0], "../x"])
-
-    def test_a_signed_url_reads_the_object_or_is_refused(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object with space"
-        store.put(key, b"for whoever has the URL")
-        try:
-            url = store.signed_url(key, expires_s=60)
-        except NotSupported:
-            return
-        with urlopen(url, timeout=30) as answer:  # noqa: S310 - the store's own address
-            assert answer.read() == b"for whoever has the URL"
-
-    def test_progress_is_told_in_bytes(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
-        with _scratch() as scratch:
-            for size in (1000, 17 * MIB):
-                (scratch / "source").write_bytes(bytes(size))
-                up: list[int] = []
-                down: list[int] = []
-                store.put_file(key, scratch / "source", progress=up.append)
-                store.get_file(key, scratch / "target", progress=down.append)
-                assert sum(up) == sum(down) == size
-
-    def test_a_file_that_is_not_there_stores_nothing(self) -> None:
-        store, key = self.make_store(), f"{_folder()}/object"
-        with _raises(StoreError):
-            store.put_file(key, Path(os.devnull).parent / "no-such-file")
-        assert not store.exists(key)
 
     def test_the_stores_clock_is_roughly_right(self) -> None:
         store = self.make_store()
-        store.put(f"{_folder()}/object", b"")
+        store.put(f"{a_folder()}/object", b"")
         now = store.server_time()
         assert now is None or abs(now - datetime.now(UTC)) < timedelta(days=1)
-
-
-def _folder() -> str:
-    return f"conformance/{secrets.token_hex(8)}"
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-@contextmanager
-def _raises(expected: type[StoreError]) -> Iterator[None]:
-    try:
-        yield
-    except expected:
-        return
-    raise AssertionError(f"{expected.__name__} was not raised")

@@ -5,6 +5,7 @@ The SDKs' own retries are off: here the store's wish (Retry-After) is honoured, 
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from email.utils import parsedate_to_datetime
 from regions.storage.errors import Unavailable
 
 CONFLICT_TRIES = 10
+
+_log = logging.getLogger("fedml.requests")
 
 
 class RequestConflict(Unavailable):
@@ -49,6 +52,7 @@ class Retries:
         wait_s = max(wait_s * random.uniform(0.5, 1), failure.retry_after_s)  # noqa: S311 - jitter
         if self._failures >= tries or time.monotonic() + wait_s > self._ends:
             raise failure
+        _log.debug("%s: asked again in %.1f s", failure.message, wait_s)
         time.sleep(wait_s)
 
 

@@ -7,6 +7,8 @@ Retries are counted here (`retry`), not by the SDKs. Each request keeps limits o
 from __future__ import annotations
 
 import errno
+import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from regions.storage.source import SourceFile
 from regions.storage.store import KEY_BYTES_MAX, Mode, ObjectInfo, Progress, checked_key
 
 T = TypeVar("T")
+_log = logging.getLogger("fedml.requests")
 
 BINARY = "application/octet-stream"
 CONNECTIONS = 64
@@ -143,10 +146,12 @@ class SDKStore(ABC):
             answer_bytes_max=limits.answer_bytes_max,
             rate_bytes_per_s=RATE_BYTES_PER_S if limits.is_data else None,
         )
+        began, end = time.monotonic(), "done"
         try:
             with self._mapped(operation, key), call.applied():
                 return request(client)
         except (StoreError, OSError) as error:
+            end = type(error).__name__
             if not call.problem:
                 raise
             failure = Unavailable(
@@ -157,6 +162,8 @@ class SDKStore(ABC):
             )
             failure.is_passing = not call.is_too_large
             raise failure from error
+        finally:
+            _log.debug("%s: %s %s: %s in %.2f s", self.url, operation, key, end, time.monotonic() - began)
 
     @contextmanager
     def _mapped(self, operation: str, key: str) -> Iterator[None]:

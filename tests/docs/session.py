@@ -15,6 +15,7 @@ from pathlib import Path
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 VARYING = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
+    (re.compile(r"[\w.-]+@[\w.-]*\w"), "AUTHOR"),
     (re.compile(r"dispatch-\d+-[0-9a-f]{8}"), "dispatch-ID"),
     (re.compile(r"\b[0-9a-f]{8,64}\b"), "HEX"),
     (re.compile(r"127\.0\.0\.1:\d+"), "ADDRESS"),

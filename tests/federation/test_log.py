@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -259,8 +261,74 @@ def test_patience_ends(memory_store: Any, monkeypatch: pytest.MonkeyPatch, no_pa
 
     monkeypatch.setattr(memory_store, "put", taken)
 
-    with pytest.raises(LogConflict, match="index/log/: others won every try"):
+    with pytest.raises(LogConflict, match=r"index/log/: entry 1 is there already, and can't be read for 0\.01 s"):
         Log(memory_store, PREFIX, author="a", patience_s=0.01).append([note("mine")])
+
+
+def test_a_writer_waits_as_long_as_others_make_progress(memory_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others win a hundred tries, over many times the patience."""
+    now_s, others, put = [0.0], Log(memory_store, PREFIX, author="others"), memory_store.put
+
+    def put_after_others(*request: Any, **options: Any) -> Any:
+        if others.head < 100:
+            monkeypatch.setattr(memory_store, "put", put)
+            others.append([note("theirs")])
+            monkeypatch.setattr(memory_store, "put", put_after_others)
+        return put(*request, **options)
+
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now_s[0] += seconds
+
+    monkeypatch.setattr("federation.log.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("federation.log.time.sleep", sleep)
+    monkeypatch.setattr("federation.log.random.uniform", lambda low, high: high)
+    monkeypatch.setattr(memory_store, "put", put_after_others)
+
+    assert Log(memory_store, PREFIX, author="a", patience_s=0).append([note("mine")]).number == 101
+    assert max(pauses) > 1 > 100 * pauses[-1], "pauses grow at first, and shrink for a writer that has waited long"
+
+
+WRITES_IN_A_PROCESS = """
+import sys
+from federation.log import Log
+from regions.model import StoreConfig
+from regions.storage.file.store import FileStore
+
+log = Log(FileStore(StoreConfig(url=sys.argv[1])), "index/log/", author=sys.argv[2], patience_s=0)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(3):
+    log.append([{"type": "note", "text": f"{sys.argv[2]}-{number}"}])
+"""
+
+
+def test_of_many_processes_that_write_at_once_none_gives_up(tmp_path: Path) -> None:
+    home = (tmp_path / "home").as_uri()
+    command = [sys.executable, "-c", WRITES_IN_A_PROCESS, home]
+    writers = [
+        subprocess.Popen(
+            [*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for number in range(12)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            assert writer.stdin is not None
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        said = [writer.communicate() for writer in writers]
+    finally:
+        for writer in writers:
+            writer.kill()
+    assert [writer.returncode for writer in writers] == [0] * 12, said
+    written = texts(Log(FileStore(StoreConfig(url=home)), PREFIX, author="checker").refresh())
+    assert sorted(map(str, written)) == sorted(f"{writer}-{number}" for writer in range(12) for number in range(3))
 
 
 @pytest.fixture

@@ -173,10 +173,19 @@ def test_other_refusals_are_not_about_the_count() -> None:
 # ── slow servers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_larger_dry_run_that_would_take_long_is_not_asked_for() -> None:
-    region = Scheduler(10**6, s_a_square=4e-5)  # 0.4 s for 100 slots, 3.6 s for 300
-    assert ask(region, job(g=1)) == FreeSlots(100, {}, is_least=True)
-    assert region.asked == [100]
+@pytest.mark.parametrize(
+    ("first_s", "asked"),
+    [
+        (0.02, [100, 300, 900, 1000]),
+        (0.4, [100, 300]),  # 3.6 s for 300
+        (1.0, [100, 223]),  # 5 s for 223
+        (4.0, [100]),
+    ],
+)
+def test_a_larger_dry_run_that_would_take_long_is_not_asked_for(first_s: float, asked: list[int]) -> None:
+    region = Scheduler(10**6, s_a_square=first_s / 100**2)
+    assert ask(region, job(g=1)) == FreeSlots(asked[-1], {}, is_least=True)
+    assert region.asked == asked
 
 
 def test_what_was_answered_counts_where_a_larger_dry_run_is_not_answered() -> None:

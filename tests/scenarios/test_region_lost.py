@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from federation.text import counted
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 
@@ -65,11 +66,11 @@ def test_slots_of_a_lost_region_are_done_elsewhere_and_what_it_still_runs_is_sto
         if command == "resume":
             resumed = fragile.fedml("runs", "resume", run)
             assert resumed.code == 0, resumed.err
-            assert f"us: stopped {len(left)} attempts" in resumed.err
+            assert f"us: stopped {counted(len(left), 'attempt')}" in resumed.err
         else:
             following = fragile.started("dispatch", "--job", job, "--regions", "us")
             said = told(following, " running ", 1)
-            assert f"{len(left)} attempts of runs that are over stopped" in said
+            assert f"{counted(len(left), 'attempt')} of runs that are over stopped" in said
         assert set(fragile.still_open("us", name)).isdisjoint(left)
     assert fragile.rows("--run", run, "--state", "superseded") == []
 

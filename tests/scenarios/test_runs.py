@@ -125,7 +125,7 @@ def test_retries_stay_within_the_chosen_regions(project: Project) -> None:
 def test_a_task_that_publishes_nothing_has_no_result(project: Project) -> None:
     done = project.fedml("dispatch", "--job", project.job("silent", "true"), "--regions", "us")
     assert done.code == 2, done.err
-    assert "slot 0: NoResult: it completed and published nothing" in done.err
+    assert "slot 0: NoResult: it completed and published nothing; end the task with  fedml publish DIR" in done.err
     assert project.rows("--job", "silent") == []
 
 
@@ -159,7 +159,7 @@ def test_a_full_federation_is_seen_by_the_next_plan_and_a_cancelled_run_leaves_n
 
         for each in (second, run):
             cancelled = project.fedml("runs", "cancel", each, "--reason", "wrong data", "--json")
-            assert cancelled.code == 2, cancelled.err
+            assert cancelled.code == 0, cancelled.err
             assert cancelled.json_lines[-1]["state"] == "cancelled"
         for dispatch in (full, queued):
             said = dispatch.communicate(timeout=60)[1]
@@ -170,6 +170,11 @@ def test_a_full_federation_is_seen_by_the_next_plan_and_a_cancelled_run_leaves_n
             one["run"]: one["state"] for one in project.ran("runs", "list", "--job", "heavy", "--json").json["runs"]
         }
         assert states == {run: "cancelled", second: "cancelled"}
+        story = project.fedml("runs", "show", run, "--json").json
+        assert (story["reason"], story["cancelled"]["by"]) == ("wrong data", story["author"])
+        shown = project.fedml("runs", "show", run).out.splitlines()[0]
+        assert f": cancelled by {story['author']} at 20" in shown
+        assert " (wrong data), version " in shown
         assert [project.still_open(region, "heavy") for region in REGIONS] == [[], [], []]
     assert project.fedml("runs", "resume", run).code == 2
     assert project.fedml("runs", "show", run).code == 2

@@ -10,6 +10,7 @@ from typing import Any
 from federation.check import Check, Outcome
 from federation.checks.doctor.files import check_files
 from federation.checks.doctor.installation import check_installation
+from federation.checks.doctor.publishing import check_publishing
 from federation.checks.doctor.regions import check_region
 from federation.checks.doctor.stores import check_store
 from federation.config.model import Config
@@ -35,6 +36,7 @@ def _groups(config: Config, jobs: Jobs) -> list[list[Check]]:
         check_installation,
         partial(check_files, config),
         partial(check_addresses, config),
+        partial(check_publishing, config.results, jobs),
         *(partial(check_region, region, jobs.get(name), is_dev=_is_dev(config, name)) for name, region in regions),
         *(partial(check_store, store, users) for store, users in stores_of(config).items()),
     ]

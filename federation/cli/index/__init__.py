@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
+from federation.cli.command_app import CommandApp
 from federation.cli.lazy import lazy_group
 
 MODULES = {
@@ -16,11 +15,10 @@ MODULES = {
 }
 """The commands in the order of the help, by module."""
 
-app = typer.Typer(
+app = CommandApp(
     cls=lazy_group({name: f"federation.cli.{module}" for module, names in MODULES.items() for name in names}),
     no_args_is_help=True,
     help="Find, get and manage the results of all regions and clouds in one versioned index.",
-    rich_markup_mode=None,
 )
 
 

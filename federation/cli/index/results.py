@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
-from federation.cli.options.groups import grouped
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from federation.index import Row
     from federation.index.query.fields import Field
     from federation.workflows.index_list import Listed
@@ -23,7 +24,7 @@ TERMINAL_ROWS = 100
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `fedml index`."""
-    app.command("list")(grouped(list_results))
+    app.command("list")(list_results)
     for command in (show, get, compare):
         app.command()(command)
 
@@ -32,11 +33,14 @@ def register(app: typer.Typer) -> None:
 class FilterOptions:
     """Which results are listed."""
 
+    HEADING: ClassVar[str] = "Filters"
+
     job: JobNameOption = None
     version: Annotated[str | None, typer.Option(metavar="V", help="List only this version.")] = None
     region: Annotated[str | None, typer.Option(metavar="NAME", help="List only results made in this region.")] = None
     run: Annotated[
-        str | None, typer.Option(metavar="RUN", help="List only results of this run (or unique prefix).")
+        str | None,
+        typer.Option(metavar="RUN", help="List only results of this run: its ID or a part of it, its name, or last."),
     ] = None
     state: Annotated[
         str | None,
@@ -102,13 +106,14 @@ def list_results(
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
         found = index_list.list_results(federation, index, filters, sort=sort, columns=columns, limit=at_most)
+        short = {} if as_json else index_list.short_ids(index, found.rows)
         answered = as_of(federation.index)
     if as_json:
         head = {"revision": found.revision, **answered}
-        answer_json_rows(head, "entries", [result_json(row) for row in found.rows])
+        answer_json_rows(head, "results", [result_json(row) for row in found.rows])
     else:
         if found.rows:
-            _show(found.rows, found.fields, is_terminal=is_terminal)
+            _show(found.rows, found.fields, short, is_terminal=is_terminal)
         note(_summary(found, is_sorted=sort is not None, is_filtered=any(filters.values())))
     for line in without_effect(found.unknown) if found.unknown else ():
         note(line)
@@ -136,11 +141,11 @@ def show(
     """
     from federation.cli.session import answer_block, answer_json
     from federation.ui import index_table
-    from federation.workflows.index_list import find_version
+    from federation.workflows import index_list
 
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
-        rows, runs = find_version(index, result, job)
+        rows, runs = index_list.find_version(index, result, job)
         if as_json:
             results = [
                 index_table.result_json(row)
@@ -158,10 +163,11 @@ def show(
                 index.provenance(rows[0].revision),
                 index.rivals(rows[0]),
                 index.notes(rows[0]),
+                short=index_list.short_ids(index, rows),
             )
             answer_block(story)
         else:
-            answer_block(index_table.version_story(result, rows, runs))
+            answer_block(index_table.version_story(result, rows, runs, short=index_list.short_ids(index, rows[:1])))
 
 
 def get(
@@ -240,23 +246,24 @@ def compare(
         rows = [federation.index.result(result, job=job) for result in results]
         records = [federation.index.record(row) for row in rows]
         revision = federation.index.revision
+        short = federation.index.short_results(row.alloc_id for row in rows)
     lines = compared(rows, records)
     if as_json:
         answer_json({"revision": revision} | comparison_json(rows, lines))
     else:
-        answer_block(comparison_text(results, rows, lines))
+        answer_block(comparison_text(results, rows, lines, short))
 
 
-def _show(rows: list[Row], fields: list[Field] | None, *, is_terminal: bool) -> None:
+def _show(rows: list[Row], fields: list[Field] | None, short: Mapping[str, str], *, is_terminal: bool) -> None:
     from federation.cli.session import answer_block, note
     from federation.ui import index_table
 
     if not is_terminal:
-        answer_block(index_table.plain_table(rows, fields))
+        answer_block(index_table.plain_table(rows, fields, short=short))
         return
     from federation.ui.console import out
 
-    hidden = index_table.print_table(rows, out(), fields)
+    hidden = index_table.print_table(rows, out(), fields, short=short)
     if hidden:
         note(f"no room for: {', '.join(hidden)} (a wider terminal, fedml index show, or --json has them)")
 

@@ -196,7 +196,7 @@ def _show_tags(federation: App, *, as_json: bool) -> None:
     if as_json:
         answer_json(as_of(federation.index) | {"tags": [asdict(one) for one in found]})
     elif found:
-        answer_block(tags_text(found))
+        answer_block(tags_text(found, federation.index.short_results(one.alloc_id for one in found)))
     else:
         tell("there is no tag yet: fedml index tag NAME RESULT")
 
@@ -216,4 +216,5 @@ def _show_history(federation: App, name: str, *, as_json: bool) -> None:
         told = {"name": name, "alloc_id": moves[0].alloc_id, "history": [asdict(one) for one in moves]}
         answer_json(as_of(federation.index) | told)
     else:
-        answer_block(moves_text(moves))
+        moved = (alloc_id for move in moves for alloc_id in (move.alloc_id, move.previous) if alloc_id)
+        answer_block(moves_text(moves, federation.index.short_results(moved)))

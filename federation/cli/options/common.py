@@ -7,16 +7,29 @@ from typing import Annotated
 
 import typer
 
+from federation.cli.help_page import GENERAL
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
         metavar="FILE",
         help="Use this fedml.toml. Default: FEDML_CONFIG, else the nearest one in this folder or above it.",
+        rich_help_panel=GENERAL,
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output. Everything else goes to standard error.")
+    bool,
+    typer.Option(
+        "--json", help="Print JSON on standard output. Everything else goes to standard error.", rich_help_panel=GENERAL
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Change nothing. Print what would be done.", rich_help_panel=GENERAL)
+]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", help="Do it. Default: only print what would be done.", rich_help_panel=GENERAL),
 ]
 AllowStoreOption = Annotated[
     list[str] | None,
@@ -26,7 +39,10 @@ AllowStoreOption = Annotated[
         help="Also read this store, which fedml.toml does not name. No credentials are sent. Repeatable.",
     ),
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's ID, or the beginning of it.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run: its ID or a part of it, its name, last, or last-1 (the one before)."),
+]
 JobFileArgument = Annotated[
     str, typer.Argument(metavar="[FILE]", help="A jobspec file. Default: the project's job.", show_default=False)
 ]
@@ -65,6 +81,15 @@ VarFileOption = Annotated[
     list[Path] | None,
     typer.Option("-var-file", "--var-file", metavar="FILE", help="Read jobspec variables from this file. Repeatable."),
 ]
+
+
+def is_dry(*, yes: bool, dry_run: bool) -> bool:
+    """Whether a command that needs `--yes` only prints what it would do. Raises UsageError for both options."""
+    if yes and dry_run:
+        from federation.errors import UsageError
+
+        raise UsageError("--yes and --dry-run exclude each other", hint="leave out one")
+    return not yes
 
 
 def names(text: str) -> tuple[str, ...]:

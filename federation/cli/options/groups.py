@@ -1,17 +1,14 @@
 """Groups of options that several commands share. Each group is one dataclass, declared once.
 
-`grouped` turns a function with such dataclasses among its parameters into a command. Typer sees one option for each
-field. The function receives the filled dataclass.
+A command is a function with such dataclasses among its parameters (`federation.cli.command_app`). Typer sees one option
+for each field, and the function receives the filled dataclass. The help shows the options below the group's `HEADING`.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -23,39 +20,11 @@ if TYPE_CHECKING:
     from federation.workflows.run_observers import ObserverOptions
 
 
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Returns the command with one option for each field of the dataclasses among its parameters."""
-    hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind) and isinstance(kind, type)}
-    flat: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        kind = groups.get(parameter.name)
-        flat += [_keyword(parameter.name, hints[parameter.name], parameter.default)] if kind is None else _options(kind)
-
-    @functools.wraps(command)
-    def flattened(**values: Any) -> None:
-        for name, kind in groups.items():
-            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
-        command(**values)
-
-    flattened.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
-    flattened.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}
-    del flattened.__wrapped__  # or Typer would look through to the function with the groups
-    return flattened
-
-
-def _options(group: type) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [_keyword(field.name, hints[field.name], field.default) for field in fields(group)]
-
-
-def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
 @dataclass(frozen=True, slots=True)
 class JobOptions:
     """Options that choose a job, its variables and its regions."""
+
+    HEADING: ClassVar[str] = "Job and regions"
 
     job: common.JobOption = ""
     var: common.VarOption = None
@@ -80,6 +49,8 @@ class JobOptions:
 @dataclass(frozen=True, slots=True)
 class DeployOptions:
     """Options for registering a job."""
+
+    HEADING: ClassVar[str] = "Deployment"
 
     on_failure: Annotated[
         str | None,
@@ -110,6 +81,7 @@ class DeployOptions:
             "--force", help="Deploy although other runs still dispatch the registered job. Default: stop with an error."
         ),
     ] = False
+    dry_run: common.DryRunOption = False
 
     def deploying(self, **further: Any) -> Deploying:
         """These options for the workflow. `further` holds the options that only `dispatch` has."""
@@ -144,6 +116,8 @@ class RolloutOptions(DeployOptions):
 class DetachOptions:
     """Options for a run that Nomad jobs drive."""
 
+    HEADING: ClassVar[str] = "Detached runs"
+
     detach: Annotated[
         bool,
         typer.Option(
@@ -173,6 +147,8 @@ class DetachOptions:
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
     """Options for further outputs of a run's progress."""
+
+    HEADING: ClassVar[str] = "Metrics and logs"
 
     metrics: Annotated[
         str,

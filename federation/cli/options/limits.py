@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class LimitOptions:
     """The limits of a run."""
+
+    HEADING: ClassVar[str] = "Limits"
 
     max_failures: Annotated[
         str,
@@ -58,7 +60,7 @@ class LimitOptions:
         int | None,
         typer.Option(
             "--priority",
-            metavar="1-100",
+            metavar="N",
             min=1,
             max=100,
             help="Give the run this priority. Runs with a higher priority get room first. Default: 50.",

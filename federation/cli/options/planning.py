@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class SlotOptions:
     """Options for the number of slots, the version and the inputs of each slot."""
+
+    HEADING: ClassVar[str] = "Slots and inputs"
 
     slots: Annotated[
         int | None,
@@ -85,8 +87,35 @@ class SlotOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options that make a new run known, or make it of an earlier one."""
+
+    HEADING: ClassVar[str] = SlotOptions.HEADING
+
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
+        ),
+    ] = ""
+    failed_of: Annotated[
+        str,
+        typer.Option(
+            "--failed-of",
+            metavar="RUN",
+            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
+            "This is a new run.",
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlacingOptions:
     """Options for the placement of slots, with its limits of time and cost."""
+
+    HEADING: ClassVar[str] = "Placement"
 
     policy: Annotated[
         str,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from federation.cli.command_app import CommandApp
 from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
-from federation.cli.options.groups import FollowOptions, grouped
+from federation.cli.options.groups import FollowOptions
 from federation.cli.runs.logs import logs
 from federation.cli.runs.read import list_runs, show, watch
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from federation.workflows.run_control import DriveRun, Note
     from federation.workflows.run_observers import ObserverOptions
 
-app = typer.Typer(help="Read runs, resume them, cancel them.", no_args_is_help=True)
+app = CommandApp(help="Read runs, resume them, cancel them.", no_args_is_help=True)
 app.command("list")(list_runs)
 app.command("show")(show)
 app.command("watch")(watch)
@@ -26,7 +27,6 @@ app.command("logs")(logs)
 
 
 @app.command("resume")
-@grouped
 def resume(
     run: RunArgument,
     follow: FollowOptions,
@@ -39,7 +39,7 @@ def resume(
 
     Example:
 
-      fedml runs resume 0193
+      fedml runs resume 9c41d07e
     """
     from federation.workflows import run_control
 
@@ -50,24 +50,34 @@ def resume(
 def cancel(
     run: RunArgument,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Record this reason in the run's log.")
-    ] = "cancelled",
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Record this reason. `fedml runs show` and `list --json` show it."
+        ),
+    ] = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Cancel a run and stop its attempts.
 
-    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer. Exit code: 2.
+    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer.
+
+    Exit codes: 0 if the run is over, 2 if attempts may still run in a region that did not answer.
 
     Example:
 
-      fedml runs cancel 0193 --reason "wrong data"
+      fedml runs cancel 9c41d07e --reason "wrong data"
     """
     from federation.cli.session import answer_json_line
     from federation.workflows import run_control
 
     ended = answer_json_line if as_json else lambda document: None
-    _control(config, as_json, lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended))
+    _control(
+        config,
+        as_json,
+        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended),
+        is_cancel=True,
+    )
 
 
 @app.command("retry")
@@ -89,9 +99,9 @@ def retry(
 
     Examples:
 
-      fedml runs retry 0193
+      fedml runs retry 9c41d07e
 
-      fedml runs retry 0193 17 42
+      fedml runs retry 9c41d07e 17 42
     """
     from federation.workflows import run_control
 
@@ -113,7 +123,7 @@ def rebind(
 
     Example:
 
-      fedml runs rebind 0193 --from us
+      fedml runs rebind 9c41d07e --from us
     """
     from federation.workflows import run_control
 
@@ -129,7 +139,7 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
 
     Example:
 
-      fedml runs coordinate 0193
+      fedml runs coordinate 9c41d07e
     """
     import os
 
@@ -180,11 +190,12 @@ def prune(
     age = timedelta(seconds=duration_s(older_than, "--older-than", least_s=0))
     with opened(config) as project:
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
+        short = project.index.short_runs(row.run for row in rows)
     if as_json:
-        answer_json({"dry_run": dry_run, "runs": [asdict(row) for row in rows]})
+        answer_json({"is_done": not dry_run, "runs": [asdict(row) for row in rows]})
         return
     if rows:
-        shown = [(row.run, row.job, row.closed, row.objects, row.size_bytes) for row in rows]
+        shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]
         out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
     verb = "would be removed" if dry_run else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
@@ -195,12 +206,18 @@ def _control(
     as_json: bool,
     workflow: Callable[[App, DriveRun, Note], str],
     options: ObserverOptions | None = None,
+    *,
+    is_cancel: bool = False,
 ) -> NoReturn:
-    """Runs a workflow that may drive a run, and exits with the code of the run's state."""
+    """Runs a workflow that may drive a run, and exits with the code of the run's state. A cancel exits with 0 if it left no
+    attempt."""
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
     from federation.ui.run_view import exit_code
 
+    left: dict[str, int] = {}
     with opened(config) as project:
-        state = workflow(project, run_driver(project, options, as_json=as_json), note)
+        state = workflow(project, run_driver(project, options, as_json=as_json, left=left.update), note)
+    if is_cancel and state == "cancelled":
+        raise typer.Exit(2 if left else 0)
     raise typer.Exit(exit_code(state))

@@ -35,11 +35,11 @@ def logs(
 
     Examples:
 
-      fedml runs logs 0193
+      fedml runs logs 9c41d07e
 
-      fedml runs logs 0193 17 --failed
+      fedml runs logs 9c41d07e 17 --failed
 
-      fedml runs logs 0193 --follow --task train
+      fedml runs logs 9c41d07e --follow --task train
     """
     from dataclasses import asdict
 

@@ -2,38 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
 
+if TYPE_CHECKING:
+    from federation.index.rows import RunRow
+
+UNDRIVEN_SHOWN = 3
+"""So many runs get a line with the command that continues them."""
+
 
 def list_runs(
     job: Annotated[str | None, typer.Option("--job", metavar="ID", help="List only runs of this job.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="STATE", help="List only runs that are open, done, failed or cancelled."),
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option("--author", metavar="WHO", help="List only runs of this author: ann@host, or ann.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="List only the newest N. Default: all.")
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """List the runs, newest first.
 
-    Example:
+    The ID in the first column is the end of the run's ID. It names the run in every command, and so do the run's name,
+    `last` for the first line and `last-1` for the next one. --json gives whole IDs. An open run that no process drives is
+    listed as undriven.
+
+    Examples:
 
       fedml runs list
+
+      fedml runs list --state failed --author ann --limit 5
     """
-    from dataclasses import asdict
+    from dataclasses import replace
 
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_view import show_runs
+    from federation.workflows.run_list import list_runs as listed
+    from federation.workflows.runs import Runs
 
     with opened(config) as project:
-        rows = project.index.runs(job=job)
-        if as_json:
-            answer_json({"revision": project.index.revision, "runs": [asdict(row) for row in rows]})
-        elif not rows:
-            note("No runs yet:  fedml dispatch")
-        else:
-            show_runs(rows)
+        found = listed(project.index, job=job, state=state, author=author, limit=limit)
+        revision, short = project.index.revision, project.index.short_runs(row.run for row in found.rows)
+        undriven = Runs(project).undriven(found.rows)
+    if as_json:
+        answer_json({"revision": revision, "runs": [_row_document(row, undriven) for row in found.rows]})
+    elif found.rows:
+        show_runs([replace(row, state="undriven") if row.run in undriven else row for row in found.rows], short)
+        for run, driver in list(undriven.items())[:UNDRIVEN_SHOWN]:
+            note(driver.remedy(run))
+    if found.remark:
+        note(found.remark)
+
+
+def _row_document(row: RunRow, undriven: Collection[str]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from federation.index.rows import OPEN
+
+    return asdict(row) | {"is_driven": row.run not in undriven if row.state == OPEN else None}
 
 
 def show(
@@ -52,9 +89,9 @@ def show(
 
     Examples:
 
-      fedml runs show 0193
+      fedml runs show 9c41d07e
 
-      fedml runs show 0193 --plot run.svg
+      fedml runs show 9c41d07e --plot run.svg
     """
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_chart import plot as draw
@@ -86,7 +123,7 @@ def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = 
 
     Example:
 
-      fedml runs watch 0193
+      fedml runs watch 9c41d07e
     """
     from federation.cli.session import answer_json_line, note, opened
     from federation.ui.run_progress import progress_display

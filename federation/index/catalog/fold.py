@@ -19,6 +19,7 @@ from federation.index.catalog.fold_tags import CURATION_TABLES, fold_curation
 from federation.index.catalog.lineage import named_parents
 from federation.index.columns import INSERT, TABLE, Entered, to_json, values_of
 from federation.index.rows import CANCELLED, COMMITTED, LATE, OPEN, SUPERSEDED
+from federation.index.validation import checked_run_name
 from federation.log import Change, Entry, timestamp
 from federation.result import RECORD_FORMAT, ResultRecord
 from jobs.errors import FedmlError, ForeignTextError
@@ -51,7 +52,7 @@ CREATE TABLE parent (alloc_id TEXT, parent TEXT, number INTEGER, PRIMARY KEY (al
 CREATE INDEX parent_by_name ON parent (parent);
 CREATE TABLE run (
     run TEXT PRIMARY KEY, job TEXT, version TEXT, spec_hash TEXT, slots INTEGER, expected_keys INTEGER,
-    state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER);
+    state TEXT, reason TEXT, opened TEXT, closed TEXT, revision INTEGER, name TEXT);
 CREATE INDEX run_by_version ON run (job, version);
 """
     + TABLE
@@ -120,12 +121,21 @@ def _fold_change(db: sqlite3.Connection, entry: Entry, change: Change, fields: F
     elif kind == "open":
         names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
         db.execute(
-            "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?)",
-            (*(change[name] for name in names), OPEN, entry.time, entry.number),
+            "INSERT OR IGNORE INTO run VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, '', ?, ?)",
+            (*(change[name] for name in names), OPEN, entry.time, entry.number, _run_name(change)),
         )
         _fold_version(db, entry, change["job"], change["version"])
     else:
         fold_event(db, entry, change)
+
+
+def _run_name(change: Change) -> str:
+    """The name of an opened run; "" for one that can't be a name: the run itself counts all the same."""
+    name = change.get("name", "")
+    try:
+        return checked_run_name(name) if isinstance(name, str) and name else ""
+    except UsageError:
+        return ""
 
 
 def fold_event(db: sqlite3.Connection, entry: Entry, change: Change) -> None:

@@ -68,10 +68,11 @@ class TagMove:
 def revisions(catalog: Catalog, first: int, last: int) -> list[Revision]:
     """The entries `first` to `last`, both included, oldest first."""
     changes: dict[int, list[Change]] = {}
-    for number, run, job, version in catalog.table(
-        "SELECT revision, run, job, version FROM run WHERE revision BETWEEN ? AND ? ORDER BY rowid", first, last
+    for number, run, job, version, name in catalog.table(
+        "SELECT revision, run, job, version, name FROM run WHERE revision BETWEEN ? AND ? ORDER BY rowid", first, last
     ):
-        changes.setdefault(number, []).append({"type": "open", "run": run, "job": job, "version": version})
+        opened = {"type": "open", "run": run, "job": job, "version": version}
+        changes.setdefault(number, []).append(opened | ({"name": name} if name else {}))
     names = ("alloc_id", "job", "version", "run", "slot", "region")
     for number, entered, *values in catalog.table(
         f"SELECT revision, entered, {', '.join(names)} FROM result "  # noqa: S608 - columns of ours

@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
-from federation.claims import OpenedRun, difference, of_opened
-from federation.home import manifest_keys, run_log
+from federation.claims import difference, of_opened
+from federation.home import manifest_keys, read_manifest
 from federation.index.catalog.changes import RECORD_CHANGES, usable
 from federation.index.maintenance.collect import Candidate, Collected
 from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.recovery import Remembered
 from federation.log import Change, Entry, timestamp
+from federation.manifest import Manifest
 from federation.result import Key, ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
@@ -23,16 +23,8 @@ _BATCH = 200
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class RunManifest(OpenedRun, Protocol):
-    """The part of a run's manifest that `rebuild` reads."""
-
-    @property
-    def expected_keys(self) -> int: ...
-    @property
-    def created(self) -> str: ...
-
-
-ReadManifest = Callable[[bytes, str], RunManifest]
+ReadCancel = Callable[[str], tuple[str, datetime] | None]
+"""Why and when a run was cancelled, as its own log says; None where it wasn't."""
 
 
 @dataclass(slots=True)
@@ -67,12 +59,12 @@ class Replay:
         plan: RebuildPlan,
         memory: dict[int, Remembered],
         there: dict[int, Entry],
-        read_manifest: ReadManifest,
+        read_cancel: ReadCancel,
     ) -> None:
         self._home = home
         self._plan = plan
         self._memory = memory
-        self._read_manifest = read_manifest
+        self._read_cancel = read_cancel
         self._candidates = plan.found.candidates
         self._entered: set[str] = set()
         self._winners: dict[Key, str] = {}
@@ -158,14 +150,15 @@ class Replay:
                     self._winners.setdefault(record.key, record.alloc_id)
 
     def _run(
-        self, run: str, manifest: RunManifest | None, candidates: list[Candidate]
+        self, run: str, manifest: Manifest | None, candidates: list[Candidate]
     ) -> Iterator[tuple[datetime, str, list[Change]]]:
         """What only the stores and the run's own log know of one run: it is opened, its results enter, it is closed. Yields
         its entries as (time, reason, changes), in order."""
         changes: list[Change] = []
         if manifest is not None and run not in self._opened:
             names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
-            changes.append({"type": "open", **{name: getattr(manifest, name) for name in names}})
+            opened = {name: getattr(manifest, name) for name in names}
+            changes.append({"type": "open", **opened, **({"name": manifest.name} if manifest.name else {})})
             self._plan.runs.append(run)
         own = [one for one in candidates if self._is_own(manifest, one.record)]
         if manifest is not None and run not in self._closed:
@@ -176,11 +169,18 @@ class Replay:
         for change in changes:
             if change["type"] in ("open", "close"):
                 self._follow(change)
+        begun = _moment(manifest.created) if manifest is not None else _BEGINNING
+        return self._entries(run, begun, changes, candidates)
+
+    def _entries(
+        self, run: str, begun: datetime, changes: list[Change], candidates: list[Candidate]
+    ) -> Iterator[tuple[datetime, str, list[Change]]]:
+        """The changes of one run in entries, the opening in its own. None is earlier than what it says or the one before."""
         times = {one.record.alloc_id: _moment(one.written or one.record.created) for one in candidates}
-        now = _moment(manifest.created) if manifest is not None else _BEGINNING
-        opening = [change for change in changes if change["type"] == "open"]
-        rest = [change for change in changes if change["type"] != "open"]
-        for batch in (opening, *(rest[start : start + _BATCH] for start in range(0, len(rest), _BATCH))):
+        cut = sum(change["type"] == "open" for change in changes)
+        starts = range(cut, len(changes), _BATCH)
+        now = begun
+        for batch in (changes[:cut], *(changes[start : start + _BATCH] for start in starts)):
             entered = [times[change["record"]["alloc_id"]] for change in batch if "record" in change]
             closed = [self._cancelled_at[run] for change in batch if change.get("state") == "cancelled"]
             now = max([now, *entered, *closed])
@@ -189,7 +189,7 @@ class Replay:
 
     def _cancelled(self, run: str, candidates: list[Candidate]) -> list[Change]:
         """Where the run was cancelled: the results that its store had before, then the cancel. All others are late."""
-        cancel = self._cancel_of(run)
+        cancel = self._read_cancel(run)
         if cancel is None:
             return []
         reason, moment = cancel
@@ -199,14 +199,14 @@ class Replay:
         self._judged_by_time += bool(candidates)
         return [*changes, {"type": "close", "run": run, "state": "cancelled", "reason": reason}]
 
-    def _finished(self, run: str, manifest: RunManifest | None) -> list[Change]:
+    def _finished(self, run: str, manifest: Manifest | None) -> list[Change]:
         if manifest is None or run in self._closed:
             return []
         won = sum(1 for key in self._winners if key.run == run)
         is_done = won >= manifest.expected_keys
         return [{"type": "close", "run": run, "state": "done", "reason": ""}] if is_done else []
 
-    def _is_own(self, manifest: RunManifest | None, record: ResultRecord) -> bool:
+    def _is_own(self, manifest: Manifest | None, record: ResultRecord) -> bool:
         """Whether the result is of the run that it names. If not, it becomes a problem."""
         problem = difference(record, of_opened(manifest, record)) if manifest is not None else ""
         if not problem:
@@ -232,27 +232,16 @@ class Replay:
                 yield change
                 yield from ({"type": "locate", "alloc_id": one.record.alloc_id, "store": name} for name in one.copies)
 
-    def _manifests(self) -> Iterator[RunManifest]:
-        for _, key in manifest_keys(self._home):
-            where = self._home.url_of(key)
+    def _manifests(self) -> Iterator[Manifest]:
+        for run, key in manifest_keys(self._home):
             try:
-                yield self._read_manifest(self._home.get(key), where)
+                yield read_manifest(self._home, run)
             except FedmlError as error:
-                self._plan.unknown.append(f"{where} can't be read ({error.message}): its run isn't opened again")
+                self._plan.unknown.append(
+                    f"{self._home.url_of(key)} can't be read ({error.message}): its run isn't opened again"
+                )
 
-    def _cancel_of(self, run: str) -> tuple[str, datetime] | None:
-        """Why and when the run was cancelled, as its own log says; None where it wasn't."""
-        try:
-            entries = run_log(self._home, run).refresh()
-        except FedmlError:
-            return None
-        for entry in entries:
-            for change in entry.changes:
-                if change["type"] == "cancel" and isinstance(change.get("reason", ""), str):
-                    return change.get("reason", ""), datetime.fromisoformat(entry.time)
-        return None
-
-    def _tell(self, manifests: dict[str, RunManifest], left: dict[str, Candidate]) -> None:
+    def _tell(self, manifests: dict[str, Manifest], left: dict[str, Candidate]) -> None:
         unknown = self._plan.unknown
         unusable = [one.number for one in self._memory.values() if one.unusable]
         if unusable:

@@ -152,10 +152,11 @@ def of_catalog(path: Path) -> dict[int, Remembered]:
         if schema != SCHEMA:
             raise ValueError(f"catalog of schema {schema}")
         changes: dict[int, list[Change]] = {}
-        runs = "SELECT revision, run, job, version, spec_hash, slots, expected_keys FROM run ORDER BY rowid"
-        for number, *values in db.execute(runs):
-            names = ("run", "job", "version", "spec_hash", "slots", "expected_keys")
-            changes.setdefault(number, []).append({"type": "open", **dict(zip(names, values, strict=True))})
+        names = ("run", "job", "version", "spec_hash", "slots", "expected_keys", "name")
+        for number, *values in db.execute(f"SELECT revision, {', '.join(names)} FROM run ORDER BY rowid"):  # noqa: S608
+            opened = dict(zip(names, values, strict=True))
+            opened = {name: value for name, value in opened.items() if value != "" or name != "name"}
+            changes.setdefault(number, []).append({"type": "open", **opened})
         results = f"SELECT entered, {', '.join(_FACTS.values())} FROM result ORDER BY rowid"  # noqa: S608
         for state, *values in db.execute(results):
             facts = dict(zip(_FACTS, values, strict=True))

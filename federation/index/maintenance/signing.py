@@ -111,7 +111,7 @@ def check_signatures(index: Index, open_store: OpenStore, trusted: Collection[st
         change = {"alloc_id": alloc_id, "manifest_sha256": manifest, "public_key": public_key, "signature": signature}
         where = f"{store_name(row.store)}/{_sidecar_key(record, public_key)}"
         name = f"the signature of result {alloc_id} by {public_key}, in revision {number},"
-        mend = f"sign it again: fedml index sign {alloc_id[:8]}"
+        mend = f"sign it again: fedml index sign {alloc_id}"
         if not is_signed(record, manifest, public_key, signature):
             what = f"{name} doesn't belong to it: the record, the key or the signature was changed"
             problems.append(

@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from federation.errors import UsageError
+from federation.json_document import versioned
 from federation.publish.publish import DISTRIBUTION, publish
 from federation.publish.report import as_json, as_lines, checked, given_origin, named, typed_metrics
 from federation.streams import screened_streams, write_json, write_line, write_note
@@ -91,7 +92,7 @@ def _run(arguments: Sequence[str], stores: Sequence[str]) -> int:
     for note in outcome.notes:
         write_note(f"Note: {note}")
     if given.json:
-        write_json(json.dumps(as_json(outcome), indent=2, ensure_ascii=False))
+        write_json(json.dumps(versioned(as_json(outcome)), indent=2, ensure_ascii=False))
     else:
         for line in as_lines(outcome):
             write_line(line)

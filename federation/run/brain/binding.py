@@ -33,7 +33,7 @@ class Binding:
         if self._waits_for_rooms():
             return
         state.retries = list(dict.fromkeys(filter(self._waits, state.retries)))
-        room = self._proven({name: region.room(state.now_s) for name, region in state.regions.items()})
+        room = self._within_shares(self._proven({name: one.room(state.now_s) for name, one in state.regions.items()}))
         bound: dict[int, str] = {}
         if state.retries:
             bound |= self._take(bind_retries(state.retries, state.slots, state.regions, room))
@@ -89,6 +89,9 @@ class Binding:
             if room[name] or (one.fixed.minimum and one.is_usable and not must_wait)
         ]
         count = min(len(state.unbound), state.limits.bindings_an_entry)
+        count = min(
+            [count, *(max(0, state.left_of(budget)) for budget in state.budgets if budget.regions >= set(room))]
+        )
         shares = {name: share for name, share in state.policy(count, rooms).items() if share} if rooms else {}
         for name, share in shares.items():
             room[name] -= share
@@ -99,7 +102,16 @@ class Binding:
                 state.unbound.popleft()
             if state.unbound:
                 bound[state.unbound.popleft()] = name
-        return self._take(bound)
+        taken = self._take(bound)
+        state.unbound.extendleft(number for number in reversed(bound) if number not in taken)
+        return taken
+
+    def _within_shares(self, room: Mapping[str, int]) -> dict[str, int]:
+        """Limits each region's room to what `[shares]` leaves for this run there."""
+        left = {name: self._state.left_in(name) for name in room}
+        return {
+            name: slots if left[name] is None else max(0, min(slots, left[name] or 0)) for name, slots in room.items()
+        }
 
     def _waits(self, number: int) -> bool:
         """Whether the slot still needs an attempt: another coordinator may have made one."""
@@ -115,9 +127,9 @@ class Binding:
             name: max(region.fixed.elastic, 0 if is_tail else int(region.limit * state.limits.head_start))
             for name, region in state.regions.items()
         }
-        return {
-            name: region.room(state.now_s, ahead[name]) if ahead[name] else 0 for name, region in state.regions.items()
-        }
+        return self._within_shares(
+            {name: one.room(state.now_s, ahead[name]) if ahead[name] else 0 for name, one in state.regions.items()}
+        )
 
     def _proven(self, room: dict[str, int]) -> dict[str, int]:
         """Limits the room while canaries are unproven: so many slots a region first, the rest when their results are in the
@@ -140,14 +152,19 @@ class Binding:
         }
 
     def _take(self, bound: Mapping[int, str]) -> dict[int, str]:
-        """Makes the attempts of these bindings, and the changes for the run log."""
-        state = self._state
+        """Makes the attempts of these bindings, as far as `[shares]` allows, and the changes for the run log. Returns what it
+        took."""
+        state, taken = self._state, {}
         for number, region in bound.items():
+            left = state.left_in(region)
+            if left is not None and left <= 0:
+                continue
+            taken[number] = region
             attempts = state.slots[number].attempts
             attempts.append(Attempt(len(attempts) + 1, region))
             self._count(region)
             state.changes.append(Bind(number, len(attempts), region))
-        return dict(bound)
+        return taken
 
     def recorded(self, change: Bind) -> Attempt | None:
         """Adds the attempt of a binding that the log has; None where the log has an earlier binding of its number."""

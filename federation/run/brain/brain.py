@@ -215,7 +215,7 @@ class Brain:
             self.is_closed = True
             failed = sum(1 for slot in state.slots if slot.state is SlotState.FAILED)
             if state.is_cancelled:
-                state.out.append(Close("cancelled", ""))
+                state.out.append(Close("cancelled", state.cancel_reason))
             elif state.halted:
                 state.out.append(Close("failed", state.halted))
             elif failed:

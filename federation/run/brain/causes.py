@@ -43,6 +43,8 @@ class Cause(StrEnum):
     """The region takes the job no more (it was changed, or removed)."""
     INPUT = "input"
     """The region refused the slot's own meta or payload: it would be refused everywhere."""
+    SHARE = "share"
+    """Another run used the rest of a limit of [shares] at the same moment: it was never dispatched."""
     CANCELLED = "cancelled"
 
 
@@ -73,13 +75,24 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.REGION_LOST: Consequence(is_own=False, is_counted=False),
     Cause.REFUSED: Consequence(is_own=False, is_counted=False),
     Cause.INPUT: Consequence(is_own=True, is_counted=True, is_final=True),
+    Cause.SHARE: Consequence(is_own=False, is_counted=False),
     Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
 }
 BACKOFF_MAX_S = 60.0
 NOTHING_PUBLISHED = "NoResult: it completed and published nothing"
+"""How the reason begins that the run log has; the remedy follows it."""
+_REMEDIES = {
+    "publish": "; end the task with  fedml publish DIR",
+    "adopt": " where `adopt` in fedml.toml looks",
+}
 STOPPED = "its job was stopped by somebody else"
 _END_UNKNOWN = (Cause.VANISHED, Cause.REGION_LOST, Cause.NO_RESULT)
 _TIME_IS_OVER = "exceeded max_run_duration"
+
+
+def nothing_published(results: str) -> str:
+    """The reason of an attempt that completed and gave no result, with what to do."""
+    return NOTHING_PUBLISHED + _REMEDIES.get(results, "")
 
 
 def refused_by(cause: str | None, reason: str, *, results: str = "publish") -> str:
@@ -90,7 +103,7 @@ def refused_by(cause: str | None, reason: str, *, results: str = "publish") -> s
     """
     if results == "adopt":
         return reason if cause is not None and cause not in _END_UNKNOWN else ""
-    return reason if cause == Cause.NO_RESULT and reason != NOTHING_PUBLISHED else ""
+    return reason if cause == Cause.NO_RESULT and not reason.startswith(NOTHING_PUBLISHED) else ""
 
 
 def has_ended_well(allocation: Allocation, deciding: Collection[str] = ()) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,10 +10,23 @@ from federation.claims import Bound
 from federation.result import ResultRecord
 from federation.run.brain.changes import Change
 from federation.run.brain.events import Pair
+from jobs.params.sweep import Value
 from regions.model import Allocation
 
 TellKind = Literal[
-    "bound", "dispatched", "running", "ended", "committed", "failed", "retry", "lost", "back", "region", "cancel", "run"
+    "bound",
+    "dispatched",
+    "running",
+    "ended",
+    "committed",
+    "failing",
+    "failed",
+    "retry",
+    "lost",
+    "back",
+    "region",
+    "cancel",
+    "run",
 ]
 
 
@@ -159,6 +173,8 @@ class Tell:
     attempt: int = 0
     detail: str = ""
     count: int = 1
+    params: Mapping[str, Value] = field(default_factory=dict, compare=False)
+    """The slot's own parameters, for whoever reads it; the brain doesn't know them (`naming`)."""
 
 
 @dataclass(frozen=True, slots=True)

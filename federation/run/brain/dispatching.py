@@ -18,6 +18,8 @@ from federation.run.brain.watching import Watching
 
 CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
 
+SHARED = "another run used the rest of a limit of [shares] at the same moment; it waits for its turn"
+
 
 class Dispatching:
     """The dispatches of attempts."""
@@ -64,13 +66,17 @@ class Dispatching:
             self._health.give_up_on(region, CHANGED)
         batch, region.waiting = region.waiting, []
         state.sendable.discard(region.name)
+        state.budgets = event.budgets
         for number, attempt_number in batch:
             attempt = state.attempt(number, attempt_number)
             if not attempt.is_open or attempt.job_id:
                 continue
             if region.is_excluded:
                 self._ends.end(number, attempt, Cause.REFUSED, region.problem)
+            elif (state.left_in(region.name) or 0) < 0 and not (attempt.was_sent or attempt.is_inherited):
+                self._ends.end(number, attempt, Cause.SHARE, SHARED)
             else:
+                attempt.was_sent = True
                 state.in_flight.add((number, attempt_number))
                 state.out.append(Dispatch(number, attempt_number, attempt.region))
         self._health.give_up_if_nowhere()

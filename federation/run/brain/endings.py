@@ -129,7 +129,7 @@ class Ends:
         if state.is_cancelled or (state.halted and not is_cancel):
             return
         if is_cancel:
-            state.is_cancelled = True
+            state.is_cancelled, state.cancel_reason = True, reason
         else:
             state.halted = reason
         state.tell("cancel" if is_cancel else "run", detail=reason)
@@ -141,7 +141,7 @@ class Ends:
                     self.stop(attempt)
                     self.close(attempt, Cause.CANCELLED, "cancelled" if is_cancel else "the run was stopped")
             if slot.state is SlotState.OPEN:
-                state.settle(slot, SlotState.CANCELLED, reason)
+                state.settle(slot, SlotState.CANCELLED, reason or "cancelled")
 
     # ── children ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from federation.plan import Budget
 from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
 from regions.model import Allocation
@@ -34,6 +35,8 @@ class RegionProbed:
     """The token was refused."""
     children: int = 0
     """Children of the job that the region keeps, finished ones too."""
+    budgets: tuple[Budget, ...] = ()
+    """What `[shares]` leaves for this run now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class ParentChecked:
     spec_hash: str | None
     is_denied: bool = False
     """The token was refused."""
+    budgets: tuple[Budget, ...] = ()
+    """What `[shares]` leaves for this run, read after the bindings were logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ class ChildInspected:
     status: str
     allocations: tuple[Allocation, ...] = ()
     last_line: str = ""
-    """The end of the failed task's stderr, of a child that is dead and failed."""
+    """The end of stderr of the task that failed, or that Nomad restarts after it failed."""
     is_stopped: bool = False
     """Somebody stopped the job."""
     is_queued: bool = False
@@ -207,6 +212,8 @@ class Committed:
     """The index took records: (record, outcome) each; outcomes are those of `Index.commit`."""
 
     outcomes: tuple[tuple[ResultRecord, str], ...]
+    givers: Mapping[Key, int] = field(default_factory=dict)
+    """Key → the attempt whose record won it, for keys that weren't won by these records just now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,8 @@ class Health:
         region.probing.last_s = sent_s if sent_s is not None else state.now_s
         open_then = region.probing.open_then if sent_s is not None else region.open - region.unacknowledged
         state.is_roomy = True
+        if not event.problem:
+            state.budgets = event.budgets
         if region.is_excluded:
             if not event.problem:
                 self.reaching.alive(region)

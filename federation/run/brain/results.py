@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 
 from federation.claims import Bound
-from federation.run.brain.causes import NOTHING_PUBLISHED, Cause, refused_by
+from federation.run.brain.causes import Cause, nothing_published, refused_by
 from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
@@ -118,7 +118,7 @@ class Results:
             if attempt.is_open and not attempt.job_id:
                 self._state.send(number, attempt)
         elif allocation.id in attempt.complete:  # else its child's end decides
-            self._ends.end(number, attempt, Cause.NO_RESULT, NOTHING_PUBLISHED)
+            self._ends.end(number, attempt, Cause.NO_RESULT, nothing_published(self._state.manifest.results))
 
     def _look_later(self, event: Looked, after_s: float) -> None:
         heapq.heappush(self._looks, (self._state.now_s + after_s, event.slot, event.attempt, event.alloc_id))
@@ -134,7 +134,8 @@ class Results:
             self._commits_under_way += 1
 
     def committed(self, event: Committed) -> None:
-        """Takes committed records. Each key has its result now, whichever record won."""
+        """Takes committed records. Each key has its result now, whichever record won: perhaps one whose own answer was lost,
+        or another coordinator's. The region of the winner is charged for the slot."""
         self._commits_under_way -= 1
         for record, outcome in event.outcomes:
             if outcome == "late":
@@ -146,7 +147,8 @@ class Results:
                 attempt = slot.attempts[record.attempt - 1] if known else slot.last
                 detail = f"{key.group}[{key.index}] {outcome}"
                 self._state.tell("committed", attempt=attempt, slot=key.slot, detail=detail)
-            self.has(key.slot, (key.group, key.index), 0 if outcome == "superseded" else record.attempt)
+            giver = event.givers.get(key, 0 if outcome == "superseded" else record.attempt)
+            self.has(key.slot, (key.group, key.index), giver)
 
     def has(self, number: int, place: GroupIndex, attempt_number: int) -> None:
         """Records that a key of the slot is committed, produced by this attempt (0: unknown). With all its keys the slot is

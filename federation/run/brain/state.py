@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Flag, auto
 
 from federation.manifest import Manifest
-from federation.plan import Policy
+from federation.plan import Budget, Policy
 from federation.result import ResultRecord
 from federation.run.brain.causes import CONSEQUENCES, Cause
 from federation.run.brain.changes import Change
@@ -62,8 +62,12 @@ class Attempt:
     """This attempt produced the result of at least one of the slot's keys."""
     logged: Logged = Logged.NOTHING
     """What the run log has of it."""
+    was_sent: bool = False
+    """This coordinator sent its dispatch, whatever became of it."""
     kept: tuple[str, ...] = ()
     """Allocations whose logs are kept, or about to be."""
+    troubles: tuple[str, ...] = ()
+    """What kept its tasks from starting or made Nomad restart them, in order, each once."""
     mapped: tuple[str, ...] = ()
     """Of a run that adopts: allocations whose key the run log has, or is about to have."""
 
@@ -126,6 +130,7 @@ class RunState:
     begun_s: float = 0.0
     """When this coordinator began."""
     is_cancelled: bool = False
+    cancel_reason: str = ""
     halted: str = ""
     """Why the run was stopped before its end (too many failures, or a canary's); empty while it wasn't."""
     reverting: set[str] = field(default_factory=set)
@@ -143,6 +148,8 @@ class RunState:
     in_flight: set[Pair] = field(default_factory=set)
     sendable: set[str] = field(default_factory=set)
     """Regions in which something waits to be sent."""
+    budgets: tuple[Budget, ...] = ()
+    """What `[shares]` leaves for this run, as far as it is known."""
     changes: list[Change] = field(default_factory=list)
     """What the next entry of the run log will say."""
     to_commit: list[ResultRecord] = field(default_factory=list)
@@ -159,6 +166,14 @@ class RunState:
     def keys_a_slot(self) -> int:
         """How many results make a slot done."""
         return sum(self.manifest.groups.values())
+
+    def left_in(self, region: str) -> int | None:
+        """How many more slots `[shares]` lets this run have outstanding there; negative: so many too many. None: no limit."""
+        return min((self.left_of(budget) for budget in self.budgets if region in budget.regions), default=None)
+
+    def left_of(self, budget: Budget) -> int:
+        """How many more slots a limit of `[shares]` allows."""
+        return budget.most - sum(one.open for name, one in self.regions.items() if name in budget.regions)
 
     def revert(self, region: str, reason: str) -> None:
         """Puts back the job that stood in the region before."""

@@ -18,6 +18,9 @@ from federation.run.brain.state import Attempt, GroupIndex, RunState, newest
 from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
 
+TROUBLES_TOLD = 3
+"""Of one attempt."""
+
 
 class Watching:
     """The children that run, or wait for a node."""
@@ -69,11 +72,14 @@ class Watching:
             self.look_for_results(number, attempt)
             return
         waited_s = state.now_s - attempt.since_s
+        why = f": {attempt.troubles[-1]}" if attempt.troubles else ""
         if attempt.is_queued is False:
             reason = f"it got no allocation in {waited_s:.0f} s in {attempt.region}, and doesn't wait for a node there"
             self._ends.end(number, attempt, Cause.UNPLACED, reason)
         elif any(one.room(state.now_s) for one in state.regions.values() if one.name != attempt.region):
-            self._ends.end(number, attempt, Cause.PENDING, f"it waited {waited_s:.0f} s for a node in {attempt.region}")
+            what = "to start" if attempt.troubles else "for a node"
+            reason = f"it waited {waited_s:.0f} s {what} in {attempt.region}{why}"
+            self._ends.end(number, attempt, Cause.PENDING, reason)
         else:
             self.inspect_after(0.0, number, attempt)
             self._expect(state.limits.quiet_s, number, attempt, Phase.SENT)
@@ -114,7 +120,8 @@ class Watching:
             self._map(number, attempt, allocation)
         if allocation.client_status == "running" and attempt.phase is Phase.SENT:
             self._running(number, attempt, allocation)
-        elif has_ended_well(allocation):
+        self._troubled(number, attempt, allocation)
+        if has_ended_well(allocation):
             self._ended_well(number, attempt, allocation)
         elif allocation.is_over:
             if state.manifest.results == "publish" and allocation.client_status == "complete":
@@ -134,6 +141,24 @@ class Watching:
         self._state.tell("running", attempt=attempt, slot=number, detail=allocation.node_name)
         if self._state.manifest.slot_timeout_s is not None:
             self._expect(self._state.manifest.slot_timeout_s, number, attempt, Phase.RUNNING)
+
+    def _troubled(self, number: int, attempt: Attempt, allocation: Allocation, last_line: str | None = None) -> None:
+        """Says at once what keeps a task from starting, or why Nomad restarts it: the end of the attempt may be far. Of a
+        task that has run, its `last_line` is asked for first (None: not yet)."""
+        if allocation.is_over or not attempt.is_open:
+            return
+        for name, task in allocation.tasks.items():
+            trouble, has_run = f"task {name}: {task.trouble}", task.exit_code is not None
+            if not task.trouble or trouble in attempt.troubles:
+                continue
+            if has_run and last_line is None:
+                self.inspect_after(0.0, number, attempt)
+                continue
+            attempt.troubles = (*attempt.troubles, trouble)
+            if len(attempt.troubles) <= TROUBLES_TOLD:
+                said = f"{trouble}: {last_line}" if last_line else trouble
+                detail = f"{said}; Nomad restarts it" if has_run else said
+                self._state.tell("failing", attempt=attempt, slot=number, detail=detail)
 
     def _ended_well(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
         state = self._state
@@ -182,6 +207,7 @@ class Watching:
                 bad.append(allocation)
             elif allocation.client_status == "running" and attempt.phase is Phase.SENT:
                 self._running(event.slot, attempt, allocation)
+            self._troubled(event.slot, attempt, allocation, event.last_line)
         if state.slots[event.slot].state is SlotState.DONE:
             return
         if event.status == "dead":

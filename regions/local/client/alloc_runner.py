@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from regions.local.client import alloc_dir, events
 from regions.local.client.lifecycle import Coordinator
-from regions.local.client.task_runner import Host, Phase, TaskRunner
+from regions.local.client.task_host import Host, Phase
+from regions.local.client.task_runner import TaskRunner
 from regions.local.drivers.driver import Driver, DriverKind
 from regions.local.state.times import format_time
 
@@ -111,7 +112,7 @@ class AllocRunner:
         self._timed_out = self._awaits_end = True
         for task in self.tasks:
             if task.is_poststop:
-                task.kill(events.timed_out(task.kill_timeout_ns), _nothing)
+                task.kill(events.timed_out(task.orders.kill_timeout_ns), _nothing)
         self._kill_tasks()
 
     def restart(self, task: str | None, *, all_tasks: bool) -> str:
@@ -232,8 +233,8 @@ class AllocRunner:
 
     def _killing_event(self, task: TaskRunner) -> dict[str, Any] | None:
         if not self._timed_out:
-            return events.killing(task.kill_timeout_ns)
-        return None if task.state.word == "dead" else events.timed_out(task.kill_timeout_ns)
+            return events.killing(task.orders.kill_timeout_ns)
+        return None if task.state.word == "dead" else events.timed_out(task.orders.kill_timeout_ns)
 
     # -- reported to the server --
 

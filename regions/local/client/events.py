@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.durations import format_duration
@@ -107,7 +108,9 @@ def driver_failure(error: str) -> dict[str, Any]:
     return _event("Driver Failure", error, {"driver_error": error}, DriverError=error)
 
 
-def failed_validation(error: str) -> dict[str, Any]:
+def failed_validation(errors: Sequence[str]) -> dict[str, Any]:
+    lines = ["failed to parse config: ", *errors]
+    error = f"{len(lines)} errors occurred:\n\t* " + "\n\t* ".join(lines) + "\n\n"
     return _event("Failed Validation", error, {"validation_error": error}, ValidationError=error)
 
 

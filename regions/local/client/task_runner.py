@@ -2,66 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
-import time
-from collections.abc import Callable, Mapping
-from enum import Enum
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-from regions.local.client import events, task_env
-from regions.local.client.config_values import interpolate
-from regions.local.client.lifecycle import Coordinator, stage
+from regions.local.client import events
+from regions.local.client.lifecycle import stage
 from regions.local.client.prestart import Prestart, PrestartFailed
 from regions.local.client.restarts import RestartTracker
+from regions.local.client.start_order import Orders
+from regions.local.client.task_host import Allocation, Phase
 from regions.local.client.task_state import TaskState
-from regions.local.drivers import sandbox
-from regions.local.drivers.driver import ConfigInvalid, Driver, DriverKind, ExitResult, StartOrder, TaskEvents
-from regions.local.drivers.loop import Loop, Timer
+from regions.local.drivers.driver import ConfigInvalid, DriverKind, ExitResult, TaskEvents
+from regions.local.drivers.loop import Timer
 
-_MAX_KILL_TIMEOUT_NS = 30_000_000_000  # Nomad's client default `max_kill_timeout`
 _LOOK_AGAIN_S = 0.2
-
-
-class Host(Protocol):
-    """The parts of the client that a task uses."""
-
-    loop: Loop
-    base_env: Mapping[str, str]
-    variable: task_env.Variable
-
-    def work(self, job: Callable[[], None], done: Callable[[Exception | None], None]) -> None: ...
-
-
-class Allocation(Protocol):
-    """The parts of its allocation that a task uses."""
-
-    alloc_id: str
-    alloc: dict[str, Any]
-    job: dict[str, Any]
-    group: dict[str, Any]
-    node: dict[str, Any]
-    folder: Path
-    coordinator: Coordinator
-    is_stopping: bool
-    is_abandoned: bool
-    is_frozen: bool
-    ended: list[tuple[Driver, str]]
-
-    @property
-    def host(self) -> Host: ...
-    def task_changed(self) -> None: ...
-
-
-class Phase(Enum):
-    WAITING = "its turn hasn't come"
-    PREPARING = "folder, payload, artifacts, templates"
-    STARTING = "the driver was asked"
-    RUNNING = "it runs"
-    DELAYED = "it waits to be restarted"
-    DEAD = "it ended, and could be started again with its allocation"
-    COMPLETE = "it ended for good"
 
 
 class TaskRunner:
@@ -76,13 +31,12 @@ class TaskRunner:
         self.phase = Phase.WAITING
         self.task_id = ""
         self._runner = runner
-        self._driver, self._schema, self._is_sandboxed = kind
+        self._driver = kind[0]
         self._prestart = Prestart(runner.alloc, runner.job, task, runner.folder)
+        self.orders = Orders(runner, task, kind, self._prestart)
         self._restarts = RestartTracker(
             task.get("RestartPolicy") or runner.group["RestartPolicy"], task.get("Lifecycle")
         )
-        self._starts = itertools.count()
-        self._mounts: list[sandbox.Mount] = []
         self._killed = False
         self._restart_asked = False
         self._timer: Timer | None = None
@@ -138,7 +92,7 @@ class TaskRunner:
         if self.phase is Phase.RUNNING:
             self.emit(event)
             self._restart_asked = True
-            self._driver.kill(self.task_id, self._kill_signal(), self.kill_timeout_ns / 1e9)
+            self._end_process()
         elif self.phase is Phase.DEAD and dead_too:
             self.emit(event)
             self._restart(0, "")
@@ -167,11 +121,9 @@ class TaskRunner:
         if started_ns:
             self._prestart.resume()
         config: dict[str, Any] = {}
-        if self.state.word == "running" or self._schema.required:
+        if self.state.word == "running" or self.orders.schema.required:
             try:
-                config = self._schema.check(
-                    interpolate(self.task["Config"] or {}, self._env(is_inside=self._is_sandboxed))
-                )
+                config = self.orders.config()
             except ConfigInvalid:
                 return
             found = self._driver.recover(self._runner.alloc_id, self.name, config, started_ns / 1e9, self._events())
@@ -185,10 +137,6 @@ class TaskRunner:
             self.state.add(events.failed_restoring())
             self._become("pending")
 
-    @property
-    def kill_timeout_ns(self) -> int:
-        return min(int(self.task.get("KillTimeout") or 0), _MAX_KILL_TIMEOUT_NS)
-
     # -- starting --
 
     def _prepare(self) -> None:
@@ -197,10 +145,10 @@ class TaskRunner:
             if not self._prestart.is_set_up:
                 self.emit(events.setup())
                 self._prestart.set_up()
-            self._mounts = self._prestart.volume_mounts(self._runner.node, is_sandboxed=self._is_sandboxed)
+            self.orders.mount()
             if self._prestart.must_fetch:
                 self.emit(events.downloading_artifacts())
-                env = self._env()
+                env = self.orders.env()
                 self._runner.host.work(lambda: self._prestart.fetch(env), self._launch)
                 return
         except (PrestartFailed, OSError) as error:
@@ -214,7 +162,7 @@ class TaskRunner:
             return
         if error is None and not self._killed and self._prestart.must_render:
             try:
-                self._prestart.render(self._env())
+                self._prestart.render(self.orders.env())
             except PrestartFailed as failed:
                 error = failed
         if error is not None:
@@ -240,49 +188,15 @@ class TaskRunner:
             self._after(succeeded=False, recoverable=error.recoverable)
 
     def _run_driver(self) -> None:
-        env = self._env(is_inside=self._is_sandboxed)
         try:
-            config = self._schema.check(interpolate(self.task.get("Config") or {}, env))
+            order = self.orders.start()
         except ConfigInvalid as error:
-            count = len(error.errors) + 1
-            text = (
-                f"{count} errors occurred:\n\t* " + "\n\t* ".join(["failed to parse config: ", *error.errors]) + "\n\n"
-            )
-            self.emit(events.failed_validation(text))
+            self.emit(events.failed_validation(error.errors))
             self._after(succeeded=False, recoverable=False)
             return
         self.phase = Phase.STARTING
-        self.task_id = f"{self._runner.alloc_id}/{self.name}/{time.time_ns()}.{next(self._starts)}"
-        limits = self.task.get("LogConfig") or {}
-        logs = "" if limits.get("Disabled") else f"{self._runner.folder}/alloc/logs/{self.name}"
-        order = StartOrder(
-            task_id=self.task_id,
-            config=config,
-            env=env.env,
-            task_dir=env.task_dir,
-            stdout=logs and f"{logs}.stdout",
-            stderr=logs and f"{logs}.stderr",
-            max_files=limits.get("MaxFiles") or 10,
-            max_bytes=(limits.get("MaxFileSizeMB") or 10) << 20,
-            user=self.task.get("User") or "",
-            mounts=sandbox.mounts(env.task_dir, env.shared_dir, self._mounts) if self._is_sandboxed else (),
-        )
+        self.task_id = order.task_id
         self._driver.start(order, self._events())
-
-    def _env(self, *, is_inside: bool = False) -> task_env.TaskEnv:
-        """Builds the task's variables. `is_inside`: with the folders' paths in its sandbox."""
-        runner = self._runner
-        return task_env.build(
-            runner.alloc,
-            runner.job,
-            self.task,
-            runner.node,
-            runner.host.base_env,
-            str(runner.folder),
-            self._prestart.template_env,
-            runner.host.variable,
-            is_inside=is_inside,
-        )
 
     # -- called by the driver --
 
@@ -357,11 +271,7 @@ class TaskRunner:
             self._end_process()
 
     def _end_process(self) -> None:
-        self._driver.kill(self.task_id, self._kill_signal(), self.kill_timeout_ns / 1e9)
-
-    def _kill_signal(self) -> int:
-        name = self.task.get("KillSignal") or "SIGINT"
-        return int(getattr(signal, name, signal.SIGINT))
+        self._driver.kill(self.task_id, self.orders.kill_signal, self.orders.kill_timeout_ns / 1e9)
 
     def _die(self) -> None:
         if self._timer:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regions.model import StoreConfig
-from regions.storage.backend import Grants
+from regions.storage.backend import Grants, before_patterns
 
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 
@@ -22,9 +22,9 @@ def policy(store: StoreConfig, grants: Grants) -> dict[str, Any]:
     )
     wanted = {
         "read": grants.reads,
-        "add/action": grants.creates + grants.uploads + grants.appends + grants.scratch,
-        "write": grants.uploads + grants.scratch,
-        "delete": grants.scratch,
+        "add/action": before_patterns(grants.added + grants.scratch),
+        "write": before_patterns(grants.uploads + grants.scratch),
+        "delete": before_patterns(grants.scratch),
     }
     rights = {right: parts for right, parts in wanted.items() if parts}
     conditions = [

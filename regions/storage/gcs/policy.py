@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regions.model import StoreConfig
-from regions.storage.backend import Grants
+from regions.storage.backend import Grants, before_patterns
 
 
 def policy(store: StoreConfig, grants: Grants) -> dict[str, Any]:
@@ -27,9 +27,8 @@ def policy(store: StoreConfig, grants: Grants) -> dict[str, Any]:
         }
 
     reading = binding("objectViewer", grants.reads, is_listing=grants.may_list)
-    created = grants.creates + grants.uploads + grants.appends
-    creating = [binding("objectCreator", created)] if created else []
+    creating = [binding("objectCreator", grants.added)] if grants.added else []
     bindings = [reading, *creating] if grants.may_list else [*creating, reading]
     if grants.scratch:
-        bindings.append(binding("objectUser", grants.scratch))
+        bindings.append(binding("objectUser", before_patterns(grants.scratch)))
     return {"version": 3, "bindings": bindings}

@@ -29,15 +29,22 @@ def _statements(store: StoreConfig, grants: Grants) -> Iterator[dict[str, Any]]:
         named = [f"{base}{part}*" if part.endswith("/") or not part else base + part for part in parts]
         return {"Effect": "Allow", "Action": list(actions), "Resource": named}
 
-    if grants.creates:  # only by conditional create: none can be replaced
-        yield allow(["s3:PutObject"], grants.creates) | {"Condition": {"Null": {"s3:if-none-match": "false"}}}
+    once = grants.creates + grants.appends
+    if once:  # only by conditional create: none can be replaced
+        yield allow(["s3:PutObject"], once) | {"Condition": {"Null": {"s3:if-none-match": "false"}}}
+    if grants.appends:  # the parts of a large one carry no condition; what completes them does
+        parts = allow(["s3:PutObject", "s3:AbortMultipartUpload"], grants.appends)
+        yield parts | {"Condition": {"Bool": {"s3:ObjectCreationOperation": "false"}}}
     if grants.uploads:
         yield allow(["s3:PutObject", "s3:AbortMultipartUpload"], grants.uploads)
     yield allow(["s3:GetObject"], grants.reads)
-    if grants.may_list:  # without it a missing object is answered with 403 instead of 404
-        bucket = store.url.removeprefix("s3://").partition("/")[0]
-        yield {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]}
+    if (
+        grants.may_list
+    ):  # without it a missing object is answered with 403 instead of 404; then there is no prefix to compare
+        bucket, _, prefix = store.url.removeprefix("s3://").rstrip("/").partition("/")
+        listing = {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"]}
+        yield listing | ({"Condition": {"StringLikeIfExists": {"s3:prefix": [f"{prefix}/*"]}}} if prefix else {})
     if grants.scratch:
         yield allow(["s3:PutObject", "s3:DeleteObject"], grants.scratch)
-    if grants.appends:
-        yield allow(["s3:PutObject"], grants.appends)
+    if grants.rewrites:
+        yield allow(["s3:PutObject"], grants.rewrites)

@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-import typer
 from typer.main import get_command, get_group
 
 import federation.cli
 import federation.cli.index
+from federation.cli.command_app import CommandApp
 from federation.cli.lazy import lazy_group
 
 
@@ -34,7 +34,7 @@ def registered(package: Any, prefix: str) -> set[str]:
     for info in pkgutil.iter_modules(package.__path__, prefix):
         module = import_module(info.name)
         if hasattr(module, "register"):
-            holder = typer.Typer()
+            holder = CommandApp()
             module.register(holder)
             names |= set(get_group(holder).commands)
         elif hasattr(module, "app"):
@@ -44,6 +44,7 @@ def registered(package: Any, prefix: str) -> set[str]:
 
 def test_a_command_loads_its_own_module_only() -> None:
     assert loaded_by("index", "note", "--help") == [
+        *("federation.cli.command_app", "federation.cli.help_page"),
         *("federation.cli.index", "federation.cli.index.options", "federation.cli.index.tags"),
         *("federation.cli.lazy", "federation.cli.options", "federation.cli.options.common"),
     ]
@@ -58,7 +59,7 @@ def test_the_help_of_a_group_knows_all_of_it() -> None:
 
 
 def test_what_a_module_does_not_have_is_no_command() -> None:
-    commands = get_group(typer.Typer(cls=lazy_group({"list": "federation.cli.index.results"}))).commands
+    commands = get_group(CommandApp(cls=lazy_group({"list": "federation.cli.index.results"}))).commands
 
     assert list(commands) == ["list"]
     assert len(commands) == 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from federation.deploy.job_diff import JobDiff, diff_of
+import pytest
+
+from federation.deploy.job_diff import JobDiff, diff_of, diff_registered
 from federation.deploy.prepare import PreparedJob
 from jobs.errors import InvalidSpec
 from jobs.nomad_json.drift import Standing, marked
@@ -94,10 +96,34 @@ def test_a_region_that_the_file_cannot_be_rendered_for_is_a_problem_of_its_own()
 
 
 def test_registered_jobs_are_compared_with_one_another_only() -> None:
-    rendered = {"us": own(), "eu": own(Priority=60)}
-    prepared = PreparedJob(Path("train"), shape_of(FILE), "5ec", rendered, is_registered=True)
-    found = diff_of(prepared, [Region(name, job) for name, job in rendered.items()])
+    jobs = {"us": own(), "eu": own(Priority=60)}
+    found = diff_registered("train", [Region(name, job) for name, job in jobs.items()])
     assert (found.spec_hash, found.first) == ("", "us")
     assert [one.change for one in found.regions] == ["", ""]
     assert list(found.between) == ["eu"]
     assert not found.is_same
+
+
+def test_registered_jobs_of_different_specs_groups_and_kinds_are_compared() -> None:
+    other = {**FILE, "Meta": {"fedml_spec": "0ther"}, "Priority": 60}
+    service = {**FILE, "ParameterizedJob": None, "TaskGroups": [{**FILE["TaskGroups"][0], "Count": 3}]}
+    regions = [Region("us", own()), Region("eu", {**marked(other, None), "Version": 4}), Region("ap", service)]
+    found = diff_registered("train", [*regions, Region("uk", None), Region("za", {"silent": True})])
+    assert [one.spec_hash for one in found.regions] == ["5ec", "0ther", "5ec", "", ""]
+    assert "Priority: 50 => 60" in [str(one) for one in found.between["eu"]]
+    assert any(one.path.endswith("Count") for one in found.between["ap"])
+    assert [str(one) for one in found.problems] == ["region za: no answer"]
+    assert not found.is_same
+
+
+def test_jobs_that_differ_in_their_spec_only_are_not_the_same() -> None:
+    other = {**FILE, "Meta": {"fedml_spec": "0ther"}}
+    found = diff_registered("train", [Region("us", own()), Region("eu", {**marked(other, None), "Version": 0})])
+    assert not found.is_same
+
+
+def test_a_job_that_no_region_has_or_could_be_asked_for_is_an_error() -> None:
+    with pytest.raises(InvalidSpec, match="no job 'train' is registered in us, eu"):
+        diff_registered("train", [Region("us", None), Region("eu", None)])
+    with pytest.raises(RegionUnreachable, match="no answer"):
+        diff_registered("train", [Region("us", None), Region("eu", {"silent": True})])

@@ -135,6 +135,21 @@ def test_next_versions_are_dense_and_never_shared(
     assert {change["run"]: change["version"] for change in opens} == versions
 
 
+def test_a_version_is_reserved_however_many_ask_for_one(
+    store: Store, open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patience isn't needed while others write: here there is none."""
+    monkeypatch.setattr(Log.__init__, "__kwdefaults__", (Log.__init__.__kwdefaults__ or {}) | {"patience_s": 0.0})
+    versions: list[str] = []
+
+    def write(writer: int) -> None:
+        index = open_index(store, cache=f"own-{writer}")
+        versions.extend(index.open_run(f"run-{writer}-{n}", "sales", None, "hash", 1, 1).version for n in range(6))
+
+    at_once(write)
+    assert sorted(map(int, versions)) == list(range(1, WRITERS * 6 + 1))
+
+
 def test_cancel_against_commit_leaves_no_result_after_it(
     store: Store, open_index: OpenIndex, make_record: MakeRecord
 ) -> None:

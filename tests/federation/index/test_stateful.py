@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,8 +23,8 @@ from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.verify import verify
 from federation.index.stores import Stores
-from federation.manifest import Manifest
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
+from federation.workflows.index_rebuild import cancel_of
 from regions.model import Datacenter, Region, StoreConfig
 from tests.federation.conftest import MemoryStore
 
@@ -208,7 +209,7 @@ class IndexMachine(RuleBasedStateMachine):
             cache,
             lambda *_: self.us,
             ["memory://models"],
-            lambda text, source: Manifest.from_json(text, source=source),
+            partial(cancel_of, self.home),
         )
         apply_rebuild(self.home, plan, author="b@c")
         self.indexes = [self.opened(f"rebuilt-{self.turn}-{number}") for number in range(2)]

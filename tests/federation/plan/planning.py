@@ -13,10 +13,11 @@ from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
 from federation.deploy.prepare import JobRequest, PreparedJob, prepare_registered
 from federation.index import Index
+from federation.index.stores import Stores
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
-from regions.errors import NotFound, RegionUnreachable
-from regions.model import DryRun, GroupShortfall, Node
+from regions.errors import NotFound, PermissionDenied, RegionUnreachable
+from regions.model import DryRun, GroupShortfall, Node, Region
 from regions.nomad.resources import Resources
 from tests.federation.conftest import MemoryStore
 
@@ -58,6 +59,7 @@ class FakeRegion:
     free: int = 4
     evicting: int = 0
     is_silent: bool = False
+    may_not_dispatch: bool = False
     fits: bool = True
     change: str = "None"
     index: int = 7
@@ -84,6 +86,10 @@ class FakeRegion:
     def nodes(self) -> list[Node]:
         self.version()
         return self.node_list
+
+    def try_to_dispatch(self, unused_id: str) -> None:
+        if self.may_not_dispatch:
+            raise PermissionDenied("403", region=self.name, operation="dispatch")
 
     def leader(self) -> str:
         self.version()
@@ -126,6 +132,12 @@ class FakeApp:
 
     def client(self, name: str) -> FakeRegion:
         return self.regions[name]
+
+    def chosen_regions(self, names: Sequence[str] = ()) -> list[Region]:
+        return App.chosen_regions(cast(App, self), names)
+
+    def result_stores(self) -> Stores:
+        return Stores(self.config.regions, opener=lambda _: MemoryStore())
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:
         names = request.regions or tuple(self.regions)

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.plan import Claim, Shares, own_part, within_shares
+from federation.plan import Claim, Shares, budgets, own_part, within_shares
 from federation.workflows.other_runs import OtherRuns
 
 NAMES = ("us", "eu", "ap")
@@ -77,7 +77,7 @@ def test_an_owner_and_a_namespace_have_their_share() -> None:
     namespaces = {"us": "ml", "eu": "default", "ap": "ml"}
 
     def left(shares: Shares, others: list[Claim] = others) -> dict[str, int]:
-        return within_shares(parts, shares, namespaces, mine, others)
+        return within_shares(parts, budgets(shares, namespaces, mine, others), mine.outstanding)
 
     assert left(Shares()) == parts
     assert left(Shares({"ann@*": 10, "*": 100})) == {"us": 1, "eu": 1, "ap": 1}
@@ -91,7 +91,8 @@ def test_an_owner_and_a_namespace_have_their_share() -> None:
 def test_a_share_is_never_exceeded(runs: list[Claim], parts: dict[str, int], most: int) -> None:
     mine, *others = [replace(run, owner="ann", outstanding={"us": run.unbound}) for run in runs]
     held = sum(run.unbound for run in runs)
-    left = within_shares(parts, Shares({"ann": most}), {}, mine, others)
+    allowed = budgets(Shares({"ann": most}), dict.fromkeys(NAMES, "default"), mine, others)
+    left = within_shares(parts, allowed, mine.outstanding)
     assert sum(left.values()) == min(max(0, most - held), sum(parts.values()))
     assert all(left[region] <= parts[region] for region in parts)
 

@@ -11,6 +11,7 @@ import pytest
 
 from federation.claims import Site
 from federation.errors import LogConflict
+from federation.index.columns import Row
 from federation.manifest import Manifest
 from federation.result import Key, ResultRecord, manifest_sha256
 from federation.run.brain.brain import Brain
@@ -107,6 +108,9 @@ class Index:
     def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]:
         self.batches.append(len(records))
         return {record.alloc_id: "added" for record in records}
+
+    def won(self, run: str) -> Sequence[Row]:
+        return ()
 
 
 def ports(region: Region, run_log: RunLog, told: list[Tell], index: Index | None = None, **changes: Any) -> Ports:

@@ -10,7 +10,8 @@ import pytest
 from federation.errors import IndexCorrupt
 from federation.manifest import Manifest
 from federation.plan import Reason, Room
-from federation.run.slot_inputs import inputs_of, keep_asks
+from federation.run.brain.commands import Tell
+from federation.run.slot_inputs import inputs_of, keep_asks, naming, parameters_of
 from jobs.params.file import read_asks
 from jobs.params.sweep import Axis, Sweep
 from tests.federation.conftest import MemoryStore
@@ -73,3 +74,17 @@ def test_rooms_come_back_without_what_was_free() -> None:
     assert again == replace(manifest, rooms=(replace(room, free=0),))
     refused = replace(manifest, rooms=(replace(room, excluded=Reason.REFUSED),))
     assert Manifest.from_json(refused.to_json(), source="x").rooms[0].excluded is None
+
+
+def test_parameters_are_shown_for_each_slot_and_missed_without_an_error(tmp_path: Path) -> None:
+    home = MemoryStore()
+    manifest = kept(home, tmp_path)
+    parameters, inputs = parameters_of(manifest, home), inputs_of(manifest, home)
+    assert [parameters(slot) for slot in range(8)] == [inputs.parameters(slot) for slot in range(8)]
+    seen: list[Tell] = []
+    observe = naming(seen.append, parameters)
+    observe(Tell("failed", "us", 7, 1, "exit code 1"))
+    observe(Tell("lost", "us"))
+    assert [tell.params for tell in seen] == [{"depth": 5, "lr": 0.01}, {}]
+    del home.objects[f"runs/{MANIFEST.run}/params.jsonl.gz"]
+    assert parameters_of(manifest, home)(7) == {}

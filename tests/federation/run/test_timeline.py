@@ -8,7 +8,7 @@ import pytest
 
 from federation.run.kept_logs import KeptAttempt
 from federation.run.timeline import Timeline, running_at, timeline
-from regions.nomad.task_history import AllocationStory, TaskStory, TaskUsage
+from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
 
 
 @dataclass(frozen=True)
@@ -111,3 +111,12 @@ def test_what_was_seen_of_tasks_is_held_against_what_they_asked_for() -> None:
     assert (fit.task, fit.sampled, fit.cpu_mhz, fit.memory_mb) == ("task-0", 2, 100, 64)
     assert (fit.used_cpu_mhz, fit.used_memory_mb) == (410, 99)
     assert fit.fitting == (550, 128)
+
+
+def test_a_task_that_nomad_restarted_computes_from_its_first_run_on() -> None:
+    crashed = _kept(0, (14, 14.5))
+    task = crashed.story.tasks["task-0"]
+    events = tuple(TaskEvent(_at(second), kind, "") for second, kind in ((12, "Started"), (13, "Terminated")))
+    crashed = replace(crashed, story=replace(crashed.story, tasks={"task-0": replace(task, events=events)}))
+    span = timeline(ENTRIES, {(0, 1): _at(15)}, [crashed], {"us": None}).spans[0]
+    assert (span.waited_s, span.computed_s) == (2, 2.5)

@@ -16,7 +16,6 @@ from federation.ui.index_table import (
     plain_table,
     print_table,
     ranked,
-    short_run,
     when_text,
 )
 
@@ -49,7 +48,8 @@ def row(**given: Any) -> Row:
 
 def printed(rows: list[Row], width: int) -> tuple[list[str], tuple[str, ...]]:
     text = io.StringIO()
-    hidden = print_table(rows, Console(file=text, width=width, color_system=None))
+    console = Console(file=text, width=width, color_system=None)
+    hidden = print_table(rows, console, short={rows[0].run: "4c7de001", rows[0].alloc_id: "8f14e45f"})
     return text.getvalue().splitlines(), hidden
 
 
@@ -138,8 +138,6 @@ def test_sizes(size_bytes: int, text: str) -> None:
 def test_small_texts() -> None:
     assert when_text("2026-11-24T10:02:31.123456Z") == "2026-11-24 10:02Z"
     assert when_text("yesterday") == "yesterday"
-    assert short_run("019ab3a0-52be-7cc1-a9cf-2a1f4c7de001") == "019ab3a0-52be"
-    assert short_run("nomad:us/sales/dispatch-1") == "nomad:us/sales/dispatch-1"
     assert [number_text(value) for value in (None, 1, 0.123456, float("nan"), "x", True)] == [
         "-",
         "1",
@@ -149,3 +147,22 @@ def test_small_texts() -> None:
         "True",
     ]
     assert aligned([("a", "b"), ("long", "")]) == "a     b\nlong"
+
+
+def test_the_parameters_in_which_rows_differ_are_shown() -> None:
+    rows = [row(params={"lr": "0.1", "save_path": "/x"}), row(params={"lr": "0.01", "save_path": "/x", "state": "new"})]
+    lines, hidden = printed(rows, 120)
+
+    assert "lr" in lines[0].split()
+    assert "save_path" not in (*lines[0].split(), *hidden)
+    assert "params.state" in (*lines[0].split(), *hidden)
+    assert "0.01" in lines[2].split()
+    assert plain_table(rows).splitlines()[0].split()[7:9] == ["lr", "params.state"]
+
+
+def test_parameters_stay_on_a_narrow_terminal_and_long_ones_are_cut() -> None:
+    lines, _ = printed([row(params={"note": "x" * 500}), row(params={"note": "y"})], 80)
+
+    assert {"version", "slot", "region", "note"} <= set(lines[0].split())
+    assert max(map(len, lines)) <= 80
+    assert "x" * 500 in plain_table([row(params={"note": "x" * 500}), row()])

@@ -13,7 +13,7 @@ from federation.ui.console import out
 from federation.ui.plan_view import show_plan
 from federation.ui.regions_view import region_document, show_region, show_regions
 from federation.workflows.plan import preview
-from federation.workflows.region_report import report
+from federation.workflows.region_report import RegionsNow, report
 from federation.workflows.request import Placing, RunRequest
 from tests.federation.plan.planning import FakeApp, FakeRegion, node
 
@@ -64,7 +64,7 @@ def test_a_narrow_terminal_is_spared_what_is_dispensable(
 def test_one_region_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gpu = node(id="2", node_class="gpu", drivers=frozenset({"docker"}))
     app = FakeApp(tmp_path, FakeRegion("us", 8, node_list=[node(), gpu]), FakeRegion("eu", 4))
-    told = report(app.app, preview(app.app, ASK), "us")
+    told = report(app.app, RegionsNow(preview(app.app, ASK).snapshot.regions, "train"), "us")
     show_region(told)
     lines = [re.sub(r" +", " ", line).strip() for line in capsys.readouterr().out.splitlines()]
     assert lines[:4] == [
@@ -76,13 +76,17 @@ def test_one_region_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert lines[5] == "capacity 8 slots of train free, 0 queued"
     assert lines[-2:] == ["dc1 - - 1 1 1000 750 1000 900 raw_exec", "dc1 - gpu 1 1 1000 1000 1000 1000 docker"]
     document = region_document(told)
-    assert (document["free"], document["leader"], document["node_list"][0]["used_cpu_mhz"]) == (8, "10.0.0.1:4647", 250)
+    assert (document["free_slots"], document["leader"], document["node_list"][0]["used_cpu_mhz"]) == (
+        8,
+        "10.0.0.1:4647",
+        250,
+    )
 
 
 def test_a_region_that_is_silent_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = FakeApp(tmp_path, FakeRegion("us", is_silent=True), FakeRegion("eu", 4))
     made = preview(app.app, ASK)
-    show_region(report(app.app, made, "us"))
+    show_region(report(app.app, RegionsNow(made.snapshot.regions, "train"), "us"))
     out = capsys.readouterr().out
     assert "state      unreachable: region us: no answer" in out
     assert "leader     none that answers" in out

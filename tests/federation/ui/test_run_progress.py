@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 
@@ -66,3 +67,44 @@ def test_a_terminal_has_bars_for_each_region_and_for_all(monkeypatch: pytest.Mon
     assert "1/2" in last
     assert "1 dispatched, 1 started" in last
     assert "after 61 s of silence" in shown
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, tells: list[Tell], *, already: int = 0, no_color: bool = False) -> str:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    with progress_display(replace(MANIFEST, slots=2), as_json=False, already=lambda: already) as observe:
+        for tell in tells:
+            observe(tell)
+    return terminal.getvalue()
+
+
+RED = "\x1b[31m"
+FAILS = [
+    Tell("bound", "us", count=2),
+    Tell("dispatched", "us", 0, 1, "train/dispatch-1"),
+    Tell("failed", "us", 0, 1, "task t: Exit Code: 1"),
+]
+
+
+def test_failed_slots_are_red_above_and_in_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = drawn(monkeypatch, FAILS)
+    assert re.search(rf"{re.escape(RED)}us +slot 0 +failed +task t: Exit Code: 1", shown)
+    last = shown[shown.rindex("us ") :]
+    assert f"{RED}1 failed" in last
+    assert f"{RED}1 slot failed" in last
+
+
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = drawn(monkeypatch, FAILS, no_color=True)
+    assert "1 slot failed" in shown
+    assert RED not in shown
+
+
+def test_a_resumed_run_begins_with_what_is_in_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = drawn(monkeypatch, [Tell("committed", "us", 1, 1, "model[0] added")], already=1)
+    assert "2/2" in shown[shown.rindex("all ") :]

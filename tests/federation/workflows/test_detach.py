@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import pytest
 from federation.config.load import load
 from federation.config.model import Config
 from federation.errors import UsageError
-from federation.workflows.detach import check, start
+from federation.workflows.detach import check, has_failed, start, why_not
 from regions.errors import NotFound, RegionUnreachable
-from regions.model import Dispatched
+from regions.model import Allocation, Dispatched, TaskState
 
 TOML = """[federation]
 name = "shop"
@@ -32,7 +32,8 @@ datacenters = {{ eu-west-1 = {{}} }}
 [coordinator]
 driver = "docker"
 image = "registry.example.com/fedml:1"
-"""
+store_credentials = "{stores}"
+{more}"""
 
 
 @dataclass
@@ -63,8 +64,15 @@ class Host:
         return Dispatched(f"{job_id}/dispatch-1", "eval")
 
 
-def _config(folder: Path, *, home: str = '"s3://home"', token: str = '{ env = "NOMAD_TOKEN_US" }') -> Config:
-    (folder / "fedml.toml").write_text(TOML.format(home=home, token=token))
+def _config(
+    folder: Path,
+    *,
+    home: str = '"s3://home"',
+    token: str = '{ env = "NOMAD_TOKEN_US" }',
+    stores: str = "nodes",
+    more: str = "",
+) -> Config:
+    (folder / "fedml.toml").write_text(TOML.format(home=home, token=token, stores=stores, more=more))
     return load(folder / "fedml.toml")
 
 
@@ -80,9 +88,126 @@ def test_all_that_is_missing_is_named_before_anything_starts(tmp_path: Path) -> 
     told = str(refused.value)
     assert f"regions.us.token is a file {tmp_path}/token of this machine" in told
     assert "the home store file:///srv/home is a folder" in told
-    assert f"region us lacks:  nomad var put -region us {PATH} NOMAD_TOKEN_EU=…" in told
-    assert f"region eu lacks:  nomad var put -region eu {PATH} NOMAD_TOKEN_EU=…" in told
+    for name in ("us", "eu"):
+        put = f"nomad var put -force -region {name} {PATH} NOMAD_TOKEN_EU=…"
+        assert f"region {name} lacks NOMAD_TOKEN_EU:  {put}" in told
     assert not any(host.registered for host in hosts)
+
+
+TLS = """[regions.us.tls]
+ca_cert = "tls/ca.pem"
+client_cert = "tls/us.pem"
+client_key = "tls/us-key.pem"
+[regions.eu.tls]
+ca_cert = "tls/ca.pem"
+"""
+
+
+def test_tls_files_are_handed_over_by_the_nomad_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tls").mkdir()
+    for name in ("ca", "us", "us-key"):
+        (tmp_path / "tls" / f"{name}.pem").write_text(name)
+    config = _config(tmp_path, more=TLS)
+    with pytest.raises(UsageError) as refused:
+        check(config, [Host("us", {PATH: BOTH})])
+    assert "region us lacks tls_us_ca_cert, tls_us_client_cert, tls_us_client_key:" in str(refused.value)
+    assert f"NOMAD_TOKEN_US=… NOMAD_TOKEN_EU=… tls_us_ca_cert=@{tmp_path}/tls/ca.pem" in str(refused.value)
+    host = Host("us", {PATH: BOTH | {"tls_us_ca_cert", "tls_us_client_cert", "tls_us_client_key"}})
+    check(config, [host])
+    start(config, [host], "0193-run")
+    (task,) = host.registered[0]["TaskGroups"][0]["Tasks"]
+    texts = {one["DestPath"]: one["EmbeddedTmpl"] for one in task["Templates"] if not one.get("Envvars")}
+    assert texts == {
+        f"secrets/tls/regions.{key}": f'{{{{ with nomadVar "{PATH}" }}}}{{{{ .{item} }}}}{{{{ end }}}}'
+        for key, item in {
+            "us.tls.ca_cert": "tls_us_ca_cert",
+            "us.tls.client_cert": "tls_us_client_cert",
+            "us.tls.client_key": "tls_us_client_key",
+            "eu.tls.ca_cert": "tls_us_ca_cert",
+        }.items()
+    }
+    # As the coordinator's task has them:
+    secrets = tmp_path / "task" / "secrets" / "tls"
+    secrets.mkdir(parents=True)
+    for key in ("us.tls.ca_cert", "us.tls.client_cert", "us.tls.client_key", "eu.tls.ca_cert"):
+        (secrets / f"regions.{key}").write_text(key)
+    folder = task["Env"]["FEDML_COORDINATOR_TLS"]
+    monkeypatch.setenv(
+        "FEDML_COORDINATOR_TLS", folder.replace("${NOMAD_SECRETS_DIR}", str(tmp_path / "task" / "secrets"))
+    )
+    tls = load(tmp_path / "fedml.toml").regions["us"].tls
+    assert (tls.ca_cert, tls.client_key) == (secrets / "regions.us.tls.ca_cert", secrets / "regions.us.tls.client_key")
+
+
+def test_tls_files_of_the_clients_are_named_by_absolute_paths(tmp_path: Path) -> None:
+    on_nodes = 'tls_files = "nodes"\n[regions.us.tls]\nca_cert = "{}"\n'
+    with pytest.raises(
+        UsageError, match=r"regions\.us\.tls\.ca_cert is the file .* of this project: name it by the absolute"
+    ):
+        check(_config(tmp_path, more=on_nodes.format("ca.pem")), [Host("us", {PATH: BOTH})])
+    config = _config(tmp_path, more=on_nodes.format("/etc/nomad.d/ca.pem"))
+    host = Host("us", {PATH: BOTH})
+    check(config, [host])
+    start(config, [host], "0193-run")
+    (task,) = host.registered[0]["TaskGroups"][0]["Tasks"]
+    assert len(task["Templates"]) == 1
+    assert "FEDML_COORDINATOR_TLS" not in task["Env"]
+
+
+def test_credentials_that_only_the_sdk_finds_are_asked_for(tmp_path: Path) -> None:
+    keys = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"})
+    with pytest.raises(UsageError, match="region us lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY:"):
+        check(_config(tmp_path, stores="variables"), [Host("us", {PATH: BOTH})])
+    host = Host("us", {PATH: BOTH | keys})
+    check(_config(tmp_path, stores="variables"), [host])
+    with pytest.raises(UsageError, match=r"gs://home uses credentials of this machine: refer to its key"):
+        check(_config(tmp_path, stores="variables", home='"gs://home"'), [host])
+
+
+class Silent:
+    """A region whose coordinator doesn't drive the run."""
+
+    name = "us"
+
+    def __init__(self, allocation: Allocation | None, evaluations: list[dict[str, Any]]) -> None:
+        self.found = [allocation] if allocation else []
+        self._evaluations = evaluations
+
+    def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]:
+        return self.found, 1
+
+    def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
+        return self._evaluations
+
+    def logs(self, alloc_id: str, task: str, *, kind: str = "stdout", tail_bytes: int | None = None) -> bytes:
+        return b"no such file: /local/fedml.toml\n"
+
+
+ALLOCATION = Allocation("a1", "fedml-coordinator-shop/dispatch-1", "coordinator", 0, "n", "n-1", "failed", "run")
+CRASHED = TaskState("dead", True, 0, "Exit Code: 1", 1)
+MISSING = TaskState("pending", False, 0, "", None, trouble="Failed to find the command fedml")
+FULL = {
+    "FailedTGAllocs": {"coordinator": {"NodesEvaluated": 1, "NodesExhausted": 1, "DimensionExhausted": {"memory": 1}}}
+}
+
+
+@pytest.mark.parametrize(
+    ("allocation", "evaluations", "is_over", "why"),
+    [
+        (replace(ALLOCATION, tasks={"coordinate": CRASHED}), [], True,
+         "task coordinate: Exit Code: 1: no such file: /local/fedml.toml"),
+        (replace(ALLOCATION, client_status="pending", tasks={"coordinate": MISSING}), [], True,
+         "Failed to find the command fedml"),
+        (None, [FULL], False, "no node takes it: group coordinator: 1 node is full (memory on 1)"),
+        (None, [], False, "it has no allocation yet"),
+    ],
+)  # fmt: skip
+def test_why_no_coordinator_drives_the_run_is_said(
+    allocation: Allocation | None, evaluations: list[dict[str, Any]], is_over: bool, why: str
+) -> None:
+    client: Any = Silent(allocation, evaluations)
+    assert why_not(client, "child") == why
+    assert has_failed(client, "child") is is_over
 
 
 def test_with_its_variables_a_coordinator_has_all(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from federation.index.maintenance.rebuild import plan_rebuild
 from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.stores import Stores
 from federation.log import Log
-from federation.manifest import Manifest
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.workflows import evidence
 from federation.workflows.evidence import Evidence
+from federation.workflows.index_rebuild import cancel_of
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Region
 from tests.federation.run.brain.world import MANIFEST
@@ -94,7 +95,7 @@ class World:
             self.app.config.root / "nowhere",
             self.stores.of,
             self.stores.names,
-            lambda text, source: Manifest.from_json(text, source=source),
+            partial(cancel_of, self.app.home),
             Evidence(self.app).refusal,
         )
 
@@ -143,10 +144,11 @@ def test_a_record_that_the_run_refused_is_not_taken_afterwards(world: World, way
     assert reason in only_problem(getattr(world, way)())
 
 
-def test_a_record_of_an_attempt_that_seemed_to_publish_nothing_is_taken(world: World) -> None:
+@pytest.mark.parametrize("remedy", ["", "; end the task with  fedml publish DIR"])
+def test_a_record_of_an_attempt_that_seemed_to_publish_nothing_is_taken(world: World, remedy: str) -> None:
     world.open()
     record = world.publish()
-    reason = "NoResult: it completed and published nothing"
+    reason = f"NoResult: it completed and published nothing{remedy}"
     failed = {"type": "fail", "slot": 0, "attempt": 1, "cause": "no result", "reason": reason}
     odd = [{"type": "bind", "slot": [], "attempt": 1}, {"type": "fail", "slot": 0, "attempt": 1}, {"type": "ack"}]
     Log(world.app.home, f"runs/{RUN.run}/log/", author="ann").append([*odd, failed])

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from federation.app import App
-from federation.errors import RunIsDriven
+from federation.errors import RunIsDriven, UsageError
 from federation.workflows import run_control
 from federation.workflows.detach import coordinator_config
 
@@ -23,7 +23,7 @@ class FakeRuns:
     calls: list[str]
 
     def find(self, run: str) -> Any:
-        return SimpleNamespace(run=f"{run}-whole", state=self.state, job="train")
+        return SimpleNamespace(run=f"{run}-whole", state=self.state, job="train", author="bob@elsewhere")
 
     def manifest(self, run: str) -> str:
         return f"manifest of {run}"
@@ -31,6 +31,9 @@ class FakeRuns:
     def retry(self, run: str, slots: object) -> tuple[int, ...]:
         self.calls.append(f"retry {run} {slots}")
         return (1,)
+
+    def change_since(self, run: str) -> str:
+        return ""
 
     def rebind(self, run: str, region: str) -> int:
         self.calls.append(f"rebind {run} {region}")
@@ -97,3 +100,9 @@ def test_the_config_of_a_coordinator_s_task() -> None:
     assert coordinator_config({"NOMAD_TASK_DIR": "/local"}) is None
     assert str(coordinator_config(task)) == "/local/fedml.toml"
     assert str(coordinator_config(task | {"NOMAD_META_fedml_config": "/p/fedml.toml"})) == "/p/fedml.toml"
+
+
+@pytest.mark.parametrize("named", ["last", "last-2", "LAST"])
+def test_the_last_run_is_not_cancelled_where_somebody_else_dispatched_it(runs: FakeRuns, named: str) -> None:
+    with pytest.raises(UsageError, match=f"{named} is run {named}-whole, which bob@elsewhere dispatched"):
+        run_control.cancel(APP, named, "", driven, pytest.fail, pytest.fail)

@@ -97,12 +97,30 @@ def test_a_line_that_is_too_long_to_show_is_left_out():
         ('job "a" {\n  type = upper("a"\n}', "3:1", 'expected "," or ")"', ""),
         ('job "a" {\n  dynamic "group" {\n    content {\n    }\n  }\n}', "2:3", 'lacks its argument "for_each"', ""),
         (
-            'job "a" {\n  dynamic "group" {\n    for_each = 5\n    content {\n    }\n  }\n}',
+            'job "a" {\n  dynamic "group" {\n    for_each = 5\n    labels   = ["x"]\n    content {\n    }\n  }\n}',
             "3:16",
             "iterates over a list",
             "",
         ),
         ('job "a" {\n  dynamic "group" {\n    for_each = []\n  }\n}', "2:3", 'one block, "content"', ""),
+        (
+            'job "a" {\n  dynamic "nope" {\n    for_each = []\n    content {\n    }\n  }\n}',
+            "2:3",
+            'there is no block "nope" in "job"',
+            "",
+        ),
+        (
+            'job "a" {\n  dynamic "group" {\n    for_each = []\n    content {\n    }\n  }\n}',
+            "2:3",
+            'a dynamic "group" needs its argument "labels"',
+            "",
+        ),
+        (
+            'job "a" {\n  dynamic "constraint" {\n    for_each = []\n    labels   = []\n    content {\n    }\n  }\n}',
+            "4:5",
+            'a "constraint" block takes no label',
+            "",
+        ),
         (
             'job "a" {\n  dynamic "grop" {\n    for_each = [1]\n    content {\n    }\n  }\n}',
             "2:3",

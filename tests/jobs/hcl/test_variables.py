@@ -214,7 +214,8 @@ def test_validation():
         ),
         ('locals "x" {\n a = 1\n}', "takes no label"),
         ('variables "x" {\n a = 1\n}', "takes no label"),
-        ("locals {\n a = 1\n}\nlocals {\n a = 2\n}", "already defined"),
+        ("locals {\n a = nope()\n}\nlocals {\n a = 2\n}", 'no function "nope"'),
+        ("locals {\n a = 1\n a = 2\n}", "already set"),
     ],
 )
 def test_broken_declarations(text, problem):
@@ -226,3 +227,8 @@ def test_broken_declarations(text, problem):
 def test_the_declared_names_are_known():
     parsed = parse_job('variable "a" {\n default = 1\n}\nvariables {\n b = 2\n}\njob "j" {}\n')
     assert parsed.variable_names == {"a", "b"}
+
+
+def test_of_two_definitions_of_a_local_the_last_in_the_file_counts():
+    parsed = parse_job('locals {\n a = 1\n}\njob "j" {\n meta {\n x = local.a\n }\n}\nlocals {\n a = 2\n}\n')
+    assert parsed.job["Meta"] == {"x": "2"}

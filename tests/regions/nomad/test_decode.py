@@ -82,7 +82,7 @@ def test_an_allocation_whose_task_was_restarted():
     ]
     state = {"State": "pending", "Failed": False, "Restarts": 1, "Events": events}
     found = allocation_from_json(STUB | {"TaskStates": {"t": state}, "NextAllocation": "b", "ModifyIndex": 9})
-    assert found.tasks == {"t": TaskState("pending", False, 1, "Task restarting in 1s", 3)}
+    assert found.tasks == {"t": TaskState("pending", False, 1, "Task restarting in 1s", 3, trouble="Exit Code: 3")}
     assert (found.next_allocation, found.modify_index) == ("b", 9)
 
 
@@ -90,7 +90,51 @@ def test_the_event_streams_task_events_have_no_display_message():
     events = [{"Type": "Driver Failure", "DisplayMessage": "", "DriverError": "no such binary"}]
     state = {"State": "dead", "Failed": True, "Events": events}
     found = allocation_from_json(STUB | {"TaskStates": {"t": state}})
-    assert found.tasks["t"] == TaskState("dead", True, 0, "no such binary", None)
+    assert found.tasks["t"] == TaskState("dead", True, 0, "no such binary", None, trouble="no such binary")
+
+
+STARTED, RESTARTING, KILLED = {"Type": "Started"}, {"Type": "Restarting"}, {"Type": "Killed"}
+RECEIVED, CRASHED = {"Type": "Received"}, {"Type": "Terminated", "ExitCode": 1}
+TEMPLATE = {"Type": "Template", "DisplayMessage": "Missing: nomad.var.block(a@default.global)"}
+RENDERED = {"Type": "Killing", "DisplayMessage": "Template failed: x: no such file", "FailsTask": True}
+ARTIFACT = {"Type": "Failed Artifact Download", "DisplayMessage": "", "DownloadError": "404"}
+
+
+@pytest.mark.parametrize(
+    ("events", "trouble"),
+    [
+        ([RECEIVED], ""),
+        ([RECEIVED, TEMPLATE], TEMPLATE["DisplayMessage"]),
+        ([RECEIVED, TEMPLATE, STARTED], ""),
+        ([RECEIVED, RENDERED, KILLED], RENDERED["DisplayMessage"]),
+        ([RECEIVED, ARTIFACT, RESTARTING], "404"),
+        ([{"Type": "Setup Failure", "SetupError": "no user"}], "no user"),
+        ([{"Type": "Failed Validation", "ValidationError": "no x"}], "no x"),
+        ([{"Type": "Task hook failed", "Message": "volume: x"}], "volume: x"),
+        ([{"Type": "Driver Failure", "DriverError": "no image"}, RESTARTING], "no image"),
+        ([STARTED, CRASHED], ""),
+        ([STARTED, CRASHED, RESTARTING], "Exit Code: 1"),
+        ([STARTED, CRASHED, RESTARTING, STARTED], "Exit Code: 1"),
+        ([STARTED, CRASHED, RESTARTING, RECEIVED, ARTIFACT], "404"),
+        ([STARTED, {"Type": "Terminated", "Signal": 11}, RESTARTING], "Exit Code: 0, Signal: 11"),
+        (
+            [STARTED, CRASHED | {"Details": {"oom_killed": "true"}, "DisplayMessage": "OOM Killed"}, RESTARTING],
+            "killed for its memory (OOM)",
+        ),
+        ([STARTED, {"Type": "Restart Signaled"}, {"Type": "Terminated", "ExitCode": 130}, RESTARTING, STARTED], ""),
+        ([STARTED, {"Type": "Killing"}, {"Type": "Terminated", "ExitCode": 143}, KILLED], ""),
+        ([STARTED, {"Type": "Terminated", "ExitCode": 0}], ""),
+    ],
+)
+def test_what_keeps_a_task_from_starting_or_makes_nomad_restart_it(events, trouble):
+    state = {"State": "pending", "Failed": False, "Events": events}
+    assert allocation_from_json(STUB | {"TaskStates": {"t": state}}).tasks["t"].trouble == trouble
+
+
+def test_a_templates_own_error_is_why_its_task_failed():
+    events = [RECEIVED, RENDERED, {"Type": "Not Restarting", "FailsTask": True}, KILLED]
+    state = {"State": "dead", "Failed": True, "Events": events}
+    assert allocation_from_json(STUB | {"TaskStates": {"t": state}}).tasks["t"].last_event == RENDERED["DisplayMessage"]
 
 
 def test_an_allocation_name_without_an_index_is_refused():

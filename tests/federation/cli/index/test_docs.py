@@ -19,7 +19,7 @@ from federation.log import Log
 DOCS = Path(__file__).parents[4] / "docs"
 PAGES = ("reference/index.md", "how-to/keep-an-index-healthy.md")
 TEXT = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in PAGES)
-COMMON = {"--help", "--config"}
+COMMON = {"--help", "--config", "--verbose", "--quiet"}
 
 
 @pytest.mark.parametrize("command", sorted(typer.main.get_command(app).commands))

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 import federation.cli
-from federation.cli.options.groups import grouped
+from federation.cli.command_app import CommandApp
 
 PARAMETERS_MAX = 12
 
@@ -28,8 +28,8 @@ def command(size: Size, where: Annotated[str, typer.Argument()] = "here", loud: 
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    app = typer.Typer()
-    app.command()(grouped(command))
+    app = CommandApp()
+    app.command()(command)
     result = CliRunner().invoke(app, arguments)
     return result.exit_code, result.output
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 
 from federation.errors import IndexCorrupt, IndexLost, LogConflict, UsageError
 from federation.index import Index
-from federation.index.catalog.catalog import read_hashes
 from federation.index.catalog.checkpoint import checkpoints, write_checkpoint
 from federation.index.home import LOG_PREFIX, entry_key
 from federation.index.maintenance.gc import run_gc
@@ -21,6 +21,7 @@ from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.verify import verify
 from federation.log import Log
 from federation.manifest import Manifest
+from federation.workflows.index_rebuild import cancel_of
 from regions.storage.errors import Unavailable
 
 Clouds = Any
@@ -54,10 +55,7 @@ def open_run(clouds: Clouds, run: str, **given: Any) -> None:
 
 
 def plan(clouds: Clouds, cache: Path, **given: Any) -> RebuildPlan:
-    def read(text: bytes, source: str) -> Manifest:
-        return Manifest.from_json(text, source=source)
-
-    return plan_rebuild(clouds.home, cache, clouds.store, clouds.names, read, **given)
+    return plan_rebuild(clouds.home, cache, clouds.store, clouds.names, partial(cancel_of, clouds.home), **given)
 
 
 def rebuild(clouds: Clouds, cache: Path, **given: Any) -> RebuildPlan:
@@ -105,7 +103,9 @@ def full(clouds: Clouds) -> Clouds:
     clouds.publish(1, attempt=2)
     clouds.index.close_run("run-1", "done")
     open_run(clouds, "run-2", slots=1, version="5")
-    Log(clouds.home, "runs/run-2/log/").append([{"type": "bind"}, {"type": "cancel", "reason": "a mistake"}])
+    Log(clouds.home, "runs/run-2/log/").append(
+        [{"type": "bind"}, {"type": "cancel", "reason": 7}, {"type": "cancel", "reason": "a mistake"}]
+    )
     clouds.index.close_run("run-2", "cancelled", "a mistake")
     clouds.publish(0, run="run-2", version="5")
     open_run(clouds, "run-3", slots=2, version="6")
@@ -516,6 +516,7 @@ def test_a_catalog_that_is_found_after_the_rebuild_adds_what_it_knows(full: Clou
     full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
     before, runs, times = seen(full.index), runs_of(full.index), committed(full.index)
     full.index.close()
+    [old] = (full.root / "cache" / "index").glob("*.sqlite")
     lose(full)
     rebuild(full, nowhere)
     other = full.another_index("other")
@@ -526,7 +527,6 @@ def test_a_catalog_that_is_found_after_the_rebuild_adds_what_it_knows(full: Clou
     again.close()
     with pytest.raises(UsageError, match="isn't lost: its log is whole"):
         plan(full, full.root / "cache")
-    old = next(path for path in (full.root / "cache" / "index").glob("*.sqlite") if len(read_hashes(path)) > 5)
 
     rebuild(full, full.root / "cache", catalog=old)
 

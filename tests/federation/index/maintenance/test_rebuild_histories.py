@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,8 +16,8 @@ from federation.index import Index
 from federation.index.home import HOME_KEY
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.verify import verify
-from federation.manifest import Manifest
 from federation.result import ResultRecord, manifest_sha256
+from federation.workflows.index_rebuild import cancel_of
 
 MakeRecord = Callable[..., ResultRecord]
 
@@ -104,8 +105,7 @@ def test_rebuilt_after_any_history(
             del home.objects[key]
 
         survives = cache / ("one" if with_catalog else "none")
-        read: Callable[[bytes, str], Manifest] = lambda text, source: Manifest.from_json(text, source=source)  # noqa: E731
-        plan = plan_rebuild(home, survives, lambda *_: us, ["memory://us"], read)
+        plan = plan_rebuild(home, survives, lambda *_: us, ["memory://us"], partial(cancel_of, home))
         apply_rebuild(home, plan, author="b@c")
 
         fresh = Index(home, cache_dir=cache / "fresh", author="a@b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,9 @@ from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.maintenance.verify import verify
-from federation.manifest import Manifest
+from federation.workflows.index_rebuild import cancel_of
 from regions.model import StoreConfig
 from regions.storage import open_store
-from tests.emulators.fixtures import (  # noqa: F401 - fixtures
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-    seaweed_config,
-    seaweed_endpoint,
-)
 
 Clouds = Any
 
@@ -74,7 +64,7 @@ def test_kept_healthy_from_end_to_end(cloud: Clouds) -> None:
         cloud.root / "nowhere",
         cloud.store,
         cloud.names,
-        lambda text, source: Manifest.from_json(text, source=source),
+        partial(cancel_of, cloud.home),
     )
     apply_rebuild(cloud.home, plan, author="b@c")
     index = cloud.another_index("fresh")

@@ -110,6 +110,9 @@ class Watchdog:
             room is not None and room.cap is not None and len(world.seats) == 1
         ):  # two may differ for a while in who gave
             assert len(here) <= room.cap, f"{region} has {len(here)} slots, above its cap"
+        if world.share is not None and len(world.seats) == 1:
+            outstanding = [pair for pair in self.bound if pair not in self.failed and pair[0] not in self.done]
+            assert len(outstanding) <= world.share, f"{len(outstanding)} slots are outstanding, above the share"
         if manifest.canary and region not in self.proven:
             assert len(here) <= manifest.canary, f"{region} has {len(here)} slots before its canary's result"
 

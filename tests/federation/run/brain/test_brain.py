@@ -202,7 +202,7 @@ def test_cancel_is_recorded_first_then_everything_open_is_stopped() -> None:
     assert not [c for c in out if isinstance(c, cmd.Close)]
     assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=False)) == []
     assert cmd.Stop("us", "train/dispatch-1") in brain.step(ev.Tick(60.0))
-    assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=True)) == [cmd.Close("cancelled", "")]
+    assert brain.step(ev.Stopped("us", "train/dispatch-1", is_done=True)) == [cmd.Close("cancelled", "enough")]
 
 
 def test_a_task_that_published_and_then_failed_has_a_result() -> None:

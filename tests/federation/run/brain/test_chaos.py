@@ -38,7 +38,8 @@ def one_run(
         rooms["r1"] = replace(rooms["r1"], elastic=2)
     world = World(
         seed, sizes=sizes, rooms=rooms, scale=1.0 if seed % 3 else 2.0, without=without, seats=2 if seed % 5 == 0 else 1,
-        max_outstanding={"r1": 6} if seed % 7 == 0 else None, make_brain=make_brain,
+        max_outstanding={"r1": 6} if seed % 7 == 0 else None, share=1 + seed % 3 if seed % 13 == 5 else None,
+        make_brain=make_brain,
     )  # fmt: skip
     if seed % 10 == 3:
         world.cancel_at = 5.0 + seed % 60

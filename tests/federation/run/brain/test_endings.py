@@ -264,3 +264,58 @@ def test_a_failed_canary_reverts_the_job(mode: str, reverted: list[str], ends: b
     assert [one.region for one in of(out, cmd.Revert)] == reverted
     assert bool(brain.state.halted) is ends
     assert brain.regions["us"].is_excluded is not ends
+
+
+def told(out: list[cmd.Command]) -> list[str]:
+    return [tell.detail for tell in of(out, cmd.Tell) if tell.kind == "failing"]
+
+
+def waiting(trouble: str, **changes: Any) -> Allocation:
+    """An allocation whose task doesn't start."""
+    return allocation(client_status="pending", tasks={"t": TaskState("pending", False, trouble=trouble)}, **changes)
+
+
+def crashing(trouble: str = "Exit Code: 1") -> Allocation:
+    """An allocation whose task Nomad restarts."""
+    return allocation(client_status="running", tasks={"t": TaskState("running", False, 1, "", 1, trouble=trouble)})
+
+
+def test_what_keeps_a_task_from_starting_is_said_at_once_and_once() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    sent(brain)
+    news = ev.AllocationChanged("us", waiting("Missing: nomad.var.block(a)"))
+    assert told(brain.step(news)) == ["task t: Missing: nomad.var.block(a)"]
+    assert told(brain.step(news)) == []
+    others = [brain.step(ev.AllocationChanged("us", waiting(f"Missing: {name}"))) for name in "bcdefg"]
+    assert sum(map(len, map(told, others))) == 2
+
+
+def test_a_crash_loop_is_said_with_what_the_task_wrote_last() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    sent(brain)
+    assert told(brain.step(ev.AllocationChanged("us", crashing()))) == []
+    (inspect,) = of(brain.step(ev.Tick(brain.state.now_s)), cmd.Inspect)
+    seen = ev.ChildInspected(0, 1, "running", (crashing(),), "ValueError: bad lr")
+    assert (inspect.slot, inspect.attempt) == (0, 1)
+    assert told(brain.step(seen)) == ["task t: Exit Code: 1: ValueError: bad lr; Nomad restarts it"]
+    assert told(brain.step(seen)) == []
+    assert brain.slots[0].attempts[0].is_open
+
+
+def test_a_task_that_never_started_is_not_said_to_have_waited_for_a_node() -> None:
+    brain = Brain(replace(MANIFEST, slots=1, pending_timeout_s=30.0))
+    sent(brain)
+    brain.step(ev.AllocationChanged("us", waiting("Missing: nomad.var.block(a)")))
+    for name in MANIFEST.regions:
+        brain.step(ev.RegionHeard(name))
+        brain.step(ev.RegionProbed(name, 5))
+    out = brain.step(ev.Tick(brain.state.now_s + 31))
+    (fail,) = [one for one in changes(out) if one["type"] == "fail"]
+    assert fail["reason"] == "it waited 31 s to start in us: task t: Missing: nomad.var.block(a)"
+
+
+def test_an_attempt_that_is_over_is_not_said_to_be_failing() -> None:
+    brain = Brain(replace(MANIFEST, slots=1))
+    sent(brain)
+    over = allocation(tasks={"t": TaskState("dead", True, 2, "Exit Code: 1", 1, trouble="Exit Code: 1")})
+    assert told(brain.step(ev.AllocationChanged("us", over))) == []

@@ -116,7 +116,7 @@ def test_a_cancel_that_another_process_wrote_is_obeyed() -> None:
     assert of(brain.step(ev.Tick(5.0)), cmd.ReadLog)
     out = brain.step(ev.LogRead(((Cancel("wrong data"),),)))
     assert of(out, cmd.Stop) == [cmd.Stop("us", child)]
-    assert of(brain.step(ev.Stopped("us", child, is_done=True)), cmd.Close) == [cmd.Close("cancelled", "")]
+    assert of(brain.step(ev.Stopped("us", child, is_done=True)), cmd.Close) == [cmd.Close("cancelled", "wrong data")]
 
 
 def test_a_retry_gives_a_failed_slot_new_attempts() -> None:

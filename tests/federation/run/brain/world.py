@@ -14,7 +14,7 @@ from typing import Any
 
 from federation.claims import Site
 from federation.manifest import Manifest
-from federation.plan import Room
+from federation.plan import Budget, Room
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
@@ -86,6 +86,7 @@ class World:
         make_brain: Callable[..., Brain] = Brain,
         rooms: Mapping[str, Room] | None = None,
         max_outstanding: Mapping[str, int] | None = None,
+        share: int | None = None,
         limits: Limits = LIMITS,
         watches: bool = True,
     ) -> None:
@@ -108,6 +109,8 @@ class World:
         self.told_at: list[float] = []
         self.dispatched: list[tuple[int, int, str]] = []
         self.seats = [Seat(number) for number in range(seats)]
+        self.share = share
+        """How many slots `[shares]` lets the run have outstanding."""
         self.closed: cmd.Close | None = None
         self.cancel_at = float("inf")
         self.scripts: list[tuple[float, Callable[[], None]]] = []
@@ -335,6 +338,7 @@ class World:
             observe=lambda _: None,
             inputs=lambda slot: ({}, b""),
             sites={name: Site((name,), {"dc1": STORE}) for name in self.regions},
+            budgets=lambda _: self._budgets(),
         )
 
     def _probe(self, name: str, _slots: int) -> ev.RegionProbed:
@@ -344,7 +348,10 @@ class World:
             return ev.RegionProbed(name, 0, "403", is_denied=True)
         if is_cut:
             return ev.RegionProbed(name, 0, "unreachable")
-        return ev.RegionProbed(name, region.free, children=len(region.children))
+        return ev.RegionProbed(name, region.free, children=len(region.children), budgets=self._budgets())
+
+    def _budgets(self) -> tuple[Budget, ...]:
+        return () if self.share is None else (Budget(frozenset(self.regions), self.share),)
 
     def _ping(self, name: str) -> ev.Pinged:
         cut = self.regions[name].cut
@@ -386,7 +393,8 @@ class World:
             outcomes.append((record, "known" if is_known else "added" if winner == record.alloc_id else "superseded"))
         if self.faults.hits("index_answer_lost"):
             return ev.CommitFailed(command.records, "the answer was lost")
-        return ev.Committed(tuple(outcomes))
+        givers = {key: self.attempt_of[alloc_id] for key, alloc_id in self.index.items()}
+        return ev.Committed(tuple(outcomes), givers)
 
     # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

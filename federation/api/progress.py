@@ -1,0 +1,90 @@
+"""Counts how far a run is that a thread of this process drives, and shows it: live in a notebook, else as lines."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from federation.api.html import table_html, text_html
+from federation.manifest import Manifest
+from federation.run.brain.commands import Tell
+from federation.streams import write_note
+from federation.text import counted
+from federation.ui.run_count import RunCount
+from federation.workflows.runs import RunStory
+
+COLUMNS = ("region", "dispatched", "started", "failed", "results")
+
+
+class Progress:
+    """How far a run is. Its text is one line; a notebook shows a table with a line for each region. For any thread."""
+
+    def __init__(self, manifest: Manifest, story: RunStory | None = None) -> None:
+        """`story`: what a run has that is continued."""
+        self._run = manifest.run
+        self._lock = threading.Lock()
+        self._count = RunCount(manifest, len(story.results) if story is not None else 0)
+        self.expected = manifest.expected_keys
+        """How many results there will be."""
+        if story is not None:
+            self._count.failed_slots.update(at for at, slot in enumerate(story.slots) if slot.state == "failed")
+
+    @property
+    def results(self) -> int:
+        """How many results are in the index (of a run without results: how many allocations ended well)."""
+        return self._count.results
+
+    def observe(self, tell: Tell) -> None:
+        """Counts one event."""
+        with self._lock:
+            self._count.take(tell)
+
+    def __str__(self) -> str:
+        with self._lock:
+            failed = len(self._count.failed_slots)
+            text = f"{self.results:,} of {self.expected:,} {self._count.what}"
+        return f"{text}, {counted(failed, 'slot')} failed" if failed else text
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        with self._lock:
+            regions = self._count.regions.items()
+            lines = [(name, one.dispatched, one.started, one.failed, one.results) for name, one in regions]
+        bar = f'<progress value="{self.results}" max="{self.expected}"></progress>'
+        return f"<p>run {text_html(self._run)}: {bar} {text_html(self)}</p>" + table_html(COLUMNS, lines)
+
+
+def shown(progress: Progress, *, is_wanted: bool | None) -> Callable[[], None]:
+    """Makes the function that shows the progress as it is now: live in a notebook, as a line on standard error elsewhere.
+    `is_wanted` None: only in a notebook."""
+    if is_wanted is False or (is_wanted is None and not in_notebook()):
+        return lambda: None
+    last = ""
+    handle: Any = None
+
+    def show() -> None:
+        nonlocal last, handle
+        now = progress._repr_html_() if in_notebook() else str(progress)
+        if now == last:
+            return
+        last = now
+        if not in_notebook():
+            write_note(now)
+        elif handle is None:
+            handle = import_module("IPython.display").display(progress, display_id=True)
+        else:
+            handle.update(progress)
+
+    return show
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None

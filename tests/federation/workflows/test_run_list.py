@@ -1,0 +1,130 @@
+"""`fedml runs list`: which runs, why none, and a table whose ids can be copied at every width."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from federation.cli import run
+from federation.config.load import load
+from federation.index import Index
+from federation.manifest import new_run_id
+from federation.ui import run_view
+from regions.storage import open_store
+
+TOML = """
+[federation]
+home = "file://./home"
+
+[regions.us]
+addresses = ["http://127.0.0.1:9"]
+store = "file://./us"
+[regions.us.datacenters.dc1]
+"""
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Five runs of one minute, the oldest first: of two jobs and two authors."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fedml.toml").write_text(TOML)
+    config = load(tmp_path / "fedml.toml")
+    runs = [new_run_id(1_790_000_000_000 + number) for number in range(5)]
+    authors = ("ann@laptop", "ann@laptop", "runner@ci-build-host-17.cluster.example.com")
+    for number, one in enumerate(runs):
+        index = Index(open_store(config.home), cache_dir=tmp_path / "cache", author=authors[number % 3])
+        job = "forecast" if number == 4 else "sales-close-prediction-europe"
+        index.open_run(one, job, None, "spec", 24, 24, name="nightly-learning-rates" if number == 1 else "")
+        if number < 2:
+            index.close_run(one, "failed" if number else "done", "1 of 24 slots failed" if number else "")
+    return runs
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[list[list[str]], str]:
+    assert run(["runs", "list", *arguments]) == code
+    shown = capsys.readouterr()
+    return [line.split() for line in shown.out.splitlines()], shown.err.strip()
+
+
+def test_a_line_has_an_id_that_names_the_run_in_every_command(
+    opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    heading, *lines = listed(capsys)[0]
+    assert heading == ["run", "name", "job", "version", "author", "state", "results", "opened"]
+    assert [line[0] for line in lines] == [one[-8:] for one in reversed(opened)]
+    assert lines[3][1:7] == [
+        "nightly-learning-rates",
+        "sales-close-prediction-europe",
+        "2",
+        "ann@laptop",
+        "failed",
+        "0/24",
+    ]
+    assert lines[0][1] == "-"
+    for named in (lines[3][0], "nightly-learning-rates", "last-3"):
+        assert run(["runs", "show", named]) == 1
+        assert f"run {opened[1]} has no manifest" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (("--state", "open"), [4, 3, 2]),
+        (("--state", "failed"), [1]),
+        (("--author", "ann"), [4, 3, 1, 0]),
+        (("--author", "ann@laptop", "--job", "forecast"), [4]),
+        (("--job", "sales-close-prediction-europe", "--limit", "2"), [3, 2]),
+        (("--limit", "9"), [4, 3, 2, 1, 0]),
+    ],
+)
+def test_the_list_is_narrowed(
+    opened: list[str], capsys: pytest.CaptureFixture[str], options: tuple[str, ...], numbers: list[int]
+) -> None:
+    assert run(["runs", "list", "--json", *options]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in document["runs"]] == [opened[number] for number in numbers]
+    assert document["revision"] == 7
+    assert {row["author"] for row in document["runs"]} <= {"ann@laptop", "runner@ci-build-host-17.cluster.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--job", "forcast"), "The index has no run of job 'forcast': did you mean 'forecast'?"),
+        (("--author", "zoe"), "The index has no run of author 'zoe'. There are: ann, ann@laptop, runner, "),
+        (("--job", "forecast", "--state", "done"), "No run matches all of these options"),
+    ],
+)
+def test_it_is_said_why_there_is_none(
+    opened: list[str], capsys: pytest.CaptureFixture[str], options: tuple[str, ...], says: str
+) -> None:
+    lines, err = listed(capsys, *options)
+    assert lines == []
+    assert err.startswith(says)
+
+
+def test_older_runs_that_are_left_out_are_counted_and_a_state_is_one_of_four(
+    opened: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listed(capsys, "--limit", "2")[1] == "3 older runs not shown (--limit 2)"
+    assert (
+        "Error: --state running: a run is open, done, failed or cancelled"
+        in listed(capsys, "--state", "running", code=1)[1]
+    )
+
+
+@pytest.mark.parametrize("columns", [72, 80, 100, 250])
+def test_ids_states_and_counts_are_whole_at_every_width(
+    opened: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(run_view, "out", lambda: SimpleNamespace(width=columns))
+    assert run(["runs", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    for line, one in zip(lines[1:], reversed(opened), strict=True):
+        assert line.startswith(f"{one[-8:]}  ")
+        assert ("  -  " if "done" in line else "  0/24 ") in line
+        assert {"open", "done", "failed"} & set(line.split())

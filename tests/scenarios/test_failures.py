@@ -1,0 +1,193 @@
+"""What a person reads of slots that failed: their parameters, the reason, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.scenarios.light_job import LIGHT_SCRIPT
+from tests.scenarios.project import Done, Project, run_id
+
+pytestmark = pytest.mark.xdist_group("scenarios")
+
+SCRIPT = """\
+if [ "$NOMAD_META_epochs" = 3 ]; then echo too many epochs >&2; exit 7; fi
+mkdir out && echo x > out/model && echo '{"score": 0.5}' > out/metrics.json
+exec fedml publish out
+"""
+REASON = "task make: Exit Code: 7: too many epochs"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep of four slots that is over: those with epochs=3 failed everywhere."""
+
+    project: Project
+    run: str
+    dispatched: Done
+
+
+@pytest.fixture(scope="module")
+def sweep(project: Project) -> Sweep:
+    """Dispatched once for all tests here."""
+    job = project.job("swept", SCRIPT)
+    done = project.fedml("dispatch", "--job", job, "--sweep", "epochs=1,3", "--sweep", "note=a,b")
+    assert done.code == 2, done.err
+    return Sweep(project, run_id(done.err), done)
+
+
+def test_progress_and_summary_name_the_parameters(sweep: Sweep) -> None:
+    lines = sweep.dispatched.err.splitlines()
+    assert any(" retry " in line and "(epochs=3, note=a)" in line for line in lines)
+    assert any(" failed " in line and "(epochs=3, note=b)" in line for line in lines)
+    begin = lines.index(f"  2 slots, all with epochs=3: {REASON}")
+    assert lines[begin + 1 : begin + 3] == ["    slot 2 (epochs=3, note=a)", "    slot 3 (epochs=3, note=b)"]
+
+
+def test_a_run_that_is_over_names_the_parameters(sweep: Sweep) -> None:
+    shown = sweep.project.fedml("runs", "show", sweep.run)
+    assert f"2 slots, all with epochs=3: {REASON}" in shown.out
+    assert "slot 3 (epochs=3, note=b)" in shown.out
+    slots = sweep.project.fedml("runs", "show", sweep.run, "--json").json["slots"]
+    assert [slot["params"] for slot in slots] == [
+        {"epochs": epochs, "note": note} for epochs in (1, 3) for note in ("a", "b")
+    ]
+
+
+def test_a_follower_and_programs_get_the_parameters(sweep: Sweep) -> None:
+    assert "(epochs=3, note=b)" in sweep.project.fedml("runs", "watch", sweep.run).err
+    lines = sweep.project.fedml("runs", "retry", sweep.run, "2", "--json").json_lines
+    assert {str(line["params"]) for line in lines if line.get("slot") == 2} == {"{'epochs': 3, 'note': 'a'}"}
+    (group,) = lines[-1]["failures"]
+    assert group["reason"] == REASON
+    assert group["slots"] == [
+        {"slot": slot, "params": {"epochs": 3, "note": note}} for slot, note in ((2, "a"), (3, "b"))
+    ]
+
+
+def test_results_of_a_sweep_show_the_parameters(sweep: Sweep) -> None:
+    heading, *rows = sweep.project.ran("index", "list", "--run", sweep.run).out.splitlines()
+    assert "note" in heading.split()
+    assert "epochs" not in heading.split()  # those that came in have the same
+    assert sorted(row.split()[heading.split().index("note")] for row in rows) == ["a", "b"]
+
+
+CRASHES = "echo the data is gone >&2; exit 7"
+RESTARTS = ("attempts = 0\n      mode ", 'attempts = 2\n      delay    = "15s"\n      mode ')
+TEMPLATE = """driver = "raw_exec"
+
+      template {
+        data        = "{{ with nomadVar \\"nomad/jobs/templated\\" }}{{ .x }}{{ end }}"
+        destination = "local/x"
+      }
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "change", "reason"),
+    [
+        ("crashing", CRASHES, RESTARTS, "task make: Exit Code: 7: the data is gone; Nomad restarts it"),
+        (
+            "templated",
+            "exit 0",
+            ('driver = "raw_exec"\n', TEMPLATE),
+            "task make: Missing: nomad.var.block(nomad/jobs/templated@default.",
+        ),
+    ],
+)
+def test_what_keeps_a_task_from_its_work_is_said_before_its_end(
+    project: Project, name: str, script: str, change: tuple[str, str], reason: str
+) -> None:
+    project.job(name, script)
+    text = (project.root / f"{name}.nomad.hcl").read_text()
+    assert change[0] in text
+    job = project.write(f"{name}.nomad.hcl", text.replace(*change))
+    dispatching = project.started("dispatch", "--job", job, "--sweep", "epochs=1", "--regions", "us")
+    assert dispatching.stderr is not None
+    run = next(run_id(line) for line in dispatching.stderr if line.startswith("Run "))
+    said = next(line for line in dispatching.stderr if " failing " in line)
+    assert reason in said
+    assert "(epochs=1)" in said
+    assert dispatching.poll() is None
+    assert project.fedml("runs", "cancel", run).code == 0
+    dispatching.wait(timeout=60)
+
+
+def test_a_version_that_would_mix_two_states_of_the_job_says_so_before_it_starts(project: Project) -> None:
+    job = project.job("mixed")
+    project.ran("dispatch", "--job", job, "--version", "5", "--regions", "us")
+    again = project.fedml("plan", "--job", job, "--version", "5", "--regions", "us")
+    assert "another state of the job" not in again.out
+    project.job("mixed", "# another state\n" + LIGHT_SCRIPT)
+    asked = ("--job", job, "--regions", "us", "-n", "1")
+    planned = project.fedml("plan", *asked, "--version", "5")
+    assert "Version 5 was run with another state of the job (spec " in planned.out
+    assert len(project.fedml("plan", *asked, "--version", "5", "--json").json["other_specs"]) == 1
+    lines = project.ran("dispatch", *asked, "--version", "5").err.splitlines()
+    said = next(place for place, line in enumerate(lines) if line.startswith("Version 5 was run with another state"))
+    assert said < next(place for place, line in enumerate(lines) if line.startswith("Run "))
+    assert "another state" not in project.ran("dispatch", *asked).err
+
+
+def test_a_retry_says_that_the_file_changed_and_the_failed_slots_run_with_the_present_one(project: Project) -> None:
+    job = project.job("mended", SCRIPT)
+    asked = ("--sweep", "epochs=1,3", "--sweep", "note=a,b", "--regions", "us", "--version", "8")
+    run = run_id(project.fedml("dispatch", "--job", job, *asked).err)
+    assert "changed since the run began" not in project.fedml("runs", "retry", run, "2").err
+    project.job("mended", LIGHT_SCRIPT)
+    retried = project.fedml("runs", "retry", run, "2")
+    assert f"{job} changed since the run began" in retried.err
+    assert f"fedml dispatch --failed-of {run}" in retried.err
+    done = project.ran("dispatch", "--failed-of", run)
+    assert f"2 of 4 slots of run {run}, with " in done.err
+    rows = project.rows("--run", run_id(done.err.partition("as it is now")[2]))
+    assert [(row["version"], row["params"], row["region"]) for row in sorted(rows, key=lambda row: row["slot"])] == [
+        ("9", {"epochs": "3", "note": note}, "us") for note in ("a", "b")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-n", "2"), "--failed-of already says which slots there are"),
+        (("--sweep", "epochs=1"), "--failed-of already says which slots there are"),
+        (("--plan", "x.json"), "leave out --failed-of"),
+    ],
+)
+def test_failed_of_refuses_what_it_says_itself(sweep: Sweep, arguments: tuple[str, ...], said: str) -> None:
+    done = sweep.project.fedml("dispatch", "--failed-of", sweep.run, *arguments)
+    assert done.code == 1
+    assert said in done.err
+
+
+def test_failed_of_a_run_without_failed_slots_or_with_payloads(project: Project) -> None:
+    run = run_id(project.ran("dispatch", "--job", project.job("fine"), "--regions", "us").err)
+    assert f"no slot of run {run} has failed" in project.fedml("dispatch", "--failed-of", run).err
+    (project.root / "sent").mkdir()
+    (project.root / "sent" / "a.txt").write_text("one")
+    job = project.job("paid", "exit 3")
+    run = run_id(project.fedml("dispatch", "--job", job, "--payload-dir", "sent", "--regions", "us").err)
+    assert "differ in their payloads" in project.fedml("dispatch", "--failed-of", run).err
+
+
+def test_a_run_whose_coordinator_is_gone_is_shown_as_undriven(project: Project) -> None:
+    job = project.job("orphaned", "sleep 600")
+    dispatching = project.started("dispatch", "--job", job, "--regions", "us")
+    assert dispatching.stderr is not None
+    run = next(run_id(line) for line in dispatching.stderr if line.startswith("Run "))
+    next(line for line in dispatching.stderr if " running " in line)
+    assert project.ran("runs", "show", run, "--json").json["is_driven"] is True
+    dispatching.kill()
+    dispatching.wait()
+    remedy = f"Go on with it:  fedml runs resume {run}"
+    listed = project.ran("runs", "list", "--job", "orphaned")
+    assert "undriven" in listed.out
+    assert remedy in listed.err
+    assert [row["is_driven"] for row in project.ran("runs", "list", "--job", "orphaned", "--json").json["runs"]] == [
+        False
+    ]
+    assert remedy in project.ran("runs", "show", run).out
+    assert project.fedml("runs", "cancel", run).code == 2
+    assert "undriven" not in project.ran("runs", "list", "--job", "orphaned").out
+    assert project.fedml("runs", "show", run, "--json").json["is_driven"] is None
