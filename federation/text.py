@@ -29,6 +29,11 @@ def duration_s(text: str, what: str, *, least_s: float = 1e-9) -> float:
     return seconds
 
 
+def install_extra(extra: str) -> str:
+    """What to do where a package of this extra is missing."""
+    return f"install fedml from its checkout with the extra `{extra}`:  uv tool install '.[{extra}]'"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 slot`, `2 slots`, `1,000,000 slots`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

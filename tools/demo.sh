@@ -49,7 +49,7 @@ run fedml index list --version 4
 say "Use one: fetched from its region's store, verified, loaded by another process"
 best=$(fedml index list --version 4 --json | python3 -c '
 import json, sys
-entries = json.load(sys.stdin)["entries"]
+entries = json.load(sys.stdin)["results"]
 print(max(entries, key=lambda entry: entry["metrics"]["roc_auc"])["alloc_id"])')
 run fedml index get "$best" --to model
 run python3 pipeline/predict.py model

@@ -42,7 +42,7 @@ class Results(Table[Row]):
         try:
             pandas = import_module("pandas")
         except ImportError:
-            raise UsageError("to_pandas() needs pandas, which isn't installed", hint="pip install pandas") from None
+            raise UsageError("to_pandas() needs pandas", hint="add pandas to the environment of this Python") from None
         rows = self.to_dicts()
         names = {name: None for row in rows for name in row}
         return pandas.DataFrame({name: _typed(name, [row.get(name) for row in rows]) for name in names})

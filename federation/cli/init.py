@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from federation.project.from_federation import SurveyedRegion
 
 
@@ -53,6 +55,31 @@ def init(
             metavar="URL", help="With --from: store the index and the runs at this URL. Default: ask on the terminal."
         ),
     ] = None,
+    ca_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --from: trust servers by this CA (PEM). Default: NOMAD_CACERT, else the system's.",
+        ),
+    ] = None,
+    client_cert: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --from: show this client certificate (PEM). Default: NOMAD_CLIENT_CERT."
+        ),
+    ] = None,
+    client_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --from: its key (PEM). Default: NOMAD_CLIENT_KEY."),
+    ] = None,
+    tls_server_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --from: expect this name in the server's certificate. Default: NOMAD_TLS_SERVER_NAME, else the "
+            "address's host.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace existing files. Default: stop with an error.")
     ] = False,
@@ -60,7 +87,8 @@ def init(
     """Make a project folder with an example job.
 
     Writes fedml.toml, an example job with its pipeline and data, and a README. With --from, writes only fedml.toml and
-    .gitignore, for a real federation.
+    .gitignore, for a real federation. The ACL token for --from is read from NOMAD_TOKEN, and the namespace from
+    NOMAD_NAMESPACE.
 
     Examples:
 
@@ -69,24 +97,33 @@ def init(
       fedml init sales --stores cloud
 
       fedml init sales --from https://nomad.example.com:4646 --home s3://ml-home --store us=s3://ml-us
+
+      fedml init sales --from https://nomad.example.com:4646 --ca-cert ca.pem --client-cert me.pem --client-key me-key.pem
     """
     from federation.errors import UsageError
+    from federation.project.from_federation import TLS_VARIABLES
 
     folder = directory.absolute()
     name = folder.resolve().name or "fedml"
+    tls = {"ca_cert": ca_cert, "client_cert": client_cert, "client_key": client_key, "server_name": tls_server_name}
+    given = {TLS_VARIABLES[setting]: str(value) for setting, value in tls.items() if value is not None}
     if from_address is not None:
         if stores != "folder":
             raise UsageError("--stores is for the example and --from for a real federation", hint="leave out one")
-        _from_federation(folder, name, from_address, stores=store or [], home=home, overwrite=force)
+        environ = {**os.environ, **given}
+        _from_federation(folder, name, from_address, stores=store or [], home=home, environ=environ, overwrite=force)
         return
     if store or home:
         raise UsageError("--store and --home need --from ADDRESS", hint="the example's stores are in its fedml.toml")
+    if given:
+        raise UsageError("options for TLS need --from ADDRESS", hint="the example's regions have no TLS")
     _from_example(folder, name, stores, overwrite=force)
 
 
 def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *, overwrite: bool) -> None:
     from federation.cli.session import answer, note
     from federation.project.write import missing_for_training
+    from federation.text import install_extra
     from federation.workflows.init_project import write_example
 
     write_example(folder, name, stores, overwrite=overwrite)
@@ -97,14 +134,21 @@ def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *
     answer("  README.md                         one screen: read this first", "")
     if missing := missing_for_training():
         note(f"The job's tasks need {' and '.join(missing)}, which this Python ({sys.executable}) lacks.")
-        note("Install the extra before `fedml dev up`: `uv tool install '.[demo]'` in fedml's checkout.")
+        note(f"Before `fedml dev up`, {install_extra('demo')}")
         note("Or set the job's variable `python`.")
         note("")
     _next(folder, "fedml dev up", "fedml plan", "fedml dispatch --regions us,eu --version 4", "fedml index list")
 
 
 def _from_federation(
-    folder: Path, name: str, address: str, *, stores: list[str], home: str | None, overwrite: bool
+    folder: Path,
+    name: str,
+    address: str,
+    *,
+    stores: list[str],
+    home: str | None,
+    environ: Mapping[str, str],
+    overwrite: bool,
 ) -> None:
     from federation.cli.session import answer
     from federation.workflows.init_project import write_from_federation
@@ -115,7 +159,7 @@ def _from_federation(
         address,
         stores=stores,
         home=home,
-        environ=os.environ,
+        environ=environ,
         overwrite=overwrite,
         show=_show_region,
         ask=_ask_url if sys.stdin.isatty() and sys.stdout.isatty() else None,

@@ -52,12 +52,12 @@ def render(job: JobOptions, file: JobFileArgument = "", config: ConfigOption = N
 
       fedml job render train.nomad.hcl --regions us -var count=2
     """
-    from federation.cli.session import answer_json, opened
+    from federation.cli.session import answer_foreign_json, opened
     from federation.workflows.job_checks import rendered_jobs
 
     request = job.request(file)
     with opened(config) as project:
-        answer_json(rendered_jobs(project, request)[1])
+        answer_foreign_json(rendered_jobs(project, request)[1])
 
 
 @app.command("diff")

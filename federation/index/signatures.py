@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from federation.errors import FederationError, UsageError
 from federation.result import ResultRecord
+from federation.text import install_extra
 from regions.credentials import SecretRef
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ def read_public_keys(path: Path) -> frozenset[str]:
 def require_cryptography() -> None:
     """Raises FederationError where the package isn't installed: only signing needs it."""
     if find_spec("cryptography") is None:
-        raise FederationError(
-            "signatures need the package `cryptography`", hint="uv tool install --with cryptography fedml-nomad"
-        )
+        raise FederationError("signatures need the package `cryptography`", hint=install_extra("sign"))
 
 
 def read_private_key(reference: SecretRef) -> Ed25519PrivateKey:

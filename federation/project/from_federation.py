@@ -18,6 +18,7 @@ from federation.errors import FederationError, UsageError
 from federation.text import counted
 from jobs.errors import FedmlError
 from regions.credentials import SecretRef
+from regions.errors import RegionError
 from regions.model import Region, TLSFiles
 
 if TYPE_CHECKING:
@@ -48,9 +49,16 @@ def survey(address: str, environ: Mapping[str, str]) -> tuple[SurveyedRegion, ..
     does.
     """
     checked = _checked(address)
-    asked = _nomad_region(checked, "global", environ, shown_as=f"at {checked}")
+    shown = f"at {checked}"
+    asked = _nomad_region(checked, "global", environ, shown_as=shown)
     try:
         names = asked.federation_regions()
+    except RegionError as error:
+        _, found, problem = error.message.partition(f"regions.{shown}.tls.")
+        if not found:
+            raise
+        key, _, what = problem.partition(": ")  # a file was given by option or variable, not by fedml.toml
+        raise UsageError(f"--{key.replace('_', '-')}: {what}", hint=error.hint) from error
     finally:
         asked.close()
     with ThreadPoolExecutor(max_workers=min(16, len(names) or 1)) as pool:
@@ -114,10 +122,14 @@ def _region_lines(
     if environ.get("NOMAD_NAMESPACE"):
         lines.append('namespace = { env = "NOMAD_NAMESPACE" }')
     lines.append(f"store = {_quoted(stores[region.name])}  # of all datacenters that name none of their own")
-    files = {setting: environ.get(variable, "") for setting, variable in _TLS_VARIABLES.items()}
-    if any(files.values()):
+    tls = {setting: environ[variable] for setting, variable in TLS_VARIABLES.items() if environ.get(variable)}
+    if tls:
         lines += ["", f"[regions.{key}.tls]"]
-        lines += [f"{setting} = {_quoted(value)}" for setting, value in files.items() if value]
+        # A relative path of the shell counts from the working folder, one in fedml.toml from there.
+        lines += [
+            f"{setting} = {_quoted(value if setting == 'server_name' else str(_file(value)))}"
+            for setting, value in tls.items()
+        ]
     lines.append("")
     if not region.datacenters:
         lines.append("# no node was seen, so its datacenters are unknown; dc1 is Nomad's default")
@@ -125,12 +137,13 @@ def _region_lines(
     return lines
 
 
-_TLS_VARIABLES = {
+TLS_VARIABLES = {
     "ca_cert": "NOMAD_CACERT",
     "client_cert": "NOMAD_CLIENT_CERT",
     "client_key": "NOMAD_CLIENT_KEY",
     "server_name": "NOMAD_TLS_SERVER_NAME",
 }
+"""The variable of Nomad's command line for each key of `[regions.NAME.tls]`."""
 
 
 def _survey_region(address: str, name: str, environ: Mapping[str, str]) -> SurveyedRegion:
@@ -157,7 +170,7 @@ def _nomad_region(address: str, nomad_region: str, environ: Mapping[str, str], *
     from regions.nomad.client import NomadRegion
 
     def file(variable: str) -> Path | None:
-        return Path(environ[variable]).expanduser() if environ.get(variable) else None
+        return _file(environ[variable]) if environ.get(variable) else None
 
     region = Region(
         name=shown_as or nomad_region,
@@ -174,6 +187,10 @@ def _nomad_region(address: str, nomad_region: str, environ: Mapping[str, str], *
         ),
     )
     return NomadRegion(region, timeout_s=TIMEOUT_S, deadline_s=DEADLINE_S)
+
+
+def _file(path: str) -> Path:
+    return Path(path).expanduser().absolute()
 
 
 def _checked(address: str) -> str:

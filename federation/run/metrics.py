@@ -17,6 +17,7 @@ from federation.errors import UsageError
 from federation.loopback_only import loopback_only
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
+from federation.text import install_extra
 from federation.visible import visible_line
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def check(address: str, path: Path | None) -> None:
     if find_spec("prometheus_client") is None:
         raise UsageError(
             "metrics need the package prometheus-client, which isn't installed",
-            hint="install the extra: fedml-nomad[metrics]",
+            hint=install_extra("metrics"),
         )
     if address:
         try:

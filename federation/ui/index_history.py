@@ -104,6 +104,12 @@ def difference_text(difference: Difference, short: Short) -> str:
     return "\n\n".join(parts)
 
 
+def revision_json(entry: Revision) -> dict[str, Any]:
+    """The revision as a JSON document."""
+    data = asdict(entry)
+    return {"revision": data.pop("number"), **data}
+
+
 def difference_json(difference: Difference) -> dict[str, Any]:
     """The difference as a JSON document."""
     turns = {name: [asdict(turn) for turn in getattr(difference, name)] for name in ("runs", "states", "tags")}

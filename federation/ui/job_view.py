@@ -59,7 +59,7 @@ def job_diff_document(diff: JobDiff) -> dict[str, Any]:
             {
                 "region": region.region,
                 "standing": None if region.problem else region.standing.name.lower(),
-                "version": _version(region.version),
+                "job_version": _version(region.version),
                 "spec_hash": region.spec_hash or None,
                 "change": region.change or None,
                 "diff": region.diff,
@@ -104,7 +104,7 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
             {
                 "region": region.region,
                 "action": region.action,
-                "version": _version(region.version),
+                "job_version": _version(region.version),
                 "job_modify_index": region.job_modify_index,
                 "error": str(region.error) if region.error else None,
             }

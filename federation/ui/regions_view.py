@@ -101,12 +101,16 @@ def no_job_note(problem: FedmlError) -> str:
 
 
 def _capacity(region: RegionCapacity) -> dict[str, Any]:
-    fields = ("region", "version", "nodes", "free", "queued", "exactness", "detail")
-    unknown = {"free": None, "queued": None} if region.exactness == "not_asked" else {}
+    is_known = region.exactness != "not_asked"
     return {
-        **{field: getattr(region, field) for field in fields},
-        **unknown,
+        "region": region.region,
+        "nomad_version": region.version,
+        "nodes": region.nodes,
+        "free_slots": region.free if is_known else None,
+        "queued_slots": region.queued if is_known else None,
+        "exactness": region.exactness,
         "problem": str(region.problem) if region.problem else None,
+        "detail": region.detail,
     }
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
+from rich.table import Column
 from rich.text import Text
 
 from federation.manifest import Manifest
@@ -16,6 +17,9 @@ from federation.ui.console import Part, err, styled
 from federation.ui.run_count import RunCount
 from federation.visible import visible_line
 
+BAR_CHARS, BAR_CHARS_NARROW = 32, 12
+WIDE_CHARS = 100
+"""From this width on, a long bar leaves room for the counts."""
 FAILED = "red"
 STYLES = {"failing": FAILED, "failed": FAILED, "retry": "yellow", "lost": "yellow"}
 """Colours of lines above the bars, by the kind of their event."""
@@ -35,13 +39,14 @@ def run_bars(manifest: Manifest, already: int, line_of: Callable[[Tell], str]) -
     `already` is the number of the run's results that are in the index before the first event.
     """
     count = RunCount(manifest, already)
+    console = err()
     progress = Progress(
         TextColumn("{task.description:<10}", markup=False),
-        BarColumn(bar_width=32),
+        BarColumn(bar_width=BAR_CHARS if console.width >= WIDE_CHARS else BAR_CHARS_NARROW),
         MofNCompleteColumn(),
-        _Note(),
+        _Note(table_column=Column(no_wrap=True)),
         Elapsed(),
-        console=err(),
+        console=console,
     )
     bars = {name: progress.add_task(visible_line(name), total=0, note=styled("waits")) for name in manifest.regions}
     everything = progress.add_task("all", total=manifest.expected_keys, completed=count.results, note=_all(count))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from federation.errors import UsageError
 from federation.run.timeline import Span, Timeline, running_at
+from federation.text import install_extra
 
 WIDTH = 60
 ROWS_MAX = 30
@@ -59,7 +60,7 @@ def plot(timeline: Timeline, path: Path, *, title: str) -> None:
         mpl.use("agg")
         from matplotlib import pyplot
     except ImportError:
-        raise UsageError("--plot needs matplotlib, which isn't installed", hint="install fedml-nomad[plot]") from None
+        raise UsageError("--plot needs matplotlib, which isn't installed", hint=install_extra("plot")) from None
     until_s = _until(timeline)
     names = [region.region for region in timeline.regions]
     figure, axes = pyplot.subplots(figsize=(10, 2 + min(10.0, 0.12 * len(timeline.spans))))

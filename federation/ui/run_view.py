@@ -10,7 +10,7 @@ from federation.index.rows import RunRow
 from federation.run.timeline import Timeline
 from federation.streams import write_block, write_line, write_task_output
 from federation.text import counted
-from federation.ui.console import err, out, styled, table
+from federation.ui.console import PLAIN_WIDTH, err, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
 from federation.ui.slot_failures import failure_lines, failures_document, params_text
@@ -146,6 +146,8 @@ def show_story(story: RunStory) -> None:
         f"{by}{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
         f"by {manifest.author} at {manifest.created}",
     )
+    if story.driver is not None and not story.driver.is_driving:
+        console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
     failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
     for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
         console.print_line(f"  {line}", soft_wrap=True)
@@ -175,7 +177,23 @@ def show_story(story: RunStory) -> None:
         columns.remove("parameters")
         rows = [(row[0], *row[2:]) for row in rows]
     if rows:
-        console.print(table(columns, rows, numbers=("slot", "attempt")))
+        _show_attempts(columns, rows)
+
+
+def _show_attempts(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """Prints a table of attempts. On a narrow terminal, it has no dispatched jobs, and reasons stand below their attempt."""
+    console = out()
+    full = table(columns, rows, numbers=("slot", "attempt"))
+    if console.measure(full, options=console.options.update_width(PLAIN_WIDTH)).maximum <= console.width:
+        console.print(full)
+        return
+    heading, *lines = aligned([columns[:-2], *([str(cell) for cell in row[:-2]] for row in rows)]).split("\n")
+    write_line(heading)
+    for line, row in zip(lines, rows, strict=True):
+        write_line(line)
+        if row[-1]:
+            console.print_line(f"      {row[-1]}", soft_wrap=True)
+    write_line("no room for: dispatched job (a wider terminal or --json has it)")
 
 
 def show_timeline(timeline: Timeline) -> None:
@@ -261,7 +279,8 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "version": manifest.version,
         "state": story.state,
         "reason": story.reason,
-        "created": manifest.created,
+        "is_driven": story.driver.is_driving if story.driver else None,
+        "opened": manifest.created,
         "author": manifest.author,
         "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [

@@ -30,6 +30,9 @@ def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: 
     teller = _Teller()
     observe = naming(observe, parameters_of(runs.manifest(runs.find(run).run), app.home))
     shown: set[tuple[int, str, int]] = set()
+    driver = runs.driver(runs.find(run))
+    if driver is not None and not driver.is_driving:
+        observe(Tell("run", detail=driver.remedy(runs.find(run).run)))
     while True:
         row = runs.find(run)  # before the rest: what a closed run holds is complete
         for entry in log.refresh():

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +31,8 @@ from federation.run.brain.changes import Cancel, Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
-from federation.run.kept_logs import kept
+from federation.run.driver import Driver, driver_of
+from federation.run.kept_logs import READ_THREADS, kept
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
 from federation.run.slot_inputs import keep_asks, parameters_of
@@ -39,7 +42,7 @@ from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import DispatchRequest
 from jobs.errors import FedmlError
 from jobs.params.sweep import Value
-from regions.storage.errors import NotFound
+from regions.storage.errors import NotFound, StoreError
 from regions.storage.store import Create
 
 STANDBY_LOOK_S = 10.0
@@ -77,6 +80,8 @@ class RunStory:
     """Those that won their keys."""
     parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
     """The parameters of a slot, in which it differs from others."""
+    driver: Driver | None = None
+    """Who drives it, while it is open; None where that isn't known."""
 
     @property
     def cancelled(self) -> Cancelled | None:
@@ -336,7 +341,26 @@ class Runs:
         brain = Brain(manifest)
         for event in _replay(entries, results):
             brain.step(event)
-        return RunStory(manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters)
+        return RunStory(
+            manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters, self.driver(row)
+        )
+
+    def driver(self, row: RunRow) -> Driver | None:
+        """Who drives an open run. None for one that is over, and where that can't be read."""
+        if row.state in RUN_STATES_CLOSED:
+            return None
+        config = self._app.config
+        with suppress(StoreError):
+            folder = config.cache_dir / "runs"
+            return driver_of(self._app.home, row.run, folder=folder, lease_s=config.coordinator.lease_s)
+        return None
+
+    def undriven(self, rows: Sequence[RunRow]) -> Mapping[str, Driver]:
+        """Those of these runs that are open and that nobody drives, with who did last."""
+        rows = [row for row in rows if row.state not in RUN_STATES_CLOSED]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            drivers = zip(rows, pool.map(self.driver, rows), strict=True)
+            return {row.run: driver for row, driver in drivers if driver is not None and not driver.is_driving}
 
     def timeline(self, story: RunStory) -> Timeline:
         """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""

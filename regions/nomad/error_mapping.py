@@ -149,6 +149,12 @@ class Silence:
     """It was sent, and its time was over before the whole answer came."""
 
 
+_CA_HINT = "name the CA: ca_cert in [regions.NAME.tls], or --ca-cert of fedml init"
+_CLIENT_CERTIFICATE_HINT = (
+    "name yours: client_cert and client_key in [regions.NAME.tls], or --client-cert and --client-key of fedml init"
+)
+
+
 def no_answer(error: BaseException) -> Silence:
     """What an exception of requests means, in words without any of its text that could hold a header. Pure."""
     causes = list(_causes(error))
@@ -156,7 +162,9 @@ def no_answer(error: BaseException) -> Silence:
         match cause:
             case ssl.SSLCertVerificationError():
                 why = f"its certificate isn't trusted ({cause.verify_message})"
-                return Silence(why, False, "name the CA in [regions.NAME.tls]")
+                return Silence(why, False, _CA_HINT)
+            case ssl.SSLError() if "CERTIFICATE_REQUIRED" in str(cause):
+                return Silence("it asks for a client certificate", False, _CLIENT_CERTIFICATE_HINT)
             case ssl.SSLError() if "WRONG_VERSION_NUMBER" in str(cause) or "record layer" in str(cause):
                 return Silence("it doesn't speak TLS", False, "write http:// instead of https://")
             case ssl.SSLError():

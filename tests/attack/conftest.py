@@ -8,6 +8,7 @@ import pytest
 
 from regions.nomad.client import NomadRegion
 from tests.attack.honeypot import Honeypot
+from tests.attack.region import FakeRegion
 from tests.attack.scene import Scene
 
 
@@ -24,6 +25,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """A federation whose regions don't answer: the index and the stores are attacked."""
     return Scene.made(tmp_path_factory.mktemp("attack") / "project")
+
+
+@pytest.fixture(scope="module")
+def us() -> Iterator[FakeRegion]:
+    """A region, the attacker's."""
+    made = FakeRegion()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def eu() -> Iterator[FakeRegion]:
+    """A region that answers rightly."""
+    made = FakeRegion()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def two_regions(tmp_path_factory: pytest.TempPathFactory, us: FakeRegion, eu: FakeRegion) -> Scene:
+    """A federation of both."""
+    return Scene.made(tmp_path_factory.mktemp("attack") / "project", address=us.address, eu_address=eu.address)
 
 
 @pytest.fixture(scope="module")

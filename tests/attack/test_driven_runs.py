@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -38,25 +37,9 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def us() -> Iterator[FakeRegion]:
-    """The attacker's."""
-    made = FakeRegion()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def eu() -> Iterator[FakeRegion]:
-    """Answers rightly."""
-    made = FakeRegion()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, us: FakeRegion, eu: FakeRegion) -> Scene:
+def scene(two_regions: Scene) -> Scene:
     """An open run of two slots, of which us has the first."""
-    made = Scene.made(tmp_path_factory.mktemp("attack") / "project", address=us.address, eu_address=eu.address)
+    made = two_regions
     open_run(made)
     for change in (RUN_CHANGES[0], RUN_CHANGES[1] | {"job_id": CHILD}):
         made.append([change], prefix=f"runs/{OPEN_RUN}/log/")
@@ -117,6 +100,6 @@ def test_a_forged_record_of_an_open_slot_is_not_taken_by_resume(scene: Scene) ->
         forged = record_of(scene.us.url, key=Key(OPEN_RUN, slot, "train", 0), version="99", spec_hash="5pec")
         scene.put_record(forged.to_json(), key=forged.key.record_key(NODE_ALLOC))
     driven(scene, "runs", "resume", OPEN_RUN)
-    rows = json.loads(scene.run("index", "list", "--job", "sales", "--json").out)["entries"]
+    rows = json.loads(scene.run("index", "list", "--job", "sales", "--json").out)["results"]
     assert {row["version"] for row in rows} == {"1", "2"}
     assert_safe(scene)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,23 +35,9 @@ DRIVEN_S = 3.0
 
 
 @pytest.fixture(scope="module")
-def us() -> Iterator[FakeRegion]:
-    made = FakeRegion()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def eu() -> Iterator[FakeRegion]:
-    made = FakeRegion()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, us: FakeRegion, eu: FakeRegion) -> Scene:
-    """A federation of two regions, of which us is the attacker's."""
-    return Scene.made(tmp_path_factory.mktemp("attack") / "project", address=us.address, eu_address=eu.address)
+def scene(two_regions: Scene) -> Scene:
+    """Of the two regions us is the attacker's."""
+    return two_regions
 
 
 @st.composite

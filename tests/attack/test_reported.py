@@ -96,7 +96,7 @@ def enter_run(scene: Scene, **claims: Any) -> None:
 
 def test_a_right_record_of_a_run_that_is_over_is_taken(scene: Scene) -> None:
     enter_run(scene)
-    assert "9" in {row["version"] for row in json.loads(scene.run("index", "list", "--json").out)["entries"]}
+    assert "9" in {row["version"] for row in json.loads(scene.run("index", "list", "--json").out)["results"]}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_right_record_of_a_run_that_is_over_is_taken(scene: Scene) -> None:
 )
 def test_a_record_says_another_place_than_the_run_log(scene: Scene, claims: dict[str, Any]) -> None:
     enter_run(scene, **claims)
-    entries = json.loads(scene.run("index", "list", "--json").out)["entries"]
+    entries = json.loads(scene.run("index", "list", "--json").out)["results"]
     ((name, value),) = claims.items()
     assert value not in [row[name] for row in entries if row["run"] == OPEN_RUN]
 
@@ -116,7 +116,7 @@ def test_a_record_says_another_place_than_the_run_log(scene: Scene, claims: dict
 )
 def test_a_record_is_of_a_slot_that_the_run_has_not(scene: Scene, key: Key) -> None:
     enter_run(scene, key=key)
-    entries = json.loads(scene.run("index", "list", "--json").out)["entries"]
+    entries = json.loads(scene.run("index", "list", "--json").out)["results"]
     assert (key.slot, key.group, key.index) not in {
         (row["slot"], row["group"], row["index"]) for row in entries if row["run"] == OPEN_RUN
     }
@@ -125,14 +125,14 @@ def test_a_record_is_of_a_slot_that_the_run_has_not(scene: Scene, key: Key) -> N
 @pytest.mark.parametrize("version", ["99", "9999999999999999999", "9" * 200])
 def test_a_record_decides_the_next_version(scene: Scene, version: str) -> None:
     enter_run(scene, version=version)
-    listed = json.loads(scene.run("index", "list", "--json").out)["entries"]
+    listed = json.loads(scene.run("index", "list", "--json").out)["results"]
     assert version not in {row["version"] for row in listed}, "the manifest says version 9"
 
 
 @pytest.mark.parametrize("job", ["another", "index"])
 def test_a_record_enters_another_job(scene: Scene, job: str) -> None:
     enter_run(scene, job=job)
-    listed = json.loads(scene.run("index", "list", "--json").out)["entries"]
+    listed = json.loads(scene.run("index", "list", "--json").out)["results"]
     assert job not in {row["job"] for row in listed}
 
 

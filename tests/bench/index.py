@@ -168,7 +168,7 @@ def list_figures(homes: list[Home]) -> Iterator[Figure]:
         done = subprocess.run(
             [FEDML, "index", "list", "--where", WHERE, "--json"], cwd=home.folder, check=True, capture_output=True
         )
-        assert 5 <= len(json.loads(done.stdout)["entries"]) <= FOUND, home.count
+        assert 5 <= len(json.loads(done.stdout)["results"]) <= FOUND, home.count
     for home in homes:
         is_largest = home is homes[-1]
         ours, ratio = ratio_of(lambda home=home: home.list_s("--where", WHERE), home.same_requests_s, runs=RUNS)  # type: ignore[misc]

@@ -137,7 +137,7 @@ def index_figure(folder: Path) -> Figure:
     script = folder / "same.py"
     script.write_text(SAME_REQUESTS)
     command = [FEDML, "index", "list", "--config", str(with_home), "--json"]
-    assert len(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["entries"]) == ENTRIES
+    assert len(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["results"]) == ENTRIES
     ours, ratio = ratio_of(
         lambda: process_s(command, folder),
         lambda: process_s([sys.executable, str(script), str(home.endpoint), *keys], folder),

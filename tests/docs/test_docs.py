@@ -75,6 +75,20 @@ def test_nobody_is_told_to_install_somebody_elses_package() -> None:
         assert not re.search(r"pip install fedml(?!-nomad)|install (federation|fedml)\b(?!-)", path.read_text()), path
 
 
+FROM_AN_INDEX = re.compile(
+    r"(?:pip|uv tool|uv|pipx) (?:install|add) (?!'?\.)[`']?[\w-]|install [`']?fedml-nomad|fedml-nomad\[", re.IGNORECASE
+)
+"""An order to install something from PyPI. One from the checkout names `.` or `.[extra]`."""
+
+
+@pytest.mark.parametrize("package", ["federation", "regions", "jobs", "docs", "README.md"])
+def test_nobody_is_told_to_install_from_pypi(package: str) -> None:
+    root = ROOT / package
+    files = [root] if root.is_file() else [*root.rglob("*.py"), *root.rglob("*.md")]
+    told = {str(path.relative_to(ROOT)): FROM_AN_INDEX.findall(path.read_text()) for path in files}
+    assert {name: found for name, found in told.items() if found} == {}
+
+
 EXPLANATION = ROOT / "docs" / "explanation"
 
 

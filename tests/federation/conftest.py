@@ -1,4 +1,4 @@
-"""Stores for tests of what is built upon stores: one in memory, and one that loses answers."""
+"""Stores for tests of what is built upon stores: one in memory, one that loses answers, and the emulators."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ import pytest
 
 from regions.storage.errors import AlreadyExists, NotFound, NotSupported, Unavailable
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Store, Update, checked_key
+from tests.emulators.fixtures import (  # noqa: F401 - fixtures
+    aws_credentials,
+    azure_config,
+    azurite_endpoint,
+    file_config,
+    gcs_config,
+    gcs_endpoint,
+    moto_endpoint,
+    rclone_config,
+    s3_config,
+    s3rver_config,
+    seaweed_config,
+    seaweed_endpoint,
+)
 
 
 class MemoryStore(Store):

@@ -169,7 +169,7 @@ class Project:
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """The index's rows, as `fedml index list --json` has them."""
-        entries: list[dict[str, Any]] = self.ran("index", "list", "--json", *arguments).json["entries"]
+        entries: list[dict[str, Any]] = self.ran("index", "list", "--json", *arguments).json["results"]
         return entries
 
     def committed(self, run: str) -> Counter[tuple[int, str, int]]:

@@ -169,3 +169,25 @@ def test_failed_of_a_run_without_failed_slots_or_with_payloads(project: Project)
     job = project.job("paid", "exit 3")
     run = run_id(project.fedml("dispatch", "--job", job, "--payload-dir", "sent", "--regions", "us").err)
     assert "differ in their payloads" in project.fedml("dispatch", "--failed-of", run).err
+
+
+def test_a_run_whose_coordinator_is_gone_is_shown_as_undriven(project: Project) -> None:
+    job = project.job("orphaned", "sleep 600")
+    dispatching = project.started("dispatch", "--job", job, "--regions", "us")
+    assert dispatching.stderr is not None
+    run = next(run_id(line) for line in dispatching.stderr if line.startswith("Run "))
+    next(line for line in dispatching.stderr if " running " in line)
+    assert project.ran("runs", "show", run, "--json").json["is_driven"] is True
+    dispatching.kill()
+    dispatching.wait()
+    remedy = f"Go on with it:  fedml runs resume {run}"
+    listed = project.ran("runs", "list", "--job", "orphaned")
+    assert "undriven" in listed.out
+    assert remedy in listed.err
+    assert [row["is_driven"] for row in project.ran("runs", "list", "--job", "orphaned", "--json").json["runs"]] == [
+        False
+    ]
+    assert remedy in project.ran("runs", "show", run).out
+    project.ran("runs", "cancel", run)
+    assert "undriven" not in project.ran("runs", "list", "--job", "orphaned").out
+    assert project.fedml("runs", "show", run, "--json").json["is_driven"] is None

@@ -95,6 +95,7 @@ def test_watching_a_run_that_is_over_tells_it_all_and_exits_as_it_did(over: Over
     events = [line["event"] for line in watched.json_lines]
     assert (events.count("bound"), events.count("committed"), events.count("failed")) == (4, 2, 2)
     assert watched.json_lines[-1] == {
+        "schema_version": 1,
         "event": "end", "run": over.run, "state": "failed", "reason": "1 of 3 slots failed",
     }  # fmt: skip
 
@@ -114,7 +115,7 @@ def test_pruning_takes_old_logs_and_leaves_the_run(over: Over) -> None:
     copy = over.project.root / "stores" / "home" / "runs" / over.run / "logs"
     kept = shutil.copytree(copy, over.project.root / "kept-logs")
     try:
-        assert over.project.ran("runs", "prune", "--yes", "--json").json == {"dry_run": False, "runs": []}
+        assert over.project.ran("runs", "prune", "--yes", "--json").json == {"schema_version": 1, "is_done": True, "runs": []}
         dry = over.project.ran("runs", "prune", "--older-than", "0m", "--json").json["runs"]
         assert next(row["objects"] for row in dry if row["run"] == over.run) >= 4
         assert copy.exists()

@@ -150,7 +150,7 @@ def good_session(session: Session) -> None:
     session.fedml("runs", "show", run["run"], *use)
     session.fedml("runs", "show", run["run"], *use, "--json")
     session.fedml("index", "list", *use)
-    rows = session.fedml("index", "list", *use, "--json").json["entries"]
+    rows = session.fedml("index", "list", *use, "--json").json["results"]
     assert len(rows) == 6
     row = next(one for one in rows if one["region"] == "us")
     assert row["store"].startswith("s3://shop/us")

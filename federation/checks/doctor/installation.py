@@ -40,5 +40,5 @@ def _check_package(package: str, owners: Sequence[str]) -> Check | None:
         f"package {package}",
         Outcome.FAILED,
         f"{', '.join(others)} in the same environment has a package of that name too",
-        f"give fedml an environment of its own (`uv tool install` or pipx), or uninstall {', '.join(others)}",
+        f"give fedml an environment of its own (in its checkout: `uv tool install .`), or uninstall {', '.join(others)}",
     )

@@ -45,7 +45,7 @@ def log(
 
     from federation.cli.session import answer_block, answer_json, answer_json_line, note
     from federation.errors import UsageError
-    from federation.ui.index_history import revision_text
+    from federation.ui.index_history import revision_json, revision_text
 
     if follow and offline:
         raise UsageError("--follow asks the store, and --offline asks no store", hint="leave out one of them")
@@ -57,12 +57,16 @@ def log(
             note(f"revision {revision}; new ones as they come (Ctrl-C ends)")
             for entry in index.follow(max(0, revision - limit), pause=lambda: time.sleep(FOLLOW_PAUSE_S)):
                 if as_json:
-                    answer_json_line(asdict(entry))
+                    answer_json_line(revision_json(entry))
                 else:
                     answer_block(revision_text(entry))
         elif as_json:
             answer_json(
-                {"revision": revision, **as_of(index), "entries": [asdict(entry) for entry in reversed(entries)]}
+                {
+                    "revision": revision,
+                    **as_of(index),
+                    "revisions": [revision_json(entry) for entry in reversed(entries)],
+                }
             )
         else:
             for entry in reversed(entries):

@@ -110,7 +110,7 @@ def list_results(
         answered = as_of(federation.index)
     if as_json:
         head = {"revision": found.revision, **answered}
-        answer_json_rows(head, "entries", [result_json(row) for row in found.rows])
+        answer_json_rows(head, "results", [result_json(row) for row in found.rows])
     else:
         if found.rows:
             _show(found.rows, found.fields, short, is_terminal=is_terminal)
@@ -246,11 +246,12 @@ def compare(
         rows = [federation.index.result(result, job=job) for result in results]
         records = [federation.index.record(row) for row in rows]
         revision = federation.index.revision
+        short = federation.index.short_results(row.alloc_id for row in rows)
     lines = compared(rows, records)
     if as_json:
         answer_json({"revision": revision} | comparison_json(rows, lines))
     else:
-        answer_block(comparison_text(results, rows, lines))
+        answer_block(comparison_text(results, rows, lines, short))
 
 
 def _show(rows: list[Row], fields: list[Field] | None, short: Mapping[str, str], *, is_terminal: bool) -> None:

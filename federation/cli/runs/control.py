@@ -155,13 +155,14 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
     import os
 
     from federation.cli.session import note, opened
+    from federation.terminal import outliving_terminal
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import end_document, end_line
     from federation.workflows.detach import coordinator_config
     from federation.workflows.run_observers import ObserverOptions, observers
     from federation.workflows.runs import Runs
 
-    with opened(config or coordinator_config(os.environ)) as project:
+    with outliving_terminal(), opened(config or coordinator_config(os.environ)) as project:
         runs = Runs(project)
         manifest = runs.manifest(runs.find(run).run)
         display = progress_display(manifest, as_json=False)
@@ -206,11 +207,12 @@ def prune(
     age = timedelta(seconds=duration_s(older_than, "--older-than", least_s=0))
     with opened(config) as project:
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
+        short = project.index.short_runs(row.run for row in rows)
     if as_json:
-        answer_json({"dry_run": dry_run, "runs": [asdict(row) for row in rows]})
+        answer_json({"is_done": not dry_run, "runs": [asdict(row) for row in rows]})
         return
     if rows:
-        shown = [(row.run, row.job, row.closed, row.objects, row.size_bytes) for row in rows]
+        shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]
         out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
     verb = "would be removed; nothing was written: add --yes" if dry_run and rows else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
+
+if TYPE_CHECKING:
+    from federation.index.rows import RunRow
+
+UNDRIVEN_SHOWN = 3
+"""So many runs get a line with the command that continues them."""
 
 
 def list_runs(
@@ -28,7 +35,8 @@ def list_runs(
     """List the runs, newest first.
 
     The ID in the first column is the end of the run's ID. It names the run in every command, and so do the run's name,
-    `last` for the first line and `last-1` for the next one. --json gives whole IDs.
+    `last` for the first line and `last-1` for the next one. --json gives whole IDs. An open run that no process drives is
+    listed as undriven.
 
     Examples:
 
@@ -36,21 +44,33 @@ def list_runs(
 
       fedml runs list --state failed --author ann --limit 5
     """
-    from dataclasses import asdict
+    from dataclasses import replace
 
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_view import show_runs
     from federation.workflows.run_list import list_runs as listed
+    from federation.workflows.runs import Runs
 
     with opened(config) as project:
         found = listed(project.index, job=job, state=state, author=author, limit=limit)
         revision, short = project.index.revision, project.index.short_runs(row.run for row in found.rows)
+        undriven = Runs(project).undriven(found.rows)
     if as_json:
-        answer_json({"revision": revision, "runs": [asdict(row) for row in found.rows]})
+        answer_json({"revision": revision, "runs": [_row_document(row, undriven) for row in found.rows]})
     elif found.rows:
-        show_runs(found.rows, short)
+        show_runs([replace(row, state="undriven") if row.run in undriven else row for row in found.rows], short)
+        for run, driver in list(undriven.items())[:UNDRIVEN_SHOWN]:
+            note(driver.remedy(run))
     if found.remark:
         note(found.remark)
+
+
+def _row_document(row: RunRow, undriven: Collection[str]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from federation.index.rows import OPEN
+
+    return asdict(row) | {"is_driven": row.run not in undriven if row.state == OPEN else None}
 
 
 def show(

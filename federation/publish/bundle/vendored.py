@@ -77,7 +77,9 @@ def _distribution(name: str) -> metadata.Distribution:
     try:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        raise FederationError(f"{name} isn't installed here", hint=f"pip install {name}") from None
+        raise FederationError(
+            f"{name} isn't installed here", hint=f"add {name} to the environment of this Python"
+        ) from None
 
 
 def _is_installed(name: str) -> bool:

@@ -32,7 +32,7 @@ def compiled(pattern: str) -> Any:
     try:
         import re2
     except ImportError:
-        raise NotComputed("the package google-re2 is not installed; install it to use this function") from None
+        raise NotComputed("the package google-re2, which this function needs, is missing from this Python") from None
     if _ANY_BYTE.match(pattern):
         raise ValueProblem("this is not a valid regular expression: \\C is not possible")
     for name in _GROUP_NAME.findall(pattern):

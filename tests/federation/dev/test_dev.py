@@ -456,7 +456,7 @@ def test_a_missing_extra_is_named_before_anything_starts(project: Project, monke
     monkeypatch.setattr(servers, "find_spec", lambda _: None)
     with pytest.raises(DevError, match="s3 needs moto's server") as caught:
         lifecycle.up(config, quiet)
-    assert "pip install '.[demo]'" in caught.value.hint
+    assert "uv tool install '.[demo]'" in caught.value.hint
     config = project(us="n1", extra='[dev.stores.google]\nkind = "gcs"\nbuckets = ["fedml-eu"]\n')
     monkeypatch.setattr(emulators, "find_spec", lambda _: None)
     with pytest.raises(DevError, match="google needs fake-gcs-server"):

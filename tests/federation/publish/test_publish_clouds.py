@@ -14,25 +14,6 @@ from federation.result import ResultRecord
 from regions.model import StoreConfig
 from regions.storage import open_store, parse_store_url, store_url
 from tests.emulators import azurite
-from tests.emulators.fixtures import (
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-)
-
-__all__ = [
-    "aws_credentials",
-    "azure_config",
-    "azurite_endpoint",
-    "gcs_config",
-    "gcs_endpoint",
-    "moto_endpoint",
-    "s3_config",
-]
 
 
 @pytest.fixture

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from federation.errors import RunIsDriven
+from federation.run.driver import Driver, driver_of
 from federation.run.lease import LEASE_S, Lease
 from regions.model import StoreConfig
 from regions.storage import open_store
@@ -147,3 +150,34 @@ def test_a_holder_renews_and_hears_when_it_was_taken_over(home: Store, tmp_path:
     before = _objects(home)
     lease.release()
     assert _objects(home) == before
+
+
+def _driver(home: Store, folder: Path, **more: Any) -> Driver:
+    return driver_of(home, RUN, folder=folder, lease_s=LEASE_S, **more)
+
+
+def test_a_run_is_driven_from_the_lease_on_until_it_is_given_back(home: Store, tmp_path: Path) -> None:
+    assert _driver(home, tmp_path) == Driver(False)
+    lease = _lease(home, tmp_path)
+    lease.acquire()
+    assert _driver(home, tmp_path) == Driver(True, "ann@laptop")
+    lease.release()
+    assert _driver(home, tmp_path) == Driver(False, "ann@laptop")
+    assert f"fedml runs resume {RUN}" in _driver(home, tmp_path).remedy(RUN)
+
+
+def test_a_process_of_this_machine_that_is_gone_drives_nothing(home: Store, tmp_path: Path) -> None:
+    lease = _lease(home, tmp_path)
+    lease.acquire()
+    lock = tmp_path / f"{RUN}.lock"
+    lock.rename(tmp_path / "kept")  # as after a kill and a restart of the machine
+    assert _driver(home, tmp_path) == Driver(False, "ann@laptop")
+    lock.touch()
+    assert _driver(home, tmp_path) == Driver(False, "ann@laptop")
+
+
+def test_a_process_elsewhere_is_gone_after_a_long_silence(home: Store, tmp_path: Path) -> None:
+    _lease(home, tmp_path / "there").acquire()
+    now = datetime.now(UTC)
+    assert _driver(home, tmp_path / "here", now=now).is_driving
+    assert not _driver(home, tmp_path / "here", now=now + timedelta(seconds=4 * LEASE_S)).is_driving

@@ -76,7 +76,11 @@ def test_one_region_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert lines[5] == "capacity 8 slots of train free, 0 queued"
     assert lines[-2:] == ["dc1 - - 1 1 1000 750 1000 900 raw_exec", "dc1 - gpu 1 1 1000 1000 1000 1000 docker"]
     document = region_document(told)
-    assert (document["free"], document["leader"], document["node_list"][0]["used_cpu_mhz"]) == (8, "10.0.0.1:4647", 250)
+    assert (document["free_slots"], document["leader"], document["node_list"][0]["used_cpu_mhz"]) == (
+        8,
+        "10.0.0.1:4647",
+        250,
+    )
 
 
 def test_a_region_that_is_silent_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

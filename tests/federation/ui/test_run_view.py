@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
 
 from federation.log import Entry
 from federation.run.brain.changes import Bind, Cancel
+from federation.ui import run_view
+from federation.ui.console import ScreenedConsole
 from federation.ui.run_view import show_story, story_document
 from federation.workflows.runs import RunStory
 from tests.federation.run.brain.world import MANIFEST
@@ -40,3 +43,29 @@ def test_a_run_that_nobody_cancelled_says_nothing_of_it(capsys: pytest.CaptureFi
     show_story(story)
     assert f"Run {MANIFEST.run}: done, version " in capsys.readouterr().out
     assert story_document(story)["cancelled"] is None
+
+
+@pytest.mark.parametrize("width", [80, 300])
+def test_a_narrow_terminal_shows_an_attempts_reason_in_full_below_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(run_view, "out", lambda: ScreenedConsole(sys.stdout, plain_width=width))
+    reason = "task train: Exit Code: 1: ValueError: loss is nan at step 3: lr=1.0 is too large for depth=7, try a smaller one"
+    columns = ["slot", "parameters", "state", "results", "attempt", "region", "dispatched job", "why it ended"]
+    run_view._show_attempts(
+        columns,
+        [
+            (22, "lr=1.0, depth=7", "done", "1/1", 1, "us", "tune/dispatch-1796093276-71795628", reason),
+            (22, "lr=1.0, depth=7", "done", "1/1", 2, "eu", "tune/dispatch-1796093381-8065cadd", ""),
+        ],
+    )
+    shown = capsys.readouterr().out
+    assert shown.count(reason) == 1
+    assert ("dispatch-1796093276" in shown) == (width == 300)
+    assert ("no room for: dispatched job" in shown) == (width == 80)
+    if width == 80:
+        assert shown.splitlines()[1:4] == [
+            "22    lr=1.0, depth=7  done   1/1      1        us",
+            f"      {reason}",
+            "22    lr=1.0, depth=7  done   1/1      2        eu",
+        ]

@@ -123,6 +123,7 @@ def test_json_stays_json(text: str, capsys: pytest.CaptureFixture[str]) -> None:
         out = capsys.readouterr().out
         assert not forbidden(out)
         found = json.loads(out)
+        assert found.pop("schema_version") == 1
         assert {text: text} in (found, *found.get("rows", ()))
 
 

@@ -14,7 +14,7 @@ from federation.errors import FederationError, UsageError
 from federation.log import Log
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
-from federation.ui.plan_view import _rows, explain, plan_document, why
+from federation.ui.plan_view import explain, plan_document, plan_rows, why
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
 from jobs.errors import InvalidMeta, InvalidSpec
@@ -97,7 +97,7 @@ def test_where_nothing_is_registered_the_plan_is_of_what_stands_in_the_regions(t
     app.spec_hash = ""
     made = preview(app.app, ASK)
     assert (made.changes, made.prepared.is_registered) == ([], True)
-    assert [row["job"] for row in _rows(made, app.config)] == ["none", "none"]
+    assert [row["job"] for row in plan_rows(made, app.config)] == ["none", "none"]
 
 
 @pytest.mark.parametrize("toml", ['deploy = "never"', ADOPTS])

@@ -180,7 +180,7 @@ class Stage:
         """The run's rows of the index."""
         done = self.fedml("index", "list", "--json", "--run", self.run_id(), *arguments)
         assert done.code == 0, done.err
-        found: list[dict[str, Any]] = json.loads(done.out)["entries"]
+        found: list[dict[str, Any]] = json.loads(done.out)["results"]
         return found
 
     def slots(self) -> list[dict[str, Any]]:

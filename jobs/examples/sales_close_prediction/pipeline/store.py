@@ -16,7 +16,7 @@ def run(parameters: Parameters, work: Path, artifact: Path) -> str:
     program = shutil.which(command)
     if program is None:
         raise PipelineError(
-            f"the command {command!r} isn't on this node's PATH: install fedml-nomad there, or set var.fedml"
+            f"the command {command!r} isn't on this node's PATH: install fedml from its checkout there, or set var.fedml"
         )
     code = subprocess.run([program, "publish", str(artifact)], check=False).returncode
     if code != 0:

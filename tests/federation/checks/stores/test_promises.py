@@ -24,34 +24,7 @@ from regions.storage.errors import (
 from regions.storage.file.store import FileStore
 from regions.storage.store import Create, Mode, ObjectInfo, Overwrite, Update
 from regions.storage.url import folder_url
-from tests.emulators.fixtures import (
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    rclone_config,
-    s3_config,
-    s3rver_config,
-    seaweed_config,
-    seaweed_endpoint,
-)
 from tests.emulators.loose_s3 import CREATE, UPDATE, loose_s3
-
-__all__ = [
-    "aws_credentials",
-    "azure_config",
-    "azurite_endpoint",
-    "gcs_config",
-    "gcs_endpoint",
-    "moto_endpoint",
-    "rclone_config",
-    "s3_config",
-    "s3rver_config",
-    "seaweed_config",
-    "seaweed_endpoint",
-]
 
 NAMES = [
     "may put",

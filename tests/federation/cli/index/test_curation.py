@@ -102,7 +102,9 @@ class Cli:
     def json(self, *arguments: str) -> dict:
         code, out, err = self(*arguments, "--json")
         assert code == 0, err
-        return dict(json.loads(out))
+        document = dict(json.loads(out))
+        assert document.pop("schema_version") == 1
+        return document
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def cli(capfd: pytest.CaptureFixture[str], project: Project) -> Cli:
     ],
 )
 def test_list_is_filtered_and_sorted(cli: Cli, arguments: list[str], found: str) -> None:
-    entries = cli.json("list", *arguments)["entries"]
+    entries = cli.json("list", *arguments)["results"]
 
     assert "".join(entry["alloc_id"][0] for entry in entries) == found
 
@@ -217,11 +219,11 @@ def test_a_wrong_rule_is_told_when_the_file_is_read(project: Project, table: str
 def test_retire_hides_and_undo_shows_again(cli: Cli) -> None:
     told = "bbbb1111 (sales version 2) is retired, revision 6\n"
     assert cli("retire", "bbbb", "-m", "broken") == (0, "", told)
-    assert len(cli.json("list")["entries"]) == 2
-    assert [entry["alloc_id"] for entry in cli.json("list", "--state", "retired")["entries"]] == [B]
+    assert len(cli.json("list")["results"]) == 2
+    assert [entry["alloc_id"] for entry in cli.json("list", "--state", "retired")["results"]] == [B]
     assert "is retired" in cli("tag", "production", "bbbb")[2]
     assert cli.json("retire", "bbbb", "--undo")["results"][0]["state"] == "committed"
-    assert len(cli.json("list")["entries"]) == 3
+    assert len(cli.json("list")["results"]) == 3
 
 
 def test_notes_are_shown(cli: Cli) -> None:
@@ -242,8 +244,8 @@ def test_log_tells_who_what_and_why(cli: Cli) -> None:
     assert lines[0].endswith("Z  ann@host: better")
     assert lines[1] == "  tag production → bbbb1111"
     assert lines[3] == "  close run run-1  done"
-    entries = cli.json("log")["entries"]
-    assert [entry["number"] for entry in entries] == [6, 5, 4, 3, 2, 1]
+    entries = cli.json("log")["revisions"]
+    assert [entry["revision"] for entry in entries] == [6, 5, 4, 3, 2, 1]
     assert entries[2]["changes"] == [
         {"type": "add", "alloc_id": C, "job": "sales", "version": "2", "run": "run-2", "slot": 1, "region": "us"}
     ]
@@ -262,7 +264,7 @@ def test_log_follows_until_interrupted(cli: Cli, project: Project, monkeypatch: 
     code, out, err = cli("log", "--follow", "--limit", "1", "--json")
 
     assert code == 130
-    assert [json.loads(line)["number"] for line in out.splitlines()] == [5, 6, 7]
+    assert [json.loads(line)["revision"] for line in out.splitlines()] == [5, 6, 7]
     assert err == "revision 5; new ones as they come (Ctrl-C ends)\n"
 
 
@@ -341,7 +343,7 @@ def test_the_past_is_shown_as_it_was(cli: Cli) -> None:
     cli("retire", "aaaa")
 
     assert cli.json("show", "production", "--at", "6")["results"][0]["alloc_id"] == A
-    assert cli.json("list", "--at", "6", "--tag", "production")["entries"][0]["state"] == "committed"
+    assert cli.json("list", "--at", "6", "--tag", "production")["results"][0]["state"] == "committed"
     assert cli.json("list", "--at", "6")["revision"] == 6
     for when, problem in (
         ("99", "revision 99 is in the future: the index is at 8"),
@@ -425,6 +427,7 @@ def test_offline_answers_from_the_catalog_and_says_as_of_when(cli: Cli, project:
         assert code == 0, err
         assert err.startswith("offline: as of 20")
         told = json.loads(out)
+        assert told.pop("schema_version") == 1
         assert told.pop("as_of")[:16].replace("T", " ") + "Z\n" == err.removeprefix("offline: as of ")
         for result in before.get("results", []):
             result.pop("record", None)

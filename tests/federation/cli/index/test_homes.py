@@ -20,16 +20,6 @@ from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import StoreConfig
 from regions.storage import open_store, store_url
 from regions.storage.store import Create
-from tests.emulators.fixtures import (  # noqa: F401 - fixtures
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    file_config,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-)
 
 A, B, C = (f"{letter * 4}1111-0000-4000-8000-000000000000" for letter in "abc")
 
@@ -101,7 +91,9 @@ class Project:
         return out if code == 0 else err
 
     def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json"))
+        document = json.loads(self(*arguments, "--json"))
+        assert document.pop("schema_version") == 1
+        return document
 
 
 @pytest.fixture(params=["file_config", "s3_config", "gcs_config", "azure_config"])
@@ -121,7 +113,7 @@ def test_every_command_on_every_kind_of_home(
     index.publish(B, "2", 0.74, region="us", environment={"git_commit": "9f3c", "parents": A})
     index.publish(C, "3", 0.73, region="eu")
 
-    assert [row["alloc_id"] for row in index.json("list", "--where", "metrics.auc > 0.72")["entries"]] == [C, B]
+    assert [row["alloc_id"] for row in index.json("list", "--where", "metrics.auc > 0.72")["results"]] == [C, B]
     assert index.json("show", "2")["results"][0]["record"]["environment"]["git_commit"] == "9f3c"
     assert index.json("lineage", "aaaa1111")["children"] == [B]
     assert index.json("compare", "1", "2")["differences"][0]["values"] == [0.71, 0.74]
@@ -135,10 +127,10 @@ def test_every_command_on_every_kind_of_home(
     assert (index.root / "told.txt").read_text().splitlines() == [f"production {one}" for one in (A, B, A)]
     index("note", "production", "looked at")
     index("retire", "3")
-    assert len(index.json("list")["entries"]) == 2
-    assert len(index.json("list", "--at", "3")["entries"]) == 3
+    assert len(index.json("list")["results"]) == 2
+    assert len(index.json("list", "--at", "3")["results"]) == 3
     assert [one["after"] for one in index.json("diff", "3")["tags"]] == [A]
-    assert index.json("log", "--limit", "1")["entries"][0]["changes"][0]["type"] == "retire"
+    assert index.json("log", "--limit", "1")["revisions"][0]["changes"][0]["type"] == "retire"
     folder = Path(index.json("get", "production", "--to", str(tmp_path / "model"))["path"])
     assert (folder / "model.bin").read_bytes() == f"model {A}".encode()
     index("copy", "production", "eu")
@@ -155,7 +147,7 @@ def test_every_command_on_every_kind_of_home(
         assert "holds no index any more" in index(*command, code=1)
     assert [*store.list()] == []
     index("rebuild", "--from-catalog", "--yes")
-    assert {row["alloc_id"]: row["state"] for row in index.json("list", "--where", "state like '%'")["entries"]} == {
+    assert {row["alloc_id"]: row["state"] for row in index.json("list", "--where", "state like '%'")["results"]} == {
         A: "committed",
         B: "committed",
         C: "retired",
@@ -163,12 +155,12 @@ def test_every_command_on_every_kind_of_home(
     assert index.json("sync")["commit"] == []
     for _ in range(2):
         index("gc", "--keep", "last=1", "--grace", "0m", "--yes")
-    assert [row["alloc_id"] for row in index.json("list", "--state", "removed")["entries"]] == [C]
+    assert [row["alloc_id"] for row in index.json("list", "--state", "removed")["results"]] == [C]
     assert index.json("verify", "--deep")["is_whole"]
 
 
 def test_two_files_of_one_federation_share_a_home_and_another_federation_is_refused(
-    file_config: StoreConfig,  # noqa: F811 - a fixture
+    file_config: StoreConfig,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -191,7 +183,7 @@ def test_two_files_of_one_federation_share_a_home_and_another_federation_is_refu
     two.publish(B, "1", 0.74, region="asia")
 
     for federation in (one, two):
-        assert [row["region"] for row in federation.json("list")["entries"]] == ["asia", "us"]
+        assert [row["region"] for row in federation.json("list")["results"]] == ["asia", "us"]
         assert "means 2 results" in federation("get", "1", code=1)
     one("tag", "production", "bbbb1111", "--if-current", "none")
     assert "points to bbbb1111" in two("tag", "production", "aaaa1111", "--if-current", "none", code=1)

@@ -8,46 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from federation.cli import run
-from federation.config.load import load
-from federation.index import Index
 from federation.log import Log
 from federation.result import Key, ResultFile, ResultRecord
 from regions.storage import open_store, store_url
-
-CONFIG = """
-[federation]
-name = "test"
-home = "{root}/home"
-
-[regions.us]
-addresses = ["http://127.0.0.1:1"]
-[regions.us.datacenters.us-east-1]
-store = "{root}/us"
-
-[regions.eu]
-addresses = ["http://127.0.0.1:1"]
-[regions.eu.datacenters.eu-west-1]
-store = "{root}/eu"
-"""
-
-DATACENTERS = {"us": "us-east-1", "eu": "eu-west-1"}
+from tests.federation.cli.index import helpers
+from tests.federation.cli.index.helpers import DATACENTERS, Cli
 
 
-class Project:
-    """A project folder with an index, without any region."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "fedml.toml").write_text(CONFIG.format(root=root.as_uri()))
-        self.config = load(root / "fedml.toml")
-        self.index = Index(open_store(self.config.home), cache_dir=root / "another-cache", author="ann@host")
+class Project(helpers.Project):
+    """A project folder with an index, whose results are as small as they can be."""
 
     def publish(
         self, alloc_id: str, *, region: str = "us", run: str = "run-1", slot: int = 0, version: str = "4"
     ) -> None:
         """A result whose artifact lies in its region's store, committed."""
-        store = self.config.regions[region].datacenters[DATACENTERS[region]].store
+        store = self.store(region)
         data = f"model of {alloc_id}".encode()
         record = ResultRecord(
             key=Key(run, slot, "train", 0),
@@ -60,7 +35,7 @@ class Project:
             node=f"{region}-1",
             alloc_id=alloc_id,
             job_id=f"sales/dispatch-{alloc_id[:4]}",
-            store=store_url(store),
+            store=store_url(self.config.regions[region].datacenters[DATACENTERS[region]].store),
             manifest_sha256="m" * 64,
             files=(ResultFile("model.bin", len(data), hashlib.sha256(data).hexdigest()),),
             created="2026-11-24T10:00:00Z",
@@ -68,16 +43,13 @@ class Project:
             params={"epochs": "3"},
             environment={"python": "3.11.7"},
         )
-        open_store(store).put(record.artifact_prefix + "model.bin", data)
+        store.put(record.artifact_prefix + "model.bin", data)
         self.index.commit([record])
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.chdir(tmp_path)
-    for name in ("FEDML_CONFIG", "FEDML_CACHE_DIR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    return Project(tmp_path)
+def project(project: helpers.Project) -> Project:
+    return Project(project.root)
 
 
 @pytest.fixture
@@ -90,31 +62,13 @@ def filled(project: Project) -> Project:
     return project
 
 
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
-    return Cli(capfd)
-
-
-class Cli:
-    """Runs a command line and gives exit code, stdout and stderr."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self._capfd.readouterr()
-        code = run(["index", *arguments])
-        out, err = self._capfd.readouterr()
-        return code, out, err
-
-
 def test_an_empty_index_names_what_to_run(project: Project, cli: Cli) -> None:
     assert cli("list") == (
         0,
         "",
         "the index is empty: `fedml dispatch` trains a version, and its results appear here\n",
     )
-    assert json.loads(cli("list", "--json")[1]) == {"revision": 0, "entries": []}
+    assert json.loads(cli("list", "--json")[1]) == {"schema_version": 1, "revision": 0, "results": []}
 
 
 def test_list_is_aligned_text_in_a_pipe(filled: Project, cli: Cli) -> None:
@@ -141,8 +95,8 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
     document = json.loads(out)
     assert (code, err) == (0, "")
     assert document["revision"] == 5
-    assert [entry["alloc_id"][:4] for entry in document["entries"]] == ["dddd", "cccc", "bbbb", "aaaa"]
-    entry = document["entries"][-1]
+    assert [entry["alloc_id"][:4] for entry in document["results"]] == ["dddd", "cccc", "bbbb", "aaaa"]
+    entry = document["results"][-1]
     assert entry["metrics"] == {
         "roc_auc": 0.74219,
         "customers": 1165,
@@ -167,7 +121,7 @@ def test_list_as_json_is_one_object(filled: Project, cli: Cli) -> None:
 def test_list_is_filtered(filled: Project, cli: Cli, arguments: list[str], found: list[str]) -> None:
     document = json.loads(cli("list", "--json", *arguments)[1])
 
-    assert [entry["alloc_id"][:4] for entry in document["entries"]] == found
+    assert [entry["alloc_id"][:4] for entry in document["results"]] == found
 
 
 @pytest.mark.parametrize(
@@ -285,6 +239,7 @@ def test_get_prints_the_folder_that_it_made(filled: Project, cli: Cli) -> None:
     assert "there already, verified" in cli("get", "5")[2]
     document = json.loads(cli("get", "dddd", "--to", "elsewhere", "--json")[1])
     assert document == {
+        "schema_version": 1,
         "alloc_id": "dddd4444-0000-4000-8000-000000000000",
         "version": "5",
         "path": str(filled.root / "elsewhere"),
@@ -336,3 +291,22 @@ def test_without_a_project_it_says_how_to_make_one(tmp_path: Path, cli: Cli, mon
     assert code == 1
     assert "no fedml.toml" in err
     assert "fedml init" in err
+
+
+def test_results_whose_ids_begin_alike_are_told_apart_in_every_table(filled: Project, cli: Cli) -> None:
+    twins = [f"ffff5555-0000-4000-{end}-000000000000" for end in ("8000", "9000")]
+    for slot, alloc_id in enumerate(twins):
+        filled.publish(alloc_id, run="run-9", slot=slot, version="9")
+    short = ["ffff5555-0000-4000-8", "ffff5555-0000-4000-9"]
+    for place in (0, 1):
+        filled.index.tag("production", twins[place])
+    listed = cli("list", "--version", "9")[1]
+    assert [name for name in short if f" {name} " in listed] == short
+    assert all(f" {name} " in cli("tag", "production")[1] for name in short)
+    assert all(f" {name}" in cli("compare", *short)[1] for name in short)
+    assert all(name in cli("diff", "1")[1] for name in short)
+    assert f"index get {short[0]}" in cli("show", short[0])[1]
+    err = cli("show", "ffff5555")[1]
+    assert all(name in err for name in short)
+    assert "means 2 results" in cli("get", "ffff5555")[2]
+    assert f"as {short[1]}" in cli("get", "ffff5555")[2]

@@ -115,14 +115,14 @@ def test_no_command_harms_a_home_that_lost_its_index(
 
 @pytest.mark.parametrize("damage", ["format.json and index", "everything", "the log", "an older state", "another home"])
 def test_the_catalog_of_this_machine_brings_all_of_it_back(known: Project, cli: Cli, damage: str) -> None:
-    times = {one["alloc_id"]: one["committed"] for one in json.loads(cli("list", "--json")[1])["entries"]}
+    times = {one["alloc_id"]: one["committed"] for one in json.loads(cli("list", "--json")[1])["results"]}
     DAMAGE[damage][0](known)
     assert cli("list")[0] == 1
 
     code, out, _ = cli("rebuild", "--from-catalog", "--yes")
     assert code == 0
     assert "(revision 6)" in out
-    entries = json.loads(cli("list", "--json")[1])["entries"]
+    entries = json.loads(cli("list", "--json")[1])["results"]
     assert {one["alloc_id"]: one["committed"] for one in entries} == times
     assert json.loads(cli("tag", "production", "--json")[1])["history"][0]["alloc_id"].startswith("b0000000")
     assert "looked at" in cli("show", "a0000000")[1]
@@ -178,7 +178,7 @@ def test_results_of_an_index_that_is_wholly_gone_keep_versions_from_beginning_an
         assert "is empty, and the store" in err
         assert "fedml index rebuild" in err
     assert cli("rebuild", "--yes")[0] == 0
-    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
+    assert len(json.loads(cli("list", "--json")[1])["results"]) == 2
 
 
 def test_only_format_json_is_gone(known: Project, cli: Cli) -> None:
@@ -186,7 +186,7 @@ def test_only_format_json_is_gone(known: Project, cli: Cli) -> None:
     home_id = json.loads(known.home.get("format.json"))["id"]
     known.home.delete("format.json")
 
-    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
+    assert len(json.loads(cli("list", "--json")[1])["results"]) == 2
     assert "format-missing" in cli("verify")[1]
     assert cli("note", "a0000000", "again")[0] == 0
     assert json.loads(known.home.get("format.json"))["id"] == home_id
@@ -209,7 +209,7 @@ def test_a_home_that_lies_elsewhere_than_before(known: Project, cli: Cli) -> Non
 
     (known.root / "hoem").rmdir()
     (known.root / "home").rename(known.root / "hoem")
-    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
+    assert len(json.loads(cli("list", "--json")[1])["results"]) == 2
 
 
 def test_a_catalog_of_another_federation_is_refused(known: Project, cli: Cli, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_verify_as_json_is_one_object(filled: Project, cli: Cli) -> None:
     assert (code, err) == (1, "")
     assert set(document) == {
         *(
+            "schema_version",
             "revision",
             "head",
             "results",
@@ -99,12 +100,12 @@ def test_sync_tells_first_and_writes_when_told_to(filled: Project, cli: Cli) -> 
         ],
     )
     assert err == "3 to do; nothing was written:  fedml index sync --yes\n"
-    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 2
+    assert len(json.loads(cli("list", "--json")[1])["results"]) == 2
     told, document = (json.loads(cli("sync", *flags, "--json")[1]) for flags in ([], ["--yes"]))
     assert (told["is_done"], document["is_done"]) == (False, True)
     assert told["commit"] == document["commit"]
     assert [one["outcome"] for one in document["commit"]] == ["superseded", "added", "superseded"]
-    assert len(json.loads(cli("list", "--json")[1])["entries"]) == 5
+    assert len(json.loads(cli("list", "--json")[1])["results"]) == 5
 
 
 def test_sync_ends_with_1_when_a_result_cannot_be_taken(filled: Project, cli: Cli) -> None:
@@ -122,7 +123,7 @@ def test_rebuild_tells_first_and_brings_the_results_back(filled: Project, cli: C
     code, _, err = cli("rebuild")
     assert code == 1
     assert err.startswith("Error: the index isn't lost: its log is whole, up to revision 4")
-    before = json.loads(cli("list", "--json")[1])["entries"]
+    before = json.loads(cli("list", "--json")[1])["results"]
     for info in list(filled.home.list("index/")):
         filled.home.delete(info.key)
 
@@ -133,7 +134,7 @@ def test_rebuild_tells_first_and_brings_the_results_back(filled: Project, cli: C
     assert err == "nothing was written:  fedml index rebuild --yes\n"
     document = json.loads(cli("rebuild", "--yes", "--json")[1])
     assert (document["is_done"], document["results"], document["lost"], document["unknown"]) == (True, 2, [], [])
-    after = json.loads(cli("list", "--json")[1])["entries"]
+    after = json.loads(cli("list", "--json")[1])["results"]
     assert [entry | {"committed": ""} for entry in after] == [entry | {"committed": ""} for entry in before]
     assert cli("verify", "--deep")[0] == 0
 
@@ -165,7 +166,7 @@ def test_gc_marks_then_removes_and_says_how_many_bytes(filled: Project, cli: Cli
     assert document["is_done"]
     assert [one["alloc_id"] for one in document["removed"]] == [first]
     assert document["freed_bytes"] > 812
-    assert [entry["alloc_id"] for entry in json.loads(cli("list", "--json")[1])["entries"]] == [second]
+    assert [entry["alloc_id"] for entry in json.loads(cli("list", "--json")[1])["results"]] == [second]
     assert cli("verify", "--deep")[0] == 0
     assert cli("get", first)[0] == 1
 
@@ -233,7 +234,7 @@ def test_export_and_import(filled: Project, cli: Cli) -> None:
     assert (code, err) == (0, "2 results\n")
     assert [json.loads(line)["alloc_id"][0] for line in out.splitlines()] == ["a", "b"]
     document = json.loads(cli("export", "--to", "results.csv", "--json")[1])
-    assert document == {"path": "results.csv", "format": "csv", "results": 2}
+    assert document == {"schema_version": 1, "path": "results.csv", "format": "csv", "results": 2}
     path = filled.root / "fedml.toml"
     path.write_text(path.read_text().replace("/home", "/new-home").replace('name = "test"', 'name = "another"'))
 
@@ -274,8 +275,19 @@ def test_what_was_removed_is_shown_as_that(filled: Project, cli: Cli) -> None:
 
     assert "state      removed; entered in revision 2, " in story
     assert story.endswith("its files are gone\n")
-    assert [row["state"] for row in json.loads(cli("list", "--state", "removed", "--json")[1])["entries"]] == [
+    assert [row["state"] for row in json.loads(cli("list", "--state", "removed", "--json")[1])["results"]] == [
         "removed"
     ]
     assert "committed → removed" in cli("diff", "4")[1]
     assert cli("list", "--at", "4")[1].count("committed") == 2
+
+
+@pytest.mark.parametrize("command", ["sync", "rebuild"])
+def test_a_dry_run_is_the_default_and_never_together_with_yes(command: str, filled: Project, cli: Cli) -> None:
+    for key in [each.key for each in filled.home.list("index/log/")] if command == "rebuild" else ():
+        filled.home.delete(key)
+    before = sorted(each.key for each in filled.home.list())
+    assert cli(command, "--dry-run") == cli(command)
+    code, _, err = cli(command, "--dry-run", "--yes")
+    assert (code, err.splitlines()[0]) == (1, "Error: --yes and --dry-run exclude each other")
+    assert sorted(each.key for each in filled.home.list()) == before

@@ -19,17 +19,6 @@ from federation.index.maintenance.verify import verify
 from federation.workflows.index_rebuild import cancel_of
 from regions.model import StoreConfig
 from regions.storage import open_store
-from tests.emulators.fixtures import (  # noqa: F401 - fixtures
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-    seaweed_config,
-    seaweed_endpoint,
-)
 
 Clouds = Any
 

@@ -26,25 +26,6 @@ from regions.model import StoreConfig
 from regions.storage import open_store, store_url
 from regions.storage.url import folder_url
 from tests.emulators import azurite, moto
-from tests.emulators.fixtures import (
-    aws_credentials,
-    azure_config,
-    azurite_endpoint,
-    gcs_config,
-    gcs_endpoint,
-    moto_endpoint,
-    s3_config,
-)
-
-__all__ = [
-    "aws_credentials",
-    "azure_config",
-    "azurite_endpoint",
-    "gcs_config",
-    "gcs_endpoint",
-    "moto_endpoint",
-    "s3_config",
-]
 
 ALLOC = "7d1c7a2e-6c3f-4bb6-9d2a-1f6f2f9a0b11"
 VERSION = metadata.version(DISTRIBUTION)
