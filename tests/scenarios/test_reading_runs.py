@@ -120,7 +120,7 @@ def test_pruning_takes_old_logs_and_leaves_the_run(over: Over) -> None:
             "is_done": True,
             "runs": [],
         }
-        dry = over.project.ran("runs", "prune", "--older-than", "0m", "--dry-run", "--json").json["runs"]
+        dry = over.project.ran("runs", "prune", "--older-than", "0m", "--json").json["runs"]
         assert next(row["objects"] for row in dry if row["run"] == over.run) >= 4
         assert copy.exists()
         over.project.ran("runs", "prune", "--older-than", "0m", "--yes")
