@@ -168,6 +168,14 @@ def deploy_one(
             raise _moved(client, "the job changed right after it was registered")
         action = "registered" if there is None else "updated"
         return Deployed(client.name, action, int(now["JobModifyIndex"]), None, version_of(now), before)
+    except Conflict as error:  # another dispatch may have registered the same job at this moment
+        try:
+            now = client.job(job_id)
+        except FedmlError:
+            return Deployed(client.name, "failed", error=error)
+        if spec_of(now) != spec_hash or standing_of(now) is not Standing.OWN:
+            return Deployed(client.name, "failed", error=error)
+        return Deployed(client.name, "unchanged", int(now["JobModifyIndex"]), None, version_of(now), version_of(now))
     except FedmlError as error:
         return Deployed(client.name, "failed", error=error)
 

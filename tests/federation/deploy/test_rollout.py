@@ -116,6 +116,14 @@ def test_the_outcome_says_which_version_stands_there_and_which_did() -> None:
     assert summary(done) == ["us: registered, version 0", "eu: updated, version 1"]
 
 
+def test_of_two_that_deploy_the_same_job_at_once_neither_fails() -> None:
+    us, twin = Region("us"), Region("us")
+    deployed(JOB, twin)
+    us.before_register = lambda: us.put(twin.there or {})
+    done = deployed(JOB, us)
+    assert (done["us"].action, done["us"].error, us.registrations) == ("unchanged", None, 0)
+
+
 def test_a_change_made_meanwhile_is_never_overwritten() -> None:
     us, eu = Region("us"), Region("eu")
     deployed(OLD, us)
