@@ -192,6 +192,6 @@ class App:
     def registered_job(self, job: str = "") -> str:
         """The ID of the registered job that `--job` or fedml.toml names; empty where they name a file."""
         if job:
-            return job if is_job_id(job, Path.cwd()) else ""
+            return job if is_job_id(job, Path()) else ""
         own = self.config.job or ""
         return own if is_job_id(own, self.config.root) else ""

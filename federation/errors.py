@@ -21,6 +21,7 @@
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
     ├── DevError                   the development federation
+    ├── OutputLost                 standard output can't be written
     ├── RunIsDriven                another coordinator drives the run
     ├── RunNotOver                 a run that goes on after the time that somebody waited for it (a TimeoutError too)
     └── Interrupted                Ctrl-C: state is kept (exit code 130)
@@ -97,6 +98,10 @@ class RecordTooNew(PublishError, FormatTooNew):
 
 class DevError(FederationError):
     """The development federation can't do what was asked."""
+
+
+class OutputLost(FederationError):
+    """Standard output can't be written: the disk is full, or the terminal is gone."""
 
 
 class RunIsDriven(FederationError):

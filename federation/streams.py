@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from federation.visible import visible, visible_line, visible_log
+from federation.terminal import LastingStream
+from federation.visible import ascii_json, visible, visible_json, visible_line, visible_log
 
 
 class Verbosity(enum.IntEnum):
@@ -71,12 +72,17 @@ def screened_streams() -> Iterator[None]:
     """Screens standard output and standard error until the block ends."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
-        stream if isinstance(stream, ScreenedStream) else cast(TextIO, ScreenedStream(stream)) for stream in before
+        stream if isinstance(stream, ScreenedStream) else _screened(stream, is_expendable=stream is sys.stderr)
+        for stream in before
     )
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _screened(stream: TextIO, *, is_expendable: bool) -> TextIO:
+    return cast(TextIO, ScreenedStream(cast(TextIO, LastingStream(stream, is_expendable=is_expendable))))
 
 
 def write_line(text: str) -> None:
@@ -88,6 +94,17 @@ def write_line(text: str) -> None:
 def write_block(text: str) -> None:
     """Writes lines of data to standard output. Each field in them must be one line already."""
     _write(sys.stdout, visible(text) + "\n")
+    sys.stdout.flush()
+
+
+def write_json(text: str) -> None:
+    """Writes a JSON text to standard output. Characters that its encoding lacks become JSON's escapes."""
+    shown = visible_json(text)
+    try:
+        shown.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        shown = ascii_json(shown)
+    sys.stdout.write(shown + "\n")
     sys.stdout.flush()
 
 

@@ -36,6 +36,7 @@ _HIDDEN_RANGES = (
 _CLASS = "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in _HIDDEN_RANGES)
 _HIDDEN = re.compile(f"[{_CLASS}]")
 _HIDDEN_IN_LINES = re.compile(f"(?![\\n\\t])[{_CLASS}]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -52,6 +53,11 @@ def visible_line(text: str) -> str:
 def visible_json(text: str) -> str:
     """Escapes hidden characters of a JSON text as JSON does, so that its value is the same (`json.dumps` escapes few)."""
     return _HIDDEN_IN_LINES.sub(_json_escape, text)
+
+
+def ascii_json(text: str) -> str:
+    """Escapes all characters of a JSON text that aren't ASCII, so that its value is the same."""
+    return _NOT_ASCII.sub(_json_escape, text)
 
 
 def visible_log(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Set
@@ -21,7 +22,6 @@ _WORDS: Mapping[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "True or False",
-    NoneType: "None",
     Row: "a result",
     os.PathLike: "a path",
     Mapping: "a dictionary",
@@ -80,8 +80,9 @@ def _taken(where: str, kind: Any, value: Any) -> Any:
         if _is_list(outer):
             return tuple(_taken(f"{where}[{place}]", inner[0], each) for place, each in enumerate(value))
         return value
-    wanted = " or ".join(_words(option) for option in options if option is not int or float not in options)
-    raise UsageError(f"{where} takes {wanted}, not {_shown(value)}", hint=_hint(options, value))
+    unsaid = {NoneType, int} if float in options else {NoneType}
+    wanted = " or ".join(_words(option) for option in options if option not in unsaid)
+    raise UsageError(f"{where} takes {wanted}, not {_shown(value)}", hint=_hint(where, options, value))
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -90,7 +91,7 @@ def _fits(kind: Any, value: Any) -> bool:
     if kind is bool:
         return isinstance(value, bool)
     if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool) and value == value
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value)
     if _is_list(kind):
         is_other = isinstance(value, (str, bytes, bytearray, Mapping, Set)) or getattr(value, "ndim", 1) != 1
         return isinstance(value, Iterable) and not is_other
@@ -122,10 +123,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, (int, float)):
         return f"the number {value!r}"
     kind = {"dict": "dictionary"}.get(type(value).__name__, type(value).__name__)
-    return f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+    return kind if kind == "bytes" else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
 
-def _hint(options: Iterable[Any], value: Any) -> str:
+def _hint(where: str, options: Iterable[Any], value: Any) -> str:
     """What to write instead, where it can be guessed."""
     kinds = {get_origin(option) or option for option in options}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -139,6 +140,8 @@ def _hint(options: Iterable[Any], value: Any) -> str:
         return f"write {int(value)}"
     if kinds & {int, float} and isinstance(value, str) and value.strip().isdecimal():
         return f"write {int(value)}"
+    if where.endswith("_s") and isinstance(value, str):
+        return "write a number of seconds: 90"
     if str in kinds and is_number:
         return f'write "{value}"'
     return ""

@@ -25,6 +25,7 @@ from federation.run.user_limits import Patience
 from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
+from federation.workflows.run_list import list_runs
 from federation.workflows.runs import Runs
 from jobs.errors import InvalidMeta
 from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
@@ -76,12 +77,12 @@ class Federation:
         slots: int | None = None,
         *,
         version: str | int | None = None,
-        regions: Sequence[str] = (),
+        regions: Sequence[str] | None = None,
         job: str = "",
         variables: Mapping[str, Value] | None = None,
         meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
-        params: Sequence[Mapping[str, object]] = (),
+        params: Sequence[Mapping[str, object]] | None = None,
         policy: str | None = None,
     ) -> PlanPreview:
         """Plans how a dispatch would spread now, and what would change. Writes nothing. Raises FederationError if no region
@@ -97,12 +98,12 @@ class Federation:
         slots: int | None = None,
         *,
         version: str | int | None = None,
-        regions: Sequence[str] = (),
+        regions: Sequence[str] | None = None,
         job: str = "",
         variables: Mapping[str, Value] | None = None,
         meta: Mapping[str, Value] | None = None,
         sweep: Mapping[str, Sequence[object]] | None = None,
-        params: Sequence[Mapping[str, object]] = (),
+        params: Sequence[Mapping[str, object]] | None = None,
         policy: str | None = None,
         name: str = "",
         skip_unreachable: bool = False,
@@ -136,13 +137,16 @@ class Federation:
         return self._driven(manifest, lambda runs, observe: runs.start(opened, prepared, observe), progress)
 
     @checked
-    def runs(self, *, job: str | None = None, state: str | None = None, limit: int | None = None) -> RunList:
-        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled."""
+    def runs(
+        self, *, job: str | None = None, state: str | None = None, author: str | None = None, limit: int | None = None
+    ) -> RunList:
+        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled, an author
+        `ann@host` or `ann`."""
         at_least("runs(): limit", limit, 0)
         if state not in (None, OPEN, *RUN_STATES_CLOSED):
             states = ", ".join((OPEN, *RUN_STATES_CLOSED))
             raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
-        return RunList(self._app.index.runs(job=job, state=state)[:limit])
+        return RunList(list_runs(self._app.index, job=job, state=state, author=author).rows[:limit])
 
     @checked
     def resume(self, run: str) -> Run:
@@ -153,8 +157,7 @@ class Federation:
         if known is not None and known.is_driven:
             return known
         story = Runs(self._app).story(found)
-        progress = Progress(story.manifest)
-        progress.begin(story)
+        progress = Progress(story.manifest, story)
         return self._driven(story.manifest, lambda runs, observe: runs.resume(found, observe), progress)
 
     @checked
@@ -185,18 +188,21 @@ class Federation:
 def _run_request(
     slots: int | None,
     version: str | int | None,
-    regions: Sequence[str],
+    regions: Sequence[str] | None,
     job: str,
     variables: Mapping[str, Value] | None,
     meta: Mapping[str, Value] | None,
     sweep: Mapping[str, Sequence[object]] | None,
-    params: Sequence[Mapping[str, object]],
+    params: Sequence[Mapping[str, object]] | None,
     policy: str | None,
 ) -> RunRequest:
     given = tuple(f"{name}={text_of(value)}" for name, value in (variables or {}).items())
     texts = {name: text_of(value) for name, value in meta.items()} if meta is not None else None
+    at_least("slots", slots, 1)
+    if regions is not None and not regions:
+        raise UsageError("regions is an empty list", hint="leave it out: then all regions are used")
     return RunRequest(
-        JobRequest(job, given, (), tuple(regions)),
+        JobRequest(job, given, (), tuple(regions or ())),
         slots,
         None if version is None else str(version),
         texts,
@@ -205,12 +211,12 @@ def _run_request(
     )
 
 
-def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]]) -> Asks:
+def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]] | None) -> Asks:
     from jobs.params.file import rows_of
 
     axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
-    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params)
-    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params else None)
+    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params or ())
+    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params is not None else None)
 
 
 def _axis_value(name: str, value: object) -> str:

@@ -16,6 +16,7 @@ from federation.index import Row
 from federation.index.compare import compare
 from federation.index.lookup import run_named
 from federation.index.reader import Reader
+from federation.index.rows import RESULT_STATES
 from federation.index.tag_rule import NO_RULE, TagRule
 from federation.index.tags import TagChange
 
@@ -52,6 +53,8 @@ class FederatedIndex:
         """The results that match all conditions, newest first or by `sort`. `run` is named as in the commands. `at` is an
         earlier revision or time."""
         at_least("list(): limit", limit, 0)
+        if state not in (None, *RESULT_STATES):
+            raise UsageError(f"list(): a result has no state {state!r}", hint=f"there are: {', '.join(RESULT_STATES)}")
         named = None if version is None else str(version)
         conditions = {"job": job, "version": named, "region": region, "run": run, "state": state, "tag": tag}
         with ExitStack() as stack:

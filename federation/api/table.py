@@ -75,9 +75,8 @@ class RunList(Table[RunRow]):
         return counted(len(self), "run")
 
     def _cells(self, rows: Sequence[RunRow]) -> Sequence[Sequence[str]]:
-        heading = ["run", "job", "version", "state", "slots", "results", "opened", "reason"]
-        values = ([row.run, row.job, row.version, row.state, str(row.slots), row.results] for row in rows)
-        return [heading, *([*line, row.opened, row.reason] for line, row in zip(values, rows, strict=True))]
+        heading = ["run", "name", "job", "version", "author", "state", "results", "opened", "reason"]
+        return [heading, *([str(getattr(row, name)) for name in heading] for row in rows)]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One dictionary for each run: its fields."""

@@ -23,7 +23,9 @@ import typer
 from federation.cli.command_app import CommandApp, QuietOption, VerboseOption, choose_verbosity
 from federation.cli.help_page import SETTINGS
 from federation.cli.lazy import lazy_group
+from federation.errors import OutputLost
 from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_line, write_notes
+from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
@@ -72,14 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code. Prints no traceback unless FEDML_TRACEBACK=1."""
     signal.signal(signal.SIGTERM, _interrupt)
     gc.set_threshold(200_000)  # start-up makes no garbage, and the search for it takes a tenth of the time
+    open_standard_streams()
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
-        sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has closed it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     if code == INTERRUPTED or _is_held_up():
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -118,7 +118,15 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code. All output is screened (`federation.streams`)."""
     keep_loopback_from_proxies()
     with screened_streams():
-        return _run(arguments)
+        code = _run(arguments)
+        try:
+            sys.stdout.flush()
+        except OutputLost as error:
+            _complain(error.message, error.hint)
+            return code or 1
+        finally:
+            sys.stderr.flush()
+        return code
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -138,7 +146,26 @@ def _run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  whatever it is, the user sees one line
+        surroundings = None if os.environ.get("FEDML_TRACEBACK") else _surroundings(error)
+        if surroundings is not None:
+            _complain(*surroundings)
+            return error_code
         return 0 if _explained(error) else error_code
+
+
+def _surroundings(error: Exception) -> tuple[str, str] | None:
+    """Returns message and hint where the shell's surroundings caused the error: the folder was deleted in which the command
+    was started, or its locale has no names for files."""
+    if isinstance(error, FileNotFoundError):
+        try:
+            os.getcwd()  # noqa: PTH109 - Path.cwd() says the same
+        except OSError:
+            return "the working folder does not exist any more", "cd to a folder that exists, and run the command again"
+    encoding = sys.getfilesystemencoding()
+    if isinstance(error, UnicodeEncodeError) and encoding != "utf-8":
+        name = ascii(error.object[:200])
+        return f"this locale has no file names in UTF-8 ({encoding}): {name} can't be used", "export LC_ALL=C.UTF-8"
+    return None
 
 
 def _explained(error: Exception) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from federation.cli.options.common import ConfigOption, JobFileArgument, JsonOption
 from federation.cli.options.groups import DeployOptions, JobOptions
+
+if TYPE_CHECKING:
+    from federation.app import App, JobRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +41,17 @@ def deploy(
       fedml deploy train.nomad.hcl --regions eu -var count=2
 
       fedml deploy --on-failure fail_all
+
+      fedml deploy --dry-run
     """
     from federation.cli.session import answer_json, note, opened
     from federation.ui.job_view import deployment_document, show_deployment
     from federation.workflows.dispatch import deploy_alone
 
     with opened(config) as project:
+        if deployment.dry_run:
+            _show_changes(project, job.request(file), as_json=as_json)
+            return
         outcome = deploy_alone(project, job.request(file), deployment.deploying(), note)
         if as_json:
             answer_json(deployment_document(outcome))
@@ -51,3 +61,19 @@ def deploy(
             if failed.error is not None and failed.error.hint:
                 note(f"{failed.region}: {failed.error.hint}")
     raise typer.Exit(1 if outcome.failed else 0)
+
+
+def _show_changes(project: App, request: JobRequest, *, as_json: bool) -> None:
+    """Prints what a deployment would change, as `job diff` does. Raises the error of a region that can't be read."""
+    from federation.cli.session import answer_json, note
+    from federation.ui.job_view import job_diff_document, show_job_diff
+    from federation.workflows.job_checks import compared_jobs
+
+    difference = compared_jobs(project, request)
+    if as_json:
+        answer_json(job_diff_document(difference))
+    else:
+        show_job_diff(difference)
+    if difference.problems:
+        raise difference.problems[0]
+    note("Nothing was registered (--dry-run).")

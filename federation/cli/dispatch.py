@@ -10,13 +10,14 @@ import typer
 from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
 from federation.cli.options.limits import LimitOptions
-from federation.cli.options.planning import PlacingOptions, SlotOptions
+from federation.cli.options.planning import PlacingOptions, RunOptions, SlotOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from federation.app import App
     from federation.workflows.detach import Host
+    from federation.workflows.request import RunRequest
 
 
 def register(app: typer.Typer) -> None:
@@ -26,21 +27,13 @@ def register(app: typer.Typer) -> None:
 
 def dispatch(
     slots: SlotOptions,
+    run: RunOptions,
     placing: PlacingOptions,
     limits: LimitOptions,
     job: JobOptions,
     rollout: RolloutOptions,
     detach: DetachOptions,
     follow: FollowOptions,
-    name: Annotated[
-        str,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -50,16 +43,6 @@ def dispatch(
             rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-            rich_help_panel=SlotOptions.HEADING,
-        ),
-    ] = "",
     skip_unreachable: Annotated[
         bool,
         typer.Option(
@@ -94,6 +77,8 @@ def dispatch(
       fedml dispatch -n 5 -var count=2 --json
 
       fedml dispatch --failed-of 9c41d07e
+
+      fedml dispatch -n 200 --dry-run
     """
     from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
@@ -105,16 +90,20 @@ def dispatch(
     from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
-    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=name)
+    request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
     observing, host_names = follow.observers(), detach.hosts(job.names)
-    if plan is not None and failed_of:
+    if plan is not None and run.failed_of:
         raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
+    if plan is not None and rollout.dry_run:
+        raise UsageError("--plan already says what would be dispatched", hint="leave out --dry-run")
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
-        if failed_of:
-            request, said = request_of_failed(app, failed_of, request)
+        if run.failed_of:
+            request, said = request_of_failed(app, run.failed_of, request)
             note(said)
+        if rollout.dry_run:
+            raise typer.Exit(_show_plan(app, request, as_json=as_json))
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         opened_run, prepared = begin(
             app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying
@@ -125,6 +114,19 @@ def dispatch(
         drive = run_driver(app, observing, as_json=as_json)
         state = drive(opened_run.manifest, lambda observe: Runs(app).start(opened_run, prepared, observe))
     raise typer.Exit(exit_code(state))
+
+
+def _show_plan(app: App, request: RunRequest, *, as_json: bool) -> int:
+    """Prints what a dispatch would do, as `plan` does, and returns the exit code: 2 if a slot has no place."""
+    from federation.cli.plan import show_preview
+    from federation.cli.session import note
+    from federation.workflows.plan import preview
+
+    made = preview(app, request)
+    made.require_an_answer()
+    show_preview(made, app, as_json=as_json)
+    note("Nothing was dispatched (--dry-run).")
+    return 0 if made.plan.is_complete else 2
 
 
 def _detach(app: App, hosts: Sequence[Host], run: str, *, as_json: bool) -> None:

@@ -61,7 +61,10 @@ def doctor(
 
     with opened(config) as project:
         if policy:
-            answer_block(roles.text(project.config))
+            if as_json:
+                answer_json({"policies": roles.documents(project.config)})
+            else:
+                answer_block(roles.text(project.config))
             return
         checks = examine_federation(project, job, on_nodes=on_nodes, note=note)
     if as_json:

@@ -38,19 +38,21 @@ def _drive_run(
     drive: Callable[[Observe], RunOutcome],
 ) -> str:
     from federation.cli.session import answer_json_line, note
+    from federation.terminal import outliving_terminal
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import outcome_document, show_outcome
     from federation.workflows.run_observers import observers
 
     display = progress_display(manifest, as_json=as_json, already=partial(_results_in_index, app, manifest.run))
-    with observers(manifest, app.config, options, display, warn=note) as outputs:
-        outcome = drive(outputs.observe)
-    document = outcome_document(outcome)
-    if as_json:
-        answer_json_line(document)
-    show_outcome(outcome)
-    outputs.ended(document)
-    left(outcome.left)
+    with outliving_terminal():
+        with observers(manifest, app.config, options, display, warn=note) as outputs:
+            outcome = drive(outputs.observe)
+        document = outcome_document(outcome)
+        if as_json:
+            answer_json_line(document)
+        show_outcome(outcome)
+        outputs.ended(document)
+        left(outcome.left)
     return outcome.state
 
 

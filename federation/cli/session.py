@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from federation.json_document import versioned
-from federation.streams import is_quiet, write_block, write_line, write_note
-from federation.visible import visible_json
+from federation.streams import is_quiet, write_block, write_json, write_line, write_note
 
 if TYPE_CHECKING:
     from federation.app import App
@@ -56,7 +55,7 @@ def answer_json(document: Mapping[str, Any]) -> None:
 
 def answer_foreign_json(document: Any) -> None:
     """Prints JSON in a form that is not fedml's, such as a job for Nomad."""
-    write_block(visible_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
+    write_json(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
 def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> None:
@@ -66,9 +65,9 @@ def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> No
     """
     start = json.dumps(versioned(head), ensure_ascii=False)[:-1] + ", " + json.dumps(name) + ": ["
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, default=str) for row in rows)
-    write_block(visible_json(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}"))
+    write_json(f"{start}\n{lines}\n]}}" if rows else f"{start}]}}")
 
 
 def answer_json_line(document: Mapping[str, Any]) -> None:
     """Prints one of several JSON documents on standard output, on one line."""
-    write_block(visible_json(json.dumps(versioned(document), ensure_ascii=False, default=str)))
+    write_json(json.dumps(versioned(document), ensure_ascii=False, default=str))

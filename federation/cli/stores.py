@@ -80,6 +80,7 @@ def check(
 
       fedml stores check home --policy
     """
+    from federation.checks.doctor.roles import store_documents
     from federation.checks.stores import report, roles
     from federation.cli.session import answer, answer_block, answer_json, note, opened
     from federation.ui.console import out, table
@@ -88,9 +89,9 @@ def check(
     stores = choose_stores(store, partial(opened, config))
     if policy:
         if as_json:
-            answer_json({"policies": roles.documents(list(stores.uses), stores.home)})
+            answer_json({"policies": store_documents(stores.uses, stores.home, stores.results)})
         else:
-            answer_block(roles.text(list(stores.uses), stores.home))
+            answer_block(roles.text(list(stores.uses), stores.home, stores.results))
         return
     results: list[CheckedStore] = []
     for place, uses in stores.uses.items():

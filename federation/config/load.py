@@ -27,15 +27,16 @@ def find(path: Path | None = None, *, cwd: Path | None = None) -> Path:
 
     A folder stands for the fedml.toml in it. Raises ConfigError where there is none.
     """
-    start = (cwd or Path.cwd()).absolute()
     chosen = path or (Path(named) if (named := os.environ.get("FEDML_CONFIG")) else None)
     if chosen is not None:
-        found = start / chosen.expanduser()
+        found = (cwd or Path()) / chosen.expanduser()
+        found = found if found.is_absolute() else Path.cwd() / found
         found = found / FILE_NAME if found.is_dir() else found
         if not found.is_file():
             source = "--config" if path else "FEDML_CONFIG"
             raise ConfigError(f"no such file: {found} ({source})", hint="make a project with `fedml init`")
         return found
+    start = (cwd or Path.cwd()).absolute()
     for folder in (start, *start.parents):
         if (folder / FILE_NAME).is_file():
             return folder / FILE_NAME

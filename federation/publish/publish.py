@@ -129,11 +129,12 @@ def _material(source: Path | str, config: StoreConfig, folder: Path, ignore: Seq
 
 def _environment(environ: Mapping[str, str], material: _Material) -> tuple[dict[str, str], list[str]]:
     """The record's environment, with notes on what was left out. The artifact's own files override what the node says."""
+    used = task_usage(environ)  # before anything else is started: its children would count as the task's
     environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
-    environment |= package_versions() | found_origin(environ, folders) | task_usage(environ)
+    environment |= package_versions() | found_origin(environ, folders) | used
     if material.notes is None:
         return environment, []
     (described, notes), (data, data_notes) = read_environment(material.notes), read_data(material.notes)

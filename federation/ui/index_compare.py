@@ -8,13 +8,13 @@ from typing import Any
 
 from federation.index import Row
 from federation.index.compare import Line, Value
-from federation.ui.index_table import aligned, indented, json_value, number_text, when_text
+from federation.ui.index_table import Short, aligned, indented, json_value, number_text, when_text
 
 
-def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[Line]) -> str:
+def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[Line], short: Short) -> str:
     """A table of the differences, with the difference of two numbers, and a list of what is the same."""
     is_pair = len(rows) == 2
-    heading = ["", *(_heading(name, row) for name, row in zip(names, rows, strict=True))]
+    heading = ["", *(_heading(name, row, short[row.alloc_id]) for name, row in zip(names, rows, strict=True))]
     parts = []
     for section in dict.fromkeys(line.section for line in lines if line.differs):
         cells = [
@@ -48,8 +48,7 @@ def comparison_json(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any
     }
 
 
-def _heading(name: str, row: Row) -> str:
-    short = row.alloc_id[:8]
+def _heading(name: str, row: Row, short: str) -> str:
     return short if row.alloc_id.startswith(name) else f"{name} ({short})"
 
 

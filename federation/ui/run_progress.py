@@ -11,10 +11,10 @@ from dataclasses import asdict
 from federation.json_document import versioned
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
-from federation.streams import is_quiet, write_block, write_note
+from federation.streams import is_quiet, write_json, write_note
 from federation.text import counted
 from federation.ui.slot_failures import params_text
-from federation.visible import visible_json, visible_line
+from federation.visible import visible_line
 
 SHOWN_ALWAYS = ("failing", "failed", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
@@ -59,8 +59,7 @@ def _print_nothing(_: Tell) -> None:
 
 def _print_json(tell: Tell) -> None:
     fields = asdict(tell)
-    document = versioned({"event": fields.pop("kind"), **fields})
-    write_block(visible_json(json.dumps(document, ensure_ascii=False)))
+    write_json(json.dumps(versioned({"event": fields.pop("kind"), **fields}), ensure_ascii=False))
 
 
 def _line_above(tell: Tell) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from federation.app import App
 from federation.check import Check, Outcome
+from federation.checks.doctor.roles import results_stores
 from federation.checks.stores.promises import check_promises
 from federation.checks.stores.report import CheckedStore
 from federation.checks.stores.uses import DEV_DOWN, by_store, chosen, places_of
@@ -23,6 +24,8 @@ class ChosenStores:
 
     uses: dict[StoreConfig, list[str]]
     home: StoreConfig | None
+    results: Collection[StoreConfig] | None = None
+    """The stores of datacenters; None: all."""
 
 
 def choose_stores(name: str, open_project: Callable[[], AbstractContextManager[App]]) -> ChosenStores:
@@ -30,7 +33,8 @@ def choose_stores(name: str, open_project: Callable[[], AbstractContextManager[A
     store gives its endpoint and credentials. Raises ConfigError, UsageError and InvalidStoreURL."""
     try:
         with open_project() as app:
-            return ChosenStores(by_store(chosen(places_of(app.config), name)), app.config.home)
+            uses = by_store(chosen(places_of(app.config), name))
+            return ChosenStores(uses, app.config.home, results_stores(app.config))
     except (ConfigError, UsageError):
         if "://" not in name:
             raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from federation.app import App, JobRequest, PreparedJob
@@ -37,16 +39,23 @@ def rendered_jobs(app: App, request: JobRequest) -> tuple[PreparedJob, Mapping[s
 
 
 def validated_job(app: App, request: JobRequest) -> ValidatedJob:
-    """The same, checked by the rules of Nomad's servers. Raises InvalidSpec with everything that they would refuse.
+    """The same, checked by the rules of Nomad's servers. Raises InvalidSpec with everything that they would refuse, also
+    where fedml itself can't dispatch or place the job.
 
     A development region has the rules of its version. The version of any other region isn't known without asking it:
     what only one of the reference versions refuses is a note.
     """
-    prepared, jobs = rendered_jobs(app, request)
+    file = app.job_file(request.job)
+    jobs: Mapping[str, Mapping[str, Any]]
+    try:
+        prepared, jobs = rendered_jobs(app, request)
+        own: InvalidSpec | None = None
+    except InvalidSpec as error:
+        own, jobs = error, _evaluated_jobs(app, request, file)
     versions = {name: each.version for name, each in app.config.dev.regions.items()} if app.config.dev else {}
-    refused: dict[str, list[str]] = {}
-    notes: dict[str, list[str]] = {}
-    lines = _Lines(prepared)
+    refused: dict[str, dict[str, None]] = {}
+    notes: dict[str, dict[str, None]] = {}
+    lines = _Lines(file)
     for region, job in jobs.items():
         by_version = {
             version: _problems(job, region, version)
@@ -54,14 +63,34 @@ def validated_job(app: App, request: JobRequest) -> ValidatedJob:
         }
         where = refused if all(by_version.values()) else notes
         for line in lines.of(by_version):
-            where.setdefault(line, []).append(region)
+            where.setdefault(line, {})[region] = None
     if refused:
-        listed = "\n  ".join(_with_regions(refused, jobs))
-        raise InvalidSpec(
-            f"{prepared.file.name} would be refused by Nomad:\n  {listed}",
-            hint="change it in the jobspec (the lines above are the messages of Nomad's servers)",
-        )
+        raise _refused(file.name, _with_regions(refused, jobs), own)
+    if own is not None:
+        raise own
     return ValidatedJob(prepared, jobs, tuple(_with_regions(notes, jobs)))
+
+
+def _refused(file: str, lines: Sequence[str], own: InvalidSpec | None) -> InvalidSpec:
+    hint = "change it in the jobspec (the lines above are the messages of Nomad's servers)"
+    if own is None:
+        return InvalidSpec("\n  ".join([f"{file} would be refused by Nomad:", *lines]), hint=hint)
+    listed = "\n    ".join(lines)
+    return InvalidSpec(
+        f"{own}\n  It would be refused by Nomad, too:\n    {listed}", hint=f"{own.hint}; {hint}" if own.hint else hint
+    )
+
+
+def _evaluated_jobs(app: App, request: JobRequest, file: Path) -> dict[str, Mapping[str, Any]]:
+    """The job's JSON for each chosen region where it can be evaluated, not rendered."""
+    source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
+    jobs: dict[str, Mapping[str, Any]] = {}
+    for region in app.chosen_regions(request.regions):
+        try:
+            jobs[region.name] = {**source.evaluate(region.variables, region=region.name).job, "Multiregion": None}
+        except FedmlError:
+            continue
+    return jobs
 
 
 def _problems(job: Mapping[str, Any], region: str, version: str) -> list[Problem]:
@@ -70,7 +99,7 @@ def _problems(job: Mapping[str, Any], region: str, version: str) -> list[Problem
     return [sentence for problem in found for sentence in problem.sentences()]
 
 
-def _with_regions(lines: Mapping[str, list[str]], jobs: Mapping[str, object]) -> list[str]:
+def _with_regions(lines: Mapping[str, Collection[str]], jobs: Mapping[str, object]) -> list[str]:
     """Names the regions of a line that isn't about all of them."""
     return [
         line if len(regions) == len(jobs) else f"{line} (in {', '.join(regions)})" for line, regions in lines.items()
@@ -80,9 +109,9 @@ def _with_regions(lines: Mapping[str, list[str]], jobs: Mapping[str, object]) ->
 class _Lines:
     """Writes problems for people, with their places in the file."""
 
-    def __init__(self, prepared: PreparedJob) -> None:
-        source = read_job(prepared.file)
-        self._name = prepared.file.name
+    def __init__(self, file: Path) -> None:
+        source = read_job(file)
+        self._name = file.name
         self._positions = None if source.is_json else Positions(source.text, self._name)
 
     def of(self, by_version: Mapping[str, list[Problem]]) -> list[str]:

@@ -89,6 +89,8 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
             f"{slots:,} slots are more than a run may have ({SLOTS_MAX:,})",
             hint="each slot is a job in Nomad and objects in a store; make several runs of it",
         )
+    patience = request.patience.over(config.patience)
+    patience.limits(slots or 1)
     placing = request.placing
     for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):
         if unknown := [name for name in given if name not in config.regions]:
@@ -103,7 +105,7 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
         "slots": slots,
         "version": version,
         "placing": replace(placing, policy=policy),
-        "patience": request.patience.over(config.patience),
+        "patience": patience,
     }
     return CheckedRequest(**_values(request) | settled)
 

@@ -327,3 +327,15 @@ def test_validate_and_render_take_a_file_as_nomad_does(shop: Project) -> None:
     assert set(shop.ran("job", "render", job).json) == set(REGIONS)
     assert_refused(shop.fedml("job", "render", job, "--job", job), "two jobs are named")
     assert Path(shop.root / job).exists()
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(shop: Project) -> None:
+    job = shop.job("dry")
+    deployed = shop.ran("deploy", "--job", job, "--dry-run", "--json")
+    assert {one["region"]: one["change"] for one in deployed.json["regions"]} == dict.fromkeys(REGIONS, "Added")
+    dispatched = shop.ran("dispatch", "--job", job, "-n", "2", "--dry-run", "--json")
+    assert (dispatched.json["slots"], dispatched.json["version"]) == (2, "1")
+    assert "Nothing was dispatched" in dispatched.err
+    assert "Nothing was registered" in shop.ran("deploy", "--job", job, "--dry-run").err
+    assert shop.ran("runs", "list", "--job", "dry", "--json").json["runs"] == []
+    assert {one["job_modify_index"] for one in shop.fedml("plan", "--job", job, "--json").json["regions"]} == {0}

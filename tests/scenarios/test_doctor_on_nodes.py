@@ -8,7 +8,7 @@ import pytest
 
 from federation.app import App, JobRequest
 from federation.check import Check, Outcome
-from federation.checks.doctor.nodes import PREFIX, check_job, check_nodes, command_of, examine_nodes
+from federation.checks.doctor.nodes import PREFIX, check_job, check_nodes, examine_nodes
 from federation.config.load import load
 from jobs.errors import FedmlError
 from tests.scenarios.project import LIGHT_SCRIPT, REGIONS, Project
@@ -125,13 +125,5 @@ def test_it_is_made_of_the_task_that_publishes(project: Project, app: App) -> No
     made = check_job({**job, "TaskGroups": [silent, group]}, "us-east-1", "fedml-doctor-1")
     (task,) = made["TaskGroups"][0]["Tasks"]
     assert (made["Datacenters"], task["Name"], task["Driver"]) == (["us-east-1"], "check", "raw_exec")
-    assert task["Config"] == {"command": "fedml", "args": ["publish", "--check"]}
+    assert task["Config"] == {"command": "/bin/sh", "args": ["-c", "exec fedml publish --check"]}
     assert "ParameterizedJob" not in made
-
-
-def test_with_the_archive_it_is_the_archive_that_checks() -> None:
-    config = {"command": "python3", "args": ["-I", "${NOMAD_TASK_DIR}/fedml-publish.pyz", "${NOMAD_ALLOC_DIR}/model"]}
-    assert command_of({"Config": config}) == {
-        "command": "python3",
-        "args": ["-I", "${NOMAD_TASK_DIR}/fedml-publish.pyz", "--check"],
-    }

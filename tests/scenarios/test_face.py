@@ -50,18 +50,18 @@ def test_cancel_retry_and_compare(project: Project, tmp_path: Path) -> None:
     )
     job = str(project.root / project.job("python-mended", script))
     with federation.open(project.root) as fed:
-        run = fed.dispatch(2, job=job, meta={"epochs": 3}, max_attempts=1)
+        run = fed.dispatch(2, job=job, meta={"epochs": 3}, max_attempts=1, name="mended")
         assert run.wait().state == "failed"
-        assert repr(run) == f"<run {run.id}, version {run.version}, failed: 1 of 2 results, 1 slot failed>"
+        assert repr(run) == f"<run {run.id}, version {run.version}, failed: 1 of 2 results in the index, 1 slot failed>"
         with pytest.raises(UsageError, match=r"slot 0 of run .* hasn't failed"):
             run.retry([0])
         broken.unlink()
         assert run.retry() == (1,)
         assert run.wait().state == "done"
-        assert str(run.progress) == "2 of 2 results"
+        assert str(run.progress) == "2 of 2 results in the index"
         with pytest.raises(UsageError, match=r"no slot of run .* has failed"):
             fed.retry(run.id)
-        assert fed.cancel(run.id) == "done"
+        assert fed.cancel("mended") == "done"
 
         compared = fed.index.compare(sorted(run.results(), key=lambda row: row.slot))
         [score] = [line for line in compared.differences if line.section == "metrics"]
@@ -71,7 +71,7 @@ def test_cancel_retry_and_compare(project: Project, tmp_path: Path) -> None:
 
         [row] = fed.runs(job="python-mended")
         assert (row.run, row.state, row.results) == (run.id, "done", "2/2")
-        assert run.id in repr(fed.runs(limit=5))
+        assert run.id in repr(fed.runs(limit=50, author=row.author))
         assert run.id in fed.runs(state="done")._repr_html_()
         assert fed.runs(job="nobody's")._repr_html_() == "<p>0 runs</p>"
         with pytest.raises(UsageError, match="no state 'over'"):
@@ -86,7 +86,7 @@ def test_a_run_that_is_waited_for_in_vain_is_cancelled(project: Project, tmp_pat
             run.wait(timeout_s=0.1)
         assert isinstance(over.value, RunNotOver)
         assert fed.resume(run.id) is run
-        assert fed.cancel(run.id[:-1], "wrong data") == "cancelled"
+        assert fed.cancel(run.id[-8:], "wrong data") == "cancelled"
         assert run.state == "cancelled"
         assert run.wait().state == "cancelled"
         assert [row.state for row in fed.runs(job="python-waits")] == ["cancelled"]
@@ -143,4 +143,4 @@ def test_a_script_that_leaves_its_run_is_told(project: Project, tmp_path: Path) 
     with federation.open(project.root) as fed:
         resumed = fed.resume(run)
         resumed.wait()
-        assert str(resumed.progress) == "1 of 1 results"
+        assert str(resumed.progress) == "1 of 1 results in the index"

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from federation.check import Check, Outcome
+from federation.checks.doctor.node_command import command_of
 from federation.checks.doctor.variables import check_variables, is_own, needed_by, put_command
 from federation.publish.check import CREDENTIALS, fedml_version, from_log
 from jobs.errors import FedmlError, ForeignTextError
@@ -156,17 +157,6 @@ def _store_of(job: Mapping[str, Any], datacenter: str) -> str:
             with suppress(ForeignTextError):
                 return str(parse_object(str(stores), source="FEDML_STORES").get(datacenter, ""))
     return ""
-
-
-def command_of(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The command and arguments of the check: the archive for nodes where the task runs that, else `fedml`."""
-    config = task.get("Config") or {}
-    arguments = [str(argument) for argument in config.get("args") or ()]
-    for number, argument in enumerate(arguments):
-        if argument.endswith(".pyz"):
-            return {"command": config.get("command"), "args": [*arguments[: number + 1], "--check"]}
-    fedml = str((task.get("Env") or {}).get("FEDML_COMMAND") or "fedml")
-    return {"command": fedml, "args": ["publish", "--check"]}
 
 
 def _checks_from_log(

@@ -8,7 +8,7 @@ reads runs and the index. fedml applies none of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from federation.checks.doctor.examine import stores_of
@@ -68,6 +68,73 @@ def grants(role: str, *, is_home: bool) -> Grants:
     return Grants(role, reads=("",), appends=HOME_ONCE, rewrites=HOME_AGAIN, scratch=(SCRATCH, *HOME_SCRATCH))
 
 
+def store_policy(
+    role: str, store: StoreConfig, home: StoreConfig | None, *, holds_results: bool = True
+) -> dict[str, Any] | None:
+    """The policy of a role over one store. None where the vendor has none (a folder), or where the role needs no right
+    there: a node in a store that is only home. `home` None: the store is a datacenter's."""
+    form = backend_of(store.url).policy
+    if form is None or (role == "node" and not holds_results):
+        return None
+    return form.make(store, grants(role, is_home=is_same(store, home)))
+
+
+def store_documents(
+    stores: Iterable[StoreConfig], home: StoreConfig | None, results: Collection[StoreConfig] | None = None
+) -> list[dict[str, Any]]:
+    """Every role over every store, for `--json`: role, store, kind (`aws`, `gcp`, `azure`, `folder`), policy. `results`:
+    the stores of datacenters (None: all are)."""
+    return [
+        {
+            "role": role,
+            "store": store.url,
+            "kind": _kind(store),
+            "policy": store_policy(role, store, home, holds_results=results is None or store in results),
+        }
+        for role in ROLES
+        for store in stores
+    ]
+
+
+def documents(config: Config) -> list[dict[str, Any]]:
+    """Every policy of every role, for `--json`: those of Nomad by namespace (HCL), then those of `store_documents`."""
+    namespaces = sorted({region.namespace for region in config.regions.values()})
+    nomad = [
+        {"role": role, "namespace": namespace, "kind": "nomad", "policy": nomad_policy(role, namespace) or None}
+        for role in ROLES
+        for namespace in namespaces
+    ]
+    return [*nomad, *store_documents(stores_of(config), config.home, results_stores(config))]
+
+
+def results_stores(config: Config) -> frozenset[StoreConfig]:
+    """The stores of datacenters: all but one that is only home."""
+    return frozenset(each.store for region in config.regions.values() for each in region.datacenters.values())
+
+
+def is_same(store: StoreConfig, home: StoreConfig | None) -> bool:
+    """Whether a store is the home store, by URL and endpoint."""
+    return home is not None and (store.url, store.endpoint) == (home.url, home.endpoint)
+
+
+def folder_rights(role: str, *, is_home: bool, holds_results: bool) -> str:
+    """What a role needs in a store that is a folder, in words."""
+    if role == "reader":
+        return "read"
+    if role == "node":
+        return "write and read below results/ and artifacts/" if holds_results else "none"
+    if role == "maintenance":
+        return "read, write and delete"
+    return "read; write below doctor/, index/ and runs/, and format.json" if is_home else "read; write below doctor/"
+
+
+def _kind(store: StoreConfig) -> str:
+    backend = backend_of(store.url)
+    if backend.policy is not None:
+        return backend.policy.kind
+    return "folder" if backend.is_folder else "other"
+
+
 def identity_policy(backend: Backend, role: str, home: StoreConfig, stores: Sequence[StoreConfig]) -> dict[str, Any]:
     """One policy of a role over all stores of this kind, `stores` being those of datacenters; empty where the vendor has
     no such policy. A node gets its own datacenter's stores only, and never the home store, unless they are one."""
@@ -92,12 +159,20 @@ def _role(role: str, config: Config) -> Iterator[str]:
     else:
         for namespace in sorted({region.namespace for region in config.regions.values()}):
             yield f"# Nomad: nomad acl policy apply fedml-{role} {role}.hcl\n\n{nomad_policy(role, namespace)}"
+    results = results_stores(config)
     for store in stores_of(config):
         if is_folder(store.url):
-            yield f"# {store.url}: {_folder_rights(role, is_home=store == config.home)}\n"
+            rights = folder_rights(role, is_home=is_same(store, config.home), holds_results=store in results)
+            yield f"# {store.url}: {rights}\n"
     stores = [datacenter.store for region in config.regions.values() for datacenter in region.datacenters.values()]
     for backend in dict.fromkeys(backend_of(store.url) for store in stores_of(config)):
-        if backend.policy is None or backend.policy.joined is None:
+        if backend.policy is None:
+            continue
+        if backend.policy.joined is None:
+            for store in stores_of(config):
+                policy = store_policy(role, store, config.home, holds_results=store in results)
+                if backend_of(store.url) == backend and policy is not None:
+                    yield f"# {store.url}: {backend.policy.usage}\n\n{json.dumps(policy, indent=2)}\n"
             continue
         if role != "node":
             policy = identity_policy(backend, role, config.home, stores)
@@ -116,16 +191,6 @@ _MEANING = {
     "maintenance": "index gc, sync, copy, sign, rebuild; runs prune",
     "reader": "runs list, index list, index get, logs",
 }
-
-
-def _folder_rights(role: str, *, is_home: bool) -> str:
-    if role == "node":
-        return "none" if is_home else "write and read below results/ and artifacts/"
-    if role == "reader":
-        return "read"
-    if role == "maintenance":
-        return "read, write and delete"
-    return "read and write" if is_home else "read; write below doctor/"
 
 
 def _policy_text(backend: Backend, policy: Mapping[str, Any], about: str) -> str:

@@ -1,8 +1,9 @@
-"""Writes the least rights that each role needs over stores, in each vendor's own JSON. Pure; fedml applies none of it.
+"""Prints the least rights that each role needs over stores, in each vendor's own JSON. Pure; fedml applies none of it.
 
-The roles are those of `federation.checks.doctor.roles`: `node` creates results and artifacts and reads them back,
-`coordinator` and `dispatcher` read them and write the home store (they never replace an entry), `maintenance` writes and
-deletes in all stores, `reader` reads. A coordinator may also write and delete under `doctor/`, for `fedml doctor` and
+The roles and their policies are those of `federation.checks.doctor.roles`, so that `fedml doctor --policy` says the same.
+`node` creates results and artifacts and reads them back. `coordinator` and `dispatcher` read them and write the home store
+(they never replace an entry). `maintenance` writes and deletes in all stores. `reader` reads. A coordinator may also write
+and delete under `doctor/`, for `fedml doctor` and
 `fedml stores check`.
 
 The JSON holds names to fill in where fedml can't know the value: `SERVICE_ACCOUNT`, `SUBSCRIPTION`, `RESOURCE_GROUP`,
@@ -12,66 +13,30 @@ The JSON holds names to fill in where fedml can't know the value: `SERVICE_ACCOU
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
-from federation.checks.doctor.roles import ROLES, grants
+from federation.checks.doctor.roles import ROLES, folder_rights, is_same, store_policy
 from regions.model import StoreConfig
 from regions.storage.backend import backend_of
 
 
-def policy(role: str, store: StoreConfig, home: StoreConfig | None) -> dict[str, Any] | None:
-    """The policy of a role over one store. None where the vendor has none (a folder), or where the role needs no right
-    there (a node in a store that is only home). `home` None: the store counts as a datacenter's."""
-    is_home = home is not None and (store.url, store.endpoint) == (home.url, home.endpoint)
-    form = backend_of(store.url).policy
-    return form.make(store, grants(role, is_home=is_home)) if form is not None else None
+def text(
+    stores: Sequence[StoreConfig], home: StoreConfig | None, results: Collection[StoreConfig] | None = None
+) -> str:
+    """All policies, in sections by role, to read and to copy from. `results`: the stores of datacenters (None: all are)."""
+    return "\n".join(line for role in ROLES for line in _section(role, stores, home, results))
 
 
-def documents(stores: Sequence[StoreConfig], home: StoreConfig | None) -> list[dict[str, Any]]:
-    """Every role over every store, for `--json`: role, store, kind (`aws`, `gcp`, `azure`, `folder`), policy."""
-    return [
-        {
-            "role": role,
-            "store": store.url,
-            "kind": _kind(store),
-            "policy": policy(role, store, home),
-        }
-        for role in ROLES
-        for store in stores
-    ]
-
-
-def _kind(store: StoreConfig) -> str:
-    backend = backend_of(store.url)
-    if backend.policy is not None:
-        return backend.policy.kind
-    return "folder" if backend.is_folder else "other"
-
-
-def text(stores: Sequence[StoreConfig], home: StoreConfig | None) -> str:
-    """All policies, in sections by role, to read and to copy from."""
-    return "\n".join(_sections(stores, home))
-
-
-def _sections(stores: Sequence[StoreConfig], home: StoreConfig | None) -> Iterator[str]:
-    section = ""
-    for document in documents(stores, home):
-        if document["role"] != section:
-            section = document["role"]
-            yield f"# ── {section}\n"
-        if document["policy"] is None:
-            yield f"# {document['store']}: {_FOLDER[section]}\n"
+def _section(
+    role: str, stores: Sequence[StoreConfig], home: StoreConfig | None, results: Collection[StoreConfig] | None
+) -> Iterator[str]:
+    yield f"# ── {role}\n"
+    for store in stores:
+        holds_results = results is None or store in results
+        policy = store_policy(role, store, home, holds_results=holds_results)
+        form = backend_of(store.url).policy
+        if policy is not None and form is not None:
+            yield f"# {store.url}: {form.usage}\n{json.dumps(policy, indent=2)}\n"
         else:
-            form = backend_of(document["store"]).policy
-            assert form is not None
-            yield f"# {document['store']}: {form.usage}\n{json.dumps(document['policy'], indent=2)}\n"
-
-
-_FOLDER = {
-    "node": "write and read below results/ and artifacts/",
-    "coordinator": "read; write below doctor/, and in the home store below index/ and runs/",
-    "dispatcher": "as the coordinator",
-    "maintenance": "read, write and delete",
-    "reader": "read",
-}
+            rights = "none" if form else folder_rights(role, is_home=is_same(store, home), holds_results=holds_results)
+            yield f"# {store.url}: {rights}\n"

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+from federation.cli.options.common import (
+    AllowStoreOption,
+    ConfigOption,
+    DryRunOption,
+    JsonOption,
+    YesOption,
+    is_dry,
+)
 
 if TYPE_CHECKING:
     from federation.index.maintenance.verify import Verified
@@ -69,7 +76,8 @@ def verify(
 
 
 def sync(
-    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
     adopt: Annotated[
         bool,
         typer.Option("--adopt", help="Also enter what jobs wrote themselves, by the patterns adopt in fedml.toml."),
@@ -99,7 +107,7 @@ def sync(
     from federation.workflows import index_sync
 
     with opened(config) as federation:
-        report = index_sync.sync(federation, is_dry=not yes, adopt=adopt, job=job)
+        report = index_sync.sync(federation, is_dry=is_dry(yes=yes, dry_run=dry_run), adopt=adopt, job=job)
     if as_json:
         answer_json(_sync_json(report))
     else:
@@ -151,7 +159,8 @@ def rebuild(
         bool,
         typer.Option("--from-catalog", help="Do it only with a catalog or checkpoint: FILE, or one that is found."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Go on with what can be read of a log that is damaged, not lost.")
     ] = False,
@@ -183,7 +192,11 @@ def rebuild(
 
     with opened(config) as federation:
         plan, revision = index_rebuild.rebuild(
-            federation, is_dry=not yes, salvage=salvage, needs_catalog=from_catalog, catalog=catalog
+            federation,
+            is_dry=is_dry(yes=yes, dry_run=dry_run),
+            salvage=salvage,
+            needs_catalog=from_catalog,
+            catalog=catalog,
         )
     if as_json:
         answer_json(

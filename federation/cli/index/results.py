@@ -246,11 +246,12 @@ def compare(
         rows = [federation.index.result(result, job=job) for result in results]
         records = [federation.index.record(row) for row in rows]
         revision = federation.index.revision
+        short = federation.index.short_results(row.alloc_id for row in rows)
     lines = compared(rows, records)
     if as_json:
         answer_json({"revision": revision} | comparison_json(rows, lines))
     else:
-        answer_block(comparison_text(results, rows, lines))
+        answer_block(comparison_text(results, rows, lines, short))
 
 
 def _show(rows: list[Row], fields: list[Field] | None, short: Mapping[str, str], *, is_terminal: bool) -> None:

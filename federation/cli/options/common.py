@@ -24,6 +24,13 @@ JsonOption = Annotated[
         "--json", help="Print JSON on standard output. Everything else goes to standard error.", rich_help_panel=GENERAL
     ),
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Change nothing. Print what would be done.", rich_help_panel=GENERAL)
+]
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", help="Do it. Default: only print what would be done.", rich_help_panel=GENERAL),
+]
 AllowStoreOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -74,6 +81,15 @@ VarFileOption = Annotated[
     list[Path] | None,
     typer.Option("-var-file", "--var-file", metavar="FILE", help="Read jobspec variables from this file. Repeatable."),
 ]
+
+
+def is_dry(*, yes: bool, dry_run: bool) -> bool:
+    """Whether a command that needs `--yes` only prints what it would do. Raises UsageError for both options."""
+    if yes and dry_run:
+        from federation.errors import UsageError
+
+        raise UsageError("--yes and --dry-run exclude each other", hint="leave out one")
+    return not yes
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -81,6 +81,7 @@ class DeployOptions:
             "--force", help="Deploy although other runs still dispatch the registered job. Default: stop with an error."
         ),
     ] = False
+    dry_run: common.DryRunOption = False
 
     def deploying(self, **further: Any) -> Deploying:
         """These options for the workflow. `further` holds the options that only `dispatch` has."""

@@ -87,6 +87,31 @@ class SlotOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options that make a new run known, or make it of an earlier one."""
+
+    HEADING: ClassVar[str] = SlotOptions.HEADING
+
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
+        ),
+    ] = ""
+    failed_of: Annotated[
+        str,
+        typer.Option(
+            "--failed-of",
+            metavar="RUN",
+            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
+            "This is a new run.",
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlacingOptions:
     """Options for the placement of slots, with its limits of time and cost."""
 

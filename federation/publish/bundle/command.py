@@ -16,8 +16,8 @@ from federation.errors import UsageError
 from federation.json_document import versioned
 from federation.publish.publish import DISTRIBUTION, publish
 from federation.publish.report import as_json, as_lines, checked, given_origin, named, typed_metrics
-from federation.streams import write_block, write_line, write_note
-from federation.visible import visible_json
+from federation.streams import screened_streams, write_json, write_line, write_note
+from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
@@ -59,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
     """Runs the command and returns its exit code. `stores` are the URL schemes that this archive has a backend for."""
     keep_loopback_from_proxies()
+    open_standard_streams()
+    with screened_streams():
+        return _run(arguments, stores)
+
+
+def _run(arguments: Sequence[str], stores: Sequence[str]) -> int:
     try:
         given = parser().parse_args(arguments)
         if given.check:
@@ -86,7 +92,7 @@ def main(arguments: Sequence[str], *, stores: Sequence[str]) -> int:
     for note in outcome.notes:
         write_note(f"Note: {note}")
     if given.json:
-        write_block(visible_json(json.dumps(versioned(as_json(outcome)), indent=2, ensure_ascii=False)))
+        write_json(json.dumps(versioned(as_json(outcome)), indent=2, ensure_ascii=False))
     else:
         for line in as_lines(outcome):
             write_line(line)

@@ -129,7 +129,7 @@ def store_error(error: Exception, *, store: str, operation: str, key: str) -> St
     is_passing = True
     if "SSL" in type(error).__name__:
         is_passing, hint = False, "the server's certificate isn't trusted here: set AWS_CA_BUNDLE"
-    elif isinstance(getattr(error, "kwargs", {}).get("error"), FileNotFoundError | PermissionError | IsADirectoryError):
+    elif isinstance(getattr(error, "kwargs", {}).get("error"), (FileNotFoundError, PermissionError, IsADirectoryError)):
         is_passing, hint = False, "check the file that AWS_CA_BUNDLE names"
     if type(error).__name__ == "ResponseParserError":
         is_passing, reason = False, "what answers there doesn't speak S3"

@@ -38,6 +38,21 @@ where = "metrics.auc >= 0.72"
 """
 
 
+LIGHT = """
+job "light" {
+  type        = "batch"
+  datacenters = ["*"]
+  parameterized {}
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config { command = "true" }
+    }
+  }
+}
+"""
+
+
 def record(store: Any, number: int, auc: float) -> ResultRecord:
     data = f"model {number}".encode()
     made = ResultRecord(
@@ -204,10 +219,7 @@ def test_following_a_tag_tells_each_holder_once_and_costs_one_request_a_look(
 
 
 def test_a_plan_that_no_region_answers_is_one_clear_error(fed: Any, tmp_path: Path) -> None:
-    (tmp_path / "light.nomad.hcl").write_text(
-        'job "light" {\n  type = "batch"\n  datacenters = ["*"]\n  parameterized {}\n'
-        '  group "g" {\n    task "t" {\n      driver = "raw_exec"\n      config { command = "true" }\n    }\n  }\n}\n'
-    )
+    (tmp_path / "light.nomad.hcl").write_text(LIGHT)
     with pytest.raises(federation.errors.FederationError, match="no region can be asked"):
         fed.plan(slots=2)
     with pytest.raises(InvalidMeta, match="declares no meta key 'depth' to sweep over"):
@@ -226,22 +238,22 @@ def test_a_plan_that_no_region_answers_is_one_clear_error(fed: Any, tmp_path: Pa
     [
         (
             lambda fed: fed.dispatch(slots=20.0),
-            "dispatch(): slots takes a whole number or None, not the number 20.0",
+            "dispatch(): slots takes a whole number, not the number 20.0",
             "20",
         ),
-        (lambda fed: fed.dispatch("20"), "dispatch(): slots takes a whole number or None, not the text '20'", "20"),
-        (lambda fed: fed.dispatch(True), "dispatch(): slots takes a whole number or None, not True", ""),
+        (lambda fed: fed.dispatch("20"), "dispatch(): slots takes a whole number, not the text '20'", "20"),
+        (lambda fed: fed.dispatch(True), "dispatch(): slots takes a whole number, not True", ""),
         (lambda fed: fed.plan(regions="us"), "plan(): regions takes a list of texts, not the text 'us'", "['us']"),
         (lambda fed: fed.plan(regions=["us", 1]), "plan(): regions[1] takes a text, not the number 1", '"1"'),
         (lambda fed: fed.plan(regions={"us": 1}), "plan(): regions takes a list of texts, not a dictionary", ""),
-        (lambda fed: fed.plan(meta=["lr=1"]), "plan(): meta takes a dictionary or None, not a list", ""),
+        (lambda fed: fed.plan(meta=["lr=1"]), "plan(): meta takes a dictionary, not a list", ""),
         (
             lambda fed: fed.plan(meta={"lr": None}),
             "plan(): meta['lr'] takes a text or a number or True or False, not None",
             "True or False",
         ),
         (lambda fed: fed.plan(meta={3: "x"}), "plan(): meta: a key takes a text, not the number 3", '"3"'),
-        (lambda fed: fed.plan(variables="a=b"), "plan(): variables takes a dictionary or None, not the text 'a=b'", ""),
+        (lambda fed: fed.plan(variables="a=b"), "plan(): variables takes a dictionary, not the text 'a=b'", ""),
         (
             lambda fed: fed.plan(sweep={"lr": "0.1"}),
             "sweep['lr'] takes a list of values, not the text '0.1'",
@@ -261,15 +273,15 @@ def test_a_plan_that_no_region_answers_is_one_clear_error(fed: Any, tmp_path: Pa
         (lambda fed: fed.resume(7), "resume(): run takes a text, not the number 7", '"7"'),
         (
             lambda fed: sys.modules["federation"].open(7),
-            "open(): path takes a path or a text or None, not the number 7",
+            "open(): path takes a path or a text, not the number 7",
             '"7"',
         ),
-        (lambda fed: fed.index.list(limit="5"), "list(): limit takes a whole number or None, not the text '5'", "5"),
+        (lambda fed: fed.index.list(limit="5"), "list(): limit takes a whole number, not the text '5'", "5"),
         (lambda fed: fed.index.list(limit=-1), "list(): limit takes at least 0, not -1", ""),
-        (lambda fed: fed.index.list(where=["x"]), "list(): where takes a text or None, not a list", ""),
+        (lambda fed: fed.index.list(where=["x"]), "list(): where takes a text, not a list", ""),
         (
             lambda fed: fed.index.list(version=1.5),
-            "version takes a text or a whole number or None, not the number 1.5",
+            "version takes a text or a whole number, not the number 1.5",
             "",
         ),
         (lambda fed: fed.index.result(3), "result(): ref takes a text or a result, not the number 3", '"3"'),
@@ -282,7 +294,7 @@ def test_a_plan_that_no_region_answers_is_one_clear_error(fed: Any, tmp_path: Pa
         (lambda fed: fed.index.tag("a", None), "tag(): ref takes a text or a result, not None", ""),
         (
             lambda fed: fed.index.follow("a", pause=30),
-            "follow(): pause takes a function or None, not the number 30",
+            "follow(): pause takes a function, not the number 30",
             "",
         ),
     ],
@@ -320,6 +332,15 @@ def test_what_is_as_good_as_the_right_type_is_taken(fed: Any) -> None:
     assert fed.index.tag("best", row).alloc_id == row.alloc_id
     with pytest.raises(federation.errors.FederationError, match="jobspec"):
         fed.plan(sweep={"lr": (each for each in (1, 2))}, meta={"epochs": 3}, regions=("us",))
+
+
+def test_limits_and_rows_are_checked_before_a_region_is_asked(fed: Any, tmp_path: Path) -> None:
+    (tmp_path / "light.nomad.hcl").write_text(LIGHT)
+    for wrong in ("x", "-1", -1, "200%"):
+        with pytest.raises(UsageError, match="is not a number or a share of slots"):
+            fed.dispatch(max_failures=wrong)
+    with pytest.raises(InvalidMeta, match="params has no row"):
+        fed.dispatch(params=[])
 
 
 def test_every_public_method_checks_its_arguments() -> None:

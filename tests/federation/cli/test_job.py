@@ -132,3 +132,32 @@ def test_without_results_a_group_can_have_any_name(validated):
     Path("fedml.toml").write_text(project)
     Path("train.nomad.hcl").write_text(_JOB.replace("GROUP", "").replace('group "g"', 'group "a/b"'))
     assert run(["job", "validate"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "own"),
+    [
+        ('["dc1"]', '["nowhere"]', "the job asks for datacenters nowhere; region us has dc1"),
+        ('"batch"', '"sysbatch"', 'job "train" has type "sysbatch"'),
+        ("parameterized {}", "# none", 'job "train" has no parameterized block'),
+        ("parameterized {}", 'parameterized {}\nperiodic { cron = "@daily" }', "has a periodic block"),
+    ],
+)
+def test_what_fedml_refuses_hides_nothing_that_nomad_would_refuse(validated, monkeypatch, old, new, own):
+    monkeypatch.setitem(globals(), "_JOB", _JOB.replace(old, new))
+
+    code, said = validated("spread {\n      weight = 50\n    }")
+
+    assert code == 1
+    assert own in said
+    assert "It would be refused by Nomad, too:" in said
+    assert "spread 1 / attribute: Missing spread attribute" in said
+
+
+def test_two_places_with_one_line_are_said_once(validated):
+    task = 'task "u" {\n}\ntask "u" {\n}'
+    code, said = validated(task)
+
+    assert code == 1
+    assert said.count("Missing task driver") == 1
+    assert "(in us" not in said

@@ -49,7 +49,9 @@ def test_without_a_jobspec_regions_are_listed_with_what_needs_none(
     assert no_job_note(now.problem).endswith("no jobspec is in this folder, and fedml.toml names none")
     show_regions(now.capacities.values())
     assert re.search(r"us +ready +1.6.3 +1 +- +-\n", re.sub(" +$", "", capsys.readouterr().out, flags=re.MULTILINE))
-    assert [(one["free_slots"], one["queued_slots"]) for one in regions_document(now.capacities.values())["regions"]] == [
+    assert [
+        (one["free_slots"], one["queued_slots"]) for one in regions_document(now.capacities.values())["regions"]
+    ] == [
         (None, None),
         (None, None),
     ]

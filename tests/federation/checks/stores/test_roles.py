@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from federation.checks.doctor.roles import ROLES
-from federation.checks.stores.roles import documents, policy, text
+from federation.checks.doctor.roles import store_documents as documents
+from federation.checks.doctor.roles import store_policy as policy
+from federation.checks.stores.roles import text
+from federation.cli import run
 from regions.model import StoreConfig
 
 S3 = StoreConfig(url="s3://models/fedml")
@@ -122,3 +126,72 @@ def test_maintenance_frees_results_and_no_other_role_does(store: StoreConfig) ->
     assert "fedml/artifacts/" in found
     assert "elete" in found or "objectUser" in found
     assert "runs/" not in told("maintenance", store, home=FOLDER)
+
+
+CONFIG = """
+[federation]
+home = "s3://ml-home"
+
+[regions.us]
+addresses = ["http://127.0.0.1:9"]
+namespace = "ml"
+store = "s3://models/fedml"
+[regions.us.datacenters.us-1]
+[regions.us.datacenters.us-2]
+store = "gs://models/fedml"
+
+[regions.eu]
+addresses = ["http://127.0.0.1:9"]
+store = "az://account/models/fedml"
+[regions.eu.datacenters.eu-1]
+[regions.eu.datacenters.eu-2]
+store = "file:///srv/fedml"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fedml.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run([*arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_doctor_and_stores_print_the_same_policies_as_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(printed(capsys, "doctor", "--policy", "--json"))["policies"]
+    stores = json.loads(printed(capsys, "stores", "check", "--policy", "--json"))["policies"]
+    nomad = [one for one in whole if one["kind"] == "nomad"]
+    assert [one for one in whole if one["kind"] != "nomad"] == stores
+    assert [(one["role"], one["namespace"]) for one in nomad] == [
+        (role, namespace) for role in ROLES for namespace in ("default", "ml")
+    ]
+    assert {one["role"] for one in nomad if one["policy"] is None} == {"node"}
+    assert "submit-job" in nomad[2]["policy"]
+    assert [one["policy"] for one in stores if one["store"] == "s3://ml-home" and one["role"] == "node"] == [None]
+    assert {one["store"] for one in stores if one["role"] == "node" and one["policy"]} == {S3.url, GCS.url, AZURE.url}
+
+
+def test_both_texts_give_each_role_the_same_rights(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doctor, stores = printed(capsys, "doctor", "--policy"), printed(capsys, "stores", "check", "--policy")
+    folder = [
+        f"# file:///srv/fedml: {rights}\n" for rights in ("write and read below results/", "read; write below", "read")
+    ]
+    assert all(doctor.count(line.rstrip("\n")) == stores.count(line.rstrip("\n")) > 0 for line in folder)
+    assert "# s3://ml-home: none" in stores
+    for store in (GCS, AZURE):
+        for role in ROLES:
+            text_of = json.dumps(policy(role, store, StoreConfig("s3://ml-home")), indent=2)
+            assert text_of in doctor, "no policy is left out because the vendor has none for several stores"
+            assert text_of in stores
+
+
+def test_a_home_store_that_a_datacenter_uses_too_has_the_rights_of_both(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (config / "fedml.toml").write_text(CONFIG.replace("s3://ml-home", "s3://models/fedml"))
+    one = json.loads(printed(capsys, "stores", "check", "home", "--policy", "--json"))["policies"]
+    assert [document["policy"] is None for document in one] == [False] * len(ROLES)

@@ -291,3 +291,22 @@ def test_without_a_project_it_says_how_to_make_one(tmp_path: Path, cli: Cli, mon
     assert code == 1
     assert "no fedml.toml" in err
     assert "fedml init" in err
+
+
+def test_results_whose_ids_begin_alike_are_told_apart_in_every_table(filled: Project, cli: Cli) -> None:
+    twins = [f"ffff5555-0000-4000-{end}-000000000000" for end in ("8000", "9000")]
+    for slot, alloc_id in enumerate(twins):
+        filled.publish(alloc_id, run="run-9", slot=slot, version="9")
+    short = ["ffff5555-0000-4000-8", "ffff5555-0000-4000-9"]
+    for place in (0, 1):
+        filled.index.tag("production", twins[place])
+    listed = cli("list", "--version", "9")[1]
+    assert [name for name in short if f" {name} " in listed] == short
+    assert all(f" {name} " in cli("tag", "production")[1] for name in short)
+    assert all(f" {name}" in cli("compare", *short)[1] for name in short)
+    assert all(name in cli("diff", "1")[1] for name in short)
+    assert f"index get {short[0]}" in cli("show", short[0])[1]
+    err = cli("show", "ffff5555")[1]
+    assert all(name in err for name in short)
+    assert "means 2 results" in cli("get", "ffff5555")[2]
+    assert f"as {short[1]}" in cli("get", "ffff5555")[2]
