@@ -241,6 +241,8 @@ def test_export_and_import(filled: Project, cli: Cli) -> None:
     assert cli("import", "results.csv")[2] == "2 added, 0 superseded, 0 late, 0 known\n"
 
     assert json.loads(cli("import", "results.csv", "--json")[1])["known"] == 2
+    (filled.root / "bom.jsonl").write_text("\ufeff" + out, encoding="utf-8")
+    assert json.loads(cli("import", "bom.jsonl", "--json")[1])["known"] == 2
     assert cli("export", "--to", "results.txt")[2].startswith("Error: results.txt: its name doesn't say what it holds")
     assert "neither jsonl nor csv" in cli("export", "--format", "xml")[2]
     assert "can't read gone.csv" in cli("import", "gone.csv")[2]
