@@ -54,10 +54,13 @@ def last_sync(cache_dir: Path, url: str) -> LastSync | None:
 
 
 def homes_of(cache_dir: Path, federation: str) -> Iterator[LastSync]:
-    """The homes that this machine knows of a federation."""
-    for path in sorted((cache_dir / "index").glob(f"*{_SUFFIX}")):
-        seen = _read(path)
-        if seen is not None and seen.url and seen.federation == federation:
+    """The homes that this machine knows of a federation, the one that was read last first. One that moved is given once,
+    where it was read last."""
+    read = [seen for path in (cache_dir / "index").glob(f"*{_SUFFIX}") if (seen := _read(path)) is not None]
+    given: set[str] = set()
+    for seen in sorted(read, key=lambda seen: (seen.when, seen.url), reverse=True):
+        if seen.url and seen.federation == federation and seen.home_id not in given:
+            given.add(seen.home_id)
             yield seen
 
 

@@ -105,6 +105,10 @@ def restore_checkpoint(home: Store, path: Path, *, is_of_this_log: Callable[[Pos
     return Position()
 
 
+class OtherSchema(ValueError):
+    """A catalog of another version of fedml, which that version can use."""
+
+
 def unpack_checkpoint(home: Store, revision: int, path: Path) -> Position:
     """The checkpoint's catalog as a file at `path`, and where it stands. Raises OSError, EOFError, ValueError,
     sqlite3.Error or the store's errors for one that can't be used."""
@@ -130,7 +134,7 @@ def catalog_position(path: Path) -> Position:
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
         (schema,) = db.execute("PRAGMA user_version").fetchone()
         if schema != SCHEMA:
-            raise ValueError(f"its schema is {schema}, and this fedml's {SCHEMA}")
+            raise OtherSchema(f"its schema is {schema}, and this fedml's {SCHEMA}")
         found = db.execute("SELECT number, sha256, time FROM position").fetchone()
         if found is None:
             raise ValueError("it has no position")

@@ -27,6 +27,7 @@ from regions.errors import (
     UnexpectedAnswer,
 )
 from regions.model import TLSFiles
+from regions.nomad.error_mapping import no_answer
 
 DISPATCH = "/v1/job/train/dispatch"
 CHILD = {"DispatchedJobID": "train/dispatch-1-a", "EvalID": "e"}
@@ -308,7 +309,7 @@ def test_tls_with_a_name_and_a_client_certificate(recorder, client, tls):
     [
         ({"ca_cert": None}, "certificate isn't trusted"),
         ({"server_name": None}, "certificate isn't trusted .*127.0.0.1"),
-        ({"client_cert": None, "client_key": None}, "TLS failed|connection broke"),
+        ({"client_cert": None, "client_key": None}, "asks for a client certificate|TLS failed|connection broke"),
     ],
 )
 def test_tls_refuses(recorder, client, tls, changes, problem):
@@ -317,6 +318,16 @@ def test_tls_refuses(recorder, client, tls, changes, problem):
     with pytest.raises(RegionUnreachable, match=problem):
         client(tls=TLSFiles(**(files | changes))).job("a")
     assert not recorder.seen
+
+
+def test_a_server_that_asks_for_a_client_certificate_is_told_from_other_tls_errors():
+    asked = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)")
+    told = no_answer(asked)
+    assert told.text == "it asks for a client certificate"
+    assert "--client-cert" in told.hint
+    other = ssl.SSLError(1, "[SSL: TLSV1_ALERT_INTERNAL_ERROR] tlsv1 alert internal error (_ssl.c:2580)")
+    other.reason = "TLSV1_ALERT_INTERNAL_ERROR"
+    assert no_answer(other).text == "TLS failed (TLSV1_ALERT_INTERNAL_ERROR)"
 
 
 def write_pem(folder, name, text):

@@ -211,6 +211,10 @@ def test_a_home_that_lies_elsewhere_than_before(known: Project, cli: Cli) -> Non
     (known.root / "home").rename(known.root / "hoem")
     assert len(json.loads(cli("list", "--json")[1])["results"]) == 2
 
+    path.write_text(right.replace("/home", "/hmoe"))  # a typo after the move: the place that was read last is named
+    code, _, err = cli("list")
+    assert (code, f"in file://{known.root}/hoem, at revision" in err) == (1, True), err
+
 
 def test_a_catalog_of_another_federation_is_refused(known: Project, cli: Cli, tmp_path: Path) -> None:
     other = tmp_path / "other"

@@ -176,6 +176,16 @@ def test_nothing_is_wrong_where_nothing_is(clouds: Clouds, record: ResultRecord)
     assert look(clouds).read_bytes == 0
 
 
+def test_a_checkpoint_of_another_version_of_fedml_is_not_a_fault(clouds: Clouds, record: ResultRecord) -> None:
+    catalog = clouds.root / "older.sqlite"
+    shutil.copy(clouds.index._catalog.path, catalog)
+    with closing(sqlite3.connect(catalog, isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 1")
+    clouds.home.put(checkpoint_key(5), gzip.compress(catalog.read_bytes()))
+
+    assert look(clouds).problems == ()
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found_and_named(clouds: Clouds, record: ResultRecord, fault: str) -> None:
     kind, plant = FAULTS[fault]
