@@ -118,16 +118,13 @@ def dispatch(
 
 def _show_plan(app: App, request: RunRequest, *, as_json: bool) -> int:
     """Prints what a dispatch would do, as `plan` does, and returns the exit code: 2 if a slot has no place."""
-    from federation.cli.session import answer_json, note
-    from federation.ui.plan_view import plan_document, show_plan
+    from federation.cli.plan import show_preview
+    from federation.cli.session import note
     from federation.workflows.plan import preview
 
     made = preview(app, request)
     made.require_an_answer()
-    if as_json:
-        answer_json(plan_document(made, app.config))
-    else:
-        show_plan(made, app.config)
+    show_preview(made, app, as_json=as_json)
     note("Nothing was dispatched (--dry-run).")
     return 0 if made.plan.is_complete else 2
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import JobOptions
 from federation.cli.options.planning import PlacingOptions, SlotOptions
+
+if TYPE_CHECKING:
+    from federation.app import App
+    from federation.workflows.plan import Preview
 
 
 def register(app: typer.Typer) -> None:
@@ -48,10 +52,10 @@ def plan(
 
       fedml plan --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest --out plan.json
     """
-    from federation.cli.session import answer, answer_json, note, opened
+    from federation.cli.session import answer, note, opened
     from federation.errors import UsageError
     from federation.ui.plan_view import explain as explained
-    from federation.ui.plan_view import plan_document, show_plan
+    from federation.ui.plan_view import plan_document
     from federation.workflows.plan import preview
     from federation.workflows.saved_plan import keep_plan
 
@@ -59,19 +63,35 @@ def plan(
     with opened(config) as app:
         made = preview(app, request)
         made.require_an_answer()
-        document = plan_document(made, app.config)
         if explain is not None:
             if not 0 <= explain < made.plan.slots:
                 raise UsageError(f"--explain {explain} is not a valid slot: the slots are 0 to {made.plan.slots - 1}")
             for line in explained(made, explain):
                 answer(line)
-        elif as_json:
-            answer_json(document)
+            tell_unanswered(made)
         else:
-            show_plan(made, app.config)
-        for region in made.unanswered:
-            note(f"Warning: region {region.region} is left out: {region.detail}")
+            show_preview(made, app, as_json=as_json)
         if to is not None:
-            keep_plan(to, app, made, document, slots.sources())
+            keep_plan(to, app, made, plan_document(made, app.config), slots.sources())
             note(f"Saved in {to}. Dispatch it:  fedml dispatch --plan {to}")
     raise typer.Exit(1 if made.changes or not made.plan.is_complete or made.plan.problems else 0)
+
+
+def show_preview(made: Preview, app: App, *, as_json: bool) -> None:
+    """Prints a plan, and which regions it leaves out."""
+    from federation.cli.session import answer_json
+    from federation.ui.plan_view import plan_document, show_plan
+
+    if as_json:
+        answer_json(plan_document(made, app.config))
+    else:
+        show_plan(made, app.config)
+    tell_unanswered(made)
+
+
+def tell_unanswered(made: Preview) -> None:
+    """Warns of the regions that a plan leaves out."""
+    from federation.cli.session import note
+
+    for region in made.unanswered:
+        note(f"Warning: region {region.region} is left out: {region.detail}")
