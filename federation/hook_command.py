@@ -34,11 +34,11 @@ def run_hook(
     """Runs the command in `folder`. Returns an empty text when it ended with 0, else why not. It reads `details`; `names`
     lists the members that its environment has too, as `FEDML_{NAME}`."""
     environment = {f"FEDML_{name.upper()}": _variable(details.get(name, "")) for name in names}
-    # A file and no pipe: a command that doesn't read it holds nobody up.
-    with tempfile.TemporaryFile() as given:
-        given.write(visible_json(json.dumps(details, ensure_ascii=False)).encode())
-        given.seek(0)
-        try:
+    try:
+        # A file and no pipe: a command that doesn't read it holds nobody up.
+        with tempfile.TemporaryFile() as given:
+            given.write(visible_json(json.dumps(details, ensure_ascii=False)).encode())
+            given.seek(0)
             process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -48,8 +48,8 @@ def run_hook(
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        except (OSError, ValueError) as error:
-            return f"hooks.{event}: {command[0]} can't be run: {getattr(error, 'strerror', None) or error}"
+    except (OSError, ValueError) as error:
+        return f"hooks.{event}: {command[0]} can't be run: {getattr(error, 'strerror', None) or error}"
     said = _LastWords(process.stderr)
     try:
         code = process.wait(HOOK_TIMEOUT_S)

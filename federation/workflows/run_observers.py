@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,16 @@ def observers(
             Hooks(config.hooks, manifest, folder=config.root, stalled_after_s=config.stalled_after_s, warn=warn)
         )
         show = stack.enter_context(display)
+        warned: set[str] = set()
+
+        def tolerant(write: Callable[[], None]) -> None:
+            """A file that can't be written any more never ends a run."""
+            try:
+                write()
+            except UsageError as error:
+                if error.message not in warned:
+                    warned.add(error.message)
+                    warn(f"Warning: {error.message}")
 
         def observe(tell: Tell) -> None:
             show(tell)
@@ -74,15 +85,15 @@ def observers(
             if metrics is not None:
                 metrics(tell)
                 if options.metrics_file is not None:
-                    metrics.write(options.metrics_file, at_most_every_s=1.0)
+                    tolerant(partial(metrics.write, options.metrics_file, at_most_every_s=1.0))
             if log is not None:
-                log.write({"event": tell.kind, **_fields(tell)})
+                tolerant(partial(log.write, {"event": tell.kind, **_fields(tell)}))
 
         def ended(document: Mapping[str, Any]) -> None:
             if log is not None:
-                log.write(document)
+                tolerant(partial(log.write, document))
             if metrics is not None and options.metrics_file is not None:
-                metrics.write(options.metrics_file)
+                tolerant(partial(metrics.write, options.metrics_file))
             hooks.ended(document)
 
         yield RunObservers(observe, ended)

@@ -88,3 +88,9 @@ def test_a_run_whose_working_folder_is_deleted(project: Project, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert not os.path.lexists(folder)
     assert state_of(project, "deleted-folder") == "done"
+
+
+def test_a_log_file_on_a_full_disk_is_one_warning(project: Project) -> None:
+    done = project.ran("dispatch", "--job", project.job("full-log"), "--log-file", "/dev/full")
+    assert done.err.count("Warning: --log-file /dev/full: can't be written: No space left on device") == 1
+    assert state_of(project, "full-log") == "done"

@@ -160,3 +160,12 @@ def test_no_text_steers_a_hook_or_keeps_it_from_running(told: Path, text: str) -
     assert not forbidden(str(reason))
     assert "\n" not in str(reason)
     assert document == {"event": "run_failed", "reason": text}
+
+
+def test_a_full_disk_keeps_a_hook_from_running_and_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    problem = run_hook("run_finished", ["true"], {}, names=(), folder=tmp_path)
+    assert problem == "hooks.run_finished: true can't be run: No space left on device"
