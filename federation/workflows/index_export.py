@@ -43,7 +43,7 @@ def export_to(app: App, to: Path | None, kind: Format, output: TextIO) -> int:
 def import_from(app: App, file: Path, kind: Format) -> Imported:
     """Enter the results of a file that `export_to` wrote. Raises UsageError."""
     try:
-        with file.open(encoding="utf-8", newline="") as source:
+        with file.open(encoding="utf-8-sig", newline="") as source:
             return import_results(app.index, source, kind, name=file.name)
     except OSError as error:
         raise UsageError(f"can't read {file}: {error.strerror}") from error

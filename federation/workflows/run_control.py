@@ -6,6 +6,7 @@ continues in this process.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,9 +38,17 @@ def resume(app: App, run: str, drive: DriveRun, note: Note) -> str:
 
 
 def cancel(
-    app: App, run: str, reason: str, drive: DriveRun, note: Note, ended: Callable[[Mapping[str, Any]], None]
+    app: App,
+    run: str,
+    reason: str,
+    drive: DriveRun,
+    note: Note,
+    ended: Callable[[Mapping[str, Any]], None],
+    *,
+    is_agreed: Callable[[str], bool],
 ) -> str:
-    """Ends a run and returns its state. `ended` receives the end of a run that was never dispatched. Raises UsageError."""
+    """Ends a run and returns its state. `ended` receives the end of a run that was never dispatched. `is_agreed` is asked
+    before anything is done, with what would be stopped. Raises UsageError, also where that isn't agreed."""
     runs = Runs(app)
     row = runs.find(run)
     if LAST_RUN.fullmatch(run.strip()) and row.author != default_author():
@@ -48,11 +57,24 @@ def cancel(
         )
     if row.state in CLOSED:
         return _already_closed(app, row, note)
+    about = f"Run {row.run} of {row.job}: {_what_is_open(runs, row.run)}"
+    if not is_agreed(about):
+        raise UsageError(f"{about}. Nothing was cancelled", hint=f"to cancel it:  fedml runs cancel {run} --yes")
     if runs.cancel_unstarted(row.run, reason):
         note(f"Run {row.run}: cancelled. Nothing of it had been dispatched.")
         ended({"event": "end", "run": row.run, "state": "cancelled", "reason": reason})
         return "cancelled"
     return drive(runs.manifest(row.run), lambda observe: runs.cancel(row.run, reason, observe))
+
+
+def _what_is_open(runs: Runs, run: str) -> str:
+    if runs.is_unstarted(run):
+        return "nothing of it was dispatched"
+    story = runs.story(run)
+    open_in = Counter(attempt.region for slot in story.slots for attempt in slot.attempts if attempt.is_open)
+    slots = counted(sum(slot.state == "open" for slot in story.slots), "open slot")
+    where = ", ".join(f"{region} {count}" for region, count in sorted(open_in.items()))
+    return f"{slots}, {counted(open_in.total(), 'attempt')} to be stopped{f' ({where})' if where else ''}"
 
 
 def retry(app: App, run: str, slots: Sequence[int], drive: DriveRun, note: Note) -> str:

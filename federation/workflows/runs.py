@@ -312,11 +312,17 @@ class Runs:
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         """Closes a run that was interrupted before it had a manifest, so before anything of it was dispatched. Returns
         False, and does nothing, for one that has a manifest. Raises IndexCorrupt for one that has lost it."""
+        if self.is_unstarted(run):
+            self._app.index.close_run(run, "cancelled", reason)
+            return True
+        return False
+
+    def is_unstarted(self, run: str) -> bool:
+        """Whether the run was interrupted before it had a manifest. Raises IndexCorrupt for one that has lost it."""
         try:
             self._app.home.stat(RunKeys(run).manifest)
         except NotFound:
             self._refuse_lost_manifest(run)
-            self._app.index.close_run(run, "cancelled", reason)
             return True
         return False
 
@@ -383,9 +389,11 @@ class Runs:
             return read_manifest(self._app.home, run)
         except NotFound:
             self._refuse_lost_manifest(run)
+            closed = next((row for row in self._app.index.runs(run=run) if row.state in RUN_STATES_CLOSED), None)
+            end = f", and is {closed.state}{f' ({closed.reason})' if closed.reason else ''}" if closed else ""
             raise UsageError(
-                f"run {run} has no manifest: it was interrupted before anything was dispatched",
-                hint=f"dispatch again; to close this one:  fedml runs cancel {run}",
+                f"run {run} has no manifest: it was interrupted before anything was dispatched{end}",
+                hint="dispatch again" if closed else f"dispatch again; to close this one:  fedml runs cancel {run}",
             ) from None
 
     def _refuse_lost_manifest(self, run: str) -> None:

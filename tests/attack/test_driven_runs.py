@@ -26,7 +26,7 @@ COMMANDS = (
     ("runs", "retry", OPEN_RUN),
     ("runs", "retry", OPEN_RUN, "0"),
     ("runs", "rebind", OPEN_RUN, "us"),
-    ("runs", "cancel", OPEN_RUN),
+    ("runs", "cancel", OPEN_RUN, "--yes"),
     ("runs", "watch", OPEN_RUN),
     ("runs", "logs", OPEN_RUN),
     ("runs", "logs", OPEN_RUN, "--follow"),

@@ -39,7 +39,10 @@ ACTS = (
     ("index", "sync"),
     ("index", "rebuild"),
 )
-FREES = (("index", "gc", "--keep", "last=1", "--grace", "0h"), ("index", "gc", "--keep", "last=1", "--grace", "0h"))
+FREES = (
+    ("index", "gc", "--keep", "last=1", "--grace", "0h", "--yes"),
+    ("index", "gc", "--keep", "last=1", "--grace", "0h", "--yes"),
+)
 WITH_AN_ERROR = {("runs", "show"): 1, ("index", "verify"): 1, ("index", "rebuild"): 1}
 """No manifest is there, an object is nobody's, the log isn't lost."""
 SOME = st.tuples(st.sampled_from(READS), st.sampled_from(READS), st.sampled_from(ACTS))

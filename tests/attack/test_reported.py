@@ -18,7 +18,7 @@ from tests.attack.scene import HONEST_RUN, NODE_ALLOC, OPEN_RUN, Scene, record_o
 from tests.attack.test_logs import manifest, open_run
 from tests.regions.conftest import Reply
 
-GC = ("index", "gc", "--keep", "last=1", "--grace", "0h")
+GC = ("index", "gc", "--keep", "last=1", "--grace", "0h", "--yes")
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def test_what_keeps_a_task_from_its_work_is_said_before_its_end(
     assert reason in said
     assert "(epochs=1)" in said
     assert dispatching.poll() is None
-    assert project.fedml("runs", "cancel", run).code == 0
+    assert project.fedml("runs", "cancel", run, "--yes").code == 0
     dispatching.wait(timeout=60)
 
 
@@ -188,6 +188,6 @@ def test_a_run_whose_coordinator_is_gone_is_shown_as_undriven(project: Project) 
         False
     ]
     assert remedy in project.ran("runs", "show", run).out
-    assert project.fedml("runs", "cancel", run).code == 2
+    project.ran("runs", "cancel", run)
     assert "undriven" not in project.ran("runs", "list", "--job", "orphaned").out
     assert project.fedml("runs", "show", run, "--json").json["is_driven"] is None

@@ -123,7 +123,7 @@ def test_killed_before_its_manifest_nothing_was_dispatched_and_resume_says_so(pr
         assert done.code == 1
         assert done.errors == [f"Error: run {run} has no manifest: it was interrupted before anything was dispatched"]
     assert [project.children(region, "manifestless") for region in REGIONS] == [[], [], []]
-    cancelled = project.fedml("runs", "cancel", run)
+    cancelled = project.fedml("runs", "cancel", run, "--yes")
     assert cancelled.code == 0, cancelled.err
     (row,) = project.ran("runs", "list", "--job", "manifestless", "--json").json["runs"]
     assert row["state"] == "cancelled"

@@ -20,7 +20,7 @@ from tests.scenarios.test_killed import killed
 pytestmark = [pytest.mark.xdist_group("scenarios-lies"), pytest.mark.slow]
 
 SLOTS = len(LIES) + 6
-GC = ("index", "gc", "--keep", "last=1", "--grace", "0h")
+GC = ("index", "gc", "--keep", "last=1", "--grace", "0h", "--yes")
 
 
 @pytest.fixture(scope="module")

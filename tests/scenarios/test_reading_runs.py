@@ -115,11 +115,15 @@ def test_pruning_takes_old_logs_and_leaves_the_run(over: Over) -> None:
     copy = over.project.root / "stores" / "home" / "runs" / over.run / "logs"
     kept = shutil.copytree(copy, over.project.root / "kept-logs")
     try:
-        assert over.project.ran("runs", "prune", "--json").json == {"schema_version": 1, "is_done": True, "runs": []}
+        assert over.project.ran("runs", "prune", "--yes", "--json").json == {
+            "schema_version": 1,
+            "is_done": True,
+            "runs": [],
+        }
         dry = over.project.ran("runs", "prune", "--older-than", "0m", "--dry-run", "--json").json["runs"]
         assert next(row["objects"] for row in dry if row["run"] == over.run) >= 4
         assert copy.exists()
-        over.project.ran("runs", "prune", "--older-than", "0m")
+        over.project.ran("runs", "prune", "--older-than", "0m", "--yes")
         assert not any(copy.rglob("*.gz"))
         assert over.project.fedml("runs", "show", over.run).code == 2
     finally:

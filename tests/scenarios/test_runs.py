@@ -158,7 +158,7 @@ def test_a_full_federation_is_seen_by_the_next_plan_and_a_cancelled_run_leaves_n
         assert [one["queued_slots"] for one in waits["regions"]] == [1, 1, 1]
 
         for each in (second, run):
-            cancelled = project.fedml("runs", "cancel", each, "--reason", "wrong data", "--json")
+            cancelled = project.fedml("runs", "cancel", each, "--yes", "--reason", "wrong data", "--json")
             assert cancelled.code == 0, cancelled.err
             assert cancelled.json_lines[-1]["state"] == "cancelled"
         for dispatch in (full, queued):
@@ -225,6 +225,21 @@ def test_a_run_may_be_named_by_its_beginning_and_an_unknown_one_is_told(project:
     done_already = project.fedml("runs", "cancel", run)
     assert done_already.code == 0
     assert "there is nothing" in done_already.err
+
+
+def test_a_cancel_that_nobody_agreed_to_says_what_it_would_stop_and_stops_nothing(project: Project) -> None:
+    with gate(project.root / "gate-asked") as waiting:
+        job = project.job("asked", f"cat {waiting}")
+        dispatch = project.started("dispatch", "--job", job, "--regions", "us,eu")
+        run = run_id(told(dispatch, " running ", 2))
+        asked = project.fedml("runs", "cancel", run)
+        assert asked.code == 1
+        assert "2 open slots, 2 attempts to be stopped (eu 1, us 1). Nothing was cancelled" in asked.err
+        assert f"fedml runs cancel {run} --yes" in asked.err
+        assert project.ran("runs", "list", "--state", "open", "--json").out.count(run) == 1
+        assert project.fedml("runs", "cancel", run, "--yes").code == 0
+        dispatch.communicate(timeout=60)
+    assert not project.still_open("us", "asked")
 
 
 def test_plan_has_nothing_to_change_after_a_dispatch_and_shows_an_edit(project: Project) -> None:

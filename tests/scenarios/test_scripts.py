@@ -400,7 +400,7 @@ SCENARIOS = [
             running("us"),
             region("pause", "us"),
             hears("us          lost"),
-            command("runs", "cancel", "RUN", code=2),
+            command("runs", "cancel", "RUN", "--yes", code=2),
             ends(2),
         ],
         gates=["us", "eu"],

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,7 @@ def test_a_run_goes_on_when_its_terminal_is_gone(project: Project, way: str) -> 
         assert process.stderr is not None
         if way == "json":
             events = (json.loads(line)["event"] for line in process.stdout)
-            assert [event for event, _ in zip(filter("running".__eq__, events), range(2), strict=False)] == [
-                "running"
-            ] * 2
+            assert list(islice(filter("running".__eq__, events), 2)) == ["running", "running"]
         else:
             told(process, " running ", 2)
         process.stdout.close()

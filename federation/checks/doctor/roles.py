@@ -14,7 +14,7 @@ from typing import Any
 from federation.checks.doctor.examine import stores_of
 from federation.config.model import Config
 from regions.model import StoreConfig
-from regions.storage.backend import Backend, Grants, backend_of, is_folder
+from regions.storage.backend import Backend, Grants, PolicyForm, backend_of, is_folder
 
 ROLES = ("node", "coordinator", "dispatcher", "maintenance", "reader")
 
@@ -159,29 +159,38 @@ def _role(role: str, config: Config) -> Iterator[str]:
     else:
         for namespace in sorted({region.namespace for region in config.regions.values()}):
             yield f"# Nomad: nomad acl policy apply fedml-{role} {role}.hcl\n\n{nomad_policy(role, namespace)}"
+    yield from _of_folders(role, config)
+    for backend in dict.fromkeys(backend_of(store.url) for store in stores_of(config)):
+        if backend.policy is not None:
+            yield from _of_backend(role, config, backend, backend.policy)
+
+
+def _of_folders(role: str, config: Config) -> Iterator[str]:
     results = results_stores(config)
     for store in stores_of(config):
         if is_folder(store.url):
             rights = folder_rights(role, is_home=is_same(store, config.home), holds_results=store in results)
             yield f"# {store.url}: {rights}\n"
+
+
+def _of_backend(role: str, config: Config, backend: Backend, form: PolicyForm) -> Iterator[str]:
+    """The policies over the stores of one vendor: a store each, or where the vendor joins them, an identity each."""
+    results = results_stores(config)
+    if form.joined is None:
+        for store in stores_of(config):
+            policy = store_policy(role, store, config.home, holds_results=store in results)
+            if backend_of(store.url) == backend and policy is not None:
+                yield f"# {store.url}: {form.usage}\n\n{json.dumps(policy, indent=2)}\n"
+        return
     stores = [datacenter.store for region in config.regions.values() for datacenter in region.datacenters.values()]
-    for backend in dict.fromkeys(backend_of(store.url) for store in stores_of(config)):
-        if backend.policy is None:
-            continue
-        if backend.policy.joined is None:
-            for store in stores_of(config):
-                policy = store_policy(role, store, config.home, holds_results=store in results)
-                if backend_of(store.url) == backend and policy is not None:
-                    yield f"# {store.url}: {backend.policy.usage}\n\n{json.dumps(policy, indent=2)}\n"
-            continue
-        if role != "node":
-            policy = identity_policy(backend, role, config.home, stores)
-            yield _policy_text(backend, policy, f"all {backend.title} stores")
-            continue
-        for store in dict.fromkeys(stores):
-            if backend_of(store.url) == backend:
-                policy = identity_policy(backend, role, config.home, [store])
-                yield _policy_text(backend, policy, f"nodes that publish to {store.url}")
+    if role != "node":
+        joined = identity_policy(backend, role, config.home, stores)
+        yield _policy_text(backend, joined, f"all {backend.title} stores")
+        return
+    for store in dict.fromkeys(stores):
+        if backend_of(store.url) == backend:
+            joined = identity_policy(backend, role, config.home, [store])
+            yield _policy_text(backend, joined, f"nodes that publish to {store.url}")
 
 
 _MEANING = {

@@ -37,7 +37,10 @@ def gc(
     job: Annotated[
         str, typer.Option("--job", metavar="NAME", help="Free only what is of this job (default: all jobs).")
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be done, as without --yes.")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -53,13 +56,13 @@ def gc(
 
     Examples:
 
-      fedml index gc --keep last=5,age=30d,best=roc_auc:3 --dry-run
+      fedml index gc --keep last=5,age=30d,best=roc_auc:3
 
-      fedml index gc --keep last=5 --keep best=-log_loss:3 --grace 36h
+      fedml index gc --keep last=5 --keep best=-log_loss:3 --grace 36h --yes
 
-      fedml index gc --job sales --keep last=3
+      fedml index gc --job sales --keep last=3 --yes
 
-      fedml index gc --orphans 7d
+      fedml index gc --orphans 7d --yes
     """
     from datetime import UTC, datetime
 
@@ -68,7 +71,7 @@ def gc(
 
     request = index_gc.parse_gc(keep or (), grace, orphans, job)
     with opened(config) as federation:
-        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run)
+        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run or not yes)
     if as_json:
         answer_json(_gc_json(report))
     else:
@@ -119,7 +122,14 @@ def _print_gc(report: GcReport, grace: str) -> None:
         answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
     if plan.doom and report.is_done:
         note(f"{len(plan.doom)} marked: the same command removes them after {grace}")
-    note(f"{size_text(done.freed_bytes)} freed" if report.is_done else "nothing was written")
+    note(f"{size_text(done.freed_bytes)} freed" if report.is_done else _not_done(report))
+
+
+def _not_done(report: GcReport) -> str:
+    plan = report.results.plan
+    if plan.doom or plan.spare or report.results.removed or report.orphans:
+        return "nothing was written: add --yes to do it"
+    return "nothing to do"
 
 
 def copy(

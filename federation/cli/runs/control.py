@@ -55,27 +55,38 @@ def cancel(
             "--reason", metavar="TEXT", help="Record this reason. `fedml runs show` and `list --json` show it."
         ),
     ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Cancel a run and stop its attempts.
 
-    The end is recorded in the run's log first. Then open attempts are stopped in all regions that answer.
+    A terminal is asked first. Elsewhere --yes is needed. The end is recorded in the run's log first. Then open attempts are
+    stopped in all regions that answer.
 
     Exit codes: 0 if the run is over, 2 if attempts may still run in a region that did not answer.
 
     Example:
 
       fedml runs cancel 9c41d07e --reason "wrong data"
+
+      fedml runs cancel last --yes
     """
+    import sys
+
     from federation.cli.session import answer_json_line
     from federation.workflows import run_control
 
     ended = answer_json_line if as_json else lambda document: None
+    can_ask = sys.stdin.isatty() and sys.stderr.isatty()
+
+    def is_agreed(about: str) -> bool:
+        return yes or (can_ask and typer.confirm(f"{about}. Cancel it?", err=True))
+
     _control(
         config,
         as_json,
-        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended),
+        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended, is_agreed=is_agreed),
         is_cancel=True,
     )
 
@@ -167,7 +178,10 @@ def prune(
         str,
         typer.Option("--older-than", metavar="AGE", help="Prune runs that ended longer ago than this: 36h, 30d, 8w."),
     ] = "30d",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing. Print what would be removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be removed).")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be removed, as without --yes.")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -177,7 +191,9 @@ def prune(
 
     Example:
 
-      fedml runs prune --older-than 8w --dry-run
+      fedml runs prune --older-than 8w
+
+      fedml runs prune --older-than 8w --yes
     """
     from dataclasses import asdict
     from datetime import UTC, datetime, timedelta
@@ -187,6 +203,7 @@ def prune(
     from federation.ui.console import out, table
     from federation.workflows.prune import prune as pruned
 
+    dry_run = dry_run or not yes
     age = timedelta(seconds=duration_s(older_than, "--older-than", least_s=0))
     with opened(config) as project:
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
@@ -197,7 +214,7 @@ def prune(
     if rows:
         shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]
         out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
-    verb = "would be removed" if dry_run else "removed"
+    verb = "would be removed; nothing was written: add --yes" if dry_run and rows else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
 
 

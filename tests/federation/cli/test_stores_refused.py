@@ -117,9 +117,9 @@ COMMANDS = [
     (0, "copy", "a000", "eu"),
     (1, "sign", "c000", "--key", "file:key.pem"),
     (1, "gc", "--keep", "best=-auc:1", "--grace", "1m", "--dry-run"),
-    (1, "gc", "--keep", "best=-auc:1", "--grace", "0m"),
-    (1, "gc", "--keep", "best=-auc:1", "--grace", "0m"),
-    (0, "gc", "--orphans", "7d"),
+    (1, "gc", "--keep", "best=-auc:1", "--grace", "0m", "--yes"),
+    (1, "gc", "--keep", "best=-auc:1", "--grace", "0m", "--yes"),
+    (0, "gc", "--orphans", "7d", "--yes"),
     (1, "sync"),
     (1, "sync", "--yes"),
     (1, "rebuild"),
@@ -235,7 +235,7 @@ def test_a_store_that_moved_is_refused_until_it_is_named_or_allowed(
     assert f"says that it lies in '{root}/us', and fedml.toml has no such store for region 'us'" in err
     assert f"stores that fedml.toml has for it: '{root}/us-new'" in err
     assert not (filled.root / "refused").exists()
-    code, out, _ = cli("gc", "--keep", "best=auc:1", "--grace", "0m")
+    code, out, _ = cli("gc", "--keep", "best=auc:1", "--grace", "0m", "--yes")
     assert code == 1
     assert f"store-refused: result '{ALLOCATION.format('a')}' says that it lies in '{root}/us'" in out
     assert "fedml.toml has another store for us/us-east-1; the store wasn't asked; the result is left alone" in out
@@ -245,7 +245,7 @@ def test_a_store_that_moved_is_refused_until_it_is_named_or_allowed(
     config.write_text(moved.replace("[regions.us]", f'[regions.us]\nfurther_stores = ["{root}/us"]'))
     assert cli("get", "a000", "--to", "named")[0] == 0
 
-    removed = [cli("gc", "--keep", "best=auc:1", "--grace", "0m")[:2] for _ in range(2)]
+    removed = [cli("gc", "--keep", "best=auc:1", "--grace", "0m", "--yes")[:2] for _ in range(2)]
 
     assert [code for code, _ in removed] == [0, 0]
     assert f"{ALLOCATION.format('a')}  version 4" in removed[1][1]

@@ -32,7 +32,7 @@ KINDS = {
 
 def _of_the_first_version(run: RunRow) -> dict[str, Any]:
     """A run as the first version told it, which knew neither its author nor a name."""
-    assert (run.author, run.name) == ("ann@host", "")
+    assert (run.author, run.name) == ("ann@workstation", "")
     return {name: value for name, value in dataclasses.asdict(run).items() if name not in ("author", "name")}
 
 

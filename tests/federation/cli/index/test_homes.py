@@ -143,7 +143,7 @@ def test_every_command_on_every_kind_of_home(
     store = open_store(index.config.home)
     for info in [*store.list("index/"), *store.list("format.json")]:
         store.delete(info.key)
-    for command in (["list"], ["tag", "production", "1"], ["gc", "--keep", "last=1", "--grace", "0m"]):
+    for command in (["list"], ["tag", "production", "1"], ["gc", "--keep", "last=1", "--grace", "0m", "--yes"]):
         assert "holds no index any more" in index(*command, code=1)
     assert [*store.list()] == []
     index("rebuild", "--from-catalog", "--yes")
@@ -154,7 +154,7 @@ def test_every_command_on_every_kind_of_home(
     }
     assert index.json("sync")["commit"] == []
     for _ in range(2):
-        index("gc", "--keep", "last=1", "--grace", "0m")
+        index("gc", "--keep", "last=1", "--grace", "0m", "--yes")
     assert [row["alloc_id"] for row in index.json("list", "--state", "removed")["results"]] == [C]
     assert index.json("verify", "--deep")["is_whole"]
 
@@ -176,7 +176,7 @@ def test_two_files_of_one_federation_share_a_home_and_another_federation_is_refu
     app.index.require_writable()
     app.close()
     assert "belongs to the federation 'one' (regions us, eu)" in two("list", code=1)
-    assert "that of 'two'" in two("gc", "--keep", "last=1", code=1)
+    assert "that of 'two'" in two("gc", "--keep", "last=1", "--yes", code=1)
     two.rename("one")
 
     one.publish(A, "1", 0.71, region="us")

@@ -156,11 +156,12 @@ def test_gc_marks_then_removes_and_says_how_many_bytes(filled: Project, cli: Cli
 
     code, out, err = cli("gc", "--keep", "best=auc:1", "--grace", "0m", "--dry-run")
     assert (code, out) == (0, f"{first}  version 4, 812 B: would be marked\n")
-    assert err == "nothing was written\n"
-    assert cli("gc", "--keep", "best=auc:1", "--grace", "0m")[2] == (
+    assert err == "nothing was written: add --yes to do it\n"
+    assert cli("gc", "--keep", "best=auc:1", "--grace", "0m") == (code, out, err), "without --yes nothing is done"
+    assert cli("gc", "--keep", "best=auc:1", "--grace", "0m", "--yes")[2] == (
         "1 marked: the same command removes them after 0m\n0 B freed\n"
     )
-    document = json.loads(cli("gc", "--keep", "best=auc:1", "--json")[1])
+    document = json.loads(cli("gc", "--keep", "best=auc:1", "--json", "--yes")[1])
 
     assert document["is_done"]
     assert [one["alloc_id"] for one in document["removed"]] == [first]
@@ -172,16 +173,16 @@ def test_gc_marks_then_removes_and_says_how_many_bytes(filled: Project, cli: Cli
 
 def test_gc_wants_to_be_told_what_to_do(filled: Project, cli: Cli) -> None:
     assert cli("gc")[2].startswith("Error: neither --keep nor --orphans says what to do")
-    assert "--keep 'newest=3' isn't last=N" in cli("gc", "--keep", "newest=3")[2]
-    assert "--grace 'soon' is not a duration" in cli("gc", "--keep", "last=1", "--grace", "soon")[2]
+    assert "--keep 'newest=3' isn't last=N" in cli("gc", "--keep", "newest=3", "--yes")[2]
+    assert "--grace 'soon' is not a duration" in cli("gc", "--keep", "last=1", "--grace", "soon", "--yes")[2]
 
 
 def test_gc_removes_what_a_broken_publish_left(filled: Project, cli: Cli) -> None:
     filled.store("us").put(f"artifacts/run-0/{0:09d}/train/0/a1/{'f' * 64}/model.bin", b"12345")
     assert "; 1 on their way" in cli("verify")[2]
-    assert cli("gc", "--orphans", "7d")[2] == "0 B freed\n"
+    assert cli("gc", "--orphans", "7d", "--yes")[2] == "0 B freed\n"
 
-    code, out, err = cli("gc", "--orphans", "0m")
+    code, out, err = cli("gc", "--orphans", "0m", "--yes")
 
     assert (code, err) == (0, "5 B freed\n")
     assert out.endswith(f"/a1/{'f' * 64}/  5 B without a record: removed\n")
@@ -240,6 +241,8 @@ def test_export_and_import(filled: Project, cli: Cli) -> None:
     assert cli("import", "results.csv")[2] == "2 added, 0 superseded, 0 late, 0 known\n"
 
     assert json.loads(cli("import", "results.csv", "--json")[1])["known"] == 2
+    (filled.root / "bom.jsonl").write_text("\ufeff" + out, encoding="utf-8")
+    assert json.loads(cli("import", "bom.jsonl", "--json")[1])["known"] == 2
     assert cli("export", "--to", "results.txt")[2].startswith("Error: results.txt: its name doesn't say what it holds")
     assert "neither jsonl nor csv" in cli("export", "--format", "xml")[2]
     assert "can't read gone.csv" in cli("import", "gone.csv")[2]
@@ -268,7 +271,7 @@ def test_sign_verify_and_get_only_what_is_signed(filled: Project, cli: Cli, monk
 
 def test_what_was_removed_is_shown_as_that(filled: Project, cli: Cli) -> None:
     for _ in range(2):
-        assert cli("gc", "--keep", "best=auc:1", "--grace", "0m")[0] == 0
+        assert cli("gc", "--keep", "best=auc:1", "--grace", "0m", "--yes")[0] == 0
 
     story = cli("show", "a000")[1]
 

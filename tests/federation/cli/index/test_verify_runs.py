@@ -187,11 +187,13 @@ def test_gc_of_one_job(two: Project, cli: Cli) -> None:
     two.open_run("run-7", job="weather", version="1")
     for slot, name in enumerate("efg"):
         two.index.commit([_record_of(two, name, slot)])
-    marked = json.loads(cli("gc", "--keep", "last=1", "--keep", "best=auc:1", "--job", "sales", "--json")[1])["marked"]
+    marked = json.loads(cli("gc", "--keep", "last=1", "--keep", "best=auc:1", "--job", "sales", "--json", "--yes")[1])[
+        "marked"
+    ]
     assert [one["alloc_id"][0] for one in marked] == []
 
     two.index.close_run("run-7", "done")
-    ask = ("gc", "--keep", "best=auc:1", "--grace", "0m", "--json")
+    ask = ("gc", "--keep", "best=auc:1", "--grace", "0m", "--json", "--yes")
     marked = json.loads(cli(*ask, "--job", "weather")[1])["marked"]
     assert {one["alloc_id"][0] for one in marked} == {"e", "f"}
     other = json.loads(cli(*ask, "--job", "sales")[1])
@@ -200,11 +202,11 @@ def test_gc_of_one_job(two: Project, cli: Cli) -> None:
     removed = json.loads(cli(*ask, "--job", "weather")[1])["removed"]
     assert {one["alloc_id"][0] for one in removed} == {"e", "f"}
 
-    assert "did you mean 'weather'?" in cli("gc", "--keep", "last=1", "--job", "wether")[2]
-    assert "did you mean 'sales'?" in cli("gc", "--orphans", "0m", "--job", "sale")[2]
+    assert "did you mean 'weather'?" in cli("gc", "--keep", "last=1", "--job", "wether", "--yes")[2]
+    assert "did you mean 'sales'?" in cli("gc", "--orphans", "0m", "--job", "sale", "--yes")[2]
     two.store("us").put("artifacts/run-1/000000002/train/0/gone/" + "f" * 64 + "/half.bin", b"x")
-    assert json.loads(cli("gc", "--orphans", "0m", "--job", "weather", "--json")[1])["orphans"] == []
-    assert len(json.loads(cli("gc", "--orphans", "0m", "--job", "sales", "--json")[1])["orphans"]) == 1
+    assert json.loads(cli("gc", "--orphans", "0m", "--job", "weather", "--json", "--yes")[1])["orphans"] == []
+    assert len(json.loads(cli("gc", "--orphans", "0m", "--job", "sales", "--json", "--yes")[1])["orphans"]) == 1
 
 
 def _record_of(project: Project, name: str, slot: int) -> ResultRecord:
