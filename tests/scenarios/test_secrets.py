@@ -140,6 +140,7 @@ def good_session(session: Session) -> None:
         ("doctor", "--json"),
         ("doctor", "--policy"),
         ("regions", "list", "--json"),
+        ("regions", "list", "-v"),
     ):
         session.fedml(*arguments, *use, code=None)
     session.fedml("job", "render", "--job", job, *use)
