@@ -81,6 +81,9 @@ def show_outcome(outcome: RunOutcome) -> None:
             "by:  fedml index sync",
             soft_wrap=True,
         )
+    if outcome.failures:
+        console.print_line(f"What they wrote:  fedml runs logs {manifest.run} --failed", soft_wrap=True)
+        console.print_line(f"Try them again:   fedml runs retry {manifest.run}", soft_wrap=True)
     if outcome.state == "done" and manifest.results == "publish":
         console.print_line(f"See them:  fedml index list --version {manifest.version}", soft_wrap=True)
 

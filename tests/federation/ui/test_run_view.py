@@ -11,7 +11,8 @@ from federation.log import Entry
 from federation.run.brain.changes import Bind, Cancel
 from federation.ui import run_view
 from federation.ui.console import ScreenedConsole
-from federation.ui.run_view import show_story, story_document
+from federation.ui.run_view import show_outcome, show_story, story_document
+from federation.workflows.drive import RunOutcome
 from federation.workflows.runs import RunStory
 from tests.federation.run.brain.world import MANIFEST
 
@@ -69,3 +70,11 @@ def test_a_narrow_terminal_shows_an_attempts_reason_in_full_below_it(
             f"      {reason}",
             "22    lr=1.0, depth=7  done   1/1      2        eu",
         ]
+
+
+def test_a_failed_run_names_the_next_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    show_outcome(RunOutcome(MANIFEST, "failed", "", 5, 1, {3: "task train: Exit Code: 1"}, {}))
+    shown = capsys.readouterr().err
+    assert "slot 3: task train: Exit Code: 1" in shown
+    assert f"fedml runs logs {MANIFEST.run} --failed\n" in shown
+    assert f"fedml runs retry {MANIFEST.run}\n" in shown
