@@ -188,6 +188,6 @@ def test_a_run_whose_coordinator_is_gone_is_shown_as_undriven(project: Project) 
         False
     ]
     assert remedy in project.ran("runs", "show", run).out
-    project.ran("runs", "cancel", run)
+    project.ran("runs", "cancel", run, "--yes")
     assert "undriven" not in project.ran("runs", "list", "--job", "orphaned").out
     assert project.fedml("runs", "show", run, "--json").json["is_driven"] is None
