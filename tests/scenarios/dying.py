@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -26,7 +26,10 @@ def main(arguments: list[str]) -> None:
     if kind == "dispatch":
         from regions.nomad.client import NomadRegion
 
-        NomadRegion.dispatch = at.around(NomadRegion.dispatch, lambda *_, **__: True)  # type: ignore[method-assign]
+        def is_of_a_slot(*_: object, meta: Mapping[str, str], **__: object) -> bool:
+            return bool(meta)  # the try whether the token may dispatch has none
+
+        NomadRegion.dispatch = at.around(NomadRegion.dispatch, is_of_a_slot)  # type: ignore[method-assign]
     elif kind == "put":
         from regions.storage.file.store import FileStore
 
