@@ -207,11 +207,8 @@ class Log:
             return taken
 
     def read(self, number: int) -> Entry:
-        """The entry of this number, wherever the log is. Doesn't check that it chains. Raises IndexCorrupt."""
-        data = self._get(number)
-        if data is None:
-            raise self._corrupt(number, "is missing")
-        return self._parsed(data, number)
+        """An entry that is known to exist, wherever the log is. Doesn't check that it chains. Raises IndexCorrupt."""
+        return self._parsed(self._look_again(number, "is missing"), number)
 
     def append(self, changes: Iterable[Change], *, reason: str = "", rebase: Rebase | None = None) -> Entry:
         """Write one entry after all others, and return it.
@@ -327,16 +324,17 @@ class Log:
         last = max((place for place, data in enumerate(found) if data is not None), default=-1)
         for place in range(last):
             if found[place] is None:
-                found[place] = self._look_again(numbers[place])
+                found[place] = self._look_again(numbers[place], "is missing, though later entries exist")
         return found
 
-    def _look_again(self, number: int) -> bytes:
+    def _look_again(self, number: int, problem: str) -> bytes:
+        """The bytes of an entry that exists: a stale "not found" is over soon. Raises IndexCorrupt with the problem."""
         for look in range(_GAP_LOOKS):
             data = self._get(number)
             if data is not None:
                 return data
             time.sleep(0.05 * 2**look)
-        raise self._corrupt(number, "is missing, though later entries exist")
+        raise self._corrupt(number, problem)
 
     def _get(self, number: int) -> bytes | None:
         try:

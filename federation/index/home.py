@@ -8,6 +8,7 @@ creation leaves nothing.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ LOG_PREFIX = "index/log/"
 _SCRATCH = "fedml-check/"
 _RACE_WRITERS = 16
 _RACE_ROUNDS = 3
+_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,16 @@ def read_home(store: Store) -> Home | None:
             f"the home store ({where}) has format {found}, this fedml knows {HOME_FORMAT}: upgrade fedml"
         )
     return home
+
+
+def read_home_of_log(store: Store) -> Home | None:
+    """As `read_home`, of a store that holds the index's log: looks again, since a stale "not found" is over soon."""
+    for look in range(_LOOKS):
+        home = read_home(store)
+        if home is not None:
+            return home
+        time.sleep(0.05 * 2**look)
+    return None
 
 
 def _owner(document: Members) -> Owner | None:

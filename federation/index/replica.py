@@ -16,7 +16,16 @@ from typing import TypeVar
 from federation.errors import FederationError, IndexCorrupt, IndexLost, LogConflict
 from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog, read_hashes
 from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
-from federation.index.home import LOG_PREFIX, Home, Owner, make_home, probe_write, read_home, refuse_other_federation
+from federation.index.home import (
+    LOG_PREFIX,
+    Home,
+    Owner,
+    make_home,
+    probe_write,
+    read_home,
+    read_home_of_log,
+    refuse_other_federation,
+)
 from federation.index.last_sync import last_sync, note_sync
 from federation.index.lost import accept, half_rebuilt, known_id, refuse_lost, refuse_older
 from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
@@ -205,7 +214,8 @@ class Replica:
         if self._has_home:
             return
         known = self._home_id
-        home = make_home(self._store, self._clock(), self._owner, home_id=known)
+        found = read_home_of_log(self._store) if self._align().number else None
+        home = found or make_home(self._store, self._clock(), self._owner, home_id=known)
         refuse_other_federation(self._store, home, self._owner)
         self._has_home = True
         if home.id != known:

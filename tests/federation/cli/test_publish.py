@@ -85,7 +85,7 @@ def test_json_and_typed_metrics(app: typer.Typer, tmp_path: Path, capsys: pytest
     told = json.loads(capsys.readouterr().out)
     assert told["record"]["metrics"] == {"auc": 0.5, "n": 3, "ok": True, "loss": {"$float": "nan"}, "name": "a=b"}
     assert told["was_there"] is False
-    assert set(told) == {"was_there", "store_url", "record_url", "artifact_url", "record"}
+    assert set(told) == {"schema_version", "was_there", "store_url", "record_url", "artifact_url", "record"}
 
 
 def test_ignore_patterns(app: typer.Typer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

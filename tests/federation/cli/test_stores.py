@@ -113,7 +113,7 @@ def test_policies_are_printed_and_nothing_is_asked(
     assert capsys.readouterr().out.startswith("# ── node\n")
     assert run("check", "s3://models/fedml", "--policy", "--json") == 0
     told = json.loads(capsys.readouterr().out)["policies"]
-    assert [one["role"] for one in told] == ["node", "coordinator", "reader"]
+    assert [one["role"] for one in told] == ["node", "coordinator", "dispatcher", "maintenance", "reader"]
     assert told[0]["policy"]["Version"] == "2012-10-17"
 
 

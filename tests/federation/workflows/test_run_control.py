@@ -39,6 +39,9 @@ class FakeRuns:
         self.calls.append(f"rebind {run} {region}")
         return 2
 
+    def is_unstarted(self, run: str) -> bool:
+        return self.state == "unstarted"
+
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         return self.state == "unstarted"
 
@@ -64,6 +67,10 @@ def driven_elsewhere(manifest: Any, drive: Callable[..., Any]) -> str:
     raise RunIsDriven("run 01-whole is driven by another process")
 
 
+def agreed(about: str) -> bool:
+    return True
+
+
 def test_an_open_run_is_resumed(runs: FakeRuns) -> None:
     assert run_control.resume(APP, "01", driven, pytest.fail) == "done"
     assert runs.calls == []
@@ -73,7 +80,9 @@ def test_an_open_run_is_resumed(runs: FakeRuns) -> None:
 def test_a_run_that_is_over_is_not_driven_and_leftovers_are_stopped(runs: FakeRuns, state: str) -> None:
     runs.state, notes = state, list[str]()
     assert run_control.resume(APP, "01", driven_elsewhere, notes.append) == state
-    assert run_control.cancel(APP, "01", "wrong", driven_elsewhere, notes.append, pytest.fail) == state
+    assert (
+        run_control.cancel(APP, "01", "wrong", driven_elsewhere, notes.append, pytest.fail, is_agreed=agreed) == state
+    )
     assert runs.calls == ["stop train ('us',)"] * 2
     assert notes[:2] == [
         f"Run 01-whole is {state}: there is nothing to continue",
@@ -83,7 +92,10 @@ def test_a_run_that_is_over_is_not_driven_and_leftovers_are_stopped(runs: FakeRu
 
 def test_a_run_that_was_never_dispatched_is_cancelled_without_driving_it(runs: FakeRuns) -> None:
     runs.state, ended = "unstarted", list[Any]()
-    assert run_control.cancel(APP, "01", "wrong", driven_elsewhere, lambda text: None, ended.append) == "cancelled"
+    assert (
+        run_control.cancel(APP, "01", "wrong", driven_elsewhere, lambda text: None, ended.append, is_agreed=agreed)
+        == "cancelled"
+    )
     assert ended == [{"event": "end", "run": "01-whole", "state": "cancelled", "reason": "wrong"}]
 
 
@@ -105,4 +117,4 @@ def test_the_config_of_a_coordinator_s_task() -> None:
 @pytest.mark.parametrize("named", ["last", "last-2", "LAST"])
 def test_the_last_run_is_not_cancelled_where_somebody_else_dispatched_it(runs: FakeRuns, named: str) -> None:
     with pytest.raises(UsageError, match=f"{named} is run {named}-whole, which bob@elsewhere dispatched"):
-        run_control.cancel(APP, named, "", driven, pytest.fail, pytest.fail)
+        run_control.cancel(APP, named, "", driven, pytest.fail, pytest.fail, is_agreed=agreed)

@@ -330,7 +330,7 @@ def test_compare_puts_what_differs_first(cli: Cli) -> None:
     assert "git_commit  9f3c" in same
     assert "lr" not in same
     document = cli.json("compare", "1", "bbbb", "cccc")
-    assert document["results"] == [A, B, C]
+    assert document["alloc_ids"] == [A, B, C]
     assert document["differences"][0] == {"section": "metrics", "name": "auc", "values": [0.71, 0.74, 0.73]}
     assert document["differences"][1]["values"] == [{"$float": "nan"}, None, None]
     assert cli("compare", "1")[0] == 1
