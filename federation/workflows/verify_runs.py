@@ -46,7 +46,7 @@ def run_problems(app: App) -> list[Problem]:
             mend = (
                 "the index lost it (fedml index rebuild, on the machine that used it last), or it is of another index"
             )
-            problems.append(Problem("run-unknown", app.home.url_of(RunKeys(run).folder), what, mend))
+            problems.append(Problem("run-unknown", app.home.url_of(RunKeys(run).manifest), what, mend))
     return problems
 
 
