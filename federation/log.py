@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
 from jobs.errors import ForeignTextError
@@ -41,13 +41,15 @@ from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, TooL
 from regions.storage.store import Create, Store
 
 LOG_FORMAT = 1
+T = TypeVar("T")
+
 CLOCK_SKEW_MAX_S = 60.0
 ENTRY_BYTES_MAX = 64 * 1024 * 1024
 
 _CLOCK_CHECK_EVERY_S = 300.0
 _READ_AHEAD = (1, 8, 32)
 _READ_THREADS = 8
-_GAP_LOOKS = 5
+_LOOKS = 5
 _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 2.0
 _PAUSES_GROW_FOR_S = 5.0
@@ -147,6 +149,17 @@ def utc_now() -> datetime:
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC, always with microseconds, so that texts sort as times."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def look_again(look: Callable[[], T | None]) -> T | None:
+    """What `look` finds in the store of an object that is known to be there. A stale "not found" (None) is over soon, so it
+    looks a few times. Takes about 1.5 s where nothing is found."""
+    for turn in range(_LOOKS):
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.05 * 2**turn)
+    return None
 
 
 class Log:
@@ -328,13 +341,11 @@ class Log:
         return found
 
     def _look_again(self, number: int, problem: str) -> bytes:
-        """The bytes of an entry that exists: a stale "not found" is over soon. Raises IndexCorrupt with the problem."""
-        for look in range(_GAP_LOOKS):
-            data = self._get(number)
-            if data is not None:
-                return data
-            time.sleep(0.05 * 2**look)
-        raise self._corrupt(number, problem)
+        """The bytes of an entry that exists. Raises IndexCorrupt with the problem."""
+        data = look_again(lambda: self._get(number))
+        if data is None:
+            raise self._corrupt(number, problem)
+        return data
 
     def _get(self, number: int) -> bytes | None:
         try:

@@ -8,14 +8,13 @@ creation leaves nothing.
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from federation.errors import ConfigError, FormatTooNew, IndexCorrupt
-from federation.log import timestamp
+from federation.log import look_again, timestamp
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json, understood
 from regions.storage.errors import AlreadyExists, NotFound, NotSupported, TooLarge
@@ -29,7 +28,6 @@ LOG_PREFIX = "index/log/"
 _SCRATCH = "fedml-check/"
 _RACE_WRITERS = 16
 _RACE_ROUNDS = 3
-_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +87,8 @@ def read_home(store: Store) -> Home | None:
 
 
 def read_home_of_log(store: Store) -> Home | None:
-    """As `read_home`, of a store that holds the index's log: looks again, since a stale "not found" is over soon."""
-    for look in range(_LOOKS):
-        home = read_home(store)
-        if home is not None:
-            return home
-        time.sleep(0.05 * 2**look)
-    return None
+    """As `read_home`, of a store that holds the index's log: looks again where it finds none."""
+    return look_again(lambda: read_home(store))
 
 
 def _owner(document: Members) -> Owner | None:

@@ -7,7 +7,6 @@ A home without any entry is a new one only where nothing tells otherwise: neithe
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from federation.index.catalog.catalog import catalog_path
 from federation.index.catalog.checkpoint import CHECKPOINT_PREFIX, catalog_position
 from federation.index.home import LOG_PREFIX, Home, Owner, entry_key
 from federation.index.last_sync import homes_of, last_sync
-from federation.log import Log, Position
+from federation.log import Log, Position, look_again
 from regions.storage.errors import PermissionDenied
 from regions.storage.store import Store
 
@@ -29,7 +28,6 @@ _TRACES = {
     LOG_PREFIX: "later entries of a log",
 }
 """What lies only in a home that has (or had) an index."""
-_LOOKS = 5
 _RESTORE = "restore format.json, index/ and runs/ from the bucket's version history or a copy"
 _REBUILD = "else bring the index back from this machine's catalog: fedml index rebuild --from-catalog"
 
@@ -60,10 +58,8 @@ def known_id(store: Store, log: Log, home: Home | None, cache_dir: Path) -> str:
 
 def refuse_older(store: Store, known: Position, path: Path | None) -> None:
     """Raises IndexLost where the log ends before the entry that the catalog in that file holds."""
-    for look in range(_LOOKS):
-        if known.number == 0 or store.exists(entry_key(known.number)):
-            return
-        time.sleep(0.05 * 2**look)  # a stale "not found" is over soon
+    if known.number == 0 or look_again(lambda: store.exists(entry_key(known.number)) or None):
+        return
     end = log_end(store)
     if end == 0:
         what = "and its log is gone"
