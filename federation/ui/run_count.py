@@ -19,6 +19,8 @@ class RegionCount:
     failed: int = 0
     """Attempts that failed."""
     results: int = 0
+    missing: int = 0
+    """Results still to come of slots whose latest attempt is there."""
 
 
 class RunCount:
@@ -31,20 +33,19 @@ class RunCount:
         self._keys_a_slot = max(1, sum(manifest.groups.values()))
         self._most = manifest.expected_keys
         self._already = already
+        self._counted = 0
         self._given: dict[int, set[str]] = {}
         self._where: dict[int, tuple[int, str]] = {}
 
     @property
     def results(self) -> int:
         """The results of the run so far, never more than it is to have."""
-        return min(self._most, self._already + sum(map(len, self._given.values())))
+        return min(self._most, self._already + self._counted)
 
     def expected(self, region: str) -> int:
         """The results that the region has given and is still to give."""
         one = self.regions[region]
-        open_slots = [slot for slot, (_, name) in self._where.items() if name == region]
-        missing = sum(self._keys_a_slot - len(self._given.get(slot, ())) for slot in open_slots)
-        return one.results + one.waiting * self._keys_a_slot + missing
+        return one.results + one.waiting * self._keys_a_slot + one.missing
 
     def take(self, tell: Tell) -> None:
         """Counts one event."""
@@ -74,9 +75,24 @@ class RunCount:
 
     def _open(self, tell: Tell) -> None:
         """Notes where the slot's latest attempt is, unless the slot is done."""
-        is_done = len(self._given.get(tell.slot, ())) >= self._keys_a_slot
-        if not is_done and tell.attempt >= self._where.get(tell.slot, (0, ""))[0]:
+        if self._missing(tell.slot) > 0 and tell.attempt >= self._where.get(tell.slot, (0, ""))[0]:
+            self._leave(tell.slot)
             self._where[tell.slot] = (tell.attempt, tell.region)
+            self._expect(tell.slot, self._missing(tell.slot))
+
+    def _leave(self, slot: int) -> None:
+        """Expects nothing more of the slot where its latest attempt is."""
+        self._expect(slot, -self._missing(slot))
+        self._where.pop(slot, None)
+
+    def _expect(self, slot: int, results: int) -> None:
+        """Counts so many more results as missing where the slot's latest attempt is."""
+        region = self.regions.get(self._where[slot][1]) if slot in self._where else None
+        if region is not None:
+            region.missing += results
+
+    def _missing(self, slot: int) -> int:
+        return self._keys_a_slot - len(self._given.get(slot, ()))
 
     def _give(self, tell: Tell, region: RegionCount) -> None:
         given, key = self._given.setdefault(tell.slot, set()), tell.detail.partition(" ")[0]
@@ -84,8 +100,10 @@ class RunCount:
             return
         given.add(key)
         region.results += 1
-        if len(given) >= self._keys_a_slot:
-            self._where.pop(tell.slot, None)
+        self._counted += 1
+        self._expect(tell.slot, -1)
+        if self._missing(tell.slot) <= 0:
+            self._leave(tell.slot)
 
     def _fail(self, tell: Tell, region: RegionCount) -> None:
         if tell.kind == "failed":
@@ -96,4 +114,4 @@ class RunCount:
         if tell.slot not in self._where:
             region.waiting = max(0, region.waiting - 1)
         elif self._where[tell.slot][0] <= tell.attempt:
-            del self._where[tell.slot]
+            self._leave(tell.slot)
