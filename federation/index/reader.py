@@ -174,9 +174,12 @@ class Reader(ABC):
             hint=f"name one by the beginning of its allocation id, as {short[found[0].alloc_id]}",
         )
 
-    def won(self, run: str) -> list[Row]:
-        """The results that won their keys in this run, retired ones too: those keys are done for ever."""
-        return self._rows("run = ? AND entered = 'committed'", (run,))
+    def won(self, run: str, slots: Iterable[int] | None = None) -> list[Row]:
+        """The results that won their keys in this run (None: of all slots), retired ones too: those keys are done for ever."""
+        if slots is None:
+            return self._rows("run = ? AND entered = 'committed'", (run,))
+        of_slots = "run = ? AND entered = 'committed' AND slot IN (SELECT value FROM json_each(?))"
+        return self._rows(of_slots, (run, json.dumps([*slots])))
 
     def rivals(self, row: Row) -> list[Row]:
         """The other results of the row's key, newest first."""

@@ -175,11 +175,13 @@ class Coordinator:
 
     def _givers(self, records: Sequence[ResultRecord], outcomes: Mapping[str, str]) -> dict[Key, int]:
         """The attempts that won the keys of these records, where an earlier commit decided."""
-        runs = {one.key.run for one in records if outcomes[one.alloc_id] in ("superseded", "known")}
+        slots: dict[str, set[int]] = {}
+        for key in (one.key for one in records if outcomes[one.alloc_id] in ("superseded", "known")):
+            slots.setdefault(key.run, set()).add(key.slot)
         return {
             Key(row.run, row.slot, row.group, row.index): row.attempt
-            for run in sorted(runs)
-            for row in self._ports.index.won(run)
+            for run in sorted(slots)
+            for row in self._ports.index.won(run, slots[run])
         }
 
     def _watch(self, region: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -61,7 +61,7 @@ class ResultIndex(Protocol):
     """The part of the index that a run uses."""
 
     def commit(self, records: Sequence[ResultRecord]) -> Mapping[str, str]: ...
-    def won(self, run: str) -> Sequence[Row]: ...
+    def won(self, run: str, slots: Iterable[int] | None = None) -> Sequence[Row]: ...
 
 
 @dataclass(frozen=True, slots=True)

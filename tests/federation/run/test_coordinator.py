@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -109,7 +109,7 @@ class Index:
         self.batches.append(len(records))
         return {record.alloc_id: "added" for record in records}
 
-    def won(self, run: str) -> Sequence[Row]:
+    def won(self, run: str, slots: Iterable[int] | None = None) -> Sequence[Row]:
         return ()
 
 
