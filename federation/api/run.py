@@ -156,9 +156,7 @@ def cancelled(app: App, run: str, reason: str) -> str:
     def drive(_: Manifest, end: Callable[[Callable[[Tell], None]], RunOutcome]) -> str:
         return end(lambda tell: None).state
 
-    return run_control.cancel(
-        app, run, reason, drive, lambda text: None, lambda document: None, is_agreed=lambda about: True
-    )
+    return run_control.cancel(app, run, reason, drive, lambda text: None, lambda document: None)
 
 
 @atexit.register

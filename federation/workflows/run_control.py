@@ -45,10 +45,11 @@ def cancel(
     note: Note,
     ended: Callable[[Mapping[str, Any]], None],
     *,
-    is_agreed: Callable[[str], bool],
+    ask: Callable[[str], bool] | None = None,
 ) -> str:
-    """Ends a run and returns its state. `ended` receives the end of a run that was never dispatched. `is_agreed` is asked
-    before anything is done, with what would be stopped. Raises UsageError, also where that isn't agreed."""
+    """Ends a run and returns its state. `ended` receives the end of a run that was never dispatched. `ask` is asked
+    before anything is done, with what would be stopped; None: that is agreed already. Raises UsageError, also where that
+    isn't agreed."""
     runs = Runs(app)
     row = runs.find(run)
     if LAST_RUN.fullmatch(run.strip()) and row.author != default_author():
@@ -57,9 +58,10 @@ def cancel(
         )
     if row.state in CLOSED:
         return _already_closed(app, row, note)
-    about = f"Run {row.run} of {row.job}: {_what_is_open(runs, row.run)}"
-    if not is_agreed(about):
-        raise UsageError(f"{about}. Nothing was cancelled", hint=f"to cancel it:  fedml runs cancel {run} --yes")
+    if ask is not None:
+        about = f"Run {row.run} of {row.job}: {_what_is_open(runs, row.run)}"
+        if not ask(about):
+            raise UsageError(f"{about}. Nothing was cancelled", hint=f"to cancel it:  fedml runs cancel {run} --yes")
     if runs.cancel_unstarted(row.run, reason):
         note(f"Run {row.run}: cancelled. Nothing of it had been dispatched.")
         ended({"event": "end", "run": row.run, "state": "cancelled", "reason": reason})

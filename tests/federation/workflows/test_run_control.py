@@ -80,9 +80,7 @@ def test_an_open_run_is_resumed(runs: FakeRuns) -> None:
 def test_a_run_that_is_over_is_not_driven_and_leftovers_are_stopped(runs: FakeRuns, state: str) -> None:
     runs.state, notes = state, list[str]()
     assert run_control.resume(APP, "01", driven_elsewhere, notes.append) == state
-    assert (
-        run_control.cancel(APP, "01", "wrong", driven_elsewhere, notes.append, pytest.fail, is_agreed=agreed) == state
-    )
+    assert run_control.cancel(APP, "01", "wrong", driven_elsewhere, notes.append, pytest.fail, ask=agreed) == state
     assert runs.calls == ["stop train ('us',)"] * 2
     assert notes[:2] == [
         f"Run 01-whole is {state}: there is nothing to continue",
@@ -93,7 +91,7 @@ def test_a_run_that_is_over_is_not_driven_and_leftovers_are_stopped(runs: FakeRu
 def test_a_run_that_was_never_dispatched_is_cancelled_without_driving_it(runs: FakeRuns) -> None:
     runs.state, ended = "unstarted", list[Any]()
     assert (
-        run_control.cancel(APP, "01", "wrong", driven_elsewhere, lambda text: None, ended.append, is_agreed=agreed)
+        run_control.cancel(APP, "01", "wrong", driven_elsewhere, lambda text: None, ended.append, ask=agreed)
         == "cancelled"
     )
     assert ended == [{"event": "end", "run": "01-whole", "state": "cancelled", "reason": "wrong"}]
@@ -117,4 +115,4 @@ def test_the_config_of_a_coordinator_s_task() -> None:
 @pytest.mark.parametrize("named", ["last", "last-2", "LAST"])
 def test_the_last_run_is_not_cancelled_where_somebody_else_dispatched_it(runs: FakeRuns, named: str) -> None:
     with pytest.raises(UsageError, match=f"{named} is run {named}-whole, which bob@elsewhere dispatched"):
-        run_control.cancel(APP, named, "", driven, pytest.fail, pytest.fail, is_agreed=agreed)
+        run_control.cancel(APP, named, "", driven, pytest.fail, pytest.fail, ask=agreed)
