@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from federation.cli.index.options import JobNameOption
-from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+from federation.cli.options.common import AllowStoreOption, ConfigOption, DryRunOption, JsonOption, YesOption
 
 if TYPE_CHECKING:
     from federation.index import Row
@@ -37,10 +37,8 @@ def gc(
     job: Annotated[
         str, typer.Option("--job", metavar="NAME", help="Free only what is of this job (default: all jobs).")
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be done).")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be done, as without --yes.")
-    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:

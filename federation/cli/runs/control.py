@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from federation.cli.command_app import CommandApp
-from federation.cli.options.common import ConfigOption, JsonOption, RunArgument
+from federation.cli.options.common import ConfigOption, DryRunOption, JsonOption, RunArgument, YesOption
 from federation.cli.options.groups import FollowOptions
 from federation.cli.runs.logs import logs
 from federation.cli.runs.read import list_runs, show, watch
@@ -80,13 +80,13 @@ def cancel(
     ended = answer_json_line if as_json else lambda document: None
     can_ask = sys.stdin.isatty() and sys.stderr.isatty()
 
-    def is_agreed(about: str) -> bool:
-        return yes or (can_ask and typer.confirm(f"{about}. Cancel it?", err=True))
+    def ask(about: str) -> bool:
+        return can_ask and typer.confirm(f"{about}. Cancel it?", err=True)
 
     _control(
         config,
         as_json,
-        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended, is_agreed=is_agreed),
+        lambda app, drive, note: run_control.cancel(app, run, reason, drive, note, ended, ask=None if yes else ask),
         is_cancel=True,
     )
 
@@ -178,10 +178,8 @@ def prune(
         str,
         typer.Option("--older-than", metavar="AGE", help="Prune runs that ended longer ago than this: 36h, 30d, 8w."),
     ] = "30d",
-    yes: Annotated[bool, typer.Option("--yes", help="Do it (default: only print what would be removed).")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be removed, as without --yes.")
-    ] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
