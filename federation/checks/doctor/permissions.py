@@ -59,7 +59,7 @@ class Permissions:
         return [
             self.check("list-jobs", lambda: self._client.jobs(self._probe_id)),
             self.check("read-job", lambda: self._client.job(self._probe_id)),
-            self.check("dispatch-job", lambda: self._client.dispatch(self._probe_id, meta={})),
+            self.check("dispatch-job", lambda: self._client.try_to_dispatch(self._probe_id)),
             *self._submit(),
         ]
 
