@@ -17,7 +17,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from jobs.errors import FedmlError
+
+CLOCK = "this machine's clock is wrong: set it (NTP)"
 
 
 class StoreError(FedmlError):
@@ -69,3 +74,8 @@ class NotSupported(StoreError):
 
 class InvalidStoreURL(StoreError):
     """A store URL or key that can't be used."""
+
+
+def remedy_for(reason: str, remedies: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    """What to do about what a vendor says: the remedy of the first pattern that is in it, else ""."""
+    return next((remedy for pattern, remedy in remedies if pattern.search(reason)), "")

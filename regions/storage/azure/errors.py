@@ -19,6 +19,7 @@ from regions.storage.errors import (
     PreconditionFailed,
     StoreError,
     Unavailable,
+    remedy_for,
 )
 from regions.storage.retry import seconds_of
 
@@ -115,7 +116,7 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     names = [cls.__name__ for cls in type(error).__mro__]
     kind = next((KINDS[name] for name in names if name in KINDS), StoreError)
     reason = " ".join(str(getattr(error, "message", None) or error).split())[:300]
-    hint = _remedy(reason) or {
+    hint = remedy_for(reason, _REMEDIES) or {
         PermissionDenied: CREDENTIALS,
         Unavailable: "check the endpoint and the network, then try again",
     }.get(kind, "")
@@ -134,10 +135,6 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     return found
 
 
-def _remedy(reason: str) -> str:
-    return next((remedy for pattern, remedy in _REMEDIES if pattern.search(reason)), "")
-
-
 def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: str, key: str) -> StoreError:
     code = getattr(error, "error_code", None) or answer.headers.get("x-ms-error-code") or ""
     code = str(getattr(code, "value", code))
@@ -151,7 +148,7 @@ def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: s
         message = f"no object {key}"
     elif kind is PermissionDenied:
         denied = CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
-        hint = _CODE_HINTS.get(code) or _remedy(str(error)) or denied
+        hint = _CODE_HINTS.get(code) or remedy_for(str(error), _REMEDIES) or denied
     elif kind is Unavailable:
         hint = "the store asks for fewer requests: try again later" if status in (429, 503) else "try again later"
     found = kind(message, store=store, operation=operation, key=key, hint=hint)

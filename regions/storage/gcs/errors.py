@@ -14,6 +14,7 @@ from typing import Any
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object
 from regions.storage.errors import (
+    CLOCK,
     IntegrityError,
     InvalidStoreURL,
     NotFound,
@@ -22,6 +23,7 @@ from regions.storage.errors import (
     PreconditionFailed,
     StoreError,
     Unavailable,
+    remedy_for,
 )
 from regions.storage.retry import RequestConflict, seconds_of
 
@@ -71,8 +73,6 @@ CREDENTIALS = (
 )
 
 
-CLOCK = "this machine's clock is wrong: set it (NTP)"
-
 _REMEDIES = (
     (re.compile(r"(?i)invalid jwt: token must be a short-lived|iat and exp|clock skew"), CLOCK),
     (
@@ -102,7 +102,7 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     kind = next((KINDS[name] for name in names if name in KINDS), StoreError)
     reason = " ".join(str(error).split())[:300]
     hint = {
-        PermissionDenied: _remedy(reason) or CREDENTIALS,
+        PermissionDenied: remedy_for(reason, _REMEDIES) or CREDENTIALS,
         Unavailable: "check the endpoint and the network, then try again",
     }.get(kind, "")
     is_passing = True
@@ -114,10 +114,6 @@ def store_error(error: Any, *, store: str, operation: str, key: str) -> StoreErr
     if isinstance(found, Unavailable):
         found.is_passing = is_passing
     return found
-
-
-def _remedy(reason: str) -> str:
-    return next((remedy for pattern, remedy in _REMEDIES if pattern.search(reason)), "")
 
 
 def _reason(text: str) -> str:
@@ -146,7 +142,7 @@ def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: s
     elif kind is NotFound:
         message = f"no object {key}" if key else "the bucket does not exist"
     elif kind is PermissionDenied:
-        hint = _remedy(reason) or (
+        hint = remedy_for(reason, _REMEDIES) or (
             CREDENTIALS if status == 401 else f"the credentials may not {operation} there: see `fedml doctor`"
         )
     elif issubclass(kind, Unavailable):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regions.storage.errors import (
+    CLOCK,
     IntegrityError,
     InvalidStoreURL,
     NotFound,
@@ -57,8 +58,6 @@ KINDS: Mapping[str, type[StoreError]] = {
         WaiterConfigError""",
     ),
 }
-
-CLOCK = "this machine's clock is wrong: set it (NTP)"
 
 _KIND_HINTS: Mapping[str, str] = {
     "ProfileNotFound": "correct profile in fedml.toml or AWS_PROFILE: `aws configure list-profiles` shows what there is",
