@@ -48,6 +48,11 @@ class RunKeys:
         return f"{self.folder}lease/"
 
     @property
+    def driven(self) -> tuple[str, ...]:
+        """Folders that only a run with a manifest has something in."""
+        return self.log, self.lease, self.kept_logs()
+
+    @property
     def params(self) -> str:
         """The rows of parameters that slots take."""
         return f"{self.folder}params.jsonl.gz"
@@ -83,8 +88,7 @@ def read_manifest(home: Store, run: str) -> Manifest:
 
 def was_driven(home: Store, run: str) -> bool:
     """Whether something of the run tells that it had a manifest: its log, its lease or kept output. Raises StoreError."""
-    keys = RunKeys(run)
-    return any(True for prefix in (keys.log, keys.lease, keys.kept_logs()) for _ in home.list(prefix))
+    return any(True for prefix in RunKeys(run).driven for _ in home.list(prefix))
 
 
 def manifest_keys(home: Store) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def shortened(text: str, chars: int) -> str:
+    """The text, or its beginning and `…` where it has more characters than that."""
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
+
+
 def in_words(seconds: float) -> str:
     """`45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`: as exact as is useful."""
     whole = round(seconds)

@@ -15,7 +15,7 @@ from federation.index.columns import Column as IndexColumn
 from federation.index.query.fields import Field
 from federation.index.rows import Note
 from federation.result import MetricValue, ResultRecord
-from federation.text import size_text
+from federation.text import shortened, size_text
 from federation.visible import visible_line
 from jobs.params.columns import is_numeric
 
@@ -150,7 +150,7 @@ def param_columns(rows: Sequence[Row], *, taken: Collection[str] = (), chars: in
 
 def _param_cell(name: str, chars: int | None, row: Row) -> str:
     text = row.params.get(name, "-")
-    return text if chars is None or len(text) <= chars else f"{text[: chars - 1]}…"
+    return text if chars is None else shortened(text, chars)
 
 
 def _cell(column: IndexColumn, short: Short, row: Row) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from federation.index.rows import RunRow
 from federation.run.timeline import Timeline
 from federation.streams import write_block, write_line, write_task_output
-from federation.text import counted
+from federation.text import counted, shortened
 from federation.ui.console import PLAIN_WIDTH, err, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
@@ -50,16 +50,12 @@ def show_runs(rows: Sequence[RunRow], short: Mapping[str, str]) -> None:
         chars = max(len(line[widest]) for line in lines) - 1
         if chars < _CELL_CHARS_MIN:
             break
-        lines = [[*line[:widest], _cut(line[widest], chars), *line[widest + 1 :]] for line in lines]
+        lines = [[*line[:widest], shortened(line[widest], chars), *line[widest + 1 :]] for line in lines]
     write_block(aligned([heading, *lines]))
 
 
 def _width(lines: Sequence[Sequence[str]]) -> int:
     return sum(max(map(len, column)) for column in zip(*lines, strict=True)) + 2 * (len(lines[0]) - 1)
-
-
-def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else f"{text[: chars - 1].removesuffix('…')}…"
 
 
 def show_outcome(outcome: RunOutcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from federation.text import counted
+from federation.text import counted, shortened
 from jobs.params.sweep import Value, text_of
 
 Params = Mapping[str, Value]
@@ -18,7 +18,8 @@ SLOTS_SHOWN = 10
 
 def params_text(params: Params) -> str:
     """`lr=0.1, depth=5`; long values are cut."""
-    return _cut(", ".join(f"{name}={_cut(text_of(value), VALUE_CHARS)}" for name, value in params.items()), LABEL_CHARS)
+    shown = (f"{name}={shortened(text_of(value), VALUE_CHARS)}" for name, value in params.items())
+    return shortened(", ".join(shown), LABEL_CHARS)
 
 
 def slot_label(slot: int, params: Params) -> str:
@@ -72,7 +73,3 @@ def _slot_lines(slots: list[int], params: Mapping[int, Params]) -> Iterator[str]
         yield f"  {slot_label(slot, params.get(slot, {}))}"
     if len(slots) > SLOTS_SHOWN:
         yield f"  … and {len(slots) - SLOTS_SHOWN} more"
-
-
-def _cut(text: str, chars: int) -> str:
-    return text if len(text) <= chars else f"{text[: chars - 1]}…"

@@ -128,7 +128,7 @@ class _Dispatch:
             _check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
             _require_rights(self.app, preview.usable)
             self.app.index.require_writable()
-            changing = set() if self.prepared.is_registered else set(preview.changes).intersection(preview.usable)
+            changing = set(preview.changes).intersection(preview.usable)
             if not _waited(self.app, self.prepared, changing, self.how, self.tell):
                 return preview
 

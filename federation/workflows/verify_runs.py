@@ -34,9 +34,8 @@ def run_problems(app: App) -> list[Problem]:
     for info in app.home.list(RUNS):
         run, _, rest = info.key.removeprefix(RUNS).partition("/")
         held.setdefault(run, []).append(rest)
-    rows = {
-        row.run: row for row in app.index.runs()
-    }  # after the listing: a run is in the index before it is in the home
+    # After the listing: a run is in the index before it is in the home.
+    rows = {row.run: row for row in app.index.runs()}
     problems: list[Problem] = []
     for run in sorted({*held, *rows}):
         if run in rows:
@@ -100,7 +99,9 @@ class _Run:
 
     @property
     def _was_driven(self) -> bool:
-        return bool(self._results) or any(rest.startswith(("log/", "lease/", "logs/")) for rest in self._held)
+        return bool(self._results) or any(
+            f"{self._keys.folder}{rest}".startswith(self._keys.driven) for rest in self._held
+        )
 
     # ── the run log ───────────────────────────────────────────────────────────────────────────────────────────────────
 
