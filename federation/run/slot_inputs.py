@@ -25,7 +25,7 @@ def keep_asks(home: Store, run: str, asks: Asks) -> Sweep:
     """Writes the rows and payloads of a run, each as one object, and gives what the manifest says of them."""
     params = _keep(home, RunKeys(run).params, asks.rows.lines) if asks.rows else None
     payloads = _keep(home, RunKeys(run).payloads, payload_lines(asks.payloads)) if asks.payloads else None
-    return Sweep(asks.axes, params, payloads)
+    return Sweep(asks.axes, params, payloads, asks.in_params)
 
 
 def inputs_of(manifest: Manifest, home: Store) -> Inputs:
@@ -35,7 +35,7 @@ def inputs_of(manifest: Manifest, home: Store) -> Inputs:
         payloads = [payload_of(line) for line in _read(home, sweep.payloads)]
     except (ValueError, ForeignTextError) as error:
         raise IndexCorrupt(f"a payload of run {manifest.run} can't be read: {error}") from error
-    return Inputs(manifest.meta, manifest.payload, sweep.axes, _read(home, sweep.params), payloads)
+    return Inputs(manifest.meta, manifest.payload, sweep.axes, _read(home, sweep.params), payloads, sweep.in_params)
 
 
 def parameters_of(manifest: Manifest, home: Store) -> Callable[[int], Mapping[str, Value]]:

@@ -14,6 +14,7 @@ from federation.run.brain.transitions import SlotState
 from federation.run.slot_inputs import inputs_of
 from federation.workflows.request import RunRequest
 from federation.workflows.runs import Runs
+from jobs.code_run import with_params
 from jobs.params.sweep import Asks, Rows
 from jobs.spec import FALLBACK_VERSION_KEY, VERSION_KEYS
 
@@ -71,7 +72,7 @@ def _meta_of(app: App, manifest: Manifest) -> dict[str, str]:
     """The meta that all slots had, without the version."""
     names = (app.config.version_meta, *VERSION_KEYS, FALLBACK_VERSION_KEY)
     version_key = next((name for name in names if name and manifest.meta.get(name) == manifest.version), None)
-    return {name: value for name, value in manifest.meta.items() if name != version_key}
+    return {name: value for name, value in with_params(manifest.meta).items() if name != version_key}
 
 
 def _asks_of(app: App, manifest: Manifest, slots: list[int]) -> Asks:

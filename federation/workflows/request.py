@@ -50,6 +50,8 @@ class RunRequest:
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
+    own_meta: Mapping[str, str] = field(default_factory=dict)
+    """What `fedml run` itself sends with each slot: its code and its command."""
     name: str = ""
     """What people call the run."""
 
@@ -74,7 +76,7 @@ class DispatchRequest(CheckedRequest):
     def first_meta(self) -> Mapping[str, str]:
         """The meta of the first slot, with its parameters."""
         rows = self.asks.rows.lines if self.asks.rows else ()
-        return Inputs(self.slot_meta, b"", self.asks.axes, rows)(0)[0]
+        return Inputs(self.slot_meta, b"", self.asks.axes, rows, in_params=self.asks.in_params)(0)[0]
 
 
 def check_request(request: RunRequest, config: Config) -> CheckedRequest:
@@ -112,8 +114,15 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
 
 def check_for_job(request: CheckedRequest, shape: JobShape) -> DispatchRequest:
     """Checks meta and payload of every slot against what the job declares. Raises InvalidMeta."""
-    meta = check_asks(shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
-    return DispatchRequest(**_values(request), slot_meta=meta)
+    meta = check_asks(
+        shape,
+        request.asks,
+        request.meta or {},
+        request.payload,
+        own=request.own_meta,
+        allow_secrets=request.allow_secret_meta,
+    )
+    return DispatchRequest(**_values(request) | {"asks": request.asks.for_job(shape)}, slot_meta=meta)
 
 
 def _values(request: RunRequest) -> dict[str, Any]:
