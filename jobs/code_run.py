@@ -6,7 +6,7 @@ The archive for nodes contains this module, so it must also run under Python 3.9
 from __future__ import annotations
 
 CODE_KEY = "fedml_code"
-"""Meta: sha256 of the packed code."""
+"""Meta: the name of the packed code, the sha256 of the tar within its gzip."""
 COMMAND_KEY = "fedml_command"
 """Meta: what the task runs, as JSON (`federation.task.command_line`)."""
 PARAMS_KEY = "fedml_params"
