@@ -14,7 +14,7 @@ from jobs.foreign import kind_of, parse_object
 from jobs.json_limits import Limits
 
 CODE_KEY = "fedml_code"
-"""Meta: sha256 of the packed code."""
+"""Meta: the name of the packed code, the sha256 of the tar within its gzip."""
 COMMAND_KEY = "fedml_command"
 """Meta: what the task runs, as JSON (`federation.task.command_line`)."""
 PARAMS_KEY = "fedml_params"
