@@ -18,7 +18,7 @@ from federation.index.validation import checked_run_name
 from federation.plan import policy_named
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks, Inputs, check_asks
+from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
 from jobs.spec import JobShape, checked_version
 
 
@@ -34,6 +34,14 @@ class Placing:
     expected_duration_s: float | None = None
     """Of one slot, in every region. None: what earlier runs took."""
     allow_preemption: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSlots:
+    """The slots of a run that a new run repeats."""
+
+    run: str
+    slots: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class RunRequest:
     """What `fedml run` itself sends with each slot: its code and its command."""
     name: str = ""
     """What people call the run."""
+    failed_of: FailedSlots | None = None
+    """The slots that it repeats (`--failed-of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +85,7 @@ class DispatchRequest(CheckedRequest):
     @property
     def first_meta(self) -> Mapping[str, str]:
         """The meta of the first slot, with its parameters."""
-        rows = self.asks.rows.lines if self.asks.rows else ()
-        return Inputs(self.slot_meta, b"", self.asks.axes, rows, in_params=self.asks.in_params)(0)[0]
+        return self.asks.inputs(self.slot_meta)(0)[0]
 
 
 def check_request(request: RunRequest, config: Config) -> CheckedRequest:
