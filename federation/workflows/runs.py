@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from federation.app import App, JobRequest, PreparedJob
@@ -32,7 +33,7 @@ from federation.run.brain.commands import Tell
 from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
 from federation.run.brain.state import Slot
 from federation.run.driver import Driver, driver_of
-from federation.run.kept_logs import READ_THREADS, kept
+from federation.run.kept_logs import READ_THREADS, histories, kept
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
 from federation.run.slot_inputs import keep_asks, parameters_of
@@ -370,7 +371,11 @@ class Runs:
             committed[pair] = max(committed.get(pair, ""), result.created)
         regions, manifest = self._app.config.regions, story.manifest
         prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
-        return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
+        home = self._app.home
+        attempts = {
+            one.story.id: one for one in chain(histories(home, manifest.run), kept(home, manifest.run))
+        }  # one that was kept by two coordinators counts once
+        return timeline(story.entries, committed, attempts.values(), prices)
 
     def find(self, run: str) -> RunRow:
         """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""
