@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jobs.code_run import CODE_KEY, COMMAND_KEY, PARAMS_KEY
+from jobs.store_task import ARCHIVE
 
 DRIVERS = ("raw_exec", "exec", "docker", "podman")
 DRIVERS_WITH_IMAGE = ("docker", "podman")
@@ -38,9 +39,6 @@ class CodeJob:
     """Time between the signal that ends the command and its kill."""
     cache_volume: str = ""
     """The host volume with uv's cache; empty: uv's own place for it."""
-    uv: str = ""
-    """URL from which nodes fetch uv; empty: the node or the image has it."""
-    uv_sha256: str = ""
 
 
 def jobspec(job: CodeJob, meta: Mapping[str, str] | None = None) -> str:
@@ -101,7 +99,7 @@ job "{job.name}" {{
     task "train" {{
       driver       = {_quoted(job.driver)}
       kill_timeout = {_quoted(job.kill_timeout)}
-{_program(job, "run")}{_uv(job)}
+{_program(job, "run")}{_cache_mount(job)}
 {_resources(job)}
     }}
   }}
@@ -117,8 +115,8 @@ def _keys(meta: Mapping[str, str] | None) -> str:
 def _job_meta(meta: Mapping[str, str] | None) -> str:
     if not meta:
         return ""
-    command = json.dumps(json.loads(meta[COMMAND_KEY]), ensure_ascii=False)
-    text = f"jsonencode({_literal(command)})" if "${" not in command else _quoted(meta[COMMAND_KEY])
+    command = meta[COMMAND_KEY]  # JSON; with a "\\u0024{" in it, another encoder would bring back what Nomad replaces
+    text = _quoted(command) if "\\u" in command else f"jsonencode({_literal(command)})"
     return f"\n  meta {{\n    {CODE_KEY}    = {_quoted(meta[CODE_KEY])}\n    {COMMAND_KEY} = {text}\n  }}\n"
 
 
@@ -133,7 +131,7 @@ def _program(job: CodeJob, action: str) -> str:
         for_each = var.{URL_VARIABLE} == "" ? [] : [var.{URL_VARIABLE}]
         content {{
           source      = artifact.value
-          destination = "local/fedml-task.pyz"
+          destination = "{ARCHIVE}"
           mode        = "file"
           options {{
             checksum = "sha256:${{var.{SHA256_VARIABLE}}}"
@@ -153,19 +151,10 @@ def _volume(job: CodeJob) -> str:
 """
 
 
-def _uv(job: CodeJob) -> str:
-    text = ""
-    if job.uv:
-        text += f"""
-      artifact {{
-        source      = {_quoted(job.uv)}
-        destination = "local/uv"
-        options {{
-          checksum = {_quoted(f"sha256:{job.uv_sha256}")}
-        }}
-      }}"""
-    if job.cache_volume:
-        text += f"""
+def _cache_mount(job: CodeJob) -> str:
+    if not job.cache_volume:
+        return ""
+    return f"""
       volume_mount {{
         volume      = "uv-cache"
         destination = "{_CACHE}"
@@ -173,7 +162,6 @@ def _uv(job: CodeJob) -> str:
       env {{
         UV_CACHE_DIR = "{_CACHE}"
       }}"""
-    return text
 
 
 def _resources(job: CodeJob) -> str:

@@ -35,7 +35,7 @@ from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.nomad_json.drift import spec_of
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.credentials import SecretUnavailable
 from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
 from regions.storage.errors import Unavailable

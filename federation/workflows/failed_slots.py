@@ -14,8 +14,8 @@ from federation.run.brain.transitions import SlotState
 from federation.run.slot_inputs import inputs_of
 from federation.workflows.request import RunRequest
 from federation.workflows.runs import Runs
-from jobs.code_run import with_params
 from jobs.params.sweep import Asks, Rows
+from jobs.params.values import with_params
 from jobs.spec import FALLBACK_VERSION_KEY, VERSION_KEYS
 
 

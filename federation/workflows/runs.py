@@ -41,7 +41,7 @@ from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import DispatchRequest
 from jobs.errors import FedmlError
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.storage.errors import NotFound, StoreError
 from regions.storage.store import Create
 

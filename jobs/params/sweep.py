@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from jobs.code_run import PARAMS_KEY, params_of
+from jobs.code_run import PARAMS_KEY
 from jobs.errors import InvalidMeta
-from jobs.foreign import kind_of, parse_object
-from jobs.json_limits import Limits
+from jobs.foreign import parse_object
+from jobs.params.values import PARAMS_LIMITS, Value, params_json, parse_params, text_of, typed
 from jobs.spec import (
     META_BYTES_MAX,
     JobShape,
@@ -25,19 +23,11 @@ from jobs.spec import (
     check_payload,
     dispatch_meta,
     looks_secret,
-    text_problem,
     undeclared,
 )
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
-
-Value = str | int | float | bool
-
-_WHOLE_BITS_MAX = 14_000
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_ROW_LIMITS = Limits(whole_max=10**4300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +164,7 @@ class Inputs:
         own = self.parameters(slot)
         meta = {**self.meta, **{name: text_of(value) for name, value in own.items() if name not in self.in_params}}
         if inner := {name: own[name] for name in self.in_params if name in own}:
-            alike = {name: typed(text) for name, text in params_of(meta.get(PARAMS_KEY, "{}")).items()}
-            meta[PARAMS_KEY] = params_json(alike | inner)
+            meta[PARAMS_KEY] = params_json(parse_params(meta.get(PARAMS_KEY, "")) | inner)
         return meta, self.payloads[payload] if self.payloads else self.payload
 
     def parameters(self, slot: int) -> dict[str, Value]:
@@ -188,7 +177,7 @@ class Inputs:
         return values
 
     def _row(self, row: int) -> dict[str, Value]:
-        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=_ROW_LIMITS)
+        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=PARAMS_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
         """Returns (row and position on each axis, payload) of a slot: the digits of its number in mixed radix."""
@@ -290,54 +279,6 @@ def _checked_asks(
         others = {name: value for name, value in given.items() if name not in asks.rows.names}
         _check_rows(shape, asks.rows, others, own, allow_secrets=allow_secrets)
     return base
-
-
-def typed(text: str) -> Value:
-    """Parses a text to a value whose `text_of` is the same text again, so "007" and "0.10" stay texts."""
-    if text in ("true", "false"):
-        return text == "true"
-    if _NUMBER.fullmatch(text):
-        for kind in (int, float):
-            try:
-                value = kind(text)
-            except ValueError:
-                continue
-            if text_of(value) == text:
-                return value
-    return text
-
-
-def value_problem(value: object) -> str:
-    """Returns why a value can't be a parameter; empty for one that can."""
-    if isinstance(value, str):
-        return text_problem(value)
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else "is not a finite number"
-    if isinstance(value, int):
-        return "has too many digits" if value.bit_length() > _WHOLE_BITS_MAX else ""
-    return f"is {kind_of(value)}"
-
-
-def params_json(parameters: Mapping[str, Value]) -> str:
-    """The parameters as canonical JSON, for the meta `fedml_params`: a number stands as it was written (`1e-5`), and no `${`
-    is left for Nomad to replace."""
-    members = (f"{json.dumps(name, ensure_ascii=False)}:{_json(parameters[name])}" for name in sorted(parameters))
-    return f"{{{','.join(members)}}}".replace("${", "\\u0024{")
-
-
-def _json(value: Value) -> str:
-    """One value. A text is a number if it is one of JSON's, and no number that Python would write in the same way."""
-    is_number = isinstance(value, str) and _JSON_NUMBER.fullmatch(value) and isinstance(typed(value), str)
-    if is_number and math.isfinite(float(value)):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def text_of(value: Value) -> str:
-    """Formats a value for meta."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _quoted(value: str) -> str:
