@@ -2,7 +2,8 @@
 reads manifests.
 
 `runs/{run}/` holds `manifest.json`, `log/` (numbered entries), `lease/` (numbered objects), `logs/` (kept output of
-attempts), and `params.jsonl.gz` and `payloads.jsonl.gz` where slots differ in more than a product of parameters.
+attempts), `params.jsonl.gz` and `payloads.jsonl.gz` where slots differ in more than a product of parameters, and
+`code.diff.gz` of a run of code that was changed since its commit.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ class RunKeys:
     def payloads(self) -> str:
         """The payloads that slots take."""
         return f"{self.folder}payloads.jsonl.gz"
+
+    @property
+    def code_diff(self) -> str:
+        """How the code differs from its commit."""
+        return f"{self.folder}code.diff.gz"
 
     def kept_logs(self, slot: int | None = None) -> str:
         """What was kept of the attempts of all slots, or of one."""

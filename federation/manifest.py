@@ -26,6 +26,25 @@ _DIGITS_MAX = 30
 
 
 @dataclass(frozen=True, slots=True)
+class RunCode:
+    """The code of a run, and the job that runs it. What is dispatched of it is in the manifest's meta."""
+
+    sha256: str
+    command: tuple[str, ...]
+    """The command, without the slots' parameters."""
+    environment: str
+    """project, requirements, script or none: where the code declares its dependencies."""
+    jobspec: str
+    """The HCL text: `resume` renders it again."""
+    size_bytes: int = 0
+    file_count: int = 0
+    lock_sha256: str = ""
+    git_commit: str = ""
+    git_dirty: bool = False
+    """The code wasn't the commit's. The difference lies beside the manifest, unless it is large or holds a secret."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One run: which job, version and slots, and within which limits. `groups` maps each publishing group to its count."""
 
@@ -89,6 +108,8 @@ class Manifest:
     """What people call it (`--name`). Later runs may have the same name."""
     priority: int = 50
     """Between runs of one job at the same time: the higher one gets room first (1 to 100, as Nomad's)."""
+    code: RunCode | None = None
+    """Of a run of `fedml run`. Its Nomad job (`parent`) serves later runs too and stays."""
 
     @property
     def parent_id(self) -> str:
@@ -160,6 +181,8 @@ def _fields(data: Members) -> dict[str, Any]:
         fields["max_failures"] = data.whole("max_failures")
     if data.any("declared_meta", None) is not None:
         fields["declared_meta"] = tuple(data.texts("declared_meta"))
+    if data.any("code", None) is not None:
+        fields["code"] = _code(data.members("code"))
     if "sweep" in data:
         fields["sweep"] = Sweep.from_dict(data.object("sweep"))
     if datetime.fromisoformat(fields["created"]).tzinfo is None:
@@ -183,6 +206,20 @@ _FLAGS = ("allow_preemption", "purge_finished")
 def _numbers(data: Members, name: str, *, least: int) -> dict[str, int]:
     members = data.members(name)
     return {each: members.whole(each, least=least) for each in members.names()}
+
+
+def _code(data: Members) -> RunCode:
+    return RunCode(
+        sha256=data.text("sha256"),
+        command=tuple(data.texts("command", chars_max=1 << 16)),
+        environment=data.text("environment"),
+        jobspec=data.text("jobspec", chars_max=1 << 20),
+        size_bytes=data.whole("size_bytes"),
+        file_count=data.whole("file_count"),
+        lock_sha256=data.text("lock_sha256"),
+        git_commit=data.text("git_commit"),
+        git_dirty=data.flag("git_dirty"),
+    )
 
 
 def _room(data: Members) -> Room:
