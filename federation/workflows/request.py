@@ -20,7 +20,7 @@ from federation.manifest import RunCode
 from federation.plan import policy_named
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks, Inputs, check_asks
+from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
 from jobs.spec import JobShape, checked_version
 
 
@@ -49,6 +49,14 @@ class CodeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSlots:
+    """The slots of a run that a new run repeats."""
+
+    run: str
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What a person asks for. `slots` None: as fedml.toml says, else one in each region. `version` None or `next`: the next
     one."""
@@ -66,6 +74,8 @@ class RunRequest:
     """The code that it runs, of `fedml run`."""
     name: str = ""
     """What people call the run."""
+    failed_of: FailedSlots | None = None
+    """The slots that it repeats (`--failed-of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +97,7 @@ class DispatchRequest(CheckedRequest):
     @property
     def first_meta(self) -> Mapping[str, str]:
         """The meta of the first slot, with its parameters."""
-        rows = self.asks.rows.lines if self.asks.rows else ()
-        return Inputs(self.slot_meta, b"", self.asks.axes, rows, in_params=self.asks.in_params)(0)[0]
+        return self.asks.inputs(self.slot_meta)(0)[0]
 
 
 def check_request(request: RunRequest, config: Config) -> CheckedRequest:

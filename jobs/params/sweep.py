@@ -1,7 +1,8 @@
 """Computes what each slot of a run is dispatched with, from axes, rows of parameters and payloads. Pure.
 
 Combinations are counted with the rows slowest, then the axes in the given order, then the payloads fastest. Slot i
-gets combination i modulo their number, so that the first slots cover all combinations once before any is repeated.
+gets combination i modulo their number, so that the first slots cover all combinations once before any is repeated. Paired
+rows and payloads are not combined: slot i gets row i and payload i.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Sweep:
     axes: tuple[Axis, ...] = ()
     params: Kept | None = None
     payloads: Kept | None = None
+    is_paired: bool = False
+    """Row i goes with payload i, instead of with every payload."""
     in_params: tuple[str, ...] = ()
     """Names that the job doesn't declare: they go into its `fedml_params`."""
 
@@ -74,6 +77,7 @@ class Sweep:
             tuple(Axis(str(axis["name"]), tuple(axis["values"])) for axis in axes),
             Kept(**params) if isinstance(params, dict) else None,
             Kept(**payloads) if isinstance(payloads, dict) else None,
+            data.get("is_paired") is True,
             tuple(map(str, in_params)),
         )
 
@@ -108,6 +112,8 @@ class Asks:
     axes: tuple[Axis, ...] = ()
     rows: Rows | None = None
     payloads: tuple[Payload, ...] = ()
+    is_paired: bool = False
+    """Row i goes with payload i. There are as many of both, and no axes."""
     in_params: tuple[str, ...] = ()
     """Names that the job doesn't declare (`for_job`)."""
 
@@ -125,7 +131,16 @@ class Asks:
     def combinations(self) -> int:
         """Number of different slots, at least 1."""
         rows = len(self.rows.lines) if self.rows else 1
+        if self.is_paired:
+            return rows
         return rows * prod(len(axis.values) for axis in self.axes) * max(1, len(self.payloads))
+
+    def inputs(self, meta: Mapping[str, str], payload: bytes = b"") -> Inputs:
+        """What each slot is dispatched with, beside this meta and this payload of all slots."""
+        rows = self.rows.lines if self.rows else ()
+        return Inputs(
+            meta, payload, self.axes, rows, [one.data for one in self.payloads], self.is_paired, self.in_params
+        )
 
     def slots(self, asked: int | None) -> int | None:
         """Returns the number of slots: as asked, which must be a multiple of the combinations; otherwise one for each
@@ -155,12 +170,13 @@ class Inputs:
     axes: tuple[Axis, ...] = ()
     lines: Sequence[bytes] = field(default=())
     payloads: Sequence[bytes] = field(default=())
+    is_paired: bool = False
     in_params: Sequence[str] = field(default=())
     """Names of parameters that go into the meta `fedml_params`."""
 
     def __call__(self, slot: int) -> tuple[Mapping[str, str], bytes]:
         """Returns the slot's meta and payload."""
-        _, payload = self._places(slot)
+        payload = self.payload_of(slot)
         own = self.parameters(slot)
         meta = {**self.meta, **{name: text_of(value) for name, value in own.items() if name not in self.in_params}}
         if inner := {name: own[name] for name in self.in_params if name in own}:
@@ -176,11 +192,18 @@ class Inputs:
             values[axis.name] = typed(axis.values[place])
         return values
 
+    def payload_of(self, slot: int) -> int:
+        """Returns the place of the slot's payload among all payloads."""
+        return self._places(slot)[1]
+
     def _row(self, row: int) -> dict[str, Value]:
         return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=PARAMS_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
         """Returns (row and position on each axis, payload) of a slot: the digits of its number in mixed radix."""
+        if self.is_paired:
+            place = slot % len(self.payloads)
+            return [place], place
         sizes = [max(1, len(self.lines)), *(len(axis.values) for axis in self.axes), max(1, len(self.payloads))]
         digits: list[int] = []
         for size in reversed(sizes):
