@@ -149,7 +149,7 @@ class Manifest:
     def to_json(self) -> bytes:
         """Canonical JSON."""
         data: dict[str, Any] = asdict(self)
-        data["format"] = MANIFEST_FORMAT if self.sweep.is_paired or self.sweep.in_params else 1
+        data["format"] = MANIFEST_FORMAT if self.sweep.is_paired or self.sweep.in_params or self.code else 1
         data["payload"] = base64.b64encode(self.payload).decode()
         return json.dumps(data, sort_keys=True, ensure_ascii=False, indent=1).encode()
 

@@ -299,7 +299,7 @@ _EXAMPLES = {
     "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",
     "buckets": 'write buckets = ["name"]',
     "max_failures": 'write a number of slots or a share of them, in quotes: "5" or "5%"',
-    "timeout": 'write a duration in quotes: timeout = "2h"',
+    "slot_timeout": 'write a duration in quotes: slot_timeout = "2h"',
     "kill_timeout": 'write a duration in quotes: kill_timeout = "30s"',
     "sha256": "write the 64 hex digits that the build printed",
 }

@@ -35,8 +35,9 @@ class CodeTable(Table):
     device: dict[Device, PositiveInt] | None = Field(
         default=None, description='Other devices of one slot: `{ "amd/gpu" = 1 }`; absent: none.'
     )
-    timeout: Duration | None = Field(
-        default=None, description="An attempt that runs longer is stopped: `90m`, `2h`; absent: no limit."
+    slot_timeout: Duration | None = Field(
+        default=None,
+        description="An attempt that runs longer is stopped: `90m`, `2h`; absent: as `slot_timeout_s` says.",
     )
     kill_timeout: Duration | None = Field(
         default=None, description="Time between the signal that ends the command and its kill; absent: `30s`."
