@@ -16,7 +16,7 @@ from federation.index.query.syntax import Chain, Comparison, Not, Tree, parse
 from federation.index.query.tokens import WhereError
 from federation.run.brain.events import Measured
 from federation.run.brain.stopping import StopWhen
-from jobs.params.sweep import Value, text_of
+from jobs.params.values import Value, text_of
 
 OPTION = "--stop-when"
 Field = tuple[str, str]

@@ -17,10 +17,10 @@ from federation.curves import Curves, LineReader, Point
 from federation.index.columns import Row
 from federation.run.brain.state import newest
 from federation.run.curve_reader import CURVES_PATH
-from federation.workflows.runs import RunStory
+from federation.workflows.run_reader import RunStory
 from jobs.code_run import CURVES_FILE
 from jobs.errors import FedmlError
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.errors import NotFound
 from regions.model import Allocation
 from regions.storage.errors import IntegrityError
