@@ -84,8 +84,9 @@ def _comparisons(tree: Tree) -> Iterator[Comparison]:
 def _check(one: Comparison, text: str, params: Collection[str] | None) -> None:
     kind, name = _field(one.field)
     if not ((kind in ("metrics", "params") and name) or (kind == "step" and not name)):
-        hint = f"metrics are written metrics.NAME: did you mean metrics.{one.field}?" if not name else ""
-        raise WhereError(f"there is no field {one.field!r}", text=text, place=one.place, hint=hint or _FIELDS)
+        near = f"did you mean {'params' if one.field in (params or ()) else 'metrics'}.{one.field}?"
+        hint = _FIELDS if name else near
+        raise WhereError(f"there is no field {one.field!r}", text=text, place=one.place, hint=hint)
     if kind == "params" and params is not None and name not in params:
         hint = f"its parameters: {', '.join(params) or 'none'}"
         raise WhereError(f"no slot has the parameter {name!r}", text=text, place=one.place, hint=hint)
