@@ -44,7 +44,7 @@ _SECRETS: Sequence[tuple[str, tuple[bytes, ...], re.Pattern[bytes]]] = [
         (
             "an AWS secret key",
             (b"aws_secret_access_key", b"AWS_SECRET_ACCESS_KEY"),
-            rb"(?i)aws_secret_access_key[\"']?\s{0,9}[=:]\s{0,9}[\"']?(?![\w/+]{33}EXAMPLE)[\w/+]{40}(?![\w/+])",
+            rb"(?i)aws_secret_access_key[\"']?\s{0,9}[=:]\s{0,9}[\"']?(?![\w/+]{30}EXAMPLEKEY)[\w/+]{40}(?![\w/+])",
         ),
         (
             "a private key",
