@@ -22,7 +22,8 @@ from federation.text import counted, size_text
 USUAL_FILES_MAX = 4096
 """As many as Nomad unpacks of an artifact by default."""
 USUAL_BYTES_MAX = 100_000_000
-LARGE_BYTES_MAX = 10_000_000_000
+LARGE_BYTES_MAX = 1_000_000_000
+"""A pack is put by one conditional request, so it is in memory for a while."""
 OVERLAP_BYTES = 512
 """How much of a file's last piece is looked at again with the next one: no pattern is longer."""
 _SHOWN = 8

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from federation.code import upload
 from federation.code.pack import PackedCode, pack
 from federation.code.unpack import fetch_code
 from federation.code.upload import put_code
@@ -65,11 +64,3 @@ def test_what_isnt_the_code_is_refused(packed: PackedCode, memory_store: MemoryS
     with pytest.raises(IntegrityError, match="isn't the code that it is named for") as error:
         put_code([memory_store], packed)
     assert "delete that object" in error.value.hint
-
-
-def test_a_large_pack_goes_up_in_parts(
-    packed: PackedCode, memory_store: MemoryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload, "_CREATED_BYTES_MAX", 10)
-    assert put_code([memory_store], packed) == {memory_store.url: False}
-    assert put_code([memory_store], packed) == {memory_store.url: True}
