@@ -7,7 +7,6 @@ folder is kept. Nothing is published unless the command ends with exit code 0 an
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -86,7 +85,7 @@ def _conventions(
 ) -> dict[str, str]:
     """Writes the parameters and `fedml_task.py` into the task's folder and returns the variables of the conventions."""
     file, modules = folders.own / "params.json", folders.own / "fedml"
-    file.write_text(json.dumps(params, ensure_ascii=False))
+    file.write_text(meta(environ, PARAMS_KEY) or "{}", "utf-8")
     modules.mkdir(exist_ok=True)
     (modules / f"{TASK_MODULE}.py").write_text(_task_module(), "utf-8")
     before = environ.get("PYTHONPATH", "")
