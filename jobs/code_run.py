@@ -5,6 +5,8 @@ The archive for nodes contains this module, so it must also run under Python 3.9
 
 from __future__ import annotations
 
+import re
+
 CODE_KEY = "fedml_code"
 """Meta: the name of the packed code, the sha256 of the tar within its gzip."""
 COMMAND_KEY = "fedml_command"
@@ -22,6 +24,17 @@ CURVES_FILE = "metrics.jsonl"
 """In the output folder: one JSON object a line, `{"step": 10, "loss": 0.3}`. The curves of a running or finished task."""
 
 
+CODE = "code/"
+"""In each store: what the keys of packed code, and of the archive that fetches it, begin with."""
+_PACKED = re.compile(r"code/([0-9a-f]{64})\.tar\.gz")
+
+
 def code_object(sha256: str) -> str:
     """Key of the packed code in each store."""
-    return f"code/{sha256}.tar.gz"
+    return f"{CODE}{sha256}.tar.gz"
+
+
+def code_of(key: str) -> str:
+    """The name of the packed code at that key; empty for what isn't packed code."""
+    found = _PACKED.fullmatch(key)
+    return found[1] if found else ""

@@ -7,6 +7,7 @@ from federation.cli.lazy import lazy_group
 
 MODULES = {
     "index.results": ("list", "show", "get", "compare"),
+    "index.code": ("code", "reproduce"),
     "index.tags": ("tag", "untag", "note", "retire"),
     "index.history": ("log", "diff", "lineage"),
     "index.watch": ("watch",),
