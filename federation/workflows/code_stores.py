@@ -24,6 +24,6 @@ def put_into_stores(
     found = put_code([app.store(config) for config in dict.fromkeys(configs)], packed)
     there, stores = sum(found.values()), counted(len(found), "store")
     if there == len(found):
-        tell(f"Code {packed.sha256[:12]} is in {'its store' if there == 1 else f'all {stores}'} already")
+        tell(f"Code {packed.sha256[:12]} is in {stores} already")
     else:
         tell(f"Code {packed.sha256[:12]} put into {stores}" + (f", {there} of which had it" if there else ""))
