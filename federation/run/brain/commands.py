@@ -21,6 +21,7 @@ TellKind = Literal[
     "committed",
     "failing",
     "failed",
+    "stopped",
     "retry",
     "lost",
     "back",
