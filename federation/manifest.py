@@ -1,6 +1,7 @@
 """Manifest of a run: what the run is, decided once and written before anything is dispatched.
 
-Values and their JSON (format 1). The run's identifier is a UUIDv7, so that runs sort by the time they began.
+Values and their JSON (format 1, or 2 where rows and payloads are paired). The run's identifier is a UUIDv7, so that runs
+sort by the time they began.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jobs.foreign import Members, parse_json, reason_of, understood
 from jobs.params.sweep import SLOTS_MAX, Sweep
 from jobs.spec import RUN_KEYS, SPEC_KEY
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 _DIGITS_MAX = 30
 
 
@@ -127,7 +128,7 @@ class Manifest:
     def to_json(self) -> bytes:
         """Canonical JSON."""
         data: dict[str, Any] = asdict(self)
-        data["format"] = MANIFEST_FORMAT
+        data["format"] = MANIFEST_FORMAT if self.sweep.is_paired or self.sweep.in_params else 1
         data["payload"] = base64.b64encode(self.payload).decode()
         return json.dumps(data, sort_keys=True, ensure_ascii=False, indent=1).encode()
 

@@ -14,7 +14,7 @@ from federation.run.brain.commands import Tell
 from federation.streams import write_note
 from federation.text import counted
 from federation.ui.run_count import RunCount
-from federation.workflows.runs import RunStory
+from federation.workflows.run_reader import RunStory
 
 COLUMNS = ("region", "dispatched", "started", "failed", "results")
 

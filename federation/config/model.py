@@ -97,6 +97,8 @@ class Config:
     version_meta: str | None
     max_attempts: int
     grace_s: float
+    keep_logs: Literal["failed", "sample", "all"]
+    """Whose output is kept in the home store (`federation.run.log_keeper`)."""
     patience: Patience
     """The limits of a run for which the command line sets no others."""
     regions: Mapping[str, Region]

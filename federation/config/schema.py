@@ -94,6 +94,11 @@ class FederationTable(Table):
     purge_finished: bool = Field(
         default=False, description="Whether Nomad deletes children whose results are in the index."
     )
+    keep_logs: Literal["failed", "sample", "all"] = Field(
+        default="sample",
+        description="Whose output is kept in the home store: `failed`, that of failed attempts; `sample`, also that of the "
+        "first 100 good attempts of a run; `all`, that of all attempts. What happened to an attempt is always kept.",
+    )
 
 
 class TagTable(Table):

@@ -4,10 +4,10 @@
 2. A thread a region follows the region's news and queues them as events.
 3. The main thread tells the brain the time, then gives it one queued event after another until the next tick.
 4. Each command of the brain goes to a pool of threads, which queues what happened as events.
-5. When the brain closes, or an error ends the run, all pools are shut down; only logs that are being kept are waited for.
+5. When the brain closes, or an error ends the run, all pools are shut down.
 
 Pools: two a region (one for dispatches and questions; one for pings and lists, which nothing slow may hold up), one for stores,
-one for kept logs, and one writer each for the run log and the index, so that each has one writer here, in order. Ctrl-C
+and one writer each for the run log and the index, so that each has one writer here, in order. Ctrl-C
 leaves everything as it is; the run goes on from its log.
 """
 
@@ -29,6 +29,7 @@ from federation.run.brain.events import (
     Committed,
     Event,
     Listed,
+    LogsKept,
     RegionHeard,
     Tick,
 )
@@ -40,7 +41,6 @@ from regions.storage.errors import Unavailable
 TICK_S = 0.2
 DISPATCH_THREADS = 8
 STORE_THREADS = 8
-LOG_THREADS = 2
 REACH_THREADS = 2
 """A region: one for a ping, one for a list, so that no slow call holds them up."""
 
@@ -62,7 +62,6 @@ class Coordinator:
             name: ThreadPoolExecutor(REACH_THREADS, thread_name_prefix=f"reach-{name}") for name in ports.clients
         }
         self._stores: Executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
-        self._log_keeper: Executor = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="kept-logs")
         self._log_writer: Executor = ThreadPoolExecutor(1, thread_name_prefix="run-log")
         self._index_writer: Executor = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._records: list[tuple[ResultRecord, ...]] = []
@@ -79,7 +78,7 @@ class Coordinator:
                 closed = self._take(Tick(self._clock())) or self._take_news()
             return closed
         finally:
-            self._shut_down(is_over=closed is not None)
+            self._shut_down()
 
     def _take_all(self, events: Sequence[Event]) -> Close | None:
         return next(filter(None, map(self._take, events)), None)
@@ -88,12 +87,11 @@ class Coordinator:
         for name in self._ports.clients:
             threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True).start()
 
-    def _shut_down(self, *, is_over: bool) -> None:
+    def _shut_down(self) -> None:
         self._stop.set()
         regions = (*self._regions.values(), *self._reach.values())
         for executor in (*regions, self._stores, self._log_writer, self._index_writer):
             executor.shutdown(wait=False, cancel_futures=True)
-        self._log_keeper.shutdown(wait=is_over, cancel_futures=not is_over)
 
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run (from any thread)."""
@@ -137,7 +135,8 @@ class Coordinator:
             case Look():
                 self._stores.submit(self._guarded, self._do, command)
             case KeepLogs():
-                self._log_keeper.submit(self._guarded, self._do, command)
+                kept = LogsKept(command.slot, command.attempt)
+                self._ports.keep_logs(command, lambda: self._events.put(kept))
             case Ping() | List():
                 self._reach[command.region].submit(self._guarded, self._do, command)
             case Close():

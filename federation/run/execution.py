@@ -20,7 +20,6 @@ from federation.run.brain.commands import (
     Find,
     Inspect,
     Join,
-    KeepLogs,
     List,
     Look,
     Ping,
@@ -42,7 +41,6 @@ from federation.run.brain.events import (
     Found,
     Listed,
     LogRead,
-    LogsKept,
     NotListed,
     Pair,
     ParentChecked,
@@ -83,12 +81,11 @@ class Execution:
             Inspect: self._inspect,
             Stop: self._stop,
             Look: lambda command: [look(manifest, ports, command)],
-            KeepLogs: self._keep_logs,
             Revert: self._revert,
         }
 
     def do(self, command: Command) -> Sequence[Event]:
-        """Executes one command (any but Tell, Commit and Close), and gives what happened, in order."""
+        """Executes one command (any but Tell, Commit, KeepLogs and Close), and gives what happened, in order."""
         return self._acts[type(command)](command)
 
     # ── the run log ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,11 +236,6 @@ class Execution:
         except FedmlError:
             done = replace(done, is_done=False)
         return [done]
-
-    def _keep_logs(self, command: KeepLogs) -> Sequence[Event]:
-        with suppress(FedmlError):
-            self._ports.keep_logs(command)
-        return [LogsKept(command.slot, command.attempt)]
 
     def _revert(self, command: Revert) -> Sequence[Event]:
         self._ports.revert(command)

@@ -33,6 +33,7 @@ class RegionReader(Protocol):
     def logs(
         self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
     ) -> bytes: ...
+    def written_streams(self, alloc_id: str) -> frozenset[tuple[str, str]]: ...
     def usage(self, alloc_id: str) -> dict[str, TaskUsage]: ...
 
 
@@ -75,9 +76,9 @@ class Ports:
     `sites` are the regions as fedml.toml has them; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
     meta and payload of a slot; `budgets(region)` is what `[shares]` leaves for the run after its bindings in that region were
-    logged; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` and `revert`
-    do what their commands say, as far as that is possible. `read`, `search`, `list_allocations` and `inputs` raise
-    FedmlError.
+    logged; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` begins what its command says, and
+    calls its second argument, from any thread, when it is through with it; `revert` does what its command says, as far as that
+    is possible. `read`, `search`, `list_allocations` and `inputs` raise FedmlError.
     """
 
     clients: Mapping[str, RegionClient]
@@ -97,5 +98,5 @@ class Ports:
     budgets: Callable[[str], tuple[Budget, ...]] = lambda _region: ()
     node: Callable[[str, str], Node | None] = lambda _region, _node_id: None
     join: Callable[[str], Joined] = Joined
-    keep_logs: Callable[[KeepLogs], None] = lambda _: None
+    keep_logs: Callable[[KeepLogs, Callable[[], None]], None] = lambda _, done: done()
     revert: Callable[[Revert], None] = lambda _: None

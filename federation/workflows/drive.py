@@ -19,12 +19,12 @@ from federation.manifest import Manifest
 from federation.plan import Room
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Change, Entry, parse_entry
-from federation.run.brain.commands import Close, KeepLogs, Revert, Tell
+from federation.run.brain.commands import Close, Revert, Tell
 from federation.run.brain.events import Event, Joined
 from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
-from federation.run.kept_logs import keep
 from federation.run.lease import Lease
+from federation.run.log_keeper import LogKeeper
 from federation.run.orphans import stop_stale
 from federation.run.ports import Ports
 from federation.run.redaction import Redactor
@@ -35,7 +35,7 @@ from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.nomad_json.drift import spec_of
-from jobs.params.values import Value
+from jobs.params.sweep import Value
 from regions.credentials import SecretUnavailable
 from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
 from regions.storage.errors import Unavailable
@@ -82,6 +82,10 @@ def drive(
     parameters = parameters_of(manifest, app.home)
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
+    keeper = LogKeeper(
+        places.routes, app.home, manifest.run, of=config.keep_logs, redact=_redactor(app), used=sampler.taken
+    )
+    places.ended = keeper.ended
     ports = Ports(
         clients=places.routes,
         run_log=SharedLog(log),
@@ -98,15 +102,19 @@ def drive(
         sites=sites_of(config.regions),
         node=places.node,
         join=_joiner(app, manifest, prepared, places),
-        keep_logs=_keeper(app, manifest, places, sampler),
+        keep_logs=keeper.keep,
         revert=_reverter(app, manifest, observe),
     )
     coordinator = Coordinator(brain, ports)
     if lease is not None:
         lease.on_lost = lambda: coordinator.abandon(RunIsDriven(f"another coordinator took over run {manifest.run}"))
     try:
-        with sampler:
-            closed = coordinator.run(replay)
+        with keeper:
+            with sampler:
+                closed = coordinator.run(replay)
+                keeper.wait_for_failed()
+            app.index.close_run(manifest.run, closed.state, closed.reason)
+            keeper.finish(lambda text: observe(Tell("run", detail=text)))
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
@@ -114,7 +122,6 @@ def drive(
         ) from None
     finally:
         places.routes.close()
-    app.index.close_run(manifest.run, closed.state, closed.reason)
     # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
     # A lost region isn't waited for: whichever later command reaches it stops what it has.
     there = [name for name in manifest.regions if not brain.regions[name].is_lost]
@@ -198,28 +205,13 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
     return put_back
 
 
-def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> Callable[[KeepLogs], None]:
-    """Makes the function that keeps attempts' output in the home store, without the credentials that this process knows."""
+def _redactor(app: App) -> Redactor:
+    """Makes what takes the credentials that this process knows out of kept output."""
     secrets = []
     for _, reference in app.config.secret_references():
         with suppress(SecretUnavailable):
             secrets.append(reference.read())
-    redact = Redactor(secrets)
-
-    def keep_logs(command: KeepLogs) -> None:
-        keep(
-            places.routes[command.region],
-            app.home,
-            manifest.run,
-            slot=command.slot,
-            attempt=command.attempt,
-            alloc_id=command.allocation.id,
-            is_failed=command.is_failed,
-            redact=redact,
-            used=sampler.taken(command.allocation.id),
-        )
-
-    return keep_logs
+    return Redactor(secrets)
 
 
 def _outcome(

@@ -18,7 +18,7 @@ from federation.index.validation import checked_run_name
 from federation.plan import policy_named
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks, Inputs, check_asks
+from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
 from jobs.spec import JobShape, checked_version
 
 
@@ -37,6 +37,14 @@ class Placing:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSlots:
+    """The slots of a run that a new run repeats."""
+
+    run: str
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What a person asks for. `slots` None: as fedml.toml says, else one in each region. `version` None or `next`: the next
     one."""
@@ -50,8 +58,12 @@ class RunRequest:
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
+    own_meta: Mapping[str, str] = field(default_factory=dict)
+    """What `fedml run` itself sends with each slot: its code and its command."""
     name: str = ""
     """What people call the run."""
+    failed_of: FailedSlots | None = None
+    """The slots that it repeats (`--failed-of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +85,7 @@ class DispatchRequest(CheckedRequest):
     @property
     def first_meta(self) -> Mapping[str, str]:
         """The meta of the first slot, with its parameters."""
-        rows = self.asks.rows.lines if self.asks.rows else ()
-        return Inputs(self.slot_meta, b"", self.asks.axes, rows)(0)[0]
+        return self.asks.inputs(self.slot_meta)(0)[0]
 
 
 def check_request(request: RunRequest, config: Config) -> CheckedRequest:
@@ -112,8 +123,15 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
 
 def check_for_job(request: CheckedRequest, shape: JobShape) -> DispatchRequest:
     """Checks meta and payload of every slot against what the job declares. Raises InvalidMeta."""
-    meta = check_asks(shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
-    return DispatchRequest(**_values(request), slot_meta=meta)
+    meta = check_asks(
+        shape,
+        request.asks,
+        request.meta or {},
+        request.payload,
+        own=request.own_meta,
+        allow_secrets=request.allow_secret_meta,
+    )
+    return DispatchRequest(**_values(request) | {"asks": request.asks.for_job(shape)}, slot_meta=meta)
 
 
 def _values(request: RunRequest) -> dict[str, Any]:

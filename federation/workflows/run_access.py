@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from federation import capacity
 from federation.app import App, PreparedJob
@@ -26,7 +26,7 @@ from federation.workflows.other_runs import OtherRuns, claim_of
 from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
-from regions.model import Allocation, Node
+from regions.model import Allocation, Event, Node
 from regions.storage.errors import NotFound, PermissionDenied, TooLarge, Unavailable
 from regions.storage.store import Store
 
@@ -61,6 +61,8 @@ class Places:
         self._nodes_at_s: dict[str, float] = {}
         self._other_runs = OtherRuns(app, claim_of(manifest))
         self._lock = threading.Lock()
+        self.ended: Callable[[Mapping[str, Any]], None] = lambda payload: None
+        """Called with the JSON of each allocation of the job that is over, as its region's events have it."""
         self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
     def probe(self, region: str, slots: int) -> RegionProbed:
@@ -153,6 +155,12 @@ class Places:
     ) -> None:
         from regions.nomad.client import allocation_from_json
 
+        def parse(event: Event) -> Allocation:
+            allocation = allocation_from_json(event.payload)
+            if allocation.is_over:
+                self.ended(event.payload)
+            return allocation
+
         def heard(is_room_likely: bool) -> None:
             self.routes.is_direct(region)
             on_heard(is_room_likely)
@@ -163,7 +171,7 @@ class Places:
             on_allocation=on_allocation,
             on_heard=heard,
             on_listed=on_listed,
-            parse=lambda event: allocation_from_json(event.payload),
+            parse=parse,
             stop=stop,
         )
 

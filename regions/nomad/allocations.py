@@ -12,7 +12,7 @@ import nomad.api.event  # noqa: TID253
 
 from regions.model import Allocation, Event
 from regions.nomad.calls import RegionCalls, quoted
-from regions.nomad.decode import allocation_from_json
+from regions.nomad.decode import allocation_from_json, written_streams
 from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.nomad.resources import Resources, used_by_node
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
@@ -83,6 +83,14 @@ class AllocationCalls(RegionCalls):
         about = f"{kind} of task {task} of allocation {alloc_id}"
         bytes_max = FILE_BYTES_MAX if tail_bytes is None else tail_bytes + _SLACK_BYTES
         return self._bytes(nomad.api.client.stream_logs, alloc_id, params, about, bytes_max)
+
+    def written_streams(self, alloc_id: str) -> frozenset[tuple[str, str]]:
+        """(task, stdout or stderr) of each stream that holds anything, by one list of its files. It takes `read-fs`, which
+        `logs` doesn't. Raises NotFound, also for a lost node."""
+        about = f"logs of allocation {alloc_id}"
+        path, params = (quoted(alloc_id),), {"path": "alloc/logs"}
+        files = self._transport.call(Request("read", nomad.api.client.ls, path, params=params, about=about)).value
+        return self._parse("logs", lambda: written_streams(files))
 
     def read_file(self, alloc_id: str, path: str, *, limit_bytes: int = FILE_BYTES_MAX) -> bytes:
         """A file of the allocation's folder, by its path from there (`alloc/data/x`). Raises NotFound, and UnexpectedAnswer

@@ -86,6 +86,18 @@ class SlotOptions:
         return {name: str(path.absolute()) for name, path in given.items() if path is not None}
 
 
+FailedOfOption = Annotated[
+    str,
+    typer.Option(
+        "--failed-of",
+        metavar="RUN",
+        help="Take the failed slots of this run, each with its parameters and payload, and the job's file as it is now. "
+        "This is a new run.",
+        rich_help_panel=SlotOptions.HEADING,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """Options that make a new run known, or make it of an earlier one."""
@@ -100,15 +112,7 @@ class RunOptions:
             help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
         ),
     ] = ""
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-        ),
-    ] = ""
+    failed_of: FailedOfOption = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def show(
     """
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_chart import plot as draw
-    from federation.ui.run_view import exit_code, show_fit, show_story, show_timeline, story_document, timeline_document
+    from federation.ui.run_story_view import show_fit, show_story, show_timeline, story_document, timeline_document
+    from federation.ui.run_view import exit_code
     from federation.workflows.runs import Runs
 
     with opened(config) as project:

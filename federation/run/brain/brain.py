@@ -231,6 +231,7 @@ class Brain:
             and self._results.is_quiet
             and not state.in_flight
             and not state.reverting
+            and not self._ends.is_keeping
             and not any(
                 (one.finding.unknown or one.stops.under_way or one.stops.again)
                 and not one.is_lost

@@ -22,6 +22,11 @@ class Ends:
         self._state = state
         self._keeping: dict[tuple[int, int], int] = {}
 
+    @property
+    def is_keeping(self) -> bool:
+        """Whether output is being kept of children that are removed from Nomad afterwards."""
+        return self._state.manifest.purge_finished and bool(self._keeping)
+
     # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def end(self, number: int, attempt: Attempt, cause: Cause, reason: str) -> None:

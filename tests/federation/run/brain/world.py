@@ -318,6 +318,8 @@ class World:
     def _do(self, seat: Seat, command: cmd.Command) -> Sequence[ev.Event]:
         if isinstance(command, cmd.Commit):
             return [self._commit(command)]
+        if isinstance(command, cmd.KeepLogs):
+            return [ev.LogsKept(command.slot, command.attempt)]
         if isinstance(command, cmd.Dispatch):
             self.dispatched.append((command.slot, command.attempt, command.region))
         return self._execute_by[seat.number].do(command)
