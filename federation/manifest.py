@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from federation.curves import KeepBest
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.plan import Room
 from jobs.errors import ForeignTextError
@@ -88,6 +89,10 @@ class Manifest:
     """Children whose results are committed are purged from Nomad."""
     name: str = ""
     """What people call it (`--name`). Later runs may have the same name."""
+    stop_when: str = ""
+    """A condition as of `--where`: a running attempt whose newest values meet it is stopped; "": none."""
+    keep_best: KeepBest | None = None
+    """Of the slots that reached a step, only the best ones go on."""
     priority: int = 50
     """Between runs of one job at the same time: the higher one gets room first (1 to 100, as Nomad's)."""
 
@@ -161,6 +166,8 @@ def _fields(data: Members) -> dict[str, Any]:
         fields["max_failures"] = data.whole("max_failures")
     if data.any("declared_meta", None) is not None:
         fields["declared_meta"] = tuple(data.texts("declared_meta"))
+    if data.any("keep_best", None) is not None:
+        fields["keep_best"] = KeepBest.read(data.members("keep_best"))
     if "sweep" in data:
         fields["sweep"] = Sweep.from_dict(data.object("sweep"))
     if datetime.fromisoformat(fields["created"]).tzinfo is None:
@@ -177,7 +184,7 @@ def _fields(data: Members) -> dict[str, Any]:
 
 
 _TEXTS = ("run", "job", "job_file", "spec_hash", "version", "policy", "results", "author", "created")
-_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure", "name")
+_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure", "name", "stop_when")
 _FLAGS = ("allow_preemption", "purge_finished")
 
 

@@ -28,7 +28,8 @@ from federation.workflows.request import Placing, RunRequest
 from federation.workflows.run_list import list_runs
 from federation.workflows.runs import Runs
 from jobs.errors import InvalidMeta
-from jobs.params.sweep import Asks, Axis, Value, checked_axes, text_of, value_problem
+from jobs.params.sweep import Asks, Axis, checked_axes
+from jobs.params.values import Value, text_of, value_problem
 from regions.loopback import keep_loopback_from_proxies
 
 _LOG = logging.getLogger("fedml")

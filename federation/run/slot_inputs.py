@@ -14,7 +14,8 @@ from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.params.file import pack, payload_lines, payload_of, unpack
-from jobs.params.sweep import Asks, Inputs, Kept, Payload, Sweep, Value
+from jobs.params.sweep import Asks, Inputs, Kept, Payload, Sweep
+from jobs.params.values import Value
 from regions.storage.errors import NotFound, TooLarge
 from regions.storage.store import Create, Store
 

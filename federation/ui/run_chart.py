@@ -13,7 +13,7 @@ WIDTH = 60
 ROWS_MAX = 30
 """More attempts than this are drawn as waves."""
 _HEIGHTS = " ▁▂▃▄▅▆▇█"
-_MARKS = {"done": "✓", "failed": "✗", "open": "…"}
+_MARKS = {"done": "✓", "failed": "✗", "open": "…", "stopped": "■"}
 
 
 def gantt(timeline: Timeline) -> list[str]:

@@ -16,6 +16,7 @@ from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
 from federation.index.validation import checked_run_name
 from federation.plan import policy_named
+from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
 from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
@@ -102,6 +103,10 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
         )
     patience = request.patience.over(config.patience)
     patience.limits(slots or 1)
+    if patience.stop_when:
+        rows = request.asks.rows
+        names = (*(axis.name for axis in request.asks.axes), *(rows.names if rows else ()))
+        checked_stop_when(patience.stop_when, names)
     placing = request.placing
     for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):
         if unknown := [name for name in given if name not in config.regions]:

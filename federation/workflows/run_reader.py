@@ -26,7 +26,7 @@ from federation.run.driver import Driver, driver_of
 from federation.run.kept_logs import READ_THREADS, histories, kept
 from federation.run.slot_inputs import parameters_of
 from federation.run.timeline import Timeline, timeline
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.storage.errors import NotFound, StoreError
 
 

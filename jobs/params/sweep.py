@@ -17,8 +17,8 @@ from math import prod
 
 from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import InvalidMeta
-from jobs.foreign import kind_of, parse_object
-from jobs.json_limits import Limits
+from jobs.foreign import parse_object
+from jobs.params.values import PARAMS_LIMITS, Value, text_of
 from jobs.spec import (
     META_BYTES_MAX,
     JobShape,
@@ -26,19 +26,14 @@ from jobs.spec import (
     check_payload,
     dispatch_meta,
     looks_secret,
-    text_problem,
     undeclared,
 )
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
 
-Value = str | int | float | bool
-
-_WHOLE_BITS_MAX = 14_000
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_ROW_LIMITS = Limits(whole_max=10**4300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +203,7 @@ class Inputs:
         return self._places(slot)[1]
 
     def _row(self, row: int) -> dict[str, Value]:
-        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=_ROW_LIMITS)
+        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=PARAMS_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
         """Returns (row and position on each axis, payload) of a slot: the digits of its number in mixed radix."""
@@ -330,17 +325,6 @@ def typed(text: str) -> Value:
     return text
 
 
-def value_problem(value: object) -> str:
-    """Returns why a value can't be a parameter; empty for one that can."""
-    if isinstance(value, str):
-        return text_problem(value)
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else "is not a finite number"
-    if isinstance(value, int):
-        return "has too many digits" if value.bit_length() > _WHOLE_BITS_MAX else ""
-    return f"is {kind_of(value)}"
-
-
 def params_json(parameters: Mapping[str, Value]) -> str:
     """The parameters as canonical JSON, for the meta `fedml_params`: a number stands as it was written (`1e-5`), and no `${`
     is left for Nomad to replace."""
@@ -354,13 +338,6 @@ def _json(value: Value) -> str:
     if is_number and math.isfinite(float(value)):
         return str(value)
     return json.dumps(value, ensure_ascii=False)
-
-
-def text_of(value: Value) -> str:
-    """Formats a value for meta."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _quoted(value: str) -> str:

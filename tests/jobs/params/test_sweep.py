@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from jobs.errors import InvalidMeta
 from jobs.params.file import pack, payload_lines, payload_of, read_asks, read_params, read_payloads, rows_of, unpack
-from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, check_asks, text_of, typed
+from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, check_asks, typed
+from jobs.params.values import text_of
 from jobs.spec import JobShape
 
 SHAPE = JobShape(
