@@ -31,7 +31,7 @@ def test_what_a_script_writes_is_published_with_its_origin(tmp_path: Path) -> No
     assert done.stdout.splitlines()[:2] == ["trained", "Published train version 4, slot 3, allocation 7d1c7a2e"]
     record = task.record()
     assert record.params == {"lr": "0.1", "name": "a b", "flag": "true", "seed": "7"}
-    assert record.metrics == {"auc": 0.71, "nested.a": 1}
+    assert record.metrics == {"auc": 0.71, "nested.a": 1, "loss": 1 / 3}
     assert {name: record.environment[name] for name in ("code_sha256", "command", "environment", "seed")} == {
         "code_sha256": task.sha256,
         "command": "python train.py --epochs 2",
