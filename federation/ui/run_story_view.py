@@ -16,7 +16,7 @@ from federation.ui.run_chart import chart
 from federation.ui.run_view import named
 from federation.ui.slot_failures import failure_lines, params_text
 from federation.workflows.run_reader import RunStory
-from jobs.params.values import with_params
+from jobs.code_run import with_params
 from jobs.spec import FALLBACK_VERSION_KEY
 
 ATTEMPTS_SHOWN = 50
