@@ -44,6 +44,7 @@ Examples:
 COMMANDS = (
     "init",
     "doctor",
+    "run",
     "plan",
     "deploy",
     "dispatch",
