@@ -15,9 +15,8 @@ from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from federation.result import ADOPTED, CODE_SHA256, UNVERSIONED, ResultFile, ResultRecord, ad_hoc_run, store_name
-from jobs.code_run import PARAMS_KEY
+from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import ForeignTextError
-from jobs.params.values import parse_params, text_of
 from regions.model import Allocation, Node, Region
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import checked_key
@@ -284,8 +283,8 @@ def of_params(meta: Mapping[str, str]) -> dict[str, Known]:
         if not any("${" in value for value in given)  # Nomad replaces such a part on the node
     }
     with suppress(ForeignTextError):  # somebody else dispatched it
-        inner = parse_params(meta.get(PARAMS_KEY, ""))
-        found |= {f"parameter {name}": known("the dispatch gave", text_of(value)) for name, value in inner.items()}
+        inner = params_of(meta.get(PARAMS_KEY) or "{}")
+        found |= {f"parameter {name}": known("the dispatch gave", value) for name, value in inner.items()}
     return found
 
 

@@ -15,9 +15,8 @@ from federation.run.slot_inputs import inputs_of, payloads_of
 from federation.text import counted
 from federation.workflows.request import CodeRequest, FailedSlots, RunRequest
 from federation.workflows.run_reader import RunReader, RunStory
-from jobs.code_run import CODE_KEY, COMMAND_KEY
+from jobs.code_run import CODE_KEY, COMMAND_KEY, with_params
 from jobs.params.sweep import Asks, Rows, Sweep
-from jobs.params.values import with_params
 from jobs.spec import FALLBACK_VERSION_KEY, VERSION_KEYS
 
 

@@ -225,4 +225,4 @@ def test_parameters_that_no_run_sends_are_refused(tmp_path: Path) -> None:
     task.act("fetch")
     done = task.act("run")
     assert done.returncode == 1
-    assert errors(done)[0] == "Error: fedml_params can't be used: lr is a list"
+    assert errors(done)[0] == "Error: fedml_params: 'lr' is a list, not a text, a number, true or false"
