@@ -11,7 +11,7 @@ from federation.ui.console import PLAIN_WIDTH, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
 from federation.ui.run_view import named
-from federation.ui.slot_failures import failure_lines, params_text
+from federation.ui.slot_failures import failure_lines, failures_document, params_text
 from federation.workflows.run_reader import RunStory
 
 ATTEMPTS_SHOWN = 50
@@ -30,8 +30,11 @@ def show_story(story: RunStory) -> None:
     )
     if story.driver is not None and not story.driver.is_driving:
         console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
-    failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
-    for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
+    for line in failure_lines(story.failures, story.parameters_of(story.failures)):
+        console.print_line(f"  {line}", soft_wrap=True)
+    if story.failing:
+        console.print_line("Failing now, and not given up:")
+    for line in failure_lines(story.failing, story.parameters_of(story.failing)):
         console.print_line(f"  {line}", soft_wrap=True)
     rows: list[tuple[Any, ...]] = [
         (
@@ -164,6 +167,8 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "is_driven": story.driver.is_driving if story.driver else None,
         "opened": manifest.created,
         "author": manifest.author,
+        "failures": failures_document(story.failures, story.parameters_of(story.failures)),
+        "failing": failures_document(story.failing, story.parameters_of(story.failing)),
         "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [
             {

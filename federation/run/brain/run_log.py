@@ -24,6 +24,7 @@ from federation.run.brain.changes import (
     Read,
     Rebind,
     Retry,
+    Trouble,
     Unknown,
     Unusable,
 )
@@ -117,7 +118,7 @@ class LogView:
     def _replay(self, entry: Entry) -> None:
         for change in self._usable(entry):
             match change:
-                case Bind() | Ack() | Fail() | Rebind() | Done():
+                case Bind() | Ack() | Fail() | Rebind() | Done() | Trouble():
                     self._resume.replay(change)
                 case _:
                     self._obey(change)
@@ -193,6 +194,8 @@ class LogView:
                         self._their_child(change.slot, attempt, change.job_id)
                 case Fail():
                     self._their_failure(change)
+                case Trouble():
+                    self._attempt(change).note(change.trouble, change.detail)
                 case Done():
                     self._results.has(change.slot, (change.group, change.index), change.attempt)
                 case _:
@@ -210,7 +213,7 @@ class LogView:
     def _contradiction(self, change: Read) -> str:
         """What a change names and the run doesn't have."""
         match change:
-            case Bind() | Ack() | Fail():
+            case Bind() | Ack() | Fail() | Trouble():
                 return self._contradiction_of_attempt(change)
             case Done():
                 manifest = self._state.manifest
@@ -225,7 +228,7 @@ class LogView:
                 return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
         return ""
 
-    def _contradiction_of_attempt(self, change: OfAttempt | Done) -> str:
+    def _contradiction_of_attempt(self, change: OfAttempt | Done | Trouble) -> str:
         slots = self._state.slots
         if change.slot >= len(slots):
             return f"it names slot {change.slot} of {len(slots)}"
@@ -252,7 +255,7 @@ class LogView:
             self._ends.stop(attempt)
         self._ends.go_on(change.slot)
 
-    def _attempt(self, change: OfAttempt) -> Attempt:
+    def _attempt(self, change: OfAttempt | Trouble) -> Attempt:
         return self._state.attempt(change.slot, change.attempt)
 
     def _their_binding(self, change: Bind) -> None:
@@ -317,5 +320,5 @@ class LogView:
 
 
 def _is_of(change: Change, pairs: Container[Pair]) -> bool:
-    """Whether the change acknowledges or fails one of these attempts."""
-    return isinstance(change, Ack | Fail | Done) and (change.slot, change.attempt) in pairs
+    """Whether the change is about one of these attempts, besides its binding."""
+    return isinstance(change, Ack | Fail | Done | Trouble) and (change.slot, change.attempt) in pairs
