@@ -79,5 +79,5 @@ def is_agreed(question: str) -> bool:
 
     import typer
 
-    can_ask = sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+    can_ask = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     return can_ask and typer.confirm(question, err=True)

@@ -249,7 +249,7 @@ class Index(Replica, Reader):
             return changes
 
         self.change(decided, reason=_checked_reason(reason))
-        return TagChange(name, after, before)
+        return TagChange(name, after, before, self.ask_again(lambda catalog: catalog.position().number))
 
     def _asked(self, expected: str | None, rule: TagRule) -> Asked:
         trusted = read_public_keys(rule.signed_by) if rule.signed_by is not None else frozenset[str]()

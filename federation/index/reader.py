@@ -17,7 +17,7 @@ from federation.index.columns import Row
 from federation.index.query import columns, condition, order
 from federation.index.query.candidates import best_of, fewest, of_columns
 from federation.index.query.fields import Field
-from federation.index.query.order import only_metric
+from federation.index.query.order import only_metric, sort_fields
 from federation.index.rows import Note, RunRow
 from federation.index.short_ids import short_result, short_runs
 from federation.index.validation import refuse_no_text
@@ -130,6 +130,10 @@ class Reader(ABC):
     def columns(self, text: str) -> list[Field]:
         """The fields of `version,metrics.auc,tags`, as of the last answer. Raises WhereError."""
         return columns(text, self.ask_again(lambda catalog: catalog.fields()))
+
+    def sort_fields(self, text: str) -> list[Field]:
+        """The fields of `metrics.auc:desc,version`, as of the last answer. Raises WhereError."""
+        return sort_fields(text, self.ask_again(lambda catalog: catalog.fields()))
 
     def find(self, ref: str, *, job: str | None = None) -> list[Row]:
         """The results that `ref` may mean, newest first: a tag (`production`); a version (`4`) or `job@version`: its

@@ -7,6 +7,7 @@ from typing import Any
 
 from federation.run.timeline import Timeline
 from federation.streams import write_line
+from federation.text import counted
 from federation.ui.console import PLAIN_WIDTH, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
@@ -119,7 +120,8 @@ def show_timeline(timeline: Timeline) -> None:
 
 
 def show_fit(timeline: Timeline) -> None:
-    """Prints what tasks used and what they asked for, with the `resources` that would fit. Prints nothing without samples."""
+    """Prints what tasks used and what they asked for, with the `resources` that would fit if enough attempts were sampled.
+    Prints nothing without samples."""
     if not timeline.tasks:
         return
     console = out()
@@ -138,8 +140,12 @@ def show_fit(timeline: Timeline) -> None:
     console.print(table(columns, rows, numbers=columns[1:]))
     for task in timeline.tasks:
         cpu_mhz, memory_mb = task.fitting
-        if (cpu_mhz, memory_mb) != (task.cpu_mhz, task.memory_mb):
-            console.print_line(f"task {task.task} needs only:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}")
+        if task.is_enough and (cpu_mhz, memory_mb) != (task.cpu_mhz, task.memory_mb):
+            console.print_line(
+                f"task {task.task}, by the most of {counted(task.sampled, 'sampled attempt')} and a quarter more:  "
+                f"resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}",
+                soft_wrap=True,
+            )
 
 
 def timeline_document(timeline: Timeline) -> dict[str, Any]:

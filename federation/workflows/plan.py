@@ -27,6 +27,9 @@ from jobs.spec import images_of
 from regions.model import Region
 from regions.nomad.versions import OLDEST, is_too_old
 
+NO_ANSWER = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
+"""Problems of regions that did not answer, or refused to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -75,8 +78,7 @@ class Preview:
     @property
     def unanswered(self) -> list[RegionCapacity]:
         """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
-        problems = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
-        return [one for one in self.snapshot.regions.values() if one.problem in problems]
+        return [one for one in self.snapshot.regions.values() if one.problem in NO_ANSWER]
 
     def require_an_answer(self) -> None:
         """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""

@@ -203,7 +203,7 @@ def prune(
 
     from federation.cli.session import answer_json, note, opened
     from federation.text import duration_s
-    from federation.ui.console import out, table
+    from federation.ui.run_view import show_pruned
     from federation.workflows.prune import prune as pruned
 
     dry_run = is_dry(yes=yes, dry_run=dry_run)
@@ -215,8 +215,7 @@ def prune(
         answer_json({"is_done": not dry_run, "runs": [asdict(row) for row in rows]})
         return
     if rows:
-        shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]
-        out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
+        show_pruned(rows, short)
     verb = "would be removed; nothing was written: add --yes" if dry_run and rows else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
 

@@ -11,9 +11,10 @@ from federation.log import Entry
 from federation.run.brain.changes import Bind, Cancel
 from federation.run.brain.state import Attempt, Slot
 from federation.run.brain.transitions import Phase, SlotState
+from federation.run.timeline import TaskFit, Timeline
 from federation.ui import run_story_view
 from federation.ui.console import ScreenedConsole
-from federation.ui.run_story_view import show_story, story_document
+from federation.ui.run_story_view import show_fit, show_story, story_document
 from federation.ui.run_view import show_outcome
 from federation.workflows.drive import RunOutcome
 from federation.workflows.run_reader import RunStory
@@ -110,3 +111,15 @@ def test_an_open_run_tells_what_fails_now_by_reason_with_parameters(capsys: pyte
     }
     assert [group["reason"] for group in document["failures"]] == ["bad lr"]
     assert story_document(replace(story, state="cancelled"))["failing"] == []
+
+
+@pytest.mark.parametrize(("sampled", "is_said"), [(4, False), (5, True)])
+def test_what_would_fit_is_said_by_enough_attempts_only(
+    capsys: pytest.CaptureFixture[str], sampled: int, is_said: bool
+) -> None:
+    fit = TaskFit("train", sampled, 500, 1024, 100.0, 80.0)
+    show_fit(Timeline((), (), 10.0, 5.0, (fit,)))
+    shown = capsys.readouterr().out
+    hint = f"by the most of {sampled} sampled attempts and a quarter more:  resources {{ cpu = 150, memory = 128 }}"
+    assert (f"task train, {hint}" in shown) is is_said
+    assert "most used" in shown

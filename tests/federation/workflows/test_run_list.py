@@ -14,6 +14,7 @@ from federation.index import Index
 from federation.manifest import new_run_id
 from federation.run.lease import Lease
 from federation.ui import run_view
+from federation.workflows.prune import Pruned
 from regions.storage import open_store
 
 TOML = """
@@ -149,3 +150,16 @@ def test_ids_states_and_counts_are_whole_at_every_width(
 def test_pruning_never_takes_yes_together_with_a_dry_run(opened: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["runs", "prune", "--yes", "--dry-run"]) == 1
     assert "--yes and --dry-run exclude each other" in capsys.readouterr().err
+
+
+def test_what_is_pruned_fits_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_view, "out", lambda: SimpleNamespace(width=80))
+    pruned = Pruned("0" * 36, "a-job-with-a-long-name-" * 4, "2026-11-24T10:00:00.123456Z", 1200, 987_654_321)
+    run_view.show_pruned([pruned], {pruned.run: "9c41d07e"})
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["run", "job", "closed", "objects", "size"]
+    assert len(line) <= 80
+    assert line.startswith("9c41d07e  a-job")
+    assert line.endswith("2026-11-24 10:00Z  1200     987.7 MB")
