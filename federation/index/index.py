@@ -18,7 +18,7 @@ from federation.index.catalog.history import Difference, Revision, difference
 from federation.index.columns import Row
 from federation.index.commits import batches, opened_run, outcomes_of, refuse_foreign, states_of
 from federation.index.fetch import Fetched, fetch
-from federation.index.reader import Reader, highest_version
+from federation.index.reader import Reader
 from federation.index.replica import Replica
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, OpenedRun
 from federation.index.signatures import read_public_keys, signer
@@ -43,6 +43,7 @@ from federation.index.validation import (
     checked_text,
     checked_version,
 )
+from federation.index.versions import highest_version
 from federation.log import Change
 from federation.result import ResultRecord, store_name
 from regions.storage.backend import is_folder
