@@ -82,7 +82,11 @@ class Places:
             free = self._other_runs.part({region: one.free})[region]
             try:
                 return RegionProbed(
-                    region, free or -one.queued, children=self._children(client), budgets=self._other_runs.budgets()
+                    region,
+                    free or -one.queued,
+                    children=self._children(client),
+                    budgets=self._other_runs.budgets(),
+                    is_least=one.exactness == "at_least",
                 )
             except FedmlError as error:
                 return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
