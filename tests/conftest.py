@@ -8,14 +8,19 @@ credentials begin with `planted`: a test in whose captured output or log one sho
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import sys
 from collections.abc import Generator
 
 import pytest
 
 PLANTED = re.compile(r"planted[-0-9a-f]\w*")
 
+# Half of what a command or a region costs to start is compiling this code, where Python may not keep what it compiled.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background of a shell: commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

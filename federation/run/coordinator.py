@@ -30,6 +30,7 @@ from federation.run.brain.events import (
     Event,
     Listed,
     LogsKept,
+    Measured,
     RegionHeard,
     Tick,
 )
@@ -96,6 +97,10 @@ class Coordinator:
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run (from any thread)."""
         self._events.put(CancelRequested(reason))
+
+    def measured(self, event: Measured) -> None:
+        """Judge a task by its newest values (from any thread)."""
+        self._events.put(event)
 
     def abandon(self, error: FedmlError) -> None:
         """Stop driving with this error (from any thread); what is under way in regions and stores stays."""

@@ -11,7 +11,6 @@ from federation.text import counted, in_words
 from federation.ui.console import out, table
 from federation.ui.diff_lines import diff_lines
 from federation.workflows.plan import Preview
-from jobs.params.sweep import Inputs
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
 OPTIONAL = ("starting", "finish", "price", "cost")
@@ -117,15 +116,13 @@ def explain(preview: Preview, slot: int) -> list[str]:
     request, plan = preview.request, preview.plan
     assert request is not None
     asks = request.asks
-    inputs = Inputs(
-        {}, b"", asks.axes, asks.rows.lines if asks.rows else (), [payload.data for payload in asks.payloads]
-    )
+    inputs = asks.inputs({})
     lines = [f"slot {slot} of {counted(plan.slots, 'slot')}"]
     parameters = inputs.parameters(slot)
     if parameters:
         lines.append(f"  parameters: {', '.join(f'{name}={value}' for name, value in inputs(slot)[0].items())}")
     if asks.payloads:
-        lines.append(f"  payload: {asks.payloads[slot % len(asks.payloads)].name}")
+        lines.append(f"  payload: {asks.payloads[inputs.payload_of(slot)].name}")
     place = expected_place(plan, slot)
     if place is None:
         lines.append("  it has no place: " + "; ".join(f"{part.reason} ({part.detail})" for part in plan.unplaced))

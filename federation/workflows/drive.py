@@ -6,7 +6,7 @@ After an interruption at any moment the run can be resumed from the home store.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 from federation.app import App, PreparedJob
@@ -23,6 +23,7 @@ from federation.run.brain.commands import Close, Revert, Tell
 from federation.run.brain.events import Event, Joined
 from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
+from federation.run.curve_reader import CurveReader
 from federation.run.lease import Lease
 from federation.run.log_keeper import LogKeeper
 from federation.run.orphans import stop_stale
@@ -30,12 +31,13 @@ from federation.run.ports import Ports
 from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
 from federation.run.slot_inputs import inputs_of, naming, parameters_of
+from federation.run.stop_when import stop_when
 from federation.workflows.adopt import AdoptedPlaces
 from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.nomad_json.drift import spec_of
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.credentials import SecretUnavailable
 from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
 from regions.storage.errors import Unavailable
@@ -55,7 +57,9 @@ class RunOutcome:
     left: Mapping[str, int]
     """Regions that could not be reached, with the attempts that may still run there: see `Runs.stop_stale`."""
     params: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
-    """The parameters of each failed slot."""
+    """The parameters of each failed or stopped slot."""
+    stopped: Mapping[int, str] = field(default_factory=dict)
+    """Why a rule of the run stopped each of these slots."""
 
 
 def drive(
@@ -71,6 +75,7 @@ def drive(
     coordinator takes the lease over."""
     config = app.config
     known = [config.regions[name] for name in manifest.regions]
+    parameters = parameters_of(manifest, app.home)
     brain = Brain(
         manifest,
         Limits(grace_s=config.grace_s),
@@ -78,14 +83,16 @@ def drive(
         or {one.name: Room(one.name, 0, one.weight, one.order, price_per_hour=one.price_per_hour) for one in known},
         pending_timeouts_s={one.name: one.pending_timeout_s for one in known if one.pending_timeout_s is not None},
         max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
+        stop_when=stop_when(manifest.stop_when, parameters) if manifest.stop_when else None,
     )
-    parameters = parameters_of(manifest, app.home)
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
     keeper = LogKeeper(
         places.routes, app.home, manifest.run, of=config.keep_logs, redact=_redactor(app), used=sampler.taken
     )
     places.ended = keeper.ended
+    curves = CurveReader(places.routes, keep=manifest.keep_best, observe=observe)
+    has_rules = bool(manifest.stop_when or manifest.keep_best)
     ports = Ports(
         clients=places.routes,
         run_log=SharedLog(log),
@@ -95,7 +102,7 @@ def drive(
         list_allocations=places.routes.list_allocations,
         read=places.read,
         search=places.search,
-        watch=sampler.watching(places.watch),
+        watch=sampler.watching(curves.watching(places.watch) if has_rules else places.watch),
         observe=naming(observe, parameters),
         inputs=inputs_of(manifest, app.home),
         budgets=places.budgets,
@@ -110,7 +117,7 @@ def drive(
         lease.on_lost = lambda: coordinator.abandon(RunIsDriven(f"another coordinator took over run {manifest.run}"))
     try:
         with keeper:
-            with sampler:
+            with sampler, curves.reading(coordinator.measured) if has_rules else nullcontext():
                 closed = coordinator.run(replay)
                 keeper.wait_for_failed()
             app.index.close_run(manifest.run, closed.state, closed.reason)
@@ -218,7 +225,8 @@ def _outcome(
     manifest: Manifest, brain: Brain, closed: Close, parameters: Callable[[int], Mapping[str, Value]]
 ) -> RunOutcome:
     failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
+    stopped = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "stopped"}
     done = sum(1 for slot in brain.slots if slot.state == "done")
     left = {name: attempts for name, region in brain.regions.items() if (attempts := region.left)}
-    params = {number: parameters(number) for number in failures}
-    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left, params)
+    params = {number: parameters(number) for number in (*failures, *stopped)}
+    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left, params, stopped)

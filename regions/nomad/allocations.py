@@ -11,7 +11,7 @@ import nomad.api.client  # noqa: TID253
 import nomad.api.event  # noqa: TID253
 
 from regions.model import Allocation, Event
-from regions.nomad.calls import RegionCalls, quoted
+from regions.nomad.calls import RegionCalls, checked_as, quoted
 from regions.nomad.decode import allocation_from_json, written_streams
 from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.nomad.resources import Resources, used_by_node
@@ -99,6 +99,20 @@ class AllocationCalls(RegionCalls):
         # A missing file would come as 200 with the error's text for content: only `stat` says so by its status.
         self._bytes(nomad.api.client.stat, alloc_id, {"path": path}, about)
         return self._bytes(nomad.api.client.cat, alloc_id, {"path": path}, about, limit_bytes)
+
+    def read_file_from(self, alloc_id: str, path: str, *, offset_bytes: int, limit_bytes: int) -> tuple[bytes, int]:
+        """At most `limit_bytes` of a file of the allocation's folder from `offset_bytes` on, and the file's size: one request
+        where there is nothing new, else two. Raises NotFound for a file that isn't there (yet)."""
+        about = f"file {path} of allocation {alloc_id}"
+        told = self._get("read", nomad.api.client.stat, quoted(alloc_id), params={"path": path}, about=about)
+        size_bytes = self._parse("read", lambda: checked_as(int, checked_as(dict, told)["Size"]))
+        wanted = min(limit_bytes, size_bytes - offset_bytes)
+        if wanted <= 0:
+            return b"", size_bytes
+        params = {"path": path, "offset": offset_bytes, "limit": wanted}
+        data = self._bytes(nomad.api.client.read_at, alloc_id, params, about, wanted + _SLACK_BYTES)
+        # A file that went away meanwhile comes as 200 with the error's text for content.
+        return (data if len(data) == wanted else b""), size_bytes
 
     def events(
         self, *, topics: Sequence[str], index: int, stop: threading.Event, silence_s: float = HEARTBEAT_TIMEOUT_S

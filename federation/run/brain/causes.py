@@ -46,6 +46,8 @@ class Cause(StrEnum):
     SHARE = "share"
     """Another run used the rest of a limit of [shares] at the same moment: it was never dispatched."""
     CANCELLED = "cancelled"
+    RULE = "rule"
+    """A rule of the run (`--stop-when`, `--keep-best`) stopped it: its slot gets no other attempt, and hasn't failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.INPUT: Consequence(is_own=True, is_counted=True, is_final=True),
     Cause.SHARE: Consequence(is_own=False, is_counted=False),
     Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
+    Cause.RULE: Consequence(is_own=False, is_counted=False),
 }
 BACKOFF_MAX_S = 60.0
 NOTHING_PUBLISHED = "NoResult: it completed and published nothing"

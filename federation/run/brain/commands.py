@@ -10,7 +10,7 @@ from federation.claims import Bound
 from federation.result import ResultRecord
 from federation.run.brain.changes import Change
 from federation.run.brain.events import Pair
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.model import Allocation
 
 TellKind = Literal[
@@ -21,6 +21,7 @@ TellKind = Literal[
     "committed",
     "failing",
     "failed",
+    "stopped",
     "retry",
     "lost",
     "back",

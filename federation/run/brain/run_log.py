@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 
 from federation.run.brain.binding import Binding
+from federation.run.brain.causes import Cause
 from federation.run.brain.changes import (
     Ack,
     Bind,
@@ -20,6 +21,7 @@ from federation.run.brain.changes import (
     Exclude,
     Fail,
     Halt,
+    Measure,
     OfAttempt,
     Read,
     Rebind,
@@ -35,6 +37,7 @@ from federation.run.brain.health import Health
 from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
 from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.stopping import Stopping
 from federation.run.brain.transitions import SlotState
 
 
@@ -50,6 +53,7 @@ class LogView:
         dispatching: Dispatching,
         results: Results,
         resume: Resume,
+        stopping: Stopping,
     ) -> None:
         self._state = state
         self._ends = ends
@@ -58,6 +62,7 @@ class LogView:
         self._dispatching = dispatching
         self._results = results
         self._resume = resume
+        self._stopping = stopping
         self._head = 0
         self._is_under_way = False
         self._append_at_s = 0.0
@@ -111,6 +116,8 @@ class LogView:
                     self._attempt(change).logged |= Logged.CHILD
                 case Fail():
                     self._attempt(change).logged |= Logged.END
+                    if change.cause is Cause.RULE:
+                        self._ends.end_as_logged(change)
                 case _:
                     self._obey(change)
 
@@ -163,6 +170,8 @@ class LogView:
                 return Logged.CHILD in self._attempt(change).logged
             case Fail():
                 return Logged.END in self._attempt(change).logged
+            case Measure():
+                return self._stopping.has(change)
         return False
 
     def resumed(self, event: Resumed) -> None:
@@ -192,7 +201,11 @@ class LogView:
                     if not attempt.job_id:
                         self._their_child(change.slot, attempt, change.job_id)
                 case Fail():
-                    self._their_failure(change)
+                    self._attempt(change).logged |= Logged.END
+                    last = self._state.slots[change.slot].last
+                    if change.cause is Cause.RULE and last is not None and Logged.BINDING not in last.logged:
+                        self._forget_newest(change.slot)  # nothing follows what a rule stopped
+                    self._ends.end_as_logged(change)
                 case Done():
                     self._results.has(change.slot, (change.group, change.index), change.attempt)
                 case _:
@@ -210,7 +223,7 @@ class LogView:
     def _contradiction(self, change: Read) -> str:
         """What a change names and the run doesn't have."""
         match change:
-            case Bind() | Ack() | Fail():
+            case Bind() | Ack() | Fail() | Measure():
                 return self._contradiction_of_attempt(change)
             case Done():
                 manifest = self._state.manifest
@@ -225,7 +238,7 @@ class LogView:
                 return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
         return ""
 
-    def _contradiction_of_attempt(self, change: OfAttempt | Done) -> str:
+    def _contradiction_of_attempt(self, change: OfAttempt | Done | Measure) -> str:
         slots = self._state.slots
         if change.slot >= len(slots):
             return f"it names slot {change.slot} of {len(slots)}"
@@ -238,19 +251,6 @@ class LogView:
 
     def _foreign_region(self, region: str) -> str:
         return "" if region in self._state.regions else f"it names region {region[:80]!a}, which the run doesn't have"
-
-    def _their_failure(self, change: Fail) -> None:
-        attempt = self._attempt(change)
-        attempt.logged |= Logged.END
-        if not attempt.is_open:
-            return
-        self._ends.close(attempt, change.cause, change.reason)
-        region = self._state.regions[attempt.region]
-        if region.is_lost:
-            region.abandoned.append((change.slot, change.attempt))
-        else:
-            self._ends.stop(attempt)
-        self._ends.go_on(change.slot)
 
     def _attempt(self, change: OfAttempt) -> Attempt:
         return self._state.attempt(change.slot, change.attempt)
@@ -284,6 +284,8 @@ class LogView:
     def _obey(self, change: Read) -> None:
         state = self._state
         match change:
+            case Measure():
+                self._stopping.recorded(change)
             case Cancel():
                 self._ends.obey(change)
             case Halt():
@@ -318,4 +320,4 @@ class LogView:
 
 def _is_of(change: Change, pairs: Container[Pair]) -> bool:
     """Whether the change acknowledges or fails one of these attempts."""
-    return isinstance(change, Ack | Fail | Done) and (change.slot, change.attempt) in pairs
+    return isinstance(change, Ack | Fail | Done | Measure) and (change.slot, change.attempt) in pairs

@@ -9,11 +9,12 @@ import pytest
 
 from federation.log import Entry
 from federation.run.brain.changes import Bind, Cancel
-from federation.ui import run_view
+from federation.ui import run_story_view
 from federation.ui.console import ScreenedConsole
-from federation.ui.run_view import show_outcome, show_story, story_document
+from federation.ui.run_story_view import show_story, story_document
+from federation.ui.run_view import show_outcome
 from federation.workflows.drive import RunOutcome
-from federation.workflows.runs import RunStory
+from federation.workflows.run_reader import RunStory
 from tests.federation.run.brain.world import MANIFEST
 
 
@@ -50,10 +51,10 @@ def test_a_run_that_nobody_cancelled_says_nothing_of_it(capsys: pytest.CaptureFi
 def test_a_narrow_terminal_shows_an_attempts_reason_in_full_below_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    monkeypatch.setattr(run_view, "out", lambda: ScreenedConsole(sys.stdout, plain_width=width))
+    monkeypatch.setattr(run_story_view, "out", lambda: ScreenedConsole(sys.stdout, plain_width=width))
     reason = "task train: Exit Code: 1: ValueError: loss is nan at step 3: lr=1.0 is too large for depth=7, try a smaller one"
     columns = ["slot", "parameters", "state", "results", "attempt", "region", "dispatched job", "why it ended"]
-    run_view._show_attempts(
+    run_story_view._show_attempts(
         columns,
         [
             (22, "lr=1.0, depth=7", "done", "1/1", 1, "us", "tune/dispatch-1796093276-71795628", reason),
