@@ -130,7 +130,7 @@ class Health:
         state, limits = self._state, self._state.limits
         region = state.regions[event.region]
         sent_s, region.probing.sent_s = region.probing.sent_s, None
-        region.probing.last_s = sent_s if sent_s is not None else state.now_s
+        region.probing.last_s = sent_s or state.now_s
         open_then = region.probing.open_then if sent_s is not None else region.open - region.unacknowledged
         state.is_roomy = True
         if not event.problem:

@@ -28,7 +28,7 @@ class Counting(VirtualRegion):
         self.asked.append(job_id)
         return super().job(job_id)
 
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         self.asked.append("list")
         return super().jobs(prefix, meta=meta)
 

@@ -134,7 +134,7 @@ class VirtualRegion:
             raise NotFound(f"job {job_id}", region=self.name)
         return {"ID": job_id, "Meta": {"fedml_spec": self.spec_hash}, "JobModifyIndex": self.job_modify_index}
 
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         self._asked("list")
         children = list(self.children.values())
         if self.faults.hits("stale_list"):
