@@ -21,7 +21,7 @@ from federation.config.load import load
 from federation.errors import UsageError
 from federation.index.rows import OPEN, RUN_STATES_CLOSED
 from federation.manifest import Manifest
-from federation.run.user_limits import Patience
+from federation.run.user_limits import Patience, keep_best_rule
 from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
@@ -112,6 +112,11 @@ class Federation:
         pending_timeout_s: float | None = None,
         max_attempts: int | None = None,
         max_failures: int | str | None = None,
+        stop_when: str | None = None,
+        keep_best: int | None = None,
+        after: float | None = None,
+        metric: str = "",
+        mode: str = "",
     ) -> Run:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
@@ -120,6 +125,8 @@ class Federation:
 
         An attempt that runs longer than `slot_timeout_s`, or waits longer than `pending_timeout_s`, is stopped; a slot has at
         most `max_attempts`; the run ends when more than `max_failures` slots (5, or "5%") failed. None: as in fedml.toml.
+        `stop_when` ("metrics.loss > 10") stops slots by their curves; with `keep_best=8, after=5`, only the best 8 of those
+        that reached step 5 go on, by the least loss or another `metric` and `mode` ("min", "max").
 
         Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
@@ -129,7 +136,10 @@ class Federation:
         at_least("dispatch(): pending_timeout_s", pending_timeout_s, 0, is_exclusive=True)
         at_least("dispatch(): max_attempts", max_attempts, 1)
         failures = None if max_failures is None else str(max_failures)
-        patience = Patience(failures, max_attempts, slot_timeout_s, pending_timeout_s)
+        best = keep_best_rule(keep_best, after, metric, mode)
+        patience = Patience(
+            failures, max_attempts, slot_timeout_s, pending_timeout_s, stop_when=stop_when, keep_best=best
+        )
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         request = replace(request, patience=patience, name=name)
         opened, prepared = begin(app, request, skip_unreachable=skip_unreachable, tell=_LOG.info)

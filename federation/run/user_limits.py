@@ -49,7 +49,7 @@ class Patience:
         }
 
 
-def keep_best(count: int | None, after: float | None, metric: str, mode: str) -> KeepBest | None:
+def keep_best_rule(count: int | None, after: float | None, metric: str, mode: str) -> KeepBest | None:
     """The rule of `--keep-best`; None where none of its options is given. Raises UsageError."""
     if count is None:
         if after is not None or metric or mode:
