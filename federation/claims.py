@@ -24,7 +24,7 @@ from regions.storage.url import store_url
 
 AD_HOC = "nomad:"
 _INHERITED = re.compile(r"/(?:dispatch|periodic)-")
-_RESERVED = ("artifacts/", "format.json", "index/", "results/", "runs/")
+_RESERVED = ("artifacts/", "code/", "format.json", "index/", "results/", "runs/")
 """Keys below which only fedml writes: nothing there is an artifact in place."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 _TOLD_CHARS = 80

@@ -2,8 +2,9 @@
 reads manifests.
 
 `runs/{run}/` holds `manifest.json`, `log/` (numbered entries), `lease/` (numbered objects), `logs/` (kept output of
-attempts), `histories/` (what happened to attempts whose output isn't kept, many an object), and `params.jsonl.gz` and
-`payloads.jsonl.gz` where slots differ in more than a product of parameters.
+attempts), `histories/` (what happened to attempts whose output isn't kept, many an object), `params.jsonl.gz` and
+`payloads.jsonl.gz` where slots differ in more than a product of parameters, and `code.diff.gz` of a run of code that was
+changed since its commit.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class RunKeys:
     def payloads(self) -> str:
         """The payloads that slots take."""
         return f"{self.folder}payloads.jsonl.gz"
+
+    @property
+    def code_diff(self) -> str:
+        """How the code differs from its commit."""
+        return f"{self.folder}code.diff.gz"
 
     @property
     def histories(self) -> str:

@@ -37,6 +37,11 @@ def code_object(sha256: str) -> str:
     return f"code/{sha256}.tar.gz"
 
 
+def program_object(sha256: str) -> str:
+    """Key of the program that runs the code, in stores whose nodes get it from there."""
+    return f"code/program-{sha256}.pyz"
+
+
 def params_of(text: str, *, source: str = PARAMS_KEY) -> dict[str, str]:
     """The parameters in the meta `fedml_params`, each as the text that a person wrote: `{"lr":1e-5}` gives `1e-5`.
 

@@ -18,6 +18,7 @@ from federation.api.index import FederatedIndex
 from federation.api.results import Results
 from federation.api.run import Run
 from federation.api.table import Comparison, RunList
+from federation.curves import KeepBest
 
 __all__ = [
     "Comparison",
@@ -25,6 +26,7 @@ __all__ = [
     "CurvePoints",
     "FederatedIndex",
     "Federation",
+    "KeepBest",
     "Results",
     "Run",
     "RunList",

@@ -14,9 +14,6 @@ from jobs.code_run import code_object
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound
 from regions.storage.store import Create, ObjectInfo, Store
 
-_CREATED_BYTES_MAX = 128 << 20
-"""Larger packs go up in parts, which a store can't make conditional. Their key holds their hash, so whoever writes it
-writes the same code."""
 _STORES_AT_ONCE = 8
 
 
@@ -38,21 +35,14 @@ def _put(packed: PackedCode, store: Store) -> bool:
         found = store.stat(key)
     except NotFound:
         try:
-            _create(packed, store, key)
+            store.put(key, packed.path.read_bytes(), Create(), content_type="application/gzip")
+            if store.progress:
+                store.progress(packed.size_bytes)
             return False
         except AlreadyExists:  # another run with the same code was faster
             found = store.stat(key)
     _compare(packed, store, found)
     return True
-
-
-def _create(packed: PackedCode, store: Store, key: str) -> None:
-    if packed.size_bytes > _CREATED_BYTES_MAX:
-        store.put_file(key, packed.path, content_type="application/gzip")
-        return
-    store.put(key, packed.path.read_bytes(), Create(), content_type="application/gzip")
-    if store.progress:
-        store.progress(packed.size_bytes)
 
 
 def _compare(packed: PackedCode, store: Store, found: ObjectInfo) -> None:

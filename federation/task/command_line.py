@@ -24,7 +24,6 @@ from typing import Any
 from federation.errors import UsageError
 from jobs.code_run import COMMAND_KEY
 from jobs.foreign import Members, parse_json
-from jobs.params.values import Value, text_of
 from jobs.spec import META_BYTES_MAX, text_problem
 
 PROJECT, REQUIREMENTS, SCRIPT, NONE = KINDS = ("project", "requirements", "script", "none")
@@ -58,7 +57,7 @@ class Command:
     git_commit: str = ""
 
     def to_json(self) -> str:
-        """The value of the meta `fedml_command`. Equal commands give equal texts."""
+        """The value of the meta `fedml_command`. Equal commands give equal texts, and no `${` is left for Nomad to replace."""
         told: dict[str, Any] = {
             "argv": list(self.argv),
             "pass": self.passes,
@@ -68,7 +67,8 @@ class Command:
             told["uv"] = {"url": self.uv.url, "sha256": self.uv.sha256}
         if self.git_commit:
             told["git_commit"] = self.git_commit
-        return json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return text.replace("${", "\\u0024{")
 
 
 def parse_command(text: str) -> Command:
@@ -93,7 +93,7 @@ def parse_command(text: str) -> Command:
     )
 
 
-def arguments(command: Command, params: Mapping[str, Value]) -> list[str]:
+def arguments(command: Command, params: Mapping[str, str]) -> list[str]:
     """The arguments that start the command. Each `{name}` of a parameter is replaced by its value, and `{{name}}` gives
     `{name}`; other braces stay. Parameters without a place are appended as `--name value`, if the command takes arguments."""
     placed = set()
@@ -105,29 +105,32 @@ def arguments(command: Command, params: Mapping[str, Value]) -> list[str]:
         if match[1]:
             return f"{{{name}}}"
         placed.add(name)
-        return text_of(params[name])
+        return params[name]
 
     argv = [_NAME.sub(value, argument) for argument in command.argv]
     if command.passes == AS_ARGUMENTS:
         for name in params:
             if name not in placed:
-                argv += [f"--{name}", text_of(params[name])]
+                argv += [f"--{name}", params[name]]
     return argv
 
 
-def variables(command: Command, params: Mapping[str, Value]) -> dict[str, str]:
+def variables(command: Command, params: Mapping[str, str]) -> dict[str, str]:
     """The environment variables that hold the parameters, if the command takes them so. Raises UsageError if two parameters
     have the same variable."""
     if command.passes != AS_VARIABLES:
         return {}
-    found = {f"FEDML_PARAM_{re.sub('[^A-Z0-9_]', '_', name.upper())}": text_of(params[name]) for name in params}
+    found = {f"FEDML_PARAM_{re.sub('[^A-Z0-9_]', '_', name.upper())}": params[name] for name in params}
     if len(found) < len(params):
         raise UsageError("two parameters have the same environment variable", hint="rename one of them")
     return found
 
 
 def _uv(members: Members) -> UvDownload:
-    return UvDownload(members.text("url", chars_max=2048), _matching(members, "sha256", _SHA256))
+    url = members.text("url", chars_max=2048)
+    if not url.startswith(("https://", "http://", "file:///")):
+        raise members.wrong("url", f"is {url[:40]!a}, not a https, http or file URL")
+    return UvDownload(url, _matching(members, "sha256", _SHA256))
 
 
 def _one_of(members: Members, name: str, allowed: tuple[str, ...]) -> str:

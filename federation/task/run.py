@@ -7,7 +7,6 @@ folder is kept. Nothing is published unless the command ends with exit code 0 an
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -23,8 +22,16 @@ from federation.task.environment import Prepared, prepare
 from federation.task.memory import MemoryWatch
 from federation.task.process import Children, Ended
 from federation.task.task_environment import meta, needed
-from jobs.code_run import CODE_FOLDER, CODE_KEY, COMMAND_KEY, CURVES_FILE, METRICS_FILE, OUTPUT_FOLDER, PARAMS_KEY
-from jobs.params.values import Value, parse_params, text_of
+from jobs.code_run import (
+    CODE_FOLDER,
+    CODE_KEY,
+    COMMAND_KEY,
+    CURVES_FILE,
+    METRICS_FILE,
+    OUTPUT_FOLDER,
+    PARAMS_KEY,
+    params_of,
+)
 
 TASK_MODULE = "fedml_task"
 _HIDDEN = ("NOMAD_TOKEN", "VAULT_TOKEN", "CONSUL_TOKEN", "FEDML_STORES", "FEDML_META", "FEDML_VERSION_KEY")
@@ -48,7 +55,7 @@ def run(environ: Mapping[str, str]) -> int:
     """
     children = Children()
     command = parse_command(meta(environ, COMMAND_KEY))
-    params = parse_params(meta(environ, PARAMS_KEY))
+    params = params_of(meta(environ, PARAMS_KEY) or "{}")
     shared, own = Path(needed(environ, "NOMAD_ALLOC_DIR")), Path(needed(environ, "NOMAD_TASK_DIR"))
     folders = Folders(shared / CODE_FOLDER, shared / OUTPUT_FOLDER, shared / "checkpoint", own)
     _make_folders(folders)
@@ -82,11 +89,11 @@ def _make_folders(folders: Folders) -> None:
 
 
 def _conventions(
-    environ: Mapping[str, str], folders: Folders, command: Command, params: Mapping[str, Value]
+    environ: Mapping[str, str], folders: Folders, command: Command, params: Mapping[str, str]
 ) -> dict[str, str]:
     """Writes the parameters and `fedml_task.py` into the task's folder and returns the variables of the conventions."""
     file, modules = folders.own / "params.json", folders.own / "fedml"
-    file.write_text(json.dumps(params, ensure_ascii=False))
+    file.write_text(meta(environ, PARAMS_KEY) or "{}", "utf-8")
     modules.mkdir(exist_ok=True)
     (modules / f"{TASK_MODULE}.py").write_text(_task_module(), "utf-8")
     before = environ.get("PYTHONPATH", "")
@@ -136,7 +143,7 @@ def _failed(ended: Ended, stopped_by: int, cause_of_kill: str) -> int:
 
 
 def _publish(
-    environ: Mapping[str, str], command: Command, params: Mapping[str, Value], folders: Folders, prepared: Prepared
+    environ: Mapping[str, str], command: Command, params: Mapping[str, str], folders: Folders, prepared: Prepared
 ) -> None:
     from federation.publish.publish import publish  # loaded when the command is done: it should start at once
     from federation.publish.report import as_lines
@@ -151,7 +158,7 @@ def _publish(
         "lock_sha256": _lock_sha256(command, folders.code),
         "command": " ".join(command.argv),
         "git_commit": command.git_commit,
-        "seed": text_of(params["seed"]) if "seed" in params else "",
+        "seed": params.get("seed", ""),
         **prepared.told,
     }
     outcome = publish(

@@ -19,6 +19,7 @@ from federation.deploy.rollout import Deployment, check_drift, summary
 from federation.errors import NoPlace, UsageError
 from federation.project.write import check_training
 from federation.text import counted
+from federation.workflows.code_stores import put_into_stores
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
@@ -88,17 +89,19 @@ def begin(
     # 4. Stop what runs that are over left behind.
     _warn_of_what_cannot_be_stopped(app, preview, deployed_over, tell)
     runs = Runs(app)
-    for region, children in runs.stop_stale(prepared.shape.id, regions).items():
+    for region, children in runs.stop_stale(prepared.shape.id, regions, parent=prepared.parent).items():
         tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
-    # 5. Reserve the version and write the manifest.
+    # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
+    if request.code is not None and request.code.packed is not None:
+        put_into_stores(app, prepared, [*regions, *late], request.code.packed, tell)
     opened = runs.open(
         dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
         late=late,
         rooms=preview.rooms,
-        deployed_over=deployed_over,
+        deployed_over=deployed_over if request.code is None else {},
         canary=how.canary,
         canary_on_failure="local" if _is_local(_strategy(prepared, how)) else "all",
     )
@@ -152,7 +155,8 @@ class _Dispatch:
         """Whether a region may get the job after the run began. Not where regions are changed in an order or put back
         together, where nothing is registered, or where a saved plan rests on what all regions answer."""
         is_together = self.how.canary or _strategy(self.prepared, self.how) is not None
-        return not (is_together or self.saved or self.prepared.is_registered or not_registering(self.app))
+        registers = self.request.code is not None or not not_registering(self.app)
+        return registers and not (is_together or self.saved or self.prepared.is_registered)
 
 
 def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
@@ -185,6 +189,8 @@ def _waited(app: App, prepared: PreparedJob, changing: set[str], how: Deploying,
 def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
     """Prepares the job that this request dispatches: from its file, as an isolated copy, or as it is registered already."""
     prepared = app.prepare(request.job, allow_drift=how.allow_drift)
+    if request.code is not None:
+        return prepared
     why = not_registering(app)
     if how.isolate:
         if prepared.is_registered or why:
@@ -287,7 +293,7 @@ def _announce(opened: Opened, tell: Tell) -> None:
     manifest = opened.manifest
     name = f" ({manifest.name})" if manifest.name else ""
     tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
-    if manifest.parent:
+    if manifest.parent and manifest.code is None:
         tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
     if opened.existing_results:
         tell(

@@ -13,9 +13,9 @@ from federation.manifest import Manifest
 from federation.run.brain.transitions import SlotState
 from federation.run.slot_inputs import inputs_of, payloads_of
 from federation.text import counted
-from federation.workflows.request import FailedSlots, RunRequest
+from federation.workflows.request import CodeRequest, FailedSlots, RunRequest
 from federation.workflows.run_reader import RunReader, RunStory
-from jobs.code_run import with_params
+from jobs.code_run import CODE_KEY, COMMAND_KEY, with_params
 from jobs.params.sweep import Asks, Rows, Sweep
 from jobs.spec import FALLBACK_VERSION_KEY, VERSION_KEYS
 
@@ -36,6 +36,7 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
     if not failed:
         raise UsageError(f"no slot of run {manifest.run} has failed", hint=f"see: fedml runs show {manifest.run}")
     job = request.job
+    code = request.code if request.code is not None or job.job else _code_of(manifest)
     made = replace(
         request,
         job=JobRequest(
@@ -43,7 +44,9 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
             job.variables or manifest.variables,
             job.var_files or tuple(app.config.root / path for path in manifest.var_files),
             job.regions or tuple(name for name in manifest.regions if name in app.config.regions),
+            code.kept.jobspec if code is not None else "",
         ),
+        code=code,
         slots=len(failed),
         meta={**_meta_of(app, manifest), **(request.meta or {})},
         payload=manifest.payload,
@@ -51,7 +54,8 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
         failed_of=FailedSlots(manifest.run, failed),
     )
     name = Path(made.job.job).name
-    return made, f"{len(failed)} of {len(story.slots)} slots of run {manifest.run}, with {name} as it is now"
+    what = f"{name} as it is now" if code is request.code else "the code that they had"
+    return made, f"{len(failed)} of {len(story.slots)} slots of run {manifest.run}, with {what}"
 
 
 def change_of_failed(app: App, was: FailedSlots) -> str:
@@ -72,6 +76,13 @@ def _failed(story: RunStory) -> tuple[int, ...]:
 def _job_of(app: App, manifest: Manifest) -> str:
     """The run's job file, or the ID of a job that was dispatched as it was registered."""
     return str(app.config.root / manifest.job_file) if manifest.job_file else manifest.job
+
+
+def _code_of(manifest: Manifest) -> CodeRequest | None:
+    """The code that the run had, which is in the stores."""
+    if manifest.code is None:
+        return None
+    return CodeRequest(manifest.code, {key: manifest.meta[key] for key in (CODE_KEY, COMMAND_KEY)})
 
 
 def _meta_of(app: App, manifest: Manifest) -> dict[str, str]:

@@ -111,7 +111,7 @@ def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> P
     """
     checked = check_request(request, app.config)
     prepared = app.prepare(request.job)
-    if (why := not_registering(app)) and not prepared.is_registered:
+    if request.code is None and (why := not_registering(app)) and not prepared.is_registered:
         prepared = as_registered(app, prepared, why, allow_drift=False)
     if request.meta or request.payload or not request.asks.is_empty:
         checked = check_for_job(checked, prepared.shape)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
+from federation.code.pack import PackedCode
 from federation.config.model import Config
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
 from federation.index.validation import checked_run_name
+from federation.manifest import RunCode
 from federation.plan import policy_named
 from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
@@ -35,6 +37,16 @@ class Placing:
     expected_duration_s: float | None = None
     """Of one slot, in every region. None: what earlier runs took."""
     allow_preemption: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """Code that slots run. `meta` is what each dispatch says of it."""
+
+    kept: RunCode
+    meta: Mapping[str, str]
+    packed: PackedCode | None = None
+    """What is put into the stores; None where an earlier run has put it there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +71,8 @@ class RunRequest:
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
-    own_meta: Mapping[str, str] = field(default_factory=dict)
-    """What `fedml run` itself sends with each slot: its code and its command."""
+    code: CodeRequest | None = None
+    """The code that it runs, of `fedml run`."""
     name: str = ""
     """What people call the run."""
     failed_of: FailedSlots | None = None
@@ -133,7 +145,7 @@ def check_for_job(request: CheckedRequest, shape: JobShape) -> DispatchRequest:
         request.asks,
         request.meta or {},
         request.payload,
-        own=request.own_meta,
+        own=request.code.meta if request.code is not None else None,
         allow_secrets=request.allow_secret_meta,
     )
     return DispatchRequest(**_values(request) | {"asks": request.asks.for_job(shape)}, slot_meta=meta)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -18,7 +16,7 @@ from math import prod
 from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import InvalidMeta
 from jobs.foreign import parse_object
-from jobs.params.values import PARAMS_LIMITS, Value, text_of
+from jobs.params.values import PARAMS_LIMITS, Value, params_json, text_of, typed
 from jobs.spec import (
     META_BYTES_MAX,
     JobShape,
@@ -31,9 +29,6 @@ from jobs.spec import (
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
-
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +180,7 @@ class Inputs:
         own = self.parameters(slot)
         meta = {**self.meta, **{name: text_of(value) for name, value in own.items() if name not in self.in_params}}
         if inner := {name: own[name] for name in self.in_params if name in own}:
-            alike = {name: typed(text) for name, text in params_of(meta.get(PARAMS_KEY, "{}")).items()}
+            alike = {name: typed(text) for name, text in params_of(meta.get(PARAMS_KEY) or "{}").items()}
             meta[PARAMS_KEY] = params_json(alike | inner)
         return meta, self.payloads[payload] if self.payloads else self.payload
 
@@ -308,36 +303,6 @@ def _checked_asks(
         others = {name: value for name, value in given.items() if name not in asks.rows.names}
         _check_rows(shape, asks.rows, others, own, allow_secrets=allow_secrets)
     return base
-
-
-def typed(text: str) -> Value:
-    """Parses a text to a value whose `text_of` is the same text again, so "007" and "0.10" stay texts."""
-    if text in ("true", "false"):
-        return text == "true"
-    if _NUMBER.fullmatch(text):
-        for kind in (int, float):
-            try:
-                value = kind(text)
-            except ValueError:
-                continue
-            if text_of(value) == text:
-                return value
-    return text
-
-
-def params_json(parameters: Mapping[str, Value]) -> str:
-    """The parameters as canonical JSON, for the meta `fedml_params`: a number stands as it was written (`1e-5`), and no `${`
-    is left for Nomad to replace."""
-    members = (f"{json.dumps(name, ensure_ascii=False)}:{_json(parameters[name])}" for name in sorted(parameters))
-    return f"{{{','.join(members)}}}".replace("${", "\\u0024{")
-
-
-def _json(value: Value) -> str:
-    """One value. A text is a number if it is one of JSON's, and no number that Python would write in the same way."""
-    is_number = isinstance(value, str) and _JSON_NUMBER.fullmatch(value) and isinstance(typed(value), str)
-    if is_number and math.isfinite(float(value)):
-        return str(value)
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _quoted(value: str) -> str:

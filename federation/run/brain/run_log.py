@@ -202,6 +202,9 @@ class LogView:
                         self._their_child(change.slot, attempt, change.job_id)
                 case Fail():
                     self._attempt(change).logged |= Logged.END
+                    last = self._state.slots[change.slot].last
+                    if change.cause is Cause.RULE and last is not None and Logged.BINDING not in last.logged:
+                        self._forget_newest(change.slot)  # nothing follows what a rule stopped
                     self._ends.end_as_logged(change)
                 case Done():
                     self._results.has(change.slot, (change.group, change.index), change.attempt)

@@ -102,7 +102,7 @@ def public(what: Any) -> set[str]:
 
 
 def test_the_names_are_exactly_these() -> None:
-    assert set(federation.__all__) == {"Comparison", "Federation", "Results", "Run", "RunList", "open"}
+    assert set(federation.__all__) == {"Comparison", "Federation", "KeepBest", "Results", "Run", "RunList", "open"}
     assert public(federation.Federation) == {
         *("cancel", "close", "dispatch", "index", "plan", "resume", "retry", "runs"),
     }
@@ -116,7 +116,7 @@ def test_the_names_are_exactly_these() -> None:
     assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
         *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
         *("name", "skip_unreachable", "slot_timeout_s", "pending_timeout_s", "max_attempts", "max_failures"),
-        *("stop_when", "keep_best", "after", "metric", "mode"),
+        *("stop_when", "keep_best"),
     ]
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = federation.opne  # type: ignore[attr-defined]
