@@ -18,6 +18,7 @@ from federation.api.run import Drive, Run, cancelled
 from federation.api.table import RunList
 from federation.app import App, JobRequest
 from federation.config.load import load
+from federation.curves import KeepBest
 from federation.errors import UsageError
 from federation.manifest import Manifest
 from federation.run.user_limits import Patience
@@ -114,6 +115,8 @@ class Federation:
         pending_timeout_s: float | None = None,
         max_attempts: int | None = None,
         max_failures: int | str | None = None,
+        stop_when: str | None = None,
+        keep_best: KeepBest | None = None,
     ) -> Run:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
@@ -122,6 +125,8 @@ class Federation:
 
         An attempt that runs longer than `slot_timeout_s`, or waits longer than `pending_timeout_s`, is stopped; a slot has at
         most `max_attempts`; the run ends when more than `max_failures` slots (5, or "5%") failed. None: as in fedml.toml.
+        `stop_when` ("metrics.loss > 10") stops slots by their curves. `keep_best=federation.KeepBest(8, after=5)` lets the 8
+        with the least loss go on, of those that reached step 5.
 
         Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
@@ -130,7 +135,8 @@ class Federation:
         at_least("dispatch(): pending_timeout_s", pending_timeout_s, 0, is_exclusive=True)
         at_least("dispatch(): max_attempts", max_attempts, 1)
         failures = None if max_failures is None else str(max_failures)
-        patience = Patience(failures, max_attempts, slot_timeout_s, pending_timeout_s)
+        limits = (failures, max_attempts, slot_timeout_s, pending_timeout_s)
+        patience = Patience(*limits, stop_when=stop_when, keep_best=keep_best)
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         request = replace(request, patience=patience, name=name)
         return self._begun(request, skip_unreachable=skip_unreachable)
@@ -163,6 +169,8 @@ class Federation:
         skip_unreachable: bool = False,
         slot_timeout_s: float | None = None,
         max_failures: int | str | None = None,
+        stop_when: str | None = None,
+        keep_best: KeepBest | None = None,
     ) -> Run:
         """Runs code of your own in all regions, as `fedml run` does, and returns the run. A thread drives it to its end.
 
@@ -193,7 +201,8 @@ class Federation:
         made = code_run(app, ask, _LOG.info)
         request = _run_request(slots, version, regions, "", None, param, sweep, params, policy)
         failures = None if max_failures is None else str(max_failures)
-        request = replace(request, patience=Patience(failures, None, slot_timeout_s), name=name)
+        patience = Patience(failures, None, slot_timeout_s, stop_when=stop_when, keep_best=keep_best)
+        request = replace(request, patience=patience, name=name)
         request = made.request(made.packed(app.config.cache_dir, _LOG.info), request)
         return self._begun(request, skip_unreachable=skip_unreachable)
 
