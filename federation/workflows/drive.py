@@ -88,11 +88,10 @@ def drive(
         max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
         stop_when=stop_when(manifest.stop_when, parameters) if manifest.stop_when else None,
     )
+    redact = _redactor(app)
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
-    keeper = LogKeeper(
-        places.routes, app.home, manifest.run, of=config.keep_logs, redact=_redactor(app), used=sampler.taken
-    )
+    keeper = LogKeeper(places.routes, app.home, manifest.run, of=config.keep_logs, redact=redact, used=sampler.taken)
     places.ended = keeper.ended
     curves = CurveReader(places.routes, keep=manifest.keep_best, observe=observe)
     has_rules = bool(manifest.stop_when or manifest.keep_best)
@@ -111,6 +110,7 @@ def drive(
         budgets=places.budgets,
         sites=sites_of(config.regions),
         node=places.node,
+        redact=redact,
         join=_joiner(app, manifest, prepared, places),
         keep_logs=keeper.keep,
         revert=_reverter(app, manifest, observe),
