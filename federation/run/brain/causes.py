@@ -82,6 +82,9 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.RULE: Consequence(is_own=False, is_counted=False),
 }
 BACKOFF_MAX_S = 60.0
+SIGKILL_CODE = 137
+KILLED = ", killed: often for more memory than its resources allow"
+"""Nomad's raw_exec doesn't tell why the kernel killed a task."""
 NOTHING_PUBLISHED = "NoResult: it completed and published nothing"
 """How the reason begins that the run log has; the remedy follows it."""
 _REMEDIES = {
@@ -134,7 +137,8 @@ def cause_of(allocation: Allocation, *, is_job_stopped: bool = False) -> tuple[C
             code = f" (exit code {task.exit_code})" if task.exit_code and str(task.exit_code) not in said else ""
             if task.is_oom_killed:
                 return Cause.OOM, f"task {name}: killed for its memory (OOM){code}"
-            return Cause.EXIT if task.exit_code is not None else Cause.SETUP, f"task {name}: {said}{code}"
+            killed = KILLED if task.exit_code == SIGKILL_CODE else ""
+            return Cause.EXIT if task.exit_code is not None else Cause.SETUP, f"task {name}: {said}{code}{killed}"
     node = allocation.node_name or allocation.node_id
     if allocation.is_preempted:
         return Cause.PREEMPTED, "preempted by a job of higher priority"
