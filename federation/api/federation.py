@@ -20,7 +20,6 @@ from federation.app import App, JobRequest
 from federation.config.load import load
 from federation.curves import KeepBest
 from federation.errors import UsageError
-from federation.index.rows import OPEN, RUN_STATES_CLOSED
 from federation.manifest import Manifest
 from federation.run.user_limits import Patience
 from federation.task.command_line import PASSES
@@ -28,7 +27,7 @@ from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
 from federation.workflows.run_code import CodeAsk, code_run
-from federation.workflows.run_list import list_runs
+from federation.workflows.run_list import STATES, list_runs
 from federation.workflows.runs import Runs
 from jobs.code_job import DRIVERS
 from jobs.errors import InvalidMeta
@@ -217,13 +216,13 @@ class Federation:
     def runs(
         self, *, job: str | None = None, state: str | None = None, author: str | None = None, limit: int | None = None
     ) -> RunList:
-        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled, an author
-        `ann@host` or `ann`."""
+        """The runs that match all conditions, newest first. `state` is open, undriven (open, and no
+        process drives it), done, failed or cancelled, an author `ann@host` or `ann`."""
         at_least("runs(): limit", limit, 0)
-        if state not in (None, OPEN, *RUN_STATES_CLOSED):
-            states = ", ".join((OPEN, *RUN_STATES_CLOSED))
+        if state not in (None, *STATES):
+            states = ", ".join(STATES)
             raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
-        return RunList(list_runs(self._app.index, job=job, state=state, author=author).rows[:limit])
+        return RunList(list_runs(Runs(self._app), self._app.index, job=job, state=state, author=author).rows[:limit])
 
     @checked
     def resume(self, run: str) -> Run:

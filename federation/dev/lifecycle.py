@@ -35,6 +35,7 @@ from federation.dev.processes import end, marked
 from federation.dev.status import ServerStatus, as_json, status
 from federation.errors import DevError
 from federation.index.last_sync import forget_sync
+from federation.text import counted, size_text
 from jobs.errors import FedmlError
 from regions.storage.backend import is_folder
 
@@ -121,6 +122,28 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
             _forget_home(root)
             shutil.rmtree(state_folder(root))
     return was_running
+
+
+def purged_data(root: Path) -> str:
+    """What `down` with `purge` removes, in words. Empty where there is nothing."""
+    folder = state_folder(root)
+    if not folder.exists():
+        return ""
+    sizes = list(_file_sizes(folder))
+    names: list[str] = []
+    with suppress(DevError):  # a state that can't be read is removed too
+        state = read_state(root)
+        names = [key.replace(":", " ") for key in state.servers] if state is not None else []
+    what = f", the data of {', '.join(names)}" if names else ""
+    return f"{folder} ({counted(len(sizes), 'file')}, {size_text(sum(sizes))}){what}"
+
+
+def _file_sizes(folder: Path) -> Iterator[int]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not os.path.ismount(Path(place, name))]  # a mount is not removed
+        for name in files:
+            with suppress(OSError):  # gone meanwhile
+                yield os.lstat(Path(place, name)).st_size
 
 
 def _forget_home(root: Path) -> None:

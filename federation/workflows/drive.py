@@ -20,7 +20,7 @@ from federation.plan import Room
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Change, Entry, parse_entry
 from federation.run.brain.commands import Close, Revert, Tell
-from federation.run.brain.events import Event, Joined
+from federation.run.brain.events import Event, Joined, RegionProbed
 from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
 from federation.run.curve_reader import CurveReader
@@ -70,8 +70,11 @@ def drive(
     replay: Sequence[Event],
     observe: Callable[[Tell], None],
     lease: Lease | None = None,
+    *,
+    probed: Sequence[RegionProbed] = (),
 ) -> RunOutcome:
-    """Drives the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C, RunIsDriven when another
+    """Drives the run to its end, from where `replay` brought it. The rooms that were `probed` already aren't asked for first.
+    Raises Interrupted at Ctrl-C, RunIsDriven when another
     coordinator takes the lease over."""
     config = app.config
     known = [config.regions[name] for name in manifest.regions]
@@ -118,7 +121,7 @@ def drive(
     try:
         with keeper:
             with sampler, curves.reading(coordinator.measured) if has_rules else nullcontext():
-                closed = coordinator.run(replay)
+                closed = coordinator.run(replay, probed)
                 keeper.wait_for_failed()
             app.index.close_run(manifest.run, closed.state, closed.reason)
             keeper.finish(lambda text: observe(Tell("run", detail=text)))

@@ -11,9 +11,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import curves, engine, index, main_job, plan, run, stores
-
-SUITES = (main_job, index, engine, plan, stores, run, curves)
+from tests.bench import curves, dispatch, engine, index, main_job, plan, run, stores
 
 
 def main(names: list[str]) -> int:

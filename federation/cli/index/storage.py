@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from federation.cli.index.options import JobNameOption
-from federation.cli.options.common import AllowStoreOption, ConfigOption, DryRunOption, JsonOption, YesOption
+from federation.cli.options.common import AllowStoreOption, ConfigOption, DryRunOption, JsonOption, YesOption, is_dry
 
 if TYPE_CHECKING:
     from federation.index import Row
@@ -69,7 +69,7 @@ def gc(
 
     request = index_gc.parse_gc(keep or (), grace, orphans, job)
     with opened(config) as federation:
-        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run or not yes)
+        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=is_dry(yes=yes, dry_run=dry_run))
     if as_json:
         answer_json(_gc_json(report))
     else:
