@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.bench import curves, dispatch, engine, index, main_job, plan, run, stores
 
+SUITES = (main_job, index, engine, plan, stores, run, dispatch, curves)
+
 
 def main(names: list[str]) -> int:
     """Run the suites of these names, or all."""
