@@ -176,38 +176,32 @@ class App:
         source = source_of(request, Path(request.job) if request.text else self.job_file(request.job))
         if TASK_VARIABLE not in source.text:
             return self._limited(prepare_source(source, request, regions, config.version_meta, config.store_task))
-        programs = {region.name: self._program_variables(region) for region in regions}
+        programs = {region.name: self.node_program(region) for region in regions}
         with_programs = [
-            replace(region, variables={**region.variables, **program})
+            replace(region, variables={**region.variables, **_variables(program)})
             for region in regions
-            if not isinstance(program := programs[region.name], FedmlError)
+            if isinstance(program := programs[region.name], NodeProgram)
         ]
+        errors = {name: error for name, error in programs.items() if isinstance(error, FedmlError)}
         if not with_programs:
-            raise next(error for error in programs.values() if isinstance(error, FedmlError))
-        version_meta = None if request.text else config.version_meta
-        prepared = prepare_source(source, request, with_programs, version_meta)
+            raise next(iter(errors.values()))
+        prepared = prepare_source(source, request, with_programs, None if request.text else config.version_meta)
         prepared = isolated(prepared) if request.text else prepared
-        missing = {name: error for name, error in programs.items() if isinstance(error, FedmlError)}
-        return self._limited(replace(prepared, rendered={**prepared.rendered, **missing}))
+        return self._limited(replace(prepared, rendered={**prepared.rendered, **errors}))
 
-    def node_program(self, region: Region) -> NodeProgram:
-        """The program that runs the tasks of `fedml run` on a region's nodes. Raises FedmlError where none serves."""
-        return node_program(
-            region.name,
-            [datacenter.store for datacenter in region.datacenters.values()],
-            is_dev=self.config.dev is not None,
-            archives=self.config.archives,
-            cache=self.config.cache_dir,
-            python=self.config.node_python,
-        )
-
-    def _program_variables(self, region: Region) -> dict[str, object] | FedmlError:
-        """The HCL variables by which a region's nodes get that program; an error where none serves."""
+    def node_program(self, region: Region) -> NodeProgram | FedmlError:
+        """The program that runs code on this region's nodes; the error that says why there is none."""
         try:
-            program = self.node_program(region)
+            return node_program(
+                region.name,
+                [datacenter.store for datacenter in region.datacenters.values()],
+                is_dev=self.config.dev is not None,
+                archives=self.config.archives,
+                cache=self.config.cache_dir,
+                python=self.config.node_python,
+            )
         except FedmlError as error:
             return error
-        return {TASK_VARIABLE: list(program.command), URL_VARIABLE: program.url, SHA256_VARIABLE: program.sha256}
 
     def prepare_registered(
         self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False, nowhere: FedmlError | None = None
@@ -240,3 +234,8 @@ class App:
             return job if is_job_id(job, Path()) else ""
         own = self.config.job or ""
         return own if is_job_id(own, self.config.root) else ""
+
+
+def _variables(program: NodeProgram) -> dict[str, object]:
+    """The HCL variables by which a region's job names the program."""
+    return {TASK_VARIABLE: list(program.command), URL_VARIABLE: program.url, SHA256_VARIABLE: program.sha256}

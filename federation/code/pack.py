@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import stat
+import sys
 import tarfile
 import time
 import zlib
@@ -68,6 +69,8 @@ def pack(path: Path, cache: Path, *, large: bool = False, allow_secret_files: Co
     `large` allows more bytes and files than usual. `allow_secret_files` are paths, relative to the folder, of files that
     only look like secrets. Raises CodeError for what can't or mustn't be packed; then `cache` has no new pack.
     """
+    if sys.getfilesystemencoding() != "utf-8":  # names would be read, and hashed, as other names
+        raise CodeError("this locale's file names aren't UTF-8", hint="set PYTHONUTF8=1, or LC_ALL=C.UTF-8")
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a link stays a link
     is_script = path.is_file()
     if not is_script and not path.is_dir():

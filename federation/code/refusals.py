@@ -22,7 +22,8 @@ from federation.text import counted, size_text
 USUAL_FILES_MAX = 4096
 """As many as Nomad unpacks of an artifact by default."""
 USUAL_BYTES_MAX = 100_000_000
-LARGE_BYTES_MAX = 10_000_000_000
+LARGE_BYTES_MAX = 1_000_000_000
+"""A pack is put by one conditional request, so it is in memory for a while."""
 OVERLAP_BYTES = 512
 """How much of a file's last piece is looked at again with the next one: no pattern is longer."""
 _SHOWN = 8
@@ -44,7 +45,7 @@ _SECRETS: Sequence[tuple[str, tuple[bytes, ...], re.Pattern[bytes]]] = [
         (
             "an AWS secret key",
             (b"aws_secret_access_key", b"AWS_SECRET_ACCESS_KEY"),
-            rb"(?i)aws_secret_access_key[\"']?\s{0,9}[=:]\s{0,9}[\"']?(?![\w/+]{33}EXAMPLE)[\w/+]{40}(?![\w/+])",
+            rb"(?i)aws_secret_access_key[\"']?\s{0,9}[=:]\s{0,9}[\"']?(?![\w/+]{30}EXAMPLEKEY)[\w/+]{40}(?![\w/+])",
         ),
         (
             "a private key",

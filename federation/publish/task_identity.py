@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 from federation.errors import PublishError
 from federation.result import UNVERSIONED, Key, ad_hoc_run
-from jobs.code_run import PARAMS_KEY
+from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
-from jobs.params.values import parse_params, text_of
 from jobs.spec import (
     FALLBACK_VERSION_KEY,
     RUN_KEYS,
@@ -135,7 +134,7 @@ def _meta(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _packed_params(text: str) -> dict[str, str]:
     try:
-        return {name: text_of(value) for name, value in parse_params(text).items() if not looks_secret(name)}
+        return {name: value for name, value in params_of(text or "{}").items() if not looks_secret(name)}
     except ForeignTextError as error:
         raise PublishError(error.message, hint="dispatch it with fedml") from error
 

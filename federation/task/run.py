@@ -30,8 +30,8 @@ from jobs.code_run import (
     METRICS_FILE,
     OUTPUT_FOLDER,
     PARAMS_KEY,
+    params_of,
 )
-from jobs.params.values import parse_params, text_of
 
 TASK_MODULE = "fedml_task"
 _HIDDEN = ("NOMAD_TOKEN", "VAULT_TOKEN", "CONSUL_TOKEN", "FEDML_STORES", "FEDML_META", "FEDML_VERSION_KEY")
@@ -55,7 +55,7 @@ def run(environ: Mapping[str, str]) -> int:
     """
     children = Children()
     command = parse_command(meta(environ, COMMAND_KEY))
-    params = {name: text_of(value) for name, value in parse_params(meta(environ, PARAMS_KEY)).items()}
+    params = params_of(meta(environ, PARAMS_KEY) or "{}")
     shared, own = Path(needed(environ, "NOMAD_ALLOC_DIR")), Path(needed(environ, "NOMAD_TASK_DIR"))
     folders = Folders(shared / CODE_FOLDER, shared / OUTPUT_FOLDER, shared / "checkpoint", own)
     _make_folders(folders)

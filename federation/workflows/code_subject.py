@@ -48,9 +48,12 @@ def script_of(words: Sequence[str], note: Callable[[str], None]) -> Subject:
     if not path.exists():
         raise UsageError(f"there is no script {path}", hint="name a Python file, or a folder: --code . -- COMMAND")
     if path.suffix != ".py" and not _says_python(path):
-        command = f"{'sh ' if path.suffix == '.sh' else './'}{path.name}"
+        program = {".sh": "sh ", ".js": "node ", ".mjs": "node ", ".R": "Rscript ", ".jl": "julia "}.get(
+            path.suffix, "./"
+        )
         raise UsageError(
-            f"{path} is not a Python script", hint=f"run it as a command:  fedml run --code {path.parent} -- {command}"
+            f"{path} is not a Python script",
+            hint=f"run it as a command:  fedml run --code {path.parent} -- {program}{path.name}",
         )
     own = _checked_python(path)
     if own is None and any((path.parent / name).is_file() for name in ("uv.lock", "requirements.txt")):

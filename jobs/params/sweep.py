@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from jobs.code_run import PARAMS_KEY
+from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import InvalidMeta
 from jobs.foreign import parse_object
-from jobs.params.values import PARAMS_LIMITS, Value, params_json, parse_params, text_of, typed
+from jobs.params.values import PARAMS_LIMITS, Value, params_json, text_of, typed
 from jobs.spec import (
     META_BYTES_MAX,
     JobShape,
@@ -180,7 +180,8 @@ class Inputs:
         own = self.parameters(slot)
         meta = {**self.meta, **{name: text_of(value) for name, value in own.items() if name not in self.in_params}}
         if inner := {name: own[name] for name in self.in_params if name in own}:
-            meta[PARAMS_KEY] = params_json(parse_params(meta.get(PARAMS_KEY, "")) | inner)
+            alike = {name: typed(text) for name, text in params_of(meta.get(PARAMS_KEY) or "{}").items()}
+            meta[PARAMS_KEY] = params_json(alike | inner)
         return meta, self.payloads[payload] if self.payloads else self.payload
 
     def parameters(self, slot: int) -> dict[str, Value]:

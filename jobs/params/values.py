@@ -1,7 +1,4 @@
-"""Values of parameters as Python, as text, and as the JSON of the meta `fedml_params`. Pure.
-
-The archive for nodes contains this module, so it must also run under Python 3.9.
-"""
+"""Values of parameters as Python, as text, and as the JSON of the meta `fedml_params`. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +6,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Union
 
-from jobs.code_run import CODE_KEY, COMMAND_KEY, PARAMS_KEY
-from jobs.foreign import Members, kind_of, parse_json
+from jobs.foreign import kind_of
 from jobs.json_limits import Limits
 from jobs.spec import text_problem
 
-Value = Union[str, int, float, bool]  # noqa: UP007 - runs under Python 3.9
+Value = str | int | float | bool
 
 PARAMS_LIMITS = Limits(whole_max=10**4300)
 """For JSON that holds parameters."""
@@ -63,29 +58,6 @@ def params_json(parameters: Mapping[str, Value]) -> str:
     is left for Nomad to replace."""
     members = (f"{json.dumps(name, ensure_ascii=False)}:{_json(parameters[name])}" for name in sorted(parameters))
     return f"{{{','.join(members)}}}".replace("${", "\\u0024{")
-
-
-def parse_params(text: str) -> dict[str, Value]:
-    """Parses the meta `fedml_params`: names and values (text, number, true or false). A number that Python would write in
-    another way stays the text that was written, `1e-5`: so `text_of` gives what a person wrote. A program that wants numbers
-    reads the JSON itself. Raises ForeignTextError."""
-    top = Members(parse_json(text or "{}", source=PARAMS_KEY, limits=PARAMS_LIMITS), source=PARAMS_KEY)
-    written = json.loads(text or "{}", parse_int=typed, parse_float=typed)
-    for name in top.names():
-        problem = text_problem(top.name(name)) or value_problem(top.any(name))
-        if problem or not name:
-            raise top.wrong(name, problem or "has no name")
-    return dict(written)
-
-
-def with_params(meta: Mapping[str, str]) -> dict[str, str]:
-    """The meta of a dispatch as people know it: parameters by their names, without what only the tasks of `fedml run` read.
-
-    Raises ForeignTextError.
-    """
-    own = (CODE_KEY, COMMAND_KEY, PARAMS_KEY)
-    params = {name: text_of(value) for name, value in parse_params(meta.get(PARAMS_KEY, "")).items()}
-    return {**{name: value for name, value in meta.items() if name not in own}, **params}
 
 
 def _json(value: Value) -> str:

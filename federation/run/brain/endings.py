@@ -54,6 +54,9 @@ class Ends:
             self.close(attempt, change.cause, change.reason)
             self._stop_or_abandon(change.slot, attempt)
             self.go_on(change.slot)
+        elif change.cause is Cause.RULE:  # it ended here for another reason, before the log said so
+            attempt.cause, attempt.reason = change.cause, change.reason
+            self.go_on(change.slot)
 
     def _stop_or_abandon(self, number: int, attempt: Attempt) -> None:
         region = self._state.regions[attempt.region]

@@ -51,7 +51,7 @@ class Region:
             raise NotFound("job not found", region="us")
         return {"ID": job_id, "Status": "dead", "Meta": self.children[job_id]}
 
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         return [{"ID": child, "Meta": children} for child, children in self.children.items()]
 
     def dispatch(
