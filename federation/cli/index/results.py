@@ -179,7 +179,9 @@ def get(
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="FIELD[:desc],…", help="Of several results, take the first by these fields. Default: refuse."),
+        typer.Option(
+            metavar="FIELD[:desc],…", help="Of several results, take the first by these fields. Default: refuse."
+        ),
     ] = None,
     signed_by: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Refuse a result that none of these public keys signed.")
