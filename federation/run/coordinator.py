@@ -32,6 +32,7 @@ from federation.run.brain.events import (
     LogsKept,
     Measured,
     RegionHeard,
+    RegionProbed,
     Tick,
 )
 from federation.run.execution import Execution
@@ -68,12 +69,15 @@ class Coordinator:
         self._records: list[tuple[ResultRecord, ...]] = []
         self._records_lock = threading.Lock()
 
-    def run(self, first: Sequence[Event] = ()) -> Close:
-        """Run until the brain closes. `first` are events from before. An error of the run log or the index ends the run; all
-        state is kept."""
+    def run(self, first: Sequence[Event] = (), probed: Sequence[RegionProbed] = ()) -> Close:
+        """Run until the brain closes. `first` are events from before; the rooms that were `probed` aren't asked for at the
+        beginning. An error of the run log or the index ends the run; all state is kept."""
         closed: Close | None = None
         try:
             closed = self._take_all(first)
+            self._brain.expect_rooms(probed)
+            for event in probed:
+                self._events.put(event)
             self._follow_regions()
             while closed is None:
                 closed = self._take(Tick(self._clock())) or self._take_news()

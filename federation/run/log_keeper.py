@@ -36,8 +36,8 @@ THREADS = 2
 HISTORIES_AN_OBJECT = 250
 WRITE_AFTER_S = 10.0
 """A history waits this long for others, at most until the next one comes."""
-STORIES_MAX = 2_000
-"""Histories that came with events and whose attempts weren't kept yet."""
+ENDED_MAX = 1_000
+"""Allocations whose last event came and whose attempts weren't kept yet."""
 
 
 class LogKeeper:
@@ -61,7 +61,7 @@ class LogKeeper:
         self._of = of
         self._left = {"failed": 0, "sample": SAMPLE}.get(of)
         """Good attempts whose output is still to be kept; None: all."""
-        self._stories: dict[str, AllocationStory] = {}
+        self._ended: dict[str, Mapping[str, Any]] = {}
         self._histories: list[KeptAttempt] = []
         self._write_at_s = 0.0
         self._lock = threading.Lock()
@@ -82,17 +82,14 @@ class LogKeeper:
 
     def ended(self, payload: Mapping[str, Any]) -> None:
         """Takes the JSON of an allocation that is over, from an event: its history."""
-        with suppress(*NOT_OF_NOMADS_SHAPE):
-            story = allocation_story(payload)
-            with self._lock:
-                self._stories[story.id] = story
-                if len(self._stories) > STORIES_MAX:
-                    del self._stories[next(iter(self._stories))]
+        with self._lock:
+            self._ended[str(payload.get("ID"))] = payload
+            if len(self._ended) > ENDED_MAX:
+                del self._ended[next(iter(self._ended))]
 
     def keep(self, command: KeepLogs, done: Callable[[], None]) -> None:
         """Begins to keep what an allocation wrote, or notes its history. Calls `done` when that is done."""
-        with self._lock:
-            story = self._stories.pop(command.allocation.id, None)
+        story = self._story(command.allocation.id)
         is_kept = command.is_failed or self._is_next()
         if not is_kept and story is not None:
             self._note(self._attempt(command, story))
@@ -117,6 +114,14 @@ class LogKeeper:
             tell(f"the run is over; the output of {len(left)} attempts is still being kept (Ctrl-C leaves it out)")
         with suppress(KeyboardInterrupt):
             wait(left, timeout=None if self._of == "all" else AFTER_END_S)
+
+    def _story(self, alloc_id: str) -> AllocationStory | None:
+        """The history that came with the allocation's last event."""
+        with self._lock:
+            payload = self._ended.pop(alloc_id, None)
+        with suppress(*NOT_OF_NOMADS_SHAPE):
+            return None if payload is None else allocation_story(payload)
+        return None
 
     def _is_next(self) -> bool:
         """Whether the output of one more good attempt is kept."""

@@ -50,6 +50,14 @@ def _record_at(store: Store, key: str) -> ResultRecord:
     return checked_record(ResultRecord.from_json(text, source=store.url_of(key)))
 
 
+def children_of(client: NomadRegion, job_id: str) -> int:
+    """How many children of the job the region keeps; 0 where it knows no such job, or the token may not read it."""
+    with suppress(NotFoundInRegion, DeniedByRegion):
+        counts = client.summary(job_id).get("Children") or {}
+        return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
+    return 0
+
+
 class Places:
     """The regions and stores of one run. Its methods may be called from several threads."""
 
@@ -82,7 +90,11 @@ class Places:
             free = self._other_runs.part({region: one.free})[region]
             try:
                 return RegionProbed(
-                    region, free or -one.queued, children=self._children(client), budgets=self._other_runs.budgets()
+                    region,
+                    free or -one.queued,
+                    children=children_of(client, self._manifest.parent_id),
+                    budgets=self._other_runs.budgets(),
+                    is_least=one.exactness == "at_least",
                 )
             except FedmlError as error:
                 return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
@@ -96,13 +108,6 @@ class Places:
         """What `[shares]` leaves for the run, once its bindings in the region are in its log. Raises FedmlError where the other
         runs can't be read."""
         return self._other_runs.budgets_after_binding(region)
-
-    def _children(self, client: NomadRegion) -> int:
-        """How many children the region keeps; 0 where it knows no such job, or the token may not read it."""
-        with suppress(NotFoundInRegion, DeniedByRegion):
-            counts = client.summary(self._manifest.parent_id).get("Children") or {}
-            return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
-        return 0
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         """Reads the record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be

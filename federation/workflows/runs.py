@@ -25,7 +25,7 @@ from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.run.brain.changes import Rebind, Retry
 from federation.run.brain.commands import Tell
-from federation.run.brain.events import CancelRequested
+from federation.run.brain.events import CancelRequested, RegionProbed
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
 from federation.run.slot_inputs import keep_asks
@@ -47,6 +47,8 @@ class Opened:
     manifest: Manifest
     existing_results: int
     """How many results this version had before. The run's results are added to them."""
+    probed: tuple[RegionProbed, ...] = ()
+    """The rooms of regions, where they were asked for just now."""
 
 
 class Runs(RunReader):
@@ -127,7 +129,8 @@ class Runs(RunReader):
         manifest = opened.manifest
         with self._lease(manifest.run) as lease:
             lease.acquire()
-            return drive(self._app, manifest, prepared, self.log_of(manifest.run), (), observe, lease)
+            log = self.log_of(manifest.run)
+            return drive(self._app, manifest, prepared, log, (), observe, lease, probed=opened.probed)
 
     def resume(self, run: str, observe: Callable[[Tell], None]) -> RunOutcome:
         """Goes on with a run from its log, wherever it was left. Raises RunIsDriven while another coordinator drives it."""

@@ -179,6 +179,11 @@ class Brain:
         """The children that were acknowledged."""
         return self.state.children.keys()
 
+    def expect_rooms(self, probed: Sequence[RegionProbed]) -> None:
+        """Don't ask for these regions' room: they were asked before, and the answers come as events after the first tick."""
+        for event in probed:
+            self.regions[event.region].probing.sent_s = self.state.now_s
+
     def step(self, event: Event) -> list[Command]:
         """Takes one event, and gives the commands that follow from it, in the order in which they are to be begun."""
         self.state.out = []

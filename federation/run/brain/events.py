@@ -37,6 +37,8 @@ class RegionProbed:
     """Children of the job that the region keeps, finished ones too."""
     budgets: tuple[Budget, ...] = ()
     """What `[shares]` leaves for this run now."""
+    is_least: bool = False
+    """There may be room for more: nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from regions.model import Allocation, StoreConfig
 from regions.nomad.task_history import AllocationStory
 from regions.storage import open_store
 from regions.storage.store import Store
-from tests.federation.run.test_kept_logs import STORY, TASK
+from tests.federation.run.test_kept_logs import STORY
 
 RUN = "01936d00-0000-7000-8000-000000000000"
 FAST_TIMES = {"StartedAt": "2026-11-25T00:00:01Z", "FinishedAt": "2026-11-25T00:00:02Z"}
@@ -161,9 +161,8 @@ def test_all_of_them_are_kept_after_the_end_and_it_is_said(region: Region, home:
 def test_stories_of_attempts_that_are_never_kept_do_not_pile_up(
     region: Region, home: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.run.log_keeper.STORIES_MAX", 10)
+    monkeypatch.setattr("federation.run.log_keeper.ENDED_MAX", 10)
     with keeper_of("all", region, home) as keeper:
         for slot in range(50):
             keeper.ended(payload(slot))
-        assert len(keeper._stories) == 10
-        keeper.ended({"ID": TASK})
+        assert len(keeper._ended) == 10
