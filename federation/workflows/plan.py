@@ -136,6 +136,13 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
+    with app.index.at_one_moment():
+        return _preview(app, request, prepared, goes_on, looks_for)
+
+
+def _preview(
+    app: App, request: CheckedRequest, prepared: PreparedJob, goes_on: GoOn | None, looks_for: int | None
+) -> Preview:
     if looks_for is None:  # else only the regions' room is asked for, and no version is given
         _refuse_forgotten_results(app)
     job, placing = prepared.shape.id, request.placing

@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import dispatch, engine, index, main_job, plan, run, stores
+from tests.bench import dispatch, engine, index, main_job, plan, requests_a_slot, run, stores
 
-SUITES = (main_job, index, engine, plan, stores, run, dispatch)
+SUITES = (main_job, index, engine, plan, stores, run, requests_a_slot, dispatch)
 
 
 def main(names: list[str]) -> int:
