@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import dispatch, engine, index, main_job, plan, requests_a_slot, run, stores
+from tests.bench import coordinators, dispatch, engine, index, main_job, plan, requests_a_slot, run, stores
 
-SUITES = (main_job, index, engine, plan, stores, run, requests_a_slot, dispatch)
+SUITES = (main_job, index, engine, plan, stores, run, requests_a_slot, coordinators, dispatch)
 
 
 def main(names: list[str]) -> int:
