@@ -213,7 +213,10 @@ def look(
             fitting=tuple(node for node in nodes if all(offers(node, group) for group in rendered["TaskGroups"])),
         )
         return _with_room(client, answer, rendered, shape, nodes, wanted=wanted, allow_preemption=allow_preemption)
-    except (InvalidJob, PermissionDenied) as error:
+    except InvalidJob as error:
+        hint = error.hint or "see all that is wrong with the job:  fedml job validate"
+        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=hint)
+    except PermissionDenied as error:
         return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=error.hint)
     except RegionSlow as error:
         return RegionCapacity(name, problem=late, detail=error.message, hint=error.hint)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from federation.errors import UsageError
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object
 from jobs.json_limits import Limits
@@ -33,12 +34,21 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class KeepBest:
-    """The rule of `--keep-best`: of the slots that reached step `after`, only the `count` best by `metric` go on."""
+    """The rule of `--keep-best`: of the slots that reached step `after`, only the `count` best by `metric` go on. Raises
+    UsageError for numbers that make no rule."""
 
     count: int
     after: float
     metric: str = "loss"
     mode: str = "min"
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"--keep-best {self.count} keeps no slot", hint="write  --keep-best 1  or more")
+        if not 0 <= self.after <= STEP_MAX:
+            raise UsageError(f"--after {self.after:g} is not a step", hint="write  --after 5")
+        if self.mode not in MODES:
+            raise UsageError(f"--mode {self.mode!r} is neither min nor max", hint="write  --mode min")
 
     def order(self, value: float) -> tuple[bool, float]:
         """A sort key: the best value comes first, a NaN after all others."""

@@ -18,8 +18,8 @@ from federation.api.run import Drive, Run, cancelled
 from federation.api.table import RunList
 from federation.app import App, JobRequest
 from federation.config.load import load
+from federation.curves import KeepBest
 from federation.errors import UsageError
-from federation.index.rows import OPEN, RUN_STATES_CLOSED
 from federation.manifest import Manifest
 from federation.run.user_limits import Patience
 from federation.task.command_line import PASSES
@@ -27,7 +27,7 @@ from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import Placing, RunRequest
 from federation.workflows.run_code import CodeAsk, code_run
-from federation.workflows.run_list import list_runs
+from federation.workflows.run_list import STATES, list_runs
 from federation.workflows.runs import Runs
 from jobs.code_job import DRIVERS
 from jobs.errors import InvalidMeta
@@ -115,6 +115,8 @@ class Federation:
         pending_timeout_s: float | None = None,
         max_attempts: int | None = None,
         max_failures: int | str | None = None,
+        stop_when: str | None = None,
+        keep_best: KeepBest | None = None,
     ) -> Run:
         """Deploys the job where its file changed, dispatches the slots by free capacity and returns the run. A thread drives
         it to its end. Only `regions` are used, for retries too. `slots` None: one for each combination of `sweep`
@@ -123,6 +125,8 @@ class Federation:
 
         An attempt that runs longer than `slot_timeout_s`, or waits longer than `pending_timeout_s`, is stopped; a slot has at
         most `max_attempts`; the run ends when more than `max_failures` slots (5, or "5%") failed. None: as in fedml.toml.
+        `stop_when` ("metrics.loss > 10") stops slots by their curves. `keep_best=federation.KeepBest(8, after=5)` lets the 8
+        with the least loss go on, of those that reached step 5.
 
         Logs each step before the first dispatch to the logger `fedml`. Raises, before anything is written, UsageError if a
         region doesn't answer (unless `skip_unreachable`), NoPlace if none has room, and the errors of `plan`.
@@ -131,7 +135,8 @@ class Federation:
         at_least("dispatch(): pending_timeout_s", pending_timeout_s, 0, is_exclusive=True)
         at_least("dispatch(): max_attempts", max_attempts, 1)
         failures = None if max_failures is None else str(max_failures)
-        patience = Patience(failures, max_attempts, slot_timeout_s, pending_timeout_s)
+        limits = (failures, max_attempts, slot_timeout_s, pending_timeout_s)
+        patience = Patience(*limits, stop_when=stop_when, keep_best=keep_best)
         request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         request = replace(request, patience=patience, name=name)
         return self._begun(request, skip_unreachable=skip_unreachable)
@@ -164,6 +169,8 @@ class Federation:
         skip_unreachable: bool = False,
         slot_timeout_s: float | None = None,
         max_failures: int | str | None = None,
+        stop_when: str | None = None,
+        keep_best: KeepBest | None = None,
     ) -> Run:
         """Runs code of your own in all regions, as `fedml run` does, and returns the run. A thread drives it to its end.
 
@@ -194,7 +201,8 @@ class Federation:
         made = code_run(app, ask, _LOG.info)
         request = _run_request(slots, version, regions, "", None, param, sweep, params, policy)
         failures = None if max_failures is None else str(max_failures)
-        request = replace(request, patience=Patience(failures, None, slot_timeout_s), name=name)
+        patience = Patience(failures, None, slot_timeout_s, stop_when=stop_when, keep_best=keep_best)
+        request = replace(request, patience=patience, name=name)
         request = made.request(made.packed(app.config.cache_dir, _LOG.info), request)
         return self._begun(request, skip_unreachable=skip_unreachable)
 
@@ -208,13 +216,13 @@ class Federation:
     def runs(
         self, *, job: str | None = None, state: str | None = None, author: str | None = None, limit: int | None = None
     ) -> RunList:
-        """The runs that match all conditions, newest first. `state` is open, done, failed or cancelled, an author
-        `ann@host` or `ann`."""
+        """The runs that match all conditions, newest first. `state` is open, undriven (open, and no
+        process drives it), done, failed or cancelled, an author `ann@host` or `ann`."""
         at_least("runs(): limit", limit, 0)
-        if state not in (None, OPEN, *RUN_STATES_CLOSED):
-            states = ", ".join((OPEN, *RUN_STATES_CLOSED))
+        if state not in (None, *STATES):
+            states = ", ".join(STATES)
             raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
-        return RunList(list_runs(self._app.index, job=job, state=state, author=author).rows[:limit])
+        return RunList(list_runs(Runs(self._app), self._app.index, job=job, state=state, author=author).rows[:limit])
 
     @checked
     def resume(self, run: str) -> Run:

@@ -74,9 +74,13 @@ class RegionTime:
     cost: float | None
 
 
+SAMPLED_MIN = 5
+"""Fewer attempts say too little of what a task needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFit:
-    """What one task asked for, and the most that it took in any sampled allocation."""
+    """What one task asked for, and the most that it took in any of the `sampled` attempts."""
 
     task: str
     sampled: int
@@ -84,6 +88,11 @@ class TaskFit:
     memory_mb: int
     used_cpu_mhz: float
     used_memory_mb: float
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether enough attempts were sampled to say what fits."""
+        return self.sampled >= SAMPLED_MIN
 
     @property
     def fitting(self) -> tuple[int, int]:

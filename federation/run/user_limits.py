@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from federation.curves import MODES, STEP_MAX, KeepBest
+from federation.curves import KeepBest
 from federation.errors import UsageError
 
 OnRegionLost = Literal["rebind", "wait", "ask"]
@@ -49,7 +49,7 @@ class Patience:
         }
 
 
-def keep_best(count: int | None, after: float | None, metric: str, mode: str) -> KeepBest | None:
+def keep_best_rule(count: int | None, after: float | None, metric: str, mode: str) -> KeepBest | None:
     """The rule of `--keep-best`; None where none of its options is given. Raises UsageError."""
     if count is None:
         if after is not None or metric or mode:
@@ -57,14 +57,8 @@ def keep_best(count: int | None, after: float | None, metric: str, mode: str) ->
         return None
     if after is None:
         raise UsageError("--keep-best needs the step at which slots are compared", hint="add  --after 5")
-    if not 0 <= after <= STEP_MAX:
-        raise UsageError(f"--after {after:g} is not a step", hint="write  --after 5")
-    if count < 1:
-        raise UsageError(f"--keep-best {count} keeps no slot", hint="write  --keep-best 1  or more")
     if metric and not mode:
         raise UsageError(f"--metric {metric}: is a low value the better one?", hint="add  --mode min  or  --mode max")
-    if mode and mode not in MODES:
-        raise UsageError(f"--mode {mode!r} is neither min nor max", hint="write  --mode min")
     return KeepBest(count, after, metric or "loss", mode or "min")
 
 

@@ -93,7 +93,7 @@ def put_program(program: NodeProgram, stores: Iterable[Store]) -> None:
     if program.archive is None:
         return
     data = program.archive.read_bytes()
-    for store in stores:
+    for store in {store.url: store for store in stores}.values():
         with suppress(AlreadyExists):
             store.put(program.key, data, Create(), content_type="application/zip")
 

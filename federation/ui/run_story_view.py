@@ -10,11 +10,12 @@ from typing import Any
 from federation.manifest import Manifest, RunCode
 from federation.run.timeline import Timeline
 from federation.streams import write_line
+from federation.text import counted
 from federation.ui.console import PLAIN_WIDTH, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
 from federation.ui.run_view import named
-from federation.ui.slot_failures import failure_lines, params_text
+from federation.ui.slot_failures import failure_lines, failures_document, params_text
 from federation.workflows.run_reader import RunStory
 from jobs.code_run import with_params
 from jobs.spec import FALLBACK_VERSION_KEY
@@ -37,8 +38,11 @@ def show_story(story: RunStory) -> None:
         console.print_line(_code_text(manifest.code, with_params(manifest.meta)), soft_wrap=True)
     if story.driver is not None and not story.driver.is_driving:
         console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
-    failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
-    for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
+    for line in failure_lines(story.failures, story.parameters_of(story.failures)):
+        console.print_line(f"  {line}", soft_wrap=True)
+    if story.failing:
+        console.print_line("Failing now, and not given up:")
+    for line in failure_lines(story.failing, story.parameters_of(story.failing)):
         console.print_line(f"  {line}", soft_wrap=True)
     rows: list[tuple[Any, ...]] = [
         (
@@ -143,7 +147,8 @@ def show_timeline(timeline: Timeline) -> None:
 
 
 def show_fit(timeline: Timeline) -> None:
-    """Prints what tasks used and what they asked for, with the `resources` that would fit. Prints nothing without samples."""
+    """Prints what tasks used and what they asked for, with the `resources` that would fit if enough attempts were sampled.
+    Prints nothing without samples."""
     if not timeline.tasks:
         return
     console = out()
@@ -162,8 +167,12 @@ def show_fit(timeline: Timeline) -> None:
     console.print(table(columns, rows, numbers=columns[1:]))
     for task in timeline.tasks:
         cpu_mhz, memory_mb = task.fitting
-        if (cpu_mhz, memory_mb) != (task.cpu_mhz, task.memory_mb):
-            console.print_line(f"task {task.task} needs only:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}")
+        if task.is_enough and (cpu_mhz, memory_mb) != (task.cpu_mhz, task.memory_mb):
+            console.print_line(
+                f"task {task.task}, by the most of {counted(task.sampled, 'sampled attempt')} and a quarter more:  "
+                f"resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}",
+                soft_wrap=True,
+            )
 
 
 def timeline_document(timeline: Timeline) -> dict[str, Any]:
@@ -192,6 +201,8 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "opened": manifest.created,
         "author": manifest.author,
         "code": _code_document(manifest),
+        "failures": failures_document(story.failures, story.parameters_of(story.failures)),
+        "failing": failures_document(story.failing, story.parameters_of(story.failing)),
         "cancelled": asdict(story.cancelled) if story.cancelled else None,
         "slots": [
             {

@@ -7,12 +7,13 @@ from typing import Any
 
 from federation.index.rows import RunRow
 from federation.streams import write_block, write_line, write_task_output
-from federation.text import counted, shortened
+from federation.text import counted, shortened, size_text
 from federation.ui.console import err, out
 from federation.ui.index_table import aligned, when_text
 from federation.ui.slot_failures import failure_lines, failures_document
 from federation.visible import visible_line
 from federation.workflows.drive import RunOutcome
+from federation.workflows.prune import Pruned
 from federation.workflows.run_output import Written
 
 _CELL_CHARS_MIN = 4
@@ -36,10 +37,23 @@ def show_runs(rows: Sequence[RunRow], short: Mapping[str, str]) -> None:
         ]
         for row in rows
     ]
-    room = out().width
-    if _width([heading, *lines]) > room:
+    if _width([heading, *lines]) > out().width:
         lines = [[*line[:-1], line[-1][_YEAR_CHARS:]] for line in lines]
-    flexible = range(1, heading.index("state"))
+    _write_fitted(heading, lines, range(1, heading.index("state")))
+
+
+def show_pruned(rows: Sequence[Pruned], short: Mapping[str, str]) -> None:
+    """Prints what was pruned of each run, or would be. On a narrow terminal, only the job's name is cut off."""
+    heading = ["run", "job", "closed", "objects", "size"]
+    lines = [
+        [short[row.run], row.job, when_text(row.closed), str(row.objects), size_text(row.size_bytes)] for row in rows
+    ]
+    _write_fitted(heading, lines, (1,))
+
+
+def _write_fitted(heading: list[str], lines: list[list[str]], flexible: Sequence[int]) -> None:
+    """Prints a table, whose columns in `flexible` are cut off as far as the terminal has no room."""
+    room = out().width
     while _width([heading, *lines]) > room:
         widest = max(flexible, key=lambda place: max(len(line[place]) for line in lines))
         chars = max(len(line[widest]) for line in lines) - 1
@@ -75,7 +89,8 @@ def show_outcome(outcome: RunOutcome) -> None:
         )
     if outcome.failures:
         console.print_line(f"What they wrote:  fedml runs logs {manifest.run} --failed", soft_wrap=True)
-        console.print_line(f"Try them again:   fedml runs retry {manifest.run}", soft_wrap=True)
+        again = f"dispatch --failed-of {manifest.run}" if outcome.state == "cancelled" else f"runs retry {manifest.run}"
+        console.print_line(f"Try them again:   fedml {again}", soft_wrap=True)
     if outcome.state == "done" and manifest.results == "publish":
         console.print_line(f"See them:  fedml index list --version {manifest.version}", soft_wrap=True)
 

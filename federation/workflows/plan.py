@@ -10,16 +10,18 @@ from federation import capacity
 from federation.app import App
 from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
 from federation.deploy.prepare import PreparedJob
-from federation.errors import FederationError, IndexLost, UsageError
+from federation.errors import FederationError, IndexLost
 from federation.index.maintenance.store_listing import RESULTS
 from federation.index.rows import OPEN
 from federation.index.stores import shown_store
+from federation.index.versions import latest_version_in
 from federation.log import default_author
 from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named, within_shares
 from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
 from federation.workflows.other_runs import OtherRuns
+from federation.workflows.plan_limits import require_costs, require_durations
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
@@ -27,6 +29,9 @@ from jobs.hcl import newer_fields
 from jobs.spec import images_of
 from regions.model import Region
 from regions.nomad.versions import OLDEST, is_too_old
+
+NO_ANSWER = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
+"""Problems of regions that did not answer, or refused to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,7 @@ class Preview:
     @property
     def unanswered(self) -> list[RegionCapacity]:
         """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
-        problems = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
-        return [one for one in self.snapshot.regions.values() if one.problem in problems]
+        return [one for one in self.snapshot.regions.values() if one.problem in NO_ANSWER]
 
     def require_an_answer(self) -> None:
         """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
@@ -136,6 +140,7 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
+<<<<<<< HEAD
     with app.index.at_one_moment():
         return _preview(app, request, prepared, goes_on, looks_for)
 
@@ -145,10 +150,14 @@ def _preview(
 ) -> Preview:
     if looks_for is None:  # else only the regions' room is asked for, and no version is given
         _refuse_forgotten_results(app)
+=======
+>>>>>>> main
     job, placing = prepared.shape.id, request.placing
     policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
-    _require_durations(placing, policy, durations)
+    if looks_for is None:  # else only the regions' room is asked for, and no version is given
+        _refuse_forgotten_results(app)
+    require_durations(placing, policy, durations)
     regions = [app.config.regions[name] for name in prepared.rendered]
     wanted = len(regions) if request.slots is None else request.slots
     priority = request.patience.priority or DEFAULT_PRIORITY
@@ -174,7 +183,7 @@ def _preview(
     rooms, shared = _shared(other_runs, claim, request.slots, rooms)
     wishes = Wishes(placing.deadline_s, placing.max_cost)
     made = plan(request.slots, rooms, policy, place=policy_named(policy), wishes=wishes)
-    _require_costs(placing, made, rooms)
+    require_costs(placing, made, rooms)
     return Preview(
         prepared,
         snapshot,
@@ -249,43 +258,10 @@ def _shared(other_runs: OtherRuns, claim: Claim, slots: int | None, rooms: list[
     )
 
 
-def _require_durations(placing: Placing, policy: str, durations: Mapping[str, float]) -> None:
-    if placing.expected_duration_s or durations:
-        return
-    why = "--deadline" if placing.deadline_s is not None else "--max-cost" if placing.max_cost is not None else ""
-    if why or policy == "fastest":
-        raise UsageError(
-            f"{why or 'policy fastest'} needs to know how long a slot runs, and the index has no finished run of this job",
-            hint="say it:  --expected-duration 20m",
-        )
-
-
-def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
-    """Raises UsageError for a deadline or a cost that can't be judged."""
-    used = {placement.region for placement in made.placements}
-    unknown = [room.region for room in rooms if room.region in used and room.expected_duration_s is None]
-    if unknown and placing.deadline_s is not None:
-        raise UsageError(
-            f"--deadline can't be judged: no finished run of this job was in {', '.join(unknown)}",
-            hint="say how long a slot runs:  --expected-duration 20m",
-        )
-    if placing.max_cost is not None and made.cost is None:
-        free_of_price = [room.region for room in rooms if room.region in used and room.price_per_hour is None]
-        if free_of_price:
-            raise UsageError(
-                f"--max-cost can't be judged: no price is known for {', '.join(free_of_price)}",
-                hint="set price_per_hour in [regions.NAME] (0 where it costs nothing)",
-            )
-        raise UsageError(
-            f"--max-cost can't be judged: no finished run of this job was in {', '.join(unknown)}",
-            hint="say how long a slot runs:  --expected-duration 20m",
-        )
-
-
 def _refuse_forgotten_results(app: App) -> None:
     """Raises IndexLost where the index is empty, and a store holds results: versions would begin anew. A store that can't be
     listed is passed over."""
-    if app.index.ask(lambda catalog: catalog.position().number):
+    if app.index.ask_again(lambda catalog: catalog.position().number):
         return
     stores = app.result_stores()
     for name in stores.names:
@@ -302,7 +278,8 @@ def _refuse_forgotten_results(app: App) -> None:
 
 
 def _next_version(app: App, job: str) -> str:
-    latest = app.index.latest_version(job)
+    """The version that the job would get, by what the index held when it was asked last."""
+    latest = app.index.ask_again(lambda catalog: latest_version_in(catalog, job))
     return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
 
 

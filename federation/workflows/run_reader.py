@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from federation.home import RunKeys, read_manifest, run_log, was_driven
 from federation.index import RunRow
 from federation.index.columns import Row
 from federation.index.lookup import run_named
-from federation.index.rows import RUN_STATES_CLOSED
+from federation.index.rows import OPEN, RUN_STATES_CLOSED
 from federation.log import Entry, Log, default_author
 from federation.manifest import Manifest
 from federation.result import Key
@@ -22,6 +22,7 @@ from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Cancel, parse_entry
 from federation.run.brain.events import Appended, Event, Resumed
 from federation.run.brain.state import Slot
+from federation.run.brain.transitions import SlotState
 from federation.run.driver import Driver, driver_of
 from federation.run.kept_logs import READ_THREADS, histories, kept
 from federation.run.slot_inputs import parameters_of
@@ -54,6 +55,30 @@ class RunStory:
     """The parameters of a slot, in which it differs from others."""
     driver: Driver | None = None
     """Who drives it, while it is open; None where that isn't known."""
+
+    @property
+    def failing(self) -> Mapping[int, str]:
+        """The open slots that don't go well, with the reason: what keeps the newest attempt from its work now, else how the
+        attempt before it ended."""
+        found: dict[int, str] = {}
+        for number, slot in enumerate(self.slots):
+            if self.state != OPEN or slot.state is not SlotState.OPEN:
+                continue
+            last, ended = slot.last, [attempt for attempt in slot.attempts if attempt.reason]
+            if last is not None and last.is_open and last.failing:
+                found[number] = last.failing
+            elif ended:
+                found[number] = f"an earlier attempt ended: {ended[-1].reason}"
+        return found
+
+    @property
+    def failures(self) -> Mapping[int, str]:
+        """The slots that have failed, with the reason."""
+        return {number: slot.reason for number, slot in enumerate(self.slots) if slot.state is SlotState.FAILED}
+
+    def parameters_of(self, slots: Iterable[int]) -> Mapping[int, Mapping[str, Value]]:
+        """The parameters of these slots."""
+        return {number: self.parameters(number) for number in slots}
 
     @property
     def cancelled(self) -> Cancelled | None:

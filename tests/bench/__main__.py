@@ -11,9 +11,21 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import coordinators, dispatch, engine, index, main_job, plan, requests_a_slot, run, stores
+from tests.bench import (
+    code_run,
+    coordinators,
+    curves,
+    dispatch,
+    engine,
+    index,
+    main_job,
+    plan,
+    requests_a_slot,
+    run,
+    stores,
+)
 
-SUITES = (main_job, index, engine, plan, stores, run, requests_a_slot, coordinators, dispatch)
+SUITES = (main_job, code_run, index, engine, plan, stores, run, requests_a_slot, coordinators, dispatch, curves)
 
 
 def main(names: list[str]) -> int:

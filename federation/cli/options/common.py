@@ -38,6 +38,7 @@ YesOption = Annotated[
     bool,
     typer.Option("--yes", help="Do it. Default: only print what would be done.", rich_help_panel=GENERAL),
 ]
+AgreedOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 AllowStoreOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -108,7 +108,7 @@ class LimitOptions:
         from typing import get_args
 
         from federation.errors import UsageError
-        from federation.run.user_limits import OnRegionLost, Patience, keep_best
+        from federation.run.user_limits import OnRegionLost, Patience, keep_best_rule
         from federation.text import duration_s
 
         rule: OnRegionLost | None = next((name for name in get_args(OnRegionLost) if name == self.on_region_lost), None)
@@ -124,5 +124,5 @@ class LimitOptions:
             purge_finished=self.purge_finished or None,
             priority=self.priority,
             stop_when=self.stop_when or None,
-            keep_best=keep_best(self.keep_best, self.after, self.metric, self.mode),
+            keep_best=keep_best_rule(self.keep_best, self.after, self.metric, self.mode),
         )

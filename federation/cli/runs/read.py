@@ -21,7 +21,9 @@ def list_runs(
     job: Annotated[str | None, typer.Option("--job", metavar="ID", help="List only runs of this job.")] = None,
     state: Annotated[
         str | None,
-        typer.Option("--state", metavar="STATE", help="List only runs that are open, done, failed or cancelled."),
+        typer.Option(
+            "--state", metavar="STATE", help="List only runs that are open, undriven, done, failed or cancelled."
+        ),
     ] = None,
     author: Annotated[
         str | None, typer.Option("--author", metavar="WHO", help="List only runs of this author: ann@host, or ann.")
@@ -48,17 +50,18 @@ def list_runs(
 
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_view import show_runs
+    from federation.workflows.run_list import UNDRIVEN
     from federation.workflows.run_list import list_runs as listed
-    from federation.workflows.runs import Runs
+    from federation.workflows.run_reader import RunReader
 
     with opened(config) as project:
-        found = listed(project.index, job=job, state=state, author=author, limit=limit)
+        found = listed(RunReader(project), project.index, job=job, state=state, author=author, limit=limit)
         revision, short = project.index.revision, project.index.short_runs(row.run for row in found.rows)
-        undriven = Runs(project).undriven(found.rows)
+    undriven = found.undriven
     if as_json:
         answer_json({"revision": revision, "runs": [_row_document(row, undriven) for row in found.rows]})
     elif found.rows:
-        show_runs([replace(row, state="undriven") if row.run in undriven else row for row in found.rows], short)
+        show_runs([replace(row, state=UNDRIVEN) if row.run in undriven else row for row in found.rows], short)
         for run, driver in list(undriven.items())[:UNDRIVEN_SHOWN]:
             note(driver.remedy(run))
     if found.remark:

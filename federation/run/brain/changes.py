@@ -139,6 +139,18 @@ class Done(_Written):
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble(_Written):
+    """What keeps the attempt's tasks from their work, and the same as people read it. Empty: they have started since. A note
+    for whoever reads the run: nothing is decided by it."""
+
+    TYPE = "trouble"
+    slot: int
+    attempt: int
+    trouble: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A change of a type that this fedml doesn't know."""
 
@@ -154,7 +166,7 @@ class Unusable:
 
 OfAttempt: TypeAlias = Bind | Ack | Fail
 """The changes that say where an attempt stands."""
-Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc | Done | Measure
+Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc | Done | Measure | Trouble
 """The changes that fedml writes."""
 Read: TypeAlias = Change | Unknown | Unusable
 """What a change of an entry is read as."""
@@ -238,6 +250,11 @@ def _done(change: Members) -> Done:
     return Done(*_pair(change), change.text("group"), change.whole("index"))
 
 
+def _trouble(change: Members) -> Trouble:
+    texts = (change.text(name, "", chars_max=_TEXT_CHARS_MAX) for name in ("trouble", "detail"))
+    return Trouble(*_pair(change), *texts)
+
+
 def _pair(change: Members) -> tuple[int, int]:
     return change.whole("slot"), change.whole("attempt", least=1)
 
@@ -258,4 +275,5 @@ _READERS: Mapping[str, Callable[[Members], Change]] = {
     "alloc": _alloc,
     "done": _done,
     "measure": _measure,
+    "trouble": _trouble,
 }

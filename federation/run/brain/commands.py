@@ -186,6 +186,8 @@ class Tell:
     count: int = 1
     params: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """The slot's own parameters, for whoever reads it; the brain doesn't know them (`naming`)."""
+    is_earlier: bool = False
+    """It happened before this coordinator began: an earlier one reported it."""
 
 
 @dataclass(frozen=True, slots=True)

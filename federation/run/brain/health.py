@@ -208,12 +208,15 @@ class Health:
         """Fails all waiting slots when no region can take them."""
         state = self._state
         if all(region.is_excluded or region.is_full for region in state.regions.values()):
-            problems = "; ".join(
-                f"{region.name}: {region.problem if region.is_excluded else f'its cap of {region.fixed.cap} is reached'}"
-                for region in state.regions.values()
-            )
+            names: dict[str, list[str]] = {}
+            for region in state.regions.values():
+                why = region.problem if region.is_excluded else f"its cap of {region.fixed.cap} is reached"
+                names.setdefault(why, []).append(region.name)
+            problems = "; ".join(f"{', '.join(regions)}: {why}" for why, regions in names.items())
             waiting = [*state.unbound, *state.retries, *(number for _, number in state.delayed)]
             state.unbound.clear()
             state.retries, state.delayed = [], []
             for number in waiting:
-                self._ends.fail_slot(number, f"no region can take it: {problems}")
+                own = next((one.reason for one in reversed(state.slots[number].attempts) if one.is_own_failure), "")
+                before = f"{own}; not tried again: " if own else ""
+                self._ends.fail_slot(number, f"{before}no region can take it: {problems}")

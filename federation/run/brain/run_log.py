@@ -26,6 +26,7 @@ from federation.run.brain.changes import (
     Read,
     Rebind,
     Retry,
+    Trouble,
     Unknown,
     Unusable,
 )
@@ -124,7 +125,7 @@ class LogView:
     def _replay(self, entry: Entry) -> None:
         for change in self._usable(entry):
             match change:
-                case Bind() | Ack() | Fail() | Rebind() | Done():
+                case Bind() | Ack() | Fail() | Rebind() | Done() | Trouble():
                     self._resume.replay(change)
                 case _:
                     self._obey(change)
@@ -201,11 +202,9 @@ class LogView:
                     if not attempt.job_id:
                         self._their_child(change.slot, attempt, change.job_id)
                 case Fail():
-                    self._attempt(change).logged |= Logged.END
-                    last = self._state.slots[change.slot].last
-                    if change.cause is Cause.RULE and last is not None and Logged.BINDING not in last.logged:
-                        self._forget_newest(change.slot)  # nothing follows what a rule stopped
-                    self._ends.end_as_logged(change)
+                    self._their_failure(change)
+                case Trouble():
+                    self._attempt(change).note(change.trouble, change.detail)
                 case Done():
                     self._results.has(change.slot, (change.group, change.index), change.attempt)
                 case _:
@@ -223,7 +222,7 @@ class LogView:
     def _contradiction(self, change: Read) -> str:
         """What a change names and the run doesn't have."""
         match change:
-            case Bind() | Ack() | Fail() | Measure():
+            case Bind() | Ack() | Fail() | Measure() | Trouble():
                 return self._contradiction_of_attempt(change)
             case Done():
                 manifest = self._state.manifest
@@ -238,7 +237,7 @@ class LogView:
                 return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
         return ""
 
-    def _contradiction_of_attempt(self, change: OfAttempt | Done | Measure) -> str:
+    def _contradiction_of_attempt(self, change: OfAttempt | Done | Measure | Trouble) -> str:
         slots = self._state.slots
         if change.slot >= len(slots):
             return f"it names slot {change.slot} of {len(slots)}"
@@ -252,7 +251,14 @@ class LogView:
     def _foreign_region(self, region: str) -> str:
         return "" if region in self._state.regions else f"it names region {region[:80]!a}, which the run doesn't have"
 
-    def _attempt(self, change: OfAttempt) -> Attempt:
+    def _their_failure(self, change: Fail) -> None:
+        self._attempt(change).logged |= Logged.END
+        last = self._state.slots[change.slot].last
+        if change.cause is Cause.RULE and last is not None and Logged.BINDING not in last.logged:
+            self._forget_newest(change.slot)  # nothing follows what a rule stopped
+        self._ends.end_as_logged(change)
+
+    def _attempt(self, change: OfAttempt | Trouble) -> Attempt:
         return self._state.attempt(change.slot, change.attempt)
 
     def _their_binding(self, change: Bind) -> None:
@@ -319,5 +325,5 @@ class LogView:
 
 
 def _is_of(change: Change, pairs: Container[Pair]) -> bool:
-    """Whether the change acknowledges or fails one of these attempts."""
-    return isinstance(change, Ack | Fail | Done | Measure) and (change.slot, change.attempt) in pairs
+    """Whether the change is about one of these attempts, besides its binding."""
+    return isinstance(change, Ack | Fail | Done | Measure | Trouble) and (change.slot, change.attempt) in pairs

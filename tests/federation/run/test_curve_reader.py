@@ -12,7 +12,15 @@ from federation.curves import KeepBest
 from federation.run import curve_reader
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import Measured
-from federation.run.curve_reader import CURVES_PATH, EACH_S, PACE_S, READ_BYTES_MAX, REQUESTS_A_MINUTE, CurveReader
+from federation.run.curve_reader import (
+    CURVES_PATH,
+    EACH_S,
+    PACE_S,
+    READ_BYTES_MAX,
+    READS_A_SECOND,
+    REQUESTS_A_MINUTE,
+    CurveReader,
+)
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
 from regions.model import Allocation
 
@@ -105,6 +113,15 @@ def test_requests_a_minute_are_bounded_whatever_runs() -> None:
         assert pause_s >= PACE_S
         assert pause_s * running >= EACH_S or running > EACH_S / PACE_S
         assert 2 * 60 / pause_s <= REQUESTS_A_MINUTE
+
+
+def test_reads_of_all_regions_together_are_bounded_too() -> None:
+    names = [f"r{number}" for number in range(40)]
+    reader = CurveReader(dict.fromkeys(names, Region()))  # type: ignore[arg-type]
+    for name in names:
+        for number in range(50):
+            reader.changed(name, replace(RUNNING, id=f"{name}-{number}"))
+    assert sum(1 / reader.pause_s(name) for name in names) <= READS_A_SECOND + 1e-9
 
 
 def test_a_region_that_is_silent_is_left_alone_and_a_refusal_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Change, Done, Fail, Measure, Rebind, Retry, parse_entry
+from federation.run.brain.changes import Change, Done, Fail, Measure, Rebind, Retry, Trouble, parse, parse_entry
 from regions.model import Allocation, StoreConfig
 from regions.storage import open_store
 from tests.federation.run.brain.world import MANIFEST
@@ -88,6 +88,11 @@ def test_what_is_read_from_the_log_is_what_was_written() -> None:
             json.loads(json.dumps([change.to_json() for change in read if isinstance(change, Change)]))
             == entry["changes"]
         )
+
+
+def test_a_trouble_is_read_as_it_was_written() -> None:
+    for change in (Trouble(3, 1, "task t: Missing", "task t: Missing; Nomad restarts it"), Trouble(3, 1, "", "")):
+        assert parse(json.loads(json.dumps(change.to_json()))) == change
 
 
 def test_a_run_log_s_changes_are_read_in_one_module() -> None:
