@@ -8,8 +8,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -35,7 +34,6 @@ from regions.storage.store import Store
 
 _CATALOGS_TRIED = 3
 _LOOKS_NOTED_EVERY_S = 1.0
-MOMENT_S = 5.0
 _logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
@@ -69,8 +67,6 @@ class Replica:
         self._catalog: Catalog | None = None
         self._lock = threading.RLock()
         self._noted_s = float("-inf")
-        self._fresh_until_s = float("-inf")
-        """Until then questions are answered without another look at the log (`at_one_moment`)."""
         self.as_of = ""
         """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
 
@@ -111,21 +107,8 @@ class Replica:
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
         """Put a question to the catalog, brought up to the end of the log."""
         with self._lock:
-            if time.monotonic() >= self._fresh_until_s:
-                self._sync()
-            return self._ask(question)
-
-    @contextmanager
-    def at_one_moment(self) -> Iterator[None]:
-        """Answers all questions of the block by one look at the log, for `MOMENT_S` at most. A write rests on the end of the
-        log all the same."""
-        with self._lock:
             self._sync()
-            self._fresh_until_s = time.monotonic() + MOMENT_S if self._catalog is not None else float("-inf")
-        try:
-            yield
-        finally:
-            self._fresh_until_s = float("-inf")
+            return self._ask(question)
 
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
         """Put a question to the catalog as it was at the last answer."""

@@ -226,37 +226,6 @@ class Execution:
         news = (AllocationChanged(region, one) for one in own)
         return [*news, Listed(region, frozenset(one.job_id for one in own), via)]
 
-<<<<<<< HEAD
-=======
-    def _inspect(self, command: Inspect) -> Sequence[Event]:
-        pair, client = (command.slot, command.attempt), self._ports.clients[command.region]
-        try:
-            job = client.job(command.job_id)
-            allocations, _ = client.allocations(job_id=command.job_id)
-            status, is_queued = str(job.get("Status", "")), False
-            if status == "pending":
-                evaluations = client.evaluations(command.job_id)
-                is_queued = any(map(_waits_for_room, evaluations))
-                if not (allocations or evaluations):
-                    client.evaluate(command.job_id)
-        except NotFound:
-            return [ChildInspected(*pair, "gone")]
-        except FedmlError:
-            return [ChildInspected(*pair, "unknown")]
-        line = last_line(client, allocations, self._ports.redact)
-        return [
-            ChildInspected(
-                *pair,
-                status,
-                tuple(allocations),
-                line,
-                is_stopped=bool(job.get("Stop")),
-                is_queued=is_queued,
-                deciding=deciding_tasks(job),
-            )
-        ]
-
->>>>>>> main
     def _stop(self, command: Stop) -> Sequence[Event]:
         done = Stopped(command.region, command.job_id, is_done=True)
         try:
@@ -279,34 +248,3 @@ def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
     with suppress(FedmlError):
         if client.job(job_id).get("Status") == "pending" and not client.allocations(job_id=job_id)[0]:
             client.evaluate(job_id)
-<<<<<<< HEAD
-=======
-
-
-def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
-    """Whether Nomad holds what this evaluation is to place until a node that fits has room, or a quota allows it."""
-    if evaluation.get("Status") != "blocked":
-        return False
-    shortfalls = (evaluation.get("FailedTGAllocs") or {}).values()
-    return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
-
-
-def last_line(client: RegionReader, allocations: Sequence[Allocation], redact: Callable[[bytes], bytes]) -> str:
-    """The last line of stderr of the first task that failed, or that crashed and is restarted, without credentials; "" where
-    there is none or it can't be read."""
-    tasks = [
-        (allocation.id, task)
-        for allocation in allocations
-        for task, state in allocation.tasks.items()
-        if (allocation.client_status == "failed" and state.failed)
-        or (not allocation.is_over and state.trouble and state.exit_code is not None)
-    ]
-    try:
-        text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
-    except FedmlError:
-        return ""
-    stripped = (line.strip() for line in redact(text).decode(errors="replace").splitlines())
-    lines = [line for line in stripped if line and not line.startswith("→")]  # a hint isn't what happened
-    words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
-    return " ".join(words)[:LINE_CHARS]
->>>>>>> main

@@ -140,18 +140,6 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
-<<<<<<< HEAD
-    with app.index.at_one_moment():
-        return _preview(app, request, prepared, goes_on, looks_for)
-
-
-def _preview(
-    app: App, request: CheckedRequest, prepared: PreparedJob, goes_on: GoOn | None, looks_for: int | None
-) -> Preview:
-    if looks_for is None:  # else only the regions' room is asked for, and no version is given
-        _refuse_forgotten_results(app)
-=======
->>>>>>> main
     job, placing = prepared.shape.id, request.placing
     policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)

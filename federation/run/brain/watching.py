@@ -9,13 +9,8 @@ import heapq
 from collections.abc import Mapping
 
 from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
-<<<<<<< HEAD
-from federation.run.brain.changes import Alloc, Done
-from federation.run.brain.commands import Inspect, InspectAll
-=======
 from federation.run.brain.changes import Alloc, Done, Trouble
-from federation.run.brain.commands import Inspect
->>>>>>> main
+from federation.run.brain.commands import Inspect, InspectAll
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed, Pair
 from federation.run.brain.results import Results

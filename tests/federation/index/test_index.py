@@ -487,21 +487,3 @@ def test_what_an_older_fedml_entered_into_another_job_moves_no_version_of_it(
     forged = make_record(run="run-1", job="other", version="99").to_dict()
     index.change(lambda _: [{"type": "add", "record": forged}])
     assert index.open_run("run-2", "other", None, "hash", 1, 1).version == "1"
-
-
-def test_questions_of_one_moment_look_at_the_log_once_and_writes_rest_on_its_end(
-    open_index: OpenIndex, memory_store: Any
-) -> None:
-    ours, theirs = open_index(memory_store), open_index(memory_store)
-    opened(ours, "run-1")
-    opened(theirs, "run-2")
-    with ours.at_one_moment():
-        memory_store.requests.clear()
-        assert [len(ours.runs()), ours.latest_version("sales")] == [2, "2"]
-        assert memory_store.requests == []
-        opened(theirs, "run-3")
-        assert len(ours.runs()) == 2
-        assert opened(ours, "run-4").version == "4"
-        assert len(ours.runs()) == 4
-    opened(theirs, "run-5")
-    assert len(ours.runs()) == 5
