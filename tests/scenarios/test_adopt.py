@@ -16,9 +16,7 @@ from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.store import Store
 from tests.emulators.fixtures import gcs_endpoint
-from tests.scenarios.project import Project, expected_keys, run_id
-
-pytestmark = pytest.mark.xdist_group("scenarios")
+from tests.scenarios.project import ApartProject, Project, expected_keys, run_id
 
 __all__ = ["gcs_endpoint"]
 
@@ -65,6 +63,7 @@ def buckets(gcs_endpoint: str) -> Iterator[dict[str, Store]]:
 def test_what_jobs_write_themselves_closes_slots_and_what_they_wrote_before_is_taken_in(
     project: Project, buckets: dict[str, Store], gcs_endpoint: str
 ) -> None:
+    project = ApartProject(project.root)
     tool = project.write("gsutil.py", GSUTIL.replace("ENDPOINT", gcs_endpoint))
     text = PAGE.read_text(encoding="utf-8").partition("```hcl\n")[2].partition("```")[0]
     assert text.count('"gsutil cp') == 1

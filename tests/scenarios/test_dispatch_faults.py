@@ -14,7 +14,7 @@ from federation.manifest import idempotency_token
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 
-pytestmark = [pytest.mark.xdist_group("scenarios-faults"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SLOTS = 3
 
