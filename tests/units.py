@@ -1,7 +1,7 @@
 """Tests enter, the units in which workers get them leave: a file's tests stay together and share what it sets up.
 
-Files in `APART` are long, or wait more than they work: each of their tests is a unit of its own. Tests of the regions' conformance
-share the engine that they ask, whatever their file is.
+Files in `APART` are long, or wait more than they work: each of their tests is a unit of its own. Tests of the regions'
+conformance share the engine that they ask, whatever their file is.
 """
 
 from __future__ import annotations
