@@ -196,7 +196,7 @@ class Project:
         token = (self.root / ".fedml/dev/token").read_text().strip()
         url = f"http://127.0.0.1:{state['servers'][f'region:{name}']['port']}{path}"
         with urllib.request.urlopen(
-            urllib.request.Request(url, headers={"X-Nomad-Token": token}, method=method), timeout=10
+            urllib.request.Request(url, headers={"X-Nomad-Token": token}, method=method), timeout=60
         ) as answer:
             return json.load(answer)
 

@@ -42,7 +42,7 @@ def api(project: Project, region: str, path: str, body: dict[str, Any]) -> dict[
         {"X-Nomad-Token": token},
         method="PUT",
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
 

@@ -35,7 +35,7 @@ def put(project: Project, region: str, path: str, body: dict[str, Any], method: 
     request = urllib.request.Request(
         url, data=json.dumps(body).encode(), headers={"X-Nomad-Token": token}, method=method
     )
-    with urllib.request.urlopen(request, timeout=10):
+    with urllib.request.urlopen(request, timeout=60):
         pass
 
 
