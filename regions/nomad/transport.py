@@ -38,7 +38,7 @@ from regions.errors import (
 )
 from regions.model import Region
 from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
-from regions.nomad.sessions import Sessions
+from regions.nomad.sessions import new_session
 from regions.nomad.tls_files import tls_problem
 
 E = TypeVar("E", bound=RegionError)
@@ -123,7 +123,7 @@ class Transport:
         self._first = 0  # the address that last answered
         self._token: str | None = None
         self._token_lock = threading.Lock()
-        self._sessions = Sessions(region.tls.server_name)
+        self._session = new_session(region.tls.server_name)
 
     def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> Transport:
         """The same transport over the same connections. A call takes at most `deadline_s`. `rounds`: how often addresses
@@ -134,7 +134,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the pooled connections of all threads."""
-        self._sessions.close()
+        self._session.close()
 
     def call(self, request: Request) -> Answer:
         """The answer, after as many attempts as it takes. Raises the errors of `regions.errors`."""
@@ -193,9 +193,7 @@ class Transport:
             began = time.monotonic()
             try:
                 with limits.applied():
-                    response = self._send(
-                        request, address=address, token=token, session=self._sessions.get(), timeout=timeout
-                    )
+                    response = self._send(request, address=address, token=token, session=self._session, timeout=timeout)
                     answer = self._read(request, response, limits)
                 self._log_request(request, address, str(response.status_code), began)
             except (OSError, ValueError, LookupError) as error:  # of requests; or of ssl, for a file that can't be used

@@ -123,7 +123,7 @@ class StillRegion:
     def job(self, job_id: str) -> dict[str, Any]:
         return {"ID": job_id, "Status": "running", "Meta": {"fedml_spec": "5ec"}}
 
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         return []
 
     def dispatch(

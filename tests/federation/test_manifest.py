@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from federation.errors import FormatTooNew, IndexCorrupt
-from federation.manifest import Manifest, idempotency_token, new_run_id
+from federation.manifest import MANIFEST_FORMAT, Manifest, idempotency_token, new_run_id
 from tests.federation.run.brain.world import MANIFEST
 
 
@@ -42,8 +42,11 @@ def test_a_child_is_known_by_its_meta_or_by_its_token() -> None:
 
 
 def test_a_newer_format_is_refused_in_one_line() -> None:
-    newer = json.dumps(json.loads(MANIFEST.to_json()) | {"format": 2}).encode()
-    with pytest.raises(FormatTooNew, match="runs/x has format 2, this fedml knows 1: upgrade fedml"):
+    newer = json.dumps(json.loads(MANIFEST.to_json()) | {"format": MANIFEST_FORMAT + 1}).encode()
+    with pytest.raises(
+        FormatTooNew,
+        match=f"runs/x has format {MANIFEST_FORMAT + 1}, this fedml knows {MANIFEST_FORMAT}: upgrade fedml",
+    ):
         Manifest.from_json(newer, source="runs/x")
 
 

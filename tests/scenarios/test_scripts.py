@@ -470,7 +470,7 @@ def ended(project: Project, lines: dict[str, Link]) -> None:
     for line in lines.values():
         line.close()
     project.end_processes()
-    project.fedml("dev", "down", "--purge")
+    project.fedml("dev", "down", "--purge", "--yes")
 
 
 @pytest.fixture(scope="module")

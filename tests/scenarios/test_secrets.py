@@ -103,7 +103,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         refused_session(made)
         yield made
     finally:
-        made.project.fedml("dev", "down", "--purge")
+        made.project.fedml("dev", "down", "--purge", "--yes")
 
 
 def with_tokens(session: Session, name: str, us: str, eu: str, onprem: str) -> str:

@@ -10,7 +10,7 @@ from federation.claims import Bound
 from federation.result import ResultRecord
 from federation.run.brain.changes import Change
 from federation.run.brain.events import Pair
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.model import Allocation
 
 TellKind = Literal[
@@ -21,6 +21,7 @@ TellKind = Literal[
     "committed",
     "failing",
     "failed",
+    "stopped",
     "retry",
     "lost",
     "back",
@@ -175,6 +176,8 @@ class Tell:
     count: int = 1
     params: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """The slot's own parameters, for whoever reads it; the brain doesn't know them (`naming`)."""
+    is_earlier: bool = False
+    """It happened before this coordinator began: an earlier one reported it."""
 
 
 @dataclass(frozen=True, slots=True)

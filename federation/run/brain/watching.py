@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Mapping
 
 from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
-from federation.run.brain.changes import Alloc, Done
+from federation.run.brain.changes import Alloc, Done, Trouble
 from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
@@ -138,6 +138,9 @@ class Watching:
         self._state.move(attempt, Phase.RUNNING)
         if not attempt.is_inherited:  # later news may have come before it was known here
             attempt.inspect_at_s = None
+        if attempt.failing:
+            attempt.note("", "")
+            self._state.changes.append(Trouble(number, attempt.number, "", ""))
         self._state.tell("running", attempt=attempt, slot=number, detail=allocation.node_name)
         if self._state.manifest.slot_timeout_s is not None:
             self._expect(self._state.manifest.slot_timeout_s, number, attempt, Phase.RUNNING)
@@ -154,10 +157,11 @@ class Watching:
             if has_run and last_line is None:
                 self.inspect_after(0.0, number, attempt)
                 continue
-            attempt.troubles = (*attempt.troubles, trouble)
+            said = f"{trouble}: {last_line}" if last_line else trouble
+            detail = f"{said}; Nomad restarts it" if has_run else said
+            attempt.note(trouble, detail)
             if len(attempt.troubles) <= TROUBLES_TOLD:
-                said = f"{trouble}: {last_line}" if last_line else trouble
-                detail = f"{said}; Nomad restarts it" if has_run else said
+                self._state.changes.append(Trouble(number, attempt.number, trouble, detail))
                 self._state.tell("failing", attempt=attempt, slot=number, detail=detail)
 
     def _ended_well(self, number: int, attempt: Attempt, allocation: Allocation) -> None:
