@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench import code_run, curves, dispatch, engine, index, main_job, packing, plan, run, stores
 
-SUITES = (main_job, packing, code_run, index, engine, plan, stores, run, dispatch, curves)
+SUITES = (main_job, code_run, packing, index, engine, plan, stores, run, dispatch, curves)
 
 
 def main(names: list[str]) -> int:
