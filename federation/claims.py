@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from federation.result import ADOPTED, UNVERSIONED, ResultFile, ResultRecord, ad_hoc_run, store_name
+from federation.result import ADOPTED, CODE_SHA256, UNVERSIONED, ResultFile, ResultRecord, ad_hoc_run, store_name
 from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import ForeignTextError
 from regions.model import Allocation, Node, Region
@@ -81,6 +81,9 @@ class RunFacts(OpenedRun, Protocol):
 
     @property
     def groups(self) -> Mapping[str, int]: ...
+    @property
+    def code_sha256(self) -> str:
+        """Of a run of `fedml run`: its code; else empty."""
 
 
 def fields_of(record: ResultRecord) -> dict[str, object]:
@@ -102,6 +105,7 @@ def fields_of(record: ResultRecord) -> dict[str, object]:
         "node": record.node,
         "store": store_name(record.store),
         "endpoint": _endpoint(record.store),
+        "code": record.environment.get(CODE_SHA256, ""),
         **{f"parameter {name}": value for name, value in record.params.items()},
     }
 
@@ -195,6 +199,7 @@ def of_run(run: RunFacts, record: ResultRecord) -> dict[str, Known]:
     return of_opened(run, record) | {
         "group": known("the manifest has", *run.groups),
         "index": Known(range(count), told),
+        **({"code": known("the manifest has", run.code_sha256)} if run.code_sha256 else {}),
     }
 
 

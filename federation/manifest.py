@@ -118,6 +118,11 @@ class Manifest:
     """Of a run of `fedml run`. Its Nomad job (`parent`) serves later runs too and stays."""
 
     @property
+    def code_sha256(self) -> str:
+        """The name of its code; empty for a run of a jobspec."""
+        return self.code.sha256 if self.code is not None else ""
+
+    @property
     def parent_id(self) -> str:
         """The ID of the Nomad job that is dispatched."""
         return self.parent or self.job

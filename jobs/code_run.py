@@ -6,6 +6,7 @@ The archive for nodes contains this module, so it must also run under Python 3.9
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,17 +30,26 @@ METRICS_FILE = "metrics.json"
 CURVES_FILE = "metrics.jsonl"
 """In the output folder: one JSON object a line, `{"step": 10, "loss": 0.3}`. The curves of a running or finished task."""
 
+CODE = "code/"
+"""In each store: what the keys of packed code, and of the archive that fetches it, begin with."""
+_PACKED = re.compile(r"code/([0-9a-f]{64})\.tar\.gz")
 _LIMITS = Limits(whole_max=10**4300)
 
 
 def code_object(sha256: str) -> str:
     """Key of the packed code in each store."""
-    return f"code/{sha256}.tar.gz"
+    return f"{CODE}{sha256}.tar.gz"
+
+
+def code_of(key: str) -> str:
+    """The name of the packed code at that key; empty for what isn't packed code."""
+    found = _PACKED.fullmatch(key)
+    return found[1] if found else ""
 
 
 def program_object(sha256: str) -> str:
     """Key of the program that runs the code, in stores whose nodes get it from there."""
-    return f"code/program-{sha256}.pyz"
+    return f"{CODE}program-{sha256}.pyz"
 
 
 def params_of(text: str, *, source: str = PARAMS_KEY) -> dict[str, str]:

@@ -216,27 +216,7 @@ def dispatch_meta(
     in meta, and Nomad requires the key. Raises InvalidMeta.
     """
     for key in given:
-        if key in _OWN_KEYS:
-            raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
-        if not shape.takes(key):
-            raise undeclared(shape, key)
-        if key not in shape.declared_meta and not _PARAMETER.fullmatch(key):
-            raise InvalidMeta(
-                f"{key!r} is not a valid name of a parameter",
-                hint="use letters, digits, '_', '.' and '-', with a letter or '_' first",
-            )
-        if key == shape.version_key:
-            raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {given[key]}")
-        if looks_secret(key) and given[key] and not allow_secrets:
-            raise InvalidMeta(
-                f"meta key {key!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
-                hint="use workload identity, a Nomad variable (nomad var put) or the node's own SDK credentials; "
-                "--allow-secret-meta sends it all the same",
-            )
-        _check_path(key, given[key])
-        problem = text_problem(given[key])
-        if problem:
-            raise InvalidMeta(f"meta {key}: the value {problem}", hint="send such bytes as the payload: --payload FILE")
+        _check_meta(shape, key, given[key], allow_secrets=allow_secrets)
     meta = {**given, **(own or {})}
     if CODE_KEY in shape.meta_required and CODE_KEY not in meta:
         raise InvalidMeta(
@@ -259,6 +239,31 @@ def dispatch_meta(
             hint="put large parameters in an object store and send the URL",
         )
     return meta
+
+
+def _check_meta(shape: JobShape, key: str, value: str, *, allow_secrets: bool) -> None:
+    """Checks one key of a dispatch and its value. Raises InvalidMeta."""
+    if key in _OWN_KEYS:
+        raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
+    if not shape.takes(key):
+        raise undeclared(shape, key)
+    if key not in shape.declared_meta and not _PARAMETER.fullmatch(key):
+        raise InvalidMeta(
+            f"{key!r} is not a valid name of a parameter",
+            hint="use letters, digits, '_', '.' and '-', with a letter or '_' first",
+        )
+    if key == shape.version_key:
+        raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {value}")
+    if looks_secret(key) and value and not allow_secrets:
+        raise InvalidMeta(
+            f"meta key {key!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
+            hint="use workload identity, a Nomad variable (nomad var put) or the node's own SDK credentials; "
+            "--allow-secret-meta sends it all the same",
+        )
+    _check_path(key, value)
+    problem = text_problem(value)
+    if problem:
+        raise InvalidMeta(f"meta {key}: the value {problem}", hint="send such bytes as the payload: --payload FILE")
 
 
 def check_dispatch(

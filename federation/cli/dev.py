@@ -78,7 +78,7 @@ def up(
     if outcome.engine == "embedded" and engine == "auto" and (binary := agents.find_binary()):
         note(f"Nomad is installed here ({binary}). Use it:  fedml dev down && fedml dev up --engine nomad")
     if outcome.engine == "embedded":
-        note("Embedded regions end no task that uses more memory than it asked for.")
+        note(lifecycle.memory_note(project))
     note("Tasks run on this machine as your user. Next: `fedml plan`, `fedml dispatch`. `fedml dev down` stops all.")
 
 

@@ -1,7 +1,8 @@
-"""Puts packed code into stores, each once."""
+"""Puts packed code into stores, each once, and gets a pack back from one."""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,18 @@ def put_code(stores: Iterable[Store], packed: PackedCode) -> dict[str, bool]:
     return dict(zip(by_url, found, strict=True))
 
 
+def fetch_packed(store: Store, sha256: str, cache: Path) -> PackedCode:
+    """The pack of that name from a store, in the folder `cache`. Its files and git's state aren't known then. Raises NotFound,
+    IntegrityError for what isn't that code, StoreError."""
+    folder = cache / "code"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{sha256}.tar.gz"
+    info = store.get_file(code_object(sha256), path)
+    unpacked_bytes = _verified(store, path, sha256)
+    gzip_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return PackedCode(sha256, path, info.size_bytes, unpacked_bytes, (), gzip_sha256, None, "")
+
+
 def _put(packed: PackedCode, store: Store) -> bool:
     key = code_object(packed.sha256)
     try:
@@ -46,15 +59,23 @@ def _put(packed: PackedCode, store: Store) -> bool:
 
 
 def _compare(packed: PackedCode, store: Store, found: ObjectInfo) -> None:
-    if (found.sha256, found.size_bytes) == (packed.gzip_sha256, packed.size_bytes):
-        return
+    """Reads what is there only where it isn't byte for byte what would be put."""
+    if (found.sha256, found.size_bytes) != (packed.gzip_sha256, packed.size_bytes):
+        with tempfile.TemporaryDirectory(prefix="fedml-code-") as place:
+            store.get_file(found.key, Path(place, "code.tar.gz"))
+            _verified(store, Path(place, "code.tar.gz"), packed.sha256)
+
+
+def _verified(store: Store, path: Path, sha256: str) -> int:
+    """How many bytes the tar has. Raises IntegrityError, and removes the file, where it isn't that code."""
     with tempfile.TemporaryDirectory(prefix="fedml-code-") as place:
-        got, plain = Path(place, "code.tar.gz"), Path(place, "code.tar")
-        store.get_file(found.key, got)
-        if decompress(got, plain, bytes_max=packed.unpacked_bytes + (1 << 20)) != packed.sha256:
-            raise IntegrityError(
-                f"{store.url_of(found.key)} isn't the code that it is named for (sha256 differs)",
-                operation="put",
-                key=found.key,
-                hint="somebody wrote it: delete that object with the vendor's own tool, and try again",
-            )
+        plain = Path(place, "code.tar")
+        if decompress(path, plain) == sha256:
+            return plain.stat().st_size
+    path.unlink()
+    key = code_object(sha256)
+    raise IntegrityError(
+        f"{store.url_of(key)} isn't the code that it is named for (sha256 differs)",
+        key=key,
+        hint="somebody wrote it: delete that object with the vendor's own tool, and try again",
+    )

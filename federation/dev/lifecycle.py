@@ -37,6 +37,8 @@ from federation.errors import DevError
 from federation.index.last_sync import forget_sync
 from federation.text import counted, size_text
 from jobs.errors import FedmlError
+from regions.local.drivers import memory_cgroups
+from regions.local.nomad_version import RAW_EXEC_MEMORY, parse
 from regions.storage.backend import is_folder
 
 __all__ = ["Engine", "ServerStatus", "Tell", "Up", "as_json", "down", "status", "up"]
@@ -98,6 +100,19 @@ def _with_engine(state: DevState, engine: Engine, has_acls: bool) -> DevState:
         is_now = f"the engine {state.engine}" if chosen != state.engine else "no ACLs"
         raise DevError(f"the federation runs with {is_now}", hint="`fedml dev down` first")
     return replace(state, engine=chosen, has_acls=wants_acls)
+
+
+def memory_note(config: Config) -> str:
+    """Says which tasks of embedded regions are ended for more memory than they ask for."""
+    if why := memory_cgroups.why_not():
+        return f"No task is ended for using more memory than it asks for: {why}."
+    regions = config.dev.regions if config.dev is not None else {}
+    limited = [name for name, one in regions.items() if parse(one.version) >= RAW_EXEC_MEMORY]
+    exec_tasks = "Tasks of the driver exec are ended when they use more memory than they ask for"
+    version = f"{RAW_EXEC_MEMORY.major}.{RAW_EXEC_MEMORY.minor}"
+    if limited:
+        return f"{exec_tasks}, and raw_exec tasks in {', '.join(limited)} too, as by Nomad {version} and later."
+    return f"{exec_tasks}; raw_exec tasks are not, as by Nomad before {version} (version in [dev.regions.NAME])."
 
 
 def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.0) -> tuple[str, ...]:

@@ -242,7 +242,7 @@ class Execution:
             return [ChildInspected(*pair, "gone")]
         except FedmlError:
             return [ChildInspected(*pair, "unknown")]
-        line = last_line(client, allocations)
+        line = last_line(client, allocations, self._ports.redact)
         return [
             ChildInspected(
                 *pair,
@@ -287,9 +287,9 @@ def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
     return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
 
 
-def last_line(client: RegionReader, allocations: Sequence[Allocation]) -> str:
-    """The last line of stderr of the first task that failed, or that crashed and is restarted; "" where there is none or it
-    can't be read."""
+def last_line(client: RegionReader, allocations: Sequence[Allocation], redact: Callable[[bytes], bytes]) -> str:
+    """The last line of stderr of the first task that failed, or that crashed and is restarted, without credentials; "" where
+    there is none or it can't be read."""
     tasks = [
         (allocation.id, task)
         for allocation in allocations
@@ -301,7 +301,7 @@ def last_line(client: RegionReader, allocations: Sequence[Allocation]) -> str:
         text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
     except FedmlError:
         return ""
-    stripped = (line.strip() for line in text.decode(errors="replace").splitlines())
+    stripped = (line.strip() for line in redact(text).decode(errors="replace").splitlines())
     lines = [line for line in stripped if line and not line.startswith("→")]  # a hint isn't what happened
     words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
     return " ".join(words)[:LINE_CHARS]

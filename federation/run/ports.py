@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from federation.claims import Site
@@ -14,6 +14,7 @@ from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
 from federation.run.brain.events import Joined, Pinged, RegionProbed
+from federation.run.redaction import Redactor
 from regions.model import Allocation, Dispatched, Node
 from regions.model import Event as NomadEvent
 from regions.nomad.task_history import AllocationStory, TaskUsage
@@ -79,7 +80,8 @@ class Ports:
     meta and payload of a slot; `budgets(region)` is what `[shares]` leaves for the run after its bindings in that region were
     logged; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` begins what its command says, and
     calls its second argument, from any thread, when it is through with it; `revert` does what its command says, as far as that
-    is possible. `read`, `search`, `list_allocations` and `inputs` raise FedmlError.
+    is possible; `redact` takes credentials out of what a task wrote. `read`, `search`, `list_allocations` and `inputs` raise
+    FedmlError.
     """
 
     clients: Mapping[str, RegionClient]
@@ -101,3 +103,4 @@ class Ports:
     join: Callable[[str], Joined] = Joined
     keep_logs: Callable[[KeepLogs, Callable[[], None]], None] = lambda _, done: done()
     revert: Callable[[Revert], None] = lambda _: None
+    redact: Callable[[bytes], bytes] = field(default_factory=Redactor)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tarfile
-import urllib.request
-import zipfile
 from pathlib import Path
 
 from federation.errors import FederationError
@@ -19,6 +16,8 @@ _TIMEOUT_S = 60.0
 
 def downloaded_uv(source: UvDownload, folder: Path) -> Path:
     """The program, in `folder`. Raises FederationError if it can't be had or has another sha256."""
+    import urllib.request  # loaded only where it is used: a task should start at once
+
     program = folder / f"uv-{source.sha256[:32]}"
     if os.access(program, os.X_OK):
         return program
@@ -45,6 +44,9 @@ def downloaded_uv(source: UvDownload, folder: Path) -> Path:
 
 def _program(data: bytes, url: str) -> bytes:
     """The file `uv` of an archive, or the data itself."""
+    import tarfile
+    import zipfile
+
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             name = next((name for name in archive.namelist() if name.rpartition("/")[2] == "uv"), "")

@@ -89,7 +89,8 @@ def show_outcome(outcome: RunOutcome) -> None:
         )
     if outcome.failures:
         console.print_line(f"What they wrote:  fedml runs logs {manifest.run} --failed", soft_wrap=True)
-        console.print_line(f"Try them again:   fedml runs retry {manifest.run}", soft_wrap=True)
+        again = f"dispatch --failed-of {manifest.run}" if outcome.state == "cancelled" else f"runs retry {manifest.run}"
+        console.print_line(f"Try them again:   fedml {again}", soft_wrap=True)
     if outcome.state == "done" and manifest.results == "publish":
         console.print_line(f"See them:  fedml index list --version {manifest.version}", soft_wrap=True)
 

@@ -32,6 +32,7 @@ from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
 from federation.run.slot_inputs import inputs_of, naming, parameters_of
 from federation.run.stop_when import stop_when
+from federation.text import counted
 from federation.workflows.adopt import AdoptedPlaces
 from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
 from federation.workflows.run_access import Places
@@ -42,12 +43,15 @@ from regions.credentials import SecretUnavailable
 from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
 from regions.storage.errors import Unavailable
 
+FAILURES_SHOWN = 3
+"""So many failed slots stand in the text of an outcome."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunOutcome:
     """How a run ended: `state` is done, failed or cancelled."""
 
-    manifest: Manifest = field(repr=False)
+    manifest: Manifest
     state: str
     reason: str
     done: int
@@ -60,6 +64,16 @@ class RunOutcome:
     """The parameters of each failed or stopped slot."""
     stopped: Mapping[int, str] = field(default_factory=dict)
     """Why a rule of the run stopped each of these slots."""
+
+    def __repr__(self) -> str:
+        lines = [f"<run {self.manifest.run}: {self.state}, {self.done} of {counted(self.manifest.slots, 'slot')} done>"]
+        for number, reason in list(self.failures.items())[:FAILURES_SHOWN]:
+            given = ", ".join(f"{name}={value}" for name, value in self.params.get(number, {}).items())
+            lines.append(f"  slot {number}{f' ({given})' if given else ''}: {reason}")
+        if len(self.failures) > FAILURES_SHOWN:
+            lines.append(f"  … and {len(self.failures) - FAILURES_SHOWN} more in .failures")
+        lines += [f"  {region}: {counted(left, 'attempt')} may still run" for region, left in self.left.items()]
+        return "\n".join(lines)
 
 
 def drive(
@@ -88,11 +102,10 @@ def drive(
         max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
         stop_when=stop_when(manifest.stop_when, parameters) if manifest.stop_when else None,
     )
+    redact = _redactor(app)
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
-    keeper = LogKeeper(
-        places.routes, app.home, manifest.run, of=config.keep_logs, redact=_redactor(app), used=sampler.taken
-    )
+    keeper = LogKeeper(places.routes, app.home, manifest.run, of=config.keep_logs, redact=redact, used=sampler.taken)
     places.ended = keeper.ended
     curves = CurveReader(places.routes, keep=manifest.keep_best, observe=observe)
     has_rules = bool(manifest.stop_when or manifest.keep_best)
@@ -111,6 +124,7 @@ def drive(
         budgets=places.budgets,
         sites=sites_of(config.regions),
         node=places.node,
+        redact=redact,
         join=_joiner(app, manifest, prepared, places),
         keep_logs=keeper.keep,
         revert=_reverter(app, manifest, observe),

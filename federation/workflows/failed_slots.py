@@ -35,9 +35,19 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
     manifest, failed = story.manifest, _failed(story)
     if not failed:
         raise UsageError(f"no slot of run {manifest.run} has failed", hint=f"see: fedml runs show {manifest.run}")
+    made = request_of_slots(app, manifest, failed, request)
+    name = Path(made.job.job).name
+    what = f"{name} as it is now" if made.code is request.code else "the code that they had"
+    said = f"{len(failed)} of {len(story.slots)} slots of run {manifest.run}, with {what}"
+    return replace(made, failed_of=FailedSlots(manifest.run, failed)), said
+
+
+def request_of_slots(app: App, manifest: Manifest, slots: tuple[int, ...], request: RunRequest) -> RunRequest:
+    """A request for these slots of a run, with their parameters, and their code where `request` has no code or job of its
+    own. What it says about version, variables, regions and meta has priority. Raises IndexCorrupt."""
     job = request.job
     code = request.code if request.code is not None or job.job else _code_of(manifest)
-    made = replace(
+    return replace(
         request,
         job=JobRequest(
             job.job or _job_of(app, manifest),
@@ -47,15 +57,11 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
             code.kept.jobspec if code is not None else "",
         ),
         code=code,
-        slots=len(failed),
+        slots=len(slots),
         meta={**_meta_of(app, manifest), **(request.meta or {})},
         payload=manifest.payload,
-        asks=_asks_of(app, manifest, failed),
-        failed_of=FailedSlots(manifest.run, failed),
+        asks=_asks_of(app, manifest, slots),
     )
-    name = Path(made.job.job).name
-    what = f"{name} as it is now" if code is request.code else "the code that they had"
-    return made, f"{len(failed)} of {len(story.slots)} slots of run {manifest.run}, with {what}"
 
 
 def change_of_failed(app: App, was: FailedSlots) -> str:

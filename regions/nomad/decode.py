@@ -231,10 +231,10 @@ def _trouble(events: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sentence(event: Mapping[str, Any]) -> str:
-    """The event for a person. The event stream leaves DisplayMessage empty, so its parts are used."""
+    """The event for a person, in one line. The event stream leaves DisplayMessage empty, so its parts are used."""
     own = end_of_run(event) if event.get("Type") == "Terminated" else ""
     parts = (event.get("DisplayMessage"), *map(event.get, _ERRORS), own, event.get("Message"), event.get("Type"))
-    return next((str(part) for part in parts if part), "")
+    return next((" ".join(str(part).split()) for part in parts if part), "")
 
 
 def end_of_run(event: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from federation.checks.doctor.examine import stores_of
 from federation.config.model import Config
+from jobs.code_run import CODE
 from regions.model import StoreConfig
 from regions.storage.backend import Backend, Grants, PolicyForm, backend_of, is_folder
 
@@ -20,8 +21,6 @@ ROLES = ("node", "coordinator", "dispatcher", "maintenance", "reader")
 
 COORDINATOR_CAPABILITIES = ("list-jobs", "read-job", "submit-job", "dispatch-job", "read-logs", "read-fs")
 NODE_PARTS = ("results/", "artifacts/")
-CODE = "code/"
-"""Packed code of `fedml run`, and the archive that fetches it. A coordinator creates it, a node reads it."""
 HOME_ONCE = (
     "format.json", "index/log/", "runs/*/log/", "runs/*/lease/", "runs/*/manifest.json", "runs/*/params.jsonl.gz",
     "runs/*/payloads.jsonl.gz",

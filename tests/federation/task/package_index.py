@@ -32,12 +32,13 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path, packages: Mapping[str, str]) -> Iterator[str]:
-    """Serves `packages` (name → its requirement, "" for none), each in version 1.0. Yields the index's URL."""
+def served(folder: Path, packages: Mapping[str, str], *, modules: int = 0) -> Iterator[str]:
+    """Serves `packages` (name → its requirement, "" for none), each in version 1.0 and with so many further modules. Yields
+    the index's URL."""
     for name, requires in packages.items():
         place = folder / "simple" / name
         place.mkdir(parents=True)
-        (place / f"{name}-1.0-py3-none-any.whl").write_bytes(_wheel(name, requires))
+        (place / f"{name}-1.0-py3-none-any.whl").write_bytes(_wheel(name, requires, modules))
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -60,11 +61,12 @@ def asked_for(*arguments: str, cwd: Path, index: str) -> None:
     subprocess.run([uv(), *arguments], cwd=cwd, env=environ, check=True, capture_output=True, timeout=120)
 
 
-def _wheel(name: str, requires: str) -> bytes:
+def _wheel(name: str, requires: str, modules: int) -> bytes:
     info = f"{name}-1.0.dist-info"
     needs = f"Requires-Dist: {requires}\n" if requires else ""
     files = {
         f"{name}.py": b"VERSION = '1.0'\n",
+        **{f"{name}_parts/part_{number}.py": b"VALUE = 1\n" * 50 for number in range(modules)},
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs}".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

@@ -82,6 +82,10 @@ def test_a_failed_run_names_the_next_commands(capsys: pytest.CaptureFixture[str]
     assert "slot 3: task train: Exit Code: 1" in shown
     assert f"fedml runs logs {MANIFEST.run} --failed\n" in shown
     assert f"fedml runs retry {MANIFEST.run}\n" in shown
+    show_outcome(RunOutcome(MANIFEST, "cancelled", "", 5, 1, {3: "task train: Exit Code: 1"}, {}))
+    shown = capsys.readouterr().err
+    assert "runs retry" not in shown
+    assert f"fedml dispatch --failed-of {MANIFEST.run}\n" in shown
 
 
 def test_an_open_run_tells_what_fails_now_by_reason_with_parameters(capsys: pytest.CaptureFixture[str]) -> None:

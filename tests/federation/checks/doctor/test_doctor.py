@@ -542,8 +542,8 @@ def test_a_reader_writes_nothing_and_a_coordinator_only_what_is_its_own() -> Non
     below = "arn:aws:s3:::ml-us/models"
     assert {one for one in written if "ml-us" in one} == {f"{below}/code/*", f"{below}/doctor/*"}
     assert {one.removeprefix("arn:aws:s3:::ml-home/") for one in written if "ml-home" in one} == {
-        "format.json", "index/log/*", "index/checkpoints/*", "index/watch/*", "doctor/*", "runs/*/log/*", "runs/*/logs/*",
-        "runs/*/lease/*", "runs/*/manifest.json", "runs/*/params.jsonl.gz", "runs/*/payloads.jsonl.gz",
+        "code/*", "format.json", "index/log/*", "index/checkpoints/*", "index/watch/*", "doctor/*", "runs/*/log/*",
+        "runs/*/logs/*", "runs/*/lease/*", "runs/*/manifest.json", "runs/*/params.jsonl.gz", "runs/*/payloads.jsonl.gz",
     }  # fmt: skip
 
 

@@ -54,6 +54,11 @@ def write(brain: Brain, out: list[cmd.Command]) -> list[cmd.Command]:
             "task t: killed for its memory (OOM) (exit code 137)",
         ),
         (
+            allocation(tasks={"t": TaskState("dead", True, 0, "Exit Code: 137, Signal: 9", 137)}),
+            Cause.EXIT,
+            "task t: Exit Code: 137, Signal: 9, killed: often for more memory than its resources allow",
+        ),
+        (
             allocation(tasks={"t": TaskState("dead", True, 0, "Failed Artifact Download")}),
             Cause.SETUP,
             "task t: Failed Artifact Download",
