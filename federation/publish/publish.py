@@ -87,7 +87,8 @@ def publish(
     `environ` is the task's environment (default: this process's). `metrics` overrides `metrics.json`, and `origin` the
     record's environment (`format`, `framework`, `data_url`). `progress` is called with the number of bytes sent.
     `site_packages` are the folders with the training's packages, if another Python than this one trained (empty: unknown).
-    Raises PublishError or StoreError, and then no record was written. A second, different artifact of the allocation is refused.
+    Raises PublishError or StoreError, and then no record was written. A second, different artifact of the allocation is
+    refused.
     """
     environ = os.environ if environ is None else environ
     allocation = allocation_of(environ, node=socket.gethostname())
