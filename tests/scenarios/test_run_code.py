@@ -6,7 +6,6 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -83,7 +82,6 @@ def traces(project: Project) -> object:
     return sorted(stores.rglob("*")), [project.jobs(region) for region in ("us", "eu")]
 
 
-@NEEDS_UV
 def test_a_script_is_swept_over_and_the_best_model_is_used(bare: Project) -> None:
     bare.write("sweep.py", train("one", block=BLOCK))
     done = bare.ran("run", "sweep.py", "--sweep", "lr=0.1,1e-2", "--sweep", "depth=3,5", "-p", "seed=7")
