@@ -17,10 +17,6 @@ import federation
 from tests.scenarios.project import Project, QuickProject, assert_refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run-code")]
-NEEDS_UV = pytest.mark.skipif(
-    not shutil.which("uv", path=str(Path(sys.executable).parent)) and not shutil.which("uv"),
-    reason="uv is not installed",
-)
 
 TRAIN = """\
 import json, os, sys
