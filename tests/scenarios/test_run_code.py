@@ -51,7 +51,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
     finally:
         project.end_processes()
-        project.fedml("dev", "down", "--purge")
+        project.fedml("dev", "down", "--purge", "--yes")
 
 
 def said(project: Project, version: str, job: str) -> list[dict[str, object]]:
