@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from federation.api.arguments import checked
+from federation.api.curves import CurvePoints
 from federation.api.progress import Progress, shown
 from federation.api.results import Results
 from federation.app import App
@@ -20,6 +21,7 @@ from federation.run.brain.commands import Tell
 from federation.streams import write_note
 from federation.workflows import run_control
 from federation.workflows.drive import RunOutcome
+from federation.workflows.run_curves import curves
 from federation.workflows.run_output import Wanted, Written, followed, written
 from federation.workflows.runs import Runs
 
@@ -119,6 +121,11 @@ class Run:
     def results(self) -> Results:
         """Its results that are in the index now."""
         return self._asked(lambda app: Results(app.index.query(run=self.id), app.index.revision))
+
+    def curves(self) -> CurvePoints:
+        """What its tasks logged in `metrics.jsonl` until now: of running slots live from their regions, of finished ones from
+        their artifacts. What can't be read is in `problems`."""
+        return self._asked(lambda app: CurvePoints.of(curves(app, Runs(app).story(self.id))))
 
     def _asked(self, question: Callable[[App], Answer]) -> Answer:
         with closing(App(self._config)) as app:

@@ -148,9 +148,14 @@ class Reader(ABC):
             return found
         return self._rows("alloc_id >= ? AND alloc_id < ?", (text.lower(), text.lower() + chr(0x10FFFF)))
 
-    def result(self, ref: str, *, job: str | None = None) -> Row:
-        """The one result that `ref` means (see `find`). Raises UsageError for none, and for several: it lists them."""
+    def result(self, ref: str, *, job: str | None = None, sort: str | None = None) -> Row:
+        """The one result that `ref` means (see `find`); of several, the first by `sort` (see `query`). Raises UsageError for
+        none, and for several without `sort`: it lists them. Raises WhereError for a `sort` that isn't valid."""
         found = self.find(ref, job=job)
+        if sort is not None and found:
+            ids, jobs = {row.alloc_id for row in found}, {row.job for row in found}
+            in_order = self.query(job=jobs.pop() if len(jobs) == 1 else None, sort=sort)
+            found = [row for row in in_order if row.alloc_id in ids][:1] or found
         if len(found) == 1:
             return found[0]
         if not found:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
+from federation.run.brain.causes import Cause
 from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
 from federation.run.brain.events import Pair
 from federation.run.kept_logs import KeptAttempt
 from regions.nomad.task_history import TaskStory
 
-Outcome = Literal["done", "failed", "open"]
+Outcome = Literal["done", "failed", "stopped", "open"]
 
 
 class LogEntry(Protocol):
@@ -157,7 +158,8 @@ def _take(spans: dict[Pair, Span], change: OfAttempt, at_s: float) -> None:
         case Ack():
             spans[pair] = replace(spans[pair], sent_s=at_s, started_s=at_s)
         case Fail():
-            spans[pair] = replace(spans[pair], ended_s=at_s, outcome="failed", reason=change.reason)
+            outcome: Outcome = "stopped" if change.cause is Cause.RULE else "failed"
+            spans[pair] = replace(spans[pair], ended_s=at_s, outcome=outcome, reason=change.reason)
 
 
 def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: float) -> None:

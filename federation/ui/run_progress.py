@@ -16,9 +16,9 @@ from federation.text import counted
 from federation.ui.slot_failures import params_text
 from federation.visible import visible_line
 
-SHOWN_ALWAYS = ("failing", "failed", "retry", "lost", "back", "region", "cancel")
+SHOWN_ALWAYS = ("failing", "failed", "stopped", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
-PARAMS_SHOWN = ("failing", "failed", "retry")
+PARAMS_SHOWN = ("failing", "failed", "stopped", "retry")
 """Kinds of events whose lines name the slot's parameters."""
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from federation.manifest import Manifest, RunCode
 from federation.run.timeline import Timeline
 from federation.streams import write_line
 from federation.text import counted
@@ -14,6 +17,8 @@ from federation.ui.run_chart import chart
 from federation.ui.run_view import named
 from federation.ui.slot_failures import failure_lines, failures_document, params_text
 from federation.workflows.run_reader import RunStory
+from jobs.code_run import with_params
+from jobs.spec import FALLBACK_VERSION_KEY
 
 ATTEMPTS_SHOWN = 50
 
@@ -29,6 +34,8 @@ def show_story(story: RunStory) -> None:
         f"{by}{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
         f"by {manifest.author} at {manifest.created}",
     )
+    if manifest.code is not None:
+        console.print_line(_code_text(manifest.code, with_params(manifest.meta)), soft_wrap=True)
     if story.driver is not None and not story.driver.is_driving:
         console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
     for line in failure_lines(story.failures, story.parameters_of(story.failures)):
@@ -64,6 +71,26 @@ def show_story(story: RunStory) -> None:
         rows = [(row[0], *row[2:]) for row in rows]
     if rows:
         _show_attempts(columns, rows)
+
+
+def _code_text(code: RunCode, meta: Mapping[str, str]) -> str:
+    """Which code a run has, its commit, its command, and the parameters of all slots, in one line."""
+    commit = f", commit {code.git_commit[:10]}{' with changes' if code.git_dirty else ''}" if code.git_commit else ""
+    params = params_text(_common_params(meta))
+    return f"Code {code.sha256[:12]}{commit}: {shlex.join(code.command)}{f'; all slots: {params}' if params else ''}"
+
+
+def _common_params(meta: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that all slots of code have."""
+    return {name: value for name, value in meta.items() if name != FALLBACK_VERSION_KEY}
+
+
+def _code_document(manifest: Manifest) -> dict[str, Any] | None:
+    """What the manifest has of the code, without the jobspec. None for a run of a jobspec of one's own."""
+    if manifest.code is None:
+        return None
+    told = {name: value for name, value in asdict(manifest.code).items() if name != "jobspec"}
+    return told | {"params": _common_params(with_params(manifest.meta))}
 
 
 def _show_attempts(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
@@ -173,6 +200,7 @@ def story_document(story: RunStory) -> dict[str, Any]:
         "is_driven": story.driver.is_driving if story.driver else None,
         "opened": manifest.created,
         "author": manifest.author,
+        "code": _code_document(manifest),
         "failures": failures_document(story.failures, story.parameters_of(story.failures)),
         "failing": failures_document(story.failing, story.parameters_of(story.failing)),
         "cancelled": asdict(story.cancelled) if story.cancelled else None,

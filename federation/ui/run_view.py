@@ -71,10 +71,11 @@ def show_outcome(outcome: RunOutcome) -> None:
     """Prints on standard error how a run ended and what to do next."""
     console = err()
     manifest = outcome.manifest
+    stopped = f"{len(outcome.stopped):,} stopped by a rule, " if outcome.stopped else ""
     console.print_line(
         f"Run {named(manifest.run, manifest.name)}: ",
         (outcome.state, "bold red" if outcome.state == "failed" else "bold"),
-        f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
+        f", {outcome.done} of {counted(manifest.slots, 'slot')}, {stopped}version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
     for line in failure_lines(outcome.failures, outcome.params):
@@ -109,6 +110,10 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
         "done": outcome.done,
         "failed": outcome.failed,
         "failures": failures_document(outcome.failures, outcome.params),
+        "stopped": [
+            {"slot": slot, "params": dict(outcome.params.get(slot, {})), "reason": reason}
+            for slot, reason in outcome.stopped.items()
+        ],
         "left": dict(outcome.left),
     }
 

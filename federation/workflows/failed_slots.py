@@ -13,8 +13,9 @@ from federation.manifest import Manifest
 from federation.run.brain.transitions import SlotState
 from federation.run.slot_inputs import inputs_of, payloads_of
 from federation.text import counted
-from federation.workflows.request import FailedSlots, RunRequest
+from federation.workflows.request import CodeRequest, FailedSlots, RunRequest
 from federation.workflows.run_reader import RunReader, RunStory
+from jobs.code_run import CODE_KEY, COMMAND_KEY, with_params
 from jobs.params.sweep import Asks, Rows, Sweep
 from jobs.spec import FALLBACK_VERSION_KEY, VERSION_KEYS
 
@@ -34,23 +35,33 @@ def request_of_failed(app: App, run: str, request: RunRequest) -> tuple[RunReque
     manifest, failed = story.manifest, _failed(story)
     if not failed:
         raise UsageError(f"no slot of run {manifest.run} has failed", hint=f"see: fedml runs show {manifest.run}")
+    made = request_of_slots(app, manifest, failed, request)
+    name = Path(made.job.job).name
+    what = f"{name} as it is now" if made.code is request.code else "the code that they had"
+    said = f"{len(failed)} of {len(story.slots)} slots of run {manifest.run}, with {what}"
+    return replace(made, failed_of=FailedSlots(manifest.run, failed)), said
+
+
+def request_of_slots(app: App, manifest: Manifest, slots: tuple[int, ...], request: RunRequest) -> RunRequest:
+    """A request for these slots of a run, with their parameters, and their code where `request` has no code or job of its
+    own. What it says about version, variables, regions and meta has priority. Raises IndexCorrupt."""
     job = request.job
-    made = replace(
+    code = request.code if request.code is not None or job.job else _code_of(manifest)
+    return replace(
         request,
         job=JobRequest(
             job.job or _job_of(app, manifest),
             job.variables or manifest.variables,
             job.var_files or tuple(app.config.root / path for path in manifest.var_files),
             job.regions or tuple(name for name in manifest.regions if name in app.config.regions),
+            code.kept.jobspec if code is not None else "",
         ),
-        slots=len(failed),
+        code=code,
+        slots=len(slots),
         meta={**_meta_of(app, manifest), **(request.meta or {})},
         payload=manifest.payload,
-        asks=_asks_of(app, manifest, failed),
-        failed_of=FailedSlots(manifest.run, failed),
+        asks=_asks_of(app, manifest, slots),
     )
-    name = Path(made.job.job).name
-    return made, f"{len(failed)} of {len(story.slots)} slots of run {manifest.run}, with {name} as it is now"
 
 
 def change_of_failed(app: App, was: FailedSlots) -> str:
@@ -73,11 +84,18 @@ def _job_of(app: App, manifest: Manifest) -> str:
     return str(app.config.root / manifest.job_file) if manifest.job_file else manifest.job
 
 
+def _code_of(manifest: Manifest) -> CodeRequest | None:
+    """The code that the run had, which is in the stores."""
+    if manifest.code is None:
+        return None
+    return CodeRequest(manifest.code, {key: manifest.meta[key] for key in (CODE_KEY, COMMAND_KEY)})
+
+
 def _meta_of(app: App, manifest: Manifest) -> dict[str, str]:
     """The meta that all slots had, without the version."""
     names = (app.config.version_meta, *VERSION_KEYS, FALLBACK_VERSION_KEY)
     version_key = next((name for name in names if name and manifest.meta.get(name) == manifest.version), None)
-    return {name: value for name, value in manifest.meta.items() if name != version_key}
+    return {name: value for name, value in with_params(manifest.meta).items() if name != version_key}
 
 
 def _asks_of(app: App, manifest: Manifest, slots: tuple[int, ...]) -> Asks:

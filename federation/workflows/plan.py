@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,8 @@ class Preview:
     request: CheckedRequest | None = None
     rooms: tuple[Room, ...] = ()
     """What the plan was made from, in the federation's order."""
+    asked_s: float = 0.0
+    """When the regions had answered, by the monotonic clock."""
     other_specs: tuple[str, ...] = ()
     """Spec hashes of this version's earlier runs, as far as they aren't this job's."""
 
@@ -59,6 +62,11 @@ class Preview:
             f"Version {self.version} was run with another state of the job (spec {others}; now "
             f"{self.prepared.spec_hash[:12]}): it would mix the results of both. Leave out --version for a version of its own"
         )
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the regions had answered."""
+        return time.monotonic() - self.asked_s
 
     @property
     def usable(self) -> list[str]:
@@ -115,7 +123,7 @@ def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> P
     """
     checked = check_request(request, app.config)
     prepared = app.prepare(request.job)
-    if (why := not_registering(app)) and not prepared.is_registered:
+    if request.code is None and (why := not_registering(app)) and not prepared.is_registered:
         prepared = as_registered(app, prepared, why, allow_drift=False)
     if request.meta or request.payload or not request.asks.is_empty:
         checked = check_for_job(checked, prepared.shape)
@@ -151,6 +159,7 @@ def preview_checked(
         allow_preemption=placing.allow_preemption,
         goes_on=goes_on,
     )
+    asked_s = time.monotonic()
     snapshot = CapacitySnapshot(
         {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}, asked.late
     )
@@ -171,6 +180,7 @@ def preview_checked(
         len(app.index.query(job=job, version=request.version)) if request.version else 0,
         request,
         tuple(rooms),
+        asked_s,
         _other_specs(app, job, request.version, prepared.spec_hash),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from federation.app import App
 from federation.errors import IndexCorrupt, UsageError
@@ -23,10 +24,10 @@ from federation.run.brain.events import Appended, Event, Resumed
 from federation.run.brain.state import Slot
 from federation.run.brain.transitions import SlotState
 from federation.run.driver import Driver, driver_of
-from federation.run.kept_logs import READ_THREADS, kept
+from federation.run.kept_logs import READ_THREADS, histories, kept
 from federation.run.slot_inputs import parameters_of
 from federation.run.timeline import Timeline, timeline
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.storage.errors import NotFound, StoreError
 
 
@@ -134,7 +135,11 @@ class RunReader:
             committed[pair] = max(committed.get(pair, ""), result.created)
         regions, manifest = self._app.config.regions, story.manifest
         prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
-        return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
+        home = self._app.home
+        attempts = {
+            one.story.id: one for one in chain(histories(home, manifest.run), kept(home, manifest.run))
+        }  # one that was kept by two coordinators counts once
+        return timeline(story.entries, committed, attempts.values(), prices)
 
     def find(self, run: str) -> RunRow:
         """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""

@@ -6,8 +6,10 @@ the home store. The order of writes: `open` in the index, manifest, run log, dis
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,16 +25,16 @@ from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.run.brain.changes import Rebind, Retry
 from federation.run.brain.commands import Tell
-from federation.run.brain.events import CancelRequested
+from federation.run.brain.events import CancelRequested, RegionProbed
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
 from federation.run.slot_inputs import keep_asks
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
-from federation.workflows.request import DispatchRequest
+from federation.workflows.request import CodeRequest, DispatchRequest
 from federation.workflows.run_reader import RunReader, replay_of
 from jobs.errors import FedmlError
-from regions.storage.store import Create
+from regions.storage.store import Create, Store
 
 STANDBY_LOOK_S = 10.0
 """Pause between two looks of a standby coordinator whether the run is over."""
@@ -45,6 +47,8 @@ class Opened:
     manifest: Manifest
     existing_results: int
     """How many results this version had before. The run's results are added to them."""
+    probed: tuple[RegionProbed, ...] = ()
+    """The rooms of regions, where they were asked for just now."""
 
 
 class Runs(RunReader):
@@ -71,22 +75,24 @@ class Runs(RunReader):
         a manifest, which holds its version and nothing else.
         """
         shape, app = prepared.shape, self._app
-        if app.config.results == "adopt":
+        results = "publish" if request.code is not None else app.config.results
+        if results == "adopt":
             check_adoption(app.config, prepared, request.first_meta)
         slots = request.slots or len(regions)
         limits = request.patience.limits(slots)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
-        keys = 0 if app.config.results == "none" else slots * shape.keys_a_slot
+        keys = 0 if results == "none" else slots * shape.keys_a_slot
         opened = self._app.index.open_run(
             run, shape.id, request.version, prepared.spec_hash, slots, keys, name=request.name
         )
         config = app.config
         sweep = keep_asks(app.home, run, request.asks)
+        keep_diff(app.home, run, request.code)
         manifest = Manifest(
             run=run,
             job=shape.id,
-            job_file="" if prepared.is_registered else _portable(prepared.file, config.root),
+            job_file="" if prepared.is_registered or request.code else _portable(prepared.file, config.root),
             spec_hash=prepared.spec_hash,
             version=opened.version,
             slots=slots,
@@ -97,7 +103,7 @@ class Runs(RunReader):
             meta={**request.slot_meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
             policy=request.placing.policy or config.policy,
-            results=config.results,
+            results=results,
             author=default_author(),
             created=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             variables=request.job.variables,
@@ -112,6 +118,7 @@ class Runs(RunReader):
             rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
             name=request.name,
+            code=request.code.kept if request.code is not None else None,
             **limits,
         )
         self._app.home.put(RunKeys(run).manifest, manifest.to_json(), Create(), content_type="application/json")
@@ -122,7 +129,8 @@ class Runs(RunReader):
         manifest = opened.manifest
         with self._lease(manifest.run) as lease:
             lease.acquire()
-            return drive(self._app, manifest, prepared, self.log_of(manifest.run), (), observe, lease)
+            log = self.log_of(manifest.run)
+            return drive(self._app, manifest, prepared, log, (), observe, lease, probed=opened.probed)
 
     def resume(self, run: str, observe: Callable[[Tell], None]) -> RunOutcome:
         """Goes on with a run from its log, wherever it was left. Raises RunIsDriven while another coordinator drives it."""
@@ -233,6 +241,10 @@ class Runs(RunReader):
     def _prepared_again(self, manifest: Manifest) -> PreparedJob:
         """The run's job, from its file, or (where this machine has none) as it is registered in the regions."""
         root = self._app.config.root
+        if manifest.code is not None:
+            return self._app.prepare_from_file(
+                JobRequest(manifest.job, regions=manifest.regions, text=manifest.code.jobspec)
+            )
         if not manifest.job_file or not (root / manifest.job_file).is_file():
             return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
         prepared = self._app.prepare(
@@ -267,11 +279,27 @@ class Runs(RunReader):
             return True
         return False
 
-    def stop_stale(self, job: str, regions: Sequence[str]) -> dict[str, list[str]]:
+    def stop_stale(self, job: str, regions: Sequence[str], *, parent: str = "") -> dict[str, list[str]]:
         """Stops what runs of this job that are over left in these regions, since they couldn't be reached then. Returns the
-        stopped children, by region. Regions that don't answer now are passed over."""
+        stopped children, by region. Regions that don't answer now are passed over. `parent` is the Nomad job, if it has
+        another ID."""
         over = {row.run for row in self._app.index.runs(job=job) if row.state in RUN_STATES_CLOSED}
-        return stop_stale([self._app.client(name) for name in regions if name in self._app.config.regions], job, over)
+        clients = [self._app.client(name) for name in regions if name in self._app.config.regions]
+        return stop_stale(clients, parent or job, over)
+
+    def parent_of(self, run: str) -> str:
+        """The Nomad job that a run dispatches, where it isn't the job's own; empty too where the run has no manifest."""
+        with suppress(UsageError):
+            return self.manifest(run).parent
+        return ""
+
+
+def keep_diff(home: Store, run: str, code: CodeRequest | None) -> None:
+    """Writes how the code differs from its commit, if that is known."""
+    git = code.packed.git if code is not None and code.packed is not None else None
+    if git is not None and git.diff:
+        data = gzip.compress(git.diff, 6, mtime=0)
+        home.put(RunKeys(run).code_diff, data, Create(), content_type="application/gzip")
 
 
 def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from jobs.code_run import PARAMS_KEY
 from jobs.errors import InvalidMeta
-from jobs.params.sweep import Asks, Inputs, Rows, text_of
+from jobs.params.sweep import Asks, Inputs, Rows
+from jobs.params.values import params_json, text_of, typed
 from jobs.spec import (
     META_BYTES_MAX,
     JobShape,
@@ -19,11 +21,33 @@ from jobs.spec import (
 
 
 def check_asks(
-    shape: JobShape, asks: Asks, meta: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
+    shape: JobShape,
+    asks: Asks,
+    meta: Mapping[str, str],
+    payload: bytes,
+    *,
+    own: Mapping[str, str] | None = None,
+    allow_secrets: bool = False,
 ) -> dict[str, str]:
-    """Checks each slot's meta against the job and returns the meta of all slots. Raises InvalidMeta with its place."""
+    """Checks each slot's meta against the job and returns the meta of all slots, with what the job doesn't declare in its
+    `fedml_params`. `own` is what `fedml run` adds. Raises InvalidMeta with its place."""
+    checked = _checked_asks(shape, asks, meta, payload, own or {}, allow_secrets=allow_secrets)
+    sent = {name: value for name, value in checked.items() if name in shape.declared_meta}
+    inner = {name: typed(value) for name, value in checked.items() if name not in sent}
+    return {**sent, PARAMS_KEY: params_json(inner)} if inner else sent
+
+
+def _checked_asks(
+    shape: JobShape,
+    asks: Asks,
+    meta: Mapping[str, str],
+    payload: bytes,
+    own: Mapping[str, str],
+    *,
+    allow_secrets: bool,
+) -> dict[str, str]:
     if asks.is_empty:
-        return check_dispatch(shape, meta, payload, allow_secrets=allow_secrets)
+        return check_dispatch(shape, meta, payload, own=own, allow_secrets=allow_secrets)
     for name in _names(asks):
         _check_name(shape, name, meta, allow_secrets=allow_secrets)
     if asks.payloads and payload:
@@ -36,25 +60,16 @@ def check_asks(
     if not asks.payloads:
         check_payload(shape, payload)
     inputs = Inputs(meta, payload, asks.axes, asks.rows.lines[:1] if asks.rows else ())
-    first = _first_meta(shape, asks, inputs, allow_secrets=allow_secrets)
+    first = _first_meta(shape, asks, inputs, own, allow_secrets=allow_secrets)
+    given = {name: value for name, value in first.items() if name not in own}
     base = {name: value for name, value in first.items() if name not in inputs.parameters(0)}
     for axis in asks.axes:
         for value in axis.values:
-            dispatch_meta(shape, {**first, axis.name: value}, allow_secrets=allow_secrets)
+            dispatch_meta(shape, {**given, axis.name: value}, own=own, allow_secrets=allow_secrets)
     if asks.rows is not None:
-        others = {name: value for name, value in first.items() if name not in asks.rows.names}
-        _check_rows(shape, asks.rows, others, allow_secrets=allow_secrets)
+        others = {name: value for name, value in given.items() if name not in asks.rows.names}
+        _check_rows(shape, asks.rows, others, own, allow_secrets=allow_secrets)
     return base
-
-
-def _first_meta(shape: JobShape, asks: Asks, inputs: Inputs, *, allow_secrets: bool) -> dict[str, str]:
-    """The whole meta of the first slot, checked. An error of its row names the row."""
-    try:
-        return dispatch_meta(shape, inputs(0)[0], allow_secrets=allow_secrets)
-    except InvalidMeta as error:
-        if asks.rows is None:
-            raise
-        raise InvalidMeta(f"{asks.rows.where(0)}: {error.message}", hint=error.hint) from None
 
 
 def _names(asks: Asks) -> list[str]:
@@ -73,7 +88,7 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
         raise InvalidMeta(
             f"{name} carries the version, and a run has one version", hint="start one run for each version: --version"
         )
-    if name not in shape.declared_meta:
+    if not shape.takes(name):
         raise undeclared(shape, name, " to sweep over", "add it to meta_optional; ")
     if looks_secret(name) and not allow_secrets:
         raise InvalidMeta(
@@ -82,9 +97,11 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
         )
 
 
-def _check_rows(shape: JobShape, rows: Rows, others: Mapping[str, str], *, allow_secrets: bool) -> None:
+def _check_rows(
+    shape: JobShape, rows: Rows, others: Mapping[str, str], sent: Mapping[str, str], *, allow_secrets: bool
+) -> None:
     """Checks each row: required keys, paths that stay in their folder, and size."""
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in others.items())
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in [*others.items(), *sent.items()])
     needed = [key for key in shape.meta_required if key in rows.names]
     paths = [name for name in rows.names if name.lower().endswith(("path", "dir"))]
     for number, line in enumerate(rows.lines):
@@ -92,6 +109,18 @@ def _check_rows(shape: JobShape, rows: Rows, others: Mapping[str, str], *, allow
             continue
         own = {name: text_of(value) for name, value in json.loads(line).items()}
         try:
-            dispatch_meta(shape, {**others, **own}, allow_secrets=allow_secrets)
+            dispatch_meta(shape, {**others, **own}, own=sent, allow_secrets=allow_secrets)
         except InvalidMeta as error:
             raise InvalidMeta(f"{rows.where(number)}: {error.message}", hint=error.hint) from None
+
+
+def _first_meta(
+    shape: JobShape, asks: Asks, inputs: Inputs, own: Mapping[str, str], *, allow_secrets: bool
+) -> dict[str, str]:
+    """The whole meta of the first slot, checked. An error of its row names the row."""
+    try:
+        return dispatch_meta(shape, inputs(0)[0], own=own, allow_secrets=allow_secrets)
+    except InvalidMeta as error:
+        if asks.rows is None:
+            raise
+        raise InvalidMeta(f"{asks.rows.where(0)}: {error.message}", hint=error.hint) from None

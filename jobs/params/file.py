@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 from jobs.errors import ForeignTextError, InvalidMeta
 from jobs.foreign import Members, parse_json, unpacked
-from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, Value, axes_of, text_of, typed, value_problem
+from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, axes_of
+from jobs.params.values import Value, text_of, typed, value_problem
 from jobs.spec import PAYLOAD_BYTES_MAX, text_problem
 
 PAYLOADS_BYTES_MAX = 256 * 1024 * 1024

@@ -8,27 +8,18 @@ rows and payloads are not combined: slot i gets row i and payload i.
 from __future__ import annotations
 
 import csv
-import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
+from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import InvalidMeta
-from jobs.foreign import kind_of, parse_object
-from jobs.json_limits import Limits
-from jobs.spec import (
-    text_problem,
-)
+from jobs.foreign import parse_object
+from jobs.params.values import PARAMS_LIMITS, Value, params_json, text_of, typed
+from jobs.spec import JobShape
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
-
-Value = str | int | float | bool
-
-_WHOLE_BITS_MAX = 14_000
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_ROW_LIMITS = Limits(whole_max=10**4300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +52,24 @@ class Sweep:
     payloads: Kept | None = None
     is_paired: bool = False
     """Row i goes with payload i, instead of with every payload."""
+    in_params: tuple[str, ...] = ()
+    """Names that the job doesn't declare: they go into its `fedml_params`."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Sweep:
         """Reads a sweep from JSON. Raises TypeError, ValueError or KeyError."""
         axes, params, payloads = data["axes"], data["params"], data["payloads"]
-        if not isinstance(axes, list) or not all(kept is None or isinstance(kept, dict) for kept in (params, payloads)):
+        in_params = data.get("in_params", [])
+        if not all(kept is None or isinstance(kept, dict) for kept in (params, payloads)):
+            raise TypeError("sweep")
+        if not isinstance(axes, list) or not isinstance(in_params, list):
             raise TypeError("sweep")
         return cls(
             tuple(Axis(str(axis["name"]), tuple(axis["values"])) for axis in axes),
             Kept(**params) if isinstance(params, dict) else None,
             Kept(**payloads) if isinstance(payloads, dict) else None,
             data.get("is_paired") is True,
+            tuple(map(str, in_params)),
         )
 
 
@@ -108,6 +105,13 @@ class Asks:
     payloads: tuple[Payload, ...] = ()
     is_paired: bool = False
     """Row i goes with payload i. There are as many of both, and no axes."""
+    in_params: tuple[str, ...] = ()
+    """Names that the job doesn't declare (`for_job`)."""
+
+    def for_job(self, shape: JobShape) -> Asks:
+        """The same, for a job: what it doesn't declare goes into its `fedml_params`."""
+        names = dict.fromkeys([*(self.rows.names if self.rows else ()), *(axis.name for axis in self.axes)])
+        return replace(self, in_params=tuple(name for name in names if name not in shape.declared_meta))
 
     @property
     def is_empty(self) -> bool:
@@ -125,7 +129,9 @@ class Asks:
     def inputs(self, meta: Mapping[str, str], payload: bytes = b"") -> Inputs:
         """What each slot is dispatched with, beside this meta and this payload of all slots."""
         rows = self.rows.lines if self.rows else ()
-        return Inputs(meta, payload, self.axes, rows, [one.data for one in self.payloads], self.is_paired)
+        return Inputs(
+            meta, payload, self.axes, rows, [one.data for one in self.payloads], self.is_paired, self.in_params
+        )
 
     def slots(self, asked: int | None) -> int | None:
         """Returns the number of slots: as asked, which must be a multiple of the combinations; otherwise one for each
@@ -156,12 +162,18 @@ class Inputs:
     lines: Sequence[bytes] = field(default=())
     payloads: Sequence[bytes] = field(default=())
     is_paired: bool = False
+    in_params: Sequence[str] = field(default=())
+    """Names of parameters that go into the meta `fedml_params`."""
 
     def __call__(self, slot: int) -> tuple[Mapping[str, str], bytes]:
         """Returns the slot's meta and payload."""
         payload = self.payload_of(slot)
-        own = {name: text_of(value) for name, value in self.parameters(slot).items()}
-        return {**self.meta, **own}, self.payloads[payload] if self.payloads else self.payload
+        own = self.parameters(slot)
+        meta = {**self.meta, **{name: text_of(value) for name, value in own.items() if name not in self.in_params}}
+        if inner := {name: own[name] for name in self.in_params if name in own}:
+            alike = {name: typed(text) for name, text in params_of(meta.get(PARAMS_KEY) or "{}").items()}
+            meta[PARAMS_KEY] = params_json(alike | inner)
+        return meta, self.payloads[payload] if self.payloads else self.payload
 
     def parameters(self, slot: int) -> dict[str, Value]:
         """Returns the slot's own parameters, typed: integers, numbers, true and false, otherwise text."""
@@ -177,7 +189,7 @@ class Inputs:
         return self._places(slot)[1]
 
     def _row(self, row: int) -> dict[str, Value]:
-        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=_ROW_LIMITS)
+        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=PARAMS_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
         """Returns (row and position on each axis, payload) of a slot: the digits of its number in mixed radix."""
@@ -235,39 +247,6 @@ def checked_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
                 hint="give each value once; -n sets the number of slots",
             )
     return tuple(axes)
-
-
-def typed(text: str) -> Value:
-    """Parses a text to a value whose `text_of` is the same text again, so "007" and "0.10" stay texts."""
-    if text in ("true", "false"):
-        return text == "true"
-    if _NUMBER.fullmatch(text):
-        for kind in (int, float):
-            try:
-                value = kind(text)
-            except ValueError:
-                continue
-            if text_of(value) == text:
-                return value
-    return text
-
-
-def value_problem(value: object) -> str:
-    """Returns why a value can't be a parameter; empty for one that can."""
-    if isinstance(value, str):
-        return text_problem(value)
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else "is not a finite number"
-    if isinstance(value, int):
-        return "has too many digits" if value.bit_length() > _WHOLE_BITS_MAX else ""
-    return f"is {kind_of(value)}"
-
-
-def text_of(value: Value) -> str:
-    """Formats a value for meta."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _quoted(value: str) -> str:

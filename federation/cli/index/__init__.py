@@ -8,6 +8,7 @@ from federation.cli.lazy import lazy_group
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Find results": {"index.results": ("list", "show", "get", "compare"), "index.watch": ("watch",)},
     "Name and judge results": {"index.tags": ("tag", "untag", "note", "retire"), "index.storage": ("sign",)},
+    "Code of results": {"index.code": ("code", "reproduce")},
     "History": {"index.history": ("log", "diff", "lineage")},
     "Check and repair": {"index.repair": ("verify", "sync", "rebuild")},
     "Space and copies": {"index.storage": ("gc", "copy", "export", "import")},

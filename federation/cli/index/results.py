@@ -176,6 +176,12 @@ def get(
         typer.Option(metavar="DIR", help="The folder to make (default: JOB-VERSION-ALLOCATION here)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD[:desc],…", help="Of several results, take the first by these fields. Default: refuse."
+        ),
+    ] = None,
     signed_by: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Refuse a result that none of these public keys signed.")
     ] = None,
@@ -188,11 +194,14 @@ def get(
 
     A store that fedml.toml doesn't have for the region of the result is refused (see further_stores there).
 
-    A version is enough if it has one committed result. If it has several, they are listed, to name one.
+    A version is enough if it has one committed result. If it has several, they are listed, to name one. With --sort, the
+    first one is taken: the best by a metric.
 
     Examples:
 
       fedml index get 4
+
+      fedml index get train@4 --sort metrics.auc:desc --to model
 
       fedml index get production --to model
 
@@ -204,7 +213,7 @@ def get(
     from federation.workflows.index_copy import get_result, require_signer
 
     with opened(config) as federation:
-        row = federation.index.result(result, job=job)
+        row = federation.index.result(result, job=job, sort=sort)
         if signed_by:
             require_signer(federation, row, signed_by)
         with transfer("fetching", row.size_bytes) as progress:

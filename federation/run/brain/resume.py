@@ -18,7 +18,9 @@ from federation.run.brain.state import GroupIndex, Logged, RunState
 from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
-STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
+STOPPED = (
+    Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED, Cause.RULE
+)  # fmt: skip
 """Causes after which the child may still run: it is stopped."""
 
 

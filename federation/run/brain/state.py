@@ -68,6 +68,8 @@ class Attempt:
     """Allocations whose logs are kept, or about to be."""
     troubles: tuple[str, ...] = ()
     """What kept its tasks from starting or made Nomad restart them, in order, each once."""
+    is_condemned: bool = False
+    """A rule stops it: that is on its way to the run log."""
     failing: str = ""
     """The last of them as people read it. Empty: its tasks have started since, or never had any."""
     mapped: tuple[str, ...] = ()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jobs.errors import InvalidMeta
 from jobs.params.checks import check_asks
 from jobs.params.file import pack, payload_lines, payload_of, read_asks, read_params, read_payloads, rows_of, unpack
-from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, text_of, typed
+from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of
+from jobs.params.values import text_of, typed
 from jobs.spec import JobShape
 
 SHAPE = JobShape(
