@@ -21,7 +21,8 @@ from federation.plan import policy_named
 from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
+from jobs.params.checks import check_asks
+from jobs.params.sweep import SLOTS_MAX, Asks
 from jobs.spec import JobShape, checked_version
 
 
