@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from federation.api import Comparison, Federation, Results, Run, RunList, open  # noqa: A004 - federation.open reads as it is meant
+    from federation.api import Comparison, Federation, KeepBest, Results, Run, RunList, open  # noqa: A004 - federation.open reads as it is meant
 
-__all__ = ["Comparison", "Federation", "Results", "Run", "RunList", "open"]
+__all__ = ["Comparison", "Federation", "KeepBest", "Results", "Run", "RunList", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ Each is opened when it is first used. `close()` closes them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,22 @@ from typing import TYPE_CHECKING, Any
 from federation.config.adopted_places import adopted_stores
 from federation.config.model import Config
 from federation.deploy.allowed_regions import limited
-from federation.deploy.prepare import JobRequest, PreparedJob, is_job_id, prepare_file, prepare_registered
+from federation.deploy.prepare import (
+    JobRequest,
+    PreparedJob,
+    is_job_id,
+    isolated,
+    prepare_registered,
+    prepare_source,
+    source_of,
+)
 from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
 from federation.index import Index
 from federation.index.home import Owner
 from federation.index.stores import KnownStores, Stores
 from federation.index.validation import checked_names
+from federation.task.node_program import NodeProgram, node_program
+from jobs.code_job import SHA256_VARIABLE, TASK_VARIABLE, URL_VARIABLE
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from regions.model import Region, StoreConfig
@@ -153,16 +164,44 @@ class App:
         Raises what is wrong with the job itself (see `federation.deploy.prepare`). What is wrong for one region only is in
         `rendered`."""
         regions = self.chosen_regions(request.regions)
-        job_id = self.registered_request(request)
+        job_id = "" if request.text else self.registered_request(request)
         if job_id:
             return self.prepare_registered(job_id, [region.name for region in regions], allow_drift=allow_drift)
         return self.prepare_from_file(request)
 
     def prepare_from_file(self, request: JobRequest) -> PreparedJob:
-        """Renders the job from its file for each chosen region. Asks no region."""
-        regions = self.chosen_regions(request.regions)
-        file, config = self.job_file(request.job), self.config
-        return self._limited(prepare_file(file, request, regions, config.version_meta, config.store_task))
+        """Renders the job from its file (or text) for each chosen region. Asks no region. A job that is only a text has an ID
+        for each state of it, so that nobody else's is changed."""
+        regions, config = self.chosen_regions(request.regions), self.config
+        source = source_of(request, Path(request.job) if request.text else self.job_file(request.job))
+        if TASK_VARIABLE not in source.text:
+            return self._limited(prepare_source(source, request, regions, config.version_meta, config.store_task))
+        programs = {region.name: self.node_program(region) for region in regions}
+        with_programs = [
+            replace(region, variables={**region.variables, **_variables(program)})
+            for region in regions
+            if isinstance(program := programs[region.name], NodeProgram)
+        ]
+        errors = {name: error for name, error in programs.items() if isinstance(error, FedmlError)}
+        if not with_programs:
+            raise next(iter(errors.values()))
+        prepared = prepare_source(source, request, with_programs, None if request.text else config.version_meta)
+        prepared = isolated(prepared) if request.text else prepared
+        return self._limited(replace(prepared, rendered={**prepared.rendered, **errors}))
+
+    def node_program(self, region: Region) -> NodeProgram | FedmlError:
+        """The program that runs code on this region's nodes; the error that says why there is none."""
+        try:
+            return node_program(
+                region.name,
+                [datacenter.store for datacenter in region.datacenters.values()],
+                is_dev=self.config.dev is not None,
+                archives=self.config.archives,
+                cache=self.config.cache_dir,
+                python=self.config.node_python,
+            )
+        except FedmlError as error:
+            return error
 
     def prepare_registered(
         self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False, nowhere: FedmlError | None = None
@@ -195,3 +234,8 @@ class App:
             return job if is_job_id(job, Path()) else ""
         own = self.config.job or ""
         return own if is_job_id(own, self.config.root) else ""
+
+
+def _variables(program: NodeProgram) -> dict[str, object]:
+    """The HCL variables by which a region's job names the program."""
+    return {TASK_VARIABLE: list(program.command), URL_VARIABLE: program.url, SHA256_VARIABLE: program.sha256}

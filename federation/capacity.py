@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from federation.beside import beside
 from federation.errors import RegionNotAllowed
 from federation.plan import Reason
 from federation.probe import SLOTS_MAX, could_ever, free_slots, shortage_text
@@ -186,18 +187,21 @@ def look(
     allow_preemption: bool = False,
     reached: Callable[[str], object] = lambda region: None,
 ) -> RegionCapacity:
-    """Asks one region for up to `wanted` slots. Calls `reached` with its name after its first answer. Raises no FedmlError:
-    what went wrong is in the answer."""
+    """Asks one region for up to `wanted` slots, as much as possible at once. Calls `reached` with its name after its first
+    answer. Raises no FedmlError: what went wrong is in the answer."""
     name, late = client.name, Reason.UNREACHABLE
     if isinstance(rendered, FedmlError):
         problem = _PROBLEMS.get(type(rendered), Reason.INFEASIBLE)
         return RegionCapacity(name, problem=problem, detail=str(rendered), hint=rendered.hint)
+    job = rendered
+    compared = beside(lambda: _change(client, job), name=f"change-{name}") if diff else None
+    waiting = beside(lambda: queued_children(client, str(job["ID"])), name=f"queue-{name}")
     try:
         nodes = _nodes(client, rendered)
         late = Reason.SLOW
         reached(name)
-        queued = queued_children(client, str(rendered["ID"]))
-        change, index, changes = _change(client, rendered) if diff else ("", 0, None)
+        queued = waiting.result()
+        change, index, changes = compared.result() if compared else ("", 0, None)
         answer = RegionCapacity(
             name,
             _version(client),
@@ -209,7 +213,10 @@ def look(
             fitting=tuple(node for node in nodes if all(offers(node, group) for group in rendered["TaskGroups"])),
         )
         return _with_room(client, answer, rendered, shape, nodes, wanted=wanted, allow_preemption=allow_preemption)
-    except (InvalidJob, PermissionDenied) as error:
+    except InvalidJob as error:
+        hint = error.hint or "see all that is wrong with the job:  fedml job validate"
+        return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=hint)
+    except PermissionDenied as error:
         return RegionCapacity(name, problem=Reason.REFUSED, detail=error.message, hint=error.hint)
     except RegionSlow as error:
         return RegionCapacity(name, problem=late, detail=error.message, hint=error.hint)

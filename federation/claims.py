@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from federation.result import ADOPTED, UNVERSIONED, ResultFile, ResultRecord, ad_hoc_run, store_name
+from federation.result import ADOPTED, CODE_SHA256, UNVERSIONED, ResultFile, ResultRecord, ad_hoc_run, store_name
+from jobs.code_run import PARAMS_KEY, params_of
+from jobs.errors import ForeignTextError
 from regions.model import Allocation, Node, Region
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import checked_key
@@ -21,7 +24,7 @@ from regions.storage.url import store_url
 
 AD_HOC = "nomad:"
 _INHERITED = re.compile(r"/(?:dispatch|periodic)-")
-_RESERVED = ("artifacts/", "format.json", "index/", "results/", "runs/")
+_RESERVED = ("artifacts/", "code/", "format.json", "index/", "results/", "runs/")
 """Keys below which only fedml writes: nothing there is an artifact in place."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 _TOLD_CHARS = 80
@@ -78,6 +81,9 @@ class RunFacts(OpenedRun, Protocol):
 
     @property
     def groups(self) -> Mapping[str, int]: ...
+    @property
+    def code_sha256(self) -> str:
+        """Of a run of `fedml run`: its code; else empty."""
 
 
 def fields_of(record: ResultRecord) -> dict[str, object]:
@@ -99,6 +105,7 @@ def fields_of(record: ResultRecord) -> dict[str, object]:
         "node": record.node,
         "store": store_name(record.store),
         "endpoint": _endpoint(record.store),
+        "code": record.environment.get(CODE_SHA256, ""),
         **{f"parameter {name}": value for name, value in record.params.items()},
     }
 
@@ -192,6 +199,7 @@ def of_run(run: RunFacts, record: ResultRecord) -> dict[str, Known]:
     return of_opened(run, record) | {
         "group": known("the manifest has", *run.groups),
         "index": Known(range(count), told),
+        **({"code": known("the manifest has", run.code_sha256)} if run.code_sha256 else {}),
     }
 
 
@@ -269,11 +277,15 @@ def of_params(meta: Mapping[str, str]) -> dict[str, Known]:
     values: dict[str, list[str]] = {}
     for name, value in meta.items():
         values.setdefault(re.sub(r"[^A-Za-z0-9_]", "_", name), []).append(value)  # as Nomad names the variable
-    return {
+    found = {
         f"parameter {name}": known("the dispatch gave", *given)
         for name, given in values.items()
         if not any("${" in value for value in given)  # Nomad replaces such a part on the node
     }
+    with suppress(ForeignTextError):  # somebody else dispatched it
+        inner = params_of(meta.get(PARAMS_KEY) or "{}")
+        found |= {f"parameter {name}": known("the dispatch gave", value) for name, value in inner.items()}
+    return found
 
 
 def sites_of(regions: Mapping[str, Region]) -> dict[str, Site]:

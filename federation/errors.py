@@ -20,6 +20,7 @@
     ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
     │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
+    ├── CodeError                  code that can't be packed, or a pack that can't be unpacked
     ├── DevError                   the development federation
     ├── OutputLost                 standard output can't be written
     ├── RunIsDriven                another coordinator drives the run
@@ -94,6 +95,10 @@ class PublishError(FederationError):
 
 class RecordTooNew(PublishError, FormatTooNew):
     """A record has a newer format: a node runs a newer fedml, or claims to."""
+
+
+class CodeError(FederationError):
+    """Code that can't or mustn't be packed, or a pack that can't be unpacked."""
 
 
 class DevError(FederationError):

@@ -2,7 +2,9 @@
 reads manifests.
 
 `runs/{run}/` holds `manifest.json`, `log/` (numbered entries), `lease/` (numbered objects), `logs/` (kept output of
-attempts), and `params.jsonl.gz` and `payloads.jsonl.gz` where slots differ in more than a product of parameters.
+attempts), `histories/` (what happened to attempts whose output isn't kept, many an object), `params.jsonl.gz` and
+`payloads.jsonl.gz` where slots differ in more than a product of parameters, and `code.diff.gz` of a run of code that was
+changed since its commit.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class RunKeys:
     @property
     def driven(self) -> tuple[str, ...]:
         """Folders that only a run with a manifest has something in."""
-        return self.log, self.lease, self.kept_logs()
+        return self.log, self.lease, self.kept_logs(), self.histories
 
     @property
     def params(self) -> str:
@@ -61,6 +63,20 @@ class RunKeys:
     def payloads(self) -> str:
         """The payloads that slots take."""
         return f"{self.folder}payloads.jsonl.gz"
+
+    @property
+    def code_diff(self) -> str:
+        """How the code differs from its commit."""
+        return f"{self.folder}code.diff.gz"
+
+    @property
+    def histories(self) -> str:
+        """What happened to attempts whose output wasn't kept."""
+        return f"{self.folder}histories/"
+
+    def history(self, alloc_id: str) -> str:
+        """The histories of several allocations, named by the first of them."""
+        return f"{self.histories}{alloc_id}.json.gz"
 
     def kept_logs(self, slot: int | None = None) -> str:
         """What was kept of the attempts of all slots, or of one."""

@@ -1,6 +1,7 @@
 """Manifest of a run: what the run is, decided once and written before anything is dispatched.
 
-Values and their JSON (format 1). The run's identifier is a UUIDv7, so that runs sort by the time they began.
+Values and their JSON (format 1, or 2 where rows and payloads are paired). The run's identifier is a UUIDv7, so that runs
+sort by the time they began.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from federation.curves import KeepBest
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.plan import Room
 from jobs.errors import ForeignTextError
@@ -21,8 +23,27 @@ from jobs.foreign import Members, parse_json, reason_of, understood
 from jobs.params.sweep import SLOTS_MAX, Sweep
 from jobs.spec import RUN_KEYS, SPEC_KEY
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 _DIGITS_MAX = 30
+
+
+@dataclass(frozen=True, slots=True)
+class RunCode:
+    """The code of a run, and the job that runs it. What is dispatched of it is in the manifest's meta."""
+
+    sha256: str
+    command: tuple[str, ...]
+    """The command, without the slots' parameters."""
+    environment: str
+    """project, requirements, script or none: where the code declares its dependencies."""
+    jobspec: str
+    """The HCL text: `resume` renders it again."""
+    size_bytes: int = 0
+    file_count: int = 0
+    lock_sha256: str = ""
+    git_commit: str = ""
+    git_dirty: bool = False
+    """The code wasn't the commit's. The difference lies beside the manifest, unless it is large or holds a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +108,19 @@ class Manifest:
     """Children whose results are committed are purged from Nomad."""
     name: str = ""
     """What people call it (`--name`). Later runs may have the same name."""
+    stop_when: str = ""
+    """A condition as of `--where`: a running attempt whose newest values meet it is stopped; "": none."""
+    keep_best: KeepBest | None = None
+    """Of the slots that reached a step, only the best ones go on."""
     priority: int = 50
     """Between runs of one job at the same time: the higher one gets room first (1 to 100, as Nomad's)."""
+    code: RunCode | None = None
+    """Of a run of `fedml run`. Its Nomad job (`parent`) serves later runs too and stays."""
+
+    @property
+    def code_sha256(self) -> str:
+        """The name of its code; empty for a run of a jobspec."""
+        return self.code.sha256 if self.code is not None else ""
 
     @property
     def parent_id(self) -> str:
@@ -127,7 +159,7 @@ class Manifest:
     def to_json(self) -> bytes:
         """Canonical JSON."""
         data: dict[str, Any] = asdict(self)
-        data["format"] = MANIFEST_FORMAT
+        data["format"] = MANIFEST_FORMAT if self.sweep.is_paired or self.sweep.in_params or self.code else 1
         data["payload"] = base64.b64encode(self.payload).decode()
         return json.dumps(data, sort_keys=True, ensure_ascii=False, indent=1).encode()
 
@@ -160,6 +192,10 @@ def _fields(data: Members) -> dict[str, Any]:
         fields["max_failures"] = data.whole("max_failures")
     if data.any("declared_meta", None) is not None:
         fields["declared_meta"] = tuple(data.texts("declared_meta"))
+    if data.any("keep_best", None) is not None:
+        fields["keep_best"] = KeepBest.read(data.members("keep_best"))
+    if data.any("code", None) is not None:
+        fields["code"] = _code(data.members("code"))
     if "sweep" in data:
         fields["sweep"] = Sweep.from_dict(data.object("sweep"))
     if datetime.fromisoformat(fields["created"]).tzinfo is None:
@@ -176,13 +212,27 @@ def _fields(data: Members) -> dict[str, Any]:
 
 
 _TEXTS = ("run", "job", "job_file", "spec_hash", "version", "policy", "results", "author", "created")
-_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure", "name")
+_LATER_TEXTS = ("parent", "on_region_lost", "canary_on_failure", "name", "stop_when")
 _FLAGS = ("allow_preemption", "purge_finished")
 
 
 def _numbers(data: Members, name: str, *, least: int) -> dict[str, int]:
     members = data.members(name)
     return {each: members.whole(each, least=least) for each in members.names()}
+
+
+def _code(data: Members) -> RunCode:
+    return RunCode(
+        sha256=data.text("sha256"),
+        command=tuple(data.texts("command", chars_max=1 << 16)),
+        environment=data.text("environment"),
+        jobspec=data.text("jobspec", chars_max=1 << 20),
+        size_bytes=data.whole("size_bytes"),
+        file_count=data.whole("file_count"),
+        lock_sha256=data.text("lock_sha256"),
+        git_commit=data.text("git_commit"),
+        git_dirty=data.flag("git_dirty"),
+    )
 
 
 def _room(data: Members) -> Room:

@@ -67,6 +67,10 @@ class Key:
         return f"artifacts/{self.path}/{alloc_id}/{manifest_sha256}/"
 
 
+CODE_SHA256 = "code_sha256"
+"""In a record's environment: the name of the packed code that made it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResultFile:
     """One file of an artifact: its path relative to the artifact, POSIX style."""

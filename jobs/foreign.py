@@ -14,6 +14,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from jobs.errors import ForeignTextError
@@ -23,6 +24,7 @@ from jobs.json_limits import (
     WHOLE_NUMBER_MAX,
     Limits,
     Unusable,
+    is_plainly_within,
     is_text,
     problem_of,
     shown_place,
@@ -42,22 +44,27 @@ def parse_json(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LIMI
         raise _error(source, f"is {size_bytes:,} bytes long; the limit is {limits.size_bytes_max:,} bytes")
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        value = json.loads(
-            decoded,
-            parse_constant=None if limits.is_python else _refuse_constant,
-            parse_int=_mark_too_long if limits.mark_unusable else None,
-            object_pairs_hook=_mark_twice if limits.mark_unusable else _refuse_twice if limits.refuse_twice else None,
-        )
+        value = _decoder(limits).decode(decoded)
     except RecursionError:
         raise _error(source, f"is nested deeper than {limits.depth_max} levels") from None
     except MemoryError:
         raise _error(source, "does not fit in memory") from None
     except ValueError as error:
         raise _error(source, f"is not valid JSON: {_reason(error)}") from None
-    problem = problem_of(value, limits)
+    problem = "" if is_plainly_within(decoded, value, limits) else problem_of(value, limits)
     if problem:
         raise _error(source, problem)
     return value
+
+
+@cache
+def _decoder(limits: Limits) -> json.JSONDecoder:
+    """The parser for texts under these limits."""
+    return json.JSONDecoder(
+        parse_constant=None if limits.is_python else _refuse_constant,
+        parse_int=_mark_too_long if limits.mark_unusable else None,
+        object_pairs_hook=_mark_twice if limits.mark_unusable else _refuse_twice if limits.refuse_twice else None,
+    )
 
 
 def parse_object(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LIMITS) -> dict[str, Any]:

@@ -56,6 +56,40 @@ ANSWER_LIMITS = Limits(
 """For a server's answer: Nomad tells times in nanoseconds, and lists of allocations are long."""
 
 
+def is_plainly_within(text: str, value: Any, limits: Limits) -> bool:
+    """Whether `value`, which was parsed from the text, keeps the limits, as far as that is quick to see: the text as a whole
+    tells that of all names and texts in it. False decides nothing.
+
+    Events of a region are parsed by the thousand, and looking at each name and text takes longer than parsing them.
+    """
+    if limits.mark_unusable or limits.is_python or len(text) > limits.text_chars_max:
+        return False
+    if "\\ud" in text or "\\uD" in text or not (text.isascii() or is_text(text)):  # perhaps half of a surrogate pair
+        return False
+    return _has_plain_values(value, limits)
+
+
+def _has_plain_values(value: Any, limits: Limits) -> bool:
+    """Whether numbers, depth and count keep the limits."""
+    least, most = -limits.whole_max, limits.whole_max
+    items, depth = 0, -1
+    level: list[Any] = [[value]]
+    while level:
+        items += sum(map(len, level))
+        if depth >= limits.depth_max or items > limits.items_max:
+            return False
+        below: list[Any] = []
+        for container in level:
+            for each in container.values() if type(container) is dict else container:
+                kind = type(each)
+                if kind is dict or kind is list:
+                    below.append(each)
+                elif (kind is int and not least <= each <= most) or (kind is float and not math.isfinite(each)):
+                    return False
+        level, depth = below, depth + 1
+    return True
+
+
 def problem_of(value: Any, limits: Limits) -> str:
     """Returns what exceeds a limit first, with its place; empty for a value within them.
 

@@ -81,8 +81,11 @@ def matching_datacenters(patterns: list[str] | None, place: Place) -> list[str]:
     return matching
 
 
-def probe(rendered: Mapping[str, Any], instances: Mapping[str, int], *, probe_id: str) -> dict[str, Any]:
-    """Makes the job of a dry run that asks for room: not parameterized, with another ID and these counts."""
+def probe(
+    rendered: Mapping[str, Any], instances: Mapping[str, int], *, probe_id: str, times: int = 1
+) -> dict[str, Any]:
+    """Makes the job of a dry run that asks for room: not parameterized, with another ID and these counts. Each instance asks
+    for `times` as much as one takes."""
     job: dict[str, Any] = copy.deepcopy(dict(rendered))
     job["ID"] = job["Name"] = probe_id
     job["ParameterizedJob"] = None
@@ -90,4 +93,38 @@ def probe(rendered: Mapping[str, Any], instances: Mapping[str, int], *, probe_id
         group["Count"] = instances[str(group["Name"])]
         for task in group.get("Tasks") or []:
             task["DispatchPayload"] = None
+        if times > 1:
+            _enlarge(group, times)
     return job
+
+
+def may_be_enlarged(rendered: Mapping[str, Any]) -> bool:
+    """Whether several instances of the job fit wherever one fits that asks for their room together: nothing but processor,
+    memory, disk and devices limits how many a node takes."""
+    constraints = list(rendered.get("Constraints") or [])
+    for group in rendered["TaskGroups"]:
+        tasks = group.get("Tasks") or []
+        if not tasks or group.get("Networks") or group.get("Volumes"):
+            return False
+        for task in tasks:
+            resources = task.get("Resources") or {}
+            constraints += task.get("Constraints") or []
+            if not resources.get("CPU") and not resources.get("Cores"):
+                return False
+            if resources.get("Networks") or resources.get("NUMA"):
+                return False
+        constraints += group.get("Constraints") or []
+    return not any(str(one.get("Operand")).startswith("distinct_") for one in constraints)
+
+
+def _enlarge(group: dict[str, Any], times: int) -> None:
+    disk = group.get("EphemeralDisk")
+    if disk and disk.get("SizeMB"):
+        disk["SizeMB"] *= times
+    for task in group.get("Tasks") or []:
+        resources = task.get("Resources") or {}
+        for amount in ("CPU", "Cores", "MemoryMB", "MemoryMaxMB"):
+            if resources.get(amount):
+                resources[amount] *= times
+        for device in resources.get("Devices") or []:
+            device["Count"] = (1 if device.get("Count") is None else device["Count"]) * times

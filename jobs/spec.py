@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
+from jobs.code_run import CODE_KEY, COMMAND_KEY, PARAMS_KEY
 from jobs.errors import InvalidMeta, InvalidSpec
 from jobs.json_limits import is_text
 
@@ -33,6 +34,8 @@ PUBLISH_KEY = "fedml_publish"
 
 _KEY_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 _VERSION = re.compile(r"[^\W_][\w.+-]{0,63}")
+_PARAMETER = re.compile(r"(?!fedml_)[^\W\d][\w.-]{0,127}")
+_OWN_KEYS = (SPEC_KEY, FALLBACK_VERSION_KEY, *RUN_KEYS, CODE_KEY, COMMAND_KEY, PARAMS_KEY)
 _SECRET_WORDS = {
     "cred",
     "creds",
@@ -73,6 +76,10 @@ class JobShape:
     def declared_meta(self) -> tuple[str, ...]:
         """Every meta key that a dispatch may carry."""
         return self.meta_required + self.meta_optional
+
+    def takes(self, name: str) -> bool:
+        """Whether a dispatch may set this name: as a meta key, or as a parameter of a job that takes any."""
+        return name in self.declared_meta or PARAMS_KEY in self.declared_meta
 
 
 def shape_of(job: Mapping[str, Any], *, version_meta: str | None = None, where: str = "the job") -> JobShape:
@@ -200,30 +207,22 @@ def undeclared(shape: JobShape, key: str, purpose: str = "", advice: str = "") -
     return InvalidMeta(f'job "{shape.id}" declares no meta key {key!r}{purpose}', hint=hint)
 
 
-def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: bool = False) -> dict[str, str]:
-    """Checks the given meta of a dispatch against the keys that the job declares.
+def dispatch_meta(
+    shape: JobShape, given: Mapping[str, str], *, own: Mapping[str, str] | None = None, allow_secrets: bool = False
+) -> dict[str, str]:
+    """Checks the given meta of a dispatch against the keys that the job declares. `own` is what `fedml run` itself adds.
 
     Fills required keys that look like credentials and aren't given with an empty text: old jobs pass their credentials
     in meta, and Nomad requires the key. Raises InvalidMeta.
     """
     for key in given:
-        if key in (SPEC_KEY, FALLBACK_VERSION_KEY, *RUN_KEYS):
-            raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
-        if key not in shape.declared_meta:
-            raise undeclared(shape, key)
-        if key == shape.version_key:
-            raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {given[key]}")
-        if looks_secret(key) and given[key] and not allow_secrets:
-            raise InvalidMeta(
-                f"meta key {key!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
-                hint="use workload identity, a Nomad variable (nomad var put) or the node's own SDK credentials; "
-                "--allow-secret-meta sends it all the same",
-            )
-        _check_path(key, given[key])
-        problem = text_problem(given[key])
-        if problem:
-            raise InvalidMeta(f"meta {key}: the value {problem}", hint="send such bytes as the payload: --payload FILE")
-    meta = dict(given)
+        _check_meta(shape, key, given[key], allow_secrets=allow_secrets)
+    meta = {**given, **(own or {})}
+    if CODE_KEY in shape.meta_required and CODE_KEY not in meta:
+        raise InvalidMeta(
+            f'job "{shape.id}" runs the code that `fedml run` sends with it',
+            hint="fedml run SCRIPT; or write a jobspec that names the code: fedml run SCRIPT --write FILE",
+        )
     for key in shape.meta_required:
         if key not in meta and looks_secret(key):
             meta[key] = ""
@@ -242,12 +241,42 @@ def dispatch_meta(shape: JobShape, given: Mapping[str, str], *, allow_secrets: b
     return meta
 
 
+def _check_meta(shape: JobShape, key: str, value: str, *, allow_secrets: bool) -> None:
+    """Checks one key of a dispatch and its value. Raises InvalidMeta."""
+    if key in _OWN_KEYS:
+        raise InvalidMeta(f"meta key {key!r} is fedml's own", hint="leave it out: fedml sets it")
+    if not shape.takes(key):
+        raise undeclared(shape, key)
+    if key not in shape.declared_meta and not _PARAMETER.fullmatch(key):
+        raise InvalidMeta(
+            f"{key!r} is not a valid name of a parameter",
+            hint="use letters, digits, '_', '.' and '-', with a letter or '_' first",
+        )
+    if key == shape.version_key:
+        raise InvalidMeta(f"meta {key} is the version, which fedml sends itself", hint=f"--version {value}")
+    if looks_secret(key) and value and not allow_secrets:
+        raise InvalidMeta(
+            f"meta key {key!r} looks like a credential, and Nomad shows meta to everyone who can read jobs",
+            hint="use workload identity, a Nomad variable (nomad var put) or the node's own SDK credentials; "
+            "--allow-secret-meta sends it all the same",
+        )
+    _check_path(key, value)
+    problem = text_problem(value)
+    if problem:
+        raise InvalidMeta(f"meta {key}: the value {problem}", hint="send such bytes as the payload: --payload FILE")
+
+
 def check_dispatch(
-    shape: JobShape, given: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
+    shape: JobShape,
+    given: Mapping[str, str],
+    payload: bytes,
+    *,
+    own: Mapping[str, str] | None = None,
+    allow_secrets: bool = False,
 ) -> dict[str, str]:
     """Checks meta and payload of a dispatch and returns the meta to send. Raises InvalidMeta."""
     check_payload(shape, payload)
-    return dispatch_meta(shape, given, allow_secrets=allow_secrets)
+    return dispatch_meta(shape, given, own=own, allow_secrets=allow_secrets)
 
 
 def check_payload(shape: JobShape, payload: bytes) -> None:

@@ -25,7 +25,9 @@ class SecretRef:
     file: Path | None = None
     command: tuple[str, ...] | None = None
     key: str = field(default="", compare=False)
-    """Where fedml.toml names it, for errors."""
+    """The key that names it, for errors."""
+    config_file: Path | None = field(default=None, compare=False)
+    """The fedml.toml that has that key."""
 
     def read(self) -> str:
         """The secret, without surrounding white space. Raises SecretUnavailable, also for none; never shows the secret."""
@@ -48,7 +50,8 @@ class SecretRef:
             return file.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-            hint = "correct the path, or let this user read the file"
+            where = f"{self.key} in {self.config_file}" if self.key and self.config_file else "the path"
+            hint = f"correct {where}, or let this user read the file {file}"
             raise self._unavailable(f"secret file {file}: {why}", hint) from None
 
     def _of_command(self, command: tuple[str, ...]) -> str:

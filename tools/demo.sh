@@ -8,7 +8,7 @@ leave() {
     local code=$?
     trap - EXIT INT TERM HUP
     if [ -e "$folder/sales/.fedml" ]; then
-        (cd "$folder/sales" && fedml dev down --purge >/dev/null 2>&1) || true
+        (cd "$folder/sales" && fedml dev down --purge --yes >/dev/null 2>&1) || true
     fi
     rm -rf "$folder"
     exit "$code"

@@ -12,10 +12,23 @@
 
 from __future__ import annotations
 
+from federation.api.curves import CurvePoint, CurvePoints
 from federation.api.federation import Federation, open  # noqa: A004 - federation.open reads as it is meant
 from federation.api.index import FederatedIndex
 from federation.api.results import Results
 from federation.api.run import Run
 from federation.api.table import Comparison, RunList
+from federation.curves import KeepBest
 
-__all__ = ["Comparison", "FederatedIndex", "Federation", "Results", "Run", "RunList", "open"]
+__all__ = [
+    "Comparison",
+    "CurvePoint",
+    "CurvePoints",
+    "FederatedIndex",
+    "Federation",
+    "KeepBest",
+    "Results",
+    "Run",
+    "RunList",
+    "open",
+]

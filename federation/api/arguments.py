@@ -11,6 +11,7 @@ from functools import cache, wraps
 from types import NoneType, UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from federation.curves import KeepBest
 from federation.errors import UsageError
 from federation.index import Row
 
@@ -23,6 +24,7 @@ _WORDS: Mapping[Any, str] = {
     float: "a number",
     bool: "True or False",
     Row: "a result",
+    KeepBest: "a KeepBest",
     os.PathLike: "a path",
     Mapping: "a dictionary",
 }

@@ -14,7 +14,7 @@ from federation.run.brain.commands import Tell
 from federation.streams import write_note
 from federation.text import counted
 from federation.ui.run_count import RunCount
-from federation.workflows.runs import RunStory
+from federation.workflows.run_reader import RunStory
 
 COLUMNS = ("region", "dispatched", "started", "failed", "results")
 
@@ -27,10 +27,13 @@ class Progress:
         self._run = manifest.run
         self._lock = threading.Lock()
         self._count = RunCount(manifest, len(story.results) if story is not None else 0)
-        self.expected = manifest.expected_keys
-        """How many results there will be."""
         if story is not None:
             self._count.failed_slots.update(at for at, slot in enumerate(story.slots) if slot.state == "failed")
+
+    @property
+    def expected(self) -> int:
+        """How many results there will be. A slot that a rule stops gives none."""
+        return self._count.most
 
     @property
     def results(self) -> int:

@@ -39,13 +39,17 @@ class Results(Table[Row]):
     def to_pandas(self) -> Any:
         """A DataFrame with the columns of `to_dicts`, each of one type: times are times, a parameter whose values are all
         numbers (or all true and false) is a number (or a bool). Raises UsageError if pandas isn't installed."""
-        try:
-            pandas = import_module("pandas")
-        except ImportError:
-            raise UsageError("to_pandas() needs pandas", hint="add pandas to the environment of this Python") from None
         rows = self.to_dicts()
         names = {name: None for row in rows for name in row}
-        return pandas.DataFrame({name: _typed(name, [row.get(name) for row in rows]) for name in names})
+        return pandas().DataFrame({name: _typed(name, [row.get(name) for row in rows]) for name in names})
+
+
+def pandas() -> Any:
+    """The package pandas. Raises UsageError if it isn't installed."""
+    try:
+        return import_module("pandas")
+    except ImportError:
+        raise UsageError("to_pandas() needs pandas", hint="add pandas to the environment of this Python") from None
 
 
 def _typed(name: str, values: list[Any]) -> list[Any]:

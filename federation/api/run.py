@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from federation.api.arguments import checked
+from federation.api.curves import CurvePoints
 from federation.api.progress import Progress, shown
 from federation.api.results import Results
 from federation.app import App
@@ -20,6 +21,7 @@ from federation.run.brain.commands import Tell
 from federation.streams import write_note
 from federation.workflows import run_control
 from federation.workflows.drive import RunOutcome
+from federation.workflows.run_curves import curves
 from federation.workflows.run_output import Wanted, Written, followed, written
 from federation.workflows.runs import Runs
 
@@ -44,7 +46,9 @@ class Run:
         self._config = config
         self._outcome: RunOutcome | None = None
         self._error: BaseException | None = None
-        self._thread: threading.Thread | None = None
+        self._over = threading.Event()
+        """Set when the thread that drives it has ended. Ctrl-C in `Thread.join` makes Python take a thread for ended."""
+        self._over.set()
         self._begin(drive)
 
     def __repr__(self) -> str:
@@ -63,7 +67,7 @@ class Run:
     @property
     def is_driven(self) -> bool:
         """Whether a thread of this process drives it now."""
-        return self._thread is not None and self._thread.is_alive()
+        return not self._over.is_set()
 
     @checked
     def wait(self, timeout_s: float | None = None, *, progress: bool | None = None) -> RunOutcome:
@@ -80,8 +84,7 @@ class Run:
                     f"run {self.id} is not over after {timeout_s:g} s: {self.progress}",
                     hint="the run continues: call wait() again",
                 )
-            assert self._thread is not None
-            self._thread.join(left_s)
+            self._over.wait(left_s)
         show()
         _LEFT.discard(self)
         if self._error is not None:
@@ -94,8 +97,7 @@ class Run:
         """Ends the run and stops its attempts in all regions that answer. Returns its state then: cancelled, or done if it
         was over already."""
         state = self._asked(lambda app: cancelled(app, self.id, reason))
-        if self._thread is not None:
-            self._thread.join()
+        self._over.wait()
         return state
 
     @checked
@@ -120,27 +122,33 @@ class Run:
         """Its results that are in the index now."""
         return self._asked(lambda app: Results(app.index.query(run=self.id), app.index.revision))
 
+    def curves(self) -> CurvePoints:
+        """What its tasks logged in `metrics.jsonl` until now: of running slots live from their regions, of finished ones from
+        their artifacts. What can't be read is in `problems`."""
+        return self._asked(lambda app: CurvePoints.of(curves(app, Runs(app).story(self.id))))
+
     def _asked(self, question: Callable[[App], Answer]) -> Answer:
         with closing(App(self._config)) as app:
             return question(app)
 
     def _begin(self, drive: Drive) -> None:
         """Drives the run in a new thread, after one that drives it already."""
-        before = self._thread
-        self._thread = threading.Thread(target=self._drive, args=(drive, before), name=f"fedml-{self.id}", daemon=True)
+        before, self._over = self._over, threading.Event()
         _LEFT.add(self)
-        self._thread.start()
+        arguments = (drive, before, self._over)
+        threading.Thread(target=self._drive, args=arguments, name=f"fedml-{self.id}", daemon=True).start()
 
-    def _drive(self, drive: Drive, before: threading.Thread | None) -> None:
-        if before is not None:
-            before.join()
+    def _drive(self, drive: Drive, before: threading.Event, over: threading.Event) -> None:
+        before.wait()
         self._outcome = self._error = None
         try:
             self._outcome = self._asked(lambda app: drive(Runs(app), self.progress.observe))
-            if threading.current_thread() is self._thread:  # and no retry was asked for meanwhile
+            if over is self._over:  # and no retry was asked for meanwhile
                 _LEFT.discard(self)
         except BaseException as error:  # noqa: BLE001 - raised again by wait()
             self._error = error
+        finally:
+            over.set()
 
     def _tell_left(self) -> None:
         error = f" ({self._error})" if self._error is not None and not self.is_driven else ""

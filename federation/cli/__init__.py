@@ -44,6 +44,7 @@ Examples:
 COMMANDS = (
     "init",
     "doctor",
+    "run",
     "plan",
     "deploy",
     "dispatch",
@@ -178,7 +179,10 @@ def _explained(error: Exception) -> bool:
         return True
     elif message is not None:
         context = getattr(error, "ctx", None)
-        _complain(message(), f"see: {context.command_path} --help" if context else "")
+        hint = f"see: {context.command_path} --help" if context else ""
+        if type(error).__name__ == "NoSuchOption" and context is not None and context.command_path == "fedml run":
+            hint += "; arguments of the script stand after --:  fedml run train.py -- --epochs 20"
+        _complain(message(), hint)
     elif type(error).__name__ == "Abort":
         _complain("aborted", "")
     else:

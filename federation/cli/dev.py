@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from federation.cli.command_app import CommandApp
-from federation.cli.options.common import ConfigOption, JsonOption
+from federation.cli.options.common import AgreedOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,8 +78,10 @@ def up(
     if outcome.engine == "embedded" and engine == "auto" and (binary := agents.find_binary()):
         note(f"Nomad is installed here ({binary}). Use it:  fedml dev down && fedml dev up --engine nomad")
     if outcome.engine == "embedded":
-        note("Embedded regions end no task that uses more memory than it asked for.")
-    note("Tasks run on this machine as your user. Next: `fedml plan`, `fedml dispatch`. `fedml dev down` stops all.")
+        note(lifecycle.memory_note(project))
+    has_job = project.job or any(project.root.glob("*.nomad.hcl"))
+    following = "`fedml plan`, `fedml dispatch`" if has_job else "`fedml run SCRIPT`"
+    note(f"Tasks run on this machine as your user. Next: {following}. `fedml dev down` stops all.")
 
 
 @app.command()
@@ -113,23 +115,31 @@ def down(
     purge: Annotated[
         bool, typer.Option("--purge", help="Also remove the data of the regions and the objects of the local stores.")
     ] = False,
+    yes: AgreedOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Stop the servers and their tasks.
 
     Stops nothing else. Their data is kept for the next `up`. Folders with results (`file://` stores) are never changed.
+    With --purge, a terminal is asked first. Elsewhere --yes is needed.
 
     Examples:
 
       fedml dev down
 
-      fedml dev down --purge
+      fedml dev down --purge --yes
     """
-    from federation.cli.session import note
+    from federation.cli.session import is_agreed, note
     from federation.config.load import find
     from federation.dev import lifecycle
+    from federation.errors import UsageError
 
-    ended = lifecycle.down(find(config).parent, note, purge=purge)
+    root = find(config).parent
+    if purge and not yes and (data := lifecycle.purged_data(root)):
+        about = f"--purge removes {data}"
+        if not is_agreed(f"{about}. Remove it?"):
+            raise UsageError(f"{about}; nothing was stopped or removed", hint="to do it:  fedml dev down --purge --yes")
+    ended = lifecycle.down(root, note, purge=purge)
     names = ", ".join(key.replace(":", " ") for key in ended)
     note(f"Ended: {names}." if ended else "Nothing was running.")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options.common import ConfigOption, JsonOption
+from federation.cli.options.common import ConfigOption, JsonOption, SkipUnreachableOption
 from federation.cli.options.groups import DetachOptions, FollowOptions, JobOptions, RolloutOptions
 from federation.cli.options.limits import LimitOptions
 from federation.cli.options.planning import PlacingOptions, RunOptions, SlotOptions
@@ -15,9 +15,11 @@ from federation.cli.options.planning import PlacingOptions, RunOptions, SlotOpti
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from federation.app import App
+    from federation.app import App, PreparedJob
     from federation.workflows.detach import Host
     from federation.workflows.request import RunRequest
+    from federation.workflows.run_observers import ObserverOptions
+    from federation.workflows.runs import Opened
 
 
 def register(app: typer.Typer) -> None:
@@ -43,14 +45,7 @@ def dispatch(
             rich_help_panel=PlacingOptions.HEADING,
         ),
     ] = None,
-    skip_unreachable: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unreachable",
-            help="Leave out regions that do not answer or refuse. Default: stop with an error.",
-            rich_help_panel=JobOptions.HEADING,
-        ),
-    ] = False,
+    skip_unreachable: SkipUnreachableOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -80,14 +75,11 @@ def dispatch(
 
       fedml dispatch -n 200 --dry-run
     """
-    from federation.cli.drive_run import run_driver
     from federation.cli.session import note, opened
     from federation.errors import UsageError
-    from federation.ui.run_view import exit_code
     from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
     from federation.workflows.failed_slots import request_of_failed
-    from federation.workflows.runs import Runs
     from federation.workflows.saved_plan import read_plan
 
     request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
@@ -103,20 +95,30 @@ def dispatch(
             request, said = request_of_failed(app, run.failed_of, request)
             note(said)
         if rollout.dry_run:
-            raise typer.Exit(_show_plan(app, request, as_json=as_json))
+            raise typer.Exit(show_plan(app, request, as_json=as_json))
         hosts = coordinator_regions(app, host_names) if detach.detach else []
-        opened_run, prepared = begin(
-            app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying
-        )
-        if hosts:
-            _detach(app, hosts, opened_run.manifest.run, as_json=as_json)
-            return
-        drive = run_driver(app, observing, as_json=as_json)
-        state = drive(opened_run.manifest, lambda observe: Runs(app).start(opened_run, prepared, observe))
-    raise typer.Exit(exit_code(state))
+        begun = begin(app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying)
+        code = follow_or_detach(app, begun, hosts, observing, as_json=as_json)
+    raise typer.Exit(code)
 
 
-def _show_plan(app: App, request: RunRequest, *, as_json: bool) -> int:
+def follow_or_detach(
+    app: App, begun: tuple[Opened, PreparedJob], hosts: Sequence[Host], observing: ObserverOptions, *, as_json: bool
+) -> int:
+    """Drives an opened run to its end, or starts its coordinators in the regions of `hosts`. Returns the exit code."""
+    from federation.cli.drive_run import run_driver
+    from federation.ui.run_view import exit_code
+    from federation.workflows.runs import Runs
+
+    opened_run, prepared = begun
+    if hosts:
+        _detach(app, hosts, opened_run.manifest.run, as_json=as_json)
+        return 0
+    drive = run_driver(app, observing, as_json=as_json)
+    return exit_code(drive(opened_run.manifest, lambda observe: Runs(app).start(opened_run, prepared, observe)))
+
+
+def show_plan(app: App, request: RunRequest, *, as_json: bool) -> int:
     """Prints what a dispatch would do, as `plan` does, and returns the exit code: 2 if a slot has no place."""
     from federation.cli.plan import show_preview
     from federation.cli.session import note

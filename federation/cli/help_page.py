@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -54,6 +54,9 @@ class Command(_Page, TyperCommand):
 
 class CommandGroup(_Page, TyperGroup):
     """A group of commands with a page of this kind."""
+
+    command_headings: Mapping[str, str] = {}
+    """The heading of each command. A command without one stands below `Commands`."""
 
 
 def parts(text: str) -> tuple[str, list[str]]:
@@ -103,8 +106,12 @@ def _commands(command: Any, ctx: Any) -> Iterable[tuple[str, list[Row]]]:
     if not hasattr(command, "commands"):
         return []
     found = [(name, command.get_command(ctx, name)) for name in command.list_commands(ctx)]
-    rows = [(name, one.get_short_help_str(limit=10_000)) for name, one in found if not one.hidden]
-    return [("Commands", rows)]
+    sections: dict[str, list[Row]] = {}
+    for name, one in found:
+        if not one.hidden:
+            rows = sections.setdefault(command.command_headings.get(name, "Commands"), [])
+            rows.append((name, one.get_short_help_str(limit=10_000)))
+    return sections.items()
 
 
 def _write_sections(formatter: Any, sections: Iterable[tuple[str, list[Row]]]) -> None:

@@ -36,6 +36,9 @@ def init(
             "(needs the extra `demo`).",
         ),
     ] = "folder",
+    bare: Annotated[
+        bool, typer.Option("--bare", help="Write fedml.toml alone, for code of your own. Other files stay as they are.")
+    ] = False,
     from_address: Annotated[
         str | None,
         typer.Option(
@@ -86,13 +89,16 @@ def init(
 ) -> None:
     """Make a project folder with an example job.
 
-    Writes fedml.toml, an example job with its pipeline and data, and a README. With --from, writes only fedml.toml and
+    Writes fedml.toml, an example job with its pipeline and data, and a README. With --bare, writes only fedml.toml, with
+    two regions on this machine: `fedml run` needs no more. With --from, writes only fedml.toml and
     .gitignore, for a real federation. The ACL token for --from is read from NOMAD_TOKEN, and the namespace from
     NOMAD_NAMESPACE.
 
     Examples:
 
       fedml init sales
+
+      fedml init --bare
 
       fedml init sales --stores cloud
 
@@ -107,6 +113,8 @@ def init(
     name = folder.resolve().name or "fedml"
     tls = {"ca_cert": ca_cert, "client_cert": client_cert, "client_key": client_key, "server_name": tls_server_name}
     given = {TLS_VARIABLES[setting]: str(value) for setting, value in tls.items() if value is not None}
+    if bare and (from_address is not None or stores != "folder"):
+        raise UsageError("--bare goes with neither --from nor --stores", hint="leave out one of them")
     if from_address is not None:
         if stores != "folder":
             raise UsageError("--stores is for the example and --from for a real federation", hint="leave out one")
@@ -117,7 +125,19 @@ def init(
         raise UsageError("--store and --home need --from ADDRESS", hint="the example's stores are in its fedml.toml")
     if given:
         raise UsageError("options for TLS need --from ADDRESS", hint="the example's regions have no TLS")
-    _from_example(folder, name, stores, overwrite=force)
+    if bare:
+        _bare(folder, name, overwrite=force)
+    else:
+        _from_example(folder, name, stores, overwrite=force)
+
+
+def _bare(folder: Path, name: str, *, overwrite: bool) -> None:
+    from federation.cli.session import answer
+    from federation.workflows.init_project import write_bare
+
+    write_bare(folder, name, overwrite=overwrite)
+    answer(f"Wrote {folder / 'fedml.toml'}: two regions on this machine, us and eu", "")
+    _next(folder, "fedml dev up", "fedml run train.py")
 
 
 def _from_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *, overwrite: bool) -> None:

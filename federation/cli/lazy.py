@@ -37,10 +37,13 @@ class Commands(Mapping[str, Any]):
         return len(self._modules)
 
 
-def lazy_group(modules: Mapping[str, str]) -> type[CommandGroup]:
-    """Returns a class for `CommandApp(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands."""
+def lazy_group(modules: Mapping[str, str], *, headings: Mapping[str, str] | None = None) -> type[CommandGroup]:
+    """Returns a class for `CommandApp(cls=…)`. A module has an `app` (a group), or `register(app)`, which adds commands.
+    `headings` has the heading of each command in the help."""
 
     class LazyGroup(CommandGroup):
+        command_headings = headings or {}
+
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
             self.commands: Any = Commands(modules)

@@ -9,7 +9,7 @@ import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import JobOptions
-from federation.cli.options.planning import PlacingOptions, SlotOptions
+from federation.cli.options.planning import FailedOfOption, PlacingOptions, SlotOptions
 
 if TYPE_CHECKING:
     from federation.app import App
@@ -33,6 +33,7 @@ def plan(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Save the plan to this file, for `fedml dispatch --plan FILE`."),
     ] = None,
+    failed_of: FailedOfOption = "",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -51,16 +52,22 @@ def plan(
       fedml plan -n 200 --regions us,eu
 
       fedml plan --sweep lr=0.1,0.01 --sweep depth=3,5 --policy cheapest --out plan.json
+
+      fedml plan --failed-of 9c41d07e
     """
     from federation.cli.session import answer, note, opened
     from federation.errors import UsageError
     from federation.ui.plan_view import explain as explained
     from federation.ui.plan_view import plan_document
+    from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.plan import preview
     from federation.workflows.saved_plan import keep_plan
 
     request = slots.request(job.request(), placing.placing())
     with opened(config) as app:
+        if failed_of:
+            request, said = request_of_failed(app, failed_of, request)
+            note(said)
         made = preview(app, request)
         made.require_an_answer()
         if explain is not None:

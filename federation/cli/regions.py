@@ -19,7 +19,7 @@ def list_regions(
     """List the regions with their free slots.
 
     Shows each region's Nomad version, ready nodes, free slots for the project's job and the length of its queue. Without
-    a jobspec, free slots and queue are unknown.
+    a jobspec, free slots and queue are unknown. Exit codes: 0 if a region answers, 1 if none does or all refuse.
 
     Example:
 
@@ -38,6 +38,7 @@ def list_regions(
         show_regions(now.capacities.values())
     if now.problem:
         note(no_job_note(now.problem))
+    raise typer.Exit(0 if now.is_any_there else 1)
 
 
 @app.command("show")

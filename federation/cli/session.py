@@ -71,3 +71,13 @@ def answer_json_rows(head: dict[str, Any], name: str, rows: Sequence[Any]) -> No
 def answer_json_line(document: Mapping[str, Any]) -> None:
     """Prints one of several JSON documents on standard output, on one line."""
     write_json(json.dumps(versioned(document), ensure_ascii=False, default=str))
+
+
+def is_agreed(question: str) -> bool:
+    """Asks on a terminal, the default is no. Elsewhere nobody can be asked, and nothing is agreed."""
+    import sys
+
+    import typer
+
+    can_ask = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return can_ask and typer.confirm(question, err=True)

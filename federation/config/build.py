@@ -33,6 +33,7 @@ from regions.model import Region
 def build(path: Path, document: Document, dev_state: DevState | None) -> Config:
     """The document of the file at `path` as values."""
     source = Source(path, document, dev_state)
+    archives = _archives(source)
     federation, hooks = document.federation, document.hooks
     regions = build_regions(source)
     return source.value(
@@ -52,7 +53,10 @@ def build(path: Path, document: Document, dev_state: DevState | None) -> Config:
         warnings=_warnings(source),
         adopt=_patterns(source),
         tags={name: _tag(source, name, table) for name, table in document.tags.items()},
-        store_task=_store_task(source),
+        store_task=_store_task(source, archives),
+        archives=archives,
+        node_python=document.publish.python,
+        run=document.run,
         hooks={event: tuple(command) for event, command in hooks if isinstance(command, list)},
         stalled_after_s=hooks.stalled_after_s,
         coordinator=document.coordinator,
@@ -122,16 +126,20 @@ def _tag(source: Source, name: str, table: TagTable) -> TagRule:
     return source.value(TagRule, table, where=table.where or "", signed_by=signed_by)
 
 
-def _store_task(source: Source) -> StoreTask | None:
+def _archives(source: Source) -> dict[str, Archive]:
+    archives = source.document.publish.archives
+    for scheme, archive in archives.items():
+        if without_secrets(archive.url) != archive.url:
+            hint = "it goes into jobspecs as it stands: serve the archive where nodes need no credentials for it"
+            raise source.error(f"publish.archives.{scheme}.url", "holds credentials", hint)
+    return {str(scheme): source.value(Archive, archive) for scheme, archive in archives.items()}
+
+
+def _store_task(source: Source, archives: Mapping[str, Archive]) -> StoreTask | None:
     table = source.document.publish
     if not table.add_task:
         return None
     if table.path.startswith("/") or ".." in Path(table.path).parts or not table.path:
         hint = 'a path in the allocation\'s folder, which is shared by its tasks: path = "model"'
         raise source.error("publish.path", f"{table.path!r} is not in the allocation's folder", hint)
-    for scheme, archive in table.archives.items():
-        if without_secrets(archive.url) != archive.url:
-            hint = "it goes into jobspecs as it stands: serve the archive where nodes need no credentials for it"
-            raise source.error(f"publish.archives.{scheme}.url", "holds credentials", hint)
-    archives = {str(scheme): source.value(Archive, archive) for scheme, archive in table.archives.items()}
     return source.value(StoreTask, table, archives=archives)

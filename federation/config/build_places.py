@@ -51,15 +51,17 @@ def build_stores(source: Source, key: str, tables: Sequence[StoreTable]) -> tupl
     return tuple(build_store(source, f"{key}[{number}]", table) for number, table in enumerate(tables))
 
 
-def build_store(source: Source, key: str, table: StoreTable) -> StoreConfig:
-    """One store. Settings beside its URL win over parameters in the URL."""
+def build_store(source: Source, key: str, table: StoreTable, *, keys: Mapping[str, str] | None = None) -> StoreConfig:
+    """One store. Settings beside its URL win over parameters in the URL. `keys`: the keys of settings that the file has
+    elsewhere than below `key`."""
     try:
         parsed = parse_store_url(_absolute_url(source, key, table.url))
     except StoreError as error:
         raise source.error(key, error.message, error.hint) from None
     for address in table.former_endpoints or ():
         _check_address(source, f"{key}.former_endpoints", address, "endpoint")
-    settings = {name: source.plain(getattr(table, name), f"{key}.{name}") for name in table.model_fields_set - {"url"}}
+    keys = {name: f"{key}.{name}" for name in table.model_fields_set - {"url"}} | dict(keys or {})
+    settings = {name: source.plain(getattr(table, name), own) for name, own in keys.items()}
     return _with_endpoint(source, key, replace(parsed, **settings))
 
 
@@ -102,7 +104,8 @@ def _datacenter(
     source.checked_name(key, name)
     if table.store is not None:
         beside = {each: getattr(table, each) for each in table.model_fields_set - {"store"}}
-        return Datacenter(name, build_store(source, f"{key}.store", table.store.model_copy(update=beside)))
+        keys = {each: f"{key}.{each}" for each in beside}
+        return Datacenter(name, build_store(source, f"{key}.store", table.store.model_copy(update=beside), keys=keys))
     if default is not None:
         return Datacenter(name, build_store(source, f"{region}.store", default))
     hint = f'add store = "s3://bucket/prefix" to it, or to [{region}] for all its datacenters'

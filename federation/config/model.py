@@ -16,12 +16,13 @@ from federation.index.tag_rule import TagRule
 from federation.plan import Shares
 from federation.publish.adopt_pattern import Pattern
 from federation.run.user_limits import Patience
-from jobs.store_task import StoreTask
+from jobs.store_task import Archive, StoreTask
 from regions.credentials import SecretRef
 from regions.model import Region, StoreConfig
 
 if TYPE_CHECKING:
     from federation.config.schema import CoordinatorTable
+    from federation.config.schema_code import RunTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Config:
     version_meta: str | None
     max_attempts: int
     grace_s: float
+    keep_logs: Literal["failed", "sample", "all"]
+    """Whose output is kept in the home store (`federation.run.log_keeper`)."""
     patience: Patience
     """The limits of a run for which the command line sets no others."""
     regions: Mapping[str, Region]
@@ -107,6 +110,10 @@ class Config:
     tags: Mapping[str, TagRule]
     store_task: StoreTask | None
     """The task that publishes; None where none is added to jobs."""
+    archives: Mapping[str, Archive]
+    """Kind of store → the archive with the programs of nodes."""
+    node_python: str
+    run: RunTable
     hooks: Mapping[str, tuple[str, ...]]
     """Event (`run_finished`, …) → the command that is run then."""
     stalled_after_s: float

@@ -51,7 +51,8 @@ def _tables(path: str, model: type[Table]) -> Iterator[tuple[str, type[Table]]]:
 def _section(title: str, model: type[Table]) -> str:
     own_first = sorted(model.model_fields.items(), key=lambda field: field[0] not in model.__annotations__)
     rows = [
-        f"| `{key}` | {_type(info.annotation)} | {_default(info)} | {info.description} |" for key, info in own_first
+        f"| `{info.alias or key}` | {_type(info.annotation)} | {_default(info)} | {info.description} |"
+        for key, info in own_first
     ]
     return "\n".join(
         [

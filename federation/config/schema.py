@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from federation.config.schema_code import RunTable
 from federation.config.schema_dev import DevTable
 from federation.config.schema_places import PositiveFloat, PositiveInt, RegionTable, StoreTable, Table
 from regions.storage.backend import schemes
@@ -93,6 +94,11 @@ class FederationTable(Table):
     )
     purge_finished: bool = Field(
         default=False, description="Whether Nomad deletes children whose results are in the index."
+    )
+    keep_logs: Literal["failed", "sample", "all"] = Field(
+        default="sample",
+        description="Whose output is kept in the home store: `failed`, that of failed attempts; `sample`, also that of the "
+        "first 100 good attempts of a run; `all`, that of all attempts. What happened to an attempt is always kept.",
     )
 
 
@@ -214,21 +220,29 @@ class Document(Table):
     coordinator: CoordinatorTable = Field(
         default=CoordinatorTable(), description="Who drives runs, and the job that drives detached ones."
     )
+    run: RunTable = Field(default=RunTable(), description="How code of one's own runs (`fedml run`).")
     publish: PublishTable = Field(default=PublishTable(), description="The task that publishes, where it is added.")
     hooks: HooksTable = Field(default=HooksTable(), description="Commands that are run when something happened.")
     dev: DevTable = Field(default=DevTable(), description="What `fedml dev up` starts on this machine.")
 
 
+T = TypeVar("T", bound=Table)
+
+
 def validate(data: Mapping[str, Any]) -> Document | list[Problem]:
-    """Validates the tables. Returns the document, or all problems, unknown keys first (a mistyped key is also a missing
-    one)."""
+    """Validates the file. Returns the document, or all problems, as `validated` does."""
+    return validated(Document, data)
+
+
+def validated(kind: type[T], data: Mapping[str, Any]) -> T | list[Problem]:
+    """Validates a table. Returns it, or all problems, unknown keys first (a mistyped key is also a missing one)."""
     try:
-        return Document.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         details = sorted(
             error.errors(include_url=False, include_input=True), key=lambda d: d["type"] != "extra_forbidden"
         )
-        problems = [_problem(detail) for detail in details]
+        problems = [_problem(detail, kind) for detail in details]
     return problems
 
 
@@ -244,11 +258,11 @@ _KINDS = {
 _GIVEN = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
 
 
-def _problem(detail: ErrorDetails) -> Problem:
+def _problem(detail: ErrorDetails, root: type[Table]) -> Problem:
     path, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
     key = ".".join(str(part) for part in path)
     if kind == "extra_forbidden":
-        known = _fields_at(path[:-1])
+        known = _fields_at(path[:-1], root)
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         return Problem(
             key, "unknown key", f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
@@ -285,20 +299,22 @@ _EXAMPLES = {
     "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",
     "buckets": 'write buckets = ["name"]',
     "max_failures": 'write a number of slots or a share of them, in quotes: "5" or "5%"',
+    "slot_timeout": 'write a duration in quotes: slot_timeout = "2h"',
+    "kill_timeout": 'write a duration in quotes: kill_timeout = "30s"',
     "sha256": "write the 64 hex digits that the build printed",
 }
 
 
-def _fields_at(path: Sequence[str | int]) -> list[str]:
+def _fields_at(path: Sequence[str | int], root: type[Table]) -> list[str]:
     """The keys of the table at that path."""
-    model: type[Table] = Document
+    model = root
     parts = iter(path)
     for part in parts:
         annotation = model.model_fields[str(part)].annotation
         if get_origin(annotation) in (dict, list):
             next(parts, None)  # the name in `regions.NAME`, the number in `nodes`
         model = table_in(annotation) or model
-    return list(model.model_fields)
+    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 def table_in(annotation: Any) -> type[Table] | None:

@@ -46,7 +46,7 @@ class Source:
         if isinstance(value, SecretTable):
             file = None if value.file is None else self.file(value.file)
             command = tuple(value.command) if value.command else None
-            return SecretRef(env=value.env, file=file, command=command, key=key)
+            return SecretRef(env=value.env, file=file, command=command, key=key, config_file=self.path.absolute())
         return tuple(value) if isinstance(value, list) else value
 
     def file(self, text: str) -> Path:

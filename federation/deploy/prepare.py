@@ -38,6 +38,8 @@ class JobRequest:
     variables: tuple[str, ...] = ()
     var_files: tuple[Path, ...] = ()
     regions: tuple[str, ...] = ()
+    text: str = ""
+    """The jobspec itself, where no file holds it (`fedml run`): `job` is then its job's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class PreparedJob:
     registered_at: Mapping[str, int] = field(default_factory=dict)
     """Region → JobModifyIndex, of a registered job that isn't as fedml registered it."""
     parent: str = ""
-    """The Nomad job's ID where it isn't the job's own: an isolated run's."""
+    """The Nomad job's ID where it isn't the job's own: an isolated run's, or one that runs code."""
 
     @property
     def job_id(self) -> str:
@@ -82,19 +84,27 @@ def is_job_id(name: str, root: Path) -> bool:
     return bool(name) and not name.endswith(JOB_SUFFIXES) and "/" not in name and not (root / name).exists()
 
 
-def prepare_file(
-    file: Path,
+def source_of(request: JobRequest, file: Path) -> JobSource:
+    """The jobspec of the request's text, or else of the file, with its variables. Raises InvalidSpec or HclError."""
+    from jobs.hcl import environment_variables
+    from jobs.load import JobSource, read_job
+
+    if request.text:
+        return JobSource(file, request.text, environment_variables({}))
+    return read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
+
+
+def prepare_source(
+    source: JobSource,
     request: JobRequest,
     regions: Sequence[Region],
     version_meta: str | None,
     store_task: StoreTask | None = None,
 ) -> PreparedJob:
-    """Loads the jobspec and renders it for each region, with the task that publishes where that is added. Raises HclError
-    or InvalidSpec for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out.
-    What is wrong for one region only is in `rendered`."""
-    from jobs.load import read_job
-
-    source = read_job(file, variables=request.variables, var_files=request.var_files, environ=os.environ)
+    """Renders the jobspec for each region, with the task that publishes where that is added. Raises HclError or InvalidSpec
+    for what is wrong with the job itself, UsageError for a region that its multiregion block leaves out. What is wrong for
+    one region only is in `rendered`."""
+    file = source.path
     first = _first_evaluated(source, regions)
     block = multiregion_of(first.job)
     chosen = list(regions) if block is None else _in_order(block, regions, request.regions, file.name)

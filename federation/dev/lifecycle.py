@@ -35,7 +35,10 @@ from federation.dev.processes import end, marked
 from federation.dev.status import ServerStatus, as_json, status
 from federation.errors import DevError
 from federation.index.last_sync import forget_sync
+from federation.text import counted, size_text
 from jobs.errors import FedmlError
+from regions.local.drivers import memory_cgroups
+from regions.local.nomad_version import RAW_EXEC_MEMORY, parse
 from regions.storage.backend import is_folder
 
 __all__ = ["Engine", "ServerStatus", "Tell", "Up", "as_json", "down", "status", "up"]
@@ -99,6 +102,19 @@ def _with_engine(state: DevState, engine: Engine, has_acls: bool) -> DevState:
     return replace(state, engine=chosen, has_acls=wants_acls)
 
 
+def memory_note(config: Config) -> str:
+    """Says which tasks of embedded regions are ended for more memory than they ask for."""
+    if why := memory_cgroups.why_not():
+        return f"No task is ended for using more memory than it asks for: {why}."
+    regions = config.dev.regions if config.dev is not None else {}
+    limited = [name for name, one in regions.items() if parse(one.version) >= RAW_EXEC_MEMORY]
+    exec_tasks = "Tasks of the driver exec are ended when they use more memory than they ask for"
+    version = f"{RAW_EXEC_MEMORY.major}.{RAW_EXEC_MEMORY.minor}"
+    if limited:
+        return f"{exec_tasks}, and raw_exec tasks in {', '.join(limited)} too, as by Nomad {version} and later."
+    return f"{exec_tasks}; raw_exec tasks are not, as by Nomad before {version} (version in [dev.regions.NAME])."
+
+
 def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.0) -> tuple[str, ...]:
     """Ends every process of the project's federation, tasks too, and nothing else. Returns the servers that were running.
     Data and ports are kept for the next `up`; with `purge` all of it is removed. Needs no valid `fedml.toml`."""
@@ -121,6 +137,28 @@ def down(root: Path, tell: Tell, *, purge: bool = False, patience_s: float = 10.
             _forget_home(root)
             shutil.rmtree(state_folder(root))
     return was_running
+
+
+def purged_data(root: Path) -> str:
+    """What `down` with `purge` removes, in words. Empty where there is nothing."""
+    folder = state_folder(root)
+    if not folder.exists():
+        return ""
+    sizes = list(_file_sizes(folder))
+    names: list[str] = []
+    with suppress(DevError):  # a state that can't be read is removed too
+        state = read_state(root)
+        names = [key.replace(":", " ") for key in state.servers] if state is not None else []
+    what = f", the data of {', '.join(names)}" if names else ""
+    return f"{folder} ({counted(len(sizes), 'file')}, {size_text(sum(sizes))}){what}"
+
+
+def _file_sizes(folder: Path) -> Iterator[int]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not os.path.ismount(Path(place, name))]  # a mount is not removed
+        for name in files:
+            with suppress(OSError):  # gone meanwhile
+                yield os.lstat(Path(place, name)).st_size
 
 
 def _forget_home(root: Path) -> None:

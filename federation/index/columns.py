@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from federation.log import Entry
-from federation.result import Key, MetricValue, ResultRecord, store_name
+from federation.result import CODE_SHA256, Key, MetricValue, ResultRecord, store_name
 
 Type = Literal["text", "number", "bool", "text or number", "time", "tag"]
 
@@ -120,6 +120,8 @@ class Row:
     size_bytes: int = _column(lambda new: new.record.size_bytes, "INTEGER", where="number", shown=Shown(10, 7, "size"))
     store: str = _column(lambda new: new.record.store)
     url: str = _column(lambda new: f"{store_name(new.record.store)}/{new.record.artifact_prefix}", shown=Shown(12, 20))
+    code: str = _column(lambda new: new.record.environment.get(CODE_SHA256, ""))
+    """The name of the code that made it (`fedml run`), else empty."""
     created: str = _column(lambda new: new.record.created, where="time", compared="fedml_time(created)")
     committed: str = _column(lambda new: new.entry.time, where="time", shown=Shown(11, 6, "when"))
     revision: int = _column(lambda new: new.entry.number, "INTEGER", where="number")

@@ -18,7 +18,7 @@ from federation.index.catalog.history import Difference, Revision, difference
 from federation.index.columns import Row
 from federation.index.commits import batches, opened_run, outcomes_of, refuse_foreign, states_of
 from federation.index.fetch import Fetched, fetch
-from federation.index.reader import Reader, highest_version
+from federation.index.reader import Reader
 from federation.index.replica import Replica
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED, OpenedRun
 from federation.index.signatures import read_public_keys, signer
@@ -43,6 +43,7 @@ from federation.index.validation import (
     checked_text,
     checked_version,
 )
+from federation.index.versions import highest_version
 from federation.log import Change
 from federation.result import ResultRecord, store_name
 from regions.storage.backend import is_folder
@@ -249,7 +250,7 @@ class Index(Replica, Reader):
             return changes
 
         self.change(decided, reason=_checked_reason(reason))
-        return TagChange(name, after, before)
+        return TagChange(name, after, before, self.ask_again(lambda catalog: catalog.position().number))
 
     def _asked(self, expected: str | None, rule: TagRule) -> Asked:
         trusted = read_public_keys(rule.signed_by) if rule.signed_by is not None else frozenset[str]()

@@ -134,4 +134,6 @@ def position_of(path: Path) -> Position:
 
 
 def _is_in(store: Store, log: Log, known: Position) -> bool:
-    return store.exists(entry_key(known.number)) and log.read(known.number).sha256 == known.sha256
+    """Whether the log has the entry that this machine knows. One "not found" may be stale: looks again."""
+    is_there = look_again(lambda: store.exists(entry_key(known.number)) or None)
+    return is_there is not None and log.read(known.number).sha256 == known.sha256

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -17,10 +16,11 @@ from federation.index.columns import Row
 from federation.index.query import columns, condition, order
 from federation.index.query.candidates import best_of, fewest, of_columns
 from federation.index.query.fields import Field
-from federation.index.query.order import only_metric
+from federation.index.query.order import only_metric, sort_fields
 from federation.index.rows import Note, RunRow
 from federation.index.short_ids import short_result, short_runs
 from federation.index.validation import refuse_no_text
+from federation.index.versions import latest_version_in
 from federation.log import Change, Entry
 from federation.result import ResultRecord
 
@@ -29,14 +29,6 @@ _ROWS_MAX = 1 << 62
 _TAGGED = "alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)"
 
 Answer = TypeVar("Answer")
-
-
-VERSION_STEP = 10_000
-"""How far above the versions before it a version that only results say may be, to count for the next one."""
-_VERSION = re.compile(r"[0-9]{1,18}")
-_OF_NO_RUN = """
-    SELECT 1 FROM result WHERE job = ? AND version = ? AND NOT EXISTS (SELECT 1 FROM run WHERE run.run = result.run) LIMIT 1
-"""
 
 
 _NEIGHBOURS = """
@@ -131,6 +123,10 @@ class Reader(ABC):
         """The fields of `version,metrics.auc,tags`, as of the last answer. Raises WhereError."""
         return columns(text, self.ask_again(lambda catalog: catalog.fields()))
 
+    def sort_fields(self, text: str) -> list[Field]:
+        """The fields of `metrics.auc:desc,version`, as of the last answer. Raises WhereError."""
+        return sort_fields(text, self.ask_again(lambda catalog: catalog.fields()))
+
     def find(self, ref: str, *, job: str | None = None) -> list[Row]:
         """The results that `ref` may mean, newest first: a tag (`production`); a version (`4`) or `job@version`: its
         committed results; one slot of it (`job@4/0`); else the allocation ids that begin with it. Empty when there are
@@ -152,9 +148,14 @@ class Reader(ABC):
             return found
         return self._rows("alloc_id >= ? AND alloc_id < ?", (text.lower(), text.lower() + chr(0x10FFFF)))
 
-    def result(self, ref: str, *, job: str | None = None) -> Row:
-        """The one result that `ref` means (see `find`). Raises UsageError for none, and for several: it lists them."""
+    def result(self, ref: str, *, job: str | None = None, sort: str | None = None) -> Row:
+        """The one result that `ref` means (see `find`); of several, the first by `sort` (see `query`). Raises UsageError for
+        none, and for several without `sort`: it lists them. Raises WhereError for a `sort` that isn't valid."""
         found = self.find(ref, job=job)
+        if sort is not None and found:
+            ids, jobs = {row.alloc_id for row in found}, {row.job for row in found}
+            in_order = self.query(job=jobs.pop() if len(jobs) == 1 else None, sort=sort)
+            found = [row for row in in_order if row.alloc_id in ids][:1] or found
         if len(found) == 1:
             return found[0]
         if not found:
@@ -286,34 +287,8 @@ class Reader(ABC):
 
     def latest_version(self, job: str) -> str | None:
         """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""
-
-        def ask(catalog: Catalog) -> str | None:
-            highest = highest_version(catalog, job)
-            if highest or catalog.value("SELECT 1 FROM run WHERE job = ? AND version = '0'", job):
-                return str(highest)
-            last: str | None = catalog.value("SELECT version FROM run WHERE job = ? ORDER BY revision DESC", job)
-            return last
-
-        return self.ask(ask)
+        return self.ask(lambda catalog: latest_version_in(catalog, job))
 
     def _rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> list[Row]:
         self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values, limit=limit))
         return rows
-
-
-def highest_version(catalog: Catalog, job: str) -> int:
-    """The whole number above which the job's next version comes; 0 without any.
-
-    Versions that were opened count. A version that only results say counts where none of fedml's runs opened them (plain
-    Nomad, adoption) and it is at most VERSION_STEP above what counts already: no record moves the next version far.
-    """
-    numbers = catalog.values("SELECT version FROM version WHERE job = ?", job)
-    versions = {number: int(number) for number in numbers if _VERSION.fullmatch(number)}
-    opened = set(catalog.values("SELECT DISTINCT version FROM run WHERE job = ?", job))
-    highest = max((value for number, value in versions.items() if number in opened), default=0)
-    for number, value in sorted(versions.items(), key=lambda one: one[1]):
-        if value > highest + VERSION_STEP:
-            break
-        if value > highest and number not in opened and catalog.value(_OF_NO_RUN, job, number):
-            highest = value
-    return highest

@@ -41,11 +41,12 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class TagChange:
     """A tag after the change: `alloc_id` is its holder now, `previous` the one before, "" for none. Both are the same if
-    nothing had to change."""
+    nothing had to change. `revision` is the index's after that."""
 
     name: str
     alloc_id: str
     previous: str
+    revision: int
 
 
 def holder(catalog: Catalog, name: str) -> str:

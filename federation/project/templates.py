@@ -53,6 +53,41 @@ nodes = [{ name = "eu-1", datacenter = "eu-west-1", cpu_mhz = 2000, memory_mb = 
 nodes = [{ name = "onprem-1", datacenter = "hall-a", cpu_mhz = 1000, memory_mb = 2048 }]
 $dev_stores""")
 
+BARE_TOML = Template("""\
+# A federation for the code of this folder:  fedml run train.py
+# Every key: docs/reference/configuration.md
+
+[federation]
+name = "$name"
+home = "file://./.fedml/stores/home"       # the index and the runs
+
+# A region is reached at its addresses. "dev:us" is the one that `fedml dev up` starts on this machine; a real one is
+#   addresses = ["https://nomad.us.example.com:4646"]
+#   token     = { env = "NOMAD_TOKEN_US" }        # or { file = "…" }, { command = ["…"] }; never the token itself
+# What runs in a datacenter publishes into its store.
+
+[regions.us]
+addresses = ["dev:us"]
+
+[regions.us.datacenters.us-east-1]
+store = "file://./.fedml/stores/us"        # or "s3://bucket/prefix", "gs://…", "az://…"
+
+[regions.eu]
+addresses = ["dev:eu"]
+
+[regions.eu.datacenters.eu-west-1]
+store = "file://./.fedml/stores/eu"
+
+# What `fedml dev up` starts on this machine: regions of pretend nodes that run real processes, as you.
+# Delete what follows for a real federation.
+
+[dev.regions.us]
+nodes = [{ name = "us-1", datacenter = "us-east-1", cpu_mhz = 4000, memory_mb = 8192 }]
+
+[dev.regions.eu]
+nodes = [{ name = "eu-1", datacenter = "eu-west-1", cpu_mhz = 4000, memory_mb = 8192 }]
+""")
+
 FOLDER_SETTINGS = {
     "us_store": 'store = "file://./stores/us"               # or "s3://fedml-us/models", "gs://…", "az://…"',
     "eu_store": 'store = "file://./stores/eu"',

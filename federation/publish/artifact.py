@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from federation.curves import LineReader, Newest
 from federation.errors import PublishError
 from federation.publish.provenance import data_origin, without_secrets
 from federation.result import (
@@ -25,6 +26,8 @@ from federation.result import (
     ResultFile,
     manifest_sha256,
 )
+from federation.text import counted
+from jobs.code_run import CURVES_FILE, METRICS_FILE
 from jobs.errors import ForeignTextError
 from jobs.foreign import kind_of, parse_json, reason_of
 from jobs.json_limits import WHOLE_NUMBER_MAX, Limits, Unusable, is_text
@@ -32,10 +35,11 @@ from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import opened_source
 from regions.storage.store import checked_key
 
-METRICS_FILE = "metrics.json"
 ENVIRONMENT_FILE = "environment.json"
 DATA_FILE = "data.json"
 _NOTES_MAX = 20
+_CURVES_BYTES_MAX = 4 * 1024 * 1024
+"""How much of the end of `metrics.jsonl` is read."""
 NOTE_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
 """Files with information for the record."""
 
@@ -86,13 +90,16 @@ def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
 
 
 def read_metrics(root: Path) -> tuple[dict[str, MetricValue], list[str]]:
-    """Reads the metrics of `metrics.json`, if it exists, with notes on what was left out and why.
+    """Reads the metrics of `metrics.json`, if it exists, with notes on what was left out and why. A metric that is only in
+    `metrics.jsonl` has its last value there.
 
     Metrics are numbers (NaN and infinities too), texts and true/false. Names in nested objects are joined by a dot. Lists
     and null are left out, and so is a file that isn't a JSON object. Raises nothing.
     """
-    metrics: dict[str, MetricValue] = {}
+    newest, curve_notes = _newest(root / CURVES_FILE)
+    metrics: dict[str, MetricValue] = {**newest}
     values, notes = _values(root / METRICS_FILE)
+    notes += curve_notes
     for name, value in values.items():
         if isinstance(value, (bool, int, float, str)):
             metrics[name] = value
@@ -229,6 +236,27 @@ def _values(path: Path) -> tuple[dict[str, Any], list[str]]:
     unusable = {name: value for name, value in values.items() if isinstance(value, Unusable)}
     notes = [f"{path.name}: {_shown(name)} is left out: {value.reason}" for name, value in unusable.items()]
     return {name: value for name, value in values.items() if name not in unusable}, notes
+
+
+def _newest(path: Path) -> tuple[dict[str, float], list[str]]:
+    """The last value of each curve, with a note on lines that can't be used."""
+    lines, newest = LineReader(), Newest()
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) > _CURVES_BYTES_MAX:
+                file.seek(-_CURVES_BYTES_MAX, os.SEEK_END)
+                lines.jump()
+            else:
+                file.seek(0)
+            while data := file.read(1 << 20):
+                newest.take(lines.feed(data))
+        newest.take(lines.feed(b"", is_end=True))
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{path.name} is left out: {error.strerror}"]
+    skipped = f"{path.name}: {counted(lines.skipped, 'line')} can't be used (each must be a JSON object with a number as step)"
+    return newest.values, [skipped] if lines.skipped else []
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

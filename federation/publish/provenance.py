@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -35,13 +35,14 @@ _PACKAGES = (
 """Packages whose versions are needed to load a model again."""
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the known packages that are installed in the Python that publishes."""
-    versions = {}
+def package_versions(site_packages: Sequence[str] | None = None) -> dict[str, str]:
+    """Versions of the known packages that are installed in these folders (default: in the Python that publishes)."""
+    path = sys.path if site_packages is None else list(site_packages)
+    found: dict[str, str] = {}
     for name in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
+        for distribution in metadata.distributions(name=name, path=path):
+            found.setdefault(name, distribution.version)
+    return found
 
 
 def found_origin(environ: Mapping[str, str], folders: Sequence[Path]) -> dict[str, str]:

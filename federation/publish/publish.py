@@ -79,13 +79,15 @@ def publish(
     origin: Mapping[str, str] | None = None,
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
+    site_packages: Sequence[str] | None = None,
 ) -> PublishOutcome:
     """Publishes the folder or file at `source` as the result of this allocation. If `source` is a URL, records its objects
     where they are, without copying.
 
     `environ` is the task's environment (default: this process's). `metrics` overrides `metrics.json`, and `origin` the
-    record's environment (`format`, `framework`, `data_url`). `progress` is called with the number of bytes sent. Raises
-    PublishError or StoreError, and then no record was written. A second, different artifact of the allocation is refused.
+    record's environment (`format`, `framework`, `data_url`). `progress` is called with the number of bytes sent.
+    `site_packages` are the folders with the training's packages (default: those of this Python). Raises PublishError or
+    StoreError, and then no record was written. A second, different artifact of the allocation is refused.
     """
     environ = os.environ if environ is None else environ
     allocation = allocation_of(environ, node=socket.gethostname())
@@ -93,7 +95,7 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="fedml-publish-") as folder:
         material = _material(source, config, Path(folder), ignore)
         in_file, notes = read_metrics(material.notes) if material.notes else ({}, [])
-        environment, environment_notes = _environment(environ, material)
+        environment, environment_notes = _environment(environ, material, site_packages)
     environment |= origin or {}
     record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     notes += [*environment_notes, *left_out]
@@ -127,14 +129,16 @@ def _material(source: Path | str, config: StoreConfig, folder: Path, ignore: Seq
     return _Material(artifact, artifact.root if path.is_dir() else None, config)
 
 
-def _environment(environ: Mapping[str, str], material: _Material) -> tuple[dict[str, str], list[str]]:
+def _environment(
+    environ: Mapping[str, str], material: _Material, site_packages: Sequence[str] | None
+) -> tuple[dict[str, str], list[str]]:
     """The record's environment, with notes on what was left out. The artifact's own files override what the node says."""
     used = task_usage(environ)  # before anything else is started: its children would count as the task's
     environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
-    environment |= package_versions() | found_origin(environ, folders) | used
+    environment |= package_versions(site_packages) | found_origin(environ, folders) | used
     if material.notes is None:
         return environment, []
     (described, notes), (data, data_notes) = read_environment(material.notes), read_data(material.notes)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from federation.errors import PublishError
 from federation.result import UNVERSIONED, Key, ad_hoc_run
+from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
 from jobs.spec import (
@@ -49,7 +50,7 @@ class Allocation:
     node: str
     id: str
     params: Mapping[str, str]
-    """The meta without fedml's own keys, the version, possible credentials and empty values."""
+    """The meta without fedml's own keys, the version, possible credentials and empty values, and what `fedml_params` holds."""
     stores: Mapping[str, str]
     """Store URLs of this region by datacenter."""
 
@@ -102,7 +103,8 @@ def allocation_of(environ: Mapping[str, str], *, node: str) -> Allocation:
             declared.get(name, name): value
             for name, value in sorted(meta.items())
             if value and not name.lower().startswith("fedml_") and name != version_key and not looks_secret(name)
-        },
+        }
+        | _packed_params(meta.get(PARAMS_KEY, "")),
         stores=_stores(environ.get("FEDML_STORES", "")),
     )
 
@@ -128,6 +130,13 @@ def _meta(environ: Mapping[str, str]) -> dict[str, str]:
     given = {name.removeprefix(_META): value for name, value in environ.items() if name.startswith(_META)}
     copies = {name.upper() for name in given if name != name.upper()}
     return {name: value for name, value in given.items() if name not in copies}
+
+
+def _packed_params(text: str) -> dict[str, str]:
+    try:
+        return {name: value for name, value in params_of(text or "{}").items() if not looks_secret(name)}
+    except ForeignTextError as error:
+        raise PublishError(error.message, hint="dispatch it with fedml") from error
 
 
 def _stores(text: str) -> dict[str, str]:

@@ -4,10 +4,10 @@
 2. A thread a region follows the region's news and queues them as events.
 3. The main thread tells the brain the time, then gives it one queued event after another until the next tick.
 4. Each command of the brain goes to a pool of threads, which queues what happened as events.
-5. When the brain closes, or an error ends the run, all pools are shut down; only logs that are being kept are waited for.
+5. When the brain closes, or an error ends the run, all pools are shut down.
 
 Pools: two a region (one for dispatches and questions; one for pings and lists, which nothing slow may hold up), one for stores,
-one for kept logs, and one writer each for the run log and the index, so that each has one writer here, in order. Ctrl-C
+and one writer each for the run log and the index, so that each has one writer here, in order. Ctrl-C
 leaves everything as it is; the run goes on from its log.
 """
 
@@ -29,7 +29,10 @@ from federation.run.brain.events import (
     Committed,
     Event,
     Listed,
+    LogsKept,
+    Measured,
     RegionHeard,
+    RegionProbed,
     Tick,
 )
 from federation.run.execution import Execution
@@ -40,7 +43,6 @@ from regions.storage.errors import Unavailable
 TICK_S = 0.2
 DISPATCH_THREADS = 8
 STORE_THREADS = 8
-LOG_THREADS = 2
 REACH_THREADS = 2
 """A region: one for a ping, one for a list, so that no slow call holds them up."""
 
@@ -62,24 +64,26 @@ class Coordinator:
             name: ThreadPoolExecutor(REACH_THREADS, thread_name_prefix=f"reach-{name}") for name in ports.clients
         }
         self._stores: Executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
-        self._log_keeper: Executor = ThreadPoolExecutor(LOG_THREADS, thread_name_prefix="kept-logs")
         self._log_writer: Executor = ThreadPoolExecutor(1, thread_name_prefix="run-log")
         self._index_writer: Executor = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._records: list[tuple[ResultRecord, ...]] = []
         self._records_lock = threading.Lock()
 
-    def run(self, first: Sequence[Event] = ()) -> Close:
-        """Run until the brain closes. `first` are events from before. An error of the run log or the index ends the run; all
-        state is kept."""
+    def run(self, first: Sequence[Event] = (), probed: Sequence[RegionProbed] = ()) -> Close:
+        """Run until the brain closes. `first` are events from before; the rooms that were `probed` aren't asked for at the
+        beginning. An error of the run log or the index ends the run; all state is kept."""
         closed: Close | None = None
         try:
             closed = self._take_all(first)
+            self._brain.expect_rooms(probed)
+            for event in probed:
+                self._events.put(event)
             self._follow_regions()
             while closed is None:
                 closed = self._take(Tick(self._clock())) or self._take_news()
             return closed
         finally:
-            self._shut_down(is_over=closed is not None)
+            self._shut_down()
 
     def _take_all(self, events: Sequence[Event]) -> Close | None:
         return next(filter(None, map(self._take, events)), None)
@@ -88,16 +92,19 @@ class Coordinator:
         for name in self._ports.clients:
             threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True).start()
 
-    def _shut_down(self, *, is_over: bool) -> None:
+    def _shut_down(self) -> None:
         self._stop.set()
         regions = (*self._regions.values(), *self._reach.values())
         for executor in (*regions, self._stores, self._log_writer, self._index_writer):
             executor.shutdown(wait=False, cancel_futures=True)
-        self._log_keeper.shutdown(wait=is_over, cancel_futures=not is_over)
 
     def cancel(self, reason: str) -> None:
         """Ask for the end of the run (from any thread)."""
         self._events.put(CancelRequested(reason))
+
+    def measured(self, event: Measured) -> None:
+        """Judge a task by its newest values (from any thread)."""
+        self._events.put(event)
 
     def abandon(self, error: FedmlError) -> None:
         """Stop driving with this error (from any thread); what is under way in regions and stores stays."""
@@ -137,7 +144,8 @@ class Coordinator:
             case Look():
                 self._stores.submit(self._guarded, self._do, command)
             case KeepLogs():
-                self._log_keeper.submit(self._guarded, self._do, command)
+                kept = LogsKept(command.slot, command.attempt)
+                self._ports.keep_logs(command, lambda: self._events.put(kept))
             case Ping() | List():
                 self._reach[command.region].submit(self._guarded, self._do, command)
             case Close():

@@ -19,8 +19,8 @@ from federation.run.brain.commands import (
     Dispatch,
     Find,
     Inspect,
+    InspectAll,
     Join,
-    KeepLogs,
     List,
     Look,
     Ping,
@@ -35,30 +35,26 @@ from federation.run.brain.events import (
     AllocationChanged,
     Appended,
     AppendRefused,
-    ChildInspected,
     ChildSpec,
     DispatchFailed,
     Event,
     Found,
     Listed,
     LogRead,
-    LogsKept,
     NotListed,
     Pair,
     ParentChecked,
     Reverted,
     Stopped,
 )
-from federation.run.ports import Ports, RegionClient, RegionReader
+from federation.run.inspection import inspect, inspect_all
+from federation.run.ports import Ports, RegionClient
 from federation.run.records import look
 from jobs.errors import FedmlError
-from jobs.spec import SPEC_KEY, deciding_tasks
+from jobs.spec import SPEC_KEY
 from regions.errors import InvalidJob, NotFound, PermissionDenied, Throttled
-from regions.model import Allocation
 from regions.storage.errors import Unavailable
 
-LOG_TAIL_BYTES = 2000
-LINE_CHARS = 300
 GONE = ("is stopped", "not a parameterized job")
 """Nomad's words for a job that can't be dispatched any more; other refusals are about the dispatch's own meta or payload."""
 
@@ -69,6 +65,10 @@ class Execution:
     def __init__(self, manifest: Manifest, ports: Ports) -> None:
         self._manifest = manifest
         self._ports = ports
+        self._checked: dict[str, int] = {}
+        """The JobModifyIndex of the registered job in each region, when it was last found to be the run's."""
+        self._dispatched: dict[str, int] = {}
+        """Children that this process made, not verified yet: the last such index before their dispatch."""
         self._acts: dict[type, Callable[..., Sequence[Event]]] = {
             Append: self._append,
             ReadLog: self._read_log,
@@ -80,15 +80,15 @@ class Execution:
             Probe: lambda command: [ports.probe(command.region, command.slots)],
             Find: self._find,
             Verify: self._verify,
-            Inspect: self._inspect,
+            Inspect: lambda command: inspect(ports, command),
+            InspectAll: lambda command: inspect_all(manifest, ports, command),
             Stop: self._stop,
             Look: lambda command: [look(manifest, ports, command)],
-            KeepLogs: self._keep_logs,
             Revert: self._revert,
         }
 
     def do(self, command: Command) -> Sequence[Event]:
-        """Executes one command (any but Tell, Commit and Close), and gives what happened, in order."""
+        """Executes one command (any but Tell, Commit, KeepLogs and Close), and gives what happened, in order."""
         return self._acts[type(command)](command)
 
     # ── the run log ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -114,6 +114,7 @@ class Execution:
         manifest, pair = self._manifest, (command.slot, command.attempt)
         token = idempotency_token(manifest.run, *pair)
         client = self._ports.clients[command.region]
+        checked = self._checked.get(command.region)
         try:
             inputs, payload = self._ports.inputs(command.slot)
             meta = {**inputs, **manifest.own_meta(*pair)}
@@ -131,6 +132,8 @@ class Execution:
             return [DispatchFailed(*pair, "unknown", error.message)]
         if not done.eval_id:
             _ensure_evaluation(client, done.job_id)
+        elif checked is not None:
+            self._dispatched[done.job_id] = checked
         return [Acknowledged(*pair, done.job_id)]
 
     def _check_parent(self, command: CheckParent) -> Sequence[Event]:
@@ -142,11 +145,19 @@ class Execution:
             return [ParentChecked(command.region, None, is_denied=True)]
         except FedmlError:
             return [ParentChecked(command.region, None)]
-        spec_hash = "gone" if parent.get("Stop") else self._manifest.spec_in(command.region, parent)
+        spec_hash = self._standing(command.region, parent)
         try:
             return [ParentChecked(command.region, spec_hash, budgets=self._ports.budgets(command.region))]
         except FedmlError:  # the other runs can't be read now: nothing is sent until they can
             return [ParentChecked(command.region, None)]
+
+    def _standing(self, region: str, parent: Mapping[str, Any]) -> str:
+        """The spec hash of the region's registered job. Remembers its index where that is the run's own."""
+        spec_hash = "gone" if parent.get("Stop") else self._manifest.spec_in(region, parent)
+        index = int(parent.get("JobModifyIndex") or 0)
+        if spec_hash == self._manifest.spec_hash and index:
+            self._checked[region] = index
+        return spec_hash
 
     def _find(self, command: Find) -> Sequence[Event]:
         """Finds the children of these attempts, by meta or token."""
@@ -172,10 +183,10 @@ class Execution:
 
     def _verify(self, command: Verify) -> Sequence[Event]:
         client = self._ports.clients[command.region]
-        wanted = set(command.job_ids)
         told: list[Event] = []
         # A failure is ignored: the record holds the hash too, and a result of another spec never wins.
         with suppress(FedmlError):
+            wanted = self._unproven(command.region, command.job_ids)
             if len(wanted) > 3:
                 for stub in client.jobs(f"{self._manifest.parent_id}/dispatch-", meta=True):
                     if stub["ID"] in wanted and stub.get("Meta") is not None:
@@ -185,6 +196,21 @@ class Execution:
                 ChildSpec(job_id, str((client.job(job_id).get("Meta") or {}).get(SPEC_KEY, ""))) for job_id in wanted
             )
         return told
+
+    def _unproven(self, region: str, job_ids: Sequence[str]) -> set[str]:
+        """The children that may carry another spec hash.
+
+        Nomad copies the registered job into a child, and each registration raises the job's index. So a child is the run's
+        where the registered job was the run's before its dispatch, and is so now, at the same index. One request tells that
+        for all of them.
+        """
+        before = {job_id: self._dispatched.pop(job_id, 0) for job_id in job_ids}
+        if not any(before.values()):
+            return set(job_ids)
+        parent = self._ports.clients[region].job(self._manifest.parent_id)
+        is_own = self._standing(region, parent) == self._manifest.spec_hash
+        now = int(parent.get("JobModifyIndex") or 0) if is_own else -1
+        return {job_id for job_id, index in before.items() if index != now}
 
     # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,34 +226,6 @@ class Execution:
         news = (AllocationChanged(region, one) for one in own)
         return [*news, Listed(region, frozenset(one.job_id for one in own), via)]
 
-    def _inspect(self, command: Inspect) -> Sequence[Event]:
-        pair, client = (command.slot, command.attempt), self._ports.clients[command.region]
-        try:
-            job = client.job(command.job_id)
-            allocations, _ = client.allocations(job_id=command.job_id)
-            status, is_queued = str(job.get("Status", "")), False
-            if status == "pending":
-                evaluations = client.evaluations(command.job_id)
-                is_queued = any(map(_waits_for_room, evaluations))
-                if not (allocations or evaluations):
-                    client.evaluate(command.job_id)
-        except NotFound:
-            return [ChildInspected(*pair, "gone")]
-        except FedmlError:
-            return [ChildInspected(*pair, "unknown")]
-        line = last_line(client, allocations)
-        return [
-            ChildInspected(
-                *pair,
-                status,
-                tuple(allocations),
-                line,
-                is_stopped=bool(job.get("Stop")),
-                is_queued=is_queued,
-                deciding=deciding_tasks(job),
-            )
-        ]
-
     def _stop(self, command: Stop) -> Sequence[Event]:
         done = Stopped(command.region, command.job_id, is_done=True)
         try:
@@ -240,11 +238,6 @@ class Execution:
             done = replace(done, is_done=False)
         return [done]
 
-    def _keep_logs(self, command: KeepLogs) -> Sequence[Event]:
-        with suppress(FedmlError):
-            self._ports.keep_logs(command)
-        return [LogsKept(command.slot, command.attempt)]
-
     def _revert(self, command: Revert) -> Sequence[Event]:
         self._ports.revert(command)
         return [Reverted(command.region)]
@@ -255,31 +248,3 @@ def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
     with suppress(FedmlError):
         if client.job(job_id).get("Status") == "pending" and not client.allocations(job_id=job_id)[0]:
             client.evaluate(job_id)
-
-
-def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
-    """Whether Nomad holds what this evaluation is to place until a node that fits has room, or a quota allows it."""
-    if evaluation.get("Status") != "blocked":
-        return False
-    shortfalls = (evaluation.get("FailedTGAllocs") or {}).values()
-    return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
-
-
-def last_line(client: RegionReader, allocations: Sequence[Allocation]) -> str:
-    """The last line of stderr of the first task that failed, or that crashed and is restarted; "" where there is none or it
-    can't be read."""
-    tasks = [
-        (allocation.id, task)
-        for allocation in allocations
-        for task, state in allocation.tasks.items()
-        if (allocation.client_status == "failed" and state.failed)
-        or (not allocation.is_over and state.trouble and state.exit_code is not None)
-    ]
-    try:
-        text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
-    except FedmlError:
-        return ""
-    stripped = (line.strip() for line in text.decode(errors="replace").splitlines())
-    lines = [line for line in stripped if line and not line.startswith("→")]  # a hint isn't what happened
-    words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
-    return " ".join(words)[:LINE_CHARS]

@@ -1,19 +1,22 @@
-"""Keeps in the home store what the tasks of an attempt wrote and what happened to them.
+"""Keeps in the home store what the tasks of an attempt wrote and what happened to them, and reads it back.
 
-Nomad forgets children (garbage collection), and a lost region's logs can't be read. One object an allocation
+Nomad forgets children (garbage collection), and a lost region's logs can't be read. Output is in one object an allocation
 (`federation.home`), gzip JSON (format 1), at most 256 KB of each stream of a failed attempt and 64 KB of a good one, without
-credentials. What can't be kept is left out and never fails a run.
+credentials. Of an attempt whose output isn't kept, only its history is: many of them in one object. `federation.run.log_keeper`
+decides which are kept.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
+from typing import Literal
 
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.home import RunKeys
@@ -28,6 +31,9 @@ KEPT_FORMAT = 1
 FAILED_TAIL_BYTES = 256 * 1024
 GOOD_TAIL_BYTES = 64 * 1024
 READ_THREADS = 16
+STREAMS: tuple[Literal["stdout", "stderr"], ...] = ("stdout", "stderr")
+SENTENCE_CHARS = 200
+Redact = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,66 +59,114 @@ def keep(
     attempt: int,
     alloc_id: str,
     is_failed: bool,
-    redact: Callable[[bytes], bytes],
+    redact: Redact,
     used: Mapping[str, TaskUsage] | None = None,
+    story: AllocationStory | None = None,
 ) -> KeptAttempt:
-    """Reads one allocation's history and output, and writes them to the home store; a second call overwrites the object.
+    """Reads one allocation's output, and its history unless `story` has it. Writes both to the home store; a second call
+    overwrites the object.
 
     A stream that isn't there any more is left out. Raises what the region says of the allocation itself, StoreError,
     or IndexCorrupt for a story that can't be kept.
     """
-    story = _redacted(source.allocation_story(alloc_id), redact)
+    story = redacted(story or source.allocation_story(alloc_id), redact)
     tail_bytes = FAILED_TAIL_BYTES if is_failed else GOOD_TAIL_BYTES
-    output: dict[str, dict[str, str]] = {}
-    for task in story.tasks:
-        streams: dict[str, str] = {}
-        for kind in ("stdout", "stderr"):
-            with suppress(FedmlError):
-                text = source.logs(alloc_id, task, kind=kind, tail_bytes=tail_bytes)[-tail_bytes:]
-                streams[kind] = redact(text).decode(errors="replace")
-        output[task] = streams
+    output: dict[str, dict[str, str]] = {task: {} for task in story.tasks}
+    for task, kind in _streams_to_read(source, story):
+        with suppress(FedmlError):
+            text = source.logs(alloc_id, task, kind=kind, tail_bytes=tail_bytes)[-tail_bytes:]
+            output[task][kind] = redact(text).decode(errors="replace")
     kept = KeptAttempt(slot, attempt, source.name, is_failed, story, output, used or {})
     key = RunKeys(run).kept_log(slot, attempt, alloc_id)
     data = gzip.compress(json.dumps({"format": KEPT_FORMAT, **asdict(kept)}).encode(), mtime=0)
-    _from_json(data, home.url_of(key))  # what nobody could read isn't written
+    _kept(_document(data, home.url_of(key)))  # what nobody could read isn't written
     home.put(key, data, Overwrite(), content_type="application/gzip")
     return kept
 
 
+def _streams_to_read(source: RegionReader, story: AllocationStory) -> list[tuple[str, Literal["stdout", "stderr"]]]:
+    """The streams that hold anything; all of them where the token may read logs but not list files."""
+    streams = [(task, kind) for task in story.tasks for kind in STREAMS]
+    with suppress(FedmlError):
+        written = source.written_streams(story.id)
+        return [stream for stream in streams if stream in written]
+    return streams
+
+
+def keep_histories(home: Store, run: str, attempts: Sequence[KeptAttempt]) -> None:
+    """Writes the histories of several attempts as one object. Raises StoreError."""
+    document = {"format": KEPT_FORMAT, "attempts": [asdict(one) for one in attempts]}
+    data = gzip.compress(json.dumps(document).encode(), compresslevel=1, mtime=0)
+    home.put(RunKeys(run).history(attempts[0].story.id), data, Overwrite(), content_type="application/gzip")
+
+
 def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt]:
-    """Reads what was kept of a run, or of one slot, by slot and attempt. Raises StoreError, IndexCorrupt, FormatTooNew."""
+    """Reads the attempts of a run, or of one slot, whose output was kept, by slot and attempt. Raises StoreError, IndexCorrupt,
+    FormatTooNew."""
     with ThreadPoolExecutor(READ_THREADS) as pool:
-        yield from pool.map(lambda info: _read(home, info.key), home.list(RunKeys(run).kept_logs(slot)))
+        yield from pool.map(lambda info: _kept(_read(home, info.key)), home.list(RunKeys(run).kept_logs(slot)))
 
 
-def _read(home: Store, key: str) -> KeptAttempt:
-    return _from_json(home.get_small(key, limit_bytes=DOCUMENT_LIMITS.size_bytes_max), home.url_of(key))
+def histories(home: Store, run: str) -> Iterator[KeptAttempt]:
+    """Reads the attempts of a run whose output wasn't kept. Raises StoreError, IndexCorrupt, FormatTooNew."""
+    for info in home.list(RunKeys(run).histories):
+        yield from map(_kept, _read(home, info.key).each("attempts"))
 
 
-def _redacted(story: AllocationStory, redact: Callable[[bytes], bytes]) -> AllocationStory:
-    """Redacts events too: they can hold a URL with a credential."""
+def _read(home: Store, key: str) -> Members:
+    return _document(home.get_small(key, limit_bytes=DOCUMENT_LIMITS.size_bytes_max), home.url_of(key))
+
+
+def redacted(story: AllocationStory, redact: Redact) -> AllocationStory:
+    """Redacts the texts of events: they can hold a URL with a credential."""
     tasks = {
         name: replace(
             task,
-            events=tuple(replace(one, text=redact(one.text.encode()).decode(errors="replace")) for one in task.events),
+            events=tuple(TaskEvent(one.time, one.type, _redacted_text(redact, one.text)) for one in task.events),
         )
         for name, task in story.tasks.items()
     }
     return replace(story, tasks=tasks)
 
 
-def _from_json(data: bytes, source: str) -> KeptAttempt:
+def _redacted_text(redact: Redact, text: str) -> str:
+    """Nomad's own sentences are the same for all attempts."""
+    return (
+        _redacted_sentence(redact, text)
+        if len(text) <= SENTENCE_CHARS
+        else _redacted_sentence.__wrapped__(redact, text)
+    )
+
+
+@lru_cache(maxsize=1000)
+def _redacted_sentence(redact: Redact, text: str) -> str:
+    return redact(text.encode()).decode(errors="replace")
+
+
+def _document(data: bytes, source: str) -> Members:
     """Raises FormatTooNew or IndexCorrupt, naming `source`."""
-    try:
+    with _is_corrupt(source):
         document = Members(parse_json(unpacked(data, source=source), source=source), source=source)
         if document.whole("format", least=1) > KEPT_FORMAT:
             raise FormatTooNew(f"{source} was written by a newer fedml: upgrade this one")
-        return _kept(document)
+        return document
+
+
+@contextmanager
+def _is_corrupt(source: str) -> Iterator[None]:
+    try:
+        yield
     except ForeignTextError as error:
         raise IndexCorrupt(f"{source} does not hold kept logs: {reason_of(error, source)}", hint=error.hint) from error
 
 
 def _kept(document: Members) -> KeptAttempt:
+    """Raises IndexCorrupt."""
+    with _is_corrupt(document.source):
+        return _attempt(document)
+
+
+def _attempt(document: Members) -> KeptAttempt:
     output, used = document.members("output"), document.members("used", {})
     usages = {task: used.members(task) for task in used.names()}
     return KeptAttempt(

@@ -30,6 +30,7 @@ _COUNTED = {
     "committed": ("fedml_results_committed", "Results that the index took."),
     "retry": ("fedml_attempts_retried", "Attempts that failed and are tried again."),
     "failed": ("fedml_slots_failed", "Slots given up."),
+    "stopped": ("fedml_slots_stopped", "Slots that --stop-when or --keep-best stopped."),
 }
 
 

@@ -1,7 +1,7 @@
 """Stops children of runs that are over and that couldn't be reached at the run's end.
 
-A later command that reaches the region does it: the children's own meta says whose they are. Load: one list a region, one
-read a child that isn't over.
+A later command that reaches the region does it: the children's own meta says whose they are. Load: one list a region, of
+the children that aren't over.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def stop_stale(
 def _stop_in(client: RegionClient, job: str, over: Collection[str], known: Collection[str]) -> list[str]:
     stopped: list[str] = []
     try:
-        for stub in client.jobs(f"{job}/dispatch-"):
+        for stub in client.jobs(f"{job}/dispatch-", meta=True, is_alive=True):
             child = str(stub["ID"])
             if child in known or stub.get("Status") == "dead" or stub.get("Stop"):
                 continue
-            if (client.job(child).get("Meta") or {}).get(RUN_KEYS[0]) in over:
+            meta = stub["Meta"] if stub.get("Meta") is not None else client.job(child).get("Meta")
+            if (meta or {}).get(RUN_KEYS[0]) in over:
                 client.stop_job(child)
                 stopped.append(child)
     except FedmlError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from federation.claims import Site
@@ -14,6 +14,7 @@ from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
 from federation.run.brain.events import Joined, Pinged, RegionProbed
+from federation.run.redaction import Redactor
 from regions.model import Allocation, Dispatched, Node
 from regions.model import Event as NomadEvent
 from regions.nomad.task_history import AllocationStory, TaskUsage
@@ -25,7 +26,7 @@ class RegionReader(Protocol):
     @property
     def name(self) -> str: ...
     def job(self, job_id: str) -> dict[str, Any]: ...
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]: ...
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]: ...
     def allocations(self, *, job_id: str | None = None) -> tuple[list[Allocation], int]: ...
     def allocation_story(self, alloc_id: str) -> AllocationStory: ...
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
@@ -33,7 +34,9 @@ class RegionReader(Protocol):
     def logs(
         self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
     ) -> bytes: ...
+    def written_streams(self, alloc_id: str) -> frozenset[tuple[str, str]]: ...
     def usage(self, alloc_id: str) -> dict[str, TaskUsage]: ...
+    def read_file_from(self, alloc_id: str, path: str, *, offset_bytes: int, limit_bytes: int) -> tuple[bytes, int]: ...
 
 
 class RegionClient(RegionReader, Protocol):
@@ -75,8 +78,9 @@ class Ports:
     `sites` are the regions as fedml.toml has them; `watch(region,
     on_allocation, on_heard, on_listed, stop)` follows one region and returns when `stop` is set; `inputs(slot)` gives the
     meta and payload of a slot; `budgets(region)` is what `[shares]` leaves for the run after its bindings in that region were
-    logged; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` and `revert`
-    do what their commands say, as far as that is possible. `read`, `search`, `list_allocations` and `inputs` raise
+    logged; `join(region)` brings the job to a late region and gives a Joined; `keep_logs` begins what its command says, and
+    calls its second argument, from any thread, when it is through with it; `revert` does what its command says, as far as that
+    is possible; `redact` takes credentials out of what a task wrote. `read`, `search`, `list_allocations` and `inputs` raise
     FedmlError.
     """
 
@@ -97,5 +101,6 @@ class Ports:
     budgets: Callable[[str], tuple[Budget, ...]] = lambda _region: ()
     node: Callable[[str, str], Node | None] = lambda _region, _node_id: None
     join: Callable[[str], Joined] = Joined
-    keep_logs: Callable[[KeepLogs], None] = lambda _: None
+    keep_logs: Callable[[KeepLogs, Callable[[], None]], None] = lambda _, done: done()
     revert: Callable[[Revert], None] = lambda _: None
+    redact: Callable[[bytes], bytes] = field(default_factory=Redactor)

@@ -14,7 +14,8 @@ from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.params.file import pack, payload_lines, payload_of, unpack
-from jobs.params.sweep import Asks, Inputs, Kept, Sweep, Value
+from jobs.params.sweep import Asks, Inputs, Kept, Payload, Sweep
+from jobs.params.values import Value
 from regions.storage.errors import NotFound, TooLarge
 from regions.storage.store import Create, Store
 
@@ -25,17 +26,23 @@ def keep_asks(home: Store, run: str, asks: Asks) -> Sweep:
     """Writes the rows and payloads of a run, each as one object, and gives what the manifest says of them."""
     params = _keep(home, RunKeys(run).params, asks.rows.lines) if asks.rows else None
     payloads = _keep(home, RunKeys(run).payloads, payload_lines(asks.payloads)) if asks.payloads else None
-    return Sweep(asks.axes, params, payloads)
+    return Sweep(asks.axes, params, payloads, asks.is_paired, asks.in_params)
 
 
 def inputs_of(manifest: Manifest, home: Store) -> Inputs:
     """Reads what slots differ in. Raises IndexCorrupt where an object is missing or isn't what was written."""
     sweep = manifest.sweep
+    payloads = [payload.data for payload in payloads_of(manifest, home)]
+    rows = _read(home, sweep.params)
+    return Inputs(manifest.meta, manifest.payload, sweep.axes, rows, payloads, sweep.is_paired, sweep.in_params)
+
+
+def payloads_of(manifest: Manifest, home: Store) -> list[Payload]:
+    """Reads the payloads in which slots differ, in their order. Raises IndexCorrupt."""
     try:
-        payloads = [payload_of(line) for line in _read(home, sweep.payloads)]
+        return [payload_of(line) for line in _read(home, manifest.sweep.payloads)]
     except (ValueError, ForeignTextError) as error:
         raise IndexCorrupt(f"a payload of run {manifest.run} can't be read: {error}") from error
-    return Inputs(manifest.meta, manifest.payload, sweep.axes, _read(home, sweep.params), payloads)
 
 
 def parameters_of(manifest: Manifest, home: Store) -> Callable[[int], Mapping[str, Value]]:
@@ -47,7 +54,7 @@ def parameters_of(manifest: Manifest, home: Store) -> Callable[[int], Mapping[st
     except FedmlError:
         return lambda _: {}
     payloads = [b""] * (sweep.payloads.rows if sweep.payloads else 0)
-    return Inputs({}, b"", sweep.axes, rows, payloads).parameters
+    return Inputs({}, b"", sweep.axes, rows, payloads, sweep.is_paired, sweep.in_params).parameters
 
 
 def naming(observe: Callable[[Tell], None], parameters: Callable[[int], Mapping[str, Value]]) -> Callable[[Tell], None]:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
+from federation.run.brain.causes import Cause
 from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
 from federation.run.brain.events import Pair
 from federation.run.kept_logs import KeptAttempt
 from regions.nomad.task_history import TaskStory
 
-Outcome = Literal["done", "failed", "open"]
+Outcome = Literal["done", "failed", "stopped", "open"]
 
 
 class LogEntry(Protocol):
@@ -73,9 +74,13 @@ class RegionTime:
     cost: float | None
 
 
+SAMPLED_MIN = 5
+"""Fewer attempts say too little of what a task needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFit:
-    """What one task asked for, and the most that it took in any sampled allocation."""
+    """What one task asked for, and the most that it took in any of the `sampled` attempts."""
 
     task: str
     sampled: int
@@ -83,6 +88,11 @@ class TaskFit:
     memory_mb: int
     used_cpu_mhz: float
     used_memory_mb: float
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether enough attempts were sampled to say what fits."""
+        return self.sampled >= SAMPLED_MIN
 
     @property
     def fitting(self) -> tuple[int, int]:
@@ -148,7 +158,8 @@ def _take(spans: dict[Pair, Span], change: OfAttempt, at_s: float) -> None:
         case Ack():
             spans[pair] = replace(spans[pair], sent_s=at_s, started_s=at_s)
         case Fail():
-            spans[pair] = replace(spans[pair], ended_s=at_s, outcome="failed", reason=change.reason)
+            outcome: Outcome = "stopped" if change.cause is Cause.RULE else "failed"
+            spans[pair] = replace(spans[pair], ended_s=at_s, outcome=outcome, reason=change.reason)
 
 
 def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: float) -> None:

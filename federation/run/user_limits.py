@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from federation.curves import KeepBest
 from federation.errors import UsageError
 
 OnRegionLost = Literal["rebind", "wait", "ask"]
@@ -24,6 +25,9 @@ class Patience:
     on_region_lost: OnRegionLost | None = None
     purge_finished: bool | None = None
     priority: int | None = None
+    stop_when: str | None = None
+    """A condition on the newest values of a running attempt (`federation.run.stop_when`)."""
+    keep_best: KeepBest | None = None
 
     def over(self, other: Patience) -> Patience:
         """Gives these limits, completed by the other ones."""
@@ -40,7 +44,22 @@ class Patience:
             "on_region_lost": self.on_region_lost or "rebind",
             "purge_finished": bool(self.purge_finished),
             "priority": 50 if self.priority is None else self.priority,
+            "stop_when": self.stop_when or "",
+            "keep_best": self.keep_best,
         }
+
+
+def keep_best_rule(count: int | None, after: float | None, metric: str, mode: str) -> KeepBest | None:
+    """The rule of `--keep-best`; None where none of its options is given. Raises UsageError."""
+    if count is None:
+        if after is not None or metric or mode:
+            raise UsageError("--after, --metric and --mode belong to --keep-best", hint="add  --keep-best 8")
+        return None
+    if after is None:
+        raise UsageError("--keep-best needs the step at which slots are compared", hint="add  --after 5")
+    if metric and not mode:
+        raise UsageError(f"--metric {metric}: is a low value the better one?", hint="add  --mode min  or  --mode max")
+    return KeepBest(count, after, metric or "loss", mode or "min")
 
 
 def failures(text: str | None, slots: int) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from federation.index import Row
 from federation.index.compare import Line, Value
 from federation.ui.index_table import Short, aligned, indented, json_value, number_text, when_text
+from federation.workflows.result_code import MetricPair
 
 
 def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[Line], short: Short) -> str:
@@ -46,6 +47,21 @@ def comparison_json(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any
         "differences": [document(line) for line in lines if line.differs],
         "same": [document(line) for line in lines if not line.differs],
     }
+
+
+def pairs_text(pairs: Sequence[MetricPair]) -> str:
+    """A table of the metrics of a result and of its repetition, with the differences."""
+    cells = [
+        [
+            pair.name,
+            _cell(pair.first),
+            _cell(pair.again),
+            _change(pair.first, pair.again),
+            "" if pair.agrees else "differs",
+        ]
+        for pair in pairs
+    ]
+    return aligned([["metric", "first", "again", "", ""], *cells])
 
 
 def _heading(name: str, row: Row, short: str) -> str:

@@ -1,10 +1,10 @@
-"""Formats rows of the index: a table that fits a terminal, aligned text for pipes, JSON, a result in detail."""
+"""Formats rows of the index: a table that fits a terminal, aligned text for pipes, JSON."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +13,7 @@ from federation.index import Row, RunRow
 from federation.index.columns import COLUMNS, METRICS_PLACE
 from federation.index.columns import Column as IndexColumn
 from federation.index.query.fields import Field
-from federation.index.rows import Note
-from federation.result import MetricValue, ResultRecord
+from federation.result import MetricValue
 from federation.text import shortened, size_text
 from federation.visible import visible_line
 from jobs.params.columns import is_numeric
@@ -30,6 +29,8 @@ _PARAM_COLUMNS = 3
 """Parameters beyond these are left out first on a narrow terminal."""
 _PARAM_CHARS = 24
 _COLUMN_GAP = 2
+ALWAYS = -1
+"""Rank of a column that stays at every width."""
 Short = Mapping[str, str]
 """Short ids of runs and allocations, alike on a terminal and in a pipe. An id that it lacks is shown in full."""
 IN_FULL: Short = {}
@@ -43,6 +44,8 @@ class Column:
     heading: str
     cell: Callable[[Row], str]
     rank: int
+    field: str = ""
+    """The field that it shows."""
     is_number: bool = False
     is_state: bool = False
 
@@ -64,14 +67,26 @@ def run_json(run: RunRow) -> dict[str, Any]:
     return {field.name: getattr(run, field.name) for field in fields(RunRow)}
 
 
-def plain_table(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short: Short = IN_FULL) -> str:
+def plain_table(
+    rows: Sequence[Row],
+    fields: Sequence[Field] | None = None,
+    *,
+    short: Short = IN_FULL,
+    sorted_by: Sequence[Field] = (),
+) -> str:
     """All columns except the URL, or those of `fields`, aligned by spaces."""
-    return aligned(cells(rows, fields, short=short))
+    return aligned(cells(rows, fields, short=short, sorted_by=sorted_by))
 
 
-def cells(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short: Short = IN_FULL) -> list[list[str]]:
+def cells(
+    rows: Sequence[Row],
+    fields: Sequence[Field] | None = None,
+    *,
+    short: Short = IN_FULL,
+    sorted_by: Sequence[Field] = (),
+) -> list[list[str]]:
     """The headings, then the cells of each row."""
-    columns = _columns(rows, short)[:-1] if fields is None else _field_columns(fields)
+    columns = columns_of(rows, short, sorted_by=sorted_by)[:-1] if fields is None else _field_columns(fields)
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
 
 
@@ -81,13 +96,18 @@ def print_table(
     fields: Sequence[Field] | None = None,
     *,
     short: Short = IN_FULL,
+    sorted_by: Sequence[Field] = (),
 ) -> tuple[str, ...]:
     """Prints the columns, or those of `fields`, that fit, and returns the headings of those that don't."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    columns = _columns(rows, short, param_chars=_PARAM_CHARS) if fields is None else _field_columns(fields)
+    columns = (
+        columns_of(rows, short, param_chars=_PARAM_CHARS, sorted_by=sorted_by)
+        if fields is None
+        else _field_columns(fields)
+    )
     texts = [[visible_line(text) for text in (column.heading, *map(column.cell, rows))] for column in columns]
     room = console.width
     shown: list[int] = []
@@ -112,13 +132,17 @@ def _style(column: Column, row: Row) -> str:
     return _STATE_STYLES[row.state] if column.is_state else ""
 
 
-def _columns(rows: Sequence[Row], short: Short, *, param_chars: int | None = None) -> list[Column]:
+def columns_of(
+    rows: Sequence[Row], short: Short, *, param_chars: int | None = None, sorted_by: Sequence[Field] = ()
+) -> list[Column]:
+    """The columns of a table of results, in their order. Those that the rows are sorted by are always among them, and stay
+    on the narrowest terminal."""
     columns = [
         (METRICS_PLACE, column)
         for column in param_columns(rows, taken={*COLUMNS, *_headlines(rows)}, chars=param_chars)
     ]
     columns += [
-        (METRICS_PLACE, Column(name, partial(_metric_cell, name), 4 if place == 0 else 10 + place, is_number=True))
+        (METRICS_PLACE, _metric_column(name, 4 if place == 0 else 10 + place))
         for place, name in enumerate(_headlines(rows))
     ]
     for name, column in COLUMNS.items():
@@ -128,8 +152,24 @@ def _columns(rows: Sequence[Row], short: Short, *, param_chars: int | None = Non
         place, rank, heading = column.shown
         cell = partial(_cell, column, short if name in ("run", "alloc_id") else IN_FULL)
         is_number = column.type == "number"
-        columns.append((place, Column(heading or name, cell, rank, is_number=is_number, is_state=name == "state")))
+        columns.append(
+            (place, Column(heading or name, cell, rank, name, is_number=is_number, is_state=name == "state"))
+        )
+    for field, sorting in zip(sorted_by, _field_columns(sorted_by), strict=True):
+        found = next((n for n, (_, column) in enumerate(columns) if column.field == _name_of(field)), None)
+        if found is None:
+            columns.append((METRICS_PLACE, replace(sorting, rank=ALWAYS)))
+        else:
+            columns[found] = (columns[found][0], replace(columns[found][1], rank=ALWAYS))
     return [column for _, column in sorted(columns, key=lambda each: each[0])]
+
+
+def _metric_column(name: str, rank: int) -> Column:
+    return Column(name, partial(_metric_cell, name), rank, f"metrics.{name}", is_number=True)
+
+
+def _name_of(field: Field) -> str:
+    return field.key if field.kind == "fixed" else f"{field.kind}s.{field.key}"
 
 
 def param_columns(rows: Sequence[Row], *, taken: Collection[str] = (), chars: int | None = None) -> list[Column]:
@@ -142,6 +182,7 @@ def param_columns(rows: Sequence[Row], *, taken: Collection[str] = (), chars: in
             f"params.{name}" if name in taken else name,
             partial(_param_cell, name, chars),
             3 if place < _PARAM_COLUMNS else 20 + place,
+            f"params.{name}",
             is_number=is_numeric([row.params[name] for row in rows if name in row.params]),
         )
         for place, name in enumerate(differing)
@@ -231,76 +272,6 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rows = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table)
     return "\n".join(rows)
-
-
-def result_story(
-    row: Row,
-    record: ResultRecord | None,
-    provenance: tuple[str, str, str],
-    others: Sequence[Row],
-    notes: Sequence[Note] = (),
-    *,
-    short: Short = IN_FULL,
-) -> str:
-    """One result in detail. `others` are further results of the same key. Without the record, which is in the log and not
-    in the catalog, files and environment are missing."""
-    time, author, reason = provenance
-    facts = [
-        ("result", row.alloc_id),
-        ("version", f"{row.version} of {row.job}"),
-        (
-            "state",
-            (f"{row.state}; entered" if row.state in ("retired", "removed") else row.state)
-            + f" in revision {row.revision}, {when_text(time)} by {author}"
-            + (f": {reason}" if reason else ""),
-        ),
-        *([("tags", ", ".join(row.tags))] if row.tags else []),
-        ("run", f"{row.run}, slot {row.slot}, group {row.group}[{row.index}], attempt {row.attempt}"),
-        ("place", f"region {row.region}, datacenter {row.datacenter}, node {row.node or '-'}"),
-        *([("job", f"{record.job_id}, spec {record.spec_hash}")] if record else []),
-        ("published", when_text(row.created)),
-        ("artifact", row.url),
-    ]
-    parts = [aligned(facts)]
-    for heading, pairs in (
-        ("metrics", [(name, number_text(row.metrics[name])) for name in ranked(row.metrics)]),
-        ("parameters", sorted(row.params.items())),
-        ("environment", sorted(record.environment.items()) if record else []),
-    ):
-        if pairs:
-            parts.append(f"{heading}\n" + indented(aligned(pairs)))
-    if record:
-        files = [(file.path, size_text(file.size_bytes), f"sha256 {file.sha256}") for file in record.files]
-        heading = f"files ({len(files)}, {size_text(row.size_bytes)})"
-        parts.append(f"{heading}\n" + indented(aligned(files) if files else "none"))
-    if others:
-        same = [(other.alloc_id, other.state, f"attempt {other.attempt}", other.region) for other in others]
-        parts.append("other results of the same slot\n" + indented(aligned(same)))
-    if notes:
-        lines = [(when_text(note.time), note.author, note.text) for note in notes]
-        parts.append("notes\n" + indented(aligned(lines)))
-    is_gone = row.state == "removed"
-    parts.append(
-        "its files are gone" if is_gone else f"get it:  fedml index get {short.get(row.alloc_id, row.alloc_id)}"
-    )
-    return "\n\n".join(parts)
-
-
-def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow], *, short: Short = IN_FULL) -> str:
-    """A version with several results or none: its runs, its results, the command that shows one."""
-    parts = []
-    if runs:
-        lines = [("run", "job", "state", "results", "opened", "spec")]
-        for run in runs:
-            results = run.results.replace("/", " of ")
-            lines.append((run.run, run.job, run.state, results, when_text(run.opened), run.spec_hash[:12]))
-        parts.append(f"version {visible_line(version)}\n" + indented(aligned(lines)))
-    if rows:
-        columns = [column for column in _columns(rows, IN_FULL) if column.heading not in ("version", "run", "url")]
-        cells = [[column.cell(row) for column in columns] for row in rows]
-        parts.append("results\n" + indented(aligned([[column.heading for column in columns], *cells])))
-        parts.append(f"one of them in full:  fedml index show {short.get(rows[0].alloc_id, rows[0].alloc_id)}")
-    return "\n\n".join(parts)
 
 
 def indented(text: str) -> str:

@@ -11,14 +11,15 @@ from federation.text import counted, in_words
 from federation.ui.console import out, table
 from federation.ui.diff_lines import diff_lines
 from federation.workflows.plan import Preview
-from jobs.params.sweep import Inputs
 
 CHANGES = {"Added": "register", "Edited": "update", "None": "none", "": "?"}
 OPTIONAL = ("starting", "finish", "price", "cost")
 """Columns that are left out when no region has a value."""
 DISPENSABLE = ("nomad", "waves", "cost", "queued", "nodes", "later")
 """Columns that are left out on a narrow terminal, the first ones first."""
-COLUMN_GAP, STORE_WIDTH = 3, 20
+STORES = "results go to"
+"""This column stands below the table where there is no room for its URLs."""
+COLUMN_GAP = 3
 NUMBERS = ("nodes", "free", "queued", "now", "starting", "later", "waves", "finish", "price", "cost")
 
 
@@ -43,8 +44,11 @@ def show_plan(preview: Preview, config: Config) -> None:
     console.print(
         table(columns, [[row[name] for name in columns] for row in rows], numbers=[n for n in NUMBERS if n in columns])
     )
+    if STORES not in columns:
+        for row in rows:
+            console.print_line(f"  {row['region']}: results go to {row[STORES]}", soft_wrap=True)
     for line in why(preview):
-        console.print_line(f"  {line}")
+        console.print_line(f"  {line}", soft_wrap=True)
     for name, region in preview.snapshot.regions.items():
         if region.change == "Edited" and region.diff:
             console.print()
@@ -54,11 +58,11 @@ def show_plan(preview: Preview, config: Config) -> None:
 
 
 def plan_columns(rows: Sequence[Mapping[str, object]], width: int) -> list[str]:
-    """The columns that have values, as many as leave room for the stores."""
+    """The columns that have values, as many as there is room for. No URL of a store is folded."""
     columns = [name for name in rows[0] if name not in OPTIONAL or any(row[name] not in ("", 0) for row in rows)]
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) + COLUMN_GAP for name in columns[:-1]}
-    for name in DISPENSABLE:
-        if sum(widths.values()) + STORE_WIDTH > width and name in widths:
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) + COLUMN_GAP for name in columns}
+    for name in (STORES, *DISPENSABLE):
+        if sum(widths.values()) - COLUMN_GAP > width and name in widths:
             columns.remove(name)
             del widths[name]
     return columns
@@ -84,7 +88,7 @@ def plan_rows(preview: Preview, config: Config) -> Iterator[dict[str, object]]:
             "price": f"{room.price_per_hour:g}" if room and room.price_per_hour is not None else "",
             "cost": f"{place.cost:.2f}" if place and place.cost is not None else "",
             "job": "-" if region.problem else CHANGES["None" if preview.prepared.is_registered else region.change],
-            "results go to": ", ".join(sorted(stores)),
+            STORES: ", ".join(sorted(stores)),
         }
 
 
@@ -117,15 +121,13 @@ def explain(preview: Preview, slot: int) -> list[str]:
     request, plan = preview.request, preview.plan
     assert request is not None
     asks = request.asks
-    inputs = Inputs(
-        {}, b"", asks.axes, asks.rows.lines if asks.rows else (), [payload.data for payload in asks.payloads]
-    )
+    inputs = asks.inputs({})
     lines = [f"slot {slot} of {counted(plan.slots, 'slot')}"]
     parameters = inputs.parameters(slot)
     if parameters:
         lines.append(f"  parameters: {', '.join(f'{name}={value}' for name, value in inputs(slot)[0].items())}")
     if asks.payloads:
-        lines.append(f"  payload: {asks.payloads[slot % len(asks.payloads)].name}")
+        lines.append(f"  payload: {asks.payloads[inputs.payload_of(slot)].name}")
     place = expected_place(plan, slot)
     if place is None:
         lines.append("  it has no place: " + "; ".join(f"{part.reason} ({part.detail})" for part in plan.unplaced))

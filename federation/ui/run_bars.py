@@ -49,7 +49,7 @@ def run_bars(manifest: Manifest, already: int, line_of: Callable[[Tell], str]) -
         console=console,
     )
     bars = {name: progress.add_task(visible_line(name), total=0, note=styled("waits")) for name in manifest.regions}
-    everything = progress.add_task("all", total=manifest.expected_keys, completed=count.results, note=_all(count))
+    everything = progress.add_task("all", total=count.most, completed=count.results, note=_all(count))
 
     def show(tell: Tell) -> None:
         count.take(tell)
@@ -59,7 +59,7 @@ def run_bars(manifest: Manifest, already: int, line_of: Callable[[Tell], str]) -
             _draw(progress, bars[tell.region], count, tell.region)
         for name, bar in bars.items():  # a slot that moved away changes the total of another region
             progress.update(bar, total=count.expected(name))
-        progress.update(everything, completed=count.results, note=_all(count))
+        progress.update(everything, completed=count.results, total=count.most, note=_all(count))
 
     with progress:
         yield show
@@ -74,8 +74,10 @@ def _draw(progress: Progress, bar: TaskID, count: RunCount, name: str) -> None:
 
 
 def _all(count: RunCount) -> Text:
-    failed = len(count.failed_slots)
+    failed, stopped = len(count.failed_slots), len(count.stopped_slots)
     parts: list[Part] = [count.what]
+    if stopped:
+        parts.append(f", {counted(stopped, 'slot')} stopped")
     if failed:
         parts += [", ", (f"{counted(failed, 'slot')} failed", FAILED)]
     return styled(*parts)

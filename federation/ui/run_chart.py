@@ -12,8 +12,9 @@ from federation.text import install_extra
 WIDTH = 60
 ROWS_MAX = 30
 """More attempts than this are drawn as waves."""
-_HEIGHTS = " ▁▂▃▄▅▆▇█"
-_MARKS = {"done": "✓", "failed": "✗", "open": "…"}
+HEIGHTS = "▁▂▃▄▅▆▇█"
+"""From the least to the greatest value."""
+_MARKS = {"done": "✓", "failed": "✗", "open": "…", "stopped": "■"}
 
 
 def gantt(timeline: Timeline) -> list[str]:
@@ -36,7 +37,7 @@ def waves(timeline: Timeline) -> list[str]:
     for region in timeline.regions:
         counts = running_at([span for span in timeline.spans if span.region == region.region], moments, until_s)
         top = max(counts, default=0)
-        bars = "".join(_HEIGHTS[-(-count * 8 // top) if top else 0] for count in counts)
+        bars = "".join(f" {HEIGHTS}"[-(-count * 8 // top) if top else 0] for count in counts)
         lines.append(f"{region.region:<10} {bars} {top} at once")
     return lines
 

@@ -31,7 +31,9 @@ class RunCount:
         self.failed_slots: set[int] = set()
         self.what = "allocations ended" if manifest.results == "none" else "results in the index"
         self._keys_a_slot = max(1, sum(manifest.groups.values()))
-        self._most = manifest.expected_keys
+        self.most = manifest.expected_keys
+        """How many results there will be."""
+        self.stopped_slots: set[int] = set()
         self._already = already
         self._counted = 0
         self._given: dict[int, set[str]] = {}
@@ -40,7 +42,7 @@ class RunCount:
     @property
     def results(self) -> int:
         """The results of the run so far, never more than it is to have."""
-        return min(self._most, self._already + self._counted)
+        return min(self.most, self._already + self._counted)
 
     def expected(self, region: str) -> int:
         """The results that the region has given and is still to give."""
@@ -63,6 +65,8 @@ class RunCount:
                 self._give(tell, region)
             case "retry" | "failed":
                 self._fail(tell, region)
+            case "stopped":
+                self._stop(tell)
             case "lost":
                 region.waiting = 0
             case _:
@@ -103,6 +107,13 @@ class RunCount:
         self._counted += 1
         self._expect(tell.slot, -1)
         if self._missing(tell.slot) <= 0:
+            self._leave(tell.slot)
+
+    def _stop(self, tell: Tell) -> None:
+        """Expects nothing more of a slot that a rule stopped."""
+        if tell.slot not in self.stopped_slots:
+            self.stopped_slots.add(tell.slot)
+            self.most -= self._missing(tell.slot)
             self._leave(tell.slot)
 
     def _fail(self, tell: Tell, region: RegionCount) -> None:

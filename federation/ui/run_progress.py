@@ -16,9 +16,9 @@ from federation.text import counted
 from federation.ui.slot_failures import params_text
 from federation.visible import visible_line
 
-SHOWN_ALWAYS = ("failing", "failed", "retry", "lost", "back", "region", "cancel")
+SHOWN_ALWAYS = ("failing", "failed", "stopped", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
-PARAMS_SHOWN = ("failing", "failed", "retry")
+PARAMS_SHOWN = ("failing", "failed", "stopped", "retry")
 """Kinds of events whose lines name the slot's parameters."""
 
 
@@ -50,7 +50,8 @@ def event_line(tell: Tell) -> str:
 
 
 def _print_line(tell: Tell) -> None:
-    write_note(event_line(tell))
+    if not tell.is_earlier:
+        write_note(event_line(tell))
 
 
 def _print_nothing(_: Tell) -> None:
@@ -63,4 +64,4 @@ def _print_json(tell: Tell) -> None:
 
 
 def _line_above(tell: Tell) -> str:
-    return visible_line(event_line(tell)) if tell.kind in SHOWN_ALWAYS else ""
+    return visible_line(event_line(tell)) if tell.kind in SHOWN_ALWAYS and not tell.is_earlier else ""

@@ -1,25 +1,21 @@
-"""Prints runs: the list, a run's end, its story over time, what its tasks wrote. Builds the `--json` documents of these."""
+"""Prints runs: the list, a run's end, what its tasks wrote. Builds the `--json` documents of these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from federation.index.rows import RunRow
-from federation.run.timeline import Timeline
 from federation.streams import write_block, write_line, write_task_output
-from federation.text import counted, shortened
-from federation.ui.console import PLAIN_WIDTH, err, out, styled, table
+from federation.text import counted, shortened, size_text
+from federation.ui.console import err, out
 from federation.ui.index_table import aligned, when_text
-from federation.ui.run_chart import chart
-from federation.ui.slot_failures import failure_lines, failures_document, params_text
+from federation.ui.slot_failures import failure_lines, failures_document
 from federation.visible import visible_line
 from federation.workflows.drive import RunOutcome
+from federation.workflows.prune import Pruned
 from federation.workflows.run_output import Written
-from federation.workflows.runs import RunStory
 
-ATTEMPTS_SHOWN = 50
 _CELL_CHARS_MIN = 4
 _YEAR_CHARS = len("2026-")
 
@@ -41,10 +37,23 @@ def show_runs(rows: Sequence[RunRow], short: Mapping[str, str]) -> None:
         ]
         for row in rows
     ]
-    room = out().width
-    if _width([heading, *lines]) > room:
+    if _width([heading, *lines]) > out().width:
         lines = [[*line[:-1], line[-1][_YEAR_CHARS:]] for line in lines]
-    flexible = range(1, heading.index("state"))
+    _write_fitted(heading, lines, range(1, heading.index("state")))
+
+
+def show_pruned(rows: Sequence[Pruned], short: Mapping[str, str]) -> None:
+    """Prints what was pruned of each run, or would be. On a narrow terminal, only the job's name is cut off."""
+    heading = ["run", "job", "closed", "objects", "size"]
+    lines = [
+        [short[row.run], row.job, when_text(row.closed), str(row.objects), size_text(row.size_bytes)] for row in rows
+    ]
+    _write_fitted(heading, lines, (1,))
+
+
+def _write_fitted(heading: list[str], lines: list[list[str]], flexible: Sequence[int]) -> None:
+    """Prints a table, whose columns in `flexible` are cut off as far as the terminal has no room."""
+    room = out().width
     while _width([heading, *lines]) > room:
         widest = max(flexible, key=lambda place: max(len(line[place]) for line in lines))
         chars = max(len(line[widest]) for line in lines) - 1
@@ -62,10 +71,11 @@ def show_outcome(outcome: RunOutcome) -> None:
     """Prints on standard error how a run ended and what to do next."""
     console = err()
     manifest = outcome.manifest
+    stopped = f"{len(outcome.stopped):,} stopped by a rule, " if outcome.stopped else ""
     console.print_line(
         f"Run {named(manifest.run, manifest.name)}: ",
         (outcome.state, "bold red" if outcome.state == "failed" else "bold"),
-        f", {outcome.done} of {counted(manifest.slots, 'slot')}, version {manifest.version} of {manifest.job}",
+        f", {outcome.done} of {counted(manifest.slots, 'slot')}, {stopped}version {manifest.version} of {manifest.job}",
         soft_wrap=True,
     )
     for line in failure_lines(outcome.failures, outcome.params):
@@ -79,7 +89,8 @@ def show_outcome(outcome: RunOutcome) -> None:
         )
     if outcome.failures:
         console.print_line(f"What they wrote:  fedml runs logs {manifest.run} --failed", soft_wrap=True)
-        console.print_line(f"Try them again:   fedml runs retry {manifest.run}", soft_wrap=True)
+        again = f"dispatch --failed-of {manifest.run}" if outcome.state == "cancelled" else f"runs retry {manifest.run}"
+        console.print_line(f"Try them again:   fedml {again}", soft_wrap=True)
     if outcome.state == "done" and manifest.results == "publish":
         console.print_line(f"See them:  fedml index list --version {manifest.version}", soft_wrap=True)
 
@@ -99,6 +110,10 @@ def outcome_document(outcome: RunOutcome) -> dict[str, Any]:
         "done": outcome.done,
         "failed": outcome.failed,
         "failures": failures_document(outcome.failures, outcome.params),
+        "stopped": [
+            {"slot": slot, "params": dict(outcome.params.get(slot, {})), "reason": reason}
+            for slot, reason in outcome.stopped.items()
+        ],
         "left": dict(outcome.left),
     }
 
@@ -132,176 +147,6 @@ def show_task_line(piece: Written) -> None:
     head = visible_line(f"slot {piece.slot} {piece.task} | ")
     for line in piece.text.rstrip("\n").split("\n"):
         write_task_output(head + line)
-
-
-def show_story(story: RunStory) -> None:
-    """Prints a run: each slot with its attempts, and why attempts failed."""
-    console = out()
-    manifest, cancelled = story.manifest, story.cancelled
-    by = f" by {cancelled.by} at {when_text(cancelled.at)}" if cancelled else ""
-    console.print_line(
-        f"Run {named(manifest.run, manifest.name)}: ",
-        (story.state, "bold"),
-        f"{by}{f' ({story.reason})' if story.reason else ''}, version {manifest.version} of {manifest.job}, "
-        f"by {manifest.author} at {manifest.created}",
-    )
-    if story.driver is not None and not story.driver.is_driving:
-        console.print_line(story.driver.remedy(manifest.run), soft_wrap=True)
-    failures = {number: slot.reason for number, slot in enumerate(story.slots) if slot.state == "failed"}
-    for line in failure_lines(failures, {number: story.parameters(number) for number in failures}):
-        console.print_line(f"  {line}", soft_wrap=True)
-    rows: list[tuple[Any, ...]] = [
-        (
-            number,
-            params_text(story.parameters(number)),
-            slot.state if slot.state != "open" or slot.attempts else "unbound",
-            f"{len(slot.committed)}/{sum(manifest.groups.values())}",
-            attempt.number,
-            attempt.region,
-            attempt.job_id or "-",
-            attempt.reason or ("" if attempt.is_open or slot.state == "done" else slot.reason),
-        )
-        for number, slot in enumerate(story.slots)
-        for attempt in slot.attempts
-    ]
-    if len(rows) > ATTEMPTS_SHOWN:
-        bad = [row for row in rows if row[2] != "done" or row[-1]]
-        console.print(
-            f"{len(rows) - len(bad)} attempts succeeded. Of the others at most {ATTEMPTS_SHOWN} are shown (all: --json)."
-        )
-        rows = bad[:ATTEMPTS_SHOWN]
-    ended = "ended" if manifest.results == "none" else "results"
-    columns = ["slot", "parameters", "state", ended, "attempt", "region", "dispatched job", "why it ended"]
-    if not any(row[1] for row in rows):
-        columns.remove("parameters")
-        rows = [(row[0], *row[2:]) for row in rows]
-    if rows:
-        _show_attempts(columns, rows)
-
-
-def _show_attempts(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """Prints a table of attempts. On a narrow terminal, it has no dispatched jobs, and reasons stand below their attempt."""
-    console = out()
-    full = table(columns, rows, numbers=("slot", "attempt"))
-    if console.measure(full, options=console.options.update_width(PLAIN_WIDTH)).maximum <= console.width:
-        console.print(full)
-        return
-    heading, *lines = aligned([columns[:-2], *([str(cell) for cell in row[:-2]] for row in rows)]).split("\n")
-    write_line(heading)
-    for line, row in zip(lines, rows, strict=True):
-        write_line(line)
-        if row[-1]:
-            console.print_line(f"      {row[-1]}", soft_wrap=True)
-    write_line("no room for: dispatched job (a wider terminal or --json has it)")
-
-
-def show_timeline(timeline: Timeline) -> None:
-    """Prints a run over time: a bar for each attempt or wave, and where each region's time went."""
-    console = out()
-    for line in chart(timeline):
-        console.print(styled(line), no_wrap=True)
-    has_prices = any(region.cost is not None for region in timeline.regions)
-    rows = [
-        (
-            region.region,
-            region.attempts,
-            region.done,
-            region.failed,
-            region.peak,
-            f"{region.waited_s / max(region.attempts, 1):.1f}",
-            f"{region.computed_s / max(region.attempts, 1):.1f}",
-            *((("" if region.cost is None else f"{region.cost:.4f}"),) if has_prices else ()),
-        )
-        for region in timeline.regions
-    ]
-    columns = (
-        "region",
-        "attempts",
-        "done",
-        "failed",
-        "at once",
-        "waited s",
-        "computed s",
-        *(("cost",) if has_prices else ()),
-    )
-    console.print(table(columns, rows, numbers=columns[1:]))
-    if timeline.efficiency is not None:
-        console.print(
-            f"{timeline.took_s:.1f} s. The shortest possible time in the same room is {timeline.bound_s:.1f} s "
-            f"({timeline.efficiency:.0%} of the best)."
-        )
-
-
-def show_fit(timeline: Timeline) -> None:
-    """Prints what tasks used and what they asked for, with the `resources` that would fit. Prints nothing without samples."""
-    if not timeline.tasks:
-        return
-    console = out()
-    rows = [
-        (
-            task.task,
-            task.sampled,
-            task.cpu_mhz,
-            f"{task.used_cpu_mhz:.0f}",
-            task.memory_mb,
-            f"{task.used_memory_mb:.0f}",
-        )
-        for task in timeline.tasks
-    ]
-    columns = ("task", "sampled", "cpu MHz asked", "most used", "memory MB asked", "most used")
-    console.print(table(columns, rows, numbers=columns[1:]))
-    for task in timeline.tasks:
-        cpu_mhz, memory_mb = task.fitting
-        if (cpu_mhz, memory_mb) != (task.cpu_mhz, task.memory_mb):
-            console.print_line(f"task {task.task} needs only:  resources {{ cpu = {cpu_mhz}, memory = {memory_mb} }}")
-
-
-def timeline_document(timeline: Timeline) -> dict[str, Any]:
-    """The `--json` document of a run over time."""
-    return {
-        "took_s": timeline.took_s,
-        "bound_s": timeline.bound_s,
-        "efficiency": timeline.efficiency,
-        "regions": [asdict(region) for region in timeline.regions],
-        "attempts": [asdict(span) for span in timeline.spans],
-        "tasks": [asdict(task) for task in timeline.tasks],
-    }
-
-
-def story_document(story: RunStory) -> dict[str, Any]:
-    """The `--json` document of a run."""
-    manifest = story.manifest
-    return {
-        "run": manifest.run,
-        "name": manifest.name,
-        "job": manifest.job,
-        "version": manifest.version,
-        "state": story.state,
-        "reason": story.reason,
-        "is_driven": story.driver.is_driving if story.driver else None,
-        "opened": manifest.created,
-        "author": manifest.author,
-        "cancelled": asdict(story.cancelled) if story.cancelled else None,
-        "slots": [
-            {
-                "slot": number,
-                "params": dict(story.parameters(number)),
-                "state": slot.state,
-                "reason": slot.reason,
-                "committed": sorted(f"{group}[{index}]" for group, index in slot.committed),
-                "attempts": [
-                    {
-                        "attempt": attempt.number,
-                        "region": attempt.region,
-                        "job_id": attempt.job_id,
-                        "reason": attempt.reason,
-                    }
-                    for attempt in slot.attempts
-                ],
-            }
-            for number, slot in enumerate(story.slots)
-        ],
-    }
 
 
 def exit_code(state: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from federation.text import counted, shortened
-from jobs.params.sweep import Value, text_of
+from jobs.params.values import Value, text_of
 
 Params = Mapping[str, Value]
 VALUE_CHARS = 40

@@ -89,7 +89,7 @@ def make_way(
 def end_isolation(app: App, manifest: Manifest, regions: Sequence[str]) -> None:
     """Removes an isolated run's own job from these regions at its end, unless another open run has the same one. A region
     that can't be reached keeps the job, which does nothing by itself."""
-    if not manifest.parent:
+    if not manifest.parent or manifest.code is not None:
         return
     others = (other for other, _ in _open_runs(app, manifest.job) if other.run != manifest.run)
     if not any(other.parent == manifest.parent for other in others):

@@ -25,8 +25,9 @@ from federation.errors import UsageError
 from federation.home import RunKeys
 from federation.probe import shortage_text
 from federation.run.brain.causes import cause_of
-from federation.run.execution import last_line
+from federation.run.inspection import last_line
 from federation.run.ports import RegionReader
+from federation.run.redaction import Redactor
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Dispatched, Region, StoreConfig
@@ -179,7 +180,7 @@ def why_not(client: RegionReader, job_id: str) -> str:
             return f"no node takes it: {shortage_text(shortage)}" if shortage else "it has no allocation yet"
         newest = max(allocations, key=lambda allocation: allocation.create_index)
         task = newest.tasks.get(TASK)
-        said = last_line(client, [newest])
+        said = last_line(client, [newest], Redactor())
         if newest.client_status in ("failed", "lost"):
             why = cause_of(newest)[1]
         elif task is not None and task.trouble:

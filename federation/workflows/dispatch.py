@@ -6,32 +6,33 @@ registered: the job is dispatched as it stands in the regions, after it was comp
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
-from federation.capacity import RegionCapacity
 from federation.deploy.job_diff import diff_of
 from federation.deploy.prepare import isolated
-from federation.deploy.rollout import Deployment, check_drift, summary
+from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
 from federation.errors import NoPlace, UsageError
 from federation.project.write import check_training
+from federation.run.brain.events import RegionProbed
 from federation.text import counted
+from federation.workflows.code_stores import put_into_stores
 from federation.workflows.deploy_conflicts import make_way
+from federation.workflows.first_questions import FirstAnswers, ask_first
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
 from federation.workflows.runs import Opened, Runs
 from federation.workflows.saved_plan import SavedPlan
-from jobs.errors import FedmlError, InvalidSpec
+from jobs.errors import InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
 from jobs.spec import RUN_KEYS
-from regions.errors import PermissionDenied
-from regions.nomad.versions import has_finer_rights
 
 Tell = Callable[[str], None]
+ROOM_AGE_MAX_S = 10.0
+"""How old the preview's rooms may be when the coordinator begins with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +79,35 @@ def begin(
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
         check_training(prepared.rendered.values())
-    dispatch = _Dispatch(app, check_for_job(checked, prepared.shape), prepared, how, tell, saved, skip_unreachable)
+    request_for_job = check_for_job(checked, prepared.shape)
+    dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
     if preview.spec_warning:
         tell(preview.spec_warning)
     # 3. Deploy the job where it changes.
     regions, deployed_over = dispatch.deployed(preview)
-    # 4. Stop what runs that are over left behind.
-    _warn_of_what_cannot_be_stopped(app, preview, deployed_over, tell)
-    runs = Runs(app)
-    for region, children in runs.stop_stale(prepared.shape.id, regions).items():
-        tell(f"{region:<10} {counted(len(children), 'attempt')} of runs that are over stopped")
-    # 5. Reserve the version and write the manifest.
+    # 4. Say what the token may not do, and what runs that are over had left behind.
+    answers = {name: future.result() for name, future in dispatch.first.items() if name in preview.usable}
+    _warn_of_what_cannot_be_stopped(preview, answers, deployed_over, tell)
+    for name in regions:
+        if stopped := answers[name].stopped:
+            tell(f"{name:<10} {counted(stopped, 'attempt')} of runs that are over stopped")
+    # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
-    opened = runs.open(
+    if request.code is not None and request.code.packed is not None:
+        put_into_stores(app, prepared, [*regions, *late], request.code.packed, tell)
+    opened = Runs(app).open(
         dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
         late=late,
         rooms=preview.rooms,
-        deployed_over=deployed_over,
+        deployed_over=deployed_over if request.code is None else {},
         canary=how.canary,
         canary_on_failure="local" if _is_local(_strategy(prepared, how)) else "all",
     )
+    opened = replace(opened, probed=_probed(app, preview, answers, regions))
     # 6. Say what was opened.
     _announce(opened, tell)
     return opened, prepared
@@ -118,6 +124,7 @@ class _Dispatch:
     tell: Tell
     saved: SavedPlan | None
     skip_unreachable: bool
+    first: Mapping[str, Future[FirstAnswers]]
 
     def asked(self) -> Preview:
         """The preview to go by. All is asked anew after another run was waited for."""
@@ -126,7 +133,7 @@ class _Dispatch:
             if self.saved is not None:
                 self.saved.check(self.app, preview)
             _check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
-            _require_rights(self.app, preview.usable)
+            _require_rights({name: self.first[name].result().may_dispatch for name in preview.usable})
             self.app.index.require_writable()
             changing = set(preview.changes).intersection(preview.usable)
             if not _waited(self.app, self.prepared, changing, self.how, self.tell):
@@ -152,7 +159,8 @@ class _Dispatch:
         """Whether a region may get the job after the run began. Not where regions are changed in an order or put back
         together, where nothing is registered, or where a saved plan rests on what all regions answer."""
         is_together = self.how.canary or _strategy(self.prepared, self.how) is not None
-        return not (is_together or self.saved or self.prepared.is_registered or not_registering(self.app))
+        registers = self.request.code is not None or not not_registering(self.app)
+        return registers and not (is_together or self.saved or self.prepared.is_registered)
 
 
 def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
@@ -185,6 +193,8 @@ def _waited(app: App, prepared: PreparedJob, changing: set[str], how: Deploying,
 def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
     """Prepares the job that this request dispatches: from its file, as an isolated copy, or as it is registered already."""
     prepared = app.prepare(request.job, allow_drift=how.allow_drift)
+    if request.code is not None:
+        return prepared
     why = not_registering(app)
     if how.isolate:
         if prepared.is_registered or why:
@@ -232,19 +242,9 @@ def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> N
         raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
 
 
-def _require_rights(app: App, regions: Sequence[str]) -> None:
-    """Raises UsageError for regions whose token may not dispatch, before a version is taken. Other errors are left to the
-    dispatch itself."""
-
-    def is_denied(region: str) -> bool:
-        try:
-            app.client(region).try_to_dispatch(f"fedml-try-{secrets.token_hex(6)}")
-        except FedmlError as error:
-            return isinstance(error, PermissionDenied)
-        return False
-
-    with ThreadPoolExecutor(max(1, len(regions))) as pool:
-        denied = [name for name, answer in zip(regions, pool.map(is_denied, regions), strict=True) if answer]
+def _require_rights(may_dispatch: Mapping[str, bool]) -> None:
+    """Raises UsageError for regions whose token may not dispatch, before a version is taken."""
+    denied = [name for name, may in may_dispatch.items() if not may]
     if denied:
         raise UsageError(
             f"the token may not dispatch (dispatch-job) in: {', '.join(denied)}; nothing was dispatched",
@@ -252,10 +252,33 @@ def _require_rights(app: App, regions: Sequence[str]) -> None:
         )
 
 
+def _probed(
+    app: App, preview: Preview, answers: Mapping[str, FirstAnswers], regions: Sequence[str]
+) -> tuple[RegionProbed, ...]:
+    """The rooms of the preview, so that the coordinator need not ask for them again before it begins. None where they depend
+    on what other runs hold, which changes, or where they are too old."""
+    if app.config.shares.owners or app.config.shares.namespaces or preview.age_s > ROOM_AGE_MAX_S:
+        return ()
+    return tuple(
+        RegionProbed(
+            room.region,
+            room.free or -preview.snapshot.regions[room.region].queued,
+            children=answers[room.region].children,
+            is_least=preview.snapshot.regions[room.region].exactness == "at_least",
+        )
+        for room in preview.rooms
+        if room.region in regions and preview.snapshot.regions[room.region].problem is None
+    )
+
+
 def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deployment:
     """Deploys to the usable regions. Raises the first failed region's error, unless the strategy is fail_local and another
     region has the job."""
     strategy = _strategy(preview.prepared, how)
+    there = [preview.snapshot.regions[name] for name in preview.usable]
+    if all(one.change == "None" and one.may_plan for one in there):  # the preview has compared it just now
+        same = tuple(Deployed(one.region, "unchanged", one.job_modify_index) for one in there)
+        return Deployment(preview.prepared.job_id, preview.prepared.spec_hash, same)
     deployment = app.deploy(preview.prepared, preview.usable, allow_drift=how.allow_drift, strategy=strategy)
     changed = [one for one in deployment.regions if one.action != "unchanged"]
     failed = deployment.failed
@@ -287,7 +310,7 @@ def _announce(opened: Opened, tell: Tell) -> None:
     manifest = opened.manifest
     name = f" ({manifest.name})" if manifest.name else ""
     tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
-    if manifest.parent:
+    if manifest.parent and manifest.code is None:
         tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
     if opened.existing_results:
         tell(
@@ -295,20 +318,13 @@ def _announce(opened: Opened, tell: Tell) -> None:
         )
 
 
-def _warn_of_what_cannot_be_stopped(app: App, preview: Preview, deployed: Collection[str], tell: Tell) -> None:
+def _warn_of_what_cannot_be_stopped(
+    preview: Preview, answers: Mapping[str, FirstAnswers], deployed: Collection[str], tell: Tell
+) -> None:
     """Warns of regions where attempts can't be stopped: that needs submit-job, as deploying does."""
-
-    def may_submit(region: RegionCapacity) -> bool:
-        if not region.may_plan or region.region in deployed or not has_finer_rights(region.version):
-            return region.may_plan
-        try:
-            app.client(region.region).try_to_submit(f"fedml-try-{secrets.token_hex(6)}")
-        except FedmlError as error:
-            return not isinstance(error, PermissionDenied)
-        return True
-
-    for name, one in preview.snapshot.regions.items():
-        if one.problem is None and not may_submit(one):
+    for name, answer in answers.items():
+        may_submit = name in deployed or answer.may_submit is not False
+        if not (preview.snapshot.regions[name].may_plan and may_submit):
             tell(
                 f"{name}: the token may not stop what it dispatches (submit-job): an attempt that is given up, or "
                 "cancelled, goes on there until it ends by itself"

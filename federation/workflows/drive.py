@@ -6,7 +6,7 @@ After an interruption at any moment the run can be resumed from the home store.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 from federation.app import App, PreparedJob
@@ -19,33 +19,39 @@ from federation.manifest import Manifest
 from federation.plan import Room
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Change, Entry, parse_entry
-from federation.run.brain.commands import Close, KeepLogs, Revert, Tell
-from federation.run.brain.events import Event, Joined
+from federation.run.brain.commands import Close, Revert, Tell
+from federation.run.brain.events import Event, Joined, RegionProbed
 from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
-from federation.run.kept_logs import keep
+from federation.run.curve_reader import CurveReader
 from federation.run.lease import Lease
+from federation.run.log_keeper import LogKeeper
 from federation.run.orphans import stop_stale
 from federation.run.ports import Ports
 from federation.run.redaction import Redactor
 from federation.run.sampling import Sampler
 from federation.run.slot_inputs import inputs_of, naming, parameters_of
+from federation.run.stop_when import stop_when
+from federation.text import counted
 from federation.workflows.adopt import AdoptedPlaces
 from federation.workflows.deploy_conflicts import end_isolation, runs_in_the_way
 from federation.workflows.run_access import Places
 from jobs.errors import FedmlError
 from jobs.nomad_json.drift import spec_of
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.credentials import SecretUnavailable
 from regions.errors import NotFound, RegionUnreachable, Throttled, UnexpectedAnswer
 from regions.storage.errors import Unavailable
 
+FAILURES_SHOWN = 3
+"""So many failed slots stand in the text of an outcome."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class RunOutcome:
     """How a run ended: `state` is done, failed or cancelled."""
 
-    manifest: Manifest = field(repr=False)
+    manifest: Manifest
     state: str
     reason: str
     done: int
@@ -55,7 +61,19 @@ class RunOutcome:
     left: Mapping[str, int]
     """Regions that could not be reached, with the attempts that may still run there: see `Runs.stop_stale`."""
     params: Mapping[int, Mapping[str, Value]] = field(default_factory=dict)
-    """The parameters of each failed slot."""
+    """The parameters of each failed or stopped slot."""
+    stopped: Mapping[int, str] = field(default_factory=dict)
+    """Why a rule of the run stopped each of these slots."""
+
+    def __repr__(self) -> str:
+        lines = [f"<run {self.manifest.run}: {self.state}, {self.done} of {counted(self.manifest.slots, 'slot')} done>"]
+        for number, reason in list(self.failures.items())[:FAILURES_SHOWN]:
+            given = ", ".join(f"{name}={value}" for name, value in self.params.get(number, {}).items())
+            lines.append(f"  slot {number}{f' ({given})' if given else ''}: {reason}")
+        if len(self.failures) > FAILURES_SHOWN:
+            lines.append(f"  … and {len(self.failures) - FAILURES_SHOWN} more in .failures")
+        lines += [f"  {region}: {counted(left, 'attempt')} may still run" for region, left in self.left.items()]
+        return "\n".join(lines)
 
 
 def drive(
@@ -66,11 +84,15 @@ def drive(
     replay: Sequence[Event],
     observe: Callable[[Tell], None],
     lease: Lease | None = None,
+    *,
+    probed: Sequence[RegionProbed] = (),
 ) -> RunOutcome:
-    """Drives the run to its end, from where `replay` brought it. Raises Interrupted at Ctrl-C, RunIsDriven when another
+    """Drives the run to its end, from where `replay` brought it. The rooms that were `probed` already aren't asked for first.
+    Raises Interrupted at Ctrl-C, RunIsDriven when another
     coordinator takes the lease over."""
     config = app.config
     known = [config.regions[name] for name in manifest.regions]
+    parameters = parameters_of(manifest, app.home)
     brain = Brain(
         manifest,
         Limits(grace_s=config.grace_s),
@@ -78,10 +100,15 @@ def drive(
         or {one.name: Room(one.name, 0, one.weight, one.order, price_per_hour=one.price_per_hour) for one in known},
         pending_timeouts_s={one.name: one.pending_timeout_s for one in known if one.pending_timeout_s is not None},
         max_outstanding={one.name: one.max_outstanding for one in known if one.max_outstanding is not None},
+        stop_when=stop_when(manifest.stop_when, parameters) if manifest.stop_when else None,
     )
-    parameters = parameters_of(manifest, app.home)
+    redact = _redactor(app)
     places = (AdoptedPlaces if manifest.results == "adopt" else Places)(app, manifest, prepared)
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
+    keeper = LogKeeper(places.routes, app.home, manifest.run, of=config.keep_logs, redact=redact, used=sampler.taken)
+    places.ended = keeper.ended
+    curves = CurveReader(places.routes, keep=manifest.keep_best, observe=observe)
+    has_rules = bool(manifest.stop_when or manifest.keep_best)
     ports = Ports(
         clients=places.routes,
         run_log=SharedLog(log),
@@ -91,22 +118,27 @@ def drive(
         list_allocations=places.routes.list_allocations,
         read=places.read,
         search=places.search,
-        watch=sampler.watching(places.watch),
+        watch=sampler.watching(curves.watching(places.watch) if has_rules else places.watch),
         observe=naming(observe, parameters),
         inputs=inputs_of(manifest, app.home),
         budgets=places.budgets,
         sites=sites_of(config.regions),
         node=places.node,
+        redact=redact,
         join=_joiner(app, manifest, prepared, places),
-        keep_logs=_keeper(app, manifest, places, sampler),
+        keep_logs=keeper.keep,
         revert=_reverter(app, manifest, observe),
     )
     coordinator = Coordinator(brain, ports)
     if lease is not None:
         lease.on_lost = lambda: coordinator.abandon(RunIsDriven(f"another coordinator took over run {manifest.run}"))
     try:
-        with sampler:
-            closed = coordinator.run(replay)
+        with keeper:
+            with sampler, curves.reading(coordinator.measured) if has_rules else nullcontext():
+                closed = coordinator.run(replay, probed)
+                keeper.wait_for_failed()
+            app.index.close_run(manifest.run, closed.state, closed.reason)
+            keeper.finish(lambda text: observe(Tell("run", detail=text)))
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted; run {manifest.run} keeps all that it did, and what was dispatched goes on in its regions",
@@ -114,7 +146,6 @@ def drive(
         ) from None
     finally:
         places.routes.close()
-    app.index.close_run(manifest.run, closed.state, closed.reason)
     # Where a repeated dispatch made a second child (Nomad forgot its token), nobody acknowledged the first.
     # A lost region isn't waited for: whichever later command reaches it stops what it has.
     there = [name for name in manifest.regions if not brain.regions[name].is_lost]
@@ -198,35 +229,21 @@ def _reverter(app: App, manifest: Manifest, observe: Callable[[Tell], None]) -> 
     return put_back
 
 
-def _keeper(app: App, manifest: Manifest, places: Places, sampler: Sampler) -> Callable[[KeepLogs], None]:
-    """Makes the function that keeps attempts' output in the home store, without the credentials that this process knows."""
+def _redactor(app: App) -> Redactor:
+    """Makes what takes the credentials that this process knows out of kept output."""
     secrets = []
     for _, reference in app.config.secret_references():
         with suppress(SecretUnavailable):
             secrets.append(reference.read())
-    redact = Redactor(secrets)
-
-    def keep_logs(command: KeepLogs) -> None:
-        keep(
-            places.routes[command.region],
-            app.home,
-            manifest.run,
-            slot=command.slot,
-            attempt=command.attempt,
-            alloc_id=command.allocation.id,
-            is_failed=command.is_failed,
-            redact=redact,
-            used=sampler.taken(command.allocation.id),
-        )
-
-    return keep_logs
+    return Redactor(secrets)
 
 
 def _outcome(
     manifest: Manifest, brain: Brain, closed: Close, parameters: Callable[[int], Mapping[str, Value]]
 ) -> RunOutcome:
     failures = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "failed"}
+    stopped = {number: slot.reason for number, slot in enumerate(brain.slots) if slot.state == "stopped"}
     done = sum(1 for slot in brain.slots if slot.state == "done")
     left = {name: attempts for name, region in brain.regions.items() if (attempts := region.left)}
-    params = {number: parameters(number) for number in failures}
-    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left, params)
+    params = {number: parameters(number) for number in (*failures, *stopped)}
+    return RunOutcome(manifest, closed.state, closed.reason, done, len(failures), failures, left, params, stopped)

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from federation.app import App
 from federation.home import run_log
 from federation.index.rows import RUN_STATES_CLOSED, RunRow
-from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Read, parse_entry
-from federation.run.brain.commands import Tell
+from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Ack, Bind, Cancel, Fail, Read, Trouble, parse_entry
+from federation.run.brain.commands import Tell, TellKind
 from federation.run.slot_inputs import naming, parameters_of
 from federation.workflows.runs import Runs
 
@@ -65,8 +66,11 @@ class _Teller:
             case Ack():
                 return Tell("dispatched", self._region(change), change.slot, change.attempt, change.job_id)
             case Fail():
-                return Tell("failed", self._region(change), change.slot, change.attempt, change.reason)
+                kind: TellKind = "stopped" if change.cause is Cause.RULE else "failed"
+                return Tell(kind, self._region(change), change.slot, change.attempt, change.reason)
+            case Trouble() if change.detail:
+                return Tell("failing", self._region(change), change.slot, change.attempt, change.detail)
         return None
 
-    def _region(self, change: Ack | Fail) -> str:
+    def _region(self, change: Ack | Fail | Trouble) -> str:
         return self._regions.get((change.slot, change.attempt), "")

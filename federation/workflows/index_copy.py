@@ -29,7 +29,7 @@ def get_result(
     app: App, row: Row, to: Path | None, *, force: bool, allow: Sequence[str], progress: Progress | None
 ) -> Fetched:
     """Bring the result's files into the folder `to` (None: one of the working folder, named by the result), verified."""
-    place = to or Path.cwd() / _folder_name(row)
+    place = to or Path.cwd() / folder_name(row)
     return app.index.get(row, open_store=_opener(app, allow, progress), to=place, force=force)
 
 
@@ -69,6 +69,7 @@ def _opener(app: App, allow: Sequence[str], progress: Progress | None) -> OpenSt
     return open_store
 
 
-def _folder_name(row: Row) -> str:
+def folder_name(row: Row) -> str:
+    """What a result's folder is called: `JOB-VERSION-ALLOCATION`."""
     name = f"{row.job}-{row.version}-{row.alloc_id[:8]}"
     return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from federation.app import App
 from federation.errors import UsageError
+from federation.home import read_manifest
 from federation.index.maintenance.gc import GcOutcome, Orphan, orphans, plan_gc, remove_orphans, run_gc
 from federation.index.maintenance.retention import Retention, parse_retention
+from federation.index.rows import OPEN
 from federation.text import duration_s
+from regions.storage.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ def parse_gc(keep: Sequence[str], grace: str, orphan_age: str, job: str = "") ->
 def gc(app: App, request: GcRequest, now: datetime, *, is_dry: bool) -> GcReport:
     """Mark, remove and delete what the request says; with `is_dry` only look."""
     stores, index = app.result_stores(), app.index
-    found = orphans(stores, index, now, request.orphan_age, request.job) if request.orphan_age is not None else []
+    found: list[Orphan] = []
+    if request.orphan_age is not None:
+        found = orphans(stores, index, now, request.orphan_age, request.job, open_code=_open_code(app))
     outcome = GcOutcome()
     if request.rule and is_dry:
         plan = plan_gc(index, stores, request.rule, now)
@@ -55,3 +61,13 @@ def gc(app: App, request: GcRequest, now: datetime, *, is_dry: bool) -> GcReport
     if not is_dry:
         outcome.freed_bytes += remove_orphans(stores, found)
     return GcReport(not is_dry, outcome, found)
+
+
+def _open_code(app: App) -> set[str]:
+    """The code of open runs, which have no result yet. Raises IndexCorrupt, StoreError: then nothing is removed."""
+    found: set[str] = set()
+    for run in app.index.runs():
+        if run.state == OPEN:
+            with suppress(NotFound):  # it has dispatched nothing
+                found.add(read_manifest(app.home, run.run).code_sha256)
+    return found

@@ -17,13 +17,15 @@ from federation.log import Change
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Results, and what the answer rests on. `has_more`: further ones match. `fields`: those to show, None for the usual."""
+    """Results, and what the answer rests on. `has_more`: further ones match. `fields`: those to show, None for the usual.
+    `sorted_by`: the fields that `--sort` names."""
 
     rows: list[Row]
     has_more: bool
     revision: int
     unknown: Sequence[tuple[int, Change]]
     fields: list[Field] | None
+    sorted_by: Sequence[Field] = ()
 
 
 def list_results(
@@ -43,7 +45,8 @@ def list_results(
     asked = None if limit is None else limit + 1
     rows = index.query(**filters, sort=sort, limit=asked)
     fields = index.columns(columns) if columns is not None else None
-    return Listed(rows[:limit], len(rows) == asked, index.revision, index.unknown_changes(), fields)
+    sorted_by = index.sort_fields(sort) if sort is not None else ()
+    return Listed(rows[:limit], len(rows) == asked, index.revision, index.unknown_changes(), fields, sorted_by)
 
 
 def short_ids(index: Reader, rows: Sequence[Row]) -> dict[str, str]:

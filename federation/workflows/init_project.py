@@ -9,7 +9,7 @@ from typing import Literal
 from federation.errors import UsageError
 from federation.project import write
 from federation.project.from_federation import SurveyedRegion, survey, toml_of
-from federation.project.templates import GITIGNORE
+from federation.project.templates import BARE_TOML, GITIGNORE
 from regions.storage import parse_store_url
 
 Ask = Callable[[str, str | None], str]
@@ -21,6 +21,11 @@ def write_example(folder: Path, name: str, stores: Literal["folder", "cloud"], *
     """Writes the example project. Raises UsageError and FederationError."""
     write.check_extra(stores)
     write.write(folder, write.example_files(name, stores), overwrite=overwrite)
+
+
+def write_bare(folder: Path, name: str, *, overwrite: bool) -> None:
+    """Writes fedml.toml alone, for a folder that has code of its own. Raises UsageError and FederationError."""
+    write.write(folder, {_TOML: BARE_TOML.substitute(name=name).encode()}, overwrite=overwrite)
 
 
 def write_from_federation(

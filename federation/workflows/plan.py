@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,16 +10,18 @@ from federation import capacity
 from federation.app import App
 from federation.capacity import CapacitySnapshot, GoOn, RegionCapacity
 from federation.deploy.prepare import PreparedJob
-from federation.errors import FederationError, IndexLost, UsageError
+from federation.errors import FederationError, IndexLost
 from federation.index.maintenance.store_listing import RESULTS
 from federation.index.rows import OPEN
 from federation.index.stores import shown_store
+from federation.index.versions import latest_version_in
 from federation.log import default_author
 from federation.plan import DEFAULT_PRIORITY, Claim, Plan, Reason, Room, Wishes, plan, policy_named, within_shares
 from federation.plan.price import price_per_hour
 from federation.text import counted
 from federation.workflows.expected_durations import expected_durations
 from federation.workflows.other_runs import OtherRuns
+from federation.workflows.plan_limits import require_costs, require_durations
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
@@ -26,6 +29,9 @@ from jobs.hcl import newer_fields
 from jobs.spec import images_of
 from regions.model import Region
 from regions.nomad.versions import OLDEST, is_too_old
+
+NO_ANSWER = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
+"""Problems of regions that did not answer, or refused to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class Preview:
     request: CheckedRequest | None = None
     rooms: tuple[Room, ...] = ()
     """What the plan was made from, in the federation's order."""
+    asked_s: float = 0.0
+    """When the regions had answered, by the monotonic clock."""
     other_specs: tuple[str, ...] = ()
     """Spec hashes of this version's earlier runs, as far as they aren't this job's."""
 
@@ -54,6 +62,11 @@ class Preview:
             f"Version {self.version} was run with another state of the job (spec {others}; now "
             f"{self.prepared.spec_hash[:12]}): it would mix the results of both. Leave out --version for a version of its own"
         )
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the regions had answered."""
+        return time.monotonic() - self.asked_s
 
     @property
     def usable(self) -> list[str]:
@@ -75,8 +88,7 @@ class Preview:
     @property
     def unanswered(self) -> list[RegionCapacity]:
         """Regions that did not answer, or refused to (a wrong token, a job that they don't take)."""
-        problems = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
-        return [one for one in self.snapshot.regions.values() if one.problem in problems]
+        return [one for one in self.snapshot.regions.values() if one.problem in NO_ANSWER]
 
     def require_an_answer(self) -> None:
         """Raises FederationError when every region was silent or refused: then nothing is known, and nothing to plan."""
@@ -111,7 +123,7 @@ def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> P
     """
     checked = check_request(request, app.config)
     prepared = app.prepare(request.job)
-    if (why := not_registering(app)) and not prepared.is_registered:
+    if request.code is None and (why := not_registering(app)) and not prepared.is_registered:
         prepared = as_registered(app, prepared, why, allow_drift=False)
     if request.meta or request.payload or not request.asks.is_empty:
         checked = check_for_job(checked, prepared.shape)
@@ -128,12 +140,12 @@ def preview_checked(
 ) -> Preview:
     """As `preview`, for a request and a job that are checked. `goes_on` decides whether slow regions are waited for (see
     `capacity.snapshot`)."""
-    if looks_for is None:  # else only the regions' room is asked for, and no version is given
-        _refuse_forgotten_results(app)
     job, placing = prepared.shape.id, request.placing
     policy = str(placing.policy)
     durations = expected_durations(app.index, app.home, job, cache_dir=app.config.cache_dir)
-    _require_durations(placing, policy, durations)
+    if looks_for is None:  # else only the regions' room is asked for, and no version is given
+        _refuse_forgotten_results(app)
+    require_durations(placing, policy, durations)
     regions = [app.config.regions[name] for name in prepared.rendered]
     wanted = len(regions) if request.slots is None else request.slots
     priority = request.patience.priority or DEFAULT_PRIORITY
@@ -147,6 +159,7 @@ def preview_checked(
         allow_preemption=placing.allow_preemption,
         goes_on=goes_on,
     )
+    asked_s = time.monotonic()
     snapshot = CapacitySnapshot(
         {region.name: _elastic(region, asked.regions[region.name], prepared) for region in regions}, asked.late
     )
@@ -158,7 +171,7 @@ def preview_checked(
     rooms, shared = _shared(other_runs, claim, request.slots, rooms)
     wishes = Wishes(placing.deadline_s, placing.max_cost)
     made = plan(request.slots, rooms, policy, place=policy_named(policy), wishes=wishes)
-    _require_costs(placing, made, rooms)
+    require_costs(placing, made, rooms)
     return Preview(
         prepared,
         snapshot,
@@ -167,6 +180,7 @@ def preview_checked(
         len(app.index.query(job=job, version=request.version)) if request.version else 0,
         request,
         tuple(rooms),
+        asked_s,
         _other_specs(app, job, request.version, prepared.spec_hash),
     )
 
@@ -232,43 +246,10 @@ def _shared(other_runs: OtherRuns, claim: Claim, slots: int | None, rooms: list[
     )
 
 
-def _require_durations(placing: Placing, policy: str, durations: Mapping[str, float]) -> None:
-    if placing.expected_duration_s or durations:
-        return
-    why = "--deadline" if placing.deadline_s is not None else "--max-cost" if placing.max_cost is not None else ""
-    if why or policy == "fastest":
-        raise UsageError(
-            f"{why or 'policy fastest'} needs to know how long a slot runs, and the index has no finished run of this job",
-            hint="say it:  --expected-duration 20m",
-        )
-
-
-def _require_costs(placing: Placing, made: Plan, rooms: list[Room]) -> None:
-    """Raises UsageError for a deadline or a cost that can't be judged."""
-    used = {placement.region for placement in made.placements}
-    unknown = [room.region for room in rooms if room.region in used and room.expected_duration_s is None]
-    if unknown and placing.deadline_s is not None:
-        raise UsageError(
-            f"--deadline can't be judged: no finished run of this job was in {', '.join(unknown)}",
-            hint="say how long a slot runs:  --expected-duration 20m",
-        )
-    if placing.max_cost is not None and made.cost is None:
-        free_of_price = [room.region for room in rooms if room.region in used and room.price_per_hour is None]
-        if free_of_price:
-            raise UsageError(
-                f"--max-cost can't be judged: no price is known for {', '.join(free_of_price)}",
-                hint="set price_per_hour in [regions.NAME] (0 where it costs nothing)",
-            )
-        raise UsageError(
-            f"--max-cost can't be judged: no finished run of this job was in {', '.join(unknown)}",
-            hint="say how long a slot runs:  --expected-duration 20m",
-        )
-
-
 def _refuse_forgotten_results(app: App) -> None:
     """Raises IndexLost where the index is empty, and a store holds results: versions would begin anew. A store that can't be
     listed is passed over."""
-    if app.index.ask(lambda catalog: catalog.position().number):
+    if app.index.ask_again(lambda catalog: catalog.position().number):
         return
     stores = app.result_stores()
     for name in stores.names:
@@ -285,7 +266,8 @@ def _refuse_forgotten_results(app: App) -> None:
 
 
 def _next_version(app: App, job: str) -> str:
-    latest = app.index.latest_version(job)
+    """The version that the job would get, by what the index held when it was asked last."""
+    latest = app.index.ask_again(lambda catalog: latest_version_in(catalog, job))
     return str(int(latest) + 1) if latest and latest.isdecimal() else "1"
 
 

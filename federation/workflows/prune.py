@@ -31,9 +31,8 @@ def prune(app: App, *, older_than: timedelta, now: datetime, is_dry: bool) -> It
     """
     closed = [row for row in app.index.runs() if row.closed and datetime.fromisoformat(row.closed) < now - older_than]
     for row in sorted(closed, key=lambda one: one.closed):
-        found = [
-            info for part in (RunKeys(row.run).kept_logs(), RunKeys(row.run).lease) for info in app.home.list(part)
-        ]
+        keys = RunKeys(row.run)
+        found = [info for part in (keys.kept_logs(), keys.histories, keys.lease) for info in app.home.list(part)]
         if not found:
             continue
         if not is_dry:

@@ -16,7 +16,7 @@ from federation.app import App, JobRequest
 from federation.capacity import RegionCapacity
 from federation.plan import Reason
 from federation.probe import SLOTS_MAX
-from federation.workflows.plan import preview
+from federation.workflows.plan import NO_ANSWER, preview
 from federation.workflows.request import RunRequest
 from jobs.errors import FedmlError
 from regions.model import Node, Region
@@ -51,6 +51,11 @@ class RegionsNow:
     capacities: Mapping[str, RegionCapacity]
     job: str
     problem: FedmlError | None = None
+
+    @property
+    def is_any_there(self) -> bool:
+        """Whether at least one region answered and refused nothing."""
+        return any(one.problem not in NO_ANSWER for one in self.capacities.values())
 
 
 def regions_now(app: App, request: JobRequest) -> RegionsNow:

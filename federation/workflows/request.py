@@ -11,14 +11,17 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
+from federation.code.pack import PackedCode
 from federation.config.model import Config
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
 from federation.index.validation import checked_run_name
+from federation.manifest import RunCode
 from federation.plan import policy_named
+from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks, Inputs, check_asks
+from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
 from jobs.spec import JobShape, checked_version
 
 
@@ -37,6 +40,24 @@ class Placing:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """Code that slots run. `meta` is what each dispatch says of it."""
+
+    kept: RunCode
+    meta: Mapping[str, str]
+    packed: PackedCode | None = None
+    """What is put into the stores; None where an earlier run has put it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSlots:
+    """The slots of a run that a new run repeats."""
+
+    run: str
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What a person asks for. `slots` None: as fedml.toml says, else one in each region. `version` None or `next`: the next
     one."""
@@ -50,8 +71,12 @@ class RunRequest:
     asks: Asks = field(default_factory=Asks)
     placing: Placing = field(default_factory=Placing)
     patience: Patience = field(default_factory=Patience)
+    code: CodeRequest | None = None
+    """The code that it runs, of `fedml run`."""
     name: str = ""
     """What people call the run."""
+    failed_of: FailedSlots | None = None
+    """The slots that it repeats (`--failed-of`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +98,7 @@ class DispatchRequest(CheckedRequest):
     @property
     def first_meta(self) -> Mapping[str, str]:
         """The meta of the first slot, with its parameters."""
-        rows = self.asks.rows.lines if self.asks.rows else ()
-        return Inputs(self.slot_meta, b"", self.asks.axes, rows)(0)[0]
+        return self.asks.inputs(self.slot_meta)(0)[0]
 
 
 def check_request(request: RunRequest, config: Config) -> CheckedRequest:
@@ -91,6 +115,10 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
         )
     patience = request.patience.over(config.patience)
     patience.limits(slots or 1)
+    if patience.stop_when:
+        rows = request.asks.rows
+        names = (*(axis.name for axis in request.asks.axes), *(rows.names if rows else ()))
+        checked_stop_when(patience.stop_when, names)
     placing = request.placing
     for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):
         if unknown := [name for name in given if name not in config.regions]:
@@ -112,8 +140,15 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
 
 def check_for_job(request: CheckedRequest, shape: JobShape) -> DispatchRequest:
     """Checks meta and payload of every slot against what the job declares. Raises InvalidMeta."""
-    meta = check_asks(shape, request.asks, request.meta or {}, request.payload, allow_secrets=request.allow_secret_meta)
-    return DispatchRequest(**_values(request), slot_meta=meta)
+    meta = check_asks(
+        shape,
+        request.asks,
+        request.meta or {},
+        request.payload,
+        own=request.code.meta if request.code is not None else None,
+        allow_secrets=request.allow_secret_meta,
+    )
+    return DispatchRequest(**_values(request) | {"asks": request.asks.for_job(shape)}, slot_meta=meta)
 
 
 def _values(request: RunRequest) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from federation import capacity
 from federation.app import App, PreparedJob
@@ -26,7 +26,7 @@ from federation.workflows.other_runs import OtherRuns, claim_of
 from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import PermissionDenied as DeniedByRegion
-from regions.model import Allocation, Node
+from regions.model import Allocation, Event, Node
 from regions.storage.errors import NotFound, PermissionDenied, TooLarge, Unavailable
 from regions.storage.store import Store
 
@@ -50,6 +50,14 @@ def _record_at(store: Store, key: str) -> ResultRecord:
     return checked_record(ResultRecord.from_json(text, source=store.url_of(key)))
 
 
+def children_of(client: NomadRegion, job_id: str) -> int:
+    """How many children of the job the region keeps; 0 where it knows no such job, or the token may not read it."""
+    with suppress(NotFoundInRegion, DeniedByRegion):
+        counts = client.summary(job_id).get("Children") or {}
+        return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
+    return 0
+
+
 class Places:
     """The regions and stores of one run. Its methods may be called from several threads."""
 
@@ -61,6 +69,8 @@ class Places:
         self._nodes_at_s: dict[str, float] = {}
         self._other_runs = OtherRuns(app, claim_of(manifest))
         self._lock = threading.Lock()
+        self.ended: Callable[[Mapping[str, Any]], None] = lambda payload: None
+        """Called with the JSON of each allocation of the job that is over, as its region's events have it."""
         self.routes = Routes(app.config.regions, manifest.regions, app.client, grace_s=app.config.grace_s)
 
     def probe(self, region: str, slots: int) -> RegionProbed:
@@ -80,7 +90,11 @@ class Places:
             free = self._other_runs.part({region: one.free})[region]
             try:
                 return RegionProbed(
-                    region, free or -one.queued, children=self._children(client), budgets=self._other_runs.budgets()
+                    region,
+                    free or -one.queued,
+                    children=children_of(client, self._manifest.parent_id),
+                    budgets=self._other_runs.budgets(),
+                    is_least=one.exactness == "at_least",
                 )
             except FedmlError as error:
                 return RegionProbed(region, 0, f"{Reason.UNREACHABLE}: {error.message}")
@@ -94,13 +108,6 @@ class Places:
         """What `[shares]` leaves for the run, once its bindings in the region are in its log. Raises FedmlError where the other
         runs can't be read."""
         return self._other_runs.budgets_after_binding(region)
-
-    def _children(self, client: NomadRegion) -> int:
-        """How many children the region keeps; 0 where it knows no such job, or the token may not read it."""
-        with suppress(NotFoundInRegion, DeniedByRegion):
-            counts = client.summary(self._manifest.parent_id).get("Children") or {}
-            return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
-        return 0
 
     def read(self, region: str, key: Key, allocation: Allocation) -> ResultRecord | None:
         """Reads the record as the node wrote it: from the store of the allocation's datacenter, or, where that can't be
@@ -153,6 +160,12 @@ class Places:
     ) -> None:
         from regions.nomad.client import allocation_from_json
 
+        def parse(event: Event) -> Allocation:
+            allocation = allocation_from_json(event.payload)
+            if allocation.is_over:
+                self.ended(event.payload)
+            return allocation
+
         def heard(is_room_likely: bool) -> None:
             self.routes.is_direct(region)
             on_heard(is_room_likely)
@@ -163,7 +176,7 @@ class Places:
             on_allocation=on_allocation,
             on_heard=heard,
             on_listed=on_listed,
-            parse=lambda event: allocation_from_json(event.payload),
+            parse=parse,
             stop=stop,
         )
 

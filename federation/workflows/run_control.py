@@ -109,6 +109,7 @@ def _continue(runs: Runs, run: str, drive: DriveRun, note: Note) -> str:
 def _already_closed(app: App, row: RunRow, note: Note) -> str:
     """Stops attempts that the run left in regions that did not answer when it ended."""
     note(f"Run {row.run} is {row.state}: there is nothing to continue")
-    for region, children in Runs(app).stop_stale(row.job, tuple(app.config.regions)).items():
+    runs = Runs(app)
+    for region, children in runs.stop_stale(row.job, tuple(app.config.regions), parent=runs.parent_of(row.run)).items():
         note(f"{region}: stopped {counted(len(children), 'attempt')} left there when the region could not be reached")
     return row.state

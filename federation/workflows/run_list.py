@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from federation.errors import UsageError
 from federation.index.reader import Reader
 from federation.index.rows import OPEN, RUN_STATES_CLOSED, RunRow
 from federation.index.validation import refuse_no_text
+from federation.run.driver import Driver
 from federation.text import counted
+from federation.workflows.run_reader import RunReader
 
-_STATES = (OPEN, *RUN_STATES_CLOSED)
+UNDRIVEN = "undriven"
+"""How an open run is listed that no process drives."""
+STATES = (OPEN, UNDRIVEN, *RUN_STATES_CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
 class RunList:
-    """Runs, newest first. `remark` tells why there are none, or that there are more."""
+    """Runs, newest first. `remark` tells why there are none, or that there are more. `undriven` has those of the open ones
+    that no process drives."""
 
     rows: Sequence[RunRow]
     remark: str = ""
+    undriven: Mapping[str, Driver] = field(default_factory=dict)
 
 
 def list_runs(
+    runs: RunReader,
     index: Reader,
     *,
     job: str | None = None,
@@ -35,21 +42,24 @@ def list_runs(
     UsageError for a state that runs can't have."""
     for text in (job, author):
         refuse_no_text(text or "")
-    if state is not None and state not in _STATES:
-        raise UsageError(f"--state {state}: a run is {', '.join(_STATES[:-1])} or {_STATES[-1]}")
+    if state is not None and state not in STATES:
+        raise UsageError(f"--state {state}: a run is {', '.join(STATES[:-1])} or {STATES[-1]}")
     every = index.runs()
     rows = [
         row
         for row in every
         if job in (None, row.job)
-        and state in (None, row.state)
+        and state in (None, row.state, UNDRIVEN if row.state == OPEN else None)
         and author in (None, row.author, row.author.partition("@")[0])
     ]
+    undriven = runs.undriven(rows if state == UNDRIVEN else rows[:limit])
+    if state == UNDRIVEN:
+        rows = [row for row in rows if row.run in undriven]
     if not rows:
         return RunList((), _why_none(every, job, author))
     more = len(rows) - limit if limit is not None else 0
     remark = f"{counted(more, 'older run')} not shown (--limit {limit})" if more > 0 else ""
-    return RunList(rows[:limit], remark)
+    return RunList(rows[:limit], remark, undriven)
 
 
 def _why_none(every: Sequence[RunRow], job: str | None, author: str | None) -> str:

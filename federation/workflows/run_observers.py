@@ -81,6 +81,8 @@ def observers(
 
         def observe(tell: Tell) -> None:
             show(tell)
+            if tell.is_earlier:
+                return
             hooks(tell)
             if metrics is not None:
                 metrics(tell)

@@ -1,4 +1,4 @@
-"""Opens, drives, resumes, cancels and reads runs.
+"""Opens, drives, resumes, cancels and changes runs.
 
 `start` drives a new run to its end, `resume` an older one. After an interruption at any moment the run can be resumed from
 the home store. The order of writes: `open` in the index, manifest, run log, dispatches (docs/explanation/design.md, part 3).
@@ -6,44 +6,35 @@ the home store. The order of writes: `open` in the index, manifest, run log, dis
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from federation.app import App, JobRequest, PreparedJob
+from federation.app import JobRequest, PreparedJob
 from federation.deploy.prepare import isolated
 from federation.errors import IndexCorrupt, UsageError
-from federation.home import RunKeys, read_manifest, run_log, was_driven
+from federation.home import RunKeys
 from federation.index import RunRow
-from federation.index.columns import Row
-from federation.index.lookup import run_named
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
-from federation.log import Entry, Log, default_author
+from federation.log import default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
-from federation.result import Key
-from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Cancel, Rebind, Retry, parse_entry
+from federation.run.brain.changes import Rebind, Retry
 from federation.run.brain.commands import Tell
-from federation.run.brain.events import Appended, CancelRequested, Event, Resumed
-from federation.run.brain.state import Slot
-from federation.run.driver import Driver, driver_of
-from federation.run.kept_logs import READ_THREADS, kept
+from federation.run.brain.events import CancelRequested, RegionProbed
 from federation.run.lease import Lease
 from federation.run.orphans import stop_stale
-from federation.run.slot_inputs import keep_asks, parameters_of
-from federation.run.timeline import Timeline, timeline
+from federation.run.slot_inputs import keep_asks
 from federation.workflows.adopt import check_adoption
 from federation.workflows.drive import RunOutcome, drive
-from federation.workflows.request import DispatchRequest
+from federation.workflows.request import CodeRequest, DispatchRequest
+from federation.workflows.run_reader import RunReader, replay_of
 from jobs.errors import FedmlError
-from jobs.params.sweep import Value
-from regions.storage.errors import NotFound, StoreError
-from regions.storage.store import Create
+from regions.storage.store import Create, Store
 
 STANDBY_LOOK_S = 10.0
 """Pause between two looks of a standby coordinator whether the run is over."""
@@ -56,49 +47,12 @@ class Opened:
     manifest: Manifest
     existing_results: int
     """How many results this version had before. The run's results are added to them."""
+    probed: tuple[RegionProbed, ...] = ()
+    """The rooms of regions, where they were asked for just now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """Who cancelled a run, and when."""
-
-    by: str
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunStory:
-    """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
-
-    manifest: Manifest
-    state: str
-    reason: str
-    slots: Sequence[Slot]
-    entries: Sequence[Entry] = ()
-    """Its run log."""
-    results: Sequence[Row] = ()
-    """Those that won their keys."""
-    parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
-    """The parameters of a slot, in which it differs from others."""
-    driver: Driver | None = None
-    """Who drives it, while it is open; None where that isn't known."""
-
-    @property
-    def cancelled(self) -> Cancelled | None:
-        """Who cancelled the run first, and when, as its log says. None where nobody did."""
-        cancels = (
-            Cancelled(entry.author, entry.time)
-            for entry in self.entries
-            if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
-        )
-        return next(cancels, None)
-
-
-class Runs:
-    """The runs of one federation."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
+class Runs(RunReader):
+    """The runs of one federation: opens, drives and changes them."""
 
     def open(
         self,
@@ -121,22 +75,24 @@ class Runs:
         a manifest, which holds its version and nothing else.
         """
         shape, app = prepared.shape, self._app
-        if app.config.results == "adopt":
+        results = "publish" if request.code is not None else app.config.results
+        if results == "adopt":
             check_adoption(app.config, prepared, request.first_meta)
         slots = request.slots or len(regions)
         limits = request.patience.limits(slots)
         now = datetime.now(UTC)
         run = new_run_id(int(now.timestamp() * 1000))
-        keys = 0 if app.config.results == "none" else slots * shape.keys_a_slot
+        keys = 0 if results == "none" else slots * shape.keys_a_slot
         opened = self._app.index.open_run(
             run, shape.id, request.version, prepared.spec_hash, slots, keys, name=request.name
         )
         config = app.config
         sweep = keep_asks(app.home, run, request.asks)
+        keep_diff(app.home, run, request.code)
         manifest = Manifest(
             run=run,
             job=shape.id,
-            job_file="" if prepared.is_registered else _portable(prepared.file, config.root),
+            job_file="" if prepared.is_registered or request.code else _portable(prepared.file, config.root),
             spec_hash=prepared.spec_hash,
             version=opened.version,
             slots=slots,
@@ -147,7 +103,7 @@ class Runs:
             meta={**request.slot_meta, **_version_meta(prepared, opened.version)},
             payload=request.payload,
             policy=request.placing.policy or config.policy,
-            results=config.results,
+            results=results,
             author=default_author(),
             created=now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             variables=request.job.variables,
@@ -162,6 +118,7 @@ class Runs:
             rooms=tuple(replace(room, free=0, detail="", excluded=None) for room in rooms if room.region in regions),
             allow_preemption=request.placing.allow_preemption,
             name=request.name,
+            code=request.code.kept if request.code is not None else None,
             **limits,
         )
         self._app.home.put(RunKeys(run).manifest, manifest.to_json(), Create(), content_type="application/json")
@@ -172,7 +129,8 @@ class Runs:
         manifest = opened.manifest
         with self._lease(manifest.run) as lease:
             lease.acquire()
-            return drive(self._app, manifest, prepared, self._run_log(manifest.run), (), observe, lease)
+            log = self.log_of(manifest.run)
+            return drive(self._app, manifest, prepared, log, (), observe, lease, probed=opened.probed)
 
     def resume(self, run: str, observe: Callable[[Tell], None]) -> RunOutcome:
         """Goes on with a run from its log, wherever it was left. Raises RunIsDriven while another coordinator drives it."""
@@ -203,7 +161,7 @@ class Runs:
         chosen = tuple(slots or failed)
         if not chosen:
             raise UsageError(f"no slot of run {story.manifest.run} has failed", hint="see: fedml runs show")
-        self._run_log(story.manifest.run).append([Retry(chosen).to_json()], reason="retry")
+        self.log_of(story.manifest.run).append([Retry(chosen).to_json()], reason="retry")
         return chosen
 
     def rebind(self, run: str, region: str) -> int:
@@ -224,7 +182,7 @@ class Runs:
                 f"run {manifest.run} may use only region {region}, so its slots can't move",
                 hint="dispatch again with other --regions",
             )
-        self._run_log(manifest.run).append([Rebind(region).to_json()], reason="rebind")
+        self.log_of(manifest.run).append([Rebind(region).to_json()], reason="rebind")
         return sum(attempt.is_open and attempt.region == region for slot in story.slots for attempt in slot.attempts)
 
     def coordinate(self, run: str, observe: Callable[[Tell], None]) -> RunRow:
@@ -256,7 +214,7 @@ class Runs:
         *,
         cancel: str | None = None,
     ) -> RunOutcome:
-        log = self._run_log(manifest.run)
+        log = self.log_of(manifest.run)
         entries, won = log.refresh(), self._app.index.won(manifest.run)
         if won and not entries and cancel is None:
             raise IndexCorrupt(
@@ -265,7 +223,7 @@ class Runs:
                 hint=f"restore {RunKeys(manifest.run).log} from the bucket's version history or a copy; else end the run and "
                 "dispatch what is missing as a new one: fedml runs cancel " + manifest.run,
             )
-        replay = _replay(entries, won)
+        replay = replay_of(entries, won)
         if cancel is not None:
             replay.append(CancelRequested(cancel))
         return drive(self._app, manifest, self._prepared_again(manifest), log, replay, observe, lease)
@@ -283,6 +241,10 @@ class Runs:
     def _prepared_again(self, manifest: Manifest) -> PreparedJob:
         """The run's job, from its file, or (where this machine has none) as it is registered in the regions."""
         root = self._app.config.root
+        if manifest.code is not None:
+            return self._app.prepare_from_file(
+                JobRequest(manifest.job, regions=manifest.regions, text=manifest.code.jobspec)
+            )
         if not manifest.job_file or not (root / manifest.job_file).is_file():
             return self._app.prepare_registered(manifest.parent_id, manifest.regions, allow_drift=True)
         prepared = self._app.prepare(
@@ -317,102 +279,27 @@ class Runs:
             return True
         return False
 
-    def is_unstarted(self, run: str) -> bool:
-        """Whether the run was interrupted before it had a manifest. Raises IndexCorrupt for one that has lost it."""
-        try:
-            self._app.home.stat(RunKeys(run).manifest)
-        except NotFound:
-            self._refuse_lost_manifest(run)
-            return True
-        return False
-
-    def stop_stale(self, job: str, regions: Sequence[str]) -> dict[str, list[str]]:
+    def stop_stale(self, job: str, regions: Sequence[str], *, parent: str = "") -> dict[str, list[str]]:
         """Stops what runs of this job that are over left in these regions, since they couldn't be reached then. Returns the
-        stopped children, by region. Regions that don't answer now are passed over."""
+        stopped children, by region. Regions that don't answer now are passed over. `parent` is the Nomad job, if it has
+        another ID."""
         over = {row.run for row in self._app.index.runs(job=job) if row.state in RUN_STATES_CLOSED}
-        return stop_stale([self._app.client(name) for name in regions if name in self._app.config.regions], job, over)
+        clients = [self._app.client(name) for name in regions if name in self._app.config.regions]
+        return stop_stale(clients, parent or job, over)
 
-    def story(self, run: str) -> RunStory:
-        """A run as its log and the index have it. Raises UsageError."""
-        row = self.find(run)
-        manifest = self.manifest(row.run)
-        entries, results = self._run_log(row.run).refresh(), self._app.index.won(row.run)
-        parameters = parameters_of(manifest, self._app.home)
-        brain = Brain(manifest)
-        for event in _replay(entries, results):
-            brain.step(event)
-        return RunStory(
-            manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters, self.driver(row)
-        )
-
-    def driver(self, row: RunRow) -> Driver | None:
-        """Who drives an open run. None for one that is over, and where that can't be read."""
-        if row.state in RUN_STATES_CLOSED:
-            return None
-        config = self._app.config
-        with suppress(StoreError):
-            folder = config.cache_dir / "runs"
-            return driver_of(self._app.home, row.run, folder=folder, lease_s=config.coordinator.lease_s)
-        return None
-
-    def undriven(self, rows: Sequence[RunRow]) -> Mapping[str, Driver]:
-        """Those of these runs that are open and that nobody drives, with who did last."""
-        rows = [row for row in rows if row.state not in RUN_STATES_CLOSED]
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            drivers = zip(rows, pool.map(self.driver, rows), strict=True)
-            return {row.run: driver for row, driver in drivers if driver is not None and not driver.is_driving}
-
-    def timeline(self, story: RunStory) -> Timeline:
-        """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
-        committed: dict[tuple[int, int], str] = {}
-        for result in story.results:
-            pair = (result.slot, result.attempt)
-            committed[pair] = max(committed.get(pair, ""), result.created)
-        regions, manifest = self._app.config.regions, story.manifest
-        prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
-        return timeline(story.entries, committed, kept(self._app.home, manifest.run), prices)
-
-    def find(self, run: str) -> RunRow:
-        """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""
-        chosen = run_named(self._app.index, run)
-        rows = self._app.index.runs(run=chosen)
-        if not rows:
-            raise UsageError(
-                f"run {chosen} was not dispatched by fedml", hint=f"its results: fedml index list --run {chosen}"
-            )
-        return rows[0]
-
-    def manifest(self, run: str) -> Manifest:
-        """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written), IndexCorrupt where
-        that was lost."""
-        try:
-            return read_manifest(self._app.home, run)
-        except NotFound:
-            self._refuse_lost_manifest(run)
-            closed = next((row for row in self._app.index.runs(run=run) if row.state in RUN_STATES_CLOSED), None)
-            end = f", and is {closed.state}{f' ({closed.reason})' if closed.reason else ''}" if closed else ""
-            raise UsageError(
-                f"run {run} has no manifest: it was interrupted before anything was dispatched{end}",
-                hint="dispatch again" if closed else f"dispatch again; to close this one:  fedml runs cancel {run}",
-            ) from None
-
-    def _refuse_lost_manifest(self, run: str) -> None:
-        if was_driven(self._app.home, run) or self._app.index.won(run):
-            raise IndexCorrupt(
-                f"the manifest of run {run} is gone ({self._app.home.url_of(RunKeys(run).manifest)})",
-                hint="restore it from the bucket's version history or a copy; the run's results are in the index and in "
-                "their stores: fedml index list --run " + run,
-            )
-
-    def _run_log(self, run: str) -> Log:
-        return run_log(self._app.home, run, author=default_author())
+    def parent_of(self, run: str) -> str:
+        """The Nomad job that a run dispatches, where it isn't the job's own; empty too where the run has no manifest."""
+        with suppress(UsageError):
+            return self.manifest(run).parent
+        return ""
 
 
-def _replay(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
-    """The events that bring a brain to where the run stands."""
-    events: list[Event] = [Appended(parse_entry(entry.changes), is_replay=True) for entry in entries]
-    events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
-    return events
+def keep_diff(home: Store, run: str, code: CodeRequest | None) -> None:
+    """Writes how the code differs from its commit, if that is known."""
+    git = code.packed.git if code is not None and code.packed is not None else None
+    if git is not None and git.diff:
+        data = gzip.compress(git.diff, 6, mtime=0)
+        home.put(RunKeys(run).code_diff, data, Create(), content_type="application/gzip")
 
 
 def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:

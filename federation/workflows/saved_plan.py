@@ -20,13 +20,14 @@ from federation.deploy.prepare import JobRequest
 from federation.errors import FormatTooNew, PlanMoved, UsageError
 from federation.run.user_limits import Patience
 from federation.text import counted
+from federation.workflows.failed_slots import change_of_failed
 from federation.workflows.plan import Preview
-from federation.workflows.request import Placing, RunRequest
+from federation.workflows.request import FailedSlots, Placing, RunRequest
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object, reason_of, understood
 from jobs.json_limits import Limits
-from jobs.params.file import payload_lines, read_asks
-from jobs.params.sweep import Asks
+from jobs.params.file import payload_lines, payload_of, read_asks
+from jobs.params.sweep import Asks, Rows
 
 PLAN_FORMAT = 1
 _LIMITS = Limits(size_bytes_max=256 * 1024 * 1024, items_max=10_000_000, text_chars_max=32 * 1024 * 1024)
@@ -42,12 +43,16 @@ class SavedPlan:
 
     def check(self, app: App, now: Preview) -> None:
         """Raises PlanMoved that names all that has changed."""
-        moved = [*self._job(now), *self._regions(now), *self._version(app, now)]
+        moved = [*self._job(now), *self._regions(now), *self._version(app, now), *self._failed_slots(app)]
         if moved:
             raise PlanMoved(
                 f"{self.path.name} is out of date: {'; '.join(moved)}; nothing was dispatched",
                 hint="plan anew:  fedml plan --out " + self.path.name,
             )
+
+    def _failed_slots(self, app: App) -> list[str]:
+        change = change_of_failed(app, self.request.failed_of) if self.request.failed_of else ""
+        return [change] if change else []
 
     def _job(self, now: Preview) -> list[str]:
         if now.prepared.shape.id != self.data["job"]:
@@ -184,6 +189,7 @@ def _request_document(request: RunRequest, policy: str, sources: Mapping[str, st
         "sweep": [str(axis) for axis in request.asks.axes],
         "sources": dict(sources),
         "asks_sha256": _asks_sha256(request.asks),
+        "failed_of": _failed_document(request),
         "placing": placing,
         "deadline": deadline,
     }
@@ -191,7 +197,12 @@ def _request_document(request: RunRequest, policy: str, sources: Mapping[str, st
 
 def _request_of(path: Path, data: Mapping[str, Any]) -> RunRequest:
     sources = {name: Path(source) for name, source in data["sources"].items()}
-    asks = read_asks(data["sweep"], sources.get("params"), sources.get("payload_dir"))
+    failed_of = data.get("failed_of")
+    asks = (
+        _failed_asks(failed_of)
+        if failed_of
+        else read_asks(data["sweep"], sources.get("params"), sources.get("payload_dir"))
+    )
     if _asks_sha256(asks) != data["asks_sha256"]:
         raise PlanMoved(
             f"{path.name} is out of date: {' or '.join(data['sources'].values())} changed; nothing was dispatched",
@@ -215,7 +226,29 @@ def _request_of(path: Path, data: Mapping[str, Any]) -> RunRequest:
         data["allow_secret_meta"],
         asks,
         Placing(**data["placing"], deadline_s=seconds),
+        failed_of=FailedSlots(failed_of["run"], tuple(failed_of["slots"])) if failed_of else None,
     )
+
+
+def _failed_document(request: RunRequest) -> dict[str, Any] | None:
+    """The failed slots of another run with what each gets: no file has it. None where the request repeats no run."""
+    failed, asks = request.failed_of, request.asks
+    if failed is None:
+        return None
+    return {
+        "run": failed.run,
+        "slots": list(failed.slots),
+        "rows": [line.decode() for line in asks.rows.lines] if asks.rows else [],
+        "payloads": [line.decode() for line in payload_lines(asks.payloads)],
+    }
+
+
+def _failed_asks(data: Mapping[str, Any]) -> Asks:
+    lines = tuple(str(line).encode() for line in data["rows"])
+    names = tuple(dict.fromkeys(name for line in lines for name in parse_object(line, source="a row")))
+    rows = Rows(f"run {data['run']}, slot", lines, tuple(data["slots"]), names) if lines else None
+    payloads = tuple(payload_of(str(line).encode()) for line in data["payloads"])
+    return Asks((), rows, payloads, is_paired=bool(rows and payloads))
 
 
 def _asks_sha256(asks: Asks) -> str:

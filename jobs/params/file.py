@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 from jobs.errors import ForeignTextError, InvalidMeta
 from jobs.foreign import Members, parse_json, unpacked
-from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, Value, axes_of, text_of, typed, value_problem
+from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, axes_of
+from jobs.params.values import Value, text_of, typed, value_problem
 from jobs.spec import PAYLOAD_BYTES_MAX, text_problem
 
 PAYLOADS_BYTES_MAX = 256 * 1024 * 1024
@@ -72,7 +73,7 @@ def rows_of(source: str, numbered: Iterable[tuple[int, Mapping[str, Any]]]) -> R
             problem = text_problem(name) or value_problem(value)
             if problem:
                 raise InvalidMeta(f"{source}:{number}: {name!a} {problem}", hint="a parameter is a text or a number")
-        line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode()
+        line = json.dumps(row, ensure_ascii=False).encode()
         sent = json.dumps({name: text_of(value) for name, value in row.items()}, sort_keys=True).encode()
         first = seen.setdefault(sent, number)
         if first != number:
@@ -119,10 +120,11 @@ def payload_lines(payloads: Sequence[Payload]) -> list[bytes]:
     ]
 
 
-def payload_of(line: bytes) -> bytes:
-    """The bytes again. Raises ForeignTextError or ValueError."""
+def payload_of(line: bytes) -> Payload:
+    """The payload again. Raises ForeignTextError or ValueError."""
     source = "a row of payloads"
-    return base64.b64decode(Members(parse_json(line, source=source), source=source).text("payload", chars_max=1 << 24))
+    members = Members(parse_json(line, source=source), source=source)
+    return Payload(members.text("name"), base64.b64decode(members.text("payload", chars_max=1 << 24)))
 
 
 def pack(name: str, lines: Sequence[bytes]) -> tuple[Kept, bytes]:

@@ -1,22 +1,22 @@
 """Computes what each slot of a run is dispatched with, from axes, rows of parameters and payloads. Pure.
 
 Combinations are counted with the rows slowest, then the axes in the given order, then the payloads fastest. Slot i
-gets combination i modulo their number, so that the first slots cover all combinations once before any is repeated.
+gets combination i modulo their number, so that the first slots cover all combinations once before any is repeated. Paired
+rows and payloads are not combined: slot i gets row i and payload i.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
+from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import InvalidMeta
-from jobs.foreign import kind_of, parse_object
-from jobs.json_limits import Limits
+from jobs.foreign import parse_object
+from jobs.params.values import PARAMS_LIMITS, Value, params_json, text_of, typed
 from jobs.spec import (
     META_BYTES_MAX,
     JobShape,
@@ -24,18 +24,11 @@ from jobs.spec import (
     check_payload,
     dispatch_meta,
     looks_secret,
-    text_problem,
     undeclared,
 )
 
 SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
-
-Value = str | int | float | bool
-
-_WHOLE_BITS_MAX = 14_000
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_ROW_LIMITS = Limits(whole_max=10**4300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +59,26 @@ class Sweep:
     axes: tuple[Axis, ...] = ()
     params: Kept | None = None
     payloads: Kept | None = None
+    is_paired: bool = False
+    """Row i goes with payload i, instead of with every payload."""
+    in_params: tuple[str, ...] = ()
+    """Names that the job doesn't declare: they go into its `fedml_params`."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Sweep:
         """Reads a sweep from JSON. Raises TypeError, ValueError or KeyError."""
         axes, params, payloads = data["axes"], data["params"], data["payloads"]
-        if not isinstance(axes, list) or not all(kept is None or isinstance(kept, dict) for kept in (params, payloads)):
+        in_params = data.get("in_params", [])
+        if not all(kept is None or isinstance(kept, dict) for kept in (params, payloads)):
+            raise TypeError("sweep")
+        if not isinstance(axes, list) or not isinstance(in_params, list):
             raise TypeError("sweep")
         return cls(
             tuple(Axis(str(axis["name"]), tuple(axis["values"])) for axis in axes),
             Kept(**params) if isinstance(params, dict) else None,
             Kept(**payloads) if isinstance(payloads, dict) else None,
+            data.get("is_paired") is True,
+            tuple(map(str, in_params)),
         )
 
 
@@ -110,6 +112,15 @@ class Asks:
     axes: tuple[Axis, ...] = ()
     rows: Rows | None = None
     payloads: tuple[Payload, ...] = ()
+    is_paired: bool = False
+    """Row i goes with payload i. There are as many of both, and no axes."""
+    in_params: tuple[str, ...] = ()
+    """Names that the job doesn't declare (`for_job`)."""
+
+    def for_job(self, shape: JobShape) -> Asks:
+        """The same, for a job: what it doesn't declare goes into its `fedml_params`."""
+        names = dict.fromkeys([*(self.rows.names if self.rows else ()), *(axis.name for axis in self.axes)])
+        return replace(self, in_params=tuple(name for name in names if name not in shape.declared_meta))
 
     @property
     def is_empty(self) -> bool:
@@ -120,7 +131,16 @@ class Asks:
     def combinations(self) -> int:
         """Number of different slots, at least 1."""
         rows = len(self.rows.lines) if self.rows else 1
+        if self.is_paired:
+            return rows
         return rows * prod(len(axis.values) for axis in self.axes) * max(1, len(self.payloads))
+
+    def inputs(self, meta: Mapping[str, str], payload: bytes = b"") -> Inputs:
+        """What each slot is dispatched with, beside this meta and this payload of all slots."""
+        rows = self.rows.lines if self.rows else ()
+        return Inputs(
+            meta, payload, self.axes, rows, [one.data for one in self.payloads], self.is_paired, self.in_params
+        )
 
     def slots(self, asked: int | None) -> int | None:
         """Returns the number of slots: as asked, which must be a multiple of the combinations; otherwise one for each
@@ -150,12 +170,19 @@ class Inputs:
     axes: tuple[Axis, ...] = ()
     lines: Sequence[bytes] = field(default=())
     payloads: Sequence[bytes] = field(default=())
+    is_paired: bool = False
+    in_params: Sequence[str] = field(default=())
+    """Names of parameters that go into the meta `fedml_params`."""
 
     def __call__(self, slot: int) -> tuple[Mapping[str, str], bytes]:
         """Returns the slot's meta and payload."""
-        _, payload = self._places(slot)
-        own = {name: text_of(value) for name, value in self.parameters(slot).items()}
-        return {**self.meta, **own}, self.payloads[payload] if self.payloads else self.payload
+        payload = self.payload_of(slot)
+        own = self.parameters(slot)
+        meta = {**self.meta, **{name: text_of(value) for name, value in own.items() if name not in self.in_params}}
+        if inner := {name: own[name] for name in self.in_params if name in own}:
+            alike = {name: typed(text) for name, text in params_of(meta.get(PARAMS_KEY) or "{}").items()}
+            meta[PARAMS_KEY] = params_json(alike | inner)
+        return meta, self.payloads[payload] if self.payloads else self.payload
 
     def parameters(self, slot: int) -> dict[str, Value]:
         """Returns the slot's own parameters, typed: integers, numbers, true and false, otherwise text."""
@@ -166,11 +193,18 @@ class Inputs:
             values[axis.name] = typed(axis.values[place])
         return values
 
+    def payload_of(self, slot: int) -> int:
+        """Returns the place of the slot's payload among all payloads."""
+        return self._places(slot)[1]
+
     def _row(self, row: int) -> dict[str, Value]:
-        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=_ROW_LIMITS)
+        return parse_object(self.lines[row], source=f"row {row + 1} of the run's parameters", limits=PARAMS_LIMITS)
 
     def _places(self, slot: int) -> tuple[list[int], int]:
         """Returns (row and position on each axis, payload) of a slot: the digits of its number in mixed radix."""
+        if self.is_paired:
+            place = slot % len(self.payloads)
+            return [place], place
         sizes = [max(1, len(self.lines)), *(len(axis.values) for axis in self.axes), max(1, len(self.payloads))]
         digits: list[int] = []
         for size in reversed(sizes):
@@ -220,11 +254,33 @@ def checked_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
 
 
 def check_asks(
-    shape: JobShape, asks: Asks, meta: Mapping[str, str], payload: bytes, *, allow_secrets: bool = False
+    shape: JobShape,
+    asks: Asks,
+    meta: Mapping[str, str],
+    payload: bytes,
+    *,
+    own: Mapping[str, str] | None = None,
+    allow_secrets: bool = False,
 ) -> dict[str, str]:
-    """Checks each slot's meta against the job and returns the meta of all slots. Raises InvalidMeta with its place."""
+    """Checks each slot's meta against the job and returns the meta of all slots, with what the job doesn't declare in its
+    `fedml_params`. `own` is what `fedml run` adds. Raises InvalidMeta with its place."""
+    checked = _checked_asks(shape, asks, meta, payload, own or {}, allow_secrets=allow_secrets)
+    sent = {name: value for name, value in checked.items() if name in shape.declared_meta}
+    inner = {name: typed(value) for name, value in checked.items() if name not in sent}
+    return {**sent, PARAMS_KEY: params_json(inner)} if inner else sent
+
+
+def _checked_asks(
+    shape: JobShape,
+    asks: Asks,
+    meta: Mapping[str, str],
+    payload: bytes,
+    own: Mapping[str, str],
+    *,
+    allow_secrets: bool,
+) -> dict[str, str]:
     if asks.is_empty:
-        return check_dispatch(shape, meta, payload, allow_secrets=allow_secrets)
+        return check_dispatch(shape, meta, payload, own=own, allow_secrets=allow_secrets)
     for name in _names(asks):
         _check_name(shape, name, meta, allow_secrets=allow_secrets)
     if asks.payloads and payload:
@@ -237,48 +293,16 @@ def check_asks(
     if not asks.payloads:
         check_payload(shape, payload)
     inputs = Inputs(meta, payload, asks.axes, asks.rows.lines[:1] if asks.rows else ())
-    first = dispatch_meta(shape, inputs(0)[0], allow_secrets=allow_secrets)
+    first = dispatch_meta(shape, inputs(0)[0], own=own, allow_secrets=allow_secrets)
+    given = {name: value for name, value in first.items() if name not in own}
     base = {name: value for name, value in first.items() if name not in inputs.parameters(0)}
     for axis in asks.axes:
         for value in axis.values:
-            dispatch_meta(shape, {**first, axis.name: value}, allow_secrets=allow_secrets)
+            dispatch_meta(shape, {**given, axis.name: value}, own=own, allow_secrets=allow_secrets)
     if asks.rows is not None:
-        others = {name: value for name, value in first.items() if name not in asks.rows.names}
-        _check_rows(shape, asks.rows, others, allow_secrets=allow_secrets)
+        others = {name: value for name, value in given.items() if name not in asks.rows.names}
+        _check_rows(shape, asks.rows, others, own, allow_secrets=allow_secrets)
     return base
-
-
-def typed(text: str) -> Value:
-    """Parses a text to a value whose `text_of` is the same text again, so "007" and "0.10" stay texts."""
-    if text in ("true", "false"):
-        return text == "true"
-    if _NUMBER.fullmatch(text):
-        for kind in (int, float):
-            try:
-                value = kind(text)
-            except ValueError:
-                continue
-            if text_of(value) == text:
-                return value
-    return text
-
-
-def value_problem(value: object) -> str:
-    """Returns why a value can't be a parameter; empty for one that can."""
-    if isinstance(value, str):
-        return text_problem(value)
-    if isinstance(value, float):
-        return "" if math.isfinite(value) else "is not a finite number"
-    if isinstance(value, int):
-        return "has too many digits" if value.bit_length() > _WHOLE_BITS_MAX else ""
-    return f"is {kind_of(value)}"
-
-
-def text_of(value: Value) -> str:
-    """Formats a value for meta."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _quoted(value: str) -> str:
@@ -301,7 +325,7 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
         raise InvalidMeta(
             f"{name} carries the version, and a run has one version", hint="start one run for each version: --version"
         )
-    if name not in shape.declared_meta:
+    if not shape.takes(name):
         raise undeclared(shape, name, " to sweep over", "add it to meta_optional; ")
     if looks_secret(name) and not allow_secrets:
         raise InvalidMeta(
@@ -310,9 +334,11 @@ def _check_name(shape: JobShape, name: str, meta: Mapping[str, str], *, allow_se
         )
 
 
-def _check_rows(shape: JobShape, rows: Rows, others: Mapping[str, str], *, allow_secrets: bool) -> None:
+def _check_rows(
+    shape: JobShape, rows: Rows, others: Mapping[str, str], sent: Mapping[str, str], *, allow_secrets: bool
+) -> None:
     """Checks each row: required keys, paths that stay in their folder, and size."""
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in others.items())
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in [*others.items(), *sent.items()])
     needed = [key for key in shape.meta_required if key in rows.names]
     paths = [name for name in rows.names if name.lower().endswith(("path", "dir"))]
     for number, line in enumerate(rows.lines):
@@ -320,6 +346,6 @@ def _check_rows(shape: JobShape, rows: Rows, others: Mapping[str, str], *, allow
             continue
         own = {name: text_of(value) for name, value in json.loads(line).items()}
         try:
-            dispatch_meta(shape, {**others, **own}, allow_secrets=allow_secrets)
+            dispatch_meta(shape, {**others, **own}, own=sent, allow_secrets=allow_secrets)
         except InvalidMeta as error:
             raise InvalidMeta(f"{rows.where(number)}: {error.message}", hint=error.hint) from None

@@ -27,6 +27,8 @@ does between them follows Nomad's change log."""
 # The change log dates these.
 CORE_SPEEDS: Final = NomadVersion(1, 7, 0)
 """A reserved core counts with its own speed; nodes show it in `Processors`."""
+RAW_EXEC_MEMORY: Final = NomadVersion(1, 7, 0)
+"""Clients limit the memory of raw_exec tasks too, where they may make cgroups."""
 JOB_STATUSES: Final = NomadVersion(1, 8, 0)
 """`/v1/jobs/statuses` exists."""
 PORTS_BY_ADDRESS: Final = NomadVersion(1, 8, 3)

@@ -11,8 +11,8 @@ import nomad.api.client  # noqa: TID253
 import nomad.api.event  # noqa: TID253
 
 from regions.model import Allocation, Event
-from regions.nomad.calls import RegionCalls, quoted
-from regions.nomad.decode import allocation_from_json
+from regions.nomad.calls import RegionCalls, checked_as, quoted
+from regions.nomad.decode import allocation_from_json, written_streams
 from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.nomad.resources import Resources, used_by_node
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
@@ -84,6 +84,14 @@ class AllocationCalls(RegionCalls):
         bytes_max = FILE_BYTES_MAX if tail_bytes is None else tail_bytes + _SLACK_BYTES
         return self._bytes(nomad.api.client.stream_logs, alloc_id, params, about, bytes_max)
 
+    def written_streams(self, alloc_id: str) -> frozenset[tuple[str, str]]:
+        """(task, stdout or stderr) of each stream that holds anything, by one list of its files. It takes `read-fs`, which
+        `logs` doesn't. Raises NotFound, also for a lost node."""
+        about = f"logs of allocation {alloc_id}"
+        path, params = (quoted(alloc_id),), {"path": "alloc/logs"}
+        files = self._transport.call(Request("read", nomad.api.client.ls, path, params=params, about=about)).value
+        return self._parse("logs", lambda: written_streams(files))
+
     def read_file(self, alloc_id: str, path: str, *, limit_bytes: int = FILE_BYTES_MAX) -> bytes:
         """A file of the allocation's folder, by its path from there (`alloc/data/x`). Raises NotFound, and UnexpectedAnswer
         for one that has more than `limit_bytes`."""
@@ -91,6 +99,20 @@ class AllocationCalls(RegionCalls):
         # A missing file would come as 200 with the error's text for content: only `stat` says so by its status.
         self._bytes(nomad.api.client.stat, alloc_id, {"path": path}, about)
         return self._bytes(nomad.api.client.cat, alloc_id, {"path": path}, about, limit_bytes)
+
+    def read_file_from(self, alloc_id: str, path: str, *, offset_bytes: int, limit_bytes: int) -> tuple[bytes, int]:
+        """At most `limit_bytes` of a file of the allocation's folder from `offset_bytes` on, and the file's size: one request
+        where there is nothing new, else two. Raises NotFound for a file that isn't there (yet)."""
+        about = f"file {path} of allocation {alloc_id}"
+        told = self._get("read", nomad.api.client.stat, quoted(alloc_id), params={"path": path}, about=about)
+        size_bytes = self._parse("read", lambda: checked_as(int, checked_as(dict, told)["Size"]))
+        wanted = min(limit_bytes, size_bytes - offset_bytes)
+        if wanted <= 0:
+            return b"", size_bytes
+        params = {"path": path, "offset": offset_bytes, "limit": wanted}
+        data = self._bytes(nomad.api.client.read_at, alloc_id, params, about, wanted + _SLACK_BYTES)
+        # A file that went away meanwhile comes as 200 with the error's text for content.
+        return (data if len(data) == wanted else b""), size_bytes
 
     def events(
         self, *, topics: Sequence[str], index: int, stop: threading.Event, silence_s: float = HEARTBEAT_TIMEOUT_S

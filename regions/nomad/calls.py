@@ -75,8 +75,10 @@ class RegionCalls:
         except PermissionDenied:
             return ""
 
-    def _get(self, operation: str, endpoint: type, *path: str, about: str = "") -> Any:
-        return self._transport.call(Request(operation, endpoint, path, about=about)).value
+    def _get(
+        self, operation: str, endpoint: type, *path: str, about: str = "", params: Mapping[str, Any] | None = None
+    ) -> Any:
+        return self._transport.call(Request(operation, endpoint, path, params=params, about=about)).value
 
     def _post(
         self,

@@ -21,7 +21,7 @@ __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
 
 
 class NomadRegion(JobCalls, AllocationCalls):
-    """One Nomad region. Safe to share between threads; each thread keeps its own pooled connections.
+    """One Nomad region. Safe to share between threads, which also share its pooled connections.
 
     `timeout_s` bounds one attempt, from connecting to the last byte, `deadline_s` a whole call with its retries; `within`
     gives the same region with a shorter deadline. What is safe to repeat is repeated with jitter: reads, dry runs, stops,

@@ -126,6 +126,17 @@ def _whole(value: object) -> int:
     return value
 
 
+def written_streams(files: object) -> frozenset[tuple[str, str]]:
+    """(task, stdout or stderr) of each stream of which the list of an allocation's `alloc/logs` shows any bytes. Nomad names
+    its files `TASK.STREAM.NUMBER`."""
+    found = set()
+    for file in map(_object, files or ()):  # type: ignore[call-overload]
+        task, _, rest = _text(file, "Name").rpartition(".")[0].rpartition(".")
+        if task and rest in ("stdout", "stderr") and int(file.get("Size") or 0) > 0 and not file.get("IsDir"):
+            found.add((task, rest))
+    return frozenset(found)
+
+
 def _counts(values: Mapping[str, Any], name: str) -> dict[str, int]:
     return {each: _whole(count) for each, count in _object(values.get(name) or {}).items()}
 
@@ -212,7 +223,7 @@ def _trouble(events: Sequence[Mapping[str, Any]]) -> str:
         if types[place] == "Terminated":
             is_asked = "Restart Signaled" in types[place - 1 : place] or "Killing" in types[max(0, place - 2) : place]
             has_failed = bool(event.get("ExitCode") or event.get("Signal"))
-            return _end_of_run(event) if has_failed and not is_asked and "Restarting" in types[place:] else ""
+            return end_of_run(event) if has_failed and not is_asked and "Restarting" in types[place:] else ""
         if not has_started and (types[place] in _TROUBLES or _is_cause(event)):
             return _sentence(event)
         has_started = has_started or types[place] == "Started"
@@ -220,13 +231,13 @@ def _trouble(events: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sentence(event: Mapping[str, Any]) -> str:
-    """The event for a person. The event stream leaves DisplayMessage empty, so its parts are used."""
-    own = _end_of_run(event) if event.get("Type") == "Terminated" else ""
+    """The event for a person, in one line. The event stream leaves DisplayMessage empty, so its parts are used."""
+    own = end_of_run(event) if event.get("Type") == "Terminated" else ""
     parts = (event.get("DisplayMessage"), *map(event.get, _ERRORS), own, event.get("Message"), event.get("Type"))
-    return next((str(part) for part in parts if part), "")
+    return next((" ".join(str(part).split()) for part in parts if part), "")
 
 
-def _end_of_run(event: Mapping[str, Any]) -> str:
+def end_of_run(event: Mapping[str, Any]) -> str:
     """How a run ended, in the same words whether Nomad gives a sentence or not."""
     if (event.get("Details") or {}).get("oom_killed") == "true":
         return "killed for its memory (OOM)"

@@ -1,9 +1,7 @@
-"""Pooled connections to one region, a session of `requests` for each thread."""
+"""A session of `requests` to one region, whose pooled connections all threads share."""
 
 from __future__ import annotations
 
-import threading
-import weakref
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,53 +10,46 @@ import requests
 from regions.limited_requests import LimitedAdapter
 from regions.loopback import is_loopback
 
+CONNECTIONS_MAX = 64
+"""Connections to one address that are kept for the next request. More may be open at once."""
 
-class Sessions:
-    """The sessions of all threads. `server_name` is the name that servers' certificates must have; None: the address."""
 
-    def __init__(self, server_name: str | None) -> None:
-        self._server_name = server_name
-        self._own = threading.local()
-        # Weak, so that the connections of a thread that ended are closed with it.
-        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
-        self._lock = threading.Lock()
+def new_session(server_name: str | None) -> requests.Session:
+    """A session for all threads. `server_name` is the name that servers' certificates must have; None: the address. Closed, it
+    opens new connections when it is used again.
 
-    def get(self) -> requests.Session:
-        """The session of this thread."""
-        session: requests.Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = self._own.session = _Session()
-            name = self._server_name
-            session.mount("http://", LimitedAdapter())
-            session.mount("https://", LimitedAdapter() if name is None else _NamedServerAdapter(name))
-            with self._lock:
-                self._sessions.add(session)
-        return session
-
-    def close(self) -> None:
-        """Close the connections of all threads. A later request opens new ones."""
-        with self._lock:
-            sessions = list(self._sessions)
-        for session in sessions:
-            session.close()
+    Sharing one is safe here: Nomad sets no cookies, and nothing in the session is changed after it was made.
+    """
+    session = _Session()
+    session.mount("http://", LimitedAdapter(pool_maxsize=CONNECTIONS_MAX))
+    session.mount(
+        "https://", _NamedServerAdapter(server_name) if server_name else LimitedAdapter(pool_maxsize=CONNECTIONS_MAX)
+    )
+    return session
 
 
 class _Session(requests.Session):
     """Session that follows no redirect, since the token's header would be sent to a stranger, reads no netrc, and reaches
-    loopback without a proxy."""
+    loopback without a proxy. What the environment says of an address (proxies, certificates) is read once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.auth = _unchanged
+        self._settings: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
 
-    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
-        settings = super().merge_environment_settings(url, *args, **kwargs)
-        if is_loopback(urlsplit(url).hostname or ""):
-            settings["proxies"] = {}
-        return settings
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        parts = urlsplit(url)
+        about = (parts.scheme, parts.netloc, stream, verify, cert)
+        settings = self._settings.get(about)
+        if settings is None:
+            settings = dict(super().merge_environment_settings(url, proxies, stream, verify, cert))
+            if is_loopback(parts.hostname or ""):
+                settings["proxies"] = {}
+            self._settings[about] = settings
+        return dict(settings)
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -71,7 +62,7 @@ class _NamedServerAdapter(LimitedAdapter):
 
     def __init__(self, server_name: str) -> None:
         self._server_name = server_name
-        super().__init__()
+        super().__init__(pool_maxsize=CONNECTIONS_MAX)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         name = self._server_name

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from regions.model import TaskState
-from regions.nomad.decode import allocation_from_json
+from regions.nomad.decode import allocation_from_json, end_of_run
 
 _TIME_NS_END = 2**63
 
@@ -77,7 +77,8 @@ def usage_from_json(answer: Mapping[str, Any]) -> dict[str, TaskUsage]:
 
 
 def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
-    """The story in `GET /v1/allocation/:id`. Raises KeyError, TypeError or ValueError where it isn't of Nomad's shape."""
+    """The story in `GET /v1/allocation/:id`, or in an event of the allocation. Raises KeyError, TypeError or ValueError where
+    it isn't of Nomad's shape."""
     asked = (alloc.get("AllocatedResources") or {}).get("Tasks") or {}
     states = alloc.get("TaskStates") or {}
     allocation = allocation_from_json(alloc)
@@ -107,11 +108,16 @@ def _task_story(task: TaskState, state: Mapping[str, Any], asked: Mapping[str, A
             TaskEvent(
                 _time_of_ns(event.get("Time")),
                 str(event.get("Type") or ""),
-                str(event.get("DisplayMessage") or event.get("Message") or ""),
+                str(event.get("DisplayMessage") or event.get("Message") or _end(event)),
             )
             for event in state.get("Events") or []
         ),
     )
+
+
+def _end(event: Mapping[str, Any]) -> str:
+    """How a run of the task ended: the event stream leaves the sentence empty."""
+    return end_of_run(event) if event.get("Type") == "Terminated" else ""
 
 
 def _time(text: object) -> str:

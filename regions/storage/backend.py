@@ -121,6 +121,9 @@ class Backend:
 
     node_packages: tuple[str, ...] | None = None
     """Distributions that the archive for nodes needs for it. None: there is no such archive."""
+    artifact_url: Callable[[StoreConfig, str], str] | None = None
+    """The URL of an object (configuration, key) by which Nomad's own artifact block fetches it, with the rights that the
+    node has. An empty URL, or None here: it can't."""
     needs_cryptography: bool = False
     """Whether the archive needs a stand-in for `cryptography`, which is compiled."""
     local_server: LocalServer | None = None

@@ -70,7 +70,7 @@ def project(folder: Path, *arguments: str, edit: dict[str, str] | None = None) -
         subprocess.run([FEDML, "dev", "up"], cwd=folder, check=True, capture_output=True)
         yield folder
     finally:
-        subprocess.run([FEDML, "dev", "down", "--purge"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([FEDML, "dev", "down", "--purge", "--yes"], cwd=folder, check=True, capture_output=True)
 
 
 def help_figure(folder: Path) -> Figure:

@@ -32,7 +32,9 @@ def test_a_recorded_session_is_what_the_commands_print(path: Path, tmp_path: Pat
     finally:
         for project in tmp_path.glob("*/.fedml"):
             subprocess.run(
-                [str(Path(sys.executable).with_name("fedml")), "dev", "down", "--purge"], cwd=project.parent, check=True
+                [str(Path(sys.executable).with_name("fedml")), "dev", "down", "--purge", "--yes"],
+                cwd=project.parent,
+                check=True,
             )
 
 

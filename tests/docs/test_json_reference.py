@@ -26,9 +26,11 @@ from federation.ui.job_view import deployment_document, job_diff_document
 from federation.ui.plan_view import plan_document
 from federation.ui.regions_view import regions_document
 from federation.ui.run_progress import progress_display
-from federation.ui.run_view import outcome_document, story_document
+from federation.ui.run_story_view import story_document
+from federation.ui.run_view import outcome_document
+from federation.workflows.drive import RunOutcome
 from federation.workflows.plan import Preview
-from federation.workflows.runs import RunOutcome, RunStory
+from federation.workflows.run_reader import RunStory
 from jobs.spec import JobShape
 from regions.model import Datacenter, StoreConfig
 from tests.federation.run.brain.world import MANIFEST

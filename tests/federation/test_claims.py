@@ -22,6 +22,7 @@ from federation.claims import (
     refusal,
     sites_of,
 )
+from federation.manifest import RunCode
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from regions.model import Allocation, Datacenter, Node, Region, StoreConfig
 from tests.federation.run.brain.world import MANIFEST
@@ -31,7 +32,8 @@ SITES = {
     "us": Site(("us", "us-nomad"), {"a": "s3://us-a", "b": "s3://us-b?endpoint=https://s3.example"}),
     "eu": Site(("eu",), {"a": "s3://eu-a"}),
 }
-RUN = replace(MANIFEST, slots=3, groups={"model": 2})
+CODE = RunCode("c0de" * 16, ("python", "train.py"), "none", "")
+RUN = replace(MANIFEST, slots=3, groups={"model": 2}, code=CODE)
 ALLOCATION = Allocation("alloc-1", "train/dispatch-1-a", "model", 1, "node-id", "us-1", "complete", "run")
 NODE = Node("node-id", "us-1", "b", is_ready=True, cpu_mhz=1, memory_mb=1)
 HONEST = ResultRecord(
@@ -50,6 +52,7 @@ HONEST = ResultRecord(
     files=FILES,
     created="2026-01-01T00:00:00Z",
     params={"lr": "0.1", "learning_rate": "3", "note": "the job's own meta"},
+    environment={"code_sha256": CODE.sha256},
 )
 
 
@@ -94,11 +97,13 @@ def test_a_record_that_agrees_with_all_is_believed() -> None:
         ({"job_id": "train/dispatch-9"}, "child 'train/dispatch-9'; the run log has 'train/dispatch-1-a'"),
         ({"store": "s3://eu-a"}, "store 's3://eu-a'; fedml.toml has for us/b 's3://us-b'"),
         ({"store": "s3://us-b?endpoint=http://stranger"}, "endpoint 'http://stranger'; fedml.toml has https://s3.example"),
+        ({"environment": {}}, f"code ''; the manifest has '{CODE.sha256}'"),
+        ({"environment": {"code_sha256": "other"}}, "code 'other'; the manifest has"),
         ({"params": {"lr": "0.2"}}, "parameter lr '0.2'; the dispatch gave '0.1'"),
         ({"params": {"learning_rate": "4"}}, "parameter learning_rate '4'; the dispatch gave '3'"),
         ({"manifest_sha256": "0" * 64}, "don't have the record's manifest hash"),
         ({"files": (ResultFile(5, 5, "a" * 64),), "prefix": "x/"}, "by something else than a text"),  # type: ignore[arg-type]
-        ({"environment": {"adopted": "x"}}, "adopted, which only the index may say"),
+        ({"environment": {"code_sha256": CODE.sha256, "adopted": "x"}}, "adopted, which only the index may say"),
         ({"prefix": "artifacts/"}, "prefix 'artifacts/'; what lies there is fedml's own"),
         ({"prefix": "artifacts/another-run/000000000/model/0/alloc-9/"}, "fedml's own, not this result's"),
         ({"prefix": "index/log/"}, "fedml's own"),

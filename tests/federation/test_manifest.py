@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from federation.curves import KeepBest
 from federation.errors import FormatTooNew, IndexCorrupt
-from federation.manifest import Manifest, idempotency_token, new_run_id
+from federation.manifest import MANIFEST_FORMAT, Manifest, idempotency_token, new_run_id
 from tests.federation.run.brain.world import MANIFEST
 
 
@@ -42,8 +43,11 @@ def test_a_child_is_known_by_its_meta_or_by_its_token() -> None:
 
 
 def test_a_newer_format_is_refused_in_one_line() -> None:
-    newer = json.dumps(json.loads(MANIFEST.to_json()) | {"format": 2}).encode()
-    with pytest.raises(FormatTooNew, match="runs/x has format 2, this fedml knows 1: upgrade fedml"):
+    newer = json.dumps(json.loads(MANIFEST.to_json()) | {"format": MANIFEST_FORMAT + 1}).encode()
+    with pytest.raises(
+        FormatTooNew,
+        match=f"runs/x has format {MANIFEST_FORMAT + 1}, this fedml knows {MANIFEST_FORMAT}: upgrade fedml",
+    ):
         Manifest.from_json(newer, source="runs/x")
 
 
@@ -64,3 +68,15 @@ def test_run_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
 def test_tokens_are_derived() -> None:
     assert idempotency_token("r", 1, 2) == idempotency_token("r", 1, 2)
     assert len({idempotency_token("r", slot, attempt) for slot in range(12) for attempt in range(3)}) == 36
+
+
+def test_rules_are_there_and_back_and_older_manifests_have_none() -> None:
+    ruled = replace(MANIFEST, stop_when="metrics.loss is nan", keep_best=KeepBest(2, 1.5, "auc", "max"))
+    assert Manifest.from_json(ruled.to_json(), source="x") == ruled
+    data = json.loads(ruled.to_json())
+    for wrong in ({"count": 0}, {"mode": "most"}, {"after": "x"}, {"after": -1}, {"metric": 3}):
+        text = json.dumps(data | {"keep_best": data["keep_best"] | wrong}).encode()
+        with pytest.raises(IndexCorrupt):
+            Manifest.from_json(text, source="x")
+    del data["stop_when"], data["keep_best"]
+    assert Manifest.from_json(json.dumps(data).encode(), source="x") == replace(ruled, stop_when="", keep_best=None)

@@ -115,6 +115,71 @@ def test_room_won_by_preemption_is_found_by_bisection_and_left_out() -> None:
     assert ask(Scheduler(0, evicting=5000), job(g=1)) == FreeSlots(0, {})
 
 
+SIZED = {"CPU": 20, "MemoryMB": 10, "Devices": [{"Name": "gpu", "Count": 2}], "Cores": 0}
+
+
+def sized_job(**fields: Any) -> dict[str, Any]:
+    """A job of one group whose one task has a size."""
+    group = {"Name": "g", "Count": 1, "Tasks": [{"Name": "t", "Resources": SIZED}], "EphemeralDisk": {"SizeMB": 30}}
+    return {**job(), "TaskGroups": [{**group, **fields}]}
+
+
+class SizedScheduler(Scheduler):
+    """Counts an instance as often as it is larger than a slot."""
+
+    def plan_job(self, job: Mapping[str, Any], *, diff: bool = False) -> DryRun:
+        (group,) = job["TaskGroups"]
+        times = group["Tasks"][0]["Resources"]["CPU"] // SIZED["CPU"]
+        self.larger = (times, group)
+        fits = self.room // times
+        self.asked.append(int(group["Count"]))
+        short = max(0, group["Count"] - fits)
+        return DryRun(7, "", {"g": GroupShortfall(short - 1, nodes_exhausted=1)} if short else {})
+
+
+@pytest.mark.parametrize(
+    ("room", "wanted", "found", "asked"),
+    [
+        (10**6, 1000, (1000, True), [100, 100]),
+        (10**6, 250, (250, True), [100, 100]),
+        (10**6, 100, (100, True), [100]),
+        (700, 1000, (700, False), [100, 100, 300, 900]),
+        (70, 1000, (70, False), [100]),
+    ],
+)
+def test_many_slots_are_asked_for_by_few_large_instances(
+    room: int, wanted: int, found: tuple[int, bool], asked: list[int]
+) -> None:
+    region = SizedScheduler(room)
+    answer = ask(region, sized_job(), wanted)
+    assert ((answer.slots, answer.is_least), region.asked) == (found, asked)
+
+
+def test_a_large_instance_takes_what_its_slots_take_together() -> None:
+    region = SizedScheduler(10**6)
+    ask(region, sized_job(), 500)
+    times, group = region.larger
+    assert times == 5
+    resources = {**SIZED, "CPU": 100, "MemoryMB": 50, "Devices": [{"Name": "gpu", "Count": 10}]}
+    assert (group["Tasks"][0]["Resources"], group["EphemeralDisk"]) == (resources, {"SizeMB": 150})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Networks": [{"ReservedPorts": [{"Value": 80}]}]},
+        {"Volumes": {"data": {"Type": "csi"}}},
+        {"Constraints": [{"Operand": "distinct_hosts"}]},
+        {"Tasks": [{"Name": "t", "Resources": SIZED, "Constraints": [{"Operand": "distinct_property"}]}]},
+        {"Tasks": [{"Name": "t", "Resources": {**SIZED, "Networks": [{"MBits": 10}]}}]},
+    ],
+)
+def test_slots_that_more_than_their_size_limits_are_asked_for_one_by_one(fields: dict[str, Any]) -> None:
+    region = SizedScheduler(10**6)
+    assert ask(region, sized_job(**fields), 1000).slots == 1000
+    assert region.asked == [100, 300, 900, 1000]
+
+
 # ── what servers allow a job ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json, parse_object
-from jobs.json_limits import ANSWER_LIMITS, WHOLE_NUMBER_MAX, Limits
+from jobs.json_limits import ANSWER_LIMITS, WHOLE_NUMBER_MAX, Limits, is_plainly_within, problem_of
 
 _SMALL = Limits(size_bytes_max=4000, depth_max=5, items_max=20, text_chars_max=50)
 _JSON = st.recursive(
@@ -142,3 +142,27 @@ def test_what_is_missing_is_said_or_its_default_is_given() -> None:
         list(_members(all=[{}, 1]).each("all"))
     with pytest.raises(ForeignTextError, match=r"top\.all\[1\] is null, not a text"):
         _members(all=["", None]).texts("all")
+
+
+ODD = (10**19, 2**64, -(2**64), 1e308, float("inf"), float("nan"), "\ud800", "é", "\\ud800", 2**53, "x" * 50)
+VALUES = st.recursive(
+    st.one_of(st.sampled_from(ODD), st.integers(), st.floats(), st.text(max_size=5), st.none(), st.booleans()),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3) | st.just("\udfff"), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(VALUES, st.booleans(), st.integers(1, 6), st.integers(1, 12), st.integers(5, 60))
+def test_what_is_plainly_within_the_limits_has_no_problem(
+    value: Any, is_ascii: bool, depth_max: int, items_max: int, text_chars_max: int
+) -> None:
+    limits = Limits(depth_max=depth_max, items_max=items_max, text_chars_max=text_chars_max)
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    assert not (is_plainly_within(text, json.loads(text), limits) and problem_of(json.loads(text), limits))
+
+
+def test_an_ordinary_answer_is_plainly_within_the_limits() -> None:
+    text = '{"ID": "a", "Time": 1796106545515834564, "Score": 0.25, "Name": "é", "Tasks": {"t": [{"Failed": false}, null]}}'
+    assert is_plainly_within(text, json.loads(text), ANSWER_LIMITS)

@@ -30,6 +30,13 @@ def test_files(tmp_path: Path, data: bytes | None, problem: str) -> None:
     assert message.endswith(problem)
 
 
+def test_the_remedy_names_the_key_its_file_and_the_whole_path(tmp_path: Path) -> None:
+    file, toml = tmp_path / "secrets" / "token", tmp_path / "fedml.toml"
+    with pytest.raises(SecretUnavailable) as caught:
+        SecretRef(file=file, key="regions.us.token", config_file=toml).read()
+    assert caught.value.hint == f"correct regions.us.token in {toml}, or let this user read the file {file}"
+
+
 def test_a_folder(tmp_path: Path) -> None:
     assert problem_of(file=tmp_path).endswith("Is a directory")
 

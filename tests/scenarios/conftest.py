@@ -20,7 +20,7 @@ def federation(root: Path, **settings: object) -> Iterator[Project]:
         yield project
     finally:
         project.end_processes()
-        project.fedml("dev", "down", "--purge")
+        project.fedml("dev", "down", "--purge", "--yes")
 
 
 @pytest.fixture(scope="session")

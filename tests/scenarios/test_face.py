@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,6 @@ import pytest
 import federation
 from federation.errors import RunNotOver, UsageError
 from tests.scenarios.project import Project, gate
-
-pytestmark = pytest.mark.xdist_group("scenarios")
 
 
 def test_dispatch_wait_promote_and_get(project: Project) -> None:
@@ -85,10 +85,16 @@ def test_a_run_that_is_waited_for_in_vain_is_cancelled(project: Project, tmp_pat
         with pytest.raises(TimeoutError, match=r"is not over after 0.1 s: 0 of 1 results") as over:
             run.wait(timeout_s=0.1)
         assert isinstance(over.value, RunNotOver)
+        assert over.value.__notes__ == ["→ the run continues: call wait() again"]
+        threading.Timer(0.3, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            run.wait()
+        assert (run.is_driven, run.state) == (True, "running")
         assert fed.resume(run.id) is run
         assert fed.cancel(run.id[-8:], "wrong data") == "cancelled"
         assert run.state == "cancelled"
         assert run.wait().state == "cancelled"
+        assert repr(run.wait()) == f"<run {run.id}: cancelled, 0 of 1 slot done>"
         assert [row.state for row in fed.runs(job="python-waits")] == ["cancelled"]
         with pytest.raises(UsageError, match="was cancelled"):
             run.retry()

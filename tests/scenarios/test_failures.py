@@ -9,8 +9,6 @@ import pytest
 from tests.scenarios.light_job import LIGHT_SCRIPT
 from tests.scenarios.project import Done, Project, run_id
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 SCRIPT = """\
 if [ "$NOMAD_META_epochs" = 3 ]; then echo too many epochs >&2; exit 7; fi
 mkdir out && echo x > out/model && echo '{"score": 0.5}' > out/metrics.json
@@ -132,14 +130,15 @@ def test_a_version_that_would_mix_two_states_of_the_job_says_so_before_it_starts
 
 def test_a_retry_says_that_the_file_changed_and_the_failed_slots_run_with_the_present_one(project: Project) -> None:
     job = project.job("mended", SCRIPT)
+    once = ("--config", project.variant("once", ("[federation]\n", "[federation]\nmax_attempts = 1\n")))
     asked = ("--sweep", "epochs=1,3", "--sweep", "note=a,b", "--regions", "us", "--version", "8")
-    run = run_id(project.fedml("dispatch", "--job", job, *asked).err)
-    assert "changed since the run began" not in project.fedml("runs", "retry", run, "2").err
+    run = run_id(project.fedml("dispatch", *once, "--job", job, *asked).err)
+    assert "changed since the run began" not in project.fedml("runs", "retry", *once, run, "2").err
     project.job("mended", LIGHT_SCRIPT)
-    retried = project.fedml("runs", "retry", run, "2")
+    retried = project.fedml("runs", "retry", *once, run, "2")
     assert f"{job} changed since the run began" in retried.err
     assert f"fedml dispatch --failed-of {run}" in retried.err
-    done = project.ran("dispatch", "--failed-of", run)
+    done = project.ran("dispatch", *once, "--failed-of", run)
     assert f"2 of 4 slots of run {run}, with " in done.err
     rows = project.rows("--run", run_id(done.err.partition("as it is now")[2]))
     assert [(row["version"], row["params"], row["region"]) for row in sorted(rows, key=lambda row: row["slot"])] == [
@@ -161,14 +160,66 @@ def test_failed_of_refuses_what_it_says_itself(sweep: Sweep, arguments: tuple[st
     assert said in done.err
 
 
-def test_failed_of_a_run_without_failed_slots_or_with_payloads(project: Project) -> None:
+def test_failed_of_a_run_without_failed_slots(project: Project) -> None:
     run = run_id(project.ran("dispatch", "--job", project.job("fine"), "--regions", "us").err)
-    assert f"no slot of run {run} has failed" in project.fedml("dispatch", "--failed-of", run).err
+    for command in ("dispatch", "plan"):
+        assert f"no slot of run {run} has failed" in project.fedml(command, "--failed-of", run).err
+
+
+PAYLOAD = ("      resources {", '      dispatch_payload {\n        file = "sent"\n      }\n\n      resources {')
+SCORES = """\
+mkdir out && echo x > out/model && echo "{\\"score\\": $(cat local/sent)}" > out/metrics.json
+exec fedml publish out
+"""
+
+
+def payload_job(project: Project, script: str) -> str:
+    project.job("paid", script)
+    text = (project.root / "paid.nomad.hcl").read_text()
+    return project.write("paid.nomad.hcl", text.replace(*PAYLOAD))
+
+
+def test_failed_of_repeats_each_slot_with_its_own_payload_also_by_a_saved_plan(project: Project) -> None:
+    """The failed ones are no full product of parameters and payloads."""
     (project.root / "sent").mkdir()
-    (project.root / "sent" / "a.txt").write_text("one")
-    job = project.job("paid", "exit 3")
-    run = run_id(project.fedml("dispatch", "--job", job, "--payload-dir", "sent", "--regions", "us").err)
-    assert "differ in their payloads" in project.fedml("dispatch", "--failed-of", run).err
+    for name, score in (("a", "0.25"), ("b", "0.5")):
+        (project.root / "sent" / name).write_text(score)
+    fails = f'[ "$NOMAD_META_epochs$(cat local/sent)" = 10.25 ] || exit 3\n{SCORES}'
+    asked = ("--payload-dir", "sent", "--sweep", "note=z,y", "--sweep", "epochs=1,2", "--regions", "us")
+    run = run_id(project.fedml("dispatch", "--job", payload_job(project, fails), *asked).err)
+    payload_job(project, SCORES)
+    planned = project.fedml("plan", "--failed-of", run, "--out", "plan.json", "--explain", "0")
+    assert f"6 of 8 slots of run {run}, with paid.nomad.hcl as it is now" in planned.err
+    assert planned.out.splitlines()[1:3] == ["  parameters: note=z, epochs=1", "  payload: b"]
+    again = run_id(project.ran("dispatch", "--plan", "plan.json").err)
+    rows = project.rows("--run", again)
+    got = sorted((row["params"]["note"], row["params"]["epochs"], row["metrics"]["score"]) for row in rows)
+    assert got == [
+        ("y", "1", 0.5),
+        ("y", "2", 0.25),
+        ("y", "2", 0.5),
+        ("z", "1", 0.5),
+        ("z", "2", 0.25),
+        ("z", "2", 0.5),
+    ]
+    shown = [
+        list(slot["params"])
+        for each in (run, again)
+        for slot in project.fedml("runs", "show", each, "--json").json["slots"]
+    ]
+    assert {tuple(names) for names in shown} == {("note", "epochs")}
+    assert "no slot of run" in project.fedml("plan", "--failed-of", again).err
+
+
+def test_a_saved_plan_of_failed_slots_is_out_of_date_when_others_have_failed(project: Project) -> None:
+    job = project.job("flaky", "[ -e $NOMAD_META_note ] || exit 3\n" + LIGHT_SCRIPT)
+    marker = project.root / "marker"
+    run = run_id(project.fedml("dispatch", "--job", job, "--sweep", f"note={marker},/nowhere", "--regions", "us").err)
+    assert project.fedml("plan", "--failed-of", run, "--out", "flaky.json").code == 0
+    marker.touch()
+    assert project.fedml("runs", "retry", run).code == 2
+    moved = project.fedml("dispatch", "--plan", "flaky.json")
+    assert f"run {run} had 2 failed slots, and has others now" in moved.err
 
 
 def test_a_run_whose_coordinator_is_gone_is_shown_as_undriven(project: Project) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project
-
-pytestmark = pytest.mark.xdist_group("scenarios")
 
 
 def test_two_projects_side_by_side_do_not_meet(project: Project, tmp_path: Path) -> None:
@@ -28,6 +24,6 @@ def test_two_projects_side_by_side_do_not_meet(project: Project, tmp_path: Path)
         for one, found in zip(both, rows, strict=True):
             assert all(row["url"].startswith(f"file://{one.root}/stores/") for row in found)
             assert sum(len(one.children(region, "shared")) for region in ("us", "eu", "onprem")) == 3
-        twin.ran("dev", "down", "--purge")
+        twin.ran("dev", "down", "--purge", "--yes")
         assert project.fedml("plan", "--job", "shared.nomad.hcl").code == 0
     assert {one["state"] for one in project.ran("dev", "status", "--json").json["servers"]} == {"ready"}

@@ -13,6 +13,7 @@ from typing import Any
 
 from federation.checks.doctor.examine import stores_of
 from federation.config.model import Config
+from jobs.code_run import CODE
 from regions.model import StoreConfig
 from regions.storage.backend import Backend, Grants, PolicyForm, backend_of, is_folder
 
@@ -57,15 +58,15 @@ def grants(role: str, *, is_home: bool) -> Grants:
     A node never replaces a record. After a lost answer it must see whether the record is its own, so it reads them.
     """
     if role == "node":
-        return Grants(role, reads=NODE_PARTS, may_list=False, creates=("results/",), uploads=("artifacts/",))
+        return Grants(role, reads=(*NODE_PARTS, CODE), may_list=False, creates=("results/",), uploads=("artifacts/",))
     if role == "reader":
         return Grants(role, reads=("",))
     if role == "maintenance":
-        scratch = (SCRATCH, *NODE_PARTS, *(HOME_MAINTAINED if is_home else ()))
+        scratch = (SCRATCH, *NODE_PARTS, CODE, *(HOME_MAINTAINED if is_home else ()))
         return Grants(role, reads=("",), scratch=scratch)
     if not is_home:
-        return Grants(role, reads=("",), scratch=(SCRATCH,))
-    return Grants(role, reads=("",), appends=HOME_ONCE, rewrites=HOME_AGAIN, scratch=(SCRATCH, *HOME_SCRATCH))
+        return Grants(role, reads=("",), appends=(CODE,), scratch=(SCRATCH,))
+    return Grants(role, reads=("",), appends=(*HOME_ONCE, CODE), rewrites=HOME_AGAIN, scratch=(SCRATCH, *HOME_SCRATCH))
 
 
 def store_policy(
@@ -122,10 +123,10 @@ def folder_rights(role: str, *, is_home: bool, holds_results: bool) -> str:
     if role == "reader":
         return "read"
     if role == "node":
-        return "write and read below results/ and artifacts/" if holds_results else "none"
+        return "write and read below results/ and artifacts/; read below code/" if holds_results else "none"
     if role == "maintenance":
         return "read, write and delete"
-    return "read; write below doctor/, index/ and runs/, and format.json" if is_home else "read; write below doctor/"
+    return f"read; write below code/, doctor/{', index/ and runs/, and format.json' if is_home else ''}"
 
 
 def _kind(store: StoreConfig) -> str:

@@ -14,7 +14,7 @@ from regions.storage.bucket_rules import Effect, Kind, Rule, reaches
 from regions.storage.errors import NotSupported, PermissionDenied
 from regions.storage.store import Store
 
-LASTING = ("format.json", "index/", "runs/", "results/", "artifacts/")
+LASTING = ("format.json", "index/", "runs/", "results/", "artifacts/", "code/")
 """Objects that must stay until fedml itself removes them."""
 
 Verdict = tuple[Outcome, str, str]

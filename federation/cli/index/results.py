@@ -15,8 +15,6 @@ from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from federation.index import Row
-    from federation.index.query.fields import Field
     from federation.workflows.index_list import Listed
 
 TERMINAL_ROWS = 100
@@ -113,7 +111,7 @@ def list_results(
         answer_json_rows(head, "results", [result_json(row) for row in found.rows])
     else:
         if found.rows:
-            _show(found.rows, found.fields, short, is_terminal=is_terminal)
+            _show(found, short, is_terminal=is_terminal)
         note(_summary(found, is_sorted=sort is not None, is_filtered=any(filters.values())))
     for line in without_effect(found.unknown) if found.unknown else ():
         note(line)
@@ -141,6 +139,7 @@ def show(
     """
     from federation.cli.session import answer_block, answer_json
     from federation.ui import index_table
+    from federation.ui.index_story import result_story, version_story
     from federation.workflows import index_list
 
     with reading(config, offline=offline) as federation:
@@ -157,7 +156,7 @@ def show(
             told = as_of(federation.index)
             answer_json({"revision": index.revision, **told, "runs": shown_runs, "results": results})
         elif len(rows) == 1:
-            story = index_table.result_story(
+            story = result_story(
                 rows[0],
                 None if offline else index.record(rows[0]),
                 index.provenance(rows[0].revision),
@@ -167,7 +166,7 @@ def show(
             )
             answer_block(story)
         else:
-            answer_block(index_table.version_story(result, rows, runs, short=index_list.short_ids(index, rows[:1])))
+            answer_block(version_story(result, rows, runs, short=index_list.short_ids(index, rows[:1])))
 
 
 def get(
@@ -177,6 +176,12 @@ def get(
         typer.Option(metavar="DIR", help="The folder to make (default: JOB-VERSION-ALLOCATION here)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD[:desc],…", help="Of several results, take the first by these fields. Default: refuse."
+        ),
+    ] = None,
     signed_by: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Refuse a result that none of these public keys signed.")
     ] = None,
@@ -189,11 +194,14 @@ def get(
 
     A store that fedml.toml doesn't have for the region of the result is refused (see further_stores there).
 
-    A version is enough if it has one committed result. If it has several, they are listed, to name one.
+    A version is enough if it has one committed result. If it has several, they are listed, to name one. With --sort, the
+    first one is taken: the best by a metric.
 
     Examples:
 
       fedml index get 4
+
+      fedml index get train@4 --sort metrics.auc:desc --to model
 
       fedml index get production --to model
 
@@ -205,7 +213,7 @@ def get(
     from federation.workflows.index_copy import get_result, require_signer
 
     with opened(config) as federation:
-        row = federation.index.result(result, job=job)
+        row = federation.index.result(result, job=job, sort=sort)
         if signed_by:
             require_signer(federation, row, signed_by)
         with transfer("fetching", row.size_bytes) as progress:
@@ -254,16 +262,16 @@ def compare(
         answer_block(comparison_text(results, rows, lines, short))
 
 
-def _show(rows: list[Row], fields: list[Field] | None, short: Mapping[str, str], *, is_terminal: bool) -> None:
+def _show(found: Listed, short: Mapping[str, str], *, is_terminal: bool) -> None:
     from federation.cli.session import answer_block, note
     from federation.ui import index_table
 
     if not is_terminal:
-        answer_block(index_table.plain_table(rows, fields, short=short))
+        answer_block(index_table.plain_table(found.rows, found.fields, short=short, sorted_by=found.sorted_by))
         return
     from federation.ui.console import out
 
-    hidden = index_table.print_table(rows, out(), fields, short=short)
+    hidden = index_table.print_table(found.rows, out(), found.fields, short=short, sorted_by=found.sorted_by)
     if hidden:
         note(f"no room for: {', '.join(hidden)} (a wider terminal, fedml index show, or --json has them)")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from federation.cli.index.options import JobNameOption
-from federation.cli.options.common import AllowStoreOption, ConfigOption, DryRunOption, JsonOption, YesOption
+from federation.cli.options.common import AllowStoreOption, ConfigOption, DryRunOption, JsonOption, YesOption, is_dry
 
 if TYPE_CHECKING:
     from federation.index import Row
@@ -32,7 +32,11 @@ def gc(
         str, typer.Option(metavar="AGE", help="How long a marked result stays before it may be removed.")
     ] = "24h",
     orphans: Annotated[
-        str, typer.Option(metavar="AGE", help="Also delete files without a record that are older than this.")
+        str,
+        typer.Option(
+            metavar="AGE",
+            help="Also delete files without a record, and code that no result names, that are older than this.",
+        ),
     ] = "",
     job: Annotated[
         str, typer.Option("--job", metavar="NAME", help="Free only what is of this job (default: all jobs).")
@@ -69,7 +73,7 @@ def gc(
 
     request = index_gc.parse_gc(keep or (), grace, orphans, job)
     with opened(config) as federation:
-        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=dry_run or not yes)
+        report = index_gc.gc(federation, request, datetime.now(UTC), is_dry=is_dry(yes=yes, dry_run=dry_run))
     if as_json:
         answer_json(_gc_json(report))
     else:
@@ -115,7 +119,7 @@ def _print_gc(report: GcReport, grace: str) -> None:
         tell(row, f"{would}removed")
     for orphan in report.orphans:
         where = f"{store_name(orphan.store)}/{orphan.prefix}"
-        answer(f"{where}  {size_text(orphan.size_bytes)} without a record: {would}removed")
+        answer(f"{where}  {size_text(orphan.size_bytes)} {orphan.why}: {would}removed")
     for problem in done.problems:
         answer(f"{problem.kind}: {problem.what}", f"  → {problem.mend}")
     if plan.doom and report.is_done:

@@ -176,15 +176,14 @@ def _tell(federation: App, change: TagChange, *, as_json: bool) -> None:
     from federation.cli.session import answer_json
     from federation.cli.session import note as tell
 
-    revision = federation.index.log(limit=1)[-1].number
     if as_json:
-        answer_json({"revision": revision} | asdict(change))
+        answer_json({"revision": change.revision} | asdict(change))
         return
     rows = federation.index.find(change.alloc_id) if change.alloc_id else []
     now = f"{change.alloc_id[:8]}, version {rows[0].version} of {rows[0].job}" if rows else "nothing"
     before = f"it pointed to {change.previous[:8]}" if change.previous else "it pointed to nothing"
     how = "as before" if change.previous == change.alloc_id else before
-    tell(f"{change.name} points to {now} ({how}), revision {revision}")
+    tell(f"{change.name} points to {now} ({how}), revision {change.revision}")
 
 
 def _show_tags(federation: App, *, as_json: bool) -> None:

@@ -27,10 +27,18 @@ JsonOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Change nothing. Print what would be done.", rich_help_panel=GENERAL)
 ]
+SkipUnreachableOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreachable",
+        help="Leave out regions that do not answer or refuse. Default: stop with an error.",
+    ),
+]
 YesOption = Annotated[
     bool,
     typer.Option("--yes", help="Do it. Default: only print what would be done.", rich_help_panel=GENERAL),
 ]
+AgreedOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 AllowStoreOption = Annotated[
     list[str] | None,
     typer.Option(

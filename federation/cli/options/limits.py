@@ -67,12 +67,48 @@ class LimitOptions:
         ),
     ] = None
 
+    stop_when: Annotated[
+        str,
+        typer.Option(
+            "--stop-when",
+            metavar="CONDITION",
+            help="Stop an attempt when the newest values of its metrics.jsonl meet this condition, as in "
+            "'metrics.loss > 10 or metrics.loss is nan'. Its slot is not tried again and has not failed. Default: none.",
+        ),
+    ] = ""
+    keep_best: Annotated[
+        int | None,
+        typer.Option(
+            "--keep-best",
+            metavar="K",
+            help="Of the slots that reached step --after, let the K best go on and stop the others. Default: all go on.",
+        ),
+    ] = None
+    after: Annotated[
+        float | None,
+        typer.Option(
+            "--after", metavar="STEP", help="Compare slots at this step of their metrics.jsonl (--keep-best)."
+        ),
+    ] = None
+    metric: Annotated[
+        str,
+        typer.Option("--metric", metavar="NAME", help="Compare slots by this metric (--keep-best). Default: loss."),
+    ] = ""
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode",
+            metavar="min|max",
+            help="Say whether the least or the greatest value is the best (--keep-best). Default: min, for loss.",
+        ),
+    ] = ""
+
     def patience(self) -> Patience:
         """The limits that the command line names. Raises UsageError."""
         from typing import get_args
 
         from federation.errors import UsageError
-        from federation.run.user_limits import OnRegionLost, Patience
+        from federation.run.user_limits import OnRegionLost, Patience, keep_best_rule
         from federation.text import duration_s
 
         rule: OnRegionLost | None = next((name for name in get_args(OnRegionLost) if name == self.on_region_lost), None)
@@ -87,4 +123,6 @@ class LimitOptions:
             on_region_lost=rule,
             purge_finished=self.purge_finished or None,
             priority=self.priority,
+            stop_when=self.stop_when or None,
+            keep_best=keep_best_rule(self.keep_best, self.after, self.metric, self.mode),
         )

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class SlotOptions:
-    """Options for the number of slots, the version and the inputs of each slot."""
+class ParameterOptions:
+    """Options for the number of slots, the version and the parameters of each slot."""
 
     HEADING: ClassVar[str] = "Slots and inputs"
 
@@ -25,8 +25,8 @@ class SlotOptions:
             "-n",
             "--slots",
             metavar="N",
-            help="Run N slots. Default: one for each combination of --sweep, --params and --payload-dir, else slots in "
-            "fedml.toml, else one in each region.",
+            help="Run N slots. Default: one for each combination of the slots' inputs, else slots in fedml.toml, else one "
+            "in each region.",
         ),
     ] = None
     version: Annotated[
@@ -35,14 +35,6 @@ class SlotOptions:
             "--version", metavar="V", help="Set the model version. Default, and with `next`: the next whole number."
         ),
     ] = None
-    meta: Annotated[
-        list[str] | None,
-        typer.Option("-meta", "--meta", metavar="KEY=VALUE", help="Set a meta key of every dispatch. Repeatable."),
-    ] = None
-    payload: Annotated[
-        str,
-        typer.Option("--payload", metavar="FILE", help="Send this file as the payload. `-` reads standard input."),
-    ] = ""
     sweep: Annotated[
         list[str] | None,
         typer.Option("--sweep", metavar="KEY=A,B", help="Run one slot for each combination of values. Repeatable."),
@@ -51,6 +43,28 @@ class SlotOptions:
         Path | None,
         typer.Option("--params", metavar="FILE", help="Run one slot for each row of this CSV or JSON Lines file."),
     ] = None
+
+    def request(self, job: JobRequest, placing: Placing, **further: Any) -> RunRequest:
+        """The requested run. Raises InvalidMeta and UsageError."""
+        from federation.workflows.request import RunRequest
+        from jobs.params.file import read_asks
+
+        asks = {"asks": read_asks(self.sweep or (), self.params)}
+        return RunRequest(job, self.slots, self.version, placing=placing, **(asks | further))
+
+
+@dataclass(frozen=True, slots=True)
+class SlotOptions(ParameterOptions):
+    """The same with meta and payloads, for jobs that declare them."""
+
+    meta: Annotated[
+        list[str] | None,
+        typer.Option("-meta", "--meta", metavar="KEY=VALUE", help="Set a meta key of every dispatch. Repeatable."),
+    ] = None
+    payload: Annotated[
+        str,
+        typer.Option("--payload", metavar="FILE", help="Send this file as the payload. `-` reads standard input."),
+    ] = ""
     payload_dir: Annotated[
         Path | None,
         typer.Option(
@@ -64,19 +78,17 @@ class SlotOptions:
 
     def request(self, job: JobRequest, placing: Placing, **further: Any) -> RunRequest:
         """The requested run. Raises InvalidMeta and UsageError."""
-        from federation.workflows.request import RunRequest
         from jobs.load import key_values
         from jobs.params.file import read_asks
 
-        return RunRequest(
+        return ParameterOptions.request(
+            self,
             job,
-            self.slots,
-            self.version,
-            key_values(self.meta or (), "-meta"),
-            _payload(self.payload),
-            self.allow_secret_meta,
+            placing,
+            meta=key_values(self.meta or (), "-meta"),
+            payload=_payload(self.payload),
+            allow_secret_meta=self.allow_secret_meta,
             asks=read_asks(self.sweep or (), self.params, self.payload_dir),
-            placing=placing,
             **further,
         )
 
@@ -84,6 +96,18 @@ class SlotOptions:
         """The files that parameters were read from, for a saved plan."""
         given = {"params": self.params, "payload_dir": self.payload_dir}
         return {name: str(path.absolute()) for name, path in given.items() if path is not None}
+
+
+FailedOfOption = Annotated[
+    str,
+    typer.Option(
+        "--failed-of",
+        metavar="RUN",
+        help="Take the failed slots of this run, each with its parameters and payload, and the job's file as it is now. "
+        "This is a new run.",
+        rich_help_panel=SlotOptions.HEADING,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +124,7 @@ class RunOptions:
             help="Name the run. The name can then stand for its ID. It means the newest run that has it.",
         ),
     ] = ""
-    failed_of: Annotated[
-        str,
-        typer.Option(
-            "--failed-of",
-            metavar="RUN",
-            help="Run the failed slots of this run again, each with its parameters, with the job's file as it is now. "
-            "This is a new run.",
-        ),
-    ] = ""
+    failed_of: FailedOfOption = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from federation.cli.command_app import CommandApp
-from federation.cli.options.common import ConfigOption, DryRunOption, JsonOption, RunArgument, YesOption
+from federation.cli.options.common import (
+    AgreedOption,
+    ConfigOption,
+    DryRunOption,
+    JsonOption,
+    RunArgument,
+    YesOption,
+    is_dry,
+)
 from federation.cli.options.groups import FollowOptions
 from federation.cli.runs.logs import logs
 from federation.cli.runs.read import list_runs, show, watch
@@ -55,7 +63,7 @@ def cancel(
             "--reason", metavar="TEXT", help="Record this reason. `fedml runs show` and `list --json` show it."
         ),
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    yes: AgreedOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -72,16 +80,13 @@ def cancel(
 
       fedml runs cancel last --yes
     """
-    import sys
-
-    from federation.cli.session import answer_json_line
+    from federation.cli.session import answer_json_line, is_agreed
     from federation.workflows import run_control
 
     ended = answer_json_line if as_json else lambda document: None
-    can_ask = sys.stdin.isatty() and sys.stderr.isatty()
 
     def ask(about: str) -> bool:
-        return can_ask and typer.confirm(f"{about}. Cancel it?", err=True)
+        return is_agreed(f"{about}. Cancel it?")
 
     _control(
         config,
@@ -198,10 +203,10 @@ def prune(
 
     from federation.cli.session import answer_json, note, opened
     from federation.text import duration_s
-    from federation.ui.console import out, table
+    from federation.ui.run_view import show_pruned
     from federation.workflows.prune import prune as pruned
 
-    dry_run = dry_run or not yes
+    dry_run = is_dry(yes=yes, dry_run=dry_run)
     age = timedelta(seconds=duration_s(older_than, "--older-than", least_s=0))
     with opened(config) as project:
         rows = list(pruned(project, older_than=age, now=datetime.now(UTC), is_dry=dry_run))
@@ -210,8 +215,7 @@ def prune(
         answer_json({"is_done": not dry_run, "runs": [asdict(row) for row in rows]})
         return
     if rows:
-        shown = [(short[row.run], row.job, row.closed, row.objects, row.size_bytes) for row in rows]
-        out().print(table(("run", "job", "closed", "objects", "bytes"), shown, numbers=("objects", "bytes")))
+        show_pruned(rows, short)
     verb = "would be removed; nothing was written: add --yes" if dry_run and rows else "removed"
     note(f"{sum(row.objects for row in rows)} objects of {len(rows)} runs {verb}")
 

@@ -30,7 +30,8 @@ def logs(
     """Print what a run's tasks wrote.
 
     The output comes live from the regions, or from the home store when Nomad has removed it. The home store keeps the
-    last 256 KB of each stream of a failed attempt, 64 KB of another one, without credentials. On a terminal, control
+    last 256 KB of each stream of a failed attempt, without credentials, and 64 KB of the first 100 good attempts of a
+    run (another number: `keep_logs` in fedml.toml). On a terminal, control
     characters are shown as escapes (\\x1b). A pipe or file receives the output unchanged.
 
     Examples:
@@ -58,4 +59,5 @@ def logs(
             is_empty = False
             show(piece)
         if is_empty:
-            note("Nothing was written" + (" by attempts that failed" if failed else ""))
+            by = " by attempts that failed" if failed else ""
+            note(f"Nothing was written{by}, or Nomad has removed it and it was not kept (`keep_logs` in fedml.toml)")

@@ -21,7 +21,9 @@ def list_runs(
     job: Annotated[str | None, typer.Option("--job", metavar="ID", help="List only runs of this job.")] = None,
     state: Annotated[
         str | None,
-        typer.Option("--state", metavar="STATE", help="List only runs that are open, done, failed or cancelled."),
+        typer.Option(
+            "--state", metavar="STATE", help="List only runs that are open, undriven, done, failed or cancelled."
+        ),
     ] = None,
     author: Annotated[
         str | None, typer.Option("--author", metavar="WHO", help="List only runs of this author: ann@host, or ann.")
@@ -48,17 +50,18 @@ def list_runs(
 
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_view import show_runs
+    from federation.workflows.run_list import UNDRIVEN
     from federation.workflows.run_list import list_runs as listed
-    from federation.workflows.runs import Runs
+    from federation.workflows.run_reader import RunReader
 
     with opened(config) as project:
-        found = listed(project.index, job=job, state=state, author=author, limit=limit)
+        found = listed(RunReader(project), project.index, job=job, state=state, author=author, limit=limit)
         revision, short = project.index.revision, project.index.short_runs(row.run for row in found.rows)
-        undriven = Runs(project).undriven(found.rows)
+    undriven = found.undriven
     if as_json:
         answer_json({"revision": revision, "runs": [_row_document(row, undriven) for row in found.rows]})
     elif found.rows:
-        show_runs([replace(row, state="undriven") if row.run in undriven else row for row in found.rows], short)
+        show_runs([replace(row, state=UNDRIVEN) if row.run in undriven else row for row in found.rows], short)
         for run, driver in list(undriven.items())[:UNDRIVEN_SHOWN]:
             note(driver.remedy(run))
     if found.remark:
@@ -79,12 +82,20 @@ def show(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Also draw the attempts over time into this .svg or .png file."),
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves",
+            help="Show the curves of each slot's metrics.jsonl instead: live from running tasks. Default: no.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Show a run with its slots and attempts.
 
-    Shows why attempts ended, when they waited and when they computed. Exit code: 0 if the run is done or open, 2 if it
+    Shows why attempts ended, when they waited and when they computed. With --curves, it shows what tasks log while they
+    train: all slots of a metric on one scale. Exit code: 0 if the run is done or open, 2 if it
     failed or was cancelled.
 
     Examples:
@@ -92,26 +103,38 @@ def show(
       fedml runs show 9c41d07e
 
       fedml runs show 9c41d07e --plot run.svg
+
+      fedml runs show last --curves
     """
     from federation.cli.session import answer_json, note, opened
+    from federation.ui.curve_view import curves_document, show_curves
     from federation.ui.run_chart import plot as draw
-    from federation.ui.run_view import exit_code, show_fit, show_story, show_timeline, story_document, timeline_document
+    from federation.ui.run_story_view import show_fit, show_story, show_timeline, story_document, timeline_document
+    from federation.ui.run_view import exit_code
+    from federation.workflows.run_curves import RunCurves
+    from federation.workflows.run_curves import curves as read_curves
     from federation.workflows.runs import Runs
 
     with opened(config) as project:
         runs = Runs(project)
         story = runs.story(run)
+        found = read_curves(project, story) if curves else RunCurves(())
         timeline = runs.timeline(story)
         if plot is not None:
             draw(timeline, plot, title=f"run {story.manifest.run}, {story.manifest.job} {story.manifest.version}")
         if as_json:
-            answer_json({**story_document(story), "timeline": timeline_document(timeline)})
+            more = curves_document(found) if curves else {}
+            answer_json({**story_document(story), "timeline": timeline_document(timeline), **more})
+        elif curves:
+            show_curves(found)
         else:
             show_story(story)
             show_timeline(timeline)
             show_fit(timeline)
         if plot is not None:
             note(f"Drawn: {plot}")
+        for problem in found.problems:
+            note(f"Not read: {problem}")
     raise typer.Exit(exit_code(story.state))
 
 

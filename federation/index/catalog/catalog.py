@@ -22,7 +22,7 @@ from federation.index.query.functions import register
 from federation.index.rows import RUN_COLUMNS, RunRow
 from federation.log import Change, Entry, Position
 
-SCHEMA = 6
+SCHEMA = 7
 
 _BUSY_TIMEOUT_S = 10.0
 _FILE_UNAVAILABLE = {

@@ -15,7 +15,7 @@ be tagged. A reader that found a result before its mark has the whole grace to g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,12 +30,16 @@ from federation.index.maintenance.store_listing import list_store
 from federation.index.stores import Stores, shown_store
 from federation.log import Change, timestamp
 from federation.result import ResultRecord, store_name
+from jobs.code_run import CODE, code_of
 from jobs.errors import FedmlError
+from regions.storage.store import Store
 
 GRACE = timedelta(hours=24)
 ORPHAN_AGE = timedelta(days=7)
 
 _RUNS_OF_JOB = "SELECT run FROM run WHERE job = ? UNION SELECT run FROM result WHERE job = ?"
+
+_NAMED_CODE = "SELECT DISTINCT code FROM result WHERE alloc_id NOT IN (SELECT alloc_id FROM removed)"
 
 RecordOf = Callable[[Row], ResultRecord]
 
@@ -101,9 +105,12 @@ def run_gc(index: Index, stores: Stores, rule: Retention, now: datetime, *, grac
     return outcome
 
 
-def orphans(stores: Stores, index: Index, now: datetime, age: timedelta, job: str = "") -> list[Orphan]:
+def orphans(
+    stores: Stores, index: Index, now: datetime, age: timedelta, job: str = "", *, open_code: Collection[str] = ()
+) -> list[Orphan]:
     """Artifacts in the datacenters' stores without a record, of no open run and no result of the index, to which nothing was
-    written for `age`; with `job` only of its runs. Raises the stores' errors, UsageError for a job without results."""
+    written for `age`; with `job` only of its runs. Without it also code that was put there before that, and that neither a
+    result that is there nor one of `open_code` names. Raises the stores' errors, UsageError for a job without results."""
     if job:
         index.ask(lambda catalog: require_job(catalog, job))
     of_this = set(index.ask(lambda catalog: catalog.values(_RUNS_OF_JOB, job, job)))
@@ -119,17 +126,36 @@ def orphans(stores: Stores, index: Index, now: datetime, age: timedelta, job: st
                 continue
             if not any(url.endswith(prefix) for url in urls):
                 found.append(Orphan(name, prefix, held.size_bytes(prefix)))
+        if not job:
+            found += _unnamed_code(name, store, index, open_code, now - age)
     return found
+
+
+def _unnamed_code(
+    name: str, store: Store, index: Index, open_code: Collection[str], before: datetime
+) -> Iterator[Orphan]:
+    """The index is asked after the listing: a result that is committed meanwhile keeps its code."""
+    listed = [(code_of(info.key), info) for info in store.list(CODE)]
+    named = {*index.ask(lambda catalog: catalog.values(_NAMED_CODE)), *open_code}
+    for sha256, info in listed:
+        if sha256 and sha256 not in named and info.modified is not None and info.modified <= before:
+            yield Orphan(name, info.key, info.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """Files that a broken publish left in a store."""
+    """Files that a broken publish left in a store, or code that nothing names."""
 
     store: str
     """Its URL, as `Stores.names` has it."""
     prefix: str
+    """Of code: its key."""
     size_bytes: int
+
+    @property
+    def why(self) -> str:
+        """Why nobody needs it."""
+        return "that no result and no open run names" if code_of(self.prefix) else "without a record"
 
 
 def remove_orphans(stores: Stores, found: Iterable[Orphan]) -> int:
@@ -137,6 +163,10 @@ def remove_orphans(stores: Stores, found: Iterable[Orphan]) -> int:
     freed = 0
     for orphan in found:
         store = stores.of(orphan.store)
+        if code_of(orphan.prefix):
+            store.delete(orphan.prefix)
+            freed += orphan.size_bytes
+            continue
         owner = orphan.prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
         if not store.exists(f"results/{owner}.json"):
             freed += remove_files(store, orphan.prefix)

@@ -95,7 +95,7 @@ class Fields:
         if column is not None and column.type is not None:
             return Field(written, "fixed", column.name, frozenset({column.type}))
         first, _, rest = written.partition(".")
-        key = ".".join(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PART.findall(rest))
+        key = unquoted(rest)
         if first == "metrics" and key in self.metrics:
             return Field(written, "metric", key, self.metrics[key])
         if first == "metrics" and key and not self.are_known:
@@ -123,6 +123,12 @@ class Fields:
         return f"fields: {', '.join([*FIELDS, *some])}" + (
             " …" if len(some) < len(self.metrics) + len(self.params) else ""
         )
+
+
+def unquoted(written: str) -> str:
+    """The name of a metric or parameter, from how it is written."""
+    parts = (part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PART.findall(written))
+    return ".".join(parts)
 
 
 def _quoted_metric(name: str) -> str:

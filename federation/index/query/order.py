@@ -37,6 +37,11 @@ def only_metric(text: str, fields: Fields) -> tuple[str, str] | None:
     return (field.key, _DIRECTIONS[direction.lower()]) if is_one else None
 
 
+def sort_fields(text: str, fields: Fields) -> list[Field]:
+    """The fields that `--sort` names, in that order. Raises WhereError."""
+    return [field for field, _ in _items(text, fields, "--sort")]
+
+
 def columns(text: str, fields: Fields) -> list[Field]:
     """The fields of `FIELD,FIELD,…`, in that order. Raises WhereError."""
     found = _items(text, fields, "--columns")

@@ -1,10 +1,11 @@
-"""Builds `fedml-publish-VERSION-STORE.pyz` from this installation: `fedml publish` in one file for each store SDK.
+"""Builds `fedml-publish-VERSION-STORE.pyz` from this installation: one file for each store SDK. It is `fedml publish` for
+nodes, and with `--task fetch` and `--task run` the two tasks of `fedml run`.
 
     python -m federation.publish.bundle.build [--out FOLDER] [--store file --store s3]
 
 A node needs only a Python that the SDK allows (3.9 for `file`). Each archive serves `file://` too. It holds the modules that
-publishing imports, found by reading their imports, and the installed SDK with its dependencies (`vendored`). The same
-installation gives the same bytes. The printed sha256 goes into the job's `artifact` block.
+publishing and these tasks import, found by reading their imports, and the installed SDK with its dependencies (`vendored`).
+The same installation gives the same bytes. The printed sha256 goes into the job's `artifact` block.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from federation.publish.publish import DISTRIBUTION
 from jobs.errors import FedmlError
 from regions.storage.backend import backend_of, backends, own_backends
 
-ENTRY = "federation.publish.bundle.command"
+ENTRIES = ("federation.publish.bundle.command", "federation.task.actions", "fedml_task")
+"""What the archive runs, and the module that it puts beside a person's code."""
 OWN_PACKAGES = ("federation", "jobs", "regions")
 SDKS = {backend.scheme: backend.node_packages for backend in backends() if backend.node_packages is not None}
 """The distributions of each flavour: an SDK, and the backend itself where it is a third party's."""
@@ -46,6 +48,10 @@ if sys.version_info < {python!r}:
 from federation.publish.bundle.older_python import fill_in
 
 fill_in()
+if sys.argv[1:2] == ["--task"]:
+    from federation.task.actions import main
+
+    sys.exit(main(sys.argv[2:]))
 from federation.publish.bundle.command import main
 
 sys.exit(main(sys.argv[1:], stores={stores!r}))
@@ -112,11 +118,11 @@ def build(out: Path, store: str) -> Bundle:
 
 
 def _own_files(store: str) -> dict[str, bytes]:
-    """The modules of fedml that publishing imports, directly or indirectly, at any level."""
+    """The modules of fedml that the entries import, directly or indirectly, at any level."""
     own = own_backends()
     served = (own[scheme].module for scheme in {"file", store} & own.keys())
     described = (f"{backend.module.rpartition('.')[0]}.backend" for backend in own.values())
-    wanted = [ENTRY, *_AT_START, *served, *described]
+    wanted = [*ENTRIES, *_AT_START, *served, *described]
     files = {f"{package}/__init__.py": b"" for package in OWN_PACKAGES}  # their own names for users are not needed
     seen = set(OWN_PACKAGES)
     while wanted:

@@ -2,8 +2,8 @@
 
 The coordinator (`federation.run.coordinator`) executes commands and queues what happened as events. A policy of
 `federation.plan` decides which slot goes where; the parts of the brain decide everything else and share one `RunState`:
-`run_log`, `binding`, `dispatching`, `watching`, `results`, `peeking`, `endings`, `health` and `reach`. Together they guarantee
-(docs/explanation/design.md, part 3):
+`run_log`, `binding`, `dispatching`, `watching`, `results`, `peeking`, `stopping`, `endings`, `health` and `reach`. Together
+they guarantee (docs/explanation/design.md, part 3):
 
 - A binding (slot, attempt → region) is appended to the run log, and seen there, before its dispatch is commanded.
 - An attempt is bound once. After a crash the log is replayed; recorded bindings are continued with the same token.
@@ -14,7 +14,7 @@ The coordinator (`federation.run.coordinator`) executes commands and queues what
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from federation.manifest import Manifest
@@ -41,6 +41,7 @@ from federation.run.brain.events import (
     LogRead,
     LogsKept,
     Looked,
+    Measured,
     NotListed,
     ParentChecked,
     Pinged,
@@ -58,6 +59,7 @@ from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
 from federation.run.brain.run_log import LogView
 from federation.run.brain.state import RunState, Slot
+from federation.run.brain.stopping import Stopping, StopWhen
 from federation.run.brain.timing import Limits
 from federation.run.brain.transitions import Job, SlotState
 from federation.run.brain.watching import Watching
@@ -69,7 +71,7 @@ class Brain:
 
     `policy` says where slots go that were never bound (the manifest's, by name, when None); `rooms` is what it knows of each
     region besides its free slots, which the brain learns by probes; `pending_timeouts_s` and `max_outstanding` are regions'
-    own limits.
+    own limits; `stop_when` judges the newest values of a running attempt.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Brain:
         rooms: Mapping[str, Room] | None = None,
         pending_timeouts_s: Mapping[str, float] | None = None,
         max_outstanding: Mapping[str, int] | None = None,
+        stop_when: StopWhen | None = None,
     ) -> None:
         limits = limits or Limits()
         regions = {
@@ -113,8 +116,16 @@ class Brain:
         self._dispatching = Dispatching(state, self._ends, self._health, self._watching)
         self._binding = Binding(state)
         self._resume = Resume(state, self._ends, self._health, self._binding, self._dispatching, self._watching)
+        self._stopping = Stopping(state, self._ends, stop_when)
         self._log = LogView(
-            state, self._ends, self._health, self._binding, self._dispatching, self._results, self._resume
+            state,
+            self._ends,
+            self._health,
+            self._binding,
+            self._dispatching,
+            self._results,
+            self._resume,
+            self._stopping,
         )
         self._handlers: dict[type, Callable[..., None]] = {
             Tick: self._tick,
@@ -140,6 +151,7 @@ class Brain:
             CommitFailed: self._results.commit_failed,
             LogsKept: self._ends.logs_kept,
             Stopped: self._ends.stopped,
+            Measured: self._stopping.measured,
             Reverted: self._reverted,
             CancelRequested: self._log.cancel,
         }
@@ -166,6 +178,11 @@ class Brain:
     def children(self) -> Collection[str]:
         """The children that were acknowledged."""
         return self.state.children.keys()
+
+    def expect_rooms(self, probed: Sequence[RegionProbed]) -> None:
+        """Don't ask for these regions' room: they were asked before, and the answers come as events after the first tick."""
+        for event in probed:
+            self.regions[event.region].probing.sent_s = self.state.now_s
 
     def step(self, event: Event) -> list[Command]:
         """Takes one event, and gives the commands that follow from it, in the order in which they are to be begun."""
@@ -208,20 +225,24 @@ class Brain:
         if state.is_roomy and self._log.may_propose:
             self._binding.bind()
         self._results.flush()
+        self._stopping.flush()
         self._log.flush()
         if state.sendable:
             self._dispatching.check()
         if not state.open_slots and state.now_s and self._is_quiet():
             self.is_closed = True
-            failed = sum(1 for slot in state.slots if slot.state is SlotState.FAILED)
+            states = Counter(slot.state for slot in state.slots)
+            failed, stopped = states[SlotState.FAILED], states[SlotState.STOPPED]
             if state.is_cancelled:
                 state.out.append(Close("cancelled", state.cancel_reason))
             elif state.halted:
                 state.out.append(Close("failed", state.halted))
             elif failed:
                 state.out.append(Close("failed", f"{failed} of {counted(len(state.slots), 'slot')} failed"))
+            elif stopped == len(state.slots):
+                state.out.append(Close("failed", f"a rule stopped all of its {counted(stopped, 'slot')}"))
             else:
-                state.out.append(Close("done", ""))
+                state.out.append(Close("done", f"a rule stopped {counted(stopped, 'slot')}" if stopped else ""))
 
     def _is_quiet(self) -> bool:
         """Whether nothing is under way, and no reachable region may hold a child that is unknown or isn't stopped yet."""
@@ -231,6 +252,7 @@ class Brain:
             and self._results.is_quiet
             and not state.in_flight
             and not state.reverting
+            and not self._ends.is_keeping
             and not any(
                 (one.finding.unknown or one.stops.under_way or one.stops.again)
                 and not one.is_lost

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from regions.model import Allocation
+from regions.model import Allocation, TaskState
 
 
 class Cause(StrEnum):
@@ -46,6 +46,8 @@ class Cause(StrEnum):
     SHARE = "share"
     """Another run used the rest of a limit of [shares] at the same moment: it was never dispatched."""
     CANCELLED = "cancelled"
+    RULE = "rule"
+    """A rule of the run (`--stop-when`, `--keep-best`) stopped it: its slot gets no other attempt, and hasn't failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,12 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.INPUT: Consequence(is_own=True, is_counted=True, is_final=True),
     Cause.SHARE: Consequence(is_own=False, is_counted=False),
     Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
+    Cause.RULE: Consequence(is_own=False, is_counted=False),
 }
 BACKOFF_MAX_S = 60.0
+SIGKILL_CODE = 137
+KILLED = ", killed: often for more memory than its resources allow"
+"""Nomad's raw_exec doesn't tell why the kernel killed a task."""
 NOTHING_PUBLISHED = "NoResult: it completed and published nothing"
 """How the reason begins that the run log has; the remedy follows it."""
 _REMEDIES = {
@@ -125,13 +131,9 @@ def cause_of(allocation: Allocation, *, is_job_stopped: bool = False) -> tuple[C
     """Gives the class of failure of an allocation that is over and didn't end well, and a line that explains it."""
     if _TIME_IS_OVER in allocation.client_description:
         return Cause.TIMEOUT, f"Nomad ended it: {allocation.client_description}"
-    for name, task in allocation.tasks.items():
-        if task.failed:
-            said = task.last_event or "failed"
-            code = f" (exit code {task.exit_code})" if task.exit_code and str(task.exit_code) not in said else ""
-            if task.is_oom_killed:
-                return Cause.OOM, f"task {name}: killed for its memory (OOM){code}"
-            return Cause.EXIT if task.exit_code is not None else Cause.SETUP, f"task {name}: {said}{code}"
+    failed = next(((name, task) for name, task in allocation.tasks.items() if task.failed), None)
+    if failed is not None:
+        return _cause_of_task(*failed)
     node = allocation.node_name or allocation.node_id
     if allocation.is_preempted:
         return Cause.PREEMPTED, "preempted by a job of higher priority"
@@ -145,6 +147,16 @@ def cause_of(allocation: Allocation, *, is_job_stopped: bool = False) -> tuple[C
         return Cause.STOPPED, STOPPED
     killed = next((name for name, task in allocation.tasks.items() if task.is_killed and not task.is_released), "")
     return Cause.EXIT, f"task {killed}: killed by Nomad" if killed else f"allocation {allocation.client_status}"
+
+
+def _cause_of_task(name: str, task: TaskState) -> tuple[Cause, str]:
+    """The same of a task that failed."""
+    said = task.last_event or "failed"
+    code = f" (exit code {task.exit_code})" if task.exit_code and str(task.exit_code) not in said else ""
+    if task.is_oom_killed:
+        return Cause.OOM, f"task {name}: killed for its memory (OOM){code}"
+    killed = KILLED if task.exit_code == SIGKILL_CODE else ""
+    return Cause.EXIT if task.exit_code is not None else Cause.SETUP, f"task {name}: {said}{code}{killed}"
 
 
 def backoff_s(cause: Cause, times: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from federation.run.brain.causes import Cause
 from jobs.errors import ForeignTextError
-from jobs.foreign import Members
+from jobs.foreign import Members, understood
 
 _TEXT_CHARS_MAX = 1 << 20
 
@@ -112,6 +112,22 @@ class Alloc(_Written):
 
 
 @dataclass(frozen=True, slots=True)
+class Measure(_Written):
+    """The attempt reached the step of `--keep-best` with this value. The first one of an attempt counts."""
+
+    TYPE = "measure"
+    slot: int
+    attempt: int
+    value: str
+    """A number as Python writes it: JSON has no NaN and no infinity."""
+
+    @classmethod
+    def of(cls, slot: int, attempt: int, value: float) -> Measure:
+        """The change for a number."""
+        return cls(slot, attempt, repr(value))
+
+
+@dataclass(frozen=True, slots=True)
 class Done(_Written):
     """The attempt's allocation of this key ended well. Only in runs without results: the index has nothing of them."""
 
@@ -120,6 +136,18 @@ class Done(_Written):
     attempt: int
     group: str
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble(_Written):
+    """What keeps the attempt's tasks from their work, and the same as people read it. Empty: they have started since. A note
+    for whoever reads the run: nothing is decided by it."""
+
+    TYPE = "trouble"
+    slot: int
+    attempt: int
+    trouble: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +166,7 @@ class Unusable:
 
 OfAttempt: TypeAlias = Bind | Ack | Fail
 """The changes that say where an attempt stands."""
-Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc | Done
+Change: TypeAlias = Bind | Ack | Fail | Cancel | Halt | Exclude | Rebind | Retry | Alloc | Done | Measure | Trouble
 """The changes that fedml writes."""
 Read: TypeAlias = Change | Unknown | Unusable
 """What a change of an entry is read as."""
@@ -212,8 +240,19 @@ def _alloc(change: Members) -> Alloc:
     return Alloc(*_pair(change), change.text("alloc_id"), change.text("group"), change.whole("index"))
 
 
+def _measure(change: Members) -> Measure:
+    value = change.text("value", chars_max=40)
+    understood(change.source, lambda: float(value))
+    return Measure(*_pair(change), value)
+
+
 def _done(change: Members) -> Done:
     return Done(*_pair(change), change.text("group"), change.whole("index"))
+
+
+def _trouble(change: Members) -> Trouble:
+    texts = (change.text(name, "", chars_max=_TEXT_CHARS_MAX) for name in ("trouble", "detail"))
+    return Trouble(*_pair(change), *texts)
 
 
 def _pair(change: Members) -> tuple[int, int]:
@@ -235,4 +274,6 @@ _READERS: Mapping[str, Callable[[Members], Change]] = {
     "retry": _retry,
     "alloc": _alloc,
     "done": _done,
+    "measure": _measure,
+    "trouble": _trouble,
 }

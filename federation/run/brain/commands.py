@@ -10,7 +10,7 @@ from federation.claims import Bound
 from federation.result import ResultRecord
 from federation.run.brain.changes import Change
 from federation.run.brain.events import Pair
-from jobs.params.sweep import Value
+from jobs.params.values import Value
 from regions.model import Allocation
 
 TellKind = Literal[
@@ -21,6 +21,7 @@ TellKind = Literal[
     "committed",
     "failing",
     "failed",
+    "stopped",
     "retry",
     "lost",
     "back",
@@ -117,6 +118,16 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class InspectAll:
+    """Ask by lists for the status of children of which nothing is known that is out of the ordinary → ChildInspected each.
+    `running`: those of them that ran when they were heard of last."""
+
+    region: str
+    children: Mapping[Pair, str]
+    running: frozenset[Pair]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Ask the store for the record of an allocation; without one, for all records of the slot → Looked. `bound`: the
     slot's attempts in the run log, which records are compared with."""
@@ -175,6 +186,8 @@ class Tell:
     count: int = 1
     params: Mapping[str, Value] = field(default_factory=dict, compare=False)
     """The slot's own parameters, for whoever reads it; the brain doesn't know them (`naming`)."""
+    is_earlier: bool = False
+    """It happened before this coordinator began: an earlier one reported it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +199,6 @@ class Close:
 
 
 Command = (
-    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs
-    | Revert | Commit | Tell | Close
+    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | InspectAll | Look | Stop
+    | KeepLogs | Revert | Commit | Tell | Close
 )  # fmt: skip

@@ -16,7 +16,7 @@ from federation.run.brain.state import Attempt, RunState
 from federation.run.brain.transitions import Phase
 from federation.run.brain.watching import Watching
 
-CHANGED = "the registered job isn't this run's any more: somebody changed or removed it"
+CHANGED = "the registered job isn't this run's any more: its spec was replaced, or it was removed"
 
 SHARED = "another run used the rest of a limit of [shares] at the same moment; it waits for its turn"
 

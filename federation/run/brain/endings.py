@@ -22,24 +22,49 @@ class Ends:
         self._state = state
         self._keeping: dict[tuple[int, int], int] = {}
 
+    @property
+    def is_keeping(self) -> bool:
+        """Whether output is being kept of children that are removed from Nomad afterwards."""
+        return self._state.manifest.purge_finished and bool(self._keeping)
+
     # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def end(self, number: int, attempt: Attempt, cause: Cause, reason: str) -> None:
         """Ends an attempt badly: records it, stops its child, and binds the slot again or fails it."""
         state = self._state
-        if not attempt.is_open:
+        if not attempt.is_open or attempt.is_condemned:
             return
         self.close(attempt, cause, reason)
         state.changes.append(Fail(number, attempt.number, cause, reason))
         region = state.regions[attempt.region]
+        self._stop_or_abandon(number, attempt)
+        if region.done < state.manifest.canary and CONSEQUENCES[cause].is_own:
+            self._canary_failed(attempt)
+        self.go_on(number)
+
+    def condemn(self, number: int, attempt: Attempt, reason: str) -> None:
+        """Records that a rule stops the attempt. It ends when the log has that (`end_as_logged`), and by nothing else."""
+        attempt.is_condemned = True
+        self._state.changes.append(Fail(number, attempt.number, Cause.RULE, reason))
+
+    def end_as_logged(self, change: Fail) -> None:
+        """Ends an attempt whose end is in the log: somebody else wrote it there, or a rule stops it."""
+        attempt = self._state.attempt(change.slot, change.attempt)
+        if attempt.is_open:
+            self.close(attempt, change.cause, change.reason)
+            self._stop_or_abandon(change.slot, attempt)
+            self.go_on(change.slot)
+        elif change.cause is Cause.RULE:  # it ended here for another reason, before the log said so
+            attempt.cause, attempt.reason = change.cause, change.reason
+            self.go_on(change.slot)
+
+    def _stop_or_abandon(self, number: int, attempt: Attempt) -> None:
+        region = self._state.regions[attempt.region]
         if not region.is_lost:
             self.stop(attempt)
         elif attempt.job_id or (number, attempt.number) in region.finding.unknown:
             region.abandoned.append((number, attempt.number))
             region.finding.unknown.discard((number, attempt.number))
-        if region.done < state.manifest.canary and CONSEQUENCES[cause].is_own:
-            self._canary_failed(attempt)
-        self.go_on(number)
 
     def _canary_failed(self, attempt: Attempt) -> None:
         """Excludes this region, or halts the run. The job is reverted when the log has it."""
@@ -57,10 +82,14 @@ class Ends:
         attempt.searches = None if attempt.verdict is None else attempt.searches
 
     def go_on(self, number: int) -> None:
-        """Decides what follows the slot's last attempt: after a pause another one, elsewhere first; or the slot's failure."""
+        """Decides what follows the slot's last attempt: after a pause another one, elsewhere first; or the slot's end."""
         state = self._state
         slot, last = state.slots[number], state.slots[number].last
         if slot.state is not SlotState.OPEN or state.is_ending or last is None:
+            return
+        if last.cause is Cause.RULE:
+            state.settle(slot, SlotState.STOPPED, last.reason)
+            state.tell("stopped", attempt=last, slot=number, detail=last.reason)
             return
         counting = slot.counting
         own = {attempt.region for attempt in counting if attempt.is_own_failure}

@@ -37,6 +37,8 @@ class RegionProbed:
     """Children of the job that the region keeps, finished ones too."""
     budgets: tuple[Budget, ...] = ()
     """What `[shares]` leaves for this run now."""
+    is_least: bool = False
+    """There may be room for more: nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ class NotListed:
 
 @dataclass(frozen=True, slots=True)
 class ChildInspected:
-    """A child's status (pending, running, dead, or gone) and all its allocations."""
+    """A child's status (pending, running, dead, or gone) and all its allocations. `unlisted`: lists don't tell, so it is to be
+    asked for alone."""
 
     slot: int
     attempt: int
@@ -243,6 +246,16 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """The newest values that a child's task wrote to its curves. `reached`: its value at the step of `--keep-best`."""
+
+    job_id: str
+    step: float
+    values: Mapping[str, float]
+    reached: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reverted:
     """A revert was done, or reported why it can't be."""
 
@@ -259,5 +272,5 @@ class CancelRequested:
 Event = (
     Tick | RegionProbed | Joined | RegionHeard | Pinged | Appended | LogRead | AppendRefused | Resumed | ParentChecked
     | Acknowledged | DispatchFailed | Found | ChildSpec | AllocationChanged | Listed | NotListed | ChildInspected | Looked
-    | Committed | CommitFailed | LogsKept | Stopped | Reverted | CancelRequested
+    | Committed | CommitFailed | LogsKept | Stopped | Measured | Reverted | CancelRequested
 )  # fmt: skip

@@ -66,11 +66,22 @@ class Health:
             case Job.ABSENT if now_s >= region.join_at_s:
                 region.job = passed(region.job, Job.JOINING)
                 state.out.append(Join(region.name))
-            case Job.THERE if probing.sent_s is None and now_s - probing.last_s >= after_s:
+            case Job.THERE if probing.sent_s is None and (
+                now_s - probing.last_s >= after_s or self._is_used_up(region)
+            ):
                 probing.sent_s = now_s
                 probing.open_then = region.open - region.unacknowledged
                 probing.acknowledged_since = 0
                 state.out.append(Probe(region.name, len(state.unbound) + len(state.retries) + len(state.delayed)))
+
+    def _is_used_up(self, region: RegionState) -> bool:
+        """Whether the room that is known is used, and there may be more. Waits until most of what was sent has a child: the
+        others may be counted twice."""
+        state, probing = self._state, region.probing
+        is_due = (
+            probing.is_least and state.now_s - probing.last_s >= state.limits.reprobe_more_s and not region.is_paused
+        )
+        return is_due and region.open >= region.limit and region.unacknowledged <= region.open // 4
 
     # ── signs of life ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -119,7 +130,7 @@ class Health:
         state, limits = self._state, self._state.limits
         region = state.regions[event.region]
         sent_s, region.probing.sent_s = region.probing.sent_s, None
-        region.probing.last_s = sent_s if sent_s is not None else state.now_s
+        region.probing.last_s = sent_s or state.now_s
         open_then = region.probing.open_then if sent_s is not None else region.open - region.unacknowledged
         state.is_roomy = True
         if not event.problem:
@@ -145,6 +156,7 @@ class Health:
     def _learn_room(self, region: RegionState, event: RegionProbed, open_then: int) -> None:
         limits, probing, before = self._state.limits, region.probing, region.limit
         region.limit = open_then + event.free
+        probing.is_least = event.is_least and event.free > 0
         region.children = event.children + region.unacknowledged + probing.acknowledged_since
         longer_s = min(limits.reprobe_max_s, max(limits.reprobe_s, probing.after_s * 2))
         probing.after_s = longer_s if region.limit == before else limits.reprobe_s
@@ -196,12 +208,15 @@ class Health:
         """Fails all waiting slots when no region can take them."""
         state = self._state
         if all(region.is_excluded or region.is_full for region in state.regions.values()):
-            problems = "; ".join(
-                f"{region.name}: {region.problem if region.is_excluded else f'its cap of {region.fixed.cap} is reached'}"
-                for region in state.regions.values()
-            )
+            names: dict[str, list[str]] = {}
+            for region in state.regions.values():
+                why = region.problem if region.is_excluded else f"its cap of {region.fixed.cap} is reached"
+                names.setdefault(why, []).append(region.name)
+            problems = "; ".join(f"{', '.join(regions)}: {why}" for why, regions in names.items())
             waiting = [*state.unbound, *state.retries, *(number for _, number in state.delayed)]
             state.unbound.clear()
             state.retries, state.delayed = [], []
             for number in waiting:
-                self._ends.fail_slot(number, f"no region can take it: {problems}")
+                own = next((one.reason for one in reversed(state.slots[number].attempts) if one.is_own_failure), "")
+                before = f"{own}; not tried again: " if own else ""
+                self._ends.fail_slot(number, f"{before}no region can take it: {problems}")

@@ -59,6 +59,8 @@ class Probing:
     """Attempts that had a child when it was sent: what may be free is beyond those."""
     acknowledged_since: int = 0
     """Attempts that got a child since then."""
+    is_least: bool = False
+    """The last answer said that there may be more room."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from federation.run.brain.binding import Binding
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Ack, Bind, Done, Fail, OfAttempt, Rebind
+from federation.run.brain.changes import Ack, Bind, Done, Fail, OfAttempt, Rebind, Trouble
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Pair, Resumed
@@ -18,7 +18,9 @@ from federation.run.brain.state import GroupIndex, Logged, RunState
 from federation.run.brain.transitions import Phase, SlotState
 from federation.run.brain.watching import Watching
 
-STOPPED = (Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED)
+STOPPED = (
+    Cause.REGION_LOST, Cause.PENDING, Cause.TIMEOUT, Cause.REFUSED, Cause.VANISHED, Cause.CANCELLED, Cause.RULE
+)  # fmt: skip
 """Causes after which the child may still run: it is stopped."""
 
 
@@ -42,7 +44,7 @@ class Resume:
         self._watching = watching
         self._to_rebind: list[Pair] = []
 
-    def replay(self, change: OfAttempt | Rebind | Done) -> None:
+    def replay(self, change: OfAttempt | Rebind | Done | Trouble) -> None:
         """Takes one change of an earlier entry: it only adds to what is known."""
         match change:
             case Rebind():
@@ -53,6 +55,8 @@ class Resume:
                 self._acknowledged(change)
             case Done():
                 self._committed(change.slot, (change.group, change.index), change.attempt)
+            case Trouble():
+                self._state.attempt(change.slot, change.attempt).note(change.trouble, change.detail)
             case Fail():
                 attempt = self._state.attempt(change.slot, change.attempt)
                 attempt.logged |= Logged.END
@@ -84,6 +88,7 @@ class Resume:
             self._committed(key.slot, (key.group, key.index), attempt_number)
         state.unbound.clear()
         state.retries, state.delayed = [], []
+        state.is_catching_up = True
         for number, slot in enumerate(state.slots):
             if len(slot.committed) >= state.keys_a_slot:
                 self._ends.finish_slot(number)
@@ -91,6 +96,7 @@ class Resume:
                 state.unbound.append(number)
             elif slot.state is SlotState.OPEN and slot.last is not None and not slot.last.is_open:
                 self._ends.go_on(number)
+        state.is_catching_up = False
         if state.now_s:
             self.begin()
 

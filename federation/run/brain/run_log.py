@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 
 from federation.run.brain.binding import Binding
+from federation.run.brain.causes import Cause
 from federation.run.brain.changes import (
     Ack,
     Bind,
@@ -20,10 +21,12 @@ from federation.run.brain.changes import (
     Exclude,
     Fail,
     Halt,
+    Measure,
     OfAttempt,
     Read,
     Rebind,
     Retry,
+    Trouble,
     Unknown,
     Unusable,
 )
@@ -35,6 +38,7 @@ from federation.run.brain.health import Health
 from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
 from federation.run.brain.state import Attempt, Logged, RunState
+from federation.run.brain.stopping import Stopping
 from federation.run.brain.transitions import SlotState
 
 
@@ -50,6 +54,7 @@ class LogView:
         dispatching: Dispatching,
         results: Results,
         resume: Resume,
+        stopping: Stopping,
     ) -> None:
         self._state = state
         self._ends = ends
@@ -58,6 +63,7 @@ class LogView:
         self._dispatching = dispatching
         self._results = results
         self._resume = resume
+        self._stopping = stopping
         self._head = 0
         self._is_under_way = False
         self._append_at_s = 0.0
@@ -111,13 +117,15 @@ class LogView:
                     self._attempt(change).logged |= Logged.CHILD
                 case Fail():
                     self._attempt(change).logged |= Logged.END
+                    if change.cause is Cause.RULE:
+                        self._ends.end_as_logged(change)
                 case _:
                     self._obey(change)
 
     def _replay(self, entry: Entry) -> None:
         for change in self._usable(entry):
             match change:
-                case Bind() | Ack() | Fail() | Rebind() | Done():
+                case Bind() | Ack() | Fail() | Rebind() | Done() | Trouble():
                     self._resume.replay(change)
                 case _:
                     self._obey(change)
@@ -163,6 +171,8 @@ class LogView:
                 return Logged.CHILD in self._attempt(change).logged
             case Fail():
                 return Logged.END in self._attempt(change).logged
+            case Measure():
+                return self._stopping.has(change)
         return False
 
     def resumed(self, event: Resumed) -> None:
@@ -193,6 +203,8 @@ class LogView:
                         self._their_child(change.slot, attempt, change.job_id)
                 case Fail():
                     self._their_failure(change)
+                case Trouble():
+                    self._attempt(change).note(change.trouble, change.detail)
                 case Done():
                     self._results.has(change.slot, (change.group, change.index), change.attempt)
                 case _:
@@ -210,7 +222,7 @@ class LogView:
     def _contradiction(self, change: Read) -> str:
         """What a change names and the run doesn't have."""
         match change:
-            case Bind() | Ack() | Fail():
+            case Bind() | Ack() | Fail() | Measure() | Trouble():
                 return self._contradiction_of_attempt(change)
             case Done():
                 manifest = self._state.manifest
@@ -225,7 +237,7 @@ class LogView:
                 return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
         return ""
 
-    def _contradiction_of_attempt(self, change: OfAttempt | Done) -> str:
+    def _contradiction_of_attempt(self, change: OfAttempt | Done | Measure | Trouble) -> str:
         slots = self._state.slots
         if change.slot >= len(slots):
             return f"it names slot {change.slot} of {len(slots)}"
@@ -240,19 +252,13 @@ class LogView:
         return "" if region in self._state.regions else f"it names region {region[:80]!a}, which the run doesn't have"
 
     def _their_failure(self, change: Fail) -> None:
-        attempt = self._attempt(change)
-        attempt.logged |= Logged.END
-        if not attempt.is_open:
-            return
-        self._ends.close(attempt, change.cause, change.reason)
-        region = self._state.regions[attempt.region]
-        if region.is_lost:
-            region.abandoned.append((change.slot, change.attempt))
-        else:
-            self._ends.stop(attempt)
-        self._ends.go_on(change.slot)
+        self._attempt(change).logged |= Logged.END
+        last = self._state.slots[change.slot].last
+        if change.cause is Cause.RULE and last is not None and Logged.BINDING not in last.logged:
+            self._forget_newest(change.slot)  # nothing follows what a rule stopped
+        self._ends.end_as_logged(change)
 
-    def _attempt(self, change: OfAttempt) -> Attempt:
+    def _attempt(self, change: OfAttempt | Trouble) -> Attempt:
         return self._state.attempt(change.slot, change.attempt)
 
     def _their_binding(self, change: Bind) -> None:
@@ -284,6 +290,8 @@ class LogView:
     def _obey(self, change: Read) -> None:
         state = self._state
         match change:
+            case Measure():
+                self._stopping.recorded(change)
             case Cancel():
                 self._ends.obey(change)
             case Halt():
@@ -317,5 +325,5 @@ class LogView:
 
 
 def _is_of(change: Change, pairs: Container[Pair]) -> bool:
-    """Whether the change acknowledges or fails one of these attempts."""
-    return isinstance(change, Ack | Fail | Done) and (change.slot, change.attempt) in pairs
+    """Whether the change is about one of these attempts, besides its binding."""
+    return isinstance(change, Ack | Fail | Done | Measure | Trouble) and (change.slot, change.attempt) in pairs

@@ -68,8 +68,17 @@ class Attempt:
     """Allocations whose logs are kept, or about to be."""
     troubles: tuple[str, ...] = ()
     """What kept its tasks from starting or made Nomad restart them, in order, each once."""
+    is_condemned: bool = False
+    """A rule stops it: that is on its way to the run log."""
+    failing: str = ""
+    """The last of them as people read it. Empty: its tasks have started since, or never had any."""
     mapped: tuple[str, ...] = ()
     """Of a run that adopts: allocations whose key the run log has, or is about to have."""
+
+    def note(self, trouble: str, detail: str) -> None:
+        """Takes what keeps its tasks from their work. Empty texts: they have started."""
+        self.troubles = (*self.troubles, trouble) if trouble else self.troubles
+        self.failing = detail
 
     @property
     def is_open(self) -> bool:
@@ -136,6 +145,8 @@ class RunState:
     reverting: set[str] = field(default_factory=set)
     """Regions whose job is being put back; the run waits for that."""
     is_cut_off: bool = False
+    is_catching_up: bool = False
+    """What is told now happened before this coordinator began."""
     unbound: deque[int] = field(default_factory=deque)
     retries: list[int] = field(default_factory=list)
     """Slots whose next attempt may be bound now."""
@@ -225,7 +236,9 @@ class RunState:
     ) -> None:
         """Reports something to whoever follows the run."""
         where = region or (attempt.region if attempt else "")
-        self.out.append(Tell(kind, where, slot, attempt.number if attempt else 0, detail, count))
+        self.out.append(
+            Tell(kind, where, slot, attempt.number if attempt else 0, detail, count, is_earlier=self.is_catching_up)
+        )
 
 
 def newest(allocations: tuple[Allocation, ...]) -> Mapping[GroupIndex, Allocation]:

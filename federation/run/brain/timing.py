@@ -16,6 +16,8 @@ class Limits:
     poll_s: float = 5.0
     """How often the children are listed in a region that is followed through another one, at most."""
     reprobe_s: float = 5.0
+    reprobe_more_s: float = 1.0
+    """The same where all known room is used and there may be more."""
     reprobe_max_s: float = 30.0
     """Between two probes of a region in which nothing changes."""
     look_again_s: float = 2.0

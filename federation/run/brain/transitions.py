@@ -19,6 +19,8 @@ class SlotState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     """The run was cancelled or halted before the slot was done."""
+    STOPPED = "stopped"
+    """A rule of the run stopped it: it is to give no result."""
 
 
 class Phase(StrEnum):
@@ -79,9 +81,10 @@ State = TypeVar("State", SlotState, Phase, Reach, Admission, Token, Job)
 
 TRANSITIONS: Mapping[type[StrEnum], Mapping[StrEnum, tuple[StrEnum, ...]]] = {
     SlotState: {
-        SlotState.OPEN: (SlotState.DONE, SlotState.FAILED, SlotState.CANCELLED),
+        SlotState.OPEN: (SlotState.DONE, SlotState.FAILED, SlotState.CANCELLED, SlotState.STOPPED),
         SlotState.FAILED: (SlotState.DONE, SlotState.OPEN),
         SlotState.CANCELLED: (SlotState.DONE, SlotState.OPEN),
+        SlotState.STOPPED: (SlotState.DONE, SlotState.OPEN),
         SlotState.DONE: (),
     },
     Phase: {

@@ -35,9 +35,9 @@ def started() -> dict[str, Any]:
     return _event("Started", "Task started by client")
 
 
-def terminated(exit_code: int, signal: int, message: str = "") -> dict[str, Any]:
+def terminated(exit_code: int, signal: int, message: str = "", *, is_oom: bool = False) -> dict[str, Any]:
     parts = [f"Exit Code: {exit_code}"]
-    details = {"exit_code": str(exit_code), "signal": str(signal), "oom_killed": "false"}
+    details = {"exit_code": str(exit_code), "signal": str(signal), "oom_killed": "true" if is_oom else "false"}
     if signal:
         parts.append(f"Signal: {signal}")
     if message:

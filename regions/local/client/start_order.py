@@ -13,8 +13,18 @@ from regions.local.client.prestart import Prestart
 from regions.local.client.task_host import Allocation
 from regions.local.drivers import sandbox
 from regions.local.drivers.driver import DriverKind, StartOrder
+from regions.local.nomad_version import RAW_EXEC_MEMORY, REFERENCES, parse
 
 _MAX_KILL_TIMEOUT_NS = 30_000_000_000  # Nomad's client default `max_kill_timeout`
+
+
+def limits_raw_exec(node: dict[str, Any]) -> bool:
+    """Whether clients of the node's Nomad version limit the memory of raw_exec tasks."""
+    try:
+        version = parse(node["Attributes"].get("nomad.version", ""))
+    except ValueError:  # an attribute that the declaration changed
+        version = REFERENCES[0]
+    return version >= RAW_EXEC_MEMORY
 
 
 class Orders:
@@ -54,7 +64,15 @@ class Orders:
             max_bytes=(limits.get("MaxFileSizeMB") or 10) << 20,
             user=self._task.get("User") or "",
             mounts=sandbox.mounts(env.task_dir, env.shared_dir, self._mounts) if self._is_sandboxed else (),
+            memory_bytes=self._memory_bytes(),
         )
+
+    def _memory_bytes(self) -> int:
+        """The memory that its driver allows the task as a node of this Nomad version; 0: as much as there is."""
+        if not (self._is_sandboxed or limits_raw_exec(self._runner.node)):
+            return 0
+        granted = self._runner.alloc["AllocatedResources"]["Tasks"][self._task["Name"]].get("Memory") or {}
+        return int(granted.get("MemoryMaxMB") or granted.get("MemoryMB") or 0) << 20
 
     def env(self, *, is_inside: bool = False) -> task_env.TaskEnv:
         """Builds the task's variables. `is_inside`: with the folders' paths in its sandbox."""

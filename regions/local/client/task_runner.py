@@ -231,7 +231,7 @@ class TaskRunner:
         if self._timer:
             self._timer.cancel()
         self._runner.ended.append((self._driver, self.task_id))
-        self.emit(events.terminated(result.exit_code, result.signal, result.error))
+        self.emit(events.terminated(result.exit_code, result.signal, result.error, is_oom=result.is_oom))
         if self._killed:
             self.emit(events.killed())
             self._die()

@@ -17,12 +17,14 @@ class ConfigInvalid(Exception):
 
 
 class ExitResult(NamedTuple):
-    """How a task ended. `error`: its end is unknown or had another cause. `time_ns`: since the epoch."""
+    """How a task ended. `error`: its end is unknown or had another cause. `time_ns`: since the epoch. `is_oom`: the kernel
+    killed it for its memory, and its driver tells so."""
 
     exit_code: int
     signal: int = 0
     error: str = ""
     time_ns: int = 0
+    is_oom: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -42,7 +44,7 @@ class StartOrder(NamedTuple):
 
     `task_id` is unique for each start. `stdout` and `stderr` are log files' names without number (empty: the output is
     discarded). `config` is checked and interpolated. `user` "" is the region's own. `mounts` is all that a task in a
-    sandbox sees.
+    sandbox sees. `memory_bytes`: the task is killed when it takes more, where that can be enforced (0: no limit).
     """
 
     task_id: str
@@ -55,6 +57,7 @@ class StartOrder(NamedTuple):
     max_bytes: int
     user: str = ""
     mounts: Sequence[Mount] = ()
+    memory_bytes: int = 0
 
 
 class Schema(NamedTuple):

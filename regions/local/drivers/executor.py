@@ -7,8 +7,9 @@ The executor ends, with its tasks, when told so or by SIGTERM. It also ends when
 rotated log files.
 
 Messages are JSON, one per line. In: `start` (id, argv, env, cwd, stdout, stderr, max_files, max_bytes, user,
-search_path, mounts), `kill` (id, signal, grace_s), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello`
-(running, exits), `started` (id, pid, ticks), `failed` (id, error), `exited` (id, exit_code, signal, time_ns).
+search_path, mounts, memory_bytes), `kill` (id, signal, grace_s), `signal_group` (id, signal), `ack` (id), `end`. Out: `hello`
+(running, exits), `started` (id, pid, ticks), `failed` (id, error), `exited` (id, exit_code, signal, time_ns,
+is_oom).
 
 Loads few modules and only the standard library, so that it is small and starts fast.
 """
@@ -26,7 +27,9 @@ import sys
 import time
 from typing import IO, Any
 
+from regions.local.drivers import memory_cgroups
 from regions.local.drivers.log_files import LogFiles
+from regions.local.drivers.memory_cgroups import MemoryCgroup
 from regions.local.drivers.processes import start_process, start_ticks
 from regions.local.drivers.sandbox import process_inside
 
@@ -35,13 +38,23 @@ _OPEN_FILES = 65_536  # tasks inherit the limit, and some programs close every p
 
 
 class _Task:
-    __slots__ = ("outputs", "pid", "process", "task_id", "ticks")
+    __slots__ = ("cgroup", "is_sandboxed", "outputs", "pid", "process", "task_id", "ticks")
 
-    def __init__(self, task_id: str, process: subprocess.Popen[bytes], ticks: int) -> None:
+    def __init__(
+        self,
+        task_id: str,
+        process: subprocess.Popen[bytes],
+        ticks: int,
+        cgroup: MemoryCgroup | None,
+        *,
+        is_sandboxed: bool,
+    ) -> None:
         self.task_id = task_id
         self.process = process
         self.pid = process.pid
         self.ticks = ticks
+        self.cgroup = cgroup
+        self.is_sandboxed = is_sandboxed
         self.outputs: dict[int, tuple[IO[bytes], LogFiles]] = {}
 
 
@@ -63,6 +76,7 @@ class Executor:
         self._deadlines: list[tuple[float, str]] = []
         self._selector = selectors.DefaultSelector()
         self._ending = False
+        self._owner = ""
 
     def run(self) -> None:
         wake, waker = socket.socketpair()
@@ -165,16 +179,21 @@ class Executor:
     def _on_start(self, order: dict[str, Any]) -> None:
         task_id = order["id"]
         outputs: list[LogFiles] = []
+        cgroup: MemoryCgroup | None = None
         try:
             limits = (order["max_files"], order["max_bytes"])
             outputs.extend(LogFiles(base, *limits) for base in (order["stdout"], order["stderr"]) if base)
-            process = start_process(order)
+            cgroup = self._memory_cgroup(order["memory_bytes"])
+            process = start_process(order, cgroup.enter if cgroup else None)
         except (OSError, ValueError) as error:
             for output in outputs:
                 output.close()
+            if cgroup:
+                cgroup.remove()
             self._send({"event": "failed", "id": task_id, "error": str(error)})
             return
-        task = _Task(task_id, process, start_ticks(process.pid))
+        is_sandboxed = bool(order["mounts"])
+        task = _Task(task_id, process, start_ticks(process.pid), cgroup, is_sandboxed=is_sandboxed)
         self._running[task_id] = self._by_pid[task.pid] = task
         pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
         for pipe, output in zip(pipes, outputs, strict=True):
@@ -183,6 +202,16 @@ class Executor:
             self._selector.register(pipe, selectors.EVENT_READ, task)
         self._journal.write(f"[{task.pid},{task.ticks}]\n")
         self._send({"event": "started", "id": task_id, "pid": task.pid, "ticks": task.ticks})
+
+    def _memory_cgroup(self, limit_bytes: int) -> MemoryCgroup | None:
+        """A cgroup for a task; None without a limit, and where none can be made."""
+        place = memory_cgroups.parent() if limit_bytes else None
+        if place is None:
+            return None
+        if not self._owner:
+            self._owner = f"{os.getpid()}-{start_ticks(os.getpid())}"
+            memory_cgroups.remove_left(place, lambda pid, ticks: start_ticks(pid) == ticks)
+        return MemoryCgroup(place, self._owner, limit_bytes)
 
     def _on_kill(self, order: dict[str, Any]) -> None:
         task = self._running.get(order["id"])
@@ -248,7 +277,10 @@ class Executor:
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         code = 128 + number if number else os.WEXITSTATUS(status)
         del self._running[task.task_id]
-        result = {"exit_code": code, "signal": number, "time_ns": time.time_ns()}
+        is_oom = task.is_sandboxed and task.cgroup is not None and task.cgroup.has_killed()
+        if task.cgroup is not None:
+            task.cgroup.remove()
+        result = {"exit_code": code, "signal": number, "time_ns": time.time_ns(), "is_oom": is_oom}
         self._exits[task.task_id] = result
         self._send({"event": "exited", "id": task.task_id, **result})
 

@@ -11,6 +11,7 @@ from regions.local.drivers import sandbox
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
 
 def start_ticks(pid: int) -> int:
@@ -53,8 +54,9 @@ def kill_group(pid: int, ticks: int) -> bool:
     return True
 
 
-def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+def start_process(order: dict[str, Any], enter: Callable[[], None] | None = None) -> subprocess.Popen[bytes]:
     """Starts a task's process as leader of its own session and group, with pipes for its output (if it has log files).
+    `enter` is called in the new process before the task's command runs.
 
     Raises ValueError in the words of Nomad's executor.
     """
@@ -77,6 +79,7 @@ def start_process(order: dict[str, Any]) -> subprocess.Popen[bytes]:
             stderr=output,
             bufsize=0,
             start_new_session=True,
+            preexec_fn=enter,
             **identity,
         )
     except OSError as error:

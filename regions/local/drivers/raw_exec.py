@@ -69,6 +69,7 @@ class RawExec:
             "user": order.user,
             "mounts": order.mounts,
             "search_path": self._search_path,
+            "memory_bytes": order.memory_bytes,
         }
         was_open = self._link.is_open
         try:
@@ -141,7 +142,8 @@ class RawExec:
         else:
             self._processes.pop(task_id, None)
             if events := self._events.pop(task_id, None):
-                events.exited(ExitResult(message["exit_code"], message["signal"], time_ns=message["time_ns"]))
+                del message["event"], message["id"]
+                events.exited(ExitResult(**message))
             else:
                 self.forget(task_id)
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+from regions.model import StoreConfig
 from regions.storage.backend import Backend, LocalServer, PolicyForm
 from regions.storage.bucket_rules import Kind
 from regions.storage.s3.policy import joined_policy, policy
+from regions.storage.url import split_bucket
+
+
+def artifact_url(config: StoreConfig, key: str) -> str:
+    """The URL of an object for Nomad's getter: by path, since it reads the region from the server's name."""
+    bucket, prefix = split_bucket(config.url)
+    path = quote("/".join(filter(None, (bucket, prefix, key))))
+    if config.endpoint:
+        return f"s3::{config.endpoint.rstrip('/')}/{path}" + (f"?region={config.location}" if config.location else "")
+    return f"s3::https://s3{f'-{config.location}' if config.location else ''}.amazonaws.com/{path}"
+
 
 BACKEND = Backend(
     scheme="s3",
@@ -26,5 +40,6 @@ BACKEND = Backend(
     },
     policy=PolicyForm("aws", "an IAM policy for the role's identity", policy, joined_policy),
     node_packages=("botocore",),
+    artifact_url=artifact_url,
     local_server=LocalServer("s3", location="us-east-1"),
 )

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from regions.errors import NotFound
+from tests.conformance.conftest import all_in
 
 PRESTART = {"Hook": "prestart", "Sidecar": False}
 
@@ -49,6 +50,29 @@ def test_files_that_are_not_there_or_not_ones_to_read(us, federation, new_job):
             us.read_file(alloc.id, path)
     with pytest.raises(NotFound, match="nobody"):
         us.logs(alloc.id, "nobody")
+
+
+def test_a_file_that_grows_is_read_from_where_the_last_read_ended(us, federation, new_job):
+    """What live curves rest on: a task that runs, a file that isn't there yet, then is, and is read in pieces."""
+    path = "alloc/output/metrics.jsonl"
+    waits = 'cd "$NOMAD_ALLOC_DIR"; until [ -e data/go ]; do sleep 0.1; done; mkdir output; '
+    job = new_job(waits + r'printf "one\ntwo\n" > output/metrics.jsonl')
+    us.register(job, enforce_index=0)
+    (stub,) = federation.wait_for_allocations(job["ID"], all_in("running"))
+    alloc_id = stub["ID"]
+    with pytest.raises(NotFound):
+        us.read_file_from(alloc_id, path, offset_bytes=0, limit_bytes=100)
+    go = new_job(f'touch "$NOMAD_ALLOC_DIR/../../{alloc_id}/alloc/data/go"')
+    us.register(go, enforce_index=0)
+    assert federation.finished(go["ID"]).client_status == "complete"
+    assert federation.finished(job["ID"]).client_status == "complete"
+    assert us.read_file_from(alloc_id, path, offset_bytes=0, limit_bytes=5) == (b"one\nt", 8)
+    assert us.read_file_from(alloc_id, path, offset_bytes=5, limit_bytes=1 << 20) == (b"wo\n", 8)
+    assert us.read_file_from(alloc_id, path, offset_bytes=8, limit_bytes=5) == (b"", 8)
+    assert us.read_file_from(alloc_id, path, offset_bytes=20, limit_bytes=5) == (b"", 8)
+    for nowhere in ("../../../../../../etc/passwd", "alloc/output/none"):
+        with pytest.raises(NotFound):
+            us.read_file_from(alloc_id, nowhere, offset_bytes=0, limit_bytes=5)
 
 
 def test_a_failing_prestart_task_keeps_main_from_running(us, federation, new_job, task):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import federation
-from federation.api import FederatedIndex
+from federation.api import CurvePoints, FederatedIndex
 from federation.errors import UsageError
 from federation.index import Index
 from federation.index.tags import TagRefused
@@ -93,6 +93,7 @@ def fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 CLASSES: tuple[type, ...] = (
     *(federation.Federation, FederatedIndex, federation.Run, federation.Results, federation.RunList),
     federation.Comparison,
+    CurvePoints,
 )
 
 
@@ -101,19 +102,21 @@ def public(what: Any) -> set[str]:
 
 
 def test_the_names_are_exactly_these() -> None:
-    assert set(federation.__all__) == {"Comparison", "Federation", "Results", "Run", "RunList", "open"}
+    assert set(federation.__all__) == {"Comparison", "Federation", "KeepBest", "Results", "Run", "RunList", "open"}
     assert public(federation.Federation) == {
         *("cancel", "close", "dispatch", "index", "plan", "resume", "retry", "runs"),
     }
     assert public(FederatedIndex) == {"compare", "follow", "get", "list", "result", "rollback", "tag", "untag"}
     assert public(federation.Results) == {"count", "index", "to_dicts", "to_pandas"}
-    assert public(federation.Run) == {"cancel", "is_driven", "logs", "results", "retry", "state", "wait"}
+    assert public(CurvePoints) == {"count", "index", "of", "to_dicts", "to_pandas"}
+    assert public(federation.Run) == {"cancel", "curves", "is_driven", "logs", "results", "retry", "state", "wait"}
     assert public(federation.RunList) == {"count", "index", "to_dicts"}
     assert public(federation.Comparison) == {"count", "differences", "index"}
     assert [*inspect.signature(federation.open).parameters] == ["path"]
     assert [*inspect.signature(federation.Federation.dispatch).parameters] == [
         *("self", "slots", "version", "regions", "job", "variables", "meta", "sweep", "params", "policy"),
         *("name", "skip_unreachable", "slot_timeout_s", "pending_timeout_s", "max_attempts", "max_failures"),
+        *("stop_when", "keep_best"),
     ]
     with pytest.raises(AttributeError, match="no attribute 'opne'"):
         _ = federation.opne  # type: ignore[attr-defined]

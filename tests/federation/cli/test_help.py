@@ -89,3 +89,15 @@ def test_help_of_what_is_no_command_is_an_error(words: tuple[str, ...], capsys: 
     told = capsys.readouterr()
     assert told.out == ""
     assert f"has no command '{words[-1]}'" in told.err
+
+
+def test_the_commands_of_index_stand_in_groups_of_which_none_is_long(capsys: pytest.CaptureFixture[str]) -> None:
+    page = shown(capsys, "index", "-h")
+    groups = re.split(r"^(\w.*):$", page.partition(f"{GENERAL}:")[2], flags=re.MULTILINE)[1:]
+    names = {
+        heading: re.findall(r"^  (\w+) ", text, re.MULTILINE)
+        for heading, text in zip(groups[::2], groups[1::2], strict=True)
+    }
+    assert "Commands" not in names
+    assert max(map(len, names.values())) <= 5
+    assert sorted(name for group in names.values() for name in group) == sorted(PAGES[("index",)].commands)

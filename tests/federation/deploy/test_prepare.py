@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from federation.deploy.prepare import JobRequest, is_job_id, isolated, prepare_file, prepare_registered
+from federation.deploy.prepare import JobRequest, is_job_id, isolated, prepare_registered, prepare_source, source_of
 from federation.errors import UsageError
 from jobs.errors import FedmlError, InvalidSpec
 from jobs.multiregion import Strategy
@@ -38,7 +38,8 @@ def prepared(tmp_path: Path, *asked: str, **fields: Any) -> Any:
     file = tmp_path / "job.json"
     file.write_text(json.dumps({"Job": {**JOB, **fields}}))
     chosen = [region for region in REGIONS if not asked or region.name in asked]
-    return prepare_file(file, JobRequest(regions=asked), chosen, None)
+    request = JobRequest(regions=asked)
+    return prepare_source(source_of(request, file), request, chosen, None)
 
 
 def block(*regions: dict[str, Any], **strategy: Any) -> dict[str, Any]:

@@ -490,6 +490,26 @@ def test_a_state_of_a_newer_program(tmp_path: Path) -> None:
         read_state(tmp_path)
 
 
+def test_a_purge_says_what_it_removes_and_wants_to_be_agreed_to(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = project(us="n1")
+    where = ["--config", str(config.root)]
+    lifecycle.up(config, quiet)
+    lost = state_folder(config.root) / "lost.bin"
+    lost.write_bytes(b"x" * 5_000_000)
+    assert run(["dev", "down", "--purge", *where]) == 1
+    err = capsys.readouterr().err
+    assert f"--purge removes {state_folder(config.root)} (" in err
+    assert " files, 5." in err
+    assert " MB), the data of region us; nothing was stopped or removed" in err
+    assert "fedml dev down --purge --yes" in err
+    assert [server.state for server in lifecycle.status(config)] == ["ready"]
+    assert run(["dev", "down", "--purge", "--yes", *where]) == 0
+    assert not state_folder(config.root).exists()
+    assert run(["dev", "down", "--purge", *where]) == 0, "there is nothing to remove"
+
+
 # ── the command line ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 

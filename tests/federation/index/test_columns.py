@@ -19,23 +19,26 @@ from federation.ui.index_table import cells, result_json
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]
 
-SCHEMA_6 = """CREATE TABLE result (
+SCHEMA_7 = """CREATE TABLE result (
     job TEXT, version TEXT, run TEXT, slot INTEGER, grp TEXT, idx INTEGER, attempt INTEGER, region TEXT,
     datacenter TEXT, node TEXT, alloc_id TEXT UNIQUE, state TEXT, metrics TEXT, params TEXT, size_bytes INTEGER,
-    store TEXT, url TEXT, created TEXT, committed TEXT, revision INTEGER, entered TEXT)"""
+    store TEXT, url TEXT, code TEXT, created TEXT, committed TEXT, revision INTEGER, entered TEXT)"""
 
 
 @pytest.fixture
 def index(open_index: OpenIndex, memory_store: Any, make_record: MakeRecord) -> Index:
     made = open_index(memory_store)
-    made.commit([make_record(metrics={"auc": 0.7, "loss": float("nan")}, params={"lr": "0.1"}, slot=3)])
+    code = {"code_sha256": "c0de"}
+    made.commit(
+        [make_record(metrics={"auc": 0.7, "loss": float("nan")}, params={"lr": "0.1"}, slot=3, environment=code)]
+    )
     made.tag("production", made.query()[0].alloc_id)
     return made
 
 
 def test_the_table_is_that_of_its_schema() -> None:
     """Checkpoints and catalogs of this schema hold this very text: other columns need another SCHEMA."""
-    assert (SCHEMA, TABLE) == (6, SCHEMA_6)
+    assert (SCHEMA, TABLE) == (7, SCHEMA_7)
 
 
 def test_what_is_stored_is_read_back_by_name(make_record: MakeRecord) -> None:

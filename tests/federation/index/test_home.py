@@ -11,7 +11,7 @@ import pytest
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.index import Index
 from federation.result import ResultRecord
-from regions.storage.errors import NotSupported, PermissionDenied
+from regions.storage.errors import NotFound, NotSupported, PermissionDenied
 from regions.storage.store import Overwrite
 
 OpenIndex = Callable[..., Index]
@@ -144,3 +144,32 @@ def test_a_home_that_others_begin_meanwhile_is_not_a_lost_one(
 
     index.commit([make_record(slot=1)])
     assert sorted(row.slot for row in index.query()) == [0, 1]
+
+
+def test_a_home_that_answers_not_found_twice_in_a_row_is_not_taken_for_lost(
+    memory_store: Any, open_index: OpenIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole first look was stale: format.json and the entry that this machine knows."""
+    first = open_index(memory_store, "cache")
+    first.open_run("run-1", "sales", "4", "5pec", 1, 1)
+    first.close()
+    answers = {"format.json": 1, "exists": 2}
+    read, exists = memory_store.get_small, memory_store.exists
+
+    def stale_read(key: str, **limits: int) -> Any:
+        if key == "format.json" and answers["format.json"]:
+            answers["format.json"] -= 1
+            raise NotFound("stale", store=memory_store.url, key=key)
+        return read(key, **limits)
+
+    def stale_exists(key: str) -> Any:
+        if answers["exists"]:
+            answers["exists"] -= 1
+            return False
+        return exists(key)
+
+    monkeypatch.setattr(memory_store, "get_small", stale_read)
+    monkeypatch.setattr(memory_store, "exists", stale_exists)
+    monkeypatch.setattr("federation.log.time.sleep", lambda seconds: None)
+    assert [row.run for row in open_index(memory_store, "cache").runs()] == ["run-1"]
+    assert answers == {"format.json": 0, "exists": 0}

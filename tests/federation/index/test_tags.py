@@ -58,6 +58,8 @@ def test_moving_tells_where_it_pointed(index: Index, ids: list[str]) -> None:
     assert (first.alloc_id, first.previous) == (ids[0], "")
     assert (second.alloc_id, second.previous) == (ids[1], ids[0])
     assert again.alloc_id == again.previous == ids[1]
+    moves = [move.revision for move in index.tag_history("production")]
+    assert {first.revision, second.revision, again.revision} == set(moves)
     assert len(index.tag_history("production")) == 2
 
 

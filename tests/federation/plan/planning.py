@@ -91,6 +91,15 @@ class FakeRegion:
         if self.may_not_dispatch:
             raise PermissionDenied("403", region=self.name, operation="dispatch")
 
+    def try_to_submit(self, unused_id: str) -> None:
+        self.version()
+
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
+        return []
+
+    def summary(self, job_id: str) -> dict[str, Any]:
+        return {"Children": {"Pending": 1, "Running": 2, "Dead": 3}}
+
     def leader(self) -> str:
         self.version()
         return "10.0.0.1:4647"

@@ -168,3 +168,24 @@ def test_data_with_a_wrong_hash_is_left_out(folder: Path) -> None:
 def test_the_environment_is_texts(folder: Path) -> None:
     (folder / "environment.json").write_text('{"python": "3.12.1", "gpu": 0, "packages": {"scikit-learn": "1.5"}}')
     assert read_environment(folder) == ({"python": "3.12.1", "gpu": "0", "packages.scikit-learn": "1.5"}, [])
+
+
+def test_curves_give_their_last_value_where_metrics_json_has_none(folder: Path) -> None:
+    (folder / "metrics.jsonl").write_text(
+        '{"step": 1, "loss": 2, "auc": 0.1}\n\nbroken\n{"step": 2, "loss": NaN}\n{"step": 3, '
+    )
+    metrics, notes = read_metrics(folder)
+    assert (math.isnan(metrics.pop("loss")), metrics) == (True, {"auc": 0.1})
+    assert notes == ["metrics.jsonl: 2 lines can't be used (each must be a JSON object with a number as step)"]
+    (folder / "metrics.json").write_text('{"auc": 0.7, "loss": 0.5}')
+    assert read_metrics(folder)[0] == {"auc": 0.7, "loss": 0.5}
+
+
+def test_of_large_curves_the_end_counts(folder: Path) -> None:
+    with (folder / "metrics.jsonl").open("w") as file:
+        file.write('{"step": 0, "only_first": 1}\n')
+        for step in range(1, 100_000):
+            file.write(f'{{"step": {step}, "loss": {step}, "text": "{"x" * 20}"}}\n')
+    metrics, notes = read_metrics(folder)
+    assert metrics == {"loss": 99_999.0}
+    assert notes == []

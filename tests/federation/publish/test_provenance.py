@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from importlib import metadata
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,13 +140,14 @@ def test_a_parent_is_an_allocation_id_or_its_beginning() -> None:
             checked_parent(wrong)
 
 
-def test_versions_of_the_packages_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_of_the_packages_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this Python, or in the folders of another one."""
+    for name, version in (("torch", "2.9.0"), ("scikit_learn", "1.7.2"), ("unknown", "1")):
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
     found = {"torch": "2.9.0", "scikit-learn": "1.7.2"}
-
-    def version(name: str) -> str:
-        if name not in found:
-            raise metadata.PackageNotFoundError(name)
-        return found[name]
-
-    monkeypatch.setattr(metadata, "version", version)
+    assert package_versions([str(tmp_path)]) == found
+    assert package_versions([]) == {}
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert package_versions() == found

@@ -21,6 +21,7 @@ from federation.run.brain.events import Pinged, RegionProbed
 from federation.run.brain.timing import Limits
 from federation.run.coordinator import Coordinator
 from federation.run.ports import Ports
+from federation.run.redaction import Redactor
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Dispatched, TaskState
 from regions.storage.errors import Unavailable
@@ -39,6 +40,7 @@ class Region:
         self.on_allocation: Callable[[Allocation], None] = lambda _: None
         self.lose_answers = 0
         self.ends = "complete"
+        self.stderr = b"first\n  out of  \x07 memory\n\n"
         self.stopped: list[str] = []
         self.is_watched = threading.Event()
 
@@ -49,7 +51,7 @@ class Region:
             raise NotFound("job not found", region="us")
         return {"ID": job_id, "Status": "dead", "Meta": self.children[job_id]}
 
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         return [{"ID": child, "Meta": children} for child, children in self.children.items()]
 
     def dispatch(
@@ -57,7 +59,7 @@ class Region:
     ) -> Dispatched:
         child = f"{job_id}/dispatch-{idempotency_token}"
         self.children[child] = {**meta, "fedml_spec": ONE.spec_hash}
-        self.is_watched.wait(10)
+        self.is_watched.wait(60)
         self.on_allocation(self.allocation(child))
         if self.lose_answers:
             self.lose_answers -= 1
@@ -82,7 +84,7 @@ class Region:
         return "eval"
 
     def logs(self, alloc_id: str, task: str, *, kind: str = "stdout", tail_bytes: int | None = None) -> bytes:
-        return b"first\n  out of  \x07 memory\n\n"
+        return self.stderr
 
 
 class RunLog:
@@ -176,6 +178,15 @@ def test_a_failed_task_is_told_with_its_last_line() -> None:
     region.ends = "failed"
     assert run(ports(region, RunLog(), told), replace(ONE, slots=1, max_attempts=1)).state == "failed"
     assert [tell.detail for tell in told if tell.kind == "failed"] == ["task t: Exit Code: 1: out of memory"]
+
+
+def test_the_run_log_gets_no_credential_from_a_last_line() -> None:
+    region, log = Region(), RunLog()
+    region.ends, region.stderr = "failed", b"Error: can't log in with password=hunter2hunter2 as known-secret\n"
+    given = replace(ports(region, log, []), redact=Redactor(["known-secret"]))
+    assert run(given, replace(ONE, slots=1, max_attempts=1)).state == "failed"
+    assert "password=[redacted] as [redacted]" in str(log.entries)
+    assert "hunter2" not in str(log.entries)
 
 
 def test_a_log_that_somebody_else_writes_ends_the_run_here() -> None:

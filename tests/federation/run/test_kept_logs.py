@@ -11,9 +11,18 @@ from typing import Literal
 import pytest
 
 from federation.errors import FormatTooNew, IndexCorrupt
-from federation.run.kept_logs import FAILED_TAIL_BYTES, GOOD_TAIL_BYTES, keep, kept
+from federation.run.kept_logs import (
+    FAILED_TAIL_BYTES,
+    GOOD_TAIL_BYTES,
+    STREAMS,
+    KeptAttempt,
+    histories,
+    keep,
+    keep_histories,
+    kept,
+)
 from federation.run.redaction import Redactor
-from regions.errors import NotFound
+from regions.errors import NotFound, PermissionDenied
 from regions.model import StoreConfig
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory
 from regions.storage import open_store
@@ -42,7 +51,9 @@ class Region:
 
     def __init__(self, stderr: bytes = b"boom\n") -> None:
         self.stderr = stderr
-        self.asked: list[int | None] = []
+        self.asked: list[tuple[str, str, int | None]] = []
+        self.empty: set[tuple[str, str]] | None = set()
+        """Streams that hold nothing; None: the token may not list files."""
 
     def allocation_story(self, alloc_id: str) -> AllocationStory:
         assert alloc_id == "alloc-1"
@@ -51,10 +62,15 @@ class Region:
     def logs(
         self, alloc_id: str, task: str, *, kind: Literal["stdout", "stderr"] = "stdout", tail_bytes: int | None = None
     ) -> bytes:
-        self.asked.append(tail_bytes)
+        self.asked.append((task, kind, tail_bytes))
         if task == "store":
             raise NotFound("gone", region="us", operation="logs")
         return b"epoch 1\n" if kind == "stdout" else self.stderr
+
+    def written_streams(self, alloc_id: str) -> frozenset[tuple[str, str]]:
+        if self.empty is None:
+            raise PermissionDenied("read-fs", region="us", operation="read")
+        return frozenset({(task, kind) for task in STORY.tasks for kind in STREAMS} - self.empty)
 
 
 @pytest.fixture
@@ -84,7 +100,31 @@ def test_the_end_of_a_stream_is_kept(home: Store, is_failed: bool, limit_bytes: 
     text = one.output["train"]["stderr"]
     assert len(text) == limit_bytes
     assert text.endswith("end")
-    assert set(region.asked) == {limit_bytes}
+    assert {tail_bytes for _, _, tail_bytes in region.asked} == {limit_bytes}
+
+
+def test_streams_that_hold_nothing_are_not_asked_for(home: Store) -> None:
+    region = Region()
+    region.empty = {("train", "stderr"), ("store", "stdout"), ("store", "stderr")}
+    _keep(home, region)
+    assert [(task, kind) for task, kind, _ in region.asked] == [("train", "stdout")]
+    (one,) = kept(home, RUN)
+    assert one.output == {"train": {"stdout": "epoch 1\n"}, "store": {}}
+
+
+def test_all_streams_are_asked_for_where_the_token_may_not_list_files(home: Store) -> None:
+    region = Region()
+    region.empty = None
+    _keep(home, region)
+    assert len(region.asked) == 4
+
+
+def test_histories_are_read_back_together(home: Store) -> None:
+    attempts = [KeptAttempt(slot, 1, "us", False, replace(STORY, id=f"alloc-{slot}"), {}) for slot in range(3)]
+    keep_histories(home, RUN, attempts[:2])
+    keep_histories(home, RUN, attempts[2:])
+    assert list(histories(home, RUN)) == attempts
+    assert list(kept(home, RUN)) == []
 
 
 def test_one_slot_of_a_run_is_read_alone_and_kept_again_it_stays_one(home: Store) -> None:

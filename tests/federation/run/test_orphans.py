@@ -17,7 +17,7 @@ class Region:
         self.is_down = is_down
         self.stopped: list[str] = []
 
-    def jobs(self, prefix: str = "") -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         if self.is_down:
             raise RegionUnreachable("connection refused", region=self.name)
         return [

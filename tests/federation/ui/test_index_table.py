@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from federation.index import Row
+from federation.index.query.fields import Field
 from federation.text import size_text
 from federation.ui.index_table import (
     aligned,
@@ -46,11 +47,39 @@ def row(**given: Any) -> Row:
     return Row(**(fields | given))
 
 
-def printed(rows: list[Row], width: int) -> tuple[list[str], tuple[str, ...]]:
+def printed(rows: list[Row], width: int, *sorted_by: Field) -> tuple[list[str], tuple[str, ...]]:
     text = io.StringIO()
     console = Console(file=text, width=width, color_system=None)
-    hidden = print_table(rows, console, short={rows[0].run: "4c7de001", rows[0].alloc_id: "8f14e45f"})
+    short = {rows[0].run: "4c7de001", rows[0].alloc_id: "8f14e45f"}
+    hidden = print_table(rows, console, short=short, sorted_by=sorted_by)
     return text.getvalue().splitlines(), hidden
+
+
+@pytest.mark.parametrize(
+    ("field", "heading", "cell"),
+    [
+        (
+            Field("metrics.train_seconds", "metric", "train_seconds", frozenset({"number"})),
+            "metrics.train_seconds",
+            "1",
+        ),
+        (Field("metrics.lift", "metric", "lift", frozenset({"number"})), "lift", "2.5"),
+        (Field("params.zz", "param", "zz", frozenset({"text or number"})), "zz", "deep"),
+        (Field("size_bytes", "fixed", "size_bytes", frozenset({"number"})), "size", "43.2 kB"),
+        (Field("node", "fixed", "node", frozenset({"text"})), "node", "us-1"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+@pytest.mark.parametrize("width", [40, 80, 400])
+def test_the_column_that_is_sorted_by_is_always_shown(field: Field, heading: str, cell: str, width: int) -> None:
+    params = {f"p{number}": "x" * 30 for number in range(6)}
+    others = {f"p{number}": "y" * 30 for number in range(6)}
+    rows = [row(params={**params, "zz": "deep"}), row(params={**others, "zz": "flat"})]
+    lines, hidden = printed(rows, width, field)
+    assert lines[0].split().count(heading) == 1
+    assert cell in lines[1]
+    assert heading not in hidden
+    assert plain_table(rows, sorted_by=[field]).splitlines()[0].split().count(heading) == 1
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 160, 200, 400])

@@ -53,12 +53,25 @@ def test_a_narrow_terminal_is_spared_what_is_dispensable(
     app = FakeApp(tmp_path, us="price_per_hour = 2.0\nelastic_slots = 3", eu="price_per_hour = 0.5")
     request = replace(ASK, slots=20, placing=Placing(expected_duration_s=1800))
     for width, header in (
-        (100, "region free now starting later finish price job results go to"),
-        (80, "region free now starting finish price job results go to"),
+        (500, "region nomad free queued now starting later waves finish price cost job results go to"),
+        (100, "region free queued now starting later waves finish price cost job"),
+        (80, "region free queued now starting later finish price job"),
     ):
         monkeypatch.setattr("federation.ui.plan_view.out", lambda width=width: out(plain_width=width))
         lines = shown(app, request, capsys)
         assert lines[1].replace("nodes ", "") == header
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_url_of_a_store_is_never_folded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    app = FakeApp(tmp_path)
+    monkeypatch.setattr("federation.ui.plan_view.out", lambda: out(plain_width=width))
+    show_plan(preview(app.app, ASK), app.config)
+    text = capsys.readouterr().out
+    for datacenter in app.config.regions["us"].datacenters.values():
+        assert f"us: results go to {datacenter.store.url}\n" in text
 
 
 def test_one_region_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,3 +108,15 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_resumed_run_begins_with_what_is_in_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = drawn(monkeypatch, [Tell("committed", "us", 1, 1, "model[0] added")], already=1)
     assert "2/2" in shown[shown.rindex("all ") :]
+
+
+def test_what_an_earlier_coordinator_reported_is_counted_and_not_printed_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [Tell("failed", "us", slot, 1, f"cause {slot}", is_earlier=slot == 0) for slot in (0, 1)]
+    with progress_display(MANIFEST, as_json=False) as show:
+        for tell in told:
+            show(tell)
+    err = capsys.readouterr().err
+    assert "cause 1" in err
+    assert "cause 0" not in err

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from federation.log import Log
 from federation.run.brain.changes import Cancel
-from federation.workflows.drive import SharedLog
+from federation.workflows.drive import RunOutcome, SharedLog
 from tests.federation.conftest import MemoryStore
+from tests.federation.run.brain.world import MANIFEST
 
 
 def opened(store: MemoryStore, author: str) -> SharedLog:
@@ -57,3 +58,16 @@ def test_of_many_who_write_at_once_each_entry_has_exactly_those_before_it_that_i
         assert sum(pool.map(write, "abcd")) == 40
     entries = Log(store, "runs/r/log/").refresh()
     assert [entry.changes[0]["reason"] for entry in entries] == [str(known) for known in range(40)]
+
+
+def test_the_text_of_an_outcome_names_some_failures_with_their_parameters() -> None:
+    failures = {slot: f"Exit Code: {slot}" for slot in range(5)}
+    params = {slot: {"lr": 0.1, "depth": slot} for slot in range(5)}
+    assert repr(RunOutcome(MANIFEST, "failed", "", 1, 5, failures, {"eu": 2}, params)) == (
+        f"<run {MANIFEST.run}: failed, 1 of 6 slots done>\n"
+        "  slot 0 (lr=0.1, depth=0): Exit Code: 0\n"
+        "  slot 1 (lr=0.1, depth=1): Exit Code: 1\n"
+        "  slot 2 (lr=0.1, depth=2): Exit Code: 2\n"
+        "  … and 2 more in .failures\n"
+        "  eu: 2 attempts may still run"
+    )

@@ -11,6 +11,7 @@ import pytest
 
 from federation.deploy.prepare import JobRequest
 from federation.errors import FederationError, UsageError
+from federation.index.home import entry_key
 from federation.log import Log
 from federation.plan import Reason
 from federation.result import Key, ResultRecord
@@ -311,3 +312,14 @@ def test_an_elastic_region_without_a_node_that_fits_is_used(tmp_path: Path) -> N
     assert {one.region: (one.now, one.starting) for one in made.plan.placements} == {"us": (0, 2), "eu": (4, 0)}
     app = FakeApp(tmp_path, FakeRegion("us", 0, fits=False), FakeRegion("eu", 4))
     assert preview(app.app, replace(ASK, slots=6)).usable == ["eu"]
+
+
+def test_a_plan_asks_the_index_for_news_twice(tmp_path: Path) -> None:
+    """Once for the job's own runs, once for other runs: what else it needs rests on the same answers."""
+    app = FakeApp(tmp_path)
+    app.index.open_run("run-1", "train", "1", "5ec", 1, 1)
+    app.index.close_run("run-1", "failed", "")
+    preview(app.app, ASK)
+    app.home.requests.clear()
+    assert preview(app.app, ASK).version == "2"
+    assert [key for _, key in app.home.requests if key.startswith("index/log/")] == [entry_key(3)] * 2

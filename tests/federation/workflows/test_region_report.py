@@ -30,6 +30,12 @@ def test_a_region_that_did_not_answer_is_not_asked_again(tmp_path: Path) -> None
     assert (told.leader, told.nodes, told.unknown) == ("", (), (f"leader: {told.capacity.detail}",))
 
 
+@pytest.mark.parametrize(("silent", "is_there"), [((False, True), True), ((True, True), False)])
+def test_whether_any_region_is_there(tmp_path: Path, silent: tuple[bool, bool], is_there: bool) -> None:
+    app = FakeApp(tmp_path, *(FakeRegion(name, is_silent=one) for name, one in zip(("us", "eu"), silent, strict=True)))
+    assert regions_now(app.app, JobRequest()).is_any_there is is_there
+
+
 def test_without_a_jobspec_regions_are_listed_with_what_needs_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

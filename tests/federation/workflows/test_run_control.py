@@ -45,7 +45,10 @@ class FakeRuns:
     def cancel_unstarted(self, run: str, reason: str) -> bool:
         return self.state == "unstarted"
 
-    def stop_stale(self, job: str, regions: object) -> dict[str, list[str]]:
+    def parent_of(self, run: str) -> str:
+        return ""
+
+    def stop_stale(self, job: str, regions: object, *, parent: str) -> dict[str, list[str]]:
         self.calls.append(f"stop {job} {regions}")
         return {"us": ["train/dispatch-1"]}
 

@@ -12,7 +12,9 @@ from federation.cli import run
 from federation.config.load import load
 from federation.index import Index
 from federation.manifest import new_run_id
+from federation.run.lease import Lease
 from federation.ui import run_view
+from federation.workflows.prune import Pruned
 from regions.storage import open_store
 
 TOML = """
@@ -76,6 +78,8 @@ def test_a_line_has_an_id_that_names_the_run_in_every_command(
     [
         (("--state", "open"), [4, 3, 2]),
         (("--state", "failed"), [1]),
+        (("--state", "undriven"), [4, 3, 2]),
+        (("--state", "undriven", "--job", "forecast"), [4]),
         (("--author", "ann"), [4, 3, 1, 0]),
         (("--author", "ann@laptop", "--job", "forecast"), [4]),
         (("--job", "sales-close-prediction-europe", "--limit", "2"), [3, 2]),
@@ -108,14 +112,25 @@ def test_it_is_said_why_there_is_none(
     assert err.startswith(says)
 
 
-def test_older_runs_that_are_left_out_are_counted_and_a_state_is_one_of_four(
+def test_older_runs_that_are_left_out_are_counted_and_a_state_is_one_of_five(
     opened: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert listed(capsys, "--limit", "2")[1].endswith("3 older runs not shown (--limit 2)")
     assert (
-        "Error: --state running: a run is open, done, failed or cancelled"
+        "Error: --state running: a run is open, undriven, done, failed or cancelled"
         in listed(capsys, "--state", "running", code=1)[1]
     )
+
+
+def test_a_run_that_somebody_drives_is_not_listed_as_undriven(
+    opened: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = load(tmp_path / "fedml.toml")
+    folder = config.cache_dir / "runs"
+    with Lease(open_store(config.home), opened[3], author="ann@laptop", folder=folder, lease_s=60) as lease:
+        lease.acquire()
+        assert [line[0] for line in listed(capsys, "--state", "undriven")[0][1:]] == [opened[4][-8:], opened[2][-8:]]
+        assert len(listed(capsys, "--state", "undriven", "--limit", "1")[0]) == 2
 
 
 @pytest.mark.parametrize("columns", [72, 80, 100, 250])
@@ -130,3 +145,21 @@ def test_ids_states_and_counts_are_whole_at_every_width(
         assert line.startswith(f"{one[-8:]}  ")
         assert ("  -  " if "done" in line else "  0/24 ") in line
         assert {"undriven", "done", "failed"} & set(line.split())
+
+
+def test_pruning_never_takes_yes_together_with_a_dry_run(opened: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "prune", "--yes", "--dry-run"]) == 1
+    assert "--yes and --dry-run exclude each other" in capsys.readouterr().err
+
+
+def test_what_is_pruned_fits_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_view, "out", lambda: SimpleNamespace(width=80))
+    pruned = Pruned("0" * 36, "a-job-with-a-long-name-" * 4, "2026-11-24T10:00:00.123456Z", 1200, 987_654_321)
+    run_view.show_pruned([pruned], {pruned.run: "9c41d07e"})
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["run", "job", "closed", "objects", "size"]
+    assert len(line) <= 80
+    assert line.startswith("9c41d07e  a-job")
+    assert line.endswith("2026-11-24 10:00Z  1200     987.7 MB")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from jobs.errors import InvalidMeta
 from jobs.params.file import pack, payload_lines, payload_of, read_asks, read_params, read_payloads, rows_of, unpack
-from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, check_asks, text_of, typed
+from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, check_asks, typed
+from jobs.params.values import text_of
 from jobs.spec import JobShape
 
 SHAPE = JobShape(
@@ -265,7 +266,7 @@ def test_payloads_are_the_files_of_a_folder_by_name(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     payloads = read_payloads(tmp_path)
     assert payloads == (Payload("a.json", b"\xff\x00"), Payload("b.json", b"2"))
-    assert [payload_of(line) for line in payload_lines(payloads)] == [b"\xff\x00", b"2"]
+    assert tuple(payload_of(line) for line in payload_lines(payloads)) == payloads
     assert Asks(payloads=payloads).slots(None) == 2
     assert check_asks(SHAPE, Asks(payloads=payloads), META, b"") == META
     assert "exclude each other" in refused(Asks(payloads=payloads), payload=b"x")

@@ -539,10 +539,11 @@ def test_a_reader_writes_nothing_and_a_coordinator_only_what_is_its_own() -> Non
     home = StoreConfig("s3://ml-home")
     assert {action for action, _ in actions("reader", home, [STORE])} == {"s3:GetObject", "s3:ListBucket"}
     written = {resource for action, resource in actions("coordinator", home, [STORE]) if action == "s3:PutObject"}
-    assert {one for one in written if "ml-us" in one} == {"arn:aws:s3:::ml-us/models/doctor/*"}
+    below = "arn:aws:s3:::ml-us/models"
+    assert {one for one in written if "ml-us" in one} == {f"{below}/code/*", f"{below}/doctor/*"}
     assert {one.removeprefix("arn:aws:s3:::ml-home/") for one in written if "ml-home" in one} == {
-        "format.json", "index/log/*", "index/checkpoints/*", "index/watch/*", "doctor/*", "runs/*/log/*", "runs/*/logs/*",
-        "runs/*/lease/*", "runs/*/manifest.json", "runs/*/params.jsonl.gz", "runs/*/payloads.jsonl.gz",
+        "code/*", "format.json", "index/log/*", "index/checkpoints/*", "index/watch/*", "doctor/*", "runs/*/log/*",
+        "runs/*/logs/*", "runs/*/lease/*", "runs/*/manifest.json", "runs/*/params.jsonl.gz", "runs/*/payloads.jsonl.gz",
     }  # fmt: skip
 
 

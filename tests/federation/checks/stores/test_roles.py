@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from federation.checks.doctor.roles import ROLES
+from federation.checks.doctor.roles import ROLES, grants
 from federation.checks.doctor.roles import store_documents as documents
 from federation.checks.doctor.roles import store_policy as policy
 from federation.checks.stores.roles import text
 from federation.cli import run
 from regions.model import StoreConfig
+from regions.storage.backend import Grants, backend_of
 
 S3 = StoreConfig(url="s3://models/fedml")
 GCS = StoreConfig(url="gs://models/fedml")
@@ -32,6 +33,21 @@ def test_a_node_touches_results_and_artifacts_only(store: StoreConfig) -> None:
     assert "fedml/artifacts/" in found
     assert "elete" not in found
     assert not any(part in found for part in ("index/", "runs/", "doctor/", "ListBucket"))
+
+
+@pytest.mark.parametrize("store", [S3, GCS, AZURE])
+def test_a_node_reads_code_and_a_coordinator_creates_it(store: StoreConfig) -> None:
+    form = backend_of(store.url).policy
+    assert form is not None
+    reading = json.dumps(form.make(store, Grants("node", reads=("code/",))))
+    assert "fedml/code/" in reading
+    for home in (store, FOLDER):
+        assert "fedml/code/" in told("coordinator", store, home)
+        assert "fedml/code/" in told("maintenance", store, home)
+    node, coordinator = grants("node", is_home=False), grants("coordinator", is_home=False)
+    assert "code/" in node.reads
+    assert "code/" not in node.added
+    assert coordinator.appends == ("code/",)
 
 
 @pytest.mark.parametrize("store", [S3, GCS, AZURE])
@@ -108,7 +124,7 @@ def test_in_s3_a_coordinator_never_replaces_an_entry_of_a_log(role: str) -> None
     unconditional = {part for parts, condition in s3(role, "s3:PutObject") if condition is None for part in parts}
     assert unconditional == {"doctor/*", "index/checkpoints/*", "index/watch/*", "runs/*/logs/*"}
     once = {part for parts, given in s3(role, "s3:PutObject") if given and "Null" in given for part in parts}
-    assert {"index/log/*", "runs/*/log/*", "runs/*/manifest.json", "format.json"} < once
+    assert {"index/log/*", "runs/*/log/*", "runs/*/manifest.json", "format.json", "code/*"} < once
     deleted = {part for parts, _ in s3(role, "s3:DeleteObject") for part in parts}
     assert deleted == {"doctor/*", "index/checkpoints/*", "index/watch/*"}
 

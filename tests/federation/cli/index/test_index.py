@@ -258,6 +258,14 @@ def test_get_of_a_version_with_several_results_lists_them(filled: Project, cli: 
     assert "→ name one by the beginning of its allocation id, as bbbb2222" in err
 
 
+def test_get_of_several_results_takes_the_first_by_sort(filled: Project, cli: Cli) -> None:
+    code, out, _ = cli("get", "4", "--sort", "region", "--to", "first")
+    assert (code, Path(out.strip()).name) == (0, "first")
+    regions = [cli("get", "4", "--sort", f"region{order}", "--to", f"r{order}", "--json")[1] for order in ("", ":desc")]
+    assert json.loads(regions[0])["alloc_id"] != json.loads(regions[1])["alloc_id"]
+    assert "there is no field 'nope'" in cli("get", "4", "--sort", "nope")[2]
+
+
 def test_get_refuses_a_flipped_byte(filled: Project, cli: Cli) -> None:
     [path] = (filled.root / "us").rglob("000000000/train/0/aaaa*/*/model.bin")
     path.write_bytes(b"M" + path.read_bytes()[1:])

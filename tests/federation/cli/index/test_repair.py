@@ -284,12 +284,14 @@ def test_what_was_removed_is_shown_as_that(filled: Project, cli: Cli) -> None:
     assert cli("list", "--at", "4")[1].count("committed") == 2
 
 
-@pytest.mark.parametrize("command", ["sync", "rebuild"])
-def test_a_dry_run_is_the_default_and_never_together_with_yes(command: str, filled: Project, cli: Cli) -> None:
-    for key in [each.key for each in filled.home.list("index/log/")] if command == "rebuild" else ():
+@pytest.mark.parametrize("command", [("sync",), ("rebuild",), ("gc", "--keep", "best=auc:1")], ids=" ".join)
+def test_a_dry_run_is_the_default_and_never_together_with_yes(
+    command: tuple[str, ...], filled: Project, cli: Cli
+) -> None:
+    for key in [each.key for each in filled.home.list("index/log/")] if command == ("rebuild",) else ():
         filled.home.delete(key)
     before = sorted(each.key for each in filled.home.list())
-    assert cli(command, "--dry-run") == cli(command)
-    code, _, err = cli(command, "--dry-run", "--yes")
+    assert cli(*command, "--dry-run") == cli(*command)
+    code, _, err = cli(*command, "--dry-run", "--yes")
     assert (code, err.splitlines()[0]) == (1, "Error: --yes and --dry-run exclude each other")
     assert sorted(each.key for each in filled.home.list()) == before

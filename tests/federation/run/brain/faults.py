@@ -33,6 +33,8 @@ KINDS: Mapping[str, float] = {
     "failed_after_publishing": 0.02,
     "forged": 0.02,
     "hang": 0.01,
+    # curves: each half second, of each running child
+    "measured": 0.10,
     # regions: each half second
     "cut": 0.004,
     "cut_answers": 0.002,

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from tests.federation.run.brain.virtual_region import Child, VirtualRegion
     from tests.federation.run.brain.world import Seat, World
 
-NOT_COUNTED = (Cause.REGION_LOST, Cause.PREEMPTED, Cause.MOVED, Cause.PENDING, Cause.REFUSED, Cause.CANCELLED)
+NOT_COUNTED = (
+    Cause.REGION_LOST,
+    Cause.PREEMPTED,
+    Cause.MOVED,
+    Cause.PENDING,
+    Cause.REFUSED,
+    Cause.CANCELLED,
+    Cause.RULE,
+)
 OWN = (Cause.EXIT, Cause.OOM, Cause.SETUP, Cause.NO_RESULT, Cause.TIMEOUT, Cause.INPUT)
 
 
@@ -46,6 +54,8 @@ class Watchdog:
         """Slot → the attempt whose result is in the index."""
         self.proven: set[str] = set()
         """Regions that have given a result."""
+        self.measured: dict[int, float] = {}
+        """Slot → its newest value at the step of --keep-best, as the log has it."""
         self.well: set[tuple[int, int]] = set()
         """Attempts whose task ended by itself with exit code 0."""
         self.lost: set[tuple[int, int, str]] = set()
@@ -65,6 +75,8 @@ class Watchdog:
             if kind == "retry":
                 for slot in change["slots"]:
                     self.forgiven[slot] = sum(1 for bound in self.bound if bound[0] == slot)
+            if kind == "measure":
+                self.measured[int(change["slot"])] = float(change["value"])
             if kind not in ("bind", "ack", "fail"):
                 continue
             pair = slot, attempt = int(change["slot"]), int(change["attempt"])
@@ -73,6 +85,8 @@ class Watchdog:
                 self.acknowledged.setdefault(pair, len(world.log))
             elif kind == "fail":
                 assert pair in self.bound, f"{pair} failed, never bound"
+                if change["cause"] == Cause.RULE:
+                    self._check_rule(slot, str(change["reason"]))
                 self.failed.setdefault(pair, str(change["cause"]))
                 if change["cause"] == Cause.MOVED:
                     children = self._children_of(self.bound[pair], pair)
@@ -90,8 +104,20 @@ class Watchdog:
                 assert attempt == 1 or (slot, attempt - 1) in self.failed, (
                     f"{pair} was bound while the one before is open"
                 )
+                assert self.failed.get((slot, attempt - 1)) != Cause.RULE, f"{pair}: a rule stopped the slot before"
                 self.bound[pair] = str(change["region"])
                 self._check_limits(slot, str(change["region"]))
+
+    def _check_rule(self, slot: int, reason: str) -> None:
+        """A slot is stopped only for what its task logged; by --keep-best only where enough others are as good."""
+        world, keep = self.world, self.world.manifest.keep_best
+        if reason.startswith("--stop-when"):
+            assert world.loss(slot) > 0.6, f"slot {slot} was stopped by a condition that it doesn't meet"
+            return
+        assert keep is not None, "stopped by a rule that the run doesn't have"
+        own = (keep.order(self.measured[slot]), slot)
+        better = [one for one, value in self.measured.items() if (keep.order(value), one) < own]
+        assert len(better) >= keep.count, f"slot {slot} was stopped, and only {len(better)} are better"
 
     def _check_limits(self, slot: int, region: str) -> None:
         world, manifest = self.world, self.world.manifest
@@ -246,6 +272,8 @@ class Watchdog:
             self.lost.add(place)
         elif tell.kind == "back":
             self.lost.discard(place)
+        elif tell.kind == "stopped":
+            assert self.failed.get((tell.slot, tell.attempt)) == Cause.RULE, "a rule stopped it before the log says so"
         elif tell.kind == "bound":
             assert seat.brain is not None
             assert not seat.brain.state.is_ending, "bound after the run was cancelled"
@@ -292,10 +320,12 @@ class Watchdog:
         named = {number for number, slot in slots if slot.state == "failed" and slot.reason}
         allowed = manifest.max_failures
         assert allowed is None or len(named) <= allowed or brain.state.halted, "too many failures, and not halted"
+        stopped = {slot for (slot, _), cause in self.failed.items() if cause == Cause.RULE}
         if not brain.state.halted:
-            assert done | named == set(range(manifest.slots)), "a slot has neither its keys nor a named failure"
+            assert done | named | stopped == set(range(manifest.slots)), "a slot has neither its keys nor a named end"
             if len(world.seats) == 1:  # of two, one may know of a late result that the other doesn't
-                assert world.closed.state == ("done" if done == set(range(manifest.slots)) else "failed")
+                is_done = done | stopped == set(range(manifest.slots)) and bool(done)
+                assert world.closed.state == ("done" if is_done else "failed")
         for tell, at in zip(world.told, world.told_at, strict=True):
             is_late = self.cancelled_at is not None and at > self.cancelled_at + 60
             assert not (tell.kind == "bound" and is_late), "bound long after the cancel"

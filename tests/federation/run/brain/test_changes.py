@@ -13,7 +13,8 @@ from federation.log import Log
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Change, Done, Rebind, Retry, parse_entry
+from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Change, Done, Fail, Measure, Rebind, Retry, Trouble, parse, parse_entry
 from regions.model import Allocation, StoreConfig
 from regions.storage import open_store
 from tests.federation.run.brain.world import MANIFEST
@@ -56,12 +57,18 @@ def without_results() -> list[tuple[Change, ...]]:
     return [(Done(1, 2, "model", 0),)]
 
 
+def by_rules() -> list[tuple[Change, ...]]:
+    """What a run with `--keep-best` and `--stop-when` writes besides."""
+    reached = [Measure.of(0, 1, 0.25), Measure.of(1, 2, float("nan")), Measure.of(2, 1, float("inf"))]
+    return [(*reached, Fail(1, 2, Cause.RULE, "--keep-best 1: loss is nan at step 5, and better in 1 other slot"))]
+
+
 def written(folder: Path) -> list[str]:
     """The log's entries, byte by byte."""
     home = open_store(StoreConfig(f"file://{folder}/home"))
     log = Log(home, "runs/r/log/", author="tester", clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     with patch("federation.log.secrets.token_hex", lambda size_bytes: "0" * 2 * size_bytes):
-        for changes in [*decided("local"), *decided("all"), *by_hand(), *without_results()]:
+        for changes in [*decided("local"), *decided("all"), *by_hand(), *without_results(), *by_rules()]:
             log.append([change.to_json() for change in changes], reason="run")
     return [home.get(info.key).decode() for info in home.list("runs/r/log/")]
 
@@ -70,7 +77,7 @@ def test_every_change_is_written_in_the_same_bytes_as_ever(tmp_path: Path) -> No
     kept = json.loads(FIXTURE.read_text())
     assert written(tmp_path) == kept
     kinds = {change["type"] for entry in kept for change in json.loads(entry)["changes"]}
-    assert kinds == {"bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "done"}
+    assert kinds == {"bind", "ack", "fail", "cancel", "halt", "exclude", "rebind", "retry", "alloc", "done", "measure"}
 
 
 def test_what_is_read_from_the_log_is_what_was_written() -> None:
@@ -81,6 +88,11 @@ def test_what_is_read_from_the_log_is_what_was_written() -> None:
             json.loads(json.dumps([change.to_json() for change in read if isinstance(change, Change)]))
             == entry["changes"]
         )
+
+
+def test_a_trouble_is_read_as_it_was_written() -> None:
+    for change in (Trouble(3, 1, "task t: Missing", "task t: Missing; Nomad restarts it"), Trouble(3, 1, "", "")):
+        assert parse(json.loads(json.dumps(change.to_json()))) == change
 
 
 def test_a_run_log_s_changes_are_read_in_one_module() -> None:

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 import pytest
 
+from federation.curves import KeepBest
 from federation.plan import Room
 from federation.run.brain.brain import Brain
+from federation.run.brain.events import Measured
 from tests.federation.run.brain.faults import KINDS
 from tests.federation.run.brain.world import MANIFEST, World
 
@@ -39,7 +41,7 @@ def one_run(
     world = World(
         seed, sizes=sizes, rooms=rooms, scale=1.0 if seed % 3 else 2.0, without=without, seats=2 if seed % 5 == 0 else 1,
         max_outstanding={"r1": 6} if seed % 7 == 0 else None, share=1 + seed % 3 if seed % 13 == 5 else None,
-        make_brain=make_brain,
+        make_brain=make_brain, stop_when=_stops if seed % 5 == 2 else None,
     )  # fmt: skip
     if seed % 10 == 3:
         world.cancel_at = 5.0 + seed % 60
@@ -57,9 +59,14 @@ def one_run(
         canary_on_failure="local" if seed % 2 else "all",
         max_failures=seed % 16 // 8 if seed % 4 == 0 else None,
         results="none" if seed % 8 == 7 else "publish",
+        keep_best=KeepBest(1 + slots // 3, 5, mode="min" if seed % 2 else "max") if seed % 6 in (1, 4) else None,
     )
     world.run(manifest)
     return world
+
+
+def _stops(_slot: int, newest: Measured) -> str:
+    return "--stop-when metrics.loss > 0.6" if newest.values["loss"] > 0.6 else ""
 
 
 def failure(seed: int, without: tuple[str, ...], slots: int) -> str:

@@ -11,7 +11,8 @@ from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.causes import Cause, backoff_s, cause_of
-from federation.run.brain.changes import Ack, Change
+from federation.run.brain.changes import Ack, Bind, Change, Fail, Retry
+from federation.run.brain.dispatching import CHANGED
 from federation.run.brain.timing import Limits
 from regions.model import Allocation, TaskState
 from tests.federation.run.brain.test_brain import sent
@@ -51,6 +52,11 @@ def write(brain: Brain, out: list[cmd.Command]) -> list[cmd.Command]:
             allocation(tasks={"t": TaskState("dead", True, 0, "Terminated", 137, is_oom_killed=True)}),
             Cause.OOM,
             "task t: killed for its memory (OOM) (exit code 137)",
+        ),
+        (
+            allocation(tasks={"t": TaskState("dead", True, 0, "Exit Code: 137, Signal: 9", 137)}),
+            Cause.EXIT,
+            "task t: Exit Code: 137, Signal: 9, killed: often for more memory than its resources allow",
         ),
         (
             allocation(tasks={"t": TaskState("dead", True, 0, "Failed Artifact Download")}),
@@ -305,7 +311,7 @@ def test_a_crash_loop_is_said_with_what_the_task_wrote_last() -> None:
 def test_a_task_that_never_started_is_not_said_to_have_waited_for_a_node() -> None:
     brain = Brain(replace(MANIFEST, slots=1, pending_timeout_s=30.0))
     sent(brain)
-    brain.step(ev.AllocationChanged("us", waiting("Missing: nomad.var.block(a)")))
+    write(brain, brain.step(ev.AllocationChanged("us", waiting("Missing: nomad.var.block(a)"))))
     for name in MANIFEST.regions:
         brain.step(ev.RegionHeard(name))
         brain.step(ev.RegionProbed(name, 5))
@@ -319,3 +325,60 @@ def test_an_attempt_that_is_over_is_not_said_to_be_failing() -> None:
     sent(brain)
     over = allocation(tasks={"t": TaskState("dead", True, 2, "Exit Code: 1", 1, trouble="Exit Code: 1")})
     assert told(brain.step(ev.AllocationChanged("us", over))) == []
+
+
+def noted(out: list[cmd.Command]) -> list[tuple[str, str]]:
+    return [(one["trouble"], one["detail"]) for one in changes(out) if one["type"] == "trouble"]
+
+
+def test_what_fails_now_stands_in_the_run_log_until_the_task_starts() -> None:
+    """Whoever shows the run, or goes on with it, knows what its coordinator saw."""
+    brain = Brain(replace(MANIFEST, slots=1))
+    sent(brain)
+    out = brain.step(ev.AllocationChanged("us", waiting("Missing: nomad.var.block(a)")))
+    text = "task t: Missing: nomad.var.block(a)"
+    assert noted(out) == [(text, text)]
+    append = of(out, cmd.Append)[0]
+    write(brain, out)
+    seen = Brain(replace(MANIFEST, slots=1))
+    for entry in ((Bind(0, 1, "us"), Ack(0, 1, CHILD)), append.changes):
+        seen.step(ev.Appended(entry, is_replay=True))
+    seen.step(ev.Resumed({}))
+    assert seen.slots[0].attempts[0].failing == text
+    started = brain.step(ev.AllocationChanged("us", allocation(client_status="running")))
+    assert noted(started) == [("", "")]
+    for change in proposed(started):
+        seen.step(ev.LogRead(((change,),)))
+    assert seen.slots[0].attempts[0].failing == ""
+    assert brain.slots[0].attempts[0].troubles == seen.slots[0].attempts[0].troubles == (text,)
+
+
+def test_a_resumed_run_marks_the_failures_that_were_reported_before() -> None:
+    brain = Brain(replace(MANIFEST, slots=2, max_attempts=1))
+    exit_code = Fail(0, 1, Cause.EXIT, "Exit Code: 1")
+    for entry in ((Bind(0, 1, "us"), Bind(1, 1, "us")), (Ack(0, 1, CHILD), Ack(1, 1, f"{CHILD}b")), (exit_code,)):
+        brain.step(ev.Appended(entry, is_replay=True))
+    out = [*brain.step(ev.Resumed({})), *brain.step(ev.Tick(1.0))]
+    assert [(tell.kind, tell.slot, tell.is_earlier) for tell in of(out, cmd.Tell)] == [("failed", 0, True)]
+    brain.step(ev.ChildInspected(1, 1, "dead", (allocation(job_id=f"{CHILD}b"),)))
+    out = brain.step(ev.Looked(1, 1, "", ()))
+    assert [(tell.kind, tell.slot, tell.is_earlier) for tell in of(out, cmd.Tell)] == [("failed", 1, False)]
+
+
+def test_a_slot_keeps_its_own_error_when_no_region_has_the_runs_job_any_more() -> None:
+    brain = Brain(replace(MANIFEST, slots=1, max_attempts=1))
+    exit_code = Fail(0, 1, Cause.EXIT, "task t: Exit Code: 1")
+    for entry in ((Bind(0, 1, "us"),), (Ack(0, 1, CHILD),), (exit_code,), (Retry((0,)),)):
+        brain.step(ev.Appended(entry, is_replay=True))
+    brain.step(ev.Resumed({}))
+    brain.step(ev.Tick(1.0))
+    out = [command for name in MANIFEST.regions for command in brain.step(ev.RegionProbed(name, 2))]
+    for _ in MANIFEST.regions:
+        out = [
+            command
+            for bound in write(brain, out)
+            if isinstance(bound, cmd.CheckParent)
+            for command in brain.step(ev.ParentChecked(bound.region, "other"))
+        ]
+    names = ", ".join(MANIFEST.regions)
+    assert brain.slots[0].reason == f"task t: Exit Code: 1; not tried again: no region can take it: {names}: {CHANGED}"

@@ -28,6 +28,7 @@ from federation.run.brain.results import Results
 from federation.run.brain.resume import Resume
 from federation.run.brain.run_log import LogView
 from federation.run.brain.state import RunState
+from federation.run.brain.stopping import Stopping
 from federation.run.brain.transitions import Admission, Reach
 from federation.run.brain.watching import Watching
 from tests.federation.run.brain.test_chaos import one_run
@@ -329,7 +330,52 @@ def does_not_wait_for_the_next_allocation(patch: MonkeyPatch) -> None:
     )
 
 
+def keeps_one_too_few(patch: MonkeyPatch) -> None:
+    """--keep-best stops the last of the best."""
+    flush = Stopping.flush
+
+    def greedy(self: Stopping) -> None:
+        manifest = self._state.manifest
+        if manifest.keep_best is not None:
+            fewer = replace(manifest.keep_best, count=manifest.keep_best.count - 1)
+            self._state.manifest = replace(manifest, keep_best=fewer)
+        flush(self)
+        self._state.manifest = manifest
+
+    patch.setattr(Stopping, "flush", greedy)
+
+
+def tries_again_what_a_rule_stopped(patch: MonkeyPatch) -> None:
+    go_on = Ends.go_on
+
+    def stubborn(self: Ends, number: int) -> None:
+        last = self._state.slots[number].last
+        if last is not None and last.cause is Cause.RULE:
+            last.cause = Cause.PENDING
+        go_on(self, number)
+
+    patch.setattr(Ends, "go_on", stubborn)
+
+
+def forgets_to_stop_by_the_rule(patch: MonkeyPatch) -> None:
+    """The end is in the log, and the child runs on."""
+    end_as_logged = Ends.end_as_logged
+
+    def lazy(self: Ends, change: Any) -> None:
+        attempt = self._state.attempt(change.slot, change.attempt)
+        if change.cause is Cause.RULE and attempt.is_open:
+            self.close(attempt, change.cause, change.reason)
+            self.go_on(change.slot)
+        else:
+            end_as_logged(self, change)
+
+    patch.setattr(Ends, "end_as_logged", lazy)
+
+
 MUTANTS = [
+    keeps_one_too_few,
+    tries_again_what_a_rule_stopped,
+    forgets_to_stop_by_the_rule,
     takes_what_was_killed_for_done,
     takes_an_exit_code_of_0_for_done,
     counts_a_drain,

@@ -70,6 +70,7 @@ class VirtualRegion:
         self.name = name
         self.size = size
         self.faults = faults
+        self.job_modify_index = 0
         self.spec_hash = spec_hash
         self.has_tokens = has_tokens
         self.durations: Callable[[Child], float] = lambda _: faults.rng("duration").uniform(1, 20)
@@ -92,6 +93,16 @@ class VirtualRegion:
         self.on_well: Callable[[str, Child], None] = lambda _region, _child: None
         """Told of each child whose task ended by itself with exit code 0."""
         self.on_result: Callable[[str, Child, Allocation], None] = lambda _region, _child, _allocation: None
+
+    @property
+    def spec_hash(self) -> str:
+        """The spec of the registered job. Each registration raises the job's index."""
+        return self._spec_hash
+
+    @spec_hash.setter
+    def spec_hash(self, spec_hash: str) -> None:
+        self._spec_hash = spec_hash
+        self.job_modify_index += 1
 
     # ── the client's calls ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,9 +132,9 @@ class VirtualRegion:
             return {"ID": job_id, "Status": child.status, "Meta": child.meta, "Stop": child.is_stopped}
         if "/" in job_id or not self.is_job_there:
             raise NotFound(f"job {job_id}", region=self.name)
-        return {"ID": job_id, "Meta": {"fedml_spec": self.spec_hash}}
+        return {"ID": job_id, "Meta": {"fedml_spec": self.spec_hash}, "JobModifyIndex": self.job_modify_index}
 
-    def jobs(self, prefix: str = "", *, meta: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
         self._asked("list")
         children = list(self.children.values())
         if self.faults.hits("stale_list"):
@@ -178,6 +189,15 @@ class VirtualRegion:
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         self._asked("evaluations")
+        if job_id is None:
+            held = {"Status": "blocked", **HELD}
+            return [
+                {"JobID": one.id, **(held if one.fate != "never_placed" else {"Status": "pending"})}
+                for one in self.children.values()
+                if one.status == "pending"
+                and one.has_evaluation
+                and (one.fate == "never_placed") == (status == "pending")
+            ]
         return [
             {"JobID": one.id, "Status": "complete", **(HELD if one.fate != "never_placed" else {})}
             for one in self.children.values()

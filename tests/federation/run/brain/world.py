@@ -8,6 +8,8 @@ real. `World(seed).run(manifest)` drives a run to its end, however many coordina
 from __future__ import annotations
 
 import heapq
+import math
+import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +22,7 @@ from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Change, Entry, parse_entry
+from federation.run.brain.stopping import StopWhen
 from federation.run.brain.timing import Limits
 from federation.run.execution import Execution
 from federation.run.orphans import stop_stale
@@ -89,6 +92,7 @@ class World:
         share: int | None = None,
         limits: Limits = LIMITS,
         watches: bool = True,
+        stop_when: StopWhen | None = None,
     ) -> None:
         self.faults = Faults(seed, scale=scale, without=without)
         self.sizes = sizes or {"us": 3, "eu": 2, "onprem": 1}
@@ -117,6 +121,7 @@ class World:
         """What a test has happen at a time."""
         self._make_brain = make_brain
         self.rooms, self._max_outstanding, self.limits = rooms, max_outstanding, limits
+        self.stop_when = stop_when
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._commands = 0
@@ -196,6 +201,7 @@ class World:
             if region.name != self.manifest.regions[-1] and self.faults.hits("changed_job"):
                 region.spec_hash = "another"
             region.live(self.now)
+            self._measure(region)
             if region.cut in ("", "slow") and self.now % HEARTBEAT_S == 0:
                 self._hear(region.name, ev.RegionHeard(region.name), 0.0)
         if self.now >= self.cancel_at:
@@ -203,6 +209,22 @@ class World:
             self.log.append(({"type": "cancel", "reason": "enough"},))
             if self.watchdog:
                 self.watchdog.cancelled_at = self.now
+
+    def _measure(self, region: VirtualRegion) -> None:
+        """What the curve readers of all coordinators see of its running children, sooner or later. It is the same each time."""
+        if not (self.stop_when or self.manifest.keep_best) or region.cut in UNANSWERED:
+            return
+        for child in region.children.values():
+            if child.status == "running" and self.faults.rng("measured").random() < KINDS["measured"]:
+                loss = self.loss(child.slot)
+                for seat in self.seats:
+                    event = ev.Measured(child.id, 5, {"loss": loss}, loss if self.manifest.keep_best else None)
+                    self.later(self._delay(), lambda seat=seat, event=event: self._give(seat, event))  # type: ignore[misc]
+
+    def loss(self, slot: int) -> float:
+        """What the slot's task logs: some slots are equally good, and some have a NaN."""
+        loss = random.Random(f"{self.faults.seed}/loss/{slot}").randint(0, 9)
+        return loss / 10 if loss else math.nan
 
     @staticmethod
     def _cut(region: VirtualRegion, how: str, until: float) -> None:
@@ -231,7 +253,11 @@ class World:
         """A coordinator begins, with the log and the index as they are."""
         seat.life += 1
         seat.brain = self._make_brain(
-            self.manifest, self.limits, rooms=self.rooms, max_outstanding=self._max_outstanding
+            self.manifest,
+            self.limits,
+            rooms=self.rooms,
+            max_outstanding=self._max_outstanding,
+            stop_when=self.stop_when,
         )
         seat.seated_at = self.now
         seat.read, seat.own = len(self.log), set()
@@ -318,6 +344,8 @@ class World:
     def _do(self, seat: Seat, command: cmd.Command) -> Sequence[ev.Event]:
         if isinstance(command, cmd.Commit):
             return [self._commit(command)]
+        if isinstance(command, cmd.KeepLogs):
+            return [ev.LogsKept(command.slot, command.attempt)]
         if isinstance(command, cmd.Dispatch):
             self.dispatched.append((command.slot, command.attempt, command.region))
         return self._execute_by[seat.number].do(command)

@@ -9,11 +9,15 @@ import pytest
 
 from federation.log import Entry
 from federation.run.brain.changes import Bind, Cancel
-from federation.ui import run_view
+from federation.run.brain.state import Attempt, Slot
+from federation.run.brain.transitions import Phase, SlotState
+from federation.run.timeline import TaskFit, Timeline
+from federation.ui import run_story_view
 from federation.ui.console import ScreenedConsole
-from federation.ui.run_view import show_outcome, show_story, story_document
+from federation.ui.run_story_view import show_fit, show_story, story_document
+from federation.ui.run_view import show_outcome
 from federation.workflows.drive import RunOutcome
-from federation.workflows.runs import RunStory
+from federation.workflows.run_reader import RunStory
 from tests.federation.run.brain.world import MANIFEST
 
 
@@ -50,10 +54,10 @@ def test_a_run_that_nobody_cancelled_says_nothing_of_it(capsys: pytest.CaptureFi
 def test_a_narrow_terminal_shows_an_attempts_reason_in_full_below_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    monkeypatch.setattr(run_view, "out", lambda: ScreenedConsole(sys.stdout, plain_width=width))
+    monkeypatch.setattr(run_story_view, "out", lambda: ScreenedConsole(sys.stdout, plain_width=width))
     reason = "task train: Exit Code: 1: ValueError: loss is nan at step 3: lr=1.0 is too large for depth=7, try a smaller one"
     columns = ["slot", "parameters", "state", "results", "attempt", "region", "dispatched job", "why it ended"]
-    run_view._show_attempts(
+    run_story_view._show_attempts(
         columns,
         [
             (22, "lr=1.0, depth=7", "done", "1/1", 1, "us", "tune/dispatch-1796093276-71795628", reason),
@@ -78,3 +82,48 @@ def test_a_failed_run_names_the_next_commands(capsys: pytest.CaptureFixture[str]
     assert "slot 3: task train: Exit Code: 1" in shown
     assert f"fedml runs logs {MANIFEST.run} --failed\n" in shown
     assert f"fedml runs retry {MANIFEST.run}\n" in shown
+    show_outcome(RunOutcome(MANIFEST, "cancelled", "", 5, 1, {3: "task train: Exit Code: 1"}, {}))
+    shown = capsys.readouterr().err
+    assert "runs retry" not in shown
+    assert f"fedml dispatch --failed-of {MANIFEST.run}\n" in shown
+
+
+def test_an_open_run_tells_what_fails_now_by_reason_with_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    crash = "task t: Exit Code: 1; Nomad restarts it"
+    slots = (
+        Slot([Attempt(1, "us", Phase.RUNNING, failing=crash)]),
+        Slot([Attempt(1, "us", Phase.RUNNING, failing=crash)]),
+        Slot([Attempt(1, "us", Phase.ENDED, reason="node n was lost"), Attempt(2, "eu", Phase.SENT)]),
+        Slot([Attempt(1, "us", Phase.RUNNING)]),
+        Slot([Attempt(1, "us", Phase.ENDED, reason="bad lr")], state=SlotState.FAILED, reason="bad lr"),
+    )
+    story = RunStory(MANIFEST, "open", "", slots, parameters=lambda slot: {"depth": slot, "lr": 0.1})
+    show_story(story)
+    shown = capsys.readouterr().out
+    assert (
+        "  slot 4 (depth=4, lr=0.1): bad lr\n"
+        "Failing now, and not given up:\n"
+        f"  2 slots, all with lr=0.1: {crash}\n"
+        "    slot 0 (depth=0, lr=0.1)\n"
+        "    slot 1 (depth=1, lr=0.1)\n"
+        "  slot 2 (depth=2, lr=0.1): an earlier attempt ended: node n was lost\n"
+    ) in shown
+    document = story_document(story)
+    assert document["failing"][0] == {
+        "reason": crash,
+        "slots": [{"slot": slot, "params": {"depth": slot, "lr": 0.1}} for slot in (0, 1)],
+    }
+    assert [group["reason"] for group in document["failures"]] == ["bad lr"]
+    assert story_document(replace(story, state="cancelled"))["failing"] == []
+
+
+@pytest.mark.parametrize(("sampled", "is_said"), [(4, False), (5, True)])
+def test_what_would_fit_is_said_by_enough_attempts_only(
+    capsys: pytest.CaptureFixture[str], sampled: int, is_said: bool
+) -> None:
+    fit = TaskFit("train", sampled, 500, 1024, 100.0, 80.0)
+    show_fit(Timeline((), (), 10.0, 5.0, (fit,)))
+    shown = capsys.readouterr().out
+    hint = f"by the most of {sampled} sampled attempts and a quarter more:  resources {{ cpu = 150, memory = 128 }}"
+    assert (f"task train, {hint}" in shown) is is_said
+    assert "most used" in shown

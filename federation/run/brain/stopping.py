@@ -1,0 +1,78 @@
+"""Stops attempts whose curves meet a rule of the run: `--stop-when` and `--keep-best`.
+
+Decided from what is in the run log: the value with which an attempt reached the step of `--keep-best` is written there, and so
+is each stop before it is carried out. So whoever resumes the run decides alike, and a slot is stopped once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from federation.run.brain.changes import Measure
+from federation.run.brain.endings import Ends
+from federation.run.brain.events import Measured, Pair
+from federation.run.brain.state import RunState
+from federation.run.brain.transitions import SlotState
+from federation.text import counted
+
+StopWhen = Callable[[int, Measured], str]
+"""(slot, its newest values) → why it is stopped; "" where it isn't."""
+
+
+class Stopping:
+    """The rules that stop attempts."""
+
+    def __init__(self, state: RunState, ends: Ends, stop_when: StopWhen | None) -> None:
+        self._state = state
+        self._ends = ends
+        self._stop_when = stop_when
+        self._values: dict[int, tuple[int, float]] = {}
+        """Slot → its newest attempt that reached the step, and the value. As the log has it."""
+        self._proposed: set[Pair] = set()
+        self._is_due = False
+
+    def has(self, change: Measure) -> bool:
+        """Whether the log has the value of this attempt, or of a later one."""
+        return self._values.get(change.slot, (0, 0.0))[0] >= change.attempt
+
+    def measured(self, event: Measured) -> None:
+        """Takes the newest values of a child. Those of one that isn't known (yet) are passed over: they come again."""
+        state, pair = self._state, self._state.children.get(event.job_id)
+        if pair is None or state.is_ending:
+            return
+        attempt = state.attempt(*pair)
+        if event.reached is not None and state.manifest.keep_best and pair not in self._proposed:
+            self._proposed.add(pair)
+            change = Measure.of(*pair, event.reached)
+            if not self.has(change):
+                state.changes.append(change)
+        if attempt.is_open and not attempt.is_condemned and self._stop_when is not None:
+            reason = self._stop_when(pair[0], event)
+            if reason:
+                self._ends.condemn(pair[0], attempt, reason)
+
+    def recorded(self, change: Measure) -> None:
+        """Takes a value that is in the log. The first one of an attempt counts."""
+        if not self.has(change):
+            self._values[change.slot] = (change.attempt, float(change.value))
+            self._is_due = True
+
+    def flush(self) -> None:
+        """Stops the slots beyond the best, of those that reached the step and may still give a result, or gave one. Of equals
+        the slot with the lower number is better."""
+        state, keep = self._state, self._state.manifest.keep_best
+        if keep is None or not self._is_due or not state.now_s or state.is_ending:
+            return
+        self._is_due = False
+        there = [
+            (keep.order(value), slot, attempt)
+            for slot, (attempt, value) in self._values.items()
+            if state.slots[slot].state in (SlotState.OPEN, SlotState.DONE)
+            and not state.attempt(slot, attempt).is_condemned
+        ]
+        for _, slot, number in sorted(there)[keep.count :]:
+            attempt = state.attempt(slot, number)
+            if attempt.is_open:
+                what = f"{keep.metric} is {self._values[slot][1]:g} at step {keep.after:g}"
+                reason = f"--keep-best {keep.count}: {what}, and better in {counted(keep.count, 'other slot')}"
+                self._ends.condemn(slot, attempt, reason)

@@ -1,0 +1,10 @@
+"""`python -m federation.task fetch|run`: the two tasks of `fedml run`."""
+
+from __future__ import annotations
+
+import sys
+
+from federation.task.actions import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""Entry of both tasks of `fedml run`: errors are one line on standard error, with an exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from federation.errors import UsageError
+from federation.streams import screened_streams, write_note
+from federation.terminal import open_standard_streams
+from jobs.errors import FedmlError
+from regions.loopback import keep_loopback_from_proxies
+
+ACTIONS = ("fetch", "run")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one action and returns the exit code of the task."""
+    keep_loopback_from_proxies()
+    open_standard_streams()
+    with screened_streams():
+        try:
+            return _act(arguments)
+        except ModuleNotFoundError as error:
+            problem, hint = (
+                f"this program lacks {error.name}",
+                "use the archive for the kind of store of this datacenter",
+            )
+        except FedmlError as error:
+            problem, hint = error.message, error.hint
+        except OSError as error:
+            problem, hint = f"{error.filename or 'a file'}: {error.strerror}", "look at the disk of the node"
+        write_note(f"Error: {problem}")
+        for line in hint.splitlines():
+            write_note(f"  → {line}")
+        return 1
+
+
+def _act(arguments: Sequence[str]) -> int:
+    if list(arguments) == ["fetch"]:
+        from federation.task.fetch import fetch
+
+        return fetch(os.environ)
+    if list(arguments) == ["run"]:
+        from federation.task.run import run
+
+        return run(os.environ)
+    raise UsageError(f"give one of: {', '.join(ACTIONS)}")

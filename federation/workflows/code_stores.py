@@ -1,0 +1,36 @@
+"""Puts the code of a run, and the program that runs it, into each store from which a node of the run may fetch them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from federation.app import App, PreparedJob
+from federation.code.pack import PackedCode
+from federation.code.upload import put_code
+from federation.task.node_program import NodeProgram, put_program
+from federation.text import counted
+from jobs.errors import FedmlError
+from regions.storage.store import Store
+
+
+def put_into_stores(
+    app: App, prepared: PreparedJob, regions: Sequence[str], packed: PackedCode, tell: Callable[[str], None]
+) -> None:
+    """Puts the code into the stores of these regions' datacenters, those of regions that join later too, and says whether it
+    was there. Raises StoreError; what is written by then is used by the next run of the same code."""
+    stores: dict[str, Store] = {}
+    for name in regions:
+        region, rendered = app.config.regions[name], prepared.rendered[name]
+        if isinstance(rendered, FedmlError):
+            continue
+        own = [app.store(region.datacenters[datacenter].store) for datacenter in rendered["Datacenters"]]
+        program = app.node_program(region)
+        if isinstance(program, NodeProgram):
+            put_program(program, own)
+        stores |= {store.url: store for store in own}
+    found = put_code(stores.values(), packed)
+    there, count = sum(found.values()), counted(len(found), "store")
+    if there == len(found):
+        tell(f"Code {packed.sha256[:12]} is in {count} already")
+    else:
+        tell(f"Code {packed.sha256[:12]} put into {count}" + (f", {there} of which had it" if there else ""))

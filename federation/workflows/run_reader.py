@@ -1,0 +1,193 @@
+"""Reads runs as they stand: their slots with their attempts, who drives them, how they went over time. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+
+from federation.app import App
+from federation.errors import IndexCorrupt, UsageError
+from federation.home import RunKeys, read_manifest, run_log, was_driven
+from federation.index import RunRow
+from federation.index.columns import Row
+from federation.index.lookup import run_named
+from federation.index.rows import OPEN, RUN_STATES_CLOSED
+from federation.log import Entry, Log, default_author
+from federation.manifest import Manifest
+from federation.result import Key
+from federation.run.brain.brain import Brain
+from federation.run.brain.changes import Cancel, parse_entry
+from federation.run.brain.events import Appended, Event, Resumed
+from federation.run.brain.state import Slot
+from federation.run.brain.transitions import SlotState
+from federation.run.driver import Driver, driver_of
+from federation.run.kept_logs import READ_THREADS, histories, kept
+from federation.run.slot_inputs import parameters_of
+from federation.run.timeline import Timeline, timeline
+from jobs.params.values import Value
+from regions.storage.errors import NotFound, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Who cancelled a run, and when."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
+
+    manifest: Manifest
+    state: str
+    reason: str
+    slots: Sequence[Slot]
+    entries: Sequence[Entry] = ()
+    """Its run log."""
+    results: Sequence[Row] = ()
+    """Those that won their keys."""
+    parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
+    """The parameters of a slot, in which it differs from others."""
+    driver: Driver | None = None
+    """Who drives it, while it is open; None where that isn't known."""
+
+    @property
+    def failing(self) -> Mapping[int, str]:
+        """The open slots that don't go well, with the reason: what keeps the newest attempt from its work now, else how the
+        attempt before it ended."""
+        found: dict[int, str] = {}
+        for number, slot in enumerate(self.slots):
+            if self.state != OPEN or slot.state is not SlotState.OPEN:
+                continue
+            last, ended = slot.last, [attempt for attempt in slot.attempts if attempt.reason]
+            if last is not None and last.is_open and last.failing:
+                found[number] = last.failing
+            elif ended:
+                found[number] = f"an earlier attempt ended: {ended[-1].reason}"
+        return found
+
+    @property
+    def failures(self) -> Mapping[int, str]:
+        """The slots that have failed, with the reason."""
+        return {number: slot.reason for number, slot in enumerate(self.slots) if slot.state is SlotState.FAILED}
+
+    def parameters_of(self, slots: Iterable[int]) -> Mapping[int, Mapping[str, Value]]:
+        """The parameters of these slots."""
+        return {number: self.parameters(number) for number in slots}
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """Who cancelled the run first, and when, as its log says. None where nobody did."""
+        cancels = (
+            Cancelled(entry.author, entry.time)
+            for entry in self.entries
+            if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
+        )
+        return next(cancels, None)
+
+
+class RunReader:
+    """Reads the runs of one federation."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def story(self, run: str) -> RunStory:
+        """A run as its log and the index have it. Raises UsageError."""
+        row = self.find(run)
+        manifest = self.manifest(row.run)
+        entries, results = self.log_of(row.run).refresh(), self._app.index.won(row.run)
+        parameters = parameters_of(manifest, self._app.home)
+        brain = Brain(manifest)
+        for event in replay_of(entries, results):
+            brain.step(event)
+        return RunStory(
+            manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters, self.driver(row)
+        )
+
+    def driver(self, row: RunRow) -> Driver | None:
+        """Who drives an open run. None for one that is over, and where that can't be read."""
+        if row.state in RUN_STATES_CLOSED:
+            return None
+        config = self._app.config
+        with suppress(StoreError):
+            folder = config.cache_dir / "runs"
+            return driver_of(self._app.home, row.run, folder=folder, lease_s=config.coordinator.lease_s)
+        return None
+
+    def undriven(self, rows: Sequence[RunRow]) -> Mapping[str, Driver]:
+        """Those of these runs that are open and that nobody drives, with who did last."""
+        rows = [row for row in rows if row.state not in RUN_STATES_CLOSED]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            drivers = zip(rows, pool.map(self.driver, rows), strict=True)
+            return {row.run: driver for row, driver in drivers if driver is not None and not driver.is_driving}
+
+    def timeline(self, story: RunStory) -> Timeline:
+        """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
+        committed: dict[tuple[int, int], str] = {}
+        for result in story.results:
+            pair = (result.slot, result.attempt)
+            committed[pair] = max(committed.get(pair, ""), result.created)
+        regions, manifest = self._app.config.regions, story.manifest
+        prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
+        home = self._app.home
+        attempts = {
+            one.story.id: one for one in chain(histories(home, manifest.run), kept(home, manifest.run))
+        }  # one that was kept by two coordinators counts once
+        return timeline(story.entries, committed, attempts.values(), prices)
+
+    def find(self, run: str) -> RunRow:
+        """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""
+        chosen = run_named(self._app.index, run)
+        rows = self._app.index.runs(run=chosen)
+        if not rows:
+            raise UsageError(
+                f"run {chosen} was not dispatched by fedml", hint=f"its results: fedml index list --run {chosen}"
+            )
+        return rows[0]
+
+    def manifest(self, run: str) -> Manifest:
+        """Reads a run's manifest. Raises UsageError where it has none (it crashed before that was written), IndexCorrupt where
+        that was lost."""
+        try:
+            return read_manifest(self._app.home, run)
+        except NotFound:
+            self._refuse_lost_manifest(run)
+            closed = next((row for row in self._app.index.runs(run=run) if row.state in RUN_STATES_CLOSED), None)
+            end = f", and is {closed.state}{f' ({closed.reason})' if closed.reason else ''}" if closed else ""
+            raise UsageError(
+                f"run {run} has no manifest: it was interrupted before anything was dispatched{end}",
+                hint="dispatch again" if closed else f"dispatch again; to close this one:  fedml runs cancel {run}",
+            ) from None
+
+    def _refuse_lost_manifest(self, run: str) -> None:
+        if was_driven(self._app.home, run) or self._app.index.won(run):
+            raise IndexCorrupt(
+                f"the manifest of run {run} is gone ({self._app.home.url_of(RunKeys(run).manifest)})",
+                hint="restore it from the bucket's version history or a copy; the run's results are in the index and in "
+                "their stores: fedml index list --run " + run,
+            )
+
+    def log_of(self, run: str) -> Log:
+        return run_log(self._app.home, run, author=default_author())
+
+    def is_unstarted(self, run: str) -> bool:
+        """Whether the run was interrupted before it had a manifest. Raises IndexCorrupt for one that has lost it."""
+        try:
+            self._app.home.stat(RunKeys(run).manifest)
+        except NotFound:
+            self._refuse_lost_manifest(run)
+            return True
+        return False
+
+
+def replay_of(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
+    """The events that bring a brain to where the run stands."""
+    events: list[Event] = [Appended(parse_entry(entry.changes), is_replay=True) for entry in entries]
+    events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
+    return events
