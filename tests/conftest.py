@@ -2,7 +2,7 @@
 
 Ctrl-C means what it says, also where the suite was begun in a shell's background.
 
-The long groups that share a federation begin first, so that two workers end together. Secrets that tests plant in
+The scenarios, which take longest, begin first, so that all workers end together (`units.py`). Secrets that tests plant in
 credentials begin with `planted`: a test in whose captured output or log one shows up has failed.
 """
 
@@ -27,7 +27,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items.sort(key=lambda item: ("scenarios" not in item.path.parts, "partitions" in item.path.parts))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from tests.units import Units
+
+    return Units(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from os import stat_result
 from pathlib import Path
 
+import re2
 from pathspec import GitIgnoreSpec
 
 from federation.code.unpack import FILES_MAX, link_problem, path_problem
@@ -75,10 +76,18 @@ _SECRETS: Sequence[tuple[str, tuple[bytes, ...], re.Pattern[bytes]]] = [
 ]
 
 
+_LATIN_1 = re2.Options()
+_LATIN_1.encoding = re2.Options.Encoding.LATIN1
+_SOME = re2.compile(
+    "|".join(re.escape(each.decode()) for _, literals, _ in _SECRETS for each in literals).encode(), _LATIN_1
+)
+"""One pass over the bytes of a file, so that the patterns are tried only where one may fit."""
+
+
 def secret_in(data: bytes) -> tuple[str, int] | None:
     """What kind of secret the bytes seem to hold, and where it begins; None for none. The first kind of the table wins."""
-    for name, literals, pattern in _SECRETS:
-        if any(literal in data for literal in literals) and (found := pattern.search(data)):
+    for name, _, pattern in _SECRETS if _SOME.search(data) else ():
+        if found := pattern.search(data):
             return name, found.start()
     return None
 

@@ -102,7 +102,7 @@ class Federation:
             request.add_header("X-Nomad-Token", secret)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=30) as response:
+            with opener.open(request, timeout=120) as response:
                 return response.status, response.headers, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -130,7 +130,7 @@ class Federation:
         assert status == 200, (status, text)
         return json.loads(text)
 
-    def wait(self, path: str, is_done: Callable[[Any], Any], *, via: str = "us", seconds: float = 40) -> Any:
+    def wait(self, path: str, is_done: Callable[[Any], Any], *, via: str = "us", seconds: float = 120) -> Any:
         """The JSON of a blocking query, asked again at each change, once `is_done` holds for it."""
         index, until = 0, time.monotonic() + seconds
         while True:
@@ -301,7 +301,7 @@ def federation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         for name in REGIONS:
             token = SecretRef(file=folder / "token") if is_embedded else None
             region = Region(name=name, addresses=(started.addresses[name],), datacenters={}, token=token)
-            started.regions[name] = NomadRegion(region, deadline_s=5)
+            started.regions[name] = NomadRegion(region, deadline_s=60)
         wait_until_ready(started, folder)
         if not is_embedded:  # where they are declared
             for name in REGIONS:

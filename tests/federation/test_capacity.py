@@ -128,7 +128,7 @@ def test_silence_and_bad_rendering_are_values() -> None:
 
 
 def test_regions_are_asked_at_once() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
 
     class Meeting(Region):
         def __init__(self, name: str) -> None:

@@ -196,8 +196,8 @@ def client(recorder: Recorder) -> Iterator[Callable[..., NomadRegion]]:
         *,
         addresses: tuple[str, ...] = (),
         token: SecretRef | None = None,
-        deadline_s: float = 5.0,
-        timeout_s: float = 2.0,
+        deadline_s: float = 40.0,
+        timeout_s: float = 20.0,
         **fields: Any,
     ) -> NomadRegion:
         region = Region(name="us", addresses=addresses or (recorder.address,), datacenters={}, token=token, **fields)

@@ -1,7 +1,7 @@
 """A folder made by `fedml init` enters, a project leaves whose real command can be run, and whose traces can be read.
 
-Everything goes through the command `fedml` in a process of its own, as a person's would; regions are looked at by their
-HTTP API, the home store by its files.
+Everything goes through the command `fedml`, as a person's would; regions are looked at by their HTTP API, the home store by
+its files.
 """
 
 from __future__ import annotations
@@ -82,7 +82,20 @@ class Project:
         }
 
     def fedml(self, *arguments: str, cwd: Path | None = None, stdin: str = "") -> Done:
-        """Run the command to its end."""
+        """Run the command to its end, in this process: most of what one costs is Python's start. What leaves processes behind
+        gets one of its own."""
+        if stdin or arguments[:1] == ("dev",) or "--detach" in arguments:
+            return self.apart(*arguments, cwd=cwd, stdin=stdin)
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(cwd or self.root)
+            for name in set(os.environ) - set(self.environment()):
+                patch.delenv(name)
+            code = fedml(arguments)
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def apart(self, *arguments: str, cwd: Path | None = None, stdin: str = "") -> Done:
+        """Run the command to its end, in a process of its own."""
         done = subprocess.run(
             [FEDML, *arguments],
             cwd=cwd or self.root,
@@ -183,7 +196,7 @@ class Project:
         token = (self.root / ".fedml/dev/token").read_text().strip()
         url = f"http://127.0.0.1:{state['servers'][f'region:{name}']['port']}{path}"
         with urllib.request.urlopen(
-            urllib.request.Request(url, headers={"X-Nomad-Token": token}, method=method), timeout=10
+            urllib.request.Request(url, headers={"X-Nomad-Token": token}, method=method), timeout=60
         ) as answer:
             return json.load(answer)
 
@@ -214,20 +227,13 @@ class Project:
         return self.home_objects(), {region: self.jobs(region) for region in REGIONS}
 
 
-class QuickProject(Project):
-    """A project whose commands run in this process, those apart that are `started`: half of what one costs is Python's
-    start."""
+class ApartProject(Project):
+    """A project whose commands each run in a process of their own: clients of buckets keep connections open for as long as
+    their process lives."""
 
     def fedml(self, *arguments: str, cwd: Path | None = None, stdin: str = "") -> Done:
-        """Run the command to its end, here."""
-        assert not stdin
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.chdir(cwd or self.root)
-            for name in set(os.environ) - set(self.environment()):
-                patch.delenv(name)
-            code = fedml(arguments)
-        return Done(code, out.getvalue(), err.getvalue())
+        """Run the command to its end."""
+        return self.apart(*arguments, cwd=cwd, stdin=stdin)
 
 
 @contextmanager

@@ -16,9 +16,7 @@ from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.store import Store
 from tests.emulators.fixtures import gcs_endpoint
-from tests.scenarios.project import Project, expected_keys, run_id
-
-pytestmark = pytest.mark.xdist_group("scenarios")
+from tests.scenarios.project import ApartProject, Project, expected_keys, run_id
 
 __all__ = ["gcs_endpoint"]
 
@@ -44,7 +42,7 @@ def api(project: Project, region: str, path: str, body: dict[str, Any]) -> dict[
         {"X-Nomad-Token": token},
         method="PUT",
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
 
@@ -65,6 +63,7 @@ def buckets(gcs_endpoint: str) -> Iterator[dict[str, Store]]:
 def test_what_jobs_write_themselves_closes_slots_and_what_they_wrote_before_is_taken_in(
     project: Project, buckets: dict[str, Store], gcs_endpoint: str
 ) -> None:
+    project = ApartProject(project.root)
     tool = project.write("gsutil.py", GSUTIL.replace("ENDPOINT", gcs_endpoint))
     text = PAGE.read_text(encoding="utf-8").partition("```hcl\n")[2].partition("```")[0]
     assert text.count('"gsutil cp') == 1

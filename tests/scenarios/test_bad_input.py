@@ -13,8 +13,6 @@ import pytest
 from tests.scenarios.light_job import light_job
 from tests.scenarios.project import Project, assert_refused
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 Refused = Callable[..., None]
 DISPATCH = ("dispatch",)
 
@@ -27,6 +25,12 @@ def test_no_fedml_toml(project: Project, tmp_path: Path, command: tuple[str, ...
     done = project.fedml(*command, cwd=tmp_path)
     assert_refused(done, "fedml.toml", "fedml init", code=255 if command == ("plan",) else 1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["plan", "dispatch"])
+def test_a_process_of_its_own_says_and_exits_the_same(project: Project, command: str) -> None:
+    broken = project.variant("broken", ("[regions.us]", "[regions.us"))
+    assert project.apart(command, "--config", broken) == project.fedml(command, "--config", broken)
 
 
 def test_broken_toml(project: Project, refused: Refused) -> None:

@@ -16,8 +16,6 @@ import pytest
 from tests.emulators.tmpfs import tmpfs
 from tests.scenarios.project import Project, assert_refused
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 STORY = Path(__file__).parent.parent / "fixtures" / "story-2021.nomad.hcl"
 
 Refused = Callable[..., None]

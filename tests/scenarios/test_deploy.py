@@ -12,9 +12,9 @@ import pytest
 
 from tests.scenarios.conftest import federation
 from tests.scenarios.light_job import light_job
-from tests.scenarios.project import Project, QuickProject, assert_refused, expected_keys, gate, run_id, told
+from tests.scenarios.project import Project, assert_refused, expected_keys, gate, run_id, told
 
-pytestmark = [pytest.mark.xdist_group("scenarios-deploy"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 REGIONS = ("us", "eu", "onprem")
 WAITS = "cat {gate}; echo x > model && exec fedml publish model"
@@ -24,7 +24,7 @@ WAITS = "cat {gate}; echo x > model && exec fedml publish model"
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A federation of its own, whose jobs are changed behind fedml's back."""
     with federation(tmp_path_factory.mktemp("deploy") / "shop") as up:
-        yield QuickProject(up.root)
+        yield up
 
 
 def put(project: Project, region: str, path: str, body: dict[str, Any], method: str = "PUT") -> None:
@@ -35,7 +35,7 @@ def put(project: Project, region: str, path: str, body: dict[str, Any], method: 
     request = urllib.request.Request(
         url, data=json.dumps(body).encode(), headers={"X-Nomad-Token": token}, method=method
     )
-    with urllib.request.urlopen(request, timeout=10):
+    with urllib.request.urlopen(request, timeout=60):
         pass
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.scenarios.project import Project, expected_keys, gate, told
 
-pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 def _coordinators(project: Project) -> dict[str, str]:

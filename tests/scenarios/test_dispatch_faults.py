@@ -14,7 +14,7 @@ from federation.manifest import idempotency_token
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 
-pytestmark = [pytest.mark.xdist_group("scenarios-faults"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SLOTS = 3
 
@@ -34,7 +34,7 @@ def put(project: Project, region: str, path: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(
         url, data=json.dumps(body).encode(), headers={"X-Nomad-Token": token}, method="PUT"
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

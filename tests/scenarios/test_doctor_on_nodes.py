@@ -13,8 +13,6 @@ from federation.config.load import load
 from jobs.errors import FedmlError
 from tests.scenarios.project import LIGHT_SCRIPT, REGIONS, Project
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 
 def rendered(app: App, project: Project, name: str, region: str, script: str = LIGHT_SCRIPT) -> dict[str, Any]:
     found = app.prepare(JobRequest(str(project.root / project.job(name, script)))).rendered[region]

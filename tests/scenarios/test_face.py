@@ -16,8 +16,6 @@ import federation
 from federation.errors import RunNotOver, UsageError
 from tests.scenarios.project import Project, gate
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 
 def test_dispatch_wait_promote_and_get(project: Project) -> None:
     job = project.job("from-python")

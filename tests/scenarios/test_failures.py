@@ -9,8 +9,6 @@ import pytest
 from tests.scenarios.light_job import LIGHT_SCRIPT
 from tests.scenarios.project import Done, Project, run_id
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 SCRIPT = """\
 if [ "$NOMAD_META_epochs" = 3 ]; then echo too many epochs >&2; exit 7; fi
 mkdir out && echo x > out/model && echo '{"score": 0.5}' > out/metrics.json
@@ -132,14 +130,15 @@ def test_a_version_that_would_mix_two_states_of_the_job_says_so_before_it_starts
 
 def test_a_retry_says_that_the_file_changed_and_the_failed_slots_run_with_the_present_one(project: Project) -> None:
     job = project.job("mended", SCRIPT)
+    once = ("--config", project.variant("once", ("[federation]\n", "[federation]\nmax_attempts = 1\n")))
     asked = ("--sweep", "epochs=1,3", "--sweep", "note=a,b", "--regions", "us", "--version", "8")
-    run = run_id(project.fedml("dispatch", "--job", job, *asked).err)
-    assert "changed since the run began" not in project.fedml("runs", "retry", run, "2").err
+    run = run_id(project.fedml("dispatch", *once, "--job", job, *asked).err)
+    assert "changed since the run began" not in project.fedml("runs", "retry", *once, run, "2").err
     project.job("mended", LIGHT_SCRIPT)
-    retried = project.fedml("runs", "retry", run, "2")
+    retried = project.fedml("runs", "retry", *once, run, "2")
     assert f"{job} changed since the run began" in retried.err
     assert f"fedml dispatch --failed-of {run}" in retried.err
-    done = project.ran("dispatch", "--failed-of", run)
+    done = project.ran("dispatch", *once, "--failed-of", run)
     assert f"2 of 4 slots of run {run}, with " in done.err
     rows = project.rows("--run", run_id(done.err.partition("as it is now")[2]))
     assert [(row["version"], row["params"], row["region"]) for row in sorted(rows, key=lambda row: row["slot"])] == [

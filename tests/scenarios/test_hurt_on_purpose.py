@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 
-pytestmark = [pytest.mark.xdist_group("scenarios-hurt-on-purpose"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SLOTS = 4
 

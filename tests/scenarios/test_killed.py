@@ -13,8 +13,6 @@ import pytest
 
 from tests.scenarios.project import REGIONS, Project, expected_keys, gate, run_id, told
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 SLOTS = 5
 MOMENTS = {
     "after the manifest": "after:put manifest.json:1",

@@ -17,7 +17,7 @@ from tests.scenarios.lying_task import LIES
 from tests.scenarios.project import Project, expected_keys, run_id
 from tests.scenarios.test_killed import killed
 
-pytestmark = [pytest.mark.xdist_group("scenarios-lies"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SLOTS = len(LIES) + 6
 GC = ("index", "gc", "--keep", "last=1", "--grace", "0h", "--yes")

@@ -8,12 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, assert_refused
-
-pytestmark = pytest.mark.xdist_group("scenarios")
 
 TRAIN = """\
 case $NOMAD_REGION in us) score=0.6;; eu) score=0.7;; *) score=0.8;; esac

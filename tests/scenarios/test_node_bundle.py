@@ -15,8 +15,6 @@ from federation.publish.bundle.build import Bundle, build
 from tests.scenarios.light_job import light_job
 from tests.scenarios.project import Project
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 PAGE = Path(__file__).parents[2] / "docs/how-to/publish.md"
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from tests.scenarios.project import Project, assert_refused, run_id
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 Refused = Callable[..., None]
 
 

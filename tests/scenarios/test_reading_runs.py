@@ -12,8 +12,6 @@ import pytest
 
 from tests.scenarios.project import Project, run_id
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 SCRIPT = """echo "slot $NOMAD_META_fedml_slot begins"
 echo "password=hunter22" >&2
 if [ "$NOMAD_META_fedml_slot" = 1 ]; then echo the data is gone >&2; exit 7; fi

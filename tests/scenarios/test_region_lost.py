@@ -12,7 +12,7 @@ from federation.text import counted
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 
-pytestmark = [pytest.mark.xdist_group("scenarios-hurt"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SLOTS = 6
 

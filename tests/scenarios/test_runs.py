@@ -10,9 +10,6 @@ import pytest
 
 from tests.scenarios.project import REGIONS, Project, expected_keys, gate, run_id, told
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
-
 # ── how many ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

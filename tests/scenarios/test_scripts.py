@@ -18,7 +18,7 @@ import pytest
 
 from federation.dev.agents import find_binary
 from tests.emulators.link import Link
-from tests.scenarios.project import Project, QuickProject
+from tests.scenarios.project import Project
 from tests.scenarios.script import (
     GRACE_S,
     Scenario,
@@ -45,7 +45,6 @@ from tests.scenarios.script import (
 
 IS_SOAK = bool(os.environ.get("SOAK"))
 pytestmark = [
-    pytest.mark.xdist_group("scenarios-scripts"),
     pytest.mark.slow,
     pytest.mark.timeout(1500 if IS_SOAK else 180),
 ]
@@ -464,7 +463,7 @@ def made(root: Path, engine: str) -> tuple[Project, dict[str, Link], str]:
         changes.append((f'addresses = ["dev:{name}"]', reached))
     config = project.variant("lines", *changes)
     project.variant("patient", *changes, (f"grace_s = {GRACE_S}", "grace_s = 60.0"))
-    return QuickProject(root), lines, config
+    return Project(root), lines, config
 
 
 def ended(project: Project, lines: dict[str, Link]) -> None:

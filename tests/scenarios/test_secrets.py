@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.emulators.requirements import missing
-from tests.scenarios.project import REGIONS, Done, Project
+from tests.scenarios.project import REGIONS, ApartProject, Done, Project
 
-pytestmark = [pytest.mark.xdist_group("scenarios"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 TOKEN_FILES = {"region.token", "wrong.token", "token-command", "node.credentials", ".fedml/dev/token"}
 """Files whose very purpose is to hold a secret."""
@@ -58,7 +58,7 @@ class Session:
         return found
 
 
-class Planted(Project):
+class Planted(ApartProject):
     """A project whose commands have secrets in their environment."""
 
     def __init__(self, root: Path, planted: Mapping[str, str]) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.scenarios.conftest import federation
 from tests.scenarios.project import Project
-
-pytestmark = pytest.mark.xdist_group("scenarios")
 
 
 def test_two_projects_side_by_side_do_not_meet(project: Project, tmp_path: Path) -> None:

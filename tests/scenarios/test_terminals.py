@@ -13,8 +13,6 @@ import pytest
 
 from tests.scenarios.project import FEDML, Project, gate, told
 
-pytestmark = pytest.mark.xdist_group("scenarios")
-
 
 def state_of(project: Project, job: str) -> str:
     (row,) = project.ran("runs", "list", "--job", job, "--json").json["runs"]

@@ -19,7 +19,6 @@ from tests.scenarios.test_scripts import ended, made
 
 BINARIES = [path for path in os.environ.get("NOMAD_BIN", "").split(os.pathsep) if path]
 pytestmark = [
-    pytest.mark.xdist_group("scenarios-scripts"),
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(

@@ -26,6 +26,8 @@ class Results:
         self._looks: list[tuple[float, int, int, str]] = []
         self._commits_under_way = 0
         self._commit_at_s = 0.0
+        self._waits_for = ""
+        """Why results wait for the index, as it was reported."""
         self._unread: set[str] = set()
         """Regions whose unreadable results were reported."""
 
@@ -137,6 +139,7 @@ class Results:
         """Takes committed records. Each key has its result now, whichever record won: perhaps one whose own answer was lost,
         or another coordinator's. The region of the winner is charged for the slot."""
         self._commits_under_way -= 1
+        self._waits_for = ""
         for record, outcome in event.outcomes:
             if outcome == "late":
                 continue
@@ -165,10 +168,12 @@ class Results:
             self._ends.finish_slot(number)
 
     def commit_failed(self, event: CommitFailed) -> None:
-        """Commits records again that may not have been committed: a second commit does no harm."""
+        """Commits records again that may not have been committed: a second commit does no harm. Why they wait is reported
+        once."""
         self._commits_under_way -= 1
         state = self._state
-        if self._commit_at_s <= state.now_s:
+        if self._waits_for != event.error:
+            self._waits_for = event.error
             state.tell("run", detail=f"results wait for the index: {event.error}")
         state.to_commit = [*event.records, *state.to_commit]
         self._commit_at_s = state.now_s + state.limits.store_retry_s

@@ -10,14 +10,16 @@ from collections.abc import Mapping
 
 from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
 from federation.run.brain.changes import Alloc, Done, Trouble
-from federation.run.brain.commands import Inspect
+from federation.run.brain.commands import Inspect, InspectAll
 from federation.run.brain.endings import Ends
-from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
+from federation.run.brain.events import AllocationChanged, ChildInspected, Listed, Pair
 from federation.run.brain.results import Results
 from federation.run.brain.state import Attempt, GroupIndex, RunState, newest
 from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
 
+INSPECTIONS_A_LIST = 4
+"""Inspections at the same moment in one region for which lists are asked instead."""
 TROUBLES_TOLD = 3
 """Of one attempt."""
 
@@ -31,6 +33,8 @@ class Watching:
         self._results = results
         self._inspections: list[tuple[float, int, int]] = []
         self._deadlines: list[tuple[float, int, int, Phase]] = []
+        self._routine: set[Pair] = set()
+        """Attempts whose planned inspection has no reason but that they were quiet."""
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -46,18 +50,36 @@ class Watching:
     def tick(self) -> None:
         """Inspects children that are due, and stops those whose time is over."""
         state = self._state
+        routine: dict[str, dict[Pair, str]] = {}
         while self._inspections and self._inspections[0][0] <= state.now_s:
             due_s, number, attempt_number = heapq.heappop(self._inspections)
             attempt = state.attempt(number, attempt_number)
             if attempt.inspect_at_s == due_s:
                 attempt.inspect_at_s = None
-                if attempt.is_open:
+                if not attempt.is_open:
+                    self._routine.discard((number, attempt_number))
+                elif (number, attempt_number) in self._routine:
+                    self._routine.discard((number, attempt_number))
+                    routine.setdefault(attempt.region, {})[number, attempt_number] = attempt.job_id
+                else:
                     state.out.append(Inspect(number, attempt.number, attempt.region, attempt.job_id))
+        for region, children in routine.items():
+            self._inspect_all(region, children)
         while self._deadlines and self._deadlines[0][0] <= state.now_s:
             due_s, number, attempt_number, phase = heapq.heappop(self._deadlines)
             attempt = state.attempt(number, attempt_number)
             if attempt.phase is phase and attempt.deadline_s == due_s:
                 self._overdue(number, attempt)
+
+    def _inspect_all(self, region: str, children: Mapping[Pair, str]) -> None:
+        """Inspects children of one region, by lists where there are several."""
+        state = self._state
+        if len(children) < INSPECTIONS_A_LIST:
+            state.out.extend(Inspect(*pair, region, job_id) for pair, job_id in children.items())
+            return
+        # Of several allocations, one may have ended unnoticed while the others go on.
+        running = (pair for pair in children if state.keys_a_slot == 1 and state.attempt(*pair).phase is Phase.RUNNING)
+        state.out.append(InspectAll(region, children, frozenset(running)))
 
     def _overdue(self, number: int, attempt: Attempt) -> None:
         """Ends a phase that takes too long: a running child is stopped; a waiting one is bound elsewhere if there is room.
@@ -94,6 +116,10 @@ class Watching:
         is_sooner = attempt.inspect_at_s is None or due_s < attempt.inspect_at_s
         if attempt.is_open and attempt.job_id and is_sooner:
             attempt.inspect_at_s = due_s
+            if delay_s >= self._state.limits.quiet_s and not attempt.troubles:
+                self._routine.add((number, attempt.number))
+            else:
+                self._routine.discard((number, attempt.number))
             heapq.heappush(self._inspections, (due_s, number, attempt.number))
 
     # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,6 +220,9 @@ class Watching:
         state = self._state
         attempt = state.attempt(event.slot, event.attempt)
         if not attempt.is_open:
+            return
+        if event.status == "unlisted":
+            state.out.append(Inspect(event.slot, event.attempt, attempt.region, attempt.job_id))
             return
         if event.status == "unknown":
             self.inspect_after(state.limits.quiet_s, event.slot, attempt)

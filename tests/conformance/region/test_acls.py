@@ -43,7 +43,7 @@ def client_with(guarded, tmp_path):
         path = tmp_path / f"token-{len(made)}"
         path.write_text(token or "")
         secret = SecretRef(file=path) if token else None
-        made.append(NomadRegion(Region("us", (guarded.address,), {}, token=secret), deadline_s=5))
+        made.append(NomadRegion(Region("us", (guarded.address,), {}, token=secret), deadline_s=60))
         return made[-1]
 
     yield make

@@ -15,7 +15,7 @@ from regions.nomad.client import NomadRegion
 def eu_through_us(federation):
     """Region `eu`, reached at an address of `us`."""
     region = dataclasses.replace(federation.regions["eu"].region, addresses=(federation.addresses["us"],))
-    client = NomadRegion(region, deadline_s=5)
+    client = NomadRegion(region, deadline_s=60)
     yield client
     client.close()
 
@@ -78,11 +78,11 @@ def test_a_blocking_query_is_forwarded(federation, eu_through_us, new_job):
     answers = []
     path = f"/v1/job/{job['ID']}"
     ask = threading.Thread(
-        target=lambda: answers.append(federation.raw("GET", path, region="eu", index=index, wait="20s"))
+        target=lambda: answers.append(federation.raw("GET", path, region="eu", index=index, wait="300s"))
     )
     ask.start()
     eu_through_us.register(job | {"Priority": 60}, enforce_index=index)
-    ask.join(timeout=15)
+    ask.join(timeout=150)
     assert '"Priority":60' in answers[0][2]
 
 

@@ -132,11 +132,11 @@ def test_a_blocking_query_returns_at_a_change(us, federation, new_job):
     index = int(headers["X-Nomad-Index"])
     answers = []
     ask = threading.Thread(
-        target=lambda: answers.append(federation.raw("GET", f"/v1/job/{job['ID']}", index=index, wait="20s"))
+        target=lambda: answers.append(federation.raw("GET", f"/v1/job/{job['ID']}", index=index, wait="300s"))
     )
     ask.start()
     changed = us.register(job | {"Priority": 60}, enforce_index=None).job_modify_index
-    ask.join(timeout=15)
+    ask.join(timeout=150)
     ((status, headers, text),) = answers
     assert status == 200
     assert '"Priority":60' in text

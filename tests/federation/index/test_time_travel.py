@@ -23,7 +23,7 @@ from federation.result import ResultRecord
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]
 
-HISTORIES = 2500 if os.environ.get("SOAK") else 500
+HISTORIES = 2500 if os.environ.get("SOAK") else 150
 STEPS = 9
 IN_A_FILE = 10
 """Every 10th history has its catalog in a file, the others in memory, as where no file can be had."""

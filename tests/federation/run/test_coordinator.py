@@ -59,7 +59,7 @@ class Region:
     ) -> Dispatched:
         child = f"{job_id}/dispatch-{idempotency_token}"
         self.children[child] = {**meta, "fedml_spec": ONE.spec_hash}
-        self.is_watched.wait(10)
+        self.is_watched.wait(60)
         self.on_allocation(self.allocation(child))
         if self.lose_answers:
             self.lose_answers -= 1

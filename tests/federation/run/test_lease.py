@@ -146,7 +146,7 @@ def test_a_holder_renews_and_hears_when_it_was_taken_over(home: Store, tmp_path:
     thief = _lease(home, tmp_path / "b", lease_s=3600)
     while not thief._make(len(_objects(home)) + 1, thief._self):
         pass
-    assert lost.wait(10)
+    assert lost.wait(60)
     before = _objects(home)
     lease.release()
     assert _objects(home) == before

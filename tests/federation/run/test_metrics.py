@@ -47,7 +47,7 @@ def test_what_is_told_is_counted_per_region(tmp_path: Path) -> None:
 def test_they_are_scraped_from_loopback() -> None:
     metrics = Metrics(MANIFEST)
     port = metrics.serve("0")
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         assert ("fedml_region_up", "us") in _values(answer.read().decode())
 
 
@@ -66,7 +66,7 @@ def test_they_are_scraped_from_loopback() -> None:
 )
 def test_a_web_page_of_another_name_is_refused(host: str, status: int) -> None:
     port = Metrics(MANIFEST).serve("0")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics", headers={"Host": host})
     assert connection.getresponse().status == status
     connection.close()

@@ -60,7 +60,7 @@ def test_a_watch_tells_here_too_and_it_samples_while_it_lasts() -> None:
 
     with sampler:
         sampler.watching(watch)("us", seen.append, "stop")
-        assert region.has_been_asked.wait(10)
+        assert region.has_been_asked.wait(60)
     assert seen == [RUNNING]
 
 

@@ -24,7 +24,7 @@ AMBIENT = {
 
 
 def bare(recorder: Any, **settings: Any) -> nomad.Nomad:
-    return nomad.Nomad(address=recorder.address, timeout=2, **settings)
+    return nomad.Nomad(address=recorder.address, timeout=30, **settings)
 
 
 def test_the_shells_variables_collapse_every_region_into_one(recorder, new_recorder, client, monkeypatch):
@@ -33,7 +33,7 @@ def test_the_shells_variables_collapse_every_region_into_one(recorder, new_recor
         monkeypatch.setenv(name, value)
 
     port = int(recorder.address.rsplit(":", 1)[1])
-    nomad.Nomad(host="127.0.0.1", port=port, timeout=2).jobs.get_jobs()
+    nomad.Nomad(host="127.0.0.1", port=port, timeout=30).jobs.get_jobs()
     assert not recorder.seen
     assert elsewhere.seen[0].headers["x-nomad-token"] == "ambient-token"
     assert elsewhere.seen[0].query == {"region": ["ambient-region"], "namespace": ["ambient-namespace"]}
@@ -152,7 +152,7 @@ def test_the_end_of_an_event_stream_is_told(recorder, client):
     try:
         thread, _, _ = bare(recorder).event.stream.get_stream(event_queue=events)
         thread.start()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
     finally:
         threading.excepthook = was_hook
     assert died.is_set()

@@ -21,7 +21,7 @@ from tests.scenarios.light_job import light_job
 from tests.scenarios.partitions.coordinator import Coordinator
 from tests.scenarios.partitions.engine import BUCKETS, DATACENTER, REGIONS, Engine, Way
 from tests.scenarios.partitions.partition import Partition
-from tests.scenarios.project import FEDML, Done, Project, QuickProject, expected_keys, run_id
+from tests.scenarios.project import FEDML, ApartProject, Done, Project, expected_keys, run_id
 
 SLOTS = 2 * len(REGIONS)
 PUBLISH = "echo x > model && exec fedml publish model"
@@ -60,8 +60,7 @@ class Stage:
             job = light_job(self.name, waits + PUBLISH)
             assert LITTLE in job
             (root / "job.nomad.hcl").write_text(job.replace(LITTLE, ENOUGH))
-        # Clients of buckets keep connections open for as long as their process lives.
-        return Project(root) if self.partition.buckets else QuickProject(root)
+        return ApartProject(root) if self.partition.buckets else Project(root)
 
     def settings(self, desk: str) -> str:
         engine, buckets = self.engine, self.partition.buckets

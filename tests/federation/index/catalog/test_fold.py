@@ -160,7 +160,7 @@ def test_1100_files_whose_sizes_overflow_in_the_log_leave_the_index_readable(
     assert index.commit([last]) == {last.alloc_id: "added"}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -186,7 +186,7 @@ def test_any_changes_are_folded_and_read_again(changes: list[Change]) -> None:
     catalog.close()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["files", "metrics", "key", "format", "prefix", "attempt", "store", "environment"]), _VALUES)
 def test_any_value_in_a_record_of_the_log_is_folded(name: str, value: Any) -> None:
     change = adding(1, {"auc": 1})

@@ -59,3 +59,24 @@ def test_a_superseded_result_that_is_entered_again_charges_the_winners_region() 
     brain.step(ev.Tick(1.0))
     brain.step(ev.Committed(((record_of(1, "eu"), "known"),), {KEY: 2}))
     assert (brain.regions["us"].done, brain.regions["eu"].done) == (1, 0)
+
+
+def test_why_results_wait_for_the_index_is_said_once_until_it_takes_some_again() -> None:
+    brain = Brain(replace(MANIFEST, slots=2, regions=("us",)))
+    brain.step(ev.Appended((Bind(0, 1, "us"), Ack(0, 1, "train/dispatch-1")), is_replay=True))
+    brain.step(ev.Resumed({}))
+    record, said = record_of(1, "us"), []
+
+    def fails(error: str, at_s: float) -> None:
+        out = brain.step(ev.CommitFailed((record,), error))
+        said.extend(one.detail for one in out if isinstance(one, cmd.Tell) and one.kind == "run")
+        assert any(isinstance(one, cmd.Commit) for one in brain.step(ev.Tick(at_s)))
+
+    brain.step(ev.Tick(1.0))
+    assert any(isinstance(one, cmd.Commit) for one in brain.step(ev.Looked(0, 1, "a1", (record,))))
+    for number, error in enumerate(["503", "503", "403", "403"]):
+        fails(error, 100.0 * (number + 1))
+    assert said == [f"results wait for the index: {error}" for error in ("503", "403")]
+    brain.step(ev.Committed(((record, "committed"),), {KEY: 1}))
+    fails("403", 900.0)
+    assert len(said) == 3

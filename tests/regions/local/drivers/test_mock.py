@@ -42,7 +42,7 @@ class Run:
         self.over.set()
 
     def end(self) -> Any:
-        assert self.over.wait(10)
+        assert self.over.wait(60)
         return self.told[0]
 
 
@@ -77,7 +77,7 @@ def test_it_fails_to_start(run: Run, recoverable: bool) -> None:
 
 def test_it_ends_some_time_after_it_was_killed(run: Run) -> None:
     run.start(run_for="1h", kill_after="1ms")
-    assert run.started.wait(10)
+    assert run.started.wait(60)
     run.loop.post(lambda: run.driver.kill("a", 2, 5))
     assert run.end().exit_code == 0
 

@@ -63,7 +63,7 @@ def addresses(tmp_path: Path, certificate: Path) -> Iterator[dict[str, str]]:
 def client(tmp_path: Path, address: str, tls: TLSFiles, nomad_region: str = "us") -> NomadRegion:
     (tmp_path / "token").write_text(TOKEN)
     secret = SecretRef(file=tmp_path / "token")
-    return NomadRegion(Region(nomad_region, (address,), {}, token=secret, tls=tls), deadline_s=20)
+    return NomadRegion(Region(nomad_region, (address,), {}, token=secret, tls=tls), deadline_s=60)
 
 
 def test_the_whole_way_of_a_child_over_tls(tmp_path: Path, certificate: Path, addresses: dict[str, str]) -> None:
@@ -93,7 +93,7 @@ def test_who_does_not_know_the_authority_does_not_talk(tmp_path: Path, addresses
 
 def test_plain_http_gets_no_answer(addresses: dict[str, str]) -> None:
     port = int(addresses["us"].rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: localhost\r\n\r\n")
         try:
             answer = connection.recv(1000)
