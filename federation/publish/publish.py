@@ -86,8 +86,9 @@ def publish(
 
     `environ` is the task's environment (default: this process's). `metrics` overrides `metrics.json`, and `origin` the
     record's environment (`format`, `framework`, `data_url`). `progress` is called with the number of bytes sent.
-    `site_packages` are the folders with the training's packages (default: those of this Python). Raises PublishError or
-    StoreError, and then no record was written. A second, different artifact of the allocation is refused.
+    `site_packages` are the folders with the training's packages, if another Python than this one trained (empty: unknown).
+    Raises PublishError or StoreError, and then no record was written. A second, different artifact of the allocation is
+    refused.
     """
     environ = os.environ if environ is None else environ
     allocation = allocation_of(environ, node=socket.gethostname())
@@ -134,7 +135,9 @@ def _environment(
 ) -> tuple[dict[str, str], list[str]]:
     """The record's environment, with notes on what was left out. The artifact's own files override what the node says."""
     used = task_usage(environ)  # before anything else is started: its children would count as the task's
-    environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    environment = {"platform": platform.platform(terse=True)}
+    if site_packages is None:
+        environment["python"] = platform.python_version()
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
