@@ -79,7 +79,9 @@ def up(
         note(f"Nomad is installed here ({binary}). Use it:  fedml dev down && fedml dev up --engine nomad")
     if outcome.engine == "embedded":
         note(lifecycle.memory_note(project))
-    note("Tasks run on this machine as your user. Next: `fedml plan`, `fedml dispatch`. `fedml dev down` stops all.")
+    has_job = project.job or any(project.root.glob("*.nomad.hcl"))
+    following = "`fedml plan`, `fedml dispatch`" if has_job else "`fedml run SCRIPT`"
+    note(f"Tasks run on this machine as your user. Next: {following}. `fedml dev down` stops all.")
 
 
 @app.command()

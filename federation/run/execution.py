@@ -19,6 +19,7 @@ from federation.run.brain.commands import (
     Dispatch,
     Find,
     Inspect,
+    InspectAll,
     Join,
     List,
     Look,
@@ -34,7 +35,6 @@ from federation.run.brain.events import (
     AllocationChanged,
     Appended,
     AppendRefused,
-    ChildInspected,
     ChildSpec,
     DispatchFailed,
     Event,
@@ -47,16 +47,14 @@ from federation.run.brain.events import (
     Reverted,
     Stopped,
 )
-from federation.run.ports import Ports, RegionClient, RegionReader
+from federation.run.inspection import inspect, inspect_all
+from federation.run.ports import Ports, RegionClient
 from federation.run.records import look
 from jobs.errors import FedmlError
-from jobs.spec import SPEC_KEY, deciding_tasks
+from jobs.spec import SPEC_KEY
 from regions.errors import InvalidJob, NotFound, PermissionDenied, Throttled
-from regions.model import Allocation
 from regions.storage.errors import Unavailable
 
-LOG_TAIL_BYTES = 2000
-LINE_CHARS = 300
 GONE = ("is stopped", "not a parameterized job")
 """Nomad's words for a job that can't be dispatched any more; other refusals are about the dispatch's own meta or payload."""
 
@@ -82,7 +80,8 @@ class Execution:
             Probe: lambda command: [ports.probe(command.region, command.slots)],
             Find: self._find,
             Verify: self._verify,
-            Inspect: self._inspect,
+            Inspect: lambda command: inspect(ports, command),
+            InspectAll: lambda command: inspect_all(manifest, ports, command),
             Stop: self._stop,
             Look: lambda command: [look(manifest, ports, command)],
             Revert: self._revert,
@@ -227,34 +226,6 @@ class Execution:
         news = (AllocationChanged(region, one) for one in own)
         return [*news, Listed(region, frozenset(one.job_id for one in own), via)]
 
-    def _inspect(self, command: Inspect) -> Sequence[Event]:
-        pair, client = (command.slot, command.attempt), self._ports.clients[command.region]
-        try:
-            job = client.job(command.job_id)
-            allocations, _ = client.allocations(job_id=command.job_id)
-            status, is_queued = str(job.get("Status", "")), False
-            if status == "pending":
-                evaluations = client.evaluations(command.job_id)
-                is_queued = any(map(_waits_for_room, evaluations))
-                if not (allocations or evaluations):
-                    client.evaluate(command.job_id)
-        except NotFound:
-            return [ChildInspected(*pair, "gone")]
-        except FedmlError:
-            return [ChildInspected(*pair, "unknown")]
-        line = last_line(client, allocations, self._ports.redact)
-        return [
-            ChildInspected(
-                *pair,
-                status,
-                tuple(allocations),
-                line,
-                is_stopped=bool(job.get("Stop")),
-                is_queued=is_queued,
-                deciding=deciding_tasks(job),
-            )
-        ]
-
     def _stop(self, command: Stop) -> Sequence[Event]:
         done = Stopped(command.region, command.job_id, is_done=True)
         try:
@@ -277,31 +248,3 @@ def _ensure_evaluation(client: RegionClient, job_id: str) -> None:
     with suppress(FedmlError):
         if client.job(job_id).get("Status") == "pending" and not client.allocations(job_id=job_id)[0]:
             client.evaluate(job_id)
-
-
-def _waits_for_room(evaluation: Mapping[str, Any]) -> bool:
-    """Whether Nomad holds what this evaluation is to place until a node that fits has room, or a quota allows it."""
-    if evaluation.get("Status") != "blocked":
-        return False
-    shortfalls = (evaluation.get("FailedTGAllocs") or {}).values()
-    return all(one.get("NodesExhausted") or one.get("QuotaExhausted") for one in shortfalls)
-
-
-def last_line(client: RegionReader, allocations: Sequence[Allocation], redact: Callable[[bytes], bytes]) -> str:
-    """The last line of stderr of the first task that failed, or that crashed and is restarted, without credentials; "" where
-    there is none or it can't be read."""
-    tasks = [
-        (allocation.id, task)
-        for allocation in allocations
-        for task, state in allocation.tasks.items()
-        if (allocation.client_status == "failed" and state.failed)
-        or (not allocation.is_over and state.trouble and state.exit_code is not None)
-    ]
-    try:
-        text = client.logs(*tasks[0], kind="stderr", tail_bytes=LOG_TAIL_BYTES) if tasks else b""
-    except FedmlError:
-        return ""
-    stripped = (line.strip() for line in redact(text).decode(errors="replace").splitlines())
-    lines = [line for line in stripped if line and not line.startswith("→")]  # a hint isn't what happened
-    words = "".join(char if char.isprintable() else " " for char in lines[-1]).split() if lines else []
-    return " ".join(words)[:LINE_CHARS]

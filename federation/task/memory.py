@@ -1,10 +1,13 @@
-"""Tells whether a killed command ran out of memory, where the kernel says so: the counter of the task's cgroup (v2)."""
+"""Tells whether a killed command ran out of memory, where the kernel says so: a counter of the task's cgroup."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+_COUNTERS = {"memory": ("sys/fs/cgroup/memory", "memory.oom_control"), "": ("sys/fs/cgroup", "memory.events")}
+"""Controllers in /proc/self/cgroup (version 1, then version 2) → where the counter lies."""
 
 
 class MemoryWatch:
@@ -17,20 +20,23 @@ class MemoryWatch:
 
     def cause(self) -> str:
         """One sentence on why a command got SIGKILL."""
-        limit = f" of {self._limit_mb} MB" if self._limit_mb.isdecimal() else ""
+        limit = f"{self._limit_mb} MB" if self._limit_mb.isdecimal() else "an unknown amount"
         if self._kills() > self._before:
             return (
-                f"the command ran out of memory: the kernel killed it at the limit{limit}; give it more with --memory"
+                f"the command ran out of memory: the kernel killed it at the task's limit, {limit} (--memory sets it)"
             )
         return (
-            f"the command was killed by signal 9, which neither it nor fedml sent; often the node is out of memory "
-            f"(the task asked for{limit or ' an unknown amount'})"
+            "the command was killed by signal 9, which neither it nor fedml sent; often the node is out of memory "
+            f"(the task asked for {limit})"
         )
 
     def _kills(self) -> int:
-        with suppress(OSError, ValueError, StopIteration, IndexError):
-            own = (self._root / "proc/self/cgroup").read_text().splitlines()
-            path = next(line for line in own if line.startswith("0::")).partition("::")[2].lstrip("/")
-            events = (self._root / "sys/fs/cgroup" / path / "memory.events").read_text().splitlines()
-            return int(next(line for line in events if line.startswith("oom_kill ")).split()[1])
+        with suppress(OSError):
+            for line in (self._root / "proc/self/cgroup").read_text().splitlines():
+                _, controllers, path = line.split(":", 2)
+                if controllers in _COUNTERS:
+                    folder, name = _COUNTERS[controllers]
+                    with suppress(OSError, StopIteration, IndexError, ValueError):
+                        counters = (self._root / folder / path.lstrip("/") / name).read_text().splitlines()
+                        return int(next(one for one in counters if one.startswith("oom_kill ")).split()[1])
         return 0

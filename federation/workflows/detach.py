@@ -25,7 +25,7 @@ from federation.errors import UsageError
 from federation.home import RunKeys
 from federation.probe import shortage_text
 from federation.run.brain.causes import cause_of
-from federation.run.execution import last_line
+from federation.run.inspection import last_line
 from federation.run.ports import RegionReader
 from federation.run.redaction import Redactor
 from jobs.errors import FedmlError

@@ -38,6 +38,7 @@ from regions.errors import (
 )
 from regions.model import Region
 from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
+from regions.nomad.patience import Patience
 from regions.nomad.sessions import new_session
 from regions.nomad.tls_files import tls_problem
 
@@ -123,6 +124,7 @@ class Transport:
         self._first = 0  # the address that last answered
         self._token: str | None = None
         self._token_lock = threading.Lock()
+        self._patience = Patience()
         self._session = new_session(region.tls.server_name)
 
     def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> Transport:
@@ -143,6 +145,7 @@ class Transport:
         round_number = 0
         while True:
             round_number += 1
+            self._wait(request, deadline)
             outcome = self._round(request, deadline)
             if isinstance(outcome, Answer):
                 return outcome
@@ -157,6 +160,16 @@ class Transport:
                 raise outcome
             _log.debug("%s: %s: asked again in %.1f s", self._region.name, outcome.message, pause_s)
             time.sleep(pause_s)
+
+    def _wait(self, request: Request, deadline: float) -> None:
+        """Waits as long as the servers asked everybody to (`Retry-After`). Raises Throttled where that is too long for the
+        call."""
+        left_s = self._patience.left_s
+        if not left_s:
+            return
+        if time.monotonic() + left_s >= deadline:
+            raise self.error(Throttled, request, f"its servers ask for {left_s:.0f} s of patience (Retry-After)")
+        time.sleep(left_s)
 
     def _round(self, request: Request, deadline: float) -> Answer | RegionError:
         """Each address once, beginning with the one that last answered. Definite refusals are raised."""
@@ -246,6 +259,7 @@ class Transport:
 
     def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:
         if response.status_code >= 300:
+            self._patience.read(response.status_code, response.headers)
             return read_refusal(response.status_code, response.text, operation=request.operation)
         if not request.expects_json:
             return Answer(response, limits)

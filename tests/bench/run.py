@@ -95,6 +95,7 @@ def resume_figure() -> Figure:
         for name in brain.regions:
             out += brain.step(ev.RegionHeard(name))
     asked = [one for one in out if isinstance(one, cmd.Inspect | cmd.Look | cmd.Find | cmd.Stop | cmd.Dispatch)]
+    asked += [child for one in out if isinstance(one, cmd.InspectAll) for child in one.children]
     assert len(asked) >= UNCOMMITTED
     return Figure("resume of 100,000 slots, 1,000 uncommitted", len(asked), "questions", "one an uncommitted slot",
                   len(asked) / UNCOMMITTED, "≤ 1.05", len(asked) <= 1.05 * UNCOMMITTED)  # fmt: skip

@@ -105,6 +105,9 @@ class VirtualRun:
                 self._answer(ev.LogsKept(command.slot, command.attempt))
             case cmd.Inspect():
                 self._answer(ev.ChildInspected(command.slot, command.attempt, "unknown"))
+            case cmd.InspectAll():
+                for pair in command.children:
+                    self._answer(ev.ChildInspected(*pair, "unknown"))
             case cmd.Close():
                 self._closed = True
             case _:

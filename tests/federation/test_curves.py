@@ -79,6 +79,15 @@ def test_a_line_that_a_read_cuts_is_whole_with_the_next_read(sizes: list[int]) -
     assert lines_of(*pieces) == lines_of(text)
 
 
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_no_bytes_are_an_error(pieces: list[bytes]) -> None:
+    curves, newest = Curves(), Newest(KeepBest(1, 0))
+    found, skipped = lines_of(*pieces, is_end=True)
+    curves.take(found)
+    newest.take(found)
+    assert len(found) + skipped <= b"".join(pieces).count(b"\n") + 1
+
+
 def test_the_last_line_counts_without_a_line_feed_only_at_the_end() -> None:
     assert lines_of(b'{"step": 1, "loss": 1}')[0] == []
     assert lines_of(b'{"step": 1, "loss": 1}', is_end=True)[0] == [Line(1, {"loss": 1})]

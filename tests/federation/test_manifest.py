@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from federation.curves import KeepBest
 from federation.errors import FormatTooNew, IndexCorrupt
 from federation.manifest import MANIFEST_FORMAT, Manifest, idempotency_token, new_run_id
 from tests.federation.run.brain.world import MANIFEST
@@ -67,3 +68,15 @@ def test_run_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
 def test_tokens_are_derived() -> None:
     assert idempotency_token("r", 1, 2) == idempotency_token("r", 1, 2)
     assert len({idempotency_token("r", slot, attempt) for slot in range(12) for attempt in range(3)}) == 36
+
+
+def test_rules_are_there_and_back_and_older_manifests_have_none() -> None:
+    ruled = replace(MANIFEST, stop_when="metrics.loss is nan", keep_best=KeepBest(2, 1.5, "auc", "max"))
+    assert Manifest.from_json(ruled.to_json(), source="x") == ruled
+    data = json.loads(ruled.to_json())
+    for wrong in ({"count": 0}, {"mode": "most"}, {"after": "x"}, {"after": -1}, {"metric": 3}):
+        text = json.dumps(data | {"keep_best": data["keep_best"] | wrong}).encode()
+        with pytest.raises(IndexCorrupt):
+            Manifest.from_json(text, source="x")
+    del data["stop_when"], data["keep_best"]
+    assert Manifest.from_json(json.dumps(data).encode(), source="x") == replace(ruled, stop_when="", keep_best=None)

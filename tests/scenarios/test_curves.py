@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import federation
-from tests.scenarios.project import Project, run_id, told
+from tests.scenarios.project import Project, assert_refused, run_id, told
 
 pytestmark = pytest.mark.xdist_group("scenarios")
 
@@ -68,21 +68,40 @@ def test_curves_live_and_finished_and_slots_stopped_by_a_rule(project: Project, 
     assert re.search(r"epochs=9 +stopped +7 +nan +\S+x$", shown, re.MULTILINE)
     assert "4 lines of 4 slots can't be used" in shown
     with federation.open(project.root) as fed:
-        points = fed.resume("curvy").curves()
+        run = fed.resume("curvy")
+        outcome = run.wait(timeout_s=120)
+        points = run.curves()
+    assert (outcome.state, sorted(outcome.stopped)) == ("done", [2, 3])
     assert [(point.step, point.value) for point in points if point.slot == 1][-1] == (6, 2.6)
     assert points.to_dicts()[0] | {"region": ""} == {
         "slot": 0, "attempt": 1, "region": "", "state": "done", "metric": "loss", "step": 1, "value": 1.1, "params.epochs": 1,
     }  # fmt: skip
 
 
-def test_rules_are_checked_before_anything_is_done(project: Project, refused: Any) -> None:
-    job = project.job("unruly")
-    refused(
-        "--job",
-        job,
-        "--stop-when",
-        "loss > 3",
-        said=("there is no field 'loss'", "metrics.loss"),
-        commands=("dispatch",),
+def test_rules_are_checked_before_anything_is_done(project: Project) -> None:
+    job, before = project.job("unruly"), project.home_objects()
+    done = project.fedml("dispatch", "--job", job, "--stop-when", "loss > 3")
+    assert_refused(done, "there is no field 'loss'", "metrics.loss")
+    assert_refused(project.fedml("dispatch", "--job", job, "--keep-best", "3"), "--after")
+    assert project.home_objects() == before
+
+
+def test_a_resumed_run_keeps_its_rules(project: Project, tmp_path: Path) -> None:
+    gate, more = tmp_path / "gate", tmp_path / "more"
+    script = SCRIPT.replace("GATE", str(gate)).replace(
+        "mkdir -p", f'until [ -e "{more}" ]; do sleep 0.2; done; mkdir -p', 1
     )
-    refused("--job", job, "--keep-best", "3", said=("--after",), commands=("dispatch",))
+    job = project.job("curvy-again", script)
+    process = project.started(
+        "dispatch", "--job", job, "--sweep", "epochs=1,9", "--stop-when", "metrics.loss is nan", "--name", "again",
+    )  # fmt: skip
+    told(process, "running", 2)
+    process.kill()
+    process.wait()
+    more.touch()
+    resumed = project.started("runs", "resume", "again")
+    assert "metrics.loss is nan: loss nan, step 7" in told(resumed, "stopped", 1)
+    gate.touch()
+    rest = resumed.communicate(timeout=120)[1]
+    assert "done, 1 of 2 slots, 1 stopped by a rule" in rest
+    assert [change["cause"] for change in project.run_log(run_id(rest)) if change["type"] == "fail"] == ["rule"]

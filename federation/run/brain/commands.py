@@ -118,6 +118,16 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class InspectAll:
+    """Ask by lists for the status of children of which nothing is known that is out of the ordinary → ChildInspected each.
+    `running`: those of them that ran when they were heard of last."""
+
+    region: str
+    children: Mapping[Pair, str]
+    running: frozenset[Pair]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Ask the store for the record of an allocation; without one, for all records of the slot → Looked. `bound`: the
     slot's attempts in the run log, which records are compared with."""
@@ -189,6 +199,6 @@ class Close:
 
 
 Command = (
-    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | Look | Stop | KeepLogs
-    | Revert | Commit | Tell | Close
+    Probe | Join | Ping | List | Append | ReadLog | CheckParent | Dispatch | Find | Verify | Inspect | InspectAll | Look | Stop
+    | KeepLogs | Revert | Commit | Tell | Close
 )  # fmt: skip

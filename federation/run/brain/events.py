@@ -180,7 +180,8 @@ class NotListed:
 
 @dataclass(frozen=True, slots=True)
 class ChildInspected:
-    """A child's status (pending, running, dead, or gone) and all its allocations."""
+    """A child's status (pending, running, dead, or gone) and all its allocations. `unlisted`: lists don't tell, so it is to be
+    asked for alone."""
 
     slot: int
     attempt: int

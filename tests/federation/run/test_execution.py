@@ -94,3 +94,34 @@ def test_children_that_another_process_made_are_read(region: Counting, execution
     region.asked.clear()
     assert specs(again.do(cmd.Verify("us", children))) == dict.fromkeys(children, SPEC)
     assert set(region.asked) == set(children)
+
+
+def inspected(
+    execution: Execution, region: Counting, *, running: frozenset[tuple[int, int]] = frozenset()
+) -> list[str]:
+    """Inspects children 0 to 4 by lists; what is told of each, `queued` where Nomad holds it."""
+    children = {(number, 1): job_id for number, job_id in enumerate(region.children)}
+    told = execution.do(cmd.InspectAll("us", children, running))
+    assert [(event.slot, event.attempt) for event in told if isinstance(event, ev.ChildInspected)] == list(children)
+    return ["queued" if event.is_queued else event.status for event in told if isinstance(event, ev.ChildInspected)]
+
+
+def test_lists_tell_of_children_that_wait_or_run_and_others_are_asked_for_alone(
+    region: Counting, execution: Execution
+) -> None:
+    dispatched(execution, range(6))
+    waiting, hopeless, forgotten, running, started, dead = region.children.values()
+    hopeless.fate, forgotten.has_evaluation = "never_placed", False
+    running.status, started.status, dead.status = "running", "running", "dead"
+    waiting.has_evaluation = hopeless.has_evaluation = True
+    told = inspected(execution, region, running=frozenset({(3, 1)}))
+    assert told == ["queued", "pending", "unlisted", "running", "running", "unlisted"]
+    del region.children[waiting.id]
+    children = {(0, 1): waiting.id}
+    assert [event.status for event in execution.do(cmd.InspectAll("us", children, frozenset()))] == ["unlisted"]  # type: ignore[union-attr]
+
+
+def test_a_region_that_does_not_answer_tells_nothing_of_its_children(region: Counting, execution: Execution) -> None:
+    dispatched(execution, range(4))
+    region.cut = "all"
+    assert inspected(execution, region) == ["unknown"] * 4

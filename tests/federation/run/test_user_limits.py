@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from federation.curves import KeepBest
 from federation.errors import UsageError
-from federation.run.user_limits import Patience, failures
+from federation.run.user_limits import Patience, failures, keep_best_rule
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,27 @@ def test_a_command_line_wins_over_the_file_where_it_says_something() -> None:
     limits = line.over(file).limits(40)
     assert (limits["max_failures"], limits["max_attempts"], limits["slot_timeout_s"]) == (2, 7, 30.0)
     assert (limits["on_region_lost"], limits["purge_finished"], limits["priority"]) == ("wait", True, 50)
+
+
+def test_the_options_of_keep_best_make_a_rule_or_one_clear_error() -> None:
+    assert keep_best_rule(None, None, "", "") is None
+    assert keep_best_rule(8, 5, "", "") == KeepBest(8, 5, "loss", "min")
+    assert keep_best_rule(8, 5, "auc", "max") == KeepBest(8, 5, "auc", "max")
+    for given, said in (
+        ((None, 5, "", ""), "belong to --keep-best"),
+        ((None, None, "auc", ""), "belong to --keep-best"),
+        ((8, None, "", ""), "--keep-best needs the step"),
+        ((8, 5, "auc", ""), "is a low value the better one"),
+        ((8, 5, "auc", "best"), "neither min nor max"),
+        ((0, 5, "", ""), "keeps no slot"),
+        ((8, -1, "", ""), "is not a step"),
+        ((8, float("nan"), "", ""), "is not a step"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            keep_best_rule(*given)
+
+
+def test_rules_are_limits_of_a_manifest() -> None:
+    limits = Patience(stop_when="metrics.loss > 3", keep_best=KeepBest(2, 1)).limits(5)
+    assert (limits["stop_when"], limits["keep_best"]) == ("metrics.loss > 3", KeepBest(2, 1))
+    assert (Patience().limits(5)["stop_when"], Patience().limits(5)["keep_best"]) == ("", None)

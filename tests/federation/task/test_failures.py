@@ -181,16 +181,21 @@ def test_a_restarted_task_begins_anew_and_keeps_its_checkpoint(tmp_path: Path) -
     assert [file.path for file in task.record().files] == ["whole"]
 
 
-def test_memory_that_ran_out_is_said_where_the_kernel_tells_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "counter"),
+    [("0::/nomad/task", "memory.events"), ("4:memory:/nomad/task\n0::/", "memory/nomad/task/memory.oom_control")],
+    ids=["cgroup 2", "cgroup 1"],
+)
+def test_memory_that_ran_out_is_said_where_the_kernel_tells_it(tmp_path: Path, line: str, counter: str) -> None:
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/nomad/task\n")
-    (tmp_path / "sys/fs/cgroup/nomad/task").mkdir(parents=True)
-    events = tmp_path / "sys/fs/cgroup/nomad/task/memory.events"
+    (tmp_path / "proc/self/cgroup").write_text(f"3:cpuset:/\n{line}\n")
+    events = tmp_path / "sys/fs/cgroup" / ("nomad/task" if "/" not in counter else "") / counter
+    events.parent.mkdir(parents=True)
     events.write_text("low 0\noom 0\noom_kill 0\n")
     watch = MemoryWatch({"NOMAD_MEMORY_LIMIT": "300"}, root=tmp_path)
     assert "signal 9, which neither it nor fedml sent" in watch.cause()
     events.write_text("low 0\noom 1\noom_kill 1\n")
-    assert "ran out of memory: the kernel killed it at the limit of 300 MB" in watch.cause()
+    assert "ran out of memory: the kernel killed it at the task's limit, 300 MB" in watch.cause()
 
 
 def test_an_unknown_action_and_a_task_outside_of_nomad(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from regions.errors import (
 )
 from regions.model import TLSFiles
 from regions.nomad.error_mapping import no_answer
+from regions.nomad.patience import Patience
 
 DISPATCH = "/v1/job/train/dispatch"
 CHILD = {"DispatchedJobID": "train/dispatch-1-a", "EvalID": "e"}
@@ -118,6 +120,42 @@ def test_a_server_that_keeps_failing_throttles(recorder, client, reply, status):
     with pytest.raises(Throttled, match=r"busy|HTTP 502 from a proxy"):
         client(deadline_s=0.5).jobs()
     assert len(recorder.seen) > 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_servers_that_ask_for_patience_are_left_alone_by_all_calls(recorder, client, reply, status):
+    recorder.default = reply(status, "busy", headers={"Retry-After": "100"})
+    region = client(deadline_s=5)
+    for call in (region.jobs, region.leader, region.within(2).nodes):
+        with pytest.raises(Throttled, match=r"its servers ask for (100|99) s of patience \(Retry-After\)|busy"):
+            call()
+    assert len(recorder.seen) == 1
+
+
+def test_servers_are_asked_again_when_their_time_is_over(recorder, client, reply):
+    recorder.answers["/v1/jobs"] = [reply(429, "busy", headers={"Retry-After": "1"}), reply(body=[])]
+    began = time.monotonic()
+    assert client().jobs() == []
+    assert time.monotonic() - began >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "left_s"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "9" * 400}, 300.0),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, 300.0),
+        ({"Retry-After": "Fri, 01 Jan 2021 00:00:00 GMT"}, 0.0),
+        ({"Retry-After": "-3"}, 0.0),
+        ({"Retry-After": "soon"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_how_long_servers_are_left_alone(headers, left_s):
+    patience = Patience(clock=lambda: 50.0)
+    patience.read(429, headers)
+    patience.read(500, {"Retry-After": "200"})
+    assert patience.left_s == left_s
 
 
 @pytest.mark.parametrize(

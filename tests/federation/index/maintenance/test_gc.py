@@ -328,3 +328,33 @@ def test_raced_against_tag_and_get_nothing_reachable_is_removed(clouds: Clouds, 
                 seen.add(change["alloc_id"])
             assert change["type"] != "tag" or change["alloc_id"] not in seen
     assert no_problems(clouds)
+
+
+def test_code_that_nothing_names_goes_when_it_is_old(clouds: Clouds) -> None:
+    kept, left, still_open = (letter * 64 for letter in "abc")
+    clouds.publish(0, run="nomad:us/1", version="1", environment={"code_sha256": left})
+    clouds.publish(0, run="nomad:us/2", version="2", environment={"code_sha256": kept})
+    foreign = [f"code/program-{'d' * 64}.pyz", "code/notes.txt", f"code/{'e' * 63}.tar.gz"]
+    for key in [*(f"code/{sha256}.tar.gz" for sha256 in (kept, left, still_open)), *foreign]:
+        clouds.us.put(key, b"packed")
+    later = datetime.now(UTC) + 8 * DAY
+
+    def found(now: datetime = later, **given: Any) -> list[str]:
+        return [each.prefix for each in orphans(clouds.stores, clouds.index, now, 7 * DAY, **given)]
+
+    assert found() == [f"code/{still_open}.tar.gz"]
+    assert found(datetime.now(UTC)) == []
+    assert found(open_code=[still_open]) == []
+    assert found(job="sales") == []  # code is of no job
+
+    gc_to_the_end(clouds)  # the result of version 1 is removed, and its code isn't named any more
+    unnamed = orphans(clouds.stores, clouds.index, later, 7 * DAY, open_code=[still_open])
+    assert [(each.prefix, each.size_bytes, each.why) for each in unnamed] == [
+        (f"code/{left}.tar.gz", 6, "that no result and no open run names")
+    ]
+    assert remove_orphans(clouds.stores, unnamed) == 6
+    assert {info.key for info in clouds.us.list("code/")} == {
+        *foreign,
+        f"code/{kept}.tar.gz",
+        f"code/{still_open}.tar.gz",
+    }

@@ -189,6 +189,15 @@ class VirtualRegion:
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         self._asked("evaluations")
+        if job_id is None:
+            held = {"Status": "blocked", **HELD}
+            return [
+                {"JobID": one.id, **(held if one.fate != "never_placed" else {"Status": "pending"})}
+                for one in self.children.values()
+                if one.status == "pending"
+                and one.has_evaluation
+                and (one.fate == "never_placed") == (status == "pending")
+            ]
         return [
             {"JobID": one.id, "Status": "complete", **(HELD if one.fate != "never_placed" else {})}
             for one in self.children.values()

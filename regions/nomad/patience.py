@@ -1,0 +1,43 @@
+"""The patience that a region's servers ask for (`Retry-After`), kept by all threads that ask them."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+PATIENCE_MAX_S: Final = 300.0
+"""A server is asked again after this time, whatever it said."""
+
+
+class Patience:
+    """When the region's servers may be asked again. Shared by threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until_s = float("-inf")
+
+    @property
+    def left_s(self) -> float:
+        """How much longer nothing is sent; 0 where something may be."""
+        return max(0.0, self._until_s - self._clock())
+
+    def read(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take what an answer says: 429 and 503 may say how long to wait, in seconds or as a date."""
+        if status in (429, 503) and "Retry-After" in headers:
+            seconds = min(_seconds(headers["Retry-After"]), PATIENCE_MAX_S)
+            self._until_s = max(self._until_s, self._clock() + seconds)
+
+
+def _seconds(text: str) -> float:
+    """Seconds from now; 0 for what can't be read."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
